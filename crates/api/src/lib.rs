@@ -1,0 +1,1 @@
+//! CRD types of the GitOps Toolkit: the wire format and nothing else.

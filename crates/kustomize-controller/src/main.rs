@@ -1,0 +1,3 @@
+//! The kustomize-controller process.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The kustomize build engine: a file tree in, ordered resources out.

@@ -1,0 +1,1 @@
+//! What every controller shares: flags, logs, metrics, health endpoints, conditions, events, client pool, backoff.

@@ -1,0 +1,1 @@
+//! Cluster harness, scenarios, demo and benchmarks.
