@@ -1,1 +1,33 @@
 //! YAML as the Go stack sees it: an ordered node tree that keeps scalar text, style and comments.
+//!
+//! ```text
+//! let docs: Vec<Node> = yaml::parse(text, &Limits::default())?;      // one Node per document, aliases and `<<` expanded
+//! let name = docs[0].get_path(&["metadata", "name"]).and_then(Node::as_str);
+//! docs[0].insert("kind", Node::string("ConfigMap"));
+//! let json = docs[0].to_json(Resolver::KubernetesV2)?;               // what the API server receives
+//! let node = yaml::from_json(&json);
+//! yaml::emit(&node)                        // go-yaml v3 with kyaml's settings: `RNode.String()`
+//! yaml::json_to_yaml(&json)                // sigs.k8s.io/yaml `JSONToYAML`: what `kustomize build` prints
+//! yaml::canonical_json(&json)              // Go's `json.Marshal`: sorted keys, HTML escapes, Go's number text
+//! ```
+//!
+//! A scalar stays text until it is asked for its type: [`Node::resolve`] answers for one of two [`Resolver`]s,
+//! because kustomize (go-yaml v3) and the API server (go-yaml v2 behind sigs.k8s.io/yaml) read `yes` or `1:30` differently.
+
+mod emit;
+mod error;
+mod json;
+mod limits;
+mod mapping;
+mod node;
+mod parse;
+mod resolve;
+
+pub use emit::{emit, emit_all};
+pub use error::Error;
+pub use json::{canonical_json, from_json, json_to_yaml};
+pub use limits::Limits;
+pub use mapping::Mapping;
+pub use node::{Comments, Kind, Node, Style, Value};
+pub use parse::{parse, parse_unexpanded};
+pub use resolve::{Resolved, Resolver};

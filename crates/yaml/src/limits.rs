@@ -1,0 +1,28 @@
+//! How much a YAML text may ask for.
+
+/// Bounds on one call of [`parse`](crate::parse).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of text.
+    pub bytes: usize,
+    /// Nested collections, also after alias expansion. Tree walks recurse, so this bounds stack use.
+    pub depth: usize,
+    /// Documents in one stream.
+    pub documents: usize,
+    /// Nodes in one stream, before alias expansion.
+    pub nodes: usize,
+    /// Nodes that alias expansion and merge keys may add in one document.
+    pub alias_nodes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bytes: 64 << 20,
+            depth: 500,
+            documents: 100_000,
+            nodes: 5_000_000,
+            alias_nodes: 200_000,
+        }
+    }
+}
