@@ -1,1 +1,19 @@
 //! Server-side apply: order, stages, inventory, change sets, prune, health verdicts, and the thin client edge.
+//!
+//! The rules are functions from values to values: [`prepare`] makes built objects into managed ones, [`order`] splits
+//! them into stages, [`policy`] reads what an object says about itself, [`ownership`] reads who owns which field,
+//! [`kstatus`] tells whether an object is ready. [`applier`] and [`prune`] are the edge to one cluster; [`observe`]
+//! watches what was applied there.
+
+pub mod applier;
+pub mod change;
+pub mod error;
+pub mod kstatus;
+pub mod mapper;
+pub mod object;
+pub mod observe;
+pub mod order;
+pub mod ownership;
+pub mod policy;
+pub mod prepare;
+pub mod prune;

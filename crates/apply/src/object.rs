@@ -1,0 +1,216 @@
+//! Identity of Kubernetes objects: the desired object as read from the build, and the ids used in messages and inventories.
+
+use std::fmt;
+use std::sync::Arc;
+
+use kube::core::GroupVersionKind;
+use serde_json::{Map, Value};
+
+/// What an inventory remembers an object by. The version is not part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectId {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Kind, as written in manifests.
+    pub kind: String,
+    /// Namespace; empty for cluster-scoped objects.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl ObjectId {
+    /// How messages name the object: `Kind/namespace/name`, or `Kind/name` without a namespace.
+    pub fn subject(&self) -> String {
+        if self.namespace.is_empty() {
+            format!("{}/{}", self.kind, self.name)
+        } else {
+            format!("{}/{}/{}", self.kind, self.namespace, self.name)
+        }
+    }
+
+    /// The inventory id `<namespace>_<name>_<group>_<Kind>`. Names of RBAC kinds may hold colons, written as `__`.
+    pub fn inventory_id(&self) -> String {
+        let rbac = self.group == "rbac.authorization.k8s.io"
+            && matches!(self.kind.as_str(), "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding");
+        let name = if rbac { self.name.replace(':', "__") } else { self.name.clone() };
+        format!("{}_{}_{}_{}", self.namespace, name, self.group, self.kind)
+    }
+
+    /// Reads an inventory id. `None` if it is not one.
+    pub fn parse_inventory_id(id: &str) -> Option<Self> {
+        let (namespace, rest) = id.split_once('_')?;
+        let (rest, kind) = rest.rsplit_once('_')?;
+        let (name, group) = rest.rsplit_once('_')?;
+        if name.is_empty() || kind.is_empty() {
+            return None;
+        }
+        Some(Self {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.replace("__", ":"),
+        })
+    }
+
+    /// The full kind at a version.
+    pub fn gvk(&self, version: &str) -> GroupVersionKind {
+        GroupVersionKind::gvk(&self.group, version, &self.kind)
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.subject())
+    }
+}
+
+/// Splits `apiVersion` into group and version.
+pub fn split_api_version(api_version: &str) -> (&str, &str) {
+    api_version.split_once('/').unwrap_or(("", api_version))
+}
+
+/// A string below the object's `metadata`, or the empty string.
+pub(crate) fn meta<'a>(object: &'a Value, field: &str) -> &'a str {
+    object.pointer("/metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A label, if it is a string.
+pub(crate) fn label<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object.pointer("/metadata/labels")?.get(key)?.as_str()
+}
+
+/// An annotation, if it is a string.
+pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object.pointer("/metadata/annotations")?.get(key)?.as_str()
+}
+
+/// A built value that is no Kubernetes object.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to decode Kubernetes apiVersion, kind and name from: {0}")]
+pub struct NotAnObject(String);
+
+/// A desired object and where it came from. It has `apiVersion`, `kind` and `metadata.name`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    value: Value,
+    /// The file the object was built from, for messages.
+    pub source_file: Option<Arc<str>>,
+}
+
+impl Manifest {
+    /// Takes a built object.
+    ///
+    /// # Errors
+    /// If `apiVersion`, `kind` or `metadata.name` is missing or no string.
+    pub fn new(value: Value, source_file: Option<Arc<str>>) -> Result<Self, NotAnObject> {
+        let text = |v: Option<&Value>| v.and_then(Value::as_str).is_some_and(|s| !s.is_empty());
+        if text(value.get("apiVersion")) && text(value.get("kind")) && text(value.pointer("/metadata/name")) {
+            Ok(Self { value, source_file })
+        } else {
+            let part = |p: &str| value.pointer(p).and_then(Value::as_str).unwrap_or_default().to_owned();
+            Err(NotAnObject(format!("{}.{}/{}", part("/kind"), part("/apiVersion"), part("/metadata/name"))))
+        }
+    }
+
+    /// The object itself.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The object's top-level fields, to change them.
+    pub(crate) fn fields_mut(&mut self) -> Option<&mut Map<String, Value>> {
+        self.value.as_object_mut()
+    }
+
+    /// Kind.
+    pub fn kind(&self) -> &str {
+        self.value.get("kind").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// API group, empty for the core group.
+    pub fn group(&self) -> &str {
+        split_api_version(self.api_version()).0
+    }
+
+    /// `apiVersion` as written.
+    pub fn api_version(&self) -> &str {
+        self.value.get("apiVersion").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Name.
+    pub fn name(&self) -> &str {
+        meta(&self.value, "name")
+    }
+
+    /// Namespace as written; the scope of the kind is for discovery to say.
+    pub fn namespace(&self) -> &str {
+        meta(&self.value, "namespace")
+    }
+
+    /// Full kind.
+    pub fn gvk(&self) -> GroupVersionKind {
+        let (group, version) = split_api_version(self.api_version());
+        GroupVersionKind::gvk(group, version, self.kind())
+    }
+
+    /// Id with the namespace as written.
+    pub fn id(&self) -> ObjectId {
+        ObjectId {
+            group: self.group().to_owned(),
+            kind: self.kind().to_owned(),
+            namespace: self.namespace().to_owned(),
+            name: self.name().to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    fn id(group: &str, kind: &str, namespace: &str, name: &str) -> ObjectId {
+        ObjectId { group: group.into(), kind: kind.into(), namespace: namespace.into(), name: name.into() }
+    }
+
+    #[test]
+    fn inventory_ids_are_written_as_upstream_and_read_back() {
+        for (object, text) in [
+            (id("", "Namespace", "", "apps"), "_apps__Namespace"),
+            (id("", "Service", "default", "podinfo"), "default_podinfo__Service"),
+            (id("apps", "Deployment", "default", "podinfo"), "default_podinfo_apps_Deployment"),
+            (
+                id("rbac.authorization.k8s.io", "ClusterRole", "", "system:node"),
+                "_system__node_rbac.authorization.k8s.io_ClusterRole",
+            ),
+        ] {
+            assert_eq!(object.inventory_id(), text);
+            assert_eq!(ObjectId::parse_inventory_id(text), Some(object));
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_inventory_id_is_refused() {
+        for text in ["", "a", "a_b", "a_b_c", "a__g_Kind", "a_b_g_"] {
+            assert_eq!(ObjectId::parse_inventory_id(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn colons_outside_rbac_stay_as_they_are() {
+        assert_eq!(id("", "Secret", "a", "x:y").inventory_id(), "a_x:y__Secret");
+    }
+
+    #[test]
+    fn a_manifest_needs_version_kind_and_name() {
+        let good = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a", "namespace": "b"}});
+        let m = Manifest::new(good, None).unwrap();
+        assert_eq!(m.id(), id("apps", "Deployment", "b", "a"));
+        assert_eq!(m.id().subject(), "Deployment/b/a");
+        for bad in [json!(1), json!({}), json!({"apiVersion": "v1", "kind": "A", "metadata": {"name": 3}})] {
+            assert!(Manifest::new(bad, None).is_err());
+        }
+    }
+}
