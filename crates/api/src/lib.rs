@@ -1,1 +1,23 @@
 //! CRD types of the GitOps Toolkit: the wire format and nothing else.
+//!
+//! The types here are the single source of the CRD manifests (see [`crd`]). They are written to be read from an
+//! API server that may hold objects of older versions: an unknown field is ignored, a null is the default, and a
+//! value that no schema would admit (a strange duration, an unknown enum value) decodes and is judged by whoever
+//! uses it. One bad object must not stop a watch.
+
+pub mod artifact;
+pub mod crd;
+pub mod duration;
+pub mod git_repository;
+pub mod kustomization;
+pub mod kustomize;
+mod lenient;
+pub mod meta;
+mod schema;
+pub mod source;
+
+pub use artifact::Artifact;
+pub use duration::Duration;
+pub use git_repository::{GitRepository, GitRepositorySpec, GitRepositoryStatus};
+pub use kustomization::{Kustomization, KustomizationSpec, KustomizationStatus};
+pub use meta::{Condition, ConditionStatus, LocalObjectReference};

@@ -1,0 +1,42 @@
+//! The CRD manifests, generated from the types.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use kube::core::crd::MergeError;
+
+use crate::{git_repository, kustomization, schema};
+
+/// Every CRD of this crate, each with all its versions; v1 is the stored one.
+///
+/// # Errors
+/// When the versions of a kind do not agree on group, kind or scope.
+pub fn all() -> Result<Vec<CustomResourceDefinition>, MergeError> {
+    Ok(vec![
+        merge(vec![git_repository::GitRepository::crd(), git_repository::v1beta2::GitRepository::crd()])?,
+        merge(vec![kustomization::Kustomization::crd(), kustomization::v1beta2::Kustomization::crd()])?,
+    ])
+}
+
+/// Name of the file that holds a CRD: `<group>_<plural>.yaml`.
+pub fn file_name(crd: &CustomResourceDefinition) -> String {
+    format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural)
+}
+
+/// The manifest of a CRD as a YAML document.
+///
+/// # Errors
+/// When the schema cannot be serialised.
+pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_yaml::Error> {
+    Ok(format!("---\n{}", serde_yaml::to_string(crd)?))
+}
+
+fn merge(versions: Vec<CustomResourceDefinition>) -> Result<CustomResourceDefinition, MergeError> {
+    let mut crd = kube::core::crd::merge_crds(versions, "v1")?;
+    for version in &mut crd.spec.versions {
+        if let Some(validation) = &mut version.schema {
+            validation.open_api_v3_schema = validation.open_api_v3_schema.take().map(schema::publish);
+        }
+    }
+    crd.spec.names.list_kind = Some(format!("{}List", crd.spec.names.kind));
+    Ok(crd)
+}

@@ -1,0 +1,60 @@
+//! Names of the group `kustomize.toolkit.fluxcd.io`.
+
+/// The API group of Kustomizations.
+pub const GROUP: &str = "kustomize.toolkit.fluxcd.io";
+
+/// Field manager of server-side applies.
+pub const FIELD_MANAGER: &str = "kustomize-controller";
+/// Field manager of writes to the Kustomization itself.
+pub const STATUS_FIELD_MANAGER: &str = "gotk-kustomize-controller";
+
+/// Label on each applied object: name of the owning Kustomization.
+pub const NAME_LABEL: &str = "kustomize.toolkit.fluxcd.io/name";
+/// Label on each applied object: namespace of the owning Kustomization.
+pub const NAMESPACE_LABEL: &str = "kustomize.toolkit.fluxcd.io/namespace";
+
+/// Label or annotation on an object; `disabled`: neither applied nor pruned.
+pub const RECONCILE_KEY: &str = "kustomize.toolkit.fluxcd.io/reconcile";
+/// Label or annotation on an object: how it is applied, `Override`, `Merge`, `IfNotPresent` or `Ignore`.
+pub const SSA_KEY: &str = "kustomize.toolkit.fluxcd.io/ssa";
+/// Label or annotation on an object; `enabled`: recreated when an immutable field changes.
+pub const FORCE_KEY: &str = "kustomize.toolkit.fluxcd.io/force";
+/// Label or annotation on an object; `disabled`: never deleted.
+pub const PRUNE_KEY: &str = "kustomize.toolkit.fluxcd.io/prune";
+/// Label or annotation on an object; `disabled`: no post-build substitution.
+pub const SUBSTITUTE_KEY: &str = "kustomize.toolkit.fluxcd.io/substitute";
+/// Annotation on an object; `disabled`: no decryption.
+pub const DECRYPT_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/decrypt";
+/// Value that switches most of the keys above off. Compared without regard to case, except for substitution.
+pub const DISABLED: &str = "disabled";
+/// Value that switches [`FORCE_KEY`] on. Compared without regard to case.
+pub const ENABLED: &str = "enabled";
+
+/// Event annotation with the revision that was applied.
+pub const REVISION_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/revision";
+/// Event annotation with the revision in the origin of the source, if known.
+pub const ORIGIN_REVISION_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/originRevision";
+/// Event annotation that asks for a commit status, with the value `update`.
+pub const COMMIT_STATUS_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/commit_status";
+
+/// Key of [`crate::Artifact::metadata`] that holds the revision in the origin of an OCI artifact.
+pub const OCI_REVISION_METADATA: &str = "org.opencontainers.image.revision";
+
+/// Condition types of Kustomizations, beside those of [`crate::meta::conditions`].
+pub mod conditions {
+    /// The applied objects pass their health checks; absent when none are asked for.
+    pub const HEALTHY: &str = "Healthy";
+}
+
+/// Condition reasons of Kustomizations, beside those of [`crate::meta::reasons`].
+#[expect(missing_docs, reason = "each is its own text")]
+pub mod reasons {
+    pub const ARTIFACT_FAILED: &str = "ArtifactFailed";
+    pub const BUILD_FAILED: &str = "BuildFailed";
+    pub const DEPENDENCY_NOT_READY: &str = "DependencyNotReady";
+    pub const HEALTH_CHECK_CANCELED: &str = "HealthCheckCanceled";
+    pub const HEALTH_CHECK_FAILED: &str = "HealthCheckFailed";
+    pub const PRUNE_FAILED: &str = "PruneFailed";
+    pub const RECONCILIATION_FAILED: &str = "ReconciliationFailed";
+    pub const RECONCILIATION_SUCCEEDED: &str = "ReconciliationSucceeded";
+}

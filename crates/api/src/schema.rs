@@ -1,0 +1,58 @@
+//! From the derived schema to the one that is published.
+//!
+//! The derive says `nullable` on every optional field, formats that Kubernetes does not know, and leaves the three
+//! implicit fields of the root out. [`publish`] is the only place that edits a generated schema.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+
+/// Pattern of durations that may use every unit.
+pub(crate) const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
+/// Pattern of source timeouts, which may not use hours.
+pub(crate) const SHORT_DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m))+$";
+
+/// Turns the derived schema of a kind into the published one:
+/// - no `nullable`: the API server then prunes or defaults a null, as it does for Go's types;
+/// - only the formats that the API server validates;
+/// - `apiVersion`, `kind` and `metadata` listed, so that `kubectl explain` shows them;
+/// - the status defaults to an observed generation of -1, which means never reconciled.
+pub(crate) fn publish(mut root: JSONSchemaProps) -> JSONSchemaProps {
+    tidy(&mut root);
+    let properties = root.properties.get_or_insert_default();
+    let implicit = [
+        ("apiVersion", "string", "Version of the schema of this object."),
+        ("kind", "string", "Kind of this object, in CamelCase. Cannot be updated."),
+        ("metadata", "object", ""),
+    ];
+    for (name, type_, description) in implicit {
+        properties.insert(
+            name.to_owned(),
+            JSONSchemaProps {
+                type_: Some(type_.to_owned()),
+                description: (!description.is_empty()).then(|| description.to_owned()),
+                ..Default::default()
+            },
+        );
+    }
+    if let Some(status) = properties.get_mut("status") {
+        status.default = Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON(
+            serde_json::json!({ "observedGeneration": -1 }),
+        ));
+    }
+    root
+}
+
+fn tidy(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    schema.format = schema.format.take().filter(|format| format == "int64" || format == "date-time");
+    for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
+        tidy(property);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        tidy(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        tidy(values);
+    }
+}

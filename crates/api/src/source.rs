@@ -1,0 +1,57 @@
+//! Names of the group `source.toolkit.fluxcd.io`.
+
+/// The API group of sources.
+pub const GROUP: &str = "source.toolkit.fluxcd.io";
+
+/// Event annotation with the revision of the artifact.
+pub const REVISION_ANNOTATION: &str = "source.toolkit.fluxcd.io/revision";
+/// Event annotation with the digest of the artifact.
+pub const DIGEST_ANNOTATION: &str = "source.toolkit.fluxcd.io/digest";
+
+/// Condition types of sources, beside those of [`crate::meta::conditions`].
+pub mod conditions {
+    /// The upstream, its credentials or the configuration is at fault.
+    pub const FETCH_FAILED: &str = "FetchFailed";
+    /// The artifact storage is at fault.
+    pub const STORAGE_OPERATION_FAILED: &str = "StorageOperationFailed";
+    /// A newer state is known and not stored yet.
+    pub const ARTIFACT_OUTDATED: &str = "ArtifactOutdated";
+    /// An included source is missing or has no artifact.
+    pub const INCLUDE_UNAVAILABLE: &str = "IncludeUnavailable";
+    /// The stored artifact matches spec and upstream.
+    pub const ARTIFACT_IN_STORAGE: &str = "ArtifactInStorage";
+    /// The signature was verified; present only while verification is asked for.
+    pub const SOURCE_VERIFIED: &str = "SourceVerified";
+}
+
+/// Condition and event reasons of sources, beside those of [`crate::meta::reasons`].
+#[expect(missing_docs, reason = "each is its own text")]
+pub mod reasons {
+    pub const ARCHIVE_OPERATION_FAILED: &str = "ArchiveOperationFailed";
+    pub const ARTIFACT_UP_TO_DATE: &str = "ArtifactUpToDate";
+    pub const ARTIFACT_VERIFICATION_FAILED: &str = "ArtifactVerificationFailed";
+    pub const AUTHENTICATION_FAILED: &str = "AuthenticationFailed";
+    pub const COPY_FAILURE: &str = "CopyFailure";
+    pub const EMPTY_GIT_REPOSITORY: &str = "EmptyGitRepository";
+    pub const GARBAGE_COLLECTION_FAILED: &str = "GarbageCollectionFailed";
+    pub const GARBAGE_COLLECTION_SUCCEEDED: &str = "GarbageCollectionSucceeded";
+    pub const GIT_OPERATION_FAILED: &str = "GitOperationFailed";
+    pub const GIT_OPERATION_SUCCEEDED: &str = "GitOperationSucceeded";
+    pub const ILLEGAL_PATH: &str = "IllegalPath";
+    pub const INCLUDE_CHANGE: &str = "IncludeChange";
+    pub const INVALID_COMMIT_SIGNATURE: &str = "InvalidCommitSignature";
+    pub const INVALID_GIT_OBJECT: &str = "InvalidGitObject";
+    pub const INVALID_PATH: &str = "InvalidPath";
+    pub const INVALID_PROVIDER_CONFIGURATION: &str = "InvalidProviderConfiguration";
+    pub const INVALID_TAG_SIGNATURE: &str = "InvalidTagSignature";
+    pub const INVALID_VERIFICATION_MODE: &str = "InvalidVerificationMode";
+    pub const NEW_ARTIFACT: &str = "NewArtifact";
+    pub const NEW_REVISION: &str = "NewRevision";
+    pub const NO_ARTIFACT: &str = "NoArtifact";
+    pub const NOT_FOUND: &str = "NotFound";
+    pub const PATCH_OPERATION_FAILED: &str = "PatchOperationFailed";
+    pub const SOURCE_IGNORE_ERROR: &str = "SourceIgnoreError";
+    pub const STAT_OPERATION_FAILED: &str = "StatOperationFailed";
+    pub const URL_INVALID: &str = "URLInvalid";
+    pub const VERIFICATION_ERROR: &str = "VerificationError";
+}
