@@ -10,7 +10,7 @@ use crate::lenient::null_is_default;
 /// Output of a source's reconciliation: a tarball on the artifact server, and what it is traceable to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("required" = ["digest", "lastUpdateTime", "path", "revision", "url"]))]
+#[schemars(!default)]
 #[schemars(description = "Artifact is the output of a source's reconciliation.")]
 pub struct Artifact {
     /// Digest of the file, in the form of '<algorithm>:<checksum>'.
@@ -20,7 +20,7 @@ pub struct Artifact {
     #[schemars(extend("format" = "date-time"))]
     pub last_update_time: String,
     /// Additional facts of the upstream, such as OCI annotations.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
     /// Path of the file, relative to the root of the artifact storage.
     pub path: String,

@@ -27,7 +27,7 @@ pub fn file_name(crd: &CustomResourceDefinition) -> String {
 /// # Errors
 /// When the schema cannot be serialised.
 pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_yaml::Error> {
-    Ok(format!("---\n{}", serde_yaml::to_string(crd)?))
+    Ok(format!("# Generated from crates/api by `make crds`.\n---\n{}", serde_yaml::to_string(crd)?))
 }
 
 fn merge(versions: Vec<CustomResourceDefinition>) -> Result<CustomResourceDefinition, MergeError> {

@@ -60,7 +60,7 @@ pub struct LocalObjectReference {
 /// One aspect of an object's current state: `metav1.Condition`, with times kept as text so that an odd one decodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("required" = ["lastTransitionTime", "message", "reason", "status", "type"]))]
+#[schemars(!default)]
 #[schemars(description = "Condition describes one aspect of the current state of this object.")]
 pub struct Condition {
     /// Type of the condition, in CamelCase or in foo.example.com/CamelCase.

@@ -1,10 +1,10 @@
 //! From the derived schema to the one that is published.
 //!
-//! The derive says `nullable` on every optional field, formats that Kubernetes does not know, and leaves the three
+//! The derive admits null for every optional field, emits formats that Kubernetes does not know, and leaves the three
 //! implicit fields of the root out. [`publish`] is the only place that edits a generated schema.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 
 /// Pattern of durations that may use every unit.
@@ -13,12 +13,13 @@ pub(crate) const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
 pub(crate) const SHORT_DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m))+$";
 
 /// Turns the derived schema of a kind into the published one:
-/// - no `nullable`: the API server then prunes or defaults a null, as it does for Go's types;
+/// - no `nullable`, nor null among the values of an enum: the API server then drops or defaults a null, as for Go's types;
 /// - only the formats that the API server validates;
 /// - `apiVersion`, `kind` and `metadata` listed, so that `kubectl explain` shows them;
 /// - the status defaults to an observed generation of -1, which means never reconciled.
 pub(crate) fn publish(mut root: JSONSchemaProps) -> JSONSchemaProps {
     tidy(&mut root);
+    root.title = None;
     let properties = root.properties.get_or_insert_default();
     let implicit = [
         ("apiVersion", "string", "Version of the schema of this object."),
@@ -36,15 +37,16 @@ pub(crate) fn publish(mut root: JSONSchemaProps) -> JSONSchemaProps {
         );
     }
     if let Some(status) = properties.get_mut("status") {
-        status.default = Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON(
-            serde_json::json!({ "observedGeneration": -1 }),
-        ));
+        status.default = Some(JSON(serde_json::json!({ "observedGeneration": -1 })));
     }
     root
 }
 
 fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    if let Some(values) = &mut schema.enum_ {
+        values.retain(|JSON(value)| !value.is_null());
+    }
     schema.format = schema.format.take().filter(|format| format == "int64" || format == "date-time");
     for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
         tidy(property);

@@ -61,9 +61,7 @@ pub struct ResourceRef {
 /// A result, and how often and when it was reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("required" = [
-    "digest", "firstReconciled", "lastReconciled", "lastReconciledDuration", "lastReconciledStatus", "totalReconciliations",
-]))]
+#[schemars(!default)]
 pub struct Snapshot {
     /// Digest of the built objects, in the form of '<algorithm>:<checksum>'.
     pub digest: String,
@@ -80,6 +78,6 @@ pub struct Snapshot {
     /// How many reconciliations had this result.
     pub total_reconciliations: i64,
     /// Additional facts, such as the revision.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
 }

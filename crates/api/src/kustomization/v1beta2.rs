@@ -66,6 +66,7 @@ pub struct KustomizationSpec {
     /// Strategic merge and JSON patches, given inline.
     pub patches: Option<Vec<Patch>>,
     /// Deprecated, use Patches: strategic merge patches, given inline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "list_of_anything")]
     pub patches_strategic_merge: Option<Vec<Value>>,
     /// Deprecated, use Patches: JSON patches, given inline.
@@ -161,6 +162,7 @@ pub struct JsonPatchOperation {
     /// JSON pointer of the operation's source, for 'move' and 'copy'.
     pub from: Option<String>,
     /// Value of the operation, for 'add', 'replace' and 'test'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anything")]
     pub value: Option<Value>,
 }
