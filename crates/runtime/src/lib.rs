@@ -1,1 +1,22 @@
-//! What every controller shares: flags, logs, metrics, health endpoints, conditions, events, client pool, backoff.
+//! What every controller shares. Each module is one concern:
+//!
+//! - [`flags`], [`log`], [`serve`], [`metrics`], [`process`]: the process and its surface.
+//! - [`client`]: the connection pool to an API server, and impersonation.
+//! - [`leader`]: who may act when several replicas run.
+//! - [`watch`] and [`controller`]: from watch events to passes over objects.
+//! - [`conditions`], [`patch`], [`events`], [`backoff`]: what a pass needs to say and when it comes again.
+
+pub mod backoff;
+pub mod client;
+pub mod conditions;
+pub mod controller;
+pub mod error;
+pub mod events;
+pub mod flags;
+pub mod leader;
+pub mod log;
+pub mod metrics;
+pub mod patch;
+pub mod process;
+pub mod serve;
+pub mod watch;

@@ -1,0 +1,74 @@
+//! When an object is looked at again: exponential back-off after failures, jitter on intervals.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use rand::Rng;
+
+/// Consecutive failures per object. `delay` doubles from `min` up to `max`, success forgets the object.
+#[derive(Debug)]
+pub struct Backoff<K> {
+    min: Duration,
+    max: Duration,
+    failures: Mutex<HashMap<K, u32>>,
+}
+
+impl<K: Eq + Hash> Backoff<K> {
+    /// Delays from `min` (after the first failure) to `max` (`--min-retry-delay`, `--max-retry-delay`).
+    pub fn new(min: Duration, max: Duration) -> Self {
+        Self { min, max, failures: Mutex::default() }
+    }
+
+    /// Counts one more failure and returns the delay before the next attempt.
+    pub fn failed(&self, key: K) -> Duration {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(key).or_default();
+        let delay = self.min.saturating_mul(1_u32.checked_shl(*count).unwrap_or(u32::MAX)).min(self.max);
+        *count = count.saturating_add(1).min(31);
+        delay
+    }
+
+    /// Forgets the failures of an object that succeeded or is gone.
+    pub fn reset(&self, key: &K) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+/// `interval` × (1 ± up to `percent` %), uniform, so that objects with one interval spread out.
+pub fn jitter(interval: Duration, percent: u8) -> Duration {
+    let spread = f64::from(percent.min(99)) / 100.0;
+    interval.mul_f64(1.0 + rand::rng().random_range(-spread..=spread))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delay_doubles_to_the_cap_and_starts_over_after_success() {
+        let backoff = Backoff::new(Duration::from_millis(750), Duration::from_secs(900));
+        let delays: Vec<_> = (0..3).map(|_| backoff.failed("a").as_millis()).collect();
+        assert_eq!(delays, [750, 1500, 3000]);
+        for _ in 0..100 {
+            backoff.failed("a");
+        }
+        assert_eq!(backoff.failed("a"), Duration::from_secs(900));
+        assert_eq!(backoff.failed("b"), Duration::from_millis(750), "objects do not share failures");
+        backoff.reset(&"a");
+        assert_eq!(backoff.failed("a"), Duration::from_millis(750));
+    }
+
+    #[test]
+    fn jitter_stays_within_its_share_and_is_off_at_zero() {
+        let interval = Duration::from_secs(100);
+        assert_eq!(jitter(interval, 0), interval);
+        for _ in 0..1000 {
+            let got = jitter(interval, 5).as_secs_f64();
+            assert!((95.0..=105.0).contains(&got), "{got}");
+        }
+    }
+}

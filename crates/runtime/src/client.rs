@@ -1,0 +1,347 @@
+//! The connection to an API server: one small HTTP/2 pool shared by every identity.
+//!
+//! kube-apiserver allows 100 streams on a connection and further requests wait without an error, so the pool
+//! has lanes: lane 0 carries requests, watches go to the first other lane that has room. A lane's
+//! connection is opened when it is first used.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::{
+    client::legacy::{Client as HyperClient, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use kube::{
+    Client, Config,
+    client::{Body, ClientBuilder, ConfigExt},
+};
+use tower::{BoxError, ServiceBuilder};
+
+use crate::metrics::Metrics;
+
+/// Watches that share one connection; the rest of the 100 streams is room for their reconnects.
+const WATCHES_PER_LANE: usize = 80;
+
+/// How the pool treats requests.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// Longest wait for the head of a response that is not a watch.
+    pub request_timeout: Duration,
+    /// Longest wait for a TCP connection.
+    pub connect_timeout: Duration,
+    /// Interval of HTTP/2 pings that find a dead server, and how long their answer may take.
+    pub ping: (Duration, Duration),
+    /// Attempts after the first for requests that may be repeated (429, 503, 504, lost connection).
+    pub retries: u32,
+    /// Longest single wait between attempts, `Retry-After` included.
+    pub max_retry_wait: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+            ping: (Duration::from_secs(30), Duration::from_secs(15)),
+            retries: 5,
+            max_retry_wait: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why no client could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The kubeconfig or the in-cluster environment is unusable.
+    #[error("failed to read the client configuration")]
+    Config(#[source] Box<kube::Error>),
+    /// No kubeconfig and no in-cluster environment.
+    #[error("failed to find a kubeconfig or an in-cluster configuration")]
+    Infer(#[source] Box<kube::config::InferConfigError>),
+}
+
+/// Reads `KUBECONFIG`, the default kubeconfig or the in-cluster environment, in kubectl's order.
+///
+/// # Errors
+/// When none of them is usable.
+pub async fn infer_config() -> Result<Config, ConnectError> {
+    Config::infer().await.map_err(|e| ConnectError::Infer(Box::new(e)))
+}
+
+type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
+type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
+
+struct Lane {
+    client: HyperClient<Connector, Body>,
+    watches: Arc<AtomicUsize>,
+}
+
+struct Pool {
+    config: Config,
+    options: ClientOptions,
+    metrics: Metrics,
+    http2_only: bool,
+    requests: HyperClient<Connector, Body>,
+    watches: Mutex<Vec<Lane>>,
+}
+
+/// Opens a client on its own pool. Impersonated clients come from [`impersonate`] and share the pool.
+///
+/// # Errors
+/// When the configuration has unusable certificates or credentials.
+pub async fn connect(
+    config: Config,
+    options: ClientOptions,
+    metrics: Metrics,
+) -> Result<Client, ConnectError> {
+    let plain = config.cluster_url.scheme_str() == Some("http");
+    let http2_only = !plain && speaks_http2(&config, &options, &metrics).await?;
+    pooled(config, options, metrics, http2_only)
+}
+
+/// Whether the server (or a proxy before it) agrees on HTTP/2. An unreachable server counts as yes: it is an
+/// API server that is still starting.
+async fn speaks_http2(
+    config: &Config,
+    options: &ClientOptions,
+    metrics: &Metrics,
+) -> Result<bool, ConnectError> {
+    let probe = pooled(config.clone(), options.clone(), metrics.clone(), false)?;
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = http::Uri::from_static("/version");
+    let answer = tokio::time::timeout(options.request_timeout, probe.send(request)).await;
+    Ok(!matches!(answer, Ok(Ok(response)) if response.version() < Version::HTTP_2))
+}
+
+fn pooled(
+    config: Config,
+    options: ClientOptions,
+    metrics: Metrics,
+    http2_only: bool,
+) -> Result<Client, ConnectError> {
+    let wrap = |e| ConnectError::Config(Box::new(e));
+    let pool = Arc::new(Pool {
+        requests: lane(&config, &options, http2_only)?,
+        watches: Mutex::new(Vec::new()),
+        config: config.clone(),
+        options,
+        metrics,
+        http2_only,
+    });
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer().map_err(wrap)?)
+        .layer(config.extra_headers_layer().map_err(wrap)?)
+        .map_err(BoxError::from)
+        .service(tower::service_fn(move |request| {
+            let pool = pool.clone();
+            async move { pool.send(request).await }
+        }));
+    Ok(ClientBuilder::new(service, config.default_namespace).build())
+}
+
+fn lane(
+    config: &Config,
+    options: &ClientOptions,
+    http2_only: bool,
+) -> Result<HyperClient<Connector, Body>, ConnectError> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(options.connect_timeout));
+    let tls = config.rustls_client_config().map_err(|e| ConnectError::Config(Box::new(e)))?;
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    let connector = if http2_only {
+        builder.enable_http2().wrap_connector(tcp)
+    } else {
+        builder.enable_all_versions().wrap_connector(tcp)
+    };
+    let (interval, timeout) = options.ping;
+    Ok(HyperClient::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .http2_only(http2_only)
+        .http2_keep_alive_interval(interval)
+        .http2_keep_alive_timeout(timeout)
+        .http2_keep_alive_while_idle(true)
+        .build(connector))
+}
+
+impl Pool {
+    async fn send(&self, request: Request<Body>) -> Result<Response<ResponseBody>, BoxError> {
+        let watch = request.uri().query().is_some_and(|q| q.split('&').any(|p| p == "watch=true"));
+        let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
+        let answer = if watch { self.watch(request).await } else { self.request(request).await };
+        let code = answer.as_ref().map_or("<error>".into(), |r| r.status().as_u16().to_string());
+        self.metrics.api_request(&code, &host, method.as_str());
+        answer
+    }
+
+    /// A request with a deadline, repeated while that is safe: a throttled request was not carried out, and
+    /// reads and forced server-side applies have the same effect twice.
+    async fn request(&self, request: Request<Body>) -> Result<Response<ResponseBody>, BoxError> {
+        let repeatable = is_repeatable(&request);
+        let (parts, body) = request.into_parts();
+        let mut body = body;
+        for attempt in 0..=self.options.retries {
+            let spare = body.try_clone();
+            let sent = self.requests.request(Request::from_parts(parts.clone(), body));
+            let answer = tokio::time::timeout(self.options.request_timeout, sent).await;
+            let last = attempt == self.options.retries || spare.is_none();
+            let wait = match &answer {
+                Ok(Ok(response)) if !last => retry_after(response, attempt, repeatable),
+                Ok(Err(_)) if !last && repeatable => Some(backoff(attempt)),
+                _ => None,
+            };
+            match (wait, spare) {
+                (Some(wait), Some(spare)) => {
+                    tokio::time::sleep(wait.min(self.options.max_retry_wait)).await;
+                    body = spare;
+                }
+                _ => {
+                    let response = answer.map_err(|_| RequestTimedOut(self.options.request_timeout))??;
+                    return Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync()));
+                }
+            }
+        }
+        Err(RequestTimedOut(self.options.request_timeout).into())
+    }
+
+    /// A watch holds its lane's stream until its body is dropped.
+    async fn watch(&self, request: Request<Body>) -> Result<Response<ResponseBody>, BoxError> {
+        let (client, guard) = self.watch_lane()?;
+        let sent = tokio::time::timeout(self.options.request_timeout, client.request(request));
+        let response = sent.await.map_err(|_| RequestTimedOut(self.options.request_timeout))??;
+        Ok(response.map(|body| {
+            let held = body.map_frame(move |frame| {
+                let _stream = &guard;
+                frame
+            });
+            held.map_err(BoxError::from).boxed_unsync()
+        }))
+    }
+
+    fn watch_lane(&self) -> Result<(HyperClient<Connector, Body>, LaneGuard), BoxError> {
+        let mut lanes = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(free) = lanes.iter().find(|l| l.watches.load(Ordering::Relaxed) < WATCHES_PER_LANE) {
+            return Ok((free.client.clone(), LaneGuard::take(&free.watches)));
+        }
+        let client = lane(&self.config, &self.options, self.http2_only)?;
+        let watches = Arc::new(AtomicUsize::new(0));
+        let guard = LaneGuard::take(&watches);
+        lanes.push(Lane { client: client.clone(), watches });
+        Ok((client, guard))
+    }
+}
+
+struct LaneGuard(Arc<AtomicUsize>);
+
+impl LaneGuard {
+    fn take(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for LaneGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the API server did not answer within {}s", .0.as_secs())]
+struct RequestTimedOut(Duration);
+
+fn is_repeatable(request: &Request<Body>) -> bool {
+    let apply = || {
+        let kind = request.headers().get(http::header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        kind.is_some_and(|k| k.starts_with(b"application/apply-patch"))
+    };
+    matches!(*request.method(), Method::GET | Method::HEAD) || (*request.method() == Method::PATCH && apply())
+}
+
+/// The wait before the next attempt, or `None` when the answer is final. 429 is always safe to repeat: the
+/// server refused before doing anything.
+fn retry_after<B>(response: &Response<B>, attempt: u32, repeatable: bool) -> Option<Duration> {
+    let again = match response.status() {
+        StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => repeatable,
+        _ => false,
+    };
+    let asked = response.headers().get(http::header::RETRY_AFTER);
+    let asked = asked.and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok()).map(Duration::from_secs);
+    again.then(|| asked.unwrap_or_else(|| backoff(attempt)))
+}
+
+fn backoff(attempt: u32) -> Duration {
+    Duration::from_millis(100) * 2_u32.saturating_pow(attempt.min(10))
+}
+
+/// A client that acts as `user` over the same connections. RBAC groups are added by the server.
+///
+/// # Errors
+/// When `user` cannot be an HTTP header value; an empty name is refused, it would mean no impersonation.
+pub fn impersonate(base: &Client, user: &str) -> Result<Client, InvalidUser> {
+    let value = HeaderValue::from_str(user).ok().filter(|_| !user.is_empty());
+    let value = value.ok_or_else(|| InvalidUser(user.to_owned()))?;
+    let inner = base.clone();
+    let service = tower::service_fn(move |mut request: Request<Body>| {
+        request.headers_mut().insert(HeaderName::from_static("impersonate-user"), value.clone());
+        let inner = inner.clone();
+        async move { inner.send(request).await }
+    });
+    Ok(Client::new(service, base.default_namespace().to_owned()))
+}
+
+/// The name cannot be impersonated.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot impersonate user {0:?}")]
+pub struct InvalidUser(String);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, retry: Option<&str>) -> Response<()> {
+        let mut response = Response::builder().status(status);
+        if let Some(value) = retry {
+            response = response.header("retry-after", value);
+        }
+        response.body(()).unwrap()
+    }
+
+    #[test]
+    fn throttled_requests_wait_as_long_as_the_server_asks() {
+        assert_eq!(retry_after(&answer(429, Some("7")), 0, false), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after(&answer(429, Some("soon")), 0, false), Some(Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn only_repeatable_requests_are_sent_again_after_a_server_fault() {
+        assert_eq!(retry_after(&answer(503, None), 2, true), Some(Duration::from_millis(400)));
+        assert_eq!(retry_after(&answer(503, None), 2, false), None);
+        assert_eq!(retry_after(&answer(500, None), 0, true), None);
+    }
+
+    #[test]
+    fn reads_and_applies_are_repeatable_and_other_writes_are_not() {
+        let request = |method: Method, kind: &str| {
+            Request::builder().method(method).header("content-type", kind).body(Body::empty()).unwrap()
+        };
+        assert!(is_repeatable(&request(Method::GET, "application/json")));
+        assert!(is_repeatable(&request(Method::PATCH, "application/apply-patch+yaml")));
+        assert!(!is_repeatable(&request(Method::PATCH, "application/merge-patch+json")));
+        assert!(!is_repeatable(&request(Method::POST, "application/json")));
+    }
+}

@@ -1,0 +1,239 @@
+//! Runs a reconciler on kube-runtime's `Controller`: triggers, back-off, panics, metrics and log fields.
+
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    fmt::Debug,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::{FutureExt, Stream, StreamExt, future};
+use kube::{
+    Resource, ResourceExt,
+    core::NamespaceResourceScope,
+    runtime::{
+        WatchStreamExt,
+        controller::{self, Action, Controller},
+        reflector::{self, ObjectRef, Store},
+        watcher::{self, Event},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    backoff::Backoff,
+    metrics::{Metrics, ReconcileResult},
+    watch::{Change, Changes},
+};
+
+/// What becomes of an object after one pass.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing until something changes.
+    Wait,
+    /// Another pass after this time, or earlier if something changes.
+    After(Duration),
+    /// Another pass soon, with back-off; not an error.
+    Retry,
+    /// The pass failed; another one with back-off.
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The work of one controller.
+pub trait Reconcile<K>: Send + Sync + 'static {
+    /// Brings one object a step closer to what it asks for. Never runs twice at once for one object.
+    fn reconcile(&self, object: Arc<K>) -> impl Future<Output = Outcome> + Send;
+
+    /// The object is gone; drop what is kept for it.
+    fn gone(&self, object: &ObjectRef<K>)
+    where
+        K: Resource;
+}
+
+/// How a controller runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Objects worked on at once (`--concurrent`).
+    pub concurrent: u16,
+    /// First and longest delay after failures.
+    pub retry: (Duration, Duration),
+    /// Longest wait for running passes at shutdown.
+    pub grace: Duration,
+}
+
+/// Wakes objects from outside the watch. An object waits at most once, however often it is woken, so what is
+/// held is bounded by the number of objects.
+#[derive(Clone)]
+pub struct Waker<K: Resource>(Arc<Woken<K>>);
+
+struct Woken<K: Resource> {
+    waiting: Mutex<HashSet<ObjectRef<K>>>,
+    arrived: Notify,
+}
+
+impl<K: Resource> Default for Waker<K>
+where
+    K::DynamicType: Default,
+{
+    fn default() -> Self {
+        Self(Arc::new(Woken { waiting: Mutex::default(), arrived: Notify::new() }))
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + 'static> Waker<K> {
+    /// Asks for a pass of `object`; harmless if it does not exist.
+    pub fn wake(&self, object: ObjectRef<K>) {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(object);
+        self.0.arrived.notify_one();
+    }
+
+    /// The woken objects, for the one controller of this kind.
+    fn stream(&self) -> impl Stream<Item = ObjectRef<K>> + Send + use<K> {
+        futures::stream::unfold(self.0.clone(), |woken| async move {
+            loop {
+                let next = {
+                    let mut waiting = woken.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                    let next = waiting.iter().next().cloned();
+                    next.and_then(|object| waiting.take(&object))
+                };
+                match next {
+                    Some(object) => return Some((object, woken)),
+                    None => woken.arrived.notified().await,
+                }
+            }
+        })
+    }
+}
+
+/// Runs `reconciler` over `events` until `stop`, then waits for the running passes. Each object comes up when it is
+/// first seen, when `fingerprint` moves, when it is woken and when its outcome says so.
+#[expect(clippy::too_many_arguments, reason = "each is a different thing, given once at start")]
+pub async fn run<K, R>(
+    reconciler: Arc<R>,
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+    (store, writer): (Store<K>, reflector::store::Writer<K>),
+    fingerprint: fn(&K) -> u64,
+    waker: Waker<K>,
+    options: Options,
+    metrics: Metrics,
+    stop: CancellationToken,
+) where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    K: Clone + Debug + DeserializeOwned + Send + Sync + Unpin + 'static,
+    R: Reconcile<K>,
+{
+    let name = K::kind(&()).to_lowercase();
+    metrics.controller(&name, options.concurrent);
+    let backoff = Arc::new(Backoff::new(options.retry.0, options.retry.1));
+    let (mut changes, cleaner) =
+        (Changes::new(fingerprint), (reconciler.clone(), backoff.clone(), metrics.clone()));
+    let triggers = events.default_backoff().reflect(writer).filter_map(move |event| {
+        let change = event.map(|event| changes.observe(&event));
+        future::ready(match change {
+            Err(error) => Some(Err(error)),
+            Ok(Some(Change::Reconcile(object))) => Some(Ok(object)),
+            Ok(Some(Change::Gone(objects))) => {
+                let (reconciler, backoff, metrics) = &cleaner;
+                for object in objects {
+                    backoff.reset(&object);
+                    metrics.forget(
+                        &K::kind(&()),
+                        object.namespace.as_deref().unwrap_or_default(),
+                        &object.name,
+                    );
+                    reconciler.gone(&object);
+                }
+                None
+            }
+            Ok(None) => None,
+        })
+    });
+    let context = Arc::new(Pass { reconciler, backoff, metrics, name });
+    let results = Controller::for_stream(triggers, store)
+        .with_config(controller::Config::default().concurrency(options.concurrent))
+        .reconcile_on(waker.stream())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(
+            |object, pass: Arc<Pass<K, R>>| async move { Ok::<_, Infallible>(pass.run(object).await) },
+            |_, never, _| match *never {},
+            context,
+        )
+        .for_each(|result| {
+            if let Err(controller::Error::QueueError(error)) = result {
+                tracing::error!(error = %crate::error::chain(&error), "watch failed, trying again");
+            }
+            future::ready(())
+        });
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(options.grace).await;
+    };
+    tokio::select! {
+        () = results => {}
+        () = overdue => tracing::error!("stopping with passes still running"),
+    }
+}
+
+/// One pass of one object, with everything around it.
+struct Pass<K: Resource, R> {
+    reconciler: Arc<R>,
+    backoff: Arc<Backoff<ObjectRef<K>>>,
+    metrics: Metrics,
+    name: String,
+}
+
+impl<K, R> Pass<K, R>
+where
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    R: Reconcile<K>,
+{
+    async fn run(&self, object: Arc<K>) -> Action {
+        let span = tracing::info_span!(
+            "reconcile",
+            logger = "controller-runtime.reconciler",
+            controller = self.name,
+            controllerGroup = %K::group(&()),
+            controllerKind = %K::kind(&()),
+            namespace = object.namespace().unwrap_or_default(),
+            name = object.name_any(),
+            reconcileID = %uuid::Uuid::new_v4(),
+        );
+        let (_busy, started) = (self.metrics.busy(&self.name), Instant::now());
+        let reference = ObjectRef::from_obj(object.as_ref());
+        let work =
+            AssertUnwindSafe(self.reconciler.reconcile(object).instrument(span.clone())).catch_unwind();
+        let outcome = work.await.unwrap_or_else(|panic| {
+            self.metrics.panicked(&self.name);
+            Outcome::Failed(format!("panic: {}", panic_text(panic.as_ref())).into())
+        });
+        let (result, action) = match outcome {
+            Outcome::Wait => {
+                self.backoff.reset(&reference);
+                (ReconcileResult::Success, Action::await_change())
+            }
+            Outcome::After(delay) => {
+                self.backoff.reset(&reference);
+                (ReconcileResult::RequeueAfter, Action::requeue(delay))
+            }
+            Outcome::Retry => (ReconcileResult::Requeue, Action::requeue(self.backoff.failed(reference))),
+            Outcome::Failed(error) => {
+                let text = crate::error::chain(error.as_ref());
+                span.in_scope(|| tracing::error!(error = text, "Reconciler error"));
+                (ReconcileResult::Error, Action::requeue(self.backoff.failed(reference)))
+            }
+        };
+        self.metrics.reconciled(&self.name, result, started.elapsed());
+        action
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown")
+}

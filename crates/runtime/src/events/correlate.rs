@@ -1,0 +1,169 @@
+//! Repeats become a count and floods are cut, as client-go's event correlator does it.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use super::Event;
+
+/// How many events an object may have at once, and how often one more is allowed after that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub burst: f64,
+    pub refill: Duration,
+    /// Objects and messages remembered.
+    pub entries: usize,
+}
+
+impl Default for Limits {
+    /// client-go's: a burst of 25 an object, then one every five minutes.
+    fn default() -> Self {
+        Self { burst: 25.0, refill: Duration::from_secs(300), entries: 4096 }
+    }
+}
+
+/// What to do with an event.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Store a new object.
+    Create,
+    /// Raise the count of the stored object of this name.
+    Repeat { name: String, count: i32 },
+    /// Too many from this object.
+    Drop,
+}
+
+struct Stored {
+    name: String,
+    count: i32,
+    used: Instant,
+}
+
+struct Bucket {
+    tokens: f64,
+    filled: Instant,
+}
+
+pub(super) struct Correlator {
+    limits: Limits,
+    seen: HashMap<String, Stored>,
+    buckets: HashMap<String, Bucket>,
+}
+
+impl Correlator {
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, seen: HashMap::new(), buckets: HashMap::new() }
+    }
+
+    /// Decides about `event` at `now`.
+    pub fn judge(&mut self, event: &Event, now: Instant) -> Verdict {
+        if !self.allow(event, now) {
+            return Verdict::Drop;
+        }
+        match self.seen.get_mut(&key(event)) {
+            None => Verdict::Create,
+            Some(stored) => {
+                stored.count = stored.count.saturating_add(1);
+                stored.used = now;
+                Verdict::Repeat { name: stored.name.clone(), count: stored.count }
+            }
+        }
+    }
+
+    /// Remembers that `event` is stored under `name`.
+    pub fn stored(&mut self, event: &Event, name: String, now: Instant) {
+        self.shrink();
+        self.seen.insert(key(event), Stored { name, count: 1, used: now });
+    }
+
+    /// Forgets a stored event that the server no longer has.
+    pub fn forget(&mut self, event: &Event) {
+        self.seen.remove(&key(event));
+    }
+
+    fn allow(&mut self, event: &Event, now: Instant) -> bool {
+        let Limits { burst, refill, .. } = self.limits;
+        let owner = event.object.uid.clone().unwrap_or_default();
+        let bucket = self.buckets.entry(owner).or_insert(Bucket { tokens: burst, filled: now });
+        let earned = now.saturating_duration_since(bucket.filled).as_secs_f64() / refill.as_secs_f64();
+        bucket.tokens = (bucket.tokens + earned).min(burst);
+        bucket.filled = now;
+        let allowed = bucket.tokens >= 1.0;
+        if allowed {
+            bucket.tokens -= 1.0;
+        }
+        allowed
+    }
+
+    /// Halves what is remembered when it grows over the limit, oldest first.
+    fn shrink(&mut self) {
+        if self.seen.len() >= self.limits.entries {
+            let mut ages: Vec<Instant> = self.seen.values().map(|s| s.used).collect();
+            let middle = ages.len() / 2;
+            let (_, median, _) = ages.select_nth_unstable(middle);
+            let median = *median;
+            self.seen.retain(|_, s| s.used > median);
+        }
+        if self.buckets.len() >= self.limits.entries {
+            let burst = self.limits.burst;
+            self.buckets.retain(|_, b| b.tokens < burst - 1.0);
+            if self.buckets.len() >= self.limits.entries {
+                self.buckets.clear();
+            }
+        }
+    }
+}
+
+fn key(event: &Event) -> String {
+    let object = event.object.uid.as_deref().unwrap_or_default();
+    format!("{object}\0{}\0{}\0{}", event.severity.kubernetes_type(), event.reason, event.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Severity;
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    fn event(uid: &str, message: &str) -> Event {
+        let mut object = ConfigMap::default();
+        object.metadata.uid = Some(uid.into());
+        Event::new(&object, Severity::Info, "Succeeded", message)
+    }
+
+    #[test]
+    fn the_same_event_again_raises_its_count() {
+        let (mut correlator, now) = (Correlator::new(Limits::default()), Instant::now());
+        assert_eq!(correlator.judge(&event("a", "x"), now), Verdict::Create);
+        correlator.stored(&event("a", "x"), "e1".into(), now);
+        assert_eq!(correlator.judge(&event("a", "x"), now), Verdict::Repeat { name: "e1".into(), count: 2 });
+        assert_eq!(correlator.judge(&event("a", "y"), now), Verdict::Create);
+        correlator.forget(&event("a", "x"));
+        assert_eq!(correlator.judge(&event("a", "x"), now), Verdict::Create);
+    }
+
+    #[test]
+    fn a_flood_from_one_object_is_cut_and_others_are_heard() {
+        let (mut correlator, now) = (Correlator::new(Limits::default()), Instant::now());
+        let created =
+            (0..40).filter(|i| correlator.judge(&event("a", &i.to_string()), now) == Verdict::Create).count();
+        assert_eq!(created, 25);
+        assert_eq!(correlator.judge(&event("b", "x"), now), Verdict::Create);
+        let later = now + Duration::from_secs(301);
+        assert_eq!(correlator.judge(&event("a", "z"), later), Verdict::Create);
+        assert_eq!(correlator.judge(&event("a", "z2"), later), Verdict::Drop);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let limits = Limits { entries: 100, ..Limits::default() };
+        let mut correlator = Correlator::new(limits);
+        for i in 0..10_000_u64 {
+            let (event, now) = (event(&i.to_string(), "x"), Instant::now() + Duration::from_millis(i));
+            correlator.judge(&event, now);
+            correlator.stored(&event, "e".into(), now);
+        }
+        assert!(correlator.seen.len() <= 100 && correlator.buckets.len() <= 101);
+    }
+}

@@ -1,0 +1,75 @@
+//! Posts events to notification-controller (`--events-addr`), in order.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::Event;
+use crate::metrics::Metrics;
+
+/// Upstream's client: 5 s a request, four more attempts, 1 s to 30 s between them.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const RETRIES: u32 = 4;
+const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// event.toolkit.fluxcd.io/v1beta1.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload<'a> {
+    involved_object: &'a ObjectReference,
+    severity: &'a str,
+    timestamp: String,
+    message: &'a str,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: &'a BTreeMap<String, String>,
+    reporting_controller: &'a str,
+    reporting_instance: &'a str,
+}
+
+pub(super) async fn run(
+    mut queue: mpsc::Receiver<Event>,
+    url: String,
+    component: &'static str,
+    instance: String,
+    metrics: Metrics,
+) {
+    let client = match reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build() {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::error!(logger = "events", error = %error, "events are not posted");
+            return;
+        }
+    };
+    while let Some(event) = queue.recv().await {
+        let payload = Payload {
+            involved_object: &event.object,
+            severity: event.severity.label(),
+            timestamp: event.time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            message: &event.message,
+            reason: &event.reason,
+            metadata: &event.annotations,
+            reporting_controller: component,
+            reporting_instance: &instance,
+        };
+        if !post(&client, &url, &payload).await {
+            metrics.event_dropped("webhook");
+            tracing::error!(logger = "events", reason = event.reason, "failed to post event");
+        }
+    }
+}
+
+/// Whether the event is delivered. 429 means that the receiver has it already.
+async fn post(client: &reqwest::Client, url: &str, payload: &Payload<'_>) -> bool {
+    for attempt in 0..=RETRIES {
+        match client.post(url).json(payload).send().await.map(|answer| answer.status()) {
+            Ok(status) if status.is_success() || status.as_u16() == 429 => return true,
+            Ok(status) if !status.is_server_error() => return false,
+            _ if attempt == RETRIES => return false,
+            _ => tokio::time::sleep((WAIT.0 * 2_u32.pow(attempt)).min(WAIT.1)).await,
+        }
+    }
+    false
+}

@@ -1,0 +1,191 @@
+//! Flags that every controller has, with upstream's names, defaults and environment variables.
+//!
+//! pflag's syntax: `--flag=value` or `--flag value`, and a bare boolean flag means true.
+
+use std::time::Duration;
+
+use clap::{Args, builder::BoolishValueParser};
+
+use crate::{
+    controller::Options,
+    log::{Encoding, LogLevel},
+    watch::Scope,
+};
+
+/// Shared flags; flatten them into the process's own.
+#[derive(Args, Clone, Debug)]
+pub struct Flags {
+    /// Address of the metrics endpoint.
+    #[arg(long, env = "METRICS_ADDR", default_value = ":8080")]
+    pub metrics_addr: String,
+    /// Address of the health endpoints.
+    #[arg(long, default_value = ":9440")]
+    pub health_addr: String,
+    /// URL of the events receiver; empty posts nothing.
+    #[arg(long, env = "EVENTS_ADDR", default_value = "")]
+    pub events_addr: String,
+    /// Events waiting for each of the two sinks before the newest are dropped.
+    #[arg(long, default_value_t = 1024)]
+    pub events_queue_size: usize,
+    /// Log encoding.
+    #[arg(long, value_enum, default_value = "json")]
+    pub log_encoding: Encoding,
+    /// Log verbosity.
+    #[arg(long, value_enum, default_value = "info")]
+    pub log_level: LogLevel,
+    /// Watch all namespaces; false means RUNTIME_NAMESPACE only.
+    #[arg(
+        long,
+        default_value = "true",
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub watch_all_namespaces: bool,
+    /// Label selector of the objects to look after (sharding).
+    #[arg(long, default_value = "")]
+    pub watch_label_selector: String,
+    /// First delay after a failure.
+    #[arg(long, default_value = "750ms", value_parser = duration)]
+    pub min_retry_delay: Duration,
+    /// Longest delay after failures.
+    #[arg(long, default_value = "15m", value_parser = duration)]
+    pub max_retry_delay: Duration,
+    /// Percentage by which an interval is varied at random.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..100))]
+    pub interval_jitter_percentage: u8,
+    /// How long to wait before looking again at a dependency.
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    pub requeue_dependency: Duration,
+    /// Longest wait for running work at shutdown.
+    #[arg(long, default_value = "8s", value_parser = duration)]
+    pub graceful_shutdown_timeout: Duration,
+    /// Namespace that the process runs in.
+    #[arg(long, env = "RUNTIME_NAMESPACE", default_value = "", hide = true)]
+    pub runtime_namespace: String,
+    /// Leader election.
+    #[command(flatten)]
+    pub leader: LeaderFlags,
+}
+
+/// Leader election flags.
+#[derive(Args, Clone, Debug)]
+pub struct LeaderFlags {
+    /// Work only while holding a Lease.
+    #[arg(
+        long,
+        default_value = "false",
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub enable_leader_election: bool,
+    /// Give the Lease up when stopping, so that a successor starts at once.
+    #[arg(
+        long,
+        default_value = "true",
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub leader_election_release_on_cancel: bool,
+    /// How long a Lease is respected without being renewed.
+    #[arg(long, default_value = "35s", value_parser = duration)]
+    pub leader_election_lease_duration: Duration,
+    /// How long the leader tries to renew before it stops.
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    pub leader_election_renew_deadline: Duration,
+    /// Time between two attempts to take or renew the Lease.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    pub leader_election_retry_period: Duration,
+}
+
+/// A flag's duration in Go's syntax.
+///
+/// # Errors
+/// The reason as text, for clap.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    api::duration::parse_go_duration(text).map_err(|e| e.to_string())
+}
+
+impl Flags {
+    /// The objects that this process looks after.
+    pub fn scope(&self) -> Scope {
+        let namespace = (!self.watch_all_namespaces).then(|| self.runtime_namespace.clone());
+        let labels = Some(self.watch_label_selector.clone()).filter(|s| !s.is_empty());
+        Scope { namespace, labels }
+    }
+
+    /// Where events are posted to.
+    pub fn webhook(&self) -> Option<String> {
+        Some(self.events_addr.clone()).filter(|url| !url.is_empty())
+    }
+
+    /// How a controller with this many workers runs.
+    pub fn controller(&self, concurrent: u16) -> Options {
+        Options {
+            concurrent,
+            retry: (self.min_retry_delay, self.max_retry_delay),
+            grace: self.graceful_shutdown_timeout,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    fn parse(args: &[&str]) -> Result<Flags, clap::Error> {
+        Program::try_parse_from([&["program"], args].concat()).map(|p| p.flags)
+    }
+
+    #[test]
+    fn the_arguments_of_fluxs_manifests_are_understood() {
+        let flags = parse(&[
+            "--events-addr=http://notification-controller.flux-system.svc.cluster.local./",
+            "--watch-all-namespaces=true",
+            "--log-level=info",
+            "--log-encoding=json",
+            "--enable-leader-election",
+        ])
+        .unwrap();
+        assert!(flags.watch_all_namespaces && flags.leader.enable_leader_election);
+        assert!(flags.scope().namespace.is_none());
+    }
+
+    #[test]
+    fn defaults_are_upstreams() {
+        let flags = parse(&[]).unwrap();
+        assert_eq!((flags.metrics_addr.as_str(), flags.health_addr.as_str()), (":8080", ":9440"));
+        assert_eq!(flags.min_retry_delay, Duration::from_millis(750));
+        assert_eq!(flags.max_retry_delay, Duration::from_secs(900));
+        assert_eq!(flags.interval_jitter_percentage, 5);
+        assert_eq!(flags.leader.leader_election_lease_duration, Duration::from_secs(35));
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for bad in
+            ["--interval-jitter-percentage=100", "--min-retry-delay=fast", "--log-level=loud", "--nonsense"]
+        {
+            assert!(parse(&[bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn one_namespace_is_the_one_the_process_runs_in() {
+        let flags = parse(&["--watch-all-namespaces=false", "--runtime-namespace=apps"]).unwrap();
+        assert_eq!(flags.scope().namespace.as_deref(), Some("apps"));
+    }
+}

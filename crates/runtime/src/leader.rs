@@ -1,0 +1,159 @@
+//! Leader election over a `coordination.k8s.io/v1` Lease, with client-go's rules, so that a Flux replica and
+//! ours exclude each other.
+//!
+//! A Lease that somebody else holds is taken over when it has not changed for its duration, measured on our own
+//! clock since we saw it change: clocks of two machines are never compared.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use tokio::time::Instant;
+
+/// When a Lease is renewed, lost and taken over.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// How long others respect the Lease without a renewal.
+    pub lease: Duration,
+    /// How long a leader that cannot renew goes on; shorter than `lease`, or two could act at once.
+    pub renew_deadline: Duration,
+    /// Time between attempts.
+    pub retry: Duration,
+}
+
+/// One candidate for one Lease.
+pub struct Candidate {
+    api: Api<Lease>,
+    name: String,
+    identity: String,
+    timing: Timing,
+    observed: Option<(Option<String>, Instant)>,
+}
+
+impl Candidate {
+    /// A candidate with a unique identity of its own.
+    pub fn new(client: Client, namespace: &str, name: &str, host: &str, timing: Timing) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+            identity: format!("{host}_{}", uuid::Uuid::new_v4()),
+            timing,
+            observed: None,
+        }
+    }
+
+    /// Waits until the Lease is ours.
+    pub async fn acquire(&mut self) {
+        loop {
+            match tokio::time::timeout(self.timing.renew_deadline, self.attempt()).await {
+                Ok(Ok(true)) => return,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(error = %crate::error::chain(&error), lease = self.name, "failed to take the lease");
+                }
+                Err(_) => tracing::error!(lease = self.name, "failed to take the lease in time"),
+            }
+            tokio::time::sleep(self.timing.retry).await;
+        }
+    }
+
+    /// Renews the Lease; returns when it is no longer provably ours.
+    pub async fn hold(&mut self) {
+        let mut renewed = Instant::now();
+        loop {
+            tokio::time::sleep(self.timing.retry).await;
+            let deadline = renewed + self.timing.renew_deadline;
+            let started = Instant::now();
+            match tokio::time::timeout_at(deadline, self.attempt()).await {
+                // The time before the request counts: the server may have written it at any point since.
+                Ok(Ok(true)) => renewed = started,
+                Ok(Ok(false)) => return,
+                Ok(Err(error)) => {
+                    tracing::error!(error = %crate::error::chain(&error), lease = self.name, "failed to renew the lease");
+                }
+                Err(_) => return,
+            }
+            if Instant::now() >= deadline {
+                return;
+            }
+        }
+    }
+
+    /// Gives the Lease up, so that a successor need not wait.
+    pub async fn release(&self) {
+        let release = async {
+            let mut lease = self.api.get(&self.name).await?;
+            let spec = lease.spec.get_or_insert_default();
+            if spec.holder_identity.as_deref() == Some(&self.identity) {
+                spec.holder_identity = Some(String::new());
+                spec.lease_duration_seconds = Some(1);
+                self.api.replace(&self.name, &PostParams::default(), &lease).await?;
+            }
+            Ok::<_, kube::Error>(())
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(self.timing.retry, release).await {
+            tracing::error!(error = %crate::error::chain(&error), lease = self.name, "failed to release the lease");
+        }
+    }
+
+    /// Takes or renews the Lease; `false` if somebody else has it.
+    async fn attempt(&mut self) -> Result<bool, kube::Error> {
+        let now = MicroTime(Timestamp::now());
+        let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+            let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+            let lease = Lease { metadata, spec: Some(self.spec(&now, &now, 0)) };
+            return self.won(self.api.create(&PostParams::default(), &lease).await);
+        };
+        let version = lease.metadata.resource_version.clone();
+        if self.observed.as_ref().is_none_or(|(seen, _)| *seen != version) {
+            self.observed = Some((version, Instant::now()));
+        }
+        let spec = lease.spec.clone().unwrap_or_default();
+        let holder = spec.holder_identity.as_deref().unwrap_or_default();
+        let transitions = spec.lease_transitions.unwrap_or_default();
+        lease.spec = Some(if holder == self.identity {
+            self.spec(spec.acquire_time.as_ref().unwrap_or(&now), &now, transitions)
+        } else if holder.is_empty() || self.expired(&spec) {
+            self.spec(&now, &now, transitions.saturating_add(1))
+        } else {
+            return Ok(false);
+        });
+        // Carries the resource version: only one of several candidates succeeds.
+        self.won(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+    }
+
+    fn won(&mut self, written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
+        match written {
+            Ok(lease) => {
+                self.observed = Some((lease.metadata.resource_version, Instant::now()));
+                Ok(true)
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn expired(&self, spec: &LeaseSpec) -> bool {
+        let seconds = u64::try_from(spec.lease_duration_seconds.unwrap_or_default()).unwrap_or_default();
+        let since = self.observed.as_ref().map(|(_, at)| at.elapsed()).unwrap_or_default();
+        since >= Duration::from_secs(seconds)
+    }
+
+    fn spec(&self, acquired: &MicroTime, renewed: &MicroTime, transitions: i32) -> LeaseSpec {
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: Some(i32::try_from(self.timing.lease.as_secs()).unwrap_or(i32::MAX)),
+            acquire_time: Some(acquired.clone()),
+            renew_time: Some(renewed.clone()),
+            lease_transitions: Some(transitions),
+            ..LeaseSpec::default()
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! A controller process from start to stop: endpoints, client, events, lease, signals, orderly end.
+
+use std::{future::Future, time::Duration};
+
+use kube::Client;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    client::{self, ClientOptions, ConnectError},
+    events::{Recorder, Sinks, hostname},
+    flags::Flags,
+    leader::{Candidate, Timing},
+    metrics::Metrics,
+    serve::{self, Readiness, ServeError},
+};
+
+/// Longest wait for queued events at the end.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// Why a process could not start or had to end.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the texts say it")]
+pub enum ProcessError {
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error("failed to set up the Kubernetes client")]
+    Connect(#[from] ConnectError),
+    #[error("failed to register metrics")]
+    Metrics(#[source] prometheus::Error),
+    #[error("failed to listen for signals")]
+    Signals(#[source] std::io::Error),
+    #[error("leader election needs RUNTIME_NAMESPACE")]
+    NoNamespace,
+    #[error("the lease {0} is lost")]
+    LeaseLost(String),
+    #[error("a background task panicked")]
+    Panicked(#[source] tokio::task::JoinError),
+}
+
+/// A started process.
+pub struct Process {
+    /// The controller's own identity.
+    pub client: Client,
+    /// Everything that is counted.
+    pub metrics: Metrics,
+    /// Where events go.
+    pub events: Recorder,
+    /// What `/readyz` says.
+    pub ready: Readiness,
+    /// Cancelled when the process should end.
+    pub stop: CancellationToken,
+    /// Servers and other tasks that end only at the stop; an early end ends the process.
+    pub tasks: JoinSet<Result<(), ProcessError>>,
+    event_workers: JoinSet<()>,
+    lease: Option<CancellationToken>,
+}
+
+impl Process {
+    /// Opens the endpoints and the client. `component` is the name in events, leases and logs.
+    ///
+    /// # Errors
+    /// See [`ProcessError`].
+    pub async fn start(flags: &Flags, component: &'static str) -> Result<Self, ProcessError> {
+        let metrics = Metrics::new().map_err(ProcessError::Metrics)?;
+        let (stop, ready, mut tasks) = (CancellationToken::new(), Readiness::default(), JoinSet::new());
+        stop_on_signals(stop.clone())?;
+        let listener = serve::listen(&flags.metrics_addr).await?;
+        let server = serve::metrics(listener, metrics.clone(), stop.clone());
+        tasks.spawn(async move { Ok(server.await?) });
+        let server = serve::health(serve::listen(&flags.health_addr).await?, ready.clone(), stop.clone());
+        tasks.spawn(async move { Ok(server.await?) });
+        let config = client::infer_config().await?;
+        let client = client::connect(config, ClientOptions::default(), metrics.clone()).await?;
+        let sinks = Sinks {
+            client: client.clone(),
+            component,
+            webhook: flags.webhook(),
+            capacity: flags.events_queue_size,
+        };
+        let (events, event_workers) = Recorder::start(sinks, metrics.clone());
+        tracing::info!(logger = "setup", version = env!("CARGO_PKG_VERSION"), "starting {component}");
+        Ok(Self { client, metrics, events, ready, stop, tasks, event_workers, lease: None })
+    }
+
+    /// Waits for the Lease `name` if leader election is on; losing it later ends the process. `false` means that
+    /// the process was told to stop first.
+    ///
+    /// # Errors
+    /// Without a namespace for the Lease, or when no connection for it can be made.
+    pub async fn lead(&mut self, flags: &Flags, name: &str) -> Result<bool, ProcessError> {
+        let options = &flags.leader;
+        if !options.enable_leader_election {
+            return Ok(true);
+        }
+        if flags.runtime_namespace.is_empty() {
+            return Err(ProcessError::NoNamespace);
+        }
+        let timing = Timing {
+            lease: options.leader_election_lease_duration,
+            renew_deadline: options.leader_election_renew_deadline,
+            retry: options.leader_election_retry_period,
+        };
+        // A connection of its own: renewals must not wait behind other requests.
+        let own =
+            client::connect(client::infer_config().await?, ClientOptions::default(), self.metrics.clone());
+        let mut candidate = Candidate::new(own.await?, &flags.runtime_namespace, name, &hostname(), timing);
+        self.metrics.leading(name, false);
+        tracing::info!(
+            logger = "setup",
+            "attempting to acquire leader lease {}/{name}",
+            flags.runtime_namespace
+        );
+        tokio::select! {
+            () = candidate.acquire() => {}
+            () = self.stop.cancelled() => return Ok(false),
+        }
+        self.metrics.leading(name, true);
+        tracing::info!(logger = "setup", "successfully acquired lease {}/{name}", flags.runtime_namespace);
+        let (finished, name) = (CancellationToken::new(), name.to_owned());
+        let (release, until) = (options.leader_election_release_on_cancel, finished.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = candidate.hold() => Err(ProcessError::LeaseLost(name)),
+                () = until.cancelled() => {
+                    if release {
+                        candidate.release().await;
+                    }
+                    Ok(())
+                }
+            }
+        });
+        self.lease = Some(finished);
+        Ok(true)
+    }
+
+    /// Runs `work`, which ends after `stop`, and then ends the rest: events are flushed, the lease is given up.
+    /// A task that ends early, such as a lost lease, ends the process at once.
+    ///
+    /// # Errors
+    /// The failure of a task.
+    pub async fn run(mut self, work: impl Future<Output = ()>) -> Result<(), ProcessError> {
+        let failed = tokio::select! {
+            biased;
+            Some(ended) = self.tasks.join_next(), if !self.stop.is_cancelled() => flatten(ended),
+            () = work => Ok(()),
+        };
+        self.stop.cancel();
+        failed?;
+        let Self { events, mut event_workers, mut tasks, lease, .. } = self;
+        drop(events);
+        let flush = async { while event_workers.join_next().await.is_some() {} };
+        if tokio::time::timeout(FLUSH, flush).await.is_err() {
+            tracing::error!("stopping with events still queued");
+        }
+        if let Some(lease) = lease {
+            lease.cancel();
+        }
+        while let Some(ended) = tasks.join_next().await {
+            flatten(ended)?;
+        }
+        Ok(())
+    }
+}
+
+fn flatten(ended: Result<Result<(), ProcessError>, tokio::task::JoinError>) -> Result<(), ProcessError> {
+    ended.map_err(ProcessError::Panicked)?
+}
+
+/// SIGTERM and SIGINT cancel `stop`.
+fn stop_on_signals(stop: CancellationToken) -> Result<(), ProcessError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ProcessError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ProcessError::Signals)?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}
