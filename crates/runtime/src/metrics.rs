@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
-    exponential_buckets,
 };
 
 /// controller-runtime's buckets of `controller_runtime_reconcile_time_seconds`, in seconds.
