@@ -1,1 +1,35 @@
 //! Cluster harness, scenarios, demo and benchmarks.
+//!
+//! Everything here is real: a Kubernetes control plane built from its Go modules, `git http-backend`
+//! behind a small HTTP bridge, and the two controllers as the processes that ship. Only loopback is
+//! used, on free ports.
+//!
+//! - [`toolchain`] builds the Kubernetes programs once per version into a per-user cache;
+//! - [`process`] starts programs so that none outlives its owner;
+//! - [`cluster`] is a control plane, [`git_server`] and [`repository`] a Git host;
+//! - [`controller`] runs `source-controller` and `kustomize-controller`;
+//! - [`objects`] reads and writes Kubernetes objects as plain JSON, as any other client would;
+//! - [`scenario`] puts these together for one test, in a namespace of its own.
+
+pub mod cluster;
+pub mod controller;
+pub mod git_server;
+pub mod objects;
+pub mod pki;
+pub mod process;
+pub mod repository;
+pub mod scenario;
+pub mod toolchain;
+pub mod wait;
+
+use std::path::{Path, PathBuf};
+
+/// Chooses the TLS implementation of this process. Harmless when called again.
+pub fn init_tls() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// The folder of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}

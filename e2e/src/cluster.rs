@@ -1,0 +1,351 @@
+//! A Kubernetes control plane on free loopback ports: etcd, API server, controller manager.
+//!
+//! There is no node: Deployments of 0 replicas become ready, Pods stay Pending. With `E2E_KUBECONFIG`
+//! set, [`Cluster::shared`] is that cluster instead.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use crate::objects::{Look, Objects};
+use crate::pki::Ca;
+use crate::process::{Owner, Process, free_port, temp_folder};
+use crate::toolchain::Toolchain;
+use crate::wait::{self, Not, not_yet};
+
+/// How long each server may take to answer after its start.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Who talks to the API server; each has a token of its own, so that the audit log tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum User {
+    /// Tests, people, the controller manager.
+    Admin,
+    /// The controller for sources.
+    SourceController,
+    /// The controller for Kustomizations.
+    KustomizeController,
+}
+
+impl User {
+    const ALL: [Self; 3] = [Self::Admin, Self::SourceController, Self::KustomizeController];
+
+    /// The user name the API server sees.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::SourceController => "source-controller",
+            Self::KustomizeController => "kustomize-controller",
+        }
+    }
+}
+
+/// A running control plane, or one that others run.
+#[derive(Debug)]
+pub struct Cluster {
+    kubeconfigs: BTreeMap<User, PathBuf>,
+    own: Option<ControlPlane>,
+}
+
+/// What is needed to restart the API server, and the processes. They end in this order.
+#[derive(Debug)]
+struct ControlPlane {
+    toolchain: Toolchain,
+    folder: PathBuf,
+    api_port: u16,
+    etcd_port: u16,
+    processes: Mutex<BTreeMap<&'static str, Process>>,
+    _temp: Option<TempDir>,
+}
+
+impl Cluster {
+    /// The cluster that all tests of this program share, with the project's CRDs.
+    pub async fn shared() -> Result<&'static Self> {
+        static SHARED: OnceCell<Cluster> = OnceCell::const_new();
+        SHARED
+            .get_or_try_init(|| async {
+                let cluster = match std::env::var_os("E2E_KUBECONFIG") {
+                    Some(path) => Self::existing(Path::new(&path)),
+                    None => Self::start().await?,
+                };
+                cluster.install_crds().await?;
+                Ok(cluster)
+            })
+            .await
+    }
+
+    /// A cluster that others run: every user has the same identity there.
+    pub fn existing(kubeconfig: &Path) -> Self {
+        let kubeconfigs = User::ALL.into_iter().map(|user| (user, kubeconfig.to_owned())).collect();
+        Self { kubeconfigs, own: None }
+    }
+
+    /// Starts a control plane that ends with its owner.
+    pub async fn start() -> Result<Self> {
+        let temp = temp_folder("cluster")?;
+        let folder = temp.path().to_owned();
+        Self::start_in(&folder, Owner::Harness, Some(temp)).await
+    }
+
+    /// Starts a control plane that stays: `folder` holds its state and records its processes.
+    pub async fn start_detached(folder: &Path) -> Result<Self> {
+        Self::start_in(folder, Owner::Folder(folder), None).await
+    }
+
+    async fn start_in(folder: &Path, owner: Owner<'_>, temp: Option<TempDir>) -> Result<Self> {
+        let toolchain = tokio::task::spawn_blocking(Toolchain::ensure).await??;
+        let (api_port, etcd_port) = (free_port()?, free_port()?);
+        let kubeconfigs = write_settings(folder, api_port)?;
+        let plane = ControlPlane {
+            toolchain,
+            folder: folder.to_owned(),
+            api_port,
+            etcd_port,
+            processes: Mutex::default(),
+            _temp: temp,
+        };
+        let cluster = Self { kubeconfigs, own: Some(plane) };
+        cluster.launch("etcd", owner)?;
+        cluster.launch("kube-apiserver", owner)?;
+        cluster.wait_ready().await?;
+        cluster.launch("kube-controller-manager", owner)?;
+        Ok(cluster)
+    }
+
+    /// The kubeconfig file of a user.
+    pub fn kubeconfig(&self, user: User) -> &Path {
+        self.kubeconfigs.get(&user).map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    /// A client with all rights.
+    pub async fn objects(&self) -> Result<Objects> {
+        Objects::connect(self.kubeconfig(User::Admin)).await
+    }
+
+    /// The kubectl of this cluster's release, or the one on the search path.
+    pub fn kubectl(&self) -> Command {
+        let program = self.own.as_ref().map_or(Path::new("kubectl"), |own| &own.toolchain.kubectl);
+        let mut kubectl = Command::new(program);
+        kubectl.env("KUBECONFIG", self.kubeconfig(User::Admin));
+        kubectl
+    }
+
+    /// Applies `config/crd/bases` and waits until the API server serves every kind.
+    pub async fn install_crds(&self) -> Result<()> {
+        let objects = self.objects().await?;
+        let folder = crate::workspace().join("config/crd/bases");
+        let mut files: Vec<PathBuf> = fs::read_dir(&folder)
+            .with_context(|| format!("read {}", folder.display()))?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<_>>()?;
+        files.sort();
+        for file in files {
+            for crd in objects.apply(&fs::read_to_string(&file)?, "").await? {
+                wait::until(START_LIMIT, async || match objects.get(&crd).await {
+                    Ok(Some(live)) if live.condition("Established").is_some_and(|c| c.status == "True") => {
+                        Ok(())
+                    }
+                    seen => Err(Not::Yet(format!("{crd} established: {seen:?}"))),
+                })
+                .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the API server at once, as a crash would.
+    pub fn kill_apiserver(&self) {
+        if let Some(own) = &self.own {
+            // Dropping it kills it and waits.
+            drop(own.processes.lock().unwrap_or_else(PoisonError::into_inner).remove("kube-apiserver"));
+        }
+    }
+
+    /// Starts the API server again at the same address and waits until it is ready.
+    pub async fn start_apiserver(&self) -> Result<()> {
+        self.launch("kube-apiserver", Owner::Harness)?;
+        self.wait_ready().await
+    }
+
+    /// What the controllers ask the API server from now on; nothing on a cluster that others run.
+    pub fn audit(&self) -> Option<Audit> {
+        let log = self.own.as_ref()?.folder.join("audit.log");
+        let offset = fs::metadata(&log).map_or(0, |m| m.len());
+        Some(Audit { log, offset })
+    }
+
+    /// The ids of its processes.
+    pub fn process_ids(&self) -> Vec<u32> {
+        let processes =
+            self.own.as_ref().map(|own| own.processes.lock().unwrap_or_else(PoisonError::into_inner));
+        processes.map(|p| p.values().map(Process::id).collect()).unwrap_or_default()
+    }
+
+    fn launch(&self, name: &'static str, owner: Owner<'_>) -> Result<()> {
+        let Some(own) = &self.own else { return Ok(()) };
+        let mut command = own.command(name, self.kubeconfig(User::Admin));
+        let process = Process::start(name, &mut command, &own.folder.join(format!("{name}.log")), owner)?;
+        own.processes.lock().unwrap_or_else(PoisonError::into_inner).insert(name, process);
+        Ok(())
+    }
+
+    async fn wait_ready(&self) -> Result<()> {
+        let Some(own) = &self.own else { return Ok(()) };
+        let objects = self.objects().await?;
+        let waited = wait::until(START_LIMIT, async || {
+            for process in own.processes.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
+                process.expect_running().map_err(Not::Ever)?;
+            }
+            objects.read("/readyz").await.map_err(not_yet)
+        });
+        waited.await.map(drop).with_context(|| {
+            let mut processes = own.processes.lock().unwrap_or_else(PoisonError::into_inner);
+            let tails = processes.iter_mut().map(|(name, p)| format!("{name}:\n{}", p.log_tail(15)));
+            format!("API server ready\n{}", tails.collect::<Vec<_>>().join("\n"))
+        })
+    }
+}
+
+impl ControlPlane {
+    fn command(&self, name: &str, admin: &Path) -> Command {
+        let file = |name: &str| self.folder.join(name).display().to_string();
+        let etcd = format!("http://127.0.0.1:{}", self.etcd_port);
+        let (program, flags) = match name {
+            "etcd" => (
+                &self.toolchain.etcd,
+                vec![
+                    format!("--data-dir={}", file("etcd")),
+                    format!("--listen-client-urls={etcd}"),
+                    format!("--advertise-client-urls={etcd}"),
+                    // No peers: a port of the system's choice will do.
+                    "--listen-peer-urls=http://127.0.0.1:0".into(),
+                    "--unsafe-no-fsync".into(),
+                    "--log-level=error".into(),
+                ],
+            ),
+            "kube-apiserver" => (
+                &self.toolchain.apiserver,
+                vec![
+                    format!("--etcd-servers={etcd}"),
+                    "--bind-address=127.0.0.1".into(),
+                    format!("--secure-port={}", self.api_port),
+                    format!("--tls-cert-file={}", file("server.pem")),
+                    format!("--tls-private-key-file={}", file("server.key")),
+                    "--service-account-issuer=https://kubernetes.default.svc".into(),
+                    format!("--service-account-key-file={}", file("sa.pub")),
+                    format!("--service-account-signing-key-file={}", file("sa.key")),
+                    format!("--token-auth-file={}", file("tokens.csv")),
+                    "--authorization-mode=Node,RBAC".into(),
+                    "--service-cluster-ip-range=10.0.0.0/16".into(),
+                    "--endpoint-reconciler-type=none".into(),
+                    format!("--audit-policy-file={}", file("audit.yaml")),
+                    format!("--audit-log-path={}", file("audit.log")),
+                ],
+            ),
+            _ => (
+                &self.toolchain.controller_manager,
+                vec![
+                    format!("--kubeconfig={}", admin.display()),
+                    format!("--service-account-private-key-file={}", file("sa.key")),
+                    "--use-service-account-credentials".into(),
+                    "--leader-elect=false".into(),
+                    "--secure-port=0".into(),
+                    "--controllers=*,-node-ipam-controller,-node-lifecycle-controller,-cloud-node-lifecycle-controller".into(),
+                ],
+            ),
+        };
+        let mut command = Command::new(program);
+        command.args(flags);
+        command
+    }
+}
+
+/// Writes keys, certificates, tokens, the audit policy and one kubeconfig for each user.
+fn write_settings(folder: &Path, api_port: u16) -> Result<BTreeMap<User, PathBuf>> {
+    let ca = Ca::new("e2e")?;
+    let server = ca.issue(&["127.0.0.1", "localhost"])?;
+    let service_accounts = rcgen::KeyPair::generate()?;
+    fs::write(folder.join("ca.pem"), ca.pem())?;
+    fs::write(folder.join("server.pem"), server.certificate)?;
+    fs::write(folder.join("server.key"), server.key)?;
+    fs::write(folder.join("sa.key"), service_accounts.serialize_pem())?;
+    fs::write(folder.join("sa.pub"), service_accounts.public_key_pem())?;
+    let audited = json!({
+        "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "Metadata", "users": [User::SourceController.name(), User::KustomizeController.name()]},
+            {"level": "None"},
+        ],
+    });
+    fs::write(folder.join("audit.yaml"), audited.to_string())?;
+    let (mut tokens, mut kubeconfigs) = (String::new(), BTreeMap::new());
+    for user in User::ALL {
+        let name = user.name();
+        let token: String = rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect();
+        tokens += &format!("{token},{name},{name},system:masters\n");
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
+            "clusters": [{"name": "e2e", "cluster": {
+                "server": format!("https://127.0.0.1:{api_port}"),
+                "certificate-authority-data": base64(ca.pem()),
+            }}],
+            "users": [{"name": name, "user": {"token": token}}],
+            "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": name}}],
+        });
+        // The file that people are told about has the plain name.
+        let file = if user == User::Admin { "kubeconfig".into() } else { format!("{name}.kubeconfig") };
+        fs::write(folder.join(&file), serde_yaml::to_string(&kubeconfig)?)?;
+        kubeconfigs.insert(user, folder.join(file));
+    }
+    fs::write(folder.join("tokens.csv"), tokens)?;
+    Ok(kubeconfigs)
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+/// The part of the API server's audit log written since [`Cluster::audit`].
+#[derive(Debug)]
+pub struct Audit {
+    log: PathBuf,
+    offset: u64,
+}
+
+impl Audit {
+    /// The requests of `user` about `namespace` and what is in it, as `verb resource/name`; a dry run is
+    /// marked. Reads (get, list, watch) are left out.
+    pub fn writes(&self, user: User, namespace: &str) -> Result<Vec<String>> {
+        let text = fs::read(&self.log).context("read the audit log")?;
+        let new = text.get(usize::try_from(self.offset)?..).unwrap_or_default();
+        let entries =
+            new.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        let mut writes = Vec::new();
+        for entry in entries {
+            let field = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+            let ours = field("/user/username") == user.name() && field("/objectRef/namespace") == namespace;
+            if !ours || ["get", "list", "watch"].contains(&field("/verb")) {
+                continue;
+            }
+            let dry_run = if field("/requestURI").contains("dryRun=All") { " (dry run)" } else { "" };
+            writes.push(format!(
+                "{} {}/{}{dry_run}",
+                field("/verb"),
+                field("/objectRef/resource"),
+                field("/objectRef/name")
+            ));
+        }
+        Ok(writes)
+    }
+}

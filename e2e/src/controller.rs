@@ -1,0 +1,194 @@
+//! Running the two controllers as the processes that ship.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cluster::{Cluster, User};
+use crate::process::{Owner, Process, free_port, tail, temp_folder};
+use crate::wait::{self, Not, not_yet};
+
+/// The namespace the controllers believe to run in.
+pub const RUNTIME_NAMESPACE: &str = "flux-system";
+
+/// How long a controller may take to become ready.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// One controller: its settings outlive the process, so that it can be restarted over the same storage.
+#[derive(Debug)]
+pub struct Controller {
+    user: User,
+    binary: PathBuf,
+    kubeconfig: PathBuf,
+    options: Vec<String>,
+    metrics: u16,
+    health: u16,
+    folder: PathBuf,
+    temp: Option<tempfile::TempDir>,
+    process: Option<Process>,
+}
+
+impl Controller {
+    /// Starts the controller of `user` with further `options` and waits until it is ready. It ends with
+    /// its owner.
+    pub async fn start(cluster: &Cluster, user: User, options: &[String]) -> Result<Self> {
+        let temp = temp_folder(user.name())?;
+        let mut controller = Self::new(cluster, user, options, temp.path())?;
+        controller.temp = Some(temp);
+        controller.launch(Owner::Harness).await?;
+        Ok(controller)
+    }
+
+    /// Starts a controller that stays; `folder` records the process, what it stores goes below.
+    pub async fn start_detached(cluster: &Cluster, user: User, folder: &Path) -> Result<Self> {
+        let own = folder.join(user.name());
+        fs::create_dir_all(&own)?;
+        let mut controller = Self::new(cluster, user, &[], &own)?;
+        controller.launch(Owner::Folder(folder)).await?;
+        Ok(controller)
+    }
+
+    fn new(cluster: &Cluster, user: User, options: &[String], folder: &Path) -> Result<Self> {
+        let (metrics, health) = (free_port()?, free_port()?);
+        let mut flags = vec![
+            format!("--metrics-addr=127.0.0.1:{metrics}"),
+            format!("--health-addr=127.0.0.1:{health}"),
+            "--log-level=debug".into(),
+        ];
+        if user == User::SourceController {
+            let storage = folder.join("storage");
+            fs::create_dir_all(&storage)?;
+            let address = format!("127.0.0.1:{}", free_port()?);
+            flags.push(format!("--storage-path={}", storage.display()));
+            flags.push(format!("--storage-addr={address}"));
+            flags.push(format!("--storage-adv-addr={address}"));
+        }
+        flags.extend_from_slice(options);
+        fs::create_dir_all(folder.join("tmp"))?;
+        Ok(Self {
+            user,
+            binary: find_binary(user.name())?,
+            kubeconfig: cluster.kubeconfig(user).to_owned(),
+            options: flags,
+            metrics,
+            health,
+            folder: folder.to_owned(),
+            temp: None,
+            process: None,
+        })
+    }
+
+    async fn launch(&mut self, owner: Owner<'_>) -> Result<()> {
+        let mut command = Command::new(&self.binary);
+        command
+            .args(&self.options)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("RUNTIME_NAMESPACE", RUNTIME_NAMESPACE)
+            .env("TMPDIR", self.folder.join("tmp"));
+        let mut process = Process::start(self.user.name(), &mut command, &self.log(), owner)?;
+        let ready = format!("http://127.0.0.1:{}/readyz", self.health);
+        let waited = wait::until(START_LIMIT, async || {
+            process.expect_running().map_err(Not::Ever)?;
+            fetch(&ready).await.map_err(not_yet)
+        });
+        let waited = waited.await;
+        let tail = process.log_tail(20);
+        self.process = Some(process);
+        waited.map(drop).with_context(|| format!("{} ready; its log:\n{tail}", self.user.name()))
+    }
+
+    /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), with the same settings.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.launch(Owner::Harness).await
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// SIGTERM; answers how it ended.
+    pub fn stop(&mut self) -> Result<ExitStatus> {
+        self.process.take().context("not running")?.stop()
+    }
+
+    /// Fails when the process has ended by itself.
+    pub fn expect_running(&mut self) -> Result<()> {
+        self.process.as_mut().context("not running")?.expect_running()
+    }
+
+    /// Its process id while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
+    /// The folder that `--storage-path` names.
+    pub fn storage(&self) -> PathBuf {
+        self.folder.join("storage")
+    }
+
+    /// The folder for its temporary files.
+    pub fn temporary(&self) -> PathBuf {
+        self.folder.join("tmp")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join(format!("{}.log", self.user.name()))
+    }
+
+    /// Its whole log.
+    pub fn log_text(&self) -> String {
+        fs::read(self.log()).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
+    }
+
+    /// The last `lines` log lines that mention `word`, and the very last ones whatever they say.
+    pub fn log_about(&self, word: &str, lines: usize) -> String {
+        let text = self.log_text();
+        let about: Vec<&str> = text.lines().filter(|line| line.contains(word)).collect();
+        let about =
+            about.iter().skip(about.len().saturating_sub(lines)).copied().collect::<Vec<_>>().join("\n");
+        format!("{} on {word}:\n{about}\nlast lines:\n{}", self.user.name(), tail(&self.log(), 3))
+    }
+
+    /// The sum of a metric over the series whose labels contain every one of `labels`.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> Result<f64> {
+        let text = fetch(&format!("http://127.0.0.1:{}/metrics", self.metrics)).await?;
+        let series = text.lines().filter(|line| {
+            let rest = line.strip_prefix(name).unwrap_or_default();
+            rest.starts_with(['{', ' ']) && labels.iter().all(|label| rest.contains(label))
+        });
+        Ok(series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+}
+
+async fn fetch(url: &str) -> Result<String> {
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
+    Ok(client.get(url).send().await?.error_for_status()?.text().await?)
+}
+
+/// The binary `name`: in `E2E_BIN_DIR`, else where cargo puts it beside this program.
+fn find_binary(name: &str) -> Result<PathBuf> {
+    let folder = match std::env::var_os("E2E_BIN_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => {
+            let own = std::env::current_exe()?;
+            let folder = own.parent().context("no folder")?;
+            // Test programs lie in a folder `deps` below the one of the binaries.
+            if folder.ends_with("deps") {
+                folder.parent().context("no folder")?.to_owned()
+            } else {
+                folder.to_owned()
+            }
+        }
+    };
+    let binary = folder.join(name);
+    if !binary.is_file() {
+        bail!("{} is missing: cargo build -p source-controller -p kustomize-controller", binary.display());
+    }
+    Ok(binary)
+}

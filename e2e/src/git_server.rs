@@ -1,0 +1,301 @@
+//! A Git smart-HTTP server: `git http-backend`, the CGI program of git itself, behind a small bridge.
+
+use std::convert::Infallible;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use base64::Engine as _;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::pki::Ca;
+use crate::process::temp_folder;
+use crate::repository::{self, Repository};
+
+/// A running server; ends when dropped.
+#[derive(Debug)]
+pub struct GitServer {
+    address: SocketAddr,
+    ca: Option<Ca>,
+    state: Arc<State>,
+    accept: JoinHandle<()>,
+    folder: PathBuf,
+    temp: Option<TempDir>,
+}
+
+/// How the server misbehaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// It does not.
+    #[default]
+    None,
+    /// Connections are accepted and closed at once.
+    Down,
+    /// Every request gets this status.
+    Status(u16),
+}
+
+/// What a request asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The greeting: `GET …/info/refs`.
+    Greeting,
+    /// `ls-refs` of protocol version 2.
+    Refs,
+    /// Objects.
+    Objects,
+    /// Something else, or refused before it was looked at.
+    Other,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    root: PathBuf,
+    account: Mutex<Option<(String, String)>>,
+    fault: Mutex<Fault>,
+    requests: Mutex<Vec<Asked>>,
+}
+
+impl GitServer {
+    /// Starts a server on a free port, without encryption.
+    pub async fn start() -> Result<Self> {
+        Self::start_temporary(None).await
+    }
+
+    /// Starts a server that speaks TLS with a certificate of its own authority.
+    pub async fn start_tls() -> Result<Self> {
+        Self::start_temporary(Some(Ca::new("e2e git")?)).await
+    }
+
+    /// Serves the repositories in `folder` on `port`.
+    pub async fn serve(folder: &Path, port: u16) -> Result<Self> {
+        Self::start_in(folder, port, None).await
+    }
+
+    async fn start_temporary(ca: Option<Ca>) -> Result<Self> {
+        let temp = temp_folder("git")?;
+        let mut server = Self::start_in(temp.path(), 0, ca).await?;
+        server.temp = Some(temp);
+        Ok(server)
+    }
+
+    async fn start_in(folder: &Path, port: u16, ca: Option<Ca>) -> Result<Self> {
+        crate::init_tls();
+        let root = folder.join("repositories");
+        fs::create_dir_all(&root)?;
+        fs::create_dir_all(folder.join("work"))?;
+        let tls = ca.as_ref().map(acceptor).transpose()?;
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.context("listen for Git requests")?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State { root, ..State::default() });
+        let accept = tokio::spawn(accept(listener, tls, state.clone()));
+        Ok(Self { address, ca, state, accept, folder: folder.to_owned(), temp: None })
+    }
+
+    /// Creates an empty repository.
+    pub fn create(&self, name: &str) -> Result<Repository> {
+        Repository::create(&self.state.root, &self.folder.join("work"), name)
+    }
+
+    /// The URL of a repository.
+    pub fn url(&self, name: &str) -> String {
+        let scheme = if self.ca.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}/{name}.git", self.address)
+    }
+
+    /// The certificate authority that clients have to trust.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca.as_ref().map(Ca::pem)
+    }
+
+    /// From now on only this user may read; nothing lets everybody in.
+    pub fn set_account(&self, account: Option<(&str, &str)>) {
+        *lock(&self.state.account) = account.map(|(user, password)| (user.to_owned(), password.to_owned()));
+    }
+
+    /// From now on the server misbehaves.
+    pub fn set_fault(&self, fault: Fault) {
+        *lock(&self.state.fault) = fault;
+    }
+
+    /// What was asked since the last call.
+    pub fn take_requests(&self) -> Vec<Asked> {
+        std::mem::take(&mut *lock(&self.state.requests))
+    }
+
+    /// Serves until the program ends.
+    pub async fn forever(mut self) {
+        let _ = (&mut self.accept).await;
+    }
+}
+
+impl Drop for GitServer {
+    fn drop(&mut self) {
+        self.accept.abort();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn acceptor(ca: &Ca) -> Result<TlsAcceptor> {
+    let identity = ca.issue(&["127.0.0.1", "localhost"])?;
+    let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes())?];
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
+    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<State>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        if *lock(&state.fault) == Fault::Down {
+            continue;
+        }
+        let (tls, state) = (tls.clone(), state.clone());
+        tokio::spawn(async move {
+            match tls {
+                None => connection(stream, state).await,
+                // A failed handshake means that the client does not trust us; it knows.
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        connection(stream, state).await;
+                    }
+                }
+            }
+        });
+    }
+}
+
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
+    let service = service_fn(|request| {
+        let state = state.clone();
+        async move {
+            let failed =
+                |error: anyhow::Error| plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"));
+            Ok::<_, Infallible>(answer(request, &state).await.unwrap_or_else(failed))
+        }
+    });
+    // A broken connection concerns the client, which sees it too.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Full<Bytes>>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let refused = refusal(&head.headers, state);
+    lock(&state.requests).push(if refused.is_some() { Asked::Other } else { asked(head.uri.path(), &body) });
+    match refused {
+        Some(response) => Ok(response),
+        None => backend(&head, &body, &state.root).await,
+    }
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    response
+}
+
+/// The answer to a request that does not reach git.
+fn refusal(headers: &HeaderMap, state: &State) -> Option<Response<Full<Bytes>>> {
+    let refuse = |status: StatusCode| plain(status, status.to_string());
+    if let Fault::Status(code) = *lock(&state.fault) {
+        return Some(refuse(StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)));
+    }
+    let account = lock(&state.account).clone();
+    let expected = account.map(|(user, password)| {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+        format!("Basic {encoded}")
+    });
+    let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+    if expected.is_some() && expected.as_deref() != given {
+        let mut response = refuse(StatusCode::UNAUTHORIZED);
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Basic realm=\"git\""));
+        return Some(response);
+    }
+    None
+}
+
+fn asked(path: &str, body: &[u8]) -> Asked {
+    let says = |text: &[u8]| body.windows(text.len()).any(|window| window == text);
+    match path {
+        path if path.ends_with("/info/refs") => Asked::Greeting,
+        path if !path.ends_with("/git-upload-pack") => Asked::Other,
+        _ if says(b"command=ls-refs") => Asked::Refs,
+        _ => Asked::Objects,
+    }
+}
+
+/// Runs `git http-backend` for one request, by the rules of CGI.
+async fn backend(head: &http::request::Parts, body: &Bytes, root: &Path) -> Result<Response<Full<Bytes>>> {
+    let value = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let mut child = Command::from(repository::command())
+        .arg("http-backend")
+        .env("GIT_PROJECT_ROOT", root)
+        .env("GIT_HTTP_EXPORT_ALL", "1")
+        // The tests of one user may run as another one than the files' owner.
+        .envs([
+            ("GIT_CONFIG_COUNT", "1"),
+            ("GIT_CONFIG_KEY_0", "safe.directory"),
+            ("GIT_CONFIG_VALUE_0", "*"),
+        ])
+        .env("REQUEST_METHOD", head.method.as_str())
+        .env("PATH_INFO", head.uri.path())
+        .env("QUERY_STRING", head.uri.query().unwrap_or_default())
+        .env("CONTENT_TYPE", value("content-type"))
+        .env("CONTENT_LENGTH", body.len().to_string())
+        .env("HTTP_CONTENT_ENCODING", value("content-encoding"))
+        .env("GIT_PROTOCOL", value("git-protocol"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .context("start git http-backend")?;
+    let mut stdin = child.stdin.take().context("no standard input")?;
+    let body = body.clone();
+    let feed = tokio::spawn(async move { stdin.write_all(&body).await });
+    let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await??;
+    // git may stop reading early, when it refuses the request.
+    let _ = feed.await;
+    cgi_response(&output.stdout)
+}
+
+fn cgi_response(output: &[u8]) -> Result<Response<Full<Bytes>>> {
+    let end = output
+        .windows(4)
+        .position(|w| w == b"\r\n\r\n")
+        .context("git http-backend answered without a header")?;
+    let (head, body) = output.split_at(end);
+    let mut response = Response::builder();
+    for line in std::str::from_utf8(head)?.lines() {
+        let (name, value) = line.split_once(':').context("malformed header line")?;
+        let value = value.trim();
+        response = match name {
+            "Status" => response.status(value.split(' ').next().unwrap_or(value)),
+            _ => response.header(name, value),
+        };
+    }
+    Ok(response.body(Full::new(Bytes::copy_from_slice(body.get(4..).unwrap_or_default())))?)
+}

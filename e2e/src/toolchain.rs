@@ -1,0 +1,167 @@
+//! The Kubernetes programs, built from their Go modules.
+//!
+//! `tools/<name>/go.mod` and `go.sum` pin what is built. The binaries go to
+//! `<cache>/<name>/<version>/bin`, outside `target/`, so that each version is built once per user.
+//! A lock file makes parallel tests wait for one build; a binary appears by rename, whole or not at all.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::on_path;
+
+/// The programs of a control plane.
+#[derive(Clone, Debug)]
+pub struct Toolchain {
+    /// The key-value store.
+    pub etcd: PathBuf,
+    /// The API server.
+    pub apiserver: PathBuf,
+    /// Garbage collector, namespace, service account and workload controllers.
+    pub controller_manager: PathBuf,
+    /// The command line client: the one on the search path, else built like the others.
+    pub kubectl: PathBuf,
+}
+
+/// A checked-in Go module that pins programs of one release.
+struct Module {
+    name: &'static str,
+    go_mod: &'static str,
+    /// The module whose version names the release.
+    root: &'static str,
+    /// Prefix of the packages to build.
+    package: &'static str,
+}
+
+const ETCD: Module = Module {
+    name: "etcd",
+    go_mod: include_str!("../tools/etcd/go.mod"),
+    root: "go.etcd.io/etcd/server/v3",
+    package: "go.etcd.io/etcd/server/v3",
+};
+
+const KUBERNETES: Module = Module {
+    name: "kubernetes",
+    go_mod: include_str!("../tools/kubernetes/go.mod"),
+    root: "k8s.io/kubernetes",
+    package: "k8s.io/kubernetes/cmd/",
+};
+
+impl Toolchain {
+    /// Finds the programs in the cache and builds those that are missing, which takes minutes.
+    pub fn ensure() -> Result<Self> {
+        let kubernetes =
+            |program: &str| KUBERNETES.ensure(program, &format!("{}{program}", KUBERNETES.package));
+        Ok(Self {
+            etcd: ETCD.ensure("etcd", ETCD.package)?,
+            apiserver: kubernetes("kube-apiserver")?,
+            controller_manager: kubernetes("kube-controller-manager")?,
+            kubectl: on_path("kubectl").map_or_else(|| kubernetes("kubectl"), Ok)?,
+        })
+    }
+}
+
+impl Module {
+    fn ensure(&self, program: &str, package: &str) -> Result<PathBuf> {
+        let version = self.version()?;
+        let folder = cache()?.join(self.name).join(version).join("bin");
+        let binary = folder.join(program);
+        if binary.is_file() {
+            return Ok(binary);
+        }
+        fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        let lock = File::create(folder.join(".lock"))?;
+        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
+            say(&format!("waiting for another build of {program} {version}"));
+            lock.lock()?;
+        }
+        if !binary.is_file() {
+            self.build(program, package, version, &binary)?;
+        }
+        Ok(binary)
+    }
+
+    fn build(&self, program: &str, package: &str, version: &str, binary: &Path) -> Result<()> {
+        let Some(go) = on_path("go") else {
+            bail!(
+                "{program} is not built yet and that needs Go 1.26 or newer on the search path; or set E2E_KUBECONFIG"
+            );
+        };
+        say(&format!("building {program} {version} (once per version; minutes)"));
+        let begin = Instant::now();
+        let partial = binary.with_extension(format!("{}.partial", std::process::id()));
+        let mut child = Command::new(go)
+            .args([
+                "build",
+                "-v",
+                "-mod=readonly",
+                "-buildvcs=false",
+                "-trimpath",
+                "-ldflags",
+                &link_flags(version),
+                "-o",
+            ])
+            .args([partial.as_os_str(), package.as_ref()])
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.name))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("start go build")?;
+        // With -v the compiler names each package as it comes to it: a sign of life.
+        let (mut packages, mut last, mut shown) = (0, String::new(), Instant::now());
+        for line in child.stderr.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
+            last = line?;
+            packages += 1;
+            if shown.elapsed() > Duration::from_secs(15) {
+                say(&format!("building {program}: {packages} packages, {} s", begin.elapsed().as_secs()));
+                shown = Instant::now();
+            }
+        }
+        let status = child.wait()?;
+        if !status.success() {
+            let _ = fs::remove_file(&partial);
+            bail!("go build {package} failed ({status}): {last}");
+        }
+        fs::rename(&partial, binary)?;
+        say(&format!("built {program} {version} in {} s", begin.elapsed().as_secs()));
+        Ok(())
+    }
+
+    /// The version of `root` that go.mod requires.
+    fn version(&self) -> Result<&'static str> {
+        let required = self.go_mod.lines().find_map(|line| {
+            let mut words = line.trim().trim_start_matches("require ").split_whitespace();
+            (words.next() == Some(self.root)).then(|| words.next()).flatten()
+        });
+        required.with_context(|| format!("tools/{}/go.mod does not require {}", self.name, self.root))
+    }
+}
+
+/// Without these Kubernetes reports version v0.0.0-master, which its own clients cannot parse.
+fn link_flags(version: &str) -> String {
+    let mut numbers = version.trim_start_matches('v').split('.');
+    let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    let package = "k8s.io/component-base/version";
+    format!(
+        "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+    )
+}
+
+/// `FERROFLUX_CACHE`, else `ferroflux` in the user's cache folder.
+pub fn cache() -> Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    set("FERROFLUX_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|d| d.join("ferroflux")))
+        .or_else(|| set("HOME").map(|d| d.join(".cache/ferroflux")))
+        .context("no cache folder: set HOME, XDG_CACHE_HOME or FERROFLUX_CACHE")
+}
+
+/// Progress for whoever waits; past the test runner, which holds back what tests print.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
