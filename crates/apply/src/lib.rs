@@ -8,6 +8,7 @@
 pub mod applier;
 pub mod change;
 pub mod error;
+mod hash;
 pub mod kstatus;
 pub mod mapper;
 pub mod object;

@@ -1,9 +1,17 @@
-//! Which kinds a cluster serves, and where.
+//! Which kinds a cluster serves, and where: aggregated discovery of one cluster, shared by all its users.
+//!
+//! A group version that the API server could not reach (a broken aggregated API) affects only its own kinds.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use kube::Client;
+use kube::core::discovery::v2::{APIGroupDiscovery, APIResourceDiscovery};
 use kube::core::{ApiResource, GroupVersionKind};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// A served kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,41 +30,216 @@ pub enum MapError {
     NoMatch {
         /// Kind asked for.
         kind: String,
-        /// `apiVersion` asked for.
+        /// `apiVersion` asked for; only the group if any version would have done.
         api_version: String,
     },
     /// The cluster could not say.
-    #[error("failed to get API group resources: unable to retrieve the complete list of server APIs: {0}")]
+    #[error("unable to retrieve the complete list of server APIs: {0}")]
     Discovery(String),
 }
 
-/// Discovery of one cluster, shared by all its users; refreshed when a kind is missing.
-pub struct Mapper {}
+/// How a mapper asks.
+#[derive(Clone, Debug)]
+pub struct MapperOptions {
+    /// Shortest time between two discoveries: a missing kind waits that long for the next one.
+    pub floor: Duration,
+    /// Longest wait for one answer.
+    pub request_timeout: Duration,
+}
+
+/// Discovery of one cluster.
+pub struct Mapper {
+    client: Client,
+    options: MapperOptions,
+    table: RwLock<Arc<Table>>,
+    /// When the last discovery ended. Held while one runs, so that all who miss a kind share it.
+    refreshed: Mutex<Option<Instant>>,
+    invalid: AtomicBool,
+}
 
 impl Mapper {
-    /// `floor` is the shortest time between two discoveries caused by missing kinds.
-    pub fn new(_client: Client, _floor: Duration) -> Self {
-        todo!()
+    /// `client` is the controller's own for that cluster.
+    pub fn new(client: Client, options: MapperOptions) -> Self {
+        Self {
+            client,
+            options,
+            table: RwLock::default(),
+            refreshed: Mutex::new(None),
+            invalid: AtomicBool::new(true),
+        }
     }
 
     /// The kind at exactly this version.
     ///
     /// # Errors
     /// If the cluster does not serve it, or could not be asked.
-    pub async fn resolve(&self, _gvk: &GroupVersionKind) -> Result<Mapped, MapError> {
-        todo!()
+    pub async fn resolve(&self, gvk: &GroupVersionKind) -> Result<Mapped, MapError> {
+        self.find(|table| table.find(&gvk.group, &gvk.kind, Some(&gvk.version))).await
     }
 
     /// The kind at the version the cluster prefers.
     ///
     /// # Errors
     /// As [`Self::resolve`].
-    pub async fn resolve_preferred(&self, _group: &str, _kind: &str) -> Result<Mapped, MapError> {
-        todo!()
+    pub async fn resolve_preferred(&self, group: &str, kind: &str) -> Result<Mapped, MapError> {
+        self.find(|table| table.find(group, kind, None)).await
     }
 
-    /// Makes the next question be answered by a fresh discovery, floor or not: call it when definitions were applied.
+    /// Makes the next question be answered by a fresh discovery: call it when definitions were applied or a path that
+    /// discovery named turned out to be gone.
     pub fn invalidate(&self) {
-        todo!()
+        self.invalid.store(true, Ordering::Release);
+    }
+
+    async fn find(&self, find: impl Fn(&Table) -> Result<Mapped, MapError>) -> Result<Mapped, MapError> {
+        let before = Instant::now();
+        if self.invalid.swap(false, Ordering::AcqRel)
+            && let Err(error) = self.refresh(before).await
+        {
+            self.invalidate();
+            return Err(error);
+        }
+        if let Ok(mapped) = find(&self.table()) {
+            return Ok(mapped);
+        }
+        self.refresh(before).await?;
+        find(&self.table())
+    }
+
+    fn table(&self) -> Arc<Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks the cluster, not sooner than the floor allows, unless somebody else did since `asked`.
+    async fn refresh(&self, asked: Instant) -> Result<(), MapError> {
+        let mut refreshed = self.refreshed.lock().await;
+        if let Some(at) = *refreshed {
+            if at > asked {
+                return Ok(());
+            }
+            sleep_until(at + self.options.floor).await;
+        }
+        let limit = self.options.request_timeout;
+        let lists = async {
+            tokio::try_join!(self.client.list_core_api_versions_aggregated(), self.client.list_api_groups_aggregated())
+        };
+        let lists = timeout(limit, lists).await.map_err(|_| MapError::Discovery(format!("no answer within {limit:?}")))?;
+        let (core, groups) = lists.map_err(|e| MapError::Discovery(e.to_string()))?;
+        let table = Arc::new(Table::new(core.items.into_iter().chain(groups.items)));
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
+        *refreshed = Some(Instant::now());
+        Ok(())
+    }
+}
+
+/// What discovery said.
+#[derive(Debug, Default)]
+struct Table {
+    /// By group and kind, preferred version first.
+    kinds: HashMap<(String, String), Vec<Mapped>>,
+    /// Group versions that could not be asked.
+    stale: HashSet<(String, String)>,
+}
+
+impl Table {
+    fn new(groups: impl Iterator<Item = APIGroupDiscovery>) -> Self {
+        let mut table = Self::default();
+        for group in groups {
+            let name = group.metadata.and_then(|m| m.name).unwrap_or_default();
+            for version in group.versions {
+                let Some(v) = version.version else { continue };
+                if version.freshness.as_deref() == Some("Stale") {
+                    table.stale.insert((name.clone(), v.clone()));
+                }
+                for mapped in version.resources.iter().filter_map(|r| mapped(&name, &v, r)) {
+                    let key = (name.clone(), mapped.resource.kind.clone());
+                    table.kinds.entry(key).or_default().push(mapped);
+                }
+            }
+        }
+        table
+    }
+
+    fn find(&self, group: &str, kind: &str, version: Option<&str>) -> Result<Mapped, MapError> {
+        let served = self.kinds.get(&(group.to_owned(), kind.to_owned())).into_iter().flatten();
+        if let Some(mapped) = served.into_iter().find(|m| version.is_none_or(|v| m.resource.version == v)) {
+            return Ok(mapped.clone());
+        }
+        let is_asked = |(g, v): &&(String, String)| g == group && version.is_none_or(|asked| asked == v);
+        if let Some((group, version)) = self.stale.iter().find(is_asked) {
+            return Err(MapError::Discovery(format!("{group}/{version}: stale GroupVersion discovery")));
+        }
+        let api_version = [group, version.unwrap_or_default()].into_iter().filter(|p| !p.is_empty());
+        let api_version = api_version.collect::<Vec<_>>().join("/");
+        Err(MapError::NoMatch { kind: kind.to_owned(), api_version })
+    }
+}
+
+/// The kind behind a resource. Its own group and version win over those it is listed under.
+fn mapped(group: &str, version: &str, resource: &APIResourceDiscovery) -> Option<Mapped> {
+    let own = resource.response_kind.as_ref()?;
+    let or = |own: &Option<String>, listed: &str| own.clone().filter(|s| !s.is_empty()).unwrap_or_else(|| listed.to_owned());
+    let (group, version) = (or(&own.group, group), or(&own.version, version));
+    let api_version = if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
+    Some(Mapped {
+        resource: ApiResource {
+            group,
+            version,
+            api_version,
+            kind: own.kind.clone().filter(|k| !k.is_empty())?,
+            plural: resource.resource.clone()?,
+        },
+        namespaced: resource.scope.as_deref() == Some("Namespaced"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn table(groups: Value) -> Table {
+        Table::new(serde_json::from_value::<Vec<APIGroupDiscovery>>(groups).unwrap().into_iter())
+    }
+
+    fn served() -> Table {
+        let resource = |plural: &str, kind: &str, scope: &str| json!({"resource": plural, "scope": scope, "responseKind": {"kind": kind}});
+        table(json!([
+            {"metadata": {"name": ""}, "versions": [{"version": "v1", "freshness": "Current", "resources": [
+                resource("namespaces", "Namespace", "Cluster"), resource("configmaps", "ConfigMap", "Namespaced")]}]},
+            {"metadata": {"name": "autoscaling"}, "versions": [
+                {"version": "v2", "resources": [resource("horizontalpodautoscalers", "HorizontalPodAutoscaler", "Namespaced")]},
+                {"version": "v1", "resources": [resource("horizontalpodautoscalers", "HorizontalPodAutoscaler", "Namespaced")]}]},
+            {"metadata": {"name": "broken.org"}, "versions": [{"version": "v1", "freshness": "Stale", "resources": []}]},
+        ]))
+    }
+
+    #[test]
+    fn scope_and_path_come_from_discovery() {
+        let t = served();
+        let ns = t.find("", "Namespace", Some("v1")).unwrap();
+        assert_eq!((ns.namespaced, ns.resource.plural.as_str(), ns.resource.api_version.as_str()), (false, "namespaces", "v1"));
+        assert!(t.find("", "ConfigMap", None).unwrap().namespaced);
+    }
+
+    #[test]
+    fn the_preferred_version_is_the_first_and_others_can_be_asked_for() {
+        let t = served();
+        let version = |v| t.find("autoscaling", "HorizontalPodAutoscaler", v).map(|m| m.resource.api_version);
+        assert_eq!(version(None).unwrap(), "autoscaling/v2");
+        assert_eq!(version(Some("v1")).unwrap(), "autoscaling/v1");
+        assert_eq!(
+            version(Some("v9")).unwrap_err().to_string(),
+            "no matches for kind \"HorizontalPodAutoscaler\" in version \"autoscaling/v9\""
+        );
+    }
+
+    #[test]
+    fn a_broken_group_is_no_proof_that_a_kind_is_missing() {
+        let t = served();
+        assert!(matches!(t.find("broken.org", "Widget", Some("v1")), Err(MapError::Discovery(_))));
+        assert!(matches!(t.find("broken.org", "Widget", Some("v2")), Err(MapError::NoMatch { .. })));
+        assert!(matches!(t.find("other.org", "Widget", Some("v1")), Err(MapError::NoMatch { .. })));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use kube::core::GroupVersionKind;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// What an inventory remembers an object by. The version is not part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,9 +118,14 @@ impl Manifest {
         &self.value
     }
 
-    /// The object's top-level fields, to change them.
-    pub(crate) fn fields_mut(&mut self) -> Option<&mut Map<String, Value>> {
-        self.value.as_object_mut()
+    /// The object itself, to change it.
+    pub(crate) fn value_mut(&mut self) -> &mut Value {
+        &mut self.value
+    }
+
+    /// Digest of the whole object, to tell whether it is the one that was applied before.
+    pub fn digest(&self) -> u64 {
+        crate::hash::json(&self.value)
     }
 
     /// Kind.
@@ -165,9 +170,32 @@ impl Manifest {
     }
 }
 
+/// The objects in a built value: itself, or the items of a list. Build instructions of kustomize are dropped.
+///
+/// # Errors
+/// If one of them is no object.
+pub fn manifests(value: Value, source_file: Option<Arc<str>>) -> Result<Vec<Manifest>, NotAnObject> {
+    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|k| k.ends_with("List"));
+    let values = match value {
+        Value::Object(mut fields) if is_list && fields.get("items").is_some_and(Value::is_array) => {
+            match fields.remove("items") {
+                Some(Value::Array(items)) => items,
+                _ => Vec::new(),
+            }
+        }
+        single => vec![single],
+    };
+    let made = values.into_iter().map(|v| Manifest::new(v, source_file.clone()));
+    made.filter(|m| !m.as_ref().is_ok_and(is_build_instruction)).collect()
+}
+
+fn is_build_instruction(manifest: &Manifest) -> bool {
+    manifest.group() == "kustomize.config.k8s.io" && manifest.kind().eq_ignore_ascii_case("Kustomization")
+}
+
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use serde_json::json;
 
@@ -201,6 +229,18 @@ mod tests {
     #[test]
     fn colons_outside_rbac_stay_as_they_are() {
         assert_eq!(id("", "Secret", "a", "x:y").inventory_id(), "a_x:y__Secret");
+    }
+
+    #[test]
+    fn lists_are_taken_apart_and_build_instructions_dropped() {
+        let item =
+            |kind: &str, api: &str| json!({"apiVersion": api, "kind": kind, "metadata": {"name": "a"}});
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": [
+            item("ConfigMap", "v1"), item("Kustomization", "kustomize.config.k8s.io/v1beta1"), item("Secret", "v1")]});
+        let got = manifests(list, Some("a.yaml".into())).unwrap();
+        assert_eq!(got.iter().map(Manifest::kind).collect::<Vec<_>>(), ["ConfigMap", "Secret"]);
+        assert_eq!(got[1].source_file.as_deref(), Some("a.yaml"));
+        assert!(manifests(json!({"apiVersion": "v1", "kind": "List", "items": [1]}), None).is_err());
     }
 
     #[test]
