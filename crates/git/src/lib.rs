@@ -1,1 +1,30 @@
 //! Git over the wire and from a bare object cache: ls-refs, fetch, walk a tree.
+//!
+//! The way of one reconcile: a [`Connector`] opens a [`Session`] to a [`Remote`] (one handshake), [`Cache::checkout`]
+//! asks the server where the wanted [`Reference`] points, fetches what the cache lacks, and hands out a [`Checkout`]
+//! whose tree can be [walked](Checkout::walk) as often as needed. No work tree is ever written and no program is started.
+//!
+//! Everything blocks; callers bring a thread, and a [`Budget`] that ends every wait.
+
+mod cache;
+mod error;
+mod history;
+mod http;
+mod limits;
+mod reference;
+mod remote;
+mod secret;
+pub mod semver;
+mod session;
+mod store;
+mod tree;
+
+pub use cache::{Cache, Checkout, Commit, Outcome};
+pub use error::{Error, TransportError};
+pub use http::Connector;
+pub use limits::{Budget, Limits};
+pub use reference::{Reference, current_revision};
+pub use remote::{Auth, Remote, TlsConfig, UrlError, redact};
+pub use secret::Secret;
+pub use session::{RemoteRef, Session};
+pub use tree::{Entry, Kind, WalkError};

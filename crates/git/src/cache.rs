@@ -1,0 +1,235 @@
+//! From a reference to a commit's objects, asking the server for as little as possible.
+
+use std::path::PathBuf;
+
+use gix::ObjectId;
+use gix::objs::FindExt;
+
+use crate::error::chain;
+use crate::reference::{Selector, highest_tags, revision};
+use crate::store::Store;
+use crate::{
+    Budget, Connector, Error, Limits, Reference, Remote, RemoteRef, Session, TransportError, current_revision, history, redact, semver,
+};
+
+/// The objects of one source, kept between reconciles so that a new commit costs only what changed.
+///
+/// The directory belongs to this cache; callers make sure that a source is worked on by one thread at a time.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    dir: PathBuf,
+    limits: Limits,
+}
+
+/// What a look at the remote gave.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The remote still is at the known revision, which is named; nothing was fetched.
+    Unchanged(String),
+    /// The wanted commit, ready to be read.
+    Checkout(Checkout),
+}
+
+/// A commit whose tree can be read from the cache.
+pub struct Checkout {
+    /// How Flux names it, such as `main@sha1:<hex>`.
+    pub revision: String,
+    /// The commit.
+    pub commit: Commit,
+    pub(crate) objects: gix::odb::Handle,
+    pub(crate) limits: Limits,
+}
+
+impl std::fmt::Debug for Checkout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checkout").field("revision", &self.revision).finish_non_exhaustive()
+    }
+}
+
+/// What is of interest in a commit object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Its id.
+    pub id: ObjectId,
+    /// Its root directory.
+    pub tree: ObjectId,
+    /// The first line of its message.
+    pub subject: String,
+    /// When it was committed, seconds since 1970.
+    pub committed: i64,
+}
+
+/// A commit that the remote has under the wanted reference.
+struct Target {
+    revision: String,
+    commit: ObjectId,
+}
+
+impl Cache {
+    /// A cache in `dir`, which is made when needed.
+    pub fn new(dir: PathBuf, limits: Limits) -> Cache {
+        Cache { dir, limits }
+    }
+
+    /// Removes all of it; the next checkout fetches anew.
+    pub fn clear(&self) -> std::io::Result<()> {
+        match std::fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Finds out what `reference` points to and, unless that is the revision already `known`, makes its objects available.
+    ///
+    /// A known revision in an old form counts too.
+    pub fn checkout(
+        &self,
+        connector: &Connector,
+        remote: &Remote,
+        reference: &Reference,
+        known: Option<&str>,
+        budget: &Budget,
+    ) -> Result<Outcome, Error> {
+        let selector = reference.selector();
+        check_syntax(&selector)?;
+        // Flux lists before it clones when it has something to compare with, and says so in its errors.
+        let lists = match selector {
+            Selector::Name(_) => true,
+            Selector::Branch(_) | Selector::Tag(_) => known.is_some(),
+            Selector::Commit { .. } | Selector::Semver(_) => false,
+        };
+        let url = || redact(remote.url());
+        let clone_error = |source| Error::Clone { url: url(), source };
+        let list_error = |source| if lists { Error::List { url: url(), source } } else { clone_error(source) };
+        let mut session = connector.connect(remote, &self.limits, budget).map_err(list_error)?;
+        let mut store = Store::open(self.dir.join("content"))?;
+
+        let target = match selector {
+            Selector::Branch(branch) => {
+                let name = format!("refs/heads/{branch}");
+                match find(&mut session, &name).map_err(list_error)? {
+                    Some(tip) => Target::new(Some(branch), tip.target()),
+                    None if !is_empty(&mut session) => return Err(clone_error(TransportError::RefNotFound(name))),
+                    None if lists => return Err(list_error(TransportError::Empty)),
+                    None => return Err(Error::EmptyRepository),
+                }
+            }
+            Selector::Tag(tag) => {
+                let name = format!("refs/tags/{tag}");
+                let found = find(&mut session, &name).map_err(list_error)?;
+                let found = found.ok_or_else(|| clone_error(TransportError::RefNotFound(name)))?;
+                Target::new(Some(tag), found.target())
+            }
+            Selector::Name(name) => {
+                let found = find_name(&mut session, name).map_err(list_error)?;
+                let commit = found.ok_or_else(|| Error::UnresolvedName(name.to_owned()))?;
+                Target::new(Some(name), commit)
+            }
+            Selector::Semver(constraint) => {
+                let tags = session.refs(&["refs/tags/"]).map_err(clone_error)?;
+                let tags = highest_tags(constraint, &tags)?;
+                let tag = self.newest(&mut session, &mut store, tags).map_err(clone_error)?;
+                Target::new(tag.name.strip_prefix("refs/tags/"), tag.target())
+            }
+            Selector::Commit { commit, branch, name } => {
+                let missing = || Error::Commit { commit: commit.to_owned(), source: TransportError::ObjectNotFound };
+                let id = ObjectId::from_hex(commit.as_bytes()).ok().filter(|id| id.kind() == gix::hash::Kind::Sha1);
+                let id = id.ok_or_else(missing)?;
+                if let Some(branch) = branch {
+                    let full = format!("refs/heads/{branch}");
+                    let tip = find(&mut session, &full).map_err(clone_error)?;
+                    let tip = tip.ok_or_else(|| clone_error(TransportError::RefNotFound(full)))?.target();
+                    history::reach(&mut session, self.dir.join("history"), tip, id).map_err(|e| e.into_error(commit, branch))?;
+                }
+                Target::new(name.or(branch), id)
+            }
+        };
+        if known.map(current_revision).as_ref() == Some(&target.revision) {
+            return Ok(Outcome::Unchanged(target.revision));
+        }
+        let checkout = self.fetch(&mut session, &mut store, target);
+        checkout.map(Outcome::Checkout).map_err(|source| match (selector, source) {
+            (Selector::Commit { commit, .. }, source @ TransportError::ObjectNotFound) => {
+                Error::Commit { commit: commit.to_owned(), source }
+            }
+            (_, source) => clone_error(source),
+        })
+    }
+
+    /// The tag whose commit is the newest, of those that semver holds for equal.
+    fn newest(&self, session: &mut Session, store: &mut Store, tags: Vec<RemoteRef>) -> Result<RemoteRef, TransportError> {
+        let mut newest: Option<(i64, RemoteRef)> = None;
+        let only = tags.len() == 1;
+        for tag in tags {
+            let time = if only { 0 } else { self.commit(session, store, tag.target())?.0.committed };
+            if newest.as_ref().is_none_or(|(t, _)| time > *t) {
+                newest = Some((time, tag));
+            }
+        }
+        newest.map(|(_, tag)| tag).ok_or(TransportError::ObjectNotFound)
+    }
+
+    fn fetch(&self, session: &mut Session, store: &mut Store, target: Target) -> Result<Checkout, TransportError> {
+        let (commit, objects) = self.commit(session, store, target.commit)?;
+        Ok(Checkout { revision: target.revision, commit, objects, limits: self.limits.clone() })
+    }
+
+    /// The commit from the store, fetched if it is not there or cannot be read.
+    fn commit(&self, session: &mut Session, store: &mut Store, id: ObjectId) -> Result<(Commit, gix::odb::Handle), TransportError> {
+        if store.has(&id) {
+            match read_commit(&store.objects(&self.limits)?, id) {
+                Ok(commit) => return Ok((commit, store.objects(&self.limits)?)),
+                Err(error) => {
+                    tracing::warn!(%error, "object cache is damaged, fetching anew");
+                    store.clear()?;
+                }
+            }
+        }
+        store.fetch(session, &[id], false)?;
+        let objects = store.objects(&self.limits)?;
+        Ok((read_commit(&objects, id)?, objects))
+    }
+}
+
+impl Target {
+    fn new(label: Option<&str>, commit: ObjectId) -> Target {
+        Target { revision: revision(label, &commit), commit }
+    }
+}
+
+/// What can be refused without asking anyone.
+fn check_syntax(selector: &Selector<'_>) -> Result<(), Error> {
+    match *selector {
+        Selector::Name(name) if name.starts_with('/') || name.ends_with('/') => Err(Error::InvalidName(name.to_owned())),
+        Selector::Semver(constraint) => Ok(semver::Constraint::parse(constraint).map(drop)?),
+        _ => Ok(()),
+    }
+}
+
+fn find(session: &mut Session, name: &str) -> Result<Option<RemoteRef>, TransportError> {
+    Ok(session.refs(&[name])?.into_iter().find(|r| r.name == name))
+}
+
+/// `refs/tags/v1^{}` names what an annotated tag points to, and nothing for other refs.
+fn find_name(session: &mut Session, name: &str) -> Result<Option<ObjectId>, TransportError> {
+    Ok(match name.strip_suffix("^{}") {
+        Some(tag) => find(session, tag)?.and_then(|r| r.peeled),
+        None => find(session, name)?.map(|r| r.target()),
+    })
+}
+
+/// Whether the server advertises no ref at all; an error means it does, or that it does not matter any more.
+fn is_empty(session: &mut Session) -> bool {
+    session.refs(&["refs/"]).is_ok_and(|refs| refs.is_empty())
+}
+
+fn read_commit(objects: &gix::odb::Handle, id: ObjectId) -> Result<Commit, TransportError> {
+    let broken = |e: gix::Error| TransportError::Protocol(chain(&e));
+    let mut buffer = Vec::new();
+    let commit = objects.find_commit(&id, &mut buffer).map_err(broken)?;
+    let subject = commit.message.split(|b| *b == b'\n').next().unwrap_or_default();
+    let committed = commit.committer().map_err(broken)?.time().map_err(broken)?.seconds;
+    let (tree, subject) = (commit.tree(), String::from_utf8_lossy(subject).into_owned());
+    objects.find_tree_iter(&tree, &mut Vec::new()).map_err(broken)?;
+    Ok(Commit { id, tree, subject, committed })
+}

@@ -1,0 +1,78 @@
+//! What a server may cost: bytes, objects, entries, time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Upper bounds for one source. Exceeding one fails the operation and keeps what was there before.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of handshake and ref advertisement in one session.
+    pub advertised_bytes: u64,
+    /// Refs in one advertisement.
+    pub refs: usize,
+    /// Bytes of one pack on the wire, progress messages included.
+    pub pack_bytes: u64,
+    /// Objects that one pack may announce.
+    pub pack_objects: u32,
+    /// Bytes of a single allocation made for pack data: an object, a delta result, the table of deltas.
+    pub allocation_bytes: usize,
+    /// Threads that resolve deltas of one pack.
+    pub index_threads: usize,
+    /// Packs that may pile up in a cache (each new commit adds one) before it is rebuilt.
+    pub packs: usize,
+    /// Commits looked at to prove that a commit belongs to a branch.
+    pub history: usize,
+    /// Files, directories, links and submodules of one tree.
+    pub entries: usize,
+    /// Directories inside directories.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            advertised_bytes: 64 << 20,
+            refs: 500_000,
+            pack_bytes: 4 << 30,
+            pack_objects: 5_000_000,
+            allocation_bytes: 512 << 20,
+            index_threads: 2,
+            packs: 30,
+            history: 1_000_000,
+            entries: 1_000_000,
+            depth: 256,
+        }
+    }
+}
+
+/// How long an operation may go on: a deadline, and a flag that another thread may raise.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    deadline: Instant,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Budget {
+    /// A budget that ends in `timeout` from now.
+    pub fn new(timeout: Duration) -> Self {
+        Budget { deadline: Instant::now() + timeout, cancelled: Arc::default() }
+    }
+
+    /// Ends the operation soon: at its next read or work step.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.flag().load(Ordering::Relaxed) || self.remaining().is_zero()
+    }
+
+    pub(crate) fn flag(&self) -> &AtomicBool {
+        &self.cancelled
+    }
+}

@@ -1,0 +1,191 @@
+//! Where a repository is and how to be let in.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use url::Url;
+
+use crate::{Error, Secret};
+
+/// The URL is not one that can be fetched from.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum UrlError {
+    /// Not a URL at all.
+    #[error("{0}")]
+    Invalid(#[from] url::ParseError),
+    /// Neither http nor https.
+    #[error("unsupported scheme '{0}'")]
+    Scheme(String),
+}
+
+/// How to authenticate over http(s).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// `Authorization: Basic`.
+    Basic {
+        /// The user.
+        username: String,
+        /// Its password, may be empty.
+        password: Secret,
+    },
+    /// `Authorization: Bearer`.
+    Bearer(Secret),
+}
+
+/// TLS settings beyond the system's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct TlsConfig {
+    /// PEM certificates trusted in addition to the system's.
+    pub ca_bundle: Option<Vec<u8>>,
+    /// PEM client certificate chain and its private key.
+    pub client: Option<(Vec<u8>, Secret)>,
+}
+
+/// A repository behind http or https.
+///
+/// Credentials travel in an `Authorization` header that is sent at once and, as with Flux, over plain http too; they are
+/// never sent to another host than that of the URL.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    pub(crate) url: Url,
+    pub(crate) auth: Auth,
+    pub(crate) tls: TlsConfig,
+}
+
+impl Remote {
+    /// Reads a URL; user and password in it are used where `auth` has none.
+    pub fn new(url: &str) -> Result<Remote, UrlError> {
+        let mut url = Url::parse(url)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(UrlError::Scheme(url.scheme().to_owned()));
+        }
+        let decode = |text: &str| percent_decode(text);
+        let auth = match (decode(url.username()), url.password().map(decode)) {
+            (user, None) if user.is_empty() => Auth::None,
+            (username, password) => Auth::Basic { username, password: Secret::new(password.unwrap_or_default()) },
+        };
+        // Neither can fail: the URL has a host.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.set_fragment(None);
+        Ok(Remote { url, auth, tls: TlsConfig::default() })
+    }
+
+    /// Adds credentials. A user name given here beats the URL's; a bearer token together with a user is an error.
+    pub fn with_auth(mut self, auth: Auth) -> Result<Remote, Error> {
+        self.auth = match (auth, self.auth) {
+            (Auth::Bearer(_), Auth::Basic { .. }) => return Err(Error::TwoAuths),
+            (Auth::None, from_url) => from_url,
+            (Auth::Basic { username, password }, Auth::Basic { username: user, password: pass }) => Auth::Basic {
+                username: if username.is_empty() { user } else { username },
+                password: if password.is_empty() { pass } else { password },
+            },
+            (given, _) => given,
+        };
+        Ok(self)
+    }
+
+    /// Adds TLS settings.
+    pub fn with_tls(mut self, tls: TlsConfig) -> Remote {
+        self.tls = tls;
+        self
+    }
+
+    /// The URL without user and password.
+    pub fn url(&self) -> &str {
+        self.url.as_str()
+    }
+
+    pub(crate) fn authorization(&self) -> Option<Secret> {
+        match &self.auth {
+            Auth::None => None,
+            Auth::Basic { username, password } if username.is_empty() && password.is_empty() => None,
+            Auth::Basic { username, password } => {
+                let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
+                Some(Secret::new(format!("Basic {pair}")))
+            }
+            Auth::Bearer(token) => Some(Secret::new(format!("Bearer {}", token.expose()))),
+        }
+    }
+}
+
+/// A URL fit for messages: a password in it becomes `xxxxx`, as in Go; what is no URL is returned as it is up to an `@`.
+pub fn redact(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(mut url) if url.password().is_some() => {
+            let _ = url.set_password(Some("xxxxx"));
+            url.to_string()
+        }
+        Ok(_) => text.to_owned(),
+        Err(_) => match text.rsplit_once('@') {
+            Some((_, tail)) => format!("***@{tail}"),
+            None => text.to_owned(),
+        },
+    }
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|h| std::str::from_utf8(h).ok()).and_then(|h| u8::from_str_radix(h, 16).ok());
+        match (first, hex) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            _ => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn basic(username: &str, password: &str) -> Auth {
+        Auth::Basic { username: username.into(), password: Secret::new(password) }
+    }
+
+    #[test]
+    fn user_info_of_the_url_fills_what_the_secret_lacks() {
+        let remote = || Remote::new("https://me:p%40ss@example.com/r.git").unwrap();
+        assert_eq!(remote().url(), "https://example.com/r.git");
+        assert_eq!(remote().auth, basic("me", "p@ss"));
+        assert_eq!(remote().with_auth(basic("you", "")).unwrap().auth, basic("you", "p@ss"));
+        assert_eq!(remote().with_auth(basic("", "x")).unwrap().auth, basic("me", "x"));
+        assert!(matches!(remote().with_auth(Auth::Bearer(Secret::new("t"))), Err(Error::TwoAuths)));
+    }
+
+    #[test]
+    fn nothing_to_say_means_no_header() {
+        let plain = Remote::new("http://example.com/r").unwrap();
+        assert_eq!(plain.authorization(), None);
+        assert_eq!(plain.clone().with_auth(basic("", "")).unwrap().authorization(), None);
+        let header = plain.with_auth(basic("a", "b")).unwrap().authorization().unwrap();
+        assert_eq!(header.expose(), "Basic YTpi");
+    }
+
+    #[test]
+    fn other_schemes_are_refused() {
+        for url in ["ssh://git@h/r", "file:///etc", "ext::sh -c id", "git@host:path"] {
+            assert!(Remote::new(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn passwords_do_not_survive_redaction() {
+        assert_eq!(redact("https://me:pw@h/r.git"), "https://me:xxxxx@h/r.git");
+        assert_eq!(redact("https://h/r.git"), "https://h/r.git");
+        assert_eq!(redact("https://me:pw@h:notaport/r"), "***@h:notaport/r");
+        let remote = Remote::new("https://me:pw1234@h/r").unwrap();
+        assert!(!format!("{remote:?}").contains("pw1234"));
+    }
+}

@@ -1,0 +1,241 @@
+//! One conversation with a server: handshake, ls-refs, fetch.
+
+use std::io::{BufRead, Cursor, Read};
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use gix::ObjectId;
+use gix::odb::pack::{Bundle, bundle, data};
+use gix::protocol::fetch::negotiate::{Action, Round, one_round};
+use gix::protocol::fetch::{Arguments, Context, Negotiate, Options, Shallow, Tags};
+use gix::protocol::handshake::Ref;
+use gix::protocol::ls_refs::RefPrefixes;
+use gix::protocol::transport::Service;
+use gix::protocol::transport::client::blocking_io::http::Transport;
+use gix::protocol::{Handshake, LsRefsCommand};
+
+use crate::error::chain;
+use crate::http::{Caller, Failure, Http};
+use crate::{Budget, Limits, TransportError};
+
+/// A ref as the server advertises it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteRef {
+    /// Full name, such as `refs/tags/v1`.
+    pub name: String,
+    /// What it points to, for an annotated tag the tag object.
+    pub object: ObjectId,
+    /// What an annotated tag finally points to.
+    pub peeled: Option<ObjectId>,
+}
+
+impl RemoteRef {
+    /// The commit (for all well-formed branches and tags).
+    pub fn target(&self) -> ObjectId {
+        self.peeled.unwrap_or(self.object)
+    }
+}
+
+/// An open session; requests reuse its handshake and its HTTP connection.
+pub struct Session {
+    transport: Transport<Http>,
+    handshake: Handshake,
+    caller: Caller,
+    limits: Limits,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("url", &self.caller.home.as_str()).finish_non_exhaustive()
+    }
+}
+
+/// What to ask a server for.
+pub(crate) struct Request<'a> {
+    /// Objects wanted.
+    pub(crate) want: &'a [ObjectId],
+    /// Commits we have, with everything they need.
+    pub(crate) have: &'a [ObjectId],
+    /// Only the wanted commits themselves, or all their ancestors too.
+    ///
+    /// With history, trees and blobs are left out if the server can do that: nobody asks for old ones.
+    pub(crate) history: bool,
+}
+
+/// Where a pack goes.
+pub(crate) struct Destination<'a> {
+    /// Directory of packs.
+    pub(crate) packs: &'a Path,
+    /// File with the shallow boundary.
+    pub(crate) shallow: &'a Path,
+    /// Objects that a thin pack may build on; `None` when there are none yet.
+    pub(crate) bases: Option<gix::odb::Handle>,
+}
+
+fn agent() -> (&'static str, Option<String>) {
+    ("agent", Some(concat!("git/ferroflux-", env!("CARGO_PKG_VERSION")).into()))
+}
+
+impl Session {
+    pub(crate) fn start(caller: Caller, limits: Limits) -> Result<Session, TransportError> {
+        caller.meter.allow(limits.advertised_bytes);
+        let mut transport = Http::new(caller.clone()).into_transport()?;
+        // Credentials are in the headers already; a server that wants others will not get them.
+        let refuse = |_| Err(gix::Error::from_error(std::io::Error::from(std::io::ErrorKind::PermissionDenied)));
+        let handshake = gix::protocol::handshake(&mut transport, Service::UploadPack, refuse, Vec::new(), &mut gix::progress::Discard)
+            .map_err(|e| explain(&caller.failure, &e))?;
+        Ok(Session { transport, handshake, caller, limits })
+    }
+
+    /// Connects anew after a conversation broke off.
+    pub(crate) fn restart(&mut self) -> Result<(), TransportError> {
+        *self = Session::start(self.caller.clone(), self.limits.clone())?;
+        Ok(())
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.caller.budget
+    }
+
+    /// All refs that start with one of `prefixes`, those with names that no ref may have left out.
+    pub fn refs(&mut self, prefixes: &[&str]) -> Result<Vec<RemoteRef>, TransportError> {
+        let advertised = match &self.handshake.refs {
+            // Protocol 0 and 1 advertise everything at once.
+            Some(all) => all.clone(),
+            None => {
+                let mut wanted = RefPrefixes::new();
+                wanted.extend(prefixes.iter().map(|p| (*p).into()));
+                let command = LsRefsCommand::new(Some(wanted), &self.handshake.capabilities, agent());
+                command
+                    .invoke_blocking(&mut self.transport, &mut gix::progress::Discard, false)
+                    .map_err(|e| explain(&self.caller.failure, &e))?
+            }
+        };
+        if advertised.len() > self.limits.refs {
+            return Err(TransportError::Limit { limit: self.limits.refs as u64, what: "refs" });
+        }
+        let refs = advertised.into_iter().filter_map(remote_ref);
+        Ok(refs.filter(|r| prefixes.iter().any(|p| r.name.starts_with(p))).collect())
+    }
+
+    /// Receives one pack. The pack is complete, checked and indexed when this returns.
+    pub(crate) fn fetch(&mut self, request: &Request<'_>, to: Destination<'_>) -> Result<(), TransportError> {
+        self.caller.meter.allow(self.limits.pack_bytes);
+        let limits = &self.limits;
+        let shallow = if request.history { Shallow::NoChange } else { Shallow::DepthAtRemote(NonZeroU32::MIN) };
+        let mut too_many = None;
+        let result = gix::protocol::fetch(
+            &mut Wants(request),
+            |pack, progress, interrupted| {
+                let mut header = [0; 12];
+                pack.read_exact(&mut header).map_err(gix::Error::from_error)?;
+                let [.., a, b, c, d] = header;
+                let objects = u32::from_be_bytes([a, b, c, d]);
+                if objects > limits.pack_objects {
+                    let limit = TransportError::Limit { limit: limits.pack_objects.into(), what: "objects" };
+                    let error = gix::Error::from_error(std::io::Error::other(limit.to_string()));
+                    too_many = Some(limit);
+                    return Err(error);
+                }
+                let mut pack = Cursor::new(header).chain(pack);
+                write_pack(&mut pack, progress, interrupted, to.packs, to.bases, limits)?;
+                Ok(true)
+            },
+            gix::progress::Discard,
+            self.caller.budget.flag(),
+            Context {
+                handshake: &mut self.handshake,
+                transport: &mut self.transport,
+                user_agent: agent(),
+                trace_packetlines: false,
+            },
+            Options { shallow_file: to.shallow.to_owned(), shallow: &shallow, tags: Tags::None, reject_shallow_remote: false },
+        );
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) => Err(too_many.unwrap_or_else(|| explain(&self.caller.failure, &error))),
+        }
+    }
+}
+
+fn write_pack(
+    mut pack: impl BufRead,
+    progress: &mut dyn gix::DynNestedProgress,
+    interrupted: &std::sync::atomic::AtomicBool,
+    directory: &Path,
+    bases: Option<gix::odb::Handle>,
+    limits: &Limits,
+) -> gix::Result<()> {
+    let options = bundle::write::Options {
+        thread_limit: Some(limits.index_threads),
+        iteration_mode: data::input::Mode::Verify,
+        alloc_limit_bytes: Some(limits.allocation_bytes),
+        ..Default::default()
+    };
+    let written = Bundle::write_to_directory(&mut pack, Some(directory), progress, interrupted, bases, gix::hash::Kind::Sha1, options)?;
+    if let Some(keep) = written.keep_path {
+        // Nobody else collects garbage here.
+        std::fs::remove_file(keep).map_err(gix::Error::from_error)?;
+    }
+    Ok(())
+}
+
+/// The failure that HTTP saw, else what gix says.
+fn explain(failure: &Failure, error: &gix::Error) -> TransportError {
+    if let Some(error) = failure.take() {
+        return error;
+    }
+    let text = chain(error);
+    if text.contains("not our ref") {
+        return TransportError::ObjectNotFound;
+    }
+    TransportError::Protocol(text)
+}
+
+fn remote_ref(from: Ref) -> Option<RemoteRef> {
+    let (name, object, peeled) = match from {
+        Ref::Direct { full_ref_name, object } => (full_ref_name, object, None),
+        Ref::Peeled { full_ref_name, tag, object } => (full_ref_name, tag, Some(object)),
+        Ref::Symbolic { full_ref_name, tag, object, .. } => (full_ref_name, tag.unwrap_or(object), tag.map(|_| object)),
+        Ref::Unborn { .. } => return None,
+    };
+    gix::validate::reference::name(name.as_ref()).ok()?;
+    Some(RemoteRef { name: String::from_utf8(name.into()).ok()?, object, peeled })
+}
+
+/// One round: these we want, these we have, send the pack. Right because what we have is always complete.
+struct Wants<'a>(&'a Request<'a>);
+
+impl Negotiate for Wants<'_> {
+    fn mark_complete_and_common_ref(&mut self) -> gix::Result<Action> {
+        Ok(Action::MustNegotiate { remote_ref_target_known: Vec::new() })
+    }
+
+    fn add_wants(&mut self, arguments: &mut Arguments, _known: &[bool]) -> bool {
+        if self.0.history && arguments.can_use_filter() {
+            arguments.filter("tree:0");
+        }
+        for id in self.0.want {
+            arguments.want(id);
+        }
+        !self.0.want.is_empty()
+    }
+
+    fn one_round(
+        &mut self,
+        _state: &mut one_round::State,
+        arguments: &mut Arguments,
+        _previous: Option<&gix::protocol::fetch::Response>,
+    ) -> gix::Result<(Round, bool)> {
+        for id in self.0.have {
+            arguments.have(id);
+        }
+        let haves = self.0.have.len();
+        let round = Round { haves_sent: haves, in_vain: haves, haves_to_send: haves, previous_response_had_at_least_one_in_common: false };
+        Ok((round, true))
+    }
+}

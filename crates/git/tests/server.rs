@@ -1,0 +1,268 @@
+//! What servers ask for, and what they do wrong.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod support;
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use git::{Auth, Budget, Cache, Connector, Error, Limits, Outcome, Reference, Remote, Secret, TlsConfig, WalkError};
+use support::{Repository, Server, git, pki};
+use tempfile::TempDir;
+
+struct Fixture {
+    server: Server,
+    repository: Repository,
+    cache: TempDir,
+    limits: Limits,
+}
+
+fn with(server: Server) -> Fixture {
+    let repository = server.repository("r");
+    repository.write("f", "content");
+    repository.commit("one");
+    Fixture { server, repository, cache: TempDir::new().unwrap(), limits: Limits::default() }
+}
+
+fn fixture() -> Fixture {
+    with(Server::start())
+}
+
+impl Fixture {
+    fn remote(&self) -> Remote {
+        Remote::new(&self.server.url("r")).unwrap()
+    }
+
+    fn look(&self, remote: &Remote) -> Result<Outcome, Error> {
+        self.look_within(remote, &Budget::new(Duration::from_secs(20)))
+    }
+
+    fn look_within(&self, remote: &Remote, budget: &Budget) -> Result<Outcome, Error> {
+        let cache = Cache::new(self.cache.path().to_owned(), self.limits.clone());
+        cache.checkout(&Connector::default(), remote, &Reference::default(), None, budget)
+    }
+
+    /// The error without its `unable to clone '<url>': `.
+    fn error(&self, remote: &Remote) -> String {
+        let error = self.look(remote).unwrap_err().to_string();
+        let prefix = format!("unable to clone '{}': ", remote.url());
+        error.strip_prefix(&prefix).unwrap_or_else(|| panic!("{error}")).to_owned()
+    }
+}
+
+fn basic(username: &str, password: &str) -> Auth {
+    Auth::Basic { username: username.to_owned(), password: Secret::new(password) }
+}
+
+#[test]
+fn basic_auth_over_plain_http_is_sent_at_once() {
+    let f = fixture();
+    *f.server.control.authorization.lock().unwrap() = Some("Basic bWU6cGFzcw==".to_owned());
+    let anonymous = f.error(&f.remote());
+    assert_eq!(anonymous, "authentication required: who are you?");
+    let wrong = f.error(&f.remote().with_auth(basic("me", "wrong-secret")).unwrap());
+    assert_eq!(wrong, "authentication required: who are you?");
+    f.server.traffic();
+    f.look(&f.remote().with_auth(basic("me", "pass")).unwrap()).unwrap();
+    assert_eq!(f.server.traffic().0, ["GET info/refs", "POST git-upload-pack", "POST git-upload-pack"]);
+    let in_url = Remote::new(&f.server.url("r").replace("http://", "http://me:pass@")).unwrap();
+    f.look(&in_url).unwrap();
+}
+
+#[test]
+fn a_bearer_token_is_a_header() {
+    let f = fixture();
+    *f.server.control.authorization.lock().unwrap() = Some("Bearer t0ken".to_owned());
+    f.look(&f.remote().with_auth(Auth::Bearer(Secret::new("t0ken"))).unwrap()).unwrap();
+}
+
+#[test]
+fn status_codes_become_fluxs_words() {
+    let f = fixture();
+    let nowhere = Remote::new(&f.server.url("nope")).unwrap();
+    assert!(f.error(&nowhere).starts_with("repository not found: "), "{}", f.error(&nowhere));
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = Remote::new(&format!("http://127.0.0.1:{port}/r")).unwrap();
+    assert!(f.error(&closed).contains("refused"), "{}", f.error(&closed));
+    let unknown = Remote::new("http://does-not-exist.invalid/r").unwrap();
+    assert!(f.error(&unknown).contains("dns error"), "{}", f.error(&unknown));
+}
+
+#[test]
+fn a_redirect_is_followed_but_credentials_stay_at_home() {
+    let (f, other) = (fixture(), with(Server::start()));
+    *f.server.control.redirect.lock().unwrap() = Some(format!("http://127.0.0.1:{}", other.server.port));
+    let remote = f.remote().with_auth(basic("me", "pass")).unwrap();
+    f.look(&remote).unwrap();
+    assert_eq!(f.server.traffic().0, ["GET info/refs"]);
+    assert_eq!(other.server.traffic().0, ["GET info/refs", "POST git-upload-pack", "POST git-upload-pack"]);
+    *other.server.control.authorization.lock().unwrap() = Some("Basic bWU6cGFzcw==".to_owned());
+    assert!(f.error(&remote).starts_with("authentication required"));
+    // To itself, for ever.
+    *f.server.control.redirect.lock().unwrap() = Some(format!("http://127.0.0.1:{}", f.server.port));
+    assert!(f.error(&remote).starts_with("redirect to"));
+    // To a place that is not the same request, to another protocol.
+    for bad in ["http://127.0.0.1:1/x?", "file://", "javascript:"] {
+        *f.server.control.redirect.lock().unwrap() = Some(bad.to_owned());
+        assert!(f.error(&remote).starts_with("re"), "{bad}");
+    }
+}
+
+#[test]
+fn tls_is_verified_with_the_given_authority() {
+    let pki = pki(false);
+    let f = with(Server::with_tls(Some(pki.server.clone())));
+    let remote = Remote::new(&f.server.url("r").replace("http:", "https:")).unwrap();
+    assert!(f.error(&remote).contains("certificate"), "{}", f.error(&remote));
+    let tls = TlsConfig { ca_bundle: Some(pki.ca_pem.clone().into_bytes()), client: None };
+    f.look(&remote.clone().with_tls(tls)).unwrap();
+    let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
+    let error = f.error(&remote.with_tls(TlsConfig { ca_bundle: Some(broken), client: None }));
+    assert!(error.starts_with("invalid TLS configuration"), "{error}");
+}
+
+#[test]
+fn a_client_certificate_opens_a_server_that_wants_one() {
+    let pki = pki(true);
+    let f = with(Server::with_tls(Some(pki.server.clone())));
+    let remote = Remote::new(&f.server.url("r").replace("http:", "https:")).unwrap();
+    let ca_bundle = Some(pki.ca_pem.clone().into_bytes());
+    f.error(&remote.clone().with_tls(TlsConfig { ca_bundle: ca_bundle.clone(), client: None }));
+    let (certificate, key) = pki.client.clone();
+    let client = Some((certificate.clone().into_bytes(), Secret::new(key)));
+    f.look(&remote.clone().with_tls(TlsConfig { ca_bundle: ca_bundle.clone(), client })).unwrap();
+    let client = Some((certificate.into_bytes(), Secret::new("nonsense-key")));
+    let error = f.error(&remote.with_tls(TlsConfig { ca_bundle, client }));
+    assert!(error.starts_with("invalid TLS configuration") && !error.contains("nonsense-key"), "{error}");
+}
+
+#[test]
+fn a_silent_server_ends_with_the_budget() {
+    let f = fixture();
+    f.server.control.silent.store(true, Ordering::Relaxed);
+    let start = Instant::now();
+    let error = f.look_within(&f.remote(), &Budget::new(Duration::from_millis(300))).unwrap_err().to_string();
+    assert!(error.ends_with("context deadline exceeded"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(5));
+    let cancelled = Budget::new(Duration::from_secs(60));
+    cancelled.cancel();
+    assert!(f.look_within(&f.remote(), &cancelled).is_err());
+}
+
+#[test]
+fn bytes_objects_and_refs_have_limits() {
+    let mut f = fixture();
+    for i in 0..20 {
+        f.repository.run(&["branch", &format!("master-{i}")]);
+    }
+    f.repository.push_all();
+    let cases: [(&str, fn(&mut Limits)); 4] = [
+        ("100 bytes", |l| l.advertised_bytes = 100),
+        ("10 refs", |l| l.refs = 10),
+        ("60 bytes", |l| l.pack_bytes = 60),
+        ("2 objects", |l| l.pack_objects = 2),
+    ];
+    for (text, set) in cases {
+        f.limits = Limits::default();
+        set(&mut f.limits);
+        assert_eq!(f.error(&f.remote()), format!("the server sent more than the limit of {text}"));
+    }
+    f.limits = Limits { allocation_bytes: 16, ..Limits::default() };
+    assert!(f.look(&f.remote()).is_err());
+    f.limits = Limits::default();
+    f.look(&f.remote()).unwrap();
+}
+
+#[test]
+fn a_broken_pack_is_an_error_and_leaves_nothing() {
+    let f = fixture();
+    let packet = |band: u8, data: &[u8]| {
+        let mut line = format!("{:04x}", data.len() + 5).into_bytes();
+        line.push(band);
+        line.extend_from_slice(data);
+        line
+    };
+    let pack = |tail: &[u8]| {
+        let mut answer = b"000dpackfile\n".to_vec();
+        answer.extend(packet(1, &[b"PACK\0\0\0\x02", tail].concat()));
+        answer.extend_from_slice(b"0000");
+        answer
+    };
+    let endless_count = pack(&[0xff, 0xff, 0xff, 0xff]);
+    let truncated = pack(&[0, 0, 0, 3, 0x95, 1, 2, 3]);
+    let wrong_sum = pack(&[[0u8; 4].as_slice(), &[7; 20]].concat());
+    for garbage in [endless_count, truncated, wrong_sum, b"hello".to_vec(), b"0008NAK\n".to_vec(), Vec::new()] {
+        *f.server.control.garbage.lock().unwrap() = Some(garbage);
+        assert!(f.look(&f.remote()).is_err());
+        let packs = f.cache.path().join("content/objects/pack");
+        let left: Vec<_> = std::fs::read_dir(packs).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert!(left.iter().all(|n| !n.to_string_lossy().ends_with(".pack")), "{left:?}");
+    }
+    *f.server.control.garbage.lock().unwrap() = None;
+    f.look(&f.remote()).unwrap();
+}
+
+/// Puts a hand-made root tree at the head of `master`.
+fn push_tree(f: &Fixture, entries: &[(&str, &[u8], &str)]) {
+    let mut raw = Vec::new();
+    for (mode, name, id) in entries {
+        raw.extend_from_slice(format!("{mode} ").as_bytes());
+        raw.extend_from_slice(name);
+        raw.push(0);
+        raw.extend((0..20).map(|i| u8::from_str_radix(&id[2 * i..2 * i + 2], 16).unwrap()));
+    }
+    let file = f.repository.work.join("../tree.bin");
+    std::fs::write(&file, raw).unwrap();
+    let args = ["hash-object", "-t", "tree", "-w", "--literally", file.to_str().unwrap()];
+    let tree = git(&f.repository.bare, &args);
+    let commit = git(&f.repository.bare, &["commit-tree", tree.trim(), "-m", "evil"]);
+    git(&f.repository.bare, &["update-ref", "refs/heads/master", commit.trim()]);
+}
+
+fn walk(f: &Fixture) -> Result<usize, WalkError> {
+    let Outcome::Checkout(checkout) = f.look(&f.remote()).unwrap() else { panic!() };
+    let mut entries = 0;
+    checkout.walk(|_| {
+        entries += 1;
+        Ok::<_, WalkError>(())
+    })?;
+    Ok(entries)
+}
+
+#[test]
+fn names_that_leave_the_tree_are_refused() {
+    let f = fixture();
+    let blob = git(&f.repository.bare, &["rev-parse", "master:f"]).trim().to_owned();
+    for evil in [".git", ".GIT", ".git ", "git~1", ".g\u{200c}it", "..", ".", "a/b", "../x", ""] {
+        push_tree(&f, &[("100644", evil.as_bytes(), &blob)]);
+        assert!(matches!(walk(&f), Err(WalkError::Name { .. })), "{evil:?}");
+    }
+    push_tree(&f, &[("120000", b".gitmodules", &blob)]);
+    assert!(matches!(walk(&f), Err(WalkError::Name { .. })));
+    push_tree(&f, &[("100644", b"same", &blob), ("100644", b"between", &blob), ("100755", b"same", &blob)]);
+    assert!(matches!(walk(&f), Err(WalkError::Name { .. })));
+    push_tree(&f, &[("100644", b"z", &blob), ("100644", b".gitignore", &blob), ("100644", b"caf\xe9 \\ x", &blob)]);
+    assert_eq!(walk(&f).unwrap(), 3);
+}
+
+#[test]
+fn trees_have_limits_in_width_and_depth() {
+    let mut f = fixture();
+    f.repository.write("a/b/c/d", "deep");
+    f.repository.commit("deep");
+    f.limits.depth = 3;
+    assert_eq!(walk(&f).unwrap(), 5);
+    f.limits.depth = 2;
+    assert!(matches!(walk(&f), Err(WalkError::Limit { limit: 2, .. })));
+    f.limits = Limits { entries: 4, ..Limits::default() };
+    assert!(matches!(walk(&f), Err(WalkError::Limit { limit: 4, .. })));
+    // A tree that holds itself many times over, ten levels deep: few objects, 2^40 entries.
+    let blob = git(&f.repository.bare, &["rev-parse", "master:f"]).trim().to_owned();
+    push_tree(&f, &[("100644", b"f", &blob)]);
+    for _ in 0..40 {
+        let tree = git(&f.repository.bare, &["rev-parse", "master^{tree}"]).trim().to_owned();
+        push_tree(&f, &[("40000", b"a", &tree), ("40000", b"b", &tree)]);
+    }
+    f.limits = Limits { entries: 10_000, ..Limits::default() };
+    assert!(matches!(walk(&f), Err(WalkError::Limit { limit: 10_000, .. })));
+}
