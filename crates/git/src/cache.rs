@@ -9,7 +9,8 @@ use crate::error::chain;
 use crate::reference::{Selector, highest_tags, revision};
 use crate::store::Store;
 use crate::{
-    Budget, Connector, Error, Limits, Reference, Remote, RemoteRef, Session, TransportError, current_revision, history, redact, semver,
+    Budget, Connector, Error, Limits, Reference, Remote, RemoteRef, Session, TransportError,
+    current_revision, history, redact, semver,
 };
 
 /// The objects of one source, kept between reconciles so that a new commit costs only what changed.
@@ -27,7 +28,7 @@ pub enum Outcome {
     /// The remote still is at the known revision, which is named; nothing was fetched.
     Unchanged(String),
     /// The wanted commit, ready to be read.
-    Checkout(Checkout),
+    Checkout(Box<Checkout>),
 }
 
 /// A commit whose tree can be read from the cache.
@@ -100,7 +101,8 @@ impl Cache {
         };
         let url = || redact(remote.url());
         let clone_error = |source| Error::Clone { url: url(), source };
-        let list_error = |source| if lists { Error::List { url: url(), source } } else { clone_error(source) };
+        let list_error =
+            |source| if lists { Error::List { url: url(), source } } else { clone_error(source) };
         let mut session = connector.connect(remote, &self.limits, budget).map_err(list_error)?;
         let mut store = Store::open(self.dir.join("content"))?;
 
@@ -109,7 +111,9 @@ impl Cache {
                 let name = format!("refs/heads/{branch}");
                 match find(&mut session, &name).map_err(list_error)? {
                     Some(tip) => Target::new(Some(branch), tip.target()),
-                    None if !is_empty(&mut session) => return Err(clone_error(TransportError::RefNotFound(name))),
+                    None if !is_empty(&mut session) => {
+                        return Err(clone_error(TransportError::RefNotFound(name)));
+                    }
                     None if lists => return Err(list_error(TransportError::Empty)),
                     None => return Err(Error::EmptyRepository),
                 }
@@ -132,14 +136,18 @@ impl Cache {
                 Target::new(tag.name.strip_prefix("refs/tags/"), tag.target())
             }
             Selector::Commit { commit, branch, name } => {
-                let missing = || Error::Commit { commit: commit.to_owned(), source: TransportError::ObjectNotFound };
-                let id = ObjectId::from_hex(commit.as_bytes()).ok().filter(|id| id.kind() == gix::hash::Kind::Sha1);
+                let missing =
+                    || Error::Commit { commit: commit.to_owned(), source: TransportError::ObjectNotFound };
+                let id = ObjectId::from_hex(commit.as_bytes())
+                    .ok()
+                    .filter(|id| id.kind() == gix::hash::Kind::Sha1);
                 let id = id.ok_or_else(missing)?;
                 if let Some(branch) = branch {
                     let full = format!("refs/heads/{branch}");
                     let tip = find(&mut session, &full).map_err(clone_error)?;
                     let tip = tip.ok_or_else(|| clone_error(TransportError::RefNotFound(full)))?.target();
-                    history::reach(&mut session, self.dir.join("history"), tip, id).map_err(|e| e.into_error(commit, branch))?;
+                    history::reach(&mut session, self.dir.join("history"), tip, id)
+                        .map_err(|e| e.into_error(commit, branch))?;
                 }
                 Target::new(name.or(branch), id)
             }
@@ -148,7 +156,7 @@ impl Cache {
             return Ok(Outcome::Unchanged(target.revision));
         }
         let checkout = self.fetch(&mut session, &mut store, target);
-        checkout.map(Outcome::Checkout).map_err(|source| match (selector, source) {
+        checkout.map(|c| Outcome::Checkout(Box::new(c))).map_err(|source| match (selector, source) {
             (Selector::Commit { commit, .. }, source @ TransportError::ObjectNotFound) => {
                 Error::Commit { commit: commit.to_owned(), source }
             }
@@ -157,7 +165,12 @@ impl Cache {
     }
 
     /// The tag whose commit is the newest, of those that semver holds for equal.
-    fn newest(&self, session: &mut Session, store: &mut Store, tags: Vec<RemoteRef>) -> Result<RemoteRef, TransportError> {
+    fn newest(
+        &self,
+        session: &mut Session,
+        store: &mut Store,
+        tags: Vec<RemoteRef>,
+    ) -> Result<RemoteRef, TransportError> {
         let mut newest: Option<(i64, RemoteRef)> = None;
         let only = tags.len() == 1;
         for tag in tags {
@@ -169,13 +182,23 @@ impl Cache {
         newest.map(|(_, tag)| tag).ok_or(TransportError::ObjectNotFound)
     }
 
-    fn fetch(&self, session: &mut Session, store: &mut Store, target: Target) -> Result<Checkout, TransportError> {
+    fn fetch(
+        &self,
+        session: &mut Session,
+        store: &mut Store,
+        target: Target,
+    ) -> Result<Checkout, TransportError> {
         let (commit, objects) = self.commit(session, store, target.commit)?;
         Ok(Checkout { revision: target.revision, commit, objects, limits: self.limits.clone() })
     }
 
     /// The commit from the store, fetched if it is not there or cannot be read.
-    fn commit(&self, session: &mut Session, store: &mut Store, id: ObjectId) -> Result<(Commit, gix::odb::Handle), TransportError> {
+    fn commit(
+        &self,
+        session: &mut Session,
+        store: &mut Store,
+        id: ObjectId,
+    ) -> Result<(Commit, gix::odb::Handle), TransportError> {
         if store.has(&id) {
             match read_commit(&store.objects(&self.limits)?, id) {
                 Ok(commit) => return Ok((commit, store.objects(&self.limits)?)),
@@ -200,7 +223,9 @@ impl Target {
 /// What can be refused without asking anyone.
 fn check_syntax(selector: &Selector<'_>) -> Result<(), Error> {
     match *selector {
-        Selector::Name(name) if name.starts_with('/') || name.ends_with('/') => Err(Error::InvalidName(name.to_owned())),
+        Selector::Name(name) if name.starts_with('/') || name.ends_with('/') => {
+            Err(Error::InvalidName(name.to_owned()))
+        }
         Selector::Semver(constraint) => Ok(semver::Constraint::parse(constraint).map(drop)?),
         _ => Ok(()),
     }

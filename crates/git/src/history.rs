@@ -29,7 +29,12 @@ impl<E: Into<TransportError>> From<E> for Missing {
 }
 
 /// Succeeds if `commit` is `tip` or one of its ancestors. `dir` belongs to this question alone.
-pub(crate) fn reach(session: &mut Session, dir: PathBuf, tip: ObjectId, commit: ObjectId) -> Result<(), Missing> {
+pub(crate) fn reach(
+    session: &mut Session,
+    dir: PathBuf,
+    tip: ObjectId,
+    commit: ObjectId,
+) -> Result<(), Missing> {
     if tip == commit {
         return Ok(());
     }

@@ -34,7 +34,12 @@ impl Connector {
     const CLIENTS: usize = 64;
 
     /// Connects and shakes hands with the server.
-    pub fn connect(&self, remote: &Remote, limits: &Limits, budget: &Budget) -> Result<Session, TransportError> {
+    pub fn connect(
+        &self,
+        remote: &Remote,
+        limits: &Limits,
+        budget: &Budget,
+    ) -> Result<Session, TransportError> {
         let authorization = remote.authorization().and_then(|text| {
             let mut value = HeaderValue::from_str(text.expose()).ok()?;
             value.set_sensitive(true);
@@ -139,7 +144,9 @@ impl Caller {
         let default_ports = self.home.port().is_none() && url.port().is_none();
         let upgraded = url.host_str() == self.home.host_str() && default_ports && url.scheme() == "https";
         match &self.authorization {
-            Some(value) if upgraded || url.origin() == self.home.origin() => request.header(AUTHORIZATION, value.clone()),
+            Some(value) if upgraded || url.origin() == self.home.origin() => {
+                request.header(AUTHORIZATION, value.clone())
+            }
             _ => request,
         }
     }
@@ -152,7 +159,11 @@ impl Caller {
     }
 
     fn explain(&self, error: &(dyn std::error::Error + 'static)) -> TransportError {
-        if self.budget.is_spent() { TransportError::Deadline } else { TransportError::Connection(describe(error)) }
+        if self.budget.is_spent() {
+            TransportError::Deadline
+        } else {
+            TransportError::Connection(describe(error))
+        }
     }
 
     fn check(&self, response: Response, url: &Url) -> Result<Response, TransportError> {
@@ -163,7 +174,8 @@ impl Caller {
         let mut body = Vec::new();
         // A body that cannot be read only makes the message shorter.
         let _ = response.take(ERROR_BODY).read_to_end(&mut body);
-        let body: String = String::from_utf8_lossy(&body).trim().chars().filter(|c| !c.is_control() || *c == '\n').collect();
+        let body: String =
+            String::from_utf8_lossy(&body).trim().chars().filter(|c| !c.is_control() || *c == '\n').collect();
         Err(match status.as_u16() {
             401 => TransportError::AuthenticationRequired(body),
             403 => TransportError::AuthorizationFailed(body),
@@ -211,7 +223,8 @@ impl Http {
 
     /// The transport that gix drives; protocol 2 is asked for, older answers are understood.
     pub(crate) fn into_transport(self) -> Result<Transport<Http>, TransportError> {
-        let url = gix::url::parse(self.caller.home.as_str()).map_err(|e| TransportError::Protocol(e.to_string()))?;
+        let url = gix::url::parse(self.caller.home.as_str())
+            .map_err(|e| TransportError::Protocol(e.to_string()))?;
         Ok(Transport::new_http(self, url, Protocol::V2, false))
     }
 
@@ -278,7 +291,8 @@ impl gix_http::Http for Http {
     ) -> gix::Result<gix_http::PostResponse<Headers, BufReader<Body>, PostBody>> {
         let target = parse(url).map_err(|e| self.caller.fail(e))?;
         let request = self.caller.client.post(target.clone()).headers(header_map(headers));
-        let exchange = self.exchange(Stage::Collecting { request, target, body: Vec::new() });
+        let exchange =
+            self.exchange(Stage::Collecting(Box::new(Pending { request, target, body: Vec::new() })));
         Ok(gix_http::PostResponse {
             post_body: PostBody(exchange.clone()),
             headers: Headers::new(&exchange),
@@ -303,18 +317,29 @@ struct Exchange {
 }
 
 enum Stage {
-    Collecting { request: RequestBuilder, target: Url, body: Vec<u8> },
+    Collecting(Box<Pending>),
     Answered(Response),
     Failed,
+}
+
+struct Pending {
+    request: RequestBuilder,
+    target: Url,
+    body: Vec<u8>,
 }
 
 impl Exchange {
     fn with_response<T>(&self, read: impl FnOnce(&mut Response) -> io::Result<T>) -> io::Result<T> {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         *stage = match std::mem::replace(&mut *stage, Stage::Failed) {
-            Stage::Collecting { request, target, body } => {
+            Stage::Collecting(pending) => {
+                let Pending { request, target, body } = *pending;
                 let response = self.caller.send(request.body(body), &target);
-                Stage::Answered(response.and_then(|r| self.caller.check(r, &target)).map_err(|e| self.caller.failure.set(e))?)
+                Stage::Answered(
+                    response
+                        .and_then(|r| self.caller.check(r, &target))
+                        .map_err(|e| self.caller.failure.set(e))?,
+                )
             }
             answered => answered,
         };
@@ -331,7 +356,7 @@ pub(crate) struct PostBody(Exchange);
 impl Write for PostBody {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut *self.0.stage.lock().unwrap_or_else(PoisonError::into_inner) {
-            Stage::Collecting { body, .. } => body.extend_from_slice(bytes),
+            Stage::Collecting(pending) => pending.body.extend_from_slice(bytes),
             _ => return Err(io::ErrorKind::BrokenPipe.into()),
         }
         Ok(bytes.len())
@@ -398,7 +423,9 @@ impl Read for Body {
         if caller.budget.is_spent() {
             return Err(caller.failure.set(TransportError::Deadline));
         }
-        let got = self.0.with_response(|response| response.read(out).map_err(|e| caller.failure.set(caller.explain(&e))))?;
+        let got = self.0.with_response(|response| {
+            response.read(out).map_err(|e| caller.failure.set(caller.explain(&e)))
+        })?;
         caller.meter.count(got).map_err(|e| caller.failure.set(e))?;
         Ok(got)
     }

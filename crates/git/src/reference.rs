@@ -24,7 +24,11 @@ pub struct Reference {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Selector<'a> {
     /// A commit, labelled with the name if there is one, and required to belong to the branch if there is one.
-    Commit { commit: &'a str, branch: Option<&'a str>, name: Option<&'a str> },
+    Commit {
+        commit: &'a str,
+        branch: Option<&'a str>,
+        name: Option<&'a str>,
+    },
     Name(&'a str),
     Tag(&'a str),
     Semver(&'a str),
@@ -33,8 +37,9 @@ pub(crate) enum Selector<'a> {
 
 impl Reference {
     pub(crate) fn selector(&self) -> Selector<'_> {
-        let [branch, tag, semver, name, commit] = [&self.branch, &self.tag, &self.semver, &self.name, &self.commit]
-            .map(|field| field.as_deref().filter(|text| !text.is_empty()));
+        let [branch, tag, semver, name, commit] =
+            [&self.branch, &self.tag, &self.semver, &self.name, &self.commit]
+                .map(|field| field.as_deref().filter(|text| !text.is_empty()));
         match (commit, name, tag, semver) {
             (Some(commit), ..) => Selector::Commit { commit, branch, name },
             (_, Some(name), ..) => Selector::Name(name),
@@ -103,9 +108,17 @@ mod tests {
 
     #[test]
     fn precedence_is_commit_name_tag_semver_branch() {
-        let mut reference =
-            Reference { branch: some("b"), tag: some("t"), semver: some("*"), name: some("refs/n"), commit: some("c") };
-        assert_eq!(reference.selector(), Selector::Commit { commit: "c", branch: Some("b"), name: Some("refs/n") });
+        let mut reference = Reference {
+            branch: some("b"),
+            tag: some("t"),
+            semver: some("*"),
+            name: some("refs/n"),
+            commit: some("c"),
+        };
+        assert_eq!(
+            reference.selector(),
+            Selector::Commit { commit: "c", branch: Some("b"), name: Some("refs/n") }
+        );
         reference.commit = some("");
         assert_eq!(reference.selector(), Selector::Name("refs/n"));
         reference.name = None;
@@ -135,13 +148,18 @@ mod tests {
 
     #[test]
     fn semver_takes_the_highest_tag() {
-        let names = ["non-semver-tag", "v0.1.0", "0.2.0", "v0.2.1", "v1.0.0-alpha", "v1.1.0", "v2.0.0", "v2.0.0+b"];
+        let names =
+            ["non-semver-tag", "v0.1.0", "0.2.0", "v0.2.1", "v1.0.0-alpha", "v1.1.0", "v2.0.0", "v2.0.0+b"];
         let refs: Vec<_> = names
             .iter()
             .map(|n| RemoteRef { name: format!("refs/tags/{n}"), object: id('a'), peeled: None })
             .collect();
         let highest = |constraint: &str| -> Vec<String> {
-            highest_tags(constraint, &refs).unwrap().iter().map(|r| r.name.replace("refs/tags/", "")).collect()
+            highest_tags(constraint, &refs)
+                .unwrap()
+                .iter()
+                .map(|r| r.name.replace("refs/tags/", ""))
+                .collect()
         };
         assert_eq!(highest("*"), ["v2.0.0", "v2.0.0+b"]);
         assert_eq!(highest("<v0.2.1"), ["0.2.0"]);

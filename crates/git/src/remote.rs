@@ -64,7 +64,9 @@ impl Remote {
         let decode = |text: &str| percent_decode(text);
         let auth = match (decode(url.username()), url.password().map(decode)) {
             (user, None) if user.is_empty() => Auth::None,
-            (username, password) => Auth::Basic { username, password: Secret::new(password.unwrap_or_default()) },
+            (username, password) => {
+                Auth::Basic { username, password: Secret::new(password.unwrap_or_default()) }
+            }
         };
         // Neither can fail: the URL has a host.
         let _ = url.set_username("");
@@ -78,10 +80,12 @@ impl Remote {
         self.auth = match (auth, self.auth) {
             (Auth::Bearer(_), Auth::Basic { .. }) => return Err(Error::TwoAuths),
             (Auth::None, from_url) => from_url,
-            (Auth::Basic { username, password }, Auth::Basic { username: user, password: pass }) => Auth::Basic {
-                username: if username.is_empty() { user } else { username },
-                password: if password.is_empty() { pass } else { password },
-            },
+            (Auth::Basic { username, password }, Auth::Basic { username: user, password: pass }) => {
+                Auth::Basic {
+                    username: if username.is_empty() { user } else { username },
+                    password: if password.is_empty() { pass } else { password },
+                }
+            }
             (given, _) => given,
         };
         Ok(self)
@@ -130,7 +134,10 @@ fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|h| std::str::from_utf8(h).ok()).and_then(|h| u8::from_str_radix(h, 16).ok());
+        let hex = after
+            .get(..2)
+            .and_then(|h| std::str::from_utf8(h).ok())
+            .and_then(|h| u8::from_str_radix(h, 16).ok());
         match (first, hex) {
             (b'%', Some(byte)) => {
                 bytes.push(byte);

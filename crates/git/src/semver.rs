@@ -111,7 +111,11 @@ impl<'a> Parts<'a> {
     fn version(&self) -> Option<Version> {
         let number = |part: Option<&str>| part.map_or(Some(0), |p| p.parse().ok());
         // Numbers of a pre-release must not start with a zero.
-        if self.pre.split('.').any(|p| p.len() > 1 && p.starts_with('0') && p.bytes().all(|b| b.is_ascii_digit())) {
+        if self
+            .pre
+            .split('.')
+            .any(|p| p.len() > 1 && p.starts_with('0') && p.bytes().all(|b| b.is_ascii_digit()))
+        {
             return None;
         }
         Some(Version {
@@ -202,7 +206,8 @@ impl Constraint {
     /// Whether `version` satisfies any group.
     pub fn matches(&self, version: &Version) -> bool {
         self.groups.iter().any(|group| {
-            (version.pre.is_empty() || group.pre_releases) && group.comparisons.iter().all(|c| c.matches(version))
+            (version.pre.is_empty() || group.pre_releases)
+                && group.comparisons.iter().all(|c| c.matches(version))
         })
     }
 }
@@ -250,7 +255,10 @@ fn hyphen(text: &str) -> Option<&str> {
 }
 
 impl Comparison {
-    fn parse(text: &str, improper: impl Fn() -> ConstraintError) -> Result<(Comparison, &str), ConstraintError> {
+    fn parse(
+        text: &str,
+        improper: impl Fn() -> ConstraintError,
+    ) -> Result<(Comparison, &str), ConstraintError> {
         let (operator, after) = OPERATORS
             .iter()
             .find_map(|(sign, operator)| Some((*operator, text.strip_prefix(sign)?)))
@@ -306,7 +314,8 @@ impl Comparison {
             return false;
         }
         // `~0.0.0` and `*` accept everything from there on.
-        let anything = (c.major, c.minor, c.patch) == (0, 0, 0) && matches!(self.open, Open::Nothing | Open::Major);
+        let anything =
+            (c.major, c.minor, c.patch) == (0, 0, 0) && matches!(self.open, Open::Nothing | Open::Major);
         anything || (v.major == c.major && (v.minor == c.minor || self.open == Open::Minor))
     }
 
@@ -340,17 +349,44 @@ mod tests {
 
     #[test]
     fn versions_are_loose_but_have_three_parts() {
-        for good in ["1.2.3", "v1.2.3", "v2025.02.03-rc.1", "1.2.3+build.5", "1.2.3-a-b.c", "01.02.03", "1.2-rc.1.0"] {
+        for good in
+            ["1.2.3", "v1.2.3", "v2025.02.03-rc.1", "1.2.3+build.5", "1.2.3-a-b.c", "01.02.03", "1.2-rc.1.0"]
+        {
             assert!(Version::parse(good).is_some(), "{good}");
         }
-        for bad in ["", "v", "1", "v1.2", "1.2.3.4", "a.b.c", "1.2.3-", "1.2.3-01", "1.2.3-a..b", "release-1.2.3", "1.2.x", "1.2.99999999999999999999"] {
+        for bad in [
+            "",
+            "v",
+            "1",
+            "v1.2",
+            "1.2.3.4",
+            "a.b.c",
+            "1.2.3-",
+            "1.2.3-01",
+            "1.2.3-a..b",
+            "release-1.2.3",
+            "1.2.x",
+            "1.2.99999999999999999999",
+        ] {
             assert!(Version::parse(bad).is_none(), "{bad}");
         }
     }
 
     #[test]
     fn versions_are_ordered_by_precedence() {
-        let ordered = ["1.0.0-1", "1.0.0-2", "1.0.0-11", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-rc.1", "1.0.0", "1.0.1", "1.1.0", "2.0.0"];
+        let ordered = [
+            "1.0.0-1",
+            "1.0.0-2",
+            "1.0.0-11",
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-rc.1",
+            "1.0.0",
+            "1.0.1",
+            "1.1.0",
+            "2.0.0",
+        ];
         for pair in ordered.windows(2) {
             let [low, high] = pair else { unreachable!() };
             assert!(Version::parse(low) < Version::parse(high), "{low} < {high}");

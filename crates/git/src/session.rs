@@ -81,9 +81,16 @@ impl Session {
         caller.meter.allow(limits.advertised_bytes);
         let mut transport = Http::new(caller.clone()).into_transport()?;
         // Credentials are in the headers already; a server that wants others will not get them.
-        let refuse = |_| Err(gix::Error::from_error(std::io::Error::from(std::io::ErrorKind::PermissionDenied)));
-        let handshake = gix::protocol::handshake(&mut transport, Service::UploadPack, refuse, Vec::new(), &mut gix::progress::Discard)
-            .map_err(|e| explain(&caller.failure, &e))?;
+        let refuse =
+            |_| Err(gix::Error::from_error(std::io::Error::from(std::io::ErrorKind::PermissionDenied)));
+        let handshake = gix::protocol::handshake(
+            &mut transport,
+            Service::UploadPack,
+            refuse,
+            Vec::new(),
+            &mut gix::progress::Discard,
+        )
+        .map_err(|e| explain(&caller.failure, &e))?;
         Ok(Session { transport, handshake, caller, limits })
     }
 
@@ -126,7 +133,8 @@ impl Session {
     pub(crate) fn fetch(&mut self, request: &Request<'_>, to: Destination<'_>) -> Result<(), TransportError> {
         self.caller.meter.allow(self.limits.pack_bytes);
         let limits = &self.limits;
-        let shallow = if request.history { Shallow::NoChange } else { Shallow::DepthAtRemote(NonZeroU32::MIN) };
+        let shallow =
+            if request.history { Shallow::NoChange } else { Shallow::DepthAtRemote(NonZeroU32::MIN) };
         let mut too_many = None;
         let result = gix::protocol::fetch(
             &mut Wants(request),
@@ -153,7 +161,12 @@ impl Session {
                 user_agent: agent(),
                 trace_packetlines: false,
             },
-            Options { shallow_file: to.shallow.to_owned(), shallow: &shallow, tags: Tags::None, reject_shallow_remote: false },
+            Options {
+                shallow_file: to.shallow.to_owned(),
+                shallow: &shallow,
+                tags: Tags::None,
+                reject_shallow_remote: false,
+            },
         );
         match result {
             Ok(_) => Ok(()),
@@ -176,7 +189,15 @@ fn write_pack(
         alloc_limit_bytes: Some(limits.allocation_bytes),
         ..Default::default()
     };
-    let written = Bundle::write_to_directory(&mut pack, Some(directory), progress, interrupted, bases, gix::hash::Kind::Sha1, options)?;
+    let written = Bundle::write_to_directory(
+        &mut pack,
+        Some(directory),
+        progress,
+        interrupted,
+        bases,
+        gix::hash::Kind::Sha1,
+        options,
+    )?;
     if let Some(keep) = written.keep_path {
         // Nobody else collects garbage here.
         std::fs::remove_file(keep).map_err(gix::Error::from_error)?;
@@ -200,7 +221,9 @@ fn remote_ref(from: Ref) -> Option<RemoteRef> {
     let (name, object, peeled) = match from {
         Ref::Direct { full_ref_name, object } => (full_ref_name, object, None),
         Ref::Peeled { full_ref_name, tag, object } => (full_ref_name, tag, Some(object)),
-        Ref::Symbolic { full_ref_name, tag, object, .. } => (full_ref_name, tag.unwrap_or(object), tag.map(|_| object)),
+        Ref::Symbolic { full_ref_name, tag, object, .. } => {
+            (full_ref_name, tag.unwrap_or(object), tag.map(|_| object))
+        }
         Ref::Unborn { .. } => return None,
     };
     gix::validate::reference::name(name.as_ref()).ok()?;
@@ -235,7 +258,12 @@ impl Negotiate for Wants<'_> {
             arguments.have(id);
         }
         let haves = self.0.have.len();
-        let round = Round { haves_sent: haves, in_vain: haves, haves_to_send: haves, previous_response_had_at_least_one_in_common: false };
+        let round = Round {
+            haves_sent: haves,
+            in_vain: haves,
+            haves_to_send: haves,
+            previous_response_had_at_least_one_in_common: false,
+        };
         Ok((round, true))
     }
 }

@@ -41,7 +41,9 @@ impl Store {
     fn read_complete(&self) -> Option<Vec<ObjectId>> {
         match fs::read_to_string(self.dir.join("complete")) {
             Ok(text) => text.lines().map(|line| ObjectId::from_hex(line.as_bytes()).ok()).collect(),
-            Err(error) => (error.kind() == io::ErrorKind::NotFound && self.packs().is_ok_and(|n| n == 0)).then(Vec::new),
+            Err(error) => {
+                (error.kind() == io::ErrorKind::NotFound && self.packs().is_ok_and(|n| n == 0)).then(Vec::new)
+            }
         }
     }
 
@@ -62,7 +64,12 @@ impl Store {
     }
 
     /// Receives `want`, as a difference to what is here.
-    pub(crate) fn fetch(&mut self, session: &mut Session, want: &[ObjectId], history: bool) -> Result<(), TransportError> {
+    pub(crate) fn fetch(
+        &mut self,
+        session: &mut Session,
+        want: &[ObjectId],
+        history: bool,
+    ) -> Result<(), TransportError> {
         if self.packs()? >= session.limits().packs {
             self.clear()?;
         }
@@ -79,7 +86,12 @@ impl Store {
         }
     }
 
-    fn fetch_once(&mut self, session: &mut Session, want: &[ObjectId], history: bool) -> Result<(), TransportError> {
+    fn fetch_once(
+        &mut self,
+        session: &mut Session,
+        want: &[ObjectId],
+        history: bool,
+    ) -> Result<(), TransportError> {
         let bases = if self.complete.is_empty() { None } else { Some(self.objects(session.limits())?) };
         let recent = self.complete.len().saturating_sub(HAVES);
         let have = self.complete.get(recent..).unwrap_or_default();

@@ -20,7 +20,13 @@ struct Fixture {
 fn fixture() -> Fixture {
     let server = Server::start();
     let repository = server.repository("r");
-    Fixture { server, repository, dir: TempDir::new().unwrap(), connector: Connector::default(), limits: Limits::default() }
+    Fixture {
+        server,
+        repository,
+        dir: TempDir::new().unwrap(),
+        connector: Connector::default(),
+        limits: Limits::default(),
+    }
 }
 
 impl Fixture {
@@ -32,7 +38,7 @@ impl Fixture {
 
     fn get(&self, reference: &Reference) -> Checkout {
         match self.look(reference, None).unwrap() {
-            Outcome::Checkout(checkout) => checkout,
+            Outcome::Checkout(checkout) => *checkout,
             Outcome::Unchanged(revision) => panic!("unchanged at {revision}"),
         }
     }
@@ -182,7 +188,9 @@ fn semver_takes_the_highest_tag_and_the_newest_of_equals() {
         f.repository.run(&["tag", "-a", name, "-m", "t"]);
     }
     f.repository.push_all();
-    for (constraint, expected) in [("*", "v2.0.0+new"), ("<v1", "0.2.0"), (">=1.0.0-0 <1.1.0-0", "v1.0.0-alpha")] {
+    for (constraint, expected) in
+        [("*", "v2.0.0+new"), ("<v1", "0.2.0"), (">=1.0.0-0 <1.1.0-0", "v1.0.0-alpha")]
+    {
         let checkout = f.get(&semver(constraint));
         assert_eq!(checkout.revision, format!("{expected}@sha1:{}", commits[expected]));
         assert_eq!(listing(&checkout), [format!("f {expected}")]);
@@ -202,13 +210,23 @@ fn names_are_absolute_and_need_no_branch() {
     f.repository.run(&["commit", "-qam", "of a fork"]);
     let pull = f.repository.head();
     f.repository.run(&["push", "-q", "origin", "HEAD:refs/pull/420/head"]);
-    for (reference, commit) in
-        [("refs/heads/master", &first), ("refs/tags/v1", &first), ("refs/tags/v1^{}", &first), ("refs/pull/420/head", &pull), ("HEAD", &first)]
-    {
+    for (reference, commit) in [
+        ("refs/heads/master", &first),
+        ("refs/tags/v1", &first),
+        ("refs/tags/v1^{}", &first),
+        ("refs/pull/420/head", &pull),
+        ("HEAD", &first),
+    ] {
         assert_eq!(f.get(&name(reference)).revision, format!("{reference}@sha1:{commit}"));
     }
-    assert_eq!(f.error(&name("refs/heads/nope")), "unable to resolve ref 'refs/heads/nope' to a specific commit");
-    assert_eq!(f.error(&name("refs/heads/")), "ref refs/heads/ is invalid; Git refs cannot begin or end with a slash '/'");
+    assert_eq!(
+        f.error(&name("refs/heads/nope")),
+        "unable to resolve ref 'refs/heads/nope' to a specific commit"
+    );
+    assert_eq!(
+        f.error(&name("refs/heads/")),
+        "ref refs/heads/ is invalid; Git refs cannot begin or end with a slash '/'"
+    );
 }
 
 #[test]
@@ -222,7 +240,10 @@ fn a_commit_is_fetched_alone_and_checked_against_its_branch() {
     f.repository.write("f", "side");
     let side = f.repository.commit("side");
     for filters in [false, true] {
-        support::git(&f.repository.bare, &["config", "uploadpack.allowFilter", if filters { "true" } else { "false" }]);
+        support::git(
+            &f.repository.bare,
+            &["config", "uploadpack.allowFilter", if filters { "true" } else { "false" }],
+        );
         Cache::new(f.dir.path().join("cache"), Limits::default()).clear().unwrap();
         let alone = f.get(&commit(&first, None));
         assert_eq!(alone.revision, format!("sha1:{first}"));
@@ -237,7 +258,10 @@ fn a_commit_is_fetched_alone_and_checked_against_its_branch() {
     let labelled = Reference { name: Some("refs/heads/x".to_owned()), ..commit(&first, None) };
     assert_eq!(f.get(&labelled).revision, format!("refs/heads/x@sha1:{first}"));
     let none = "0123456789012345678901234567890123456789";
-    assert_eq!(f.error(&commit(none, None)), format!("unable to resolve commit object for '{none}': object not found"));
+    assert_eq!(
+        f.error(&commit(none, None)),
+        format!("unable to resolve commit object for '{none}': object not found")
+    );
     assert_eq!(f.error(&commit("abc", None)), "unable to resolve commit object for 'abc': object not found");
     // Known and unmoved: nothing but the advertisement, although the branch has to be checked.
     f.server.traffic();
@@ -277,7 +301,10 @@ fn moved_and_deleted_refs_are_seen() {
     assert_eq!(listing(&moved), ["f 2"]);
     f.repository.run(&["push", "-q", "origin", ":refs/tags/moving"]);
     let error = f.look(&tag("moving"), Some(&before)).unwrap_err().to_string();
-    assert_eq!(error, format!("unable to clone '{}': couldn't find remote ref \"refs/tags/moving\"", f.server.url("r")));
+    assert_eq!(
+        error,
+        format!("unable to clone '{}': couldn't find remote ref \"refs/tags/moving\"", f.server.url("r"))
+    );
 }
 
 #[test]
@@ -288,7 +315,10 @@ fn missing_branch_and_empty_repository_are_told_apart() {
     let known = f.look(&Reference::default(), Some("master@sha1:0")).unwrap_err().to_string();
     assert_eq!(known, format!("unable to list remote for '{url}': remote repository is empty"));
     f.repository.commit("one");
-    assert_eq!(f.error(&branch("nope")), format!("unable to clone '{url}': couldn't find remote ref \"refs/heads/nope\""));
+    assert_eq!(
+        f.error(&branch("nope")),
+        format!("unable to clone '{url}': couldn't find remote ref \"refs/heads/nope\"")
+    );
 }
 
 #[test]
@@ -309,7 +339,11 @@ fn a_damaged_cache_is_rebuilt() {
             #[allow(clippy::permissions_set_readonly_false)]
             permissions.set_readonly(false);
             std::fs::set_permissions(&path, permissions).unwrap();
-            if damage == 0 { std::fs::remove_file(&path).unwrap() } else { std::fs::write(&path, "x").unwrap() }
+            if damage == 0 {
+                std::fs::remove_file(&path).unwrap()
+            } else {
+                std::fs::write(&path, "x").unwrap()
+            }
         }
         assert_eq!(listing(&f.get(&branch("master"))), ["f 1"]);
     }

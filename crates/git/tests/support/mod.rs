@@ -176,19 +176,32 @@ fn serve(stream: &mut (impl Read + Write), root: &Path, control: &Control) -> st
     let mut words = request_line.split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let tail = if path.ends_with("/info/refs") { "info/refs" } else { path.rsplit('/').next().unwrap_or_default() };
+    let tail =
+        if path.ends_with("/info/refs") { "info/refs" } else { path.rsplit('/').next().unwrap_or_default() };
     control.requests.lock().unwrap().push(format!("{method} {tail}"));
 
     let wanted = control.authorization.lock().unwrap().clone();
     if wanted.is_some() && wanted.as_deref() != header("authorization") {
-        return respond(stream, control, "401 Unauthorized", "WWW-Authenticate: Basic\r\n", b"who are you?\n");
+        return respond(
+            stream,
+            control,
+            "401 Unauthorized",
+            "WWW-Authenticate: Basic\r\n",
+            b"who are you?\n",
+        );
     }
     if let (Some(base), "info/refs") = (control.redirect.lock().unwrap().clone(), tail) {
         return respond(stream, control, "301 Moved", &format!("Location: {base}{path}?{query}\r\n"), b"");
     }
     let fetch = body.windows(13).any(|w| w == b"command=fetch");
     if let (Some(garbage), true) = (control.garbage.lock().unwrap().clone(), fetch) {
-        return respond(stream, control, "200 OK", "Content-Type: application/x-git-upload-pack-result\r\n", &garbage);
+        return respond(
+            stream,
+            control,
+            "200 OK",
+            "Content-Type: application/x-git-upload-pack-result\r\n",
+            &garbage,
+        );
     }
     let mut backend = Command::new("git")
         .arg("http-backend")
@@ -217,9 +230,19 @@ fn serve(stream: &mut (impl Read + Write), root: &Path, control: &Control) -> st
     respond(stream, control, &status, &format!("{kind}\r\n"), output.get(split + 4..).unwrap_or_default())
 }
 
-fn respond(stream: &mut impl Write, control: &Control, status: &str, headers: &str, body: &[u8]) -> std::io::Result<()> {
+fn respond(
+    stream: &mut impl Write,
+    control: &Control,
+    status: &str,
+    headers: &str,
+    body: &[u8],
+) -> std::io::Result<()> {
     control.sent.fetch_add(body.len(), Ordering::Relaxed);
-    write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n", body.len())?;
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    )?;
     stream.write_all(body)?;
     stream.flush()
 }
@@ -239,14 +262,19 @@ pub fn pki(clients: bool) -> Pki {
     let key = KeyPair::generate().unwrap();
     let server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
     let client_key = KeyPair::generate().unwrap();
-    let client = CertificateParams::new(vec!["client".to_owned()]).unwrap().signed_by(&client_key, &ca).unwrap();
+    let client =
+        CertificateParams::new(vec!["client".to_owned()]).unwrap().signed_by(&client_key, &ca).unwrap();
 
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+    let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap();
     let builder = if clients {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(ca.der().clone()).unwrap();
-        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .unwrap();
         builder.with_client_cert_verifier(verifier)
     } else {
         builder.with_no_client_auth()
