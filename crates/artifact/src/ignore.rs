@@ -1,12 +1,50 @@
 //! Ignore rules: which files of a source stay out of its artifact.
 //!
-//! The rules look like `.gitignore` but are not: see [`Matcher`]. Compatible with the matcher of source-controller
-//! 1.9, on which users' `.sourceignore` files rely.
+//! The rules look like `.gitignore` but are not, and users' `.sourceignore` files rely on the difference:
+//!
+//! - The last pattern that matches decides; `!` before it includes. A file below an excluded directory can be
+//!   included again.
+//! - A pattern without a slash (a trailing one apart) is a *name*: it is compared with every component of the path,
+//!   so what lies below a matching directory matches too.
+//! - A pattern with a slash is a *path* from its directory: it matches the entry and all below. `**` as a
+//!   component stands for any number of directories; a component that merely contains `**` never matches.
+//! - A trailing slash asks for a directory as the matching component.
+//! - A pattern with a malformed glob never matches.
+//! - Any user pattern at all switches the built-in list off, except for Git's own files.
+
+mod glob;
+
+use glob::Glob;
 
 /// The file that holds ignore patterns for its directory.
 pub const IGNORE_FILE: &str = ".sourceignore";
 
-/// How many and how long patterns may be.
+const GIT: [&str; 4] = [".git/", ".gitignore", ".gitmodules", ".gitattributes"];
+
+const DEFAULTS: [&str; 20] = [
+    "*.jpg",
+    "*.jpeg",
+    "*.gif",
+    "*.png",
+    "*.wmv",
+    "*.flv",
+    "*.tar.gz",
+    "*.zip",
+    ".github/",
+    ".circleci/",
+    ".travis.yml",
+    ".gitlab-ci.yml",
+    "appveyor.yml",
+    ".drone.yml",
+    "cloudbuild.yaml",
+    "codeship-services.yml",
+    "codeship-steps.yml",
+    "**/.goreleaser.yml",
+    "**/.sops.yaml",
+    "**/.flux.yaml",
+];
+
+/// How many and how long patterns may be. One path is compared with all patterns of the directories above it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Patterns from all files and the spec.
@@ -17,7 +55,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { patterns: 10_000, pattern_bytes: 4096 }
+        Self { patterns: 10_000, pattern_bytes: 1024 }
     }
 }
 
@@ -34,24 +72,210 @@ pub enum IgnoreError {
 
 /// Decides for each path of a tree whether it is left out.
 #[derive(Clone, Debug)]
-pub struct Matcher {}
+pub struct Matcher {
+    /// In order of increasing priority.
+    groups: Vec<Group>,
+}
+
+/// The patterns of one directory, in order of increasing priority.
+#[derive(Clone, Debug)]
+struct Group {
+    /// The directory; empty for the root.
+    domain: Vec<u8>,
+    patterns: Vec<Pattern>,
+}
+
+#[derive(Clone, Debug)]
+struct Pattern {
+    include: bool,
+    directory_only: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Name(Glob),
+    Path(Vec<Step>),
+    Never,
+}
+
+/// A component of a path pattern.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Nothing between two slashes, or before the first one.
+    Empty,
+    /// `**`.
+    AnyDirectories,
+    Component(Glob),
+}
+
+// === impl Matcher ===
 
 impl Matcher {
     /// Collects the rules of a tree.
     ///
     /// `files` are the directories that have an [`IGNORE_FILE`] (empty for the root, otherwise relative with `/`) with
-    /// the file's text, in any order. `spec` is the object's own `spec.ignore`; it comes last, so it wins.
+    /// the file's text, in any order: a deeper directory's patterns win over those of its parents, and later names over
+    /// earlier ones. `spec` is the object's own `spec.ignore`; it wins over all.
     pub fn from_rules<'a>(
-        _files: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
-        _spec: Option<&str>,
-        _limits: &Limits,
+        files: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        spec: Option<&str>,
+        limits: &Limits,
     ) -> Result<Self, IgnoreError> {
-        unimplemented!()
+        let mut files: Vec<_> = files.into_iter().filter(|(directory, _)| !is_git_data(directory)).collect();
+        files.sort_by(|(a, _), (b, _)| components(a).cmp(components(b)));
+        files.extend(spec.map(|text| (&b""[..], text.as_bytes())));
+
+        let mut groups = vec![Group::root(&GIT)];
+        let mut count = 0;
+        for (directory, text) in files {
+            let mut patterns = Vec::new();
+            for line in pattern_lines(text) {
+                count += 1;
+                if count > limits.patterns {
+                    return Err(IgnoreError::Patterns(limits.patterns));
+                }
+                if line.len() > limits.pattern_bytes {
+                    return Err(IgnoreError::PatternBytes(limits.pattern_bytes));
+                }
+                patterns.push(Pattern::parse(line));
+            }
+            groups.push(Group { domain: directory.to_vec(), patterns });
+        }
+        if count == 0 {
+            groups.push(Group::root(&DEFAULTS));
+        }
+        Ok(Self { groups })
     }
 
     /// Whether the entry at `path` (relative, `/` between components) is left out. Content of an ignored directory is
-    /// asked for separately and may be included.
-    pub fn is_ignored(&self, _path: &[u8], _is_dir: bool) -> bool {
-        unimplemented!()
+    /// asked for separately and may be included. The root is never ignored.
+    pub fn is_ignored(&self, path: &[u8], is_dir: bool) -> bool {
+        if matches!(path, b"" | b".") {
+            return false;
+        }
+        let components: Vec<&[u8]> = components(path).collect();
+        for group in self.groups.iter().rev() {
+            let Some(below) = group.below(path, &components) else { continue };
+            if let Some(pattern) = group.patterns.iter().rev().find(|pattern| pattern.matches(below, is_dir))
+            {
+                return !pattern.include;
+            }
+        }
+        false
     }
+}
+
+fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|&b| b == b'/')
+}
+
+fn is_git_data(directory: &[u8]) -> bool {
+    components(directory).any(|component| component == b".git")
+}
+
+/// The lines that hold a pattern, without line ends.
+fn pattern_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&b| b == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .filter(|line| !line.starts_with(b"#") && !String::from_utf8_lossy(line).trim().is_empty())
+}
+
+// === impl Group ===
+
+impl Group {
+    fn root(patterns: &[&str]) -> Self {
+        let patterns = patterns.iter().map(|line| Pattern::parse(line.as_bytes())).collect();
+        Self { domain: Vec::new(), patterns }
+    }
+
+    /// The components of `path` below this group's directory, if it lies there.
+    fn below<'a, 'p>(&self, path: &[u8], components: &'a [&'p [u8]]) -> Option<&'a [&'p [u8]]> {
+        if self.domain.is_empty() {
+            return Some(components);
+        }
+        path.strip_prefix(self.domain.as_slice())?.strip_prefix(b"/")?;
+        let depth = self.domain.iter().filter(|&&b| b == b'/').count() + 1;
+        components.get(depth..)
+    }
+}
+
+// === impl Pattern ===
+
+impl Pattern {
+    fn parse(line: &[u8]) -> Self {
+        let (include, text) = match line.strip_prefix(b"!") {
+            Some(rest) => (true, rest),
+            None => (false, line),
+        };
+        let text = if text.ends_with(b"\\ ") { text } else { trim_spaces(text) };
+        let (directory_only, text) = match text.strip_suffix(b"/") {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let kind = if text.contains(&b'/') {
+            components(text).map(Step::parse).collect::<Option<_>>().map(Kind::Path)
+        } else {
+            Glob::parse(text).map(Kind::Name)
+        };
+        Self { include, directory_only, kind: kind.unwrap_or(Kind::Never) }
+    }
+
+    fn matches(&self, path: &[&[u8]], is_dir: bool) -> bool {
+        match &self.kind {
+            Kind::Name(glob) => {
+                let hit = path.iter().position(|component| glob.matches(component));
+                hit.is_some_and(|at| !self.directory_only || is_dir || at + 1 < path.len())
+            }
+            Kind::Path(steps) => {
+                path_rest(steps, path).is_some_and(|rest| !self.directory_only || is_dir || !rest.is_empty())
+            }
+            Kind::Never => false,
+        }
+    }
+}
+
+fn trim_spaces(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|&b| b != b' ').map_or(0, |at| at + 1);
+    text.get(..end).unwrap_or_default()
+}
+
+impl Step {
+    /// `None` when the pattern can never match.
+    fn parse(text: &[u8]) -> Option<Self> {
+        match text {
+            b"" => Some(Self::Empty),
+            b"**" => Some(Self::AnyDirectories),
+            _ if text.windows(2).any(|pair| pair == b"**") => None,
+            _ => Glob::parse(text).map(Self::Component),
+        }
+    }
+}
+
+/// What is left of `path` after all steps matched its head.
+///
+/// Each `**` is satisfied by the first component that fits what follows it, without another try further down:
+/// so does upstream.
+fn path_rest<'a, 'p>(steps: &[Step], path: &'a [&'p [u8]]) -> Option<&'a [&'p [u8]]> {
+    let mut rest = path;
+    let mut matched = false;
+    let mut anywhere = false;
+    for (at, step) in steps.iter().enumerate() {
+        match step {
+            Step::Empty => anywhere = false,
+            Step::AnyDirectories if at + 1 == steps.len() => break,
+            Step::AnyDirectories => anywhere = true,
+            Step::Component(glob) => {
+                let hit = if anywhere {
+                    rest.iter().position(|component| glob.matches(component))?
+                } else {
+                    rest.first().filter(|component| glob.matches(component)).map(|_| 0)?
+                };
+                rest = rest.get(hit + 1..)?;
+                matched = true;
+                anywhere = false;
+            }
+        }
+    }
+    matched.then_some(rest)
 }

@@ -5,7 +5,16 @@
 //! and directory. Symbolic links are skipped. Concatenated gzip members are read as one stream, as gzip
 //! defines it; what follows the end-of-archive mark is not read.
 
-use std::io::{self, Read};
+mod inflate;
+mod tar_stream;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+};
+
+use inflate::Inflated;
+use tar_stream::{Kind, TarStream};
 
 use crate::BoxError;
 
@@ -14,11 +23,11 @@ use crate::BoxError;
 pub struct Limits {
     /// Bytes after decompression, headers included.
     pub bytes: u64,
-    /// Entries of any kind, skipped ones included.
+    /// Entries of any kind, skipped ones included; the directories that paths imply count once more.
     pub entries: u64,
     /// Components of a path.
     pub depth: usize,
-    /// Bytes of a path; extended headers may be a little larger.
+    /// Bytes of a path. A header that extends the next one may have twice as many and 16 KiB.
     pub path_bytes: usize,
     /// Decompressed bytes for one compressed byte.
     pub ratio: u64,
@@ -31,10 +40,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             bytes: 2 << 30,
-            entries: 1_000_000,
+            entries: 500_000,
             depth: 256,
             path_bytes: 4096,
-            ratio: 250,
+            ratio: 200,
             ratio_free_bytes: 64 << 20,
         }
     }
@@ -108,9 +117,135 @@ pub enum UnpackError {
 
 /// Reads a gzip-compressed tar stream and pushes its directories and regular files into `sink` in archive order.
 pub fn unpack(
-    _reader: impl Read,
-    _limits: &Limits,
-    _sink: &mut dyn FnMut(Entry<'_>) -> Result<(), BoxError>,
+    reader: impl Read,
+    limits: &Limits,
+    sink: &mut dyn FnMut(Entry<'_>) -> Result<(), BoxError>,
 ) -> Result<(), UnpackError> {
-    unimplemented!()
+    let mut stream = TarStream::new(Inflated::new(reader, limits)?, limits);
+    let mut tree = Tree::new(limits);
+    let mut entries = 0;
+    while let Some(header) = stream.next_header()? {
+        entries += 1;
+        if entries > limits.entries {
+            return Err(UnpackError::limit("entries", limits.entries));
+        }
+        if header.kind == Kind::Symlink {
+            continue;
+        }
+        let path = clean_path(&header.path, limits)?;
+        if let Kind::Other(kind) = header.kind {
+            return Err(UnpackError::Kind { path: lossy(&path), kind: char::from(kind) });
+        }
+        let is_dir = header.kind == Kind::Directory;
+        if path.is_empty() {
+            // The root itself, which upstream's archives begin with.
+            if is_dir {
+                continue;
+            }
+            return Err(UnpackError::Name(lossy(&header.path)));
+        }
+        tree.add(&path, is_dir)?;
+        if header.size > limits.bytes {
+            return Err(UnpackError::limit("bytes after decompression", limits.bytes));
+        }
+        let mut content = stream.content(header.size);
+        let result = sink(if is_dir {
+            Entry::Directory { path: &path }
+        } else {
+            let executable = header.mode & 0o111 != 0;
+            Entry::File { path: &path, executable, size: header.size, content: &mut content }
+        });
+        match result {
+            Ok(()) => content.finish()?,
+            Err(source) => {
+                // A stream that broke says more than what the closure made of it.
+                return Err(content.failure().unwrap_or(UnpackError::Sink { path: lossy(&path), source }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What each path seen so far is, implied parent directories included.
+struct Tree {
+    nodes: Vec<Node>,
+    limit: u64,
+}
+
+struct Node {
+    is_dir: bool,
+    children: BTreeMap<Vec<u8>, usize>,
+}
+
+impl Tree {
+    fn new(limits: &Limits) -> Self {
+        Self { nodes: vec![Node { is_dir: true, children: BTreeMap::new() }], limit: limits.entries }
+    }
+
+    /// Checks the entry against what came before.
+    fn add(&mut self, path: &[u8], is_dir: bool) -> Result<(), UnpackError> {
+        let mut at = 0;
+        let mut components = path.split(|&b| b == b'/').peekable();
+        while let Some(component) = components.next() {
+            let is_dir = is_dir || components.peek().is_some();
+            let next = self.nodes.len();
+            let children = self.nodes.get_mut(at).map(|node| &mut node.children);
+            let known = children.as_deref().and_then(|children| children.get(component)).copied();
+            at = match known {
+                Some(known) => known,
+                None if next as u64 > self.limit => return Err(UnpackError::limit("entries", self.limit)),
+                None => {
+                    children.map(|children| children.insert(component.to_vec(), next));
+                    self.nodes.push(Node { is_dir, children: BTreeMap::new() });
+                    next
+                }
+            };
+            if self.nodes.get(at).is_none_or(|node| node.is_dir != is_dir) {
+                return Err(UnpackError::Conflict(lossy(path)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path without `.` and empty components; empty for the root.
+fn clean_path(path: &[u8], limits: &Limits) -> Result<Vec<u8>, UnpackError> {
+    let invalid = || UnpackError::Name(lossy(path));
+    if path.len() > limits.path_bytes {
+        return Err(UnpackError::limit("bytes in a path", limits.path_bytes as u64));
+    }
+    if path.is_empty() || path.starts_with(b"/") || path.contains(&b'\\') || path.contains(&0) {
+        return Err(invalid());
+    }
+    let components: Vec<&[u8]> =
+        path.split(|&b| b == b'/').filter(|component| !matches!(*component, b"" | b".")).collect();
+    if components.contains(&&b".."[..]) || components.first().is_some_and(|first| is_drive(first)) {
+        return Err(invalid());
+    }
+    if components.len() > limits.depth {
+        return Err(UnpackError::limit("directories in a path", limits.depth as u64));
+    }
+    Ok(components.join(&b'/'))
+}
+
+fn is_drive(component: &[u8]) -> bool {
+    matches!(component, [letter, b':'] if letter.is_ascii_alphabetic())
+}
+
+fn lossy(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
+
+impl UnpackError {
+    fn limit(what: &'static str, limit: u64) -> Self {
+        Self::Limit { what, limit }
+    }
+
+    /// Takes the error out that a reader of this module wrapped, so that it keeps its name through [`io::Error`].
+    fn from_io(error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(own) => own,
+            Err(error) => Self::Tar(error),
+        }
+    }
 }

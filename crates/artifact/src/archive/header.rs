@@ -136,19 +136,30 @@ fn octal(field: &mut [u8], value: u64) {
 /// Copies as much as fits. A cut that would end in a slash loses it, so that no reader takes a file for a
 /// directory.
 fn text(field: &mut [u8], value: &[u8]) {
-    let n = value.len().min(field.len());
     for (to, from) in field.iter_mut().zip(value) {
         *to = *from;
     }
-    if value.len() > n {
-        while let Some(last) = field.iter_mut().rev().find(|b| **b != 0)
-            && *last == b'/'
-        {
-            *last = 0;
-        }
+    if value.len() > field.len()
+        && let Some(last) = field.last_mut()
+        && *last == b'/'
+    {
+        *last = 0;
     }
 }
 
 fn ascii(path: &[u8]) -> Vec<u8> {
     path.iter().copied().filter(u8::is_ascii).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_beyond_octal_get_the_header_that_go_writes() {
+        let ours = [file(b"huge", false, (1 << 33) - 1), file(b"huge", false, 1 << 33), {
+            file("é".repeat(60).as_bytes(), false, 1 << 40)
+        }];
+        assert_eq!(ours.concat(), include_bytes!("../../tests/data/huge.tar"));
+    }
 }
