@@ -1,35 +1,248 @@
 //! Nodes to JSON and back, with Go's number rules.
 
-use serde_json::Value;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::fmt::Write;
 
-use crate::{Error, Node, Resolver};
+use serde_json::{Map, Value as Json};
+
+use crate::node::Value;
+use crate::resolve::{Resolved, is_base60};
+use crate::{Error, Node, Resolver, Style, emit, number};
+
+/// Go's words for a mapping that JSON cannot hold.
+const UNSUPPORTED_MAP: &str = "json: unsupported type: map[interface {}]interface {}";
 
 impl Node {
-    /// The node as JSON. Keys become strings, the last of equal keys wins for [`Resolver::KubernetesV2`] and is an error
-    /// for [`Resolver::KustomizeV3`], integers stay exact up to `u64`, larger ones become floats, as in Go.
+    /// The node as JSON.
+    ///
+    /// Integers stay exact up to `u64`; anything else numeric is a float as in Go, and one without a fraction becomes an
+    /// integer again, since Go writes `1.0` as `1`.
+    ///
+    /// [`Resolver::KubernetesV2`] turns scalar keys into text and lets the last of equal keys win.
+    /// [`Resolver::KustomizeV3`] refuses equal keys, and keys that are not strings below the top level.
     ///
     /// # Errors
-    /// A collection as key, a float that is not finite, a tag that does not fit.
-    pub fn to_json(&self, resolver: Resolver) -> Result<Value, Error> {
-        let _ = resolver;
-        todo!()
+    /// A key that does not fit, a float that is not finite, a tag that does not fit its text, an alias that was not expanded.
+    pub fn to_json(&self, resolver: Resolver) -> Result<Json, Error> {
+        to_json(self, resolver, true)
     }
 }
 
+fn to_json(node: &Node, resolver: Resolver, top: bool) -> Result<Json, Error> {
+    match node.value() {
+        Value::Scalar(_) => scalar_to_json(node, resolver),
+        Value::Sequence(items) => {
+            items.iter().map(|item| to_json(item, resolver, false)).collect::<Result<_, _>>().map(Json::Array)
+        }
+        Value::Mapping(mapping) => {
+            if resolver == Resolver::KustomizeV3 {
+                refuse_duplicates(mapping.entries())?;
+            }
+            let mut object = Map::with_capacity(mapping.len());
+            for (key, value) in mapping.entries() {
+                if let Some(key) = key_to_json(key, resolver, top)? {
+                    object.insert(key, to_json(value, resolver, false)?);
+                }
+            }
+            Ok(Json::Object(object))
+        }
+        Value::Alias(name) => Err(convert(node, format!("alias '{name}' was not expanded"))),
+    }
+}
+
+fn scalar_to_json(node: &Node, resolver: Resolver) -> Result<Json, Error> {
+    Ok(match node.resolve(resolver)? {
+        None | Some(Resolved::Null) => Json::Null,
+        Some(Resolved::Bool(value)) => value.into(),
+        Some(Resolved::Int(value)) => value.into(),
+        Some(Resolved::Uint(value)) => value.into(),
+        Some(Resolved::Float(value)) => {
+            let number = number::json_number(value).filter(|_| value.is_finite());
+            Json::Number(
+                number
+                    .ok_or_else(|| convert(node, format!("json: unsupported value: {}", go_float(value))))?,
+            )
+        }
+        Some(Resolved::Timestamp(text)) => text.into(),
+        Some(Resolved::String(text)) => text.into(),
+    })
+}
+
+/// How Go names a float that JSON lacks.
+fn go_float(value: f64) -> &'static str {
+    match value {
+        f64::INFINITY => "+Inf",
+        f64::NEG_INFINITY => "-Inf",
+        _ => "NaN",
+    }
+}
+
+/// The key's text; `None` for a null key at the top level, which go-yaml v3 passes over.
+fn key_to_json(key: &Node, resolver: Resolver, top: bool) -> Result<Option<String>, Error> {
+    let resolved = key.resolve(resolver)?;
+    let text = match (resolver, resolved) {
+        (_, Some(Resolved::String(text))) => text.into_owned(),
+        (Resolver::KustomizeV3, Some(Resolved::Null)) if top => return Ok(None),
+        (Resolver::KustomizeV3, Some(_)) if top => key.as_str().unwrap_or_default().to_owned(),
+        (Resolver::KustomizeV3, _) => return Err(convert(key, UNSUPPORTED_MAP.into())),
+        (Resolver::KubernetesV2, Some(Resolved::Bool(value))) => value.to_string(),
+        (Resolver::KubernetesV2, Some(Resolved::Int(value))) => value.to_string(),
+        (Resolver::KubernetesV2, Some(Resolved::Float(value))) => number::yaml_float32(value),
+        (Resolver::KubernetesV2, _) => return Err(convert(key, "unsupported map key".into())),
+    };
+    Ok(Some(text))
+}
+
+/// go-yaml v3 compares keys by kind and text.
+fn refuse_duplicates(entries: &[(Node, Node)]) -> Result<(), Error> {
+    let mut seen: HashMap<&str, u32> = HashMap::with_capacity(entries.len());
+    for (key, _) in entries {
+        let Some(text) = key.as_str() else { continue };
+        if let Some(first) = seen.insert(text, key.line()) {
+            let message = format!(
+                "unmarshal errors:\n  line {}: mapping key {text:?} already defined at line {first}",
+                key.line()
+            );
+            return Err(Error::Convert { line: 0, message });
+        }
+    }
+    Ok(())
+}
+
+fn convert(node: &Node, message: String) -> Error {
+    Error::Convert { line: node.line(), message }
+}
+
 /// A block-style node with the entries in the order of `value`.
-pub fn from_json(value: &Value) -> Node {
-    let _ = value;
-    todo!()
+pub fn from_json(value: &Json) -> Node {
+    build(value, &|text| Node::string(text), false)
+}
+
+/// The text sigs.k8s.io/yaml's `JSONToYAML` gives: keys in go-yaml's order, go-yaml v2 quoting, lines folded at 80 columns.
+pub fn json_to_yaml(value: &Json) -> String {
+    let string = |text: &str| {
+        let mut node = Node::plain(text);
+        if Resolver::KubernetesV2.needs_quotes(text) || is_base60(text) {
+            node.set_style(Style::DoubleQuoted);
+        }
+        if text.contains('\n') {
+            node.set_style(Style::Literal);
+        }
+        node
+    };
+    emit::emit_v2(&build(value, &string, true))
+}
+
+fn build(value: &Json, string: &impl Fn(&str) -> Node, sorted: bool) -> Node {
+    match value {
+        Json::Null => Node::null(),
+        Json::Bool(value) => Node::bool(*value),
+        Json::Number(number) => Node::plain(number_text(number, number::yaml_float)),
+        Json::String(text) => string(text),
+        Json::Array(items) => Node::sequence_of(items.iter().map(|item| build(item, string, sorted))),
+        Json::Object(object) => {
+            let mut entries: Vec<_> = object
+                .iter()
+                .map(|(key, value)| (key, (string(key), build(value, string, sorted))))
+                .collect();
+            if sorted {
+                entries.sort_by(|(a, _), (b, _)| natural_order(a, b));
+            }
+            let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
+            Node::new(Value::Mapping(entries.into()))
+        }
+    }
+}
+
+/// Integers as they are, floats by `float`.
+fn number_text(number: &serde_json::Number, float: impl Fn(f64) -> String) -> String {
+    match number.as_f64() {
+        Some(value) if number.is_f64() => float(value),
+        _ => number.to_string(),
+    }
+}
+
+/// go-yaml's order of keys: runs of digits compare as numbers, other characters come before letters.
+fn natural_order(a: &str, b: &str) -> Ordering {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let Some(at) = a.iter().zip(&b).position(|(x, y)| x != y) else { return a.len().cmp(&b.len()) };
+    let (Some(&x), Some(&y)) = (a.get(at), b.get(at)) else { return Ordering::Equal };
+    match (x.is_alphabetic(), y.is_alphabetic()) {
+        (true, true) => return x.cmp(&y),
+        (true, false) => return Ordering::Greater,
+        (false, true) => return Ordering::Less,
+        (false, false) => {}
+    }
+    // A zero counts as a digit inside a number, not as a leading zero, if a digit other than zero stands before it.
+    let inside =
+        (x == '0' || y == '0') && a.iter().take(at).rev().take_while(|c| c.is_numeric()).any(|c| *c != '0');
+    let run = |text: &[char]| {
+        let digits = text.iter().skip(at).take_while(|c| c.is_numeric());
+        digits.fold((i64::from(inside), 0_usize), |(number, length), c| {
+            let digit = i64::from(u32::from(*c)) - i64::from(u32::from('0'));
+            (number.wrapping_mul(10).wrapping_add(digit), length + 1)
+        })
+    };
+    run(&a).cmp(&run(&b)).then(x.cmp(&y))
 }
 
 /// The text Go's `json.Marshal` gives: no spaces, sorted keys, `<`, `>`, `&`, U+2028 and U+2029 escaped, Go's float text.
-pub fn canonical_json(value: &Value) -> String {
-    let _ = value;
-    todo!()
+pub fn canonical_json(value: &Json) -> String {
+    let mut text = String::new();
+    put_json(&mut text, value);
+    text
 }
 
-/// The text sigs.k8s.io/yaml's `JSONToYAML` gives: sorted keys, go-yaml v2 quoting, lines folded at 80 columns.
-pub fn json_to_yaml(value: &Value) -> String {
-    let _ = value;
-    todo!()
+fn put_json(out: &mut String, value: &Json) {
+    match value {
+        Json::Null => out.push_str("null"),
+        Json::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Json::Number(number) => out.push_str(&number_text(number, number::json_float)),
+        Json::String(text) => put_json_string(out, text),
+        Json::Array(items) => {
+            out.push('[');
+            for (position, item) in items.iter().enumerate() {
+                if position > 0 {
+                    out.push(',');
+                }
+                put_json(out, item);
+            }
+            out.push(']');
+        }
+        Json::Object(object) => {
+            let mut entries: Vec<_> = object.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            out.push('{');
+            for (position, (key, value)) in entries.into_iter().enumerate() {
+                if position > 0 {
+                    out.push(',');
+                }
+                put_json_string(out, key);
+                out.push(':');
+                put_json(out, value);
+            }
+            out.push('}');
+        }
+    }
+}
+
+fn put_json_string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x08' => out.push_str("\\b"),
+            '\x0C' => out.push_str("\\f"),
+            '\0'..='\x1F' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            _ => out.push(c),
+        }
+    }
+    out.push('"');
 }

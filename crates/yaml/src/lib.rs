@@ -16,12 +16,15 @@
 
 mod emit;
 mod error;
+mod expand;
 mod json;
 mod limits;
 mod mapping;
 mod node;
+mod number;
 mod parse;
 mod resolve;
+mod timestamp;
 
 pub use emit::{emit, emit_all};
 pub use error::Error;

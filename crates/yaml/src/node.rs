@@ -2,7 +2,7 @@
 
 use smol_str::SmolStr;
 
-use crate::resolve::{Resolved, Resolver};
+use crate::resolve::{Resolved, Resolver, is_old_notation};
 use crate::{Error, Mapping};
 
 /// One YAML value with its place, style and comments.
@@ -86,10 +86,11 @@ impl Node {
         Self { value, style: Style::Plain, line: 0, column: 0, extra: None }
     }
 
-    /// A string: text that would read as another type is marked, so that it comes out quoted.
+    /// A string: text that YAML 1.1 or 1.2 would read as another type comes out quoted, as go-yaml and kyaml do it.
     pub fn string(text: impl AsRef<str>) -> Self {
+        let text = text.as_ref();
         let mut node = Self::plain(text);
-        if node.resolves_to_other_than_string() {
+        if needs_quotes(text) {
             node.style = Style::DoubleQuoted;
         }
         node
@@ -182,12 +183,14 @@ impl Node {
     ///
     /// A quoted or block style stays as it is, as kyaml leaves `Style` alone when it sets `Value`.
     pub fn set_string(&mut self, text: impl AsRef<str>) {
-        let keep = if self.kind() == Kind::Scalar { self.style } else { Style::Plain };
+        let text = text.as_ref();
+        let style = match self.kind() {
+            Kind::Scalar if self.style != Style::Plain => self.style,
+            _ if needs_quotes(text) => Style::DoubleQuoted,
+            _ => Style::Plain,
+        };
         self.set_value(Value::Scalar(SmolStr::new(text)));
-        self.style = keep;
-        if self.resolves_to_other_than_string() {
-            self.style = Style::DoubleQuoted;
-        }
+        self.style = style;
     }
 
     /// True for a mapping.
@@ -298,7 +301,7 @@ impl Node {
     /// When an explicit tag does not fit the text, such as `!!int x`.
     pub fn resolve(&self, resolver: Resolver) -> Result<Option<Resolved<'_>>, Error> {
         match &self.value {
-            Value::Scalar(text) => resolver.resolve(text, self.style, self.tag(), self.line).map(Some),
+            Value::Scalar(text) => resolver.resolve(text, self.style, self.tag()).map(Some),
             _ => Ok(None),
         }
     }
@@ -306,10 +309,6 @@ impl Node {
     /// True for a plain `null`, `~` or nothing, or anything tagged `!!null`.
     pub fn is_null(&self) -> bool {
         matches!(self.resolve(Resolver::KustomizeV3), Ok(Some(Resolved::Null)))
-    }
-
-    fn resolves_to_other_than_string(&self) -> bool {
-        !matches!(self.resolve(Resolver::KustomizeV3), Ok(None | Some(Resolved::String(_))))
     }
 }
 
@@ -385,6 +384,11 @@ impl Node {
             Value::Scalar(_) | Value::Alias(_) => {}
         }
     }
+}
+
+/// Whether a string with this text must be quoted to stay one.
+fn needs_quotes(text: &str) -> bool {
+    Resolver::KustomizeV3.needs_quotes(text) || is_old_notation(text)
 }
 
 /// Same content: style, comments and place do not count, but `"1"` and `1` differ. Order of entries counts.

@@ -1,0 +1,33 @@
+//! Nodes to text.
+
+mod analysis;
+mod scalar;
+mod tree;
+mod writer;
+
+use crate::Node;
+use tree::Emitter;
+
+/// Columns after which go-yaml v2 folds a scalar at its next space.
+const V2_WIDTH: usize = 80;
+
+/// One document, as kyaml writes it: go-yaml v3, indentation 2, sequences not indented under their key, no line folding.
+pub fn emit(node: &Node) -> String {
+    emit_all(std::slice::from_ref(node))
+}
+
+/// Several documents, with a `---` line between them.
+pub fn emit_all(nodes: &[Node]) -> String {
+    let mut emitter = Emitter::new(usize::MAX, false);
+    for node in nodes {
+        emitter.document(node);
+    }
+    emitter.into_text()
+}
+
+/// One document as go-yaml v2 writes it: like [`emit`], but folding long lines and escaping tabs.
+pub(crate) fn emit_v2(node: &Node) -> String {
+    let mut emitter = Emitter::new(V2_WIDTH, true);
+    emitter.document(node);
+    emitter.into_text()
+}

@@ -1,0 +1,487 @@
+//! Walking the tree: block and flow collections, and the comments around everything.
+//!
+//! go-yaml emits from a stream of events and keeps the comments of the latest event until some step writes them.
+//! The order of those steps shows in the text, so the walk below keeps to it.
+
+use std::mem::take;
+
+use super::analysis::Analysis;
+use super::writer::{Writer, is_break};
+use crate::node::Value;
+use crate::{Kind, Node, Style};
+
+/// Longer keys are written as `? key`.
+const MAX_SIMPLE_KEY: usize = 128;
+
+const INDENT: usize = 2;
+
+/// What surrounds a node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Root,
+    BlockItem,
+    FlowItem,
+    SimpleKey,
+    /// A mapping's value or a `? key`.
+    Value,
+}
+
+/// What is still to be written of a node whose start is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Nothing,
+    Flow,
+    Block,
+}
+
+/// Comments seen and not yet written.
+#[derive(Default)]
+struct Pending {
+    head: String,
+    line: String,
+    foot: String,
+    /// The foot comment of the entry before, which follows all of that entry's value.
+    tail: String,
+    /// The line comment of a key whose value begins on the next line.
+    key_line: String,
+}
+
+pub(super) struct Emitter {
+    writer: Writer,
+    pending: Pending,
+    flow_level: usize,
+    first_document: bool,
+    v2: bool,
+}
+
+impl Emitter {
+    pub fn new(width: usize, v2: bool) -> Self {
+        Self {
+            writer: Writer::new(width),
+            pending: Pending::default(),
+            flow_level: 0,
+            first_document: true,
+            v2,
+        }
+    }
+
+    pub fn into_text(self) -> String {
+        self.writer.text
+    }
+
+    pub fn document(&mut self, root: &Node) {
+        if !take(&mut self.first_document) {
+            self.writer.put_indent();
+            self.writer.put_spaced("---");
+            self.writer.put_indent();
+        }
+        self.load(root, "");
+        self.write_head();
+        let rest = self.start(root, Place::Root);
+        self.write_line();
+        self.write_foot();
+        self.rest(root, rest, Place::Root);
+        self.writer.foot_indent = Some(0);
+        self.write_foot();
+        self.writer.foot_indent = None;
+        self.writer.put_indent();
+    }
+
+    /// Takes over the comments that belong to a node's start.
+    fn load(&mut self, node: &Node, tail: &str) {
+        let comments = node.comments();
+        set(&mut self.pending.head, &comments.head);
+        set(&mut self.pending.tail, tail);
+        if matches!(node.kind(), Kind::Scalar | Kind::Alias) {
+            set(&mut self.pending.line, &comments.line);
+            set(&mut self.pending.foot, &comments.foot);
+        }
+    }
+
+    /// Takes over the comments that belong to a collection's end.
+    fn load_end(&mut self, node: &Node, tail: &str) {
+        set(&mut self.pending.tail, tail);
+        set(&mut self.pending.line, &node.comments().line);
+        set(&mut self.pending.foot, &node.comments().foot);
+    }
+
+    /// Writes a scalar or alias in full, of a collection anchor and tag.
+    fn start(&mut self, node: &Node, place: Place) -> Rest {
+        if !node.anchor().is_empty() {
+            self.writer.put_spaced("&");
+            self.writer.put_tight(node.anchor());
+        }
+        match node.value() {
+            Value::Scalar(text) => {
+                let tag = node.tag();
+                self.put_tag(tag);
+                self.scalar(text, node.style(), place);
+                Rest::Nothing
+            }
+            Value::Alias(name) => {
+                self.writer.put_spaced("*");
+                self.writer.put_tight(name);
+                Rest::Nothing
+            }
+            Value::Sequence(_) | Value::Mapping(_) => {
+                let core = if node.is_mapping() { "!!map" } else { "!!seq" };
+                if node.tag() != core {
+                    self.put_tag(node.tag());
+                }
+                let flow = self.flow_level > 0 || node.style() == Style::Flow || is_empty(node);
+                if flow { Rest::Flow } else { Rest::Block }
+            }
+        }
+    }
+
+    /// Writes what [`Emitter::start`] left.
+    fn rest(&mut self, node: &Node, rest: Rest, place: Place) {
+        match (rest, node.value()) {
+            (Rest::Flow, Value::Sequence(items)) => self.flow_sequence(node, items),
+            (Rest::Flow, Value::Mapping(_)) => self.flow_mapping(node),
+            (Rest::Block, Value::Sequence(items)) => self.block_sequence(node, items, place),
+            (Rest::Block, Value::Mapping(_)) => self.block_mapping(node),
+            _ => {}
+        }
+    }
+
+    fn put_tag(&mut self, tag: &str) {
+        if tag.is_empty() {
+            return;
+        }
+        self.writer.space_before();
+        if tag.starts_with('!') {
+            self.writer.put_tight(tag);
+        } else {
+            self.writer.put_tight(&format!("!<{tag}>"));
+        }
+    }
+
+    fn scalar(&mut self, text: &str, style: Style, place: Place) {
+        let analysis = Analysis::of(text, self.v2);
+        let in_flow = self.flow_level > 0;
+        let simple_key = place == Place::SimpleKey;
+        let style = self.choose_style(text, style, &analysis, simple_key);
+        let saved = self.writer.indent;
+        self.indent_more(true, false);
+        let fold = !simple_key;
+        match style {
+            Style::SingleQuoted => self.writer.put_single_quoted(text, fold),
+            Style::DoubleQuoted => self.writer.put_double_quoted(text, fold),
+            Style::Literal | Style::Folded if !in_flow => {
+                self.writer.put_spaced(if style == Style::Literal { "|" } else { ">" });
+                self.writer.put_block_hints(text);
+                if self.pending.line.is_empty() {
+                    self.writer.put_break();
+                } else {
+                    self.write_line();
+                }
+                if style == Style::Literal {
+                    self.writer.put_literal(text)
+                } else {
+                    self.writer.put_folded(text)
+                }
+            }
+            _ => self.writer.put_plain(text, fold, self.v2),
+        }
+        self.writer.indent = saved;
+    }
+
+    /// The wanted style, or the nearest that carries the text.
+    fn choose_style(&self, text: &str, wanted: Style, analysis: &Analysis, simple_key: bool) -> Style {
+        let in_flow = self.flow_level > 0;
+        let mut style = wanted;
+        if matches!(style, Style::Plain | Style::Flow) {
+            style = if text.contains('\n') { Style::Literal } else { Style::Plain };
+        }
+        if simple_key && analysis.multiline {
+            style = Style::DoubleQuoted;
+        }
+        if style == Style::Plain {
+            let allowed = if in_flow { analysis.flow_plain } else { analysis.block_plain };
+            if !allowed || text.is_empty() && (in_flow || simple_key) {
+                style = Style::SingleQuoted;
+            }
+        }
+        if style == Style::SingleQuoted && !analysis.single_quoted {
+            style = Style::DoubleQuoted;
+        }
+        if matches!(style, Style::Literal | Style::Folded) && (!analysis.block || in_flow || simple_key) {
+            style = Style::DoubleQuoted;
+        }
+        style
+    }
+
+    /// `from_flow`: at the root, flow collections and scalars indent their continuation, block collections do not.
+    fn indent_more(&mut self, from_flow: bool, stay: bool) {
+        self.writer.indent = Some(match self.writer.indent {
+            None if from_flow => INDENT,
+            None => 0,
+            Some(indent) if stay => indent,
+            Some(indent) => indent + INDENT,
+        });
+    }
+
+    fn flow_sequence(&mut self, node: &Node, items: &[Node]) {
+        self.writer.put_spaced("[");
+        self.writer.whitespace = true;
+        let saved = self.writer.indent;
+        self.indent_more(true, false);
+        self.flow_level += 1;
+        let mut comma_written = true;
+        for item in items {
+            self.load(item, "");
+            if !comma_written {
+                self.writer.put_tight(",");
+            }
+            self.write_head();
+            self.flow_position();
+            comma_written = self.has_trailing_comment();
+            let rest = self.start(item, Place::FlowItem);
+            self.flow_trail();
+            self.rest(item, rest, Place::FlowItem);
+        }
+        self.load_end(node, "");
+        self.flow_level -= 1;
+        self.writer.indent = saved;
+        if self.writer.column == 0 {
+            self.writer.put_indent();
+        }
+        self.writer.put_tight("]");
+        self.write_line();
+        self.write_foot();
+    }
+
+    fn flow_mapping(&mut self, node: &Node) {
+        self.writer.put_spaced("{");
+        self.writer.whitespace = true;
+        let saved = self.writer.indent;
+        self.indent_more(true, false);
+        self.flow_level += 1;
+        let mut comma_written = true;
+        let mut tail = "";
+        for (key, value) in node.entries() {
+            self.load_key(key, tail);
+            tail = &key.comments().foot;
+            if !comma_written {
+                self.writer.put_tight(",");
+            }
+            self.write_head();
+            self.flow_position();
+            let simple = is_simple_key(key);
+            if !simple {
+                self.writer.put_spaced("?");
+            }
+            let place = if simple { Place::SimpleKey } else { Place::Value };
+            let rest = self.start(key, place);
+            self.rest(key, rest, place);
+
+            self.load(value, "");
+            if simple {
+                self.writer.put_tight(":");
+            } else {
+                if self.writer.column > self.writer.width {
+                    self.writer.put_indent();
+                }
+                self.writer.put_spaced(":");
+            }
+            comma_written = self.has_trailing_comment();
+            let rest = self.start(value, Place::Value);
+            self.flow_trail();
+            self.rest(value, rest, Place::Value);
+        }
+        self.load_end(node, tail);
+        if !comma_written && !(self.pending.foot.is_empty() && self.pending.tail.is_empty()) {
+            self.writer.put_tight(",");
+        }
+        self.write_head();
+        self.flow_level -= 1;
+        self.writer.indent = saved;
+        self.writer.put_tight("}");
+        self.write_line();
+        self.write_foot();
+    }
+
+    fn flow_position(&mut self) {
+        if self.writer.column == 0 || self.writer.column > self.writer.width {
+            self.writer.put_indent();
+        }
+    }
+
+    fn flow_trail(&mut self) {
+        if self.has_trailing_comment() {
+            self.writer.put_tight(",");
+        }
+        self.write_line();
+        self.write_foot();
+    }
+
+    fn has_trailing_comment(&self) -> bool {
+        let pending = &self.pending;
+        !(pending.line.is_empty() && pending.foot.is_empty() && pending.tail.is_empty())
+    }
+
+    fn block_sequence(&mut self, node: &Node, items: &[Node], place: Place) {
+        let under_key = place == Place::Value && (self.writer.column == 0 || !self.writer.indention);
+        let saved = self.writer.indent;
+        self.indent_more(false, under_key);
+        for item in items {
+            self.load(item, "");
+            self.write_head();
+            self.writer.put_indent();
+            self.writer.put_block_indicator("-");
+            let rest = self.start(item, Place::BlockItem);
+            self.write_line();
+            self.write_foot();
+            self.rest(item, rest, Place::BlockItem);
+        }
+        self.load_end(node, "");
+        self.writer.indent = saved;
+    }
+
+    fn block_mapping(&mut self, node: &Node) {
+        let saved = self.writer.indent;
+        self.indent_more(false, false);
+        let mut tail = "";
+        for (key, value) in node.entries() {
+            self.load_key(key, tail);
+            tail = &key.comments().foot;
+            self.write_head();
+            self.writer.put_indent();
+            if !self.pending.line.is_empty() {
+                self.pending.key_line = take(&mut self.pending.line);
+            }
+            let simple = is_simple_key(key);
+            if !simple {
+                self.writer.put_block_indicator("?");
+            }
+            let place = if simple { Place::SimpleKey } else { Place::Value };
+            let rest = self.start(key, place);
+            self.rest(key, rest, place);
+
+            self.load(value, "");
+            if simple {
+                self.writer.put_tight(":");
+            } else {
+                self.writer.put_indent();
+                self.writer.put_block_indicator(":");
+            }
+            self.place_key_comment(value);
+            let rest = self.start(value, Place::Value);
+            self.write_line();
+            self.write_foot();
+            self.rest(value, rest, Place::Value);
+        }
+        self.load_end(node, tail);
+        self.write_head();
+        self.writer.indent = saved;
+    }
+
+    /// A key's comments, save the foot: that one follows the entry as the tail of the next.
+    fn load_key(&mut self, key: &Node, tail: &str) {
+        set(&mut self.pending.head, &key.comments().head);
+        set(&mut self.pending.tail, tail);
+        if matches!(key.kind(), Kind::Scalar | Kind::Alias) {
+            set(&mut self.pending.line, &key.comments().line);
+        }
+    }
+
+    /// The comment beside a key goes behind a scalar value, or stays on the key's line.
+    fn place_key_comment(&mut self, value: &Node) {
+        if self.pending.key_line.is_empty() {
+            return;
+        }
+        match value.kind() {
+            Kind::Scalar if self.pending.line.is_empty() => {
+                self.pending.line = take(&mut self.pending.key_line)
+            }
+            Kind::Sequence | Kind::Mapping if value.style() != Style::Flow => {
+                let line = std::mem::replace(&mut self.pending.line, take(&mut self.pending.key_line));
+                self.write_line();
+                self.pending.line = line;
+            }
+            _ => {}
+        }
+    }
+
+    fn write_head(&mut self) {
+        if !self.pending.tail.is_empty() {
+            let tail = take(&mut self.pending.tail);
+            self.writer.put_indent();
+            self.put_comment(&tail);
+            self.writer.foot_indent = Some(self.writer.indent.unwrap_or(0));
+        }
+        if !self.pending.head.is_empty() {
+            let head = take(&mut self.pending.head);
+            self.writer.put_indent();
+            self.put_comment(&head);
+        }
+    }
+
+    fn write_line(&mut self) {
+        if !self.pending.line.is_empty() {
+            let line = take(&mut self.pending.line);
+            self.writer.space_before();
+            self.put_comment(&line);
+        }
+    }
+
+    fn write_foot(&mut self) {
+        if !self.pending.foot.is_empty() {
+            let foot = take(&mut self.pending.foot);
+            self.writer.put_indent();
+            self.put_comment(&foot);
+            self.writer.foot_indent = Some(self.writer.indent.unwrap_or(0));
+        }
+    }
+
+    fn put_comment(&mut self, comment: &str) {
+        let mut at_line_start = false;
+        let mut marked = false;
+        for c in comment.chars() {
+            if is_break(c) {
+                self.writer.put_text_break(c);
+                at_line_start = true;
+                marked = false;
+                continue;
+            }
+            if at_line_start {
+                self.writer.put_indent();
+            }
+            if !marked && c != '#' {
+                self.writer.put_str("# ");
+            }
+            marked = true;
+            self.writer.put(c);
+            self.writer.indention = false;
+            at_line_start = false;
+        }
+        if !at_line_start {
+            self.writer.put_break();
+        }
+        self.writer.whitespace = true;
+    }
+}
+
+/// A new comment replaces a pending one; none leaves it.
+fn set(pending: &mut String, comment: &str) {
+    if !comment.is_empty() {
+        comment.clone_into(pending);
+    }
+}
+
+fn is_empty(node: &Node) -> bool {
+    node.items().is_empty() && node.entries().is_empty()
+}
+
+/// Whether `key: value` can be written on one line.
+fn is_simple_key(key: &Node) -> bool {
+    let content = match key.value() {
+        Value::Alias(name) => return name.len() <= MAX_SIMPLE_KEY,
+        Value::Scalar(text) if text.contains(is_break) => return false,
+        Value::Scalar(text) => text.len(),
+        Value::Sequence(_) | Value::Mapping(_) if !is_empty(key) => return false,
+        Value::Sequence(_) | Value::Mapping(_) => 0,
+    };
+    key.anchor().len() + key.tag().len() + content <= MAX_SIMPLE_KEY
+}
