@@ -87,8 +87,21 @@ impl Scenario {
         Ok(Self { own: Some(own), ..scenario })
     }
 
+    /// A test with its own control plane and controllers, all of which it may kill.
+    pub async fn with_own_cluster(name: &str) -> Result<Self> {
+        // Lives as long as this program, like the shared one, and ends with it.
+        let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start().await?));
+        cluster.install_crds().await?;
+        let scenario = Self::in_cluster(cluster, name).await?;
+        let own = Pair::start(cluster, &format!("{SHARD}={}", scenario.namespace), &[]).await?;
+        Ok(Self { own: Some(own), ..scenario })
+    }
+
     async fn without_controllers(name: &str) -> Result<Self> {
-        let cluster = Cluster::shared().await?;
+        Self::in_cluster(Cluster::shared().await?, name).await
+    }
+
+    async fn in_cluster(cluster: &'static Cluster, name: &str) -> Result<Self> {
         let objects = cluster.objects().await?;
         let namespace = format!("{name}-{:05x}", rand::random_range(0..0x10_0000));
         objects.apply(&namespace_yaml(&namespace), "").await?;
@@ -264,12 +277,14 @@ impl Scenario {
         }
     }
 
-    /// Runs kubectl in the namespace of this test; answers what it prints.
+    /// Runs kubectl in the namespace of this test; answers what it prints, warnings included.
     pub fn kubectl(&self, args: &[&str]) -> Result<String> {
-        let output = self.cluster.kubectl().args(["-n", &self.namespace]).args(args).output()?;
+        let mut command = self.cluster.kubectl();
+        command.args(["-n", &self.namespace]).args(args);
+        let output = tokio::task::block_in_place(|| command.output())?;
         let error = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "kubectl {}: {error}", args.join(" "));
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned() + &error)
     }
 
     /// All there is to know about an object when a test fails.

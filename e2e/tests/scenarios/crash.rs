@@ -1,0 +1,141 @@
+//! `kill -9` of either controller at any point, and a restart of the API server: all is made good.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Result;
+use e2e::objects::Look;
+use e2e::scenario::{LIMIT, Scenario};
+use e2e::wait::{self, Not};
+
+use crate::config_map;
+
+/// Waits until exactly these ConfigMaps carry the owner label of Kustomization `app`.
+async fn owned_are(test: &Scenario, wanted: &BTreeSet<String>) -> Result<()> {
+    let like = test.id("ConfigMap/any")?;
+    wait::until(LIMIT, async || {
+        let all = test.objects.list(&like).await.map_err(wait::not_yet)?;
+        let owned =
+            all.iter().filter(|o| o["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] == "app");
+        let seen: BTreeSet<String> = owned.map(|o| o.text("/metadata/name").to_owned()).collect();
+        if seen == *wanted { Ok(()) } else { Err(Not::Yet(format!("{seen:?} instead of {wanted:?}"))) }
+    })
+    .await
+}
+
+/// Replaces all ConfigMaps of the repository by eight that name `round`; answers their names and the commit.
+fn replace_all(test: &Scenario, round: usize) -> Result<(BTreeSet<String>, String)> {
+    if round > 0 {
+        test.repo.remove("app")?;
+    }
+    let names: BTreeSet<String> = (0..8).map(|i| format!("map-{round}-{i}")).collect();
+    for name in &names {
+        test.repo.write(&format!("app/{name}.yaml"), &config_map(name, "1"))?;
+    }
+    Ok((names, test.repo.commit(&format!("round {round}"))?))
+}
+
+/// A pause in which the controllers come some way, never the same.
+async fn some_way() {
+    tokio::time::sleep(Duration::from_millis(rand::random_range(0..400))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_kustomize_controller_leaves_no_orphan() -> Result<()> {
+    let mut test = Scenario::with_own_controllers("kill-kustomize", &[]).await?;
+    let (mut names, mut commit) = replace_all(&test, 0)?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    for round in 1..=6 {
+        some_way().await;
+        test.own()?.kustomize.kill();
+        (names, commit) = replace_all(&test, round)?;
+        test.request("GitRepository/app").await?;
+        test.own()?.kustomize.restart().await?;
+    }
+    test.applied("Kustomization/app", &commit).await?;
+    owned_are(&test, &names).await?;
+    // Killed while it deletes, it goes on deleting.
+    test.kubectl(&["delete", "--wait=false", "kustomization/app"])?;
+    some_way().await;
+    test.own()?.kustomize.kill();
+    test.own()?.kustomize.restart().await?;
+    test.gone("Kustomization/app").await?;
+    owned_are(&test, &BTreeSet::new()).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_source_controller_serves_the_newest_commit_again() -> Result<()> {
+    let mut test = Scenario::with_own_controllers("kill-source", &[]).await?;
+    let (mut names, mut commit) = replace_all(&test, 0)?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    for round in 1..=6 {
+        some_way().await;
+        test.own()?.source.kill();
+        (names, commit) = replace_all(&test, round)?;
+        test.own()?.source.restart().await?;
+        test.request("GitRepository/app").await?;
+    }
+    let source = test
+        .until("GitRepository/app", "holds the last commit", |o| {
+            o.is_ready() && o.text("/status/artifact/revision").ends_with(&commit)
+        })
+        .await?;
+    let bytes = reqwest::get(source.text("/status/artifact/url")).await?.error_for_status()?.bytes().await?;
+    assert_eq!(source["status"]["artifact"]["size"], bytes.len());
+    test.applied("Kustomization/app", &commit).await?;
+    owned_are(&test, &names).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_controllers_stop_when_asked_and_resume_where_they_were() -> Result<()> {
+    let mut test = Scenario::with_own_controllers("stop", &[]).await?;
+    let (_, commit) = replace_all(&test, 0)?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    let pair = test.own()?;
+    for controller in [&mut pair.source, &mut pair.kustomize] {
+        let status = controller.stop()?;
+        assert_eq!(status.code(), Some(0), "{}", controller.log_text());
+        controller.restart().await?;
+    }
+    let (names, commit) = replace_all(&test, 1)?;
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
+    owned_are(&test, &names).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_controllers_survive_a_restart_of_the_api_server() -> Result<()> {
+    let mut test = Scenario::with_own_cluster("restart").await?;
+    let (_, commit) = replace_all(&test, 0)?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    let ids = [test.own()?.source.id(), test.own()?.kustomize.id()];
+
+    let (names, commit) = replace_all(&test, 1)?;
+    test.request("GitRepository/app").await?;
+    some_way().await;
+    test.cluster.kill_apiserver();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    test.cluster.start_apiserver().await?;
+    test.applied("Kustomization/app", &commit).await?;
+    owned_are(&test, &names).await?;
+
+    // Watches work again, not only what was under way.
+    let (names, commit) = replace_all(&test, 2)?;
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
+    owned_are(&test, &names).await?;
+    let pair = test.own()?;
+    pair.source.expect_running()?;
+    pair.kustomize.expect_running()?;
+    assert_eq!([pair.source.id(), pair.kustomize.id()], ids, "neither was restarted");
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! From a commit to the cluster: how fast, how quietly, and for how many at once.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use e2e::cluster::User;
+use e2e::git_server::Asked;
+use e2e::objects::Look;
+use e2e::scenario::{LIMIT, Scenario};
+use e2e::wait::{self, Not};
+use tokio::sync::Mutex;
+
+use crate::{config_map, deployment};
+
+/// Tests that measure or load the machine take turns.
+static MACHINE: Mutex<()> = Mutex::const_new(());
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_applied_within_two_seconds_of_the_request() -> Result<()> {
+    let _turn = MACHINE.lock().await;
+    let test = Scenario::new("fast").await?;
+    test.repo.commit_file("app/map.yaml", &config_map("map", "0"))?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.ready("Kustomization/app").await?;
+    let mut best = LIMIT;
+    for value in ["1", "2", "3"] {
+        let commit = test.repo.commit_file("app/map.yaml", &config_map("map", value))?;
+        let begin = Instant::now();
+        test.request("GitRepository/app").await?;
+        test.until("ConfigMap/map", "has the new value", |map| map.text("/data/value") == value).await?;
+        best = best.min(begin.elapsed());
+        test.applied("Kustomization/app", &commit).await?;
+    }
+    // The best of three, because the machine is shared.
+    assert!(best < Duration::from_secs(2), "took {best:?}");
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_poll_writes_nothing_to_the_api_server() -> Result<()> {
+    let test = Scenario::new("quiet").await?;
+    test.repo.commit_file("app/map.yaml", &config_map("map", "0"))?;
+    test.apply(&test.source_yaml("1s", "")).await?;
+    let before = test.ready("GitRepository/app").await?;
+    test.event("GitRepository/app", "Normal", "NewArtifact", "stored artifact for commit").await?;
+    let audit = test.cluster.audit();
+    test.git.take_requests();
+    let mut asked = Vec::new();
+    wait::until(LIMIT, async || {
+        asked.extend(test.git.take_requests());
+        let polls = asked.iter().filter(|a| **a == Asked::Refs).count();
+        if polls >= 5 { Ok(()) } else { Err(Not::Yet(format!("{polls} polls"))) }
+    })
+    .await?;
+    assert!(!asked.contains(&Asked::Objects), "no poll fetches objects: {asked:?}");
+    let after = test.get("GitRepository/app").await?;
+    assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
+    if let Some(audit) = audit {
+        assert_eq!(audit.writes(User::SourceController, &test.namespace)?, Vec::<String>::new());
+    }
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failing_rollouts_do_not_delay_two_hundred_others() -> Result<()> {
+    const ALL: usize = 200;
+    // More than there are workers.
+    const FAILING: usize = 5;
+    let _turn = MACHINE.lock().await;
+    let test = Scenario::with_own_controllers("many", &[]).await?;
+    let name = |i: usize| format!("app-{i:03}");
+    for i in 0..ALL {
+        let replicas = u32::from(i < FAILING);
+        test.repo.write(&format!("{}/app.yaml", name(i)), &deployment(&name(i), replicas))?;
+    }
+    let commit = test.repo.commit("all")?;
+    test.apply_source().await?;
+    for i in 0..ALL {
+        test.apply(&test.kustomization_yaml(
+            &name(i),
+            &format!("./{}", name(i)),
+            "  wait: true\n  timeout: 10m",
+        ))
+        .await?;
+    }
+    let kind = test.id("Kustomization/any")?;
+    let objects = wait::until(2 * LIMIT, async || {
+        let all = test.objects.list(&kind).await.map_err(wait::not_yet)?;
+        let ready = all.iter().filter(|k| k.is_ready()).count();
+        if ready >= ALL - FAILING { Ok(all) } else { Err(Not::Yet(format!("{ready} ready"))) }
+    })
+    .await?;
+    for object in objects {
+        let name = object.text("/metadata/name");
+        let failing = name < &*format!("app-{FAILING:03}");
+        if failing {
+            let ready = object.condition("Ready").unwrap();
+            assert_eq!((&*ready.status, &*ready.reason), ("Unknown", "Progressing"), "{name}");
+            let health =
+                format!("Running health checks for revision main@sha1:{commit} with a timeout of 10m0s");
+            assert_eq!(object.condition("Reconciling").unwrap().message, health, "{name}");
+        } else {
+            assert!(object.is_ready(), "{name}");
+        }
+    }
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_get_prints_the_columns_of_flux() -> Result<()> {
+    let test = Scenario::new("columns").await?;
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "0"))?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    // The verb, the resource by plural and short name, then the table.
+    for (names, header, row) in [
+        (
+            ["gitrepositories", "gitrepo"],
+            vec!["NAME", "URL", "AGE", "READY", "STATUS"],
+            vec!["app", &test.git.url("app"), "AGE", "True", "stored", "artifact", "for", "revision"],
+        ),
+        (
+            ["kustomizations", "ks"],
+            vec!["NAME", "AGE", "READY", "STATUS"],
+            vec!["app", "AGE", "True", "Applied", "revision:", &format!("main@sha1:{commit}")],
+        ),
+    ] {
+        for name in names {
+            let printed = test.kubectl(&["get", name])?;
+            let lines: Vec<Vec<&str>> = printed.lines().map(|l| l.split_whitespace().collect()).collect();
+            assert_eq!(lines[0], header, "{printed}");
+            for (seen, wanted) in lines[1].iter().zip(&row) {
+                assert!(seen == wanted || *wanted == "AGE", "{printed}");
+            }
+        }
+    }
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_wait_sees_both_kinds_become_ready() -> Result<()> {
+    let test = Scenario::new("wait").await?;
+    test.repo.commit_file("app/map.yaml", &config_map("map", "0"))?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    let both = ["gitrepository/app", "kustomization/app"];
+    test.kubectl(&[&["wait", "--for=condition=Ready", "--timeout=60s"], &both[..]].concat())?;
+    assert!(test.get("GitRepository/app").await?.is_ready());
+    assert!(test.get("Kustomization/app").await?.is_ready());
+    test.finish().await
+}
