@@ -1,0 +1,106 @@
+# Every verb does its own set-up. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+# Conformance cases and measuring tools, kept outside of this repository.
+SHARED ?= ../shared
+CRD_FOLDERS := config/crd/bases charts/ferroflux/crds
+# Cases that the build engine does not pass yet, if any.
+KNOWN_FAILURES := $(wildcard crates/kustomize/known-failures.txt)
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+comma := ,
+say = @printf '\033[1m==> %s\033[0m\n' $(1)
+
+.PHONY: help
+help: ## list the verbs
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
+
+.PHONY: fmt
+fmt: ## format the sources
+	@$(CARGO) fmt --all
+
+.PHONY: lint
+lint: ## format check, clippy, each crate alone, crate graph, dependencies
+	$(call say,"format")
+	@$(CARGO) fmt --all --check
+	$(call say,"clippy")
+	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(call say,"crate graph$(comma) each crate alone")
+	@.ci/crate-graph
+	@if command -v cargo-deny >/dev/null; then \
+		printf '==> dependencies\n'; $(CARGO) deny --log-level error check; \
+	else \
+		printf '==> dependencies: not checked, cargo-deny is not installed\n'; \
+	fi
+
+.PHONY: controllers
+controllers:
+	$(call say,"the two controllers")
+	@$(CARGO) build -p source-controller -p kustomize-controller
+
+.PHONY: kube
+kube:
+	@if [ -n "$${E2E_KUBECONFIG:-}" ]; then \
+		printf '==> Kubernetes: the cluster of %s\n' "$$E2E_KUBECONFIG"; \
+	else \
+		printf '==> Kubernetes: built from source, once per version and user\n'; \
+		$(CARGO) run -q -p e2e --bin kube -- build; \
+	fi
+
+.PHONY: test
+test: controllers kube ## all tests: units, then scenarios on a real API server
+	$(call say,"unit tests")
+	@$(CARGO) test --workspace --exclude e2e
+	$(call say,"scenarios")
+	@$(CARGO) test -p e2e
+
+.PHONY: e2e
+e2e: controllers kube ## the scenarios alone
+	@$(CARGO) test -p e2e
+
+.PHONY: conformance
+conformance: ## kustomize's own cases against the build engine
+	@[ -d "$(SHARED)/kustomize-cases" ] || { echo "no conformance cases in $(SHARED): set SHARED to the folder that has kustomize-cases, flux-cases and tools" >&2; exit 1; }
+	$(call say,"kustomize-build")
+	@$(CARGO) build --release -p kustomize --bin kustomize-build
+	@if ! python3 -c 'import yaml' 2>/dev/null && ! $(TARGET)/conformance/bin/python3 -c 'import yaml' 2>/dev/null; then \
+		printf '==> PyYAML, into $(TARGET)/conformance\n'; \
+		python3 -m venv $(TARGET)/conformance; \
+		$(TARGET)/conformance/bin/pip install --quiet --disable-pip-version-check pyyaml; \
+	fi
+	@python=$$(python3 -c 'import yaml' 2>/dev/null && echo python3 || echo $(TARGET)/conformance/bin/python3); \
+	failed=0; \
+	for cases in kustomize-cases flux-cases/build; do \
+		printf '\033[1m==> %s\033[0m\n' "$$cases"; \
+		"$$python" "$(SHARED)/tools/kustomize-conformance.py" "$(SHARED)/$$cases" '$(TARGET)/release/kustomize-build {flags} {dir}' \
+			$(if $(KNOWN_FAILURES),--known-failures $(KNOWN_FAILURES)) || failed=1; \
+	done; \
+	exit $$failed
+
+.PHONY: crds
+crds: ## write the CRD manifests from the Rust types
+	@$(CARGO) run -q -p api --bin crds -- $(CRD_FOLDERS)
+
+.PHONY: demo
+demo: ## a commit becomes a Deployment, in a cluster that stays
+	$(call say,"release build")
+	@$(CARGO) build --release -p source-controller -p kustomize-controller
+	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(CARGO) run -q -p e2e --bin demo -- up
+
+.PHONY: demo-down
+demo-down: ## remove what demo left running
+	@$(CARGO) run -q -p e2e --bin demo -- down
+
+.PHONY: bench
+bench: ## the project's own tables
+	$(call say,"release build")
+	@$(CARGO) build --release -p source-controller -p kustomize-controller
+	@$(CARGO) run -q --release -p e2e --bin bench
+
+.PHONY: clean
+clean: ## remove everything that was built, but for the cached Kubernetes programs
+	@$(CARGO) clean
