@@ -1,16 +1,24 @@
 //! Server-side apply of one stage: every object is checked by a dry-run before any is applied.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
-use crate::change::ChangeSet;
-use crate::error::StageError;
+use crate::change::{Change, ChangeSet};
+use crate::check::{Checked, Plan, scoped_id};
+pub use crate::compare::Applied;
+use crate::error::{ObjectError, RequestError, StageError};
 use crate::mapper::Mapper;
 use crate::object::{Manifest, ObjectId};
+use crate::order::rank;
+use crate::ownership;
+use crate::request::{Requests, Target, in_parallel};
 
 /// How to apply.
 #[derive(Clone, Debug)]
@@ -25,19 +33,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// Longest wait for an object that is recreated to be gone.
     pub recreate_timeout: Duration,
-}
-
-/// What is remembered of an object since it was last applied or found to be as desired.
-#[derive(Clone, Debug)]
-pub struct Applied {
-    /// Its uid.
-    pub uid: Box<str>,
-    /// Its resourceVersion then.
-    pub resource_version: Box<str>,
-    /// Its ownership fingerprint then; see [`crate::ownership::fingerprint`].
-    pub fingerprint: u64,
-    /// Digest of the manifest that was applied.
-    pub desired: u64,
+    /// Most bytes of an error message over all failed objects of a stage.
+    pub message_limit: usize,
 }
 
 /// What is remembered of a Kustomization's objects. It only ever saves requests: an empty one is always right.
@@ -54,34 +51,181 @@ pub struct StageOutcome {
 
 /// Applies objects to one cluster in one identity. Cheap to make.
 pub struct Applier {
-    client: Client,
-    mapper: Arc<Mapper>,
-    options: Options,
+    pub(crate) requests: Requests,
+    pub(crate) mapper: Arc<Mapper>,
+    pub(crate) options: Options,
 }
+
+/// Attempts to take over the fields of foreign managers while others keep changing the object.
+const CLEANUP_ATTEMPTS: usize = 5;
+/// Between two looks at an object that is to be gone: at first, and at most.
+const GONE_POLL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 impl Applier {
     /// `client` acts in the identity that applies; `mapper` may use another one.
     pub fn new(client: Client, mapper: Arc<Mapper>, options: Options) -> Self {
-        Self { client, mapper, options }
+        Self { requests: Requests { client, timeout: options.request_timeout }, mapper, options }
     }
 
-    /// Applies one stage. All objects are checked first and nothing is applied unless all pass.
-    /// `before_first_write` gets the planned changes and runs to its end before anything is changed in the cluster; it is not called
-    /// when nothing needs to change.
+    /// Applies one stage. All objects are checked first and nothing is applied unless all pass. Then objects of
+    /// the same rank are applied in parallel, one rank after the other.
+    ///
+    /// `before_first_write` gets the planned changes and runs to its end before anything is changed in the cluster; it is
+    /// not called when nothing needs to change.
     ///
     /// # Errors
     /// With every failed object, what was applied nevertheless, and what is known about it.
     pub async fn apply_stage<F, Fut>(
         &self,
-        _manifests: &[Manifest],
-        _remembered: &Memory,
-        _before_first_write: F,
+        manifests: &[Manifest],
+        remembered: &Memory,
+        before_first_write: F,
     ) -> Result<StageOutcome, StageError>
     where
         F: FnOnce(ChangeSet) -> Fut + Send,
-        Fut: Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send,
+        Fut: Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send,
     {
-        let _ = (&self.client, &self.mapper, &self.options);
-        todo!()
+        let concurrency = self.options.concurrency;
+        let checks = manifests.iter().map(|m| self.recall_and_check(m, remembered));
+        let checks = in_parallel(checks, concurrency).await;
+        let checked: Vec<Checked> =
+            all(checks).map_err(|failures| self.failed(failures, StageOutcome::default()))?;
+        let planned = ChangeSet { changes: checked.iter().map(|c| c.change.clone()).collect() };
+        if planned.wrote()
+            && let Err(refused) = before_first_write(planned).await
+        {
+            return Err(StageError {
+                refused: Some(refused),
+                ..self.failed(Vec::new(), StageOutcome::default())
+            });
+        }
+        let work: Vec<(Checked, &Manifest)> = checked.into_iter().zip(manifests).collect();
+        let mut outcome = StageOutcome::default();
+        for same_rank in work.chunk_by(|a, b| rank(a.1.kind()) == rank(b.1.kind())) {
+            let writes = same_rank.iter().map(|(c, m)| self.write(c, m));
+            let mut failures = Vec::new();
+            for result in in_parallel(writes, concurrency).await {
+                match result {
+                    Ok((change, applied)) => {
+                        outcome.memory.extend(applied.map(|a| (change.id.clone(), a)));
+                        outcome.changes.changes.push(change);
+                    }
+                    Err(failure) => failures.push(failure),
+                }
+            }
+            if !failures.is_empty() {
+                return Err(self.failed(failures, outcome));
+            }
+        }
+        Ok(outcome)
     }
+
+    async fn recall_and_check(
+        &self,
+        manifest: &Manifest,
+        remembered: &Memory,
+    ) -> Result<Checked, ObjectError> {
+        let id = manifest.id();
+        // Only a manifest that names a namespace for a cluster-scoped kind is remembered under another id.
+        let applied = match remembered.get(&id) {
+            None if !id.namespace.is_empty() && !remembered.is_empty() => {
+                let mapped = self.mapper.resolve(&manifest.gvk()).await.ok();
+                remembered.get(&scoped_id(manifest, mapped.as_ref()))
+            }
+            found => found,
+        };
+        self.check(manifest, applied).await
+    }
+
+    /// Does what was planned for one object.
+    async fn write(
+        &self,
+        checked: &Checked,
+        manifest: &Manifest,
+    ) -> Result<(Change, Option<Applied>), ObjectError> {
+        let change = checked.change.clone();
+        let fail =
+            |step, source| ObjectError::step(change.id.clone(), manifest.source_file.clone(), step, source);
+        let mapped = match &checked.plan {
+            Plan::Keep(applied) => return Ok((change, applied.as_deref().cloned())),
+            Plan::Apply(mapped) | Plan::CleanUp(mapped) | Plan::Recreate(mapped, _) => mapped,
+        };
+        let target = Target { mapped, namespace: &change.id.namespace, name: &change.id.name };
+        match &checked.plan {
+            Plan::CleanUp(_) => {
+                let done = self.clean_up(&target, manifest.value()).await;
+                done.map_err(|e| fail("metadata.managedFields cleanup failed", e))?;
+            }
+            Plan::Recreate(_, uid) => {
+                let done = self.requests.delete(&target, uid).await;
+                done.map_err(|e| fail("immutable field detected, failed to delete object", e))?;
+                let gone = self.wait_until_gone(&target, uid).await;
+                gone.map_err(|e| {
+                    fail("immutable field detected, failed to wait for object to be deleted", e)
+                })?;
+            }
+            Plan::Keep(_) | Plan::Apply(_) => {}
+        }
+        let live = self
+            .requests
+            .apply(&target, manifest.value(), false)
+            .await
+            .map_err(|e| fail("apply failed", e))?;
+        let applied = Applied::of(&live, manifest.digest());
+        Ok((change, Some(applied)))
+    }
+
+    /// Merges the fields of foreign managers into ours, so that applying removes what is not desired.
+    async fn clean_up(&self, target: &Target<'_>, desired: &Value) -> Result<(), RequestError> {
+        let mut attempt = 1;
+        loop {
+            let Some(live) = self.requests.get(target).await? else { return Ok(()) };
+            let Some(patch) = ownership::cleanup_patch(&live, desired, &self.options.override_managers)
+            else {
+                return Ok(());
+            };
+            let patch = serde_json::from_value(patch)
+                .map_err(|e| RequestError::Transport(kube::Error::SerdeError(e)))?;
+            match self.requests.json_patch(target, patch).await {
+                Err(error) if error.is_conflict() && attempt < CLEANUP_ATTEMPTS => attempt += 1,
+                Err(error) if error.is_not_found() => return Ok(()),
+                answer => return answer.map(drop),
+            }
+        }
+    }
+
+    /// Waits for the object's finalizers to end.
+    async fn wait_until_gone(&self, target: &Target<'_>, uid: &str) -> Result<(), RequestError> {
+        let deadline = Instant::now() + self.options.recreate_timeout;
+        let (mut pause, longest) = GONE_POLL;
+        loop {
+            let live = self.requests.get(target).await?;
+            if live.is_none_or(|l| crate::object::meta(&l, "uid") != uid) {
+                return Ok(());
+            }
+            if Instant::now() + pause > deadline {
+                return Err(RequestError::Deadline(self.options.recreate_timeout));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    fn failed(&self, failures: Vec<ObjectError>, done: StageOutcome) -> StageError {
+        let StageOutcome { changes, memory } = done;
+        StageError { failures, refused: None, changes, memory, message_limit: self.options.message_limit }
+    }
+}
+
+/// All values, or all errors.
+fn all<T, E>(results: Vec<Result<T, E>>) -> Result<Vec<T>, Vec<E>> {
+    let mut values = Vec::with_capacity(results.len());
+    let mut errors = Vec::new();
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(values) } else { Err(errors) }
 }

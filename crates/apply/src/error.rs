@@ -1,10 +1,15 @@
 //! Errors of single objects and of whole stages, in the words users know.
 
+use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::core::Status;
+
 use crate::applier::Memory;
 use crate::change::ChangeSet;
+use crate::mapper::MapError;
 use crate::object::ObjectId;
 
 /// Why a request about an object failed.
@@ -12,16 +17,66 @@ use crate::object::ObjectId;
 pub enum RequestError {
     /// The API server answered with an error.
     #[error("{}", .0.message)]
-    Api(Box<kube::core::Status>),
+    Api(Box<Status>),
     /// No answer in time.
     #[error("no answer from the API server within {0:?}")]
     Deadline(Duration),
     /// The kind is not served.
     #[error(transparent)]
-    Kind(#[from] crate::mapper::MapError),
+    Kind(#[from] MapError),
     /// The request did not get through, or its answer could not be read.
     #[error("{0}")]
     Transport(#[source] kube::Error),
+}
+
+impl RequestError {
+    /// The API server's status, if it answered.
+    pub fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Api(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Whether the object, its namespace or its path does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.status().is_some_and(|s| s.code == 404 || s.reason == "NotFound")
+    }
+
+    /// Whether the path does not exist: what discovery said is out of date.
+    pub(crate) fn is_unknown_path(&self) -> bool {
+        self.is_not_found()
+            && self.status().is_some_and(|s| s.details.as_ref().is_none_or(|d| d.name.is_empty()))
+    }
+
+    /// Whether the object changed or was replaced meanwhile.
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.status().is_some_and(|s| s.code == 409)
+    }
+
+    /// Whether the same request will fail again until the object or the cluster changes. A field that the schema does not
+    /// have comes as a server error, though the manifest is at fault.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Api(status) => {
+                matches!(status.code, 400..=499 if !matches!(status.code, 408 | 409 | 429))
+                    || status.message.starts_with("failed to create typed patch object")
+            }
+            Self::Kind(MapError::NoMatch { .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// The word in brackets after `dry-run failed`.
+    fn reason(&self) -> &str {
+        let Some(status) = self.status() else { return "" };
+        let mut causes = status.details.iter().flat_map(|d| &d.causes);
+        if causes.any(|c| c.reason == "FieldManagerConflict") {
+            "FieldManagerConflict"
+        } else {
+            &status.reason
+        }
+    }
 }
 
 /// One object that failed, with the message users see.
@@ -39,23 +94,178 @@ pub struct ObjectError {
     pub source: RequestError,
 }
 
+impl ObjectError {
+    /// A dry-run that failed.
+    pub(crate) fn dry_run(id: ObjectId, source_file: Option<Arc<str>>, source: RequestError) -> Self {
+        let message = if source.is_not_found() && id.namespace.is_empty() {
+            format!("{id} namespace not specified: {source}")
+        } else if source.is_not_found() {
+            format!("{id} not found: {source}")
+        } else {
+            match source.reason() {
+                "" => format!("{id} dry-run failed: {source}"),
+                reason => format!("{id} dry-run failed ({reason}): {source}"),
+            }
+        };
+        Self { id, source_file, message, source }
+    }
+
+    /// Another step that failed.
+    pub(crate) fn step(
+        id: ObjectId,
+        source_file: Option<Arc<str>>,
+        step: &str,
+        source: RequestError,
+    ) -> Self {
+        let message = format!("{id} {step}: {source}");
+        Self { id, source_file, message, source }
+    }
+}
+
 /// A stage that failed. Nothing of it was applied if a check failed.
 #[derive(Debug)]
 pub struct StageError {
     /// Every failed object, in apply order. Empty if `before_first_write` refused.
     pub failures: Vec<ObjectError>,
     /// What `before_first_write` said.
-    pub refused: Option<Box<dyn std::error::Error + Send + Sync>>,
+    pub refused: Option<Box<dyn Error + Send + Sync>>,
     /// What was applied nevertheless.
     pub changes: ChangeSet,
     /// What is now known about the objects that were applied.
     pub memory: Memory,
+    /// Most bytes of the message.
+    pub(crate) message_limit: usize,
 }
 
-impl std::fmt::Display for StageError {
-    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        todo!()
+impl Error for StageError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.refused.as_deref().map(|e| e as &(dyn Error + 'static))
     }
 }
 
-impl std::error::Error for StageError {}
+impl fmt::Display for StageError {
+    /// One failure a line, the first in upstream's words, each with its file; those beyond the limit are counted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(refused) = &self.refused {
+            return write!(f, "{refused}");
+        }
+        let mut written = 0;
+        for (i, failure) in self.failures.iter().enumerate() {
+            let line = match &failure.source_file {
+                Some(file) => format!("{}\n  in {file}", failure.message),
+                None => failure.message.clone(),
+            };
+            let left = self.message_limit.saturating_sub(written);
+            if i > 0 && line.len() > left {
+                return write!(f, "\n... and {} more", self.failures.len() - i);
+            }
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            f.write_str(truncated(&line, left))?;
+            written += line.len() + 1;
+        }
+        Ok(())
+    }
+}
+
+/// The longest prefix of whole characters within a number of bytes.
+fn truncated(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn api(code: u16, reason: &str, message: &str) -> RequestError {
+        let status = json!({"status": "Failure", "code": code, "reason": reason, "message": message});
+        RequestError::Api(Box::new(serde_json::from_value(status).unwrap_or_default()))
+    }
+
+    fn id(namespace: &str, name: &str) -> ObjectId {
+        ObjectId {
+            group: String::new(),
+            kind: "Service".into(),
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+
+    fn message(namespace: &str, error: RequestError) -> String {
+        ObjectError::dry_run(id(namespace, "a"), None, error).to_string()
+    }
+
+    #[test]
+    fn dry_run_errors_read_as_upstream() {
+        assert_eq!(message("", api(404, "NotFound", "x")), "Service/a namespace not specified: x");
+        assert_eq!(
+            message("n", api(404, "NotFound", "namespaces \"n\" not found")),
+            "Service/n/a not found: namespaces \"n\" not found"
+        );
+        assert_eq!(message("n", api(422, "Invalid", "bad")), "Service/n/a dry-run failed (Invalid): bad");
+        assert_eq!(
+            message("n", api(500, "", "failed to create typed patch object (x)")),
+            "Service/n/a dry-run failed: failed to create typed patch object (x)"
+        );
+        let missing = MapError::NoMatch { kind: "Service".into(), api_version: "x/v1".into() };
+        assert_eq!(
+            message("n", missing.into()),
+            "Service/n/a dry-run failed: no matches for kind \"Service\" in version \"x/v1\""
+        );
+    }
+
+    #[test]
+    fn a_field_manager_conflict_is_named() {
+        let status = json!({"code": 409, "reason": "Conflict", "message": "m", "details": {"causes": [{"reason": "FieldManagerConflict"}]}});
+        let error = RequestError::Api(Box::new(serde_json::from_value(status).unwrap_or_default()));
+        assert_eq!(message("n", error), "Service/n/a dry-run failed (FieldManagerConflict): m");
+    }
+
+    #[test]
+    fn only_what_the_manifest_causes_is_permanent() {
+        assert!(api(422, "Invalid", "").is_permanent());
+        assert!(
+            api(500, "", "failed to create typed patch object (/b): .x: field not declared in schema")
+                .is_permanent()
+        );
+        for (code, text) in [(500, "etcd"), (429, ""), (409, ""), (503, "")] {
+            assert!(!api(code, "", text).is_permanent(), "{code}");
+        }
+        assert!(!RequestError::Deadline(Duration::from_secs(1)).is_permanent());
+    }
+
+    fn stage(names: &[&str], message_limit: usize) -> StageError {
+        let failures = names
+            .iter()
+            .map(|n| {
+                ObjectError::dry_run(id("n", n), Some(format!("{n}.yaml").into()), api(422, "Invalid", "bad"))
+            })
+            .collect();
+        StageError {
+            failures,
+            refused: None,
+            changes: ChangeSet::default(),
+            memory: Memory::new(),
+            message_limit,
+        }
+    }
+
+    #[test]
+    fn all_failures_are_told_with_their_files() {
+        assert_eq!(
+            stage(&["a", "b"], 1000).to_string(),
+            "Service/n/a dry-run failed (Invalid): bad\n  in a.yaml\nService/n/b dry-run failed (Invalid): bad\n  in b.yaml"
+        );
+    }
+
+    #[test]
+    fn a_long_message_is_cut_and_the_rest_counted() {
+        assert_eq!(
+            stage(&["a", "b", "c"], 60).to_string(),
+            "Service/n/a dry-run failed (Invalid): bad\n  in a.yaml\n... and 2 more"
+        );
+        assert_eq!(stage(&["a"], 7).to_string(), "Service");
+    }
+}

@@ -47,13 +47,13 @@ pub struct Verdict {
     pub status: Status,
     /// Why, for people; empty when current.
     pub message: String,
-    /// When to judge the same object again, because time alone can change the verdict.
-    pub again_at: Option<Timestamp>,
+    /// If the object does not change, it counts as failed from then on.
+    pub fails_at: Option<Timestamp>,
 }
 
 impl Verdict {
     fn new(status: Status, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), again_at: None }
+        Self { status, message: message.into(), fails_at: None }
     }
 
     fn current() -> Self {
@@ -67,7 +67,15 @@ impl Verdict {
     fn failed(message: impl Into<String>) -> Self {
         Self::new(Status::Failed, message)
     }
+
+    /// The verdict on the same, unchanged object at a later time.
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Self {
+        if self.fails_at.is_some_and(|end| end <= now) { Self::failed(UNSCHEDULABLE) } else { self }
+    }
 }
+
+const UNSCHEDULABLE: &str = "Pod could not be scheduled";
 
 /// How long a Pod may stay unschedulable before that counts as a failure.
 const SCHEDULE_WINDOW: SignedDuration = SignedDuration::from_secs(15);
@@ -190,10 +198,10 @@ fn running_pod(object: &Value) -> Verdict {
 fn unschedulable_pod(object: &Value, now: Timestamp) -> Verdict {
     let created: Option<Timestamp> = meta(object, "creationTimestamp").parse().ok();
     match created.and_then(|t| t.checked_add(SCHEDULE_WINDOW).ok()) {
-        Some(end) if now < end => {
-            Verdict { again_at: Some(end), ..Verdict::in_progress("Pod has not been scheduled") }
+        Some(end) => {
+            Verdict { fails_at: Some(end), ..Verdict::in_progress("Pod has not been scheduled") }.at(now)
         }
-        _ => Verdict::failed("Pod could not be scheduled"),
+        None => Verdict::failed(UNSCHEDULABLE),
     }
 }
 
@@ -351,7 +359,10 @@ mod tests {
         };
         let young = verdict(&pod(5), at());
         assert_eq!(young.status, InProgress);
-        assert_eq!(young.again_at, at().checked_add(SignedDuration::from_secs(10)).ok());
+        assert_eq!(young.fails_at, at().checked_add(SignedDuration::from_secs(10)).ok());
         assert_eq!(verdict(&pod(15), at()).status, Failed);
+        let end = at().checked_add(SignedDuration::from_secs(10)).unwrap_or_default();
+        assert_eq!(young.clone().at(at()), young);
+        assert_eq!(young.at(end).status, Failed);
     }
 }

@@ -7,6 +7,9 @@
 
 pub mod applier;
 pub mod change;
+mod check;
+mod compare;
+pub mod drift;
 pub mod error;
 mod hash;
 pub mod kstatus;
@@ -18,3 +21,4 @@ pub mod ownership;
 pub mod policy;
 pub mod prepare;
 pub mod prune;
+mod request;

@@ -121,9 +121,14 @@ impl Mapper {
         }
         let limit = self.options.request_timeout;
         let lists = async {
-            tokio::try_join!(self.client.list_core_api_versions_aggregated(), self.client.list_api_groups_aggregated())
+            tokio::try_join!(
+                self.client.list_core_api_versions_aggregated(),
+                self.client.list_api_groups_aggregated()
+            )
         };
-        let lists = timeout(limit, lists).await.map_err(|_| MapError::Discovery(format!("no answer within {limit:?}")))?;
+        let lists = timeout(limit, lists)
+            .await
+            .map_err(|_| MapError::Discovery(format!("no answer within {limit:?}")))?;
         let (core, groups) = lists.map_err(|e| MapError::Discovery(e.to_string()))?;
         let table = Arc::new(Table::new(core.items.into_iter().chain(groups.items)));
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
@@ -178,7 +183,9 @@ impl Table {
 /// The kind behind a resource. Its own group and version win over those it is listed under.
 fn mapped(group: &str, version: &str, resource: &APIResourceDiscovery) -> Option<Mapped> {
     let own = resource.response_kind.as_ref()?;
-    let or = |own: &Option<String>, listed: &str| own.clone().filter(|s| !s.is_empty()).unwrap_or_else(|| listed.to_owned());
+    let or = |own: &Option<String>, listed: &str| {
+        own.clone().filter(|s| !s.is_empty()).unwrap_or_else(|| listed.to_owned())
+    };
     let (group, version) = (or(&own.group, group), or(&own.version, version));
     let api_version = if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
     Some(Mapped {
@@ -219,7 +226,10 @@ mod tests {
     fn scope_and_path_come_from_discovery() {
         let t = served();
         let ns = t.find("", "Namespace", Some("v1")).unwrap();
-        assert_eq!((ns.namespaced, ns.resource.plural.as_str(), ns.resource.api_version.as_str()), (false, "namespaces", "v1"));
+        assert_eq!(
+            (ns.namespaced, ns.resource.plural.as_str(), ns.resource.api_version.as_str()),
+            (false, "namespaces", "v1")
+        );
         assert!(t.find("", "ConfigMap", None).unwrap().namespaced);
     }
 

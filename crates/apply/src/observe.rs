@@ -1,47 +1,43 @@
 //! The observed index: what is known about applied objects from watches, without asking.
+//!
+//! One watch for each kind, restricted to objects that carry an owner label, in the controller's own identity. Each
+//! event is reduced on arrival and the object is dropped. The index only ever proves that work can be skipped: while a
+//! watch is not [`WatchState::Synced`], nothing follows from what it holds.
 
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::Client;
 use kube::core::GroupVersionKind;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
 
-use crate::kstatus::Verdict;
 use crate::mapper::Mapper;
 use crate::object::ObjectId;
 use crate::prepare::Owner;
 
-/// What is kept of an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Observed {
-    /// uid.
-    pub uid: Box<str>,
-    /// resourceVersion.
-    pub resource_version: Box<str>,
-    /// generation, 0 for kinds without.
-    pub generation: i64,
-    /// Whether its deletion was asked for.
-    pub deleting: bool,
-    /// Ownership fingerprint.
-    pub fingerprint: u64,
-    /// Health.
-    pub verdict: Verdict,
-    /// Owner by its labels.
-    pub owner: Option<Arc<Owner>>,
-}
+mod table;
+mod watch;
+
+pub use table::{Observed, reduce};
+
+use table::Table;
 
 /// State of the watch of a kind or object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchState {
-    /// Not watched.
-    Absent,
     /// The first list is not complete.
     Starting,
     /// What is not in the index does not exist (among the owned objects).
     Synced,
-    /// The controller may not watch this.
+    /// The cluster does not serve the kind, so nothing of it exists. Tried again.
+    NotServed(String),
+    /// The controller may not watch this. Tried again.
     Forbidden(String),
-    /// The watch fails and is retried; what is in the index may be old.
+    /// The watch fails and is tried again; what is in the index may be old.
     Failing(String),
 }
 
@@ -52,64 +48,303 @@ pub struct IndexOptions {
     pub idle: Duration,
     /// Shortest and longest wait before a failed watch is tried again.
     pub retry: (Duration, Duration),
-    /// Objects per page of the first list.
+    /// Objects per page of a list.
     pub page_size: u32,
+}
+
+/// What a watch is for: a kind's owned objects, or a single object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    group: String,
+    kind: String,
+    /// Namespace and name.
+    only: Option<(String, String)>,
+}
+
+impl Key {
+    fn of(gvk: &GroupVersionKind, only: Option<(String, String)>) -> Self {
+        Self { group: gvk.group.clone(), kind: gvk.kind.clone(), only }
+    }
+}
+
+struct Watch {
+    table: Table,
+    state: WatchState,
+    last_asked: Instant,
+    /// On whose behalf a single object is watched, and how often.
+    holders: HashMap<Owner, usize>,
+    task: AbortHandle,
+    /// Wakes the task from its wait after a failure.
+    wanted: Arc<Notify>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Default)]
+struct State {
+    watches: HashMap<Key, Watch>,
+    /// Owners that have not been told yet.
+    changed: BTreeSet<Owner>,
+    /// One copy of each owner, shared by its objects.
+    owners: HashSet<Arc<Owner>>,
+}
+
+struct Shared {
+    client: Client,
+    mapper: Arc<Mapper>,
+    options: IndexOptions,
+    state: Mutex<State>,
+    /// An owner was added to those to be told.
+    changed: Notify,
+    /// A watch changed its state.
+    moved: Notify,
 }
 
 /// The index of one cluster. Clones share it; its watches end when the last clone is dropped.
 #[derive(Clone)]
-pub struct Index {}
+pub struct Index {
+    shared: Arc<Shared>,
+}
 
 impl Index {
     /// `client` is the controller's own for that cluster.
-    pub fn new(_client: Client, _mapper: Arc<Mapper>, _options: IndexOptions) -> Self {
-        todo!()
+    pub fn new(client: Client, mapper: Arc<Mapper>, options: IndexOptions) -> Self {
+        let (changed, moved) = (Notify::new(), Notify::new());
+        Self { shared: Arc::new(Shared { client, mapper, options, state: Mutex::default(), changed, moved }) }
     }
 
-    /// Watches the owned objects of a kind from now on, and tells how that watch stands.
-    pub fn ensure(&self, _gvk: &GroupVersionKind) -> WatchState {
-        todo!()
+    /// Watches the owned objects of a kind from now on, in the version the cluster prefers, and tells how that
+    /// watch stands. A kind that was not served is looked for again at once. Must be called within a Tokio runtime.
+    pub fn ensure(&self, gvk: &GroupVersionKind) -> WatchState {
+        self.watch(Key::of(gvk, None), None)
     }
 
     /// Waits until none of the kinds' watches is starting, or the time is over.
-    pub async fn settled(&self, _gvks: &[GroupVersionKind], _limit: Duration) {
-        todo!()
+    pub async fn settled(&self, gvks: &[GroupVersionKind], limit: Duration) {
+        gvks.iter().for_each(|gvk| drop(self.ensure(gvk)));
+        let starting =
+            |gvk: &GroupVersionKind| self.shared.state_of(&Key::of(gvk, None)) == WatchState::Starting;
+        let settle = async {
+            loop {
+                let moved = self.shared.moved.notified();
+                tokio::pin!(moved);
+                // Registers before looking, so that no move is missed.
+                moved.as_mut().enable();
+                if !gvks.iter().any(starting) {
+                    return;
+                }
+                moved.await;
+            }
+        };
+        // The time being over is an answer too: the states say what is missing.
+        let _ = timeout(limit, settle).await;
     }
 
-    /// What is known about an owned object, or one of [`Self::watch_object`].
-    pub fn get(&self, _id: &ObjectId) -> Option<Observed> {
-        todo!()
+    /// What is known about an owned object, or one that is watched by [`Self::watch_object`].
+    pub fn get(&self, id: &ObjectId) -> Option<Observed> {
+        let kind = Key { group: id.group.clone(), kind: id.kind.clone(), only: None };
+        let single = Key { only: Some((id.namespace.clone(), id.name.clone())), ..kind.clone() };
+        let state = self.shared.lock();
+        let found = [kind, single]
+            .iter()
+            .find_map(|k| state.watches.get(k)?.table.get(&id.namespace, &id.name).cloned());
+        drop(state);
+        found.map(at_this_moment)
     }
 
-    /// Watches one object, owned or not, on behalf of `owner`, until the guard is dropped.
+    /// Watches one object, owned or not, on behalf of `owner`, until the guard is dropped. Its changes are told to `owner`. Must
+    /// be called within a Tokio runtime.
     pub fn watch_object(
         &self,
-        _gvk: &GroupVersionKind,
-        _namespace: &str,
-        _name: &str,
-        _owner: &Owner,
+        gvk: &GroupVersionKind,
+        namespace: &str,
+        name: &str,
+        owner: &Owner,
     ) -> ObjectWatch {
-        todo!()
+        let key = Key::of(gvk, Some((namespace.to_owned(), name.to_owned())));
+        self.watch(key.clone(), Some(owner));
+        ObjectWatch { index: self.clone(), key, owner: owner.clone() }
     }
 
-    /// Waits for owners with an object that changed its verdict or fingerprint, or was deleted, and takes them. Owners that change
-    /// again before they are taken are told once.
+    /// Waits for owners with an object that appeared, changed its verdict, fingerprint or owner, or is gone, and takes
+    /// them. An owner that changes again before it is taken is told once. For one caller at a time.
     pub async fn changed(&self) -> Vec<Owner> {
-        todo!()
+        loop {
+            let changed = std::mem::take(&mut self.shared.lock().changed);
+            if !changed.is_empty() {
+                return changed.into_iter().collect();
+            }
+            self.shared.changed.notified().await;
+        }
+    }
+
+    fn watch(&self, key: Key, holder: Option<&Owner>) -> WatchState {
+        let mut state = self.shared.lock();
+        let watch = state.watches.entry(key).or_insert_with_key(|key| {
+            let wanted = Arc::new(Notify::new());
+            let task = watch::run(Arc::downgrade(&self.shared), key.clone(), wanted.clone());
+            Watch {
+                table: Table::default(),
+                state: WatchState::Starting,
+                last_asked: Instant::now(),
+                holders: HashMap::new(),
+                task: tokio::spawn(task).abort_handle(),
+                wanted,
+            }
+        });
+        if matches!(watch.state, WatchState::NotServed(_)) {
+            watch.state = WatchState::Starting;
+            watch.wanted.notify_one();
+        }
+        watch.last_asked = Instant::now();
+        if let Some(owner) = holder {
+            *watch.holders.entry(owner.clone()).or_default() += 1;
+        }
+        watch.state.clone()
+    }
+}
+
+fn at_this_moment(mut observed: Observed) -> Observed {
+    observed.verdict = observed.verdict.at(Timestamp::now());
+    observed
+}
+
+impl State {
+    /// The copy of an owner that its objects share.
+    fn shared_owner(&mut self, owner: Arc<Owner>) -> Arc<Owner> {
+        match self.owners.get(&owner) {
+            Some(known) => known.clone(),
+            None => {
+                self.owners.insert(owner.clone());
+                owner
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_of(&self, key: &Key) -> WatchState {
+        self.lock().watches.get(key).map_or(WatchState::Starting, |w| w.state.clone())
+    }
+
+    /// Changes a watch and tells the owners that `change` names; with a single object also those it is watched for.
+    fn update(&self, key: &Key, change: impl FnOnce(&mut Watch) -> (Vec<Arc<Owner>>, bool)) {
+        let mut state = self.lock();
+        let State { watches, changed, .. } = &mut *state;
+        let Some(watch) = watches.get_mut(key) else { return };
+        let (owners, tell_holders) = change(watch);
+        let before = changed.len();
+        changed.extend(owners.iter().map(|o| Owner::clone(o)));
+        if tell_holders {
+            changed.extend(watch.holders.keys().cloned());
+        }
+        if changed.len() > before {
+            self.changed.notify_one();
+        }
+    }
+
+    fn begin_list(&self, key: &Key) {
+        self.update(key, |watch| {
+            watch.table.begin_list();
+            (Vec::new(), false)
+        });
+    }
+
+    fn put(&self, key: &Key, namespace: &str, name: &str, mut observed: Observed) {
+        observed.owner = observed.owner.map(|owner| self.lock().shared_owner(owner));
+        self.update(key, |watch| {
+            let quiet = watch.table.get(namespace, name).is_some_and(|former| !former.differs(&observed));
+            (watch.table.put(namespace, name, observed), !quiet)
+        });
+    }
+
+    fn remove(&self, key: &Key, namespace: &str, name: &str) {
+        self.update(key, |watch| (watch.table.remove(namespace, name).into_iter().collect(), true));
+    }
+
+    fn end_list(&self, key: &Key) {
+        self.update(key, |watch| {
+            let first = watch.state != WatchState::Synced;
+            watch.state = WatchState::Synced;
+            let gone = watch.table.end_list();
+            let tell_holders = first || !gone.is_empty();
+            (gone, tell_holders)
+        });
+        self.lock().owners.retain(|owner| Arc::strong_count(owner) > 1);
+        self.moved.notify_waiters();
+    }
+
+    /// The watch failed. If the kind is not served, its objects are gone.
+    fn failed(&self, key: &Key, failure: WatchState) {
+        self.update(key, |watch| {
+            let changed = watch.state != failure;
+            let mut gone = Vec::new();
+            if matches!(failure, WatchState::NotServed(_)) {
+                watch.table.begin_list();
+                gone = watch.table.end_list();
+            }
+            watch.state = failure;
+            (gone, changed)
+        });
+        self.moved.notify_waiters();
+    }
+
+    /// Ends a watch that has nothing to watch and that nobody asked for in a long time.
+    fn retire(&self, key: &Key) -> bool {
+        let mut state = self.lock();
+        let unwanted = state.watches.get(key).is_none_or(|w| {
+            w.table.is_empty() && w.holders.is_empty() && w.last_asked.elapsed() >= self.options.idle
+        });
+        if unwanted {
+            state.watches.remove(key);
+        }
+        unwanted
     }
 }
 
 /// Keeps one object watched.
-pub struct ObjectWatch {}
+pub struct ObjectWatch {
+    index: Index,
+    key: Key,
+    owner: Owner,
+}
 
 impl ObjectWatch {
     /// How the watch stands. When synced, an object that is not in the index does not exist.
     pub fn state(&self) -> WatchState {
-        todo!()
+        self.index.shared.state_of(&self.key)
     }
 
     /// What is known about the object.
     pub fn get(&self) -> Option<Observed> {
-        todo!()
+        let (namespace, name) = self.key.only.as_ref()?;
+        let state = self.index.shared.lock();
+        let table = &state.watches.get(&self.key)?.table;
+        // Cluster-scoped objects have no namespace, whatever was asked for.
+        table.get(namespace, name).or_else(|| table.get("", name)).cloned().map(at_this_moment)
+    }
+}
+
+impl Drop for ObjectWatch {
+    fn drop(&mut self) {
+        let mut state = self.index.shared.lock();
+        let Some(watch) = state.watches.get_mut(&self.key) else { return };
+        if let Some(count) = watch.holders.get_mut(&self.owner) {
+            *count -= 1;
+            if *count == 0 {
+                watch.holders.remove(&self.owner);
+            }
+        }
+        if watch.holders.is_empty() {
+            state.watches.remove(&self.key);
+        }
     }
 }

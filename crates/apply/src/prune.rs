@@ -1,17 +1,22 @@
-//! Deletion of objects that are no longer wanted.
+//! Deletion of objects that are no longer wanted. An object is deleted only if it still says that it is ours.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use kube::Client;
+use serde_json::Value;
 
-use crate::change::{Change, ChangeSet};
-use crate::mapper::Mapper;
-use crate::object::ObjectId;
+use crate::change::{Action, Change, ChangeSet};
+use crate::error::RequestError;
+use crate::mapper::{MapError, Mapper};
+use crate::object::{ObjectId, label, meta};
+use crate::order::{compare, rank};
+use crate::policy::Policy;
 use crate::prepare::Owner;
+use crate::request::{Requests, Target, in_parallel};
 
 /// An inventory entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// The object.
     pub id: ObjectId,
@@ -37,38 +42,177 @@ pub struct PruneOptions {
 pub struct Pruned {
     /// Deleted and skipped objects, in the order of deletion.
     pub changes: ChangeSet,
-    /// Objects that could not be deleted and belong into the inventory until they are, with why.
+    /// Objects that could not be deleted and belong into the inventory until they are, with upstream's sentence why.
     pub failed: Vec<(Entry, String)>,
 }
 
 impl Pruned {
     /// Upstream's message over all failures; `None` if there were none.
     pub fn error(&self) -> Option<String> {
-        todo!()
+        let all: String = self.failed.iter().map(|(_, why)| format!("{why};")).collect();
+        (!all.is_empty()).then(|| format!("delete failed, errors: {all}"))
     }
 }
 
-/// The entries of `old` that are not in `new`, by id.
-pub fn stale<'a>(_old: &'a [Entry], _new: &[Entry]) -> Vec<&'a Entry> {
-    todo!()
+/// The entries of `old` that are not in `new`, by id: another version alone makes none stale.
+pub fn stale(old: &[Entry], new: &[Entry]) -> Vec<Entry> {
+    let kept: HashSet<&ObjectId> = new.iter().map(|e| &e.id).collect();
+    old.iter().filter(|e| !kept.contains(&e.id)).cloned().collect()
 }
 
-/// Deletes entries in reverse apply order, background propagation, without waiting for them to be gone.
+/// Deletes entries in reverse apply order, with background propagation, without waiting for them to be gone. Objects of
+/// one rank are deleted in parallel.
 pub async fn delete(
-    _client: &Client,
-    _mapper: &Arc<Mapper>,
-    _entries: Vec<Entry>,
-    _options: &PruneOptions,
+    client: &Client,
+    mapper: &Mapper,
+    mut entries: Vec<Entry>,
+    options: &PruneOptions,
 ) -> Pruned {
-    todo!()
+    entries.sort_by(|a, b| compare(&b.id, &a.id));
+    let requests = Requests { client: client.clone(), timeout: options.request_timeout };
+    let mut pruned = Pruned::default();
+    for same_rank in entries.chunk_by(|a, b| rank(&a.id.kind) == rank(&b.id.kind)) {
+        let deletions = same_rank.iter().map(|e| delete_one(&requests, mapper, e, options));
+        for (entry, result) in same_rank.iter().zip(in_parallel(deletions, options.concurrency).await) {
+            match result {
+                Ok(action) => pruned.changes.changes.push(Change {
+                    id: entry.id.clone(),
+                    version: entry.version.clone(),
+                    action,
+                }),
+                Err((step, error)) => {
+                    pruned.failed.push((entry.clone(), format!("{} {step} failed: {error}", entry.id)))
+                }
+            }
+        }
+    }
+    pruned
 }
 
-/// The deleted objects that still exist.
+/// Attempts to delete an object that others keep replacing.
+const DELETE_ATTEMPTS: usize = 3;
+
+async fn delete_one(
+    requests: &Requests,
+    mapper: &Mapper,
+    entry: &Entry,
+    options: &PruneOptions,
+) -> Result<Action, (&'static str, RequestError)> {
+    let mapped = match mapper.resolve(&entry.id.gvk(&entry.version)).await {
+        Ok(mapped) => mapped,
+        // A kind that is certainly not served has no objects.
+        Err(MapError::NoMatch { .. }) => return Ok(Action::Deleted),
+        Err(error) => return Err(("query", error.into())),
+    };
+    let target = Target { mapped: &mapped, namespace: &entry.id.namespace, name: &entry.id.name };
+    let mut attempt = 1;
+    loop {
+        let Some(live) = requests.get(&target).await.map_err(|e| ("query", e))? else {
+            return Ok(Action::Deleted);
+        };
+        if !may_delete(&live, &entry.id, options) {
+            return Ok(Action::Skipped);
+        }
+        match requests.delete(&target, meta(&live, "uid")).await {
+            Err(error) if error.is_conflict() && attempt < DELETE_ATTEMPTS => attempt += 1,
+            answer => return answer.map(|()| Action::Deleted).map_err(|e| ("delete", e)),
+        }
+    }
+}
+
+/// Whether a live object is ours to delete.
+fn may_delete(live: &Value, id: &ObjectId, options: &PruneOptions) -> bool {
+    let protected =
+        id.group.is_empty() && id.kind == "Namespace" && options.protected_namespaces.contains(&id.name);
+    let ours = options.owner.labels().iter().all(|(key, value)| label(live, key) == Some(value));
+    ours && !protected && !Policy::of(live).forbids_delete()
+}
+
+/// The deleted objects among these changes that still exist, or of which that cannot be told.
 pub async fn remaining(
-    _client: &Client,
-    _mapper: &Arc<Mapper>,
-    _deleted: &[Change],
-    _request_timeout: Duration,
+    client: &Client,
+    mapper: &Mapper,
+    changes: &ChangeSet,
+    options: &PruneOptions,
 ) -> Vec<ObjectId> {
-    todo!()
+    let requests = Requests { client: client.clone(), timeout: options.request_timeout };
+    let deleted: Vec<&Change> = changes.changes.iter().filter(|c| c.action == Action::Deleted).collect();
+    let looks = deleted.iter().map(|c| exists(&requests, mapper, c));
+    let found = in_parallel(looks, options.concurrency).await;
+    deleted.iter().zip(found).filter(|(_, exists)| *exists).map(|(c, _)| c.id.clone()).collect()
+}
+
+async fn exists(requests: &Requests, mapper: &Mapper, change: &Change) -> bool {
+    match mapper.resolve(&change.id.gvk(&change.version)).await {
+        Ok(mapped) => {
+            let target = Target { mapped: &mapped, namespace: &change.id.namespace, name: &change.id.name };
+            !matches!(requests.get(&target).await, Ok(None))
+        }
+        Err(error) => !matches!(error, MapError::NoMatch { .. }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn entry(kind: &str, name: &str, version: &str) -> Entry {
+        let id =
+            ObjectId { group: String::new(), kind: kind.into(), namespace: String::new(), name: name.into() };
+        Entry { id, version: version.into() }
+    }
+
+    fn options() -> PruneOptions {
+        PruneOptions {
+            owner: Owner { namespace: "flux-system".into(), name: "apps".into() },
+            protected_namespaces: vec!["flux-system".into()],
+            concurrency: 4,
+            request_timeout: Duration::from_secs(1),
+        }
+    }
+
+    fn live(namespace: &str, annotations: Value) -> Value {
+        let labels = json!({"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": namespace});
+        json!({"metadata": {"labels": labels, "annotations": annotations}})
+    }
+
+    #[test]
+    fn entries_are_stale_by_id_not_by_version() {
+        let old = [entry("A", "a", "v1"), entry("A", "b", "v1")];
+        assert_eq!(stale(&old, &[entry("A", "a", "v2")]), [entry("A", "b", "v1")]);
+        assert_eq!(stale(&old, &old), []);
+    }
+
+    #[test]
+    fn only_objects_that_say_they_are_ours_are_deleted() {
+        let id = entry("Namespace", "team", "v1").id;
+        assert!(may_delete(&live("flux-system", json!({})), &id, &options()));
+        assert!(!may_delete(&live("elsewhere", json!({})), &id, &options()));
+        assert!(!may_delete(&json!({"metadata": {}}), &id, &options()));
+        for (key, value) in [("prune", "Disabled"), ("reconcile", "disabled"), ("ssa", "ignore")] {
+            let annotations = json!({(format!("kustomize.toolkit.fluxcd.io/{key}")): value});
+            assert!(!may_delete(&live("flux-system", annotations), &id, &options()), "{key}");
+        }
+        let if_not_present = json!({"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"});
+        assert!(may_delete(&live("flux-system", if_not_present), &id, &options()));
+    }
+
+    #[test]
+    fn a_protected_namespace_is_never_deleted_but_other_kinds_of_its_name_are() {
+        let mine = live("flux-system", json!({}));
+        assert!(!may_delete(&mine, &entry("Namespace", "flux-system", "v1").id, &options()));
+        assert!(may_delete(&mine, &entry("ConfigMap", "flux-system", "v1").id, &options()));
+    }
+
+    #[test]
+    fn failures_are_told_together() {
+        let failed = ["a", "b"].map(|n| (entry("A", n, "v1"), format!("A/{n} delete failed: no"))).to_vec();
+        let pruned = Pruned { changes: ChangeSet::default(), failed };
+        assert_eq!(
+            pruned.error().as_deref(),
+            Some("delete failed, errors: A/a delete failed: no;A/b delete failed: no;")
+        );
+        assert_eq!(Pruned::default().error(), None);
+    }
 }

@@ -1,0 +1,227 @@
+//! The check of one object: what applying it would do, found out by a server-side dry-run.
+//!
+//! No GET goes before it. That the object exists, what its annotations say and who else owns its fields all stand in the
+//! answer; the live object is only asked for when the dry-run fails or nothing is remembered to compare with.
+
+use kube::core::Status;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::applier::Applier;
+use crate::change::{Action, Change};
+use crate::compare::{self, Applied, Finding, judge};
+use crate::error::{ObjectError, RequestError};
+use crate::mapper::Mapped;
+use crate::object::{Manifest, ObjectId, meta};
+use crate::ownership;
+use crate::policy::{self, Policy, Ssa};
+use crate::request::Target;
+
+/// A checked object.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub change: Change,
+    pub plan: Plan,
+}
+
+/// What to do with it.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// Nothing; what is known about it, if it is as desired.
+    Keep(Option<Box<Applied>>),
+    /// Apply it.
+    Apply(Mapped),
+    /// Take over the fields of foreign managers, then apply it.
+    CleanUp(Mapped),
+    /// Delete the object with this uid, wait until it is gone, and apply it.
+    Recreate(Mapped, String),
+}
+
+impl Applier {
+    /// Finds out what applying the manifest would do, and changes nothing.
+    pub(crate) async fn check(
+        &self,
+        manifest: &Manifest,
+        remembered: Option<&Applied>,
+    ) -> Result<Checked, ObjectError> {
+        let resolved = self.mapper.resolve(&manifest.gvk()).await;
+        let id = scoped_id(manifest, resolved.as_ref().ok());
+        let desired_policy = Policy::of(manifest.value());
+        if desired_policy.forbids_apply() {
+            return Ok(skipped(id, manifest));
+        }
+        let fail =
+            |id: &ObjectId, source| ObjectError::dry_run(id.clone(), manifest.source_file.clone(), source);
+        let mapped = resolved.map_err(|e| fail(&id, e.into()))?;
+        let target = Target { mapped: &mapped, namespace: &id.namespace, name: &id.name };
+        // Applying may hide what the live object says for itself under what the manifest says.
+        if policy::declares_any(manifest.value())
+            && let Some(live) = self.requests.get(&target).await.map_err(|e| fail(&id, e))?
+            && (Policy::of(&live).forbids_apply() || desired_policy.ssa == Ssa::IfNotPresent)
+        {
+            return Ok(skipped(id, manifest));
+        }
+        match self.requests.apply(&target, manifest.value(), true).await {
+            Ok(answer) => {
+                self.weigh(manifest, remembered, &answer, id.clone(), &mapped).await.map_err(|e| fail(&id, e))
+            }
+            Err(error) => self.explain(manifest, error, id, &mapped).await,
+        }
+    }
+
+    /// Decides what to do after a dry-run that went well.
+    async fn weigh(
+        &self,
+        manifest: &Manifest,
+        remembered: Option<&Applied>,
+        answer: &Value,
+        id: ObjectId,
+        mapped: &Mapped,
+    ) -> Result<Checked, RequestError> {
+        let plan = |action, plan| Ok(Checked { change: change(id.clone(), manifest, action), plan });
+        if meta(answer, "resourceVersion").is_empty() {
+            return plan(Action::Created, Plan::Apply(mapped.clone()));
+        }
+        let policy = Policy::of(answer);
+        if policy.forbids_apply() {
+            return plan(Action::Skipped, Plan::Keep(None));
+        }
+        let managers = &self.options.override_managers;
+        if policy.ssa != Ssa::Merge && ownership::needs_cleanup(answer, manifest.value(), managers) {
+            return plan(Action::Configured, Plan::CleanUp(mapped.clone()));
+        }
+        let desired = manifest.digest();
+        match judge(answer, desired, remembered, Instant::now()) {
+            Finding::Same(applied) => return plan(Action::Unchanged, Plan::Keep(Some(applied))),
+            Finding::Different => return plan(Action::Configured, Plan::Apply(mapped.clone())),
+            Finding::AskLive => {}
+        }
+        let target = Target { mapped, namespace: &id.namespace, name: &id.name };
+        match self.requests.get(&target).await? {
+            Some(live) if !compare::differs(&live, answer) => {
+                plan(Action::Unchanged, Plan::Keep(Some(Box::new(Applied::of(&live, desired)))))
+            }
+            Some(_) => plan(Action::Configured, Plan::Apply(mapped.clone())),
+            None => plan(Action::Created, Plan::Apply(mapped.clone())),
+        }
+    }
+
+    /// Decides what to do after a dry-run that failed: the live object may say that it is not to be applied, or may have
+    /// to be recreated.
+    async fn explain(
+        &self,
+        manifest: &Manifest,
+        error: RequestError,
+        id: ObjectId,
+        mapped: &Mapped,
+    ) -> Result<Checked, ObjectError> {
+        if error.is_unknown_path() {
+            self.mapper.invalidate();
+        }
+        let target = Target { mapped, namespace: &id.namespace, name: &id.name };
+        // If that fails too, the first error is the one to tell.
+        let live =
+            if error.status().is_some() { self.requests.get(&target).await.ok().flatten() } else { None };
+        if let Some(live) = live {
+            let policy = Policy::of(&live);
+            if policy.forbids_apply() {
+                return Ok(skipped(id, manifest));
+            }
+            let forced = self.options.force || policy.force || Policy::of(manifest.value()).force;
+            if forced && self.needs_recreation(&error, manifest, &target).await {
+                let uid = meta(&live, "uid").to_owned();
+                let change = change(id, manifest, Action::Created);
+                return Ok(Checked { change, plan: Plan::Recreate(mapped.clone(), uid) });
+            }
+        }
+        Err(ObjectError::dry_run(id, manifest.source_file.clone(), error))
+    }
+
+    /// Whether deleting the object would help. A manifest that the server would not accept for a new object either must
+    /// not cost the live one.
+    async fn needs_recreation(&self, error: &RequestError, manifest: &Manifest, target: &Target<'_>) -> bool {
+        let Some(status) = error.status() else { return false };
+        if is_about_immutability(status) {
+            return true;
+        }
+        if status.code != 422 {
+            return false;
+        }
+        // The words were not enough: would the server take the same object under a name that is free?
+        let name = format!("recreate-check-{:x}", manifest.digest());
+        let mut twin = manifest.value().clone();
+        if let Some(slot) = twin.pointer_mut("/metadata/name") {
+            *slot = name.clone().into();
+        }
+        let target = Target { name: &name, ..*target };
+        self.requests.dry_run_create(&target, &twin).await.is_ok()
+    }
+}
+
+/// Whether every complaint is that something must not change.
+fn is_about_immutability(status: &Status) -> bool {
+    let says_so = |text: &str| {
+        let text = text.to_lowercase();
+        [
+            "immutable",
+            "may not be changed",
+            "may not change",
+            "cannot change",
+            "are forbidden",
+            "cannot be updated",
+        ]
+        .iter()
+        .any(|words| text.contains(words))
+    };
+    let causes = status.details.iter().flat_map(|d| &d.causes).collect::<Vec<_>>();
+    if causes.is_empty() { says_so(&status.message) } else { causes.iter().all(|c| says_so(&c.message)) }
+}
+
+/// The object's id as the server will have it: cluster-scoped kinds have no namespace, whatever the manifest says.
+pub(crate) fn scoped_id(manifest: &Manifest, mapped: Option<&Mapped>) -> ObjectId {
+    let mut id = manifest.id();
+    if mapped.is_some_and(|m| !m.namespaced) {
+        id.namespace.clear();
+    }
+    id
+}
+
+fn change(id: ObjectId, manifest: &Manifest, action: Action) -> Change {
+    Change { id, version: manifest.gvk().version, action }
+}
+
+fn skipped(id: ObjectId, manifest: &Manifest) -> Checked {
+    Checked { change: change(id, manifest, Action::Skipped), plan: Plan::Keep(None) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn status(causes: &[&str], message: &str) -> Status {
+        let causes: Vec<_> = causes.iter().map(|m| json!({"message": m})).collect();
+        serde_json::from_value(json!({"code": 422, "message": message, "details": {"causes": causes}}))
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn only_complaints_about_changes_are_about_immutability() {
+        let immutable = "Invalid value: {\"matchLabels\":{\"a\":\"c\"}}: field is immutable";
+        assert!(is_about_immutability(&status(&[immutable], "x")));
+        assert!(is_about_immutability(&status(
+            &["Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden"],
+            ""
+        )));
+        assert!(is_about_immutability(&status(
+            &[],
+            "admission webhook denied the request: spec is immutable"
+        )));
+        assert!(!is_about_immutability(&status(
+            &[immutable, "Invalid value: 800000: must be between 1 and 65535"],
+            ""
+        )));
+        assert!(!is_about_immutability(&status(&["Required value"], "is immutable")));
+        assert!(!is_about_immutability(&status(&[], "quota exceeded")));
+    }
+}

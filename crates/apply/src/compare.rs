@@ -1,0 +1,253 @@
+//! Whether a dry-run's answer differs from the live object, as upstream sees it, and what can be known of that without
+//! having the live object.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::hash;
+use crate::object::meta;
+use crate::ownership::{self, Owners};
+
+/// Upper bound for how far the clocks of the API servers of one cluster may be apart, with the second that their
+/// timestamps are cut to. A change made sooner after the last one may carry the same time.
+const TIME_RESOLUTION: Duration = Duration::from_secs(5);
+
+/// What is remembered of an object since it was last applied or found to be as desired.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// Its uid.
+    pub uid: Box<str>,
+    /// Its resourceVersion then.
+    pub resource_version: Box<str>,
+    /// Who owned its fields then.
+    pub owners: Owners,
+    /// Digest of the manifest.
+    pub desired: u64,
+    /// Digest of what [`differs`] looks at.
+    content: u64,
+    /// Time of our managedFields entry.
+    time: Option<Timestamp>,
+    /// When that entry is known to have existed.
+    known_since: Instant,
+}
+
+impl Applied {
+    /// Remembers a live object that is as the manifest with digest `desired` wants it.
+    pub(crate) fn of(live: &Value, desired: u64) -> Self {
+        Self {
+            uid: meta(live, "uid").into(),
+            resource_version: meta(live, "resourceVersion").into(),
+            owners: Owners::of(live),
+            desired,
+            content: content(live),
+            time: ownership::own_time(live),
+            known_since: Instant::now(),
+        }
+    }
+
+    /// Remembers that a dry-run, which answered `answer`, found the object as desired. Our own entry in the answer may be
+    /// one that was not written; the one on the object is still the remembered one.
+    fn confirmed(&self, answer: &Value, desired: u64) -> Self {
+        Self {
+            resource_version: meta(answer, "resourceVersion").into(),
+            owners: Owners { own: self.owners.own, ..Owners::of(answer) },
+            desired,
+            content: content(answer),
+            ..self.clone()
+        }
+    }
+}
+
+/// What a dry-run's answer tells with what is remembered.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// The live object is as desired.
+    Same(Box<Applied>),
+    /// It is not.
+    Different,
+    /// Only the live object can tell.
+    AskLive,
+}
+
+/// Judges the answer of a dry-run of the manifest with digest `desired`.
+///
+/// The answer carries the live object's resourceVersion. If that is the remembered one, the live content is the
+/// remembered one too. Otherwise the time of our managedFields entry tells: the API server moves it when an apply
+/// changes the object, and keeps it when it does not.
+pub(crate) fn judge(answer: &Value, desired: u64, remembered: Option<&Applied>, now: Instant) -> Finding {
+    let Some(memory) = remembered.filter(|m| *m.uid == *meta(answer, "uid")) else { return Finding::AskLive };
+    let same_content = content(answer) == memory.content;
+    if *memory.resource_version == *meta(answer, "resourceVersion") {
+        return if same_content { same(memory, answer, desired) } else { Finding::Different };
+    }
+    let time = ownership::own_time(answer);
+    if time.is_none() {
+        Finding::AskLive
+    } else if time == memory.time {
+        if now.duration_since(memory.known_since) < TIME_RESOLUTION {
+            Finding::AskLive
+        } else {
+            same(memory, answer, desired)
+        }
+    } else if desired != memory.desired && !same_content {
+        Finding::Different
+    } else {
+        Finding::AskLive
+    }
+}
+
+fn same(memory: &Applied, answer: &Value, desired: u64) -> Finding {
+    Finding::Same(Box::new(memory.confirmed(answer, desired)))
+}
+
+/// Whether labels, annotations, or anything outside `metadata` and `status` differ.
+pub(crate) fn differs(live: &Value, answer: &Value) -> bool {
+    content(live) != content(answer)
+}
+
+/// Digest of labels, annotations and everything outside `metadata` and `status`. Empty and absent are the same.
+fn content(object: &Value) -> u64 {
+    let metadata = |field: &str| {
+        let map = object.pointer("/metadata").and_then(|m| m.get(field)).and_then(Value::as_object);
+        let mut pairs: Vec<_> = map.into_iter().flatten().collect();
+        pairs.sort_by_key(|(k, _)| *k);
+        json!(pairs)
+    };
+    let fields = object.as_object().into_iter().flatten();
+    let rest = fields.filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
+    let autoscaler = object.get("kind").is_some_and(|k| k == "HorizontalPodAutoscaler");
+    let mut rest: Vec<_> = rest
+        .map(|(k, v)| (k, if autoscaler { without_double_metrics(v) } else { v.clone() }))
+        .map(|(k, v)| (k, canonical(v)))
+        .filter(|(_, v)| !is_empty(v))
+        .collect();
+    rest.sort_by_key(|(k, _)| k.as_str());
+    hash::json(&json!([metadata("labels"), metadata("annotations"), rest]))
+}
+
+/// Sorts keys and drops empty maps, lists and nulls from maps, which Go's semantic equality takes for absent.
+fn canonical(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(canonical).collect(),
+        Value::Object(map) => {
+            let mut pairs: Vec<_> = map.into_iter().map(|(k, v)| (k, canonical(v))).collect();
+            pairs.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(pairs.into_iter().filter(|(_, v)| !v.is_null()).collect())
+        }
+        other => other,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+/// Old API servers answer a dry-run with the first metric doubled and an empty one at the end.
+fn without_double_metrics(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    if let Some(Value::Array(metrics)) = spec.get_mut("metrics") {
+        let mut kept: Vec<Value> = Vec::new();
+        for metric in metrics.drain(..) {
+            let empty = metric.get("type").and_then(Value::as_str).unwrap_or_default().is_empty();
+            if !empty && !kept.contains(&metric) {
+                kept.push(metric);
+            }
+        }
+        *metrics = kept;
+    }
+    spec
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing)]
+    use super::*;
+
+    fn object(version: &str, time: &str, data: Value) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data, "metadata": {"uid": "u", "resourceVersion": version,
+            "managedFields": [{"manager": "kustomize-controller", "operation": "Apply", "apiVersion": "v1", "time": time, "fieldsV1": {}}]}})
+    }
+
+    const T1: &str = "2026-01-01T00:00:01Z";
+    const T2: &str = "2026-01-01T00:00:02Z";
+
+    fn judged(answer: &Value, desired: u64, age: Duration) -> &'static str {
+        let memory = Applied::of(&object("1", T1, json!({"a": "1"})), 7);
+        let now = memory.known_since + age;
+        match judge(answer, desired, Some(&memory), now) {
+            Finding::Same(_) => "same",
+            Finding::Different => "different",
+            Finding::AskLive => "ask",
+        }
+    }
+
+    #[test]
+    fn an_object_of_the_remembered_version_is_compared_by_content() {
+        let soon = Duration::ZERO;
+        assert_eq!(judged(&object("1", T1, json!({"a": "1"})), 7, soon), "same");
+        assert_eq!(judged(&object("1", T2, json!({"a": "1"})), 8, soon), "same");
+        assert_eq!(judged(&object("1", T1, json!({"a": "2"})), 8, soon), "different");
+    }
+
+    #[test]
+    fn of_another_version_the_time_of_our_entry_tells_unless_it_is_too_young() {
+        let (soon, late) = (Duration::from_secs(4), Duration::from_secs(6));
+        assert_eq!(judged(&object("2", T1, json!({"a": "1", "b": "2"})), 7, late), "same");
+        assert_eq!(judged(&object("2", T1, json!({"a": "1"})), 7, soon), "ask");
+        assert_eq!(judged(&object("2", T2, json!({"a": "1"})), 7, late), "ask");
+        assert_eq!(judged(&object("2", T2, json!({"a": "2"})), 7, late), "ask");
+        assert_eq!(judged(&object("2", T2, json!({"a": "2"})), 8, late), "different");
+        assert_eq!(judged(&object("2", T2, json!({"a": "1"})), 8, late), "ask");
+    }
+
+    #[test]
+    fn another_object_of_the_same_name_is_asked_for() {
+        let mut other = object("1", T1, json!({"a": "1"}));
+        other["metadata"]["uid"] = "v".into();
+        assert_eq!(judged(&other, 7, Duration::from_secs(60)), "ask");
+        assert!(matches!(judge(&other, 7, None, Instant::now()), Finding::AskLive));
+    }
+
+    #[test]
+    fn a_confirmed_memory_keeps_our_own_entry_and_takes_the_others() {
+        let memory = Applied::of(&object("1", T1, json!({})), 7);
+        let mut answer = object("2", T1, json!({}));
+        answer["metadata"]["managedFields"][0]["fieldsV1"] = json!({"f:data": {}});
+        let confirmed = memory.confirmed(&answer, 8);
+        assert_eq!(confirmed.owners, memory.owners);
+        assert_eq!((&*confirmed.resource_version, confirmed.desired), ("2", 8));
+    }
+
+    #[test]
+    fn status_and_most_metadata_do_not_count_as_drift() {
+        let a = json!({"kind": "A", "spec": {"x": 1, "y": [2]}, "metadata": {"labels": {"a": "1", "b": "2"}, "generation": 1}, "status": 1});
+        let b = json!({"metadata": {"labels": {"b": "2", "a": "1"}, "annotations": {}, "finalizers": ["x"]}, "spec": {"y": [2], "x": 1}, "kind": "A"});
+        assert!(!differs(&a, &b));
+        for changed in [
+            json!({"kind": "A", "spec": {"x": 2, "y": [2]}, "metadata": {"labels": {"a": "1", "b": "2"}}}),
+            json!({"kind": "A", "spec": {"x": 1, "y": [2]}, "metadata": {"labels": {"a": "1"}}}),
+            json!({"kind": "A", "spec": {"x": 1, "y": [2]}, "metadata": {"labels": {"a": "1", "b": "2"}, "annotations": {"c": "3"}}}),
+            json!({"kind": "A", "spec": {"x": 1, "y": [2]}, "metadata": {"labels": {"a": "1", "b": "2"}}, "data": 1}),
+        ] {
+            assert!(differs(&a, &changed), "{changed}");
+        }
+    }
+
+    #[test]
+    fn doubled_autoscaler_metrics_are_no_drift_but_others_are() {
+        let hpa = |metrics: Value| json!({"kind": "HorizontalPodAutoscaler", "spec": {"metrics": metrics}});
+        let (cpu, memory) =
+            (json!({"type": "Resource", "name": "cpu"}), json!({"type": "Resource", "name": "memory"}));
+        let live = hpa(json!([cpu, memory]));
+        assert!(!differs(&live, &hpa(json!([cpu, memory, cpu, {"type": ""}, {}]))));
+        assert!(differs(&live, &hpa(json!([cpu]))));
+    }
+}

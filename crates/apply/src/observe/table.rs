@@ -1,0 +1,189 @@
+//! What one watch knows: its objects reduced to what matters, and which owners must hear of an event.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::kstatus::{Verdict, verdict};
+use crate::object::meta;
+use crate::ownership::Owners;
+use crate::prepare::Owner;
+
+/// What is kept of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// uid.
+    pub uid: Box<str>,
+    /// resourceVersion.
+    pub resource_version: Box<str>,
+    /// generation, 0 for kinds without.
+    pub generation: i64,
+    /// Whether its deletion was asked for.
+    pub deleting: bool,
+    /// Ownership fingerprint; see [`Owners::fingerprint`].
+    pub fingerprint: u64,
+    /// Health.
+    pub verdict: Verdict,
+    /// Owner by its labels.
+    pub owner: Option<Arc<Owner>>,
+}
+
+/// Reduces an object to what is kept of it.
+pub fn reduce(object: &Value, now: Timestamp) -> Observed {
+    Observed {
+        uid: meta(object, "uid").into(),
+        resource_version: meta(object, "resourceVersion").into(),
+        generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
+        deleting: !meta(object, "deletionTimestamp").is_empty(),
+        fingerprint: Owners::of(object).fingerprint(),
+        verdict: verdict(object, now),
+        owner: Owner::of(object).map(Arc::new),
+    }
+}
+
+impl Observed {
+    /// Whether anybody wants to hear of the step from `self` to `other`.
+    pub(super) fn differs(&self, other: &Self) -> bool {
+        self.uid != other.uid
+            || self.deleting != other.deleting
+            || self.fingerprint != other.fingerprint
+            || self.verdict != other.verdict
+            || self.owner != other.owner
+    }
+}
+
+/// The objects of one watch.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// By namespace, then name. The number is the list in which the object was last seen.
+    objects: HashMap<Box<str>, HashMap<Box<str>, (u32, Observed)>>,
+    list: u32,
+}
+
+impl Table {
+    pub fn get(&self, namespace: &str, name: &str) -> Option<&Observed> {
+        self.objects.get(namespace)?.get(name).map(|(_, observed)| observed)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// A new complete list begins. What was known stays known until the list ends.
+    pub fn begin_list(&mut self) {
+        self.list = self.list.wrapping_add(1);
+    }
+
+    /// Takes in an object. Gives the owners that must hear of it: the former and the present one.
+    pub fn put(&mut self, namespace: &str, name: &str, observed: Observed) -> Vec<Arc<Owner>> {
+        let list = self.list;
+        let Some(slot) = self.objects.get_mut(namespace).and_then(|names| names.get_mut(name)) else {
+            let owner = observed.owner.clone();
+            self.objects.entry(namespace.into()).or_default().insert(name.into(), (list, observed));
+            return owner.into_iter().collect();
+        };
+        let former = &slot.1;
+        let mut owners = Vec::new();
+        if former.differs(&observed) {
+            owners.extend(former.owner.clone());
+            owners.extend(observed.owner.clone().filter(|o| former.owner.as_ref() != Some(o)));
+        }
+        *slot = (list, observed);
+        owners
+    }
+
+    /// An object is gone. Gives the owner that must hear of it.
+    pub fn remove(&mut self, namespace: &str, name: &str) -> Option<Arc<Owner>> {
+        let names = self.objects.get_mut(namespace)?;
+        let removed = names.remove(name);
+        if names.is_empty() {
+            self.objects.remove(namespace);
+        }
+        removed?.1.owner
+    }
+
+    /// The list is complete: what was not in it is gone. Gives the owners of those.
+    pub fn end_list(&mut self) -> Vec<Arc<Owner>> {
+        let mut gone = Vec::new();
+        let list = self.list;
+        self.objects.retain(|_, names| {
+            names.retain(|_, (seen, observed)| {
+                let stays = *seen == list;
+                if !stays {
+                    gone.extend(observed.owner.take());
+                }
+                stays
+            });
+            !names.is_empty()
+        });
+        gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use serde_json::json;
+
+    fn object(owner: &str, manager: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"uid": "u", "resourceVersion": "1",
+            "labels": {"kustomize.toolkit.fluxcd.io/name": owner, "kustomize.toolkit.fluxcd.io/namespace": "ns"},
+            "managedFields": [{"manager": manager, "operation": "Apply", "apiVersion": "v1", "fieldsV1": {}}]}})
+    }
+
+    fn put(table: &mut Table, name: &str, object: &Value) -> Vec<String> {
+        let owners = table.put("ns", name, reduce(object, Timestamp::UNIX_EPOCH));
+        owners.iter().map(|o| o.name.clone()).collect()
+    }
+
+    #[test]
+    fn owners_hear_of_new_and_changed_objects_only() {
+        let mut t = Table::default();
+        let mut o = object("a", "m");
+        assert_eq!(put(&mut t, "x", &o), ["a"]);
+        o["metadata"]["resourceVersion"] = "2".into();
+        o["data"] = json!({"k": "v"});
+        assert!(put(&mut t, "x", &o).is_empty());
+        assert_eq!(&*t.get("ns", "x").unwrap().resource_version, "2");
+        assert_eq!(put(&mut t, "x", &object("a", "other")), ["a"]);
+        let mut unready = object("a", "other");
+        unready["status"] = json!({"conditions": [{"type": "Stalled", "status": "True", "message": "m"}]});
+        assert_eq!(put(&mut t, "x", &unready), ["a"]);
+    }
+
+    #[test]
+    fn an_object_that_changes_hands_is_told_to_both_owners() {
+        let mut t = Table::default();
+        put(&mut t, "x", &object("a", "m"));
+        assert_eq!(put(&mut t, "x", &object("b", "m")), ["a", "b"]);
+    }
+
+    #[test]
+    fn removal_is_told_once() {
+        let mut t = Table::default();
+        put(&mut t, "x", &object("a", "m"));
+        assert_eq!(t.remove("ns", "x").unwrap().name, "a");
+        assert_eq!(t.remove("ns", "x"), None);
+        assert!(t.is_empty());
+    }
+
+    #[test]
+    fn what_a_new_list_does_not_have_is_gone_and_the_rest_is_quiet() {
+        let mut t = Table::default();
+        put(&mut t, "x", &object("a", "m"));
+        put(&mut t, "y", &object("b", "m"));
+        t.begin_list();
+        assert!(put(&mut t, "x", &object("a", "m")).is_empty());
+        assert!(t.get("ns", "y").is_some());
+        assert_eq!(t.end_list().iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert!(t.get("ns", "y").is_none() && t.get("ns", "x").is_some());
+    }
+
+    #[test]
+    fn an_observed_object_is_small() {
+        assert!(size_of::<(u32, Observed)>() <= 128, "{}", size_of::<(u32, Observed)>());
+    }
+}

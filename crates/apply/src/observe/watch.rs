@@ -1,0 +1,201 @@
+//! One watch: its objects are reduced as they arrive and dropped. Any failure is answered by a new list, so that what is
+//! in the index is either complete or said to be old.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use jiff::Timestamp;
+use kube::api::{Api, DynamicObject};
+use kube::core::{ApiResource, DynamicResourceScope, ObjectMeta};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, Resource};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::table::reduce;
+use super::{IndexOptions, Key, Shared, WatchState};
+use crate::mapper::{MapError, Mapped};
+use crate::object::meta;
+use crate::policy::GROUP;
+use crate::request::segment;
+
+/// An object as the watch decodes it: any JSON object with metadata will do.
+#[derive(Clone, Debug)]
+struct Seen {
+    /// Name, namespace and version only.
+    metadata: ObjectMeta,
+    object: Value,
+}
+
+impl<'de> Deserialize<'de> for Seen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let object = Value::deserialize(deserializer)?;
+        let text = |field| Some(meta(&object, field).to_owned()).filter(|t| !t.is_empty());
+        let metadata = ObjectMeta {
+            name: text("name"),
+            namespace: text("namespace"),
+            resource_version: text("resourceVersion"),
+            ..ObjectMeta::default()
+        };
+        Ok(Self { metadata, object })
+    }
+}
+
+impl Resource for Seen {
+    type DynamicType = ApiResource;
+    type Scope = DynamicResourceScope;
+
+    fn kind(dt: &ApiResource) -> Cow<'_, str> {
+        DynamicObject::kind(dt)
+    }
+
+    fn group(dt: &ApiResource) -> Cow<'_, str> {
+        DynamicObject::group(dt)
+    }
+
+    fn version(dt: &ApiResource) -> Cow<'_, str> {
+        DynamicObject::version(dt)
+    }
+
+    fn api_version(dt: &ApiResource) -> Cow<'_, str> {
+        DynamicObject::api_version(dt)
+    }
+
+    fn plural(dt: &ApiResource) -> Cow<'_, str> {
+        DynamicObject::plural(dt)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+/// Watches until the index lets go of the key.
+pub(super) async fn run(shared: Weak<Shared>, key: Key, wanted: Arc<Notify>) {
+    let Some((client, options, mapper)) =
+        shared.upgrade().map(|s| (s.client.clone(), s.options.clone(), s.mapper.clone()))
+    else {
+        return;
+    };
+    let mut pause = options.retry.0;
+    loop {
+        let state = match mapper.resolve_preferred(&key.group, &key.kind).await {
+            Ok(mapped) => follow(&shared, &key, &mapped, &client, &options, &mut pause).await,
+            Err(error @ MapError::NoMatch { .. }) => Some(WatchState::NotServed(error.to_string())),
+            Err(error) => Some(WatchState::Failing(error.to_string())),
+        };
+        let Some(state) = state else { return };
+        // What discovery said may be the reason.
+        if matches!(state, WatchState::NotServed(_)) {
+            mapper.invalidate();
+        }
+        let Some(index) = shared.upgrade() else { return };
+        tracing::debug!(kind = %key.kind, group = %key.group, ?state, "watch failed");
+        index.failed(&key, state);
+        if index.retire(&key) {
+            return;
+        }
+        drop(index);
+        // Being asked for again cuts the wait short.
+        let _ = timeout(pause, wanted.notified()).await;
+        pause = (pause * 2).min(options.retry.1);
+    }
+}
+
+/// Takes in events until the watch fails, which is the state it gives, or is no longer wanted.
+async fn follow(
+    shared: &Weak<Shared>,
+    key: &Key,
+    mapped: &Mapped,
+    client: &Client,
+    options: &IndexOptions,
+    pause: &mut Duration,
+) -> Option<WatchState> {
+    let mut stream = std::pin::pin!(events(key, mapped, client, options));
+    loop {
+        let event = timeout(options.idle, stream.next()).await;
+        let index = shared.upgrade()?;
+        match event {
+            Err(_) => {}
+            Ok(None) => return Some(WatchState::Failing("the watch ended".into())),
+            Ok(Some(Err(error))) => return Some(state_of(&error)),
+            Ok(Some(Ok(event))) => {
+                if matches!(event, Event::InitDone) {
+                    *pause = options.retry.0;
+                }
+                take(&index, key, mapped, event);
+            }
+        }
+        if index.retire(key) {
+            return None;
+        }
+    }
+}
+
+fn events(
+    key: &Key,
+    mapped: &Mapped,
+    client: &Client,
+    options: &IndexOptions,
+) -> impl Stream<Item = watcher::Result<Event<Seen>>> + use<> {
+    let config = watcher::Config::default().page_size(options.page_size);
+    let api = |namespace: &str| -> Api<Seen> {
+        if mapped.namespaced && !namespace.is_empty() {
+            Api::namespaced_with(client.clone(), &segment(namespace), &mapped.resource)
+        } else {
+            Api::all_with(client.clone(), &mapped.resource)
+        }
+    };
+    match &key.only {
+        None => watcher(api(""), config.labels(&format!("{GROUP}/name"))),
+        Some((namespace, name)) => {
+            watcher(api(namespace), config.fields(&format!("metadata.name={}", selector_value(name))))
+        }
+    }
+}
+
+/// A value in a field selector, where three characters have a meaning.
+fn selector_value(text: &str) -> String {
+    text.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=")
+}
+
+fn take(index: &Shared, key: &Key, mapped: &Mapped, event: Event<Seen>) {
+    match event {
+        Event::Init => index.begin_list(key),
+        Event::InitDone => index.end_list(key),
+        Event::Apply(seen) | Event::InitApply(seen) => {
+            let mut object = seen.object;
+            // Items of lists come without them.
+            if let Value::Object(fields) = &mut object {
+                fields.insert("apiVersion".into(), mapped.resource.api_version.as_str().into());
+                fields.insert("kind".into(), mapped.resource.kind.as_str().into());
+            }
+            let observed = reduce(&object, Timestamp::now());
+            index.put(key, meta(&object, "namespace"), meta(&object, "name"), observed);
+        }
+        Event::Delete(seen) => index.remove(key, meta(&seen.object, "namespace"), meta(&seen.object, "name")),
+    }
+}
+
+fn state_of(error: &watcher::Error) -> WatchState {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status),
+        _ => None,
+    };
+    match status {
+        Some(s) if s.code == 403 => WatchState::Forbidden(s.message.clone()),
+        Some(s) if s.code == 404 => WatchState::NotServed(s.message.clone()),
+        _ => WatchState::Failing(error.to_string()),
+    }
+}

@@ -1,0 +1,163 @@
+//! The few requests this crate sends about one object. Answers are plain JSON; nothing of them is logged, because they
+//! may be Secrets.
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use http::Request as HttpRequest;
+use kube::Client;
+use kube::api::{DeleteParams, DynamicObject, GetParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::Request;
+use kube::core::request::Error as BuildError;
+use kube::core::{Resource, Status};
+use serde_json::Value;
+
+use crate::error::RequestError;
+use crate::mapper::Mapped;
+use crate::ownership::FIELD_MANAGER;
+
+/// Where an object is served.
+pub(crate) struct Target<'a> {
+    pub mapped: &'a Mapped,
+    /// Ignored for cluster-scoped kinds.
+    pub namespace: &'a str,
+    pub name: &'a str,
+}
+
+impl Target<'_> {
+    /// The collection's requests. Without a namespace the path of a namespaced kind is one that the server does not have.
+    fn collection(&self) -> Request {
+        let namespace = segment(self.namespace);
+        let namespace = (self.mapped.namespaced && !namespace.is_empty()).then_some(namespace.as_str());
+        Request::new(DynamicObject::url_path(&self.mapped.resource, namespace))
+    }
+}
+
+/// Names come from manifests: whatever they hold, they stay one segment of the path.
+pub(crate) fn segment(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, b| {
+        let dots_only = text.bytes().all(|b| b == b'.');
+        if b.is_ascii_alphanumeric() || b"-_~:".contains(&b) || (b == b'.' && !dots_only) {
+            out.push(char::from(b));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "%{b:02X}");
+        }
+        out
+    })
+}
+
+/// Sends requests in one identity, each with a deadline.
+#[derive(Clone)]
+pub(crate) struct Requests {
+    pub client: Client,
+    pub timeout: Duration,
+}
+
+impl Requests {
+    /// The live object, if it exists.
+    pub async fn get(&self, target: &Target<'_>) -> Result<Option<Value>, RequestError> {
+        let request = target.collection().get(&segment(target.name), &GetParams::default());
+        match self.send(request).await {
+            Err(error) if error.is_not_found() => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    /// Server-side apply that takes over fields of others.
+    pub async fn apply(
+        &self,
+        target: &Target<'_>,
+        object: &Value,
+        dry_run: bool,
+    ) -> Result<Value, RequestError> {
+        let params = PatchParams { dry_run, force: true, ..PatchParams::apply(FIELD_MANAGER) };
+        let request = || target.collection().patch(&segment(target.name), &params, &Patch::Apply(object));
+        match self.send(request()).await {
+            // Applying twice is as good as once, and a lost connection takes every request on it along.
+            Err(RequestError::Transport(_)) => self.send(request()).await,
+            answer => answer,
+        }
+    }
+
+    /// JSON patch.
+    pub async fn json_patch(
+        &self,
+        target: &Target<'_>,
+        patch: json_patch::Patch,
+    ) -> Result<Value, RequestError> {
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        self.send(target.collection().patch(&segment(target.name), &params, &Patch::<()>::Json(patch))).await
+    }
+
+    /// Asks whether an object could be created, without creating it.
+    pub async fn dry_run_create(&self, target: &Target<'_>, object: &Value) -> Result<Value, RequestError> {
+        let params = PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.into()) };
+        let body =
+            serde_json::to_vec(object).map_err(kube::Error::SerdeError).map_err(RequestError::Transport)?;
+        self.send(target.collection().create(&params, body)).await
+    }
+
+    /// Asks for the deletion of exactly the object with this uid.
+    pub async fn delete(&self, target: &Target<'_>, uid: &str) -> Result<(), RequestError> {
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        match self.send(target.collection().delete(&segment(target.name), &params)).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
+    async fn send(&self, request: Result<HttpRequest<Vec<u8>>, BuildError>) -> Result<Value, RequestError> {
+        let request = request.map_err(|e| RequestError::Transport(kube::Error::BuildRequest(e)))?;
+        let answer = tokio::time::timeout(self.timeout, self.client.request_text(request)).await;
+        let text =
+            answer.map_err(|_| RequestError::Deadline(self.timeout))?.map_err(|error| match error {
+                kube::Error::Api(status) => RequestError::Api(plain(status)),
+                other => RequestError::Transport(other),
+            })?;
+        serde_json::from_str(&text).map_err(|e| RequestError::Transport(kube::Error::SerdeError(e)))
+    }
+}
+
+/// Runs futures, so many at once, and gives their results in order.
+pub(crate) async fn in_parallel<T, Fut: Future<Output = T>>(
+    futures: impl Iterator<Item = Fut>,
+    concurrency: usize,
+) -> Vec<T> {
+    let futures: Vec<Fut> = futures.collect();
+    stream::iter(futures).buffered(concurrency.max(1)).collect().await
+}
+
+/// Gives an answer that was no API status the words of one: it came from a path the server does not have, or from
+/// something in between.
+fn plain(mut status: Box<Status>) -> Box<Status> {
+    if status.reason == "Failed to parse error data" {
+        status.reason.clear();
+        if status.code == 404 {
+            status.reason = "NotFound".into();
+            status.message = "the server could not find the requested resource".into();
+        }
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_one_segment_of_the_path() {
+        for (name, path) in [
+            ("system:node.x-1_y", "system:node.x-1_y"),
+            ("../../secrets/a", "..%2F..%2Fsecrets%2Fa"),
+            ("..", "%2E%2E"),
+            ("a?dryRun=All#x", "a%3FdryRun%3DAll%23x"),
+            ("%2f é", "%252f%20%C3%A9"),
+        ] {
+            assert_eq!(segment(name), path);
+        }
+    }
+}
