@@ -53,6 +53,13 @@ pub struct Digest {
 #[derive(Clone)]
 pub struct Hasher(State);
 
+/// Hashes and counts what passes to a sink.
+pub(crate) struct HashingWriter<W> {
+    inner: W,
+    hasher: Hasher,
+    size: u64,
+}
+
 #[derive(Clone)]
 enum State {
     Sha1(sha1::Sha1),
@@ -202,14 +209,30 @@ impl Hasher {
     }
 }
 
-impl io::Write for Hasher {
+// === impl HashingWriter ===
+
+impl<W: io::Write> HashingWriter<W> {
+    pub(crate) fn new(inner: W, algorithm: Algorithm) -> Self {
+        Self { inner, hasher: Hasher::new(algorithm), size: 0 }
+    }
+
+    /// Flushes the sink; gives the digest and number of the bytes written, and the sink back.
+    pub(crate) fn finish(mut self) -> io::Result<(Digest, u64, W)> {
+        self.inner.flush()?;
+        Ok((self.hasher.finish(), self.size, self.inner))
+    }
+}
+
+impl<W: io::Write> io::Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.update(bytes);
-        Ok(bytes.len())
+        let n = self.inner.write(bytes)?;
+        self.hasher.update(bytes.get(..n).unwrap_or_default());
+        self.size += n as u64;
+        Ok(n)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.inner.flush()
     }
 }
 

@@ -5,19 +5,39 @@
 //! stays valid; a failed write leaves the old file as it was. Writers hold a lock on `<file>.lock`, which also keeps
 //! two controllers on one volume apart.
 
+mod garbage;
+mod lock;
+mod path;
+mod verified;
+
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    time::Duration,
+    sync::Mutex,
+    time::{Duration, Instant, SystemTime},
 };
 
 use jiff::Timestamp;
+use tempfile::NamedTempFile;
 
-use crate::{
-    archive::{ArchiveError, ArchiveWriter, Level},
-    digest::{Algorithm, Digest},
+pub use path::{advertised_address, artifact_dir, artifact_path};
+
+use self::{
+    garbage::Candidate,
+    lock::FileLock,
+    path::StorePath,
+    verified::{Stamp, Verified},
 };
+use crate::{
+    archive::{ArchiveError, ArchiveWriter, Level, Written},
+    digest::{Algorithm, Digest, Hasher, HashingWriter},
+};
+
+/// What a name ends in while its content is being written.
+const TEMP_SUFFIX: &str = ".tmp";
+/// What the name of a lock ends in, after the name of the file that it guards.
+const LOCK_SUFFIX: &str = ".lock";
 
 /// How a store behaves; see each field for the flag it comes from.
 #[derive(Clone, Debug)]
@@ -117,32 +137,33 @@ pub struct Artifact {
     pub size: u64,
 }
 
-/// The directory of an object's artifacts: `<kind>/<namespace>/<name>`, the kind in lower case.
-pub fn artifact_dir(kind: &str, namespace: &str, name: &str) -> String {
-    format!("{}/{namespace}/{name}", kind.to_lowercase())
-}
-
-/// The path of an artifact: `<kind>/<namespace>/<name>/<file>`.
-pub fn artifact_path(kind: &str, namespace: &str, name: &str, file: &str) -> String {
-    format!("{}/{file}", artifact_dir(kind, namespace, name))
-}
-
-/// The address that consumers are told when `--storage-adv-addr` is not given, from `--storage-addr` and the name
-/// of this host (`$HOSTNAME`, or what the system says). `None` when `storage_addr` has no port.
-pub fn advertised_address(_storage_addr: &str, _hostname: &str) -> Option<String> {
-    unimplemented!()
-}
-
 /// The store. Share it behind an `Arc`; its methods block.
 pub struct Store {
     root: PathBuf,
     options: Options,
+    verified: Mutex<Verified>,
 }
+
+/// A file about to be written: locked, with a temporary file beside it that vanishes unless committed.
+struct Slot {
+    path: StorePath,
+    temp: NamedTempFile,
+    _lock: FileLock,
+}
+
+// === impl Store ===
 
 impl Store {
     /// Opens the existing directory `root` and sweeps temporary files that a killed process left.
-    pub fn open(_root: &Path, _options: Options) -> Result<Self, StoreError> {
-        unimplemented!()
+    pub fn open(root: &Path, options: Options) -> Result<Self, StoreError> {
+        let invalid = |source| StoreError::Root { path: root.to_owned(), source };
+        let canonical = root.canonicalize().map_err(|error| invalid(Some(error)))?;
+        if !canonical.is_dir() {
+            return Err(invalid(None));
+        }
+        let store = Self { root: canonical, options, verified: Mutex::default() };
+        store.sweep(&store.root, 3);
+        Ok(store)
     }
 
     /// The canonical root directory.
@@ -151,63 +172,237 @@ impl Store {
     }
 
     /// The URL of a path.
-    pub fn url(&self, _path: &str) -> String {
-        let _ = &self.options;
-        unimplemented!()
+    pub fn url(&self, path: &str) -> String {
+        let advertise = &self.options.advertise;
+        let path = path.trim_start_matches('/');
+        if advertise.starts_with("http://") || advertise.starts_with("https://") {
+            format!("{advertise}/{path}")
+        } else {
+            format!("http://{advertise}/{path}")
+        }
     }
 
     /// Opens a stored file for reading.
-    pub fn open_file(&self, _path: &str) -> Result<File, StoreError> {
-        unimplemented!()
+    pub fn open_file(&self, path: &str) -> Result<File, StoreError> {
+        let path = StorePath::file(&self.root, path)?;
+        match fs::symlink_metadata(&path.absolute) {
+            Ok(metadata) if metadata.is_file() => {
+                File::open(&path.absolute).map_err(|error| path.error("open", error))
+            }
+            Ok(_) => Err(StoreError::Missing(path.relative)),
+            Err(error) => Err(path.error("look at", error)),
+        }
     }
 
     /// Checks that the stored file has the digest. The file is read again only if its inode, size or times changed
-    /// since this process last verified or wrote it.
+    /// since this process last verified it.
     ///
     /// Errors: [`StoreError::Missing`], [`StoreError::Mismatch`] and what reading says.
-    pub fn verify(&self, _path: &str, _digest: &Digest) -> Result<(), StoreError> {
-        unimplemented!()
+    pub fn verify(&self, path: &str, digest: &Digest) -> Result<(), StoreError> {
+        let looked_at = SystemTime::now();
+        let mut file = self.open_file(path)?;
+        let failed = |error| io_error("read", path, error);
+        let stamp = Stamp::of(&file.metadata().map_err(failed)?);
+        if self.verified().knows(path, &stamp, digest) {
+            return Ok(());
+        }
+        let mut hasher = Hasher::new(digest.algorithm());
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => hasher.update(buffer.get(..n).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        if hasher.finish() != *digest {
+            return Err(StoreError::Mismatch(digest.clone()));
+        }
+        self.verified().remember(path, stamp, digest, looked_at);
+        Ok(())
     }
 
     /// Stores the archive that `fill` pushes, replacing what is at `path`. If `fill` fails, nothing changes and its error
     /// is given back.
     pub fn archive<E: From<StoreError>>(
         &self,
-        _path: &str,
-        _revision: &str,
-        _fill: impl FnOnce(&mut ArchiveWriter<File>) -> Result<(), E>,
+        path: &str,
+        revision: &str,
+        fill: impl FnOnce(&mut ArchiveWriter<File>) -> Result<(), E>,
     ) -> Result<Artifact, E> {
-        unimplemented!()
+        let slot = self.reserve(path)?;
+        let mut archive = ArchiveWriter::new(slot.writer()?, self.options.algorithm, self.options.level)
+            .map_err(StoreError::Archive)?;
+        fill(&mut archive)?;
+        let (written, _) = archive.finish().map_err(StoreError::Archive)?;
+        Ok(self.commit(slot, revision, written)?)
     }
 
     /// Stores bytes as they are.
-    pub fn copy(
-        &self,
-        _path: &str,
-        _revision: &str,
-        _content: &mut dyn Read,
-    ) -> Result<Artifact, StoreError> {
-        unimplemented!()
+    pub fn copy(&self, path: &str, revision: &str, content: &mut dyn Read) -> Result<Artifact, StoreError> {
+        let slot = self.reserve(path)?;
+        let mut writer = HashingWriter::new(slot.writer()?, self.options.algorithm);
+        let copied = io::copy(content, &mut writer).and_then(|_| writer.finish());
+        let (digest, size, _) = copied.map_err(|error| slot.path.error("write", error))?;
+        self.commit(slot, revision, Written { digest, size })
     }
 
     /// Removes files of the current artifact's directory by age and number; never `current` itself. Gives the removed
     /// paths.
-    pub fn collect_garbage(&self, _current: &str) -> Result<Vec<String>, StoreError> {
-        unimplemented!()
+    pub fn collect_garbage(&self, current: &str) -> Result<Vec<String>, StoreError> {
+        let deadline = Instant::now() + self.options.garbage_deadline;
+        let in_time = || if Instant::now() < deadline { Ok(()) } else { Err(StoreError::Deadline) };
+        let current = StorePath::file(&self.root, current)?;
+        let mut names = current.siblings()?;
+        names.sort();
+        let mut candidates = Vec::new();
+        for name in names.into_iter().filter(|name| !is_bookkeeping(name)) {
+            in_time()?;
+            let sibling = current.sibling(&name);
+            match fs::symlink_metadata(&sibling.absolute) {
+                Ok(metadata) if metadata.is_file() => {
+                    let modified = metadata.modified().map_err(|error| sibling.error("look at", error))?;
+                    candidates.push(Candidate { modified, name });
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(sibling.error("look at", error)),
+            }
+            if candidates.len() >= self.options.garbage_scan_limit {
+                break;
+            }
+        }
+        let retention =
+            garbage::Retention { ttl: self.options.retention_ttl, records: self.options.retention_records };
+        let mut removed = Vec::new();
+        for name in garbage::select(candidates, current.name(), SystemTime::now(), &retention) {
+            in_time()?;
+            let sibling = current.sibling(&name);
+            self.remove_file(&sibling)?;
+            removed.push(sibling.relative);
+        }
+        Ok(removed)
+    }
+
+    /// Removes one file, such as one that failed [`Store::verify`]. A missing one is no error.
+    pub fn remove(&self, path: &str) -> Result<(), StoreError> {
+        self.remove_file(&StorePath::file(&self.root, path)?)
     }
 
     /// Removes an object's directory ([`artifact_dir`]). Gives whether there was one.
-    pub fn remove_all(&self, _dir: &str) -> Result<bool, StoreError> {
-        unimplemented!()
-    }
-
-    /// Removes one file, such as one that failed [`Store::verify`].
-    pub fn remove(&self, _path: &str) -> Result<(), StoreError> {
-        unimplemented!()
+    pub fn remove_all(&self, dir: &str) -> Result<bool, StoreError> {
+        let path = StorePath::dir(&self.root, dir)?;
+        self.verified().forget(|known| known.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/')));
+        match fs::remove_dir_all(&path.absolute) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(path.error("remove", error)),
+        }
     }
 
     /// Removes every file of the current artifact's directory but `current`. Gives the removed paths.
-    pub fn remove_all_but_current(&self, _current: &str) -> Result<Vec<String>, StoreError> {
-        unimplemented!()
+    pub fn remove_all_but_current(&self, current: &str) -> Result<Vec<String>, StoreError> {
+        let current = StorePath::file(&self.root, current)?;
+        let mut removed = Vec::new();
+        for name in current.siblings()? {
+            if name != current.name() && !is_bookkeeping(&name) {
+                let sibling = current.sibling(&name);
+                self.remove_file(&sibling)?;
+                removed.push(sibling.relative);
+            }
+        }
+        removed.sort();
+        Ok(removed)
     }
+
+    fn reserve(&self, path: &str) -> Result<Slot, StoreError> {
+        let path = StorePath::file(&self.root, path)?;
+        let parent = path.create_parent()?;
+        let lock = FileLock::acquire(&path, self.options.lock_timeout)?;
+        let temp = tempfile::Builder::new()
+            .prefix(&format!("{}.", path.name()))
+            .suffix(TEMP_SUFFIX)
+            .tempfile_in(parent)
+            .map_err(|error| path.error("create temporary file for", error))?;
+        Ok(Slot { path, temp, _lock: lock })
+    }
+
+    fn commit(&self, slot: Slot, revision: &str, written: Written) -> Result<Artifact, StoreError> {
+        let Slot { path, temp, _lock } = slot;
+        temp.as_file().sync_all().map_err(|error| path.error("sync", error))?;
+        temp.persist(&path.absolute).map_err(|error| path.error("rename to", error.error))?;
+        // Without this the new name may be lost in a crash, but never its content.
+        path.parent()
+            .and_then(File::open)
+            .and_then(|parent| parent.sync_all())
+            .map_err(|error| path.error("sync directory of", error))?;
+        let now = Timestamp::now();
+        Ok(Artifact {
+            digest: written.digest,
+            url: self.url(&path.relative),
+            path: path.relative,
+            revision: revision.to_owned(),
+            last_update_time: Timestamp::from_second(now.as_second()).unwrap_or(now),
+            size: written.size,
+        })
+    }
+
+    /// Removes a file and its lock.
+    fn remove_file(&self, path: &StorePath) -> Result<(), StoreError> {
+        self.verified().forget(|known| known == path.relative);
+        for target in [&path.absolute, &path.lock()] {
+            match fs::remove_file(target) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(path.error("remove", error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes temporary files that nobody is writing. What cannot be removed is only reported: the store works.
+    fn sweep(&self, dir: &Path, depth: u32) {
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) => return tracing::warn!(%error, "failed to look for temporary files"),
+        };
+        for entry in entries.flatten() {
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let name = entry.file_name();
+            let written = name.to_str().and_then(|name| name.strip_suffix(TEMP_SUFFIX)?.rsplit_once('.'));
+            if depth > 0 && is_dir {
+                self.sweep(&entry.path(), depth - 1);
+            } else if let Some((target, _)) = written
+                && !is_dir
+                && lock::is_free(&dir.join(format!("{target}{LOCK_SUFFIX}")))
+                && let Err(error) = fs::remove_file(entry.path())
+            {
+                tracing::warn!(%error, "failed to remove a temporary file");
+            }
+        }
+    }
+
+    fn verified(&self) -> std::sync::MutexGuard<'_, Verified> {
+        // The map stays right whatever a panicking thread was about to do with it.
+        self.verified.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    fn writer(&self) -> Result<File, StoreError> {
+        self.temp.as_file().try_clone().map_err(|error| self.path.error("open temporary file for", error))
+    }
+}
+
+fn is_bookkeeping(name: &str) -> bool {
+    name.ends_with(LOCK_SUFFIX) || name.ends_with(TEMP_SUFFIX)
+}
+
+fn io_error(step: &'static str, path: &str, source: io::Error) -> StoreError {
+    if source.kind() == io::ErrorKind::NotFound {
+        return StoreError::Missing(path.to_owned());
+    }
+    StoreError::Io { step, path: path.to_owned(), source }
 }

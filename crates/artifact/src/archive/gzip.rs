@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
-use crate::digest::{Algorithm, Digest, Hasher};
+use crate::digest::{Algorithm, Digest, HashingWriter};
 
 /// How hard deflate tries, 1 (fast) to 9 (small).
 ///
@@ -30,19 +30,13 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 /// Compresses into a sink. Dropping it without [`GzipWriter::finish`] leaves a truncated member.
 pub(super) struct GzipWriter<W: Write> {
-    sink: Counted<W>,
+    sink: HashingWriter<W>,
     deflate: Compress,
     crc: Crc,
     unit: Vec<u8>,
     output: Vec<u8>,
     /// How many further units go out as they are.
     stored_units: u32,
-}
-
-struct Counted<W> {
-    inner: W,
-    hasher: Hasher,
-    size: u64,
 }
 
 impl Level {
@@ -60,7 +54,7 @@ impl Default for Level {
 
 impl<W: Write> GzipWriter<W> {
     pub(super) fn new(sink: W, algorithm: Algorithm, level: Level) -> io::Result<Self> {
-        let mut sink = Counted { inner: sink, hasher: Hasher::new(algorithm), size: 0 };
+        let mut sink = HashingWriter::new(sink, algorithm);
         sink.write_all(&HEADER)?;
         Ok(Self {
             sink,
@@ -92,8 +86,7 @@ impl<W: Write> GzipWriter<W> {
         self.compress_unit(FlushCompress::Finish)?;
         self.sink.write_all(&self.crc.sum().to_le_bytes())?;
         self.sink.write_all(&self.crc.amount().to_le_bytes())?;
-        self.sink.inner.flush()?;
-        Ok((self.sink.hasher.finish(), self.sink.size, self.sink.inner))
+        self.sink.finish()
     }
 
     fn flush_unit(&mut self) -> io::Result<()> {
@@ -141,18 +134,5 @@ impl<W: Write> GzipWriter<W> {
         }
         self.unit.clear();
         Ok(())
-    }
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.inner.write(bytes)?;
-        self.hasher.update(bytes.get(..n).unwrap_or_default());
-        self.size += n as u64;
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
     }
 }
