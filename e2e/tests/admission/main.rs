@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod git_repository;
+mod install;
 mod kustomization;
 mod server;
 
