@@ -1,7 +1,5 @@
 //! Errors. Texts that users grep for are those of Flux's Git client.
 
-use gix::ObjectId;
-
 use crate::semver::ConstraintError;
 
 /// What went wrong between us and the server.
@@ -30,6 +28,9 @@ pub enum TransportError {
     /// The server was not reached, or the connection broke.
     #[error("{0}")]
     Connection(String),
+    /// The bearer token cannot be put into a header, for example because of a newline in it.
+    #[error("invalid header field value for \"Authorization\"")]
+    Credentials,
     /// CA bundle or client certificate could not be used.
     #[error("invalid TLS configuration: {0}")]
     Tls(String),
@@ -109,14 +110,6 @@ pub enum Error {
     /// Both a user (from the URL or the Secret) and a bearer token are set.
     #[error("basic auth and bearer token cannot be set at the same time")]
     TwoAuths,
-    /// The object cache is damaged and could not be rebuilt.
-    #[error("object {id}: {reason}")]
-    Object {
-        /// The object.
-        id: ObjectId,
-        /// What happened.
-        reason: String,
-    },
     /// The branch has more commits than may be searched.
     #[error("commit '{commit}' not found among the newest {limit} commits of branch '{branch}'")]
     History {

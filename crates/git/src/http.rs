@@ -40,11 +40,12 @@ impl Connector {
         limits: &Limits,
         budget: &Budget,
     ) -> Result<Session, TransportError> {
-        let authorization = remote.authorization().and_then(|text| {
-            let mut value = HeaderValue::from_str(text.expose()).ok()?;
+        let authorization = remote.authorization().map(|text| {
+            let mut value = HeaderValue::from_str(text.expose())?;
             value.set_sensitive(true);
-            Some(value)
+            Ok::<_, reqwest::header::InvalidHeaderValue>(value)
         });
+        let authorization = authorization.transpose().map_err(|_| TransportError::Credentials)?;
         let caller = Caller {
             client: self.client(&remote.tls)?,
             home: remote.url.clone(),

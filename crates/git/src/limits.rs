@@ -64,12 +64,17 @@ impl Budget {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
+    /// Whether [`Budget::cancel`] was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.flag().load(Ordering::Relaxed)
+    }
+
     pub(crate) fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
     pub(crate) fn is_spent(&self) -> bool {
-        self.flag().load(Ordering::Relaxed) || self.remaining().is_zero()
+        self.is_cancelled() || self.remaining().is_zero()
     }
 
     pub(crate) fn flag(&self) -> &AtomicBool {

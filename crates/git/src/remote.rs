@@ -102,6 +102,11 @@ impl Remote {
         self.url.as_str()
     }
 
+    /// Whether a password was given and nobody to whom it belongs.
+    pub fn has_password_only(&self) -> bool {
+        matches!(&self.auth, Auth::Basic { username, password } if username.is_empty() && !password.is_empty())
+    }
+
     pub(crate) fn authorization(&self) -> Option<Secret> {
         match &self.auth {
             Auth::None => None,

@@ -76,6 +76,8 @@ fn a_bearer_token_is_a_header() {
     let f = fixture();
     *f.server.control.authorization.lock().unwrap() = Some("Bearer t0ken".to_owned());
     f.look(&f.remote().with_auth(Auth::Bearer(Secret::new("t0ken"))).unwrap()).unwrap();
+    let error = f.error(&f.remote().with_auth(Auth::Bearer(Secret::new("t0ken\nX-Evil: 1"))).unwrap());
+    assert_eq!(error, "invalid header field value for \"Authorization\"");
 }
 
 #[test]

@@ -1,3 +1,66 @@
-//! The source-controller process.
+//! The source-controller process: fetches sources and serves them as artifacts.
 
-fn main() {}
+mod flags;
+mod git_repository;
+mod latest;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use artifact::{server, store};
+use clap::Parser;
+use runtime::controller::Waker;
+use runtime::{log, process::Process, serve, watch};
+
+use crate::flags::Arguments;
+use crate::git_repository::GitRepositories;
+
+/// The name in events, conditions' field managers, leases and logs.
+const NAME: &str = "source-controller";
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let flags = Arguments::parse();
+    log::init(flags.shared.log_encoding, flags.shared.log_level);
+    let result = run(flags).await;
+    if let Err(error) = &result {
+        tracing::error!(logger = "setup", error = format!("{error:#}"), "problem running manager");
+    }
+    result
+}
+
+async fn run(flags: Arguments) -> anyhow::Result<()> {
+    let storage = Arc::new(
+        store::Store::open(&flags.storage_path, flags.storage()?).context("unable to initialise storage")?,
+    );
+    let mut process = Process::start(&flags.shared, NAME).await?;
+    process.ready.set(true);
+    if !process.lead(&flags.shared, &flags.lease()).await? {
+        return Ok(());
+    }
+    // Only the leader has the artifacts, so only the leader listens: the readiness probe asks this port.
+    let listener = serve::listen(&flags.storage_addr).await?;
+    let files = server::serve(
+        listener,
+        storage.root().to_owned(),
+        server::Options::default(),
+        process.stop.clone().cancelled_owned(),
+    );
+    process.tasks.spawn(async move {
+        files.await;
+        Ok(())
+    });
+    let reconciler = Arc::new(GitRepositories::new(&process, &flags, storage));
+    let events = watch::watch(process.client.clone(), &flags.shared.scope());
+    let controller = runtime::controller::run(
+        reconciler,
+        events,
+        kube::runtime::reflector::store(),
+        git_repository::fingerprint,
+        Waker::default(),
+        flags.shared.controller(flags.concurrent),
+        process.metrics.clone(),
+        process.stop.clone(),
+    );
+    Ok(process.run(controller).await?)
+}

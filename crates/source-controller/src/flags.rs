@@ -1,0 +1,112 @@
+//! Arguments, with upstream's names, defaults and environment variables.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use artifact::digest::{Algorithm, Hasher};
+use artifact::store;
+use clap::Parser;
+use runtime::flags::duration;
+
+/// Fetches sources and serves them as artifacts.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "source-controller", version)]
+pub struct Arguments {
+    /// Arguments that all controllers have.
+    #[command(flatten)]
+    pub shared: runtime::flags::Flags,
+    /// Objects of one kind worked on at once.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    pub concurrent: u16,
+    /// Existing directory that artifacts are stored in.
+    #[arg(long, env = "STORAGE_PATH", default_value = "/data")]
+    pub storage_path: PathBuf,
+    /// Address of the artifact server.
+    #[arg(long, env = "STORAGE_ADDRESS", default_value = ":9090")]
+    pub storage_addr: String,
+    /// Host, port or base URL of the artifact server as others see it.
+    #[arg(long, env = "STORAGE_ADV_ADDR", default_value = "")]
+    pub storage_adv_addr: String,
+    /// How long an artifact that is not the current one is kept.
+    #[arg(long, default_value = "1m", value_parser = duration)]
+    pub artifact_retention_ttl: Duration,
+    /// How many artifacts of an object are kept at most, the current one included.
+    #[arg(long, default_value_t = 2)]
+    pub artifact_retention_records: usize,
+    /// Algorithm of artifact digests: sha256, sha384, sha512, sha1 or blake3.
+    #[arg(long, default_value = "sha256")]
+    pub artifact_digest_algo: Algorithm,
+    /// Name of this host, for the address of the artifact server.
+    #[arg(long, env = "HOSTNAME", default_value = "", hide = true)]
+    pub hostname: String,
+}
+
+impl Arguments {
+    /// How artifacts are stored.
+    pub fn storage(&self) -> anyhow::Result<store::Options> {
+        let advertise = match self.storage_adv_addr.as_str() {
+            "" => store::advertised_address(&self.storage_addr, &self.hostname)
+                .with_context(|| format!("invalid storage address {:?}", self.storage_addr))?,
+            given => given.to_owned(),
+        };
+        Ok(store::Options {
+            algorithm: self.artifact_digest_algo,
+            retention_ttl: self.artifact_retention_ttl,
+            retention_records: self.artifact_retention_records,
+            ..store::Options::new(advertise)
+        })
+    }
+
+    /// The Lease of the controllers that look after the same objects.
+    pub fn lease(&self) -> String {
+        let name = "source-controller-leader-election";
+        match self.shared.watch_label_selector.as_str() {
+            "" => name.to_owned(),
+            selector => {
+                let mut hasher = Hasher::new(Algorithm::Sha256);
+                hasher.update(selector.as_bytes());
+                format!("{name}-{:.8}", hasher.finish().hex())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Arguments {
+        Arguments::try_parse_from([&["source-controller"], args].concat()).unwrap()
+    }
+
+    #[test]
+    fn the_arguments_of_fluxs_manifests_are_understood() {
+        let flags = parse(&[
+            "--events-addr=http://notification-controller.flux-system.svc.cluster.local./",
+            "--watch-all-namespaces=true",
+            "--log-level=info",
+            "--log-encoding=json",
+            "--enable-leader-election",
+            "--storage-path=/data",
+            "--storage-adv-addr=source-controller.flux-system.svc.cluster.local.",
+        ]);
+        assert_eq!(flags.storage().unwrap().advertise, "source-controller.flux-system.svc.cluster.local.");
+        assert_eq!(flags.concurrent, 2);
+        assert_eq!(flags.artifact_retention_ttl, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn shards_have_leases_of_their_own() {
+        assert_eq!(parse(&[]).lease(), "source-controller-leader-election");
+        let shard = parse(&["--watch-label-selector=sharding.fluxcd.io/key=shard1"]).lease();
+        // sha256("sharding.fluxcd.io/key=shard1")
+        assert_eq!(shard, "source-controller-leader-election-73fdc1be");
+    }
+
+    #[test]
+    fn an_unknown_digest_algorithm_ends_the_process() {
+        assert!(Arguments::try_parse_from(["source-controller", "--artifact-digest-algo=md5"]).is_err());
+    }
+}

@@ -1,0 +1,78 @@
+//! What went wrong in a pass, in the terms of the API: condition, reason, message, and whether to try again.
+
+use std::fmt;
+
+/// Condition types of sources.
+pub mod condition {
+    pub use runtime::conditions::{READY, RECONCILING, STALLED};
+
+    /// The upstream, or the way to it, is at fault.
+    pub const FETCH_FAILED: &str = "FetchFailed";
+    /// The artifact store is at fault.
+    pub const STORAGE_OPERATION_FAILED: &str = "StorageOperationFailed";
+    /// A newer state is known and not stored yet.
+    pub const ARTIFACT_OUTDATED: &str = "ArtifactOutdated";
+    /// The stored artifact is what spec and upstream ask for.
+    pub const ARTIFACT_IN_STORAGE: &str = "ArtifactInStorage";
+    /// An included source is missing or has no artifact.
+    pub const INCLUDE_UNAVAILABLE: &str = "IncludeUnavailable";
+    /// Whether signatures were verified.
+    pub const SOURCE_VERIFIED: &str = "SourceVerified";
+}
+
+/// Whether waiting can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Try again with back-off.
+    Generic,
+    /// Only a change of the object helps.
+    Stalling,
+}
+
+/// A failed step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What to do about it.
+    pub class: Class,
+    /// The condition that becomes True; some failures have none.
+    pub condition: Option<&'static str>,
+    /// CamelCase word for condition and event.
+    pub reason: &'static str,
+    /// Sentence for condition, event and log. No secrets.
+    pub message: String,
+}
+
+impl Failure {
+    /// The upstream or the way to it failed.
+    pub fn fetch(reason: &'static str, message: impl Into<String>) -> Self {
+        Failure {
+            class: Class::Generic,
+            condition: Some(condition::FETCH_FAILED),
+            reason,
+            message: message.into(),
+        }
+    }
+
+    /// The store failed.
+    pub fn storage(reason: &'static str, message: impl Into<String>) -> Self {
+        Failure { condition: Some(condition::STORAGE_OPERATION_FAILED), ..Failure::fetch(reason, message) }
+    }
+
+    /// Something failed that has no condition of its own.
+    pub fn plain(reason: &'static str, message: impl Into<String>) -> Self {
+        Failure { condition: None, ..Failure::fetch(reason, message) }
+    }
+
+    /// The same, but trying again is pointless.
+    pub fn stalling(self) -> Self {
+        Failure { class: Class::Stalling, ..self }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
