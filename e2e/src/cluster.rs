@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -99,6 +100,9 @@ impl Cluster {
 
     /// Starts a control plane that stays: `folder` holds its state and records its processes.
     pub async fn start_detached(folder: &Path) -> Result<Self> {
+        // It holds keys and tokens.
+        let private = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        private.with_context(|| format!("create {}", folder.display()))?;
         Self::start_in(folder, Owner::Folder(folder), None).await
     }
 

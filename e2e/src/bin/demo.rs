@@ -56,7 +56,6 @@ fn down() -> Result<()> {
 async fn up() -> Result<()> {
     down()?;
     let folder = folder()?;
-    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let story = Story::set_up(&folder).await?;
     let begin = Instant::now();
     let told = story.tell().await;

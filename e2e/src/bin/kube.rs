@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use e2e::cluster::{Cluster, User};
 use e2e::process::{run, stop_recorded};
 use e2e::toolchain::{Toolchain, cache};
@@ -49,7 +49,6 @@ fn folder() -> Result<PathBuf> {
 async fn up() -> Result<()> {
     let folder = folder()?;
     down()?;
-    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let cluster = Cluster::start_detached(&folder).await?;
     println!("export KUBECONFIG={}", cluster.kubeconfig(User::Admin).display());
     Ok(())
