@@ -15,6 +15,7 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 /// When a Lease is renewed, lost and taken over.
@@ -26,6 +27,16 @@ pub struct Timing {
     pub renew_deadline: Duration,
     /// Time between attempts.
     pub retry: Duration,
+}
+
+/// `<controller>-leader-election`, and for a shard the first eight hexadecimal digits of its selector's SHA-256.
+pub fn lease_name(controller: &str, selector: &str) -> String {
+    if selector.is_empty() {
+        return format!("{controller}-leader-election");
+    }
+    let digest = Sha256::digest(selector);
+    let shard: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("{controller}-leader-election-{shard}")
 }
 
 /// One candidate for one Lease.
@@ -155,5 +166,20 @@ impl Candidate {
             lease_transitions: Some(transitions),
             ..LeaseSpec::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_have_leases_of_their_own() {
+        assert_eq!(lease_name("source-controller", ""), "source-controller-leader-election");
+        // printf 'sharding.fluxcd.io/key=shard1' | sha256sum
+        assert_eq!(
+            lease_name("source-controller", "sharding.fluxcd.io/key=shard1"),
+            "source-controller-leader-election-73fdc1be"
+        );
     }
 }
