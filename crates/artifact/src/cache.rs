@@ -1,9 +1,21 @@
 //! Artifacts in use: downloaded and unpacked once per digest, shared by everyone who asks.
+//!
+//! A load runs in a task of its own, so it goes on when the caller who began it gives up. Concurrent callers
+//! share a load only if they ask for the same URL: whoever names a digest together with a dead URL delays nobody else.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
+use tokio::sync::Semaphore;
 
 use crate::{
-    BoxError,
+    digest::Digest,
     fetch::{FetchError, Fetcher, Verified},
     unpack::UnpackError,
 };
@@ -11,10 +23,10 @@ use crate::{
 /// Bounds of a [`Cache`].
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Bytes of all values, by the size their builder states. Values in use do not fall out, so this can be exceeded while
+    /// Bytes of all values, by the size their builder states. Values in use do not fall out, so this is exceeded while
     /// more than that is in use.
     pub budget_bytes: u64,
-    /// Downloads and builds at once.
+    /// Downloads and builds at once; further ones wait.
     pub concurrent_loads: usize,
 }
 
@@ -33,43 +45,176 @@ pub enum CacheError {
     /// The archive is not acceptable.
     #[error("failed to extract archive (check whether file size exceeds max download size)")]
     Unpack(#[source] Arc<UnpackError>),
-    /// The build was aborted, because it panicked or the runtime shuts down.
-    #[error("failed to load artifact: build aborted")]
+    /// The builder panicked, or the runtime shuts down.
+    #[error("failed to extract archive: aborted")]
     Aborted,
 }
 
-/// A value and its size in bytes.
+/// A value and its size.
 pub struct Built<T> {
     /// The value.
     pub value: T,
-    /// What it counts against the budget.
+    /// What it counts against the budget, in bytes.
     pub bytes: u64,
 }
 
-/// Makes a value from a verified archive, usually through [`crate::unpack::unpack`]. Runs where blocking is allowed.
-pub type Build<T> = Arc<dyn Fn(Verified) -> Result<Built<T>, UnpackError> + Send + Sync>;
+type Build<T> = dyn Fn(Verified) -> Result<Built<T>, UnpackError> + Send + Sync;
 
 /// Values by digest. Cheap to clone; clones share.
 pub struct Cache<T> {
-    _fetcher: Arc<Fetcher>,
-    _build: Build<T>,
-    _options: Options,
+    shared: Arc<Inner<T>>,
+}
+
+struct Inner<T> {
+    fetcher: Fetcher,
+    build: Box<Build<T>>,
+    budget_bytes: u64,
+    loads: Semaphore,
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    held: HashMap<Digest, Held<T>>,
+    loading: HashMap<(String, Digest), Loading<T>>,
+    bytes: u64,
+    /// Counts uses, to tell which is the longest ago.
+    clock: u64,
+}
+
+struct Held<T> {
+    value: Arc<T>,
+    bytes: u64,
+    used: u64,
+}
+
+type Loading<T> = Shared<BoxFuture<'static, Result<Arc<T>, CacheError>>>;
+
+// === impl CacheError ===
+
+impl CacheError {
+    /// Whether the server said that there is no such artifact.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Fetch(error) if matches!(**error, FetchError::NotFound))
+    }
+}
+
+// === impl Cache ===
+
+impl<T> Clone for Cache<T> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
 }
 
 impl<T: Send + Sync + 'static> Cache<T> {
-    /// An empty cache.
+    /// An empty cache. `build` makes a value from an archive, usually through [`crate::unpack::unpack`]; it runs where
+    /// blocking is allowed.
     pub fn new(
         fetcher: Fetcher,
-        options: Options,
+        options: &Options,
         build: impl Fn(Verified) -> Result<Built<T>, UnpackError> + Send + Sync + 'static,
     ) -> Self {
-        Self { _fetcher: Arc::new(fetcher), _build: Arc::new(build), _options: options }
+        let state = State { held: HashMap::new(), loading: HashMap::new(), bytes: 0, clock: 0 };
+        Self {
+            shared: Arc::new(Inner {
+                fetcher,
+                build: Box::new(build),
+                budget_bytes: options.budget_bytes,
+                loads: Semaphore::new(options.concurrent_loads),
+                state: Mutex::new(state),
+            }),
+        }
     }
 
-    /// The value of `digest`, downloaded from `url` if it is not held. Callers that ask for one digest at the same time share
+    /// The value of `digest`, downloaded from `url` if it is not held. Callers that ask for the same at the same time share
     /// one download. A failure is not remembered.
-    pub async fn get(&self, _url: &str, _digest: &str) -> Result<Arc<T>, CacheError> {
-        let _: Option<BoxError> = None;
-        unimplemented!()
+    pub async fn get(&self, url: &str, digest: &str) -> Result<Arc<T>, CacheError> {
+        let digest = Digest::parse_for_verification(digest).map_err(fetch_error)?;
+        let loading = {
+            let mut state = self.shared.state();
+            if let Some(value) = state.touch(&digest) {
+                state.evict(self.shared.budget_bytes);
+                return Ok(value);
+            }
+            let key = (url.to_owned(), digest);
+            match state.loading.get(&key) {
+                Some(loading) => loading.clone(),
+                None => {
+                    let loading = Arc::clone(&self.shared).start(key.clone());
+                    state.loading.insert(key, loading.clone());
+                    loading
+                }
+            }
+        };
+        loading.await
+    }
+}
+
+// === impl Inner ===
+
+impl<T: Send + Sync + 'static> Inner<T> {
+    fn start(self: Arc<Self>, key: (String, Digest)) -> Loading<T> {
+        let task = tokio::spawn(async move {
+            let result = Arc::clone(&self).load(&key).await;
+            let mut state = self.state();
+            state.loading.remove(&key);
+            let value = state.hold(key.1, result?);
+            state.evict(self.budget_bytes);
+            Ok(value)
+        });
+        async { task.await.unwrap_or(Err(CacheError::Aborted)) }.boxed().shared()
+    }
+
+    async fn load(self: Arc<Self>, (url, digest): &(String, Digest)) -> Result<Built<T>, CacheError> {
+        let _turn = self.loads.acquire().await.map_err(|_| CacheError::Aborted)?;
+        let archive = self.fetcher.fetch(url, &digest.to_string()).await.map_err(fetch_error)?;
+        let this = Arc::clone(&self);
+        let built = tokio::task::spawn_blocking(move || (this.build)(archive)).await;
+        built.map_err(|_| CacheError::Aborted)?.map_err(|error| CacheError::Unpack(Arc::new(error)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing that may panic runs while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn fetch_error(error: impl Into<FetchError>) -> CacheError {
+    CacheError::Fetch(Arc::new(error.into()))
+}
+
+// === impl State ===
+
+impl<T> State<T> {
+    fn touch(&mut self, digest: &Digest) -> Option<Arc<T>> {
+        let held = self.held.get_mut(digest)?;
+        self.clock += 1;
+        held.used = self.clock;
+        Some(Arc::clone(&held.value))
+    }
+
+    /// Keeps the value, unless another URL brought the same one in the meantime.
+    fn hold(&mut self, digest: Digest, built: Built<T>) -> Arc<T> {
+        if let Some(value) = self.touch(&digest) {
+            return value;
+        }
+        let value = Arc::new(built.value);
+        self.clock += 1;
+        self.bytes += built.bytes;
+        self.held.insert(digest, Held { value: Arc::clone(&value), bytes: built.bytes, used: self.clock });
+        value
+    }
+
+    /// Drops values that nobody holds, the longest unused first, until the budget is kept.
+    fn evict(&mut self, budget_bytes: u64) {
+        while self.bytes > budget_bytes {
+            let idle = self.held.iter().filter(|(_, held)| Arc::strong_count(&held.value) == 1);
+            let Some(digest) = idle.min_by_key(|(_, held)| held.used).map(|(digest, _)| digest.clone()) else {
+                return;
+            };
+            if let Some(held) = self.held.remove(&digest) {
+                self.bytes -= held.bytes;
+            }
+        }
     }
 }

@@ -1,11 +1,30 @@
 //! Downloading an artifact: bounded, retried, and verified while it streams in.
+//!
+//! Nothing is unpacked before the digest of all bytes is known to match, and what is unpacked then is the very
+//! bytes that were hashed: they sit in memory or in a temporary file that has no name.
 
 use std::{
-    io::{self, Read},
+    io::{self, Read, Seek, SeekFrom, Write},
     time::Duration,
 };
 
-use crate::digest::{Digest, DigestError};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use reqwest::{Client, redirect};
+use tempfile::SpooledTempFile;
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+use url::Url;
+
+use crate::digest::{Algorithm, Digest, DigestError, HashingWriter};
+
+/// As many as Go's client follows.
+const MAX_REDIRECTS: usize = 10;
+/// Chunks received but not yet hashed.
+const SPOOL_QUEUE: usize = 16;
 
 /// How downloads behave.
 #[derive(Clone, Debug)]
@@ -14,7 +33,7 @@ pub struct Options {
     pub retries: u32,
     /// Wait before the first retry; doubles each time.
     pub backoff_min: Duration,
-    /// Longest wait between attempts.
+    /// Longest wait between attempts, unless the server asks for a longer one.
     pub backoff_max: Duration,
     /// Bytes of an archive.
     pub max_bytes: u64,
@@ -22,9 +41,9 @@ pub struct Options {
     pub memory_bytes: usize,
     /// How long a connection may take to open, or the server to send nothing.
     pub idle_timeout: Duration,
-    /// How long one attempt may take in all.
-    pub attempt_timeout: Duration,
-    /// Host and port that replace those of every URL: `SOURCE_CONTROLLER_LOCALHOST`.
+    /// How long all attempts may take together, waits included.
+    pub deadline: Duration,
+    /// Host, and port if any, that replace those of every URL: `SOURCE_CONTROLLER_LOCALHOST`.
     pub source_controller_host: Option<String>,
     /// The same for URLs that contain `//source-watcher`: `SOURCE_WATCHER_LOCALHOST`.
     pub source_watcher_host: Option<String>,
@@ -39,7 +58,7 @@ impl Default for Options {
             max_bytes: 1 << 30,
             memory_bytes: 4 << 20,
             idle_timeout: Duration::from_secs(30),
-            attempt_timeout: Duration::from_secs(600),
+            deadline: Duration::from_secs(600),
             source_controller_host: None,
             source_watcher_host: None,
         }
@@ -49,7 +68,7 @@ impl Default for Options {
 /// Why a download failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The URL is malformed, not http(s), or carries user information.
+    /// The URL is malformed, not http(s), or carries user information. It is not shown, because of the latter.
     #[error("failed to create a new request: {0}")]
     Url(&'static str),
     /// The digest cannot be verified.
@@ -58,15 +77,15 @@ pub enum FetchError {
     /// The server answered 404.
     #[error("file not found")]
     NotFound,
-    /// The server answered something else than 200, to the last attempt if such an answer is retried.
+    /// The server answered something else than 200; to the last attempt if the answer is one that is retried.
     #[error("failed to download archive from {url} (status: {status})")]
     Status {
         /// The URL asked for.
         url: String,
         /// Code and reason.
-        status: String,
+        status: StatusCode,
     },
-    /// No answer, to the last attempt.
+    /// No answer or only a part of it, or a redirect to elsewhere.
     #[error("failed to download archive from {url}")]
     Request {
         /// The URL asked for.
@@ -80,30 +99,36 @@ pub enum FetchError {
     TooLarge(u64),
     /// The content is not what the digest says.
     #[error(
-        "failed to verify archive: computed digest doesn't match provided '{0}' (check whether file size exceeds max download size)"
+        "failed to verify archive: computed digest doesn't match provided '{0}' \
+         (check whether file size exceeds max download size)"
     )]
     Mismatch(Digest),
-    /// An attempt took too long.
-    #[error("failed to download archive from {url}: deadline exceeded")]
-    Deadline {
-        /// The URL asked for.
-        url: String,
-    },
-    /// The spool file could not be written.
+    /// The temporary file could not be written.
     #[error("failed to copy temp contents")]
     Spool(#[source] io::Error),
 }
 
 /// A downloaded archive whose bytes match its digest and can no longer change.
 pub struct Verified {
-    spool: tempfile::SpooledTempFile,
+    spool: SpooledTempFile,
     size: u64,
 }
 
-/// Downloads archives.
+/// Downloads archives. Cheap to clone; clones share connections.
+#[derive(Clone)]
 pub struct Fetcher {
+    client: Client,
     options: Options,
 }
+
+/// A failed attempt.
+enum Failure {
+    Final(FetchError),
+    /// Another attempt may go better, not before the server's own wish.
+    Passing(FetchError, Option<Duration>),
+}
+
+// === impl Verified ===
 
 impl Verified {
     /// Number of bytes.
@@ -118,15 +143,215 @@ impl Read for Verified {
     }
 }
 
+// === impl Fetcher ===
+
 impl Fetcher {
-    /// Builds the HTTP client.
+    /// Builds the HTTP client, which follows redirects only within one origin.
     pub fn new(options: Options) -> Result<Self, reqwest::Error> {
-        Ok(Self { options })
+        let client = Client::builder()
+            .redirect(redirect::Policy::custom(same_origin))
+            .connect_timeout(options.idle_timeout)
+            .read_timeout(options.idle_timeout)
+            .referer(false)
+            // An archive is verified as it was stored, so no transfer compression may be undone underneath.
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
+            .build()?;
+        Ok(Self { client, options })
     }
 
     /// Downloads `url` and verifies `digest` (see [`Digest::parse_for_verification`]).
-    pub async fn fetch(&self, _url: &str, _digest: &str) -> Result<Verified, FetchError> {
-        let _ = &self.options;
-        unimplemented!()
+    ///
+    /// Failed connections, broken answers, 429 and 5xx (but 501) are tried again.
+    pub async fn fetch(&self, url: &str, digest: &str) -> Result<Verified, FetchError> {
+        let digest = Digest::parse_for_verification(digest)?;
+        let url = target(url, &self.options)?;
+        let deadline = Instant::now() + self.options.deadline;
+        let mut retries = 0;
+        loop {
+            let (error, asked) = match self.attempt(&url, &digest, deadline).await {
+                Ok(verified) => return Ok(verified),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing(error, asked)) => (error, asked),
+            };
+            let wait = asked.unwrap_or_else(|| backoff(retries, &self.options));
+            if retries == self.options.retries || Instant::now() + wait >= deadline {
+                return Err(error);
+            }
+            retries += 1;
+            tracing::debug!(%error, retries, ?wait, "download failed, trying again");
+            sleep(wait).await;
+        }
+    }
+
+    async fn attempt(&self, url: &Url, digest: &Digest, deadline: Instant) -> Result<Verified, Failure> {
+        let broken = |source: reqwest::Error| {
+            let is_redirect = source.is_redirect();
+            let error = FetchError::Request { url: url.to_string(), source: source.without_url() };
+            if is_redirect { Failure::Final(error) } else { Failure::Passing(error, None) }
+        };
+        let request = self.client.get(url.clone()).timeout(deadline - Instant::now());
+        let mut response = request.send().await.map_err(broken)?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            let error = FetchError::Status { url: url.to_string(), status };
+            return Err(match status {
+                StatusCode::NOT_FOUND => Failure::Final(FetchError::NotFound),
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                    Failure::Passing(error, retry_after(response.headers()))
+                }
+                StatusCode::NOT_IMPLEMENTED => Failure::Final(error),
+                _ if status.is_server_error() => Failure::Passing(error, None),
+                _ => Failure::Final(error),
+            });
+        }
+        let too_large = || Failure::Final(FetchError::TooLarge(self.options.max_bytes));
+        if response.content_length().is_some_and(|length| length > self.options.max_bytes) {
+            return Err(too_large());
+        }
+        let (chunks, spool) = spool(digest.algorithm(), self.options.memory_bytes);
+        let mut size = 0;
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            size += chunk.len() as u64;
+            if size > self.options.max_bytes {
+                return Err(too_large());
+            }
+            if chunks.send(chunk).await.is_err() {
+                // The spool ended early; it says below why.
+                break;
+            }
+        }
+        drop(chunks);
+        let spooled = spool.await.map_err(io::Error::other).and_then(|result| result);
+        let (actual, spool) = spooled.map_err(|error| Failure::Final(FetchError::Spool(error)))?;
+        if actual != *digest {
+            return Err(Failure::Final(FetchError::Mismatch(digest.clone())));
+        }
+        Ok(Verified { spool, size })
+    }
+}
+
+/// The URL to ask for: http or https, without credentials, its host replaced if so configured.
+fn target(url: &str, options: &Options) -> Result<Url, FetchError> {
+    let replacement = match url.contains("//source-watcher") {
+        true => &options.source_watcher_host,
+        false => &options.source_controller_host,
+    };
+    let mut url = Url::parse(url).map_err(|_| FetchError::Url("malformed URL"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(FetchError::Url("URL is neither http nor https"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(FetchError::Url("URL carries credentials"));
+    }
+    if let Some(host) = replacement {
+        let invalid = FetchError::Url("malformed host override");
+        let Ok(other) = Url::parse(&format!("{}://{host}", url.scheme())) else { return Err(invalid) };
+        if url.set_host(other.host_str()).is_err() || url.set_port(other.port()).is_err() {
+            return Err(invalid);
+        }
+    }
+    Ok(url)
+}
+
+fn same_origin(attempt: redirect::Attempt<'_>) -> redirect::Action {
+    let asked = attempt.previous().first().map(Url::origin);
+    if attempt.previous().len() > MAX_REDIRECTS {
+        return attempt.error("too many redirects");
+    }
+    if asked != Some(attempt.url().origin()) {
+        return attempt.error("redirect to another host");
+    }
+    attempt.follow()
+}
+
+fn backoff(retries: u32, options: &Options) -> Duration {
+    let factor = 2_u32.checked_pow(retries).unwrap_or(u32::MAX);
+    options.backoff_min.saturating_mul(factor).min(options.backoff_max)
+}
+
+/// What the server asks for: seconds, or a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+            // A date that has passed asks for no wait.
+            Some(date.duration_since(jiff::Timestamp::now()).try_into().unwrap_or_default())
+        }
+    }
+}
+
+/// Hashes and keeps the chunks sent to it, off the runtime. Ends when the sender is dropped.
+fn spool(
+    algorithm: Algorithm,
+    memory_bytes: usize,
+) -> (mpsc::Sender<Bytes>, JoinHandle<io::Result<(Digest, SpooledTempFile)>>) {
+    let (chunks, mut received) = mpsc::channel::<Bytes>(SPOOL_QUEUE);
+    let spool = tokio::task::spawn_blocking(move || {
+        let mut writer = HashingWriter::new(SpooledTempFile::new(memory_bytes), algorithm);
+        while let Some(chunk) = received.blocking_recv() {
+            writer.write_all(&chunk)?;
+        }
+        let (digest, _, mut spool) = writer.finish()?;
+        spool.seek(SeekFrom::Start(0))?;
+        Ok((digest, spool))
+    });
+    (chunks, spool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_replaced_by_the_one_configured_for_the_source() {
+        let options = Options {
+            source_controller_host: Some("localhost:9090".to_owned()),
+            source_watcher_host: Some("127.0.0.1".to_owned()),
+            ..Options::default()
+        };
+        for (url, expected) in [
+            ("http://source-controller.flux-system.svc.cluster.local./a/b", "http://localhost:9090/a/b"),
+            ("http://source-watcher.flux-system.svc:80/a?b=c", "http://127.0.0.1/a?b=c"),
+            ("https://other:8443/a", "https://localhost:9090/a"),
+        ] {
+            assert_eq!(target(url, &options).map(String::from).ok().as_deref(), Some(expected));
+        }
+        let url = "http://source-controller.flux-system.svc.cluster.local./a";
+        assert_eq!(target(url, &Options::default()).map(String::from).ok().as_deref(), Some(url));
+    }
+
+    #[test]
+    fn urls_that_are_not_plain_http_are_refused_and_not_shown() {
+        for url in ["", "/a", "file:///etc/passwd", "ftp://host/a", "http://user:secret@host/a", "http://user@host/a"] {
+            let error = target(url, &Options::default()).err().map(|error| error.to_string());
+            assert!(error.is_some_and(|text| !text.contains("secret") && text.contains("new request")), "{url}");
+        }
+        let options = Options { source_controller_host: Some("not a host".to_owned()), ..Options::default() };
+        assert!(matches!(target("http://host/a", &options), Err(FetchError::Url("malformed host override"))));
+    }
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let waits = [0, 1, 2, 3, 4, 99].map(|retries| backoff(retries, &Options::default()).as_secs());
+        assert_eq!(waits, [5, 10, 20, 30, 30, 30]);
+    }
+
+    #[test]
+    fn a_wait_is_asked_for_in_seconds_or_by_date() {
+        let asked = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, value.parse().ok()?);
+            retry_after(&headers)
+        };
+        assert_eq!(asked("7"), Some(Duration::from_secs(7)));
+        assert_eq!(asked("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        assert!(asked("Wed, 21 Oct 2099 07:28:00 GMT").is_some_and(|wait| wait.as_secs() > 1_000_000));
+        assert_eq!(asked("soon"), None);
+        assert_eq!(asked("-1"), None);
     }
 }

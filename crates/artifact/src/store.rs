@@ -396,7 +396,8 @@ impl Slot {
     }
 }
 
-fn is_bookkeeping(name: &str) -> bool {
+/// Whether the name is that of a lock or of a file not yet whole.
+pub(crate) fn is_bookkeeping(name: &str) -> bool {
     name.ends_with(LOCK_SUFFIX) || name.ends_with(TEMP_SUFFIX)
 }
 
