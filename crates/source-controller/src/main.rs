@@ -40,15 +40,10 @@ async fn run(flags: Arguments) -> anyhow::Result<()> {
     }
     // Only the leader has the artifacts, so only the leader listens: the readiness probe asks this port.
     let listener = serve::listen(&flags.storage_addr).await?;
-    let files = server::serve(
-        listener,
-        storage.root().to_owned(),
-        server::Options::default(),
-        process.stop.clone().cancelled_owned(),
-    );
+    let (files, stop) = (storage.clone(), process.stop.clone().cancelled_owned());
     process.tasks.spawn(async move {
-        files.await;
-        Ok(())
+        let served = server::serve(listener, files.root(), server::Options::default(), stop).await;
+        Ok(served.map_err(serve::ServeError::Serve)?)
     });
     let reconciler = Arc::new(GitRepositories::new(&process, &flags, storage));
     let events = watch::watch(process.client.clone(), &flags.shared.scope());
