@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::node::Value;
 use crate::resolve::{Resolved, is_base60};
-use crate::{Error, Node, Resolver, Style, emit, number};
+use crate::{Error, Limits, Node, Resolver, Style, emit, number, parse};
 
 /// Go's words for a mapping that JSON cannot hold.
 const UNSUPPORTED_MAP: &str = "json: unsupported type: map[interface {}]interface {}";
@@ -41,9 +41,7 @@ fn to_json(node: &Node, resolver: Resolver, top: bool) -> Result<Json, Error> {
             }
             let mut object = Map::with_capacity(mapping.len());
             for (key, value) in mapping.entries() {
-                if let Some(key) = key_to_json(key, resolver, top)? {
-                    object.insert(key, to_json(value, resolver, false)?);
-                }
+                object.insert(key_to_json(key, resolver, top)?, to_json(value, resolver, false)?);
             }
             Ok(Json::Object(object))
         }
@@ -65,8 +63,25 @@ fn scalar_to_json(node: &Node, resolver: Resolver) -> Result<Json, Error> {
             )
         }
         Some(Resolved::Timestamp(text)) => text.into(),
+        Some(Resolved::String(text))
+            if resolver == Resolver::KustomizeV3 && node.style() == Style::Folded =>
+        {
+            refold(node, &text).into()
+        }
         Some(Resolved::String(text)) => text.into(),
     })
+}
+
+/// kyaml makes JSON by writing YAML and reading it again, and go-yaml v3 writes a folded scalar so that one with indented
+/// lines comes back with more line breaks. `kustomize build` shows it.
+fn refold(node: &Node, text: &str) -> String {
+    let mut alone = Node::plain(text);
+    alone.set_style(node.style());
+    let documents = parse(&emit::emit(&alone), &Limits::default());
+    documents
+        .ok()
+        .and_then(|documents| Some(documents.first()?.as_str()?.to_owned()))
+        .unwrap_or_else(|| text.to_owned())
 }
 
 /// How Go names a float that JSON lacks.
@@ -78,20 +93,24 @@ fn go_float(value: f64) -> &'static str {
     }
 }
 
-/// The key's text; `None` for a null key at the top level, which go-yaml v3 passes over.
-fn key_to_json(key: &Node, resolver: Resolver, top: bool) -> Result<Option<String>, Error> {
+/// The key's text. In kyaml an empty key comes back as the empty string from being written and read again.
+fn key_to_json(key: &Node, resolver: Resolver, top: bool) -> Result<String, Error> {
     let resolved = key.resolve(resolver)?;
-    let text = match (resolver, resolved) {
+    Ok(match (resolver, resolved) {
         (_, Some(Resolved::String(text))) => text.into_owned(),
-        (Resolver::KustomizeV3, Some(Resolved::Null)) if top => return Ok(None),
+        (Resolver::KustomizeV3, Some(Resolved::Null)) if key.as_str() == Some("") => String::new(),
+        (Resolver::KustomizeV3, Some(Resolved::Null)) => {
+            // kyaml's merge writes such an entry twice.
+            let text = key.as_str().unwrap_or_default();
+            return Err(convert(key, format!("mapping key {text:?} already defined")));
+        }
         (Resolver::KustomizeV3, Some(_)) if top => key.as_str().unwrap_or_default().to_owned(),
         (Resolver::KustomizeV3, _) => return Err(convert(key, UNSUPPORTED_MAP.into())),
         (Resolver::KubernetesV2, Some(Resolved::Bool(value))) => value.to_string(),
         (Resolver::KubernetesV2, Some(Resolved::Int(value))) => value.to_string(),
         (Resolver::KubernetesV2, Some(Resolved::Float(value))) => number::yaml_float32(value),
         (Resolver::KubernetesV2, _) => return Err(convert(key, "unsupported map key".into())),
-    };
-    Ok(Some(text))
+    })
 }
 
 /// go-yaml v3 compares keys by kind and text.
@@ -138,7 +157,7 @@ fn build(value: &Json, string: &impl Fn(&str) -> Node, sorted: bool) -> Node {
     match value {
         Json::Null => Node::null(),
         Json::Bool(value) => Node::bool(*value),
-        Json::Number(number) => Node::plain(number_text(number, number::yaml_float)),
+        Json::Number(number) => Node::plain(number_text(number, number::yaml_float_from_json)),
         Json::String(text) => string(text),
         Json::Array(items) => Node::sequence_of(items.iter().map(|item| build(item, string, sorted))),
         Json::Object(object) => {

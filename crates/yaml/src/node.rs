@@ -67,6 +67,21 @@ pub struct Comments {
     pub line: String,
     /// Below the node, before an empty line.
     pub foot: String,
+    /// At a document's root: above the root and parted from it by an empty line.
+    pub document_head: String,
+    /// At a document's root: at the end of the document.
+    pub document_foot: String,
+}
+
+impl Comments {
+    /// No comment anywhere.
+    const NONE: Self = Self {
+        head: String::new(),
+        line: String::new(),
+        foot: String::new(),
+        document_head: String::new(),
+        document_foot: String::new(),
+    };
 }
 
 /// What few nodes have.
@@ -77,7 +92,7 @@ struct Extra {
     comments: Comments,
 }
 
-static NO_COMMENTS: Comments = Comments { head: String::new(), line: String::new(), foot: String::new() };
+static NO_COMMENTS: Comments = Comments::NONE;
 
 /// Construction.
 impl Node {

@@ -130,6 +130,11 @@ pub(crate) fn yaml_float(value: f64) -> String {
     with_sign(value, text)
 }
 
+/// How go-yaml writes a float it read from JSON, where a zero has no sign.
+pub(crate) fn yaml_float_from_json(value: f64) -> String {
+    if value == 0.0 { "0".into() } else { yaml_float(value) }
+}
+
 /// The same for the nearest 32-bit float, which sigs.k8s.io/yaml uses for keys.
 pub(crate) fn yaml_float32(value: f64) -> String {
     let single = value as f32;

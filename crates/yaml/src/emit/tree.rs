@@ -75,12 +75,19 @@ impl Emitter {
             self.writer.put_spaced("---");
             self.writer.put_indent();
         }
+        let comments = root.comments();
+        if !comments.document_head.is_empty() {
+            set(&mut self.pending.head, &comments.document_head);
+            self.write_head();
+            self.writer.put_break();
+        }
         self.load(root, "");
         self.write_head();
         let rest = self.start(root, Place::Root);
         self.write_line();
         self.write_foot();
         self.rest(root, rest, Place::Root);
+        set(&mut self.pending.foot, &comments.document_foot);
         self.writer.foot_indent = Some(0);
         self.write_foot();
         self.writer.foot_indent = None;
@@ -113,8 +120,10 @@ impl Emitter {
         }
         match node.value() {
             Value::Scalar(text) => {
-                let tag = node.tag();
-                self.put_tag(tag);
+                // go-yaml marks a plain `<<` that was not merged.
+                let unmerged =
+                    !self.v2 && text == "<<" && node.tag().is_empty() && node.style() == Style::Plain;
+                self.put_tag(if unmerged { "!!merge" } else { node.tag() });
                 self.scalar(text, node.style(), place);
                 Rest::Nothing
             }
@@ -150,10 +159,11 @@ impl Emitter {
             return;
         }
         self.writer.space_before();
-        if tag.starts_with('!') {
-            self.writer.put_tight(tag);
-        } else {
-            self.writer.put_tight(&format!("!<{tag}>"));
+        let handle = ["!!", "!"].into_iter().find(|handle| tag.starts_with(handle));
+        let content = escape_tag(tag.strip_prefix(handle.unwrap_or_default()).unwrap_or(tag));
+        match handle {
+            Some(handle) => self.writer.put_tight(&format!("{handle}{content}")),
+            None => self.writer.put_tight(&format!("!<{content}>")),
         }
     }
 
@@ -291,7 +301,8 @@ impl Emitter {
             self.rest(value, rest, Place::Value);
         }
         self.load_end(node, tail);
-        if !comma_written && !(self.pending.foot.is_empty() && self.pending.tail.is_empty()) {
+        let comments_follow = !self.pending.foot.is_empty() || !self.pending.tail.is_empty();
+        if comments_follow && !comma_written {
             self.writer.put_tight(",");
         }
         self.write_head();
@@ -468,6 +479,19 @@ fn set(pending: &mut String, comment: &str) {
     if !comment.is_empty() {
         comment.clone_into(pending);
     }
+}
+
+/// Percent signs for what may not stand in a tag.
+fn escape_tag(content: &str) -> String {
+    let mut escaped = String::with_capacity(content.len());
+    for byte in content.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_;/?:@&=+$,.~*'()[]".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
 }
 
 fn is_empty(node: &Node) -> bool {

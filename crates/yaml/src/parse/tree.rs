@@ -180,7 +180,11 @@ impl<'a> Parser<'a> {
         self.tags.clear();
         let comments = self.take_comments();
         let foot = if comments.foot.is_empty() { comments.head } else { comments.foot };
-        attach_document_comments(&mut root, head, foot);
+        if !head.is_empty() || !foot.is_empty() {
+            let comments = root.comments_mut();
+            comments.document_head = head;
+            comments.document_foot = foot;
+        }
         Ok(root)
     }
 
@@ -447,7 +451,7 @@ impl<'a> Parser<'a> {
         {
             last.comments_mut().foot = std::mem::take(&mut foot);
         }
-        let comments = Comments { head, line: end.line, foot };
+        let comments = Comments { head, line: end.line, foot, ..Comments::default() };
         self.finish(Value::Mapping(Mapping::from(entries)), Style::Plain, start, comments)
     }
 
@@ -461,7 +465,7 @@ impl<'a> Parser<'a> {
 
     fn flow_sequence(&mut self, start: Mark) -> Result<Node, Error> {
         self.enter(start)?;
-        let mut head = self.take_comments().head;
+        let head = self.take_comments().head;
         let begin = self.peek()?.start;
         self.skip();
         let mut items = Vec::new();
@@ -483,7 +487,7 @@ impl<'a> Parser<'a> {
         let end = self.take_comments();
         self.skip();
         self.depth -= 1;
-        let comments = Comments { head: std::mem::take(&mut head), line: end.line, foot: end.foot };
+        let comments = Comments { head, line: end.line, foot: end.foot, ..Comments::default() };
         self.finish(Value::Sequence(items), Style::Flow, start, comments)
     }
 
@@ -565,7 +569,7 @@ impl<'a> Parser<'a> {
         let end = self.take_comments();
         self.skip();
         self.depth -= 1;
-        let comments = Comments { head, line: end.line, foot: end.foot };
+        let comments = Comments { head, line: end.line, foot: end.foot, ..Comments::default() };
         self.finish(Value::Mapping(Mapping::from(entries)), Style::Flow, start, comments)
     }
 
@@ -588,19 +592,6 @@ impl<'a> Parser<'a> {
 fn move_foot(from: &mut Node, to: &mut Node) {
     if !from.comments().foot.is_empty() {
         to.comments_mut().foot = std::mem::take(&mut from.comments_mut().foot);
-    }
-}
-
-/// A document has no node of its own here: its comments go to the root, the head with the empty line that follows it.
-fn attach_document_comments(root: &mut Node, head: String, foot: String) {
-    if !head.is_empty() {
-        let comments = root.comments_mut();
-        comments.head =
-            if comments.head.is_empty() { head + "\n\n" } else { format!("{head}\n\n{}", comments.head) };
-    }
-    if !foot.is_empty() {
-        let comments = root.comments_mut();
-        comments.foot = if comments.foot.is_empty() { foot } else { format!("{}\n\n{foot}", comments.foot) };
     }
 }
 
