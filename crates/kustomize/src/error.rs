@@ -1,0 +1,76 @@
+//! What can go wrong in a build.
+
+use crate::remote::FetchError;
+use crate::tree::TreeError;
+
+/// A failed build. The text names the file, the field or the resource at fault, in kustomize's words where it has any.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A step failed because of what is below it.
+    ///
+    /// The text tells the whole chain, so there is no [`source`](std::error::Error::source) to print once more.
+    #[error("{context}: {cause}")]
+    Context {
+        /// The step.
+        context: String,
+        /// Why it failed.
+        cause: Box<Error>,
+    },
+    /// The input breaks a rule.
+    #[error("{0}")]
+    Invalid(String),
+    /// A file of the tree could not be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A text is not YAML or has no JSON form.
+    #[error(transparent)]
+    Yaml(#[from] yaml::Error),
+    /// A file does not hold what was expected of YAML there.
+    #[error("MalformedYAMLError: {fault} in File: {file}")]
+    Malformed {
+        /// The file as the kustomization names it.
+        file: String,
+        /// The fault.
+        fault: yaml::Error,
+    },
+    /// A remote resource could not be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The input asks for more than the limits allow.
+    #[error("more than {limit} {what}")]
+    Limit {
+        /// What was counted.
+        what: &'static str,
+        /// The allowed number.
+        limit: u64,
+    },
+}
+
+/// Result of a build step.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid(message.into())
+    }
+
+    /// True when the fault is the YAML of a file, so that reading the path as a directory is not worth mentioning.
+    pub(crate) fn is_malformed_yaml(&self) -> bool {
+        match self {
+            Self::Malformed { .. } => true,
+            Self::Context { cause, .. } => cause.is_malformed_yaml(),
+            _ => false,
+        }
+    }
+}
+
+/// Names the failed step.
+pub(crate) trait Context<T> {
+    fn context(self, context: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
+    fn context(self, context: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|cause| Error::Context { context: context(), cause: Box::new(cause.into()) })
+    }
+}

@@ -1,0 +1,170 @@
+//! What Flux makes of kustomize: the root file is generated where it is missing, fields of a Kustomization object are laid
+//! over it, files may come from anywhere in the tree, and every error is one of these.
+
+mod generate;
+mod merge;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+pub use merge::{ImageOverride, Overlay, PatchOverride, SelectorOverride};
+
+use crate::error::Error as BuildError;
+use crate::kustomization::FILE_NAMES;
+use crate::tree::{Entry, FileTree, Kind, TreeError, path};
+use crate::{Fetcher, LoadRestrictor, Options, Reorder, Resource};
+
+/// A failure of Flux's layer or of the build below it, in Flux's words.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The directory to build is not there.
+    #[error("kustomization path not found: {0}")]
+    PathNotFound(String),
+    /// A file that was to become a resource is none.
+    #[error("failed to decode Kubernetes YAML from {path}: {cause}")]
+    Decode {
+        /// The file.
+        path: String,
+        /// Why it is none.
+        cause: BuildError,
+    },
+    /// The root file cannot be read or changed.
+    #[error("failed to generate kustomization.yaml: {0}")]
+    Generate(BuildError),
+    /// A component is not a directory of the tree.
+    #[error("component path '{0}' must be local and relative")]
+    RemoteComponent(String),
+    /// The build failed.
+    #[error("kustomize build failed: {0}")]
+    Build(BuildError),
+}
+
+impl From<TreeError> for Error {
+    fn from(error: TreeError) -> Self {
+        Self::Generate(error.into())
+    }
+}
+
+/// Whether the tree had a root file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It had none: this is a new one.
+    Created,
+    /// It had one: this is it, changed.
+    Unchanged,
+}
+
+/// The root file that a build uses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// Its path in the tree.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+    /// Where it is from.
+    pub action: Action,
+}
+
+/// Flux's choices for a build; only the limits are taken from `options`.
+fn flux_options(options: &Options) -> Options {
+    Options {
+        load_restrictor: LoadRestrictor::None,
+        reorder: Reorder::Legacy,
+        managed_by_label: false,
+        openapi_adds_to_builtin: true,
+        limits: options.limits.clone(),
+    }
+}
+
+/// Generates or changes the root file and builds with it.
+///
+/// # Errors
+/// See [`Error`].
+pub fn build(
+    tree: &dyn FileTree,
+    directory: &str,
+    overlay: &Overlay,
+    options: &Options,
+    fetcher: Option<&dyn Fetcher>,
+) -> Result<Vec<Resource>, Error> {
+    let manifest = manifest(tree, directory, overlay, options)?;
+    let directory = path::parent(&manifest.path).to_owned();
+    let tree = Overlaid { tree, path: manifest.path, bytes: manifest.text.into_bytes().into() };
+    crate::build(&tree, &directory, &flux_options(options), fetcher).map_err(Error::Build)
+}
+
+/// The root file that [`build`] uses.
+///
+/// # Errors
+/// When a file that was to become a resource is none, the file that is there cannot be read, or a component is not local.
+pub fn manifest(
+    tree: &dyn FileTree,
+    directory: &str,
+    overlay: &Overlay,
+    options: &Options,
+) -> Result<Manifest, Error> {
+    let directory = path::join("", directory).ok_or_else(|| TreeError::Outside {
+        op: "stat",
+        path: directory.to_owned(),
+        root: tree.display(""),
+    })?;
+    if tree.kind(&directory) != Kind::Directory {
+        return Err(Error::PathNotFound(tree.display(&directory)));
+    }
+    let existing =
+        FILE_NAMES.iter().map(|name| child(&directory, name)).find(|path| tree.kind(path) == Kind::File);
+    let limits = &options.limits;
+    let (path, text, action) = match existing {
+        Some(path) => {
+            let bytes = tree.read(&path, limits.file_bytes)?;
+            let text = String::from_utf8(bytes.to_vec())
+                .map_err(|_| Error::Generate(BuildError::Invalid(format!("'{path}' is not UTF-8"))))?;
+            (path, Cow::Owned(text), Action::Unchanged)
+        }
+        None => {
+            let resources = generate::resources(tree, &directory, limits)?;
+            (child(&directory, "kustomization.yaml"), Cow::Owned(generate::text(&resources)), Action::Created)
+        }
+    };
+    let text = merge::merge(&text, action, overlay, &limits.yaml, |component| {
+        path::join(&directory, component).is_some_and(|path| tree.kind(&path) != Kind::Absent)
+    })?;
+    Ok(Manifest { path, text, action })
+}
+
+fn child(directory: &str, name: &str) -> String {
+    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+}
+
+/// A tree with one file laid over it.
+struct Overlaid<'a> {
+    tree: &'a dyn FileTree,
+    path: String,
+    bytes: Arc<[u8]>,
+}
+
+impl FileTree for Overlaid<'_> {
+    fn read(&self, path: &str, limit: usize) -> Result<Arc<[u8]>, TreeError> {
+        if path == self.path { Ok(Arc::clone(&self.bytes)) } else { self.tree.read(path, limit) }
+    }
+
+    fn kind(&self, path: &str) -> Kind {
+        if path == self.path { Kind::File } else { self.tree.kind(path) }
+    }
+
+    fn list(&self, directory: &str) -> Result<Vec<Entry>, TreeError> {
+        self.tree.list(directory)
+    }
+
+    fn resolve(&self, path: &str) -> Result<String, TreeError> {
+        if path == self.path { Ok(path.to_owned()) } else { self.tree.resolve(path) }
+    }
+
+    fn from_absolute(&self, absolute: &str) -> Option<String> {
+        self.tree.from_absolute(absolute)
+    }
+
+    fn display(&self, path: &str) -> String {
+        self.tree.display(path)
+    }
+}

@@ -1,0 +1,154 @@
+//! Reading and writing the few fields of an object that every step needs, with kyaml's treatment of odd values.
+
+use yaml::{Node, Style, Value};
+
+/// Text of a top-level scalar; nothing for anything else.
+pub(crate) fn text<'a>(node: &'a Node, key: &str) -> &'a str {
+    node.get(key).and_then(Node::as_str).unwrap_or_default()
+}
+
+/// Text of a scalar below `metadata`; nothing for null or anything else.
+pub(crate) fn metadata_text<'a>(node: &'a Node, key: &str) -> &'a str {
+    node.get_path(&["metadata", key])
+        .filter(|node| !node.is_null())
+        .and_then(Node::as_str)
+        .unwrap_or_default()
+}
+
+/// Null, an empty mapping or an empty sequence.
+pub(crate) fn is_empty(node: &Node) -> bool {
+    match node.value() {
+        Value::Scalar(_) => node.is_null(),
+        Value::Sequence(items) => items.is_empty(),
+        Value::Mapping(mapping) => mapping.is_empty(),
+        Value::Alias(_) => false,
+    }
+}
+
+/// Replaces a scalar's text and keeps its style, so that a plain number stays a number: kyaml's untagged scalar.
+pub(crate) fn set_text(node: &mut Node, text: &str) {
+    let style = if node.is_scalar() && node.style() != Style::Flow { node.style() } else { Style::Plain };
+    node.set_value(Value::Scalar(text.into()));
+    node.set_style(style);
+}
+
+/// A string, whatever it looks like.
+pub(crate) fn set_string(node: &mut Node, text: &str) {
+    *node = string(text);
+}
+
+/// A string that stays one, whatever it looks like.
+pub(crate) fn string(text: &str) -> Node {
+    let mut node = Node::plain(text);
+    node.set_style(Style::DoubleQuoted);
+    node
+}
+
+/// Sets a scalar as kyaml's `SetMapField` does: a new field is a string, an existing one keeps its style.
+pub(crate) fn set_field(node: &mut Node, key: &str, text: &str) {
+    match node.get_mut(key) {
+        Some(field) => set_text(field, text),
+        None => {
+            node.insert(key, string(text));
+        }
+    }
+}
+
+/// `metadata`, made if it is missing.
+pub(crate) fn metadata_mut(node: &mut Node) -> Option<&mut Node> {
+    child_mapping_mut(node, "metadata")
+}
+
+/// The mapping under `key`, made if it is missing or null.
+pub(crate) fn child_mapping_mut<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
+    if node.get(key).is_none_or(Node::is_null) {
+        node.insert(key, Node::mapping());
+    }
+    node.get_mut(key)
+}
+
+pub(crate) fn set_kind(node: &mut Node, kind: &str) {
+    set_field(node, "kind", kind);
+}
+
+pub(crate) fn set_api_version(node: &mut Node, api_version: &str) {
+    set_field(node, "apiVersion", api_version);
+}
+
+pub(crate) fn set_name(node: &mut Node, name: &str) {
+    if let Some(metadata) = metadata_mut(node) {
+        set_field(metadata, "name", name);
+    }
+}
+
+/// Sets the namespace, or removes it when it is empty.
+pub(crate) fn set_namespace(node: &mut Node, namespace: &str) {
+    if namespace.is_empty() {
+        if let Some(metadata) = node.get_mut("metadata") {
+            metadata.remove("namespace");
+        }
+    } else if let Some(metadata) = metadata_mut(node) {
+        set_field(metadata, "namespace", namespace);
+    }
+}
+
+/// An annotation's text.
+pub(crate) fn annotation<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
+    Some(node.get_path(&["metadata", "annotations", key])?.as_str().unwrap_or_default())
+}
+
+pub(crate) fn set_annotation(node: &mut Node, key: &str, text: &str) {
+    set_metadata_entry(node, "annotations", key, text);
+}
+
+/// Sets one label or annotation (`map`).
+pub(crate) fn set_metadata_entry(node: &mut Node, map: &str, key: &str, text: &str) {
+    if let Some(map) = metadata_mut(node).and_then(|metadata| child_mapping_mut(metadata, map)) {
+        map.insert(key, string(text));
+    }
+}
+
+pub(crate) fn remove_annotation(node: &mut Node, key: &str) {
+    if let Some(annotations) = node.get_path_mut(&["metadata", "annotations"]) {
+        annotations.remove(key);
+    }
+}
+
+/// Labels or annotations (`map`) as key and text, in order.
+pub(crate) fn metadata_map<'a>(node: &'a Node, map: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    node.get_path(&["metadata", map])
+        .map(Node::entries)
+        .unwrap_or_default()
+        .iter()
+        .map(|(key, value)| (key.as_str().unwrap_or_default(), value.as_str().unwrap_or_default()))
+}
+
+/// Lays a `map` of labels or annotations over that of `under`; every value becomes a string, an empty map goes.
+pub(crate) fn merge_string_map(node: &mut Node, map: &str, under: &Node) {
+    let mut merged = Node::mapping();
+    for (key, value) in metadata_map(under, map).chain(metadata_map(node, map)) {
+        merged.insert(key, string(value));
+    }
+    let empty = merged.entries().is_empty();
+    if let Some(metadata) = metadata_mut(node) {
+        if empty {
+            metadata.remove(map);
+        } else {
+            metadata.insert(map, merged);
+        }
+    }
+}
+
+/// Every value of the labels or annotations becomes a string, an empty map goes.
+pub(crate) fn normalize_string_map(node: &mut Node, map: &str) {
+    let Some(metadata) = node.get_mut("metadata") else { return };
+    let Some(entries) = metadata.get_mut(map) else { return };
+    if entries.entries().is_empty() {
+        metadata.remove(map);
+        return;
+    }
+    for (_, value) in entries.entries_mut() {
+        let text = value.as_str().unwrap_or_default().to_owned();
+        set_string(value, &text);
+    }
+}

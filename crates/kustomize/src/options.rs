@@ -1,0 +1,86 @@
+//! What a caller may choose.
+
+/// Choices of one build.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Which files a kustomization may load besides its bases.
+    pub load_restrictor: LoadRestrictor,
+    /// Order of the output when the root file has no `sortOptions`.
+    pub reorder: Reorder,
+    /// Adds `app.kubernetes.io/managed-by` to every resource.
+    pub managed_by_label: bool,
+    /// A schema given by `openapi.path` adds to the built-in one, as Flux has it, instead of replacing it.
+    pub openapi_adds_to_builtin: bool,
+    /// Bounds on what the input may ask for.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    /// As `kustomize build` without flags.
+    fn default() -> Self {
+        Self {
+            load_restrictor: LoadRestrictor::RootOnly,
+            reorder: Reorder::Legacy,
+            managed_by_label: false,
+            openapi_adds_to_builtin: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Which files a kustomization may load besides its bases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadRestrictor {
+    /// Files in or below its own directory.
+    RootOnly,
+    /// Any file of the tree.
+    None,
+}
+
+/// Order of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reorder {
+    /// Namespaces and other prerequisites first, webhooks last, the rest by group, version, kind, namespace and name.
+    Legacy,
+    /// The order of the inputs.
+    None,
+}
+
+/// Bounds on what one build may ask for.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bases below bases. The build recurses once a level.
+    pub depth: usize,
+    /// Kustomization files read, each as often as it is referred to: bounds diamonds.
+    pub kustomizations: u64,
+    /// Resources loaded, generated ones included.
+    pub resources: u64,
+    /// Bytes of one file.
+    pub file_bytes: usize,
+    /// Bytes of all files, each as often as it is read.
+    pub total_bytes: u64,
+    /// Bytes of one regular expression.
+    pub regex_bytes: usize,
+    /// Bytes of memory of one compiled regular expression.
+    pub regex_memory: usize,
+    /// Name references, selections and replacements examined, in nodes.
+    pub work: u64,
+    /// Bounds on each YAML text.
+    pub yaml: yaml::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            depth: 128,
+            kustomizations: 20_000,
+            resources: 200_000,
+            file_bytes: 64 << 20,
+            total_bytes: 1 << 30,
+            regex_bytes: 4 << 10,
+            regex_memory: 1 << 20,
+            work: 200_000_000,
+            yaml: yaml::Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Strategic merge: maps merge by key, lists by the key their type says, `$patch` directives delete or replace.
+//!
+//! The rules, with their corners, are those of kyaml's `merge2`. In particular a patch also tidies what it does not mention:
+//! a field of the target that holds nothing at all (`key:`) goes.
+
+use yaml::{Kind, Node, Value};
+
+use super::strategic_list;
+use crate::build::Build;
+use crate::error::{Error, Result};
+use crate::meta;
+use crate::schema::{Place, Schema};
+use crate::transform::field::wrong_kind;
+
+/// What is left of a node after a merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Keep,
+    Gone,
+}
+
+/// What `$patch` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Directive {
+    Merge,
+    Replace,
+    Delete,
+}
+
+impl Directive {
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "merge" => Ok(Self::Merge),
+            "replace" => Ok(Self::Replace),
+            "delete" => Ok(Self::Delete),
+            _ => Err(Error::Invalid(format!("unknown patch strategy '{text}'"))),
+        }
+    }
+
+    /// Takes the directive out of a mapping.
+    fn take(patch: &mut Node) -> Result<Self> {
+        match patch.get(DIRECTIVE).and_then(Node::as_str) {
+            None => Ok(Self::Merge),
+            Some(text) => {
+                let directive = Self::parse(text)?;
+                patch.remove(DIRECTIVE);
+                Ok(directive)
+            }
+        }
+    }
+}
+
+pub(super) const DIRECTIVE: &str = "$patch";
+
+/// One merge.
+pub(super) struct Merger<'a> {
+    pub schema: &'a Schema,
+    /// Steps left.
+    pub budget: usize,
+}
+
+/// Merges a patch into an object. `Gone` means that the patch deletes the object.
+pub(crate) fn merge(target: &mut Node, patch: Node, build: &mut Build<'_>) -> Result<Fate> {
+    const BUDGET: usize = 100_000_000;
+    let mut merger = Merger { schema: &build.schema, budget: BUDGET };
+    let fate = merger.merge(target, Some(patch), None)?;
+    let used = BUDGET - merger.budget;
+    build.count_work(used)?;
+    Ok(fate)
+}
+
+impl Merger<'_> {
+    pub fn spend(&mut self, steps: usize) -> Result<()> {
+        self.budget = self
+            .budget
+            .checked_sub(steps)
+            .ok_or(Error::Limit { what: "steps in merging one patch", limit: 100_000_000 })?;
+        Ok(())
+    }
+}
+
+impl<'s> Merger<'s> {
+    /// The place's own type, else that of an embedded object.
+    fn place(&self, place: Option<Place<'s>>, nodes: &[Option<&Node>]) -> Option<Place<'s>> {
+        place.or_else(|| {
+            nodes.iter().flatten().find_map(|node| {
+                let (api_version, kind) = (meta::text(node, "apiVersion"), meta::text(node, "kind"));
+                if api_version.is_empty() || kind.is_empty() {
+                    return None;
+                }
+                self.schema.of_kind(api_version, kind)
+            })
+        })
+    }
+
+    /// Merges `patch` into `target`; without a patch only tidies `target`.
+    pub fn merge(
+        &mut self,
+        target: &mut Node,
+        patch: Option<Node>,
+        place: Option<Place<'s>>,
+    ) -> Result<Fate> {
+        self.spend(1)?;
+        let place = self.place(place, &[Some(&*target), patch.as_ref()]);
+        if let Some(patch) = patch.as_ref().filter(|patch| !patch.is_null() && !target.is_null()) {
+            if patch.kind() != target.kind() {
+                return Err(mismatch(target.kind(), patch));
+            }
+        }
+        let kind = match &patch {
+            Some(patch) if target.is_null() => patch.kind(),
+            _ => target.kind(),
+        };
+        match kind {
+            Kind::Mapping => self.merge_mapping(target, patch, place),
+            Kind::Sequence => match place.and_then(Place::merge_keys) {
+                Some(keys) => self.merge_list(target, patch, keys, place.and_then(Place::items)),
+                None => Ok(replace(target, patch)),
+            },
+            Kind::Scalar | Kind::Alias if target.is_null() && patch.is_none() => {
+                // `key: null` stays, `key:` goes.
+                Ok(if target.as_str() == Some("") { Fate::Gone } else { Fate::Keep })
+            }
+            Kind::Scalar | Kind::Alias => Ok(replace(target, patch)),
+        }
+    }
+
+    fn merge_mapping(
+        &mut self,
+        target: &mut Node,
+        patch: Option<Node>,
+        place: Option<Place<'s>>,
+    ) -> Result<Fate> {
+        let Some(mut patch) = patch else { return self.merge_fields(target, Node::mapping(), place) };
+        if patch.is_null() {
+            return Ok(Fate::Gone);
+        }
+        if target.is_null() {
+            return self.adopt(target, patch, place);
+        }
+        match Directive::take(&mut patch)? {
+            Directive::Delete => Ok(Fate::Gone),
+            Directive::Replace => self.adopt(target, patch, place),
+            Directive::Merge => self.merge_fields(target, patch, place),
+        }
+    }
+
+    fn merge_fields(&mut self, target: &mut Node, mut patch: Node, place: Option<Place<'s>>) -> Result<Fate> {
+        let Some(fields) = target.as_mapping_mut() else { return Ok(Fate::Keep) };
+        let mut gone = Vec::new();
+        for (index, (key, value)) in fields.entries_mut().enumerate() {
+            let key = key.as_str().unwrap_or_default();
+            let addition = patch.remove(key);
+            let child = place.and_then(|place| place.field(key));
+            if self.merge(value, addition, child)? == Fate::Gone {
+                gone.push(index);
+            }
+        }
+        if !gone.is_empty() {
+            let mut index = 0;
+            fields.entries_vec_mut().retain(|_| {
+                index += 1;
+                gone.binary_search(&(index - 1)).is_err()
+            });
+        }
+        let Value::Mapping(patch) = patch.into_value() else { return Ok(Fate::Keep) };
+        for (key, value) in patch.into_entries() {
+            let child = key.as_str().and_then(|key| place.and_then(|place| place.field(key)));
+            if let Some(value) = self.tidy(value, child)? {
+                fields.push(key, value);
+            }
+        }
+        Ok(Fate::Keep)
+    }
+
+    /// Puts a patch where nothing was, or in place of what was there.
+    fn adopt(&mut self, target: &mut Node, patch: Node, place: Option<Place<'s>>) -> Result<Fate> {
+        match self.tidy(patch, place)? {
+            Some(node) => {
+                *target = node;
+                Ok(Fate::Keep)
+            }
+            None => Ok(Fate::Gone),
+        }
+    }
+
+    /// A patch on its own: nulls and directives carried out.
+    pub fn tidy(&mut self, mut patch: Node, place: Option<Place<'s>>) -> Result<Option<Node>> {
+        self.spend(1)?;
+        if patch.is_null() {
+            return Ok(None);
+        }
+        let place = self.place(place, &[Some(&patch)]);
+        match patch.kind() {
+            Kind::Scalar | Kind::Alias => Ok(Some(patch)),
+            Kind::Mapping => {
+                if Directive::take(&mut patch)? == Directive::Delete {
+                    return Ok(None);
+                }
+                let Value::Mapping(fields) = patch.into_value() else { return Ok(None) };
+                let mut tidied = Vec::with_capacity(fields.len());
+                for (key, value) in fields.into_entries() {
+                    let child = key.as_str().and_then(|key| place.and_then(|place| place.field(key)));
+                    if let Some(value) = self.tidy(value, child)? {
+                        tidied.push((key, value));
+                    }
+                }
+                Ok(Some(Node::new(Value::Mapping(tidied.into()))))
+            }
+            Kind::Sequence => match place.and_then(Place::merge_keys) {
+                None => Ok(Some(patch)),
+                Some(keys) => {
+                    if strategic_list::take_directive(&mut patch)? == Directive::Delete {
+                        return Ok(None);
+                    }
+                    let Value::Sequence(items) = patch.into_value() else { return Ok(None) };
+                    let items = self.tidy_items(items, keys, place.and_then(Place::items))?;
+                    Ok(Some(Node::sequence_of(items)))
+                }
+            },
+        }
+    }
+
+    fn merge_list(
+        &mut self,
+        target: &mut Node,
+        patch: Option<Node>,
+        keys: &[smol_str::SmolStr],
+        place: Option<Place<'s>>,
+    ) -> Result<Fate> {
+        let mut patch = match patch {
+            Some(patch) if patch.is_null() => return Ok(Fate::Gone),
+            patch => patch,
+        };
+        let directive = match &mut patch {
+            Some(patch) => strategic_list::take_directive(patch)?,
+            None => Directive::Merge,
+        };
+        let additions = match patch.map(Node::into_value) {
+            Some(Value::Sequence(items)) => Some(items),
+            _ => None,
+        };
+        if directive == Directive::Delete && !target.is_null() {
+            return Ok(Fate::Gone);
+        }
+        let own = match target.value_mut() {
+            Value::Sequence(items) => std::mem::take(items),
+            _ => Vec::new(),
+        };
+        let items = match additions {
+            Some(additions) if directive == Directive::Replace || target.is_null() => {
+                self.tidy_items(additions, keys, place)?
+            }
+            additions => self.merge_items(own, additions, keys, place)?,
+        };
+        target.set_value(Value::Sequence(items));
+        Ok(Fate::Keep)
+    }
+}
+
+/// A list that does not merge, or a scalar: the patch's value, if it has one.
+fn replace(target: &mut Node, patch: Option<Node>) -> Fate {
+    match patch {
+        None => Fate::Keep,
+        Some(patch) if patch.is_null() => Fate::Gone,
+        Some(patch) => {
+            *target = patch;
+            Fate::Keep
+        }
+    }
+}
+
+fn mismatch(expected: Kind, patch: &Node) -> Error {
+    let expected = match expected {
+        Kind::Mapping => "MappingNode",
+        Kind::Sequence => "SequenceNode",
+        Kind::Scalar | Kind::Alias => "ScalarNode",
+    };
+    wrong_kind(expected, patch)
+}

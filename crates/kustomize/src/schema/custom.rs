@@ -1,0 +1,85 @@
+//! Types from the file that `openapi.path` names.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+use smol_str::SmolStr;
+use yaml::Resolver;
+
+use super::table::{Field, Shape, Table};
+use crate::error::{Context, Error, Result};
+
+/// Reads an OpenAPI document, JSON or YAML.
+pub(super) fn parse(text: &str) -> Result<Table> {
+    let limits = yaml::Limits::default();
+    let documents = yaml::parse(text, &limits).context(|| "invalid schema file".into())?;
+    let root =
+        documents.into_iter().next().ok_or_else(|| Error::invalid("invalid schema file: it is empty"))?;
+    let root = root.to_json(Resolver::KubernetesV2).context(|| "invalid schema file".into())?;
+    let Value::Object(root) = root else {
+        return Err(Error::invalid("invalid schema file: it is not an object"));
+    };
+    let empty = Map::new();
+    let definitions = root.get("definitions").and_then(Value::as_object).unwrap_or(&empty);
+    let ids: HashMap<&str, usize> =
+        definitions.keys().enumerate().map(|(id, name)| (name.as_str(), id)).collect();
+    let mut table = Table::default();
+    for (id, definition) in definitions.values().enumerate() {
+        table.definitions.push(field(definition, &ids));
+        let kinds = definition.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
+        for key in kinds.into_iter().flatten().filter_map(type_meta) {
+            table.kinds.insert(key, Field { shape: Shape::Named(id), merge_keys: None });
+        }
+    }
+    for (path, item) in root.get("paths").and_then(Value::as_object).unwrap_or(&empty) {
+        let kind = item.get("get").and_then(|get| get.get("x-kubernetes-group-version-kind"));
+        if let Some(key) = kind.and_then(type_meta) {
+            let namespaced = path.contains("namespaces/{namespace}");
+            *table.namespaced.entry(key).or_insert(false) |= namespaced;
+        }
+    }
+    Ok(table)
+}
+
+fn type_meta(kind: &Value) -> Option<(SmolStr, SmolStr)> {
+    let text = |key: &str| kind.get(key).and_then(Value::as_str);
+    let version = text("version")?;
+    let api_version = match text("group") {
+        Some(group) if !group.is_empty() => format!("{group}/{version}"),
+        _ => version.to_owned(),
+    };
+    Some((api_version.into(), text("kind")?.into()))
+}
+
+/// Nesting is bounded by the YAML parser.
+fn field(schema: &Value, ids: &HashMap<&str, usize>) -> Field {
+    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+        let id = reference.strip_prefix("#/definitions/").and_then(|name| ids.get(name));
+        return Field { shape: id.map_or(Shape::Opaque, |id| Shape::Named(*id)), merge_keys: None };
+    }
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let rest = schema.get("additionalProperties").filter(|rest| rest.is_object());
+    let shape = if schema.get("type").and_then(Value::as_str) == Some("array") {
+        Shape::List(Box::new(schema.get("items").map_or_else(Field::default, |items| field(items, ids))))
+    } else if properties.is_some() || rest.is_some() {
+        let fields =
+            properties.into_iter().flatten().map(|(name, value)| (name.into(), field(value, ids))).collect();
+        Shape::Inline(fields, rest.map(|rest| Box::new(field(rest, ids))))
+    } else {
+        Shape::Opaque
+    };
+    Field { shape, merge_keys: merge_keys(schema) }
+}
+
+fn merge_keys(schema: &Value) -> Option<Vec<SmolStr>> {
+    let strategy = schema.get("x-kubernetes-patch-strategy")?.as_str()?;
+    if !strategy.split(',').any(|strategy| strategy == "merge") {
+        return None;
+    }
+    let keys = schema.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
+    let key = schema.get("x-kubernetes-patch-merge-key").and_then(Value::as_str);
+    Some(match keys {
+        Some(keys) => keys.iter().filter_map(Value::as_str).map(SmolStr::new).collect(),
+        None => key.into_iter().map(SmolStr::new).collect(),
+    })
+}

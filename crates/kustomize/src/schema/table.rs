@@ -1,0 +1,127 @@
+//! Types in memory, and the compact text the built-in ones are kept in.
+//!
+//! `kubernetes.txt` is derived from the OpenAPI document (Kubernetes 1.21.2, plus kustomize's own kinds) that kustomize 5.8.1
+//! embeds, by reading its definitions and keeping of each only the fields that are objects or lists. One line each:
+//!
+//! - `D name field:type ...`: a definition; types are `@N` (definition N, from 0), `[T` (list of T), `{T` (values of type T);
+//!   a list ends in `!key,key` when patches merge it by these keys. A type may be empty: known, but of no interest.
+//! - `T apiVersion kind N`: the kind's definition.
+//! - `N apiVersion kind 0|1`: whether the kind has a namespace.
+
+use std::collections::HashMap;
+
+use smol_str::SmolStr;
+
+/// Index of a definition in its table.
+pub(crate) type TypeId = usize;
+
+/// The type of a value.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Field {
+    pub shape: Shape,
+    /// Set when the value is a list that patches merge. Without keys, items are scalars and merge by value.
+    pub merge_keys: Option<Vec<SmolStr>>,
+}
+
+/// What a value consists of.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Shape {
+    /// Nothing that matters here.
+    #[default]
+    Opaque,
+    /// A type with a name.
+    Named(TypeId),
+    /// An object described in place, and the type of entries it does not name.
+    Inline(HashMap<SmolStr, Field>, Option<Box<Field>>),
+    /// A list.
+    List(Box<Field>),
+}
+
+/// A set of types.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub definitions: Vec<Field>,
+    pub kinds: HashMap<(SmolStr, SmolStr), Field>,
+    pub namespaced: HashMap<(SmolStr, SmolStr), bool>,
+}
+
+impl Table {
+    /// Reads the compact text; lines that make no sense are skipped.
+    pub fn parse(text: &str) -> Self {
+        let mut table = Self::default();
+        for line in text.lines() {
+            let mut words = line.split(' ');
+            match (words.next(), words.next()) {
+                (Some("D"), Some(_name)) => {
+                    let fields = words
+                        .filter_map(|word| word.split_once(':'))
+                        .map(|(name, kind)| (name.into(), parse_type(kind)))
+                        .collect();
+                    table.definitions.push(Field { shape: Shape::Inline(fields, None), merge_keys: None });
+                }
+                (Some("T"), Some(api_version)) => {
+                    if let (Some(kind), Some(Ok(id))) = (words.next(), words.next().map(str::parse)) {
+                        let field = Field { shape: Shape::Named(id), merge_keys: None };
+                        table.kinds.insert((api_version.into(), kind.into()), field);
+                    }
+                }
+                (Some("N"), Some(api_version)) => {
+                    if let (Some(kind), Some(flag)) = (words.next(), words.next()) {
+                        table.namespaced.insert((api_version.into(), kind.into()), flag == "1");
+                    }
+                }
+                _ => {}
+            }
+        }
+        table
+    }
+
+    pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Field> {
+        self.kinds.get(&(api_version.into(), kind.into()))
+    }
+
+    pub fn namespaced(&self, api_version: &str, kind: &str) -> Option<bool> {
+        self.namespaced.get(&(api_version.into(), kind.into())).copied()
+    }
+
+    pub fn child<'a>(&'a self, field: &'a Field, key: &str) -> Option<(&'a Table, &'a Field)> {
+        match &self.resolve(field)?.shape {
+            Shape::Inline(fields, rest) => Some((self, fields.get(key).or(rest.as_deref())?)),
+            _ => None,
+        }
+    }
+
+    pub fn items<'a>(&'a self, field: &'a Field) -> Option<(&'a Table, &'a Field)> {
+        match &self.resolve(field)?.shape {
+            Shape::List(items) => Some((self, items)),
+            _ => None,
+        }
+    }
+
+    /// Follows names; a name that leads in a circle leads nowhere.
+    fn resolve<'a>(&'a self, mut field: &'a Field) -> Option<&'a Field> {
+        for _ in 0..16 {
+            match field.shape {
+                Shape::Named(id) => field = self.definitions.get(id)?,
+                _ => return Some(field),
+            }
+        }
+        None
+    }
+}
+
+fn parse_type(text: &str) -> Field {
+    let (text, keys) = match text.split_once('!') {
+        Some((text, keys)) => {
+            (text, Some(keys.split(',').filter(|key| !key.is_empty()).map(SmolStr::new).collect()))
+        }
+        None => (text, None),
+    };
+    let shape = match text.split_at_checked(1) {
+        Some(("@", id)) => id.parse().map_or(Shape::Opaque, Shape::Named),
+        Some(("[", items)) => Shape::List(Box::new(parse_type(items))),
+        Some(("{", values)) => Shape::Inline(HashMap::new(), Some(Box::new(parse_type(values)))),
+        _ => Shape::Opaque,
+    };
+    Field { shape, merge_keys: keys }
+}

@@ -1,0 +1,275 @@
+//! Values copied from one place to others.
+
+use yaml::{Node, Resolver};
+
+use super::Transformer;
+use crate::build::Build;
+use crate::error::{Context, Error, Result};
+use crate::kustomization::{FieldOptions, Replacement, Source, Target};
+use crate::lookup::{self, Visitor};
+use crate::options::Limits;
+use crate::path;
+use crate::resid::{Gvk, ResId};
+use crate::resmap::ResMap;
+use crate::resource::Resource;
+use crate::selector::{self, Matcher};
+
+const DEFAULT_FIELD: &str = "metadata.name";
+
+/// Copies values.
+pub(crate) struct Replacements {
+    pub replacements: Vec<Replacement>,
+}
+
+impl Transformer for Replacements {
+    fn transform(&self, map: &mut ResMap, build: &mut Build<'_>) -> Result<()> {
+        for replacement in &self.replacements {
+            let value = match (&replacement.source, &replacement.source_value, &replacement.targets) {
+                (None, None, _) | (_, _, None) => {
+                    return Err(Error::invalid("replacements must specify a source and at least one target"));
+                }
+                (Some(_), Some(_), _) => {
+                    return Err(Error::invalid("value and resource selectors are mutually exclusive"));
+                }
+                (None, Some(text), _) => Node::plain(text),
+                (Some(source), None, _) => source_value(map, source, build)?,
+            };
+            for target in replacement.targets.iter().flatten() {
+                replace(map, target, &value, build)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Today's and former identities, compared as replacements compare them: whatever the kind's scope.
+fn ids(resource: &Resource) -> Vec<ResId> {
+    [resource.id_unscoped()].into_iter().chain(resource.previous_ids()).collect()
+}
+
+fn source_value(map: &mut ResMap, source: &Source, build: &mut Build<'_>) -> Result<Node> {
+    let wanted = ResId {
+        gvk: Gvk {
+            group: source.group.as_str().into(),
+            version: source.version.as_str().into(),
+            kind: source.kind.as_str().into(),
+        },
+        name: source.name.as_str().into(),
+        namespace: source.namespace.as_str().into(),
+        cluster_scoped: false,
+    };
+    let candidates = match source.name.as_str() {
+        "" => (0..map.resources().len()).collect(),
+        name => map.matching_any_name(name),
+    };
+    build.count_work(candidates.len())?;
+    let shown = || {
+        let field =
+            if source.field_path.is_empty() { String::new() } else { format!(":{}", source.field_path) };
+        format!("{wanted}{field}")
+    };
+    let mut found = None;
+    for resource in candidates.iter().filter_map(|index| map.get(*index)) {
+        let selected = ids(resource).iter().any(|id| {
+            (wanted.name.is_empty() || wanted.name == id.name)
+                && (wanted.namespace.is_empty() || wanted.is_namespace_equal(id))
+                && id.gvk.is_selected_by(&wanted.gvk)
+        });
+        if selected && found.replace(resource).is_some() {
+            return Err(Error::Invalid(format!("multiple matches for selector {}", shown())));
+        }
+    }
+    let resource = found.ok_or_else(|| Error::Invalid(format!("nothing selected by {}", shown())))?;
+    let field = if source.field_path.is_empty() { DEFAULT_FIELD } else { &source.field_path };
+    let value = lookup::get(&resource.node, &path::split_bracketed(field, '.'))
+        .context(|| "error looking up replacement source".into())?;
+    let value = value.filter(|value| !crate::meta::is_empty(value)).ok_or_else(|| {
+        Error::Invalid(format!("fieldPath `{field}` is missing for replacement source {wanted}"))
+    })?;
+    part_of(value, source.options.as_ref())
+}
+
+/// The value, or one part of it.
+fn part_of(value: &Node, options: Option<&FieldOptions>) -> Result<Node> {
+    let mut value = value.clone();
+    let Some(options) = options.filter(|options| !options.delimiter.is_empty()) else { return Ok(value) };
+    let text = value.as_str().ok_or_else(scalar_only)?;
+    let part =
+        usize::try_from(options.index).ok().and_then(|index| text.split(&options.delimiter).nth(index));
+    let part = part.ok_or_else(|| {
+        Error::Invalid(format!("options.index {} is out of bounds for value {text}", options.index))
+    })?;
+    let part = part.to_owned();
+    crate::meta::set_text(&mut value, &part);
+    Ok(value)
+}
+
+fn scalar_only() -> Error {
+    Error::invalid("delimiter option can only be used with scalar nodes")
+}
+
+fn replace(map: &mut ResMap, target: &Target, value: &Node, build: &mut Build<'_>) -> Result<()> {
+    let limits = &build.options.limits;
+    let select =
+        target.select.as_ref().ok_or_else(|| Error::invalid("target must specify resources to select"))?;
+    let matcher = Matcher::new(select, limits)?;
+    let rejects = target.reject.iter().map(|selector| Ok((selector, Matcher::new(selector, limits)?)));
+    let rejects = rejects.collect::<Result<Vec<_>>>()?;
+    let candidates = selector::candidates(map, &matcher);
+    let default = [DEFAULT_FIELD.to_owned()];
+    let fields = if target.field_paths.is_empty() { &default[..] } else { &target.field_paths };
+    let fields: Vec<(&String, Vec<String>)> =
+        fields.iter().map(|field| (field, path::split_bracketed(field, '.'))).collect();
+    build.count_work(candidates.len().saturating_mul(fields.len()))?;
+    let mut selected = Vec::new();
+    for index in candidates {
+        let Some(resource) = map.get(index) else { continue };
+        if !matcher.matches_labels_and_annotations(&resource.node) {
+            continue;
+        }
+        let ids = ids(resource);
+        let matches = |matcher: &Matcher, id: &ResId| {
+            matcher.matches_gvk(&id.gvk)
+                && matcher.matches_name(&id.name)
+                && matcher.matches_namespace(&id.namespace)
+        };
+        let rejected = rejects.iter().any(|(selector, matcher)| {
+            let by_labels = !selector.label_selector.is_empty() || !selector.annotation_selector.is_empty();
+            let by_id =
+                [&selector.group, &selector.version, &selector.kind, &selector.name, &selector.namespace]
+                    .iter()
+                    .any(|part| !part.is_empty());
+            by_labels && matcher.matches_labels_and_annotations(&resource.node)
+                || by_id && ids.iter().any(|id| matches(matcher, id))
+        });
+        if !rejected && ids.iter().any(|id| matches(&matcher, id)) {
+            selected.push(index);
+        }
+    }
+    let resources = map.resources_mut();
+    for index in selected {
+        let Some(resource) = resources.get_mut(index) else { continue };
+        for (field, path) in &fields {
+            copy_to(&mut resource.node, field, path, value, target.options.as_ref(), limits)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_to(
+    node: &mut Node,
+    field: &str,
+    path: &[String],
+    value: &Node,
+    options: Option<&FieldOptions>,
+    limits: &Limits,
+) -> Result<()> {
+    let create = options.is_some_and(|options| options.create);
+    if copy_into_text(node, path, value, create, limits).unwrap_or(false) {
+        return Ok(());
+    }
+    let verb = if create { "find or create" } else { "find" };
+    let missing = || format!("unable to {verb} field \"{field}\" in replacement target");
+    let mut visitor = Visitor {
+        create: create.then(|| value.clone()),
+        limits,
+        visit: &mut |node| set(node, value, options),
+        found: 0,
+    };
+    visitor.walk(node, path).context(missing)?;
+    if visitor.found == 0 { Err(Error::Invalid(missing())) } else { Ok(()) }
+}
+
+fn set(node: &mut Node, value: &Node, options: Option<&FieldOptions>) -> Result<()> {
+    let mut value = value.clone();
+    if let Some(options) = options.filter(|options| !options.delimiter.is_empty()) {
+        let old = node.as_str().ok_or_else(scalar_only)?;
+        let new = value.as_str().unwrap_or_default().to_owned();
+        let mut parts: Vec<&str> = old.split(&options.delimiter).collect();
+        match usize::try_from(options.index) {
+            Err(_) => parts.insert(0, &new),
+            Ok(index) => match parts.get_mut(index) {
+                Some(part) => *part = &new,
+                None => parts.push(&new),
+            },
+        }
+        let joined = parts.join(&options.delimiter);
+        crate::meta::set_text(&mut value, &joined);
+    }
+    if node.is_scalar() && !value.is_scalar() {
+        // kyaml copies only the text, of which a collection has none.
+        set_value_text(node, "");
+    } else if node.is_scalar() {
+        set_value_text(node, value.as_str().unwrap_or_default());
+    } else {
+        *node = value;
+    }
+    Ok(())
+}
+
+/// New text under the old type: a string stays a string, a number stays one if the text is one.
+fn set_value_text(node: &mut Node, text: &str) {
+    use yaml::Resolved;
+    let was_string = matches!(node.resolve(Resolver::KustomizeV3), Ok(Some(Resolved::String(_))));
+    if was_string && !node.as_str().unwrap_or_default().is_empty() || node.style() != yaml::Style::Plain {
+        crate::meta::set_string(node, text);
+    } else {
+        crate::meta::set_text(node, text);
+    }
+}
+
+/// Sets a field within a text that is YAML or JSON itself. False when the path does not lead into such a text.
+fn copy_into_text(
+    node: &mut Node,
+    path: &[String],
+    value: &Node,
+    create: bool,
+    limits: &Limits,
+) -> Result<bool> {
+    for length in 1..path.len() {
+        let (outer, inner) = path.split_at(length);
+        let Ok(Some(found)) = lookup::get(node, outer) else { continue };
+        let Some(text) = found.as_str().filter(|_| !found.is_null()).map(str::to_owned) else { continue };
+        let Ok(parsed) = yaml::parse(&text, &limits.yaml) else { continue };
+        let Some(mut parsed) = parsed.into_iter().next() else { continue };
+        let mut visitor = Visitor {
+            create: create.then(|| value.clone()),
+            limits,
+            visit: &mut |node| {
+                if node.is_scalar() {
+                    set_value_text(node, value.as_str().unwrap_or_default());
+                } else {
+                    *node = value.clone();
+                }
+                Ok(())
+            },
+            found: 0,
+        };
+        visitor.walk(&mut parsed, inner)?;
+        if visitor.found == 0 {
+            return Ok(false);
+        }
+        let text = serialize(&parsed, &text)?;
+        let outer: Vec<String> = outer.to_vec();
+        if let Some(field) = lookup::create(node, &outer, super::field::Create::Scalar)? {
+            crate::meta::set_text(field, &text);
+        }
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// The changed text in the format it had.
+fn serialize(node: &Node, original: &str) -> Result<String> {
+    if !original.trim_start().starts_with(['{', '[']) {
+        return Ok(yaml::emit(node).trim().to_owned());
+    }
+    let json = node.to_json(Resolver::KustomizeV3)?;
+    let compact = yaml::canonical_json(&json);
+    if original.contains('\n') && original.contains("  ") {
+        let sorted: serde_json::Value =
+            serde_json::from_str(&compact).map_err(|error| Error::Invalid(error.to_string()))?;
+        return serde_json::to_string_pretty(&sorted).map_err(|error| Error::Invalid(error.to_string()));
+    }
+    Ok(compact)
+}
