@@ -20,6 +20,8 @@ use crate::{Budget, Limits, Session, TransportError};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How many redirects the first request may take.
 const REDIRECTS: usize = 5;
+/// How much of an answer may be unread when its connection is to be used again.
+const ANSWER_TAIL: u64 = 64;
 /// How much of an error page goes into a message.
 const ERROR_BODY: u64 = 1024;
 
@@ -53,6 +55,7 @@ impl Connector {
             meter: Meter::default(),
             failure: Failure::default(),
             budget: budget.clone(),
+            last: Arc::default(),
         };
         Session::start(caller, limits.clone())
     }
@@ -137,9 +140,21 @@ pub(crate) struct Caller {
     pub(crate) meter: Meter,
     pub(crate) failure: Failure,
     pub(crate) budget: Budget,
+    /// The answer that was read last.
+    last: Arc<Mutex<Option<Arc<Mutex<Stage>>>>>,
 }
 
 impl Caller {
+    /// Reads the end of the last answer, if only that is left of it: then its connection can be used again.
+    pub(crate) fn release(&self) {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(stage) = last else { return };
+        if let Stage::Answered(response) = &mut *stage.lock().unwrap_or_else(PoisonError::into_inner) {
+            // Only the connection depends on it.
+            let _ = response.take(ANSWER_TAIL).read_to_end(&mut Vec::new());
+        }
+    }
+
     /// Credentials go to the host they were given for, and never from https back to http.
     fn authorize(&self, request: RequestBuilder, url: &Url) -> RequestBuilder {
         let default_ports = self.home.port().is_none() && url.port().is_none();
@@ -230,7 +245,9 @@ impl Http {
     }
 
     fn exchange(&self, stage: Stage) -> Exchange {
-        Exchange { stage: Arc::new(Mutex::new(stage)), caller: self.caller.clone() }
+        let stage = Arc::new(Mutex::new(stage));
+        *self.caller.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(stage.clone());
+        Exchange { stage, caller: self.caller.clone() }
     }
 }
 

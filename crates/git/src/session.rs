@@ -50,6 +50,12 @@ impl std::fmt::Debug for Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.caller.release();
+    }
+}
+
 /// What to ask a server for.
 pub(crate) struct Request<'a> {
     /// Objects wanted.

@@ -30,12 +30,30 @@ impl Store {
     pub(crate) fn open(dir: PathBuf) -> io::Result<Store> {
         fs::create_dir_all(dir.join("objects/pack"))?;
         let mut store = Store { dir, complete: Vec::new() };
-        remove_file(&store.shallow().with_extension("lock"))?;
+        store.sweep()?;
         match store.read_complete() {
             Some(complete) => store.complete = complete,
             None => store.clear()?,
         }
         Ok(store)
+    }
+
+    /// Removes what a process that was killed while writing has left.
+    fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            if name != "complete" && name != "shallow" && name != "objects" && name != "verified" {
+                fs::remove_file(self.dir.join(name))?;
+            }
+        }
+        for entry in fs::read_dir(self.dir.join("objects/pack"))? {
+            let path = entry?.path();
+            let whole = path.with_extension("pack").exists() && path.with_extension("idx").exists();
+            if !whole || path.extension().is_none_or(|e| e != "pack" && e != "idx") {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     fn read_complete(&self) -> Option<Vec<ObjectId>> {
@@ -132,12 +150,5 @@ impl Store {
 
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
-    }
-}
-
-fn remove_file(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

@@ -347,8 +347,12 @@ fn a_damaged_cache_is_rebuilt() {
         }
         assert_eq!(listing(&f.get(&branch("master"))), ["f 1"]);
     }
-    // A crash left a lock, and the next commit builds on objects that are gone.
+    // A crash left a lock and half a pack, and the next commit builds on objects that are gone.
     std::fs::write(content.join("shallow.lock"), "").unwrap();
+    std::fs::write(content.join("objects/pack/.tmpXYZ"), "PACK").unwrap();
+    std::fs::write(content.join("objects/pack/pack-1.pack"), "PACK").unwrap();
+    assert_eq!(listing(&f.get(&branch("master"))), ["f 1"]);
+    assert_eq!(std::fs::read_dir(content.join("objects/pack")).unwrap().count(), 2);
     std::fs::remove_dir_all(content.join("objects/pack")).unwrap();
     f.repository.write("f", "2");
     f.repository.commit("two");

@@ -2,7 +2,6 @@
 
 mod flags;
 mod git_repository;
-mod latest;
 
 use std::sync::Arc;
 
@@ -18,14 +17,16 @@ use crate::git_repository::GitRepositories;
 /// The name in events, conditions' field managers, leases and logs.
 const NAME: &str = "source-controller";
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let flags = Arguments::parse();
     log::init(flags.shared.log_encoding, flags.shared.log_level);
-    let result = run(flags).await;
+    let tokio = tokio::runtime::Runtime::new()?;
+    let result = tokio.block_on(run(flags));
     if let Err(error) = &result {
         tracing::error!(logger = "setup", error = format!("{error:#}"), "problem running manager");
     }
+    // A thread that still reads from a Git server must not hold up the end.
+    tokio.shutdown_background();
     result
 }
 

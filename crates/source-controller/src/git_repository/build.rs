@@ -1,14 +1,13 @@
 //! From the upstream to a stored artifact. Everything here blocks.
 
-use std::path::Path;
-
 use artifact::archive::ArchiveError;
 use artifact::ignore::{self, IGNORE_FILE, Matcher};
-use artifact::store::{Artifact, Store, StoreError};
+use artifact::store::{Artifact, StoreError};
 use git::{Budget, Cache, Checkout, Connector, Kind, Outcome, Reference, Remote, WalkError};
 
 use super::auth::checkout_failed;
 use super::failure::Failure;
+use super::storage::Shelf;
 
 /// An upstream, ready to be asked.
 pub struct Upstream {
@@ -32,23 +31,21 @@ impl Upstream {
         outcome.map_err(|error| checkout_failed(&error))
     }
 
-    /// Stores the checkout as the artifact at `path`.
+    /// Stores the checkout as the artifact of its commit.
     pub fn build(
         &self,
         connector: &Connector,
         checkout: &Checkout,
-        (store, path): (&Store, &str),
+        shelf: &Shelf,
         ignore: Option<&str>,
         budget: &Budget,
     ) -> Result<Artifact, Failure> {
-        match archive(checkout, store, path, ignore, budget) {
+        match archive(checkout, shelf, ignore, budget) {
             Err(BuildError::Walk(WalkError::Object { id, reason })) => {
                 tracing::warn!(%id, reason, "object cache is damaged, fetching anew");
                 self.cache.clear().map_err(|error| checkout_failed(&error.into()))?;
                 match self.look(connector, None, budget)? {
-                    Outcome::Checkout(anew) => {
-                        archive(&anew, store, path, ignore, budget).map_err(Failure::from)
-                    }
+                    Outcome::Checkout(anew) => archive(&anew, shelf, ignore, budget).map_err(Failure::from),
                     Outcome::Unchanged(_) => Err(BuildError::Cancelled.into()),
                 }
             }
@@ -93,13 +90,13 @@ impl From<BuildError> for Failure {
 
 fn archive(
     checkout: &Checkout,
-    store: &Store,
-    path: &str,
+    shelf: &Shelf,
     ignore: Option<&str>,
     budget: &Budget,
 ) -> Result<Artifact, BuildError> {
     let matcher = matcher(checkout, ignore)?;
-    store.archive(path, &checkout.revision, |archive| {
+    let path = shelf.path(&checkout.commit.id.to_string());
+    shelf.store.archive(&path, &checkout.revision, |archive| {
         checkout.walk(|mut entry| {
             if budget.is_cancelled() {
                 return Err(BuildError::Cancelled);
@@ -138,9 +135,4 @@ fn matcher(checkout: &Checkout, spec: Option<&str>) -> Result<Matcher, BuildErro
     })?;
     let rules = files.iter().map(|(directory, text)| (directory.as_slice(), text.as_slice()));
     Ok(Matcher::from_rules(rules, spec, &ignore::Limits::default())?)
-}
-
-/// Where the objects of a source are kept: in the store's directory, under a name that is never served.
-pub fn cache_dir(root: &Path, namespace: &str, name: &str) -> std::path::PathBuf {
-    root.join(".cache/gitrepository").join(namespace).join(name)
 }

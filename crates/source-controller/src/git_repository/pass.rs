@@ -1,0 +1,374 @@
+//! One pass over one object: the steps, and when the status is written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::meta::FINALIZER;
+use api::{Artifact, GitRepository, GitRepositoryStatus};
+use git::{Budget, Commit, Outcome, Reference, Remote};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Resource, ResourceExt};
+use runtime::backoff::jitter;
+use runtime::controller;
+use runtime::events::{Event, Severity};
+use runtime::patch::{self, PatchError};
+
+use super::build::Upstream;
+use super::failure::{Class, Failure};
+use super::status::End;
+use super::storage::{Shelf, Verdict, status_artifact};
+use super::{GitRepositories, auth, status};
+use crate::NAME;
+
+/// How long running work is waited for when the process stops.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
+
+/// One pass over one object.
+pub struct Pass<'a> {
+    controller: &'a GitRepositories,
+    api: Api<GitRepository>,
+    shelf: Shelf,
+    /// The object as the API server has it.
+    before: GitRepository,
+    /// The object as it will be written.
+    object: GitRepository,
+}
+
+impl<'a> Pass<'a> {
+    /// A pass over the object as it was last seen.
+    pub fn new(controller: &'a GitRepositories, object: &GitRepository) -> Self {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        Pass {
+            controller,
+            api: Api::namespaced(controller.client.clone(), &namespace),
+            shelf: Shelf::new(controller.storage.clone(), &namespace, &name),
+            before: object.clone(),
+            object: object.clone(),
+        }
+    }
+
+    /// Does what the object asks for. An error means that its status could not be written.
+    pub async fn run(&mut self) -> Result<controller::Outcome, PatchError> {
+        if self.object.metadata.deletion_timestamp.is_some() {
+            return self.delete().await;
+        }
+        if !self.object.finalizers().iter().any(|f| f == FINALIZER) {
+            let written = patch::finalizer(&self.api, &self.object, FINALIZER, true, NAME).await?;
+            self.adopt(written);
+        }
+        let before = self.object.status.clone().unwrap_or_default();
+        let mut subject = None;
+        let end = if self.object.spec.suspend {
+            tracing::info!("reconciliation is suspended for this object");
+            End::Suspended
+        } else {
+            match self.work(&mut subject).await {
+                Ok(()) => End::Success,
+                Err(Broken::Failure(failure)) => End::Failed(failure),
+                Err(Broken::Patch(error)) => return Err(error),
+                Err(Broken::Stopped) => return Ok(controller::Outcome::Wait),
+            }
+        };
+        if matches!(end, End::Success) {
+            self.announce(&before, subject.as_ref());
+        }
+        self.finish(end).await
+    }
+
+    /// The steps of a pass; the commit is given when it was read.
+    async fn work(&mut self, commit: &mut Option<Commit>) -> Result<(), Broken> {
+        let mut news = status::begin(&mut self.object, Timestamp::now());
+        if !self.check_storage().await? {
+            news = true;
+        }
+        if news {
+            self.write().await?;
+        }
+        status::forget_failed_verification(&mut self.object, Timestamp::now());
+        let upstream = Arc::new(self.upstream().await?);
+        let known = status::known_revision(&self.object);
+        let connector = self.controller.connector.clone();
+        let source = upstream.clone();
+        let looked = self.blocking(move |budget| source.look(&connector, known.as_deref(), budget)).await?;
+        let checkout = match looked {
+            Outcome::Unchanged(revision) => {
+                tracing::debug!("no changes since last reconciliation: observed revision '{revision}'");
+                status::up_to_date(&mut self.object, &revision, Timestamp::now());
+                return Ok(());
+            }
+            Outcome::Checkout(checkout) => checkout,
+        };
+        let revision = checkout.revision.clone();
+        *commit = Some(checkout.commit.clone());
+        tracing::debug!(url = upstream.remote.url(), revision, "git repository checked out");
+        let moved =
+            self.artifact().is_none_or(|artifact| git::current_revision(&artifact.revision) != revision);
+        if moved {
+            status::new_revision(&mut self.object, &revision, Timestamp::now());
+            self.write().await?;
+        }
+        if moved || status::content_config_changed(&self.object) {
+            let (ignore, shelf) = (self.object.spec.ignore.clone(), self.shelf.clone());
+            let connector = self.controller.connector.clone();
+            let stored = self.blocking(move |budget| {
+                upstream.build(&connector, &checkout, &shelf, ignore.as_deref(), budget)
+            });
+            let artifact = status_artifact(stored.await?);
+            status::stored(&mut self.object, artifact);
+        }
+        status::up_to_date(&mut self.object, &revision, Timestamp::now());
+        Ok(())
+    }
+
+    /// Collects garbage and looks whether the artifact of the status is still there, unharmed. `false` without one.
+    async fn check_storage(&mut self) -> Result<bool, Broken> {
+        let Some(mut artifact) = self.artifact().cloned() else {
+            status::artifact_missing(&mut self.object, false, Timestamp::now());
+            return Ok(false);
+        };
+        let (shelf, current) = (self.shelf.clone(), artifact.clone());
+        let (removed, verdict) = run_blocking(move || shelf.inspect(&current)).await?;
+        if removed > 0 {
+            let message = format!("garbage collected {removed} artifacts");
+            self.record(Severity::Trace, "GarbageCollectionSucceeded", message);
+        }
+        match verdict {
+            Verdict::Good => {
+                artifact.url = self.shelf.store.url(&artifact.path);
+                self.object.status.get_or_insert_default().artifact = Some(artifact);
+                return Ok(true);
+            }
+            Verdict::Damaged(why, removed) => {
+                let message = format!("failed to verify integrity of artifact: {why}");
+                tracing::warn!("{message}");
+                self.record(Severity::Error, "ArtifactVerificationFailed", message);
+                removed.map_err(|error| {
+                    let text = runtime::error::chain(&error);
+                    Failure::plain(
+                        "Failed",
+                        format!("failed to remove artifact after digest mismatch: {text}"),
+                    )
+                })?;
+            }
+            Verdict::Missing => {}
+        }
+        status::artifact_missing(&mut self.object, true, Timestamp::now());
+        Ok(false)
+    }
+
+    /// The upstream that the spec describes, with the credentials of its Secret.
+    async fn upstream(&self) -> Result<Upstream, Failure> {
+        if let Some(unsupported) = auth::unsupported(&self.object) {
+            return Err(unsupported);
+        }
+        let mut remote = auth::remote(&self.object.spec.url)?;
+        if let Some(reference) = &self.object.spec.secret_ref {
+            remote = self.authenticated(remote, &reference.name).await?;
+        }
+        let cache = self.shelf.cache(self.controller.limits.clone());
+        Ok(Upstream { remote, reference: reference(&self.object), cache })
+    }
+
+    async fn authenticated(&self, remote: Remote, secret: &str) -> Result<Remote, Failure> {
+        let namespace = self.object.namespace().unwrap_or_default();
+        let name = format!("{namespace}/{secret}");
+        let secrets: Api<Secret> = Api::namespaced(self.controller.client.clone(), &namespace);
+        let secret = secrets.get(secret).await.map_err(|error| {
+            let why = match &error {
+                kube::Error::Api(status) => status.message.clone(),
+                other => runtime::error::chain(other),
+            };
+            // Upstream says it twice, and people search for it.
+            let message = format!("failed to get secret '{name}': failed to get secret '{name}': {why}");
+            Failure::fetch("AuthenticationFailed", message)
+        })?;
+        auth::authenticate(remote, &name, &secret.data.unwrap_or_default())
+    }
+
+    /// Writes the status as it is in memory.
+    async fn write(&mut self) -> Result<(), Broken> {
+        match patch::status(&self.api, &self.before, &self.object, &status::OWNED, NAME).await {
+            Ok(written) => {
+                self.adopt(written);
+                Ok(())
+            }
+            Err(error) if error.is_gone() => Err(Broken::Patch(error)),
+            Err(error) => Err(Failure::plain("PatchOperationFailed", runtime::error::chain(&error)).into()),
+        }
+    }
+
+    /// Goes on from what the API server has now, but with the spec that this pass began with.
+    fn adopt(&mut self, written: GitRepository) {
+        if written.metadata.resource_version == self.object.metadata.resource_version {
+            return;
+        }
+        self.object.status.clone_from(&written.status);
+        self.object.metadata.resource_version.clone_from(&written.metadata.resource_version);
+        self.object.metadata.finalizers.clone_from(&written.metadata.finalizers);
+        self.before = self.object.clone();
+        self.controller.latest.wrote(written);
+    }
+
+    /// Tells of new content, or of the end of a failure.
+    fn announce(&self, before: &GitRepositoryStatus, commit: Option<&Commit>) {
+        let Some(after) = &self.object.status else { return };
+        let (Some(reason), Some(artifact)) = (status::news(before, after), &after.artifact) else { return };
+        let what = commit.map_or_else(|| artifact.revision.clone(), |commit| short(&commit.subject));
+        let message = format!("stored artifact for commit '{what}'");
+        tracing::info!("{message}");
+        let group = GitRepository::group(&());
+        let event = Event::new(&self.object, Severity::Info, reason, message)
+            .with(&format!("{group}/revision"), &artifact.revision)
+            .with(&format!("{group}/digest"), &artifact.digest);
+        self.controller.events.record(event);
+    }
+
+    async fn finish(&mut self, end: End) -> Result<controller::Outcome, PatchError> {
+        if let End::Failed(failure) = &end {
+            self.record(Severity::Error, failure.reason, failure.message.clone());
+            if failure.class == Class::Stalling {
+                tracing::error!(error = failure.message, reason = failure.reason, "reconciliation stalled");
+            }
+        }
+        status::end(&mut self.object, &end, Timestamp::now());
+        let written = patch::status(&self.api, &self.before, &self.object, &status::OWNED, NAME).await?;
+        self.adopt(written);
+        let status = self.object.status.clone().unwrap_or_default();
+        Ok(match end {
+            End::Suspended => controller::Outcome::Wait,
+            End::Failed(failure) if failure.class == Class::Stalling => controller::Outcome::Wait,
+            End::Failed(failure) => controller::Outcome::Failed(Box::new(failure)),
+            End::Success => match status::unready(&status) {
+                Some(message) => controller::Outcome::Failed(message.into()),
+                None => self.next(),
+            },
+        })
+    }
+
+    /// Runs blocking work within `spec.timeout`. When the process stops, the work gets a moment to end well.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Budget) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Broken> {
+        let budget = Budget::new(self.timeout());
+        let _guard = CancelOnDrop(budget.clone());
+        let stop = &self.controller.stop;
+        let mut running = std::pin::pin!(run_blocking({
+            let budget = budget.clone();
+            move || work(&budget)
+        }));
+        let done = tokio::select! {
+            done = &mut running => done,
+            () = stop.cancelled() => {
+                budget.cancel();
+                tokio::time::timeout(LAST_MOMENT, running).await.map_err(|_| Broken::Stopped)?
+            }
+        };
+        match done? {
+            Ok(done) => Ok(done),
+            Err(_) if stop.is_cancelled() => Err(Broken::Stopped),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// When the upstream is looked at again; an interval of zero means never.
+    fn next(&self) -> controller::Outcome {
+        match self.object.spec.interval.parse() {
+            Ok(Duration::ZERO) => controller::Outcome::Wait,
+            Ok(interval) => controller::Outcome::After(jitter(interval, self.controller.jitter)),
+            Err(error) => controller::Outcome::Failed(Box::new(error)),
+        }
+    }
+
+    async fn delete(&mut self) -> Result<controller::Outcome, PatchError> {
+        if !self.object.finalizers().iter().any(|f| f == FINALIZER) {
+            return Ok(controller::Outcome::Wait);
+        }
+        let shelf = self.shelf.clone();
+        let cleaned = run_blocking(move || shelf.clear());
+        let failed = match cleaned.await {
+            Ok(Ok(removed)) => {
+                if removed {
+                    let message = "garbage collected artifacts for deleted resource";
+                    self.record(Severity::Trace, "GarbageCollectionSucceeded", message);
+                }
+                None
+            }
+            Ok(Err(error)) => Some(runtime::error::chain(&error)),
+            Err(failure) => Some(failure.message),
+        };
+        if let Some(why) = failed {
+            let message = format!("garbage collection for deleted resource failed: {why}");
+            self.record(Severity::Error, "GarbageCollectionFailed", message.clone());
+            return Ok(controller::Outcome::Failed(message.into()));
+        }
+        match patch::finalizer(&self.api, &self.object, FINALIZER, false, NAME).await {
+            Err(error) if !error.is_gone() => Err(error),
+            _ => Ok(controller::Outcome::Wait),
+        }
+    }
+
+    fn record(&self, severity: Severity, reason: &str, message: impl Into<String>) {
+        self.controller.events.record(Event::new(&self.object, severity, reason, message));
+    }
+
+    fn artifact(&self) -> Option<&Artifact> {
+        self.object.status.as_ref()?.artifact.as_ref()
+    }
+
+    /// `spec.timeout`; what is no duration, or none at all, counts as the default of 60s.
+    fn timeout(&self) -> Duration {
+        self.object.spec.timeout.parse().ok().filter(|t| !t.is_zero()).unwrap_or(Duration::from_secs(60))
+    }
+}
+
+/// Why a pass could not go on.
+enum Broken {
+    /// A step failed; the status will say so.
+    Failure(Failure),
+    /// The object is gone; there is no status any more.
+    Patch(PatchError),
+    /// The process ends; the next one does it again.
+    Stopped,
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Broken::Failure(failure)
+    }
+}
+
+fn reference(object: &GitRepository) -> Reference {
+    let wanted = object.spec.reference.clone().unwrap_or_default();
+    Reference {
+        branch: wanted.branch,
+        tag: wanted.tag,
+        semver: wanted.semver,
+        name: wanted.name,
+        commit: wanted.commit,
+    }
+}
+
+/// At most 50 characters of a commit's subject.
+fn short(subject: &str) -> String {
+    match subject.char_indices().nth(50) {
+        Some((end, _)) => format!("{}...", subject.get(..end).unwrap_or_default()),
+        None => subject.to_owned(),
+    }
+}
+
+/// Ends blocking work when nobody waits for it any more.
+struct CancelOnDrop(Budget);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Failure::plain("Failed", format!("blocking work ended early: {error}")))
+}
