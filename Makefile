@@ -8,6 +8,9 @@ CARGO ?= cargo
 # Conformance cases and measuring tools, kept outside of this repository.
 SHARED ?= ../shared
 CRD_FOLDERS := config/crd/bases charts/ferroflux/crds
+# How much `make bench` measures, and where.
+N ?= 40
+BENCH_TMP = $(abspath $(TARGET))/bench
 # Cases that the build engine does not pass yet, if any.
 KNOWN_FAILURES := $(wildcard crates/kustomize/known-failures.txt)
 
@@ -96,10 +99,19 @@ demo-down: ## remove what demo left running
 	@$(CARGO) run -q -p e2e --bin demo -- down
 
 .PHONY: bench
-bench: ## the project's own tables
+bench: kube ## the project's own tables: rollout of N Kustomizations, N sources
+	@[ -d "$(SHARED)/tools" ] || { echo "no measuring tools in $(SHARED): set SHARED to the folder that has them" >&2; exit 1; }
+	@for program in python3 openssl curl kubectl nginx fcgiwrap; do \
+		command -v "$$program" >/dev/null || { echo "$$program is not installed (Debian: nginx-light, fcgiwrap)" >&2; exit 1; }; \
+	done
 	$(call say,"release build")
 	@$(CARGO) build --release -p source-controller -p kustomize-controller
-	@$(CARGO) run -q --release -p e2e --bin bench
+	@mkdir -p $(BENCH_TMP)/kube/bin
+	@$(CARGO) run -q -p e2e --bin kube -- build | xargs -I{} ln -sf {} $(BENCH_TMP)/kube/bin/
+	$(call say,"rollout of $(N) Kustomizations")
+	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_mttp.py" --impl ferroflux -n $(N)
+	$(call say,"$(N) sources")
+	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_source.py" --impl ferroflux -n $(N)
 
 .PHONY: clean
 clean: ## remove everything that was built, but for the cached Kubernetes programs
