@@ -150,7 +150,11 @@ pub(crate) fn iam_policy(config: &IamPolicy) -> Result<Resource> {
     let email = format!("{}@{}.iam.gserviceaccount.com", account.name, account.project_id);
     let annotations = Node::mapping_of([("iam.gke.io/gcp-service-account", Node::string(email))]);
     let service = &config.kubernetes_service;
-    let metadata = Node::mapping_of([("annotations", annotations), ("name", Node::string(&service.name))]);
+    let mut metadata =
+        Node::mapping_of([("annotations", annotations), ("name", Node::string(&service.name))]);
+    if !service.namespace.is_empty() {
+        metadata.insert("namespace", Node::string(&service.namespace));
+    }
     let node = Node::mapping_of([
         ("apiVersion", Node::plain("v1")),
         ("kind", Node::plain("ServiceAccount")),

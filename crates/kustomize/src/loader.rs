@@ -48,7 +48,6 @@ impl<'a> Loader<'a> {
         self.tree.get().display(&self.directory)
     }
 
-
     /// The text of a file or URL.
     pub fn load_text(&self, file: &str, build: &mut Build<'_>) -> Result<String> {
         let bytes = self.load(file, build)?;

@@ -22,7 +22,7 @@ impl Default for Options {
             load_restrictor: LoadRestrictor::RootOnly,
             reorder: Reorder::Legacy,
             managed_by_label: false,
-            openapi_adds_to_builtin: false,
+            openapi_adds_to_builtin: true,
             limits: Limits::default(),
         }
     }

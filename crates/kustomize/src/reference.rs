@@ -41,6 +41,7 @@ struct Candidates {
 
 /// Updates all references.
 pub(crate) fn fix(map: &mut ResMap, config: &Config, build: &mut Build<'_>) -> Result<()> {
+    map.resources().iter().try_for_each(|resource| bound_namespaces(resource).map(drop))?;
     let candidates = Candidates::new(map.resources(), &build.schema);
     if candidates.list.is_empty() {
         return Ok(());

@@ -70,11 +70,14 @@ impl Config {
     }
 
     /// Both together. A field that both have must agree on whether it is created.
+    ///
+    /// What is added is added in order, so that a field of every kind is left out when a kind before it has it: this is how
+    /// `configurations` for some kinds take the default for all kinds away, once they are merged into nothing.
     pub fn merge(self: &Arc<Self>, other: &Arc<Self>) -> Result<Arc<Self>> {
         if **other == Self::default() || Arc::ptr_eq(self, other) {
             return Ok(Arc::clone(self));
         }
-        if **self == Self::default() {
+        if **self == Self::default() && Arc::ptr_eq(other, &Self::default_fields()) {
             return Ok(Arc::clone(other));
         }
         let mut merged = Self::clone(self);

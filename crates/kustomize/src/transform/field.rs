@@ -77,7 +77,9 @@ fn walk(
                 mapping.insert(&segment.key, blank(create, rest.is_empty()));
             }
             let Some(field) = mapping.get_mut(&segment.key) else { return Ok(()) };
-            if create_here && field.is_null() {
+            if segment.list && field.is_null() {
+                *field = Node::sequence();
+            } else if create_here && field.is_null() {
                 *field = blank(create, rest.is_empty());
             }
             walk(field, rest, create, set)

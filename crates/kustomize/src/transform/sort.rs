@@ -31,7 +31,10 @@ impl Transformer for Sort {
         };
         map.resources_mut().sort_by_cached_key(|resource| {
             let id = resource.id(&build.schema);
-            (rank(&id.gvk.kind), id.gvk.sort_text(), name_text(&id))
+            let rank = rank(&id.gvk.kind);
+            // Among kinds called Namespace, Kubernetes' own comes first.
+            let own_namespace = rank != 0 && id.gvk.kind == "Namespace" && id.gvk.group.is_empty();
+            (rank, !own_namespace, id.gvk.sort_text(), name_text(&id))
         });
         Ok(())
     }
