@@ -209,7 +209,8 @@ impl<T> State<T> {
     fn evict(&mut self, budget_bytes: u64) {
         while self.bytes > budget_bytes {
             let idle = self.held.iter().filter(|(_, held)| Arc::strong_count(&held.value) == 1);
-            let Some(digest) = idle.min_by_key(|(_, held)| held.used).map(|(digest, _)| digest.clone()) else {
+            let Some(digest) = idle.min_by_key(|(_, held)| held.used).map(|(digest, _)| digest.clone())
+            else {
                 return;
             };
             if let Some(held) = self.held.remove(&digest) {

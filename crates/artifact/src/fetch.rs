@@ -327,9 +327,19 @@ mod tests {
 
     #[test]
     fn urls_that_are_not_plain_http_are_refused_and_not_shown() {
-        for url in ["", "/a", "file:///etc/passwd", "ftp://host/a", "http://user:secret@host/a", "http://user@host/a"] {
+        for url in [
+            "",
+            "/a",
+            "file:///etc/passwd",
+            "ftp://host/a",
+            "http://user:secret@host/a",
+            "http://user@host/a",
+        ] {
             let error = target(url, &Options::default()).err().map(|error| error.to_string());
-            assert!(error.is_some_and(|text| !text.contains("secret") && text.contains("new request")), "{url}");
+            assert!(
+                error.is_some_and(|text| !text.contains("secret") && text.contains("new request")),
+                "{url}"
+            );
         }
         let options = Options { source_controller_host: Some("not a host".to_owned()), ..Options::default() };
         assert!(matches!(target("http://host/a", &options), Err(FetchError::Url("malformed host override"))));

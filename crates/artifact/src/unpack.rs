@@ -10,7 +10,7 @@ mod tar_stream;
 
 use std::{
     collections::BTreeMap,
-    io::{self, Read},
+    io::{self, BufReader, Read},
 };
 
 use inflate::Inflated;
@@ -121,7 +121,8 @@ pub fn unpack(
     limits: &Limits,
     sink: &mut dyn FnMut(Entry<'_>) -> Result<(), BoxError>,
 ) -> Result<(), UnpackError> {
-    let mut stream = TarStream::new(Inflated::new(reader, limits)?, limits);
+    let mut stream =
+        TarStream::new(BufReader::with_capacity(64 * 1024, Inflated::new(reader, limits)?), limits);
     let mut tree = Tree::new(limits);
     let mut entries = 0;
     while let Some(header) = stream.next_header()? {

@@ -159,18 +159,10 @@ impl Read for Broken {
 #[test]
 fn a_full_disk_is_told_by_the_archive_writer() {
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let mut archive = ArchiveWriter::new(full, Algorithm::Sha256, Level::default());
-    if let Ok(writer) = &mut archive {
-        let noise = io::repeat(b'x').take(1 << 20);
-        let result = writer.file(b"f", false, 1 << 20, &mut { noise });
-        assert!(
-            matches!(result, Err(ArchiveError::Write(source)) if source.kind() == io::ErrorKind::StorageFull)
-        );
-    } else {
-        assert!(
-            matches!(archive, Err(ArchiveError::Write(source)) if source.kind() == io::ErrorKind::StorageFull)
-        );
-    }
+    let archive = ArchiveWriter::new(full, Algorithm::Sha256, Level::default());
+    assert!(
+        matches!(archive, Err(ArchiveError::Write(source)) if source.kind() == io::ErrorKind::StorageFull)
+    );
 }
 
 #[test]

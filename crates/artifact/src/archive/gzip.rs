@@ -126,10 +126,8 @@ impl<W: Write> GzipWriter<W> {
 
     fn store_unit(&mut self) -> io::Result<()> {
         for block in self.unit.chunks(STORED_BLOCK) {
-            let length = block.len() as u16;
-            self.sink.write_all(&[0])?;
-            self.sink.write_all(&length.to_le_bytes())?;
-            self.sink.write_all(&(!length).to_le_bytes())?;
+            let [low, high] = (block.len() as u16).to_le_bytes();
+            self.sink.write_all(&[0, low, high, !low, !high])?;
             self.sink.write_all(block)?;
         }
         self.unit.clear();

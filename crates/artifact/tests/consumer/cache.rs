@@ -1,0 +1,198 @@
+//! The shared cache: one load for all, failures forgotten, and what falls out when memory is short.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::support::{Reply, Scripted, archive};
+use artifact::{
+    cache::{Built, Cache, CacheError, Options},
+    fetch::{self, Fetcher},
+    unpack::{Entry, Limits, UnpackError, unpack},
+};
+use tokio::time::timeout;
+
+/// A cache of the text of an archive's only file, which counts its builds. A text of `panic` makes the builder panic.
+fn cache(options: &Options) -> (Cache<String>, Arc<AtomicUsize>) {
+    let fetcher = Fetcher::new(fetch::Options {
+        retries: 0,
+        deadline: Duration::from_secs(20),
+        ..fetch::Options::default()
+    });
+    let builds = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&builds);
+    let cache = Cache::new(fetcher.unwrap(), options, move |archive| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let mut text = String::new();
+        unpack(archive, &Limits::default(), &mut |entry| {
+            if let Entry::File { content, .. } = entry {
+                content.read_to_string(&mut text)?;
+            }
+            Ok(())
+        })?;
+        assert_ne!(text, "panic");
+        Ok(Built { bytes: 60, value: text })
+    });
+    (cache, builds)
+}
+
+fn within(budget_bytes: u64) -> Options {
+    Options { budget_bytes, ..Options::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_callers_share_one_download_and_one_build() {
+    let (bytes, digest) = archive("text");
+    let server = Scripted::start(vec![Reply::ok(&bytes)]).await;
+    let (cache, builds) = cache(&Options::default());
+    let callers = (0..50).map(|_| {
+        let (cache, url, digest) = (cache.clone(), server.url("/a"), digest.to_string());
+        tokio::spawn(async move { cache.get(&url, &digest).await.unwrap() })
+    });
+    let values: Vec<Arc<String>> =
+        futures::future::join_all(callers).await.into_iter().map(Result::unwrap).collect();
+    assert!(values.iter().all(|value| Arc::ptr_eq(value, &values[0]) && **value == "text"));
+    // A bare hash means the same artifact.
+    assert!(Arc::ptr_eq(&cache.get(&server.url("/b"), digest.hex()).await.unwrap(), &values[0]));
+    assert_eq!((server.count(), builds.load(Ordering::SeqCst)), (1, 1));
+}
+
+#[tokio::test]
+async fn failures_are_told_and_not_remembered() {
+    let (bytes, digest) = archive("text");
+    let server = Scripted::start(vec![
+        Reply::status("404 Not Found"),
+        Reply::status("500 Internal Server Error"),
+        Reply::ok(b"something else"),
+        Reply::ok(&bytes),
+    ])
+    .await;
+    let (cache, builds) = cache(&Options::default());
+    let mut failures = Vec::new();
+    for _ in 0..3 {
+        failures.push(cache.get(&server.url("/a"), &digest.to_string()).await.unwrap_err());
+    }
+    assert_eq!(failures.iter().map(CacheError::is_not_found).collect::<Vec<_>>(), [true, false, false]);
+    assert!(failures[2].to_string().starts_with("failed to verify archive: computed digest"));
+    assert_eq!(builds.load(Ordering::SeqCst), 0);
+    assert_eq!(*cache.get(&server.url("/a"), &digest.to_string()).await.unwrap(), "text");
+    assert!(matches!(cache.get(&server.url("/a"), "sha256:short").await, Err(CacheError::Fetch(_))));
+    assert_eq!(server.count(), 4);
+}
+
+#[tokio::test]
+async fn an_archive_that_cannot_be_built_is_an_error_for_all_who_wait() {
+    let mut hasher = artifact::digest::Hasher::new(Default::default());
+    hasher.update(b"plain");
+    let digest = hasher.finish().to_string();
+    let server = Scripted::start(vec![Reply::ok(b"plain")]).await;
+    let (cache, builds) = cache(&Options::default());
+    let url = server.url("/a");
+    let (first, second) = tokio::join!(cache.get(&url, &digest), cache.get(&url, &digest));
+    for result in [first, second] {
+        assert!(matches!(result, Err(CacheError::Unpack(error)) if matches!(*error, UnpackError::Gzip(_))));
+    }
+    assert_eq!(builds.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_builder_that_panics_fails_its_callers_only() {
+    let (bytes, digest) = archive("panic");
+    let (fine, fine_digest) = archive("fine");
+    let server = Scripted::start(vec![Reply::ok(&bytes), Reply::ok(&bytes), Reply::ok(&fine)]).await;
+    let (cache, _) = cache(&Options::default());
+    for _ in 0..2 {
+        let result = cache.get(&server.url("/a"), &digest.to_string()).await;
+        assert!(matches!(result, Err(CacheError::Aborted)));
+    }
+    assert_eq!(*cache.get(&server.url("/a"), &fine_digest.to_string()).await.unwrap(), "fine");
+}
+
+#[tokio::test]
+async fn the_longest_unused_value_falls_out_but_none_in_use() {
+    let archives = ["a", "b", "c"].map(archive);
+    let mut servers = Vec::new();
+    for (bytes, _) in &archives {
+        servers.push(Scripted::start(vec![Reply::ok(bytes)]).await);
+    }
+    // Room for two.
+    let (cache, _) = cache(&within(120));
+    let get = async |n: usize| cache.get(&servers[n].url("/"), &archives[n].1.to_string()).await.unwrap();
+    let counts = || servers.iter().map(Scripted::count).collect::<Vec<_>>();
+
+    for n in [0, 1, 0, 2] {
+        get(n).await;
+    }
+    get(0).await;
+    assert_eq!(counts(), [1, 1, 1], "b, the longest unused, made room for c");
+    get(1).await;
+    assert_eq!(counts(), [1, 2, 1]);
+
+    // What is in use stays, even beyond the budget; once released it falls out.
+    let held = [get(0).await, get(1).await, get(2).await];
+    let before = counts();
+    for (n, held) in held.iter().enumerate() {
+        assert!(Arc::ptr_eq(&get(n).await, held));
+    }
+    assert_eq!(counts(), before);
+    drop(held);
+    get(2).await;
+    get(1).await;
+    assert_eq!(counts(), before);
+    get(0).await;
+    assert_eq!(counts()[0], before[0] + 1);
+}
+
+#[tokio::test]
+async fn a_caller_who_gives_up_does_not_end_the_load_of_others() {
+    let (bytes, digest) = archive("text");
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", bytes.len());
+    let slow = Reply::Endless(head.into_bytes(), bytes, Duration::from_millis(300));
+    let server = Scripted::start(vec![slow]).await;
+    let (cache, _) = cache(&Options::default());
+    let url = server.url("/a");
+    let digest = digest.to_string();
+    assert!(timeout(Duration::from_millis(50), cache.get(&url, &digest)).await.is_err());
+    assert_eq!(*cache.get(&url, &digest).await.unwrap(), "text");
+    assert_eq!(server.count(), 1);
+}
+
+#[tokio::test]
+async fn a_dead_url_does_not_delay_the_same_digest_from_elsewhere() {
+    let (bytes, digest) = archive("text");
+    let dead = Scripted::start(vec![Reply::Endless(Vec::new(), Vec::new(), Duration::from_secs(3600))]).await;
+    let alive = Scripted::start(vec![Reply::ok(&bytes)]).await;
+    let (cache, _) = cache(&Options::default());
+    let digest = digest.to_string();
+    let waiting = {
+        let (cache, url, digest) = (cache.clone(), dead.url("/a"), digest.clone());
+        tokio::spawn(async move { cache.get(&url, &digest).await })
+    };
+    while dead.count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*cache.get(&alive.url("/a"), &digest).await.unwrap(), "text");
+    assert!(!waiting.is_finished());
+    waiting.abort();
+}
+
+#[tokio::test]
+async fn loads_beyond_the_limit_wait_for_their_turn() {
+    let stuck = Reply::Endless(Vec::new(), Vec::new(), Duration::from_secs(3600));
+    let server = Scripted::start(vec![stuck]).await;
+    let (cache, _) = cache(&Options { concurrent_loads: 2, ..Options::default() });
+    let callers: Vec<_> = (0..5)
+        .map(|n| {
+            let (cache, url) = (cache.clone(), server.url("/a"));
+            let digest = archive(&n.to_string()).1.to_string();
+            tokio::spawn(async move { cache.get(&url, &digest).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(server.count(), 2);
+    callers.iter().for_each(tokio::task::JoinHandle::abort);
+}

@@ -1,0 +1,332 @@
+//! The file server over loopback, asked by hand so that no client cleans up what is sent.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::Path, time::Duration};
+
+use artifact::server::{Options, serve};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+/// Long enough to be no test of speed, short enough to end a hanging test.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Server {
+    address: SocketAddr,
+    shutdown: Option<oneshot::Sender<()>>,
+    task: JoinHandle<std::io::Result<()>>,
+    _root: TempDir,
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+async fn server(options: Options, fill: impl FnOnce(&Path)) -> Server {
+    let root = tempfile::tempdir().unwrap();
+    fill(root.path());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (shutdown, asked) = oneshot::channel::<()>();
+    let path = root.path().to_owned();
+    let task =
+        tokio::spawn(async move { serve(listener, &path, options, async { drop(asked.await) }).await });
+    Server { address, shutdown: Some(shutdown), task, _root: root }
+}
+
+fn artifact_tree(root: &Path) {
+    fs::create_dir_all(root.join("gitrepository/ns/app")).unwrap();
+    fs::write(root.join("gitrepository/ns/app/abc.tar.gz"), "0123456789").unwrap();
+    fs::write(root.join("gitrepository/ns/app/abc.tar.gz.lock"), "").unwrap();
+    fs::write(root.join("gitrepository/ns/app/abc.tar.gz.Ab12Cd.tmp"), "0123").unwrap();
+}
+
+fn parse(bytes: &[u8]) -> Answer {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a whole head") + 4;
+    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head, body: bytes[end..].to_vec() }
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        headers.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
+impl Server {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = format!("{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let mut stream = self.connect().await;
+        stream.write_all((request + "\r\n").as_bytes()).await.unwrap();
+        let mut bytes = Vec::new();
+        timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
+        parse(&bytes)
+    }
+
+    async fn get(&self, target: &str) -> Answer {
+        self.ask("GET", target, &[]).await
+    }
+}
+
+/// Waits until the other side ends the connection, in whatever way.
+async fn closed(stream: &mut TcpStream) {
+    let mut buffer = vec![0; 64 * 1024];
+    let ended = async { while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {} };
+    timeout(PATIENCE, ended).await.expect("the server to close the connection");
+}
+
+const FILE: &str = "/gitrepository/ns/app/abc.tar.gz";
+
+#[tokio::test]
+async fn files_are_served_with_their_length() {
+    let server = server(Options::default(), artifact_tree).await;
+    let answer = server.get(FILE).await;
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"0123456789"[..]));
+    assert_eq!(answer.header("content-length"), Some("10"));
+    assert_eq!(answer.header("content-encoding"), None);
+    let head = server.ask("HEAD", FILE, &[]).await;
+    assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, Some("10"), 0));
+    assert_eq!(server.get("/gitrepository/ns/app/abc%2Etar.gz").await.body, b"0123456789");
+    assert_eq!(server.get(&format!("{FILE}?query=1")).await.status, 200);
+    for missing in [
+        "/nothing",
+        "/gitrepository/ns/app/def.tar.gz",
+        &format!("{FILE}/x"),
+        &format!("/{}", "n".repeat(300)),
+    ] {
+        assert_eq!(server.get(missing).await.status, 404, "{missing}");
+    }
+}
+
+#[tokio::test]
+async fn parts_of_a_file_can_be_asked_for() {
+    let server = server(Options::default(), artifact_tree).await;
+    for (range, status, body) in [
+        ("bytes=2-4", 206, "234"),
+        ("bytes=7-", 206, "789"),
+        ("bytes=-3", 206, "789"),
+        ("bytes=5-99", 206, "56789"),
+        ("bytes=10-", 416, ""),
+        ("bytes=4-2", 416, ""),
+    ] {
+        let answer = server.ask("GET", FILE, &[("range", range)]).await;
+        assert_eq!(answer.status, status, "{range}");
+        if status == 206 {
+            assert_eq!(answer.body, body.as_bytes(), "{range}");
+        }
+    }
+    // Many ranges must not multiply the work.
+    let many = format!("bytes={}", vec!["0-9"; 500].join(","));
+    let answer = server.ask("GET", FILE, &[("range", &many)]).await;
+    assert!(answer.body.len() < 1000, "{}", answer.status);
+}
+
+#[tokio::test]
+async fn an_unchanged_file_is_not_sent_again() {
+    let server = server(Options::default(), artifact_tree).await;
+    let answer = server.get(FILE).await;
+    let (tag, date) = (answer.header("etag").unwrap(), answer.header("last-modified").unwrap());
+    for (header, value, status) in [
+        ("if-none-match", tag, 304),
+        ("if-none-match", "\"other\"", 200),
+        ("if-modified-since", date, 304),
+        ("if-modified-since", "Mon, 01 Jan 2001 00:00:00 GMT", 200),
+    ] {
+        let answer = server.ask("GET", FILE, &[(header, value)]).await;
+        assert_eq!(answer.status, status, "{header}: {value}");
+        assert_eq!(answer.body.is_empty(), status == 304);
+    }
+}
+
+#[tokio::test]
+async fn nothing_outside_the_root_is_served() {
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("secret"), "secret").unwrap();
+    let options = Options { listing: true, ..Options::default() };
+    let server = server(options, |root| {
+        artifact_tree(root);
+        symlink(outside.path().join("secret"), root.join("link")).unwrap();
+        symlink(outside.path(), root.join("dir")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+    })
+    .await;
+    let secret = outside.path().join("secret");
+    let up = "../".repeat(12);
+    for target in [
+        format!("/{up}{}", &secret.to_str().unwrap()[1..]),
+        format!("/gitrepository/{up}etc/passwd"),
+        "/../../etc/passwd".to_owned(),
+        "/%2e%2e/%2e%2e/etc/passwd".to_owned(),
+        "/..%2f..%2fetc%2fpasswd".to_owned(),
+        "/gitrepository/%2e%2e%2f%2e%2e%2fetc/passwd".to_owned(),
+        "/.%2e/etc/passwd".to_owned(),
+        "/%252e%252e/etc/passwd".to_owned(),
+        format!("/{}", secret.display()),
+        "//etc/passwd".to_owned(),
+        "/gitrepository//ns/app/abc.tar.gz".to_owned(),
+        "/./gitrepository/ns/app/abc.tar.gz".to_owned(),
+        "/gitrepository/ns/app/abc.tar.gz%00".to_owned(),
+        "/gitrepository\\ns".to_owned(),
+        "/%ff".to_owned(),
+        "/link".to_owned(),
+        "/dir/secret".to_owned(),
+        "/dir/".to_owned(),
+        "/loop".to_owned(),
+        format!("{FILE}.lock"),
+        format!("{FILE}.Ab12Cd.tmp"),
+    ] {
+        let answer = server.get(&target).await;
+        assert!(matches!(answer.status, 400 | 404 | 500), "{target}: {}", answer.status);
+        assert!(!answer.body.windows(6).any(|window| window == b"secret"), "{target}");
+        assert!(!answer.body.windows(5).any(|window| window == b"root:"), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn links_within_the_root_are_followed() {
+    let server = server(Options::default(), |root| {
+        artifact_tree(root);
+        let dir = root.join("gitrepository/ns/app");
+        symlink(dir.join("abc.tar.gz"), dir.join("latest.tar.gz")).unwrap();
+    })
+    .await;
+    assert_eq!(server.get("/gitrepository/ns/app/latest.tar.gz").await.body, b"0123456789");
+}
+
+#[tokio::test]
+async fn the_root_answers_the_probe_and_directories_are_listed_only_if_asked_for() {
+    let plain = server(Options::default(), artifact_tree).await;
+    let root = plain.get("/").await;
+    assert_eq!(root.status, 200);
+    assert!(!String::from_utf8(root.body).unwrap().contains("gitrepository"));
+    assert_eq!(plain.get("/gitrepository/").await.status, 404);
+    assert_eq!(plain.get("/gitrepository/ns").await.status, 404);
+
+    let listing = server(Options { listing: true, ..Options::default() }, |root| {
+        artifact_tree(root);
+        fs::write(root.join("gitrepository/ns/<b>&\" x"), "").unwrap();
+    })
+    .await;
+    let text = |answer: Answer| String::from_utf8(answer.body).unwrap();
+    assert!(text(listing.get("/").await).contains("<a href=\"./gitrepository/\">gitrepository/</a>"));
+    let names = text(listing.get("/gitrepository/ns/").await);
+    assert!(names.contains("<a href=\"./%3Cb%3E%26%22%20x\">&lt;b&gt;&amp;\" x</a>"), "{names}");
+    let files = text(listing.get("/gitrepository/ns/app").await);
+    assert_eq!(files.matches("<a ").count(), 1, "{files}");
+    assert!(listing.ask("HEAD", "/", &[]).await.body.is_empty());
+}
+
+#[tokio::test]
+async fn only_reading_is_allowed() {
+    let server = server(Options::default(), artifact_tree).await;
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
+        let answer = server.ask(method, FILE, &[("content-length", "0")]).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_headers_is_cut_off() {
+    let options = Options { header_timeout: Duration::from_millis(200), ..Options::default() };
+    let server = server(options, artifact_tree).await;
+    let mut silent = server.connect().await;
+    let mut dripping = server.connect().await;
+    dripping.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    closed(&mut silent).await;
+    for _ in 0..200 {
+        if dripping.write_all(b"x: y\r\n").await.is_err() {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the server kept reading");
+}
+
+#[tokio::test]
+async fn headers_are_read_up_to_a_size() {
+    let server = server(Options { max_header_bytes: 8192, ..Options::default() }, artifact_tree).await;
+    let mut stream = server.connect().await;
+    let request = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(20_000));
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut bytes = Vec::new();
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap();
+    assert!(bytes.is_empty() || parse(&bytes).status == 431);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_their_turn() {
+    let server = server(Options { max_connections: 2, ..Options::default() }, artifact_tree).await;
+    let (first, _second) = (server.connect().await, server.connect().await);
+    // Both are served once they have been accepted; then the third has to wait.
+    let mut third = server.connect().await;
+    third.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut byte = [0; 1];
+    assert!(timeout(Duration::from_millis(300), third.read(&mut byte)).await.is_err());
+    drop(first);
+    assert_eq!(timeout(PATIENCE, third.read(&mut byte)).await.unwrap().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut_off_and_frees_its_place() {
+    let options =
+        Options { max_connections: 1, write_timeout: Duration::from_millis(200), ..Options::default() };
+    let server = server(options, |root| fs::write(root.join("big"), vec![b'x'; 64 << 20]).unwrap()).await;
+    let mut greedy = server.connect().await;
+    greedy.write_all(b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let answer = timeout(PATIENCE, server.get("/")).await.unwrap();
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn shutdown_lets_a_download_end_and_closes_idle_connections() {
+    let mut server =
+        server(Options::default(), |root| fs::write(root.join("big"), vec![b'x'; 64 << 20]).unwrap()).await;
+    let mut idle = server.connect().await;
+    let mut download = server.connect().await;
+    download.write_all(b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut bytes = vec![0; 1000];
+    download.read_exact(&mut bytes).await.unwrap();
+    server.shutdown.take().unwrap().send(()).unwrap();
+    closed(&mut idle).await;
+    assert!(TcpStream::connect(server.address).await.is_err());
+    timeout(PATIENCE, download.read_to_end(&mut bytes)).await.unwrap().unwrap();
+    assert_eq!(parse(&bytes).body.len(), 64 << 20);
+    timeout(PATIENCE, server.task).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn shutdown_does_not_wait_for_a_stalled_download() {
+    let options = Options { shutdown_grace: Duration::from_millis(100), ..Options::default() };
+    let mut server = server(options, |root| fs::write(root.join("big"), vec![b'x'; 64 << 20]).unwrap()).await;
+    let mut stalled = server.connect().await;
+    stalled.write_all(b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stalled.read_exact(&mut [0; 1000]).await.unwrap();
+    server.shutdown.take().unwrap().send(()).unwrap();
+    timeout(PATIENCE, server.task).await.unwrap().unwrap().unwrap();
+    closed(&mut stalled).await;
+}
+
+#[tokio::test]
+async fn a_missing_root_is_an_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let result =
+        serve(listener, &dir.path().join("missing"), Options::default(), std::future::pending()).await;
+    assert_eq!(result.unwrap_err().kind(), std::io::ErrorKind::NotFound);
+}
