@@ -35,7 +35,7 @@ lint: ## format check, clippy, each crate alone, crate graph, dependencies
 	$(call say,"crate graph$(comma) each crate alone")
 	@.ci/crate-graph
 	@if command -v cargo-deny >/dev/null; then \
-		printf '==> dependencies\n'; $(CARGO) deny --log-level error check; \
+		printf '==> dependencies\n'; $(CARGO) deny --log-level error check bans licenses sources; \
 	else \
 		printf '==> dependencies: not checked, cargo-deny is not installed\n'; \
 	fi
