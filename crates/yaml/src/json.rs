@@ -25,23 +25,30 @@ impl Node {
     /// # Errors
     /// A key that does not fit, a float that is not finite, a tag that does not fit its text, an alias that was not expanded.
     pub fn to_json(&self, resolver: Resolver) -> Result<Json, Error> {
-        to_json(self, resolver, true)
+        to_json(self, resolver, true, false)
     }
 }
 
-fn to_json(node: &Node, resolver: Resolver, top: bool) -> Result<Json, Error> {
+fn to_json(node: &Node, resolver: Resolver, top: bool, in_flow: bool) -> Result<Json, Error> {
+    let in_flow = in_flow || node.style() == Style::Flow;
     match node.value() {
-        Value::Scalar(_) => scalar_to_json(node, resolver),
-        Value::Sequence(items) => {
-            items.iter().map(|item| to_json(item, resolver, false)).collect::<Result<_, _>>().map(Json::Array)
+        // In a flow collection kyaml writes a missing value as '' and reads that back.
+        Value::Scalar(text) if in_flow && text.is_empty() && resolver == Resolver::KustomizeV3 => {
+            Ok("".into())
         }
+        Value::Scalar(_) => scalar_to_json(node, resolver),
+        Value::Sequence(items) => items
+            .iter()
+            .map(|item| to_json(item, resolver, false, in_flow))
+            .collect::<Result<_, _>>()
+            .map(Json::Array),
         Value::Mapping(mapping) => {
             if resolver == Resolver::KustomizeV3 {
                 refuse_duplicates(mapping.entries())?;
             }
             let mut object = Map::with_capacity(mapping.len());
             for (key, value) in mapping.entries() {
-                object.insert(key_to_json(key, resolver, top)?, to_json(value, resolver, false)?);
+                object.insert(key_to_json(key, resolver, top)?, to_json(value, resolver, false, in_flow)?);
             }
             Ok(Json::Object(object))
         }
