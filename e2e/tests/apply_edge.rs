@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use apply::applier::{Applier, Memory, Options, StageOutcome};
 use apply::change::Action;
-use apply::drift::{self, Drift};
+use apply::drift;
 use apply::error::StageError;
 use apply::kstatus::Status;
 use apply::mapper::{MapError, Mapper, MapperOptions};
@@ -652,7 +652,7 @@ async fn the_index_tells_drift_and_health_without_being_asked() -> Result<()> {
         seen => Err(Not::Yet(format!("{seen:?}"))),
     })
     .await?;
-    assert_eq!(drift::find(&memory, |id| index.get(id)), []);
+    assert_eq!(drifted(&memory, &index), []);
     assert!(told(&index, &bed.owner()).await);
 
     let map = bed.object_id("", "ConfigMap", "a");
@@ -662,25 +662,34 @@ async fn the_index_tells_drift_and_health_without_being_asked() -> Result<()> {
         ("kubectl-edit", json!({"data": {"new": "x"}})),
     ] {
         bed.patch_as(manager, "ConfigMap/a", change.clone()).await?;
-        wait::until(LIMIT, async || match drift::find(&memory, |id| index.get(id)) {
-            found if found == [(map.clone(), Drift::Changed)] => Ok(()),
+        wait::until(LIMIT, async || match drifted(&memory, &index) {
+            found if found == [(map.clone(), "Changed".into())] => Ok(()),
             found => Err(Not::Yet(format!("{change}: {found:?}"))),
         })
         .await?;
         assert!(told(&index, &bed.owner()).await, "{change}");
         bed.apply(APP, &mut memory).await?;
-        wait::until(LIMIT, async || match drift::find(&memory, |id| index.get(id)) {
+        wait::until(LIMIT, async || match drifted(&memory, &index) {
             found if found.is_empty() => Ok(()),
             found => Err(Not::Yet(format!("{change}: {found:?}"))),
         })
         .await?;
     }
     bed.objects.delete(&bed.id("ConfigMap/a")).await?;
-    wait::until(LIMIT, async || match drift::find(&memory, |id| index.get(id)) {
-        found if found == [(map.clone(), Drift::Gone)] => Ok(()),
+    wait::until(LIMIT, async || match drifted(&memory, &index) {
+        found if found == [(map.clone(), "gone".into())] => Ok(()),
         found => Err(Not::Yet(format!("{found:?}"))),
     })
     .await
+}
+
+/// The remembered objects that the index shows changed, or does not show, with a word on what is wrong.
+fn drifted(memory: &Memory, index: &Index) -> Vec<(ObjectId, String)> {
+    let look = |(id, applied): (&ObjectId, _)| match index.get(id) {
+        None => Some((id.clone(), "gone".to_owned())),
+        Some(seen) => drift::of(applied, &seen).map(|d| (id.clone(), format!("{d:?}"))),
+    };
+    memory.iter().filter_map(look).collect()
 }
 
 /// Whether the index has told this owner; other tests' owners may be told too.
@@ -722,5 +731,39 @@ async fn a_forbidden_watch_says_so() -> Result<()> {
     let kind = GroupVersionKind::gvk("", "v1", "Secret");
     index.settled(std::slice::from_ref(&kind), LIMIT).await;
     assert!(matches!(index.ensure(&kind), WatchState::Forbidden(_)));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_index_and_the_apply_survive_an_api_server_restart() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let bed = Bed::on(&cluster, "restart").await?;
+    let mut memory = Memory::new();
+    bed.apply(APP, &mut memory).await?;
+    let index = bed.index();
+    let kind = GroupVersionKind::gvk("", "v1", "ConfigMap");
+    let watch = async |wanted: fn(&WatchState) -> bool| {
+        wait::until(LIMIT, async || match index.ensure(&kind) {
+            state if wanted(&state) => Ok(()),
+            state => Err(Not::Yet(format!("{state:?}"))),
+        })
+        .await
+    };
+    watch(|state| *state == WatchState::Synced).await?;
+    cluster.kill_apiserver();
+    watch(|state| matches!(state, WatchState::Failing(_))).await?;
+    let error = bed.try_apply(MAP, &memory).await?.unwrap_err();
+    assert!(error.failures.iter().all(|f| !f.source.is_permanent()), "{error}");
+    cluster.start_apiserver().await?;
+    watch(|state| *state == WatchState::Synced).await?;
+    // What happens from now on is seen.
+    bed.patch_as("someone", "ConfigMap/a", json!({"data": {"k": "drift"}})).await?;
+    let map = bed.object_id("", "ConfigMap", "a");
+    wait::until(LIMIT, async || match index.get(&map).and_then(|seen| drift::of(&memory[&map], &seen)) {
+        Some(drift::Drift::Changed) => Ok(()),
+        seen => Err(Not::Yet(format!("{seen:?}"))),
+    })
+    .await?;
+    assert_eq!(bed.apply(MAP, &mut memory).await?, ["ConfigMap/a configured"]);
     Ok(())
 }

@@ -116,7 +116,7 @@ impl Applier {
         mapped: &Mapped,
     ) -> Result<Checked, ObjectError> {
         if error.is_unknown_path() {
-            self.mapper.invalidate();
+            self.mapper.doubt();
         }
         let target = Target { mapped, namespace: &id.namespace, name: &id.name };
         // If that fails too, the first error is the one to tell.

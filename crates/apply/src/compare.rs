@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::hash;
@@ -108,37 +108,23 @@ pub(crate) fn differs(live: &Value, answer: &Value) -> bool {
     content(live) != content(answer)
 }
 
-/// Digest of labels, annotations and everything outside `metadata` and `status`. Empty and absent are the same.
+/// Digest of labels, annotations and everything outside `metadata` and `status`. Empty and absent are the same at the top,
+/// as in Go's semantic equality.
 fn content(object: &Value) -> u64 {
-    let metadata = |field: &str| {
+    let mut hasher = blake3::Hasher::new();
+    for field in ["labels", "annotations"] {
         let map = object.pointer("/metadata").and_then(|m| m.get(field)).and_then(Value::as_object);
-        let mut pairs: Vec<_> = map.into_iter().flatten().collect();
-        pairs.sort_by_key(|(k, _)| *k);
-        json!(pairs)
-    };
-    let fields = object.as_object().into_iter().flatten();
-    let rest = fields.filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
-    let autoscaler = object.get("kind").is_some_and(|k| k == "HorizontalPodAutoscaler");
-    let mut rest: Vec<_> = rest
-        .map(|(k, v)| (k, if autoscaler { without_double_metrics(v) } else { v.clone() }))
-        .map(|(k, v)| (k, canonical(v)))
-        .filter(|(_, v)| !is_empty(v))
-        .collect();
-    rest.sort_by_key(|(k, _)| k.as_str());
-    hash::json(&json!([metadata("labels"), metadata("annotations"), rest]))
-}
-
-/// Sorts keys and drops empty maps, lists and nulls from maps, which Go's semantic equality takes for absent.
-fn canonical(value: Value) -> Value {
-    match value {
-        Value::Array(items) => items.into_iter().map(canonical).collect(),
-        Value::Object(map) => {
-            let mut pairs: Vec<_> = map.into_iter().map(|(k, v)| (k, canonical(v))).collect();
-            pairs.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(pairs.into_iter().filter(|(_, v)| !v.is_null()).collect())
-        }
-        other => other,
+        hash::feed_fields(&mut hasher, map.into_iter().flatten());
     }
+    let corrected = (object.get("kind").is_some_and(|k| k == "HorizontalPodAutoscaler"))
+        .then(|| without_double_metrics(object.get("spec")));
+    let fields = object.as_object().into_iter().flatten();
+    let fields = fields
+        .filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status" | "apiVersion" | "kind"))
+        .map(|(k, v)| (k, corrected.as_ref().filter(|_| k == "spec").unwrap_or(v)))
+        .filter(|(_, v)| !is_empty(v));
+    hash::feed_fields(&mut hasher, fields);
+    hash::short(&hasher)
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -151,8 +137,8 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// Old API servers answer a dry-run with the first metric doubled and an empty one at the end.
-fn without_double_metrics(spec: &Value) -> Value {
-    let mut spec = spec.clone();
+fn without_double_metrics(spec: Option<&Value>) -> Value {
+    let mut spec = spec.cloned().unwrap_or_default();
     if let Some(Value::Array(metrics)) = spec.get_mut("metrics") {
         let mut kept: Vec<Value> = Vec::new();
         for metric in metrics.drain(..) {
@@ -170,6 +156,7 @@ fn without_double_metrics(spec: &Value) -> Value {
 mod tests {
     #![allow(clippy::indexing_slicing)]
     use super::*;
+    use serde_json::json;
 
     fn object(version: &str, time: &str, data: Value) -> Value {
         json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data, "metadata": {"uid": "u", "resourceVersion": version,

@@ -1,8 +1,6 @@
-//! Drift seen from the outside: what is remembered of applied objects against what the observed index holds of them.
+//! Drift seen from the outside: what is remembered of an applied object against what the observed index holds of it.
 
-use crate::applier::Memory;
 use crate::compare::Applied;
-use crate::object::ObjectId;
 use crate::observe::Observed;
 
 /// Why an object needs a look.
@@ -10,28 +8,26 @@ use crate::observe::Observed;
 pub enum Drift {
     /// Somebody took, added or gave up a field, or made the object anew.
     Changed,
-    /// It does not exist, or is about to be deleted.
-    Gone,
+    /// Its deletion was asked for.
+    Deleting,
 }
 
-/// Compares one object.
-pub fn of(applied: &Applied, observed: Option<&Observed>) -> Option<Drift> {
-    match observed {
-        None => Some(Drift::Gone),
-        Some(o) if o.deleting => Some(Drift::Gone),
-        Some(o) if o.uid != applied.uid || o.fingerprint != applied.owners.fingerprint() => {
-            Some(Drift::Changed)
-        }
-        Some(_) => None,
+/// Compares an object. An observation from before the apply says nothing.
+pub fn of(applied: &Applied, observed: &Observed) -> Option<Drift> {
+    if observed.uid == applied.uid && is_older(&observed.resource_version, &applied.resource_version) {
+        None
+    } else if observed.deleting {
+        Some(Drift::Deleting)
+    } else if observed.uid != applied.uid || observed.fingerprint != applied.owners.fingerprint() {
+        Some(Drift::Changed)
+    } else {
+        None
     }
 }
 
-/// The remembered objects that need a look, in no order. `observed` must be backed by synced watches for all of them.
-pub fn find(memory: &Memory, observed: impl Fn(&ObjectId) -> Option<Observed>) -> Vec<(ObjectId, Drift)> {
-    memory
-        .iter()
-        .filter_map(|(id, applied)| Some((id.clone(), of(applied, observed(id).as_ref())?)))
-        .collect()
+/// Whether one resourceVersion is from before another. They are numbers that grow; what is none is not comparable.
+pub fn is_older(version: &str, than: &str) -> bool {
+    matches!((version.parse::<u128>(), than.parse::<u128>()), (Ok(a), Ok(b)) if a < b)
 }
 
 #[cfg(test)]
@@ -42,32 +38,37 @@ mod tests {
     use jiff::Timestamp;
     use serde_json::{Value, json};
 
-    fn object(uid: &str, manager: &str) -> Value {
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "uid": uid, "resourceVersion": "1", "managedFields": [
-            {"manager": manager, "operation": "Apply", "apiVersion": "v1", "fieldsV1": {}}]}})
+    fn object(version: &str, manager: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "uid": "u", "resourceVersion": version,
+            "managedFields": [{"manager": manager, "operation": "Apply", "apiVersion": "v1", "fieldsV1": {}}]}})
     }
 
     fn drift(live: &Value) -> Option<Drift> {
-        let applied = Applied::of(&object("u", "kustomize-controller"), 1);
-        of(&applied, Some(&reduce(live, Timestamp::UNIX_EPOCH)))
+        let applied = Applied::of(&object("10", "kustomize-controller"), 1);
+        of(&applied, &reduce(live, Timestamp::UNIX_EPOCH))
     }
 
     #[test]
     fn an_untouched_object_has_not_drifted_whatever_its_version_and_status() {
-        let mut live = object("u", "kustomize-controller");
-        live["metadata"]["resourceVersion"] = "2".into();
+        let mut live = object("11", "kustomize-controller");
         live["status"] = json!({"x": 1});
         assert_eq!(drift(&live), None);
     }
 
     #[test]
     fn other_owners_another_uid_and_deletion_are_drift() {
-        assert_eq!(drift(&object("u", "kubectl")), Some(Drift::Changed));
-        assert_eq!(drift(&object("v", "kustomize-controller")), Some(Drift::Changed));
-        let mut deleting = object("u", "kustomize-controller");
+        assert_eq!(drift(&object("11", "kubectl")), Some(Drift::Changed));
+        let mut anew = object("9", "kustomize-controller");
+        anew["metadata"]["uid"] = "v".into();
+        assert_eq!(drift(&anew), Some(Drift::Changed));
+        let mut deleting = object("11", "kustomize-controller");
         deleting["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
-        assert_eq!(drift(&deleting), Some(Drift::Gone));
-        let applied = Applied::of(&object("u", "x"), 1);
-        assert_eq!(of(&applied, None), Some(Drift::Gone));
+        assert_eq!(drift(&deleting), Some(Drift::Deleting));
+    }
+
+    #[test]
+    fn what_was_observed_before_the_apply_is_no_drift() {
+        assert_eq!(drift(&object("9", "kubectl")), None);
+        assert!(!is_older("10", "9") && !is_older("x", "y") && !is_older("1", "1"));
     }
 }

@@ -54,7 +54,10 @@ pub struct Mapper {
     table: RwLock<Arc<Table>>,
     /// When the last discovery ended. Held while one runs, so that all who miss a kind share it.
     refreshed: Mutex<Option<Instant>>,
+    /// Definitions were applied: the next question asks anew at once.
     invalid: AtomicBool,
+    /// A path turned out to be gone: the next question asks anew when the floor allows.
+    doubted: AtomicBool,
 }
 
 impl Mapper {
@@ -66,6 +69,7 @@ impl Mapper {
             table: RwLock::default(),
             refreshed: Mutex::new(None),
             invalid: AtomicBool::new(true),
+            doubted: AtomicBool::new(false),
         }
     }
 
@@ -85,24 +89,30 @@ impl Mapper {
         self.find(|table| table.find(group, kind, None)).await
     }
 
-    /// Makes the next question be answered by a fresh discovery: call it when definitions were applied or a path that
-    /// discovery named turned out to be gone.
+    /// Makes the next question be answered by a fresh discovery, floor or not: call it when definitions were applied.
     pub fn invalidate(&self) {
         self.invalid.store(true, Ordering::Release);
     }
 
+    /// Makes the next question be answered by a discovery after this moment, not sooner than the floor allows: a path that
+    /// discovery named turned out to be gone.
+    pub(crate) fn doubt(&self) {
+        self.doubted.store(true, Ordering::Release);
+    }
+
     async fn find(&self, find: impl Fn(&Table) -> Result<Mapped, MapError>) -> Result<Mapped, MapError> {
-        let before = Instant::now();
-        if self.invalid.swap(false, Ordering::AcqRel)
-            && let Err(error) = self.refresh(before).await
-        {
-            self.invalidate();
-            return Err(error);
+        let asked = Instant::now();
+        if self.invalid.swap(false, Ordering::AcqRel) {
+            // Not answered is still invalid.
+            self.refresh(asked, Duration::ZERO).await.inspect_err(|_| self.invalidate())?;
+        }
+        if self.doubted.swap(false, Ordering::AcqRel) {
+            self.refresh(asked, self.options.floor).await.inspect_err(|_| self.doubt())?;
         }
         if let Ok(mapped) = find(&self.table()) {
             return Ok(mapped);
         }
-        self.refresh(before).await?;
+        self.refresh(asked, self.options.floor).await?;
         find(&self.table())
     }
 
@@ -110,14 +120,14 @@ impl Mapper {
         self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks the cluster, not sooner than the floor allows, unless somebody else did since `asked`.
-    async fn refresh(&self, asked: Instant) -> Result<(), MapError> {
+    /// Asks the cluster, unless somebody else did since `asked`, and not sooner than `floor` after the last time.
+    async fn refresh(&self, asked: Instant, floor: Duration) -> Result<(), MapError> {
         let mut refreshed = self.refreshed.lock().await;
         if let Some(at) = *refreshed {
             if at > asked {
                 return Ok(());
             }
-            sleep_until(at + self.options.floor).await;
+            sleep_until(at + floor).await;
         }
         let limit = self.options.request_timeout;
         let lists = async {

@@ -153,7 +153,7 @@ impl Index {
             .iter()
             .find_map(|k| state.watches.get(k)?.table.get(&id.namespace, &id.name).cloned());
         drop(state);
-        found.map(at_this_moment)
+        found
     }
 
     /// Watches one object, owned or not, on behalf of `owner`, until the guard is dropped. Its changes are told to `owner`. Must
@@ -206,11 +206,6 @@ impl Index {
         }
         watch.state.clone()
     }
-}
-
-fn at_this_moment(mut observed: Observed) -> Observed {
-    observed.verdict = observed.verdict.at(Timestamp::now());
-    observed
 }
 
 impl State {
@@ -268,6 +263,18 @@ impl Shared {
 
     fn remove(&self, key: &Key, namespace: &str, name: &str) {
         self.update(key, |watch| (watch.table.remove(namespace, name).into_iter().collect(), true));
+    }
+
+    /// Gives when the next verdict of the watch will change by itself.
+    fn expire(&self, key: &Key) -> Option<Timestamp> {
+        let mut next = None;
+        self.update(key, |watch| {
+            let (owners, due) = watch.table.expire(Timestamp::now());
+            next = due;
+            let tell_holders = !owners.is_empty();
+            (owners, tell_holders)
+        });
+        next
     }
 
     fn end_list(&self, key: &Key) {
@@ -329,7 +336,7 @@ impl ObjectWatch {
         let state = self.index.shared.lock();
         let table = &state.watches.get(&self.key)?.table;
         // Cluster-scoped objects have no namespace, whatever was asked for.
-        table.get(namespace, name).or_else(|| table.get("", name)).cloned().map(at_this_moment)
+        table.get(namespace, name).or_else(|| table.get("", name)).cloned()
     }
 }
 

@@ -59,8 +59,7 @@ pub(crate) struct Requests {
 impl Requests {
     /// The live object, if it exists.
     pub async fn get(&self, target: &Target<'_>) -> Result<Option<Value>, RequestError> {
-        let request = target.collection().get(&segment(target.name), &GetParams::default());
-        match self.send(request).await {
+        match self.send(|| target.collection().get(&segment(target.name), &GetParams::default())).await {
             Err(error) if error.is_not_found() => Ok(None),
             answer => answer.map(Some),
         }
@@ -74,22 +73,18 @@ impl Requests {
         dry_run: bool,
     ) -> Result<Value, RequestError> {
         let params = PatchParams { dry_run, force: true, ..PatchParams::apply(FIELD_MANAGER) };
-        let request = || target.collection().patch(&segment(target.name), &params, &Patch::Apply(object));
-        match self.send(request()).await {
-            // Applying twice is as good as once, and a lost connection takes every request on it along.
-            Err(RequestError::Transport(_)) => self.send(request()).await,
-            answer => answer,
-        }
+        self.send(|| target.collection().patch(&segment(target.name), &params, &Patch::Apply(object))).await
     }
 
-    /// JSON patch.
+    /// JSON patch. It must name the resourceVersion it is for: it may be sent twice.
     pub async fn json_patch(
         &self,
         target: &Target<'_>,
         patch: json_patch::Patch,
     ) -> Result<Value, RequestError> {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-        self.send(target.collection().patch(&segment(target.name), &params, &Patch::<()>::Json(patch))).await
+        let patch = Patch::<()>::Json(patch);
+        self.send(|| target.collection().patch(&segment(target.name), &params, &patch)).await
     }
 
     /// Asks whether an object could be created, without creating it.
@@ -97,20 +92,35 @@ impl Requests {
         let params = PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.into()) };
         let body =
             serde_json::to_vec(object).map_err(kube::Error::SerdeError).map_err(RequestError::Transport)?;
-        self.send(target.collection().create(&params, body)).await
+        self.send(|| target.collection().create(&params, body.clone())).await
     }
 
     /// Asks for the deletion of exactly the object with this uid.
     pub async fn delete(&self, target: &Target<'_>, uid: &str) -> Result<(), RequestError> {
         let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
-        match self.send(target.collection().delete(&segment(target.name), &params)).await {
+        match self.send(|| target.collection().delete(&segment(target.name), &params)).await {
             Err(error) if error.is_not_found() => Ok(()),
             answer => answer.map(drop),
         }
     }
 
-    async fn send(&self, request: Result<HttpRequest<Vec<u8>>, BuildError>) -> Result<Value, RequestError> {
+    /// Sends a request, and once more if the connection was lost, which takes every request on it along. All requests here
+    /// do the same when they arrive twice.
+    async fn send(
+        &self,
+        request: impl Fn() -> Result<HttpRequest<Vec<u8>>, BuildError>,
+    ) -> Result<Value, RequestError> {
+        match self.send_once(request()).await {
+            Err(RequestError::Transport(_)) => self.send_once(request()).await,
+            answer => answer,
+        }
+    }
+
+    async fn send_once(
+        &self,
+        request: Result<HttpRequest<Vec<u8>>, BuildError>,
+    ) -> Result<Value, RequestError> {
         let request = request.map_err(|e| RequestError::Transport(kube::Error::BuildRequest(e)))?;
         let answer = tokio::time::timeout(self.timeout, self.client.request_text(request)).await;
         let text =

@@ -54,11 +54,13 @@ impl Observed {
     }
 }
 
+type Objects = HashMap<Box<str>, HashMap<Box<str>, (u32, Observed)>>;
+
 /// The objects of one watch.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     /// By namespace, then name. The number is the list in which the object was last seen.
-    objects: HashMap<Box<str>, HashMap<Box<str>, (u32, Observed)>>,
+    objects: Objects,
     list: u32,
 }
 
@@ -102,6 +104,21 @@ impl Table {
             self.objects.remove(namespace);
         }
         removed?.1.owner
+    }
+
+    /// Lets verdicts fail whose time is over. Gives their owners, and when the next one is due.
+    pub fn expire(&mut self, now: Timestamp) -> (Vec<Arc<Owner>>, Option<Timestamp>) {
+        let (mut owners, mut next) = (Vec::new(), None);
+        for (_, observed) in self.objects.values_mut().flat_map(HashMap::values_mut) {
+            let Some(due) = observed.verdict.fails_at else { continue };
+            if due <= now {
+                observed.verdict = observed.verdict.clone().at(now);
+                owners.extend(observed.owner.clone());
+            } else {
+                next = Some(next.map_or(due, |n: Timestamp| n.min(due)));
+            }
+        }
+        (owners, next)
     }
 
     /// The list is complete: what was not in it is gone. Gives the owners of those.
@@ -180,6 +197,28 @@ mod tests {
         assert!(t.get("ns", "y").is_some());
         assert_eq!(t.end_list().iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["b"]);
         assert!(t.get("ns", "y").is_none() && t.get("ns", "x").is_some());
+    }
+
+    #[test]
+    fn a_verdict_whose_time_is_over_fails_and_is_told() {
+        let mut t = Table::default();
+        let start = Timestamp::from_second(1_800_000_000).unwrap();
+        let pod = |age: i64| {
+            let mut pod = object("a", "m");
+            pod["kind"] = "Pod".into();
+            pod["metadata"]["creationTimestamp"] =
+                Timestamp::from_second(start.as_second() - age).unwrap().to_string().into();
+            pod["status"] = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]});
+            reduce(&pod, start)
+        };
+        t.put("ns", "old", pod(10));
+        t.put("ns", "young", pod(3));
+        let at = |s: i64| Timestamp::from_second(start.as_second() + s).unwrap();
+        assert_eq!(t.expire(at(0)), (vec![], Some(at(5))));
+        let (owners, next) = t.expire(at(5));
+        assert_eq!((owners.len(), next), (1, Some(at(12))));
+        assert_eq!(t.get("ns", "old").unwrap().verdict.status, crate::kstatus::Status::Failed);
+        assert_eq!(t.expire(at(12)).1, None);
     }
 
     #[test]

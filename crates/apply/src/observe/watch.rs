@@ -95,7 +95,7 @@ pub(super) async fn run(shared: Weak<Shared>, key: Key, wanted: Arc<Notify>) {
         let Some(state) = state else { return };
         // What discovery said may be the reason.
         if matches!(state, WatchState::NotServed(_)) {
-            mapper.invalidate();
+            mapper.doubt();
         }
         let Some(index) = shared.upgrade() else { return };
         tracing::debug!(kind = %key.kind, group = %key.group, ?state, "watch failed");
@@ -120,10 +120,15 @@ async fn follow(
     pause: &mut Duration,
 ) -> Option<WatchState> {
     let mut stream = std::pin::pin!(events(key, mapped, client, options));
+    let mut expiry: Option<Timestamp> = None;
     loop {
-        let event = timeout(options.idle, stream.next()).await;
+        let until_expiry = expiry.and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok());
+        let wait =
+            if expiry.is_some() { until_expiry.unwrap_or_default().min(options.idle) } else { options.idle };
+        let event = timeout(wait, stream.next()).await;
         let index = shared.upgrade()?;
         match event {
+            Err(_) if expiry.is_some() => expiry = index.expire(key),
             Err(_) => {}
             Ok(None) => return Some(WatchState::Failing("the watch ended".into())),
             Ok(Some(Err(error))) => return Some(state_of(&error)),
@@ -131,7 +136,7 @@ async fn follow(
                 if matches!(event, Event::InitDone) {
                     *pause = options.retry.0;
                 }
-                take(&index, key, mapped, event);
+                expiry = [expiry, take(&index, key, mapped, event)].into_iter().flatten().min();
             }
         }
         if index.retire(key) {
@@ -167,7 +172,8 @@ fn selector_value(text: &str) -> String {
     text.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=")
 }
 
-fn take(index: &Shared, key: &Key, mapped: &Mapped, event: Event<Seen>) {
+/// Takes in an event. Gives when a verdict that came with it will change by itself.
+fn take(index: &Shared, key: &Key, mapped: &Mapped, event: Event<Seen>) -> Option<Timestamp> {
     match event {
         Event::Init => index.begin_list(key),
         Event::InitDone => index.end_list(key),
@@ -179,10 +185,13 @@ fn take(index: &Shared, key: &Key, mapped: &Mapped, event: Event<Seen>) {
                 fields.insert("kind".into(), mapped.resource.kind.as_str().into());
             }
             let observed = reduce(&object, Timestamp::now());
+            let expiry = observed.verdict.fails_at;
             index.put(key, meta(&object, "namespace"), meta(&object, "name"), observed);
+            return expiry;
         }
         Event::Delete(seen) => index.remove(key, meta(&seen.object, "namespace"), meta(&seen.object, "name")),
     }
+    None
 }
 
 fn state_of(error: &watcher::Error) -> WatchState {
