@@ -1,3 +1,157 @@
-//! The kustomize-controller process.
+//! kustomize-controller: builds artifacts with kustomize, applies them and keeps them applied.
 
-fn main() {}
+mod context;
+mod deletion;
+mod dependencies;
+mod drift;
+mod flags;
+mod health;
+mod reconciler;
+mod render;
+mod run;
+mod sources;
+mod status;
+mod subject;
+mod unsupported;
+mod variables;
+
+use std::{hash::Hasher, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use api::{Kustomization, meta::RECONCILE_REQUEST_ANNOTATION};
+use apply::{
+    mapper::{Mapper, MapperOptions},
+    observe::{Index, IndexOptions},
+};
+use artifact::{
+    cache::{self, Built, Cache},
+    fetch::{self, Fetcher},
+    unpack::{self, Entry, Limits},
+};
+use clap::Parser;
+use futures::StreamExt;
+use kube::{ResourceExt, runtime::reflector};
+use kustomize::tree::MemoryTree;
+use runtime::{controller::Waker, process::Process};
+
+use crate::{context::Context, flags::Arguments, reconciler::Reconciler, sources::Sources};
+
+const NAME: &str = "kustomize-controller";
+const DISCOVERY: MapperOptions =
+    MapperOptions { floor: Duration::from_secs(2), request_timeout: Duration::from_secs(30) };
+const INDEX: IndexOptions = IndexOptions {
+    idle: Duration::from_secs(3600),
+    retry: (Duration::from_millis(500), Duration::from_secs(30)),
+    page_size: 500,
+};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    runtime::log::init(arguments.shared.log_encoding, arguments.shared.log_level);
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok().context("failed to set up TLS")?;
+    let mut process = Process::start(&arguments.shared, NAME).await?;
+    process.ready.set(true);
+    let lease = runtime::leader::lease_name(NAME, &arguments.shared.watch_label_selector);
+    if !process.lead(&arguments.shared, &lease).await? {
+        return Ok(());
+    }
+    let (store, writer) = reflector::store::<Kustomization>();
+    let waker = Waker::default();
+    let mapper = Arc::new(Mapper::new(process.client.clone(), DISCOVERY));
+    let context = Context {
+        index: Index::new(process.client.clone(), mapper.clone(), INDEX),
+        artifacts: artifacts(&arguments)?,
+        sources: Sources::new(process.client.clone()),
+        dependencies: Default::default(),
+        client: process.client.clone(),
+        metrics: process.metrics.clone(),
+        events: process.events.clone(),
+        waker: waker.clone(),
+        store: store.clone(),
+        mapper,
+        arguments: arguments.clone(),
+    };
+    let scope = arguments.shared.scope();
+    for watch in context.sources.watch(scope.namespace.as_deref(), &store, &waker) {
+        spawn(&mut process, watch);
+    }
+    let index = context.index.clone();
+    let reconciler = Arc::new(Reconciler::new(context));
+    let noticing = reconciler.clone();
+    spawn(&mut process, async move {
+        loop {
+            index.changed().await.iter().for_each(|owner| noticing.noticed(owner));
+        }
+    });
+    let observing = reconciler.clone();
+    let events =
+        runtime::watch::watch::<Kustomization>(process.client.clone(), &scope).inspect(move |event| {
+            if let Ok(event) = event {
+                observing.observed(event);
+            }
+        });
+    let (metrics, stop) = (process.metrics.clone(), process.stop.clone());
+    let options = arguments.shared.controller(arguments.concurrent);
+    let work = runtime::controller::run(
+        reconciler,
+        events,
+        (store, writer),
+        fingerprint,
+        waker,
+        options,
+        metrics,
+        stop,
+    );
+    process.run(work).await?;
+    Ok(())
+}
+
+/// Runs something that goes on until the process ends.
+fn spawn(process: &mut Process, work: impl Future<Output = ()> + Send + 'static) {
+    let stop = process.stop.clone();
+    process.tasks.spawn(async move {
+        stop.run_until_cancelled(work).await;
+        Ok(())
+    });
+}
+
+/// A pass is due when the spec changes, a deletion begins or a reconcile is asked for.
+fn fingerprint(object: &Kustomization) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write_i64(object.metadata.generation.unwrap_or_default());
+    hasher.write_u8(object.metadata.deletion_timestamp.is_some().into());
+    hasher.write(
+        object.annotations().get(RECONCILE_REQUEST_ANNOTATION).map_or(b"\0", |token| token.as_bytes()),
+    );
+    hasher.finish()
+}
+
+fn artifacts(arguments: &Arguments) -> anyhow::Result<Cache<MemoryTree>> {
+    let fetcher = Fetcher::new(fetch::Options {
+        retries: arguments.http_retry,
+        max_bytes: arguments.artifact_max_size,
+        source_controller_host: arguments.source_controller_localhost.clone(),
+        source_watcher_host: arguments.source_watcher_localhost.clone(),
+        ..fetch::Options::default()
+    })
+    .context("failed to set up the artifact client")?;
+    let options = cache::Options { budget_bytes: arguments.artifact_cache_size, ..cache::Options::default() };
+    let limits = Limits { bytes: arguments.artifact_max_unpacked_size, ..Limits::default() };
+    Ok(Cache::new(fetcher, &options, move |archive| {
+        let (mut tree, mut bytes) = (MemoryTree::default(), 0);
+        unpack::unpack(archive, &limits, &mut |entry| {
+            match entry {
+                Entry::Directory { path } => tree.insert_directory(std::str::from_utf8(path)?),
+                Entry::File { path, content, .. } => {
+                    let mut text = Vec::new();
+                    content.read_to_end(&mut text)?;
+                    bytes += (path.len() + text.len()) as u64;
+                    tree.insert(std::str::from_utf8(path)?, text);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(Built { value: tree, bytes })
+    }))
+}

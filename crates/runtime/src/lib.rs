@@ -4,7 +4,7 @@
 //! - [`client`]: the connection pool to an API server, and impersonation.
 //! - [`leader`]: who may act when several replicas run.
 //! - [`watch`] and [`controller`]: from watch events to passes over objects.
-//! - [`conditions`], [`patch`], [`events`], [`backoff`]: what a pass needs to say and when it comes again.
+//! - [`latest`], [`conditions`], [`patch`], [`events`], [`backoff`]: what a pass needs to say and when it comes again.
 
 pub mod backoff;
 pub mod client;
@@ -13,6 +13,7 @@ pub mod controller;
 pub mod error;
 pub mod events;
 pub mod flags;
+pub mod latest;
 pub mod leader;
 pub mod log;
 pub mod metrics;

@@ -1,0 +1,59 @@
+//! What every pass has at hand.
+
+use std::sync::Arc;
+
+use api::Kustomization;
+use apply::{mapper::Mapper, observe::Index};
+use artifact::cache::Cache;
+use kube::{
+    Client,
+    runtime::reflector::{ObjectRef, Store},
+};
+use kustomize::tree::MemoryTree;
+use runtime::{controller::Waker, events::Recorder, metrics::Metrics};
+
+use crate::{dependencies::Dependencies, flags::Arguments, sources::Sources};
+
+/// Shared by all passes; nothing in it belongs to one Kustomization.
+pub struct Context {
+    pub arguments: Arguments,
+    /// The controller's own identity.
+    pub client: Client,
+    pub metrics: Metrics,
+    pub events: Recorder,
+    pub mapper: Arc<Mapper>,
+    /// Applied objects as watches show them.
+    pub index: Index,
+    /// Unpacked artifacts by digest.
+    pub artifacts: Cache<MemoryTree>,
+    pub sources: Sources,
+    pub dependencies: Dependencies,
+    pub waker: Waker<Kustomization>,
+    pub store: Store<Kustomization>,
+}
+
+impl Context {
+    /// A client that acts as the service account of the Kustomization's namespace, or as the controller if there
+    /// is none.
+    pub fn client_for(
+        &self,
+        namespace: &str,
+        account: Option<&str>,
+    ) -> Result<Client, runtime::client::InvalidUser> {
+        let Some(account) = account else { return Ok(self.client.clone()) };
+        runtime::client::impersonate(&self.client, &format!("system:serviceaccount:{namespace}:{account}"))
+    }
+
+    /// A Kustomization as the watch has it, or as the server has it if the watch does not cover it.
+    pub async fn kustomization(
+        &self,
+        key: &ObjectRef<Kustomization>,
+    ) -> Result<Arc<Kustomization>, kube::Error> {
+        if let Some(object) = self.store.get(key) {
+            return Ok(object);
+        }
+        let namespace = key.namespace.as_deref().unwrap_or_default();
+        let api: kube::Api<Kustomization> = kube::Api::namespaced(self.client.clone(), namespace);
+        api.get(&key.name).await.map(Arc::new)
+    }
+}

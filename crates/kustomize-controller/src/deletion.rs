@@ -1,0 +1,174 @@
+//! Deletion of a Kustomization: its objects go first, if they should, then our finalizer.
+
+use std::time::Duration;
+
+use api::{Kustomization, kustomization::DeletionPolicy, meta::FINALIZER};
+use apply::{change::ChangeSet, prune};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::{Api, ResourceExt};
+use runtime::{controller::Outcome, events::Severity, patch::PatchError};
+use tokio::time::Instant;
+
+use crate::{
+    reconciler::{Reconciler, Slot, State},
+    status,
+    subject::Subject,
+};
+
+/// How often objects that terminate are looked for.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What to do with the applied objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    Keep,
+    Delete,
+    DeleteAndWait,
+}
+
+impl Plan {
+    fn of(object: &Kustomization) -> Self {
+        let spec = &object.spec;
+        match spec.deletion_policy.unwrap_or_default() {
+            _ if spec.suspend || status::inventory(object).is_empty() => Self::Keep,
+            DeletionPolicy::Delete => Self::Delete,
+            DeletionPolicy::WaitForTermination => Self::DeleteAndWait,
+            DeletionPolicy::MirrorPrune if spec.prune => Self::Delete,
+            // A policy of a later version is none of ours to guess at: nothing is deleted.
+            DeletionPolicy::MirrorPrune | DeletionPolicy::Orphan | DeletionPolicy::Unknown => Self::Keep,
+        }
+    }
+}
+
+impl Reconciler {
+    /// Brings a Kustomization that is being deleted a step closer to being gone.
+    pub(crate) async fn finalise(
+        &self,
+        slot: &mut Slot,
+        subject: &mut Subject,
+    ) -> Result<Outcome, PatchError> {
+        if !subject.object.finalizers().iter().any(|f| f == FINALIZER) {
+            return Ok(Outcome::Wait);
+        }
+        if let State::Terminating { deleted, deadline } = std::mem::take(&mut slot.state) {
+            return self.terminated(slot, subject, deleted, deadline).await;
+        }
+        let plan = Plan::of(&subject.object);
+        if plan == Plan::Keep || !self.may_delete(subject).await? {
+            return release(subject).await;
+        }
+        let inventory = status::inventory(&subject.object);
+        let pruned = match self.delete(subject, inventory).await {
+            Ok(pruned) => pruned,
+            Err(failure) => return Ok(Outcome::Failed(failure.message.into())),
+        };
+        if let Some(error) = pruned.error() {
+            subject.event(&self.context.events, Severity::Error, None, "pruning for deleted resource failed");
+            return Ok(Outcome::Failed(error.into()));
+        }
+        let lines = pruned.changes.lines(|_| true);
+        if !lines.is_empty() {
+            tracing::info!("garbage collection for deleted resource completed: {lines}");
+            subject.event(&self.context.events, Severity::Info, None, &lines);
+        }
+        if plan == Plan::Delete {
+            return release(subject).await;
+        }
+        self.terminated(slot, subject, pruned.changes, Instant::now() + subject.timeout()).await
+    }
+
+    /// Whether the identity that applied the objects still exists. Without it nothing can be deleted in its name, and
+    /// waiting for it would keep the Kustomization for ever: its objects are named and left behind.
+    async fn may_delete(&self, subject: &Subject) -> Result<bool, PatchError> {
+        let Some(account) = subject.service_account(&self.context.arguments.default_service_account) else {
+            return Ok(true);
+        };
+        let api: Api<ServiceAccount> = Api::namespaced(self.context.client.clone(), subject.namespace());
+        if api.get_opt(&account).await?.is_some() {
+            return Ok(true);
+        }
+        let objects: Vec<_> = status::inventory(&subject.object).iter().map(|e| e.id.subject()).collect();
+        let message = format!("unable to prune objects: \n{}", objects.join("\n"));
+        tracing::error!(account, "{message}");
+        subject.event(&self.context.events, Severity::Error, None, &message);
+        Ok(false)
+    }
+
+    /// Looks whether the deleted objects are gone; the last look is at the deadline.
+    async fn terminated(
+        &self,
+        slot: &mut Slot,
+        subject: &mut Subject,
+        deleted: ChangeSet,
+        deadline: Instant,
+    ) -> Result<Outcome, PatchError> {
+        let client = match self.identity(subject) {
+            Ok(client) => client,
+            Err(failure) => return Ok(Outcome::Failed(failure.message.into())),
+        };
+        let options = self.prune_options(subject);
+        let left = prune::remaining(&client, &self.context.mapper, &deleted, &options).await;
+        if !left.is_empty() && Instant::now() < deadline {
+            slot.state = State::Terminating { deleted, deadline };
+            return Ok(Outcome::After(LOOK));
+        }
+        if !left.is_empty() {
+            let left: Vec<_> = left.iter().map(|id| id.subject()).collect();
+            let message = format!("failed to wait for resources termination: {}", left.join(", "));
+            tracing::error!("{message}");
+            subject.event(&self.context.events, Severity::Error, None, &message);
+        }
+        release(subject).await
+    }
+}
+
+async fn release(subject: &mut Subject) -> Result<Outcome, PatchError> {
+    subject.set_finalizer(false).await?;
+    Ok(Outcome::Wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apply::{object::ObjectId, prune::Entry};
+
+    fn object(prune: bool, policy: Option<DeletionPolicy>) -> Kustomization {
+        let mut object = Kustomization::new("app", Default::default());
+        object.spec.prune = prune;
+        object.spec.deletion_policy = policy;
+        let id = ObjectId {
+            group: String::new(),
+            kind: "ConfigMap".into(),
+            namespace: "ns".into(),
+            name: "a".into(),
+        };
+        status::set_inventory(&mut object, [&Entry { id, version: "v1".into() }]);
+        object
+    }
+
+    #[test]
+    fn the_deletion_policy_decides_and_prune_is_its_default() {
+        use DeletionPolicy::*;
+        for (prune, policy, plan) in [
+            (true, None, Plan::Delete),
+            (false, None, Plan::Keep),
+            (false, Some(MirrorPrune), Plan::Keep),
+            (false, Some(Delete), Plan::Delete),
+            (true, Some(Orphan), Plan::Keep),
+            (false, Some(WaitForTermination), Plan::DeleteAndWait),
+            (true, Some(Unknown), Plan::Keep),
+        ] {
+            assert_eq!(Plan::of(&object(prune, policy)), plan, "prune {prune} {policy:?}");
+        }
+    }
+
+    #[test]
+    fn a_suspended_or_empty_kustomization_deletes_nothing() {
+        let mut suspended = object(true, None);
+        suspended.spec.suspend = true;
+        assert_eq!(Plan::of(&suspended), Plan::Keep);
+        let mut empty = object(true, None);
+        status::set_inventory(&mut empty, []);
+        assert_eq!(Plan::of(&empty), Plan::Keep);
+    }
+}

@@ -1,0 +1,98 @@
+//! Drift: applied objects that somebody else changed or removed, told from the observed index without a request.
+
+use std::time::Duration;
+
+use api::Kustomization;
+use apply::{applier::Memory, observe::WatchState};
+use tokio::time::Instant;
+
+use crate::{
+    health::is_older,
+    reconciler::{Reconciler, Slot},
+    status,
+};
+
+/// The wait after a repair doubles from the first to the second while repairs follow each other, so that two parties
+/// that fight over a field do not spin.
+const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+
+/// Repairs made so far.
+#[derive(Debug, Default)]
+pub(crate) struct Repairs {
+    last: Option<(Instant, Duration)>,
+}
+
+impl Repairs {
+    /// How long the next repair has to wait.
+    pub fn wait(&self) -> Duration {
+        let until = self.last.map(|(at, wait)| at + wait);
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    /// A repair begins now. One that comes long after the last starts afresh.
+    pub fn begin(&mut self) {
+        let now = Instant::now();
+        let next = match self.last {
+            Some((at, wait)) if now.saturating_duration_since(at) < wait * 4 => (wait * 2).min(WAIT.1),
+            _ => WAIT.0,
+        };
+        self.last = Some((now, next));
+    }
+}
+
+impl Reconciler {
+    /// Whether an applied object is not as we left it. Unknown counts as no: the interval run looks for real.
+    pub(crate) fn drifted(&self, slot: &mut Slot, object: &Kustomization) -> bool {
+        if !self.context.arguments.watch_drift {
+            return false;
+        }
+        let Slot { memory, unseen, .. } = slot;
+        status::inventory(object).iter().any(|entry| {
+            let Some(applied) = memory.get(&entry.id) else { return false };
+            let watched = self.context.index.ensure(&entry.id.gvk(&entry.version));
+            let seen = self.context.index.get(&entry.id);
+            if seen.is_some() {
+                unseen.remove(&entry.id);
+            }
+            match (watched, seen) {
+                (WatchState::Synced, None) => !unseen.contains(&entry.id),
+                (WatchState::Synced, Some(seen))
+                    if is_older(&seen.resource_version, &applied.resource_version) =>
+                {
+                    false
+                }
+                (WatchState::Synced, Some(seen)) => {
+                    seen.uid != applied.uid || seen.fingerprint != applied.owners.fingerprint()
+                }
+                _ => false,
+            }
+        })
+    }
+
+    /// Starts to compare with what a run left behind. An object that the watch has yet to show is not missing.
+    pub(crate) fn remember(&self, slot: &mut Slot, memory: Memory) {
+        slot.unseen = memory.keys().filter(|id| self.context.index.get(id).is_none()).cloned().collect();
+        slot.memory = memory;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn repairs_in_a_row_wait_longer_and_longer() {
+        let mut repairs = Repairs::default();
+        assert_eq!(repairs.wait(), Duration::ZERO, "the first one is at once");
+        let mut waits = Vec::new();
+        for _ in 0..4 {
+            repairs.begin();
+            waits.push(repairs.wait().as_secs());
+            tokio::time::advance(repairs.wait()).await;
+        }
+        assert_eq!(waits, [1, 2, 4, 8]);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        repairs.begin();
+        assert_eq!(repairs.wait(), Duration::from_secs(1), "a quiet hour forgives");
+    }
+}

@@ -1,0 +1,113 @@
+//! The process's own flags; the shared ones come from `runtime`.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use apply::order::GroupKind;
+use clap::{Parser, builder::BoolishValueParser};
+use runtime::flags::{Flags, duration};
+
+/// Builds artifacts with kustomize, applies them and keeps them applied.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "kustomize-controller", disable_version_flag = true)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub shared: Flags,
+    /// Kustomizations worked on at once. Waiting ones do not count.
+    #[arg(long, default_value_t = 4)]
+    pub concurrent: u16,
+    /// Objects of one Kustomization sent to the API server at once.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    pub concurrent_ssa: u16,
+    /// Service account to apply as where a Kustomization names none.
+    #[arg(long, default_value = "")]
+    pub default_service_account: String,
+    /// Refuse sources of other namespaces.
+    #[arg(
+        long,
+        default_value = "false",
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub no_cross_namespace_refs: bool,
+    /// Refuse bases outside the artifact.
+    #[arg(
+        long,
+        default_value = "false",
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub no_remote_bases: bool,
+    /// Attempts to download an artifact after the first.
+    #[arg(long, default_value_t = 9)]
+    pub http_retry: u32,
+    /// Field managers (by prefix) whose fields are taken over.
+    #[arg(long)]
+    pub override_manager: Vec<String>,
+    /// Kinds applied in a stage of their own, as group/Kind or Kind, separated by commas.
+    #[arg(long, default_value = "", value_parser = stage_kinds)]
+    pub custom_apply_stage_kinds: StageKinds,
+    /// Largest artifact to download, in bytes.
+    #[arg(long, default_value_t = 1 << 30)]
+    pub artifact_max_size: u64,
+    /// Largest artifact once unpacked, in bytes.
+    #[arg(long, default_value_t = 2 << 30)]
+    pub artifact_max_unpacked_size: u64,
+    /// Memory for unpacked artifacts that are shared between Kustomizations, in bytes.
+    #[arg(long, default_value_t = 64 << 20)]
+    pub artifact_cache_size: u64,
+    /// Repair drift of applied objects when it happens; false leaves it to the interval.
+    #[arg(
+        long,
+        default_value = "true",
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub watch_drift: bool,
+    /// Longest time a build may take.
+    #[arg(long, default_value = "2m", value_parser = duration)]
+    pub build_timeout: Duration,
+    /// Replaces the host of artifact URLs, for running outside the cluster.
+    #[arg(long, env = "SOURCE_CONTROLLER_LOCALHOST", hide = true)]
+    pub source_controller_localhost: Option<String>,
+    /// The same for the artifacts of source-watcher.
+    #[arg(long, env = "SOURCE_WATCHER_LOCALHOST", hide = true)]
+    pub source_watcher_localhost: Option<String>,
+}
+
+/// The value of `--custom-apply-stage-kinds`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StageKinds(pub BTreeSet<GroupKind>);
+
+fn stage_kinds(text: &str) -> Result<StageKinds, String> {
+    let kinds = text.split(',').map(str::trim).filter(|k| !k.is_empty()).map(|kind| {
+        let (group, kind) = kind.rsplit_once('/').unwrap_or(("", kind));
+        if kind.is_empty() {
+            return Err(format!("{text:?} names a group without a kind"));
+        }
+        Ok(GroupKind { group: group.to_owned(), kind: kind.to_owned() })
+    });
+    kinds.collect::<Result<_, _>>().map(StageKinds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stage_kinds_have_an_optional_group() {
+        let kind = |group: &str, kind: &str| GroupKind { group: group.into(), kind: kind.into() };
+        let parsed = stage_kinds("rbac.authorization.k8s.io/Role, ConfigMap").map(|k| k.0);
+        assert_eq!(
+            parsed,
+            Ok(BTreeSet::from([kind("rbac.authorization.k8s.io", "Role"), kind("", "ConfigMap")]))
+        );
+        assert_eq!(stage_kinds(""), Ok(StageKinds::default()));
+        assert!(stage_kinds("apps/").is_err());
+    }
+}

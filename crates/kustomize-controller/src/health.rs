@@ -1,0 +1,181 @@
+//! Whether the objects of a run are healthy: a judgement over what the observed index knows.
+
+use std::time::Duration;
+
+use api::duration::go_duration_string;
+use apply::{
+    kstatus::{Status, Verdict},
+    object::ObjectId,
+    observe::{Index, ObjectWatch, Observed, WatchState},
+};
+use kube::core::GroupVersionKind;
+
+/// An object whose health is awaited.
+pub struct Awaited {
+    /// The object.
+    pub id: ObjectId,
+    /// Its kind in the version it was applied in.
+    pub gvk: GroupVersionKind,
+    /// What is observed must not be older than this; empty if any will do.
+    pub not_before: Box<str>,
+    /// A Job that removes itself when it is done.
+    pub may_vanish: bool,
+    /// The watch of an object that does not carry our labels.
+    pub watch: Option<ObjectWatch>,
+}
+
+impl Awaited {
+    fn look(&self, index: &Index) -> Verdict {
+        let (state, seen) = match &self.watch {
+            Some(watch) => (watch.state(), watch.get()),
+            None => (index.ensure(&self.gvk), index.get(&self.id)),
+        };
+        verdict(state, seen, &self.not_before, self.may_vanish)
+    }
+}
+
+/// The health of an object from the state of its watch and what it showed last.
+fn verdict(state: WatchState, seen: Option<Observed>, not_before: &str, may_vanish: bool) -> Verdict {
+    let plain = |status, message: String| Verdict { status, message, fails_at: None };
+    match (state, seen) {
+        (WatchState::Forbidden(error) | WatchState::Failing(error) | WatchState::NotServed(error), _) => {
+            plain(Status::Unknown, error)
+        }
+        (_, Some(seen)) if is_older(&seen.resource_version, not_before) => {
+            plain(Status::InProgress, String::new())
+        }
+        (_, Some(seen)) => seen.verdict,
+        (WatchState::Synced, None) if may_vanish => plain(Status::Current, String::new()),
+        (WatchState::Synced, None) => plain(Status::NotFound, String::new()),
+        (WatchState::Starting, None) => plain(Status::Unknown, String::new()),
+    }
+}
+
+/// Resource versions grow; one that is no number is compared for equality only.
+pub fn is_older(seen: &str, than: &str) -> bool {
+    match (seen.parse::<u128>(), than.parse::<u128>()) {
+        (Ok(seen), Ok(than)) => seen < than,
+        _ => !than.is_empty() && seen != than,
+    }
+}
+
+/// The state of all objects together.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Health {
+    /// All are current.
+    Current,
+    /// Some are not yet; each with its status.
+    Waiting(Vec<String>),
+    /// There is no use in waiting; each object that is not current with its status.
+    Failed(Vec<String>),
+}
+
+/// Judges the objects. With `fail_fast` one failed object is enough to give up; without, all must have ended.
+pub fn judge(awaited: &[Awaited], index: &Index, fail_fast: bool) -> Health {
+    summarise(awaited.iter().map(|object| (object.id.subject(), object.look(index))), fail_fast)
+}
+
+fn summarise(objects: impl Iterator<Item = (String, Verdict)>, fail_fast: bool) -> Health {
+    let (mut open, mut failed, mut pending) = (Vec::new(), Vec::new(), false);
+    for (subject, verdict) in objects {
+        let line = describe(&subject, &verdict);
+        match verdict.status {
+            Status::Current => continue,
+            Status::Failed => failed.push(line.clone()),
+            _ => pending = true,
+        }
+        open.push(line);
+    }
+    match (failed.is_empty(), pending) {
+        (true, false) => Health::Current,
+        (false, _) if fail_fast => Health::Failed(failed),
+        (false, false) => Health::Failed(failed),
+        _ => Health::Waiting(open),
+    }
+}
+
+fn describe(subject: &str, verdict: &Verdict) -> String {
+    let status = verdict.status.as_str();
+    if verdict.status == Status::Unknown && !verdict.message.is_empty() {
+        return format!("{subject} status: '{status}': {}", verdict.message);
+    }
+    format!("{subject} status: '{status}'")
+}
+
+/// The message of a health check that ran out of time.
+pub fn timeout_message(open: &[String]) -> String {
+    format!("timeout waiting for: [{}]", open.join(", "))
+}
+
+/// The message of a health check that was given up.
+pub fn failed_message(failed: &[String]) -> String {
+    format!("failed early due to stalled resources: [{}]", failed.join(", "))
+}
+
+/// What Ready says of a failed health check.
+pub fn ready_message(took: Duration, inner: &str) -> String {
+    format!("health check failed after {}: {inner}", go_duration_string(took))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(version: &str, status: Status) -> Option<Observed> {
+        Some(Observed {
+            uid: "u".into(),
+            resource_version: version.into(),
+            generation: 1,
+            deleting: false,
+            fingerprint: 0,
+            verdict: Verdict { status, message: String::new(), fails_at: None },
+            owner: None,
+        })
+    }
+
+    fn verdicts(list: &[(&str, Status)], fail_fast: bool) -> Health {
+        let verdict = |status: Status| Verdict { status, message: String::new(), fails_at: None };
+        summarise(list.iter().map(|(subject, status)| ((*subject).to_owned(), verdict(*status))), fail_fast)
+    }
+
+    #[test]
+    fn what_was_seen_before_the_apply_does_not_count() {
+        let status = |version, not_before| {
+            verdict(WatchState::Synced, seen(version, Status::Current), not_before, false).status
+        };
+        assert_eq!(status("9", "10"), Status::InProgress);
+        assert_eq!(status("10", "10"), Status::Current);
+        assert_eq!(status("11", "10"), Status::Current);
+        assert_eq!(status("9", ""), Status::Current);
+    }
+
+    #[test]
+    fn an_absent_object_is_missing_only_when_the_watch_knows() {
+        let absent = |state, may_vanish| verdict(state, None, "", may_vanish).status;
+        assert_eq!(absent(WatchState::Starting, false), Status::Unknown);
+        assert_eq!(absent(WatchState::Synced, false), Status::NotFound);
+        assert_eq!(absent(WatchState::Synced, true), Status::Current);
+    }
+
+    #[test]
+    fn a_watch_that_is_not_allowed_is_reported_with_its_reason() {
+        let verdict = verdict(WatchState::Forbidden("may not".into()), None, "", false);
+        assert_eq!(describe("Deployment/ns/a", &verdict), "Deployment/ns/a status: 'Unknown': may not");
+    }
+
+    #[test]
+    fn one_failed_object_ends_the_wait_only_if_it_should() {
+        let mixed = [("a", Status::Failed), ("b", Status::InProgress), ("c", Status::Current)];
+        assert_eq!(verdicts(&mixed, true), Health::Failed(vec!["a status: 'Failed'".into()]));
+        let Health::Waiting(open) = verdicts(&mixed, false) else { panic!("b goes on") };
+        assert_eq!(
+            timeout_message(&open),
+            "timeout waiting for: [a status: 'Failed', b status: 'InProgress']"
+        );
+        assert_eq!(
+            verdicts(&[("a", Status::Failed), ("c", Status::Current)], false),
+            Health::Failed(vec!["a status: 'Failed'".into()])
+        );
+        assert_eq!(verdicts(&[("c", Status::Current)], true), Health::Current);
+    }
+}

@@ -1,0 +1,288 @@
+//! What a pass does with a Kustomization: begin a run, carry one on, or nothing because nothing is due.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use api::{
+    Artifact, Kustomization,
+    kustomize::reasons::{ARTIFACT_FAILED, DEPENDENCY_NOT_READY},
+    meta::{RECONCILE_REQUEST_ANNOTATION, reasons::ACCESS_DENIED},
+};
+use apply::{applier::Memory, change::ChangeSet, object::ObjectId, prepare::Owner};
+use kube::{
+    ResourceExt,
+    runtime::{reflector::ObjectRef, watcher::Event},
+};
+use runtime::{
+    controller::{Outcome, Reconcile},
+    events::Severity,
+    latest::Latest,
+    patch::PatchError,
+};
+use tokio::time::Instant;
+
+use crate::{
+    context::Context,
+    dependencies,
+    drift::Repairs,
+    run::{Inputs, Run},
+    sources::{SourceError, SourceKey},
+    status,
+    subject::Subject,
+    unsupported,
+};
+
+type Key = ObjectRef<Kustomization>;
+
+/// The controller's memory of its objects, and the passes over them.
+pub struct Reconciler {
+    pub(crate) context: Context,
+    slots: Mutex<HashMap<Key, Slot>>,
+    latest: Latest<Kustomization>,
+}
+
+/// What is kept of one Kustomization between passes. A slot that is lost costs requests, nothing else.
+#[derive(Default)]
+pub(crate) struct Slot {
+    pub memory: Memory,
+    /// Remembered objects that no watch has shown yet.
+    pub unseen: HashSet<ObjectId>,
+    pub state: State,
+    pub repairs: Repairs,
+}
+
+#[derive(Default)]
+pub(crate) enum State {
+    /// A run is due.
+    #[default]
+    Idle,
+    /// A source or dependency is missing; any wake is a reason to look again.
+    Blocked,
+    /// A run waits for something.
+    Running(Box<Run>),
+    /// Nothing is due before this time unless the inputs change or the objects drift.
+    Done { inputs: Inputs, due: Instant },
+    /// Its objects are being deleted.
+    Terminating { deleted: ChangeSet, deadline: Instant },
+}
+
+impl Reconciler {
+    /// A reconciler that remembers nothing.
+    pub fn new(context: Context) -> Self {
+        Self { context, slots: Mutex::default(), latest: Latest::default() }
+    }
+
+    /// An object of this owner changed its health, its owner marks or is gone: wakes the owner if that matters to it.
+    pub fn noticed(&self, owner: &Owner) {
+        let key = Key::new(&owner.name).within(&owner.namespace);
+        let Some(object) = self.context.store.get(&key) else { return };
+        let matters = match self.slots().get_mut(&key) {
+            // A pass is under way; the next one will see.
+            None => true,
+            Some(Slot { state: State::Running(_), .. }) => true,
+            Some(slot @ Slot { state: State::Done { .. }, .. }) => self.drifted(slot, &object),
+            Some(_) => false,
+        };
+        if matters {
+            self.context.waker.wake(key);
+        }
+    }
+
+    /// Takes in what the watch shows of any Kustomization: those that depend on it may go on.
+    pub fn observed(&self, event: &Event<Kustomization>) {
+        self.context.dependencies.observe(event, &self.context.waker);
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<Key, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn pass(&self, slot: &mut Slot, subject: &mut Subject) -> Result<Outcome, PatchError> {
+        if subject.object.metadata.deletion_timestamp.is_some() {
+            return self.finalise(slot, subject).await;
+        }
+        subject.set_finalizer(true).await?;
+        if subject.object.spec.suspend {
+            tracing::info!("Reconciliation is suspended for this object");
+            slot.state = State::Idle;
+            status::finalise(&mut subject.object);
+            subject.save().await?;
+            return Ok(Outcome::Wait);
+        }
+        let source = self.context.sources.get(&SourceKey::of(&subject.object)).await;
+        let inputs = inputs(&subject.object, source.as_ref().ok().and_then(Option::as_ref));
+        match std::mem::take(&mut slot.state) {
+            State::Running(run) if run.inputs == inputs => return self.carry_on(slot, subject, *run).await,
+            State::Running(run) => tracing::info!(
+                revision = run.artifact.revision,
+                "the run is replaced, its inputs have changed"
+            ),
+            State::Done { inputs: before, due } if before == inputs => {
+                let left = due.saturating_duration_since(Instant::now());
+                let wait =
+                    if self.drifted(slot, &subject.object) { slot.repairs.wait().min(left) } else { left };
+                if !wait.is_zero() {
+                    slot.state = State::Done { inputs, due };
+                    return Ok(Outcome::After(wait));
+                }
+                if !left.is_zero() {
+                    slot.repairs.begin();
+                }
+            }
+            _ => {}
+        }
+        match self.admit(slot, subject, source).await? {
+            Ok(artifact) => self.begin(slot, subject, inputs, artifact).await,
+            Err(outcome) => Ok(outcome),
+        }
+    }
+
+    /// Whether the object may run now, and on which artifact.
+    async fn admit(
+        &self,
+        slot: &mut Slot,
+        subject: &mut Subject,
+        source: Result<Option<Artifact>, SourceError>,
+    ) -> Result<Result<Artifact, Outcome>, PatchError> {
+        if let Some(field) = unsupported::field(&subject.object.spec) {
+            let message = format!("{field} is not supported yet");
+            return self.stall(subject, "UnsupportedField", &message).await.map(Err);
+        }
+        if let Some(denied) = self.denied(&subject.object) {
+            return self.stall(subject, ACCESS_DENIED, &denied).await.map(Err);
+        }
+        let again = self.context.arguments.shared.requeue_dependency;
+        let artifact = match source {
+            Ok(Some(artifact)) => artifact,
+            Ok(None) => {
+                let message = format!("Source artifact not found, retrying in {}", go(again));
+                return self.block(slot, subject, ARTIFACT_FAILED, &message, again).await.map(Err);
+            }
+            Err(error @ SourceError::NotFound(_)) => {
+                tracing::info!("Source '{}' not found", SourceKey::of(&subject.object));
+                let retry = subject.retry_interval();
+                return self.block(slot, subject, ARTIFACT_FAILED, &error.to_string(), retry).await.map(Err);
+            }
+            Err(error) => return Ok(Err(Outcome::Failed(Box::new(error)))),
+        };
+        match self.dependencies_ready(&subject.object, &artifact.revision).await {
+            Ok(()) => Ok(Ok(artifact)),
+            Err(message) => {
+                let text = format!("Dependencies do not meet ready condition, retrying in {}", go(again));
+                tracing::info!("{text}");
+                let outcome = self.block(slot, subject, DEPENDENCY_NOT_READY, &message, again).await?;
+                subject.event(&self.context.events, Severity::Info, Some(&artifact), &text);
+                Ok(Err(outcome))
+            }
+        }
+    }
+
+    fn denied(&self, object: &Kustomization) -> Option<String> {
+        let source = SourceKey::of(object);
+        if source.kind == "ExternalArtifact" {
+            return Some(format!("can't access '{source}', ExternalArtifact feature gate is disabled"));
+        }
+        let foreign = object.metadata.namespace.as_deref() != Some(source.namespace.as_str());
+        (self.context.arguments.no_cross_namespace_refs && foreign)
+            .then(|| format!("can't access '{source}', cross-namespace references have been blocked"))
+    }
+
+    async fn dependencies_ready(&self, object: &Kustomization, revision: &str) -> Result<(), String> {
+        for entry in &object.spec.depends_on {
+            let key = dependencies::key(object, entry);
+            self.context.dependencies.wait(ObjectRef::from_obj(object), key.clone());
+            let dependency = self.context.kustomization(&key).await.map_err(|error| {
+                let namespace = key.namespace.as_deref().unwrap_or_default();
+                format!("dependency '{namespace}/{}' not found: {}", key.name, runtime::error::chain(&error))
+            })?;
+            dependencies::check(object, &dependency, revision)?;
+        }
+        if !object.spec.depends_on.is_empty() {
+            tracing::info!("All dependencies are ready, proceeding with reconciliation");
+        }
+        Ok(())
+    }
+
+    /// Something outside is missing: says so and looks again when woken, or after `again`.
+    async fn block(
+        &self,
+        slot: &mut Slot,
+        subject: &mut Subject,
+        reason: &str,
+        message: &str,
+        again: Duration,
+    ) -> Result<Outcome, PatchError> {
+        status::failed(&mut subject.object, reason, message);
+        status::finalise(&mut subject.object);
+        subject.save().await?;
+        slot.state = State::Blocked;
+        Ok(Outcome::After(again))
+    }
+
+    /// Only a change of the object can help.
+    async fn stall(&self, subject: &mut Subject, reason: &str, message: &str) -> Result<Outcome, PatchError> {
+        status::stalled(&mut subject.object, reason, message);
+        status::finalise(&mut subject.object);
+        subject.save().await?;
+        tracing::error!(reason, "{message}");
+        subject.event(&self.context.events, Severity::Error, None, message);
+        Ok(Outcome::Wait)
+    }
+}
+
+impl Reconcile<Kustomization> for Reconciler {
+    async fn reconcile(&self, object: Arc<Kustomization>) -> Outcome {
+        let key = ObjectRef::from_obj(object.as_ref());
+        let mut slot = self.slots().remove(&key).unwrap_or_default();
+        let mut subject =
+            Subject::new(self.context.client.clone(), Kustomization::clone(&self.latest.newest(object)));
+        let outcome = match self.pass(&mut slot, &mut subject).await {
+            Ok(outcome) => outcome,
+            Err(error) if error.is_gone() => Outcome::Wait,
+            Err(error) => Outcome::Failed(Box::new(error)),
+        };
+        let mut slots = self.slots();
+        if self.context.store.get(&key).is_some() {
+            slots.insert(key, slot);
+            if let Some(written) = subject.into_written() {
+                self.latest.wrote(written);
+            }
+        }
+        outcome
+    }
+
+    fn gone(&self, object: &Key) {
+        self.slots().remove(object);
+        self.latest.forget(object);
+    }
+}
+
+fn inputs(object: &Kustomization, artifact: Option<&Artifact>) -> Inputs {
+    Inputs {
+        generation: object.metadata.generation.unwrap_or_default(),
+        requested: object.annotations().get(RECONCILE_REQUEST_ANNOTATION).cloned(),
+        revision: artifact.map(|a| a.revision.clone()),
+    }
+}
+
+/// A duration as Go prints it.
+pub(crate) fn go(duration: Duration) -> String {
+    api::duration::go_duration_string(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_for_a_generation_a_request_and_a_revision() {
+        let mut app = Kustomization::new("app", Default::default());
+        let first = inputs(&app, Some(&Artifact { revision: "r1".into(), ..Artifact::default() }));
+        assert_eq!(first.revision.as_deref(), Some("r1"));
+        app.annotations_mut().insert(RECONCILE_REQUEST_ANNOTATION.into(), "now".into());
+        assert_ne!(first, inputs(&app, Some(&Artifact { revision: "r1".into(), ..Artifact::default() })));
+    }
+}

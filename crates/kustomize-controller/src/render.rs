@@ -1,0 +1,124 @@
+//! From an artifact to manifests: build, substitute, prepare. Pure and blocking.
+
+use std::sync::Arc;
+
+use apply::{
+    object::{Manifest, split_api_version},
+    prepare::{CommonMetadata, Owner, prepare},
+};
+use kustomize::{Options, flux::Overlay, tree::MemoryTree};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use substitute::{Limits, Variables, is_disabled, substitute_object};
+
+/// Everything that a build depends on.
+pub struct Request {
+    pub tree: Arc<MemoryTree>,
+    /// Directory in the tree.
+    pub path: String,
+    pub overlay: Overlay,
+    pub options: Options,
+    /// Variables of the post-build substitution; `None` does none.
+    pub variables: Option<Variables>,
+    pub owner: Owner,
+    pub common: CommonMetadata,
+}
+
+/// What a build yields.
+pub struct Rendered {
+    /// The objects, ready to be applied.
+    pub manifests: Vec<Manifest>,
+    /// `sha256:<hex>` over the built objects.
+    pub digest: String,
+}
+
+/// Builds, with upstream's error texts.
+pub fn render(request: Request) -> Result<Rendered, String> {
+    let Request { tree, path, overlay, options, variables, owner, common } = request;
+    let resources =
+        kustomize::flux::build(tree.as_ref(), &path, &overlay, &options, None).map_err(|e| e.to_string())?;
+    let (mut manifests, mut hasher) = (Vec::with_capacity(resources.len()), Sha256::new());
+    for resource in resources {
+        let mut value = resource.to_json().map_err(|e| e.to_string())?;
+        if let Some(variables) = &variables {
+            value = post_build(&value, variables)?;
+        }
+        let file = resource.origin_file().map(Arc::from);
+        hasher.update(value.to_string());
+        hasher.update(b"\n");
+        manifests.push(Manifest::new(value, file).map_err(|e| e.to_string())?);
+    }
+    let manifests = prepare(manifests, &owner, &common).map_err(|e| e.to_string())?;
+    let digest: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Rendered { manifests, digest: format!("sha256:{digest}") })
+}
+
+/// Puts the variables into one object, unless it asks to be left alone.
+fn post_build(object: &Value, variables: &Variables) -> Result<Value, String> {
+    if is_disabled(object) {
+        return Ok(object.clone());
+    }
+    substitute_object(object, variables, true, &Limits::default())
+        .map_err(|error| format!("post build failed for '{}': {error}", resource_id(object)))
+}
+
+/// kustomize's text for an object: `Kind.version.group/name`.
+fn resource_id(object: &Value) -> String {
+    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (group, version) = split_api_version(text("/apiVersion"));
+    let group = if group.is_empty() { "[noGrp]" } else { group };
+    format!("{}.{version}.{group}/{}", text("/kind"), text("/metadata/name"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const DEPLOYMENT: &str =
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: ${REPLICAS}}\n";
+
+    fn request(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Request {
+        let mut tree = MemoryTree::default();
+        files.iter().for_each(|(path, text)| tree.insert(path, text.as_bytes().to_vec()));
+        Request {
+            tree: Arc::new(tree),
+            path: "app".into(),
+            overlay: Overlay { target_namespace: Some("apps".into()), ..Overlay::default() },
+            options: Options::default(),
+            variables: Some(Variables::new(variables.iter().copied()).unwrap()).filter(|v| !v.is_empty()),
+            owner: Owner { namespace: "flux-system".into(), name: "web".into() },
+            common: CommonMetadata::default(),
+        }
+    }
+
+    #[test]
+    fn a_plain_directory_becomes_owned_manifests_in_the_target_namespace() {
+        let rendered = render(request(&[("app/deployment.yaml", DEPLOYMENT)], &[("REPLICAS", "2")])).unwrap();
+        let manifest = rendered.manifests.first().unwrap();
+        assert_eq!(manifest.id().subject(), "Deployment/apps/web");
+        assert_eq!(manifest.value().pointer("/spec/replicas"), Some(&Value::from(2)));
+        let owner = manifest.value().pointer("/metadata/labels/kustomize.toolkit.fluxcd.io~1name");
+        assert_eq!(owner, Some(&Value::from("web")));
+        assert!(rendered.digest.starts_with("sha256:") && rendered.digest.len() == 71);
+    }
+
+    #[test]
+    fn an_unset_variable_names_the_object_and_the_variable() {
+        let error = render(request(&[("app/deployment.yaml", DEPLOYMENT)], &[("OTHER", "2")])).err().unwrap();
+        assert!(
+            error.starts_with("post build failed for 'Deployment.v1.apps/web': envsubst error: "),
+            "{error}"
+        );
+        assert!(error.ends_with(r#"variable not set (strict mode): "REPLICAS""#), "{error}");
+    }
+
+    #[test]
+    fn equal_inputs_have_equal_digests() {
+        let digest = |replicas| {
+            render(request(&[("app/deployment.yaml", DEPLOYMENT)], &[("REPLICAS", replicas)])).unwrap().digest
+        };
+        assert_eq!(digest("2"), digest("2"));
+        assert_ne!(digest("2"), digest("3"));
+    }
+}

@@ -1,0 +1,145 @@
+//! One run of a Kustomization, from its artifact to healthy objects, as a state machine.
+//!
+//! ```text
+//! Fetch → (build) → Apply(stage) → AwaitStage → … → (prune) → AwaitHealth → done
+//! ```
+//!
+//! A pass carries a run as far as it can go. Where there is something to wait for, the run is put aside in its
+//! phase and the pass ends: no worker and no task is held. A watch event or the phase's deadline brings it back.
+
+mod build;
+mod finish;
+mod stages;
+mod wait;
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use api::Artifact;
+use apply::{applier::Memory, change::ChangeSet, object::ObjectId, order::Stage, prune::Entry};
+use artifact::cache::CacheError;
+use kustomize::tree::MemoryTree;
+use tokio::{task::JoinHandle, time::Instant};
+
+use crate::health::Awaited;
+
+/// What a run is for. A run whose inputs are no longer the object's is replaced at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inputs {
+    pub generation: i64,
+    pub requested: Option<String>,
+    pub revision: Option<String>,
+}
+
+/// A run on its way.
+pub struct Run {
+    pub inputs: Inputs,
+    pub artifact: Artifact,
+    pub started: Instant,
+    /// Where it stands.
+    pub phase: Phase,
+    /// What Reconciling says of the phase.
+    pub message: String,
+    /// Whether the object in the cluster says that a run goes on.
+    pub announced: bool,
+    /// The inventory before the run.
+    pub before: Vec<Entry>,
+    /// Every object that the run may create, known once it is built.
+    pub desired: Vec<Entry>,
+    /// Jobs among them that remove themselves when they are done.
+    pub vanishing: HashSet<ObjectId>,
+    /// Whether the objects were healthy before the run.
+    pub was_healthy: bool,
+    /// What is known about the objects of the finished stages.
+    pub memory: Memory,
+    /// Whether everything is applied and the inventory is known.
+    pub applied: bool,
+    /// Digest of the built objects.
+    pub digest: String,
+    /// What the finished stages did.
+    pub changes: ChangeSet,
+}
+
+/// A point at which a run can be put aside.
+pub enum Phase {
+    /// The artifact is being downloaded by a task of its own.
+    Fetch(JoinHandle<Result<Arc<MemoryTree>, CacheError>>),
+    /// These stages are left to apply.
+    Apply(VecDeque<Stage>),
+    /// The objects of the last stage must be ready before the stages that are left.
+    AwaitStage { awaited: Vec<Awaited>, deadline: Instant, left: VecDeque<Stage> },
+    /// All is applied and must become healthy.
+    AwaitHealth { awaited: Vec<Awaited>, since: Instant, deadline: Instant },
+}
+
+/// How a step of a run ended.
+pub enum Step {
+    /// The next phase can begin.
+    Next(Phase),
+    /// Nothing to do before this much time has passed, unless the run is woken.
+    Wait(Phase, Duration),
+    /// The artifact is not on its server.
+    Absent(String),
+    /// The run is over.
+    Done,
+    /// The run failed.
+    Fail(Failure),
+}
+
+/// Why a run failed.
+pub struct Failure {
+    /// Reason of Ready.
+    pub reason: &'static str,
+    /// Message of Ready.
+    pub message: String,
+    /// Message of Healthy, if that is what failed.
+    pub healthy: Option<Arc<str>>,
+    /// Whether the result belongs into the history.
+    pub recorded: bool,
+}
+
+impl Failure {
+    /// A failure that is not kept in the history.
+    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), healthy: None, recorded: false }
+    }
+
+    /// The same, to be kept in the history.
+    #[must_use]
+    pub fn recorded(mut self) -> Self {
+        self.recorded = true;
+        self
+    }
+}
+
+impl Run {
+    /// A run that is about to fetch.
+    pub fn new(inputs: Inputs, artifact: Artifact, before: Vec<Entry>, timeout: &str) -> Self {
+        let message =
+            format!("Fetching manifests for revision {} with a timeout of {timeout}", artifact.revision);
+        Self {
+            inputs,
+            artifact,
+            started: Instant::now(),
+            phase: Phase::Apply(VecDeque::new()),
+            message,
+            announced: false,
+            before,
+            desired: Vec::new(),
+            vanishing: HashSet::new(),
+            was_healthy: false,
+            memory: Memory::new(),
+            applied: false,
+            digest: String::new(),
+            changes: ChangeSet::default(),
+        }
+    }
+
+    /// Says what the run does now; upstream's sentence.
+    pub fn now(&mut self, doing: &str, timeout: &str) {
+        self.message = format!("{doing} for revision {} with a timeout of {timeout}", self.artifact.revision);
+    }
+}

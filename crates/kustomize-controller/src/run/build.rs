@@ -1,0 +1,242 @@
+//! The first steps of a run: download, build, split into stages.
+
+use std::{sync::Arc, time::Duration};
+
+use api::{
+    Artifact, Kustomization,
+    kustomization::{BuildMetadataOption, Selector, SubstituteStrategy},
+    kustomize::{
+        conditions::HEALTHY,
+        reasons::{ARTIFACT_FAILED, BUILD_FAILED},
+    },
+};
+use apply::{object::Manifest, order::stages, prepare::CommonMetadata, prune::Entry};
+use artifact::{cache::CacheError, fetch::FetchError};
+use kustomize::{
+    flux::{ImageOverride, Overlay, PatchOverride, SelectorOverride},
+    tree::{FileTree, Kind, MemoryTree},
+};
+use runtime::{conditions::is_true, controller::Outcome, patch::PatchError};
+
+use super::{Failure, Inputs, Phase, Run, Step};
+use crate::{
+    reconciler::{Reconciler, Slot, go},
+    render::{Rendered, Request, render},
+    status,
+    subject::Subject,
+    variables,
+};
+
+/// A download that takes longer than this is waited for without a worker.
+const QUICK: Duration = Duration::from_millis(250);
+/// How often a run looks after its download if nothing wakes it.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+impl Reconciler {
+    /// Begins a run on `artifact` and carries it as far as it goes.
+    pub(crate) async fn begin(
+        &self,
+        slot: &mut Slot,
+        subject: &mut Subject,
+        inputs: Inputs,
+        artifact: Artifact,
+    ) -> Result<Outcome, PatchError> {
+        let before = status::inventory(&subject.object);
+        let mut run = Run::new(inputs, artifact, before, &go(subject.timeout()));
+        run.was_healthy = is_true(status::listed(&subject.object), HEALTHY);
+        for entry in &run.before {
+            self.context.index.ensure(&entry.id.gvk(&entry.version));
+        }
+        let (artifacts, waker) = (self.context.artifacts.clone(), self.context.waker.clone());
+        let (url, digest, key) = (run.artifact.url.clone(), run.artifact.digest.clone(), subject.reference());
+        let mut download = Box::pin(async move { artifacts.get(&url, &digest).await });
+        match tokio::time::timeout(QUICK, &mut download).await {
+            Ok(result) => {
+                let step = self.fetched(subject, &mut run, result).await;
+                self.proceed(slot, subject, run, step).await
+            }
+            Err(_) => {
+                run.phase = Phase::Fetch(tokio::spawn(async move {
+                    let result = download.await;
+                    waker.wake(key);
+                    result
+                }));
+                self.carry_on(slot, subject, run).await
+            }
+        }
+    }
+
+    /// Takes up a download that went on without us.
+    pub(super) async fn fetch(
+        &self,
+        subject: &mut Subject,
+        run: &mut Run,
+        mut download: tokio::task::JoinHandle<Result<Arc<MemoryTree>, CacheError>>,
+    ) -> Result<Step, PatchError> {
+        match tokio::time::timeout(QUICK, &mut download).await {
+            Ok(Ok(result)) => Ok(self.fetched(subject, run, result).await),
+            Ok(Err(panicked)) => Ok(Step::Fail(Failure::new(ARTIFACT_FAILED, panicked.to_string()))),
+            Err(_) => {
+                self.announce(subject, run).await?;
+                Ok(Step::Wait(Phase::Fetch(download), LOOK_AGAIN))
+            }
+        }
+    }
+
+    async fn fetched(
+        &self,
+        subject: &mut Subject,
+        run: &mut Run,
+        result: Result<Arc<MemoryTree>, CacheError>,
+    ) -> Step {
+        let again = self.context.arguments.shared.requeue_dependency;
+        let tree = match result {
+            Ok(tree) => tree,
+            Err(CacheError::Fetch(error)) if matches!(*error, FetchError::NotFound) => {
+                let message = format!("Source is not ready, artifact not found, retrying in {}", go(again));
+                return Step::Absent(message);
+            }
+            Err(error) => return Step::Fail(Failure::new(ARTIFACT_FAILED, runtime::error::chain(&error))),
+        };
+        let path = directory(&subject.object.spec.path);
+        if tree.kind(&path) == Kind::Absent {
+            let message = format!("kustomization path not found: stat /{path}: no such file or directory");
+            return Step::Fail(Failure::new(ARTIFACT_FAILED, message));
+        }
+        status::of(&mut subject.object).last_attempted_revision = Some(run.artifact.revision.clone());
+        run.now("Building manifests", &go(subject.timeout()));
+        match self.build(subject, tree, path).await {
+            Ok(rendered) => {
+                run.digest = rendered.digest;
+                let entries = rendered.manifests.iter();
+                run.desired = entries.map(|m| Entry { id: m.id(), version: m.gvk().version }).collect();
+                run.vanishing = rendered.manifests.iter().filter(|m| vanishes(m)).map(Manifest::id).collect();
+                rendered.manifests.iter().for_each(|m| drop(self.context.index.ensure(&m.gvk())));
+                run.now("Detecting drift", &go(subject.timeout()));
+                let custom = &self.context.arguments.custom_apply_stage_kinds.0;
+                Step::Next(Phase::Apply(stages(rendered.manifests, custom).into()))
+            }
+            Err(message) => Step::Fail(Failure::new(BUILD_FAILED, message)),
+        }
+    }
+
+    async fn build(
+        &self,
+        subject: &Subject,
+        tree: Arc<MemoryTree>,
+        path: String,
+    ) -> Result<Rendered, String> {
+        let variables = match &subject.object.spec.post_build {
+            None => None,
+            Some(post_build) => {
+                let variables =
+                    variables::load(&self.context.client, subject.namespace(), post_build).await?;
+                let always = post_build.substitute_strategy == Some(SubstituteStrategy::Always);
+                Some(variables).filter(|v| always || !v.is_empty())
+            }
+        };
+        let request = Request {
+            tree,
+            path,
+            overlay: overlay(&subject.object),
+            options: kustomize::Options::default(),
+            variables,
+            owner: subject.owner(),
+            common: common(&subject.object),
+        };
+        let limit = self.context.arguments.build_timeout;
+        let building = tokio::task::spawn_blocking(move || render(request));
+        match tokio::time::timeout(limit, building).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panicked)) => Err(format!("recovered from kustomize build panic: {panicked}")),
+            Err(_) => Err(format!("kustomize build did not finish within {}", go(limit))),
+        }
+    }
+}
+
+fn vanishes(manifest: &Manifest) -> bool {
+    manifest.kind() == "Job" && manifest.value().pointer("/spec/ttlSecondsAfterFinished").is_some()
+}
+
+/// The fields of the spec that go into the root kustomization file.
+fn overlay(object: &Kustomization) -> Overlay {
+    let spec = &object.spec;
+    let metadata = spec.build_metadata.iter().filter_map(|option| match option {
+        BuildMetadataOption::OriginAnnotations => Some("originAnnotations".to_owned()),
+        BuildMetadataOption::TransformerAnnotations => Some("transformerAnnotations".to_owned()),
+        BuildMetadataOption::Unknown => None,
+    });
+    let images = spec.images.iter().map(|image| ImageOverride {
+        name: image.name.clone(),
+        new_name: text(&image.new_name),
+        new_tag: text(&image.new_tag),
+        digest: text(&image.digest),
+    });
+    let patches = spec.patches.iter().map(|patch| PatchOverride {
+        patch: patch.patch.clone(),
+        target: patch.target.as_ref().map(selector),
+    });
+    Overlay {
+        patches: patches.collect(),
+        images: images.collect(),
+        target_namespace: spec.target_namespace.clone(),
+        name_prefix: spec.name_prefix.clone(),
+        name_suffix: spec.name_suffix.clone(),
+        components: spec.components.clone(),
+        ignore_missing_components: spec.ignore_missing_components,
+        build_metadata: metadata.collect(),
+    }
+}
+
+fn selector(target: &Selector) -> SelectorOverride {
+    SelectorOverride {
+        group: text(&target.group),
+        version: text(&target.version),
+        kind: text(&target.kind),
+        name: text(&target.name),
+        namespace: text(&target.namespace),
+        annotation_selector: text(&target.annotation_selector),
+        label_selector: text(&target.label_selector),
+    }
+}
+
+fn text(field: &Option<String>) -> String {
+    field.clone().unwrap_or_default()
+}
+
+/// The directory that `spec.path` means: `..` stops at the root of the artifact.
+fn directory(path: &str) -> String {
+    let mut components = Vec::new();
+    for component in path.split('/') {
+        match component {
+            "" | "." => {}
+            ".." => drop(components.pop()),
+            name => components.push(name),
+        }
+    }
+    components.join("/")
+}
+
+fn common(object: &Kustomization) -> CommonMetadata {
+    let common = object.spec.common_metadata.clone().unwrap_or_default();
+    CommonMetadata { labels: common.labels, annotations: common.annotations }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_cannot_leave_the_artifact() {
+        for (path, inside) in [
+            ("", ""),
+            ("./nginx/", "nginx"),
+            ("/nginx", "nginx"),
+            ("a/../b", "b"),
+            ("../../etc", "etc"),
+            ("a/./b//c", "a/b/c"),
+        ] {
+            assert_eq!(directory(path), inside, "{path}");
+        }
+    }
+}

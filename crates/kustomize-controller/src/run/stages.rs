@@ -1,0 +1,198 @@
+//! Applying stage by stage, and removing what is no longer wanted.
+
+use std::{collections::VecDeque, time::Duration};
+
+use api::kustomize::reasons::{PRUNE_FAILED, RECONCILIATION_FAILED};
+use apply::{
+    applier::{Applier, Options},
+    change::Action,
+    error::StageError,
+    order::Stage,
+    prune::{self, Entry, PruneOptions},
+};
+use kube::Client;
+use runtime::{events::Severity, patch::PatchError};
+use tokio::time::Instant;
+
+use super::{Failure, Phase, Run, Step};
+use crate::{
+    health::{self, Health},
+    reconciler::{Reconciler, Slot},
+    status,
+    subject::Subject,
+};
+
+/// How long the objects of a stage may take to get ready; upstream's, whatever `spec.timeout` says.
+const STAGE: Duration = Duration::from_secs(60);
+/// Longest wait for one answer, and for an object that is recreated to go away.
+const REQUEST: Duration = Duration::from_secs(60);
+const RECREATE: Duration = Duration::from_secs(120);
+/// Bytes of an error that names every failed object; the condition holds no more.
+const MESSAGE: usize = 30_000;
+
+impl Reconciler {
+    /// Applies the next stage, or ends the apply when none is left.
+    pub(super) async fn apply_next(
+        &self,
+        slot: &mut Slot,
+        subject: &mut Subject,
+        run: &mut Run,
+        mut left: VecDeque<Stage>,
+    ) -> Result<Step, PatchError> {
+        let Some(stage) = left.pop_front() else { return self.applied(slot, subject, run).await };
+        let client = match self.identity(subject) {
+            Ok(client) => client,
+            Err(failure) => return Ok(Step::Fail(failure)),
+        };
+        let arguments = &self.context.arguments;
+        let options = Options {
+            force: subject.object.spec.force,
+            override_managers: arguments.override_manager.clone(),
+            concurrency: arguments.concurrent_ssa.into(),
+            request_timeout: REQUEST,
+            recreate_timeout: RECREATE,
+            message_limit: MESSAGE,
+        };
+        let applier = Applier::new(client, self.context.mapper.clone(), options);
+        let write_ahead = async |subject: &mut Subject, run: &mut Run| self.announce(subject, run).await;
+        let outcome = applier
+            .apply_stage(&stage.manifests, &slot.memory, |_planned| async {
+                write_ahead(subject, run).await.map_err(|error| Box::new(error).into())
+            })
+            .await;
+        let done = match outcome {
+            Ok(done) => done,
+            Err(error) => return self.stage_failed(slot, run, error),
+        };
+        run.memory.extend(done.memory);
+        if stage.defines_kinds() && done.changes.wrote() {
+            self.context.mapper.invalidate();
+        }
+        let awaited =
+            if stage.kind.waits() { self.awaited(run, &done.changes, &run.memory) } else { Vec::new() };
+        run.changes.append(done.changes);
+        if awaited.is_empty() {
+            return Ok(Step::Next(Phase::Apply(left)));
+        }
+        Ok(Step::Next(Phase::AwaitStage { awaited, deadline: Instant::now() + STAGE, left }))
+    }
+
+    fn stage_failed(
+        &self,
+        slot: &mut Slot,
+        run: &mut Run,
+        mut error: StageError,
+    ) -> Result<Step, PatchError> {
+        slot.memory.extend(std::mem::take(&mut error.memory));
+        if let Some(refused) = error.refused.take() {
+            return Err(*refused
+                .downcast::<PatchError>()
+                .unwrap_or_else(|other| Box::new(PatchError::Encode(serde::de::Error::custom(other)))));
+        }
+        run.changes.append(std::mem::take(&mut error.changes));
+        let mut message = error.to_string();
+        let done = run.changes.lines(|action| matches!(action, Action::Created | Action::Configured));
+        if !done.is_empty() {
+            message = format!("{message}\n{done}");
+        }
+        Ok(Step::Fail(Failure::new(RECONCILIATION_FAILED, message).recorded()))
+    }
+
+    /// Looks whether the objects of the last stage are ready.
+    pub(super) fn stage_ready(
+        &self,
+        awaited: Vec<health::Awaited>,
+        deadline: Instant,
+        left: VecDeque<Stage>,
+    ) -> Step {
+        let now = Instant::now();
+        match health::judge(&awaited, &self.context.index, false) {
+            Health::Current => Step::Next(Phase::Apply(left)),
+            Health::Failed(failed) => {
+                Step::Fail(Failure::new(RECONCILIATION_FAILED, health::failed_message(&failed)).recorded())
+            }
+            Health::Waiting(open) if now >= deadline => {
+                Step::Fail(Failure::new(RECONCILIATION_FAILED, health::timeout_message(&open)).recorded())
+            }
+            Health::Waiting(_) => Step::Wait(Phase::AwaitStage { awaited, deadline, left }, deadline - now),
+        }
+    }
+
+    /// All stages are applied: the inventory is known, the rest is pruned, health comes next.
+    async fn applied(
+        &self,
+        slot: &mut Slot,
+        subject: &mut Subject,
+        run: &mut Run,
+    ) -> Result<Step, PatchError> {
+        let memory = std::mem::take(&mut run.memory);
+        self.remember(slot, memory);
+        if run.changes.wrote() {
+            let changed = |action| matches!(action, Action::Created | Action::Configured);
+            let output: serde_json::Map<_, _> = run
+                .changes
+                .changes
+                .iter()
+                .map(|c| (c.id.subject(), serde_json::Value::from(c.action.as_str())))
+                .collect();
+            tracing::info!(
+                output = serde_json::Value::from(output).to_string(),
+                revision = run.artifact.revision,
+                "server-side apply completed"
+            );
+            self.say(subject, run, Severity::Info, &run.changes.lines(changed));
+        }
+        let entries = run.changes.changes.iter();
+        let inventory: Vec<Entry> =
+            entries.map(|c| Entry { id: c.id.clone(), version: c.version.clone() }).collect();
+        status::set_inventory(&mut subject.object, &inventory);
+        run.applied = true;
+        let stale: Vec<Entry> = prune::stale(&run.before, &inventory);
+        if subject.object.spec.prune && !stale.is_empty() {
+            let pruned = match self.delete(subject, stale).await {
+                Ok(pruned) => pruned,
+                Err(failure) => return Ok(Step::Fail(failure)),
+            };
+            let lines = pruned.changes.lines(|_| true);
+            if !lines.is_empty() {
+                tracing::info!(revision = run.artifact.revision, "garbage collection completed: {lines}");
+                self.say(subject, run, Severity::Info, &lines);
+            }
+            if let Some(message) = pruned.error() {
+                status::set_inventory(
+                    &mut subject.object,
+                    inventory.iter().chain(pruned.failed.iter().map(|(e, _)| e)),
+                );
+                return Ok(Step::Fail(Failure::new(PRUNE_FAILED, message).recorded()));
+            }
+        }
+        self.begin_health(slot, subject, run).await
+    }
+
+    /// Deletes entries of the inventory in the Kustomization's identity.
+    pub(crate) async fn delete(
+        &self,
+        subject: &Subject,
+        entries: Vec<Entry>,
+    ) -> Result<prune::Pruned, Failure> {
+        let options = self.prune_options(subject);
+        Ok(prune::delete(&self.identity(subject)?, &self.context.mapper, entries, &options).await)
+    }
+
+    /// What deletions respect.
+    pub(crate) fn prune_options(&self, subject: &Subject) -> PruneOptions {
+        PruneOptions {
+            owner: subject.owner(),
+            protected_namespaces: vec![self.context.arguments.shared.runtime_namespace.clone()],
+            concurrency: self.context.arguments.concurrent_ssa.into(),
+            request_timeout: REQUEST,
+        }
+    }
+
+    /// The client that objects are applied and deleted with.
+    pub(crate) fn identity(&self, subject: &Subject) -> Result<Client, Failure> {
+        let account = subject.service_account(&self.context.arguments.default_service_account);
+        let client = self.context.client_for(subject.namespace(), account.as_deref());
+        client.map_err(|error| Failure::new(RECONCILIATION_FAILED, error.to_string()))
+    }
+}

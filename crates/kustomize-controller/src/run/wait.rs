@@ -1,0 +1,137 @@
+//! Waiting for objects to become healthy, from what the watches show.
+
+use std::{sync::Arc, time::Duration};
+
+use api::kustomize::{conditions::HEALTHY, reasons::HEALTH_CHECK_FAILED};
+use api::meta::reasons::PROGRESSING;
+use apply::{
+    applier::Memory,
+    change::{Change, ChangeSet},
+    object::{ObjectId, split_api_version},
+};
+use runtime::{conditions::Status, events::Severity, patch::PatchError};
+use tokio::time::Instant;
+
+use super::{Failure, Phase, Run, Step};
+use crate::{
+    health::{self, Awaited, Health},
+    reconciler::{Reconciler, Slot, go},
+    status,
+    subject::Subject,
+};
+
+/// A wait that is over sooner is not worth a write.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
+
+impl Reconciler {
+    /// The applied objects of `changes`, to be awaited in the state they were applied in, or a later one.
+    pub(super) fn awaited(&self, run: &Run, changes: &ChangeSet, memory: &Memory) -> Vec<Awaited> {
+        let await_change = |change: &Change| Awaited {
+            id: change.id.clone(),
+            gvk: change.id.gvk(&change.version),
+            not_before: memory.get(&change.id).map(|a| a.resource_version.clone()).unwrap_or_default(),
+            may_vanish: run.vanishing.contains(&change.id),
+            watch: None,
+        };
+        changes.applied().map(await_change).collect()
+    }
+
+    /// The next phase after everything is applied.
+    pub(super) async fn begin_health(
+        &self,
+        slot: &Slot,
+        subject: &mut Subject,
+        run: &mut Run,
+    ) -> Result<Step, PatchError> {
+        let spec = &subject.object.spec;
+        let awaited = if spec.wait {
+            self.awaited(run, &run.changes, &slot.memory)
+        } else {
+            match self.listed(subject).await {
+                Ok(awaited) => awaited,
+                Err(failure) => return Ok(Step::Fail(failure)),
+            }
+        };
+        if !spec.wait && spec.health_checks.is_empty() {
+            status::conditions(&mut subject.object).remove(HEALTHY);
+            return Ok(Step::Done);
+        }
+        run.now("Running health checks", &go(subject.timeout()));
+        let since = Instant::now();
+        Ok(Step::Next(Phase::AwaitHealth { awaited, since, deadline: since + subject.timeout() }))
+    }
+
+    /// The objects that `spec.healthChecks` names, in the version that the cluster prefers.
+    async fn listed(&self, subject: &Subject) -> Result<Vec<Awaited>, Failure> {
+        let owner = subject.owner();
+        let mut awaited = Vec::new();
+        for check in &subject.object.spec.health_checks {
+            let api_version = check.api_version.as_deref().filter(|v| !v.is_empty()).unwrap_or("apps/v1");
+            let (group, version) = split_api_version(api_version);
+            let id = ObjectId {
+                group: group.to_owned(),
+                kind: check.kind.clone(),
+                namespace: check.namespace.clone().unwrap_or_default(),
+                name: check.name.clone(),
+            };
+            if id.kind == "Kustomization"
+                && (id.namespace.as_str(), id.name.as_str()) == (&owner.namespace, &owner.name)
+            {
+                continue;
+            }
+            let mapped = self.context.mapper.resolve_preferred(group, &check.kind).await;
+            let gvk = id.gvk(mapped.as_ref().map_or(version, |m| &m.resource.version));
+            if mapped.is_ok_and(|m| m.namespaced) && id.namespace.is_empty() {
+                let missing = format!("can't determine status for {}", id.subject());
+                return Err(self.unhealthy(Duration::ZERO, &health::failed_message(&[missing])));
+            }
+            let watch = self.context.index.watch_object(&gvk, &id.namespace, &id.name, &owner);
+            awaited.push(Awaited { id, gvk, not_before: "".into(), may_vanish: false, watch: Some(watch) });
+        }
+        Ok(awaited)
+    }
+
+    /// Looks whether everything is healthy.
+    pub(super) async fn healthy(
+        &self,
+        subject: &mut Subject,
+        run: &mut Run,
+        awaited: Vec<Awaited>,
+        (since, deadline): (Instant, Instant),
+    ) -> Result<Step, PatchError> {
+        let (now, took) = (Instant::now(), since.elapsed());
+        match health::judge(&awaited, &self.context.index, true) {
+            Health::Current => {
+                let message = format!("Health check passed in {}", go(took));
+                let applied = subject.object.status.as_ref().and_then(|s| s.last_applied_revision.as_ref());
+                let news = applied != Some(&run.artifact.revision) && run.changes.wrote();
+                // A quiet run leaves the message of the last check that meant something.
+                if !run.was_healthy || news {
+                    status::healthy(&mut subject.object, &message);
+                    self.say(subject, run, Severity::Info, &message);
+                }
+                Ok(Step::Done)
+            }
+            Health::Failed(failed) => Ok(Step::Fail(self.unhealthy(took, &health::failed_message(&failed)))),
+            Health::Waiting(open) if now >= deadline => {
+                Ok(Step::Fail(self.unhealthy(took, &health::timeout_message(&open))))
+            }
+            Health::Waiting(_) => {
+                let left = deadline - now;
+                if took < WORTH_TELLING {
+                    let phase = Phase::AwaitHealth { awaited, since, deadline };
+                    return Ok(Step::Wait(phase, left.min(WORTH_TELLING - took)));
+                }
+                let message = run.message.clone();
+                status::conditions(&mut subject.object).set(HEALTHY, Status::Unknown, PROGRESSING, message);
+                self.announce(subject, run).await?;
+                Ok(Step::Wait(Phase::AwaitHealth { awaited, since, deadline }, left))
+            }
+        }
+    }
+
+    fn unhealthy(&self, took: Duration, inner: &str) -> Failure {
+        let message = health::ready_message(took, inner);
+        Failure { healthy: Some(Arc::from(inner)), ..Failure::new(HEALTH_CHECK_FAILED, message).recorded() }
+    }
+}

@@ -1,0 +1,218 @@
+//! What a Kustomization says about itself: pure transitions of its status.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use api::{
+    Artifact, Condition, Kustomization, KustomizationStatus,
+    duration::go_duration_string,
+    kustomization::{ResourceInventory, ResourceRef, Snapshot},
+    kustomize::{OCI_REVISION_METADATA, conditions::HEALTHY, reasons::RECONCILIATION_SUCCEEDED},
+    meta::{
+        RECONCILE_REQUEST_ANNOTATION,
+        reasons::{PROGRESSING, PROGRESSING_WITH_RETRY, SUCCEEDED},
+    },
+};
+use apply::{object::ObjectId, prune::Entry};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use runtime::conditions::{Conditions, READY, RECONCILING, STALLED, Status, is_false, is_true, rfc3339};
+
+/// Condition types whose values are ours alone.
+pub const OWNED: [&str; 4] = [READY, RECONCILING, STALLED, HEALTHY];
+
+/// Snapshots kept in `status.history`.
+const HISTORY: usize = 5;
+
+/// `status` of the object, made if absent.
+pub fn of(object: &mut Kustomization) -> &mut KustomizationStatus {
+    object.status.get_or_insert_default()
+}
+
+/// Works on the object's conditions, at its generation and now.
+pub fn conditions(object: &mut Kustomization) -> Conditions<'_> {
+    let generation = object.metadata.generation.unwrap_or_default();
+    Conditions::new(&mut object.status.get_or_insert_default().conditions, generation, Timestamp::now())
+}
+
+/// The object's conditions as they are.
+pub fn listed(object: &Kustomization) -> &[Condition] {
+    object.status.as_ref().map_or(&[], |s| &s.conditions)
+}
+
+/// A run goes on: Ready becomes unknown, `message` tells the phase.
+pub fn progressing(object: &mut Kustomization, message: &str) {
+    let mut conditions = conditions(object);
+    conditions.set(READY, Status::Unknown, PROGRESSING, "Reconciliation in progress");
+    conditions.reconciling(PROGRESSING, message);
+}
+
+/// A run failed and will be tried again.
+pub fn failed(object: &mut Kustomization, reason: &str, message: &str) {
+    conditions(object).set(READY, Status::False, reason, message);
+}
+
+/// A run failed and only a change of the object can help.
+pub fn stalled(object: &mut Kustomization, reason: &str, message: &str) {
+    let mut conditions = conditions(object);
+    conditions.set(READY, Status::False, reason, message);
+    conditions.stalled(reason, message);
+}
+
+/// A run applied all of `artifact`.
+pub fn succeeded(object: &mut Kustomization, artifact: &Artifact) {
+    let message = format!("Applied revision: {}", artifact.revision);
+    let mut conditions = conditions(object);
+    conditions.remove(STALLED);
+    conditions.set(READY, Status::True, RECONCILIATION_SUCCEEDED, message);
+    let status = of(object);
+    status.last_applied_revision = Some(artifact.revision.clone());
+    status.last_applied_origin_revision = origin_revision(artifact).map(str::to_owned);
+}
+
+/// The health check passed.
+pub fn healthy(object: &mut Kustomization, message: &str) {
+    conditions(object).set(HEALTHY, Status::True, SUCCEEDED, message);
+}
+
+/// What every pass leaves behind, whatever happened: the handled request, and conditions that agree with Ready.
+pub fn finalise(object: &mut Kustomization) {
+    let requested = object.annotations().get(RECONCILE_REQUEST_ANNOTATION).cloned();
+    if requested.is_some() {
+        of(object).last_handled_reconcile_at = requested;
+    }
+    let generation = object.metadata.generation;
+    if is_true(listed(object), READY) {
+        conditions(object).remove(RECONCILING);
+        of(object).observed_generation = generation;
+    } else if is_false(listed(object), READY) {
+        let mut conditions = conditions(object);
+        if let Some(phase) = conditions.get(RECONCILING).map(|c| c.message.clone()) {
+            conditions.reconciling(PROGRESSING_WITH_RETRY, phase);
+        }
+    }
+}
+
+/// The revision in the artifact's own origin, which OCI artifacts state.
+pub fn origin_revision(artifact: &Artifact) -> Option<&str> {
+    artifact.metadata.get(OCI_REVISION_METADATA).map(String::as_str).filter(|r| !r.is_empty())
+}
+
+/// Adds the end of a run to the history: an entry of the same digest and result counts on and moves to the front.
+pub fn record(object: &mut Kustomization, digest: &str, reason: &str, artifact: &Artifact, took: Duration) {
+    let now = rfc3339(Timestamp::now());
+    let revision =
+        [("revision", Some(artifact.revision.as_str())), ("originRevision", origin_revision(artifact))];
+    let metadata: BTreeMap<_, _> =
+        revision.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned()))).collect();
+    let history = &mut of(object).history;
+    let same = |s: &Snapshot| s.digest == digest && s.last_reconciled_status == reason;
+    let before = history.iter().position(same).map(|at| history.remove(at));
+    history.insert(
+        0,
+        Snapshot {
+            digest: digest.to_owned(),
+            first_reconciled: before.as_ref().map_or_else(|| now.clone(), |s| s.first_reconciled.clone()),
+            last_reconciled: now,
+            last_reconciled_duration: go_duration_string(took).as_str().into(),
+            last_reconciled_status: reason.to_owned(),
+            total_reconciliations: before.map_or(0, |s| s.total_reconciliations).saturating_add(1),
+            metadata,
+        },
+    );
+    history.truncate(HISTORY);
+}
+
+/// The inventory as entries; one that cannot be parsed cannot be acted upon and is left out.
+pub fn inventory(object: &Kustomization) -> Vec<Entry> {
+    let listed = object.status.as_ref().and_then(|s| s.inventory.as_ref());
+    let parse = |r: &ResourceRef| {
+        let id = ObjectId::parse_inventory_id(&r.id)?;
+        Some(Entry { id, version: r.version.clone() })
+    };
+    listed.into_iter().flat_map(|i| &i.entries).filter_map(parse).collect()
+}
+
+/// Replaces the inventory.
+pub fn set_inventory<'a>(object: &mut Kustomization, entries: impl IntoIterator<Item = &'a Entry>) {
+    let entries = entries.into_iter();
+    let entries = entries.map(|e| ResourceRef { id: e.id.inventory_id(), version: e.version.clone() });
+    of(object).inventory = Some(ResourceInventory { entries: entries.collect() });
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use runtime::conditions::find;
+
+    fn object() -> Kustomization {
+        let mut object = Kustomization::new("app", Default::default());
+        object.metadata.generation = Some(3);
+        object
+    }
+
+    fn artifact(revision: &str) -> Artifact {
+        Artifact { revision: revision.into(), ..Artifact::default() }
+    }
+
+    #[test]
+    fn success_clears_reconciling_and_observes_the_generation() {
+        let mut object = object();
+        progressing(&mut object, "Building manifests");
+        succeeded(&mut object, &artifact("main@sha1:1"));
+        finalise(&mut object);
+        let status = object.status.as_ref().unwrap();
+        assert_eq!(status.observed_generation, Some(3));
+        assert_eq!(find(&status.conditions, READY).unwrap().message, "Applied revision: main@sha1:1");
+        assert!(find(&status.conditions, RECONCILING).is_none());
+    }
+
+    #[test]
+    fn failure_keeps_the_phase_and_leaves_the_generation_unobserved() {
+        let mut object = object();
+        progressing(&mut object, "Building manifests");
+        failed(&mut object, "BuildFailed", "no");
+        finalise(&mut object);
+        let status = object.status.as_ref().unwrap();
+        assert_eq!(status.observed_generation, None);
+        let reconciling = find(&status.conditions, RECONCILING).unwrap();
+        assert_eq!(
+            (reconciling.reason.as_str(), reconciling.message.as_str()),
+            ("ProgressingWithRetry", "Building manifests")
+        );
+    }
+
+    #[test]
+    fn a_request_is_handled_even_by_a_failed_run() {
+        let mut object = object();
+        object.annotations_mut().insert(RECONCILE_REQUEST_ANNOTATION.into(), "now".into());
+        failed(&mut object, "ArtifactFailed", "no");
+        finalise(&mut object);
+        assert_eq!(object.status.unwrap().last_handled_reconcile_at.as_deref(), Some("now"));
+    }
+
+    #[test]
+    fn history_counts_repeats_moves_them_to_the_front_and_keeps_five() {
+        let mut object = object();
+        let mut run = |digest: &str| {
+            record(&mut object, digest, "ReconciliationSucceeded", &artifact("r"), Duration::ZERO)
+        };
+        ["a", "b", "a"].into_iter().for_each(&mut run);
+        (0..4).for_each(|i| run(&i.to_string()));
+        run("a");
+        let history = &object.status.as_ref().unwrap().history;
+        assert_eq!(history.len(), 5);
+        assert_eq!((history[0].digest.as_str(), history[0].total_reconciliations), ("a", 3));
+        assert!(history.iter().all(|s| s.digest != "b"), "the oldest falls out");
+    }
+
+    #[test]
+    fn an_unreadable_inventory_entry_does_not_hide_the_others() {
+        let mut object = object();
+        let entry = |id: &str| ResourceRef { id: id.into(), version: "v1".into() };
+        of(&mut object).inventory =
+            Some(ResourceInventory { entries: vec![entry("nonsense"), entry("ns_x__ConfigMap")] });
+        let names: Vec<_> = inventory(&object).into_iter().map(|e| e.id.name).collect();
+        assert_eq!(names, ["x"]);
+    }
+}
