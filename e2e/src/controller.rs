@@ -172,7 +172,7 @@ async fn fetch(url: &str) -> Result<String> {
 }
 
 /// The binary `name`: in `E2E_BIN_DIR`, else where cargo puts it beside this program.
-fn find_binary(name: &str) -> Result<PathBuf> {
+pub fn find_binary(name: &str) -> Result<PathBuf> {
     let folder = match std::env::var_os("E2E_BIN_DIR") {
         Some(folder) => PathBuf::from(folder),
         None => {

@@ -1,9 +1,12 @@
 //! The install manifests.
 
+use std::fs;
 use std::process::Command;
 
 use anyhow::Result;
 use e2e::cluster::Cluster;
+use e2e::controller::find_binary;
+use e2e::objects::documents;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_install_manifests_and_the_samples_are_admitted_as_they_are() -> Result<()> {
@@ -23,6 +26,20 @@ async fn the_install_manifests_and_the_samples_are_admitted_as_they_are() -> Res
         ]);
         let applied = stdout(kubectl.arg(flag).arg(config.join(folder)));
         assert!(applied.lines().count() >= 5, "{folder}: {applied}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_controllers_understand_the_arguments_of_their_manifests() -> Result<()> {
+    for name in ["source-controller", "kustomize-controller"] {
+        let manifest = e2e::workspace().join(format!("config/manager/{name}/deployment.yaml"));
+        let deployment = documents(&fs::read_to_string(manifest)?)?.remove(0);
+        let arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
+        let arguments: Vec<&str> = arguments.iter().map(|argument| argument.as_str().unwrap()).collect();
+        assert!(arguments.contains(&"--enable-leader-election"), "{arguments:?}");
+        // With --help nothing runs, but what stands before it has been read.
+        stdout(Command::new(find_binary(name)?).args(arguments).arg("--help"));
     }
     Ok(())
 }
