@@ -118,6 +118,16 @@ impl Bed {
         Id::new(text, &self.namespace).unwrap()
     }
 
+    /// Waits until the controllers of the cluster have dealt with a Deployment.
+    async fn available(&self, text: &str) -> Result<()> {
+        let id = self.id(text);
+        wait::until(LIMIT, async || match self.objects.get(&id).await {
+            Ok(Some(live)) if live.condition("Available").is_some() => Ok(()),
+            seen => Err(Not::Yet(format!("{seen:?}"))),
+        })
+        .await
+    }
+
     async fn live(&self, text: &str) -> Result<Value> {
         self.objects.get(&self.id(text)).await?.with_context(|| format!("{text} does not exist"))
     }
@@ -222,12 +232,7 @@ async fn an_install_takes_two_requests_an_object_and_a_run_without_changes_one()
     );
     assert_eq!(bed.take_requests(), repeated(&[("PATCH", 4), ("PATCH dry-run", 4)]));
     // The Deployment's status moves its version on.
-    let id = bed.id("Deployment/web");
-    wait::until(LIMIT, async || match bed.objects.get(&id).await {
-        Ok(Some(live)) if live.condition("Available").is_some() => Ok(()),
-        seen => Err(Not::Yet(format!("{seen:?}"))),
-    })
-    .await?;
+    bed.available("Deployment/web").await?;
     let versions = async || -> Result<Vec<String>> {
         let mut all = Vec::new();
         for text in ["ConfigMap/a", "Secret/s", "Service/web", "Deployment/web"] {
@@ -740,6 +745,8 @@ async fn the_index_and_the_apply_survive_an_api_server_restart() -> Result<()> {
     let bed = Bed::on(&cluster, "restart").await?;
     let mut memory = Memory::new();
     bed.apply(APP, &mut memory).await?;
+    // A controller manager that loses the API server while it starts gives up.
+    bed.available("Deployment/web").await?;
     let index = bed.index();
     let kind = GroupVersionKind::gvk("", "v1", "ConfigMap");
     let watch = async |wanted: fn(&WatchState) -> bool| {
