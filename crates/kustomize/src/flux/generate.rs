@@ -10,8 +10,13 @@ use crate::options::Limits;
 use crate::tree::{FileTree, Kind};
 
 /// What becomes a resource: every YAML file, and every directory that has a kustomization file of its own.
-pub(super) fn resources(tree: &dyn FileTree, directory: &str, limits: &Limits) -> Result<Vec<String>, Error> {
-    let mut scan = Scan { tree, limits, found: Vec::new(), bytes: 0 };
+pub(super) fn resources(
+    tree: &dyn FileTree,
+    directory: &str,
+    limits: &Limits,
+    ignored: &dyn Fn(&str, bool) -> bool,
+) -> Result<Vec<String>, Error> {
+    let mut scan = Scan { tree, limits, ignored, found: Vec::new(), bytes: 0 };
     scan.directory(directory, "./", 0)?;
     Ok(scan.found)
 }
@@ -19,6 +24,7 @@ pub(super) fn resources(tree: &dyn FileTree, directory: &str, limits: &Limits) -
 struct Scan<'a> {
     tree: &'a dyn FileTree,
     limits: &'a Limits,
+    ignored: &'a dyn Fn(&str, bool) -> bool,
     found: Vec<String>,
     bytes: u64,
 }
@@ -37,6 +43,7 @@ impl Scan<'_> {
                 // A link out of the way does not lead into a circle: only what is listed here is walked.
                 Kind::Directory if self.is_link(&path) => {}
                 Kind::Directory => self.directory(&path, &format!("{shown}/"), depth + 1)?,
+                Kind::File if (self.ignored)(&path, false) => {}
                 Kind::File if entry.name.ends_with(".yaml") || entry.name.ends_with(".yml") => {
                     self.file(&path)?;
                     self.found.push(shown);

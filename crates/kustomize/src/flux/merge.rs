@@ -96,12 +96,13 @@ const FIELDS: [&str; 34] = [
     "buildMetadata",
 ];
 
-/// The root file's text with the overlay merged in. `exists` says whether a component is there.
+/// The root file's text with the overlay merged in. `keep` says whether a path stays, `exists` whether a component is there.
 pub(super) fn merge(
     text: &str,
     action: Action,
     overlay: &Overlay,
     limits: &yaml::Limits,
+    keep: impl Fn(&str) -> bool,
     exists: impl Fn(&str) -> bool,
 ) -> Result<String, Error> {
     let invalid = |error: BuildError| Error::Generate(error);
@@ -115,6 +116,11 @@ pub(super) fn merge(
         && file.get("resources").is_none_or(|resources| resources.items().is_empty())
     {
         file.insert("buildMetadata", strings(&["originAnnotations".to_owned()]));
+    }
+    for field in ["resources", "components", "crds"] {
+        if let Some(entries) = file.get_mut(field).and_then(Node::items_mut) {
+            entries.retain(|entry| entry.as_str().is_none_or(|entry| entry.contains("://") || keep(entry)));
+        }
     }
     for (field, value) in [
         ("namespace", &overlay.target_namespace),

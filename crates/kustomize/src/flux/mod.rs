@@ -87,13 +87,14 @@ pub fn build(
     options: &Options,
     fetcher: Option<&dyn Fetcher>,
 ) -> Result<Vec<Resource>, Error> {
-    let manifest = manifest(tree, directory, overlay, options)?;
+    let manifest = manifest(tree, directory, overlay, options, &|_, _| false)?;
     let directory = path::parent(&manifest.path).to_owned();
     let tree = Overlaid { tree, path: manifest.path, bytes: manifest.text.into_bytes().into() };
     crate::build(&tree, &directory, &flux_options(options), fetcher).map_err(Error::Build)
 }
 
-/// The root file that [`build`] uses.
+/// The root file that [`build`] uses. `ignored` says which paths of the tree (and whether they are directories) are left out of
+/// `resources`, `components` and `crds`; a controller leaves out none, since ignored files are not in an artifact.
 ///
 /// # Errors
 /// When a file that was to become a resource is none, the file that is there cannot be read, or a component is not local.
@@ -102,6 +103,7 @@ pub fn manifest(
     directory: &str,
     overlay: &Overlay,
     options: &Options,
+    ignored: &dyn Fn(&str, bool) -> bool,
 ) -> Result<Manifest, Error> {
     let directory = path::join("", directory).ok_or_else(|| TreeError::Outside {
         op: "stat",
@@ -122,13 +124,15 @@ pub fn manifest(
             (path, Cow::Owned(text), Action::Unchanged)
         }
         None => {
-            let resources = generate::resources(tree, &directory, limits)?;
+            let resources = generate::resources(tree, &directory, limits, ignored)?;
             (child(&directory, "kustomization.yaml"), Cow::Owned(generate::text(&resources)), Action::Created)
         }
     };
-    let text = merge::merge(&text, action, overlay, &limits.yaml, |component| {
-        path::join(&directory, component).is_some_and(|path| tree.kind(&path) != Kind::Absent)
-    })?;
+    let locate = |entry: &str| path::join(&directory, entry);
+    let kind = |entry: &str| locate(entry).map_or(Kind::Absent, |path| tree.kind(&path));
+    let keep =
+        |entry: &str| locate(entry).is_none_or(|path| !ignored(&path, tree.kind(&path) == Kind::Directory));
+    let text = merge::merge(&text, action, overlay, &limits.yaml, keep, |entry| kind(entry) != Kind::Absent)?;
     Ok(Manifest { path, text, action })
 }
 
