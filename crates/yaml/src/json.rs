@@ -1,7 +1,6 @@
 //! Nodes to JSON and back, with Go's number rules.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::fmt::Write;
 
 use serde_json::{Map, Value as Json};
@@ -43,12 +42,13 @@ fn to_json(node: &Node, resolver: Resolver, top: bool, in_flow: bool) -> Result<
             .collect::<Result<_, _>>()
             .map(Json::Array),
         Value::Mapping(mapping) => {
-            if resolver == Resolver::KustomizeV3 {
-                refuse_duplicates(mapping.entries())?;
-            }
             let mut object = Map::with_capacity(mapping.len());
             for (key, value) in mapping.entries() {
-                object.insert(key_to_json(key, resolver, top)?, to_json(value, resolver, false, in_flow)?);
+                let value = to_json(value, resolver, false, in_flow)?;
+                let earlier = object.insert(key_to_json(key, resolver, top)?, value);
+                if earlier.is_some() && resolver == Resolver::KustomizeV3 {
+                    return Err(duplicate(mapping.entries(), key));
+                }
             }
             Ok(Json::Object(object))
         }
@@ -120,20 +120,16 @@ fn key_to_json(key: &Node, resolver: Resolver, top: bool) -> Result<String, Erro
     })
 }
 
-/// go-yaml v3 compares keys by kind and text.
-fn refuse_duplicates(entries: &[(Node, Node)]) -> Result<(), Error> {
-    let mut seen: HashMap<&str, u32> = HashMap::with_capacity(entries.len());
-    for (key, _) in entries {
-        let Some(text) = key.as_str() else { continue };
-        if let Some(first) = seen.insert(text, key.line()) {
-            let message = format!(
-                "unmarshal errors:\n  line {}: mapping key {text:?} already defined at line {first}",
-                key.line()
-            );
-            return Err(Error::Convert { line: 0, message });
-        }
-    }
-    Ok(())
+/// go-yaml v3's words for a key that occurs twice.
+fn duplicate(entries: &[(Node, Node)], key: &Node) -> Error {
+    let first =
+        entries.iter().find(|(other, _)| other.as_str() == key.as_str()).map_or(0, |(other, _)| other.line());
+    let message = format!(
+        "unmarshal errors:\n  line {}: mapping key {:?} already defined at line {first}",
+        key.line(),
+        key.as_str().unwrap_or_default()
+    );
+    Error::Convert { line: 0, message }
 }
 
 fn convert(node: &Node, message: String) -> Error {
@@ -191,9 +187,14 @@ fn number_text(number: &serde_json::Number, float: impl Fn(f64) -> String) -> St
 
 /// go-yaml's order of keys: runs of digits compare as numbers, other characters come before letters.
 fn natural_order(a: &str, b: &str) -> Ordering {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let Some(at) = a.iter().zip(&b).position(|(x, y)| x != y) else { return a.len().cmp(&b.len()) };
-    let (Some(&x), Some(&y)) = (a.get(at), b.get(at)) else { return Ordering::Equal };
+    let same: usize = a.chars().zip(b.chars()).take_while(|(x, y)| x == y).map(|(c, _)| c.len_utf8()).sum();
+    let (Some((before, a)), Some((_, b))) = (a.split_at_checked(same), b.split_at_checked(same)) else {
+        return Ordering::Equal;
+    };
+    let (x, y) = match (a.chars().next(), b.chars().next()) {
+        (Some(x), Some(y)) => (x, y),
+        (x, y) => return x.is_some().cmp(&y.is_some()),
+    };
     match (x.is_alphabetic(), y.is_alphabetic()) {
         (true, true) => return x.cmp(&y),
         (true, false) => return Ordering::Greater,
@@ -202,15 +203,15 @@ fn natural_order(a: &str, b: &str) -> Ordering {
     }
     // A zero counts as a digit inside a number, not as a leading zero, if a digit other than zero stands before it.
     let inside =
-        (x == '0' || y == '0') && a.iter().take(at).rev().take_while(|c| c.is_numeric()).any(|c| *c != '0');
-    let run = |text: &[char]| {
-        let digits = text.iter().skip(at).take_while(|c| c.is_numeric());
+        (x == '0' || y == '0') && before.chars().rev().take_while(|c| c.is_numeric()).any(|c| c != '0');
+    let run = |text: &str| {
+        let digits = text.chars().take_while(|c| c.is_numeric());
         digits.fold((i64::from(inside), 0_usize), |(number, length), c| {
-            let digit = i64::from(u32::from(*c)) - i64::from(u32::from('0'));
+            let digit = i64::from(u32::from(c)) - i64::from(u32::from('0'));
             (number.wrapping_mul(10).wrapping_add(digit), length + 1)
         })
     };
-    run(&a).cmp(&run(&b)).then(x.cmp(&y))
+    run(a).cmp(&run(b)).then(x.cmp(&y))
 }
 
 /// The text Go's `json.Marshal` gives: no spaces, sorted keys, `<`, `>`, `&`, U+2028 and U+2029 escaped, Go's float text.

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use serde_json::Value;
-use yaml::{Kind, Limits, Node, Resolver, Style, canonical_json, emit, json_to_yaml, parse, parse_unexpanded};
+use yaml::{
+    Kind, Limits, Node, Resolver, Style, canonical_json, emit, json_to_yaml, parse, parse_unexpanded,
+};
 
 /// Hand-written, generated and mutated documents.
 const DOCUMENTS: &str = include_str!("data/documents.jsonl");
@@ -116,8 +118,9 @@ fn kubernetes_agrees(row: &Row) -> Result<(), String> {
     if row.field("err").is_some() {
         return Ok(());
     }
-    let json = parse(row.text(), &Limits::default())
-        .and_then(|documents| documents.first().map_or(Ok(Value::Null), |first| first.to_json(Resolver::KubernetesV2)));
+    let json = parse(row.text(), &Limits::default()).and_then(|documents| {
+        documents.first().map_or(Ok(Value::Null), |first| first.to_json(Resolver::KubernetesV2))
+    });
     match (row.field("v2"), json) {
         (Some(theirs), Ok(json)) => same("JSON", theirs, &canonical_json(&json)),
         (None, Err(_)) => Ok(()),

@@ -15,6 +15,15 @@ pub(super) struct Analysis {
 impl Analysis {
     /// `tabs_special`: go-yaml v2 does not let a tab into any style but double quotes.
     pub fn of(text: &str, tabs_special: bool) -> Self {
+        if is_simple(text) {
+            return Self {
+                multiline: false,
+                flow_plain: true,
+                block_plain: true,
+                single_quoted: true,
+                block: true,
+            };
+        }
         if text.is_empty() {
             return Self {
                 multiline: false,
@@ -64,6 +73,13 @@ impl Analysis {
             block: !ends_in_space && !space_break && !special,
         }
     }
+}
+
+/// Most scalars: names, paths, versions and numbers, which no style can harm.
+fn is_simple(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/'))
 }
 
 /// Whether a character means something in flow and in block context.

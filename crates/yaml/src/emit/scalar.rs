@@ -24,7 +24,8 @@ impl Writer {
 
     /// Text in which only line breaks (doubled) and, in quotes, the quote itself need care.
     fn put_words(&mut self, text: &str, fold: bool, quoted: bool) {
-        let fold = fold && self.width != usize::MAX;
+        // Shorter text never gets past the width.
+        let fold = fold && self.column.saturating_add(text.len()) > self.width;
         if !fold && !text.contains(|c| is_break(c) || quoted && c == '\'') {
             self.put_str(text);
             self.indention &= text.is_empty();

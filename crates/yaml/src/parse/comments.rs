@@ -13,7 +13,7 @@ const REACH: usize = 512;
 impl Scanner<'_> {
     /// Takes a comment at the end of the current line; it belongs to the token at `token_index`.
     pub(super) fn scan_line_comment(&mut self, token_index: usize) {
-        if self.cursor.newlines > 0 {
+        if self.cursor.newlines > 0 || !matches!(self.cursor.peek(0), b' ' | b'\t' | b'#') {
             return;
         }
         let blanks = (0..REACH).take_while(|ahead| self.cursor.is_blank(*ahead)).count();

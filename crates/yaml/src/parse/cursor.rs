@@ -21,7 +21,7 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub fn new(text: &'a str) -> Result<Self, Error> {
-        if text.bytes().any(is_suspicious) && text.chars().any(is_forbidden) {
+        if text.as_bytes().chunks(256).any(has_suspicious) && text.chars().any(is_forbidden) {
             let message = "control characters are not allowed".into();
             return Err(Error::Syntax { line: 0, column: 0, message });
         }
@@ -53,6 +53,7 @@ impl<'a> Cursor<'a> {
         self.text.get(start..end).unwrap_or_default()
     }
 
+    #[inline]
     pub fn is_blank(&self, ahead: usize) -> bool {
         matches!(self.peek(ahead), b' ' | b'\t')
     }
@@ -109,6 +110,14 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Passes spaces, of which indentation has many.
+    #[inline]
+    pub fn skip_spaces(&mut self) {
+        let spaces = self.rest().iter().take_while(|byte| **byte == b' ').count();
+        self.mark.index += spaces;
+        self.mark.column += spaces as u32;
+    }
+
     pub fn skip_blanks(&mut self) {
         while self.is_blank(0) {
             self.skip();
@@ -159,19 +168,21 @@ impl<'a> Cursor<'a> {
     pub fn advance(&mut self, bytes: usize) {
         let end = self.mark.index + bytes;
         let passed = self.text.as_bytes().get(self.mark.index..end).unwrap_or_default();
-        self.mark.column += passed.iter().filter(|byte| **byte & 0xC0 != 0x80).count() as u32;
-        if passed.iter().any(|byte| !matches!(byte, b' ' | b'\t')) {
+        self.mark.column += passed.iter().map(|byte| u32::from(*byte & 0xC0 != 0x80)).sum::<u32>();
+        if self.newlines > 0 && passed.iter().any(|byte| !matches!(byte, b' ' | b'\t')) {
             self.newlines = 0;
         }
         self.mark.index = end;
     }
 
     /// The unread bytes.
+    #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.mark.index..).unwrap_or_default()
     }
 
     /// `---` or `...` alone at the start of a line.
+    #[inline]
     pub fn at_document_indicator(&self) -> bool {
         self.mark.column == 0
             && (self.rest().starts_with(b"---") || self.rest().starts_with(b"..."))
@@ -179,9 +190,15 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// A byte that may begin a forbidden character.
-fn is_suspicious(byte: u8) -> bool {
-    byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r') || matches!(byte, 0x7F | 0xC2 | 0xEF)
+/// Whether any byte may begin a forbidden character. Looks at all of them, which the compiler turns into vector code.
+fn has_suspicious(chunk: &[u8]) -> bool {
+    let is_suspicious = |byte: u8| {
+        (byte < 0x20) & (byte != b'\t') & (byte != b'\n') & (byte != b'\r')
+            | (byte == 0x7F)
+            | (byte == 0xC2)
+            | (byte == 0xEF)
+    };
+    chunk.iter().fold(false, |found, byte| found | is_suspicious(*byte))
 }
 
 /// What go-yaml's reader refuses.

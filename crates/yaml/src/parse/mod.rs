@@ -2,6 +2,8 @@
 
 mod comments;
 mod cursor;
+mod document;
+mod flow;
 mod properties;
 mod scalars;
 mod scanner;
@@ -9,6 +11,7 @@ mod token;
 mod tree;
 
 use crate::{Error, Limits, Node};
+use tree::Parser;
 
 /// All documents of a stream, aliases and merge keys (`<<`) expanded and anchors gone, as kustomize's `DeAnchor` leaves them.
 ///
@@ -17,13 +20,14 @@ use crate::{Error, Limits, Node};
 /// # Errors
 /// Bad syntax, an unknown alias, or more than `limits` allow.
 pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Node>, Error> {
-    let mut parsed = tree::parse(text, limits)?;
-    if parsed.has_aliases {
-        for document in &mut parsed.documents {
+    let mut parser = parser(text, limits)?;
+    let mut documents = parser.stream()?;
+    if parser.has_aliases {
+        for document in &mut documents {
             document.expand_aliases(limits)?;
         }
     }
-    Ok(parsed.documents)
+    Ok(documents)
 }
 
 /// All documents of a stream with anchors, aliases and merge keys as written.
@@ -31,5 +35,12 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Node>, Error> {
 /// # Errors
 /// Bad syntax, an unknown alias, or more than `limits` allow.
 pub fn parse_unexpanded(text: &str, limits: &Limits) -> Result<Vec<Node>, Error> {
-    tree::parse(text, limits).map(|parsed| parsed.documents)
+    parser(text, limits)?.stream()
+}
+
+fn parser<'a>(text: &'a str, limits: &'a Limits) -> Result<Parser<'a>, Error> {
+    if text.len() > limits.bytes {
+        return Err(Error::Limit { line: 0, what: "bytes", limit: limits.bytes });
+    }
+    Parser::new(text, limits)
 }

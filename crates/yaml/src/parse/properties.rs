@@ -1,7 +1,5 @@
 //! Scanning what stands before nodes and documents: directives, anchors, aliases and tags.
 
-use std::borrow::Cow;
-
 use super::cursor::{Cursor, Mark};
 use super::scanner::Scanner;
 use super::token::TokenKind;
@@ -70,7 +68,7 @@ impl<'a> Scanner<'a> {
         if !self.cursor.is_space_or_end(0) {
             return Err(self.error(start, "did not find expected whitespace or line break"));
         }
-        Ok(TokenKind::TagDirective { handle: Cow::Borrowed(handle), prefix: Cow::Owned(prefix) })
+        Ok(TokenKind::TagDirective { handle, prefix: prefix.into() })
     }
 
     /// `&name` or `*name`.
@@ -97,18 +95,18 @@ impl<'a> Scanner<'a> {
                 return Err(self.error(start, "did not find the expected '>'"));
             }
             self.cursor.skip();
-            TokenKind::Tag { handle: Cow::Borrowed(""), suffix: Cow::Owned(suffix) }
+            TokenKind::Tag { handle: "", suffix: suffix.into() }
         } else {
             let handle = self.scan_tag_handle(false, start)?;
             if handle.len() > 1 && handle.ends_with('!') {
                 let suffix = self.scan_tag_uri("", start)?;
-                TokenKind::Tag { handle: Cow::Borrowed(handle), suffix: Cow::Owned(suffix) }
+                TokenKind::Tag { handle, suffix: suffix.into() }
             } else {
                 let suffix = self.scan_tag_uri(handle, start)?;
                 if suffix.is_empty() {
-                    TokenKind::Tag { handle: Cow::Borrowed(""), suffix: Cow::Borrowed("!") }
+                    TokenKind::Tag { handle: "", suffix: "!".into() }
                 } else {
-                    TokenKind::Tag { handle: Cow::Borrowed("!"), suffix: Cow::Owned(suffix) }
+                    TokenKind::Tag { handle: "!", suffix: suffix.into() }
                 }
             }
         };

@@ -39,6 +39,8 @@ pub(super) struct Scanner<'a> {
     tokens_taken: usize,
     max_depth: usize,
     started: bool,
+    /// The first token in the queue is certain.
+    ready: bool,
 }
 
 impl<'a> Scanner<'a> {
@@ -55,20 +57,26 @@ impl<'a> Scanner<'a> {
             tokens_taken: 0,
             max_depth,
             started: false,
+            ready: false,
         })
     }
 
-    /// Scans until the next token is certain.
-    pub fn fill(&mut self) -> Result<(), Error> {
+    /// Scans until the next token is certain; false when it already was.
+    pub fn fill(&mut self) -> Result<bool, Error> {
+        if self.ready {
+            return Ok(false);
+        }
         while self.tokens.len() <= LOOKAHEAD || self.head_may_become_key()? {
             self.fetch()?;
         }
-        Ok(())
+        self.ready = true;
+        Ok(true)
     }
 
     /// Takes the next token; [`Scanner::fill`] must have run.
     pub fn take(&mut self) -> Option<Token<'a>> {
         self.tokens_taken += 1;
+        self.ready = false;
         self.tokens.pop_front()
     }
 
@@ -193,10 +201,9 @@ impl<'a> Scanner<'a> {
 
     fn skip_to_next_token(&mut self, scan_mark: Mark) -> Result<(), Error> {
         loop {
-            while self.cursor.peek(0) == b' '
-                || self.cursor.peek(0) == b'\t' && (self.flow_level > 0 || !self.simple_key_allowed)
-            {
-                self.cursor.skip();
+            self.cursor.skip_spaces();
+            if self.flow_level > 0 || !self.simple_key_allowed {
+                self.cursor.skip_blanks();
             }
             self.promote_sequence_comment();
             if self.cursor.peek(0) == b'#' {
@@ -380,7 +387,7 @@ impl<'a> Scanner<'a> {
     /// Closes blocks deeper than `column`. A block ends before the comments that stand at its own indentation, so that
     /// later ones can become foot comments of the blocks around it.
     fn unroll_indent(&mut self, column: i64, from: Mark) {
-        if self.flow_level > 0 {
+        if self.flow_level > 0 || self.indent <= column {
             return;
         }
         let mut end = Mark { index: from.index.saturating_sub(1), ..from };

@@ -15,12 +15,12 @@ pub(super) struct Token<'a> {
     pub key_level: Option<u32>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) enum TokenKind<'a> {
     StreamStart,
     StreamEnd,
     VersionDirective { major: u8, minor: u8 },
-    TagDirective { handle: Cow<'a, str>, prefix: Cow<'a, str> },
+    TagDirective { handle: &'a str, prefix: Box<str> },
     DocumentStart,
     DocumentEnd,
     BlockSequenceStart,
@@ -36,7 +36,7 @@ pub(super) enum TokenKind<'a> {
     Value,
     Alias(&'a str),
     Anchor(&'a str),
-    Tag { handle: Cow<'a, str>, suffix: Cow<'a, str> },
+    Tag { handle: &'a str, suffix: Box<str> },
     Scalar(Cow<'a, str>, Style),
 }
 
