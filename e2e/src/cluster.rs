@@ -11,13 +11,14 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
+use crate::controller::RUNTIME_NAMESPACE;
 use crate::objects::{Look, Objects};
 use crate::pki::Ca;
 use crate::process::{Owner, Process, free_port, temp_folder};
@@ -41,12 +42,21 @@ pub enum User {
 impl User {
     const ALL: [Self; 3] = [Self::Admin, Self::SourceController, Self::KustomizeController];
 
-    /// The user name the API server sees.
+    /// The name of the program, or `admin`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::SourceController => "source-controller",
             Self::KustomizeController => "kustomize-controller",
+        }
+    }
+
+    /// The user name that the API server sees: for a controller the service account of its Deployment, so
+    /// that it has the rights of `config/rbac` and no others.
+    fn identity(self) -> String {
+        match self {
+            Self::Admin => self.name().into(),
+            _ => format!("system:serviceaccount:{RUNTIME_NAMESPACE}:{}", self.name()),
         }
     }
 }
@@ -70,7 +80,7 @@ struct ControlPlane {
 }
 
 impl Cluster {
-    /// The cluster that all tests of this program share, with the project's CRDs.
+    /// The cluster that all tests of this program share, with the project's CRDs and roles.
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: OnceCell<Cluster> = OnceCell::const_new();
         SHARED
@@ -79,7 +89,7 @@ impl Cluster {
                     Some(path) => Self::existing(Path::new(&path)),
                     None => Self::start().await?,
                 };
-                cluster.install_crds().await?;
+                cluster.install().await?;
                 Ok(cluster)
             })
             .await
@@ -144,9 +154,18 @@ impl Cluster {
         kubectl
     }
 
-    /// Applies `config/crd/bases` and waits until the API server serves every kind.
-    pub async fn install_crds(&self) -> Result<()> {
+    /// Makes the cluster ready for the controllers: their namespace, `config/rbac` and `config/crd/bases`.
+    /// Waits until the API server serves every kind.
+    pub async fn install(&self) -> Result<()> {
         let objects = self.objects().await?;
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RUNTIME_NAMESPACE}});
+        objects.apply_one(&namespace, "").await?;
+        let rbac = crate::workspace().join("config/rbac");
+        let mut apply = self.kubectl();
+        apply.args(["apply", "--server-side", "-n", RUNTIME_NAMESPACE, "-k"]).arg(rbac);
+        let applied = tokio::task::spawn_blocking(move || apply.output()).await??;
+        ensure!(applied.status.success(), "apply config/rbac: {}", String::from_utf8_lossy(&applied.stderr));
         let folder = crate::workspace().join("config/crd/bases");
         let mut files: Vec<PathBuf> = fs::read_dir(&folder)
             .with_context(|| format!("read {}", folder.display()))?
@@ -287,7 +306,7 @@ fn write_settings(folder: &Path, api_port: u16) -> Result<BTreeMap<User, PathBuf
     let audited = json!({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
         "rules": [
-            {"level": "Metadata", "users": [User::SourceController.name(), User::KustomizeController.name()]},
+            {"level": "Metadata", "users": [User::SourceController.identity(), User::KustomizeController.identity()]},
             {"level": "None"},
         ],
     });
@@ -296,7 +315,8 @@ fn write_settings(folder: &Path, api_port: u16) -> Result<BTreeMap<User, PathBuf
     for user in User::ALL {
         let name = user.name();
         let token: String = rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect();
-        tokens += &format!("{token},{name},{name},system:masters\n");
+        let groups = if user == User::Admin { "system:masters" } else { "system:serviceaccounts" };
+        tokens += &format!("{token},{},{name},{groups}\n", user.identity());
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
             "clusters": [{"name": "e2e", "cluster": {
@@ -338,7 +358,8 @@ impl Audit {
         let mut writes = Vec::new();
         for entry in entries {
             let field = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-            let ours = field("/user/username") == user.name() && field("/objectRef/namespace") == namespace;
+            let ours =
+                field("/user/username") == user.identity() && field("/objectRef/namespace") == namespace;
             if !ours || ["get", "list", "watch"].contains(&field("/verb")) {
                 continue;
             }

@@ -1,7 +1,7 @@
 //! A Git smart-HTTP server: `git http-backend`, the CGI program of git itself, behind a small bridge.
 
-use std::convert::Infallible;
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -46,7 +46,7 @@ pub enum Fault {
     /// It does not.
     #[default]
     None,
-    /// Connections are accepted and closed at once.
+    /// Connections are closed at once, those that are open at their next request.
     Down,
     /// Every request gets this status.
     Status(u16),
@@ -189,9 +189,12 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<Stat
     let service = service_fn(|request| {
         let state = state.clone();
         async move {
+            if *lock(&state.fault) == Fault::Down {
+                return Err(io::Error::from(io::ErrorKind::ConnectionReset));
+            }
             let failed =
                 |error: anyhow::Error| plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"));
-            Ok::<_, Infallible>(answer(request, &state).await.unwrap_or_else(failed))
+            Ok(answer(request, &state).await.unwrap_or_else(failed))
         }
     });
     // A broken connection concerns the client, which sees it too.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::cluster::{Cluster, User};
-use crate::controller::{Controller, RUNTIME_NAMESPACE};
+use crate::controller::Controller;
 use crate::git_server::GitServer;
 use crate::objects::{Condition, Id, Look, Objects, documents};
 use crate::repository::Repository;
@@ -38,7 +38,6 @@ pub struct Pair {
 impl Pair {
     /// Starts both, for the objects that a label selector takes.
     pub async fn start(cluster: &Cluster, selector: &str, options: &[String]) -> Result<Self> {
-        cluster.objects().await?.apply(&namespace_yaml(RUNTIME_NAMESPACE), "").await?;
         let mut flags = vec![format!("--watch-label-selector={selector}")];
         flags.extend_from_slice(options);
         let (source, kustomize) = tokio::try_join!(
@@ -91,7 +90,7 @@ impl Scenario {
     pub async fn with_own_cluster(name: &str) -> Result<Self> {
         // Lives as long as this program, like the shared one, and ends with it.
         let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start().await?));
-        cluster.install_crds().await?;
+        cluster.install().await?;
         let scenario = Self::in_cluster(cluster, name).await?;
         let own = Pair::start(cluster, &format!("{SHARD}={}", scenario.namespace), &[]).await?;
         Ok(Self { own: Some(own), ..scenario })

@@ -17,7 +17,7 @@ use e2e::repository::Repository;
 use e2e::scenario::REQUESTED_AT;
 use e2e::toolchain::cache;
 use e2e::wait::{self, Not};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// How long a step may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -81,11 +81,8 @@ impl Story {
     async fn set_up(folder: &Path) -> Result<Self> {
         println!("► starting etcd, kube-apiserver and kube-controller-manager");
         let cluster = Cluster::start_detached(folder).await?;
-        cluster.install_crds().await?;
+        cluster.install().await?;
         let objects = cluster.objects().await?;
-        let namespace =
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RUNTIME_NAMESPACE}});
-        objects.apply_one(&namespace, "").await?;
 
         println!("► starting a Git server, source-controller and kustomize-controller");
         let (git, port) = (folder.join("git"), free_port()?);

@@ -136,7 +136,8 @@ async fn a_source_that_is_missing_and_one_that_is_deleted() -> Result<()> {
     let test = Scenario::new("no-source").await?;
     let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
     test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
-    let text = "gitrepositories.source.toolkit.fluxcd.io \"app\" not found";
+    // The words of controller-runtime's cache, which names the kind and not the resource.
+    let text = "GitRepository.source.toolkit.fluxcd.io \"app\" not found";
     let missing =
         async || test.condition("Kustomization/app", "Ready", "False", "ArtifactFailed", text).await;
     missing().await?;
