@@ -1,13 +1,12 @@
 //! Nodes to JSON and back, with Go's number rules.
 
-use std::cmp::Ordering;
 use std::fmt::Write;
 
 use serde_json::{Map, Value as Json};
 
 use crate::node::Value;
 use crate::resolve::{Resolved, is_base60};
-use crate::{Error, Limits, Node, Resolver, Style, emit, number, parse};
+use crate::{Error, Limits, Node, Resolver, Style, emit, number, order, parse};
 
 /// Go's words for a mapping that JSON cannot hold.
 const UNSUPPORTED_MAP: &str = "json: unsupported type: map[interface {}]interface {}";
@@ -164,14 +163,12 @@ fn build(value: &Json, string: &impl Fn(&str) -> Node, sorted: bool) -> Node {
         Json::String(text) => string(text),
         Json::Array(items) => Node::sequence_of(items.iter().map(|item| build(item, string, sorted))),
         Json::Object(object) => {
-            let mut entries: Vec<_> = object
-                .iter()
-                .map(|(key, value)| (key, (string(key), build(value, string, sorted))))
-                .collect();
+            let mut entries: Vec<(&String, &Json)> = object.iter().collect();
             if sorted {
-                entries.sort_by(|(a, _), (b, _)| natural_order(a, b));
+                order::sort(&mut entries);
             }
-            let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
+            let entries: Vec<_> =
+                entries.into_iter().map(|(key, value)| (string(key), build(value, string, sorted))).collect();
             Node::new(Value::Mapping(entries.into()))
         }
     }
@@ -183,35 +180,6 @@ fn number_text(number: &serde_json::Number, float: impl Fn(f64) -> String) -> St
         Some(value) if number.is_f64() => float(value),
         _ => number.to_string(),
     }
-}
-
-/// go-yaml's order of keys: runs of digits compare as numbers, other characters come before letters.
-fn natural_order(a: &str, b: &str) -> Ordering {
-    let same: usize = a.chars().zip(b.chars()).take_while(|(x, y)| x == y).map(|(c, _)| c.len_utf8()).sum();
-    let (Some((before, a)), Some((_, b))) = (a.split_at_checked(same), b.split_at_checked(same)) else {
-        return Ordering::Equal;
-    };
-    let (x, y) = match (a.chars().next(), b.chars().next()) {
-        (Some(x), Some(y)) => (x, y),
-        (x, y) => return x.is_some().cmp(&y.is_some()),
-    };
-    match (x.is_alphabetic(), y.is_alphabetic()) {
-        (true, true) => return x.cmp(&y),
-        (true, false) => return Ordering::Greater,
-        (false, true) => return Ordering::Less,
-        (false, false) => {}
-    }
-    // A zero counts as a digit inside a number, not as a leading zero, if a digit other than zero stands before it.
-    let inside =
-        (x == '0' || y == '0') && before.chars().rev().take_while(|c| c.is_numeric()).any(|c| c != '0');
-    let run = |text: &str| {
-        let digits = text.chars().take_while(|c| c.is_numeric());
-        digits.fold((i64::from(inside), 0_usize), |(number, length), c| {
-            let digit = i64::from(u32::from(c)) - i64::from(u32::from('0'));
-            (number.wrapping_mul(10).wrapping_add(digit), length + 1)
-        })
-    };
-    run(a).cmp(&run(b)).then(x.cmp(&y))
 }
 
 /// The text Go's `json.Marshal` gives: no spaces, sorted keys, `<`, `>`, `&`, U+2028 and U+2029 escaped, Go's float text.

@@ -22,6 +22,7 @@ mod limits;
 mod mapping;
 mod node;
 mod number;
+mod order;
 mod parse;
 mod resolve;
 mod timestamp;

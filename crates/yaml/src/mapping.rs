@@ -15,7 +15,13 @@ const INDEX_FROM: usize = 24;
 pub struct Mapping {
     entries: Vec<(Node, Node)>,
     /// First position of each scalar key; built by the first lookup in a large mapping, dropped when positions move.
-    index: OnceLock<Box<HashMap<SmolStr, usize>>>,
+    index: OnceLock<Box<Index>>,
+}
+
+/// Boxed in its mapping, since most mappings have none.
+#[derive(Debug)]
+struct Index {
+    first: HashMap<SmolStr, usize>,
 }
 
 impl Clone for Mapping {
@@ -68,15 +74,15 @@ impl Mapping {
             return self.entries.iter().position(|(k, _)| k.as_str() == Some(key));
         }
         let index = self.index.get_or_init(|| {
-            let mut index = HashMap::with_capacity(self.entries.len());
+            let mut first = HashMap::with_capacity(self.entries.len());
             for (position, (key, _)) in self.entries.iter().enumerate() {
                 if let Some(text) = key.scalar_text() {
-                    index.entry(text.clone()).or_insert(position);
+                    first.entry(text.clone()).or_insert(position);
                 }
             }
-            Box::new(index)
+            Box::new(Index { first })
         });
-        index.get(key).copied()
+        index.first.get(key).copied()
     }
 
     /// The value under `key`.
@@ -107,7 +113,7 @@ impl Mapping {
     /// Appends a pair without looking for the key.
     pub fn push(&mut self, key: Node, value: Node) {
         if let (Some(index), Some(text)) = (self.index.get_mut(), key.scalar_text()) {
-            index.entry(text.clone()).or_insert(self.entries.len());
+            index.first.entry(text.clone()).or_insert(self.entries.len());
         }
         self.entries.push((key, value));
     }
