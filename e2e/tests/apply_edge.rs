@@ -774,3 +774,47 @@ async fn the_index_and_the_apply_survive_an_api_server_restart() -> Result<()> {
     assert_eq!(bed.apply(MAP, &mut memory).await?, ["ConfigMap/a configured"]);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_server_costs_a_few_deadlines_not_one_an_object() -> Result<()> {
+    let mut bed = Bed::new("silent").await?;
+    let maps: Vec<String> = (0..40).map(|i| MAP.replace("name: a", &format!("name: m{i}"))).collect();
+    let manifests = bed.prepared(&maps.join("\n---\n"))?;
+    // Takes connections and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let config = Config::new(format!("http://{}", silent.local_addr()?).parse()?);
+    let client = recording(Client::try_from(config)?, bed.requests.clone(), None);
+    bed.options = Options { concurrency: 2, request_timeout: Duration::from_millis(200), ..bed.options };
+    let applier = Applier::new(client.clone(), bed.mapper.clone(), bed.options.clone());
+    let error = applier.apply_stage(&manifests, &Memory::new(), |_| async { Ok(()) }).await.unwrap_err();
+    assert!(error.to_string().contains("no answer from the API server within 200ms"), "{error}");
+    let sent = bed.take_requests().len();
+    assert!(sent <= 4, "{sent} requests");
+
+    let entries: Vec<Entry> = manifests.iter().map(|m| Entry { id: m.id(), version: "v1".into() }).collect();
+    let options = PruneOptions {
+        owner: bed.owner(),
+        protected_namespaces: vec![],
+        concurrency: 2,
+        request_timeout: Duration::from_millis(200),
+    };
+    let pruned = prune::delete(&client, &bed.mapper, entries, &options).await;
+    assert_eq!((pruned.changes.changes.len(), pruned.failed.len()), (0, 40));
+    let sent = bed.take_requests().len();
+    assert!(sent <= 4, "{sent} requests");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_nobody_owns_becomes_ours_though_its_content_is_right() -> Result<()> {
+    let bed = Bed::new("wiped").await?;
+    let mut memory = Memory::new();
+    bed.apply(MAP, &mut memory).await?;
+    bed.patch_as("someone", "ConfigMap/a", json!({"metadata": {"managedFields": [{}]}})).await?;
+    assert_eq!(bed.apply(MAP, &mut memory).await?, ["ConfigMap/a configured"]);
+    assert_eq!(bed.apply(MAP, &mut memory).await?, ["ConfigMap/a unchanged"]);
+    let without = MAP.replace("data: {k: v}", "data: {l: w}");
+    bed.apply(&without, &mut memory).await?;
+    assert_eq!(bed.live("ConfigMap/a").await?["data"], json!({"l": "w"}));
+    Ok(())
+}

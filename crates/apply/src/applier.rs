@@ -6,19 +6,20 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use kube::Client;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::change::{Change, ChangeSet};
-use crate::check::{Checked, Plan, scoped_id};
+use crate::check::{Checked, Plan};
 pub use crate::compare::Applied;
 use crate::error::{ObjectError, RequestError, StageError};
 use crate::mapper::Mapper;
 use crate::object::{Manifest, ObjectId};
 use crate::order::rank;
 use crate::ownership;
-use crate::request::{Requests, Target, in_parallel};
+use crate::request::{Requests, Target};
 
 /// How to apply.
 #[derive(Clone, Debug)]
@@ -85,11 +86,11 @@ impl Applier {
         F: FnOnce(ChangeSet) -> Fut + Send,
         Fut: Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send,
     {
-        let concurrency = self.options.concurrency;
-        let checks = manifests.iter().map(|m| self.recall_and_check(m, remembered));
-        let checks = in_parallel(checks, concurrency).await;
-        let checked: Vec<Checked> =
-            all(checks).map_err(|failures| self.failed(failures, StageOutcome::default()))?;
+        let checks = manifests.iter().map(|m| self.check(m, remembered));
+        let (checked, failures) = self.in_parallel(checks).await;
+        if !failures.is_empty() {
+            return Err(self.failed(failures, StageOutcome::default()));
+        }
         let planned = ChangeSet { changes: checked.iter().map(|c| c.change.clone()).collect() };
         if planned.wrote()
             && let Err(refused) = before_first_write(planned).await
@@ -103,15 +104,10 @@ impl Applier {
         let mut outcome = StageOutcome::default();
         for same_rank in work.chunk_by(|a, b| rank(a.1.kind()) == rank(b.1.kind())) {
             let writes = same_rank.iter().map(|(c, m)| self.write(c, m));
-            let mut failures = Vec::new();
-            for result in in_parallel(writes, concurrency).await {
-                match result {
-                    Ok((change, applied)) => {
-                        outcome.memory.extend(applied.map(|a| (change.id.clone(), a)));
-                        outcome.changes.changes.push(change);
-                    }
-                    Err(failure) => failures.push(failure),
-                }
+            let (written, failures) = self.in_parallel(writes).await;
+            for (change, applied) in written {
+                outcome.memory.extend(applied.map(|a| (change.id.clone(), a)));
+                outcome.changes.changes.push(change);
             }
             if !failures.is_empty() {
                 return Err(self.failed(failures, outcome));
@@ -120,21 +116,28 @@ impl Applier {
         Ok(outcome)
     }
 
-    async fn recall_and_check(
+    /// Runs futures, so many at once, and gives values and errors in order. When the API server cannot be reached, those not
+    /// begun are left out: each of them would take its whole deadline.
+    async fn in_parallel<T, Fut: Future<Output = Result<T, ObjectError>>>(
         &self,
-        manifest: &Manifest,
-        remembered: &Memory,
-    ) -> Result<Checked, ObjectError> {
-        let id = manifest.id();
-        // Only a manifest that names a namespace for a cluster-scoped kind is remembered under another id.
-        let applied = match remembered.get(&id) {
-            None if !id.namespace.is_empty() && !remembered.is_empty() => {
-                let mapped = self.mapper.resolve(&manifest.gvk()).await.ok();
-                remembered.get(&scoped_id(manifest, mapped.as_ref()))
+        futures: impl Iterator<Item = Fut>,
+    ) -> (Vec<T>, Vec<ObjectError>) {
+        let futures: Vec<Fut> = futures.collect();
+        let mut results = stream::iter(futures).buffered(self.options.concurrency.max(1));
+        let (mut values, mut errors) = (Vec::new(), Vec::new());
+        while let Some(result) = results.next().await {
+            match result {
+                Ok(value) => values.push(value),
+                Err(error) => {
+                    let unreachable = error.source.is_unreachable();
+                    errors.push(error);
+                    if unreachable {
+                        break;
+                    }
+                }
             }
-            found => found,
-        };
-        self.check(manifest, applied).await
+        }
+        (values, errors)
     }
 
     /// Does what was planned for one object.
@@ -151,26 +154,36 @@ impl Applier {
             Plan::Apply(mapped) | Plan::CleanUp(mapped) | Plan::Recreate(mapped, _) => mapped,
         };
         let target = Target { mapped, namespace: &change.id.namespace, name: &change.id.name };
-        match &checked.plan {
+        let clean_up = async || {
+            let done = self.clean_up(&target, manifest.value()).await;
+            done.map_err(|e| fail("metadata.managedFields cleanup failed", e))
+        };
+        let apply = async || {
+            let done = self.requests.apply(&target, manifest.value(), false).await;
+            done.map_err(|e| fail("apply failed", e))
+        };
+        let live = match &checked.plan {
             Plan::CleanUp(_) => {
-                let done = self.clean_up(&target, manifest.value()).await;
-                done.map_err(|e| fail("metadata.managedFields cleanup failed", e))?;
+                clean_up().await?;
+                let live = apply().await?;
+                // Applying to an object without owners makes one up for what was there.
+                if ownership::needs_cleanup(&live, manifest.value(), &self.options.override_managers) {
+                    clean_up().await?;
+                    apply().await?
+                } else {
+                    live
+                }
             }
             Plan::Recreate(_, uid) => {
                 let done = self.requests.delete(&target, uid).await;
                 done.map_err(|e| fail("immutable field detected, failed to delete object", e))?;
                 let gone = self.wait_until_gone(&target, uid).await;
-                gone.map_err(|e| {
-                    fail("immutable field detected, failed to wait for object to be deleted", e)
-                })?;
+                let step = "immutable field detected, failed to wait for object to be deleted";
+                gone.map_err(|e| fail(step, e))?;
+                apply().await?
             }
-            Plan::Keep(_) | Plan::Apply(_) => {}
-        }
-        let live = self
-            .requests
-            .apply(&target, manifest.value(), false)
-            .await
-            .map_err(|e| fail("apply failed", e))?;
+            Plan::Keep(_) | Plan::Apply(_) => apply().await?,
+        };
         let applied = Applied::of(&live, manifest.digest());
         Ok((change, Some(applied)))
     }
@@ -215,17 +228,4 @@ impl Applier {
         let StageOutcome { changes, memory } = done;
         StageError { failures, refused: None, changes, memory, message_limit: self.options.message_limit }
     }
-}
-
-/// All values, or all errors.
-fn all<T, E>(results: Vec<Result<T, E>>) -> Result<Vec<T>, Vec<E>> {
-    let mut values = Vec::with_capacity(results.len());
-    let mut errors = Vec::new();
-    for result in results {
-        match result {
-            Ok(value) => values.push(value),
-            Err(error) => errors.push(error),
-        }
-    }
-    if errors.is_empty() { Ok(values) } else { Err(errors) }
 }

@@ -7,13 +7,13 @@ use kube::core::Status;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::applier::Applier;
+use crate::applier::{Applier, Memory};
 use crate::change::{Action, Change};
 use crate::compare::{self, Applied, Finding, judge};
 use crate::error::{ObjectError, RequestError};
 use crate::mapper::Mapped;
 use crate::object::{Manifest, ObjectId, meta};
-use crate::ownership;
+use crate::ownership::{self, Owners};
 use crate::policy::{self, Policy, Ssa};
 use crate::request::Target;
 
@@ -42,7 +42,7 @@ impl Applier {
     pub(crate) async fn check(
         &self,
         manifest: &Manifest,
-        remembered: Option<&Applied>,
+        remembered: &Memory,
     ) -> Result<Checked, ObjectError> {
         let resolved = self.mapper.resolve(&manifest.gvk()).await;
         let id = scoped_id(manifest, resolved.as_ref().ok());
@@ -62,9 +62,10 @@ impl Applier {
             return Ok(skipped(id, manifest));
         }
         match self.requests.apply(&target, manifest.value(), true).await {
-            Ok(answer) => {
-                self.weigh(manifest, remembered, &answer, id.clone(), &mapped).await.map_err(|e| fail(&id, e))
-            }
+            Ok(answer) => self
+                .weigh(manifest, remembered.get(&id), &answer, id.clone(), &mapped)
+                .await
+                .map_err(|e| fail(&id, e)),
             Err(error) => self.explain(manifest, error, id, &mapped).await,
         }
     }
@@ -98,7 +99,8 @@ impl Applier {
         }
         let target = Target { mapped, namespace: &id.namespace, name: &id.name };
         match self.requests.get(&target).await? {
-            Some(live) if !compare::differs(&live, answer) => {
+            // Content alone does not make it ours: without an entry of ours nothing would be removed later.
+            Some(live) if !compare::differs(&live, answer) && !loses_owner(&live, answer) => {
                 plan(Action::Unchanged, Plan::Keep(Some(Box::new(Applied::of(&live, desired)))))
             }
             Some(_) => plan(Action::Configured, Plan::Apply(mapped.clone())),
@@ -158,6 +160,11 @@ impl Applier {
     }
 }
 
+/// Whether we own something in the answer and nothing of the live object.
+fn loses_owner(live: &Value, answer: &Value) -> bool {
+    Owners::of(live).own == 0 && Owners::of(answer).own != 0
+}
+
 /// Whether every complaint is that something must not change.
 fn is_about_immutability(status: &Status) -> bool {
     let says_so = |text: &str| {
@@ -178,7 +185,7 @@ fn is_about_immutability(status: &Status) -> bool {
 }
 
 /// The object's id as the server will have it: cluster-scoped kinds have no namespace, whatever the manifest says.
-pub(crate) fn scoped_id(manifest: &Manifest, mapped: Option<&Mapped>) -> ObjectId {
+fn scoped_id(manifest: &Manifest, mapped: Option<&Mapped>) -> ObjectId {
     let mut id = manifest.id();
     if mapped.is_some_and(|m| !m.namespaced) {
         id.namespace.clear();

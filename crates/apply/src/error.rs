@@ -68,6 +68,14 @@ impl RequestError {
         self.status().is_some_and(|s| s.code == 409)
     }
 
+    /// Whether the API server did not answer.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::Deadline(_) | Self::Transport(kube::Error::Service(_) | kube::Error::HyperError(_))
+        )
+    }
+
     /// Whether the same request will fail again until the object or the cluster changes. A field that the schema does not
     /// have comes as a server error, though the manifest is at fault.
     pub fn is_permanent(&self) -> bool {

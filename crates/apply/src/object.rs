@@ -91,11 +91,18 @@ pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
 pub struct NotAnObject(String);
 
 /// A desired object and where it came from. It has `apiVersion`, `kind` and `metadata.name`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Manifest {
     value: Value,
     /// The file the object was built from, for messages.
     pub source_file: Option<Arc<str>>,
+}
+
+impl fmt::Debug for Manifest {
+    /// The content may be a Secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Manifest").field(&self.id()).field(&self.source_file).finish()
+    }
 }
 
 impl Manifest {
@@ -241,6 +248,13 @@ mod tests {
         assert_eq!(got.iter().map(Manifest::kind).collect::<Vec<_>>(), ["ConfigMap", "Secret"]);
         assert_eq!(got[1].source_file.as_deref(), Some("a.yaml"));
         assert!(manifests(json!({"apiVersion": "v1", "kind": "List", "items": [1]}), None).is_err());
+    }
+
+    #[test]
+    fn a_manifest_does_not_print_its_content() {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "stringData": {"k": "hunter2"}});
+        let printed = format!("{:?}", Manifest::new(secret, None).unwrap());
+        assert!(printed.contains("Secret") && !printed.contains("hunter2"), "{printed}");
     }
 
     #[test]

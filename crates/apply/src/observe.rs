@@ -230,17 +230,19 @@ impl Shared {
         self.lock().watches.get(key).map_or(WatchState::Starting, |w| w.state.clone())
     }
 
-    /// Changes a watch and tells the owners that `change` names; with a single object also those it is watched for.
-    fn update(&self, key: &Key, change: impl FnOnce(&mut Watch) -> (Vec<Arc<Owner>>, bool)) {
+    /// Changes a watch. `change` tells whether that is news, and to which owners of objects; those on whose behalf a single
+    /// object is watched hear all news.
+    fn update(&self, key: &Key, change: impl FnOnce(&mut Watch) -> (bool, Vec<Arc<Owner>>)) {
         let mut state = self.lock();
         let State { watches, changed, .. } = &mut *state;
         let Some(watch) = watches.get_mut(key) else { return };
-        let (owners, tell_holders) = change(watch);
-        let before = changed.len();
-        changed.extend(owners.iter().map(|o| Owner::clone(o)));
-        if tell_holders {
-            changed.extend(watch.holders.keys().cloned());
+        let (is_news, owners) = change(watch);
+        if !is_news {
+            return;
         }
+        let before = changed.len();
+        changed.extend(owners.iter().map(|owner| Owner::clone(owner)));
+        changed.extend(watch.holders.keys().cloned());
         if changed.len() > before {
             self.changed.notify_one();
         }
@@ -249,41 +251,37 @@ impl Shared {
     fn begin_list(&self, key: &Key) {
         self.update(key, |watch| {
             watch.table.begin_list();
-            (Vec::new(), false)
+            if watch.state == WatchState::Synced {
+                watch.state = WatchState::Starting;
+            }
+            (false, Vec::new())
         });
     }
 
     fn put(&self, key: &Key, namespace: &str, name: &str, mut observed: Observed) {
         observed.owner = observed.owner.map(|owner| self.lock().shared_owner(owner));
-        self.update(key, |watch| {
-            let quiet = watch.table.get(namespace, name).is_some_and(|former| !former.differs(&observed));
-            (watch.table.put(namespace, name, observed), !quiet)
-        });
+        self.update(key, |watch| watch.table.put(namespace, name, observed));
     }
 
     fn remove(&self, key: &Key, namespace: &str, name: &str) {
-        self.update(key, |watch| (watch.table.remove(namespace, name).into_iter().collect(), true));
+        self.update(key, |watch| (true, watch.table.remove(namespace, name).into_iter().collect()));
     }
 
     /// Gives when the next verdict of the watch will change by itself.
     fn expire(&self, key: &Key) -> Option<Timestamp> {
         let mut next = None;
         self.update(key, |watch| {
-            let (owners, due) = watch.table.expire(Timestamp::now());
+            let (any, owners, due) = watch.table.expire(Timestamp::now());
             next = due;
-            let tell_holders = !owners.is_empty();
-            (owners, tell_holders)
+            (any, owners)
         });
         next
     }
 
     fn end_list(&self, key: &Key) {
         self.update(key, |watch| {
-            let first = watch.state != WatchState::Synced;
             watch.state = WatchState::Synced;
-            let gone = watch.table.end_list();
-            let tell_holders = first || !gone.is_empty();
-            (gone, tell_holders)
+            (true, watch.table.end_list())
         });
         self.lock().owners.retain(|owner| Arc::strong_count(owner) > 1);
         self.moved.notify_waiters();
@@ -292,14 +290,14 @@ impl Shared {
     /// The watch failed. If the kind is not served, its objects are gone.
     fn failed(&self, key: &Key, failure: WatchState) {
         self.update(key, |watch| {
-            let changed = watch.state != failure;
-            let mut gone = Vec::new();
+            let is_news = watch.state != failure;
+            let mut owners = Vec::new();
             if matches!(failure, WatchState::NotServed(_)) {
                 watch.table.begin_list();
-                gone = watch.table.end_list();
+                owners = watch.table.end_list();
             }
             watch.state = failure;
-            (gone, changed)
+            (is_news, owners)
         });
         self.moved.notify_waiters();
     }

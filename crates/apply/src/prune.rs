@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use kube::Client;
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use crate::object::{ObjectId, label, meta};
 use crate::order::{compare, rank};
 use crate::policy::Policy;
 use crate::prepare::Owner;
-use crate::request::{Requests, Target, in_parallel};
+use crate::request::{Requests, Target};
 
 /// An inventory entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,17 +72,28 @@ pub async fn delete(
     entries.sort_by(|a, b| compare(&b.id, &a.id));
     let requests = Requests { client: client.clone(), timeout: options.request_timeout };
     let mut pruned = Pruned::default();
+    // Once the API server cannot be reached, every further object would take its whole deadline.
+    let mut unreachable: Option<String> = None;
     for same_rank in entries.chunk_by(|a, b| rank(&a.id.kind) == rank(&b.id.kind)) {
-        let deletions = same_rank.iter().map(|e| delete_one(&requests, mapper, e, options));
-        for (entry, result) in same_rank.iter().zip(in_parallel(deletions, options.concurrency).await) {
+        let deletions: Vec<_> = same_rank.iter().map(|e| delete_one(&requests, mapper, e, options)).collect();
+        let mut results = stream::iter(deletions).buffered(options.concurrency.max(1));
+        for entry in same_rank {
+            let result = match unreachable {
+                None => results.next().await,
+                Some(_) => None,
+            };
             match result {
-                Ok(action) => pruned.changes.changes.push(Change {
-                    id: entry.id.clone(),
-                    version: entry.version.clone(),
-                    action,
-                }),
-                Err((step, error)) => {
-                    pruned.failed.push((entry.clone(), format!("{} {step} failed: {error}", entry.id)))
+                Some(Ok(action)) => {
+                    let (id, version) = (entry.id.clone(), entry.version.clone());
+                    pruned.changes.changes.push(Change { id, version, action });
+                }
+                Some(Err((step, error))) => {
+                    pruned.failed.push((entry.clone(), format!("{} {step} failed: {error}", entry.id)));
+                    unreachable = error.is_unreachable().then(|| error.to_string());
+                }
+                None => {
+                    let why = unreachable.as_deref().unwrap_or_default();
+                    pruned.failed.push((entry.clone(), format!("{} query failed: {why}", entry.id)));
                 }
             }
         }
@@ -137,8 +149,8 @@ pub async fn remaining(
 ) -> Vec<ObjectId> {
     let requests = Requests { client: client.clone(), timeout: options.request_timeout };
     let deleted: Vec<&Change> = changes.changes.iter().filter(|c| c.action == Action::Deleted).collect();
-    let looks = deleted.iter().map(|c| exists(&requests, mapper, c));
-    let found = in_parallel(looks, options.concurrency).await;
+    let looks: Vec<_> = deleted.iter().map(|c| exists(&requests, mapper, c)).collect();
+    let found: Vec<bool> = stream::iter(looks).buffered(options.concurrency.max(1)).collect().await;
     deleted.iter().zip(found).filter(|(_, exists)| *exists).map(|(c, _)| c.id.clone()).collect()
 }
 

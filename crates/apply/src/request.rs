@@ -2,10 +2,8 @@
 //! may be Secrets.
 
 use std::fmt::Write as _;
-use std::future::Future;
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
 use http::Request as HttpRequest;
 use kube::Client;
 use kube::api::{DeleteParams, DynamicObject, GetParams, Patch, PatchParams, PostParams, Preconditions};
@@ -130,15 +128,6 @@ impl Requests {
             })?;
         serde_json::from_str(&text).map_err(|e| RequestError::Transport(kube::Error::SerdeError(e)))
     }
-}
-
-/// Runs futures, so many at once, and gives their results in order.
-pub(crate) async fn in_parallel<T, Fut: Future<Output = T>>(
-    futures: impl Iterator<Item = Fut>,
-    concurrency: usize,
-) -> Vec<T> {
-    let futures: Vec<Fut> = futures.collect();
-    stream::iter(futures).buffered(concurrency.max(1)).collect().await
 }
 
 /// Gives an answer that was no API status the words of one: it came from a path the server does not have, or from

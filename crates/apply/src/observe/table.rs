@@ -45,7 +45,7 @@ pub fn reduce(object: &Value, now: Timestamp) -> Observed {
 
 impl Observed {
     /// Whether anybody wants to hear of the step from `self` to `other`.
-    pub(super) fn differs(&self, other: &Self) -> bool {
+    fn differs(&self, other: &Self) -> bool {
         self.uid != other.uid
             || self.deleting != other.deleting
             || self.fingerprint != other.fingerprint
@@ -54,19 +54,28 @@ impl Observed {
     }
 }
 
-type Objects = HashMap<Box<str>, HashMap<Box<str>, (u32, Observed)>>;
-
 /// The objects of one watch.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    /// By namespace, then name. The number is the list in which the object was last seen.
-    objects: Objects,
+    /// By `namespace/name`. Boxed: most slots of a map are spare.
+    objects: HashMap<Box<str>, Box<Slot>>,
     list: u32,
+}
+
+#[derive(Debug)]
+struct Slot {
+    observed: Observed,
+    /// The list in which it was last seen.
+    list: u32,
+}
+
+fn key(namespace: &str, name: &str) -> Box<str> {
+    format!("{namespace}/{name}").into()
 }
 
 impl Table {
     pub fn get(&self, namespace: &str, name: &str) -> Option<&Observed> {
-        self.objects.get(namespace)?.get(name).map(|(_, observed)| observed)
+        self.objects.get(&key(namespace, name)).map(|slot| &slot.observed)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -78,64 +87,58 @@ impl Table {
         self.list = self.list.wrapping_add(1);
     }
 
-    /// Takes in an object. Gives the owners that must hear of it: the former and the present one.
-    pub fn put(&mut self, namespace: &str, name: &str, observed: Observed) -> Vec<Arc<Owner>> {
-        let list = self.list;
-        let Some(slot) = self.objects.get_mut(namespace).and_then(|names| names.get_mut(name)) else {
-            let owner = observed.owner.clone();
-            self.objects.entry(namespace.into()).or_default().insert(name.into(), (list, observed));
-            return owner.into_iter().collect();
+    /// Takes in an object. Tells whether that is news to anybody, and which owners must hear of it: the former and the
+    /// present one.
+    pub fn put(&mut self, namespace: &str, name: &str, observed: Observed) -> (bool, Vec<Arc<Owner>>) {
+        let present = observed.owner.clone();
+        let slot = Box::new(Slot { observed, list: self.list });
+        let news = &slot.observed;
+        let (is_news, former) = match self.objects.get(&key(namespace, name)) {
+            None => (true, None),
+            Some(old) => (old.observed.differs(news), old.observed.owner.clone()),
         };
-        let former = &slot.1;
-        let mut owners = Vec::new();
-        if former.differs(&observed) {
-            owners.extend(former.owner.clone());
-            owners.extend(observed.owner.clone().filter(|o| former.owner.as_ref() != Some(o)));
+        self.objects.insert(key(namespace, name), slot);
+        if !is_news {
+            return (false, Vec::new());
         }
-        *slot = (list, observed);
-        owners
+        let moved = former.filter(|owner| present.as_ref() != Some(owner));
+        (true, moved.into_iter().chain(present).collect())
     }
 
     /// An object is gone. Gives the owner that must hear of it.
     pub fn remove(&mut self, namespace: &str, name: &str) -> Option<Arc<Owner>> {
-        let names = self.objects.get_mut(namespace)?;
-        let removed = names.remove(name);
-        if names.is_empty() {
-            self.objects.remove(namespace);
-        }
-        removed?.1.owner
+        self.objects.remove(&key(namespace, name))?.observed.owner
     }
 
-    /// Lets verdicts fail whose time is over. Gives their owners, and when the next one is due.
-    pub fn expire(&mut self, now: Timestamp) -> (Vec<Arc<Owner>>, Option<Timestamp>) {
-        let (mut owners, mut next) = (Vec::new(), None);
-        for (_, observed) in self.objects.values_mut().flat_map(HashMap::values_mut) {
-            let Some(due) = observed.verdict.fails_at else { continue };
+    /// Lets verdicts fail whose time is over. Tells whether there were any, gives their owners, and when the next one is
+    /// due.
+    pub fn expire(&mut self, now: Timestamp) -> (bool, Vec<Arc<Owner>>, Option<Timestamp>) {
+        let (mut any, mut owners, mut next) = (false, Vec::new(), None);
+        for slot in self.objects.values_mut() {
+            let Some(due) = slot.observed.verdict.fails_at else { continue };
             if due <= now {
-                observed.verdict = observed.verdict.clone().at(now);
-                owners.extend(observed.owner.clone());
+                slot.observed.verdict = slot.observed.verdict.clone().at(now);
+                any = true;
+                owners.extend(slot.observed.owner.clone());
             } else {
                 next = Some(next.map_or(due, |n: Timestamp| n.min(due)));
             }
         }
-        (owners, next)
+        (any, owners, next)
     }
 
-    /// The list is complete: what was not in it is gone. Gives the owners of those.
+    /// The list is complete: what was not in it is gone. Gives the owners of that.
     pub fn end_list(&mut self) -> Vec<Arc<Owner>> {
-        let mut gone = Vec::new();
         let list = self.list;
-        self.objects.retain(|_, names| {
-            names.retain(|_, (seen, observed)| {
-                let stays = *seen == list;
-                if !stays {
-                    gone.extend(observed.owner.take());
-                }
-                stays
-            });
-            !names.is_empty()
+        let mut owners = Vec::new();
+        self.objects.retain(|_, slot| {
+            let stays = slot.list == list;
+            if !stays {
+                owners.extend(slot.observed.owner.take());
+            }
+            stays
         });
-        gone
+        owners
     }
 }
 
@@ -152,7 +155,7 @@ mod tests {
     }
 
     fn put(table: &mut Table, name: &str, object: &Value) -> Vec<String> {
-        let owners = table.put("ns", name, reduce(object, Timestamp::UNIX_EPOCH));
+        let (_, owners) = table.put("ns", name, reduce(object, Timestamp::UNIX_EPOCH));
         owners.iter().map(|o| o.name.clone()).collect()
     }
 
@@ -214,15 +217,15 @@ mod tests {
         t.put("ns", "old", pod(10));
         t.put("ns", "young", pod(3));
         let at = |s: i64| Timestamp::from_second(start.as_second() + s).unwrap();
-        assert_eq!(t.expire(at(0)), (vec![], Some(at(5))));
-        let (owners, next) = t.expire(at(5));
-        assert_eq!((owners.len(), next), (1, Some(at(12))));
+        assert_eq!(t.expire(at(0)), (false, vec![], Some(at(5))));
+        let (any, owners, next) = t.expire(at(5));
+        assert_eq!((any, owners.len(), next), (true, 1, Some(at(12))));
         assert_eq!(t.get("ns", "old").unwrap().verdict.status, crate::kstatus::Status::Failed);
-        assert_eq!(t.expire(at(12)).1, None);
+        assert_eq!(t.expire(at(12)).2, None);
     }
 
     #[test]
     fn an_observed_object_is_small() {
-        assert!(size_of::<(u32, Observed)>() <= 128, "{}", size_of::<(u32, Observed)>());
+        assert!(size_of::<Slot>() <= 128, "{}", size_of::<Slot>());
     }
 }

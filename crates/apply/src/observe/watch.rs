@@ -2,6 +2,7 @@
 //! in the index is either complete or said to be old.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -24,11 +25,18 @@ use crate::policy::GROUP;
 use crate::request::segment;
 
 /// An object as the watch decodes it: any JSON object with metadata will do.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Seen {
     /// Name, namespace and version only.
     metadata: ObjectMeta,
     object: Value,
+}
+
+impl fmt::Debug for Seen {
+    /// The content may be a Secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Seen").field(&self.metadata.namespace).field(&self.metadata.name).finish()
+    }
 }
 
 impl<'de> Deserialize<'de> for Seen {
