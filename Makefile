@@ -16,7 +16,7 @@ KNOWN_FAILURES := $(wildcard crates/kustomize/known-failures.txt)
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 comma := ,
-say = @printf '\033[1m==> %s\033[0m\n' $(1)
+say = @printf '==> %s\n' $(1)
 
 .PHONY: help
 help: ## list the verbs
@@ -78,7 +78,7 @@ conformance: ## kustomize's own cases against the build engine
 	@python=$$(python3 -c 'import yaml' 2>/dev/null && echo python3 || echo $(TARGET)/conformance/bin/python3); \
 	failed=0; \
 	for cases in kustomize-cases flux-cases/build; do \
-		printf '\033[1m==> %s\033[0m\n' "$$cases"; \
+		printf '==> %s\n' "$$cases"; \
 		"$$python" "$(SHARED)/tools/kustomize-conformance.py" "$(SHARED)/$$cases" '$(TARGET)/release/kustomize-build {flags} {dir}' \
 			$(if $(KNOWN_FAILURES),--known-failures $(KNOWN_FAILURES)) || failed=1; \
 	done; \

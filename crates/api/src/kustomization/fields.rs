@@ -1,4 +1,4 @@
-//! Parts of the spec that v1 and v1beta2 have in common, and the selectors.
+//! References, selectors and other parts of the spec.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
