@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use crate::controller::RUNTIME_NAMESPACE;
-use crate::objects::{Look, Objects};
+use crate::objects::{Id, Look, Objects};
 use crate::pki::Ca;
 use crate::process::{Owner, Process, free_port, temp_folder};
 use crate::toolchain::Toolchain;
@@ -131,8 +131,9 @@ impl Cluster {
         let cluster = Self { kubeconfigs, own: Some(plane) };
         cluster.launch("etcd", owner)?;
         cluster.launch("kube-apiserver", owner)?;
-        cluster.wait_ready().await?;
+        cluster.wait_for_apiserver().await?;
         cluster.launch("kube-controller-manager", owner)?;
+        cluster.wait_for_controllers().await?;
         Ok(cluster)
     }
 
@@ -197,7 +198,7 @@ impl Cluster {
     /// Starts the API server again at the same address and waits until it is ready.
     pub async fn start_apiserver(&self) -> Result<()> {
         self.launch("kube-apiserver", Owner::Harness)?;
-        self.wait_ready().await
+        self.wait_for_apiserver().await
     }
 
     /// What the controllers ask the API server from now on; nothing on a cluster that others run.
@@ -222,19 +223,37 @@ impl Cluster {
         Ok(())
     }
 
-    async fn wait_ready(&self) -> Result<()> {
-        let Some(own) = &self.own else { return Ok(()) };
+    async fn wait_for_apiserver(&self) -> Result<()> {
         let objects = self.objects().await?;
+        self.wait("API server ready", async || objects.read("/readyz").await.map(drop).map_err(not_yet)).await
+    }
+
+    /// The controller manager has no say on when it is ready; but the first service account is made only
+    /// when all its controllers have started. Until then it gives up if it loses the API server.
+    async fn wait_for_controllers(&self) -> Result<()> {
+        let objects = self.objects().await?;
+        let account = Id::new("ServiceAccount/default", "default")?;
+        self.wait("controllers started", async || match objects.get(&account).await {
+            Ok(Some(_)) => Ok(()),
+            seen => Err(Not::Yet(format!("{account}: {seen:?}"))),
+        })
+        .await
+    }
+
+    /// Waits while all processes run; the error shows what they last said.
+    async fn wait(&self, what: &str, mut look: impl AsyncFnMut() -> Result<(), Not>) -> Result<()> {
+        let Some(own) = &self.own else { return Ok(()) };
+        let processes = || own.processes.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = wait::until(START_LIMIT, async || {
-            for process in own.processes.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
-                process.expect_running().map_err(Not::Ever)?;
-            }
-            objects.read("/readyz").await.map_err(not_yet)
+            processes().values_mut().try_for_each(Process::expect_running).map_err(Not::Ever)?;
+            look().await
         });
-        waited.await.map(drop).with_context(|| {
-            let mut processes = own.processes.lock().unwrap_or_else(PoisonError::into_inner);
-            let tails = processes.iter_mut().map(|(name, p)| format!("{name}:\n{}", p.log_tail(15)));
-            format!("API server ready\n{}", tails.collect::<Vec<_>>().join("\n"))
+        waited.await.with_context(|| {
+            let tails = processes()
+                .iter()
+                .map(|(name, p)| format!("{name}:\n{}", p.log_tail(15)))
+                .collect::<Vec<_>>();
+            format!("{what}\n{}", tails.join("\n"))
         })
     }
 }
