@@ -290,7 +290,9 @@ mod tests {
             (480_000_000_001, "8m0.000000001s"),
             (i64::MAX as u64, "2562047h47m16.854775807s"),
         ] {
-            assert_eq!(go_duration_string(StdDuration::from_nanos(nanoseconds)), text);
+            let duration = StdDuration::from_nanos(nanoseconds);
+            assert_eq!(go_duration_string(duration), text);
+            assert_eq!(parse_go_duration(text), Ok(duration));
         }
     }
 
