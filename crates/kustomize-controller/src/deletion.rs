@@ -6,7 +6,12 @@ use api::{Kustomization, kustomization::DeletionPolicy, meta::FINALIZER};
 use apply::{change::ChangeSet, prune};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, ResourceExt};
-use runtime::{controller::Outcome, events::Severity, patch::PatchError};
+use runtime::{
+    conditions::{READY, find},
+    controller::Outcome,
+    events::Severity,
+    patch::PatchError,
+};
 use tokio::time::Instant;
 
 use crate::{
@@ -63,13 +68,13 @@ impl Reconciler {
             Err(failure) => return Ok(Outcome::Failed(failure.message.into())),
         };
         if let Some(error) = pruned.error() {
-            subject.event(&self.context.events, Severity::Error, None, "pruning for deleted resource failed");
+            self.say_at_end(subject, Severity::Error, "pruning for deleted resource failed");
             return Ok(Outcome::Failed(error.into()));
         }
         let lines = pruned.changes.lines(|_| true);
         if !lines.is_empty() {
             tracing::info!("garbage collection for deleted resource completed: {lines}");
-            subject.event(&self.context.events, Severity::Info, None, &lines);
+            self.say_at_end(subject, Severity::Info, &lines);
         }
         if plan == Plan::Delete {
             return release(subject).await;
@@ -90,7 +95,7 @@ impl Reconciler {
         let objects: Vec<_> = status::inventory(&subject.object).iter().map(|e| e.id.subject()).collect();
         let message = format!("unable to prune objects: \n{}", objects.join("\n"));
         tracing::error!(account, "{message}");
-        subject.event(&self.context.events, Severity::Error, None, &message);
+        self.say_at_end(subject, Severity::Error, &message);
         Ok(false)
     }
 
@@ -116,9 +121,16 @@ impl Reconciler {
             let left: Vec<_> = left.iter().map(|id| id.subject()).collect();
             let message = format!("failed to wait for resources termination: {}", left.join(", "));
             tracing::error!("{message}");
-            subject.event(&self.context.events, Severity::Error, None, &message);
+            self.say_at_end(subject, Severity::Error, &message);
         }
         release(subject).await
+    }
+
+    /// An event of the deletion; its reason is that of Ready, as upstream has it.
+    fn say_at_end(&self, subject: &Subject, severity: Severity, message: &str) {
+        let ready = find(status::listed(&subject.object), READY).map(|c| c.reason.clone());
+        let word = if severity == Severity::Error { "error" } else { "info" };
+        subject.event(&self.context.events, severity, ready.as_deref().unwrap_or(word), None, message);
     }
 }
 

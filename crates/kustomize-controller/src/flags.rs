@@ -86,11 +86,8 @@ pub struct StageKinds(pub BTreeSet<GroupKind>);
 
 fn stage_kinds(text: &str) -> Result<StageKinds, String> {
     let kinds = text.split(',').map(str::trim).filter(|k| !k.is_empty()).map(|kind| {
-        let (group, kind) = kind.rsplit_once('/').unwrap_or(("", kind));
-        if kind.is_empty() {
-            return Err(format!("{text:?} names a group without a kind"));
-        }
-        Ok(GroupKind { group: group.to_owned(), kind: kind.to_owned() })
+        let Ok(kind) = kind.parse::<GroupKind>();
+        if kind.kind.is_empty() { Err(format!("{text:?} names a group without a kind")) } else { Ok(kind) }
     });
     kinds.collect::<Result<_, _>>().map(StageKinds)
 }

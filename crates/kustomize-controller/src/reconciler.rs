@@ -121,15 +121,16 @@ impl Reconciler {
                 "the run is replaced, its inputs have changed"
             ),
             State::Done { inputs: before, due } if before == inputs => {
-                let left = due.saturating_duration_since(Instant::now());
+                let now = Instant::now();
+                let left = due.saturating_duration_since(now);
                 let wait =
-                    if self.drifted(slot, &subject.object) { slot.repairs.wait().min(left) } else { left };
+                    if self.drifted(slot, &subject.object) { slot.repairs.wait(now).min(left) } else { left };
                 if !wait.is_zero() {
                     slot.state = State::Done { inputs, due };
                     return Ok(Outcome::After(wait));
                 }
                 if !left.is_zero() {
-                    slot.repairs.begin();
+                    slot.repairs.begin(now);
                 }
             }
             _ => {}
@@ -174,7 +175,13 @@ impl Reconciler {
                 let text = format!("Dependencies do not meet ready condition, retrying in {}", go(again));
                 tracing::info!("{text}");
                 let outcome = self.block(slot, subject, DEPENDENCY_NOT_READY, &message, again).await?;
-                subject.event(&self.context.events, Severity::Info, Some(&artifact), &text);
+                subject.event(
+                    &self.context.events,
+                    Severity::Info,
+                    DEPENDENCY_NOT_READY,
+                    Some(&artifact),
+                    &text,
+                );
                 Ok(Err(outcome))
             }
         }
@@ -228,7 +235,7 @@ impl Reconciler {
         status::finalise(&mut subject.object);
         subject.save().await?;
         tracing::error!(reason, "{message}");
-        subject.event(&self.context.events, Severity::Error, None, message);
+        subject.event(&self.context.events, Severity::Error, reason, None, message);
         Ok(Outcome::Wait)
     }
 }

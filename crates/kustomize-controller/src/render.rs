@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     const DEPLOYMENT: &str =
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: ${REPLICAS}}\n";
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: ${REPLICAS}\n";
 
     fn request(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Request {
         let mut tree = MemoryTree::default();

@@ -64,8 +64,8 @@ pub enum SourceError {
         name: String,
     },
     /// It does not exist.
-    #[error("{0}")]
-    NotFound(String),
+    #[error("{}.{GROUP} \"{}\" not found", .0.kind, .0.name)]
+    NotFound(SourceKey),
     /// The API server could not say.
     #[error("unable to get source '{namespace}/{name}'")]
     Get {
@@ -185,9 +185,7 @@ impl Sources {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, &resource);
         match api.get(&key.name).await {
             Ok(object) => Ok(artifact(&object)),
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                Err(SourceError::NotFound(status.message.clone()))
-            }
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(SourceError::NotFound(key.clone())),
             Err(error) => Err(SourceError::Get {
                 namespace: key.namespace.clone(),
                 name: key.name.clone(),

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use api::{Artifact, Kustomization, kustomize as keys};
+use api::{
+    Artifact, Kustomization,
+    kustomize::{self as keys, reasons::RECONCILIATION_SUCCEEDED},
+};
 use apply::prepare::Owner;
 use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
 use runtime::{
@@ -76,21 +79,31 @@ impl Subject {
         self.written.then_some(self.stored)
     }
 
-    /// Records an event; its reason is that of Ready.
-    pub fn event(&self, recorder: &Recorder, severity: Severity, artifact: Option<&Artifact>, message: &str) {
-        recorder.record(self.describe(severity, artifact, message));
+    /// Records an event about the object and, if given, the artifact it is reconciled to.
+    pub fn event(
+        &self,
+        recorder: &Recorder,
+        severity: Severity,
+        reason: &str,
+        artifact: Option<&Artifact>,
+        message: &str,
+    ) {
+        recorder.record(self.describe(severity, reason, artifact, message));
     }
 
     /// Records the event of a finished run, which commit status providers act upon.
     pub fn finished_event(&self, recorder: &Recorder, artifact: &Artifact, message: &str) {
-        let event = self.describe(Severity::Info, Some(artifact), message);
+        let event = self.describe(Severity::Info, RECONCILIATION_SUCCEEDED, Some(artifact), message);
         recorder.record(event.with(keys::COMMIT_STATUS_ANNOTATION, "update"));
     }
 
-    fn describe(&self, severity: Severity, artifact: Option<&Artifact>, message: &str) -> Event {
-        let ready = runtime::conditions::find(status::listed(&self.object), runtime::conditions::READY);
-        let word = if severity == Severity::Error { "error" } else { "info" };
-        let reason = ready.map_or(word, |c| c.reason.as_str());
+    fn describe(
+        &self,
+        severity: Severity,
+        reason: &str,
+        artifact: Option<&Artifact>,
+        message: &str,
+    ) -> Event {
         let mut event = Event::new(&self.object, severity, reason, message);
         if let Some(artifact) = artifact {
             event = event.with(keys::REVISION_ANNOTATION, &artifact.revision);

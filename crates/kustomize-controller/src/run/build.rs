@@ -108,13 +108,14 @@ impl Reconciler {
         match self.build(subject, tree, path).await {
             Ok(rendered) => {
                 run.digest = rendered.digest;
-                let entries = rendered.manifests.iter();
-                run.desired = entries.map(|m| Entry { id: m.id(), version: m.gvk().version }).collect();
                 run.vanishing = rendered.manifests.iter().filter(|m| vanishes(m)).map(Manifest::id).collect();
                 rendered.manifests.iter().for_each(|m| drop(self.context.index.ensure(&m.gvk())));
                 run.now("Detecting drift", &go(subject.timeout()));
                 let custom = &self.context.arguments.custom_apply_stage_kinds.0;
-                Step::Next(Phase::Apply(stages(rendered.manifests, custom).into()))
+                let stages = stages(rendered.manifests, custom);
+                let manifests = stages.iter().flat_map(|stage| &stage.manifests);
+                run.desired = manifests.map(|m| Entry { id: m.id(), version: m.gvk().version }).collect();
+                Step::Next(Phase::Apply(stages.into()))
             }
             Err(message) => Step::Fail(Failure::new(BUILD_FAILED, message)),
         }

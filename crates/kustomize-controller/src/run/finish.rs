@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 
-use api::kustomize::{
-    conditions::HEALTHY,
-    reasons::{ARTIFACT_FAILED, RECONCILIATION_SUCCEEDED},
+use api::{
+    kustomize::{
+        conditions::HEALTHY,
+        reasons::{ARTIFACT_FAILED, RECONCILIATION_SUCCEEDED},
+    },
+    meta::reasons::PROGRESSING,
 };
 use runtime::{
     backoff::jitter, conditions::Status, controller::Outcome, events::Severity, patch::PatchError,
@@ -73,9 +76,9 @@ impl Reconciler {
         subject.save().await
     }
 
-    /// An event about this run's artifact.
-    pub(super) fn say(&self, subject: &Subject, run: &Run, severity: Severity, message: &str) {
-        subject.event(&self.context.events, severity, Some(&run.artifact), message);
+    /// An event of the run while it goes on.
+    pub(super) fn say(&self, subject: &Subject, run: &Run, message: &str) {
+        subject.event(&self.context.events, Severity::Info, PROGRESSING, Some(&run.artifact), message);
     }
 
     async fn succeed(&self, slot: &mut Slot, subject: &mut Subject, run: Run) -> Result<Outcome, PatchError> {
@@ -116,7 +119,8 @@ impl Reconciler {
             go(took),
             go(retry)
         );
-        self.say(subject, &run, Severity::Error, &failure.message);
+        let artifact = Some(&run.artifact);
+        subject.event(&self.context.events, Severity::Error, failure.reason, artifact, &failure.message);
         Ok(self.over(slot, subject, run, retry))
     }
 

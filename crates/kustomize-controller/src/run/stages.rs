@@ -11,7 +11,7 @@ use apply::{
     prune::{self, Entry, PruneOptions},
 };
 use kube::Client;
-use runtime::{events::Severity, patch::PatchError};
+use runtime::patch::PatchError;
 use tokio::time::Instant;
 
 use super::{Failure, Phase, Run, Step};
@@ -140,7 +140,7 @@ impl Reconciler {
                 revision = run.artifact.revision,
                 "server-side apply completed"
             );
-            self.say(subject, run, Severity::Info, &run.changes.lines(changed));
+            self.say(subject, run, &run.changes.lines(changed));
         }
         let entries = run.changes.changes.iter();
         let inventory: Vec<Entry> =
@@ -156,7 +156,7 @@ impl Reconciler {
             let lines = pruned.changes.lines(|_| true);
             if !lines.is_empty() {
                 tracing::info!(revision = run.artifact.revision, "garbage collection completed: {lines}");
-                self.say(subject, run, Severity::Info, &lines);
+                self.say(subject, run, &lines);
             }
             if let Some(message) = pruned.error() {
                 status::set_inventory(

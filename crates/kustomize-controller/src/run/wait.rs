@@ -9,7 +9,7 @@ use apply::{
     change::{Change, ChangeSet},
     object::{ObjectId, split_api_version},
 };
-use runtime::{conditions::Status, events::Severity, patch::PatchError};
+use runtime::{conditions::Status, patch::PatchError};
 use tokio::time::Instant;
 
 use super::{Failure, Phase, Run, Step};
@@ -108,7 +108,7 @@ impl Reconciler {
                 // A quiet run leaves the message of the last check that meant something.
                 if !run.was_healthy || news {
                     status::healthy(&mut subject.object, &message);
-                    self.say(subject, run, Severity::Info, &message);
+                    self.say(subject, run, &message);
                 }
                 Ok(Step::Done)
             }
