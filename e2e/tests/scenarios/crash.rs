@@ -1,9 +1,9 @@
 //! `kill -9` of either controller at any point, and a restart of the API server: all is made good.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use e2e::objects::Look;
 use e2e::scenario::{LIMIT, Scenario};
 use e2e::wait::{self, Not};
@@ -40,14 +40,28 @@ async fn some_way() {
     tokio::time::sleep(Duration::from_millis(rand::random_range(0..400))).await;
 }
 
+/// Comes back as soon as an object of the round exists: others are still to be written, and the status too.
+async fn half_way(test: &Scenario, names: &BTreeSet<String>) -> Result<()> {
+    let begin = Instant::now();
+    let first = names.first().context("no names")?;
+    while !test.exists(&format!("ConfigMap/{first}")).await? {
+        ensure!(begin.elapsed() < LIMIT, "{first} is not applied");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_kustomize_controller_leaves_no_orphan() -> Result<()> {
     let mut test = Scenario::with_own_controllers("kill-kustomize", &[]).await?;
     let (mut names, mut commit) = replace_all(&test, 0)?;
     test.apply_source().await?;
     test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
-    for round in 1..=6 {
-        some_way().await;
+    for round in 1..=8 {
+        if round % 2 == 0 {
+            some_way().await;
+        } else {
+            half_way(&test, &names).await?;
+        }
         test.own()?.kustomize.kill();
         (names, commit) = replace_all(&test, round)?;
         test.request("GitRepository/app").await?;
