@@ -40,30 +40,32 @@ lint: ## format check, clippy, each crate alone, crate graph, dependencies
 		printf '==> dependencies: not checked, cargo-deny is not installed\n'; \
 	fi
 
-.PHONY: controllers
-controllers:
-	$(call say,"the two controllers")
-	@$(CARGO) build -p source-controller -p kustomize-controller
+# Always the whole workspace, so that its crates agree on the features of their dependencies and nothing is built twice.
+.PHONY: build
+build:
+	$(call say,"the two controllers and the test harness")
+	@$(CARGO) build --workspace --bins
 
 .PHONY: kube
-kube:
+kube: build
 	@if [ -n "$${E2E_KUBECONFIG:-}" ]; then \
 		printf '==> Kubernetes: the cluster of %s\n' "$$E2E_KUBECONFIG"; \
 	else \
 		printf '==> Kubernetes: built from source, once per version and user\n'; \
-		$(CARGO) run -q -p e2e --bin kube -- build; \
+		$(TARGET)/debug/kube build; \
 	fi
 
 .PHONY: test
-test: controllers kube ## all tests: units, then scenarios on a real API server
+test: kube ## all tests: units, then scenarios on a real API server
 	$(call say,"unit tests")
-	@$(CARGO) test --workspace --exclude e2e
-	$(call say,"scenarios")
-	@$(CARGO) test -p e2e
+	@$(CARGO) test --workspace --lib --bins
+	@$(CARGO) test --workspace --doc
+	$(call say,"integration tests and scenarios")
+	@$(CARGO) test --workspace --test '*'
 
 .PHONY: e2e
-e2e: controllers kube ## the scenarios alone
-	@$(CARGO) test -p e2e
+e2e: kube ## the scenarios alone
+	@$(CARGO) test --workspace $(patsubst %,--test %,$(basename $(notdir $(wildcard e2e/tests/*))))
 
 .PHONY: conformance
 conformance: ## kustomize's own cases against the build engine
@@ -88,15 +90,17 @@ conformance: ## kustomize's own cases against the build engine
 crds: ## write the CRD manifests from the Rust types
 	@$(CARGO) run -q -p api --bin crds -- $(CRD_FOLDERS)
 
+# The demo and the controllers in one build: they share most dependencies.
 .PHONY: demo
 demo: ## a commit becomes a Deployment, in a cluster that stays
 	$(call say,"release build")
-	@$(CARGO) build --release -p source-controller -p kustomize-controller
-	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(CARGO) run -q -p e2e --bin demo -- up
+	@$(CARGO) build --release -p source-controller -p kustomize-controller -p e2e --bins
+	@$(TARGET)/release/demo up
 
 .PHONY: demo-down
 demo-down: ## remove what demo left running
-	@$(CARGO) run -q -p e2e --bin demo -- down
+	@$(CARGO) build -q --release -p source-controller -p kustomize-controller -p e2e --bins
+	@$(TARGET)/release/demo down
 
 .PHONY: bench
 bench: kube ## the project's own tables: rollout of N Kustomizations, N sources
@@ -107,7 +111,7 @@ bench: kube ## the project's own tables: rollout of N Kustomizations, N sources
 	$(call say,"release build")
 	@$(CARGO) build --release -p source-controller -p kustomize-controller
 	@mkdir -p $(BENCH_TMP)/kube/bin
-	@$(CARGO) run -q -p e2e --bin kube -- build | xargs -I{} ln -sf {} $(BENCH_TMP)/kube/bin/
+	@$(TARGET)/debug/kube build | xargs -I{} ln -sf {} $(BENCH_TMP)/kube/bin/
 	$(call say,"rollout of $(N) Kustomizations")
 	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_mttp.py" --impl ferroflux -n $(N)
 	$(call say,"$(N) sources")
