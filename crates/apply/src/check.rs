@@ -165,22 +165,19 @@ fn loses_owner(live: &Value, answer: &Value) -> bool {
     Owners::of(live).own == 0 && Owners::of(answer).own != 0
 }
 
+/// What anybody says who refuses a change: webhooks, CEL rules, the server.
+const IMMUTABLE: &[&str] = &["is immutable", "immutable field"];
+/// What the server's own validation says besides.
+const UNCHANGEABLE: &[&str] = &["may not be changed", "may not change", "cannot change", "updates to"];
+
 /// Whether every complaint is that something must not change.
 fn is_about_immutability(status: &Status) -> bool {
     let says_so = |text: &str| {
         let text = text.to_lowercase();
-        [
-            "immutable",
-            "may not be changed",
-            "may not change",
-            "cannot change",
-            "are forbidden",
-            "cannot be updated",
-        ]
-        .iter()
-        .any(|words| text.contains(words))
+        let says = |words: &[&str]| words.iter().any(|w| text.contains(w));
+        says(IMMUTABLE) || (status.code == 422 && says(UNCHANGEABLE))
     };
-    let causes = status.details.iter().flat_map(|d| &d.causes).collect::<Vec<_>>();
+    let causes = status.details.as_ref().map(|d| d.causes.as_slice()).unwrap_or_default();
     if causes.is_empty() { says_so(&status.message) } else { causes.iter().all(|c| says_so(&c.message)) }
 }
 
@@ -230,5 +227,7 @@ mod tests {
         )));
         assert!(!is_about_immutability(&status(&["Required value"], "is immutable")));
         assert!(!is_about_immutability(&status(&[], "quota exceeded")));
+        let denied = Status { code: 403, ..status(&[], "updates to the label may not change its team") };
+        assert!(!is_about_immutability(&denied));
     }
 }

@@ -3,7 +3,7 @@
 //! A group version that the API server could not reach (a broken aggregated API) affects only its own kinds.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -54,10 +54,10 @@ pub struct Mapper {
     table: RwLock<Arc<Table>>,
     /// When the last discovery ended. Held while one runs, so that all who miss a kind share it.
     refreshed: Mutex<Option<Instant>>,
-    /// Definitions were applied: the next question asks anew at once.
-    invalid: AtomicBool,
-    /// A path turned out to be gone: the next question asks anew when the floor allows.
-    doubted: AtomicBool,
+    /// How often definitions were applied: a table from before is asked for anew at once.
+    invalidated: AtomicU64,
+    /// How often a path turned out to be gone: a table from before is asked for anew when the floor allows.
+    doubted: AtomicU64,
 }
 
 impl Mapper {
@@ -68,8 +68,8 @@ impl Mapper {
             options,
             table: RwLock::default(),
             refreshed: Mutex::new(None),
-            invalid: AtomicBool::new(true),
-            doubted: AtomicBool::new(false),
+            invalidated: AtomicU64::new(1),
+            doubted: AtomicU64::new(0),
         }
     }
 
@@ -91,29 +91,33 @@ impl Mapper {
 
     /// Makes the next question be answered by a fresh discovery, floor or not: call it when definitions were applied.
     pub fn invalidate(&self) {
-        self.invalid.store(true, Ordering::Release);
+        self.invalidated.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Makes the next question be answered by a discovery after this moment, not sooner than the floor allows: a path that
     /// discovery named turned out to be gone.
     pub(crate) fn doubt(&self) {
-        self.doubted.store(true, Ordering::Release);
+        self.doubted.fetch_add(1, Ordering::AcqRel);
     }
 
     async fn find(&self, find: impl Fn(&Table) -> Result<Mapped, MapError>) -> Result<Mapped, MapError> {
         let asked = Instant::now();
-        if self.invalid.swap(false, Ordering::AcqRel) {
-            // Not answered is still invalid.
-            self.refresh(asked, Duration::ZERO).await.inspect_err(|_| self.invalidate())?;
+        let (table, floor) = (self.table(), self.options.floor);
+        let refreshed = if table.invalidated != self.invalidated.load(Ordering::Acquire) {
+            self.refresh(asked, Duration::ZERO).await
+        } else if table.doubted != self.doubted.load(Ordering::Acquire) {
+            self.refresh(asked, floor).await
+        } else {
+            Ok(())
+        };
+        match (find(&self.table()), refreshed) {
+            (Ok(mapped), _) => Ok(mapped),
+            (Err(_), Err(error)) => Err(error),
+            (Err(_), Ok(())) => {
+                self.refresh(asked, floor).await?;
+                find(&self.table())
+            }
         }
-        if self.doubted.swap(false, Ordering::AcqRel) {
-            self.refresh(asked, self.options.floor).await.inspect_err(|_| self.doubt())?;
-        }
-        if let Ok(mapped) = find(&self.table()) {
-            return Ok(mapped);
-        }
-        self.refresh(asked, self.options.floor).await?;
-        find(&self.table())
     }
 
     fn table(&self) -> Arc<Table> {
@@ -129,6 +133,8 @@ impl Mapper {
             }
             sleep_until(at + floor).await;
         }
+        let (invalidated, doubted) =
+            (self.invalidated.load(Ordering::Acquire), self.doubted.load(Ordering::Acquire));
         let limit = self.options.request_timeout;
         let lists = async {
             tokio::try_join!(
@@ -140,7 +146,8 @@ impl Mapper {
             .await
             .map_err(|_| MapError::Discovery(format!("no answer within {limit:?}")))?;
         let (core, groups) = lists.map_err(|e| MapError::Discovery(e.to_string()))?;
-        let table = Arc::new(Table::new(core.items.into_iter().chain(groups.items)));
+        let table = Table::new(core.items.into_iter().chain(groups.items));
+        let table = Arc::new(Table { invalidated, doubted, ..table });
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
         *refreshed = Some(Instant::now());
         Ok(())
@@ -154,6 +161,9 @@ struct Table {
     kinds: HashMap<(String, String), Vec<Mapped>>,
     /// Group versions that could not be asked.
     stale: HashSet<(String, String)>,
+    /// The mapper's counters when it was asked for.
+    invalidated: u64,
+    doubted: u64,
 }
 
 impl Table {

@@ -125,7 +125,9 @@ impl Index {
 
     /// Waits until none of the kinds' watches is starting, or the time is over.
     pub async fn settled(&self, gvks: &[GroupVersionKind], limit: Duration) {
-        gvks.iter().for_each(|gvk| drop(self.ensure(gvk)));
+        for gvk in gvks {
+            self.ensure(gvk);
+        }
         let starting =
             |gvk: &GroupVersionKind| self.shared.state_of(&Key::of(gvk, None)) == WatchState::Starting;
         let settle = async {

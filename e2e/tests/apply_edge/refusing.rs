@@ -37,6 +37,59 @@ async fn immutable_fields_are_an_error_and_a_new_object_only_when_forced() -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_force_annotation_recreates_whatever_words_the_server_refuses_with() -> Result<()> {
+    let bed = Bed::new("annotated").await?;
+    let name = &bed.namespace;
+    let binding = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: b, annotations: {kustomize.toolkit.fluxcd.io/force: Enabled}}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
+subjects: [{kind: ServiceAccount, name: a, namespace: default}]
+";
+    let class = format!(
+        "
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {{name: {name}, annotations: {{kustomize.toolkit.fluxcd.io/force: enabled}}}}
+provisioner: example.org/one
+"
+    );
+    let set = "
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: s, labels: {kustomize.toolkit.fluxcd.io/force: enabled}}
+spec:
+  serviceName: one
+  replicas: 0
+  selector: {matchLabels: {app: s}}
+  template: {metadata: {labels: {app: s}}, spec: {containers: [{name: c, image: c}]}}
+";
+    for (yaml, from, to, created) in [
+        (binding, "name: view", "name: edit", "RoleBinding/b created".to_owned()),
+        (&class, "example.org/one", "example.org/two", format!("StorageClass/{name} created")),
+        (set, "serviceName: one", "serviceName: two", "StatefulSet/s created".to_owned()),
+    ] {
+        let mut memory = Memory::new();
+        let without = yaml.replace("force: enabled", "x: y").replace("force: Enabled", "x: y");
+        assert_eq!(bed.apply(&without, &mut memory).await?, [created.clone()]);
+        assert!(bed.try_apply(&without.replace(from, to), &memory).await?.is_err(), "not without it");
+        let before = memory.values().next().unwrap().uid.clone();
+        assert_eq!(bed.apply(&yaml.replace(from, to), &mut memory).await?, [created]);
+        assert_ne!(memory.values().next().unwrap().uid, before);
+    }
+    let id = ObjectId {
+        kind: "StorageClass".into(),
+        group: "storage.k8s.io".into(),
+        namespace: String::new(),
+        name: name.clone(),
+    };
+    let pruned = bed.prune(vec![Entry { id, version: "v1".into() }], &[]).await;
+    assert_eq!(pruned.changes.lines(|_| true), format!("StorageClass/{name} deleted"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_applied_when_a_check_fails_and_all_failures_are_told() -> Result<()> {
     let bed = Bed::new("gate").await?;
     let bad = format!(
