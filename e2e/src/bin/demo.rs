@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::cluster::{Cluster, User};
@@ -101,7 +101,7 @@ impl Story {
             Controller::start_detached(&cluster, User::SourceController, folder).await?,
             Controller::start_detached(&cluster, User::KustomizeController, folder).await?,
         ];
-        println!("✔ the cluster is up");
+        println!("✔ the cluster is up; it has no node, so Pods stay pending");
         let url = format!("http://127.0.0.1:{port}/my-app.git");
         Ok(Self { cluster, objects, repo, work: work.join("my-app"), url, controllers })
     }
@@ -136,7 +136,7 @@ impl Story {
         let commit = self.commit("Update nginx")?;
         let begin = Instant::now();
         // What `flux reconcile source git my-app-repo` and a webhook do; else it happens at the interval.
-        let now = format!("{:?}", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
         self.kubectl(&[
             "annotate",
             "-n",
