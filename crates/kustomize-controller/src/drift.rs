@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use api::Kustomization;
-use apply::{applier::Memory, observe::WatchState};
+use apply::{
+    applier::{Applied, Memory},
+    object::ObjectId,
+    observe::WatchState,
+};
+use kube::core::GroupVersionKind;
 use tokio::time::Instant;
 
 use crate::{
@@ -65,6 +70,18 @@ impl Reconciler {
                 }
                 _ => false,
             }
+        })
+    }
+
+    /// Whether a watch that is up to date shows the object as we left it.
+    pub(crate) fn untouched(&self, id: &ObjectId, gvk: &GroupVersionKind, applied: &Applied) -> bool {
+        let watched = self.context.index.ensure(gvk) == WatchState::Synced;
+        let seen = self.context.index.get(id).filter(|_| watched && self.context.arguments.watch_drift);
+        seen.is_some_and(|seen| {
+            seen.uid == applied.uid
+                && !seen.deleting
+                && seen.fingerprint == applied.owners.fingerprint()
+                && !is_older(&seen.resource_version, &applied.resource_version)
         })
     }
 

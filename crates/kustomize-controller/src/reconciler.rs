@@ -114,6 +114,7 @@ impl Reconciler {
         }
         let source = self.context.sources.get(&SourceKey::of(&subject.object)).await;
         let inputs = inputs(&subject.object, source.as_ref().ok().and_then(Option::as_ref));
+        let mut trusting = false;
         match std::mem::take(&mut slot.state) {
             State::Running(run) if run.inputs == inputs => return self.carry_on(slot, subject, *run).await,
             State::Running(run) => tracing::info!(
@@ -121,6 +122,7 @@ impl Reconciler {
                 "the run is replaced, its inputs have changed"
             ),
             State::Done { inputs: before, due } if before == inputs => {
+                trusting = true;
                 let now = Instant::now();
                 let left = due.saturating_duration_since(now);
                 let wait =
@@ -133,10 +135,19 @@ impl Reconciler {
                     slot.repairs.begin(now);
                 }
             }
+            // A new revision alone. Who changes the spec or asks for a run wants to see everything looked at.
+            State::Done { inputs: before, .. } => {
+                trusting = Inputs { revision: inputs.revision.clone(), ..before } == inputs;
+            }
             _ => {}
         }
         match self.admit(slot, subject, source).await? {
-            Ok(artifact) => self.begin(slot, subject, inputs, artifact).await,
+            Ok(artifact) => {
+                let before = status::inventory(&subject.object);
+                let mut run = Run::new(inputs, artifact, before, &go(subject.timeout()));
+                run.trusting = trusting;
+                self.begin(slot, subject, run).await
+            }
             Err(outcome) => Ok(outcome),
         }
     }

@@ -39,6 +39,8 @@ pub struct Run {
     pub inputs: Inputs,
     pub artifact: Artifact,
     pub started: Instant,
+    /// Whether what the watches prove to be unchanged need not be asked for.
+    pub trusting: bool,
     /// Where it stands.
     pub phase: Phase,
     /// What Reconciling says of the phase.
@@ -124,6 +126,7 @@ impl Run {
             inputs,
             artifact,
             started: Instant::now(),
+            trusting: false,
             phase: Phase::Apply(VecDeque::new()),
             message,
             announced: false,

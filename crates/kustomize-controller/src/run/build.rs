@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use api::{
-    Artifact, Kustomization,
+    Kustomization,
     kustomization::{BuildMetadataOption, Selector, SubstituteStrategy},
     kustomize::{
         conditions::HEALTHY,
@@ -18,7 +18,7 @@ use kustomize::{
 };
 use runtime::{conditions::is_true, controller::Outcome, patch::PatchError};
 
-use super::{Failure, Inputs, Phase, Run, Step};
+use super::{Failure, Phase, Run, Step};
 use crate::{
     reconciler::{Reconciler, Slot, go},
     render::{Rendered, Request, render},
@@ -33,16 +33,13 @@ const QUICK: Duration = Duration::from_millis(250);
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Reconciler {
-    /// Begins a run on `artifact` and carries it as far as it goes.
+    /// Begins a run and carries it as far as it goes.
     pub(crate) async fn begin(
         &self,
         slot: &mut Slot,
         subject: &mut Subject,
-        inputs: Inputs,
-        artifact: Artifact,
+        mut run: Run,
     ) -> Result<Outcome, PatchError> {
-        let before = status::inventory(&subject.object);
-        let mut run = Run::new(inputs, artifact, before, &go(subject.timeout()));
         run.was_healthy = is_true(status::listed(&subject.object), HEALTHY);
         for entry in &run.before {
             self.context.index.ensure(&entry.id.gvk(&entry.version));

@@ -4,10 +4,11 @@ use std::{collections::VecDeque, time::Duration};
 
 use api::kustomize::reasons::{PRUNE_FAILED, RECONCILIATION_FAILED};
 use apply::{
-    applier::{Applier, Options},
-    change::Action,
+    applier::{Applied, Applier, Options},
+    change::{Action, Change},
     error::StageError,
-    order::Stage,
+    object::Manifest,
+    order::{Stage, compare},
     prune::{self, Entry, PruneOptions},
 };
 use kube::Client;
@@ -53,28 +54,58 @@ impl Reconciler {
             recreate_timeout: RECREATE,
             message_limit: MESSAGE,
         };
+        let (kind, defines_kinds) = (stage.kind, stage.defines_kinds());
         let applier = Applier::new(client, self.context.mapper.clone(), options);
         let write_ahead = async |subject: &mut Subject, run: &mut Run| self.announce(subject, run).await;
+        let (proven, open) = self.proven(slot, run, stage.manifests);
         let outcome = applier
-            .apply_stage(&stage.manifests, &slot.memory, |_planned| async {
+            .apply_stage(&open, &slot.memory, |_planned| async {
                 write_ahead(subject, run).await.map_err(|error| Box::new(error).into())
             })
             .await;
-        let done = match outcome {
+        let mut done = match outcome {
             Ok(done) => done,
             Err(error) => return self.stage_failed(slot, run, error),
         };
         run.memory.extend(done.memory);
-        if stage.defines_kinds() && done.changes.wrote() {
+        if defines_kinds && done.changes.wrote() {
             self.context.mapper.invalidate();
         }
-        let awaited =
-            if stage.kind.waits() { self.awaited(run, &done.changes, &run.memory) } else { Vec::new() };
+        for (change, applied) in proven {
+            run.memory.insert(change.id.clone(), applied);
+            done.changes.changes.push(change);
+        }
+        done.changes.changes.sort_by(|a, b| compare(&a.id, &b.id));
+        let awaited = if kind.waits() { self.awaited(run, &done.changes, &run.memory) } else { Vec::new() };
         run.changes.append(done.changes);
         if awaited.is_empty() {
             return Ok(Step::Next(Phase::Apply(left)));
         }
         Ok(Step::Next(Phase::AwaitStage { awaited, deadline: Instant::now() + STAGE, left }))
+    }
+
+    /// Takes out the objects that are as they were left, by what the watches show, and as they are wanted again.
+    fn proven(
+        &self,
+        slot: &Slot,
+        run: &Run,
+        manifests: Vec<Manifest>,
+    ) -> (Vec<(Change, Applied)>, Vec<Manifest>) {
+        let (mut proven, mut open) = (Vec::new(), Vec::new());
+        for manifest in manifests {
+            let (id, gvk) = (manifest.id(), manifest.gvk());
+            let known = slot.memory.get(&id).filter(|applied| {
+                run.trusting && applied.desired == manifest.digest() && self.untouched(&id, &gvk, applied)
+            });
+            match known {
+                Some(applied) => {
+                    let change = Change { id, version: gvk.version, action: Action::Unchanged };
+                    proven.push((change, applied.clone()));
+                }
+                None => open.push(manifest),
+            }
+        }
+        (proven, open)
     }
 
     fn stage_failed(
