@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::change::{Action, Change, ChangeSet};
 use crate::error::RequestError;
-use crate::mapper::{MapError, Mapper};
+use crate::mapper::{MapError, Mapped, Mapper};
 use crate::object::{ObjectId, label, meta};
 use crate::order::{compare, rank};
 use crate::policy::Policy;
@@ -110,11 +110,8 @@ async fn delete_one(
     entry: &Entry,
     options: &PruneOptions,
 ) -> Result<Action, (&'static str, RequestError)> {
-    let mapped = match mapper.resolve(&entry.id.gvk(&entry.version)).await {
-        Ok(mapped) => mapped,
-        // A kind that is certainly not served has no objects.
-        Err(MapError::NoMatch { .. }) => return Ok(Action::Deleted),
-        Err(error) => return Err(("query", error.into())),
+    let Some(mapped) = served(requests, mapper, entry).await.map_err(|e| ("query", e))? else {
+        return Ok(Action::Deleted);
     };
     let target = Target { mapped: &mapped, namespace: &entry.id.namespace, name: &entry.id.name };
     let mut attempt = 1;
@@ -129,6 +126,17 @@ async fn delete_one(
             Err(error) if error.is_conflict() && attempt < DELETE_ATTEMPTS => attempt += 1,
             answer => return answer.map(|()| Action::Deleted).map_err(|e| ("delete", e)),
         }
+    }
+}
+
+/// Where the entry's kind is served; `None` if it certainly is not, and so has no objects. Discovery alone is no proof: it
+/// may be incomplete while an API server starts.
+async fn served(requests: &Requests, mapper: &Mapper, entry: &Entry) -> Result<Option<Mapped>, RequestError> {
+    let gvk = entry.id.gvk(&entry.version);
+    match mapper.resolve(&gvk).await {
+        Ok(mapped) => Ok(Some(mapped)),
+        Err(MapError::NoMatch { .. }) if !requests.serves(&gvk).await? => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -155,12 +163,14 @@ pub async fn remaining(
 }
 
 async fn exists(requests: &Requests, mapper: &Mapper, change: &Change) -> bool {
-    match mapper.resolve(&change.id.gvk(&change.version)).await {
-        Ok(mapped) => {
-            let target = Target { mapped: &mapped, namespace: &change.id.namespace, name: &change.id.name };
+    let entry = Entry { id: change.id.clone(), version: change.version.clone() };
+    match served(requests, mapper, &entry).await {
+        Ok(Some(mapped)) => {
+            let target = Target { mapped: &mapped, namespace: &entry.id.namespace, name: &entry.id.name };
             !matches!(requests.get(&target).await, Ok(None))
         }
-        Err(error) => !matches!(error, MapError::NoMatch { .. }),
+        Ok(None) => false,
+        Err(_) => true,
     }
 }
 

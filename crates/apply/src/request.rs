@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::Request as HttpRequest;
 use kube::Client;
 use kube::api::{DeleteParams, DynamicObject, GetParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::Request;
 use kube::core::request::Error as BuildError;
+use kube::core::{GroupVersionKind, Request};
 use kube::core::{Resource, Status};
 use serde_json::Value;
 
@@ -100,6 +100,22 @@ impl Requests {
         match self.send(|| target.collection().delete(&segment(target.name), &params)).await {
             Err(error) if error.is_not_found() => Ok(()),
             answer => answer.map(drop),
+        }
+    }
+
+    /// Whether the API server serves a kind, by its own word on that group version.
+    pub async fn serves(&self, gvk: &GroupVersionKind) -> Result<bool, RequestError> {
+        let (group, version) = (segment(&gvk.group), segment(&gvk.version));
+        let path =
+            if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+        let request = || HttpRequest::get(path.as_str()).body(Vec::new()).map_err(BuildError::BuildRequest);
+        match self.send(request).await {
+            Ok(list) => {
+                let resources = list.get("resources").and_then(Value::as_array).into_iter().flatten();
+                Ok(resources.into_iter().any(|r| r.get("kind").is_some_and(|kind| *kind == gvk.kind)))
+            }
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

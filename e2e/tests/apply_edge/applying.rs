@@ -140,15 +140,6 @@ spec:
     assert!(index.get(&bed.object_id(&group, "Widget", "w")).is_some());
 
     // When the definition goes, its objects go, and the index says so.
-    bed.objects
-        .delete(&Id::of(
-            "apiextensions.k8s.io/v1",
-            "CustomResourceDefinition",
-            "",
-            &format!("widgets.{group}"),
-        ))
-        .await
-        .ok();
     let deleted = bed.prune(vec![Entry { id: id.clone(), version: "v1".into() }], &[]).await;
     assert_eq!(deleted.error(), None);
     let entry = Entry { id: bed.object_id(&group, "Widget", "w"), version: "v1".into() };

@@ -137,3 +137,19 @@ async fn the_index_and_the_apply_survive_an_api_server_restart() -> Result<()> {
     assert_eq!(bed.apply(MAP, &mut memory).await?, ["ConfigMap/a configured"]);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_without_objects_ends_when_nobody_asks_for_it() -> Result<()> {
+    let bed = Bed::new("idle").await?;
+    bed.apply(MAP, &mut Memory::new()).await?;
+    let retry = (Duration::from_millis(100), Duration::from_secs(1));
+    let options = IndexOptions { idle: Duration::from_millis(200), retry, page_size: 100 };
+    let index = Index::new(bed.client.clone(), bed.mapper.clone(), options);
+    // No test owns one of the second.
+    let kinds = ["ConfigMap", "PodTemplate"].map(|kind| GroupVersionKind::gvk("", "v1", kind));
+    index.settled(&kinds, LIMIT).await;
+    assert_eq!(kinds.each_ref().map(|kind| index.ensure(kind)), [WatchState::Synced, WatchState::Synced]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(kinds.each_ref().map(|kind| index.ensure(kind)), [WatchState::Synced, WatchState::Starting]);
+    Ok(())
+}

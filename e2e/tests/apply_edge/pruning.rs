@@ -66,3 +66,36 @@ async fn an_object_that_may_not_be_deleted_stays_in_the_inventory() -> Result<()
     );
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_api_fails_its_own_kinds_only_and_loses_no_entry() -> Result<()> {
+    let bed = Bed::new("broken").await?;
+    let group = format!("{}.example.org", bed.namespace);
+    let service = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": format!("v1.{group}")},
+        "spec": {"group": group, "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 100, "insecureSkipTLSVerify": true,
+            "service": {"name": "absent", "namespace": bed.namespace}}});
+    let resource =
+        ApiResource::from_gvk(&GroupVersionKind::gvk("apiregistration.k8s.io", "v1", "APIService"));
+    let services = Api::<DynamicObject>::all_with(bed.client.clone(), &resource);
+    services.create(&kube::api::PostParams::default(), &serde_json::from_value(service)?).await?;
+    let widget = GroupVersionKind::gvk(&group, "v1", "Widget");
+    wait::until(LIMIT, async || {
+        bed.mapper.invalidate();
+        match bed.mapper.resolve(&widget).await {
+            Err(MapError::Discovery(_)) => Ok(()),
+            seen => Err(Not::Yet(format!("{seen:?}"))),
+        }
+    })
+    .await?;
+    let mut memory = Memory::new();
+    assert_eq!(bed.apply(MAP, &mut memory).await?, ["ConfigMap/a created"]);
+    let mut entries: Vec<Entry> =
+        memory.keys().cloned().map(|id| Entry { id, version: "v1".into() }).collect();
+    let lost = Entry { id: bed.object_id(&group, "Widget", "w"), version: "v1".into() };
+    entries.push(lost.clone());
+    let pruned = bed.prune(entries, &[]).await;
+    assert_eq!(pruned.changes.lines(|_| true), format!("ConfigMap/{}/a deleted", bed.namespace));
+    assert_eq!(pruned.failed.iter().map(|(entry, _)| entry.clone()).collect::<Vec<_>>(), [lost]);
+    services.delete(&format!("v1.{group}"), &kube::api::DeleteParams::default()).await?;
+    Ok(())
+}

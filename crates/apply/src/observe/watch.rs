@@ -216,3 +216,27 @@ fn state_of(error: &watcher::Error) -> WatchState {
         _ => WatchState::Failing(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::WatchEvent;
+
+    #[test]
+    fn an_object_of_any_shape_is_decoded() {
+        for object in [
+            "{}",
+            r#"{"metadata": 3}"#,
+            r#"{"metadata": {"name": 1, "labels": ["x"], "managedFields": {}}, "status": []}"#,
+        ] {
+            let event = format!(r#"{{"type": "ADDED", "object": {object}}}"#);
+            let decoded = serde_json::from_str::<WatchEvent<Seen>>(&event);
+            assert!(matches!(decoded, Ok(WatchEvent::Added(_))), "{object}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_value_of_a_field_selector() {
+        assert_eq!(selector_value(r"a,metadata.namespace=b\"), r"a\,metadata.namespace\=b\\");
+    }
+}
