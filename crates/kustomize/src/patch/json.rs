@@ -1,210 +1,221 @@
-//! JSON patches (RFC 6902), as lenient as the Go library that kustomize uses: negative indexes count from the end, a missing
-//! value is null, adding to a missing parent is an error, and what `test` compares is the JSON value.
+//! JSON patches (RFC 6902), with the leniency of the Go library that kustomize uses: negative indexes count from the end,
+//! `replace` makes a key that is missing, `copy` from one gives null.
+//!
+//! A patched object has been JSON for a moment. So its numbers come out as Go prints floats, and dates as timestamps.
 
-use yaml::{Node, Resolver, Value};
+use serde_json::{Map, Value};
+use yaml::{Node, Resolver};
 
 use crate::error::{Context, Error, Result};
 
-/// One operation.
+/// One operation, as written; what it lacks is only missed when it is applied.
 #[derive(Debug, Clone)]
-pub(crate) struct Operation {
-    kind: Kind,
-    path: Pointer,
-}
+pub(crate) struct Operation(Map<String, Value>);
 
-#[derive(Debug, Clone)]
-enum Kind {
-    Add(Node),
-    Remove,
-    Replace(Node),
-    Move(Pointer),
-    Copy(Pointer),
-    Test(Node),
-}
-
-#[derive(Debug, Clone)]
-struct Pointer {
-    text: String,
-    parts: Vec<String>,
-}
-
-impl Pointer {
-    fn parse(text: &str) -> Self {
-        let unescape = |part: &str| part.replace("~1", "/").replace("~0", "~");
-        let parts = text.split('/').skip(1).map(unescape).collect();
-        Self { text: text.to_owned(), parts }
-    }
-
-    fn missing(&self) -> Error {
-        Error::Invalid(format!("doc is missing path: {}: missing value", self.text))
-    }
-}
-
-/// Reads a patch: a YAML or JSON list of operations.
+/// Reads a patch: a list of operations in YAML, or in JSON if it begins with `[`.
 pub(crate) fn parse(text: &str, limits: &yaml::Limits) -> Result<Vec<Operation>> {
-    let Some(root) = yaml::parse(text, limits)?.into_iter().next() else { return Ok(Vec::new()) };
-    if root.is_null() {
-        return Ok(Vec::new());
-    }
-    if !root.is_sequence() {
-        return Err(Error::invalid("a JSON patch is a list of operations"));
-    }
-    root.items().iter().map(operation).collect()
-}
-
-fn operation(node: &Node) -> Result<Operation> {
-    let text = |key: &str| node.get(key).and_then(Node::as_str);
-    let at = |what: String| Error::Invalid(format!("line {}: {what}", node.line()));
-    if !node.is_mapping() {
-        return Err(at("a JSON patch operation is a mapping".into()));
-    }
-    let path = Pointer::parse(text("path").ok_or_else(|| at("operation without path".into()))?);
-    let value = || node.get("value").cloned().unwrap_or_else(Node::null);
-    let from = || -> Result<Pointer> {
-        Ok(Pointer::parse(text("from").ok_or_else(|| at("operation without from".into()))?))
+    let root = if text.starts_with('[') {
+        serde_json::from_str(text).map_err(|error| Error::Invalid(error.to_string()))?
+    } else {
+        match yaml::parse(text, limits)?.into_iter().next() {
+            Some(root) => root.to_json(Resolver::KubernetesV2)?,
+            None => Value::Null,
+        }
     };
-    let kind = match text("op").unwrap_or_default() {
-        "add" => Kind::Add(value()),
-        "remove" => Kind::Remove,
-        "replace" => Kind::Replace(value()),
-        "move" => Kind::Move(from()?),
-        "copy" => Kind::Copy(from()?),
-        "test" => Kind::Test(value()),
-        other => return Err(at(format!("Unexpected kind: {other}"))),
+    let Value::Array(operations) = root else {
+        return if root.is_null() {
+            Ok(Vec::new())
+        } else {
+            Err(Error::invalid("a JSON patch is a list of operations"))
+        };
     };
-    Ok(Operation { kind, path })
+    let object = |operation| match operation {
+        Value::Object(fields) => Ok(Operation(fields)),
+        _ => Err(Error::invalid("a JSON patch operation is a mapping")),
+    };
+    operations.into_iter().map(object).collect()
 }
 
 /// Applies all operations in order.
 pub(crate) fn apply(node: &mut Node, operations: &[Operation]) -> Result<()> {
+    let mut document = node.to_json(Resolver::KustomizeV3)?;
     for operation in operations {
-        let path = &operation.path;
-        match &operation.kind {
-            Kind::Add(value) => {
-                add(node, path, value.clone()).context(|| "add operation does not apply".into())?
+        operation.apply(&mut document)?;
+    }
+    if !document.is_object() {
+        return Err(Error::invalid("the JSON patch leaves no object"));
+    }
+    *node = to_node(&document);
+    Ok(())
+}
+
+impl Operation {
+    fn apply(&self, document: &mut Value) -> Result<()> {
+        let kind = self.text("op").unwrap_or("unknown");
+        let context = || format!("{kind} operation does not apply");
+        match kind {
+            "add" => add(document, &self.path("path")?, self.value()).context(context),
+            "remove" => remove(document, &self.path("path")?).context(context).map(drop),
+            "replace" => replace(document, &self.path("path")?, self.value()).context(context),
+            "move" => {
+                let value = remove(document, &self.path("from")?).context(context)?;
+                add(document, &self.path("path")?, value).context(context)
             }
-            Kind::Remove => {
-                remove(node, path).context(|| "remove operation does not apply".into())?;
+            "copy" => {
+                let from = self.path("from")?;
+                let value = from.container(document).and_then(|holder| get(holder, from.key()).cloned());
+                add(document, &self.path("path")?, value.context(context)?).context(context)
             }
-            Kind::Replace(value) => {
-                replace(node, path, value.clone()).context(|| "replace operation does not apply".into())?;
+            "test" => {
+                let path = self.path("path")?;
+                let actual = match path.text {
+                    "" => &*document,
+                    _ => path
+                        .container(document)
+                        .and_then(|holder| get(holder, path.key()))
+                        .context(context)?,
+                };
+                if yaml::canonical_json(actual) == yaml::canonical_json(&self.value()) {
+                    Ok(())
+                } else {
+                    Err(Error::Invalid(format!("testing value {} failed: test failed", path.text)))
+                }
             }
-            Kind::Move(from) => {
-                let value = remove(node, from).context(|| "move operation does not apply".into())?;
-                add(node, path, value).context(|| "move operation does not apply".into())?;
-            }
-            Kind::Copy(from) => {
-                let value = get(node, from).cloned().ok_or_else(|| from.missing());
-                let value = value.context(|| "copy operation does not apply".into())?;
-                add(node, path, value).context(|| "copy operation does not apply".into())?;
-            }
-            Kind::Test(expected) => test(node, path, expected)?,
+            _ => Err(Error::Invalid(format!("Unexpected kind: {kind}"))),
         }
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.as_str()
+    }
+
+    fn value(&self) -> Value {
+        self.0.get("value").cloned().unwrap_or(Value::Null)
+    }
+
+    fn path(&self, key: &'static str) -> Result<Pointer<'_>> {
+        let text = self.text(key).ok_or_else(|| {
+            let kind = self.text("op").unwrap_or("unknown");
+            Error::Invalid(format!("{kind} operation failed to decode {key}: missing value"))
+        })?;
+        let unescape = |part: &str| part.replace("~1", "/").replace("~0", "~");
+        Ok(Pointer { text, parts: text.split('/').skip(1).map(unescape).collect() })
+    }
+}
+
+/// A path within a document.
+struct Pointer<'a> {
+    text: &'a str,
+    parts: Vec<String>,
+}
+
+impl Pointer<'_> {
+    fn missing(&self) -> Error {
+        Error::Invalid(format!("doc is missing path: {}: missing value", self.text))
+    }
+
+    /// The last part.
+    fn key(&self) -> &str {
+        self.parts.last().map(String::as_str).unwrap_or_default()
+    }
+
+    /// The collection that holds, or should hold, what the path names.
+    fn container<'d>(&self, document: &'d mut Value) -> Result<&'d mut Value> {
+        let (_, above) = self.parts.split_last().ok_or_else(|| self.missing())?;
+        let mut holder = document;
+        for part in above {
+            holder = match holder {
+                Value::Object(fields) => fields.get_mut(part),
+                Value::Array(items) => index(part, items.len()).ok().and_then(|index| items.get_mut(index)),
+                _ => None,
+            }
+            .ok_or_else(|| self.missing())?;
+        }
+        if holder.is_object() || holder.is_array() { Ok(holder) } else { Err(self.missing()) }
+    }
+}
+
+/// Where an item of a list stands.
+fn index(part: &str, length: usize) -> Result<usize> {
+    let invalid =
+        || Error::Invalid(format!("Unable to access invalid index: {part}: invalid index referenced"));
+    let number: i64 = part.parse().map_err(|_| invalid())?;
+    let length = i64::try_from(length).map_err(|_| invalid())?;
+    let number = if number < 0 { number + length } else { number };
+    usize::try_from(number).ok().filter(|_| number < length).ok_or_else(invalid)
+}
+
+/// A missing key of an object is null.
+fn get<'d>(holder: &'d Value, key: &str) -> Result<&'d Value> {
+    static NULL: Value = Value::Null;
+    match holder {
+        Value::Array(items) => Ok(items.get(index(key, items.len())?).unwrap_or(&NULL)),
+        _ => Ok(holder.get(key).unwrap_or(&NULL)),
+    }
+}
+
+fn add(document: &mut Value, path: &Pointer<'_>, value: Value) -> Result<()> {
+    match path.container(document)? {
+        Value::Array(items) if path.key() == "-" => items.push(value),
+        Value::Array(items) => items.insert(index(path.key(), items.len() + 1)?, value),
+        Value::Object(fields) => {
+            fields.insert(path.key().to_owned(), value);
+        }
+        _ => return Err(path.missing()),
     }
     Ok(())
 }
 
-/// Where an existing item of a list stands.
-fn existing(part: &str, length: usize) -> Option<usize> {
-    let index: i64 = part.parse().ok()?;
-    let length = i64::try_from(length).ok()?;
-    let index = if index < 0 { index + length } else { index };
-    (0..length).contains(&index).then(|| usize::try_from(index).ok()).flatten()
-}
-
-fn step<'a>(node: &'a Node, part: &str) -> Option<&'a Node> {
-    match node.value() {
-        Value::Mapping(mapping) => mapping.get(part),
-        Value::Sequence(items) => items.get(existing(part, items.len())?),
-        Value::Scalar(_) | Value::Alias(_) => None,
+fn remove(document: &mut Value, path: &Pointer<'_>) -> Result<Value> {
+    match path.container(document)? {
+        Value::Array(items) => Ok(items.remove(index(path.key(), items.len())?)),
+        Value::Object(fields) => fields.shift_remove(path.key()).ok_or_else(|| {
+            Error::Invalid(format!("Unable to remove nonexistent key: {}: missing value", path.key()))
+        }),
+        _ => Err(path.missing()),
     }
 }
 
-fn step_mut<'a>(node: &'a mut Node, part: &str) -> Option<&'a mut Node> {
-    match node.value_mut() {
-        Value::Mapping(mapping) => mapping.get_mut(part),
-        Value::Sequence(items) => {
-            let index = existing(part, items.len())?;
-            items.get_mut(index)
-        }
-        Value::Scalar(_) | Value::Alias(_) => None,
-    }
-}
-
-fn get<'a>(node: &'a Node, path: &Pointer) -> Option<&'a Node> {
-    path.parts.iter().try_fold(node, |node, part| step(node, part))
-}
-
-/// The collection that holds the path's last part, and that part.
-fn parent<'a, 'p>(node: &'a mut Node, path: &'p Pointer) -> Result<(&'a mut Node, &'p str)> {
-    let missing = || path.missing();
-    let (last, above) = path.parts.split_last().ok_or_else(missing)?;
-    let parent = above.iter().try_fold(node, |node, part| step_mut(node, part)).ok_or_else(missing)?;
-    Ok((parent, last))
-}
-
-fn add(node: &mut Node, path: &Pointer, value: Node) -> Result<()> {
-    let (parent, last) = parent(node, path)?;
-    match parent.value_mut() {
-        Value::Mapping(mapping) => {
-            mapping.insert(last, value);
-            Ok(())
-        }
-        Value::Sequence(items) => {
-            let index = if last == "-" { Some(items.len()) } else { insertion(last, items.len()) };
-            let index = index.ok_or_else(|| {
-                Error::Invalid(format!("Unable to access invalid index: {last}: invalid index referenced"))
-            })?;
-            items.insert(index, value);
-            Ok(())
-        }
-        Value::Scalar(_) | Value::Alias(_) => Err(path.missing()),
-    }
-}
-
-/// Where a new item goes: up to one past the end; negative indexes count from there.
-fn insertion(part: &str, length: usize) -> Option<usize> {
-    let index: i64 = part.parse().ok()?;
-    let end = i64::try_from(length).ok()?;
-    let index = if index < 0 { index + end + 1 } else { index };
-    (0..=end).contains(&index).then(|| usize::try_from(index).ok()).flatten()
-}
-
-fn remove(node: &mut Node, path: &Pointer) -> Result<Node> {
-    let (parent, last) = parent(node, path)?;
-    let removed = match parent.value_mut() {
-        Value::Mapping(mapping) => mapping.remove(last),
-        Value::Sequence(items) => existing(last, items.len()).map(|index| items.remove(index)),
-        Value::Scalar(_) | Value::Alias(_) => None,
-    };
-    removed.ok_or_else(|| Error::Invalid(format!("Unable to remove nonexistent key: {last}: missing value")))
-}
-
-fn replace(node: &mut Node, path: &Pointer, value: Node) -> Result<()> {
+fn replace(document: &mut Value, path: &Pointer<'_>, value: Value) -> Result<()> {
     if path.text.is_empty() {
-        *node = value;
+        *document = value;
         return Ok(());
     }
-    let (parent, last) = parent(node, path)?;
-    *step_mut(parent, last).ok_or_else(|| path.missing())? = value;
+    match path.container(document)? {
+        Value::Array(items) => {
+            let index = index(path.key(), items.len())?;
+            items.get_mut(index).into_iter().for_each(|item| *item = value.clone());
+        }
+        Value::Object(fields) => {
+            fields.insert(path.key().to_owned(), value);
+        }
+        _ => return Err(path.missing()),
+    }
     Ok(())
 }
 
-fn test(node: &Node, path: &Pointer, expected: &Node) -> Result<()> {
-    let json = |node: &Node| node.to_json(Resolver::KustomizeV3);
-    let passes = match get(node, path) {
-        Some(actual) => sorted(json(actual)?) == sorted(json(expected)?),
-        None => expected.is_null(),
-    };
-    if passes {
-        Ok(())
-    } else {
-        Err(Error::Invalid(format!("testing value {} failed: test failed", path.text)))
+/// The node that kyaml makes of JSON: strings quoted where they must be, numbers as Go writes floats.
+fn to_node(value: &Value) -> Node {
+    match value {
+        Value::Number(number) => Node::plain(float_text(number.as_f64().unwrap_or_default())),
+        Value::Array(items) => Node::sequence_of(items.iter().map(to_node)),
+        Value::Object(fields) => Node::mapping_of(fields.iter().map(|(key, value)| (key, to_node(value)))),
+        Value::Null | Value::Bool(_) | Value::String(_) => yaml::from_json(value),
     }
 }
 
-fn sorted(value: serde_json::Value) -> String {
-    yaml::canonical_json(&value)
+/// Go's `%g`: the shortest digits, with an exponent below -4 or from 6 on.
+fn float_text(number: f64) -> String {
+    let text = format!("{number:e}");
+    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
+    match exponent.parse::<i32>() {
+        Ok(exponent) if (-4..6).contains(&exponent) => number.to_string(),
+        Ok(exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{mantissa}e{sign}{:02}", exponent.abs())
+        }
+        Err(_) => text,
+    }
 }
 
 #[cfg(test)]
@@ -222,30 +233,52 @@ mod tests {
 
     #[test]
     fn operations_do_what_the_rfc_says() {
-        let patch = "[{op: add, path: /a/-, value: 3}, {op: remove, path: /a/0}, {op: move, from: /b, path: /c},
-            {op: copy, from: /c, path: /d}, {op: test, path: /d, value: x}, {op: replace, path: /c, value: {y: 1}}]";
-        assert_eq!(run("{a: [1, 2], b: x}", patch).unwrap(), r#"{"a":[2,3],"c":{"y":1},"d":"x"}"#);
+        let patch = "- {op: add, path: /a/-, value: 3}\n- {op: remove, path: /a/0}\n- {op: move, from: /b, path: /c}\n- {op: copy, from: /c, path: /d}\n- {op: test, path: /d, value: x}\n- {op: replace, path: /c, value: {z: 1}}";
+        assert_eq!(run("{a: [1, 2], b: x}", patch).unwrap(), r#"{"a":[2,3],"c":{"z":1},"d":"x"}"#);
     }
 
     #[test]
     fn escapes_and_negative_indexes_are_understood() {
         assert_eq!(
-            run("{'a/b~c': 1}", "[{op: replace, path: /a~1b~0c, value: 2}]").unwrap(),
+            run("{'a/b~c': 1}", "- {op: replace, path: /a~1b~0c, value: 2}").unwrap(),
             r#"{"a/b~c":2}"#
         );
-        assert_eq!(run("{a: [1, 2]}", "[{op: remove, path: /a/-1}]").unwrap(), r#"{"a":[1]}"#);
+        assert_eq!(run("{a: [1, 2]}", "- {op: remove, path: /a/-1}").unwrap(), r#"{"a":[1]}"#);
     }
 
     #[test]
     fn an_index_far_beyond_the_end_is_an_error_and_costs_nothing() {
-        let error = run("{a: [1]}", "[{op: add, path: /a/1000000000, value: 2}]").unwrap_err();
+        let error = run("{a: [1]}", "- {op: add, path: /a/1000000000, value: 2}").unwrap_err();
         assert!(error.contains("invalid index"), "{error}");
-        assert!(run("{a: [1]}", "[{op: remove, path: /a/99999999999999999999}]").is_err());
+        assert!(run("{a: [1]}", "- {op: remove, path: /a/99999999999999999999}").is_err());
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let error = run("{a: 1}", "[{op: replace, path: /b/c, value: 2}]").unwrap_err();
+        let error = run("{a: 1}", "- {op: replace, path: /b/c, value: 2}").unwrap_err();
         assert_eq!(error, "replace operation does not apply: doc is missing path: /b/c: missing value");
+        let error = run("{a: 1}", "- {op: add, value: 2}").unwrap_err();
+        assert_eq!(error, "add operation failed to decode path: missing value");
+    }
+
+    #[test]
+    fn replacing_a_missing_key_makes_it_and_copying_from_one_gives_null() {
+        let patch = "- {op: replace, path: /b, value: 2}\n- {op: copy, from: /x, path: /c}";
+        assert_eq!(run("{a: 1}", patch).unwrap(), r#"{"a":1,"b":2,"c":null}"#);
+    }
+
+    #[test]
+    fn a_patch_that_begins_like_json_must_be_json() {
+        assert!(parse("[{op: remove, path: /a}]", &yaml::Limits::default()).is_err());
+        assert_eq!(parse(r#"[{"op": "remove", "path": "/a"}]"#, &yaml::Limits::default()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn numbers_come_out_as_go_prints_floats() {
+        for (number, text) in
+            [(80.0, "80"), (0.5, "0.5"), (1e6, "1e+06"), (1_234_567.0, "1.234567e+06"), (1e-7, "1e-07")]
+        {
+            assert_eq!(float_text(number), text);
+        }
     }
 }

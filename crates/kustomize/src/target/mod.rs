@@ -85,13 +85,13 @@ impl<'a> Target<'a> {
         }
         for step in self.transformers(&into.config, build)? {
             step.transformer.transform(&mut into.map, build)?;
+            into.map.drop_empty();
             if let Some(origin) = &step.origin {
                 into.map
                     .contents_mut()
                     .iter_mut()
                     .for_each(|resource| origin::note_transformer(resource, origin));
             }
-            into.map.drop_empty();
         }
         self.run_validators(&mut into, build)?;
         let vars = self.file.vars.as_deref().unwrap_or_default();

@@ -46,9 +46,14 @@ impl Patches {
                 )));
             }
             (Ok(mut patches), _) => {
+                let options = options.cloned().unwrap_or_default();
                 for patch in &mut patches {
-                    patch.allow_name_change = options.is_some_and(|options| options.allow_name_change);
-                    patch.allow_kind_change = options.is_some_and(|options| options.allow_kind_change);
+                    patch.allow_name_change = options.allow_name_change;
+                    patch.allow_kind_change = options.allow_kind_change;
+                    if patch.allow_name_change || patch.allow_kind_change {
+                        // kustomize notes this among the patch's annotations, which makes them all strings.
+                        meta::normalize_string_map(&mut patch.node, "annotations");
+                    }
                 }
                 Content::Strategic(patches)
             }
@@ -205,9 +210,5 @@ fn apply_json(
         }
     }
     let described = target.describe();
-    json::apply(&mut target.node, operations).context(|| described.clone())?;
-    if !target.node.is_mapping() {
-        return Err(Error::Invalid(format!("{described}: the JSON patch leaves no object")));
-    }
-    Ok(())
+    json::apply(&mut target.node, operations).context(|| described)
 }

@@ -1,6 +1,6 @@
 //! Values copied from one place to others.
 
-use yaml::{Node, Resolver};
+use yaml::{Node, Resolved, Resolver, Style};
 
 use super::Transformer;
 use crate::build::Build;
@@ -207,14 +207,26 @@ fn set(node: &mut Node, value: &Node, options: Option<&FieldOptions>) -> Result<
     Ok(())
 }
 
-/// New text under the old type: a string stays a string, a number stays one if the text is one.
+/// New text under the old type: a string stays a string, and a number has to be given a number.
 fn set_value_text(node: &mut Node, text: &str) {
-    use yaml::Resolved;
-    let was_string = matches!(node.resolve(Resolver::KustomizeV3), Ok(Some(Resolved::String(_))));
-    if was_string && !node.as_str().unwrap_or_default().is_empty() || node.style() != yaml::Style::Plain {
-        crate::meta::set_string(node, text);
-    } else {
-        crate::meta::set_text(node, text);
+    let tag = match node.resolve(Resolver::KustomizeV3) {
+        Ok(Some(Resolved::String(old))) if old.is_empty() && node.style() == Style::Plain => "",
+        Ok(Some(Resolved::String(_))) => return crate::meta::set_string(node, text),
+        Ok(Some(Resolved::Int(_) | Resolved::Uint(_))) => "!!int",
+        Ok(Some(Resolved::Float(_))) => "!!float",
+        Ok(Some(Resolved::Bool(_))) => "!!bool",
+        _ => "",
+    };
+    crate::meta::set_text(node, text);
+    let fits = match (tag, node.resolve(Resolver::KustomizeV3)) {
+        ("!!int", Ok(Some(Resolved::Int(_) | Resolved::Uint(_)))) => true,
+        ("!!float", Ok(Some(Resolved::Float(_) | Resolved::Int(_) | Resolved::Uint(_)))) => true,
+        ("!!bool", Ok(Some(Resolved::Bool(_)))) => true,
+        (tag, _) => tag.is_empty(),
+    };
+    if !fits {
+        // The output names the mismatch, as kustomize's does.
+        node.set_tag(tag);
     }
 }
 
