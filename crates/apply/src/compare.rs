@@ -48,12 +48,10 @@ impl Applied {
         }
     }
 
-    /// Remembers that a dry-run, which answered `answer`, found the object as desired. Our own entry in the answer may be
-    /// one that was not written; the one on the object is still the remembered one.
+    /// Remembers that a dry-run, which answered `answer`, found the object as desired, with the same owners as before.
     fn confirmed(&self, answer: &Value, desired: u64) -> Self {
         Self {
             resource_version: meta(answer, "resourceVersion").into(),
-            owners: Owners { own: self.owners.own, ..Owners::of(answer) },
             desired,
             content: content(answer),
             ..self.clone()
@@ -76,7 +74,8 @@ pub(crate) enum Finding {
 ///
 /// The answer carries the live object's resourceVersion. If that is the remembered one, the live content is the
 /// remembered one too. Otherwise the time of our managedFields entry tells: the API server moves it when an apply
-/// changes the object, and keeps it when it does not.
+/// changes the object, and keeps it when it does not. The live object is asked for as well when the answer has other
+/// owners: our own entry in it may be one that was not written.
 pub(crate) fn judge(answer: &Value, desired: u64, remembered: Option<&Applied>, now: Instant) -> Finding {
     let Some(memory) = remembered.filter(|m| *m.uid == *meta(answer, "uid")) else { return Finding::AskLive };
     let same_content = content(answer) == memory.content;
@@ -84,15 +83,10 @@ pub(crate) fn judge(answer: &Value, desired: u64, remembered: Option<&Applied>, 
         return if same_content { same(memory, answer, desired) } else { Finding::Different };
     }
     let time = ownership::own_time(answer);
-    if time.is_none() {
-        Finding::AskLive
-    } else if time == memory.time {
-        if now.duration_since(memory.known_since) < TIME_RESOLUTION {
-            Finding::AskLive
-        } else {
-            same(memory, answer, desired)
-        }
-    } else if desired != memory.desired && !same_content {
+    let time_tells = time.is_some() && now.duration_since(memory.known_since) >= TIME_RESOLUTION;
+    if time == memory.time && time_tells && Owners::of(answer) == memory.owners {
+        same(memory, answer, desired)
+    } else if time != memory.time && time.is_some() && desired != memory.desired && !same_content {
         Finding::Different
     } else {
         Finding::AskLive
@@ -204,13 +198,25 @@ mod tests {
     }
 
     #[test]
-    fn a_confirmed_memory_keeps_our_own_entry_and_takes_the_others() {
-        let memory = Applied::of(&object("1", T1, json!({})), 7);
-        let mut answer = object("2", T1, json!({}));
+    fn other_owners_are_looked_at_on_the_live_object() {
+        let late = Duration::from_secs(6);
+        let mut answer = object("2", T1, json!({"a": "1"}));
         answer["metadata"]["managedFields"][0]["fieldsV1"] = json!({"f:data": {}});
-        let confirmed = memory.confirmed(&answer, 8);
+        assert_eq!(judged(&answer, 7, late), "ask");
+        let mut answer = object("2", T1, json!({"a": "1"}));
+        let other =
+            json!({"manager": "x", "operation": "Update", "apiVersion": "v1", "time": T2, "fieldsV1": {}});
+        answer["metadata"]["managedFields"] = json!([answer["metadata"]["managedFields"][0], other]);
+        assert_eq!(judged(&answer, 7, late), "ask");
+    }
+
+    #[test]
+    fn a_confirmed_memory_takes_the_version_and_manifest_it_was_confirmed_for() {
+        let memory = Applied::of(&object("1", T1, json!({})), 7);
+        let confirmed = memory.confirmed(&object("2", T1, json!({"a": "1"})), 8);
         assert_eq!(confirmed.owners, memory.owners);
         assert_eq!((&*confirmed.resource_version, confirmed.desired), ("2", 8));
+        assert_ne!(confirmed.content, memory.content);
     }
 
     #[test]

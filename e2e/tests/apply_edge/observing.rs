@@ -51,6 +51,33 @@ async fn the_index_tells_drift_and_health_without_being_asked() -> Result<()> {
     .await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_came_back_under_another_owner_is_looked_at_once() -> Result<()> {
+    let bed = Bed::new("returned").await?;
+    let mut memory = Memory::new();
+    bed.apply(MAP, &mut memory).await?;
+    let index = bed.index();
+    index.settled(&[GroupVersionKind::gvk("", "v1", "ConfigMap")], LIMIT).await;
+    for value in ["w", "v"] {
+        bed.patch_as("someone", "ConfigMap/a", json!({"data": {"k": value}})).await?;
+    }
+    let id = bed.object_id("", "ConfigMap", "a");
+    let version = bed.live("ConfigMap/a").await?.text("/metadata/resourceVersion").to_owned();
+    wait::until(LIMIT, async || match index.get(&id) {
+        Some(seen) if *seen.resource_version == *version => Ok(()),
+        seen => Err(Not::Yet(format!("{seen:?}"))),
+    })
+    .await?;
+    assert_eq!(drifted(&memory, &index), [(id, "Changed".into())]);
+    age().await;
+    assert_eq!(bed.apply(MAP, &mut memory).await?, ["ConfigMap/a unchanged"]);
+    assert_eq!(bed.take_requests(), repeated(&[("GET", 1), ("PATCH dry-run", 1)]));
+    assert_eq!(drifted(&memory, &index), []);
+    assert_eq!(bed.apply(MAP, &mut memory).await?, ["ConfigMap/a unchanged"]);
+    assert_eq!(bed.take_requests(), repeated(&[("PATCH dry-run", 1)]));
+    Ok(())
+}
+
 /// The remembered objects that the index shows changed, or does not show, with a word on what is wrong.
 fn drifted(memory: &Memory, index: &Index) -> Vec<(ObjectId, String)> {
     let look = |(id, applied): (&ObjectId, _)| match index.get(id) {
