@@ -366,30 +366,45 @@ pub struct Audit {
     offset: u64,
 }
 
+/// One request of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What is done: get, list, watch, create, patch, update, delete.
+    pub verb: String,
+    /// The resource, with its subresource behind a slash.
+    pub resource: String,
+    /// The name of the object, empty where the request has none.
+    pub name: String,
+    /// Nothing is to be stored.
+    pub dry_run: bool,
+}
+
+impl Request {
+    /// Whether it only asks.
+    pub fn is_read(&self) -> bool {
+        matches!(&*self.verb, "get" | "list" | "watch")
+    }
+}
+
 impl Audit {
-    /// The requests of `user` about `namespace` and what is in it, as `verb resource/name`; a dry run is
-    /// marked. Reads (get, list, watch) are left out.
-    pub fn writes(&self, user: User, namespace: &str) -> Result<Vec<String>> {
+    /// The requests of `user` about what is in `namespace`.
+    pub fn requests(&self, user: User, namespace: &str) -> Result<Vec<Request>> {
         let text = fs::read(&self.log).context("read the audit log")?;
         let new = text.get(usize::try_from(self.offset)?..).unwrap_or_default();
         let entries =
             new.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-        let mut writes = Vec::new();
-        for entry in entries {
-            let field = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-            let ours =
-                field("/user/username") == user.identity() && field("/objectRef/namespace") == namespace;
-            if !ours || ["get", "list", "watch"].contains(&field("/verb")) {
-                continue;
+        let ours = entries.filter(|entry| {
+            entry.text("/user/username") == user.identity() && entry.text("/objectRef/namespace") == namespace
+        });
+        let request = |entry: Value| {
+            let resource = [entry.text("/objectRef/resource"), entry.text("/objectRef/subresource")];
+            Request {
+                verb: entry.text("/verb").to_owned(),
+                resource: resource.join("/").trim_end_matches('/').to_owned(),
+                name: entry.text("/objectRef/name").to_owned(),
+                dry_run: entry.text("/requestURI").contains("dryRun=All"),
             }
-            let dry_run = if field("/requestURI").contains("dryRun=All") { " (dry run)" } else { "" };
-            writes.push(format!(
-                "{} {}/{}{dry_run}",
-                field("/verb"),
-                field("/objectRef/resource"),
-                field("/objectRef/name")
-            ));
-        }
-        Ok(writes)
+        };
+        Ok(ours.map(request).collect())
     }
 }

@@ -34,7 +34,7 @@ pub struct Controller {
 impl Controller {
     /// Starts the controller of `user` with further `options` and waits until it is ready. It ends with
     /// its owner.
-    pub async fn start(cluster: &Cluster, user: User, options: &[String]) -> Result<Self> {
+    pub async fn start(cluster: &Cluster, user: User, options: &[&str]) -> Result<Self> {
         let temp = temp_folder(user.name())?;
         let mut controller = Self::new(cluster, user, options, temp.path())?;
         controller.temp = Some(temp);
@@ -51,7 +51,7 @@ impl Controller {
         Ok(controller)
     }
 
-    fn new(cluster: &Cluster, user: User, options: &[String], folder: &Path) -> Result<Self> {
+    fn new(cluster: &Cluster, user: User, options: &[&str], folder: &Path) -> Result<Self> {
         let (metrics, health) = (free_port()?, free_port()?);
         let mut flags = vec![
             format!("--metrics-addr=127.0.0.1:{metrics}"),
@@ -66,7 +66,7 @@ impl Controller {
             flags.push(format!("--storage-addr={address}"));
             flags.push(format!("--storage-adv-addr={address}"));
         }
-        flags.extend_from_slice(options);
+        flags.extend(options.iter().map(|o| (*o).to_owned()));
         fs::create_dir_all(folder.join("tmp"))?;
         Ok(Self {
             user,

@@ -36,13 +36,14 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Starts both, for the objects that a label selector takes.
-    pub async fn start(cluster: &Cluster, selector: &str, options: &[String]) -> Result<Self> {
-        let mut flags = vec![format!("--watch-label-selector={selector}")];
-        flags.extend_from_slice(options);
+    /// Starts both, for the objects that a label selector takes; `options` are further flags of
+    /// kustomize-controller.
+    pub async fn start(cluster: &Cluster, selector: &str, options: &[&str]) -> Result<Self> {
+        let selector = format!("--watch-label-selector={selector}");
+        let (common, all) = ([&*selector], [&[&*selector], options].concat());
         let (source, kustomize) = tokio::try_join!(
-            Controller::start(cluster, User::SourceController, &flags),
-            Controller::start(cluster, User::KustomizeController, &flags),
+            Controller::start(cluster, User::SourceController, &common),
+            Controller::start(cluster, User::KustomizeController, &all),
         )?;
         Ok(Self { source, kustomize })
     }
@@ -78,8 +79,9 @@ impl Scenario {
         Ok(Self { shared: Some(Pair::shared().await?), ..scenario })
     }
 
-    /// A test with its own controllers, which it may kill; `options` are further flags for both.
-    pub async fn with_own_controllers(name: &str, options: &[String]) -> Result<Self> {
+    /// A test with its own controllers, which it may kill; `options` are further flags of
+    /// kustomize-controller.
+    pub async fn with_own_controllers(name: &str, options: &[&str]) -> Result<Self> {
         let scenario = Self::without_controllers(name).await?;
         let selector = format!("{SHARD}={}", scenario.namespace);
         let own = Pair::start(scenario.cluster, &selector, options).await?;

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use e2e::cluster::User;
+use anyhow::{Context, Result};
+use e2e::cluster::{Request, User};
 use e2e::git_server::Asked;
 use e2e::objects::Look;
 use e2e::scenario::{LIMIT, Scenario};
 use e2e::wait::{self, Not};
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::{config_map, deployment};
@@ -57,8 +58,55 @@ async fn an_unchanged_poll_writes_nothing_to_the_api_server() -> Result<()> {
     let after = test.get("GitRepository/app").await?;
     assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
     if let Some(audit) = audit {
-        assert_eq!(audit.writes(User::SourceController, &test.namespace)?, Vec::<String>::new());
+        let mut writes = audit.requests(User::SourceController, &test.namespace)?;
+        writes.retain(|r| !r.is_read());
+        assert_eq!(writes, []);
     }
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interval_run_without_changes_asks_nothing_about_objects() -> Result<()> {
+    let test = Scenario::new("idle").await?;
+    test.repo.write("app/map.yaml", &config_map("map", "0"))?;
+    let commit = test.repo.commit_file("app/deploy.yaml", &deployment("deploy", 0))?;
+    test.apply_source().await?;
+    test.apply(
+        &test.kustomization_yaml("app", "./app", "  wait: true").replace("interval: 1h", "interval: 1s"),
+    )
+    .await?;
+    test.applied("Kustomization/app", &commit).await?;
+    test.until("Deployment/deploy", "is settled", |d| d.condition("Available").is_some()).await?;
+    let runs = |o: &Value| o.number("/status/history/0/totalReconciliations");
+    // One run more may see what the Deployment's own controller wrote last.
+    let settled = runs(&test.get("Kustomization/app").await?) + 2;
+    let app = test.until("Kustomization/app", "has run twice more", |o| runs(o) >= settled).await?;
+    let Some(audit) = test.cluster.audit() else { return test.finish().await };
+    let begin = runs(&app);
+    let app = test.until("Kustomization/app", "has run four times more", |o| runs(o) >= begin + 4).await?;
+    let requests = audit.requests(User::KustomizeController, &test.namespace)?;
+    let about_objects = |r: &&Request| !r.resource.starts_with("kustomizations") && r.resource != "events";
+    assert_eq!(requests.iter().filter(about_objects).collect::<Vec<_>>(), Vec::<&Request>::new());
+    // The status when a run ends, and its event; a run may have begun before the audit or not be over.
+    let ran = usize::try_from(runs(&app) - begin)?;
+    assert!(requests.len() <= 2 * (ran + 1), "{} requests in {ran} runs: {requests:?}", requests.len());
+
+    // A person who asks gets everything looked at, by one dry run each.
+    test.patch("Kustomization/app", &json!({"spec": {"interval": "1h"}})).await?;
+    test.ready("Kustomization/app").await?;
+    let audit = test.cluster.audit().context("there was one")?;
+    test.run("Kustomization/app").await?;
+    test.ready("Kustomization/app").await?;
+    let mut asked = audit.requests(User::KustomizeController, &test.namespace)?;
+    asked.retain(|r| about_objects(&r));
+    asked.sort_by(|a, b| a.resource.cmp(&b.resource));
+    let dry_run = |resource: &str, name: &str| Request {
+        verb: "patch".into(),
+        resource: resource.into(),
+        name: name.into(),
+        dry_run: true,
+    };
+    assert_eq!(asked, [dry_run("configmaps", "map"), dry_run("deployments", "deploy")]);
     test.finish().await
 }
 

@@ -9,9 +9,8 @@ use serde_json::json;
 
 use crate::{config_map, deployment};
 
-/// A scenario whose Kustomization `app` has applied `files` of the folder `app`, with `more` lines of spec.
-async fn applied(name: &str, files: &[(&str, String)], more: &str) -> Result<Scenario> {
-    let test = Scenario::new(name).await?;
+/// The scenario once Kustomization `app` has applied `files` of the folder `app`, with `more` lines of spec.
+async fn applied(test: Scenario, files: &[(&str, String)], more: &str) -> Result<Scenario> {
     for (file, text) in files {
         test.repo.write(&format!("app/{file}"), text)?;
     }
@@ -30,8 +29,12 @@ async fn roll_out(test: &Scenario, commit: &str) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_removed_from_git_disappears_from_the_cluster() -> Result<()> {
-    let test =
-        applied("prune", &[("a.yaml", config_map("a", "1")), ("b.yaml", config_map("b", "1"))], "").await?;
+    let test = applied(
+        Scenario::new("prune").await?,
+        &[("a.yaml", config_map("a", "1")), ("b.yaml", config_map("b", "1"))],
+        "",
+    )
+    .await?;
     let kept = config_map("kept", "1")
         .replace("{name: kept}", "{name: kept, annotations: {kustomize.toolkit.fluxcd.io/prune: Disabled}}");
     test.repo.write("app/kept.yaml", &kept)?;
@@ -54,8 +57,12 @@ async fn a_file_removed_from_git_disappears_from_the_cluster() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_prune_objects_stay() -> Result<()> {
-    let test = applied("no-prune", &[("a.yaml", config_map("a", "1")), ("b.yaml", config_map("b", "1"))], "")
-        .await?;
+    let test = applied(
+        Scenario::new("no-prune").await?,
+        &[("a.yaml", config_map("a", "1")), ("b.yaml", config_map("b", "1"))],
+        "",
+    )
+    .await?;
     test.patch("Kustomization/app", &json!({"spec": {"prune": false}})).await?;
     test.repo.remove("app/b.yaml")?;
     let commit = test.repo.commit("remove")?;
@@ -70,7 +77,7 @@ async fn without_prune_objects_stay() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_run_touches_no_object() -> Result<()> {
     let files = [("a.yaml", config_map("a", "1")), ("b.yaml", deployment("b", 0))];
-    let test = applied("unchanged", &files, "  wait: true").await?;
+    let test = applied(Scenario::new("unchanged").await?, &files, "  wait: true").await?;
     let version = async |name| anyhow::Ok(test.get(name).await?["metadata"]["resourceVersion"].clone());
     // The deployment controller may still be writing status.
     test.until("Deployment/b", "is settled", |d| d.condition("Available").is_some()).await?;
@@ -88,11 +95,8 @@ async fn an_unchanged_run_touches_no_object() -> Result<()> {
     test.finish().await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_manual_change_is_undone_at_the_interval() -> Result<()> {
-    let files = [("map.yaml", config_map("map", "git")), ("deploy.yaml", deployment("deploy", 0))];
-    let test = applied("drift", &files, "").await?;
-    test.patch("Kustomization/app", &json!({"spec": {"interval": "1s"}})).await?;
+/// Changes what Kustomization `app` has applied by hand and expects that each change is undone.
+async fn undoes_manual_changes(test: &Scenario) -> Result<()> {
     test.patch("ConfigMap/map", &json!({"data": {"value": "hand", "other": "mine"}})).await?;
     let map = test.until("ConfigMap/map", "is repaired", |m| m.text("/data/value") == "git").await?;
     assert_eq!(map.text("/data/other"), "mine", "a field that Git does not name stays");
@@ -100,8 +104,23 @@ async fn a_manual_change_is_undone_at_the_interval() -> Result<()> {
     test.until("Deployment/deploy", "is repaired", |d| d["spec"]["replicas"] == 0).await?;
     test.kubectl(&["delete", "configmap/map"])?;
     test.until("ConfigMap/map", "is back", |m| m.text("/data/value") == "git").await?;
-    let line = format!("ConfigMap/{}/map created", test.namespace);
-    test.event("Kustomization/app", "Normal", "Progressing", &line).await?;
+    for line in ["ConfigMap/{}/map configured", "Deployment/{}/deploy configured", "ConfigMap/{}/map created"]
+    {
+        test.event("Kustomization/app", "Normal", "Progressing", &line.replace("{}", &test.namespace))
+            .await?;
+    }
+    Ok(())
+}
+
+fn drifting() -> [(&'static str, String); 2] {
+    [("map.yaml", config_map("map", "git")), ("deploy.yaml", deployment("deploy", 0))]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manual_change_is_undone_when_it_happens() -> Result<()> {
+    // The interval is an hour: it is the change itself that is noticed.
+    let test = applied(Scenario::new("drift").await?, &drifting(), "").await?;
+    undoes_manual_changes(&test).await?;
     // Told so, it leaves an object alone.
     test.kubectl(&["annotate", "configmap/map", "kustomize.toolkit.fluxcd.io/reconcile=disabled"])?;
     test.patch("ConfigMap/map", &json!({"data": {"value": "hand"}})).await?;
@@ -113,18 +132,21 @@ async fn a_manual_change_is_undone_at_the_interval() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_repairs_drift_at_once() -> Result<()> {
-    let test = applied("request", &[("map.yaml", config_map("map", "git"))], "").await?;
+async fn a_manual_change_is_undone_at_the_interval_or_on_request_when_watching_is_off() -> Result<()> {
+    let test = Scenario::with_own_controllers("interval", &["--watch-drift=false"]).await?;
+    let test = applied(test, &drifting(), "").await?;
     test.patch("ConfigMap/map", &json!({"data": {"value": "hand"}})).await?;
     test.run("Kustomization/app").await?;
     assert_eq!(test.get("ConfigMap/map").await?.text("/data/value"), "git");
+    test.patch("Kustomization/app", &json!({"spec": {"interval": "1s"}})).await?;
+    undoes_manual_changes(&test).await?;
     test.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_a_kustomization_deletes_what_it_applied() -> Result<()> {
     let namespaced = [("a.yaml", config_map("a", "1")), ("d.yaml", deployment("d", 0))];
-    let test = applied("delete", &namespaced, "").await?;
+    let test = applied(Scenario::new("delete").await?, &namespaced, "").await?;
     let app = test.get("Kustomization/app").await?;
     assert_eq!(app["metadata"]["finalizers"], json!(["finalizers.fluxcd.io"]));
     // The source is not needed for that.
@@ -144,7 +166,7 @@ async fn the_deletion_policy_decides_what_stays() -> Result<()> {
         ("delete-unpruned", json!({"deletionPolicy": "Delete", "prune": false}), false),
         ("suspended", json!({"suspend": true}), true),
     ] {
-        let test = applied(name, &[("map.yaml", config_map("map", "1"))], "").await?;
+        let test = applied(Scenario::new(name).await?, &[("map.yaml", config_map("map", "1"))], "").await?;
         test.patch("Kustomization/app", &json!({"spec": spec})).await?;
         test.kubectl(&["delete", "--wait=false", "kustomization/app"])?;
         test.gone("Kustomization/app").await?;
@@ -160,7 +182,7 @@ async fn the_deletion_policy_decides_what_stays() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_kustomization_applies_nothing_until_it_is_resumed() -> Result<()> {
-    let test = applied("suspend", &[("map.yaml", config_map("map", "1"))], "").await?;
+    let test = applied(Scenario::new("suspend").await?, &[("map.yaml", config_map("map", "1"))], "").await?;
     test.patch("Kustomization/app", &json!({"spec": {"suspend": true}})).await?;
     let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "2"))?;
     test.run("GitRepository/app").await?;

@@ -170,7 +170,7 @@ async fn a_source_without_an_artifact() -> Result<()> {
 /// A scenario with controllers of its own and the file of its suspended source's artifact, which a test
 /// damages; nothing has used that artifact yet.
 async fn stored(name: &str) -> Result<(Scenario, std::path::PathBuf)> {
-    let test = Scenario::with_own_controllers(name, &["--requeue-dependency=2s".into()]).await?;
+    let test = Scenario::with_own_controllers(name, &["--requeue-dependency=2s"]).await?;
     test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
     test.apply_source().await?;
     let source = test.ready("GitRepository/app").await?;
@@ -205,5 +205,70 @@ async fn an_artifact_with_other_bytes() -> Result<()> {
     test.patch("GitRepository/app", &json!({"spec": {"suspend": false}})).await?;
     test.ready("Kustomization/app").await?;
     assert!(test.exists("ConfigMap/map").await?);
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_account_without_rights() -> Result<()> {
+    let test = start("tenant", "./app").await?;
+    test.ready("Kustomization/app").await?;
+    let tenant = format!("system:serviceaccount:{}:tenant", test.namespace);
+    test.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: tenant}}").await?;
+    test.patch("Kustomization/app", &json!({"spec": {"serviceAccountName": "tenant"}})).await?;
+    let ready =
+        test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", &tenant).await?;
+    assert!(ready.message.contains("(Forbidden)"), "{ready:?}");
+    test.event("Kustomization/app", "Warning", "ReconciliationFailed", &tenant).await?;
+    test.kubectl(&[
+        "create",
+        "rolebinding",
+        "tenant",
+        "--clusterrole=admin",
+        &format!("--serviceaccount={}:tenant", test.namespace),
+    ])?;
+    test.ready("Kustomization/app").await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_of_another_namespace() -> Result<()> {
+    let owner = Scenario::new("cross-owner").await?;
+    let commit = owner.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    owner.apply_source().await?;
+    let test = Scenario::with_own_controllers("cross", &["--no-cross-namespace-refs"]).await?;
+    let foreign = format!("kind: GitRepository, name: app, namespace: {}", owner.namespace);
+    let app = test.kustomization_yaml("app", "./app", "").replace("kind: GitRepository, name: app", &foreign);
+    test.apply(&app).await?;
+    let text = format!(
+        "can't access 'GitRepository/{}/app', cross-namespace references have been blocked",
+        owner.namespace
+    );
+    test.condition("Kustomization/app", "Ready", "False", "AccessDenied", &text).await?;
+    test.condition("Kustomization/app", "Stalled", "True", "AccessDenied", &text).await?;
+    test.event("Kustomization/app", "Warning", "AccessDenied", &text).await?;
+    // Without that flag it is allowed.
+    owner.apply(&app).await?;
+    owner.applied("Kustomization/app", &commit).await?;
+    test.finish().await?;
+    owner.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_is_not_supported_yet() -> Result<()> {
+    let test = Scenario::new("unsupported").await?;
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    test.apply(&test.source_yaml("1h", "  recurseSubmodules: true")).await?;
+    for kind in ["FetchFailed", "Stalled"] {
+        test.condition("GitRepository/app", kind, "True", "UnsupportedField", "recurseSubmodules").await?;
+    }
+    test.condition("GitRepository/app", "Ready", "False", "UnsupportedField", "recurseSubmodules").await?;
+    test.apply_source().await?;
+    test.ready("GitRepository/app").await?;
+    let checks = "  healthCheckExprs: [{apiVersion: v1, kind: ConfigMap, current: 'true'}]";
+    test.apply(&test.kustomization_yaml("app", "./app", checks)).await?;
+    test.condition("Kustomization/app", "Ready", "False", "UnsupportedField", "healthCheckExprs").await?;
+    test.condition("Kustomization/app", "Stalled", "True", "UnsupportedField", "healthCheckExprs").await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
     test.finish().await
 }
