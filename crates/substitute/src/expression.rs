@@ -9,7 +9,7 @@ pub struct Limits {
     pub output_bytes: usize,
     /// Expressions inside arguments of expressions.
     pub depth: usize,
-    /// Steps of glob matching; the time of `${v#*a*b*}` grows faster than its value.
+    /// Characters compared in glob matching; the time of `${v#*a*b*}` grows faster than its value.
     pub match_steps: usize,
     /// Bounds on reading the result as YAML.
     pub yaml: yaml::Limits,
@@ -17,7 +17,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { output_bytes: 32 << 20, depth: 32, match_steps: 10_000_000, yaml: yaml::Limits::default() }
+        Self { output_bytes: 32 << 20, depth: 32, match_steps: 20_000_000, yaml: yaml::Limits::default() }
     }
 }
 

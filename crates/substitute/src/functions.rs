@@ -2,7 +2,7 @@
 
 use crate::{Error, glob};
 
-/// Steps of glob matching that may still be taken.
+/// Steps of glob matching that may still be taken: one for each character compared.
 pub(crate) struct Steps<'a> {
     pub left: &'a mut usize,
     pub limit: usize,
@@ -22,7 +22,11 @@ impl Steps<'_> {
 
 /// The first character and its length; a byte that is no text is U+FFFD and one byte long, as in Go.
 pub(crate) fn decode(bytes: &[u8]) -> Option<(char, usize)> {
-    let chunk = bytes.utf8_chunks().next()?;
+    if let Some(byte) = bytes.first().filter(|byte| byte.is_ascii()) {
+        return Some((char::from(*byte), 1));
+    }
+    // No character is longer than four bytes.
+    let chunk = bytes.get(..bytes.len().min(4))?.utf8_chunks().next()?;
     Some(match chunk.valid().chars().next() {
         Some(c) => (c, c.len_utf8()),
         None => (char::REPLACEMENT_CHARACTER, 1),

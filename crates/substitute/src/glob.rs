@@ -6,6 +6,14 @@ use crate::functions::{Steps, decode};
 /// A malformed pattern.
 struct BadPattern;
 
+/// How a chunk compares with the beginning of a name.
+enum Match<'a> {
+    BadPattern,
+    None,
+    /// It fits, and this remains of the name.
+    Tail(&'a [u8]),
+}
+
 /// Whether the pattern matches all of `name`; `None` when it is found to be malformed.
 ///
 /// The pattern is a row of chunks, each with an optional `*` before it; a chunk takes the first place it fits.
@@ -22,15 +30,14 @@ pub(crate) fn matches(
         }
         let offsets = if star { 0..=name.len() } else { 0..=0 };
         for offset in offsets {
-            steps.take()?;
-            match match_chunk(chunk, name.get(offset..).unwrap_or_default()) {
-                Err(BadPattern) => return Ok(None),
+            match match_chunk(chunk, name.get(offset..).unwrap_or_default(), steps)? {
+                Match::BadPattern => return Ok(None),
                 // The last chunk must reach the end of the name.
-                Ok(Some(tail)) if tail.is_empty() || !pattern.is_empty() => {
+                Match::Tail(tail) if tail.is_empty() || !pattern.is_empty() => {
                     name = tail;
                     continue 'chunks;
                 }
-                Ok(_) => {}
+                Match::Tail(_) | Match::None => {}
             }
         }
         return Ok(Some(false));
@@ -57,38 +64,27 @@ fn next_chunk(pattern: &[u8]) -> (bool, &[u8], &[u8]) {
     (stars > 0, chunk, rest)
 }
 
-/// What remains of `name` behind the chunk; `None` when it does not begin with it.
-fn match_chunk<'a>(mut chunk: &[u8], mut name: &'a [u8]) -> Result<Option<&'a [u8]>, BadPattern> {
+fn match_chunk<'a>(mut chunk: &[u8], mut name: &'a [u8], steps: &mut Steps<'_>) -> Result<Match<'a>, Error> {
     while let [first, rest @ ..] = chunk {
-        let Some((c, length)) = decode(name) else { return Ok(None) };
-        match first {
-            b'[' => {
-                let (matched, rest) = match_class(rest, c)?;
-                if !matched {
-                    return Ok(None);
-                }
-                chunk = rest;
-                name = name.get(length..).unwrap_or_default();
-            }
-            b'?' => {
-                chunk = rest;
-                name = name.get(length..).unwrap_or_default();
-            }
-            literal => {
-                let (literal, rest) = match (literal, rest) {
-                    (b'\\', []) => return Err(BadPattern),
-                    (b'\\', [escaped, rest @ ..]) => (escaped, rest),
-                    (literal, rest) => (literal, rest),
-                };
-                if name.first() != Some(literal) {
-                    return Ok(None);
-                }
-                chunk = rest;
-                name = name.get(1..).unwrap_or_default();
-            }
+        steps.take()?;
+        let Some((c, length)) = decode(name) else { return Ok(Match::None) };
+        let (fits, rest, length) = match (first, rest) {
+            (b'[', rest) => match match_class(rest, c) {
+                Ok((matched, rest)) => (matched, rest, length),
+                Err(BadPattern) => return Ok(Match::BadPattern),
+            },
+            (b'?', rest) => (true, rest, length),
+            (b'\\', []) => return Ok(Match::BadPattern),
+            (b'\\', [escaped, rest @ ..]) => (name.first() == Some(escaped), rest, 1),
+            (literal, rest) => (name.first() == Some(literal), rest, 1),
+        };
+        if !fits {
+            return Ok(Match::None);
         }
+        chunk = rest;
+        name = name.get(length..).unwrap_or_default();
     }
-    Ok(Some(name))
+    Ok(Match::Tail(name))
 }
 
 /// Whether the class behind `[` holds the character, and what follows its `]`.

@@ -145,4 +145,18 @@ fn slow_patterns_end_at_the_limit() {
         substitute("${v##*a*a*a*b}", &variables, true, &limits),
         Err(Error::Limit { what: "steps of pattern matching", limit: 10_000 })
     );
+    let limits = Limits { match_steps: 1_000_000, ..limits };
+    assert_eq!(substitute("${v##*a}", &variables, true, &limits).unwrap(), "");
+}
+
+#[test]
+fn long_patterns_are_searched_in_linear_time() {
+    let pattern = "a".repeat(400_000) + "b";
+    let variables = variables(&[("v", &"a".repeat(800_000)), ("p", &pattern)]);
+    let limits = Limits { match_steps: 1_000_000, ..Limits::default() };
+    assert_eq!(substitute("${v//${p}/x}", &variables, true, &limits).unwrap().len(), 800_000);
+    assert_eq!(
+        substitute("${v#${p}}", &variables, true, &limits),
+        Err(Error::Limit { what: "steps of pattern matching", limit: limits.match_steps })
+    );
 }
