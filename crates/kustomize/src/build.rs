@@ -48,6 +48,10 @@ impl<'a> Build<'a> {
     pub fn count_work(&mut self, number: usize) -> Result<()> {
         count(&mut self.work, number, "steps of work", self.options.limits.work)
     }
+
+    pub fn work_left(&self) -> u64 {
+        self.options.limits.work.saturating_sub(self.work)
+    }
 }
 
 fn count(counter: &mut u64, number: usize, what: &'static str, limit: u64) -> Result<()> {

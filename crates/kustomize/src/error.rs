@@ -54,6 +54,11 @@ impl Error {
         Self::Invalid(message.into())
     }
 
+    /// The build takes more steps than it may.
+    pub(crate) fn work(limit: u64) -> Self {
+        Self::Limit { what: "steps of work", limit }
+    }
+
     /// True when the fault is the YAML of a file, so that reading the path as a directory is not worth mentioning.
     pub(crate) fn is_malformed_yaml(&self) -> bool {
         match self {

@@ -127,6 +127,7 @@ fn insert_text(node: &mut Node, key: &str, text: &str) {
 
 /// Notes a transformer on a resource: as its origin if it has none, else among its transformations.
 pub(crate) fn note_transformer(resource: &mut Resource, origin: &Origin) {
+    meta::normalize_string_map(&mut resource.node, "annotations");
     if meta::annotation(&resource.node, ANNOTATION).is_none() {
         meta::set_annotation(&mut resource.node, ANNOTATION, &origin.to_text());
         return;

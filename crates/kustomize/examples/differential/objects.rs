@@ -336,7 +336,7 @@ pub fn patch_body(random: &mut Random, kind: &str) -> String {
         1 if workload => "spec:\n  template:\n    spec:\n      containers:\n      - name: extra\n        image: extra:1\n      - name: side\n        $patch: delete\n".into(),
         2 if workload => "spec:\n  template:\n    spec:\n      containers:\n      - name: main\n        ports:\n        - {containerPort: 80, protocol: UDP}\n        - {containerPort: 8080}\n".into(),
         3 if workload => "spec:\n  template:\n    spec:\n      $patch: replace\n      containers:\n      - {name: only, image: only}\n".into(),
-        4 if workload => "spec:\n  template:\n    spec:\n      volumes:\n      - $patch: replace\n      - {name: new, emptyDir: {}}\n".into(),
+        4 if workload => "spec:\n  template:\n    spec:\n      containers:\n      - $patch: replace\n      - {name: new, image: new}\n".into(),
         5 if workload => "spec:\n  replicas: null\n  template:\n    spec:\n      containers:\n      - name: main\n        args: [one]\n        volumeMounts:\n        - {name: more, mountPath: /data}\n".into(),
         6 => "metadata:\n  labels:\n    tier: null\n    new: label\n  annotations:\n    note: null\n    added: 'yes'\n".into(),
         7 => format!("spec:\n  odd: {}\n  deep: {{x: {{z: {}}}}}\n  list: [9]\n", scalar(random), scalar(random)),

@@ -55,26 +55,25 @@ pub(super) const DIRECTIVE: &str = "$patch";
 /// One merge.
 pub(super) struct Merger<'a> {
     pub schema: &'a Schema,
-    /// Steps left.
-    pub budget: usize,
+    /// Steps left, of how many the build may take.
+    left: u64,
+    limit: u64,
 }
 
 /// Merges a patch into an object. `Gone` means that the patch deletes the object.
 pub(crate) fn merge(target: &mut Node, patch: Node, build: &mut Build<'_>) -> Result<Fate> {
-    const BUDGET: usize = 100_000_000;
-    let mut merger = Merger { schema: &build.schema, budget: BUDGET };
+    let left = build.work_left();
+    let mut merger = Merger { schema: &build.schema, left, limit: build.options.limits.work };
     let fate = merger.merge(target, Some(patch), None)?;
-    let used = BUDGET - merger.budget;
-    build.count_work(used)?;
+    let used = left - merger.left;
+    build.count_work(usize::try_from(used).unwrap_or(usize::MAX))?;
     Ok(fate)
 }
 
 impl Merger<'_> {
     pub fn spend(&mut self, steps: usize) -> Result<()> {
-        self.budget = self
-            .budget
-            .checked_sub(steps)
-            .ok_or(Error::Limit { what: "steps in merging one patch", limit: 100_000_000 })?;
+        let steps = u64::try_from(steps).unwrap_or(u64::MAX);
+        self.left = self.left.checked_sub(steps).ok_or_else(|| Error::work(self.limit))?;
         Ok(())
     }
 }

@@ -3,6 +3,8 @@
 //! Items are known by the texts of their key fields. Items of the patch come first, in its order, then those that only the
 //! target has. The odd cases (items without their key, keys that occur twice) follow kyaml's `ElementSetter` step by step.
 
+use std::collections::{HashMap, HashSet};
+
 use smol_str::SmolStr;
 use yaml::{Node, Value};
 
@@ -64,6 +66,9 @@ impl<'s> Merger<'s> {
         if wanted.is_empty() {
             return Ok(own);
         }
+        if let Some(by_key) = ByKey::new(&own, &patch, keys, by_value) {
+            return self.merge_by_key(by_key, own, patch, place);
+        }
         if keys.len() > 1 {
             self.complete(&mut wanted)?;
         }
@@ -97,6 +102,39 @@ impl<'s> Merger<'s> {
             }
         }
         self.append(&mut merged, own, &valid_keys)?;
+        Ok(merged)
+    }
+
+    /// The usual case: every item is found by its key at once.
+    fn merge_by_key(
+        &mut self,
+        by_key: ByKey,
+        own: Vec<Node>,
+        patch: Vec<Node>,
+        place: Option<Place<'s>>,
+    ) -> Result<Vec<Node>> {
+        let mut own: Vec<Option<Node>> = own.into_iter().map(Some).collect();
+        let mut merged = Vec::with_capacity(own.len() + patch.len());
+        let mut keep = |item: Node| {
+            if !item.is_null() && !(item.is_mapping() && item.entries().is_empty()) {
+                merged.push(item);
+            }
+        };
+        for (addition, partner) in patch.into_iter().zip(by_key.partners) {
+            match partner.and_then(|at| own.get_mut(at)).and_then(Option::take) {
+                None => self.tidy(addition, place)?.into_iter().for_each(&mut keep),
+                Some(mut item) => {
+                    if self.merge(&mut item, Some(addition), place)? == Fate::Keep {
+                        keep(item);
+                    }
+                }
+            }
+        }
+        for mut item in own.into_iter().flatten() {
+            if self.merge(&mut item, None, place)? == Fate::Keep {
+                keep(item);
+            }
+        }
         Ok(merged)
     }
 
@@ -168,9 +206,58 @@ impl<'s> Merger<'s> {
     }
 }
 
+/// Which of the target's items each of the patch's items is for; exists when every item has all its keys, and has them alone.
+struct ByKey {
+    partners: Vec<Option<usize>>,
+}
+
+impl ByKey {
+    fn new(own: &[Node], patch: &[Node], keys: &[SmolStr], by_value: bool) -> Option<Self> {
+        let in_use: Vec<&SmolStr> = if by_value {
+            keys.iter().collect()
+        } else {
+            let has = |key: &SmolStr| own.iter().chain(patch).any(|item| text(item, key).is_some());
+            keys.iter().filter(|key| has(key)).collect()
+        };
+        if in_use.is_empty() {
+            return None;
+        }
+        let values = |item: &Node| -> Option<Values> {
+            if by_value {
+                return item.as_str().filter(|_| !item.is_null()).map(|text| vec![SmolStr::new(text)]);
+            }
+            in_use.iter().map(|key| text(item, key).map(SmolStr::new)).collect()
+        };
+        let mut positions = HashMap::with_capacity(own.len());
+        for (at, item) in own.iter().enumerate() {
+            if positions.insert(values(item)?, at).is_some() {
+                return None;
+            }
+        }
+        let mut seen = HashSet::with_capacity(patch.len());
+        let mut partners = Vec::with_capacity(patch.len());
+        for item in patch {
+            let values = values(item)?;
+            partners.push(positions.get(&values).copied());
+            if !seen.insert(values) {
+                return None;
+            }
+        }
+        Some(Self { partners })
+    }
+}
+
+/// A key's text, if it has any.
+fn text<'a>(item: &'a Node, key: &str) -> Option<&'a str> {
+    item.get(key)
+        .filter(|value| !meta::is_empty(value))
+        .and_then(Node::as_str)
+        .filter(|text| !text.is_empty())
+}
+
 /// The key values of the patch's items, then of the target's, each once.
 fn distinct_values(patch: &[Node], own: &[Node], keys: &[SmolStr], by_value: bool) -> Result<Vec<Values>> {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let mut distinct = Vec::new();
     for item in patch.iter().chain(own) {
         let values: Values = if by_value {

@@ -210,5 +210,7 @@ fn apply_json(
         }
     }
     let described = target.describe();
-    json::apply(&mut target.node, operations).context(|| described)
+    json::apply(&mut target.node, operations).context(|| described)?;
+    meta::normalize_string_map(&mut target.node, "annotations");
+    Ok(())
 }
