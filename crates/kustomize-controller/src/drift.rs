@@ -5,6 +5,7 @@ use std::time::Duration;
 use api::Kustomization;
 use apply::{
     applier::{Applied, Memory},
+    drift::{self, Drift, is_older},
     object::ObjectId,
     observe::WatchState,
 };
@@ -12,7 +13,6 @@ use kube::core::GroupVersionKind;
 use tokio::time::Instant;
 
 use crate::{
-    health::is_older,
     reconciler::{Reconciler, Slot},
     status,
 };
@@ -60,14 +60,7 @@ impl Reconciler {
             }
             match (watched, seen) {
                 (WatchState::Synced, None) => !unseen.contains(&entry.id),
-                (WatchState::Synced, Some(seen))
-                    if is_older(&seen.resource_version, &applied.resource_version) =>
-                {
-                    false
-                }
-                (WatchState::Synced, Some(seen)) => {
-                    seen.uid != applied.uid || seen.fingerprint != applied.owners.fingerprint()
-                }
+                (WatchState::Synced, Some(seen)) => drift::of(applied, &seen) == Some(Drift::Changed),
                 _ => false,
             }
         })
@@ -78,9 +71,7 @@ impl Reconciler {
         let watched = self.context.index.ensure(gvk) == WatchState::Synced;
         let seen = self.context.index.get(id).filter(|_| watched && self.context.arguments.watch_drift);
         seen.is_some_and(|seen| {
-            seen.uid == applied.uid
-                && !seen.deleting
-                && seen.fingerprint == applied.owners.fingerprint()
+            drift::of(applied, &seen).is_none()
                 && !is_older(&seen.resource_version, &applied.resource_version)
         })
     }

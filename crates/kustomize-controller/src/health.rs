@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api::duration::go_duration_string;
 use apply::{
+    drift::is_older,
     kstatus::{Status, Verdict},
     object::ObjectId,
     observe::{Index, ObjectWatch, Observed, WatchState},
@@ -48,14 +49,6 @@ fn verdict(state: WatchState, seen: Option<Observed>, not_before: &str, may_vani
         (WatchState::Synced, None) if may_vanish => plain(Status::Current, String::new()),
         (WatchState::Synced, None) => plain(Status::NotFound, String::new()),
         (WatchState::Starting, None) => plain(Status::Unknown, String::new()),
-    }
-}
-
-/// Resource versions grow; one that is no number is compared for equality only.
-pub fn is_older(seen: &str, than: &str) -> bool {
-    match (seen.parse::<u128>(), than.parse::<u128>()) {
-        (Ok(seen), Ok(than)) => seen < than,
-        _ => !than.is_empty() && seen != than,
     }
 }
 

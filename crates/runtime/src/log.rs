@@ -42,11 +42,14 @@ pub enum LogLevel {
 
 /// Installs the process-wide logger on standard error. Called once, before anything logs.
 pub fn init(encoding: Encoding, level: LogLevel) {
+    // kube's client logs whole bodies that it cannot decode, and those may be Secrets: never, at any level.
     let filter = match level {
-        LogLevel::Trace => "trace",
-        LogLevel::Debug => "debug,hyper=info,h2=info,rustls=info,tower=info,kube=info,reqwest=info,gix=info",
-        LogLevel::Info => "info,kube_runtime=error,kube_client=error,tower=error",
-        LogLevel::Error => "error",
+        LogLevel::Trace => "trace,kube_client::client=off",
+        LogLevel::Debug => {
+            "debug,kube_client::client=off,hyper=info,h2=info,rustls=info,tower=info,kube=info,reqwest=info,gix=info"
+        }
+        LogLevel::Info => "info,kube_runtime=error,kube_client=error,kube_client::client=off,tower=error",
+        LogLevel::Error => "error,kube_client::client=off",
     };
     let lines = tracing_subscriber::fmt::layer()
         .event_format(Zap { encoding })

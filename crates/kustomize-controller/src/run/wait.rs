@@ -9,6 +9,7 @@ use apply::{
     change::{Change, ChangeSet},
     object::{ObjectId, split_api_version},
 };
+use kube::{Api, api::DynamicObject, core::GroupVersionKind};
 use runtime::{conditions::Status, patch::PatchError};
 use tokio::time::Instant;
 
@@ -85,10 +86,36 @@ impl Reconciler {
                 let missing = format!("can't determine status for {}", id.subject());
                 return Err(self.unhealthy(Duration::ZERO, &health::failed_message(&[missing])));
             }
+            if let Err(denied) = self.may_see(subject, &id, &gvk).await? {
+                let line = format!("{} status: 'Unknown': {denied}", id.subject());
+                return Err(self.unhealthy(Duration::ZERO, &health::failed_message(&[line])));
+            }
             let watch = self.context.index.watch_object(&gvk, &id.namespace, &id.name, &owner);
             awaited.push(Awaited { id, gvk, not_before: "".into(), may_vanish: false, watch: Some(watch) });
         }
         Ok(awaited)
+    }
+
+    /// Whether the identity that applies may read the object: the watch is the controller's own, and what it shows of
+    /// another tenant's object must not reach a status that its author can read.
+    async fn may_see(
+        &self,
+        subject: &Subject,
+        id: &ObjectId,
+        gvk: &GroupVersionKind,
+    ) -> Result<Result<(), String>, Failure> {
+        let Ok(mapped) = self.context.mapper.resolve(gvk).await else { return Ok(Ok(())) };
+        let client = self.identity(subject)?;
+        let api: Api<DynamicObject> = if mapped.namespaced {
+            Api::namespaced_with(client, &id.namespace, &mapped.resource)
+        } else {
+            Api::all_with(client, &mapped.resource)
+        };
+        Ok(match api.get_metadata(&id.name).await {
+            Err(kube::Error::Api(status)) if status.code == 403 => Err(status.message.clone()),
+            // Whatever else is wrong, the watch meets it too.
+            _ => Ok(()),
+        })
     }
 
     /// Looks whether everything is healthy.
