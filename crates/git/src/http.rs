@@ -3,17 +3,20 @@
 //! gix brings its own reqwest transport, but it refuses basic auth over plain http, hides response bodies of errors,
 //! starts a thread for each connection and has no byte limit; its `Http` trait lets us bring ours.
 
+mod exchange;
+
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
+use std::io::{self, BufReader, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gix::protocol::transport::client::blocking_io::http::{self as gix_http, Transport};
 use gix::protocol::transport::{Protocol, client::blocking_io::http::PostBodyDataKind};
 use reqwest::blocking::{Client, RequestBuilder, Response};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use url::Url;
 
+use self::exchange::{Body, Exchange, Headers, Pending, PostBody, Stage};
 use crate::remote::{Remote, TlsConfig, redact};
 use crate::{Budget, Limits, Session, TransportError};
 
@@ -324,127 +327,5 @@ impl gix_http::Http for Http {
 
     fn redirected_base_url(&self) -> Option<String> {
         self.redirected.clone()
-    }
-}
-
-/// A request that is sent when its answer is first read, and the answer.
-#[derive(Clone)]
-struct Exchange {
-    stage: Arc<Mutex<Stage>>,
-    caller: Caller,
-}
-
-enum Stage {
-    Collecting(Box<Pending>),
-    Answered(Response),
-    Failed,
-}
-
-struct Pending {
-    request: RequestBuilder,
-    target: Url,
-    body: Vec<u8>,
-}
-
-impl Exchange {
-    fn with_response<T>(&self, read: impl FnOnce(&mut Response) -> io::Result<T>) -> io::Result<T> {
-        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
-        *stage = match std::mem::replace(&mut *stage, Stage::Failed) {
-            Stage::Collecting(pending) => {
-                let Pending { request, target, body } = *pending;
-                let response = self.caller.send(request.body(body), &target);
-                Stage::Answered(
-                    response
-                        .and_then(|r| self.caller.check(r, &target))
-                        .map_err(|e| self.caller.failure.set(e))?,
-                )
-            }
-            answered => answered,
-        };
-        match &mut *stage {
-            Stage::Answered(response) => read(response),
-            _ => Err(io::Error::other("the request has failed")),
-        }
-    }
-}
-
-/// Collects the request body; Git's are small (wants and haves).
-pub(crate) struct PostBody(Exchange);
-
-impl Write for PostBody {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut *self.0.stage.lock().unwrap_or_else(PoisonError::into_inner) {
-            Stage::Collecting(pending) => pending.body.extend_from_slice(bytes),
-            _ => return Err(io::ErrorKind::BrokenPipe.into()),
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The one response header that gix looks at, as text.
-pub(crate) struct Headers {
-    exchange: Exchange,
-    lines: Option<Cursor<String>>,
-}
-
-impl Headers {
-    fn new(exchange: &Exchange) -> Self {
-        Headers { exchange: exchange.clone(), lines: None }
-    }
-
-    fn lines(&mut self) -> io::Result<&mut Cursor<String>> {
-        if self.lines.is_none() {
-            let kind = self.exchange.with_response(|response| {
-                let kind = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
-                Ok(kind.map(|k| format!("content-type: {k}\n")).unwrap_or_default())
-            })?;
-            self.lines = Some(Cursor::new(kind));
-        }
-        self.lines.as_mut().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-    }
-}
-
-impl Read for Headers {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.lines()?.read(out)
-    }
-}
-
-impl BufRead for Headers {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.lines()?.fill_buf()
-    }
-
-    fn consume(&mut self, amount: usize) {
-        if let Some(lines) = &mut self.lines {
-            lines.consume(amount);
-        }
-    }
-}
-
-/// The response body, counted and bounded.
-pub(crate) struct Body(Exchange);
-
-impl Body {
-    fn reader(exchange: Exchange) -> BufReader<Body> {
-        BufReader::with_capacity(64 * 1024, Body(exchange))
-    }
-}
-
-impl Read for Body {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let caller = &self.0.caller;
-        if caller.budget.is_spent() {
-            return Err(caller.failure.set(TransportError::Deadline));
-        }
-        let got = self.0.with_response(|response| {
-            response.read(out).map_err(|e| caller.failure.set(caller.explain(&e)))
-        })?;
-        caller.meter.count(got).map_err(|e| caller.failure.set(e))?;
-        Ok(got)
     }
 }

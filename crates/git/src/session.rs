@@ -15,7 +15,7 @@ use gix::protocol::transport::client::blocking_io::http::Transport;
 use gix::protocol::{Handshake, LsRefsCommand};
 
 use crate::error::chain;
-use crate::http::{Caller, Failure, Http};
+use crate::http::{Caller, Http};
 use crate::{Budget, Limits, TransportError};
 
 /// A ref as the server advertises it.
@@ -96,7 +96,16 @@ impl Session {
             Vec::new(),
             &mut gix::progress::Discard,
         )
-        .map_err(|e| explain(&caller.failure, &e))?;
+        .map_err(|e| explain(&caller, &e))?;
+        if handshake
+            .capabilities
+            .capability("object-format")
+            .is_some_and(|f| f.supports("sha256").unwrap_or(false))
+        {
+            return Err(TransportError::Protocol(
+                "repositories with SHA-256 objects are not supported".to_owned(),
+            ));
+        }
         Ok(Session { transport, handshake, caller, limits })
     }
 
@@ -125,7 +134,7 @@ impl Session {
                 let command = LsRefsCommand::new(Some(wanted), &self.handshake.capabilities, agent());
                 command
                     .invoke_blocking(&mut self.transport, &mut gix::progress::Discard, false)
-                    .map_err(|e| explain(&self.caller.failure, &e))?
+                    .map_err(|e| explain(&self.caller, &e))?
             }
         };
         if advertised.len() > self.limits.refs {
@@ -176,7 +185,7 @@ impl Session {
         );
         match result {
             Ok(_) => Ok(()),
-            Err(error) => Err(too_many.unwrap_or_else(|| explain(&self.caller.failure, &error))),
+            Err(error) => Err(too_many.unwrap_or_else(|| explain(&self.caller, &error))),
         }
     }
 }
@@ -212,9 +221,12 @@ fn write_pack(
 }
 
 /// The failure that HTTP saw, else what gix says.
-fn explain(failure: &Failure, error: &gix::Error) -> TransportError {
-    if let Some(error) = failure.take() {
+fn explain(caller: &Caller, error: &gix::Error) -> TransportError {
+    if let Some(error) = caller.failure.take() {
         return error;
+    }
+    if caller.budget.is_spent() {
+        return TransportError::Deadline;
     }
     let text = chain(error);
     if text.contains("not our ref") {

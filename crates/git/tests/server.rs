@@ -141,6 +141,31 @@ fn a_client_certificate_opens_a_server_that_wants_one() {
 }
 
 #[test]
+fn an_old_server_is_understood() {
+    let f = fixture();
+    f.server.control.old_protocol.store(true, Ordering::Relaxed);
+    for content in ["content", "changed"] {
+        f.repository.write("f", content);
+        let head = f.repository.commit("next");
+        let Outcome::Checkout(checkout) = f.look(&f.remote()).unwrap() else { panic!() };
+        assert_eq!(checkout.revision, format!("master@sha1:{head}"));
+        assert_eq!(walk(&f).unwrap(), 1);
+    }
+    // No second list of refs, and no second look at what is known.
+    assert_eq!(f.server.traffic().0.iter().filter(|r| *r == "POST git-upload-pack").count(), 2);
+}
+
+#[test]
+fn sha256_repositories_get_a_clear_answer() {
+    let f = fixture();
+    let other = f.server.repository_of("r256", "sha256");
+    other.write("f", "1");
+    other.commit("one");
+    let remote = Remote::new(&f.server.url("r256")).unwrap();
+    assert_eq!(f.error(&remote), "repositories with SHA-256 objects are not supported");
+}
+
+#[test]
 fn a_silent_server_ends_with_the_budget() {
     let f = fixture();
     f.server.control.silent.store(true, Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! The source-controller process: fetches sources and serves them as artifacts.
 
+mod blocking;
 mod flags;
 mod git_repository;
 

@@ -20,6 +20,8 @@ pub struct Control {
     pub redirect: Mutex<Option<String>>,
     /// Accept, then say nothing.
     pub silent: AtomicBool,
+    /// Speak protocol 0, whatever the client asks for.
+    pub old_protocol: AtomicBool,
     /// Answer fetches with this instead of a pack.
     pub garbage: Mutex<Option<Vec<u8>>>,
     pub requests: Mutex<Vec<String>>,
@@ -77,10 +79,16 @@ impl Server {
 
     /// A bare repository with one commit on `master`, and a work tree to add more.
     pub fn repository(&self, name: &str) -> Repository {
+        self.repository_of(name, "sha1")
+    }
+
+    /// A repository with another kind of object ids.
+    pub fn repository_of(&self, name: &str, format: &str) -> Repository {
         let bare = self.dir.path().join(name);
         let work = self.dir.path().join(format!("{name}.work"));
-        git(self.dir.path(), &["init", "-q", "--bare", "-b", "master", bare.to_str().unwrap()]);
-        git(self.dir.path(), &["init", "-q", "-b", "master", work.to_str().unwrap()]);
+        let format = format!("--object-format={format}");
+        git(self.dir.path(), &["init", "-q", "--bare", "-b", "master", &format, bare.to_str().unwrap()]);
+        git(self.dir.path(), &["init", "-q", "-b", "master", &format, work.to_str().unwrap()]);
         let repository = Repository { work, bare };
         repository.run(&["remote", "add", "origin", repository.bare.to_str().unwrap()]);
         repository
@@ -203,6 +211,10 @@ fn serve(stream: &mut (impl Read + Write), root: &Path, control: &Control) -> st
             &garbage,
         );
     }
+    let protocol = match control.old_protocol.load(Ordering::Relaxed) {
+        true => "",
+        false => header("git-protocol").unwrap_or_default(),
+    };
     let mut backend = Command::new("git")
         .arg("http-backend")
         .env("GIT_PROJECT_ROOT", root)
@@ -215,8 +227,8 @@ fn serve(stream: &mut (impl Read + Write), root: &Path, control: &Control) -> st
         .env("QUERY_STRING", query)
         .env("CONTENT_TYPE", header("content-type").unwrap_or_default())
         .env("CONTENT_LENGTH", length.to_string())
-        .env("HTTP_GIT_PROTOCOL", header("git-protocol").unwrap_or_default())
-        .env("GIT_PROTOCOL", header("git-protocol").unwrap_or_default())
+        .env("HTTP_GIT_PROTOCOL", protocol)
+        .env("GIT_PROTOCOL", protocol)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -20,9 +20,7 @@ use super::status::End;
 use super::storage::{Shelf, Verdict, status_artifact};
 use super::{GitRepositories, auth, status};
 use crate::NAME;
-
-/// How long running work is waited for when the process stops.
-const LAST_MOMENT: Duration = Duration::from_secs(2);
+use crate::blocking::{self, BlockingError};
 
 /// One pass over one object.
 pub struct Pass<'a> {
@@ -90,8 +88,9 @@ impl<'a> Pass<'a> {
         let known = status::known_revision(&self.object);
         let connector = self.controller.connector.clone();
         let source = upstream.clone();
-        let looked = self.blocking(move |budget| source.look(&connector, known.as_deref(), budget)).await?;
-        let checkout = match looked {
+        let looked = self
+            .blocking(Some(self.timeout()), move |budget| source.look(&connector, known.as_deref(), budget));
+        let checkout = match looked.await? {
             Outcome::Unchanged(revision) => {
                 tracing::debug!("no changes since last reconciliation: observed revision '{revision}'");
                 status::up_to_date(&mut self.object, &revision, Timestamp::now());
@@ -111,7 +110,7 @@ impl<'a> Pass<'a> {
         if moved || status::content_config_changed(&self.object) {
             let (ignore, shelf) = (self.object.spec.ignore.clone(), self.shelf.clone());
             let connector = self.controller.connector.clone();
-            let stored = self.blocking(move |budget| {
+            let stored = self.blocking(None, move |budget| {
                 upstream.build(&connector, &checkout, &shelf, ignore.as_deref(), budget)
             });
             let artifact = status_artifact(stored.await?);
@@ -128,7 +127,7 @@ impl<'a> Pass<'a> {
             return Ok(false);
         };
         let (shelf, current) = (self.shelf.clone(), artifact.clone());
-        let (removed, verdict) = run_blocking(move || shelf.inspect(&current)).await?;
+        let (removed, verdict) = self.blocking(None, move |_| Ok(shelf.inspect(&current))).await?;
         if removed > 0 {
             let message = format!("garbage collected {removed} artifacts");
             self.record(Severity::Trace, "GarbageCollectionSucceeded", message);
@@ -246,30 +245,14 @@ impl<'a> Pass<'a> {
         })
     }
 
-    /// Runs blocking work within `spec.timeout`. When the process stops, the work gets a moment to end well.
+    /// Runs blocking work; what it does over the network ends with `spec.timeout`, and with `limit` everything does.
     async fn blocking<T: Send + 'static>(
         &self,
+        limit: Option<Duration>,
         work: impl FnOnce(&Budget) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Broken> {
         let budget = Budget::new(self.timeout());
-        let _guard = CancelOnDrop(budget.clone());
-        let stop = &self.controller.stop;
-        let mut running = std::pin::pin!(run_blocking({
-            let budget = budget.clone();
-            move || work(&budget)
-        }));
-        let done = tokio::select! {
-            done = &mut running => done,
-            () = stop.cancelled() => {
-                budget.cancel();
-                tokio::time::timeout(LAST_MOMENT, running).await.map_err(|_| Broken::Stopped)?
-            }
-        };
-        match done? {
-            Ok(done) => Ok(done),
-            Err(_) if stop.is_cancelled() => Err(Broken::Stopped),
-            Err(failure) => Err(failure.into()),
-        }
+        Ok(blocking::run(budget, limit, &self.controller.stop, work).await??)
     }
 
     /// When the upstream is looked at again; an interval of zero means never.
@@ -286,22 +269,25 @@ impl<'a> Pass<'a> {
             return Ok(controller::Outcome::Wait);
         }
         let shelf = self.shelf.clone();
-        let cleaned = run_blocking(move || shelf.clear());
-        let failed = match cleaned.await {
-            Ok(Ok(removed)) => {
-                if removed {
-                    let message = "garbage collected artifacts for deleted resource";
-                    self.record(Severity::Trace, "GarbageCollectionSucceeded", message);
-                }
-                None
+        let cleaned = self.blocking(None, move |_| {
+            shelf.clear().map_err(|error| {
+                let why = runtime::error::chain(&error);
+                let message = format!("garbage collection for deleted resource failed: {why}");
+                Failure::plain("GarbageCollectionFailed", message)
+            })
+        });
+        match cleaned.await {
+            Ok(true) => {
+                let message = "garbage collected artifacts for deleted resource";
+                self.record(Severity::Trace, "GarbageCollectionSucceeded", message);
             }
-            Ok(Err(error)) => Some(runtime::error::chain(&error)),
-            Err(failure) => Some(failure.message),
-        };
-        if let Some(why) = failed {
-            let message = format!("garbage collection for deleted resource failed: {why}");
-            self.record(Severity::Error, "GarbageCollectionFailed", message.clone());
-            return Ok(controller::Outcome::Failed(message.into()));
+            Ok(false) => {}
+            Err(Broken::Failure(failure)) => {
+                self.record(Severity::Error, failure.reason, failure.message.clone());
+                return Ok(controller::Outcome::Failed(Box::new(failure)));
+            }
+            Err(Broken::Patch(error)) => return Err(error),
+            Err(Broken::Stopped) => return Ok(controller::Outcome::Wait),
         }
         match patch::finalizer(&self.api, &self.object, FINALIZER, false, NAME).await {
             Err(error) if !error.is_gone() => Err(error),
@@ -333,6 +319,15 @@ enum Broken {
     Stopped,
 }
 
+impl From<BlockingError> for Broken {
+    fn from(error: BlockingError) -> Self {
+        match error {
+            BlockingError::Stopped => Broken::Stopped,
+            BlockingError::Panicked(_) => Failure::plain("Failed", runtime::error::chain(&error)).into(),
+        }
+    }
+}
+
 impl From<Failure> for Broken {
     fn from(failure: Failure) -> Self {
         Broken::Failure(failure)
@@ -356,19 +351,4 @@ fn short(subject: &str) -> String {
         Some((end, _)) => format!("{}...", subject.get(..end).unwrap_or_default()),
         None => subject.to_owned(),
     }
-}
-
-/// Ends blocking work when nobody waits for it any more.
-struct CancelOnDrop(Budget);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
-
-async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Failure::plain("Failed", format!("blocking work ended early: {error}")))
 }

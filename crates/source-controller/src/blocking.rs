@@ -1,0 +1,112 @@
+//! Blocking work of async passes: on threads of its own, and never longer than somebody waits for it.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use git::Budget;
+use tokio_util::sync::CancellationToken;
+
+/// How long work is waited for that was told to end because the process stops.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
+
+/// Why blocking work gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum BlockingError {
+    /// The process stops; what the work would have said is no news.
+    #[error("the process stops")]
+    Stopped,
+    /// The work panicked.
+    #[error("blocking work ended early")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+/// Runs `work`. It is told to end through `budget` when `limit` has passed, when `stop` is cancelled, and when this
+/// future is dropped; after `stop` only a success counts.
+pub async fn run<T: Send + 'static, E: Send + 'static>(
+    budget: Budget,
+    limit: Option<Duration>,
+    stop: &CancellationToken,
+    work: impl FnOnce(&Budget) -> Result<T, E> + Send + 'static,
+) -> Result<Result<T, E>, BlockingError> {
+    let guard = CancelOnDrop(budget.clone());
+    let mut running = tokio::task::spawn_blocking(move || work(&budget));
+    let overdue = async {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+        guard.0.cancel();
+        std::future::pending::<Infallible>().await
+    };
+    let done = tokio::select! {
+        done = &mut running => done?,
+        never = overdue => match never {},
+        () = stop.cancelled() => {
+            guard.0.cancel();
+            tokio::time::timeout(LAST_MOMENT, running).await.map_err(|_| BlockingError::Stopped)??
+        }
+    };
+    if done.is_err() && stop.is_cancelled() {
+        return Err(BlockingError::Stopped);
+    }
+    Ok(done)
+}
+
+/// Ends work that nobody waits for any more.
+struct CancelOnDrop(Budget);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    /// Works until it is told to end.
+    fn until_cancelled(budget: &Budget) -> Result<(), &'static str> {
+        while !budget.is_cancelled() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Err("cancelled")
+    }
+
+    #[tokio::test]
+    async fn work_is_told_when_its_time_is_over() {
+        let limit = Some(Duration::from_millis(20));
+        let done = run(Budget::new(LONG), limit, &CancellationToken::new(), until_cancelled).await;
+        assert_eq!(done.unwrap(), Err("cancelled"));
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_work_and_silences_its_error() {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let done = run(Budget::new(LONG), None, &stop, until_cancelled).await;
+        assert!(matches!(done, Err(BlockingError::Stopped)));
+        let done = run(Budget::new(LONG), None, &stop, |_| Ok::<_, ()>("in time")).await;
+        assert_eq!(done.unwrap(), Ok("in time"));
+    }
+
+    #[tokio::test]
+    async fn work_ends_when_nobody_waits() {
+        let (budget, stop) = (Budget::new(LONG), CancellationToken::new());
+        let started = Instant::now();
+        let waiting = run(budget.clone(), None, &stop, until_cancelled);
+        tokio::time::timeout(Duration::from_millis(20), waiting).await.unwrap_err();
+        assert!(budget.is_cancelled() && started.elapsed() < LONG);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error() {
+        let work = |_: &Budget| -> Result<(), ()> { panic!("at the disco") };
+        let done = run(Budget::new(LONG), None, &CancellationToken::new(), work).await;
+        assert!(matches!(done, Err(BlockingError::Panicked(_))));
+    }
+}
