@@ -6,9 +6,11 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::cluster::{Cluster, User};
-use crate::process::{Owner, Process, free_port, tail, temp_folder};
+use crate::objects::Look;
+use crate::process::{Owner, Process, free_port, temp_folder};
 use crate::wait::{self, Not, not_yet};
 
 /// The namespace the controllers believe to run in.
@@ -146,13 +148,20 @@ impl Controller {
         fs::read(self.log()).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
     }
 
-    /// The last `lines` log lines that mention `word`, and the very last ones whatever they say.
+    /// The last `lines` log lines that mention `word`, and the very last ones whatever they say; shortened.
     pub fn log_about(&self, word: &str, lines: usize) -> String {
         let text = self.log_text();
-        let about: Vec<&str> = text.lines().filter(|line| line.contains(word)).collect();
-        let about =
-            about.iter().skip(about.len().saturating_sub(lines)).copied().collect::<Vec<_>>().join("\n");
-        format!("{} on {word}:\n{about}\nlast lines:\n{}", self.user.name(), tail(&self.log(), 3))
+        let all: Vec<&str> = text.lines().collect();
+        let about: Vec<&str> = all.iter().filter(|line| line.contains(word)).copied().collect();
+        let last = |lines: &[&str], count: usize| {
+            lines
+                .iter()
+                .skip(lines.len().saturating_sub(count))
+                .map(|l| shorten(l))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        format!("{} on {word}:\n{}\nlast lines:\n{}", self.user.name(), last(&about, lines), last(&all, 3))
     }
 
     /// The sum of a metric over the series whose labels contain every one of `labels`.
@@ -164,6 +173,13 @@ impl Controller {
         });
         Ok(series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
+}
+
+/// A JSON log line as time, level, message and error; any other line as it is.
+fn shorten(line: &str) -> String {
+    let Ok(entry) = serde_json::from_str::<Value>(line) else { return line.to_owned() };
+    let fields = ["/ts", "/level", "/msg", "/error"].map(|field| entry.text(field));
+    fields.join(" ").trim_end().to_owned()
 }
 
 async fn fetch(url: &str) -> Result<String> {

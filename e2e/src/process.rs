@@ -104,7 +104,9 @@ impl Process {
 
     /// The last `lines` lines of its output.
     pub fn log_tail(&self, lines: usize) -> String {
-        tail(&self.log, lines)
+        let text = fs::read(&self.log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
+        let all: Vec<&str> = text.lines().collect();
+        all.iter().skip(all.len().saturating_sub(lines)).copied().collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -124,13 +126,6 @@ pub fn run(command: &mut Command) -> Result<ExitStatus> {
     let status = child.wait()?;
     watchdog(&format!("-{}", child.id()));
     Ok(status)
-}
-
-/// The last `lines` lines of a file, or nothing when it cannot be read.
-pub fn tail(file: &Path, lines: usize) -> String {
-    let text = fs::read(file).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
-    let all: Vec<&str> = text.lines().collect();
-    all.iter().skip(all.len().saturating_sub(lines)).copied().collect::<Vec<_>>().join("\n")
 }
 
 /// A temporary folder that is removed when dropped, and at the latest when this program ends.

@@ -1,12 +1,16 @@
-//! `kill -9` of either controller at any point, and a restart of the API server: all is made good.
+//! `kill -9` of either controller at any point, a restart of the API server, a leader that dies, an object
+//! that cannot be decoded: all is made good, and nobody else is held up.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use e2e::cluster::User;
+use e2e::controller::Controller;
 use e2e::objects::Look;
-use e2e::scenario::{LIMIT, Scenario};
+use e2e::scenario::{LIMIT, SHARD, Scenario};
 use e2e::wait::{self, Not};
+use serde_json::json;
 
 use crate::config_map;
 
@@ -152,4 +156,74 @@ async fn both_controllers_survive_a_restart_of_the_api_server() -> Result<()> {
     pair.kustomize.expect_running()?;
     assert_eq!([pair.source.id(), pair.kustomize.id()], ids, "neither was restarted");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_leader_dies_the_other_one_takes_over() -> Result<()> {
+    let election = [
+        "--enable-leader-election",
+        "--leader-election-lease-duration=3s",
+        "--leader-election-renew-deadline=2s",
+        "--leader-election-retry-period=500ms",
+    ];
+    let mut test = Scenario::with_own_controllers("leader", &election).await?;
+    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let mut standby =
+        Controller::start(test.cluster, User::KustomizeController, &[&election[..], &[&selector]].concat())
+            .await?;
+    let (_, commit) = replace_all(&test, 0)?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    let runs = ("controller_runtime_reconcile_total", ["controller=\"kustomization\""]);
+    assert_eq!(standby.metric(runs.0, &runs.1).await?, 0.0, "the other one only waits");
+
+    test.own()?.kustomize.kill();
+    let (names, commit) = replace_all(&test, 1)?;
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
+    owned_are(&test, &names).await?;
+    assert!(standby.metric(runs.0, &runs.1).await? > 0.0);
+    standby.expect_running()?;
+    test.finish().await
+}
+
+/// Lets the API server take anything as `spec` of a kind, as a schema of another version may.
+async fn loosen(test: &Scenario, crd: &str) -> Result<()> {
+    let crd = format!("CustomResourceDefinition/{crd}");
+    let mut versions = test.get(&crd).await?["spec"]["versions"].take();
+    for version in versions.as_array_mut().context("no versions")? {
+        version["schema"]["openAPIV3Schema"]["properties"]["spec"] =
+            json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    }
+    test.patch(&crd, &json!({"spec": {"versions": versions}})).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_cannot_be_decoded_harms_no_other() -> Result<()> {
+    let mut test = Scenario::with_own_cluster("odd").await?;
+    loosen(&test, "gitrepositories.source.toolkit.fluxcd.io").await?;
+    loosen(&test, "kustomizations.kustomize.toolkit.fluxcd.io").await?;
+    for (group, kind) in [("source", "GitRepository"), ("kustomize", "Kustomization")] {
+        let odd = format!(
+            "{{apiVersion: {group}.toolkit.fluxcd.io/v1, kind: {kind}, metadata: {{name: odd}}, \
+             spec: {{interval: [1], url: {{}}, sourceRef: 7, prune: 'yes'}}}}"
+        );
+        // The new schema is not in force at once.
+        wait::until(LIMIT, async || test.apply(&odd).await.map_err(wait::not_yet)).await?;
+    }
+    let (_, commit) = replace_all(&test, 0)?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    // So it was in a watch; now in a list.
+    let pair = test.own()?;
+    for controller in [&mut pair.source, &mut pair.kustomize] {
+        controller.kill();
+        controller.restart().await?;
+    }
+    let (names, commit) = replace_all(&test, 1)?;
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
+    owned_are(&test, &names).await
 }
