@@ -13,6 +13,17 @@
 //!
 //! A scalar stays text until it is asked for its type: [`Node::resolve`] answers for one of two [`Resolver`]s,
 //! because kustomize (go-yaml v3) and the API server (go-yaml v2 behind sigs.k8s.io/yaml) read `yes` or `1:30` differently.
+//!
+//! # Where this differs from the Go stack
+//!
+//! - An error anywhere in a stream is an error of the stream; go-yaml hands out the documents before it.
+//! - Anchors end with their document; go-yaml v3 lets later documents of a stream refer to them.
+//! - Merge keys follow kyaml for both resolvers: own entries win. In go-yaml v2 what stands later wins.
+//! - A key written `null` or `~` is refused for kustomize; kyaml writes such an entry twice and then fails on it.
+//! - A block text that begins with a tab stays as it is; kyaml writes it so that it cannot be read again.
+//! - `JSONToYAML` keeps U+0085 and control characters; Go's folds the former and refuses the latter.
+//! - An anchor inside itself is an error; kyaml overflows its stack.
+//! - Depth, size and alias copies are bounded by [`Limits`]; go-yaml bounds depth by 10,000 and aliases by a ratio.
 
 mod emit;
 mod error;

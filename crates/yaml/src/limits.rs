@@ -18,6 +18,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 64 << 20, depth: 200, documents: 100_000, nodes: 5_000_000, alias_nodes: 200_000 }
+        Self { bytes: 32 << 20, depth: 200, documents: 100_000, nodes: 2_000_000, alias_nodes: 200_000 }
     }
 }

@@ -349,7 +349,7 @@ impl Node {
         self.column
     }
 
-    /// The explicit tag, in short form (`!!binary`, `!custom`); empty when there is none.
+    /// The explicit tag, in short form (`!!binary`, `!custom`, the bare `!`); empty when there is none.
     pub fn tag(&self) -> &str {
         self.extra.as_ref().map_or("", |extra| &extra.tag)
     }

@@ -48,8 +48,10 @@ impl Resolver {
     /// The type of a scalar by tag, style and text, in this order.
     pub(crate) fn resolve<'a>(self, text: &'a str, style: Style, tag: &str) -> Result<Resolved<'a>, Error> {
         match tag {
-            "" if style != Style::Plain => Ok(Resolved::String(text.into())),
-            "" => Ok(match self.resolve_plain(text) {
+            // The bare `!` made a string before go-yaml v3 began to ignore it.
+            "!" if self == Self::KubernetesV2 => Ok(Resolved::String(text.into())),
+            "" | "!" if style != Style::Plain => Ok(Resolved::String(text.into())),
+            "" | "!" => Ok(match self.resolve_plain(text) {
                 Resolved::Timestamp(_) if self == Self::KubernetesV2 => Resolved::String(text.into()),
                 resolved => resolved,
             }),

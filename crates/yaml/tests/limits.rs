@@ -13,7 +13,7 @@ fn refused(text: &str, limits: &Limits) -> (&'static str, usize) {
 #[test]
 fn text_beyond_the_byte_limit_is_refused_unread() {
     let text = "a".repeat(100 << 20);
-    assert_eq!(refused(&text, &Limits::default()), ("bytes", 64 << 20));
+    assert_eq!(refused(&text, &Limits::default()), ("bytes", 32 << 20));
 }
 
 #[test]

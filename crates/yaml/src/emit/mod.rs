@@ -1,6 +1,8 @@
 //! Nodes to text.
 
 mod analysis;
+mod comments;
+mod flow;
 mod scalar;
 mod tree;
 mod writer;

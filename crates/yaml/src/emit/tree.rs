@@ -1,4 +1,4 @@
-//! Walking the tree: block and flow collections, and the comments around everything.
+//! Walking the tree: documents, scalars and block collections.
 //!
 //! go-yaml emits from a stream of events and keeps the comments of the latest event until some step writes them.
 //! The order of those steps shows in the text, so the walk below keeps to it.
@@ -6,9 +6,10 @@
 use std::mem::take;
 
 use super::analysis::Analysis;
+use super::comments::{Pending, set};
 use super::writer::{Writer, is_break};
 use crate::node::Value;
-use crate::{Kind, Node, Style};
+use crate::{Node, Style};
 
 /// Longer keys are written as `? key`.
 const MAX_SIMPLE_KEY: usize = 128;
@@ -17,7 +18,7 @@ const INDENT: usize = 2;
 
 /// What surrounds a node.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     Root,
     BlockItem,
     FlowItem,
@@ -28,28 +29,16 @@ enum Place {
 
 /// What is still to be written of a node whose start is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Rest {
+pub(super) enum Rest {
     Nothing,
     Flow,
     Block,
 }
 
-/// Comments seen and not yet written.
-#[derive(Default)]
-struct Pending {
-    head: String,
-    line: String,
-    foot: String,
-    /// The foot comment of the entry before, which follows all of that entry's value.
-    tail: String,
-    /// The line comment of a key whose value begins on the next line.
-    key_line: String,
-}
-
 pub(super) struct Emitter {
-    writer: Writer,
-    pending: Pending,
-    flow_level: usize,
+    pub writer: Writer,
+    pub pending: Pending,
+    pub flow_level: usize,
     first_document: bool,
     v2: bool,
 }
@@ -94,26 +83,8 @@ impl Emitter {
         self.writer.put_indent();
     }
 
-    /// Takes over the comments that belong to a node's start.
-    fn load(&mut self, node: &Node, tail: &str) {
-        let comments = node.comments();
-        set(&mut self.pending.head, &comments.head);
-        set(&mut self.pending.tail, tail);
-        if matches!(node.kind(), Kind::Scalar | Kind::Alias) {
-            set(&mut self.pending.line, &comments.line);
-            set(&mut self.pending.foot, &comments.foot);
-        }
-    }
-
-    /// Takes over the comments that belong to a collection's end.
-    fn load_end(&mut self, node: &Node, tail: &str) {
-        set(&mut self.pending.tail, tail);
-        set(&mut self.pending.line, &node.comments().line);
-        set(&mut self.pending.foot, &node.comments().foot);
-    }
-
     /// Writes a scalar or alias in full, of a collection anchor and tag.
-    fn start(&mut self, node: &Node, place: Place) -> Rest {
+    pub fn start(&mut self, node: &Node, place: Place) -> Rest {
         if !node.anchor().is_empty() {
             self.writer.put_spaced("&");
             self.writer.put_tight(node.anchor());
@@ -144,7 +115,7 @@ impl Emitter {
     }
 
     /// Writes what [`Emitter::start`] left.
-    fn rest(&mut self, node: &Node, rest: Rest, place: Place) {
+    pub fn rest(&mut self, node: &Node, rest: Rest, place: Place) {
         match (rest, node.value()) {
             (Rest::Flow, Value::Sequence(items)) => self.flow_sequence(node, items),
             (Rest::Flow, Value::Mapping(_)) => self.flow_mapping(node),
@@ -155,7 +126,7 @@ impl Emitter {
     }
 
     fn put_tag(&mut self, tag: &str) {
-        if tag.is_empty() {
+        if matches!(tag, "" | "!") {
             return;
         }
         self.writer.space_before();
@@ -223,113 +194,13 @@ impl Emitter {
     }
 
     /// `from_flow`: at the root, flow collections and scalars indent their continuation, block collections do not.
-    fn indent_more(&mut self, from_flow: bool, stay: bool) {
+    pub fn indent_more(&mut self, from_flow: bool, stay: bool) {
         self.writer.indent = Some(match self.writer.indent {
             None if from_flow => INDENT,
             None => 0,
             Some(indent) if stay => indent,
             Some(indent) => indent + INDENT,
         });
-    }
-
-    fn flow_sequence(&mut self, node: &Node, items: &[Node]) {
-        self.writer.put_spaced("[");
-        self.writer.whitespace = true;
-        let saved = self.writer.indent;
-        self.indent_more(true, false);
-        self.flow_level += 1;
-        let mut comma_written = true;
-        for item in items {
-            self.load(item, "");
-            if !comma_written {
-                self.writer.put_tight(",");
-            }
-            self.write_head();
-            self.flow_position();
-            comma_written = self.has_trailing_comment();
-            let rest = self.start(item, Place::FlowItem);
-            self.flow_trail();
-            self.rest(item, rest, Place::FlowItem);
-        }
-        self.load_end(node, "");
-        self.flow_level -= 1;
-        self.writer.indent = saved;
-        if self.writer.column == 0 {
-            self.writer.put_indent();
-        }
-        self.writer.put_tight("]");
-        self.write_line();
-        self.write_foot();
-    }
-
-    fn flow_mapping(&mut self, node: &Node) {
-        self.writer.put_spaced("{");
-        self.writer.whitespace = true;
-        let saved = self.writer.indent;
-        self.indent_more(true, false);
-        self.flow_level += 1;
-        let mut comma_written = true;
-        let mut tail = "";
-        for (key, value) in node.entries() {
-            self.load_key(key, tail);
-            tail = &key.comments().foot;
-            if !comma_written {
-                self.writer.put_tight(",");
-            }
-            self.write_head();
-            self.flow_position();
-            let simple = is_simple_key(key);
-            if !simple {
-                self.writer.put_spaced("?");
-            }
-            let place = if simple { Place::SimpleKey } else { Place::Value };
-            let rest = self.start(key, place);
-            self.rest(key, rest, place);
-
-            self.load(value, "");
-            if simple {
-                self.writer.put_tight(":");
-            } else {
-                if self.writer.column > self.writer.width {
-                    self.writer.put_indent();
-                }
-                self.writer.put_spaced(":");
-            }
-            comma_written = self.has_trailing_comment();
-            let rest = self.start(value, Place::Value);
-            self.flow_trail();
-            self.rest(value, rest, Place::Value);
-        }
-        self.load_end(node, tail);
-        let comments_follow = !self.pending.foot.is_empty() || !self.pending.tail.is_empty();
-        if comments_follow && !comma_written {
-            self.writer.put_tight(",");
-        }
-        self.write_head();
-        self.flow_level -= 1;
-        self.writer.indent = saved;
-        self.writer.put_tight("}");
-        self.write_line();
-        self.write_foot();
-    }
-
-    fn flow_position(&mut self) {
-        if self.writer.column == 0 || self.writer.column > self.writer.width {
-            self.writer.put_indent();
-        }
-    }
-
-    fn flow_trail(&mut self) {
-        if self.has_trailing_comment() {
-            self.writer.put_tight(",");
-        }
-        self.write_line();
-        self.write_foot();
-    }
-
-    fn has_trailing_comment(&self) -> bool {
-        let pending = &self.pending;
-        !(pending.line.is_empty() && pending.foot.is_empty() && pending.tail.is_empty())
     }
 
     fn block_sequence(&mut self, node: &Node, items: &[Node], place: Place) {
@@ -387,98 +258,6 @@ impl Emitter {
         self.write_head();
         self.writer.indent = saved;
     }
-
-    /// A key's comments, save the foot: that one follows the entry as the tail of the next.
-    fn load_key(&mut self, key: &Node, tail: &str) {
-        set(&mut self.pending.head, &key.comments().head);
-        set(&mut self.pending.tail, tail);
-        if matches!(key.kind(), Kind::Scalar | Kind::Alias) {
-            set(&mut self.pending.line, &key.comments().line);
-        }
-    }
-
-    /// The comment beside a key goes behind a scalar value, or stays on the key's line.
-    fn place_key_comment(&mut self, value: &Node) {
-        if self.pending.key_line.is_empty() {
-            return;
-        }
-        match value.kind() {
-            Kind::Scalar if self.pending.line.is_empty() => {
-                self.pending.line = take(&mut self.pending.key_line)
-            }
-            Kind::Sequence | Kind::Mapping if value.style() != Style::Flow => {
-                let line = std::mem::replace(&mut self.pending.line, take(&mut self.pending.key_line));
-                self.write_line();
-                self.pending.line = line;
-            }
-            _ => {}
-        }
-    }
-
-    fn write_head(&mut self) {
-        if !self.pending.tail.is_empty() {
-            let tail = take(&mut self.pending.tail);
-            self.writer.put_indent();
-            self.put_comment(&tail);
-            self.writer.foot_indent = Some(self.writer.indent.unwrap_or(0));
-        }
-        if !self.pending.head.is_empty() {
-            let head = take(&mut self.pending.head);
-            self.writer.put_indent();
-            self.put_comment(&head);
-        }
-    }
-
-    fn write_line(&mut self) {
-        if !self.pending.line.is_empty() {
-            let line = take(&mut self.pending.line);
-            self.writer.space_before();
-            self.put_comment(&line);
-        }
-    }
-
-    fn write_foot(&mut self) {
-        if !self.pending.foot.is_empty() {
-            let foot = take(&mut self.pending.foot);
-            self.writer.put_indent();
-            self.put_comment(&foot);
-            self.writer.foot_indent = Some(self.writer.indent.unwrap_or(0));
-        }
-    }
-
-    fn put_comment(&mut self, comment: &str) {
-        let mut at_line_start = false;
-        let mut marked = false;
-        for c in comment.chars() {
-            if is_break(c) {
-                self.writer.put_text_break(c);
-                at_line_start = true;
-                marked = false;
-                continue;
-            }
-            if at_line_start {
-                self.writer.put_indent();
-            }
-            if !marked && c != '#' {
-                self.writer.put_str("# ");
-            }
-            marked = true;
-            self.writer.put(c);
-            self.writer.indention = false;
-            at_line_start = false;
-        }
-        if !at_line_start {
-            self.writer.put_break();
-        }
-        self.writer.whitespace = true;
-    }
-}
-
-/// A new comment replaces a pending one; none leaves it.
-fn set(pending: &mut String, comment: &str) {
-    if !comment.is_empty() {
-        comment.clone_into(pending);
-    }
 }
 
 /// Percent signs for what may not stand in a tag.
@@ -499,7 +278,7 @@ fn is_empty(node: &Node) -> bool {
 }
 
 /// Whether `key: value` can be written on one line.
-fn is_simple_key(key: &Node) -> bool {
+pub(super) fn is_simple_key(key: &Node) -> bool {
     let content = match key.value() {
         Value::Alias(name) => return name.len() <= MAX_SIMPLE_KEY,
         Value::Scalar(text) if text.contains(is_break) => return false,

@@ -135,7 +135,7 @@ impl<'a> Parser<'a> {
         if let Some(name) = properties.anchor {
             node.set_anchor(name);
         }
-        if !properties.tag.is_empty() && *properties.tag != *"!" {
+        if !properties.tag.is_empty() {
             match properties.tag.strip_prefix(CORE_TAGS) {
                 Some(name) => node.set_tag(&format!("!!{name}")),
                 None => node.set_tag(&properties.tag),
