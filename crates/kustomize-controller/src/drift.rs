@@ -5,6 +5,7 @@ use std::time::Duration;
 use api::Kustomization;
 use apply::{
     applier::{Applied, Memory},
+    change::{Action, ChangeSet},
     drift::{self, Drift, is_older},
     object::ObjectId,
     observe::WatchState,
@@ -50,18 +51,19 @@ impl Reconciler {
         if !self.context.arguments.watch_drift {
             return false;
         }
-        let Slot { memory, unseen, .. } = slot;
+        let Slot { memory, skipped, unseen, .. } = slot;
         status::inventory(object).iter().any(|entry| {
-            let Some(applied) = memory.get(&entry.id) else { return false };
-            let watched = self.context.index.ensure(&entry.id.gvk(&entry.version));
-            let seen = self.context.index.get(&entry.id);
-            if seen.is_some() {
-                unseen.remove(&entry.id);
-            }
-            match (watched, seen) {
-                (WatchState::Synced, None) => !unseen.contains(&entry.id),
-                (WatchState::Synced, Some(seen)) => drift::of(applied, &seen) == Some(Drift::Changed),
-                _ => false,
+            let watched = self.context.index.ensure(&entry.id.gvk(&entry.version)) == WatchState::Synced;
+            match (self.context.index.get(&entry.id), memory.get(&entry.id), skipped.get(&entry.id)) {
+                _ if !watched => false,
+                (None, Some(_), _) => !unseen.contains(&entry.id),
+                (Some(seen), Some(applied), _) => {
+                    unseen.remove(&entry.id);
+                    drift::of(applied, &seen) == Some(Drift::Changed)
+                }
+                // What kept it from being touched may be gone.
+                (Some(seen), None, Some(owners)) => seen.fingerprint != *owners,
+                (_, None, _) => false,
             }
         })
     }
@@ -77,7 +79,10 @@ impl Reconciler {
     }
 
     /// Starts to compare with what a run left behind. An object that the watch has yet to show is not missing.
-    pub(crate) fn remember(&self, slot: &mut Slot, memory: Memory) {
+    pub(crate) fn remember(&self, slot: &mut Slot, memory: Memory, changes: &ChangeSet) {
+        let skipped = changes.changes.iter().filter(|c| c.action == Action::Skipped);
+        let owners = |id: &ObjectId| self.context.index.get(id).map(|seen| seen.fingerprint);
+        slot.skipped = skipped.filter_map(|c| Some((c.id.clone(), owners(&c.id)?))).collect();
         slot.unseen = memory.keys().filter(|id| self.context.index.get(id).is_none()).cloned().collect();
         slot.memory = memory;
     }

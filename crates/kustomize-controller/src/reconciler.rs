@@ -48,6 +48,8 @@ pub struct Reconciler {
 #[derive(Default)]
 pub(crate) struct Slot {
     pub memory: Memory,
+    /// Objects that their own annotations keep from being touched, by the owners of their fields at that time.
+    pub skipped: HashMap<ObjectId, u64>,
     /// Remembered objects that no watch has shown yet.
     pub unseen: HashSet<ObjectId>,
     pub state: State,

@@ -157,7 +157,7 @@ impl Reconciler {
         run: &mut Run,
     ) -> Result<Step, PatchError> {
         let memory = std::mem::take(&mut run.memory);
-        self.remember(slot, memory);
+        self.remember(slot, memory, &run.changes);
         if run.changes.wrote() {
             let changed = |action| matches!(action, Action::Created | Action::Configured);
             let output: serde_json::Map<_, _> = run
