@@ -210,6 +210,22 @@ async fn links_within_the_root_are_followed() {
 }
 
 #[tokio::test]
+async fn names_with_a_dot_in_front_are_private() {
+    let server = server(Options { listing: true, ..Options::default() }, |root| {
+        artifact_tree(root);
+        fs::create_dir_all(root.join(".cache/ns")).unwrap();
+        fs::write(root.join(".cache/ns/pack"), "secret").unwrap();
+        fs::write(root.join("gitrepository/ns/.hidden"), "secret").unwrap();
+    })
+    .await;
+    for path in ["/.cache", "/.cache/", "/.cache/ns/pack", "/%2ecache/ns/pack", "/gitrepository/ns/.hidden"] {
+        assert_eq!(server.get(path).await.status, 404, "{path}");
+    }
+    let listed = [server.get("/").await.body, server.get("/gitrepository/ns/").await.body].concat();
+    assert!(!String::from_utf8(listed).unwrap().contains("href=\"./."));
+}
+
+#[tokio::test]
 async fn the_root_answers_the_probe_and_directories_are_listed_only_if_asked_for() {
     let plain = server(Options::default(), artifact_tree).await;
     let root = plain.get("/").await;

@@ -72,10 +72,14 @@ fn components(path: &str) -> Option<Vec<String>> {
     if decoded.is_empty() {
         return Some(Vec::new());
     }
-    let plain = |name: &str| {
-        !matches!(name, "" | "." | "..") && !name.contains(['\\', '\0']) && !is_bookkeeping(name)
-    };
+    let plain = |name: &str| !name.is_empty() && !name.contains(['\\', '\0']) && !is_private(name);
     decoded.split('/').map(|name| plain(name).then(|| name.to_owned())).collect()
+}
+
+/// What no client may see: bookkeeping, and names with a dot in front, under which the owner of the store keeps what
+/// is not an artifact (and `.` and `..`).
+fn is_private(name: &str) -> bool {
+    name.starts_with('.') || is_bookkeeping(name)
 }
 
 fn resolve(root: &Path, components: &[String], listing: bool) -> io::Result<Target> {
@@ -109,7 +113,7 @@ fn names(dir: &Path) -> io::Result<Vec<String>> {
     for entry in dir.read_dir()? {
         let entry = entry?;
         let Ok(mut name) = entry.file_name().into_string() else { continue };
-        if is_bookkeeping(&name) {
+        if is_private(&name) {
             continue;
         }
         if entry.file_type()?.is_dir() {
