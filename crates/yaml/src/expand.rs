@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use smol_str::SmolStr;
 
 use crate::node::Value;
-use crate::{Error, Limits, Mapping, Node, Style};
+use crate::{BYTES_PER_NODE, Error, Limits, Mapping, Node, Style};
 
 impl Node {
     /// Replaces aliases by copies of what they name and `<<` entries by the entries they merge in; anchors go.
@@ -112,15 +112,19 @@ impl Expander<'_> {
     }
 }
 
-/// Nodes in a tree, and how deep its collections nest.
+/// What a copy of a tree takes, in nodes, and how deep its collections nest.
 fn measure(node: &Node) -> (usize, usize) {
+    let comments = node.comments();
+    let text =
+        node.as_str().map_or(0, str::len) + comments.head.len() + comments.line.len() + comments.foot.len();
+    let own = 1 + text / BYTES_PER_NODE;
     let parts: &mut dyn Iterator<Item = &Node> = match node.value() {
         Value::Sequence(items) => &mut items.iter(),
         Value::Mapping(mapping) => &mut mapping.entries().iter().flat_map(|(key, value)| [key, value]),
-        Value::Scalar(_) | Value::Alias(_) => return (1, 0),
+        Value::Scalar(_) | Value::Alias(_) => return (own, 0),
     };
     let (nodes, depth) =
-        parts.map(measure).fold((1, 0), |(nodes, depth), (n, d): (usize, usize)| (nodes + n, depth.max(d)));
+        parts.map(measure).fold((own, 0), |(nodes, depth), (n, d): (usize, usize)| (nodes + n, depth.max(d)));
     (nodes, depth + 1)
 }
 

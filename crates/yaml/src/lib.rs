@@ -38,6 +38,9 @@ mod parse;
 mod resolve;
 mod timestamp;
 
+/// Text that counts as much as a node where [`Limits`] count nodes.
+const BYTES_PER_NODE: usize = 64;
+
 pub use emit::{emit, emit_all};
 pub use error::Error;
 pub use json::{canonical_json, from_json, json_to_yaml};

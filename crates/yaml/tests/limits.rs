@@ -17,12 +17,12 @@ fn text_beyond_the_byte_limit_is_refused_unread() {
 }
 
 #[test]
-fn one_scalar_of_the_whole_byte_limit_is_read() {
-    let limits = Limits { bytes: 20 << 20, ..Limits::default() };
-    let literal = format!("k: |\n  {}\n", "x".repeat(10 << 20));
-    let quoted = format!("k: \"{}\"\n", "x y ".repeat(2 << 20));
-    let plain = format!("k: {}\n", "x y ".repeat(2 << 20));
-    for (text, length) in [(literal, (10 << 20) + 1), (quoted, 8 << 20), (plain, (8 << 20) - 1)] {
+fn one_scalar_of_nearly_the_whole_byte_limit_is_read() {
+    let limits = Limits { bytes: 3 << 20, ..Limits::default() };
+    let literal = format!("k: |\n  {}\n", "x".repeat(2 << 20));
+    let quoted = format!("k: \"{}\"\n", "x y ".repeat(1 << 19));
+    let plain = format!("k: {}\n", "x y ".repeat(1 << 19));
+    for (text, length) in [(literal, (2 << 20) + 1), (quoted, 2 << 20), (plain, (2 << 20) - 1)] {
         let documents = parse(&text, &limits).unwrap();
         assert_eq!(documents[0].get("k").unwrap().as_str().unwrap().len(), length);
     }
@@ -105,6 +105,28 @@ fn alias_bombs_are_refused() {
     let merges = "- <<: *b\n".repeat(1000);
     let text = format!("base: &b\n{big}list:\n{merges}");
     assert_eq!(refused(&text, &limits), ("nodes copied by aliases", limits.alias_nodes));
+}
+
+#[test]
+fn long_texts_and_comments_copied_by_aliases_count() {
+    let limits = Limits::default();
+    let text = "x".repeat(1 << 20);
+    let aliases = "- *a\n".repeat(1000);
+    for anchored in [format!("- &a {text}\n"), format!("- &a x # {text}\n")] {
+        let bomb = anchored + &aliases;
+        assert_eq!(refused(&bomb, &limits), ("nodes copied by aliases", limits.alias_nodes));
+    }
+    let modest = format!("- &a {}\n{}", "x".repeat(1000), "- *a\n".repeat(1000));
+    assert_eq!(parse(&modest, &limits).unwrap()[0].items().len(), 1001);
+}
+
+#[test]
+fn short_tags_that_stand_for_long_ones_count() {
+    let limits = Limits { nodes: 10_000, ..Limits::default() };
+    let text = format!("%TAG !p! tag:{}\n---\n{}", "x".repeat(100_000), "- !p!a b\n".repeat(20));
+    assert_eq!(refused(&text, &limits), ("nodes", 10_000));
+    let directives: String = (0..100_000).map(|n| format!("%TAG !t{n}! tag:x\n")).collect();
+    assert_eq!(parse(&format!("{directives}---\n!t7!a b\n"), &limits).unwrap()[0].tag(), "tag:xa");
 }
 
 #[test]

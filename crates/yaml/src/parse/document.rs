@@ -2,7 +2,7 @@
 
 use super::cursor::Mark;
 use super::token::TokenKind;
-use super::tree::{CORE_TAGS, Context, Parser, parser_error};
+use super::tree::{Context, Parser, parser_error};
 use crate::{Error, Node};
 
 impl Parser<'_> {
@@ -40,7 +40,6 @@ impl Parser<'_> {
             );
         let mut head = String::new();
         let mut root = if bare {
-            self.default_tags();
             head = self.split_document_head();
             self.node(Context::Block)?
         } else {
@@ -109,25 +108,15 @@ impl Parser<'_> {
                     return Err(parser_error(Mark::default(), start, "found incompatible YAML document"));
                 }
                 TokenKind::TagDirective { handle, prefix } => {
-                    let pair = (*handle, prefix.clone());
-                    if self.tags.iter().any(|(known, _)| *known == pair.0) {
+                    let (handle, prefix) = (*handle, prefix.clone());
+                    if self.tags.insert(handle, prefix).is_some() {
                         return Err(parser_error(Mark::default(), start, "found duplicate %TAG directive"));
                     }
-                    self.tags.push(pair);
                 }
                 _ => break,
             }
             self.skip();
         }
-        self.default_tags();
         Ok(())
-    }
-
-    fn default_tags(&mut self) {
-        for (handle, prefix) in [("!", "!"), ("!!", CORE_TAGS)] {
-            if !self.tags.iter().any(|(known, _)| *known == handle) {
-                self.tags.push((handle, prefix.into()));
-            }
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Tokens to nodes: properties, scalars and block collections, and which node gets which comment.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::mem::take;
 
 use smol_str::SmolStr;
@@ -12,7 +12,7 @@ use crate::node::Value;
 use crate::{Comments, Error, Limits, Mapping, Node, Style};
 
 /// What every YAML tag of the core schema begins with.
-pub(super) const CORE_TAGS: &str = "tag:yaml.org,2002:";
+const CORE_TAGS: &str = "tag:yaml.org,2002:";
 
 /// Whether a construct is met in block or flow context.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) struct Parser<'a> {
     /// The comment above a `-` whose item is a collection: it belongs to the collection, not to its first entry.
     stem: Option<String>,
     /// `%TAG` handles and their prefixes.
-    pub tags: Vec<(&'a str, Box<str>)>,
+    pub tags: HashMap<&'a str, Box<str>>,
     pub anchors: HashSet<&'a str>,
     /// Whether any anchor, alias or merge key occurred.
     pub has_aliases: bool,
@@ -61,7 +61,7 @@ impl<'a> Parser<'a> {
             limits,
             comments: None,
             stem: None,
-            tags: Vec::new(),
+            tags: HashMap::new(),
             anchors: HashSet::new(),
             has_aliases: false,
             depth: 0,
@@ -163,13 +163,23 @@ impl<'a> Parser<'a> {
             properties.tag = if handle.is_empty() {
                 suffix
             } else {
-                match self.tags.iter().find(|(known, _)| *known == handle) {
-                    Some((_, prefix)) => format!("{prefix}{suffix}").into(),
-                    None => return Err(parser_error(start, mark, "found undefined tag handle")),
-                }
+                let prefix = self.tag_prefix(handle);
+                let prefix = prefix.ok_or_else(|| parser_error(start, mark, "found undefined tag handle"))?;
+                format!("{prefix}{suffix}").into()
             };
+            // A short tag may stand for a long one: what it takes counts as nodes.
+            self.count(properties.tag.len() / crate::BYTES_PER_NODE, start)?;
         }
         Ok(properties)
+    }
+
+    fn tag_prefix(&self, handle: &str) -> Option<&str> {
+        match (self.tags.get(handle), handle) {
+            (Some(prefix), _) => Some(prefix),
+            (None, "!") => Some("!"),
+            (None, "!!") => Some(CORE_TAGS),
+            (None, _) => None,
+        }
     }
 
     /// What a node holds; it may hold nothing if it `has_properties`.
@@ -211,16 +221,21 @@ impl<'a> Parser<'a> {
         start: Mark,
         comments: Option<Box<Comments>>,
     ) -> Result<Node, Error> {
-        self.nodes += 1;
-        if self.nodes > self.limits.nodes {
-            return Err(Error::Limit { line: start.line + 1, what: "nodes", limit: self.limits.nodes });
-        }
+        self.count(1, start)?;
         let mut node = Node::new(value).at(start.line + 1, start.column + 1);
         node.set_style(style);
         if let Some(comments) = comments {
             *node.comments_mut() = *comments;
         }
         Ok(node)
+    }
+
+    fn count(&mut self, nodes: usize, start: Mark) -> Result<(), Error> {
+        self.nodes += nodes;
+        if self.nodes <= self.limits.nodes {
+            return Ok(());
+        }
+        Err(Error::Limit { line: start.line + 1, what: "nodes", limit: self.limits.nodes })
     }
 
     pub fn enter(&mut self, start: Mark) -> Result<(), Error> {
