@@ -56,26 +56,25 @@ impl<'a> Pass<'a> {
             self.adopt(written);
         }
         let before = self.object.status.clone().unwrap_or_default();
-        let mut subject = None;
         let end = if self.object.spec.suspend {
             tracing::info!("reconciliation is suspended for this object");
             End::Suspended
         } else {
-            match self.work(&mut subject).await {
-                Ok(()) => End::Success,
+            match self.work().await {
+                Ok(commit) => {
+                    self.announce(&before, commit.as_ref());
+                    End::Success
+                }
                 Err(Broken::Failure(failure)) => End::Failed(failure),
                 Err(Broken::Patch(error)) => return Err(error),
                 Err(Broken::Stopped) => return Ok(controller::Outcome::Wait),
             }
         };
-        if matches!(end, End::Success) {
-            self.announce(&before, subject.as_ref());
-        }
         self.finish(end).await
     }
 
-    /// The steps of a pass; the commit is given when it was read.
-    async fn work(&mut self, commit: &mut Option<Commit>) -> Result<(), Broken> {
+    /// The steps of a pass; gives the commit if it had to be read.
+    async fn work(&mut self) -> Result<Option<Commit>, Broken> {
         let mut news = status::begin(&mut self.object, Timestamp::now());
         if !self.check_storage().await? {
             news = true;
@@ -94,12 +93,11 @@ impl<'a> Pass<'a> {
             Outcome::Unchanged(revision) => {
                 tracing::debug!("no changes since last reconciliation: observed revision '{revision}'");
                 status::up_to_date(&mut self.object, &revision, Timestamp::now());
-                return Ok(());
+                return Ok(None);
             }
             Outcome::Checkout(checkout) => checkout,
         };
-        let revision = checkout.revision.clone();
-        *commit = Some(checkout.commit.clone());
+        let (mut revision, commit) = (checkout.revision.clone(), checkout.commit.clone());
         tracing::debug!(url = upstream.remote.url(), revision, "git repository checked out");
         let moved =
             self.artifact().is_none_or(|artifact| git::current_revision(&artifact.revision) != revision);
@@ -114,10 +112,12 @@ impl<'a> Pass<'a> {
                 upstream.build(&connector, &checkout, &shelf, ignore.as_deref(), budget)
             });
             let artifact = status_artifact(stored.await?);
+            // Later than the one above if the cache had to be fetched anew.
+            revision.clone_from(&artifact.revision);
             status::stored(&mut self.object, artifact);
         }
         status::up_to_date(&mut self.object, &revision, Timestamp::now());
-        Ok(())
+        Ok(Some(commit))
     }
 
     /// Collects garbage and looks whether the artifact of the status is still there, unharmed. `false` without one.
