@@ -65,8 +65,8 @@ pub(crate) enum State {
     Blocked,
     /// A run waits for something.
     Running(Box<Run>),
-    /// Nothing is due before this time unless the inputs change or the objects drift.
-    Done { inputs: Inputs, due: Instant },
+    /// Nothing is due before this time unless the inputs change or, after a run that succeeded, the objects drift.
+    Done { inputs: Inputs, due: Instant, succeeded: bool },
     /// Its objects are being deleted.
     Terminating { deleted: ChangeSet, deadline: Instant },
 }
@@ -85,7 +85,9 @@ impl Reconciler {
             // A pass is under way; the next one will see.
             None => true,
             Some(Slot { state: State::Running(_), .. }) => true,
-            Some(slot @ Slot { state: State::Done { .. }, .. }) => self.drifted(slot, &object),
+            Some(slot @ Slot { state: State::Done { succeeded: true, .. }, .. }) => {
+                self.drifted(slot, &object)
+            }
             Some(_) => false,
         };
         if matters {
@@ -123,14 +125,17 @@ impl Reconciler {
                 revision = run.artifact.revision,
                 "the run is replaced, its inputs have changed"
             ),
-            State::Done { inputs: before, due } if before == inputs => {
+            State::Done { inputs: before, due, succeeded } if before == inputs => {
                 trusting = true;
                 let now = Instant::now();
                 let left = due.saturating_duration_since(now);
-                let wait =
-                    if self.drifted(slot, &subject.object) { slot.repairs.wait(now).min(left) } else { left };
+                let wait = if succeeded && self.drifted(slot, &subject.object) {
+                    slot.repairs.wait(now).min(left)
+                } else {
+                    left
+                };
                 if !wait.is_zero() {
-                    slot.state = State::Done { inputs, due };
+                    slot.state = State::Done { inputs, due, succeeded };
                     return Ok(Outcome::After(wait));
                 }
                 if !left.is_zero() {

@@ -1,6 +1,6 @@
 //! Between the steps of a run: what is written and said as it goes on, fails or ends.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use api::{
     kustomize::{
@@ -91,14 +91,14 @@ impl Reconciler {
         tracing::info!(revision = run.artifact.revision, "{message}");
         subject.finished_event(&self.context.events, &run.artifact, &message);
         let wait = jitter(interval, self.context.arguments.shared.interval_jitter_percentage);
-        Ok(self.over(slot, subject, run, wait))
+        Ok(self.over(slot, subject, run, wait, true))
     }
 
     async fn fail(
         &self,
         slot: &mut Slot,
         subject: &mut Subject,
-        run: Run,
+        mut run: Run,
         failure: Failure,
     ) -> Result<Outcome, PatchError> {
         let (took, retry) = (run.started.elapsed(), subject.retry_interval());
@@ -121,7 +121,8 @@ impl Reconciler {
         );
         let artifact = Some(&run.artifact);
         subject.event(&self.context.events, Severity::Error, failure.reason, artifact, &failure.message);
-        Ok(self.over(slot, subject, run, retry))
+        slot.memory.extend(std::mem::take(&mut run.memory));
+        Ok(self.over(slot, subject, run, retry, false))
     }
 
     /// The artifact is not on the server: no failure of ours, looked at again soon.
@@ -137,12 +138,13 @@ impl Reconciler {
         status::finalise(&mut subject.object);
         subject.save().await?;
         tracing::info!(revision = run.artifact.revision, "{message}");
-        Ok(self.over(slot, subject, run, self.context.arguments.shared.requeue_dependency))
+        let again = self.context.arguments.shared.requeue_dependency;
+        Ok(self.over(slot, subject, run, again, false))
     }
 
-    fn over(&self, slot: &mut Slot, subject: &Subject, run: Run, wait: std::time::Duration) -> Outcome {
+    fn over(&self, slot: &mut Slot, subject: &Subject, run: Run, wait: Duration, succeeded: bool) -> Outcome {
         self.context.metrics.ran("Kustomization", subject.namespace(), subject.name(), run.started.elapsed());
-        slot.state = State::Done { inputs: run.inputs, due: Instant::now() + wait };
+        slot.state = State::Done { inputs: run.inputs, due: Instant::now() + wait, succeeded };
         Outcome::After(wait)
     }
 }

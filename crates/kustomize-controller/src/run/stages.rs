@@ -56,16 +56,20 @@ impl Reconciler {
         };
         let (kind, defines_kinds) = (stage.kind, stage.defines_kinds());
         let applier = Applier::new(client, self.context.mapper.clone(), options);
-        let write_ahead = async |subject: &mut Subject, run: &mut Run| self.announce(subject, run).await;
         let (proven, open) = self.proven(slot, run, stage.manifests);
+        let mut unwritten = None;
         let outcome = applier
             .apply_stage(&open, &slot.memory, |_planned| async {
-                write_ahead(subject, run).await.map_err(|error| Box::new(error).into())
+                let announced = self.announce(subject, run).await;
+                announced.map_err(|error| unwritten.insert(error).to_string().into())
             })
             .await;
+        if let Some(error) = unwritten {
+            return Err(error);
+        }
         let mut done = match outcome {
             Ok(done) => done,
-            Err(error) => return self.stage_failed(slot, run, error),
+            Err(error) => return Ok(Step::Fail(self.stage_failed(run, error))),
         };
         run.memory.extend(done.memory);
         if defines_kinds && done.changes.wrote() {
@@ -108,25 +112,16 @@ impl Reconciler {
         (proven, open)
     }
 
-    fn stage_failed(
-        &self,
-        slot: &mut Slot,
-        run: &mut Run,
-        mut error: StageError,
-    ) -> Result<Step, PatchError> {
-        slot.memory.extend(std::mem::take(&mut error.memory));
-        if let Some(refused) = error.refused.take() {
-            return Err(*refused
-                .downcast::<PatchError>()
-                .unwrap_or_else(|other| Box::new(PatchError::Encode(serde::de::Error::custom(other)))));
-        }
-        run.changes.append(std::mem::take(&mut error.changes));
+    /// Names what failed, and what was done before it.
+    fn stage_failed(&self, run: &mut Run, error: StageError) -> Failure {
         let mut message = error.to_string();
+        run.memory.extend(error.memory);
+        run.changes.append(error.changes);
         let done = run.changes.lines(|action| matches!(action, Action::Created | Action::Configured));
         if !done.is_empty() {
             message = format!("{message}\n{done}");
         }
-        Ok(Step::Fail(Failure::new(RECONCILIATION_FAILED, message).recorded()))
+        Failure::new(RECONCILIATION_FAILED, message).recorded()
     }
 
     /// Looks whether the objects of the last stage are ready.
