@@ -162,9 +162,9 @@ async fn both_controllers_survive_a_restart_of_the_api_server() -> Result<()> {
 async fn when_the_leader_dies_the_other_one_takes_over() -> Result<()> {
     let election = [
         "--enable-leader-election",
-        "--leader-election-lease-duration=3s",
-        "--leader-election-renew-deadline=2s",
-        "--leader-election-retry-period=500ms",
+        "--leader-election-lease-duration=8s",
+        "--leader-election-renew-deadline=6s",
+        "--leader-election-retry-period=1s",
     ];
     let mut test = Scenario::with_own_controllers("leader", &election).await?;
     let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
@@ -183,7 +183,12 @@ async fn when_the_leader_dies_the_other_one_takes_over() -> Result<()> {
     test.request("GitRepository/app").await?;
     test.applied("Kustomization/app", &commit).await?;
     owned_are(&test, &names).await?;
-    assert!(standby.metric(runs.0, &runs.1).await? > 0.0);
+    // A run counts when it is over, a moment after its status is seen.
+    wait::until(LIMIT, async || match standby.metric(runs.0, &runs.1).await.map_err(wait::not_yet)? {
+        0.0 => Err(Not::Yet("no run".into())),
+        _ => Ok(()),
+    })
+    .await?;
     standby.expect_running()?;
     test.finish().await
 }
