@@ -14,10 +14,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rand::Rng;
 use rand::distr::Alphanumeric;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
+use crate::audit::Audit;
 use crate::controller::RUNTIME_NAMESPACE;
 use crate::objects::{Id, Look, Objects};
 use crate::pki::Ca;
@@ -53,7 +54,7 @@ impl User {
 
     /// The user name that the API server sees: for a controller the service account of its Deployment, so
     /// that it has the rights of `config/rbac` and no others.
-    fn identity(self) -> String {
+    pub fn identity(self) -> String {
         match self {
             Self::Admin => self.name().into(),
             _ => format!("system:serviceaccount:{RUNTIME_NAMESPACE}:{}", self.name()),
@@ -203,16 +204,7 @@ impl Cluster {
 
     /// What the controllers ask the API server from now on; nothing on a cluster that others run.
     pub fn audit(&self) -> Option<Audit> {
-        let log = self.own.as_ref()?.folder.join("audit.log");
-        let offset = fs::metadata(&log).map_or(0, |m| m.len());
-        Some(Audit { log, offset })
-    }
-
-    /// The ids of its processes.
-    pub fn process_ids(&self) -> Vec<u32> {
-        let processes =
-            self.own.as_ref().map(|own| own.processes.lock().unwrap_or_else(PoisonError::into_inner));
-        processes.map(|p| p.values().map(Process::id).collect()).unwrap_or_default()
+        Some(Audit::from_now_on(&self.own.as_ref()?.folder.join("audit.log")))
     }
 
     fn launch(&self, name: &'static str, owner: Owner<'_>) -> Result<()> {
@@ -357,54 +349,4 @@ fn write_settings(folder: &Path, api_port: u16) -> Result<BTreeMap<User, PathBuf
 fn base64(text: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(text)
-}
-
-/// The part of the API server's audit log written since [`Cluster::audit`].
-#[derive(Debug)]
-pub struct Audit {
-    log: PathBuf,
-    offset: u64,
-}
-
-/// One request of the audit log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// What is done: get, list, watch, create, patch, update, delete.
-    pub verb: String,
-    /// The resource, with its subresource behind a slash.
-    pub resource: String,
-    /// The name of the object, empty where the request has none.
-    pub name: String,
-    /// Nothing is to be stored.
-    pub dry_run: bool,
-}
-
-impl Request {
-    /// Whether it only asks.
-    pub fn is_read(&self) -> bool {
-        matches!(&*self.verb, "get" | "list" | "watch")
-    }
-}
-
-impl Audit {
-    /// The requests of `user` about what is in `namespace`.
-    pub fn requests(&self, user: User, namespace: &str) -> Result<Vec<Request>> {
-        let text = fs::read(&self.log).context("read the audit log")?;
-        let new = text.get(usize::try_from(self.offset)?..).unwrap_or_default();
-        let entries =
-            new.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-        let ours = entries.filter(|entry| {
-            entry.text("/user/username") == user.identity() && entry.text("/objectRef/namespace") == namespace
-        });
-        let request = |entry: Value| {
-            let resource = [entry.text("/objectRef/resource"), entry.text("/objectRef/subresource")];
-            Request {
-                verb: entry.text("/verb").to_owned(),
-                resource: resource.join("/").trim_end_matches('/').to_owned(),
-                name: entry.text("/objectRef/name").to_owned(),
-                dry_run: entry.text("/requestURI").contains("dryRun=All"),
-            }
-        };
-        Ok(ours.map(request).collect())
-    }
 }

@@ -134,11 +134,6 @@ impl Controller {
         self.folder.join("storage")
     }
 
-    /// The folder for its temporary files.
-    pub fn temporary(&self) -> PathBuf {
-        self.folder.join("tmp")
-    }
-
     fn log(&self) -> PathBuf {
         self.folder.join(format!("{}.log", self.user.name()))
     }

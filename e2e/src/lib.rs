@@ -7,10 +7,12 @@
 //! - [`toolchain`] builds the Kubernetes programs once per version into a per-user cache;
 //! - [`process`] starts programs so that none outlives its owner;
 //! - [`cluster`] is a control plane, [`git_server`] and [`repository`] a Git host;
+//! - [`audit`] tells what the controllers asked the API server;
 //! - [`controller`] runs `source-controller` and `kustomize-controller`;
 //! - [`objects`] reads and writes Kubernetes objects as plain JSON, as any other client would;
 //! - [`scenario`] puts these together for one test, in a namespace of its own.
 
+pub mod audit;
 pub mod cluster;
 pub mod controller;
 pub mod git_server;

@@ -9,7 +9,7 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::{Client, Config};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The field manager of what tests write.
 const MANAGER: &str = "e2e";
@@ -200,13 +200,6 @@ impl Objects {
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
         let patched = self.api(id).patch(&id.name, &params, &Patch::Merge(merge)).await;
         Ok(serde_json::to_value(patched.with_context(|| format!("patch {id}"))?)?)
-    }
-
-    /// Changes status fields with a JSON merge patch.
-    pub async fn patch_status(&self, id: &Id, status: &Value) -> Result<()> {
-        let patch = Patch::Merge(json!({ "status": status }));
-        let patched = self.api(id).patch_status(&id.name, &PatchParams::default(), &patch).await;
-        patched.map(drop).with_context(|| format!("patch status of {id}"))
     }
 
     /// Deletes the object; one that is absent is no error.

@@ -24,11 +24,6 @@ impl Repository {
         Ok(Self { bare, work })
     }
 
-    /// The repository that [`create`](Self::create) made there earlier.
-    pub fn open(root: &Path, work: &Path, name: &str) -> Self {
-        Self { bare: root.join(format!("{name}.git")), work: work.join(name) }
-    }
-
     /// Writes a file of the work tree.
     pub fn write(&self, file: &str, text: &str) -> Result<()> {
         let file = self.work.join(file);

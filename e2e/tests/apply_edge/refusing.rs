@@ -72,7 +72,7 @@ spec:
     ] {
         let mut memory = Memory::new();
         let without = yaml.replace("force: enabled", "x: y").replace("force: Enabled", "x: y");
-        assert_eq!(bed.apply(&without, &mut memory).await?, [created.clone()]);
+        assert_eq!(bed.apply(&without, &mut memory).await?, std::slice::from_ref(&created));
         assert!(bed.try_apply(&without.replace(from, to), &memory).await?.is_err(), "not without it");
         let before = memory.values().next().unwrap().uid.clone();
         assert_eq!(bed.apply(&yaml.replace(from, to), &mut memory).await?, [created]);

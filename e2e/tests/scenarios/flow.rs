@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use e2e::cluster::{Request, User};
+use e2e::audit::Request;
+use e2e::cluster::User;
 use e2e::git_server::Asked;
 use e2e::objects::Look;
 use e2e::scenario::{LIMIT, Scenario};

@@ -49,7 +49,7 @@ async fn a_host_that_is_unknown() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_branch_that_does_not_exist() -> Result<()> {
+async fn a_branch_that_does_not_exist_and_one_that_is_deleted() -> Result<()> {
     let test = Scenario::new("no-branch").await?;
     test.repo.switch("other")?;
     test.repo.commit_file("a.txt", "one")?;
@@ -60,7 +60,12 @@ async fn a_branch_that_does_not_exist() -> Result<()> {
     test.repo.switch("main")?;
     let commit = test.repo.commit_file("a.txt", "two")?;
     // Nobody has to say so.
-    recovers(&test, &commit).await?;
+    let before = recovers(&test, &commit).await?;
+    test.repo.delete("refs/heads/main")?;
+    test.request("GitRepository/app").await?;
+    fails(&test, "GitOperationFailed", "couldn't find remote ref \"refs/heads/main\"").await?;
+    let after = test.get("GitRepository/app").await?;
+    assert_eq!(after["status"]["artifact"], before["status"]["artifact"], "the last artifact stays");
     test.finish().await
 }
 
