@@ -14,6 +14,8 @@ BENCH_TMP = $(abspath $(TARGET))/bench
 # Cases that the build engine does not pass yet, if any.
 KNOWN_FAILURES := $(wildcard crates/kustomize/known-failures.txt)
 
+# Scenarios mostly wait, so more of them run at once than there are cores.
+AT_ONCE := RUST_TEST_THREADS=8
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 comma := ,
 say = @printf '==> %s\n' $(1)
@@ -61,11 +63,11 @@ test: kube ## all tests: units, then scenarios on a real API server
 	@$(CARGO) test --workspace --lib --bins
 	@$(CARGO) test --workspace --doc
 	$(call say,"integration tests and scenarios")
-	@$(CARGO) test --workspace --test '*'
+	@$(AT_ONCE) $(CARGO) test --workspace --test '*'
 
 .PHONY: e2e
 e2e: kube ## the scenarios alone
-	@$(CARGO) test --workspace $(patsubst %,--test %,$(basename $(notdir $(wildcard e2e/tests/*))))
+	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(basename $(notdir $(wildcard e2e/tests/*))))
 
 .PHONY: conformance
 conformance: ## kustomize's own cases against the build engine
