@@ -102,3 +102,17 @@ fn long_plain_text_folds_as_kustomize_prints_it() {
         format!("description: {}\n  {}\n", "word ".repeat(14).trim_end(), "word ".repeat(16).trim_end())
     );
 }
+
+#[test]
+fn doubled_quotes_count_as_columns_when_folding() {
+    let key = "{{ time_since('', '{{ target.metadata.creationTimestamp }}', '') }}";
+    let all = json!([{ "key": key }]);
+    assert_eq!(
+        json_to_yaml(&json!({"spec": all})),
+        "spec:\n- key: '{{ time_since('''', ''{{ target.metadata.creationTimestamp }}'', '''') }}'\n"
+    );
+    assert_eq!(
+        json_to_yaml(&json!({"spec": {"conditions": {"all": all}}})),
+        "spec:\n  conditions:\n    all:\n    - key: '{{ time_since('''', ''{{ target.metadata.creationTimestamp }}'', '''')\n        }}'\n"
+    );
+}

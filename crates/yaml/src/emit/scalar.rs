@@ -24,8 +24,9 @@ impl Writer {
 
     /// Text in which only line breaks (doubled) and, in quotes, the quote itself need care.
     fn put_words(&mut self, text: &str, fold: bool, quoted: bool) {
-        // Shorter text never gets past the width.
-        let fold = fold && self.column.saturating_add(text.len()) > self.width;
+        // Shorter text never gets past the width, even if each character is a quote and doubled.
+        let most = if quoted { text.len().saturating_mul(2) } else { text.len() };
+        let fold = fold && self.column.saturating_add(most) > self.width;
         if !fold && !text.contains(|c| is_break(c) || quoted && c == '\'') {
             self.put_str(text);
             self.indention &= text.is_empty();

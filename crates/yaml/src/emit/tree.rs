@@ -92,8 +92,10 @@ impl Emitter {
         match node.value() {
             Value::Scalar(text) => {
                 // go-yaml marks a plain `<<` that was not merged.
-                let unmerged =
-                    !self.v2 && text == "<<" && node.tag().is_empty() && node.style() == Style::Plain;
+                let unmerged = !self.v2
+                    && text == "<<"
+                    && matches!(node.tag(), "" | "!")
+                    && node.style() == Style::Plain;
                 self.put_tag(if unmerged { "!!merge" } else { node.tag() });
                 self.scalar(text, node.style(), place);
                 Rest::Nothing
@@ -104,10 +106,7 @@ impl Emitter {
                 Rest::Nothing
             }
             Value::Sequence(_) | Value::Mapping(_) => {
-                let core = if node.is_mapping() { "!!map" } else { "!!seq" };
-                if node.tag() != core {
-                    self.put_tag(node.tag());
-                }
+                self.put_tag(node.tag());
                 let flow = self.flow_level > 0 || node.style() == Style::Flow || is_empty(node);
                 if flow { Rest::Flow } else { Rest::Block }
             }
