@@ -12,7 +12,7 @@ use kube::{
 use kustomize::tree::MemoryTree;
 use runtime::{controller::Waker, events::Recorder, metrics::Metrics};
 
-use crate::{dependencies::Dependencies, flags::Arguments, sources::Sources};
+use crate::{dependencies::Dependencies, flags::Arguments, remote::RemoteBases, sources::Sources};
 
 /// Shared by all passes; nothing in it belongs to one Kustomization.
 pub struct Context {
@@ -26,6 +26,8 @@ pub struct Context {
     pub index: Index,
     /// Unpacked artifacts by digest.
     pub artifacts: Cache<MemoryTree>,
+    /// Bases from elsewhere, if they are allowed.
+    pub bases: Option<Arc<RemoteBases>>,
     pub sources: Sources,
     pub dependencies: Dependencies,
     pub waker: Waker<Kustomization>,

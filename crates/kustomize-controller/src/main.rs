@@ -7,6 +7,7 @@ mod drift;
 mod flags;
 mod health;
 mod reconciler;
+mod remote;
 mod render;
 mod run;
 mod sources;
@@ -34,7 +35,9 @@ use kube::{ResourceExt, runtime::reflector};
 use kustomize::tree::MemoryTree;
 use runtime::{controller::Waker, process::Process};
 
-use crate::{context::Context, flags::Arguments, reconciler::Reconciler, sources::Sources};
+use crate::{
+    context::Context, flags::Arguments, reconciler::Reconciler, remote::RemoteBases, sources::Sources,
+};
 
 const NAME: &str = "kustomize-controller";
 const DISCOVERY: MapperOptions =
@@ -62,6 +65,7 @@ async fn main() -> anyhow::Result<()> {
     let context = Context {
         index: Index::new(process.client.clone(), mapper.clone(), INDEX),
         artifacts: artifacts(&arguments)?,
+        bases: remote_bases(&arguments)?,
         sources: Sources::new(process.client.clone()),
         dependencies: Default::default(),
         client: process.client.clone(),
@@ -125,6 +129,16 @@ fn fingerprint(object: &Kustomization) -> u64 {
         object.annotations().get(RECONCILE_REQUEST_ANNOTATION).map_or(b"\0", |token| token.as_bytes()),
     );
     hasher.finish()
+}
+
+/// Bases from elsewhere, unless `--no-remote-bases`.
+fn remote_bases(arguments: &Arguments) -> anyhow::Result<Option<Arc<RemoteBases>>> {
+    if arguments.no_remote_bases {
+        return Ok(None);
+    }
+    let bases =
+        RemoteBases::new(arguments.artifact_max_size).context("failed to set up the client for bases")?;
+    Ok(Some(Arc::new(bases)))
 }
 
 fn artifacts(arguments: &Arguments) -> anyhow::Result<Cache<MemoryTree>> {

@@ -6,7 +6,7 @@ use apply::{
     object::{Manifest, split_api_version},
     prepare::{CommonMetadata, Owner, prepare},
 };
-use kustomize::{Options, flux::Overlay, tree::MemoryTree};
+use kustomize::{Fetcher, Options, flux::Overlay, tree::MemoryTree};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use substitute::{Limits, Variables, is_disabled, substitute_object};
@@ -18,6 +18,8 @@ pub struct Request {
     pub path: String,
     pub overlay: Overlay,
     pub options: Options,
+    /// Fetches bases from elsewhere; `None` refuses them.
+    pub bases: Option<Arc<dyn Fetcher>>,
     /// Variables of the post-build substitution; `None` does none.
     pub variables: Option<Variables>,
     pub owner: Owner,
@@ -34,9 +36,9 @@ pub struct Rendered {
 
 /// Builds, with upstream's error texts.
 pub fn render(request: Request) -> Result<Rendered, String> {
-    let Request { tree, path, overlay, options, variables, owner, common } = request;
-    let resources =
-        kustomize::flux::build(tree.as_ref(), &path, &overlay, &options, None).map_err(|e| e.to_string())?;
+    let Request { tree, path, overlay, options, bases, variables, owner, common } = request;
+    let resources = kustomize::flux::build(tree.as_ref(), &path, &overlay, &options, bases.as_deref())
+        .map_err(|e| e.to_string())?;
     let (mut manifests, mut hasher) = (Vec::with_capacity(resources.len()), Sha256::new());
     for resource in resources {
         let mut value = resource.to_json().map_err(|e| e.to_string())?;
@@ -86,6 +88,7 @@ mod tests {
             path: "app".into(),
             overlay: Overlay { target_namespace: Some("apps".into()), ..Overlay::default() },
             options: Options::default(),
+            bases: None,
             variables: Some(Variables::new(variables.iter().copied()).unwrap()).filter(|v| !v.is_empty()),
             owner: Owner { namespace: "flux-system".into(), name: "web".into() },
             common: CommonMetadata::default(),

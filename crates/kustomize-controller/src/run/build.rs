@@ -13,6 +13,7 @@ use api::{
 use apply::{object::Manifest, order::stages, prepare::CommonMetadata, prune::Entry};
 use artifact::{cache::CacheError, fetch::FetchError};
 use kustomize::{
+    Fetcher,
     flux::{ImageOverride, Overlay, PatchOverride, SelectorOverride},
     tree::{FileTree, Kind, MemoryTree},
 };
@@ -138,6 +139,7 @@ impl Reconciler {
             path,
             overlay: overlay(&subject.object),
             options: kustomize::Options::default(),
+            bases: self.context.bases.clone().map(|bases| bases as Arc<dyn Fetcher>),
             variables,
             owner: subject.owner(),
             common: common(&subject.object),

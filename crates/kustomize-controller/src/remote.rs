@@ -1,0 +1,123 @@
+//! Bases outside the artifact: Git repositories and files over http(s), fetched for one build and then forgotten.
+//!
+//! Called from within a build, on a thread that may block.
+
+use std::{sync::Arc, time::Duration};
+
+use git::{Budget, Cache, Connector, Entry, Kind, Outcome, Reference, Remote, WalkError};
+use kustomize::{FetchError, Fetcher, FileTree, MemoryTree, RepoSpec};
+use tokio::runtime::Handle;
+
+/// How long a file may take; a repository's time is in its URL.
+const FILE_TIMEOUT: Duration = Duration::from_secs(27);
+
+/// Fetches with the process's own network access and without credentials, but for those in a URL.
+pub struct RemoteBases {
+    connector: Connector,
+    client: reqwest::Client,
+    runtime: Handle,
+    /// Bytes of one pack, and of all files of one repository.
+    max_bytes: u64,
+}
+
+impl RemoteBases {
+    /// For use on the runtime that this is called on.
+    ///
+    /// # Errors
+    /// When no TLS client can be made.
+    pub fn new(max_bytes: u64) -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder().timeout(FILE_TIMEOUT).build()?;
+        Ok(Self { connector: Connector::default(), client, runtime: Handle::current(), max_bytes })
+    }
+
+    fn checkout(&self, spec: &RepoSpec) -> Result<MemoryTree, String> {
+        let text = |error: &dyn std::error::Error| error.to_string();
+        let remote = Remote::new(&spec.clone_url()).map_err(|e| text(&e))?;
+        let limits = git::Limits { pack_bytes: self.max_bytes, ..git::Limits::default() };
+        let budget = Budget::new(Duration::from_secs(spec.timeout));
+        let reference = self.reference(spec, &remote, &limits, &budget).map_err(|e| text(&e))?;
+        let folder = tempfile::tempdir().map_err(|e| text(&e))?;
+        let cache = Cache::new(folder.path().to_owned(), limits);
+        let outcome = cache.checkout(&self.connector, &remote, &reference, None, &budget);
+        let Outcome::Checkout(checkout) = outcome.map_err(|e| text(&e))? else {
+            return Err("nothing was fetched".to_owned());
+        };
+        let (mut tree, mut bytes) = (MemoryTree::default(), 0_u64);
+        checkout.walk(|entry| self.add(&mut tree, &mut bytes, entry)).map_err(|TooMuch(reason)| reason)?;
+        Ok(tree)
+    }
+
+    /// What `?ref=` names, in Git's own order: a commit, a tag, a branch; the default branch if it is empty.
+    fn reference(
+        &self,
+        spec: &RepoSpec,
+        remote: &Remote,
+        limits: &git::Limits,
+        budget: &Budget,
+    ) -> Result<Reference, git::TransportError> {
+        let wanted = spec.reference.as_str();
+        if wanted.len() == 40 && wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(Reference { commit: Some(wanted.to_owned()), ..Reference::default() });
+        }
+        let name = if wanted.is_empty() {
+            "HEAD".to_owned()
+        } else {
+            let (tag, branch) = (format!("refs/tags/{wanted}"), format!("refs/heads/{wanted}"));
+            let refs = self.connector.connect(remote, limits, budget)?.refs(&[&tag, &branch])?;
+            if refs.iter().any(|r| r.name == tag) { tag } else { branch }
+        };
+        Ok(Reference { name: Some(name), ..Reference::default() })
+    }
+
+    fn add(&self, tree: &mut MemoryTree, bytes: &mut u64, mut entry: Entry<'_>) -> Result<(), TooMuch> {
+        let Ok(path) = std::str::from_utf8(entry.path).map(str::to_owned) else { return Ok(()) };
+        match entry.kind {
+            Kind::Directory => tree.insert_directory(&path),
+            Kind::File { .. } => {
+                let content = entry.read()?;
+                *bytes += content.len() as u64;
+                if *bytes > self.max_bytes {
+                    return Err(TooMuch(format!("the repository has more than {} bytes", self.max_bytes)));
+                }
+                tree.insert(&path, content);
+            }
+            // A link could lead out of the repository, a submodule is another one.
+            Kind::Symlink | Kind::Submodule => {}
+        }
+        Ok(())
+    }
+}
+
+/// Why a walk ended early.
+struct TooMuch(String);
+
+impl From<WalkError> for TooMuch {
+    fn from(error: WalkError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Fetcher for RemoteBases {
+    fn git(&self, spec: &RepoSpec) -> Result<Arc<dyn FileTree>, FetchError> {
+        let tree = self.checkout(spec).map_err(FetchError::Failed)?;
+        Ok(Arc::new(tree))
+    }
+
+    fn http(&self, url: &str, limit: usize) -> Result<Vec<u8>, FetchError> {
+        let failed = |error: reqwest::Error| FetchError::Failed(runtime::error::chain(&error.without_url()));
+        self.runtime.block_on(async {
+            let mut response = self.client.get(url).send().await.map_err(failed)?;
+            if !response.status().is_success() {
+                return Err(FetchError::Status(response.status().as_u16()));
+            }
+            let mut body = Vec::new();
+            while let Some(chunk) = response.chunk().await.map_err(failed)? {
+                body.extend_from_slice(&chunk);
+                if body.len() > limit {
+                    return Err(FetchError::Failed(format!("the file has more than {limit} bytes")));
+                }
+            }
+            Ok(body)
+        })
+    }
+}
