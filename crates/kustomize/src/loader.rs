@@ -73,7 +73,7 @@ impl<'a> Loader<'a> {
         let tree = self.tree.get();
         let wanted = if file.starts_with('/') {
             let clean = path::clean(file);
-            tree.from_absolute(&clean).ok_or_else(|| self.outside(&clean))?
+            tree.locate_absolute(&clean).ok_or_else(|| self.outside(&clean))?
         } else {
             path::join(&self.directory, file)
                 .ok_or_else(|| self.outside(&path::clean(&format!("{}/{file}", self.display_root()))))?

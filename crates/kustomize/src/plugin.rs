@@ -185,9 +185,7 @@ fn make(
         "PatchStrategicMergeTransformer" => {
             Box::new(strategic_patches(&settings.paths, &settings.patches, loader, build)?)
         }
-        "ReplacementTransformer" => {
-            Box::new(replacements(&settings.replacements, Mode::Lenient, loader, build)?)
-        }
+        "ReplacementTransformer" => Box::new(replacements(&settings.replacements, loader, build)?),
         "ValueAddTransformer" => Box::new(value_add(settings, loader, build)?),
         _ => return Err(unknown(config, "transformer")),
     };
@@ -261,11 +259,9 @@ pub(crate) fn strategic_patches(
 /// `replacements`, those in files included.
 pub(crate) fn replacements(
     entries: &[Replacement],
-    mode: Mode,
     loader: &Loader<'_>,
     build: &mut Build<'_>,
 ) -> Result<Replacements> {
-    let _ = mode;
     let mut replacements = Vec::new();
     for entry in entries {
         if entry.path.is_empty() {

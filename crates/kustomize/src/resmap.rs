@@ -54,16 +54,10 @@ impl ResMap {
     /// Adds a resource at the end; one of the same current identity must not be there.
     pub fn append(&mut self, resource: Resource, schema: &Schema) -> Result<()> {
         let index = self.list.len();
-        let current = self.by_current_id.get_or_insert_with(|| {
-            self.list.iter().enumerate().map(|(index, resource)| (resource.id(schema), index)).collect()
-        });
+        let current = self.by_current_id.get_or_insert_with(|| index_by_current_id(&self.list, schema));
         let id = resource.id(schema);
         if let Some(known) = current.get(&id) {
-            let known = self.list.get(*known).map(Resource::describe).unwrap_or_default();
-            return Err(Error::Invalid(format!(
-                "may not add resource with an already registered id: {id} (the first is {known}, the second {})",
-                resource.describe()
-            )));
+            return Err(twice(&id, self.list.get(*known), &resource));
         }
         current.insert(id, index);
         self.by_any_name = None;
@@ -73,6 +67,24 @@ impl ResMap {
             }
         }
         self.list.push(resource);
+        Ok(())
+    }
+
+    /// Fails when two resources have the same current identity.
+    pub fn check_unique(&mut self, schema: &Schema) -> Result<()> {
+        if self.by_current_id.is_some() {
+            return Ok(());
+        }
+        let index = index_by_current_id(&self.list, schema);
+        for (position, resource) in self.list.iter().enumerate().filter(|(_, resource)| !resource.is_empty())
+        {
+            let id = resource.id(schema);
+            let last = index.get(&id).copied().unwrap_or(position);
+            if last != position {
+                return Err(twice(&id, Some(resource), self.list.get(last).unwrap_or(resource)));
+            }
+        }
+        self.by_current_id = Some(index);
         Ok(())
     }
 
@@ -174,4 +186,17 @@ fn any_ids(resource: &Resource, schema: &Schema) -> Vec<ResId> {
         }
     }
     ids
+}
+
+fn index_by_current_id(list: &[Resource], schema: &Schema) -> HashMap<ResId, usize> {
+    let present = list.iter().enumerate().filter(|(_, resource)| !resource.is_empty());
+    present.map(|(index, resource)| (resource.id(schema), index)).collect()
+}
+
+fn twice(id: &ResId, first: Option<&Resource>, second: &Resource) -> Error {
+    let first = first.map(Resource::describe).unwrap_or_default();
+    Error::Invalid(format!(
+        "may not add resource with an already registered id: {id} (the first is {first}, the second {})",
+        second.describe()
+    ))
 }

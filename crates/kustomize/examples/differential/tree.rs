@@ -14,7 +14,7 @@ pub fn write(random: &mut Random, folder: &Path) -> io::Result<()> {
     let some = |range: std::ops::Range<usize>| NAMES.get(range).unwrap_or(&NAMES);
     for index in 0..bases {
         let name = format!("base{index}");
-        let below: &[String] = if index > 0 && random.chance(40) { &names[index - 1..index] } else { &[] };
+        let below = names.last().filter(|_| random.chance(40)).map(std::slice::from_ref).unwrap_or_default();
         kustomization(random, &folder.join(&name), below, None, some(2 * index..2 * index + 2))?;
         names.push(name);
     }
@@ -64,6 +64,7 @@ fn kustomization(
     images(random, &mut file, &known);
     generators(random, &mut file, folder, own)?;
     patches(random, &mut file, &known);
+    plugins(random, &mut file, folder)?;
     late(random, &mut file, &known);
     if file.is_empty() {
         file.push_str("namePrefix: x-\n");
@@ -182,6 +183,21 @@ fn target(random: &mut Random, known: &[(&str, &str)]) -> String {
 }
 
 fn patches(random: &mut Random, file: &mut String, known: &[(&str, &str)]) {
+    if random.chance(15) && !known.is_empty() {
+        let (kind, name) = known.get(random.below(known.len())).copied().unwrap_or(("Deployment", "web"));
+        let version = objects::api_version(kind);
+        if random.chance(50) {
+            let patch = format!(
+                "apiVersion: {version}\nkind: {kind}\nmetadata:\n  name: {name}\n  labels: {{smp: x}}\n"
+            );
+            file.push_str(&format!("patchesStrategicMerge:\n- |\n{}", indent(&patch, 2)));
+        } else {
+            file.push_str(&format!(
+                "patchesJson6902:\n- target: {{kind: {kind}, name: {name}}}\n  patch: |\n{}",
+                indent(&objects::json_patch(random), 4)
+            ));
+        }
+    }
     if random.chance(45) && !known.is_empty() {
         file.push_str("patches:\n");
         for _ in 0..=random.below(2) {
@@ -208,6 +224,37 @@ fn patches(random: &mut Random, file: &mut String, known: &[(&str, &str)]) {
             }
         }
     }
+}
+
+/// Transformers configured in files, and configurations.
+fn plugins(random: &mut Random, file: &mut String, folder: &Path) -> io::Result<()> {
+    if random.chance(20) {
+        let config = random.pick(&[
+            "kind: LabelTransformer\nmetadata: {name: t}\nlabels: {by: plugin, n1: 5}\nfieldSpecs:\n- {path: metadata/labels, create: true}\n- {path: spec/extra, create: true, kind: Thing}\n",
+            "kind: AnnotationsTransformer\nmetadata: {name: t}\nannotations: {by: plugin}\nfieldSpecs:\n- {path: metadata/annotations, create: true}\n",
+            "kind: PrefixTransformer\nmetadata: {name: t}\nprefix: plug-\nfieldSpecs:\n- {path: metadata/name}\n- {path: spec/template/spec/serviceAccountName}\n",
+            "kind: PrefixSuffixTransformer\nmetadata: {name: t}\nprefix: ps-\nsuffix: -ps\nfieldSpecs:\n- {kind: Service, path: metadata/name}\n",
+            "kind: NamespaceTransformer\nmetadata: {name: t, namespace: plugged}\nunsetOnly: true\nsetRoleBindingSubjects: allServiceAccounts\n",
+            "kind: NamespaceTransformer\nmetadata: {name: t, namespace: plugged}\nsetRoleBindingSubjects: none\nfieldSpecs:\n- {path: spec/ns, create: true, kind: Thing}\n",
+            "kind: ImageTagTransformer\nmetadata: {name: t}\nimageTag: {name: nginx, newTag: 7}\nfieldSpecs:\n- {path: spec/image}\n",
+            "kind: ValueAddTransformer\nmetadata: {name: t}\nvalue: added\ntargets:\n- {selector: {kind: Thing}, fieldPath: spec/path, filePathPosition: 1}\n- {fieldPath: metadata/labels/added}\n",
+            "kind: PatchTransformer\nmetadata: {name: t}\npatch: '[{\"op\": \"add\", \"path\": \"/metadata/labels\", \"value\": {\"p\": \"1\"}}]'\ntarget: {kind: Service|Thing}\n",
+        ]);
+        fs::write(folder.join("transformer.yaml"), format!("apiVersion: builtin\n{config}"))?;
+        file.push_str("transformers: [transformer.yaml]\n");
+    }
+    if random.chance(15) {
+        let config = random.pick(&[
+            "nameReference:\n- kind: ConfigMap\n  fieldSpecs:\n  - {path: spec/odd, kind: Thing}\n  - {path: spec/items/name, kind: Thing}\n",
+            "namePrefix:\n- {path: metadata/name, kind: Service}\n",
+            "commonLabels:\n- {path: spec/labels, create: true, kind: Thing}\n",
+            "varReference:\n- {path: spec/odd, kind: Thing}\n- {path: data, kind: ConfigMap}\n",
+            "images:\n- {path: spec/odd, kind: Thing}\n",
+        ]);
+        fs::write(folder.join("config.yaml"), config)?;
+        file.push_str("configurations: [config.yaml]\n");
+    }
+    Ok(())
 }
 
 fn late(random: &mut Random, file: &mut String, known: &[(&str, &str)]) {

@@ -102,7 +102,7 @@ impl Config {
         Ok(Arc::new(merged))
     }
 
-    pub(self) fn add_references(&mut self, references: &BackReferences) -> Result<()> {
+    fn add_references(&mut self, references: &BackReferences) -> Result<()> {
         match self.name_reference.iter_mut().find(|known| known.target == references.target) {
             Some(known) => merge_all(&mut known.referrers, &references.referrers),
             None => {

@@ -164,8 +164,8 @@ impl FileTree for Overlaid<'_> {
         if path == self.path { Ok(path.to_owned()) } else { self.tree.resolve(path) }
     }
 
-    fn from_absolute(&self, absolute: &str) -> Option<String> {
-        self.tree.from_absolute(absolute)
+    fn locate_absolute(&self, absolute: &str) -> Option<String> {
+        self.tree.locate_absolute(absolute)
     }
 
     fn display(&self, path: &str) -> String {

@@ -101,10 +101,10 @@ impl<'s> Merger<'s> {
     ) -> Result<Fate> {
         self.spend(1)?;
         let place = self.place(place, &[Some(&*target), patch.as_ref()]);
-        if let Some(patch) = patch.as_ref().filter(|patch| !patch.is_null() && !target.is_null()) {
-            if patch.kind() != target.kind() {
-                return Err(mismatch(target.kind(), patch));
-            }
+        let other_kind =
+            |patch: &&Node| !patch.is_null() && !target.is_null() && patch.kind() != target.kind();
+        if let Some(patch) = patch.as_ref().filter(other_kind) {
+            return Err(mismatch(target.kind(), patch));
         }
         let kind = match &patch {
             Some(patch) if target.is_null() => patch.kind(),

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use smol_str::SmolStr;
-use yaml::{Node, Value};
+use yaml::Node;
 
 use super::strategic::{DIRECTIVE, Directive, Fate, Merger};
 use crate::error::Result;
@@ -60,9 +60,9 @@ impl<'s> Merger<'s> {
         let scalars = [SmolStr::default()];
         let by_value = keys.is_empty();
         let keys = if by_value { &scalars[..] } else { keys };
-        let mut patch = patch.unwrap_or_default();
+        let patch = patch.unwrap_or_default();
         self.spend((own.len() + patch.len()).saturating_mul(keys.len()))?;
-        let mut wanted = distinct_values(&patch, &own, keys, by_value)?;
+        let mut wanted = distinct_values(&patch, &own, keys, by_value);
         if wanted.is_empty() {
             return Ok(own);
         }
@@ -84,8 +84,8 @@ impl<'s> Merger<'s> {
             let values: Vec<&SmolStr> =
                 values.iter().enumerate().filter(|(at, _)| valid(*at)).map(|(_, value)| value).collect();
             self.spend(own.len() + patch.len() + merged.len())?;
-            let item = self.merge_one(&mut own, &mut patch, &valid_keys, &values, place)?;
-            match item.filter(|item| !item.is_null() && !(item.is_mapping() && item.entries().is_empty())) {
+            let item = self.merge_one(&mut own, &patch, &valid_keys, &values, place)?;
+            match item.filter(|item| !is_nothing(item)) {
                 None => set(&mut own, None, &valid_keys, &values)?,
                 Some(mut item) => {
                     for (key, value) in valid_keys.iter().zip(&values) {
@@ -116,7 +116,7 @@ impl<'s> Merger<'s> {
         let mut own: Vec<Option<Node>> = own.into_iter().map(Some).collect();
         let mut merged = Vec::with_capacity(own.len() + patch.len());
         let mut keep = |item: Node| {
-            if !item.is_null() && !(item.is_mapping() && item.entries().is_empty()) {
+            if !is_nothing(&item) {
                 merged.push(item);
             }
         };
@@ -142,7 +142,7 @@ impl<'s> Merger<'s> {
     fn merge_one(
         &mut self,
         own: &mut [Node],
-        patch: &mut Vec<Node>,
+        patch: &[Node],
         keys: &[&SmolStr],
         values: &[&SmolStr],
         place: Option<Place<'s>>,
@@ -247,6 +247,11 @@ impl ByKey {
     }
 }
 
+/// Null or an empty mapping: not an item of a list that merges.
+fn is_nothing(item: &Node) -> bool {
+    item.is_null() || item.is_mapping() && item.entries().is_empty()
+}
+
 /// A key's text, if it has any.
 fn text<'a>(item: &'a Node, key: &str) -> Option<&'a str> {
     item.get(key)
@@ -256,7 +261,7 @@ fn text<'a>(item: &'a Node, key: &str) -> Option<&'a str> {
 }
 
 /// The key values of the patch's items, then of the target's, each once.
-fn distinct_values(patch: &[Node], own: &[Node], keys: &[SmolStr], by_value: bool) -> Result<Vec<Values>> {
+fn distinct_values(patch: &[Node], own: &[Node], keys: &[SmolStr], by_value: bool) -> Vec<Values> {
     let mut seen = HashSet::new();
     let mut distinct = Vec::new();
     for item in patch.iter().chain(own) {
@@ -271,7 +276,7 @@ fn distinct_values(patch: &[Node], own: &[Node], keys: &[SmolStr], by_value: boo
             distinct.push(values);
         }
     }
-    Ok(distinct)
+    distinct
 }
 
 /// What two key values name together, if they agree in one part and contradict each other in none.
@@ -311,7 +316,7 @@ fn set(items: &mut Vec<Node>, element: Option<Node>, keys: &[&SmolStr], values: 
     let mut kept = Vec::with_capacity(items.len() + 1);
     let mut matched = false;
     for item in std::mem::take(items) {
-        if item.is_null() || matches!(item.value(), Value::Mapping(mapping) if mapping.is_empty()) {
+        if is_nothing(&item) {
             continue;
         }
         if !item.is_mapping() && sets_mappings {

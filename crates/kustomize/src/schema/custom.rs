@@ -27,28 +27,29 @@ pub(super) fn parse(text: &str) -> Result<Table> {
     for (id, definition) in definitions.values().enumerate() {
         table.definitions.push(field(definition, &ids));
         let kinds = definition.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
-        for key in kinds.into_iter().flatten().filter_map(type_meta) {
-            table.kinds.insert(key, Field { shape: Shape::Named(id), merge_keys: None });
+        for (api_version, kind) in kinds.into_iter().flatten().filter_map(type_meta) {
+            table.kinds.insert(&api_version, kind, Field { shape: Shape::Named(id), merge_keys: None });
         }
     }
     for (path, item) in root.get("paths").and_then(Value::as_object).unwrap_or(&empty) {
         let kind = item.get("get").and_then(|get| get.get("x-kubernetes-group-version-kind"));
-        if let Some(key) = kind.and_then(type_meta) {
-            let namespaced = path.contains("namespaces/{namespace}");
-            *table.namespaced.entry(key).or_insert(false) |= namespaced;
+        if let Some((api_version, kind)) = kind.and_then(type_meta) {
+            let known = table.namespaced.get(&api_version, kind).copied().unwrap_or_default();
+            let namespaced = known || path.contains("namespaces/{namespace}");
+            table.namespaced.insert(&api_version, kind, namespaced);
         }
     }
     Ok(table)
 }
 
-fn type_meta(kind: &Value) -> Option<(SmolStr, SmolStr)> {
+fn type_meta(kind: &Value) -> Option<(String, &str)> {
     let text = |key: &str| kind.get(key).and_then(Value::as_str);
     let version = text("version")?;
     let api_version = match text("group") {
         Some(group) if !group.is_empty() => format!("{group}/{version}"),
         _ => version.to_owned(),
     };
-    Some((api_version.into(), text("kind")?.into()))
+    Some((api_version, text("kind")?))
 }
 
 /// Nesting is bounded by the YAML parser.

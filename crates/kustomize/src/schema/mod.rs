@@ -63,24 +63,24 @@ impl Schema {
 
     /// True when the kind certainly has no namespace.
     pub fn is_cluster_scoped(&self, api_version: &str, kind: &str) -> bool {
-        let namespaced = builtin().namespaced(api_version, kind).or_else(|| {
+        let namespaced = builtin().namespaced.get(api_version, kind).copied().or_else(|| {
             if self.custom.is_none() {
                 self.builtin_in_use.set(true);
             }
-            self.custom.as_ref()?.namespaced(api_version, kind)
+            self.custom.as_ref()?.namespaced.get(api_version, kind).copied()
         });
         namespaced == Some(false)
     }
 
     /// The type of an object.
     pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<Place<'_>> {
-        let find = |table: &'static Table| Some(Place { table, field: table.of_kind(api_version, kind)? });
+        let find = |table: &'static Table| Some(Place { table, field: table.kinds.get(api_version, kind)? });
         match &self.custom {
             None => {
                 self.builtin_in_use.set(true);
                 find(builtin())
             }
-            Some(custom) => match custom.of_kind(api_version, kind) {
+            Some(custom) => match custom.kinds.get(api_version, kind) {
                 Some(field) => Some(Place { table: custom, field }),
                 None if self.additive || self.builtin_in_use.get() => find(builtin()),
                 None => None,

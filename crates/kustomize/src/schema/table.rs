@@ -41,8 +41,31 @@ pub(crate) enum Shape {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub definitions: Vec<Field>,
-    pub kinds: HashMap<(SmolStr, SmolStr), Field>,
-    pub namespaced: HashMap<(SmolStr, SmolStr), bool>,
+    pub kinds: ByKind<Field>,
+    pub namespaced: ByKind<bool>,
+}
+
+/// Something about each kind, by kind and then by API version, of which a kind has few.
+#[derive(Debug)]
+pub(crate) struct ByKind<T>(HashMap<SmolStr, Vec<(SmolStr, T)>>);
+
+impl<T> Default for ByKind<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T> ByKind<T> {
+    pub fn get(&self, api_version: &str, kind: &str) -> Option<&T> {
+        self.0.get(kind)?.iter().find(|(known, _)| known == api_version).map(|(_, value)| value)
+    }
+
+    /// Sets what is known of a kind.
+    pub fn insert(&mut self, api_version: &str, kind: &str, value: T) {
+        let versions = self.0.entry(kind.into()).or_default();
+        versions.retain(|(known, _)| known != api_version);
+        versions.push((api_version.into(), value));
+    }
 }
 
 impl Table {
@@ -62,26 +85,18 @@ impl Table {
                 (Some("T"), Some(api_version)) => {
                     if let (Some(kind), Some(Ok(id))) = (words.next(), words.next().map(str::parse)) {
                         let field = Field { shape: Shape::Named(id), merge_keys: None };
-                        table.kinds.insert((api_version.into(), kind.into()), field);
+                        table.kinds.insert(api_version, kind, field);
                     }
                 }
                 (Some("N"), Some(api_version)) => {
                     if let (Some(kind), Some(flag)) = (words.next(), words.next()) {
-                        table.namespaced.insert((api_version.into(), kind.into()), flag == "1");
+                        table.namespaced.insert(api_version, kind, flag == "1");
                     }
                 }
                 _ => {}
             }
         }
         table
-    }
-
-    pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Field> {
-        self.kinds.get(&(api_version.into(), kind.into()))
-    }
-
-    pub fn namespaced(&self, api_version: &str, kind: &str) -> Option<bool> {
-        self.namespaced.get(&(api_version.into(), kind.into())).copied()
     }
 
     pub fn child<'a>(&'a self, field: &'a Field, key: &str) -> Option<(&'a Table, &'a Field)> {

@@ -3,7 +3,6 @@
 use super::{Step, Target};
 use crate::build::Build;
 use crate::config::{Config, FieldSpec, merge_all, merge_one};
-use crate::decode::Mode;
 use crate::error::{Context, Result};
 use crate::kustomization::Label;
 use crate::origin::Origin;
@@ -81,7 +80,7 @@ impl Target<'_> {
             add("ImageTagTransformer", Box::new(Images { image, fields: config.images.clone() }));
         }
         if let Some(entries) = file.replacements.as_ref().filter(|entries| !entries.is_empty()) {
-            let replacements = plugin::replacements(entries, Mode::Strict, loader, build);
+            let replacements = plugin::replacements(entries, loader, build);
             add("ReplacementTransformer", Box::new(replacements.context(|| trouble("replacements"))?));
         }
         steps.extend(self.external_transformers(file.transformers.as_ref(), build)?);
@@ -96,8 +95,11 @@ impl Target<'_> {
         let mut steps = Vec::new();
         for config in self.plugin_configs(entries, build)? {
             let origin = Origin::of_plugin(&config);
-            for transformer in plugin::transformer(&config, &self.loader, build)? {
-                steps.push(Step { transformer, origin: origin.clone() });
+            let transformers = plugin::transformer(&config, &self.loader, build)?;
+            steps.extend(transformers.into_iter().map(|transformer| Step { transformer, origin: None }));
+            // Several transformers of one configuration are noted once.
+            if let Some(last) = steps.last_mut() {
+                last.origin = origin;
             }
         }
         Ok(steps)

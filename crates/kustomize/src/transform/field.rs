@@ -108,7 +108,7 @@ pub(crate) fn wrong_kind(expected: &str, node: &Node) -> Error {
 }
 
 /// The text of a scalar; nothing for null.
-pub(crate) fn scalar<'a>(node: &'a Node) -> Result<&'a str> {
+pub(crate) fn scalar(node: &Node) -> Result<&str> {
     match node.as_str() {
         Some(text) => Ok(text),
         None => Err(wrong_kind("ScalarNode", node)),

@@ -159,7 +159,7 @@ fn apply_to_all(
         meta::set_kind(&mut patch.node, &kind);
         apply(map, index, &patch, build)?;
     }
-    Ok(())
+    map.check_unique(&build.schema)
 }
 
 /// Applies a strategic merge patch to one resource; a deleted resource stays as an empty one.
@@ -199,7 +199,8 @@ fn apply_json(
     store: bool,
     schema: &Schema,
 ) -> Result<()> {
-    let Some(target) = map.resources_mut().get_mut(index) else { return Ok(()) };
+    let Some(target) = map.contents_mut().get_mut(index) else { return Ok(()) };
+    let id = target.id(schema);
     if store {
         target.store_previous_id(schema);
     }
@@ -212,5 +213,8 @@ fn apply_json(
     let described = target.describe();
     json::apply(&mut target.node, operations).context(|| described)?;
     meta::normalize_string_map(&mut target.node, "annotations");
+    if target.id(schema) != id {
+        map.resources_mut();
+    }
     Ok(())
 }

@@ -103,7 +103,7 @@ impl FileTree for DiskTree {
             .ok_or_else(|| TreeError::Io { path: self.display(path), message: "name is not UTF-8".into() })
     }
 
-    fn from_absolute(&self, absolute: &str) -> Option<String> {
+    fn locate_absolute(&self, absolute: &str) -> Option<String> {
         Path::new(absolute).strip_prefix(&self.root).ok()?.to_str().map(str::to_owned)
     }
 

@@ -40,7 +40,7 @@ pub trait FileTree: Send + Sync {
     }
 
     /// The path in this tree that an absolute path of the host names, if any.
-    fn from_absolute(&self, absolute: &str) -> Option<String> {
+    fn locate_absolute(&self, absolute: &str) -> Option<String> {
         let _ = absolute;
         None
     }
