@@ -69,7 +69,7 @@ pub struct Cluster {
     own: Option<ControlPlane>,
 }
 
-/// What is needed to restart the API server, and the processes. They end in this order.
+/// The processes, and what is needed to restart the API server.
 #[derive(Debug)]
 struct ControlPlane {
     toolchain: Toolchain,
