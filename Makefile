@@ -11,6 +11,8 @@ CRD_FOLDERS := config/crd/bases charts/ferroflux/crds
 # How much `make bench` measures, and where.
 N ?= 40
 BENCH_TMP = $(abspath $(TARGET))/bench
+# The version that Flux 2.9 builds with.
+KUSTOMIZE_VERSION := 5.8.1
 # Cases that the build engine does not pass yet, if any.
 KNOWN_FAILURES := $(wildcard crates/kustomize/known-failures.txt)
 
@@ -105,13 +107,16 @@ demo-down: ## remove what demo left running
 	@$(TARGET)/release/demo down
 
 .PHONY: bench
-bench: kube ## the project's own tables: rollout of N Kustomizations, N sources
+bench: kube ## the project's own tables: builds beside kustomize, rollout of N Kustomizations, N sources
 	@[ -d "$(SHARED)/tools" ] || { echo "no measuring tools in $(SHARED): set SHARED to the folder that has them" >&2; exit 1; }
 	@for program in python3 openssl curl kubectl nginx fcgiwrap; do \
 		command -v "$$program" >/dev/null || { echo "$$program is not installed (Debian: nginx-light, fcgiwrap)" >&2; exit 1; }; \
 	done
 	$(call say,"release build")
-	@$(CARGO) build --release -p source-controller -p kustomize-controller
+	@$(CARGO) build --release -p source-controller -p kustomize-controller -p kustomize --bins
+	$(call say,"builds of N applications$(comma) beside kustomize $(KUSTOMIZE_VERSION)")
+	@GOBIN=$(BENCH_TMP)/bin go install sigs.k8s.io/kustomize/kustomize/v5@v$(KUSTOMIZE_VERSION)
+	@.ci/bench-build $(TARGET)/release/kustomize-build $(BENCH_TMP)/bin/kustomize "$(SHARED)/tools/gen_overlay.py"
 	@mkdir -p $(BENCH_TMP)/kube/bin
 	@$(TARGET)/debug/kube build | xargs -I{} ln -sf {} $(BENCH_TMP)/kube/bin/
 	$(call say,"rollout of $(N) Kustomizations")
