@@ -38,7 +38,7 @@ impl Tree<'_> {
 impl<'a> Loader<'a> {
     /// A view at the directory a build starts from.
     pub fn root(tree: &'a dyn FileTree, directory: &str, restrictor: LoadRestrictor) -> Result<Rc<Self>> {
-        let directory = confirm_directory(tree, "", directory)?;
+        let directory = confirm_directory(tree, "", directory).map_err(not_a_directory)?;
         let tree = Tree::Local(tree);
         Ok(Rc::new(Self { tree, directory, referrer: None, repo: None, restrictor, depth: 0 }))
     }
@@ -79,6 +79,14 @@ impl<'a> Loader<'a> {
                 .ok_or_else(|| self.outside(&path::clean(&format!("{}/{file}", self.display_root()))))?
         };
         if self.restrictor == LoadRestrictor::None {
+            if tree.kind(&wanted) == Kind::Absent {
+                tree.resolve(&wanted).map_err(|error| match error {
+                    TreeError::Absent(path) => {
+                        Error::Invalid(format!("open {path}: no such file or directory"))
+                    }
+                    error => error.into(),
+                })?;
+            }
             return Ok(wanted);
         }
         let resolved = tree.resolve(&wanted)?;
@@ -121,8 +129,7 @@ impl<'a> Loader<'a> {
         if base.starts_with('/') {
             return Err(Error::Invalid(format!("new root '{base}' cannot be absolute")));
         }
-        let directory = confirm_directory(self.tree.get(), &self.directory, base)
-            .map_err(|error| Error::Invalid(format!("must build at directory: {error}")))?;
+        let directory = confirm_directory(self.tree.get(), &self.directory, base).map_err(not_a_directory)?;
         self.refuse_cycle(&directory)?;
         let restrictor = self.restrictor;
         Ok(Rc::new(Self { tree: self.tree.clone(), directory, referrer, repo: None, restrictor, depth }))
@@ -173,6 +180,15 @@ impl<'a> Loader<'a> {
     }
 }
 
+fn not_a_directory(error: Error) -> Error {
+    match error {
+        Error::Tree(TreeError::Absent(_)) => {
+            Error::Invalid(format!("must build at directory: not a valid directory: {error}"))
+        }
+        error => Error::Invalid(format!("must build at directory: {error}")),
+    }
+}
+
 fn confirm_directory(tree: &dyn FileTree, from: &str, directory: &str) -> Result<String> {
     let shown = || path::clean(&format!("{}/{directory}", tree.display(from)));
     let joined = path::join(from, directory).ok_or_else(|| TreeError::Outside {
@@ -183,7 +199,7 @@ fn confirm_directory(tree: &dyn FileTree, from: &str, directory: &str) -> Result
     let resolved = tree.resolve(&joined)?;
     match tree.kind(&resolved) {
         Kind::Directory => Ok(resolved),
-        Kind::File => Err(Error::Invalid(format!("file is not directory: '{}'", shown()))),
+        Kind::File => Err(Error::Invalid(format!("'{}': file is not directory", shown()))),
         Kind::Absent => Err(TreeError::Absent(shown()).into()),
     }
 }

@@ -62,7 +62,7 @@ impl Vars {
                     return Err(Error::Invalid(format!(
                         "found {} resId matches for var {} (unable to disambiguate)",
                         matched.len(),
-                        var.name
+                        shown(var)
                     )));
                 }
             }
@@ -117,12 +117,21 @@ impl Vars {
             let field =
                 if var.fieldref.field_path.is_empty() { "metadata.name" } else { &var.fieldref.field_path };
             let value = lookup::get(node, &indexed_path(field)).ok().flatten().ok_or_else(|| {
-                Error::Invalid(format!("field specified in var '{name}' not found in corresponding resource"))
+                Error::Invalid(format!(
+                    "field specified in var '{}' not found in corresponding resource",
+                    shown(var)
+                ))
             })?;
             values.insert(name.as_str(), Replacement::of(value)?);
         }
         Ok(values)
     }
+}
+
+/// A var as Go prints it.
+fn shown(var: &Var) -> String {
+    let field = if var.fieldref.field_path.is_empty() { "metadata.name" } else { &var.fieldref.field_path };
+    format!("{{{} {} {{{field}}}}}", var.name, target(var).gvk)
 }
 
 fn target(var: &Var) -> ResId {

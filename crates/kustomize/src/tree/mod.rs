@@ -74,7 +74,7 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum TreeError {
-    #[error("'{0}' doesn't exist")]
+    #[error("evalsymlink failure on '{0}' : lstat {0}: no such file or directory")]
     Absent(String),
     #[error("read {0}: is a directory")]
     NotAFile(String),
