@@ -111,7 +111,8 @@ impl Vars {
         for (name, var) in &self.0 {
             let node = holders.get(name.as_str()).ok_or_else(|| {
                 Error::Invalid(format!(
-                    "var '{name}' cannot be mapped to a field in the set of known resources"
+                    "var '{}' cannot be mapped to a field in the set of known resources",
+                    shown(var)
                 ))
             })?;
             let field =

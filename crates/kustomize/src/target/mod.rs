@@ -176,9 +176,16 @@ impl<'a> Target<'a> {
                 component.file.kind
             )));
         }
-        component.accumulate(into, build).context(|| {
-            format!("accumulateDirectory: recursed accumulation of path '{}'", loader.display_root())
-        })
+        let root = loader.display_root();
+        let gathered = component
+            .accumulate(into, build)
+            .context(|| format!("accumulateDirectory: recursed accumulation of path '{root}'"))?;
+        // Into an empty one, as kustomize does: this checks names again and settles field specifications.
+        let mut merged = Accumulator::default();
+        merged
+            .merge(gathered, &build.schema)
+            .context(|| format!("accumulateDirectory: recursed merging from path '{root}'"))?;
+        Ok(merged)
     }
 
     fn accumulate_file(&self, into: &mut Accumulator, path: &str, build: &mut Build<'_>) -> Result<()> {
