@@ -1,0 +1,98 @@
+//! Corners of kustomize that random trees have found; each output was compared with the real one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use kustomize::{MemoryTree, Options, build, to_yaml};
+
+fn run(files: &[(&str, &str)]) -> Result<String, String> {
+    let mut tree = MemoryTree::default();
+    for (path, text) in files {
+        tree.insert(path, text.as_bytes().to_vec());
+    }
+    let built = build(&tree, "top", &Options::default(), None).map_err(|error| error.to_string())?;
+    to_yaml(&built).map_err(|error| error.to_string())
+}
+
+const THING: &str = "apiVersion: e.com/v1\nkind: Thing\nmetadata:\n  name: t\n  annotations: {note: .5}\nspec: {count: 1_000}\n";
+
+#[test]
+fn after_a_component_a_prefix_for_one_kind_is_for_no_other() {
+    let config = "namePrefix:\n- {path: metadata/name, kind: Service}\n";
+    let with = |components: &str| {
+        let top =
+            format!("resources: [../base]\n{components}namePrefix: x-\nconfigurations: [config.yaml]\n");
+        run(&[
+            ("top/kustomization.yaml", &top),
+            ("top/config.yaml", config),
+            ("base/kustomization.yaml", "resources: [t.yaml]"),
+            ("base/t.yaml", THING),
+            (
+                "part/kustomization.yaml",
+                "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nnamespace: ns\n",
+            ),
+        ])
+        .unwrap()
+    };
+    assert!(with("").contains("name: x-t\n"));
+    let built = with("components: [../part]\n");
+    assert!(built.contains("  name: t\n  namespace: ns\n"), "{built}");
+}
+
+#[test]
+fn a_json_patch_turns_annotations_and_numbers_into_what_go_makes_of_them() {
+    let patch = "- target: {kind: Thing}\n  patch: |\n    - {op: add, path: /spec/on, value: yes}\n";
+    let top = format!("resources: [t.yaml]\npatches:\n{patch}");
+    let built = run(&[("top/kustomization.yaml", &top), ("top/t.yaml", THING)]).unwrap();
+    assert!(
+        built.contains("note: \"0.5\"") && built.contains("\"on\": true") && built.contains("count: 1000"),
+        "{built}"
+    );
+}
+
+#[test]
+fn a_null_annotation_removes_unless_the_patch_selects_its_targets() {
+    let patch = "  patch: |\n    apiVersion: e.com/v1\n    kind: Thing\n    metadata:\n      name: t\n      annotations: {note: null}\n";
+    let with = |target: &str| {
+        let top = format!("resources: [t.yaml]\npatches:\n- {target}\n{patch}");
+        run(&[("top/kustomization.yaml", &top), ("top/t.yaml", THING)]).unwrap()
+    };
+    assert!(!with("options: {}").contains("note"));
+    assert!(with("target: {kind: Thing}").contains("note: \"null\""));
+}
+
+#[test]
+fn a_field_without_a_value_goes_when_its_object_is_patched() {
+    let thing = "kind: Thing\nmetadata: {name: t}\nspec:\n  nothing:\n  null: ~\n  empty: null\n";
+    let top = "resources: [t.yaml]\npatches:\n- patch: '{kind: Thing, metadata: {name: t}, spec: {a: 1}}'\n";
+    let built =
+        run(&[("top/kustomization.yaml", top), ("top/t.yaml", &thing.replace("  null: ~\n", ""))]).unwrap();
+    assert_eq!(built, "kind: Thing\nmetadata:\n  name: t\nspec:\n  a: 1\n  empty: null\n");
+}
+
+#[test]
+fn names_that_clash_after_a_patch_are_found_by_the_next_one() {
+    let things = "kind: A\nmetadata: {name: a}\n---\nkind: A\nmetadata: {name: b}\n";
+    let rename = "- target: {name: b}\n  patch: |\n    - {op: replace, path: /metadata/name, value: a}\n";
+    let label = "- target: {kind: A}\n  patch: '{kind: A, metadata: {name: x, labels: {l: x}}}'\n";
+    let top = format!("resources: [t.yaml]\npatches:\n{rename}{label}");
+    let error = run(&[("top/kustomization.yaml", &top), ("top/t.yaml", things)]).unwrap_err();
+    assert!(
+        error.contains("may not add resource with an already registered id: A.[noVer].[noGrp]/a.[noNs]"),
+        "{error}"
+    );
+}
+
+#[test]
+fn references_follow_names_through_layers_and_hashes() {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: c\n    envFrom: [{configMapRef: {name: cfg}}]\n";
+    let built = run(&[
+        ("top/kustomization.yaml", "resources: [../base]\nnamePrefix: a-\n"),
+        (
+            "base/kustomization.yaml",
+            "resources: [p.yaml]\nnameSuffix: -z\nconfigMapGenerator: [{name: cfg, literals: [k=v]}]\n",
+        ),
+        ("base/p.yaml", pod),
+    ])
+    .unwrap();
+    assert_eq!(built.matches("name: a-cfg-z-bdg947hgcc\n").count(), 2, "{built}");
+}
