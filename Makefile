@@ -90,6 +90,11 @@ conformance: ## kustomize's own cases against the build engine
 	done; \
 	exit $$failed
 
+.PHONY: differential
+differential: ## random trees (CASES=2000), built here and by the real kustomize
+	@GOBIN=$(BENCH_TMP)/bin go install sigs.k8s.io/kustomize/kustomize/v5@v$(KUSTOMIZE_VERSION)
+	@$(CARGO) run --release -p kustomize --example differential -- $(BENCH_TMP)/bin/kustomize $(or $(CASES),2000)
+
 .PHONY: crds
 crds: ## write the CRD manifests from the Rust types
 	@$(CARGO) run -q -p api --bin crds -- $(CRD_FOLDERS)

@@ -73,7 +73,7 @@ fn run_all(folder: &str, at_least: usize, orders: &[bool]) {
         eprintln!("no cases beside the repository");
         return;
     };
-    let known = include_str!("known-failures.txt");
+    let known = include_str!("../known-failures.txt");
     let known: Vec<&str> = known.lines().filter_map(|line| line.split('#').next()).map(str::trim).collect();
     let mut cases: Vec<PathBuf> = fs::read_dir(shared.join(folder))
         .unwrap()
