@@ -14,12 +14,13 @@ pub(crate) struct Build<'a> {
     resources: u64,
     bytes: u64,
     work: u64,
+    copied: u64,
 }
 
 impl<'a> Build<'a> {
     pub fn new(options: &'a Options, fetcher: Option<&'a dyn Fetcher>) -> Self {
         let schema = Schema::new(options.openapi_adds_to_builtin);
-        Self { options, schema, fetcher, kustomizations: 0, resources: 0, bytes: 0, work: 0 }
+        Self { options, schema, fetcher, kustomizations: 0, resources: 0, bytes: 0, work: 0, copied: 0 }
     }
 
     pub fn limits(&self) -> &yaml::Limits {
@@ -47,6 +48,15 @@ impl<'a> Build<'a> {
     /// Counts steps whose number can grow faster than the input.
     pub fn count_work(&mut self, number: usize) -> Result<()> {
         count(&mut self.work, number, "steps of work", self.options.limits.work)
+    }
+
+    /// Counts a copy of so many nodes that is put `at` a depth and goes on for another `depth`.
+    pub fn count_copy(&mut self, at: usize, depth: usize, nodes: usize) -> Result<()> {
+        let limit = self.options.limits.yaml.depth;
+        if at.saturating_add(depth) > limit {
+            return Err(Error::Limit { what: "nested collections", limit: limit as u64 });
+        }
+        count(&mut self.copied, nodes, "copied nodes", self.options.limits.copied_nodes)
     }
 
     pub fn work_left(&self) -> u64 {

@@ -4,6 +4,7 @@ use yaml::{Node, Value};
 
 use crate::error::{Context, Error, Result};
 use crate::options::Limits;
+use crate::path::MAX_PARTS;
 use crate::selector;
 use crate::transform::field::{Create, wrong_kind};
 
@@ -81,6 +82,9 @@ fn is_item(item: &Node, field: &str, value: &str) -> bool {
 pub(crate) fn create<'a>(node: &'a mut Node, path: &[String], leaf: Create) -> Result<Option<&'a mut Node>> {
     let mut node = node;
     let path: Vec<&str> = path.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
+    if path.len() > MAX_PARTS {
+        return Err(Error::Limit { what: "parts in a field path", limit: MAX_PARTS as u64 });
+    }
     for (at, text) in path.iter().enumerate() {
         if node.is_null() {
             return Ok(None);

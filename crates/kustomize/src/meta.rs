@@ -25,6 +25,18 @@ pub(crate) fn is_empty(node: &Node) -> bool {
     }
 }
 
+/// How deep a node is, a scalar being 1, and of how many nodes it consists.
+pub(crate) fn measure(node: &Node) -> (usize, usize) {
+    let children: Box<dyn Iterator<Item = &Node>> = match node.value() {
+        Value::Sequence(items) => Box::new(items.iter()),
+        Value::Mapping(mapping) => Box::new(mapping.entries().iter().map(|(_, value)| value)),
+        Value::Scalar(_) | Value::Alias(_) => return (1, 1),
+    };
+    let (depth, nodes) =
+        children.map(measure).fold((0, 0), |(depth, nodes), (d, n)| (depth.max(d), nodes + n));
+    (depth + 1, nodes + 1)
+}
+
 /// Replaces a scalar's text and keeps its style, so that a plain number stays a number: kyaml's untagged scalar.
 pub(crate) fn set_text(node: &mut Node, text: &str) {
     let style = if node.is_scalar() && node.style() != Style::Flow { node.style() } else { Style::Plain };

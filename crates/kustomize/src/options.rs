@@ -65,7 +65,9 @@ pub struct Limits {
     pub regex_memory: usize,
     /// Name references, selections and replacements examined, in nodes.
     pub work: u64,
-    /// Bounds on each YAML text.
+    /// Nodes that patches and replacements may copy into resources.
+    pub copied_nodes: u64,
+    /// Bounds on each YAML text; its depth also bounds what patches and replacements may build.
     pub yaml: yaml::Limits,
 }
 
@@ -80,6 +82,7 @@ impl Default for Limits {
             regex_bytes: 4 << 10,
             regex_memory: 1 << 20,
             work: 200_000_000,
+            copied_nodes: 10_000_000,
             yaml: yaml::Limits::default(),
         }
     }

@@ -1,5 +1,8 @@
 //! Field paths as kustomize splits them.
 
+/// Parts that a path to a field may have. Walks recurse once a part, and a created path nests as deep.
+pub(crate) const MAX_PARTS: usize = 200;
+
 /// Parts between delimiters. A backslash before a delimiter keeps it in the part; one leading delimiter does not count.
 pub(crate) fn split(path: &str, delimiter: char) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();

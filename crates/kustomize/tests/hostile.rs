@@ -315,3 +315,33 @@ fn a_repository_that_refers_to_itself_or_above_itself_is_refused() {
         assert_says(&refused.to_string(), &[says]);
     }
 }
+
+#[test]
+fn patches_and_replacements_cannot_build_what_could_not_be_read() {
+    let patch = |operations: &str| {
+        format!("resources: [p.yaml]\npatches:\n- target: {{kind: Pod}}\n  patch: |\n{operations}")
+    };
+    let deep = "    - {op: copy, from: /metadata, path: /metadata/again}\n".repeat(600);
+    let refused = error(&[("kustomization.yaml", &patch(&deep)), ("p.yaml", POD)]);
+    let too_deep = format!("more than {} nested collections", Limits::default().yaml.depth);
+    assert_says(&refused, &[&too_deep, "p.yaml"]);
+    let double = "    - {op: copy, from: /x, path: /x/-}\n".repeat(40);
+    let wide = patch(&format!("    - {{op: add, path: /x, value: [1]}}\n{double}"));
+    assert_says(
+        &error(&[("kustomization.yaml", &wide), ("p.yaml", POD)]),
+        &["more than 10000000 copied nodes"],
+    );
+    let path = vec!["a"; 100_000].join(".");
+    let replacement = format!(
+        "resources: [p.yaml]\nreplacements:\n- sourceValue: x\n  targets: [{{select: {{kind: Pod}}, fieldPaths: [{path}], options: {{create: true}}}}]\n"
+    );
+    assert_says(&error(&[("kustomization.yaml", &replacement), ("p.yaml", POD)]), &[&too_deep]);
+    let path = vec!["a"; 100_000].join("/");
+    let labels = format!(
+        "resources: [p.yaml]\nlabels: [{{pairs: {{a: b}}, fields: [{{path: {path}, create: true}}]}}]\n"
+    );
+    assert_says(
+        &error(&[("kustomization.yaml", &labels), ("p.yaml", POD)]),
+        &["more than 200 parts in a field path"],
+    );
+}

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 use yaml::{Node, Resolver};
 
+use crate::build::Build;
 use crate::error::{Context, Error, Result};
 
 /// One operation, as written; what it lacks is only missed when it is applied.
@@ -37,10 +38,10 @@ pub(crate) fn parse(text: &str, limits: &yaml::Limits) -> Result<Vec<Operation>>
 }
 
 /// Applies all operations in order.
-pub(crate) fn apply(node: &mut Node, operations: &[Operation]) -> Result<()> {
+pub(crate) fn apply(node: &mut Node, operations: &[Operation], build: &mut Build<'_>) -> Result<()> {
     let mut document = node.to_json(Resolver::KustomizeV3)?;
     for operation in operations {
-        operation.apply(&mut document)?;
+        operation.apply(&mut document, build)?;
     }
     if !document.is_object() {
         return Err(Error::invalid("the JSON patch leaves no object"));
@@ -50,21 +51,34 @@ pub(crate) fn apply(node: &mut Node, operations: &[Operation]) -> Result<()> {
 }
 
 impl Operation {
-    fn apply(&self, document: &mut Value) -> Result<()> {
+    fn apply(&self, document: &mut Value, build: &mut Build<'_>) -> Result<()> {
         let kind = self.text("op").unwrap_or("unknown");
         let context = || format!("{kind} operation does not apply");
+        let mut count = |value: &Value, path: &Pointer<'_>| {
+            let (depth, nodes) = measure(value);
+            build.count_copy(path.parts.len(), depth, nodes)
+        };
         match kind {
-            "add" => add(document, &self.path("path")?, self.value()).context(context),
             "remove" => remove(document, &self.path("path")?).context(context).map(drop),
-            "replace" => replace(document, &self.path("path")?, self.value()).context(context),
+            "add" | "replace" => {
+                let (path, value) = (self.path("path")?, self.value());
+                count(&value, &path)?;
+                let put = if kind == "add" { add } else { replace };
+                put(document, &path, value).context(context)
+            }
             "move" => {
                 let value = remove(document, &self.path("from")?).context(context)?;
-                add(document, &self.path("path")?, value).context(context)
+                let path = self.path("path")?;
+                count(&value, &path)?;
+                add(document, &path, value).context(context)
             }
             "copy" => {
-                let from = self.path("from")?;
-                let value = from.container(document).and_then(|holder| get(holder, from.key()).cloned());
-                add(document, &self.path("path")?, value.context(context)?).context(context)
+                let (from, path) = (self.path("from")?, self.path("path")?);
+                let value = from.container(document).and_then(|holder| get(holder, from.key()));
+                let value = value.context(context)?;
+                count(value, &path)?;
+                let value = value.clone();
+                add(document, &path, value).context(context)
             }
             "test" => {
                 let path = self.path("path")?;
@@ -194,6 +208,18 @@ fn replace(document: &mut Value, path: &Pointer<'_>, value: Value) -> Result<()>
     Ok(())
 }
 
+/// How deep a value is, a scalar being 1, and of how many values it consists.
+fn measure(value: &Value) -> (usize, usize) {
+    let children: Vec<(usize, usize)> = match value {
+        Value::Array(items) => items.iter().map(measure).collect(),
+        Value::Object(fields) => fields.values().map(measure).collect(),
+        _ => return (1, 1),
+    };
+    let (depth, nodes) =
+        children.into_iter().fold((0, 0), |(depth, nodes), (d, n)| (depth.max(d), nodes + n));
+    (depth + 1, nodes + 1)
+}
+
 /// The node that kyaml makes of JSON: strings quoted where they must be, numbers as Go writes floats.
 fn to_node(value: &Value) -> Node {
     match value {
@@ -227,7 +253,8 @@ mod tests {
         let limits = yaml::Limits::default();
         let mut node = yaml::parse(document, &limits).unwrap().remove(0);
         let operations = parse(patch, &limits).map_err(|error| error.to_string())?;
-        apply(&mut node, &operations).map_err(|error| error.to_string())?;
+        let options = crate::Options::default();
+        apply(&mut node, &operations, &mut Build::new(&options, None)).map_err(|error| error.to_string())?;
         Ok(yaml::canonical_json(&node.to_json(Resolver::KustomizeV3).unwrap()))
     }
 

@@ -5,6 +5,7 @@ use yaml::{Node, Value};
 use crate::config::{FieldSpec, Segment};
 use crate::error::{Context, Error, Result};
 use crate::meta;
+use crate::path;
 use crate::resid::split_api_version;
 
 /// What to make of a field that is missing and that the specification lets be created.
@@ -35,6 +36,9 @@ pub(crate) fn apply_path(
     create: Create,
     set: &mut dyn FnMut(&mut Node) -> Result<()>,
 ) -> Result<()> {
+    if spec.segments.len() > path::MAX_PARTS {
+        return Err(Error::Limit { what: "parts in a field path", limit: path::MAX_PARTS as u64 });
+    }
     let create = if spec.create { create } else { Create::Nothing };
     let result = walk(node, &spec.segments, create, set);
     result.context(|| {

@@ -12,7 +12,6 @@ use crate::patch::json::{self, Operation};
 use crate::patch::strategic::{self, Fate};
 use crate::resmap::ResMap;
 use crate::resource::Resource;
-use crate::schema::Schema;
 use crate::selector;
 
 /// One entry of `patches`.
@@ -95,8 +94,7 @@ impl Transformer for Patches {
             },
             (Content::Json(operations), Some(target)) => {
                 for index in selector::select(map, target, build)? {
-                    apply_json(map, index, operations, true, &build.schema)
-                        .context(|| format!("applying JSON patch {}", self.source))?;
+                    apply_json(map, index, operations, true, build)?;
                 }
                 Ok(())
             }
@@ -134,7 +132,7 @@ pub(crate) struct JsonPatch {
 impl Transformer for JsonPatch {
     fn transform(&self, map: &mut ResMap, build: &mut Build<'_>) -> Result<()> {
         for index in selector::select(map, &self.target, build)? {
-            apply_json(map, index, &self.operations, false, &build.schema)?;
+            apply_json(map, index, &self.operations, false, build)?;
         }
         Ok(())
     }
@@ -172,6 +170,8 @@ fn apply(map: &mut ResMap, index: usize, patch: &Resource, build: &mut Build<'_>
     if renames {
         target.store_previous_id(&build.schema);
     }
+    let (depth, nodes) = meta::measure(&patch.node);
+    build.count_copy(0, depth, nodes)?;
     let fate = strategic::merge(&mut target.node, patch.node.clone(), build)
         .context(|| format!("applying a patch to {}", patch.describe()))?;
     if fate == Fate::Gone {
@@ -197,12 +197,12 @@ fn apply_json(
     index: usize,
     operations: &[Operation],
     store: bool,
-    schema: &Schema,
+    build: &mut Build<'_>,
 ) -> Result<()> {
     let Some(target) = map.contents_mut().get_mut(index) else { return Ok(()) };
-    let id = target.id(schema);
+    let id = target.id(&build.schema);
     if store {
-        target.store_previous_id(schema);
+        target.store_previous_id(&build.schema);
     }
     if target.has_build_notes() {
         // kustomize keeps its notes in annotations, so that there always is a place to add one.
@@ -210,10 +210,10 @@ fn apply_json(
             meta::child_mapping_mut(metadata, "annotations");
         }
     }
-    let described = target.describe();
-    json::apply(&mut target.node, operations).context(|| described)?;
+    let described = format!("applying a JSON patch to {}", target.describe());
+    json::apply(&mut target.node, operations, build).context(|| described)?;
     meta::normalize_string_map(&mut target.node, "annotations");
-    if target.id(schema) != id {
+    if target.id(&build.schema) != id {
         map.resources_mut();
     }
     Ok(())

@@ -146,10 +146,12 @@ fn replace(map: &mut ResMap, target: &Target, value: &Node, build: &mut Build<'_
             selected.push(index);
         }
     }
+    let (depth, nodes) = crate::meta::measure(value);
     let resources = map.resources_mut();
     for index in selected {
         let Some(resource) = resources.get_mut(index) else { continue };
         for (field, path) in &fields {
+            build.count_copy(path.len(), depth, nodes)?;
             copy_to(&mut resource.node, field, path, value, target.options.as_ref(), limits)?;
         }
     }
