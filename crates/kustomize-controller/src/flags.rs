@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use apply::order::GroupKind;
 use clap::{Parser, builder::BoolishValueParser};
-use runtime::flags::{Flags, duration};
+use runtime::{
+    flags::{Flags, duration},
+    gates::{Gate, Gates},
+};
 
 /// Builds artifacts with kustomize, applies them and keeps them applied.
 #[derive(Clone, Debug, Parser)]
@@ -50,6 +53,9 @@ pub struct Arguments {
     /// Kinds applied in a stage of their own, as group/Kind or Kind, separated by commas.
     #[arg(long, default_value = "", value_parser = stage_kinds)]
     pub custom_apply_stage_kinds: StageKinds,
+    /// Feature gates, as Name=true,Other=false.
+    #[arg(long, default_value = "", value_parser = gates)]
+    pub feature_gates: Gates,
     /// Largest artifact to download, in bytes.
     #[arg(long, default_value_t = 1 << 30)]
     pub artifact_max_size: u64,
@@ -78,6 +84,32 @@ pub struct Arguments {
     /// The same for the artifacts of source-watcher.
     #[arg(long, env = "SOURCE_WATCHER_LOCALHOST", hide = true)]
     pub source_watcher_localhost: Option<String>,
+}
+
+/// An unset variable without default fails the substitution.
+pub const STRICT_SUBSTITUTION: &str = "StrictPostBuildSubstitutions";
+/// A health check goes on after the first failed object.
+pub const NO_FAIL_FAST: &str = "DisableFailFastBehavior";
+
+/// Flux's gates. Several have both values because neither makes a difference here: nothing polls, a new revision
+/// always ends a wait, and ConfigMaps and Secrets are read when they are needed.
+const GATES: [Gate; 12] = [
+    Gate { name: STRICT_SUBSTITUTION, default: true, switchable: true },
+    Gate { name: NO_FAIL_FAST, default: false, switchable: true },
+    Gate { name: "DisableStatusPollerCache", default: true, switchable: true },
+    Gate { name: "CancelHealthCheckOnNewRevision", default: false, switchable: true },
+    Gate { name: "CacheSecretsAndConfigMaps", default: false, switchable: true },
+    Gate { name: "DisableConfigWatchers", default: false, switchable: true },
+    Gate { name: "DirectSourceFetch", default: false, switchable: true },
+    Gate { name: "GroupChangeLog", default: false, switchable: false },
+    Gate { name: "AdditiveCELDependencyCheck", default: false, switchable: false },
+    Gate { name: "ExternalArtifact", default: false, switchable: false },
+    Gate { name: "MigrateAPIVersion", default: false, switchable: false },
+    Gate { name: "ObjectLevelWorkloadIdentity", default: false, switchable: false },
+];
+
+fn gates(text: &str) -> Result<Gates, String> {
+    Gates::parse(text, &GATES)
 }
 
 /// The value of `--custom-apply-stage-kinds`.

@@ -55,8 +55,7 @@ async fn main() -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok().context("failed to set up TLS")?;
     let mut process = Process::start(&arguments.shared, NAME).await?;
     process.ready.set(true);
-    let lease = runtime::leader::lease_name(NAME, &arguments.shared.watch_label_selector);
-    if !process.lead(&arguments.shared, &lease).await? {
+    if !process.lead(&arguments.shared).await? {
         return Ok(());
     }
     let (store, writer) = reflector::store::<Kustomization>();

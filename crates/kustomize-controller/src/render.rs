@@ -22,6 +22,8 @@ pub struct Request {
     pub bases: Option<Arc<dyn Fetcher>>,
     /// Variables of the post-build substitution; `None` does none.
     pub variables: Option<Variables>,
+    /// Whether an unset variable is an error.
+    pub strict: bool,
     pub owner: Owner,
     pub common: CommonMetadata,
 }
@@ -36,14 +38,14 @@ pub struct Rendered {
 
 /// Builds, with upstream's error texts.
 pub fn render(request: Request) -> Result<Rendered, String> {
-    let Request { tree, path, overlay, options, bases, variables, owner, common } = request;
+    let Request { tree, path, overlay, options, bases, variables, strict, owner, common } = request;
     let resources = kustomize::flux::build(tree.as_ref(), &path, &overlay, &options, bases.as_deref())
         .map_err(|e| e.to_string())?;
     let (mut manifests, mut hasher) = (Vec::with_capacity(resources.len()), Sha256::new());
     for resource in resources {
         let mut value = resource.to_json().map_err(|e| e.to_string())?;
         if let Some(variables) = &variables {
-            value = post_build(&value, variables)?;
+            value = post_build(&value, variables, strict)?;
         }
         let file = resource.origin_file().map(Arc::from);
         hasher.update(value.to_string());
@@ -56,11 +58,11 @@ pub fn render(request: Request) -> Result<Rendered, String> {
 }
 
 /// Puts the variables into one object, unless it asks to be left alone.
-fn post_build(object: &Value, variables: &Variables) -> Result<Value, String> {
+fn post_build(object: &Value, variables: &Variables, strict: bool) -> Result<Value, String> {
     if is_disabled(object) {
         return Ok(object.clone());
     }
-    substitute_object(object, variables, true, &Limits::default())
+    substitute_object(object, variables, strict, &Limits::default())
         .map_err(|error| format!("post build failed for '{}': {error}", resource_id(object)))
 }
 
@@ -90,6 +92,7 @@ mod tests {
             options: Options::default(),
             bases: None,
             variables: Some(Variables::new(variables.iter().copied()).unwrap()).filter(|v| !v.is_empty()),
+            strict: true,
             owner: Owner { namespace: "flux-system".into(), name: "web".into() },
             common: CommonMetadata::default(),
         }

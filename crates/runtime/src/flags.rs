@@ -61,6 +61,13 @@ pub struct Flags {
     /// Longest wait for running work at shutdown.
     #[arg(long, default_value = "8s", value_parser = duration)]
     pub graceful_shutdown_timeout: Duration,
+    /// Requests per second to the API server. Accepted and without effect, as in Flux, where the API server has
+    /// priority and fairness, which is every supported one.
+    #[arg(long, default_value_t = 50.0, hide = true)]
+    pub kube_api_qps: f32,
+    /// Requests at once to the API server; see `--kube-api-qps`.
+    #[arg(long, default_value_t = 300, hide = true)]
+    pub kube_api_burst: u32,
     /// Namespace that the process runs in.
     #[arg(long, env = "RUNTIME_NAMESPACE", default_value = "", hide = true)]
     pub runtime_namespace: String,

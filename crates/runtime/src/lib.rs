@@ -1,6 +1,6 @@
 //! What every controller shares. Each module is one concern:
 //!
-//! - [`flags`], [`log`], [`serve`], [`metrics`], [`process`]: the process and its surface.
+//! - [`flags`], [`gates`], [`log`], [`serve`], [`metrics`], [`process`]: the process and its surface.
 //! - [`client`]: the connection pool to an API server, and impersonation.
 //! - [`leader`]: who may act when several replicas run.
 //! - [`watch`] and [`controller`]: from watch events to passes over objects.
@@ -13,6 +13,7 @@ pub mod controller;
 pub mod error;
 pub mod events;
 pub mod flags;
+pub mod gates;
 pub mod latest;
 pub mod leader;
 pub mod log;

@@ -13,7 +13,7 @@ use crate::{
     client::{self, ClientOptions, ConnectError},
     events::{Recorder, Sinks, hostname},
     flags::Flags,
-    leader::{Candidate, Timing},
+    leader::{Candidate, Timing, lease_name},
     metrics::Metrics,
     serve::{self, Readiness, ServeError},
 };
@@ -55,6 +55,7 @@ pub struct Process {
     pub stop: CancellationToken,
     /// Servers and other tasks that end only at the stop; an early end ends the process.
     pub tasks: JoinSet<Result<(), ProcessError>>,
+    component: &'static str,
     event_workers: JoinSet<()>,
     lease: Option<CancellationToken>,
 }
@@ -83,15 +84,15 @@ impl Process {
         };
         let (events, event_workers) = Recorder::start(sinks, metrics.clone());
         tracing::info!(logger = "setup", version = env!("CARGO_PKG_VERSION"), "starting {component}");
-        Ok(Self { client, metrics, events, ready, stop, tasks, event_workers, lease: None })
+        Ok(Self { client, metrics, events, ready, stop, tasks, component, event_workers, lease: None })
     }
 
-    /// Waits for the Lease `name` if leader election is on; losing it later ends the process. `false` means that
-    /// the process was told to stop first.
+    /// Waits for the controller's Lease if leader election is on; losing it later ends the process. `false` means
+    /// that the process was told to stop first.
     ///
     /// # Errors
     /// Without a namespace for the Lease, or when no connection for it can be made.
-    pub async fn lead(&mut self, flags: &Flags, name: &str) -> Result<bool, ProcessError> {
+    pub async fn lead(&mut self, flags: &Flags) -> Result<bool, ProcessError> {
         let options = &flags.leader;
         if !options.enable_leader_election {
             return Ok(true);
@@ -99,6 +100,7 @@ impl Process {
         if flags.runtime_namespace.is_empty() {
             return Err(ProcessError::NoNamespace);
         }
+        let name = &*lease_name(self.component, &flags.watch_label_selector);
         let timing = Timing {
             lease: options.leader_election_lease_duration,
             renew_deadline: options.leader_election_renew_deadline,

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use artifact::digest::{Algorithm, Hasher};
+use artifact::digest::Algorithm;
 use artifact::store;
 use clap::Parser;
 use runtime::flags::duration;
+use runtime::gates::{Gate, Gates};
 
 /// Fetches sources and serves them as artifacts.
 #[derive(Parser, Clone, Debug)]
@@ -37,9 +38,22 @@ pub struct Arguments {
     /// Algorithm of artifact digests: sha256, sha384, sha512, sha1 or blake3.
     #[arg(long, default_value = "sha256")]
     pub artifact_digest_algo: Algorithm,
+    /// Feature gates, as Name=true,Other=false.
+    #[arg(long, default_value = "", value_parser = gates)]
+    pub feature_gates: Gates,
     /// Name of this host, for the address of the artifact server.
     #[arg(long, env = "HOSTNAME", default_value = "", hide = true)]
     pub hostname: String,
+}
+
+/// Flux's gates. Secrets are read when they are needed, so the first makes no difference.
+const GATES: [Gate; 2] = [
+    Gate { name: "CacheSecretsAndConfigMaps", default: false, switchable: true },
+    Gate { name: "ObjectLevelWorkloadIdentity", default: false, switchable: false },
+];
+
+fn gates(text: &str) -> Result<Gates, String> {
+    Gates::parse(text, &GATES)
 }
 
 impl Arguments {
@@ -56,19 +70,6 @@ impl Arguments {
             retention_records: self.artifact_retention_records,
             ..store::Options::new(advertise)
         })
-    }
-
-    /// The Lease of the controllers that look after the same objects.
-    pub fn lease(&self) -> String {
-        let name = "source-controller-leader-election";
-        match self.shared.watch_label_selector.as_str() {
-            "" => name.to_owned(),
-            selector => {
-                let mut hasher = Hasher::new(Algorithm::Sha256);
-                hasher.update(selector.as_bytes());
-                format!("{name}-{:.8}", hasher.finish().hex())
-            }
-        }
     }
 }
 
@@ -95,14 +96,6 @@ mod tests {
         assert_eq!(flags.storage().unwrap().advertise, "source-controller.flux-system.svc.cluster.local.");
         assert_eq!(flags.concurrent, 2);
         assert_eq!(flags.artifact_retention_ttl, Duration::from_secs(60));
-    }
-
-    #[test]
-    fn shards_have_leases_of_their_own() {
-        assert_eq!(parse(&[]).lease(), "source-controller-leader-election");
-        let shard = parse(&["--watch-label-selector=sharding.fluxcd.io/key=shard1"]).lease();
-        // sha256("sharding.fluxcd.io/key=shard1")
-        assert_eq!(shard, "source-controller-leader-election-73fdc1be");
     }
 
     #[test]

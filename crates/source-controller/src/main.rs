@@ -37,7 +37,7 @@ async fn run(flags: Arguments) -> anyhow::Result<()> {
     );
     let mut process = Process::start(&flags.shared, NAME).await?;
     process.ready.set(true);
-    if !process.lead(&flags.shared, &flags.lease()).await? {
+    if !process.lead(&flags.shared).await? {
         return Ok(());
     }
     // Only the leader has the artifacts, so only the leader listens: the readiness probe asks this port.

@@ -21,6 +21,7 @@ use runtime::{conditions::is_true, controller::Outcome, patch::PatchError};
 
 use super::{Failure, Phase, Run, Step};
 use crate::{
+    flags::STRICT_SUBSTITUTION,
     reconciler::{Reconciler, Slot, go},
     render::{Rendered, Request, render},
     status,
@@ -141,6 +142,7 @@ impl Reconciler {
             options: kustomize::Options::default(),
             bases: self.context.bases.clone().map(|bases| bases as Arc<dyn Fetcher>),
             variables,
+            strict: self.context.arguments.feature_gates.is_on(STRICT_SUBSTITUTION),
             owner: subject.owner(),
             common: common(&subject.object),
         };

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::{Failure, Phase, Run, Step};
 use crate::{
+    flags::NO_FAIL_FAST,
     health::{self, Awaited, Health},
     reconciler::{Reconciler, Slot, go},
     status,
@@ -127,7 +128,8 @@ impl Reconciler {
         (since, deadline): (Instant, Instant),
     ) -> Result<Step, PatchError> {
         let (now, took) = (Instant::now(), since.elapsed());
-        match health::judge(&awaited, &self.context.index, true) {
+        let fail_fast = !self.context.arguments.feature_gates.is_on(NO_FAIL_FAST);
+        match health::judge(&awaited, &self.context.index, fail_fast) {
             Health::Current => {
                 let message = format!("Health check passed in {}", go(took));
                 let applied = subject.object.status.as_ref().and_then(|s| s.last_applied_revision.as_ref());
