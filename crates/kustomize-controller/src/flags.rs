@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use apply::order::GroupKind;
-use clap::{Parser, builder::BoolishValueParser};
+use clap::{ArgAction, Parser};
 use runtime::{
-    flags::{Flags, duration},
+    flags::{Flags, boolean, duration},
     gates::{Gate, Gates},
 };
 
@@ -25,24 +25,10 @@ pub struct Arguments {
     #[arg(long, default_value = "")]
     pub default_service_account: String,
     /// Refuse sources of other namespaces.
-    #[arg(
-        long,
-        default_value = "false",
-        default_missing_value = "true",
-        num_args = 0..=1,
-        require_equals = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub no_cross_namespace_refs: bool,
     /// Refuse bases outside the artifact.
-    #[arg(
-        long,
-        default_value = "false",
-        default_missing_value = "true",
-        num_args = 0..=1,
-        require_equals = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub no_remote_bases: bool,
     /// Attempts to download an artifact after the first.
     #[arg(long, default_value_t = 9)]
@@ -66,14 +52,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 64 << 20)]
     pub artifact_cache_size: u64,
     /// Repair drift of applied objects when it happens; false leaves it to the interval.
-    #[arg(
-        long,
-        default_value = "true",
-        default_missing_value = "true",
-        num_args = 0..=1,
-        require_equals = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
     pub watch_drift: bool,
     /// Longest time a build may take.
     #[arg(long, default_value = "2m", value_parser = duration)]

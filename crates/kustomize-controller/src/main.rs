@@ -29,7 +29,6 @@ use artifact::{
     fetch::{self, Fetcher},
     unpack::{self, Entry, Limits},
 };
-use clap::Parser;
 use futures::StreamExt;
 use kube::{ResourceExt, runtime::reflector};
 use kustomize::tree::MemoryTree;
@@ -50,7 +49,7 @@ const INDEX: IndexOptions = IndexOptions {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = runtime::flags::parse();
     runtime::log::init(arguments.shared.log_encoding, arguments.shared.log_level);
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok().context("failed to set up TLS")?;
     let mut process = Process::start(&arguments.shared, NAME).await?;

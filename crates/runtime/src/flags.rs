@@ -2,9 +2,9 @@
 //!
 //! pflag's syntax: `--flag=value` or `--flag value`, and a bare boolean flag means true.
 
-use std::time::Duration;
+use std::{any::TypeId, ffi::OsString, time::Duration};
 
-use clap::{Args, builder::BoolishValueParser};
+use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches};
 
 use crate::{
     controller::Options,
@@ -34,14 +34,7 @@ pub struct Flags {
     #[arg(long, value_enum, default_value = "info")]
     pub log_level: LogLevel,
     /// Watch all namespaces; false means RUNTIME_NAMESPACE only.
-    #[arg(
-        long,
-        default_value = "true",
-        default_missing_value = "true",
-        num_args = 0..=1,
-        require_equals = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
     pub watch_all_namespaces: bool,
     /// Label selector of the objects to look after (sharding).
     #[arg(long, default_value = "")]
@@ -80,24 +73,10 @@ pub struct Flags {
 #[derive(Args, Clone, Debug)]
 pub struct LeaderFlags {
     /// Work only while holding a Lease.
-    #[arg(
-        long,
-        default_value = "false",
-        default_missing_value = "true",
-        num_args = 0..=1,
-        require_equals = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub enable_leader_election: bool,
     /// Give the Lease up when stopping, so that a successor starts at once.
-    #[arg(
-        long,
-        default_value = "true",
-        default_missing_value = "true",
-        num_args = 0..=1,
-        require_equals = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
     pub leader_election_release_on_cancel: bool,
     /// How long a Lease is respected without being renewed.
     #[arg(long, default_value = "35s", value_parser = duration)]
@@ -108,6 +87,45 @@ pub struct LeaderFlags {
     /// Time between two attempts to take or renew the Lease.
     #[arg(long, default_value = "5s", value_parser = duration)]
     pub leader_election_retry_period: Duration,
+}
+
+/// The process's arguments; a mistake ends it with a message, as does `--help`.
+pub fn parse<A: CommandFactory + FromArgMatches>() -> A {
+    try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+}
+
+/// Arguments of which the first is the program's name.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn try_parse_from<A: CommandFactory + FromArgMatches>(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<A, clap::Error> {
+    A::from_arg_matches(&pflag(A::command()).try_get_matches_from(arguments)?)
+}
+
+/// Has a command read booleans as pflag does: a bare flag means true, and a value comes after `=`.
+fn pflag(command: Command) -> Command {
+    command.mut_args(|arg| {
+        let boolean = arg.get_value_parser().type_id() == TypeId::of::<bool>();
+        if boolean && matches!(arg.get_action(), ArgAction::Set) {
+            arg.num_args(0..=1).default_missing_value("true").require_equals(true)
+        } else {
+            arg
+        }
+    })
+}
+
+/// A boolean as Go's `strconv.ParseBool` reads it.
+///
+/// # Errors
+/// The reason as text, for clap.
+pub fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("invalid syntax".to_owned()),
+    }
 }
 
 /// A flag's duration in Go's syntax.
@@ -154,7 +172,7 @@ mod tests {
     }
 
     fn parse(args: &[&str]) -> Result<Flags, clap::Error> {
-        Program::try_parse_from([&["program"], args].concat()).map(|p| p.flags)
+        try_parse_from::<Program>([&["program"], args].concat()).map(|p| p.flags)
     }
 
     #[test]
@@ -179,6 +197,15 @@ mod tests {
         assert_eq!(flags.max_retry_delay, Duration::from_secs(900));
         assert_eq!(flags.interval_jitter_percentage, 5);
         assert_eq!(flags.leader.leader_election_lease_duration, Duration::from_secs(35));
+    }
+
+    #[test]
+    fn booleans_are_bare_or_come_after_an_equals_sign() {
+        let leads = |args: &[&str]| parse(args).map(|f| f.leader.enable_leader_election).ok();
+        assert_eq!(leads(&["--enable-leader-election"]), Some(true));
+        assert_eq!(leads(&["--enable-leader-election=F"]), Some(false));
+        assert_eq!(leads(&["--enable-leader-election=perhaps"]), None);
+        assert_eq!(leads(&["--enable-leader-election", "false"]), None, "a stray argument");
     }
 
     #[test]

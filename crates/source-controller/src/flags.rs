@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn parse(args: &[&str]) -> Arguments {
-        Arguments::try_parse_from([&["source-controller"], args].concat()).unwrap()
+        runtime::flags::try_parse_from([&["source-controller"], args].concat()).unwrap()
     }
 
     #[test]
@@ -100,6 +100,9 @@ mod tests {
 
     #[test]
     fn an_unknown_digest_algorithm_ends_the_process() {
-        assert!(Arguments::try_parse_from(["source-controller", "--artifact-digest-algo=md5"]).is_err());
+        assert!(
+            runtime::flags::try_parse_from::<Arguments>(["source-controller", "--artifact-digest-algo=md5"])
+                .is_err()
+        );
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use artifact::{server, store};
-use clap::Parser;
 use runtime::controller::Waker;
 use runtime::{log, process::Process, serve, watch};
 
@@ -19,7 +18,7 @@ use crate::git_repository::GitRepositories;
 const NAME: &str = "source-controller";
 
 fn main() -> anyhow::Result<()> {
-    let flags = Arguments::parse();
+    let flags: Arguments = runtime::flags::parse();
     log::init(flags.shared.log_encoding, flags.shared.log_level);
     let tokio = tokio::runtime::Runtime::new()?;
     let result = tokio.block_on(run(flags));
