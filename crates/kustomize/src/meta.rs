@@ -1,6 +1,6 @@
 //! Reading and writing the few fields of an object that every step needs, with kyaml's treatment of odd values.
 
-use yaml::{Node, Style, Value};
+use yaml::{Node, Resolved, Resolver, Style, Value};
 
 /// Text of a top-level scalar; nothing for anything else.
 pub(crate) fn text<'a>(node: &'a Node, key: &str) -> &'a str {
@@ -49,10 +49,13 @@ pub(crate) fn set_string(node: &mut Node, text: &str) {
     *node = string(text);
 }
 
-/// A string that stays one, whatever it looks like.
+/// A string that stays one: quoted if either of Go's YAML libraries would read it as something else.
 pub(crate) fn string(text: &str) -> Node {
     let mut node = Node::plain(text);
-    node.set_style(Style::DoubleQuoted);
+    let is_string = |resolver| matches!(node.resolve(resolver), Ok(Some(Resolved::String(_))));
+    if !is_string(Resolver::KustomizeV3) || !is_string(Resolver::KubernetesV2) {
+        node.set_style(Style::DoubleQuoted);
+    }
     node
 }
 

@@ -96,3 +96,11 @@ fn references_follow_names_through_layers_and_hashes() {
     .unwrap();
     assert_eq!(built.matches("name: a-cfg-z-bdg947hgcc\n").count(), 2, "{built}");
 }
+
+#[test]
+fn a_number_patched_over_a_quoted_text_is_a_text() {
+    let config = "kind: ConfigMap\nmetadata: {name: c}\ndata: {quoted: '1', plain: 1}\n";
+    let top = "resources: [c.yaml]\npatches:\n- patch: '{kind: ConfigMap, metadata: {name: c}, data: {quoted: 0x1F, plain: 0x1F}}'\n";
+    let built = run(&[("top/kustomization.yaml", top), ("top/c.yaml", config)]).unwrap();
+    assert!(built.contains("  plain: 31\n  quoted: \"0x1F\"\n"), "{built}");
+}

@@ -3,7 +3,7 @@
 //! The rules, with their corners, are those of kyaml's `merge2`. In particular a patch also tidies what it does not mention:
 //! a field of the target that holds nothing at all (`key:`) goes.
 
-use yaml::{Kind, Node, Value};
+use yaml::{Kind, Node, Style, Value};
 
 use super::strategic_list;
 use crate::build::Build;
@@ -258,15 +258,19 @@ impl<'s> Merger<'s> {
 }
 
 /// A list that does not merge, or a scalar: the patch's value, if it has one.
+///
+/// A scalar takes over the style of the one it replaces: over a quoted text, a plain number becomes a text.
 fn replace(target: &mut Node, patch: Option<Node>) -> Fate {
-    match patch {
-        None => Fate::Keep,
-        Some(patch) if patch.is_null() => Fate::Gone,
-        Some(patch) => {
-            *target = patch;
-            Fate::Keep
-        }
+    let Some(mut patch) = patch else { return Fate::Keep };
+    if patch.is_null() {
+        return Fate::Gone;
     }
+    let quoted = |node: &Node| node.is_scalar() && !matches!(node.style(), Style::Plain | Style::Flow);
+    if quoted(target) && patch.is_scalar() && !quoted(&patch) && patch.tag().is_empty() {
+        patch.set_style(Style::DoubleQuoted);
+    }
+    *target = patch;
+    Fate::Keep
 }
 
 fn mismatch(expected: Kind, patch: &Node) -> Error {
