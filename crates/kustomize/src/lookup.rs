@@ -2,7 +2,7 @@
 
 use yaml::{Node, Value};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::options::Limits;
 use crate::path::MAX_PARTS;
 use crate::selector;
@@ -250,6 +250,5 @@ impl Visitor<'_> {
             items.push(new_item(field, pattern));
         }
         Err(Error::Invalid(format!("failed to create element for \"{text}\"")))
-            .context(|| "replacement target".into())
     }
 }
