@@ -108,7 +108,7 @@ demo: ## a commit becomes a Deployment, in a cluster that stays
 
 .PHONY: demo-down
 demo-down: ## remove what demo left running
-	@$(CARGO) build -q --release -p source-controller -p kustomize-controller -p e2e --bins
+	@[ -x $(TARGET)/release/demo ] || $(CARGO) build --release -p e2e --bin demo
 	@$(TARGET)/release/demo down
 
 .PHONY: bench
