@@ -1,0 +1,24 @@
+# The two controllers, each as an image with nothing but its binary and the CA certificates:
+#   docker build --target source-controller --tag ferroflux/source-controller:v0.1.0 .
+#   docker build --target kustomize-controller --tag ferroflux/kustomize-controller:v0.1.0 .
+
+FROM rust:1.95 AS build
+WORKDIR /src
+COPY . .
+# The C library is linked in, so that the image needs none.
+RUN target="$(uname -m)-unknown-linux-gnu" \
+ && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile dist --target "$target" \
+      -p source-controller -p kustomize-controller --bins \
+ && install -D -t /out "target/$target/dist/source-controller" "target/$target/dist/kustomize-controller"
+
+FROM scratch AS source-controller
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /out/source-controller /
+USER 65534:65534
+ENTRYPOINT ["/source-controller"]
+
+FROM scratch AS kustomize-controller
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /out/kustomize-controller /
+USER 65534:65534
+ENTRYPOINT ["/kustomize-controller"]
