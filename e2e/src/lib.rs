@@ -10,11 +10,13 @@
 //! - [`audit`] tells what the controllers asked the API server;
 //! - [`controller`] runs `source-controller` and `kustomize-controller`;
 //! - [`objects`] reads and writes Kubernetes objects as plain JSON, as any other client would;
+//! - [`example`] is what users start from;
 //! - [`scenario`] puts these together for one test, in a namespace of its own.
 
 pub mod audit;
 pub mod cluster;
 pub mod controller;
+pub mod example;
 pub mod git_server;
 pub mod objects;
 pub mod pki;

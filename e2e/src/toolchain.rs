@@ -23,7 +23,7 @@ pub struct Toolchain {
     pub apiserver: PathBuf,
     /// Garbage collector, namespace, service account and workload controllers.
     pub controller_manager: PathBuf,
-    /// The command line client: the one on the search path, else built like the others.
+    /// The command line client: the one on the search path if it is new enough, else built like the others.
     pub kubectl: PathBuf,
 }
 
@@ -60,9 +60,28 @@ impl Toolchain {
             etcd: ETCD.ensure("etcd", ETCD.package)?,
             apiserver: kubernetes("kube-apiserver")?,
             controller_manager: kubernetes("kube-controller-manager")?,
-            kubectl: on_path("kubectl").map_or_else(|| kubernetes("kubectl"), Ok)?,
+            kubectl: on_path("kubectl")
+                .filter(|kubectl| is_new_enough(kubectl))
+                .map_or_else(|| kubernetes("kubectl"), Ok)?,
         })
     }
+}
+
+/// The oldest kubectl that understands every command of the scenarios and the demo.
+const OLDEST_KUBECTL: (u32, u32) = (1, 30);
+
+fn is_new_enough(kubectl: &Path) -> bool {
+    let output = Command::new(kubectl).args(["version", "--client", "-o", "json"]).output();
+    let version = output.ok().and_then(|output| client_version(&output.stdout));
+    version.is_some_and(|version| version >= OLDEST_KUBECTL)
+}
+
+/// Major and minor version in what `kubectl version` prints. Some distributions write the minor one as `32+`.
+fn client_version(json: &[u8]) -> Option<(u32, u32)> {
+    let json: serde_json::Value = serde_json::from_slice(json).ok()?;
+    let version = json.get("clientVersion")?;
+    let number = |name| version.get(name)?.as_str()?.trim_end_matches('+').parse().ok();
+    Some((number("major")?, number("minor")?))
 }
 
 impl Module {
@@ -164,4 +183,21 @@ pub fn cache() -> Result<PathBuf> {
 /// Progress for whoever waits; past the test runner, which holds back what tests print.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_or_unknown_kubectl_is_not_used() {
+        let version = |minor: &str| {
+            client_version(format!(r#"{{"clientVersion":{{"major":"1","minor":"{minor}"}}}}"#).as_bytes())
+        };
+        assert!(version("30") >= Some(OLDEST_KUBECTL));
+        assert!(version("32+") >= Some(OLDEST_KUBECTL));
+        assert!(version("9") < Some(OLDEST_KUBECTL));
+        assert_eq!(client_version(b"error: unknown flag"), None);
+        assert!(!is_new_enough(Path::new("/nonexistent/kubectl")));
+    }
 }

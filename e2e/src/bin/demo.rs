@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use e2e::cluster::{Cluster, User};
 use e2e::controller::{Controller, RUNTIME_NAMESPACE};
+use e2e::example::{nginx, toolkit_objects};
 use e2e::git_server::GitServer;
 use e2e::objects::{Id, Look, Objects};
 use e2e::process::{Owner, Process, free_port, stop_recorded};
@@ -118,7 +119,7 @@ impl Story {
         self.repo.write("nginx/deployment.yaml", &nginx(2, "nginx:1.28"))?;
         self.repo.write("nginx/settings.yaml", SETTINGS)?;
         let commit = self.commit("Run nginx")?;
-        self.kubectl_apply(&toolkit_objects(&self.url))?;
+        self.kubectl_apply(&toolkit_objects("v1", &self.url, ["5s", "10s"]))?;
         self.applied(&commit).await?;
         self.kubectl(&["get", "gitrepositories,kustomizations", "-A"])?;
         let shown = self.kubectl(&["get", "deployment,configmap", "-l", OWNED, "-o", "wide"])?;
@@ -260,62 +261,3 @@ metadata:
 data:
   greeting: hello
 ";
-
-fn nginx(replicas: u32, image: &str) -> String {
-    format!(
-        "\
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: nginx-deployment
-  labels:
-    app: nginx
-spec:
-  replicas: {replicas}
-  selector:
-    matchLabels:
-      app: nginx
-  template:
-    metadata:
-      labels:
-        app: nginx
-    spec:
-      containers:
-      - name: nginx
-        image: {image}
-        ports:
-        - containerPort: 80
-"
-    )
-}
-
-fn toolkit_objects(url: &str) -> String {
-    format!(
-        "\
-apiVersion: source.toolkit.fluxcd.io/v1
-kind: GitRepository
-metadata:
-  name: my-app-repo
-  namespace: flux-system
-spec:
-  interval: 5s
-  url: {url}
-  ref:
-    branch: main
----
-apiVersion: kustomize.toolkit.fluxcd.io/v1
-kind: Kustomization
-metadata:
-  name: nginx-app
-  namespace: flux-system
-spec:
-  interval: 10s
-  path: ./nginx
-  prune: true
-  sourceRef:
-    kind: GitRepository
-    name: my-app-repo
-  targetNamespace: default
-"
-    )
-}

@@ -3,77 +3,23 @@
 use std::fs;
 
 use anyhow::Result;
+use e2e::example::{nginx, toolkit_objects};
 use e2e::objects::Look;
 use e2e::process::temp_folder;
 use e2e::scenario::Scenario;
 use serde_json::json;
 
-const NGINX: &str = "\
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: nginx-deployment
-  labels:
-    app: nginx
-spec:
-  replicas: 2
-  selector:
-    matchLabels:
-      app: nginx
-  template:
-    metadata:
-      labels:
-        app: nginx
-    spec:
-      containers:
-      - name: nginx
-        image: nginx:latest
-        ports:
-        - containerPort: 80
-";
-
-fn example(version: &str, url: &str) -> String {
-    format!(
-        "\
-apiVersion: source.toolkit.fluxcd.io/{version}
-kind: GitRepository
-metadata:
-  name: my-app-repo
-  namespace: flux-system
-spec:
-  interval: 1m
-  url: {url}
-  ref:
-    branch: main
----
-apiVersion: kustomize.toolkit.fluxcd.io/{version}
-kind: Kustomization
-metadata:
-  name: nginx-app
-  namespace: flux-system
-spec:
-  interval: 5m
-  path: ./nginx
-  prune: true
-  sourceRef:
-    kind: GitRepository
-    name: my-app-repo
-  targetNamespace: default
-"
-    )
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_users_example_works_in_both_versions() -> Result<()> {
     let mut test = Scenario::new("example").await?;
-    let commit = test.repo.commit_file("nginx/deployment.yaml", NGINX)?;
+    let commit = test.repo.commit_file("nginx/deployment.yaml", &nginx(2, "nginx:latest"))?;
     let revision = format!("main@sha1:{commit}");
     let files = temp_folder("example")?;
     // The example names its namespaces itself.
     let own = std::mem::replace(&mut test.namespace, "flux-system".into());
     for version in ["v1beta2", "v1"] {
         let file = files.path().join(format!("{version}.yaml"));
-        fs::write(&file, example(version, &test.git.url("app")))?;
+        fs::write(&file, toolkit_objects(version, &test.git.url("app"), ["1m", "5m"]))?;
         let said = test.kubectl(&["apply", "-f", file.to_str().unwrap()])?;
         for kind in ["GitRepository", "Kustomization"] {
             let warned = said.contains(&format!("v1beta2 {kind} is deprecated, upgrade to v1"));
