@@ -10,7 +10,6 @@ mod header;
 use std::io::{self, Read, Write};
 
 use gzip::GzipWriter;
-pub use gzip::Level;
 
 use crate::digest::{Algorithm, Digest};
 
@@ -57,8 +56,8 @@ pub struct Written {
 /// Writes a gzip-compressed tar stream to a sink, hashing what it writes.
 ///
 /// ```
-/// # use artifact::{archive::{ArchiveWriter, Level}, digest::Algorithm};
-/// let mut archive = ArchiveWriter::new(Vec::new(), Algorithm::Sha256, Level::default())?;
+/// # use artifact::{archive::ArchiveWriter, digest::Algorithm};
+/// let mut archive = ArchiveWriter::new(Vec::new(), Algorithm::Sha256)?;
 /// archive.directory(b"apps")?;
 /// archive.file(b"apps/cm.yaml", false, 5, &mut &b"a: 1\n"[..])?;
 /// let (written, bytes) = archive.finish()?;
@@ -72,8 +71,8 @@ pub struct ArchiveWriter<W: Write> {
 
 impl<W: Write> ArchiveWriter<W> {
     /// Starts an archive with the entry of its root directory, `.`.
-    pub fn new(sink: W, algorithm: Algorithm, level: Level) -> Result<Self, ArchiveError> {
-        let gzip = GzipWriter::new(sink, algorithm, level).map_err(ArchiveError::Write)?;
+    pub fn new(sink: W, algorithm: Algorithm) -> Result<Self, ArchiveError> {
+        let gzip = GzipWriter::new(sink, algorithm).map_err(ArchiveError::Write)?;
         let mut archive = Self { gzip, buffer: vec![0; 64 * 1024] };
         archive.header(&header::directory(b"."))?;
         Ok(archive)

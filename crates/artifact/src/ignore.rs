@@ -51,11 +51,15 @@ pub struct Limits {
     pub patterns: usize,
     /// Bytes of one pattern.
     pub pattern_bytes: usize,
+    /// Bytes of one file.
+    pub file_bytes: usize,
+    /// Bytes of all files.
+    pub total_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { patterns: 10_000, pattern_bytes: 1024 }
+        Self { patterns: 10_000, pattern_bytes: 1024, file_bytes: 1 << 20, total_bytes: 16 << 20 }
     }
 }
 
@@ -68,6 +72,22 @@ pub enum IgnoreError {
     /// A pattern is too long.
     #[error("an ignore pattern exceeds the limit of {0} bytes")]
     PatternBytes(usize),
+    /// A file is too long.
+    #[error("an ignore file exceeds the limit of {0} bytes")]
+    FileBytes(usize),
+    /// All files together are too long.
+    #[error("the ignore files together exceed the limit of {0} bytes")]
+    TotalBytes(usize),
+}
+
+/// The [`IGNORE_FILE`]s of a tree. A tree can hold one file in any number of directories, so the limits count while
+/// they are collected.
+#[derive(Debug)]
+pub struct Files<'a> {
+    limits: &'a Limits,
+    /// Directory and text.
+    files: Vec<(Vec<u8>, Vec<u8>)>,
+    bytes: usize,
 }
 
 /// Decides for each path of a tree whether it is left out.
@@ -107,6 +127,34 @@ enum Step {
     /// `**`.
     AnyDirectories,
     Component(Glob),
+}
+
+// === impl Files ===
+
+impl<'a> Files<'a> {
+    /// No files yet.
+    pub fn new(limits: &'a Limits) -> Self {
+        Self { limits, files: Vec::new(), bytes: 0 }
+    }
+
+    /// Adds the file of `directory` (empty for the root).
+    pub fn add(&mut self, directory: &[u8], text: &[u8]) -> Result<(), IgnoreError> {
+        if text.len() > self.limits.file_bytes {
+            return Err(IgnoreError::FileBytes(self.limits.file_bytes));
+        }
+        self.bytes += text.len();
+        if self.bytes > self.limits.total_bytes {
+            return Err(IgnoreError::TotalBytes(self.limits.total_bytes));
+        }
+        self.files.push((directory.to_vec(), text.to_vec()));
+        Ok(())
+    }
+
+    /// The rules of the files and of `spec.ignore`, see [`Matcher::from_rules`].
+    pub fn matcher(&self, spec: Option<&str>) -> Result<Matcher, IgnoreError> {
+        let rules = self.files.iter().map(|(directory, text)| (directory.as_slice(), text.as_slice()));
+        Matcher::from_rules(rules, spec, self.limits)
+    }
 }
 
 // === impl Matcher ===

@@ -1,4 +1,5 @@
-//! The file server: plain HTTP, GET and HEAD, only whole files below one root.
+//! The file server: plain HTTP, GET and HEAD, only whole files below one root. The root itself is answered with 200,
+//! because the readiness probe asks for it; other directories are not there.
 //!
 //! A path is decoded once, split, and refused unless every component is a plain name; then links are resolved and
 //! the result must still lie below the root. Ranges and conditional requests are tower-http's.
@@ -25,9 +26,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How the server behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Whether a directory is answered with a list of its entries (upstream does) instead of 404. The root itself is
-    /// always answered with 200, because the readiness probe asks for it.
-    pub listing: bool,
     /// Connections served at once; further ones wait.
     pub max_connections: usize,
     /// How long a client may take to send a request's headers, and may stay idle between requests.
@@ -43,7 +41,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            listing: false,
             max_connections: 1024,
             header_timeout: Duration::from_secs(30),
             max_header_bytes: 16 * 1024,
@@ -62,7 +59,7 @@ pub async fn serve(
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let files = Arc::new(Files::new(tokio::fs::canonicalize(root).await?, options.listing));
+    let files = Arc::new(Files::new(tokio::fs::canonicalize(root).await?));
     let slots = Arc::new(Semaphore::new(options.max_connections));
     let connections = TaskTracker::new();
     let drain = CancellationToken::new();

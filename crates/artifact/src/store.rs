@@ -1,7 +1,7 @@
 //! The artifact store: tarballs under one root directory, each written whole or not at all.
 //!
 //! Layout: `<root>/<kind>/<namespace>/<name>/<file>`, all directories 0700, all files 0600. Only this module writes
-//! there. A file appears by rename after fsync, so a reader sees the old or the new content and an open handle
+//! there; the owner of the store may keep other things under `<root>/.<name>`. A file appears by rename after fsync, so a reader sees the old or the new content and an open handle
 //! stays valid; a failed write leaves the old file as it was. Writers hold a lock on `<file>.lock`, which also keeps
 //! two controllers on one volume apart.
 
@@ -30,8 +30,8 @@ use self::{
     verified::{Stamp, Verified},
 };
 use crate::{
-    archive::{ArchiveError, ArchiveWriter, Level, Written},
-    digest::{Algorithm, Digest, Hasher, HashingWriter},
+    archive::{ArchiveError, ArchiveWriter, Written},
+    digest::{Algorithm, Digest, Hasher},
 };
 
 /// What a name ends in while its content is being written.
@@ -47,8 +47,6 @@ pub struct Options {
     pub advertise: String,
     /// `--artifact-digest-algo`.
     pub algorithm: Algorithm,
-    /// Compression level of archives.
-    pub level: Level,
     /// Non-current files older than this are garbage: `--artifact-retention-ttl`.
     pub retention_ttl: Duration,
     /// At most this many files are kept per object, the current one included: `--artifact-retention-records`.
@@ -67,7 +65,6 @@ impl Options {
         Self {
             advertise: advertise.into(),
             algorithm: Algorithm::default(),
-            level: Level::default(),
             retention_ttl: Duration::from_secs(60),
             retention_records: 2,
             garbage_scan_limit: 1000,
@@ -232,20 +229,11 @@ impl Store {
         fill: impl FnOnce(&mut ArchiveWriter<File>) -> Result<(), E>,
     ) -> Result<Artifact, E> {
         let slot = self.reserve(path)?;
-        let mut archive = ArchiveWriter::new(slot.writer()?, self.options.algorithm, self.options.level)
-            .map_err(StoreError::Archive)?;
+        let mut archive =
+            ArchiveWriter::new(slot.writer()?, self.options.algorithm).map_err(StoreError::Archive)?;
         fill(&mut archive)?;
         let (written, _) = archive.finish().map_err(StoreError::Archive)?;
         Ok(self.commit(slot, revision, written)?)
-    }
-
-    /// Stores bytes as they are.
-    pub fn copy(&self, path: &str, revision: &str, content: &mut dyn Read) -> Result<Artifact, StoreError> {
-        let slot = self.reserve(path)?;
-        let mut writer = HashingWriter::new(slot.writer()?, self.options.algorithm);
-        let copied = io::copy(content, &mut writer).and_then(|_| writer.finish());
-        let (digest, size, _) = copied.map_err(|error| slot.path.error("write", error))?;
-        self.commit(slot, revision, Written { digest, size })
     }
 
     /// Removes files of the current artifact's directory by age and number; never `current` itself. Gives the removed
@@ -299,21 +287,6 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(path.error("remove", error)),
         }
-    }
-
-    /// Removes every file of the current artifact's directory but `current`. Gives the removed paths.
-    pub fn remove_all_but_current(&self, current: &str) -> Result<Vec<String>, StoreError> {
-        let current = StorePath::file(&self.root, current)?;
-        let mut removed = Vec::new();
-        for name in current.siblings()? {
-            if name != current.name() && !is_bookkeeping(&name) {
-                let sibling = current.sibling(&name);
-                self.remove_file(&sibling)?;
-                removed.push(sibling.relative);
-            }
-        }
-        removed.sort();
-        Ok(removed)
     }
 
     fn reserve(&self, path: &str) -> Result<Slot, StoreError> {

@@ -2,7 +2,7 @@
 //! `LoadIgnorePatterns`, `ReadPatterns` and the matcher of fluxcd/pkg/sourceignore over the same rules), and its bounds.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use artifact::ignore::{IgnoreError, Limits, Matcher};
+use artifact::ignore::{Files, IgnoreError, Limits, Matcher};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -51,7 +51,7 @@ fn the_root_is_never_ignored() {
 
 #[test]
 fn rules_beyond_the_limits_are_refused() {
-    let limits = Limits { patterns: 3, pattern_bytes: 5 };
+    let limits = Limits { patterns: 3, pattern_bytes: 5, ..Limits::default() };
     let rules = |files: &[(&'static str, &'static str)], spec| {
         let files = files.iter().map(|(directory, text)| (directory.as_bytes(), text.as_bytes()));
         Matcher::from_rules(files, spec, &limits).map(|_| ())
@@ -59,6 +59,18 @@ fn rules_beyond_the_limits_are_refused() {
     assert_eq!(rules(&[("", "a\n# comment\n\nb")], Some("12345")), Ok(()));
     assert_eq!(rules(&[("", "a\nb"), ("d", "c")], Some("d")), Err(IgnoreError::Patterns(3)));
     assert_eq!(rules(&[], Some("123456")), Err(IgnoreError::PatternBytes(5)));
+}
+
+#[test]
+fn files_beyond_the_limits_are_refused_while_they_are_collected() {
+    let limits = Limits { file_bytes: 4, total_bytes: 10, ..Limits::default() };
+    let mut files = Files::new(&limits);
+    assert_eq!(files.add(b"", b"a\nb\nc"), Err(IgnoreError::FileBytes(4)));
+    assert_eq!(files.add(b"", b"*.md"), Ok(()));
+    assert_eq!(files.add(b"x", b"!a.*"), Ok(()));
+    assert_eq!(files.add(b"y", b"abc"), Err(IgnoreError::TotalBytes(10)));
+    let matcher = files.matcher(Some("b")).unwrap();
+    assert!(ignored(&matcher, "a.md") && !ignored(&matcher, "x/a.md") && ignored(&matcher, "x/b"));
 }
 
 #[test]

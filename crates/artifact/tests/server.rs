@@ -158,8 +158,7 @@ async fn an_unchanged_file_is_not_sent_again() {
 async fn nothing_outside_the_root_is_served() {
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("secret"), "secret").unwrap();
-    let options = Options { listing: true, ..Options::default() };
-    let server = server(options, |root| {
+    let server = server(Options::default(), |root| {
         artifact_tree(root);
         symlink(outside.path().join("secret"), root.join("link")).unwrap();
         symlink(outside.path(), root.join("dir")).unwrap();
@@ -211,7 +210,7 @@ async fn links_within_the_root_are_followed() {
 
 #[tokio::test]
 async fn names_with_a_dot_in_front_are_private() {
-    let server = server(Options { listing: true, ..Options::default() }, |root| {
+    let server = server(Options::default(), |root| {
         artifact_tree(root);
         fs::create_dir_all(root.join(".cache/ns")).unwrap();
         fs::write(root.join(".cache/ns/pack"), "secret").unwrap();
@@ -221,31 +220,37 @@ async fn names_with_a_dot_in_front_are_private() {
     for path in ["/.cache", "/.cache/", "/.cache/ns/pack", "/%2ecache/ns/pack", "/gitrepository/ns/.hidden"] {
         assert_eq!(server.get(path).await.status, 404, "{path}");
     }
-    let listed = [server.get("/").await.body, server.get("/gitrepository/ns/").await.body].concat();
-    assert!(!String::from_utf8(listed).unwrap().contains("href=\"./."));
 }
 
 #[tokio::test]
-async fn the_root_answers_the_probe_and_directories_are_listed_only_if_asked_for() {
-    let plain = server(Options::default(), artifact_tree).await;
-    let root = plain.get("/").await;
-    assert_eq!(root.status, 200);
-    assert!(!String::from_utf8(root.body).unwrap().contains("gitrepository"));
-    assert_eq!(plain.get("/gitrepository/").await.status, 404);
-    assert_eq!(plain.get("/gitrepository/ns").await.status, 404);
+async fn the_root_answers_the_probe_and_no_directory_is_listed() {
+    let server = server(Options::default(), artifact_tree).await;
+    for method in ["GET", "HEAD"] {
+        let root = server.ask(method, "/", &[]).await;
+        assert_eq!((root.status, root.body.len()), (200, 0), "{method}");
+    }
+    for directory in ["/gitrepository", "/gitrepository/", "/gitrepository/ns", "/gitrepository/ns/app/"] {
+        assert_eq!(server.get(directory).await.status, 404, "{directory}");
+    }
+}
 
-    let listing = server(Options { listing: true, ..Options::default() }, |root| {
-        artifact_tree(root);
-        fs::write(root.join("gitrepository/ns/<b>&\" x"), "").unwrap();
+#[tokio::test]
+async fn objects_may_be_called_like_locks() {
+    let server = server(Options::default(), |root| {
+        for object in ["app.lock", "app.tmp"] {
+            let dir = root.join("gitrepository/ns").join(object);
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(dir.join("abc.tar.gz"), object).unwrap();
+            fs::write(dir.join("abc.tar.gz.lock"), "").unwrap();
+        }
     })
     .await;
-    let text = |answer: Answer| String::from_utf8(answer.body).unwrap();
-    assert!(text(listing.get("/").await).contains("<a href=\"./gitrepository/\">gitrepository/</a>"));
-    let names = text(listing.get("/gitrepository/ns/").await);
-    assert!(names.contains("<a href=\"./%3Cb%3E%26%22%20x\">&lt;b&gt;&amp;\" x</a>"), "{names}");
-    let files = text(listing.get("/gitrepository/ns/app").await);
-    assert_eq!(files.matches("<a ").count(), 1, "{files}");
-    assert!(listing.ask("HEAD", "/", &[]).await.body.is_empty());
+    for object in ["app.lock", "app.tmp"] {
+        let file = format!("/gitrepository/ns/{object}/abc.tar.gz");
+        assert_eq!(server.get(&file).await.body, object.as_bytes());
+        assert_eq!(server.get(&format!("{file}.lock")).await.status, 404);
+        assert_eq!(server.get(&format!("{file}%2elock")).await.status, 404);
+    }
 }
 
 #[tokio::test]

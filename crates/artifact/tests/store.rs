@@ -11,7 +11,7 @@ use std::{
 };
 
 use artifact::{
-    archive::{ArchiveError, ArchiveWriter, Level},
+    archive::{ArchiveError, ArchiveWriter},
     digest::{Algorithm, Digest, Hasher},
     store::{Artifact, Options, Store, StoreError, advertised_address, artifact_dir, artifact_path},
 };
@@ -93,10 +93,9 @@ fn an_archive_is_stored_under_its_path_with_its_record() {
 }
 
 #[test]
-fn copied_bytes_keep_their_content_and_digest() {
+fn the_digest_is_of_the_algorithm_that_was_asked_for() {
     let (_root, store) = store_with(Options { algorithm: Algorithm::Blake3, ..options() });
-    let artifact = store.copy(PATH, "1.2.3", &mut &b"chart bytes"[..]).unwrap();
-    assert_eq!(read(&store, PATH), b"chart bytes");
+    let artifact = archive(&store, PATH, "content").unwrap();
     assert_eq!(artifact.digest.algorithm(), Algorithm::Blake3);
     store.verify(PATH, &artifact.digest).unwrap();
 }
@@ -104,14 +103,15 @@ fn copied_bytes_keep_their_content_and_digest() {
 #[test]
 fn a_reader_of_the_old_content_is_not_disturbed_by_a_new_one() {
     let (_root, store) = store();
-    store.copy(PATH, "1", &mut &b"old content"[..]).unwrap();
+    archive(&store, PATH, "old content").unwrap();
+    let old = read(&store, PATH);
     let mut reader = store.open_file(PATH).unwrap();
-    reader.read_exact(&mut [0; 4]).unwrap();
-    store.copy(PATH, "1", &mut &b"new"[..]).unwrap();
-    let mut rest = String::new();
-    reader.read_to_string(&mut rest).unwrap();
-    assert_eq!(rest, "content");
-    assert_eq!(read(&store, PATH), b"new");
+    let mut seen = vec![0; 4];
+    reader.read_exact(&mut seen).unwrap();
+    archive(&store, PATH, "new").unwrap();
+    reader.read_to_end(&mut seen).unwrap();
+    assert_eq!(seen, old);
+    assert_ne!(read(&store, PATH), old);
     store.remove_all(&artifact_dir("GitRepository", "flux-system", "app")).unwrap();
     assert!(matches!(store.open_file(PATH), Err(StoreError::Missing(path)) if path == PATH));
 }
@@ -130,7 +130,8 @@ fn a_failed_write_keeps_the_last_good_file() {
     }
 
     let (root, store) = store();
-    store.copy(PATH, "1", &mut &b"good"[..]).unwrap();
+    archive(&store, PATH, "good").unwrap();
+    let good = read(&store, PATH);
     let walk = store.archive(PATH, "2", |archive| {
         archive.directory(b"half").unwrap();
         Err(Failure::Walk)
@@ -142,9 +143,11 @@ fn a_failed_write_keeps_the_last_good_file() {
         Err(Failure::from(StoreError::from(ArchiveError::Write(source))))
     });
     assert!(matches!(write, Err(Failure::Store(StoreError::Archive(_)))));
-    let failing = store.copy(PATH, "2", &mut Read::chain(&b"half"[..], Broken));
-    assert!(matches!(failing, Err(StoreError::Io { step: "write", .. })));
-    assert_eq!(read(&store, PATH), b"good");
+    let failing = store.archive(PATH, "2", |archive| {
+        archive.file(b"f", false, 9, &mut Read::chain(&b"half"[..], Broken)).map_err(StoreError::Archive)
+    });
+    assert!(matches!(failing, Err(StoreError::Archive(ArchiveError::Read { .. }))));
+    assert_eq!(read(&store, PATH), good);
     assert_eq!(names(root.path()), ["abc.tar.gz", "abc.tar.gz.lock"]);
 }
 
@@ -159,7 +162,7 @@ impl Read for Broken {
 #[test]
 fn a_full_disk_is_told_by_the_archive_writer() {
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let archive = ArchiveWriter::new(full, Algorithm::Sha256, Level::default());
+    let archive = ArchiveWriter::new(full, Algorithm::Sha256);
     assert!(
         matches!(archive, Err(ArchiveError::Write(source)) if source.kind() == io::ErrorKind::StorageFull)
     );
@@ -266,7 +269,7 @@ fn nothing_is_read_written_or_removed_through_a_link() {
     symlink(outside.path(), root.path().join("gitrepository/flux-system")).unwrap();
     assert!(matches!(store.open_file(PATH), Err(StoreError::Path(_))));
     assert!(matches!(archive(&store, PATH, "x"), Err(StoreError::Path(_))));
-    assert!(matches!(store.remove_all_but_current(PATH), Err(StoreError::Path(_))));
+    assert!(matches!(store.collect_garbage(PATH), Err(StoreError::Path(_))));
     assert!(matches!(store.remove_all("gitrepository/flux-system/app"), Err(StoreError::Path(_))));
 
     let linked = "gitrepository/team/app/abc.tar.gz";
@@ -316,16 +319,13 @@ fn garbage_collection_stops_at_its_deadline() {
 }
 
 #[test]
-fn removal_takes_all_or_all_but_the_current_file() {
+fn removal_takes_the_whole_directory() {
     let (root, store) = store();
-    assert_eq!(store.remove_all_but_current(PATH).unwrap(), [""; 0]);
     assert_eq!(store.collect_garbage(PATH).unwrap(), [""; 0]);
     for name in ["a", "abc.tar.gz", "b"] {
         aged(root.path(), name, 0);
     }
     let dir = artifact_dir("GitRepository", "flux-system", "app");
-    assert_eq!(store.remove_all_but_current(PATH).unwrap(), [format!("{dir}/a"), format!("{dir}/b")]);
-    assert_eq!(names(root.path()), ["abc.tar.gz"]);
     assert!(store.remove_all(&dir).unwrap());
     assert!(!root.path().join(&dir).exists());
     assert!(!store.remove_all(&dir).unwrap());

@@ -7,7 +7,7 @@ use std::{
 };
 
 use artifact::{
-    archive::{ArchiveWriter, Level},
+    archive::ArchiveWriter,
     digest::Algorithm,
     unpack::{Entry, Limits, UnpackError, unpack},
 };
@@ -90,7 +90,7 @@ fn file(content: &str) -> Option<(bool, Vec<u8>)> {
 
 #[test]
 fn what_was_archived_comes_back() {
-    let mut archive = ArchiveWriter::new(Vec::new(), Algorithm::Sha256, Level::default()).unwrap();
+    let mut archive = ArchiveWriter::new(Vec::new(), Algorithm::Sha256).unwrap();
     let long = format!("apps/{}/{}", "é".repeat(90), "n".repeat(200));
     archive.directory(b"apps").unwrap();
     archive.file(b"apps/run.sh", true, 3, &mut &b"#!x"[..]).unwrap();
@@ -391,7 +391,7 @@ proptest! {
     fn any_tree_survives_the_round_trip(
         files in proptest::collection::btree_map("[a-cé]{1,60}(/[d-f .]{0,60}[d-f]){0,4}", any::<Vec<u8>>(), 0..12)
     ) {
-        let mut archive = ArchiveWriter::new(Vec::new(), Algorithm::Sha256, Level::default()).unwrap();
+        let mut archive = ArchiveWriter::new(Vec::new(), Algorithm::Sha256).unwrap();
         let mut expected = Tree::new();
         for (path, content) in files {
             let path = path.into_bytes();

@@ -11,13 +11,9 @@ use flate2::{Compress, Compression, Crc, FlushCompress};
 
 use crate::digest::{Algorithm, Digest, HashingWriter};
 
-/// How hard deflate tries, 1 (fast) to 9 (small).
-///
-/// The default is 6, as upstream. With incompressible content stored as it is, a lower level saves little time
-/// and makes every consumer's download larger. A change of level changes the digest of every artifact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level(u32);
-
+/// How hard deflate tries, of 1 (fast) to 9 (small): as upstream. With incompressible content stored as it is, a lower
+/// level saves little time and makes every consumer's download larger. A change changes the digest of every artifact.
+const LEVEL: u32 = 6;
 /// Bytes that are compressed as one piece.
 const UNIT: usize = 128 * 1024;
 /// Units that are stored after one that did not shrink.
@@ -39,26 +35,13 @@ pub(super) struct GzipWriter<W: Write> {
     stored_units: u32,
 }
 
-impl Level {
-    /// A level from 1 to 9; values outside are moved to the nearest end.
-    pub fn new(level: u32) -> Self {
-        Self(level.clamp(1, 9))
-    }
-}
-
-impl Default for Level {
-    fn default() -> Self {
-        Self(6)
-    }
-}
-
 impl<W: Write> GzipWriter<W> {
-    pub(super) fn new(sink: W, algorithm: Algorithm, level: Level) -> io::Result<Self> {
+    pub(super) fn new(sink: W, algorithm: Algorithm) -> io::Result<Self> {
         let mut sink = HashingWriter::new(sink, algorithm);
         sink.write_all(&HEADER)?;
         Ok(Self {
             sink,
-            deflate: Compress::new(Compression::new(level.0), false),
+            deflate: Compress::new(Compression::new(LEVEL), false),
             crc: Crc::new(),
             unit: Vec::with_capacity(UNIT),
             output: Vec::with_capacity(UNIT),

@@ -1,7 +1,6 @@
-//! From a request to a file, a listing, or a refusal.
+//! From a request to a file or a refusal.
 
 use std::{
-    fmt::Write as _,
     io,
     path::{Path, PathBuf},
 };
@@ -10,33 +9,28 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 use tower_http::services::{ServeFile, fs::ServeFileSystemResponseBody};
 
 use crate::store::is_bookkeeping;
 
 type Body = Either<ServeFileSystemResponseBody, Full<Bytes>>;
 
-/// What stays as it is in a link.
-const LINK: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
 pub(super) struct Files {
     /// Canonical.
     root: PathBuf,
-    listing: bool,
 }
 
 /// What a path leads to.
 enum Target {
     File(PathBuf),
-    /// The root, or another directory if those are listed, with the names to show.
-    Directory(Vec<String>),
+    Root,
     Nothing,
 }
 
 impl Files {
-    pub(super) fn new(root: PathBuf, listing: bool) -> Self {
-        Self { root, listing }
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root }
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
@@ -55,11 +49,11 @@ impl Files {
         let Some(components) = components(request.uri().path()) else {
             return Ok(not_found());
         };
-        let (root, listing) = (self.root.clone(), self.listing);
-        let resolving = tokio::task::spawn_blocking(move || resolve(&root, &components, listing));
+        let root = self.root.clone();
+        let resolving = tokio::task::spawn_blocking(move || resolve(&root, &components));
         match resolving.await?? {
             Target::File(path) => Ok(ServeFile::new(path).try_call(request).await?.map(Either::Left)),
-            Target::Directory(names) => Ok(page(&names)),
+            Target::Root => Ok(plain(StatusCode::OK, "")),
             Target::Nothing => Ok(not_found()),
         }
     }
@@ -72,17 +66,16 @@ fn components(path: &str) -> Option<Vec<String>> {
     if decoded.is_empty() {
         return Some(Vec::new());
     }
-    let plain = |name: &str| !name.is_empty() && !name.contains(['\\', '\0']) && !is_private(name);
+    // Under names with a dot in front the owner of the store keeps what is not an artifact; and `.` and `..`. An object
+    // may be called like a lock, a file may not.
+    let plain = |name: &str| !name.is_empty() && !name.contains(['\\', '\0']) && !name.starts_with('.');
+    if is_bookkeeping(decoded) {
+        return None;
+    }
     decoded.split('/').map(|name| plain(name).then(|| name.to_owned())).collect()
 }
 
-/// What no client may see: bookkeeping, and names with a dot in front, under which the owner of the store keeps what
-/// is not an artifact (and `.` and `..`).
-fn is_private(name: &str) -> bool {
-    name.starts_with('.') || is_bookkeeping(name)
-}
-
-fn resolve(root: &Path, components: &[String], listing: bool) -> io::Result<Target> {
+fn resolve(root: &Path, components: &[String]) -> io::Result<Target> {
     let path = components.iter().fold(root.to_owned(), |path, name| path.join(name));
     let (path, metadata) = match path.canonicalize().and_then(|path| Ok((path.metadata()?, path))) {
         Ok((metadata, path)) => (path, metadata),
@@ -92,14 +85,13 @@ fn resolve(root: &Path, components: &[String], listing: bool) -> io::Result<Targ
     if !path.starts_with(root) {
         return Ok(Target::Nothing);
     }
-    if metadata.is_file() {
-        return Ok(Target::File(path));
-    }
-    match (metadata.is_dir(), listing) {
-        (true, true) => names(&path).map(Target::Directory),
-        (true, false) if components.is_empty() => Ok(Target::Directory(Vec::new())),
-        _ => Ok(Target::Nothing),
-    }
+    Ok(if metadata.is_file() {
+        Target::File(path)
+    } else if components.is_empty() {
+        Target::Root
+    } else {
+        Target::Nothing
+    })
 }
 
 /// Whether the error says that the path leads to nothing, rather than that the disk failed.
@@ -108,47 +100,14 @@ fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory | InvalidFilename)
 }
 
-fn names(dir: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in dir.read_dir()? {
-        let entry = entry?;
-        let Ok(mut name) = entry.file_name().into_string() else { continue };
-        if is_private(&name) {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            name.push('/');
-        }
-        names.push(name);
-    }
-    names.sort();
-    Ok(names)
-}
-
-fn page(names: &[String]) -> Response<Body> {
-    let mut html = String::from("<!doctype html>\n<pre>\n");
-    for name in names {
-        let (base, slash) = name.strip_suffix('/').map_or((name.as_str(), ""), |base| (base, "/"));
-        let text = base.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        let link = utf8_percent_encode(base, LINK);
-        // Writing to a string cannot fail.
-        let _ = writeln!(html, "<a href=\"./{link}{slash}\">{text}{slash}</a>");
-    }
-    html.push_str("</pre>\n");
-    respond(StatusCode::OK, "text/html; charset=utf-8", html)
-}
-
 fn not_found() -> Response<Body> {
     plain(StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
-fn plain(status: StatusCode, text: &str) -> Response<Body> {
-    respond(status, "text/plain; charset=utf-8", text.to_owned())
-}
-
-fn respond(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Either::Right(Full::from(text)));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }

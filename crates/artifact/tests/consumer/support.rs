@@ -7,7 +7,7 @@ use std::{
 };
 
 use artifact::{
-    archive::{ArchiveWriter, Level},
+    archive::ArchiveWriter,
     digest::{Algorithm, Digest},
 };
 use tokio::{
@@ -104,7 +104,7 @@ impl Scripted {
 
 /// An archive with one file and its digest.
 pub fn archive(content: &str) -> (Vec<u8>, Digest) {
-    let mut archive = ArchiveWriter::new(Vec::new(), Algorithm::Sha256, Level::default()).unwrap();
+    let mut archive = ArchiveWriter::new(Vec::new(), Algorithm::Sha256).unwrap();
     archive.file(b"file", false, content.len() as u64, &mut content.as_bytes()).unwrap();
     let (written, bytes) = archive.finish().unwrap();
     (bytes, written.digest)
