@@ -1,6 +1,6 @@
 //! From a reference to a commit's objects, asking the server for as little as possible.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gix::ObjectId;
 use gix::objs::FindExt;
@@ -70,6 +70,11 @@ impl Cache {
     /// A cache in `dir`, which is made when needed.
     pub fn new(dir: PathBuf, limits: Limits) -> Cache {
         Cache { dir, limits }
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Removes all of it; the next checkout fetches anew.

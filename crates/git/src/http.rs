@@ -68,7 +68,7 @@ impl Connector {
         if let Some(client) = clients.get(tls) {
             return Ok(client.clone());
         }
-        let client = build_client(tls).map_err(|e| TransportError::Tls(describe(&e)))?;
+        let client = build_client(tls)?;
         if clients.len() >= Self::CLIENTS {
             clients.clear();
         }
@@ -77,7 +77,8 @@ impl Connector {
     }
 }
 
-fn build_client(tls: &TlsConfig) -> reqwest::Result<Client> {
+fn build_client(tls: &TlsConfig) -> Result<Client, TransportError> {
+    let invalid = |error: reqwest::Error| TransportError::Tls(describe(&error));
     let mut builder = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_max_idle_per_host(4)
@@ -85,15 +86,19 @@ fn build_client(tls: &TlsConfig) -> reqwest::Result<Client> {
         .no_gzip()
         .redirect(reqwest::redirect::Policy::none());
     if let Some(pem) = &tls.ca_bundle {
-        builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem)?);
+        let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(invalid)?;
+        if certificates.is_empty() {
+            return Err(TransportError::Tls("no certificates in the CA bundle".to_owned()));
+        }
+        builder = builder.tls_certs_merge(certificates);
     }
     if let Some((certificate, key)) = &tls.client {
         let mut pem = certificate.clone();
         pem.push(b'\n');
         pem.extend_from_slice(key.expose().as_bytes());
-        builder = builder.identity(reqwest::Identity::from_pem(&pem)?);
+        builder = builder.identity(reqwest::Identity::from_pem(&pem).map_err(invalid)?);
     }
-    builder.build()
+    builder.build().map_err(invalid)
 }
 
 /// The first failure of a session; gix only carries opaque errors through its layers.

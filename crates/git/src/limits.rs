@@ -21,12 +21,16 @@ pub struct Limits {
     pub index_threads: usize,
     /// Packs that may pile up in a cache (each new commit adds one) before it is rebuilt.
     pub packs: usize,
+    /// Bytes of packs that a cache may hold before it is rebuilt.
+    pub cache_bytes: u64,
     /// Commits looked at to prove that a commit belongs to a branch.
     pub history: usize,
     /// Files, directories, links and submodules of one tree.
     pub entries: usize,
     /// Directories inside directories.
     pub depth: usize,
+    /// Bytes of all files read in one walk over a tree. One blob counts each time it is read.
+    pub tree_bytes: u64,
 }
 
 impl Default for Limits {
@@ -36,12 +40,14 @@ impl Default for Limits {
             refs: 500_000,
             pack_bytes: 4 << 30,
             pack_objects: 5_000_000,
-            allocation_bytes: 512 << 20,
+            allocation_bytes: 128 << 20,
             index_threads: 2,
             packs: 30,
+            cache_bytes: 4 << 30,
             history: 1_000_000,
             entries: 1_000_000,
             depth: 256,
+            tree_bytes: 2 << 30,
         }
     }
 }

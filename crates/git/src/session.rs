@@ -96,7 +96,7 @@ impl Session {
             Vec::new(),
             &mut gix::progress::Discard,
         )
-        .map_err(|e| explain(&caller, &e))?;
+        .map_err(|e| explain(&caller, &limits, &e))?;
         if handshake
             .capabilities
             .capability("object-format")
@@ -134,7 +134,7 @@ impl Session {
                 let command = LsRefsCommand::new(Some(wanted), &self.handshake.capabilities, agent());
                 command
                     .invoke_blocking(&mut self.transport, &mut gix::progress::Discard, false)
-                    .map_err(|e| explain(&self.caller, &e))?
+                    .map_err(|e| explain(&self.caller, &self.limits, &e))?
             }
         };
         if advertised.len() > self.limits.refs {
@@ -185,7 +185,7 @@ impl Session {
         );
         match result {
             Ok(_) => Ok(()),
-            Err(error) => Err(too_many.unwrap_or_else(|| explain(&self.caller, &error))),
+            Err(error) => Err(too_many.unwrap_or_else(|| explain(&self.caller, &self.limits, &error))),
         }
     }
 }
@@ -221,12 +221,15 @@ fn write_pack(
 }
 
 /// The failure that HTTP saw, else what gix says.
-fn explain(caller: &Caller, error: &gix::Error) -> TransportError {
+fn explain(caller: &Caller, limits: &Limits, error: &gix::Error) -> TransportError {
     if let Some(error) = caller.failure.take() {
         return error;
     }
     if caller.budget.is_spent() {
         return TransportError::Deadline;
+    }
+    if error.is_resource_exhausted() {
+        return TransportError::Limit { limit: limits.allocation_bytes as u64, what: "bytes in one object" };
     }
     let text = chain(error);
     if text.contains("not our ref") {

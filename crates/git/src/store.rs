@@ -10,6 +10,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use gix::ObjectId;
@@ -28,7 +29,7 @@ pub(crate) struct Store {
 impl Store {
     /// Opens or makes a store; leftovers of a crash are removed. One process, one opener at a time.
     pub(crate) fn open(dir: PathBuf) -> io::Result<Store> {
-        fs::create_dir_all(dir.join("objects/pack"))?;
+        make(&dir)?;
         let mut store = Store { dir, complete: Vec::new() };
         store.sweep()?;
         match store.read_complete() {
@@ -59,9 +60,9 @@ impl Store {
     fn read_complete(&self) -> Option<Vec<ObjectId>> {
         match fs::read_to_string(self.dir.join("complete")) {
             Ok(text) => text.lines().map(|line| ObjectId::from_hex(line.as_bytes()).ok()).collect(),
-            Err(error) => {
-                (error.kind() == io::ErrorKind::NotFound && self.packs().is_ok_and(|n| n == 0)).then(Vec::new)
-            }
+            Err(error) => (error.kind() == io::ErrorKind::NotFound
+                && self.packs().is_ok_and(|(n, _)| n == 0))
+            .then(Vec::new),
         }
     }
 
@@ -88,7 +89,8 @@ impl Store {
         want: &[ObjectId],
         history: bool,
     ) -> Result<(), TransportError> {
-        if self.packs()? >= session.limits().packs {
+        let (packs, bytes) = self.packs()?;
+        if packs >= session.limits().packs || bytes >= session.limits().cache_bytes {
             self.clear()?;
         }
         let result = self.fetch_once(session, want, history);
@@ -133,15 +135,20 @@ impl Store {
     pub(crate) fn clear(&mut self) -> io::Result<()> {
         self.complete.clear();
         fs::remove_dir_all(&self.dir)?;
-        fs::create_dir_all(self.dir.join("objects/pack"))
+        make(&self.dir)
     }
 
-    fn packs(&self) -> io::Result<usize> {
-        let mut count = 0;
+    /// The number of packs and their bytes.
+    fn packs(&self) -> io::Result<(usize, u64)> {
+        let (mut count, mut bytes) = (0, 0);
         for entry in fs::read_dir(self.dir.join("objects/pack"))? {
-            count += usize::from(entry?.path().extension().is_some_and(|e| e == "pack"));
+            let entry = entry?;
+            if entry.path().extension().is_some_and(|e| e == "pack") {
+                count += 1;
+                bytes += entry.metadata()?.len();
+            }
         }
-        Ok(count)
+        Ok((count, bytes))
     }
 
     fn shallow(&self) -> PathBuf {
@@ -151,4 +158,9 @@ impl Store {
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
+}
+
+/// Makes a store's directories, for this user alone.
+fn make(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.join("objects/pack"))
 }

@@ -47,7 +47,7 @@ pub enum WalkError {
     #[error("the tree has more than the limit of {limit} {what}")]
     Limit {
         /// The bound.
-        limit: usize,
+        limit: u64,
         /// Its unit.
         what: &'static str,
     },
@@ -60,28 +60,42 @@ pub struct Entry<'a> {
     /// What it is.
     pub kind: Kind,
     id: ObjectId,
-    objects: &'a gix::odb::Handle,
+    checkout: &'a Checkout,
     buffer: &'a mut Vec<u8>,
+    bytes: &'a mut u64,
 }
 
 impl Entry<'_> {
     /// The content of a file, the target of a link.
     pub fn read(&mut self) -> Result<&[u8], WalkError> {
-        let found = self.objects.find_blob(&self.id, self.buffer);
-        Ok(found.map_err(|e| broken(&self.id, &e))?.data)
+        let found = self.checkout.objects.find_blob(&self.id, self.buffer);
+        let data = found.map_err(|e| self.checkout.broken(&self.id, &e))?.data;
+        *self.bytes += data.len() as u64;
+        let limit = self.checkout.limits.tree_bytes;
+        if *self.bytes > limit {
+            return Err(WalkError::Limit { limit, what: "bytes of files" });
+        }
+        Ok(data)
     }
-}
-
-fn broken(id: &ObjectId, error: &gix::Error) -> WalkError {
-    WalkError::Object { id: *id, reason: chain(error) }
 }
 
 impl Checkout {
     /// Visits every entry, a directory before its content, each directory in byte order of its names (not in Git's own
     /// order, which sorts `a/` after `a.b`). The root itself is not visited. The first error ends the walk.
     pub fn walk<E: From<WalkError>>(&self, visit: impl FnMut(Entry<'_>) -> Result<(), E>) -> Result<(), E> {
-        let mut walker = Walker { checkout: self, visit, path: Vec::new(), entries: 0, buffer: Vec::new() };
+        let mut walker =
+            Walker { checkout: self, visit, path: Vec::new(), entries: 0, bytes: 0, buffer: Vec::new() };
         walker.directory(self.commit.tree, 0)
+    }
+
+    fn broken(&self, id: &ObjectId, error: &gix::Error) -> WalkError {
+        if error.is_resource_exhausted() {
+            return WalkError::Limit {
+                limit: self.limits.allocation_bytes as u64,
+                what: "bytes in one object",
+            };
+        }
+        WalkError::Object { id: *id, reason: chain(error) }
     }
 }
 
@@ -90,6 +104,7 @@ struct Walker<'a, V> {
     visit: V,
     path: Vec<u8>,
     entries: usize,
+    bytes: u64,
     buffer: Vec<u8>,
 }
 
@@ -106,7 +121,7 @@ impl<V> Walker<'_, V> {
     {
         let limit = self.checkout.limits.depth;
         if depth > limit {
-            return Err(WalkError::Limit { limit, what: "nested directories" }.into());
+            return Err(WalkError::Limit { limit: limit as u64, what: "nested directories" }.into());
         }
         for child in self.children(&id)? {
             let parent = self.path.len();
@@ -118,8 +133,9 @@ impl<V> Walker<'_, V> {
                 path: &self.path,
                 kind: child.kind,
                 id: child.id,
-                objects: &self.checkout.objects,
+                checkout: self.checkout,
                 buffer: &mut self.buffer,
+                bytes: &mut self.bytes,
             })?;
             if child.kind == Kind::Directory {
                 self.directory(child.id, depth + 1)?;
@@ -133,12 +149,13 @@ impl<V> Walker<'_, V> {
     fn children(&mut self, id: &ObjectId) -> Result<Vec<Child>, WalkError> {
         let limit = self.checkout.limits.entries;
         let mut children = Vec::new();
-        let tree = self.checkout.objects.find_tree_iter(id, &mut self.buffer).map_err(|e| broken(id, &e))?;
+        let broken = |error: gix::Error| self.checkout.broken(id, &error);
+        let tree = self.checkout.objects.find_tree_iter(id, &mut self.buffer).map_err(broken)?;
         for entry in tree {
-            let entry = entry.map_err(|e| broken(id, &e))?;
+            let entry = entry.map_err(broken)?;
             self.entries += 1;
             if self.entries > limit {
-                return Err(WalkError::Limit { limit, what: "entries" });
+                return Err(WalkError::Limit { limit: limit as u64, what: "entries" });
             }
             let kind = match entry.mode.kind() {
                 EntryKind::Tree => Kind::Directory,

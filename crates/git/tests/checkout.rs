@@ -158,6 +158,35 @@ fn packs_do_not_pile_up_for_ever() {
 }
 
 #[test]
+fn a_cache_that_grew_too_large_is_made_anew() {
+    let mut f = fixture();
+    f.limits.cache_bytes = 300;
+    let mut packs = Vec::new();
+    for i in 0..6 {
+        f.repository.write("f", &i.to_string());
+        f.repository.commit("next");
+        assert_eq!(listing(&f.get(&branch("master"))), [format!("f {i}")]);
+        let files = std::fs::read_dir(f.dir.path().join("cache/content/objects/pack")).unwrap();
+        packs.push(files.filter(|f| f.as_ref().unwrap().path().extension().unwrap() == "pack").count());
+    }
+    // Each pack has some 200 bytes.
+    assert_eq!(packs, [1, 2, 1, 2, 1, 2]);
+}
+
+#[test]
+fn caches_are_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let f = fixture();
+    f.repository.write("f", "1");
+    f.repository.commit("one");
+    f.get(&branch("master"));
+    for dir in ["cache", "cache/content", "cache/content/objects/pack"] {
+        let mode = std::fs::metadata(f.dir.path().join(dir)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{dir}");
+    }
+}
+
+#[test]
 fn tags_name_their_commit() {
     let f = fixture();
     f.repository.write("f", "1");

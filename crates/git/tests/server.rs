@@ -121,8 +121,13 @@ fn tls_is_verified_with_the_given_authority() {
     let tls = TlsConfig { ca_bundle: Some(pki.ca_pem.clone().into_bytes()), client: None };
     f.look(&remote.clone().with_tls(tls)).unwrap();
     let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
-    let error = f.error(&remote.with_tls(TlsConfig { ca_bundle: Some(broken), client: None }));
+    let error = f.error(&remote.clone().with_tls(TlsConfig { ca_bundle: Some(broken), client: None }));
     assert!(error.starts_with("invalid TLS configuration"), "{error}");
+    for empty in ["", "not a certificate"] {
+        let tls = TlsConfig { ca_bundle: Some(empty.as_bytes().to_vec()), client: None };
+        let error = f.error(&remote.clone().with_tls(tls));
+        assert_eq!(error, "invalid TLS configuration: no certificates in the CA bundle");
+    }
 }
 
 #[test]
@@ -277,6 +282,34 @@ fn names_that_leave_the_tree_are_refused() {
         &[("100644", b"z", &blob), ("100644", b".gitignore", &blob), ("100644", b"caf\xe9 \\ x", &blob)],
     );
     assert_eq!(walk(&f).unwrap(), 3);
+}
+
+#[test]
+fn the_bytes_read_in_one_walk_have_a_limit() {
+    let mut f = fixture();
+    // One blob of 7 bytes, three times.
+    f.repository.write("g", "content");
+    f.repository.write("h", "content");
+    f.repository.commit("copies");
+    let read = |f: &Fixture| {
+        let Outcome::Checkout(checkout) = f.look(&f.remote()).unwrap() else { panic!() };
+        checkout.walk(|mut entry| entry.read().map(drop)).map_err(|e: WalkError| e.to_string())
+    };
+    f.limits.tree_bytes = 21;
+    assert_eq!(read(&f), Ok(()));
+    assert_eq!(read(&f), Ok(()), "each walk counts for itself");
+    f.limits.tree_bytes = 20;
+    assert_eq!(read(&f).unwrap_err(), "the tree has more than the limit of 20 bytes of files");
+    f.limits = Limits { allocation_bytes: 200, ..Limits::default() };
+    f.repository.write("big", &"x".repeat(201));
+    f.repository.commit("big");
+    let error = f.error(&f.remote());
+    assert_eq!(error, "the server sent more than the limit of 200 bytes in one object");
+    // Fetched while more was allowed.
+    f.limits = Limits::default();
+    assert_eq!(read(&f), Ok(()));
+    f.limits.allocation_bytes = 200;
+    assert_eq!(read(&f).unwrap_err(), "the tree has more than the limit of 200 bytes in one object");
 }
 
 #[test]
