@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use git::Budget;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 /// How long work is waited for that was told to end because the process stops.
@@ -15,9 +16,19 @@ pub enum BlockingError {
     /// The process stops; what the work would have said is no news.
     #[error("the process stops")]
     Stopped,
-    /// The work panicked.
-    #[error("blocking work ended early")]
-    Panicked(#[from] tokio::task::JoinError),
+    /// The work panicked. Without the task's id, which would make each message a new one.
+    #[error("blocking work panicked: {0}")]
+    Panicked(String),
+}
+
+impl From<JoinError> for BlockingError {
+    fn from(error: JoinError) -> Self {
+        // Only a runtime that ends cancels such work.
+        let Ok(panic) = error.try_into_panic() else { return BlockingError::Stopped };
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        BlockingError::Panicked(text.unwrap_or_else(|| "no message".to_owned()))
+    }
 }
 
 /// Runs `work`. It is told to end through `budget` when `limit` has passed, when `stop` is cancelled, and when this
@@ -105,8 +116,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error() {
-        let work = |_: &Budget| -> Result<(), ()> { panic!("at the disco") };
-        let done = run(Budget::new(LONG), None, &CancellationToken::new(), work).await;
-        assert!(matches!(done, Err(BlockingError::Panicked(_))));
+        let plain = |_: &Budget| -> Result<(), ()> { panic!("at the disco") };
+        let formatted = |_: &Budget| -> Result<(), ()> { panic!("at the {}", "disco") };
+        for work in [plain, formatted] {
+            let done = run(Budget::new(LONG), None, &CancellationToken::new(), work).await;
+            assert_eq!(done.unwrap_err().to_string(), "blocking work panicked: at the disco");
+        }
     }
 }

@@ -28,6 +28,7 @@ use runtime::metrics::Metrics;
 use runtime::process::Process;
 use tokio_util::sync::CancellationToken;
 
+use self::build::Limits;
 use self::pass::Pass;
 use crate::flags::Arguments;
 
@@ -49,7 +50,7 @@ pub struct GitRepositories {
     metrics: Metrics,
     storage: Arc<Store>,
     connector: Arc<Connector>,
-    limits: git::Limits,
+    limits: Limits,
     jitter: u8,
     latest: Latest<GitRepository>,
     stop: CancellationToken,
@@ -64,7 +65,7 @@ impl GitRepositories {
             metrics: process.metrics.clone(),
             storage,
             connector: Arc::default(),
-            limits: git::Limits::default(),
+            limits: Limits::default(),
             jitter: flags.shared.interval_jitter_percentage,
             latest: Latest::default(),
             stop: process.stop.clone(),

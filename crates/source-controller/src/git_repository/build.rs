@@ -1,5 +1,7 @@
 //! From the upstream to a stored artifact. Everything here blocks.
 
+use std::time::Duration;
+
 use artifact::archive::ArchiveError;
 use artifact::ignore::{self, IGNORE_FILE, Matcher};
 use artifact::store::{Artifact, StoreError};
@@ -9,6 +11,27 @@ use super::auth::checkout_failed;
 use super::failure::Failure;
 use super::storage::Shelf;
 
+/// What one object may cost.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// What its server may send, and what its tree may hold.
+    pub git: git::Limits,
+    /// Its ignore rules.
+    pub ignore: ignore::Limits,
+    /// How long an artifact may be in the making.
+    pub build_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            git: git::Limits::default(),
+            ignore: ignore::Limits::default(),
+            build_time: Duration::from_secs(600),
+        }
+    }
+}
+
 /// An upstream, ready to be asked.
 pub struct Upstream {
     /// The server.
@@ -17,6 +40,10 @@ pub struct Upstream {
     pub reference: Reference,
     /// Objects that are here already.
     pub cache: Cache,
+    /// Where its object's files are.
+    pub shelf: Shelf,
+    /// What its object may cost.
+    pub limits: Limits,
 }
 
 impl Upstream {
@@ -27,6 +54,7 @@ impl Upstream {
         known: Option<&str>,
         budget: &Budget,
     ) -> Result<Outcome, Failure> {
+        self.shelf.remove_other_caches(&self.cache).map_err(|error| checkout_failed(&error.into()))?;
         let outcome = self.cache.checkout(connector, &self.remote, &self.reference, known, budget);
         outcome.map_err(|error| checkout_failed(&error))
     }
@@ -36,21 +64,67 @@ impl Upstream {
         &self,
         connector: &Connector,
         checkout: &Checkout,
-        shelf: &Shelf,
         ignore: Option<&str>,
         budget: &Budget,
     ) -> Result<Artifact, Failure> {
-        match archive(checkout, shelf, ignore, budget) {
+        match self.archive(checkout, ignore, budget) {
             Err(BuildError::Walk(WalkError::Object { id, reason })) => {
                 tracing::warn!(%id, reason, "object cache is damaged, fetching anew");
                 self.cache.clear().map_err(|error| checkout_failed(&error.into()))?;
                 match self.look(connector, None, budget)? {
-                    Outcome::Checkout(anew) => archive(&anew, shelf, ignore, budget).map_err(Failure::from),
-                    Outcome::Unchanged(_) => Err(BuildError::Cancelled.into()),
+                    Outcome::Checkout(anew) => self.archive(&anew, ignore, budget).map_err(Failure::from),
+                    Outcome::Unchanged(_) => Err(BuildError::Time.into()),
                 }
             }
             other => other.map_err(Failure::from),
         }
+    }
+
+    fn archive(
+        &self,
+        checkout: &Checkout,
+        ignore: Option<&str>,
+        budget: &Budget,
+    ) -> Result<Artifact, BuildError> {
+        let matcher = self.matcher(checkout, ignore, budget)?;
+        let path = self.shelf.path(&checkout.commit.id.to_string());
+        self.shelf.store.archive(&path, &checkout.revision, |archive| {
+            checkout.walk(|mut entry| {
+                check(budget)?;
+                // A submodule that is not fetched leaves its directory, as in a work tree. Links are left out.
+                let directory = matches!(entry.kind, Kind::Directory | Kind::Submodule);
+                if entry.kind == Kind::Symlink || matcher.is_ignored(entry.path, directory) {
+                    return Ok(());
+                }
+                if let Kind::File { executable } = entry.kind {
+                    let path = entry.path;
+                    let mut content = entry.read()?;
+                    archive.file(path, executable, content.len() as u64, &mut content)?;
+                } else {
+                    archive.directory(entry.path)?;
+                }
+                Ok(())
+            })
+        })
+    }
+
+    /// The rules of all `.sourceignore` files of the tree, and of the spec.
+    fn matcher(
+        &self,
+        checkout: &Checkout,
+        spec: Option<&str>,
+        budget: &Budget,
+    ) -> Result<Matcher, BuildError> {
+        let mut files = ignore::Files::new(&self.limits.ignore);
+        checkout.walk(|mut entry| {
+            check(budget)?;
+            let (directory, name) = split(entry.path);
+            if name == IGNORE_FILE.as_bytes() && matches!(entry.kind, Kind::File { .. }) {
+                files.add(directory, entry.read()?)?;
+            }
+            Ok::<_, BuildError>(())
+        })?;
+        Ok(files.matcher(spec)?)
     }
 }
 
@@ -65,8 +139,9 @@ pub enum BuildError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    #[error("the pass was cancelled")]
-    Cancelled,
+    /// Also when nobody waits any more; then nobody reads it.
+    #[error("it took too long")]
+    Time,
 }
 
 impl From<BuildError> for Failure {
@@ -88,51 +163,14 @@ impl From<BuildError> for Failure {
     }
 }
 
-fn archive(
-    checkout: &Checkout,
-    shelf: &Shelf,
-    ignore: Option<&str>,
-    budget: &Budget,
-) -> Result<Artifact, BuildError> {
-    let matcher = matcher(checkout, ignore)?;
-    let path = shelf.path(&checkout.commit.id.to_string());
-    shelf.store.archive(&path, &checkout.revision, |archive| {
-        checkout.walk(|mut entry| {
-            if budget.is_cancelled() {
-                return Err(BuildError::Cancelled);
-            }
-            // A submodule that is not fetched leaves its directory, as in a work tree. Links are left out.
-            let directory = matches!(entry.kind, Kind::Directory | Kind::Submodule);
-            if entry.kind == Kind::Symlink || matcher.is_ignored(entry.path, directory) {
-                return Ok(());
-            }
-            if let Kind::File { executable } = entry.kind {
-                let path = entry.path;
-                let mut content = entry.read()?;
-                archive.file(path, executable, content.len() as u64, &mut content)?;
-            } else {
-                archive.directory(entry.path)?;
-            }
-            Ok(())
-        })
-    })
+fn check(budget: &Budget) -> Result<(), BuildError> {
+    if budget.is_cancelled() { Err(BuildError::Time) } else { Ok(()) }
 }
 
-/// The rules of all `.sourceignore` files of the tree, and of the spec.
-fn matcher(checkout: &Checkout, spec: Option<&str>) -> Result<Matcher, BuildError> {
-    let mut files: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    checkout.walk(|mut entry| {
-        let (directory, name) = match entry.path.iter().rposition(|b| *b == b'/') {
-            Some(slash) => {
-                (entry.path.get(..slash).unwrap_or_default(), entry.path.get(slash + 1..).unwrap_or_default())
-            }
-            None => (&[][..], entry.path),
-        };
-        if name == IGNORE_FILE.as_bytes() && matches!(entry.kind, Kind::File { .. }) {
-            files.push((directory.to_vec(), entry.read()?.to_vec()));
-        }
-        Ok::<_, BuildError>(())
-    })?;
-    let rules = files.iter().map(|(directory, text)| (directory.as_slice(), text.as_slice()));
-    Ok(Matcher::from_rules(rules, spec, &ignore::Limits::default())?)
+/// Directory and name.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|b| *b == b'/') {
+        Some(slash) => (path.get(..slash).unwrap_or_default(), path.get(slash + 1..).unwrap_or_default()),
+        None => (&[], path),
+    }
 }

@@ -89,7 +89,9 @@ impl<'a> Pass<'a> {
         let source = upstream.clone();
         let looked = self
             .blocking(Some(self.timeout()), move |budget| source.look(&connector, known.as_deref(), budget));
-        let checkout = match looked.await? {
+        let outcome = looked.await?;
+        status::fetched(&mut self.object, Timestamp::now());
+        let checkout = match outcome {
             Outcome::Unchanged(revision) => {
                 tracing::debug!("no changes since last reconciliation: observed revision '{revision}'");
                 status::up_to_date(&mut self.object, &revision, Timestamp::now());
@@ -106,10 +108,10 @@ impl<'a> Pass<'a> {
             self.write().await?;
         }
         if moved || status::content_config_changed(&self.object) {
-            let (ignore, shelf) = (self.object.spec.ignore.clone(), self.shelf.clone());
+            let ignore = self.object.spec.ignore.clone();
             let connector = self.controller.connector.clone();
-            let stored = self.blocking(None, move |budget| {
-                upstream.build(&connector, &checkout, &shelf, ignore.as_deref(), budget)
+            let stored = self.blocking(Some(self.controller.limits.build_time), move |budget| {
+                upstream.build(&connector, &checkout, ignore.as_deref(), budget)
             });
             let artifact = status_artifact(stored.await?);
             // Later than the one above if the cache had to be fetched anew.
@@ -150,6 +152,11 @@ impl<'a> Pass<'a> {
                     )
                 })?;
             }
+            Verdict::Unknown(error) => {
+                let why = runtime::error::chain(&error);
+                let message = format!("failed to verify integrity of artifact: {why}");
+                return Err(Failure::storage("StatOperationFailed", message).into());
+            }
             Verdict::Missing => {}
         }
         status::artifact_missing(&mut self.object, true, Timestamp::now());
@@ -165,8 +172,9 @@ impl<'a> Pass<'a> {
         if let Some(reference) = &self.object.spec.secret_ref {
             remote = self.authenticated(remote, &reference.name).await?;
         }
-        let cache = self.shelf.cache(self.controller.limits.clone());
-        Ok(Upstream { remote, reference: reference(&self.object), cache })
+        let (shelf, limits) = (self.shelf.clone(), self.controller.limits.clone());
+        let cache = shelf.cache(&self.object.spec.url, limits.git.clone());
+        Ok(Upstream { remote, reference: reference(&self.object), cache, shelf, limits })
     }
 
     async fn authenticated(&self, remote: Remote, secret: &str) -> Result<Remote, Failure> {
@@ -187,7 +195,7 @@ impl<'a> Pass<'a> {
 
     /// Writes the status as it is in memory.
     async fn write(&mut self) -> Result<(), Broken> {
-        match patch::status(&self.api, &self.before, &self.object, &status::OWNED, NAME).await {
+        match patch::status(&self.api, &self.before, &self.object, &status::owned(), NAME).await {
             Ok(written) => {
                 self.adopt(written);
                 Ok(())
@@ -231,7 +239,7 @@ impl<'a> Pass<'a> {
             }
         }
         status::end(&mut self.object, &end, Timestamp::now());
-        let written = patch::status(&self.api, &self.before, &self.object, &status::OWNED, NAME).await?;
+        let written = patch::status(&self.api, &self.before, &self.object, &status::owned(), NAME).await?;
         self.adopt(written);
         let status = self.object.status.clone().unwrap_or_default();
         Ok(match end {

@@ -26,19 +26,6 @@ const ORDER: [&str; 8] = [
 const NEGATIVE: [&str; 6] =
     [STORAGE_OPERATION_FAILED, FETCH_FAILED, INCLUDE_UNAVAILABLE, ARTIFACT_OUTDATED, STALLED, RECONCILING];
 
-/// The conditions that nobody else may write.
-pub const OWNED: [&str; 9] = [
-    STORAGE_OPERATION_FAILED,
-    FETCH_FAILED,
-    INCLUDE_UNAVAILABLE,
-    ARTIFACT_OUTDATED,
-    ARTIFACT_IN_STORAGE,
-    SOURCE_VERIFIED,
-    STALLED,
-    RECONCILING,
-    READY,
-];
-
 /// Conditions whose end is worth an event.
 const FAILURES: [&str; 3] = [FETCH_FAILED, INCLUDE_UNAVAILABLE, STORAGE_OPERATION_FAILED];
 
@@ -51,6 +38,11 @@ pub enum End {
     Suspended,
     /// A step failed.
     Failed(Failure),
+}
+
+/// The conditions that nobody else may write.
+pub fn owned() -> Vec<&'static str> {
+    [&ORDER[..], &[READY]].concat()
 }
 
 fn status(object: &mut GitRepository) -> &mut GitRepositoryStatus {
@@ -98,6 +90,11 @@ pub fn artifact_missing(object: &mut GitRepository, disappeared: bool, now: Time
     conditions.remove(ARTIFACT_IN_STORAGE);
 }
 
+/// The upstream answered. What goes wrong from here on is not its fault.
+pub fn fetched(object: &mut GitRepository, now: Timestamp) {
+    conditions(object, now).remove(FETCH_FAILED);
+}
+
 /// The upstream has something else than what is stored.
 pub fn new_revision(object: &mut GitRepository, revision: &str, now: Timestamp) {
     let outdated = status(object).artifact.is_some();
@@ -112,7 +109,7 @@ pub fn new_revision(object: &mut GitRepository, revision: &str, now: Timestamp) 
 /// The stored artifact is up to date with `revision`.
 pub fn up_to_date(object: &mut GitRepository, revision: &str, now: Timestamp) {
     let mut conditions = conditions(object, now);
-    for stale in [FETCH_FAILED, ARTIFACT_OUTDATED, INCLUDE_UNAVAILABLE, SOURCE_VERIFIED] {
+    for stale in [ARTIFACT_OUTDATED, INCLUDE_UNAVAILABLE, SOURCE_VERIFIED] {
         conditions.remove(stale);
     }
     let message = format!("stored artifact for revision '{revision}'");
@@ -198,9 +195,16 @@ pub fn content_config_changed(object: &GitRepository) -> bool {
 }
 
 /// The revision that an upstream must have for nothing to be done.
+///
+/// A commit that the spec names is no answer of the upstream: the artifact must have been made from this very spec,
+/// which may name another upstream by now.
 pub fn known_revision(object: &GitRepository) -> Option<String> {
     let status = object.status.as_ref()?;
-    let trusted = is_true(&status.conditions, ARTIFACT_IN_STORAGE) && !content_config_changed(object);
+    let stored = conditions::find(&status.conditions, ARTIFACT_IN_STORAGE)?;
+    let named = object.spec.reference.as_ref().is_some_and(|r| r.commit.is_some());
+    let trusted = stored.status == ConditionStatus::True
+        && (!named || stored.observed_generation == object.metadata.generation)
+        && !content_config_changed(object);
     status.artifact.as_ref().filter(|_| trusted).map(|artifact| artifact.revision.clone())
 }
 
@@ -237,6 +241,7 @@ pub fn forget_failed_verification(object: &mut GitRepository, now: Timestamp) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use api::git_repository::GitRepositoryRef;
 
     const REVISION: &str = "main@sha1:1";
 
@@ -380,9 +385,49 @@ mod tests {
         end(&mut object, &End::Failed(Failure::storage("B", "storage")), now());
         assert!(shown(&object).contains(&"Ready=False/B storage".to_owned()));
         begin(&mut object, now());
+        fetched(&mut object, now());
         up_to_date(&mut object, REVISION, now());
         end(&mut object, &End::Success, now());
         assert_eq!(shown(&object).len(), 2, "only Ready and ArtifactInStorage are left");
+    }
+
+    #[test]
+    fn a_fetch_that_failed_is_forgotten_once_one_succeeds_whatever_comes_next() {
+        let failed = || {
+            let mut object = good();
+            end(&mut object, &End::Failed(Failure::fetch("GitOperationFailed", "no route")), now());
+            begin(&mut object, now());
+            object
+        };
+        let says_so = |object: &GitRepository| shown(object).iter().any(|c| c.contains("no route"));
+        assert!(says_so(&failed()));
+        let steps: [fn(&mut GitRepository); 3] = [
+            |o| new_revision(o, "main@sha1:2", now()),
+            |o| end(o, &End::Failed(Failure::plain("SourceIgnoreError", "bad rules")), now()),
+            |o| end(o, &End::Failed(Failure::storage("ArchiveOperationFailed", "disk full")), now()),
+        ];
+        for step in steps {
+            let mut object = failed();
+            fetched(&mut object, now());
+            step(&mut object);
+            assert!(!says_so(&object), "{:?}", shown(&object));
+        }
+    }
+
+    #[test]
+    fn a_named_commit_is_known_only_to_the_spec_that_it_was_stored_for() {
+        let mut object = good();
+        let reference = GitRepositoryRef { commit: Some("1".into()), ..GitRepositoryRef::default() };
+        object.spec.reference = Some(reference);
+        assert!(known_revision(&object).is_some());
+        object.metadata.generation = Some(2);
+        assert_eq!(known_revision(&object), None, "the URL may be another");
+        begin(&mut object, now());
+        up_to_date(&mut object, REVISION, now());
+        assert!(known_revision(&object).is_some());
+        object.metadata.generation = Some(3);
+        object.spec.reference = None;
+        assert!(known_revision(&object).is_some(), "the upstream is asked where the branch is");
     }
 
     #[test]

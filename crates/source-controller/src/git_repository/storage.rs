@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::{fs, io};
 
 use api::Artifact;
-use artifact::digest::Digest;
+use artifact::digest::{Algorithm, Digest, Hasher};
 use artifact::store::{self, Store, StoreError};
 use git::Cache;
 
@@ -34,12 +35,30 @@ impl Shelf {
         store::artifact_path(KIND, &self.namespace, &self.name, &format!("{commit}.tar.gz"))
     }
 
-    /// The cache of Git objects, under a name that the file server does not serve.
-    pub fn cache(&self, limits: git::Limits) -> Cache {
-        Cache::new(self.cache_dir(), limits)
+    /// The cache of Git objects from `url`. What came from one server proves nothing about another.
+    pub fn cache(&self, url: &str, limits: git::Limits) -> Cache {
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        hasher.update(url.as_bytes());
+        Cache::new(self.caches().join(hasher.finish().hex()), limits)
     }
 
-    fn cache_dir(&self) -> PathBuf {
+    /// Removes the object's caches but `current`.
+    pub fn remove_other_caches(&self, current: &Cache) -> io::Result<()> {
+        let entries = match fs::read_dir(self.caches()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if path != current.dir() {
+                fs::remove_dir_all(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The object's caches are under a name that the file server does not serve.
+    fn caches(&self) -> PathBuf {
         self.store.root().join(".cache/gitrepository").join(&self.namespace).join(&self.name)
     }
 
@@ -57,16 +76,17 @@ impl Shelf {
     /// Removes everything; gives whether there were artifacts.
     pub fn clear(&self) -> Result<bool, StoreError> {
         let removed = self.store.remove_all(&self.directory())?;
-        self.cache(git::Limits::default()).clear().map_err(|source| StoreError::Io {
-            step: "remove object cache",
-            path: self.directory(),
-            source,
-        })?;
-        Ok(removed)
+        match fs::remove_dir_all(self.caches()) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::Io { step: "remove object cache of", path: self.directory(), source })
+            }
+            _ => Ok(removed),
+        }
     }
 }
 
 /// What became of a stored artifact.
+#[derive(Debug)]
 pub enum Verdict {
     /// It is what the status says.
     Good,
@@ -74,21 +94,42 @@ pub enum Verdict {
     Missing,
     /// It is something else: why, and whether it could be removed.
     Damaged(String, Result<(), StoreError>),
+    /// It could not be looked at.
+    Unknown(StoreError),
 }
 
 fn verify(storage: &Store, artifact: &Artifact) -> Verdict {
-    let damaged = |why: String| Verdict::Damaged(why, storage.remove(&artifact.path));
-    let digest = match artifact.digest.as_str() {
-        "" => return damaged("artifact has no digest".to_owned()),
-        text => match text.parse::<Digest>() {
-            Ok(digest) => digest,
-            Err(error) => return damaged(error.to_string()),
-        },
-    };
-    match storage.verify(&artifact.path, &digest) {
+    let remove = || storage.remove(&artifact.path);
+    match artifact.digest.parse::<Digest>() {
+        Ok(digest) => judge(storage.verify(&artifact.path, &digest), remove),
+        Err(_) if artifact.digest.is_empty() => damaged("artifact has no digest".to_owned(), remove),
+        Err(error) => damaged(error.to_string(), remove),
+    }
+}
+
+/// A disk that cannot be read says nothing about the artifact.
+fn judge(verified: Result<(), StoreError>, remove: impl FnOnce() -> Result<(), StoreError>) -> Verdict {
+    match verified {
         Ok(()) => Verdict::Good,
-        Err(StoreError::Missing(_)) => Verdict::Missing,
-        Err(error) => damaged(runtime::error::chain(&error)),
+        Err(error) if is_absent(&error) => Verdict::Missing,
+        Err(error @ StoreError::Mismatch(_)) => damaged(error.to_string(), remove),
+        Err(error) => Verdict::Unknown(error),
+    }
+}
+
+fn damaged(why: String, remove: impl FnOnce() -> Result<(), StoreError>) -> Verdict {
+    match remove() {
+        Err(error) if is_absent(&error) => Verdict::Missing,
+        removed => Verdict::Damaged(why, removed),
+    }
+}
+
+/// A status can be edited: what can be no artifact's path, or no file's name, is as good as missing.
+fn is_absent(error: &StoreError) -> bool {
+    match error {
+        StoreError::Missing(_) | StoreError::Path(_) => true,
+        StoreError::Io { source, .. } => source.kind() == io::ErrorKind::InvalidFilename,
+        _ => false,
     }
 }
 
@@ -102,5 +143,78 @@ pub fn status_artifact(stored: store::Artifact) -> Artifact {
         size: i64::try_from(stored.size).ok(),
         url: stored.url,
         ..Artifact::default()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    fn shelf() -> (TempDir, Shelf) {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path(), store::Options::new("localhost")).unwrap();
+        (root, Shelf::new(Arc::new(store), "ns", "app"))
+    }
+
+    fn stored(shelf: &Shelf) -> Artifact {
+        let stored = shelf.store.archive(&shelf.path("abc"), "main@sha1:abc", |_| Ok::<_, StoreError>(()));
+        status_artifact(stored.unwrap())
+    }
+
+    #[test]
+    fn only_other_content_and_unreadable_digests_are_damage() {
+        let (root, shelf) = shelf();
+        let good = stored(&shelf);
+        assert!(matches!(shelf.inspect(&good).1, Verdict::Good));
+        let other = format!("sha256:{}", "0".repeat(64));
+        for digest in ["", "nonsense", &other] {
+            let good = stored(&shelf);
+            let (_, verdict) = shelf.inspect(&Artifact { digest: digest.to_owned(), ..good.clone() });
+            assert!(matches!(verdict, Verdict::Damaged(_, Ok(()))), "{digest}: {verdict:?}");
+            assert!(!root.path().join(&good.path).exists());
+        }
+        let file = root.path().join(&stored(&shelf).path);
+        for errno in [5, 13, 24] {
+            let source = io::Error::from_raw_os_error(errno);
+            let failed = StoreError::Io { step: "read", path: good.path.clone(), source };
+            let verdict = judge(Err(failed), || shelf.store.remove(&good.path));
+            assert!(matches!(verdict, Verdict::Unknown(_)) && file.exists(), "{errno}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_no_artifact_can_have_is_a_missing_artifact() {
+        let (_root, shelf) = shelf();
+        let good = stored(&shelf);
+        let long = format!("gitrepository/ns/app/{}", "n".repeat(300));
+        for path in
+            ["gitrepository/ns/app/../x", "gitrepository/ns/app/a.lock", "gitrepository/ns/app/", &long]
+        {
+            for digest in [good.digest.as_str(), "", "nonsense"] {
+                let odd =
+                    Artifact { path: path.to_owned(), digest: digest.to_owned(), ..Artifact::default() };
+                let (_, verdict) = shelf.inspect(&odd);
+                assert!(matches!(verdict, Verdict::Missing), "{path} {digest}: {verdict:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_url_has_a_cache_of_its_own_and_one_is_kept() {
+        let (root, shelf) = shelf();
+        let cache = |url| shelf.cache(url, git::Limits::default());
+        let (old, new) = (cache("https://a.example/r"), cache("https://b.example/r"));
+        shelf.remove_other_caches(&old).unwrap();
+        for dir in [old.dir(), new.dir()] {
+            assert!(dir.starts_with(root.path().canonicalize().unwrap().join(".cache")), "{dir:?}");
+            fs::create_dir_all(dir.join("content")).unwrap();
+        }
+        shelf.remove_other_caches(&new).unwrap();
+        assert!(!old.dir().exists() && new.dir().join("content").exists());
+        assert_eq!(cache("https://b.example/r").dir(), new.dir());
+        assert!(!shelf.clear().unwrap());
+        assert!(!new.dir().exists());
     }
 }
