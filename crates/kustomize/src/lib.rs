@@ -2,7 +2,7 @@
 //!
 //! [`build`] is `kustomize build`; [`flux::build`] is what Flux makes of it: a missing kustomization file is generated, fields
 //! of a Kustomization object are laid over the root file, nothing outside the tree is read. Pure functions from values to
-//! values: no sockets (see [`Fetcher`]), no clock, no global state, so builds run in parallel.
+//! values: no sockets (see [`Fetcher`]), no clock, no global state, so builds run in parallel. They may share what they parse: [`ParseCache`].
 
 mod accumulator;
 mod build;
@@ -18,6 +18,7 @@ mod lookup;
 mod meta;
 mod options;
 mod origin;
+mod parsed;
 mod patch;
 mod path;
 mod plugin;
@@ -35,6 +36,7 @@ mod vars;
 
 pub use error::{Error, Result};
 pub use options::{Limits, LoadRestrictor, Options, Reorder};
+pub use parsed::ParseCache;
 pub use remote::{FetchError, Fetcher, NotARepo, RepoSpec};
 pub use resource::Resource;
 pub use tree::{DiskTree, FileTree, MemoryTree, TreeError};

@@ -1,5 +1,10 @@
 //! What a caller may choose.
 
+use crate::document;
+use crate::error::Result;
+use crate::parsed::ParseCache;
+use crate::resource::Resource;
+
 /// Choices of one build.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -11,6 +16,8 @@ pub struct Options {
     pub managed_by_label: bool,
     /// A schema given by `openapi.path` adds to the built-in one, as Flux has it, instead of replacing it.
     pub openapi_adds_to_builtin: bool,
+    /// Where files of resources that other builds have parsed are found, and those of this one kept.
+    pub parsed: Option<ParseCache>,
     /// Bounds on what the input may ask for.
     pub limits: Limits,
 }
@@ -23,7 +30,18 @@ impl Default for Options {
             reorder: Reorder::Legacy,
             managed_by_label: false,
             openapi_adds_to_builtin: true,
+            parsed: None,
             limits: Limits::default(),
+        }
+    }
+}
+
+impl Options {
+    /// The resources of a file's text, from those that are parsed already if it is among them.
+    pub(crate) fn parse_resources(&self, text: &str) -> Result<Vec<Resource>> {
+        match &self.parsed {
+            Some(parsed) => parsed.resources(text, &self.limits.yaml),
+            None => document::resources(text, &self.limits.yaml),
         }
     }
 }

@@ -3,27 +3,26 @@
 use yaml::Node;
 
 use super::{Error, child};
-use crate::document;
 use crate::error::Error as BuildError;
 use crate::kustomization::{API_VERSION, FILE_NAMES, KIND};
-use crate::options::Limits;
+use crate::options::Options;
 use crate::tree::{FileTree, Kind};
 
 /// What becomes a resource: every YAML file, and every directory that has a kustomization file of its own.
 pub(super) fn resources(
     tree: &dyn FileTree,
     directory: &str,
-    limits: &Limits,
+    options: &Options,
     ignored: &dyn Fn(&str, bool) -> bool,
 ) -> Result<Vec<String>, Error> {
-    let mut scan = Scan { tree, limits, ignored, found: Vec::new(), bytes: 0 };
+    let mut scan = Scan { tree, options, ignored, found: Vec::new(), bytes: 0 };
     scan.directory(directory, "./", 0)?;
     Ok(scan.found)
 }
 
 struct Scan<'a> {
     tree: &'a dyn FileTree,
-    limits: &'a Limits,
+    options: &'a Options,
     ignored: &'a dyn Fn(&str, bool) -> bool,
     found: Vec<String>,
     bytes: u64,
@@ -31,8 +30,8 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn directory(&mut self, directory: &str, relative: &str, depth: usize) -> Result<(), Error> {
-        if depth > self.limits.depth {
-            let limit = self.limits.depth as u64;
+        if depth > self.options.limits.depth {
+            let limit = self.options.limits.depth as u64;
             return Err(Error::Generate(BuildError::Limit { what: "directories below one another", limit }));
         }
         for entry in self.tree.list(directory)? {
@@ -64,16 +63,16 @@ impl Scan<'_> {
 
     /// Checks that a file holds resources.
     fn file(&mut self, path: &str) -> Result<(), Error> {
-        let bytes = self.tree.read(path, self.limits.file_bytes)?;
+        let bytes = self.tree.read(path, self.options.limits.file_bytes)?;
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-        if self.bytes > self.limits.total_bytes {
-            let limit = self.limits.total_bytes;
+        if self.bytes > self.options.limits.total_bytes {
+            let limit = self.options.limits.total_bytes;
             return Err(Error::Generate(BuildError::Limit { what: "bytes of files", limit }));
         }
         let decode = |cause| Error::Decode { path: self.tree.display(path), cause };
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| decode(BuildError::Invalid("it holds bytes that are not UTF-8".into())))?;
-        document::resources(text, &self.limits.yaml).map_err(decode)?;
+        self.options.parse_resources(text).map_err(decode)?;
         Ok(())
     }
 }

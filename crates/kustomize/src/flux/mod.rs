@@ -65,13 +65,14 @@ pub struct Manifest {
     pub action: Action,
 }
 
-/// Flux's choices for a build; only the limits are taken from `options`.
+/// Flux's choices for a build; only cache and limits are taken from `options`.
 fn flux_options(options: &Options) -> Options {
     Options {
         load_restrictor: LoadRestrictor::None,
         reorder: Reorder::Legacy,
         managed_by_label: false,
         openapi_adds_to_builtin: true,
+        parsed: options.parsed.clone(),
         limits: options.limits.clone(),
     }
 }
@@ -124,7 +125,7 @@ pub fn manifest(
             (path, Cow::Owned(text), Action::Unchanged)
         }
         None => {
-            let resources = generate::resources(tree, &directory, limits, ignored)?;
+            let resources = generate::resources(tree, &directory, options, ignored)?;
             (child(&directory, "kustomization.yaml"), Cow::Owned(generate::text(&resources)), Action::Created)
         }
     };

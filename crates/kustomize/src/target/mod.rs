@@ -201,7 +201,7 @@ impl<'a> Target<'a> {
 
     fn read_file(&self, path: &str, build: &mut Build<'_>) -> Result<Vec<Resource>> {
         let text = self.loader.load_text(path, build)?;
-        let mut resources = document::resources(&text, build.limits()).map_err(|error| match error {
+        let mut resources = build.options.parse_resources(&text).map_err(|error| match error {
             Error::Yaml(fault) => Error::Malformed { file: path.to_owned(), fault },
             error => error,
         })?;
