@@ -198,6 +198,7 @@ impl Index {
                 wanted,
             }
         });
+        let told = watch.state.clone();
         if matches!(watch.state, WatchState::NotServed(_)) {
             watch.state = WatchState::Starting;
             watch.wanted.notify_one();
@@ -206,7 +207,7 @@ impl Index {
         if let Some(owner) = holder {
             *watch.holders.entry(owner.clone()).or_default() += 1;
         }
-        watch.state.clone()
+        told
     }
 }
 
@@ -282,8 +283,10 @@ impl Shared {
 
     fn end_list(&self, key: &Key) {
         self.update(key, |watch| {
-            watch.state = WatchState::Synced;
-            (true, watch.table.end_list())
+            let was_synced = std::mem::replace(&mut watch.state, WatchState::Synced) == WatchState::Synced;
+            let gone = watch.table.end_list();
+            // Who was told of an event while the watch was not to be trusted could not judge it.
+            (true, if was_synced { gone } else { watch.table.owners().chain(gone).collect() })
         });
         self.lock().owners.retain(|owner| Arc::strong_count(owner) > 1);
         self.moved.notify_waiters();

@@ -30,6 +30,8 @@ pub struct Entry {
 pub struct PruneOptions {
     /// Only objects that carry both owner labels of this Kustomization are deleted.
     pub owner: Owner,
+    /// Objects that are wanted, whatever the entries call them: an entry that turns out to be one of these is dropped.
+    pub keep: HashSet<ObjectId>,
     /// Namespaces that are never deleted.
     pub protected_namespaces: Vec<String>,
     /// Deletions in flight at once.
@@ -83,7 +85,8 @@ pub async fn delete(
                 Some(_) => None,
             };
             match result {
-                Some(Ok(action)) => {
+                Some(Ok(None)) => {}
+                Some(Ok(Some(action))) => {
                     let (id, version) = (entry.id.clone(), entry.version.clone());
                     pruned.changes.changes.push(Change { id, version, action });
                 }
@@ -109,22 +112,30 @@ async fn delete_one(
     mapper: &Mapper,
     entry: &Entry,
     options: &PruneOptions,
-) -> Result<Action, (&'static str, RequestError)> {
+) -> Result<Option<Action>, (&'static str, RequestError)> {
     let Some(mapped) = served(requests, mapper, entry).await.map_err(|e| ("query", e))? else {
-        return Ok(Action::Deleted);
+        return Ok(Some(Action::Deleted));
     };
-    let target = Target { mapped: &mapped, namespace: &entry.id.namespace, name: &entry.id.name };
+    // An entry written ahead may carry the namespace that its manifest gives an object of the cluster.
+    let mut id = entry.id.clone();
+    if !mapped.namespaced {
+        id.namespace.clear();
+    }
+    if options.keep.contains(&id) {
+        return Ok(None);
+    }
+    let target = Target { mapped: &mapped, namespace: &id.namespace, name: &id.name };
     let mut attempt = 1;
     loop {
         let Some(live) = requests.get(&target).await.map_err(|e| ("query", e))? else {
-            return Ok(Action::Deleted);
+            return Ok(Some(Action::Deleted));
         };
-        if !may_delete(&live, &entry.id, options) {
-            return Ok(Action::Skipped);
+        if !may_delete(&live, &id, options) {
+            return Ok(Some(Action::Skipped));
         }
         match requests.delete(&target, meta(&live, "uid")).await {
             Err(error) if error.is_conflict() && attempt < DELETE_ATTEMPTS => attempt += 1,
-            answer => return answer.map(|()| Action::Deleted).map_err(|e| ("delete", e)),
+            answer => return answer.map(|()| Some(Action::Deleted)).map_err(|e| ("delete", e)),
         }
     }
 }
@@ -188,6 +199,7 @@ mod tests {
     fn options() -> PruneOptions {
         PruneOptions {
             owner: Owner { namespace: "flux-system".into(), name: "apps".into() },
+            keep: HashSet::new(),
             protected_namespaces: vec!["flux-system".into()],
             concurrency: 4,
             request_timeout: Duration::from_secs(1),

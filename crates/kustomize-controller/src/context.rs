@@ -7,10 +7,11 @@ use apply::{mapper::Mapper, observe::Index};
 use artifact::cache::Cache;
 use kube::{
     Client,
+    core::Status,
     runtime::reflector::{ObjectRef, Store},
 };
 use kustomize::tree::MemoryTree;
-use runtime::{controller::Waker, events::Recorder, metrics::Metrics};
+use runtime::{controller::Waker, events::Recorder, metrics::Metrics, names::is_path_segment};
 
 use crate::{dependencies::Dependencies, flags::Arguments, remote::RemoteBases, sources::Sources};
 
@@ -55,6 +56,10 @@ impl Context {
             return Ok(object);
         }
         let namespace = key.namespace.as_deref().unwrap_or_default();
+        if !is_path_segment(&key.name) || !is_path_segment(namespace) {
+            let status = Status::failure("invalid name", "NotFound").with_code(404);
+            return Err(kube::Error::Api(Box::new(status)));
+        }
         let api: kube::Api<Kustomization> = kube::Api::namespaced(self.client.clone(), namespace);
         api.get(&key.name).await.map(Arc::new)
     }

@@ -1,6 +1,6 @@
 //! Deletion of a Kustomization: its objects go first, if they should, then our finalizer.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use api::{Kustomization, kustomization::DeletionPolicy, meta::FINALIZER};
 use apply::{change::ChangeSet, prune};
@@ -10,6 +10,7 @@ use runtime::{
     conditions::{READY, find},
     controller::Outcome,
     events::Severity,
+    names::is_path_segment,
     patch::PatchError,
 };
 use tokio::time::Instant;
@@ -63,7 +64,7 @@ impl Reconciler {
             return release(subject).await;
         }
         let inventory = status::inventory(&subject.object);
-        let pruned = match self.delete(subject, inventory).await {
+        let pruned = match self.delete(subject, inventory, HashSet::new()).await {
             Ok(pruned) => pruned,
             Err(failure) => return Ok(Outcome::Failed(failure.message.into())),
         };
@@ -88,6 +89,9 @@ impl Reconciler {
         let Some(account) = subject.service_account(&self.context.arguments.default_service_account) else {
             return Ok(true);
         };
+        if !is_path_segment(&account) {
+            return Ok(false);
+        }
         let api: Api<ServiceAccount> = Api::namespaced(self.context.client.clone(), subject.namespace());
         if api.get_opt(&account).await?.is_some() {
             return Ok(true);

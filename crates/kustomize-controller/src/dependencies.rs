@@ -33,6 +33,21 @@ pub struct Dependencies {
 struct State {
     waiting: HashMap<Key, HashSet<Key>>,
     visible: HashMap<Key, Visible>,
+    /// Woken when the list under way is complete, because the store does not show it before.
+    listed: HashSet<Key>,
+}
+
+impl State {
+    /// Who waits for the object, if it looks different from before.
+    fn changed(&mut self, object: &Kustomization) -> HashSet<Key> {
+        let key = ObjectRef::from_obj(object);
+        let now = Visible {
+            ready: is_ready(object),
+            applied: object.status.as_ref().and_then(|s| s.last_applied_revision.clone()),
+        };
+        let before = self.visible.insert(key.clone(), now.clone());
+        if before == Some(now) { HashSet::new() } else { self.waiting.remove(&key).unwrap_or_default() }
+    }
 }
 
 impl Dependencies {
@@ -40,22 +55,27 @@ impl Dependencies {
     pub fn observe(&self, event: &Event<Kustomization>, waker: &Waker<Kustomization>) {
         let mut state = self.lock();
         let woken = match event {
-            Event::Apply(object) | Event::InitApply(object) => {
-                let key = ObjectRef::from_obj(object);
-                let now = Visible {
-                    ready: is_ready(object),
-                    applied: object.status.as_ref().and_then(|s| s.last_applied_revision.clone()),
-                };
-                let before = state.visible.insert(key.clone(), now.clone());
-                if before == Some(now) { None } else { state.waiting.remove(&key) }
+            Event::Apply(object) => state.changed(object),
+            Event::InitApply(object) => {
+                let woken = state.changed(object);
+                state.listed.extend(woken);
+                HashSet::new()
             }
-            Event::Delete(object) => {
-                state.visible.remove(&ObjectRef::from_obj(object));
-                None
-            }
-            Event::Init | Event::InitDone => None,
+            Event::InitDone => std::mem::take(&mut state.listed),
+            Event::Delete(_) | Event::Init => HashSet::new(),
         };
-        woken.into_iter().flatten().for_each(|dependent| waker.wake(dependent));
+        drop(state);
+        woken.into_iter().for_each(|dependent| waker.wake(dependent));
+    }
+
+    /// Forgets an object that is gone, and that it waits.
+    pub fn forget(&self, object: &Key) {
+        let mut state = self.lock();
+        state.visible.remove(object);
+        state.waiting.retain(|_, dependents| {
+            dependents.remove(object);
+            !dependents.is_empty()
+        });
     }
 
     /// Has `dependent` woken at the next change of `dependency`. To be called before looking at the dependency, so

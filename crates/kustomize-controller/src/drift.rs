@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::Kustomization;
 use apply::{
     applier::{Applied, Memory},
-    change::{Action, ChangeSet},
+    change::Action,
     drift::{self, Drift, is_older},
     object::ObjectId,
     observe::WatchState,
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     reconciler::{Reconciler, Slot},
+    run::Run,
     status,
 };
 
@@ -46,17 +47,18 @@ impl Repairs {
 }
 
 impl Reconciler {
-    /// Whether an applied object is not as we left it. Unknown counts as no: the interval run looks for real.
+    /// Whether an applied object is not as we left it. Unknown counts as no: what cannot be told from the watches is asked
+    /// for by the next run.
     pub(crate) fn drifted(&self, slot: &mut Slot, object: &Kustomization) -> bool {
         if !self.context.arguments.watch_drift {
             return false;
         }
-        let Slot { memory, skipped, unseen, .. } = slot;
+        let Slot { memory, skipped, vanishing, unseen, .. } = slot;
         status::inventory(object).iter().any(|entry| {
             let watched = self.context.index.ensure(&entry.id.gvk(&entry.version)) == WatchState::Synced;
             match (self.context.index.get(&entry.id), memory.get(&entry.id), skipped.get(&entry.id)) {
                 _ if !watched => false,
-                (None, Some(_), _) => !unseen.contains(&entry.id),
+                (None, Some(_), _) => !unseen.contains(&entry.id) && !vanishing.contains(&entry.id),
                 (Some(seen), Some(applied), _) => {
                     unseen.remove(&entry.id);
                     drift::of(applied, &seen) == Some(Drift::Changed)
@@ -79,8 +81,9 @@ impl Reconciler {
     }
 
     /// Starts to compare with what a run left behind. An object that the watch has yet to show is not missing.
-    pub(crate) fn remember(&self, slot: &mut Slot, memory: Memory, changes: &ChangeSet) {
-        let skipped = changes.changes.iter().filter(|c| c.action == Action::Skipped);
+    pub(crate) fn remember(&self, slot: &mut Slot, memory: Memory, run: &Run) {
+        slot.vanishing.clone_from(&run.vanishing);
+        let skipped = run.changes.changes.iter().filter(|c| c.action == Action::Skipped);
         let owners = |id: &ObjectId| self.context.index.get(id).map(|seen| seen.fingerprint);
         slot.skipped = skipped.filter_map(|c| Some((c.id.clone(), owners(&c.id)?))).collect();
         slot.unseen = memory.keys().filter(|id| self.context.index.get(id).is_none()).cloned().collect();

@@ -47,8 +47,17 @@ const INDEX: IndexOptions = IndexOptions {
     page_size: 500,
 };
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+/// Longest wait at the end for builds that do not look at the time.
+const ABANDON: Duration = Duration::from_secs(1);
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("failed to start the runtime")?;
+    let result = runtime.block_on(run());
+    runtime.shutdown_timeout(ABANDON);
+    result
+}
+
+async fn run() -> anyhow::Result<()> {
     let arguments: Arguments = runtime::flags::parse();
     runtime::log::init(arguments.shared.log_encoding, arguments.shared.log_level);
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok().context("failed to set up TLS")?;
@@ -118,9 +127,10 @@ fn spawn(process: &mut Process, work: impl Future<Output = ()> + Send + 'static)
     });
 }
 
-/// A pass is due when the spec changes, a deletion begins or a reconcile is asked for.
+/// A pass is due when the object is new, the spec changes, a deletion begins or a reconcile is asked for.
 fn fingerprint(object: &Kustomization) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(object.metadata.uid.as_deref().unwrap_or_default().as_bytes());
     hasher.write_i64(object.metadata.generation.unwrap_or_default());
     hasher.write_u8(object.metadata.deletion_timestamp.is_some().into());
     hasher.write(

@@ -50,6 +50,8 @@ pub(crate) struct Slot {
     pub memory: Memory,
     /// Objects that their own annotations keep from being touched, by the owners of their fields at that time.
     pub skipped: HashMap<ObjectId, u64>,
+    /// Jobs that remove themselves when they are done.
+    pub vanishing: HashSet<ObjectId>,
     /// Remembered objects that no watch has shown yet.
     pub unseen: HashSet<ObjectId>,
     pub state: State,
@@ -116,11 +118,18 @@ impl Reconciler {
             subject.save().await?;
             return Ok(Outcome::Wait);
         }
-        let source = self.context.sources.get(&SourceKey::of(&subject.object)).await;
+        // What may not be referred to is not read either.
+        let source = match self.denied(&subject.object) {
+            Some(_) => Ok(None),
+            None => self.context.sources.get(&SourceKey::of(&subject.object)).await,
+        };
         let inputs = inputs(&subject.object, source.as_ref().ok().and_then(Option::as_ref));
         let mut trusting = false;
         match std::mem::take(&mut slot.state) {
-            State::Running(run) if run.inputs == inputs => return self.carry_on(slot, subject, *run).await,
+            // A source that cannot be read for the moment is no reason to give up what was fetched from it.
+            State::Running(run) if run.inputs == inputs || source.is_err() && run.fits(&inputs) => {
+                return self.carry_on(slot, subject, *run).await;
+            }
             State::Running(run) => tracing::info!(
                 revision = run.artifact.revision,
                 "the run is replaced, its inputs have changed"
@@ -282,6 +291,7 @@ impl Reconcile<Kustomization> for Reconciler {
     fn gone(&self, object: &Key) {
         self.slots().remove(object);
         self.latest.forget(object);
+        self.context.dependencies.forget(object);
     }
 }
 
@@ -290,6 +300,7 @@ fn inputs(object: &Kustomization, artifact: Option<&Artifact>) -> Inputs {
         generation: object.metadata.generation.unwrap_or_default(),
         requested: object.annotations().get(RECONCILE_REQUEST_ANNOTATION).cloned(),
         revision: artifact.map(|a| a.revision.clone()),
+        uid: object.uid(),
     }
 }
 

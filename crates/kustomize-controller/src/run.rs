@@ -32,6 +32,8 @@ pub struct Inputs {
     pub generation: i64,
     pub requested: Option<String>,
     pub revision: Option<String>,
+    /// An object made anew under its name starts afresh.
+    pub uid: Option<String>,
 }
 
 /// A run on its way.
@@ -45,8 +47,6 @@ pub struct Run {
     pub phase: Phase,
     /// What Reconciling says of the phase.
     pub message: String,
-    /// Whether the object in the cluster says that a run goes on.
-    pub announced: bool,
     /// The inventory before the run.
     pub before: Vec<Entry>,
     /// Every object that the run may create, known once it is built.
@@ -57,8 +57,10 @@ pub struct Run {
     pub was_healthy: bool,
     /// What is known about the objects of the finished stages.
     pub memory: Memory,
-    /// Whether everything is applied and the inventory is known.
-    pub applied: bool,
+    /// The inventory, once everything is applied.
+    pub inventory: Option<Vec<Entry>>,
+    /// Whether the artifact was fetched and has the directory.
+    pub attempted: bool,
     /// Digest of the built objects.
     pub digest: String,
     /// What the finished stages did.
@@ -98,7 +100,7 @@ pub struct Failure {
     /// Message of Ready.
     pub message: String,
     /// Message of Healthy, if that is what failed.
-    pub healthy: Option<Arc<str>>,
+    pub healthy: Option<String>,
     /// Whether the result belongs into the history.
     pub recorded: bool,
 }
@@ -129,16 +131,21 @@ impl Run {
             trusting: false,
             phase: Phase::Apply(VecDeque::new()),
             message,
-            announced: false,
             before,
             desired: Vec::new(),
             vanishing: HashSet::new(),
             was_healthy: false,
             memory: Memory::new(),
-            applied: false,
+            inventory: None,
+            attempted: false,
             digest: String::new(),
             changes: ChangeSet::default(),
         }
+    }
+
+    /// Whether the run is for these inputs, whatever their revision.
+    pub fn fits(&self, inputs: &Inputs) -> bool {
+        Inputs { revision: self.inputs.revision.clone(), ..inputs.clone() } == self.inputs
     }
 
     /// Says what the run does now; upstream's sentence.

@@ -22,7 +22,7 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
-use runtime::controller::Waker;
+use runtime::{controller::Waker, names::is_path_segment};
 
 /// Kinds that a Kustomization can refer to, with their plurals.
 const KINDS: [(&str, &str); 3] =
@@ -182,6 +182,9 @@ impl Sources {
         let Some(resource) = resource(&key.kind) else {
             return Err(SourceError::Kind { kind: key.kind.clone(), name: key.name.clone() });
         };
+        if !is_path_segment(&key.name) || !is_path_segment(&key.namespace) {
+            return Err(SourceError::NotFound(key.clone()));
+        }
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, &resource);
         match api.get(&key.name).await {
             Ok(object) => Ok(artifact(&object)),

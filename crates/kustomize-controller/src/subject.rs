@@ -15,6 +15,8 @@ use runtime::{
 
 use crate::status;
 
+/// The least time between two runs: the CRD admits an interval of nothing.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// `spec.timeout` is at least this, whatever the object says.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -54,13 +56,15 @@ impl Subject {
         ObjectRef::from_obj(&self.object)
     }
 
-    /// Sends what changed in the status, if anything.
+    /// Sends what changed in the status, if anything. The answer may show a newer spec or request: they belong to the
+    /// next pass, this one goes on with what it began with.
     pub async fn save(&mut self) -> Result<(), PatchError> {
         let manager = keys::STATUS_FIELD_MANAGER;
         let saved = patch::status(&self.api, &self.stored, &self.object, &status::OWNED, manager).await?;
         self.written |= saved.metadata.resource_version != self.stored.metadata.resource_version;
-        self.stored = saved.clone();
-        self.object = saved;
+        self.object.status.clone_from(&saved.status);
+        self.object.metadata.resource_version.clone_from(&saved.metadata.resource_version);
+        self.stored = saved;
         Ok(())
     }
 
@@ -68,7 +72,8 @@ impl Subject {
     pub async fn set_finalizer(&mut self, present: bool) -> Result<(), PatchError> {
         let (finalizer, manager) = (api::meta::FINALIZER, keys::STATUS_FIELD_MANAGER);
         let saved = patch::finalizer(&self.api, &self.stored, finalizer, present, manager).await?;
-        self.object.metadata = saved.metadata.clone();
+        self.object.metadata.finalizers.clone_from(&saved.metadata.finalizers);
+        self.object.metadata.resource_version.clone_from(&saved.metadata.resource_version);
         self.written |= saved.metadata.resource_version != self.stored.metadata.resource_version;
         self.stored = saved;
         Ok(())
@@ -114,16 +119,15 @@ impl Subject {
         event
     }
 
-    /// Time between successful runs. An interval that cannot be read is taken as the schema's least, so that the
-    /// object is at least looked at.
+    /// Time between successful runs. With an interval that cannot be read the object is at least looked at.
     pub fn interval(&self) -> Duration {
-        self.object.spec.interval.parse().unwrap_or(SHORTEST_TIMEOUT)
+        self.object.spec.interval.parse().unwrap_or(SHORTEST_TIMEOUT).max(SHORTEST_INTERVAL)
     }
 
     /// Time before a failed run is tried again.
     pub fn retry_interval(&self) -> Duration {
         let retry = self.object.spec.retry_interval.as_ref();
-        retry.and_then(|d| d.parse().ok()).unwrap_or_else(|| self.interval())
+        retry.and_then(|d| d.parse().ok()).unwrap_or_else(|| self.interval()).max(SHORTEST_INTERVAL)
     }
 
     /// How long health checks may take: `spec.timeout`, else 30 s less than the interval, never under 30 s.
@@ -132,9 +136,41 @@ impl Subject {
         timeout.unwrap_or_else(|| self.interval().saturating_sub(SHORTEST_TIMEOUT)).max(SHORTEST_TIMEOUT)
     }
 
-    /// Who applies: `system:serviceaccount:<namespace>:<name>`, or the controller itself.
+    /// The service account of the namespace that applies; none means the controller itself.
     pub fn service_account(&self, default: &str) -> Option<String> {
         let named = self.object.spec.service_account_name.as_deref().filter(|name| !name.is_empty());
         named.or(Some(default).filter(|name| !name.is_empty())).map(str::to_owned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(interval: &str, retry: Option<&str>, timeout: Option<&str>) -> Subject {
+        let nobody = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+            Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("no server"))
+        });
+        let mut object = Kustomization::new("app", Default::default());
+        object.spec.interval = interval.into();
+        object.spec.retry_interval = retry.map(Into::into);
+        object.spec.timeout = timeout.map(Into::into);
+        Subject::new(Client::new(nobody, "default"), object)
+    }
+
+    #[tokio::test]
+    async fn an_interval_of_nothing_is_no_hot_loop() {
+        let object = subject("0s", Some("1ms"), None);
+        assert_eq!((object.interval(), object.retry_interval()), (SHORTEST_INTERVAL, SHORTEST_INTERVAL));
+        assert_eq!(subject("tomorrow", None, None).interval(), SHORTEST_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn the_timeout_follows_the_interval_and_has_a_floor() {
+        let timeout = |interval, timeout| subject(interval, None, timeout).timeout().as_secs();
+        assert_eq!(timeout("10m", None), 570);
+        assert_eq!(timeout("10s", None), 30);
+        assert_eq!(timeout("10m", Some("1s")), 30);
+        assert_eq!(timeout("10m", Some("2m")), 120);
     }
 }

@@ -8,6 +8,7 @@ use k8s_openapi::{
     api::core::v1::{ConfigMap, Secret},
 };
 use kube::{Api, Client};
+use runtime::names::is_path_segment;
 use substitute::Variables;
 
 /// Reads the referenced ConfigMaps and Secrets with the controller's own identity, each once. Later references win
@@ -30,6 +31,9 @@ async fn read(
     namespace: &str,
     reference: &SubstituteReference,
 ) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    if !is_path_segment(&reference.name) {
+        return Err("invalid name".to_owned());
+    }
     let result = match reference.kind.as_str() {
         "ConfigMap" => {
             let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);

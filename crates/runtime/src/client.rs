@@ -9,12 +9,12 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
@@ -31,10 +31,25 @@ use crate::metrics::Metrics;
 /// Watches that share one connection; the rest of the 100 streams is room for their reconnects.
 const WATCHES_PER_LANE: usize = 80;
 
+/// Until when a process may write. The holder of a lease moves it on with each renewal; without one it is open.
+#[derive(Clone, Debug, Default)]
+pub struct Fence(Arc<Mutex<Option<Instant>>>);
+
+impl Fence {
+    /// Closes the fence at `end` unless it is moved again before.
+    pub fn open_until(&self, end: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|end| Instant::now() < end)
+    }
+}
+
 /// How the pool treats requests.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// Longest wait for the head of a response that is not a watch.
+    /// Longest wait for the head of a response, and again for the body of one that is not a watch.
     pub request_timeout: Duration,
     /// Longest wait for a TCP connection.
     pub connect_timeout: Duration,
@@ -44,6 +59,8 @@ pub struct ClientOptions {
     pub retries: u32,
     /// Longest single wait between attempts, `Retry-After` included.
     pub max_retry_wait: Duration,
+    /// Beyond it only reads are sent.
+    pub fence: Fence,
 }
 
 impl Default for ClientOptions {
@@ -54,6 +71,7 @@ impl Default for ClientOptions {
             ping: (Duration::from_secs(30), Duration::from_secs(15)),
             retries: 5,
             max_retry_wait: Duration::from_secs(30),
+            fence: Fence::default(),
         }
     }
 }
@@ -179,6 +197,9 @@ fn lane(
 impl Pool {
     async fn send(&self, request: Request<Body>) -> Result<Response<ResponseBody>, BoxError> {
         let watch = request.uri().query().is_some_and(|q| q.split('&').any(|p| p == "watch=true"));
+        if !matches!(*request.method(), Method::GET | Method::HEAD) && !self.options.fence.is_open() {
+            return Err(LeaseNotHeld.into());
+        }
         let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
         let answer = if watch { self.watch(request).await } else { self.request(request).await };
         let code = answer.as_ref().map_or("<error>".into(), |r| r.status().as_u16().to_string());
@@ -209,7 +230,11 @@ impl Pool {
                 }
                 _ => {
                     let response = answer.map_err(|_| RequestTimedOut(self.options.request_timeout))??;
-                    return Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync()));
+                    let (head, body) = response.into_parts();
+                    let body = tokio::time::timeout(self.options.request_timeout, body.collect()).await;
+                    let body = body.map_err(|_| RequestTimedOut(self.options.request_timeout))??;
+                    let body = Full::new(body.to_bytes()).map_err(|never| match never {}).boxed_unsync();
+                    return Ok(Response::from_parts(head, body));
                 }
             }
         }
@@ -257,6 +282,10 @@ impl Drop for LaneGuard {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("not sent: the lease is not held")]
+struct LeaseNotHeld;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the API server did not answer within {}s", .0.as_secs())]
@@ -319,6 +348,16 @@ mod tests {
             response = response.header("retry-after", value);
         }
         response.body(()).unwrap()
+    }
+
+    #[test]
+    fn a_fence_is_open_until_its_time_and_without_one() {
+        let fence = Fence::default();
+        assert!(fence.is_open());
+        fence.open_until(Instant::now() + Duration::from_secs(60));
+        assert!(fence.clone().is_open());
+        fence.open_until(Instant::now());
+        assert!(!fence.is_open());
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub use api::meta::conditions::{READY, RECONCILING, STALLED};
 pub use api::{Condition, ConditionStatus as Status};
 use jiff::Timestamp;
 
+use crate::error::truncate;
+
 /// Longest message the CRD accepts, in bytes.
 pub const MAX_MESSAGE: usize = 32_768;
 
@@ -33,7 +35,7 @@ impl<'a> Conditions<'a> {
 
     /// Sets a condition. Its transition time moves only if status, reason or message changed.
     pub fn set(&mut self, kind: &str, status: Status, reason: &str, message: impl AsRef<str>) {
-        let message = truncate(message.as_ref());
+        let message = truncate(message.as_ref(), MAX_MESSAGE);
         let same = |c: &&Condition| c.status == status && c.reason == reason && c.message == message;
         let since = match self.get(kind).filter(same) {
             Some(unchanged) => unchanged.last_transition_time.clone(),
@@ -124,15 +126,6 @@ pub fn sort(list: &mut [Condition]) {
         let rest = |c: &Condition| (place(&c.type_) == 3).then_some(Reverse(c.observed_generation));
         (place(&a.type_), rest(a), &a.type_).cmp(&(place(&b.type_), rest(b), &b.type_))
     });
-}
-
-/// Cuts a message to the length the CRD accepts, with `...` at the end.
-fn truncate(message: &str) -> String {
-    if message.len() <= MAX_MESSAGE {
-        return message.to_owned();
-    }
-    let end = message.floor_char_boundary(MAX_MESSAGE - 3);
-    format!("{}...", message.get(..end).unwrap_or_default())
 }
 
 /// Merges conditions that somebody else may have changed meanwhile: `owned` types are ours, whatever they look

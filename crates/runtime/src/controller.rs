@@ -29,7 +29,7 @@ use tracing::Instrument;
 use crate::{
     backoff::Backoff,
     metrics::{Metrics, ReconcileResult},
-    watch::{Change, Changes},
+    watch::Changes,
 };
 
 /// What becomes of an object after one pass.
@@ -39,8 +39,6 @@ pub enum Outcome {
     Wait,
     /// Another pass after this time, or earlier if something changes.
     After(Duration),
-    /// Another pass soon, with back-off; not an error.
-    Retry,
     /// The pass failed; another one with back-off.
     Failed(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -133,14 +131,13 @@ pub async fn run<K, R>(
     let backoff = Arc::new(Backoff::new(options.retry.0, options.retry.1));
     let (mut changes, cleaner) =
         (Changes::new(fingerprint), (reconciler.clone(), backoff.clone(), metrics.clone()));
-    let triggers = events.default_backoff().reflect(writer).filter_map(move |event| {
-        let change = event.map(|event| changes.observe(&event));
-        future::ready(match change {
-            Err(error) => Some(Err(error)),
-            Ok(Some(Change::Reconcile(object))) => Some(Ok(object)),
-            Ok(Some(Change::Gone(objects))) => {
+    let triggers = events.default_backoff().reflect(writer).flat_map(move |event| {
+        let due: Vec<Result<K, watcher::Error>> = match event {
+            Err(error) => vec![Err(error)],
+            Ok(event) => {
+                let change = changes.observe(&event);
                 let (reconciler, backoff, metrics) = &cleaner;
-                for object in objects {
+                for object in change.gone {
                     backoff.reset(&object);
                     metrics.forget(
                         &K::kind(&()),
@@ -149,10 +146,10 @@ pub async fn run<K, R>(
                     );
                     reconciler.gone(&object);
                 }
-                None
+                change.due.into_iter().map(Ok).collect()
             }
-            Ok(None) => None,
-        })
+        };
+        futures::stream::iter(due)
     });
     let context = Arc::new(Pass { reconciler, backoff, metrics, name });
     let results = Controller::for_stream(triggers, store)
@@ -221,7 +218,6 @@ where
                 self.backoff.reset(&reference);
                 (ReconcileResult::RequeueAfter, Action::requeue(delay))
             }
-            Outcome::Retry => (ReconcileResult::Requeue, Action::requeue(self.backoff.failed(reference))),
             Outcome::Failed(error) => {
                 let text = crate::error::chain(error.as_ref());
                 span.in_scope(|| tracing::error!(error = text, "Reconciler error"));

@@ -18,6 +18,8 @@ use kube::{
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::client::Fence;
+
 /// When a Lease is renewed, lost and taken over.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -37,6 +39,15 @@ pub fn lease_name(controller: &str, selector: &str) -> String {
     let digest = Sha256::digest(selector);
     let shard: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     format!("{controller}-leader-election-{shard}")
+}
+
+/// What an attempt to take or renew the Lease came to.
+enum Attempt {
+    Ours,
+    /// Somebody else holds it.
+    Theirs,
+    /// It was written by somebody else meanwhile.
+    Conflict,
 }
 
 /// One candidate for one Lease.
@@ -60,12 +71,15 @@ impl Candidate {
         }
     }
 
-    /// Waits until the Lease is ours.
-    pub async fn acquire(&mut self) {
+    /// Waits until the Lease is ours, and opens the fence.
+    pub async fn acquire(&mut self, fence: &Fence) {
         loop {
+            let started = Instant::now();
             match tokio::time::timeout(self.timing.renew_deadline, self.attempt()).await {
-                Ok(Ok(true)) => return,
-                Ok(Ok(false)) => {}
+                Ok(Ok(Attempt::Ours)) => {
+                    return fence.open_until((started + self.timing.renew_deadline).into());
+                }
+                Ok(Ok(Attempt::Theirs | Attempt::Conflict)) => {}
                 Ok(Err(error)) => {
                     tracing::error!(error = %crate::error::chain(&error), lease = self.name, "failed to take the lease");
                 }
@@ -75,8 +89,8 @@ impl Candidate {
         }
     }
 
-    /// Renews the Lease; returns when it is no longer provably ours.
-    pub async fn hold(&mut self) {
+    /// Renews the Lease and moves the fence with it; returns when it is no longer provably ours.
+    pub async fn hold(&mut self, fence: &Fence) {
         let mut renewed = Instant::now();
         loop {
             tokio::time::sleep(self.timing.retry).await;
@@ -84,8 +98,13 @@ impl Candidate {
             let started = Instant::now();
             match tokio::time::timeout_at(deadline, self.attempt()).await {
                 // The time before the request counts: the server may have written it at any point since.
-                Ok(Ok(true)) => renewed = started,
-                Ok(Ok(false)) => return,
+                Ok(Ok(Attempt::Ours)) => {
+                    renewed = started;
+                    fence.open_until((renewed + self.timing.renew_deadline).into());
+                }
+                Ok(Ok(Attempt::Theirs)) => return,
+                // Somebody wrote the object in between, which says nothing about who holds it.
+                Ok(Ok(Attempt::Conflict)) => {}
                 Ok(Err(error)) => {
                     tracing::error!(error = %crate::error::chain(&error), lease = self.name, "failed to renew the lease");
                 }
@@ -114,8 +133,8 @@ impl Candidate {
         }
     }
 
-    /// Takes or renews the Lease; `false` if somebody else has it.
-    async fn attempt(&mut self) -> Result<bool, kube::Error> {
+    /// Takes or renews the Lease.
+    async fn attempt(&mut self) -> Result<Attempt, kube::Error> {
         let now = MicroTime(Timestamp::now());
         let Some(mut lease) = self.api.get_opt(&self.name).await? else {
             let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
@@ -134,19 +153,19 @@ impl Candidate {
         } else if holder.is_empty() || self.expired(&spec) {
             self.spec(&now, &now, transitions.saturating_add(1))
         } else {
-            return Ok(false);
+            return Ok(Attempt::Theirs);
         });
         // Carries the resource version: only one of several candidates succeeds.
         self.won(self.api.replace(&self.name, &PostParams::default(), &lease).await)
     }
 
-    fn won(&mut self, written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
+    fn won(&mut self, written: Result<Lease, kube::Error>) -> Result<Attempt, kube::Error> {
         match written {
             Ok(lease) => {
                 self.observed = Some((lease.metadata.resource_version, Instant::now()));
-                Ok(true)
+                Ok(Attempt::Ours)
             }
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Attempt::Conflict),
             Err(error) => Err(error),
         }
     }

@@ -41,8 +41,6 @@ pub enum ReconcileResult {
     Success,
     /// Failed, retried with back-off.
     Error,
-    /// Asked to be run again at once, with back-off.
-    Requeue,
     /// Asked to be run again later.
     RequeueAfter,
 }
@@ -52,7 +50,6 @@ impl ReconcileResult {
         match self {
             Self::Success => "success",
             Self::Error => "error",
-            Self::Requeue => "requeue",
             Self::RequeueAfter => "requeue_after",
         }
     }
@@ -136,11 +133,6 @@ impl Metrics {
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(metrics)
-    }
-
-    /// The registry, for series that only one controller has.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
     }
 
     /// Announces a controller's number of workers.

@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    client::{self, ClientOptions, ConnectError},
+    client::{self, ClientOptions, ConnectError, Fence},
     events::{Recorder, Sinks, hostname},
     flags::Flags,
     leader::{Candidate, Timing, lease_name},
@@ -56,6 +56,7 @@ pub struct Process {
     /// Servers and other tasks that end only at the stop; an early end ends the process.
     pub tasks: JoinSet<Result<(), ProcessError>>,
     component: &'static str,
+    fence: Fence,
     event_workers: JoinSet<()>,
     lease: Option<CancellationToken>,
 }
@@ -75,7 +76,9 @@ impl Process {
         let server = serve::health(serve::listen(&flags.health_addr).await?, ready.clone(), stop.clone());
         tasks.spawn(async move { Ok(server.await?) });
         let config = client::infer_config().await?;
-        let client = client::connect(config, ClientOptions::default(), metrics.clone()).await?;
+        let fence = Fence::default();
+        let options = ClientOptions { fence: fence.clone(), ..ClientOptions::default() };
+        let client = client::connect(config, options, metrics.clone()).await?;
         let sinks = Sinks {
             client: client.clone(),
             component,
@@ -84,7 +87,7 @@ impl Process {
         };
         let (events, event_workers) = Recorder::start(sinks, metrics.clone());
         tracing::info!(logger = "setup", version = env!("CARGO_PKG_VERSION"), "starting {component}");
-        Ok(Self { client, metrics, events, ready, stop, tasks, component, event_workers, lease: None })
+        Ok(Self { client, metrics, events, ready, stop, tasks, component, fence, event_workers, lease: None })
     }
 
     /// Waits for the controller's Lease if leader election is on; losing it later ends the process. `false` means
@@ -117,16 +120,16 @@ impl Process {
             flags.runtime_namespace
         );
         tokio::select! {
-            () = candidate.acquire() => {}
+            () = candidate.acquire(&self.fence) => {}
             () = self.stop.cancelled() => return Ok(false),
         }
         self.metrics.leading(name, true);
         tracing::info!(logger = "setup", "successfully acquired lease {}/{name}", flags.runtime_namespace);
-        let (finished, name) = (CancellationToken::new(), name.to_owned());
+        let (finished, name, fence) = (CancellationToken::new(), name.to_owned(), self.fence.clone());
         let (release, until) = (options.leader_election_release_on_cancel, finished.clone());
         self.tasks.spawn(async move {
             tokio::select! {
-                () = candidate.hold() => Err(ProcessError::LeaseLost(name)),
+                () = candidate.hold(&fence) => Err(ProcessError::LeaseLost(name)),
                 () = until.cancelled() => {
                     if release {
                         candidate.release().await;
@@ -145,10 +148,17 @@ impl Process {
     /// # Errors
     /// The failure of a task.
     pub async fn run(mut self, work: impl Future<Output = ()>) -> Result<(), ProcessError> {
-        let failed = tokio::select! {
-            biased;
-            Some(ended) = self.tasks.join_next(), if !self.stop.is_cancelled() => flatten(ended),
-            () = work => Ok(()),
+        let mut work = std::pin::pin!(work);
+        let failed = loop {
+            tokio::select! {
+                biased;
+                Some(ended) = self.tasks.join_next() => match flatten(ended) {
+                    // Servers and watches end with the stop, running passes a little later.
+                    Ok(()) if self.stop.is_cancelled() => {}
+                    early => break early,
+                },
+                () = &mut work => break Ok(()),
+            }
         };
         self.stop.cancel();
         failed?;
@@ -184,4 +194,49 @@ fn stop_on_signals(stop: CancellationToken) -> Result<(), ProcessError> {
         stop.cancel();
     });
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn process() -> Process {
+        let nobody = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+            Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("no server"))
+        });
+        let (client, metrics) = (Client::new(nobody, "default"), Metrics::new().unwrap());
+        let sinks = Sinks { client: client.clone(), component: "test", webhook: None, capacity: 1 };
+        let (events, event_workers) = Recorder::start(sinks, metrics.clone());
+        let (ready, stop, tasks) = (Readiness::default(), CancellationToken::new(), JoinSet::new());
+        let (component, fence, lease) = ("test", Fence::default(), None);
+        Process { client, metrics, events, ready, stop, tasks, component, fence, event_workers, lease }
+    }
+
+    #[tokio::test]
+    async fn running_work_ends_in_its_own_time_after_the_stop() {
+        let mut process = process();
+        let (stop, done) = (process.stop.clone(), CancellationToken::new());
+        let server = stop.clone();
+        process.tasks.spawn(async move {
+            server.cancelled().await;
+            Ok(())
+        });
+        let finished = done.clone();
+        let work = async move {
+            stop.cancel();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            finished.cancel();
+        };
+        process.run(work).await.unwrap();
+        assert!(done.is_cancelled(), "the pass was not cut off");
+    }
+
+    #[tokio::test]
+    async fn a_lost_lease_ends_the_process_at_once() {
+        let mut process = process();
+        process.tasks.spawn(async { Err(ProcessError::LeaseLost("l".into())) });
+        let error = process.run(std::future::pending()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the lease l is lost");
+    }
 }

@@ -90,57 +90,59 @@ fn decoded<K: Resource<DynamicType = ()>>(event: Event<DeserializeGuard<K>>) -> 
 
 /// What a watch event means to a controller.
 #[derive(Debug)]
-pub enum Change<K: Resource<DynamicType = ()>> {
-    /// The object asks for a reconcile.
-    Reconcile(K),
+pub struct Change<K: Resource<DynamicType = ()>> {
+    /// These objects ask for a pass.
+    pub due: Vec<K>,
     /// These objects are gone.
-    Gone(Vec<ObjectRef<K>>),
+    pub gone: Vec<ObjectRef<K>>,
 }
 
-/// Lets an object through when it is new or its fingerprint moved; status writes and other noise stay out.
+/// Lets an object through when it is new or its fingerprint moved; status writes and other noise stay out. During a list
+/// nothing is let through: the store shows the list only when it is complete.
 #[derive(Debug)]
 pub struct Changes<K: Resource<DynamicType = ()>> {
     fingerprint: fn(&K) -> u64,
     known: HashMap<ObjectRef<K>, u64>,
     listed: HashSet<ObjectRef<K>>,
+    due: Vec<K>,
 }
 
 impl<K: Resource<DynamicType = ()> + Clone> Changes<K> {
     /// Starts with no object known.
     pub fn new(fingerprint: fn(&K) -> u64) -> Self {
-        Self { fingerprint, known: HashMap::new(), listed: HashSet::new() }
+        Self { fingerprint, known: HashMap::new(), listed: HashSet::new(), due: Vec::new() }
     }
 
     /// Judges the next event.
-    pub fn observe(&mut self, event: &Event<K>) -> Option<Change<K>> {
+    pub fn observe(&mut self, event: &Event<K>) -> Change<K> {
+        let mut change = Change { due: Vec::new(), gone: Vec::new() };
         match event {
-            Event::Init => {
-                self.listed.clear();
-                None
-            }
+            Event::Init => self.listed.clear(),
             Event::InitApply(object) => {
                 self.listed.insert(ObjectRef::from_obj(object));
-                self.changed(object)
-            }
-            Event::Apply(object) => self.changed(object),
-            Event::Delete(object) => {
-                let reference = ObjectRef::from_obj(object);
-                self.known.remove(&reference);
-                Some(Change::Gone(vec![reference]))
+                let due = self.changed(object);
+                self.due.extend(due);
             }
             Event::InitDone => {
                 let listed = std::mem::take(&mut self.listed);
-                let gone: Vec<_> = self.known.keys().filter(|k| !listed.contains(*k)).cloned().collect();
+                change.gone = self.known.keys().filter(|k| !listed.contains(*k)).cloned().collect();
                 self.known.retain(|k, _| listed.contains(k));
-                (!gone.is_empty()).then_some(Change::Gone(gone))
+                change.due = std::mem::take(&mut self.due);
+            }
+            Event::Apply(object) => change.due.extend(self.changed(object)),
+            Event::Delete(object) => {
+                let reference = ObjectRef::from_obj(object);
+                self.known.remove(&reference);
+                change.gone.push(reference);
             }
         }
+        change
     }
 
-    fn changed(&mut self, object: &K) -> Option<Change<K>> {
+    fn changed(&mut self, object: &K) -> Option<K> {
         let fingerprint = (self.fingerprint)(object);
         let before = self.known.insert(ObjectRef::from_obj(object), fingerprint);
-        (before != Some(fingerprint)).then(|| Change::Reconcile(object.clone()))
+        (before != Some(fingerprint)).then(|| object.clone())
     }
 }
 
@@ -160,24 +162,30 @@ mod tests {
         Changes::new(|o| o.metadata.generation.unwrap_or_default().unsigned_abs())
     }
 
-    #[test]
-    fn only_a_moved_fingerprint_asks_for_a_reconcile() {
-        let mut changes = changes();
-        assert!(changes.observe(&Event::Apply(object("a", 1))).is_some(), "a new object always does");
-        assert!(changes.observe(&Event::Apply(object("a", 1))).is_none());
-        assert!(changes.observe(&Event::Apply(object("a", 2))).is_some());
-        assert!(changes.observe(&Event::Apply(object("b", 2))).is_some());
+    fn due(changes: &mut Changes<ConfigMap>, event: &Event<ConfigMap>) -> usize {
+        changes.observe(event).due.len()
     }
 
     #[test]
-    fn objects_deleted_while_the_watch_was_broken_are_gone_after_the_relist() {
+    fn only_a_moved_fingerprint_asks_for_a_pass() {
+        let mut changes = changes();
+        assert_eq!(due(&mut changes, &Event::Apply(object("a", 1))), 1, "a new object always does");
+        assert_eq!(due(&mut changes, &Event::Apply(object("a", 1))), 0);
+        assert_eq!(due(&mut changes, &Event::Apply(object("a", 2))), 1);
+        assert_eq!(due(&mut changes, &Event::Apply(object("b", 2))), 1);
+    }
+
+    #[test]
+    fn what_a_list_brings_is_told_when_the_list_is_complete() {
         let mut changes = changes();
         changes.observe(&Event::Apply(object("a", 1)));
         changes.observe(&Event::Apply(object("b", 1)));
         changes.observe(&Event::Init);
-        assert!(changes.observe(&Event::InitApply(object("b", 1))).is_none(), "known and unchanged");
-        let Some(Change::Gone(gone)) = changes.observe(&Event::InitDone) else { panic!("a is gone") };
-        assert_eq!(gone, [ObjectRef::from_obj(&object("a", 1))]);
-        assert!(changes.observe(&Event::Apply(object("a", 1))).is_some(), "made anew");
+        assert_eq!(due(&mut changes, &Event::InitApply(object("b", 2))), 0, "the store does not show it yet");
+        assert_eq!(due(&mut changes, &Event::InitApply(object("c", 1))), 0);
+        let change = changes.observe(&Event::InitDone);
+        assert_eq!(change.due.len(), 2);
+        assert_eq!(change.gone, [ObjectRef::from_obj(&object("a", 1))]);
+        assert_eq!(due(&mut changes, &Event::Apply(object("a", 1))), 1, "made anew");
     }
 }

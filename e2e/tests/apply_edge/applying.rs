@@ -105,7 +105,8 @@ async fn a_definition_and_its_object_are_applied_in_one_go() -> Result<()> {
     let widget = GroupVersionKind::gvk(&group, "v1", "Widget");
     let index = bed.index();
     index.settled(std::slice::from_ref(&widget), LIMIT).await;
-    assert!(matches!(index.ensure(&widget), WatchState::Starting), "asked for again");
+    assert!(matches!(index.ensure(&widget), WatchState::NotServed(_)), "it says why");
+    assert_eq!(index.ensure(&widget), WatchState::Starting, "and is looked for again");
     let crd = format!(
         "apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition

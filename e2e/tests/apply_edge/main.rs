@@ -167,6 +167,7 @@ impl Bed {
     async fn prune(&self, entries: Vec<Entry>, protected: &[&str]) -> Pruned {
         let options = PruneOptions {
             owner: self.owner(),
+            keep: Default::default(),
             protected_namespaces: protected.iter().map(|n| (*n).to_owned()).collect(),
             concurrency: 4,
             request_timeout: LIMIT,

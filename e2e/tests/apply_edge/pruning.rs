@@ -52,6 +52,7 @@ async fn an_object_that_may_not_be_deleted_stays_in_the_inventory() -> Result<()
     let tenant = recording(bed.client.clone(), Arc::default(), Some("nobody".into()));
     let options = PruneOptions {
         owner: bed.owner(),
+        keep: Default::default(),
         protected_namespaces: vec![],
         concurrency: 1,
         request_timeout: LIMIT,
@@ -97,5 +98,33 @@ async fn a_broken_api_fails_its_own_kinds_only_and_loses_no_entry() -> Result<()
     assert_eq!(pruned.changes.lines(|_| true), format!("ConfigMap/{}/a deleted", bed.namespace));
     assert_eq!(pruned.failed.iter().map(|(entry, _)| entry.clone()).collect::<Vec<_>>(), [lost]);
     services.delete(&format!("v1.{group}"), &kube::api::DeleteParams::default()).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_means_a_wanted_object_deletes_nothing() -> Result<()> {
+    let bed = Bed::new("alias").await?;
+    let role = format!(
+        "{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: {}}}, rules: []}}",
+        bed.namespace
+    );
+    let mut memory = Memory::new();
+    bed.apply(&role, &mut memory).await?;
+    let wanted = memory.keys().next().unwrap().clone();
+    assert_eq!(wanted.namespace, "");
+    let written_ahead = ObjectId { namespace: bed.namespace.clone(), ..wanted.clone() };
+    let options = PruneOptions {
+        owner: bed.owner(),
+        keep: [wanted.clone()].into(),
+        protected_namespaces: vec![],
+        concurrency: 1,
+        request_timeout: LIMIT,
+    };
+    let entry = Entry { id: written_ahead, version: "v1".into() };
+    let pruned = prune::delete(&bed.client, &bed.mapper, vec![entry.clone()], &options).await;
+    assert_eq!(pruned.changes.lines(|_| true), "");
+    assert!(bed.objects.get(&bed.id(&format!("ClusterRole/{}", bed.namespace))).await?.is_some());
+    let pruned = bed.prune(vec![entry], &[]).await;
+    assert_eq!(pruned.changes.lines(|_| true).matches("deleted").count(), 1, "unless nobody wants it");
     Ok(())
 }

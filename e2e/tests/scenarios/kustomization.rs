@@ -329,3 +329,31 @@ async fn an_overlay_of_a_base_is_built_and_applied() -> Result<()> {
     assert!(test.exists("ConfigMap/prod-map-x").await?);
     test.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_leaves_the_exact_inventory() -> Result<()> {
+    let test = applied(
+        Scenario::new("exact").await?,
+        &[("web.yaml", deployment("web", 0)), ("old.yaml", config_map("old", "1"))],
+        "  wait: true",
+    )
+    .await?;
+    test.repo.remove("app/old.yaml")?;
+    test.repo.write("app/new.yaml", &config_map("new", "1"))?;
+    // A new Deployment is not ready at once, so the run is put aside after it has pruned.
+    test.repo.write("app/late.yaml", &deployment("late", 0))?;
+    let commit = test.repo.commit("swap")?;
+    roll_out(&test, &commit).await?;
+    let app = test.get("Kustomization/app").await?;
+    let entry =
+        |name: &str, kind: &str| json!({"id": format!("{}_{name}_{kind}", test.namespace), "v": "v1"});
+    let entries = json!([
+        entry("new", "_ConfigMap"),
+        entry("late", "apps_Deployment"),
+        entry("web", "apps_Deployment"),
+    ]);
+    assert_eq!(app["status"]["inventory"]["entries"], entries);
+    assert_eq!(app["status"]["lastAttemptedRevision"], app["status"]["lastAppliedRevision"]);
+    assert_eq!(app.condition("Healthy").unwrap().status, "True");
+    test.finish().await
+}

@@ -272,3 +272,22 @@ async fn a_field_that_is_not_supported_yet() -> Result<()> {
     test.applied("Kustomization/app", &commit).await?;
     test.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_would_change_the_request() -> Result<()> {
+    let test = Scenario::new("odd-name").await?;
+    for name in ["?watch=true", "../../secrets/x", "a%2fb"] {
+        let yaml = test
+            .kustomization_yaml("odd", "./app", "")
+            .replace("kind: GitRepository, name: app", &format!("kind: GitRepository, name: \"{name}\""));
+        assert!(yaml.contains(name), "{yaml}");
+        test.apply(&yaml).await?;
+        test.condition("Kustomization/odd", "Ready", "False", "ArtifactFailed", "not found").await?;
+    }
+    // The workers are free.
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    test.finish().await
+}

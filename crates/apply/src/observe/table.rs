@@ -127,6 +127,11 @@ impl Table {
         (any, owners, next)
     }
 
+    /// The owners of all objects, with repeats.
+    pub fn owners(&self) -> impl Iterator<Item = Arc<Owner>> {
+        self.objects.values().filter_map(|slot| slot.observed.owner.clone())
+    }
+
     /// The list is complete: what was not in it is gone. Gives the owners of that.
     pub fn end_list(&mut self) -> Vec<Arc<Owner>> {
         let list = self.list;
@@ -179,6 +184,16 @@ mod tests {
         let mut t = Table::default();
         put(&mut t, "x", &object("a", "m"));
         assert_eq!(put(&mut t, "x", &object("b", "m")), ["a", "b"]);
+    }
+
+    #[test]
+    fn all_owners_are_known_to_be_told_after_an_outage() {
+        let mut t = Table::default();
+        put(&mut t, "x", &object("a", "m"));
+        put(&mut t, "y", &object("b", "m"));
+        let mut owners: Vec<_> = t.owners().map(|owner| owner.name.clone()).collect();
+        owners.sort();
+        assert_eq!(owners, ["a", "b"]);
     }
 
     #[test]

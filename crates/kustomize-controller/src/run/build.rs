@@ -102,7 +102,7 @@ impl Reconciler {
             let message = format!("kustomization path not found: stat /{path}: no such file or directory");
             return Step::Fail(Failure::new(ARTIFACT_FAILED, message));
         }
-        status::of(&mut subject.object).last_attempted_revision = Some(run.artifact.revision.clone());
+        run.attempted = true;
         run.now("Building manifests", &go(subject.timeout()));
         match self.build(subject, tree, path).await {
             Ok(rendered) => {

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use api::{
+    Kustomization,
     kustomize::{
         conditions::HEALTHY,
         reasons::{ARTIFACT_FAILED, RECONCILIATION_SUCCEEDED},
@@ -65,15 +66,23 @@ impl Reconciler {
 
     /// Tells the cluster that a run goes on and, before anything else is written there, what it may create: a kill
     /// between here and the end leaves no object that no inventory names.
-    pub(super) async fn announce(&self, subject: &mut Subject, run: &mut Run) -> Result<(), PatchError> {
+    pub(super) async fn announce(&self, subject: &mut Subject, run: &Run) -> Result<(), PatchError> {
         let known: HashSet<_> = run.desired.iter().map(|e| &e.id).collect();
         let union = run.desired.iter().chain(run.before.iter().filter(|e| !known.contains(&e.id)));
-        if !run.applied {
-            status::set_inventory(&mut subject.object, union);
-        }
+        status::set_inventory(&mut subject.object, union);
         status::progressing(&mut subject.object, &run.message);
-        run.announced = true;
+        self.write_down(&mut subject.object, run);
         subject.save().await
+    }
+
+    /// Puts into the status what the run has come to. Between passes only the run remembers it.
+    fn write_down(&self, object: &mut Kustomization, run: &Run) {
+        if run.attempted {
+            status::of(object).last_attempted_revision = Some(run.artifact.revision.clone());
+        }
+        if let Some(inventory) = &run.inventory {
+            status::set_inventory(object, inventory);
+        }
     }
 
     /// An event of the run while it goes on.
@@ -83,6 +92,7 @@ impl Reconciler {
 
     async fn succeed(&self, slot: &mut Slot, subject: &mut Subject, run: Run) -> Result<Outcome, PatchError> {
         let (took, interval) = (run.started.elapsed(), subject.interval());
+        self.write_down(&mut subject.object, &run);
         status::succeeded(&mut subject.object, &run.artifact);
         status::record(&mut subject.object, &run.digest, RECONCILIATION_SUCCEEDED, &run.artifact, took);
         status::finalise(&mut subject.object);
@@ -102,6 +112,7 @@ impl Reconciler {
         failure: Failure,
     ) -> Result<Outcome, PatchError> {
         let (took, retry) = (run.started.elapsed(), subject.retry_interval());
+        self.write_down(&mut subject.object, &run);
         status::progressing(&mut subject.object, &run.message);
         status::failed(&mut subject.object, failure.reason, &failure.message);
         if let Some(inner) = &failure.healthy {

@@ -1,13 +1,16 @@
 //! Applying stage by stage, and removing what is no longer wanted.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use api::kustomize::reasons::{PRUNE_FAILED, RECONCILIATION_FAILED};
 use apply::{
     applier::{Applied, Applier, Options},
     change::{Action, Change},
     error::StageError,
-    object::Manifest,
+    object::{Manifest, ObjectId},
     order::{Stage, compare},
     prune::{self, Entry, PruneOptions},
 };
@@ -19,7 +22,6 @@ use super::{Failure, Phase, Run, Step};
 use crate::{
     health::{self, Health},
     reconciler::{Reconciler, Slot},
-    status,
     subject::Subject,
 };
 
@@ -152,7 +154,7 @@ impl Reconciler {
         run: &mut Run,
     ) -> Result<Step, PatchError> {
         let memory = std::mem::take(&mut run.memory);
-        self.remember(slot, memory, &run.changes);
+        self.remember(slot, memory, run);
         if run.changes.wrote() {
             let changed = |action| matches!(action, Action::Created | Action::Configured);
             let output: serde_json::Map<_, _> = run
@@ -171,26 +173,25 @@ impl Reconciler {
         let entries = run.changes.changes.iter();
         let inventory: Vec<Entry> =
             entries.map(|c| Entry { id: c.id.clone(), version: c.version.clone() }).collect();
-        status::set_inventory(&mut subject.object, &inventory);
-        run.applied = true;
-        let stale: Vec<Entry> = prune::stale(&run.before, &inventory);
-        if subject.object.spec.prune && !stale.is_empty() {
-            let pruned = match self.delete(subject, stale).await {
-                Ok(pruned) => pruned,
-                Err(failure) => return Ok(Step::Fail(failure)),
-            };
-            let lines = pruned.changes.lines(|_| true);
-            if !lines.is_empty() {
-                tracing::info!(revision = run.artifact.revision, "garbage collection completed: {lines}");
-                self.say(subject, run, &lines);
-            }
-            if let Some(message) = pruned.error() {
-                status::set_inventory(
-                    &mut subject.object,
-                    inventory.iter().chain(pruned.failed.iter().map(|(e, _)| e)),
-                );
-                return Ok(Step::Fail(Failure::new(PRUNE_FAILED, message).recorded()));
-            }
+        let stale = prune::stale(&run.before, &inventory);
+        if !subject.object.spec.prune || stale.is_empty() {
+            run.inventory = Some(inventory);
+            return self.begin_health(slot, subject, run).await;
+        }
+        let keep = inventory.iter().map(|e| e.id.clone()).collect();
+        let pruned = match self.delete(subject, stale, keep).await {
+            Ok(pruned) => pruned,
+            Err(failure) => return Ok(Step::Fail(failure)),
+        };
+        let failed = pruned.failed.iter().map(|(entry, _)| entry.clone());
+        run.inventory = Some(inventory.into_iter().chain(failed).collect());
+        let lines = pruned.changes.lines(|_| true);
+        if !lines.is_empty() {
+            tracing::info!(revision = run.artifact.revision, "garbage collection completed: {lines}");
+            self.say(subject, run, &lines);
+        }
+        if let Some(message) = pruned.error() {
+            return Ok(Step::Fail(Failure::new(PRUNE_FAILED, message).recorded()));
         }
         self.begin_health(slot, subject, run).await
     }
@@ -200,8 +201,9 @@ impl Reconciler {
         &self,
         subject: &Subject,
         entries: Vec<Entry>,
+        keep: HashSet<ObjectId>,
     ) -> Result<prune::Pruned, Failure> {
-        let options = self.prune_options(subject);
+        let options = PruneOptions { keep, ..self.prune_options(subject) };
         Ok(prune::delete(&self.identity(subject)?, &self.context.mapper, entries, &options).await)
     }
 
@@ -209,6 +211,7 @@ impl Reconciler {
     pub(crate) fn prune_options(&self, subject: &Subject) -> PruneOptions {
         PruneOptions {
             owner: subject.owner(),
+            keep: HashSet::new(),
             protected_namespaces: vec![self.context.arguments.shared.runtime_namespace.clone()],
             concurrency: self.context.arguments.concurrent_ssa.into(),
             request_timeout: REQUEST,

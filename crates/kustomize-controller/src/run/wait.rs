@@ -1,6 +1,6 @@
 //! Waiting for objects to become healthy, from what the watches show.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use api::kustomize::{conditions::HEALTHY, reasons::HEALTH_CHECK_FAILED};
 use api::meta::reasons::PROGRESSING;
@@ -10,7 +10,11 @@ use apply::{
     object::{ObjectId, split_api_version},
 };
 use kube::{Api, api::DynamicObject, core::GroupVersionKind};
-use runtime::{conditions::Status, patch::PatchError};
+use runtime::{
+    conditions::{Status, is_true},
+    names::is_path_segment,
+    patch::PatchError,
+};
 use tokio::time::Instant;
 
 use super::{Failure, Phase, Run, Step};
@@ -105,6 +109,9 @@ impl Reconciler {
         id: &ObjectId,
         gvk: &GroupVersionKind,
     ) -> Result<Result<(), String>, Failure> {
+        if !is_path_segment(&id.name) || !(id.namespace.is_empty() || is_path_segment(&id.namespace)) {
+            return Ok(Err("invalid name".to_owned()));
+        }
         let Ok(mapped) = self.context.mapper.resolve(gvk).await else { return Ok(Ok(())) };
         let client = self.identity(subject)?;
         let api: Api<DynamicObject> = if mapped.namespaced {
@@ -135,8 +142,11 @@ impl Reconciler {
                 let applied = subject.object.status.as_ref().and_then(|s| s.last_applied_revision.as_ref());
                 let news = applied != Some(&run.artifact.revision) && run.changes.wrote();
                 // A quiet run leaves the message of the last check that meant something.
-                if !run.was_healthy || news {
+                let told = is_true(status::listed(&subject.object), HEALTHY);
+                if !told || news {
                     status::healthy(&mut subject.object, &message);
+                }
+                if !run.was_healthy || news {
                     self.say(subject, run, &message);
                 }
                 Ok(Step::Done)
@@ -161,6 +171,6 @@ impl Reconciler {
 
     fn unhealthy(&self, took: Duration, inner: &str) -> Failure {
         let message = health::ready_message(took, inner);
-        Failure { healthy: Some(Arc::from(inner)), ..Failure::new(HEALTH_CHECK_FAILED, message).recorded() }
+        Failure { healthy: Some(inner.to_owned()), ..Failure::new(HEALTH_CHECK_FAILED, message).recorded() }
     }
 }

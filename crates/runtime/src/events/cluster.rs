@@ -17,7 +17,7 @@ use super::{
     Event,
     correlate::{Correlator, Limits, Verdict},
 };
-use crate::metrics::Metrics;
+use crate::{conditions::MAX_MESSAGE, error::truncate, metrics::Metrics};
 
 /// Longest time one event may take; the queue behind it is bounded.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -83,7 +83,7 @@ fn core_event(event: &Event, namespace: &str, component: &str, instance: &str) -
         involved_object: event.object.clone(),
         type_: Some(event.severity.kubernetes_type().to_owned()),
         reason: Some(event.reason.clone()),
-        message: Some(truncated(&event.message)),
+        message: Some(truncate(&event.message, MAX_MESSAGE)),
         source: Some(EventSource { component: Some(component.to_owned()), host: None }),
         first_timestamp: Some(Time(event.time)),
         last_timestamp: Some(Time(event.time)),
@@ -92,14 +92,4 @@ fn core_event(event: &Event, namespace: &str, component: &str, instance: &str) -
         reporting_instance: Some(instance.to_owned()),
         ..CoreEvent::default()
     }
-}
-
-/// As long as a condition's message may be.
-fn truncated(message: &str) -> String {
-    const MOST: usize = 32 * 1024;
-    if message.len() <= MOST {
-        return message.to_owned();
-    }
-    let end = (0..=MOST - 3).rev().find(|&i| message.is_char_boundary(i)).unwrap_or_default();
-    format!("{}...", message.get(..end).unwrap_or_default())
 }

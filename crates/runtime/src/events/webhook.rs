@@ -7,12 +7,15 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::Event;
-use crate::metrics::Metrics;
+use crate::{error::truncate, metrics::Metrics};
 
 /// Upstream's client: 5 s a request, four more attempts, 1 s to 30 s between them.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRIES: u32 = 4;
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Longest message that the receiver takes, in bytes.
+const MAX_MESSAGE: usize = 39_000;
 
 /// event.toolkit.fluxcd.io/v1beta1.
 #[derive(Serialize)]
@@ -44,11 +47,12 @@ pub(super) async fn run(
         }
     };
     while let Some(event) = queue.recv().await {
+        let message = truncate(&event.message, MAX_MESSAGE);
         let payload = Payload {
             involved_object: &event.object,
             severity: event.severity.label(),
             timestamp: event.time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            message: &event.message,
+            message: &message,
             reason: &event.reason,
             metadata: &event.annotations,
             reporting_controller: component,
