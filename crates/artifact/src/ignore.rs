@@ -44,7 +44,7 @@ const DEFAULTS: [&str; 20] = [
     "**/.flux.yaml",
 ];
 
-/// How many and how long patterns may be. One path is compared with all patterns of the directories above it.
+/// How many and how long patterns and their files may be. One path is compared with all patterns of the directories above it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Patterns from all files and the spec.

@@ -1,9 +1,10 @@
 //! The artifact store: tarballs under one root directory, each written whole or not at all.
 //!
 //! Layout: `<root>/<kind>/<namespace>/<name>/<file>`, all directories 0700, all files 0600. Only this module writes
-//! there; the owner of the store may keep other things under `<root>/.<name>`. A file appears by rename after fsync, so a reader sees the old or the new content and an open handle
-//! stays valid; a failed write leaves the old file as it was. Writers hold a lock on `<file>.lock`, which also keeps
-//! two controllers on one volume apart.
+//! there; the owner of the store may keep other things under a name with a dot in front, such as `<root>/.cache`. A
+//! file appears by rename after fsync, so a reader sees the old or the new content and an open handle stays valid; a
+//! failed write leaves the old file as it was. Writers hold a lock on `<file>.lock`, which also keeps two controllers
+//! on one volume apart.
 
 mod garbage;
 mod lock;

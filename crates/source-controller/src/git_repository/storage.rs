@@ -57,7 +57,7 @@ impl Shelf {
         Ok(())
     }
 
-    /// The object's caches are under a name that the file server does not serve.
+    /// The object's caches (made 0700, like the store) are under a name that the file server does not serve.
     fn caches(&self) -> PathBuf {
         self.store.root().join(".cache/gitrepository").join(&self.namespace).join(&self.name)
     }
