@@ -27,6 +27,8 @@ pub struct Context {
     pub index: Index,
     /// Unpacked artifacts by digest.
     pub artifacts: Cache<MemoryTree>,
+    /// How builds are done; holds what they share.
+    pub build: kustomize::Options,
     /// Bases from elsewhere, if they are allowed.
     pub bases: Option<Arc<RemoteBases>>,
     pub sources: Sources,

@@ -51,6 +51,9 @@ pub struct Arguments {
     /// Memory for unpacked artifacts that are shared between Kustomizations, in bytes.
     #[arg(long, default_value_t = 64 << 20)]
     pub artifact_cache_size: u64,
+    /// Memory for parsed files that are shared between builds, in bytes.
+    #[arg(long, default_value_t = 16 << 20)]
+    pub build_cache_size: usize,
     /// Repair drift of applied objects when it happens; false leaves it to the interval.
     #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
     pub watch_drift: bool,

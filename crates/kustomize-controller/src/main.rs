@@ -31,7 +31,7 @@ use artifact::{
 };
 use futures::StreamExt;
 use kube::{ResourceExt, runtime::reflector};
-use kustomize::tree::MemoryTree;
+use kustomize::{Options, ParseCache, tree::MemoryTree};
 use runtime::{controller::Waker, process::Process};
 
 use crate::{
@@ -72,6 +72,7 @@ async fn run() -> anyhow::Result<()> {
     let context = Context {
         index: Index::new(process.client.clone(), mapper.clone(), INDEX),
         artifacts: artifacts(&arguments)?,
+        build: Options { parsed: Some(ParseCache::new(arguments.build_cache_size)), ..Options::default() },
         bases: remote_bases(&arguments)?,
         sources: Sources::new(process.client.clone()),
         dependencies: Default::default(),

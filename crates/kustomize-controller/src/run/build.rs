@@ -139,7 +139,7 @@ impl Reconciler {
             tree,
             path,
             overlay: overlay(&subject.object),
-            options: kustomize::Options::default(),
+            options: self.context.build.clone(),
             bases: self.context.bases.clone().map(|bases| bases as Arc<dyn Fetcher>),
             variables,
             strict: self.context.arguments.feature_gates.is_on(STRICT_SUBSTITUTION),
