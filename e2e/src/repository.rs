@@ -21,6 +21,8 @@ impl Repository {
         git(root, &["init", "-q", "--bare", "-b", "main", &path(&bare)])?;
         git(root, &["init", "-q", "-b", "main", &path(&work)])?;
         git(&work, &["remote", "add", "origin", &path(&bare)])?;
+        // A plain `git push` does it, without an upstream.
+        git(&work, &["config", "push.default", "current"])?;
         Ok(Self { bare, work })
     }
 
