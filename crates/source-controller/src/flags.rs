@@ -12,7 +12,7 @@ use runtime::gates::{Gate, Gates};
 
 /// Fetches sources and serves them as artifacts.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "source-controller", version)]
+#[command(name = "source-controller", disable_version_flag = true)]
 pub struct Arguments {
     /// Arguments that all controllers have.
     #[command(flatten)]
