@@ -133,8 +133,13 @@ impl Reconciler {
     /// An event of the deletion; its reason is that of Ready, as upstream has it.
     fn say_at_end(&self, subject: &Subject, severity: Severity, message: &str) {
         let ready = find(status::listed(&subject.object), READY).map(|c| c.reason.clone());
-        let word = if severity == Severity::Error { "error" } else { "info" };
-        subject.event(&self.context.events, severity, ready.as_deref().unwrap_or(word), None, message);
+        subject.event(
+            &self.context.events,
+            severity,
+            ready.as_deref().unwrap_or(severity.label()),
+            None,
+            message,
+        );
     }
 }
 

@@ -81,8 +81,7 @@ fn summarise(objects: impl Iterator<Item = (String, Verdict)>, fail_fast: bool) 
     }
     match (failed.is_empty(), pending) {
         (true, false) => Health::Current,
-        (false, _) if fail_fast => Health::Failed(failed),
-        (false, false) => Health::Failed(failed),
+        (false, pending) if fail_fast || !pending => Health::Failed(failed),
         _ => Health::Waiting(open),
     }
 }

@@ -16,10 +16,10 @@ mod subject;
 mod unsupported;
 mod variables;
 
-use std::{hash::Hasher, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use api::{Kustomization, meta::RECONCILE_REQUEST_ANNOTATION};
+use api::Kustomization;
 use apply::{
     mapper::{Mapper, MapperOptions},
     observe::{Index, IndexOptions},
@@ -30,7 +30,7 @@ use artifact::{
     unpack::{self, Entry, Limits},
 };
 use futures::StreamExt;
-use kube::{ResourceExt, runtime::reflector};
+use kube::runtime::reflector;
 use kustomize::{Options, ParseCache, tree::MemoryTree};
 use runtime::{controller::Waker, process::Process};
 
@@ -105,16 +105,7 @@ async fn run() -> anyhow::Result<()> {
         });
     let (metrics, stop) = (process.metrics.clone(), process.stop.clone());
     let options = arguments.shared.controller(arguments.concurrent);
-    let work = runtime::controller::run(
-        reconciler,
-        events,
-        (store, writer),
-        fingerprint,
-        waker,
-        options,
-        metrics,
-        stop,
-    );
+    let work = runtime::controller::run(reconciler, events, (store, writer), waker, options, metrics, stop);
     process.run(work).await?;
     Ok(())
 }
@@ -126,18 +117,6 @@ fn spawn(process: &mut Process, work: impl Future<Output = ()> + Send + 'static)
         stop.run_until_cancelled(work).await;
         Ok(())
     });
-}
-
-/// A pass is due when the object is new, the spec changes, a deletion begins or a reconcile is asked for.
-fn fingerprint(object: &Kustomization) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    hasher.write(object.metadata.uid.as_deref().unwrap_or_default().as_bytes());
-    hasher.write_i64(object.metadata.generation.unwrap_or_default());
-    hasher.write_u8(object.metadata.deletion_timestamp.is_some().into());
-    hasher.write(
-        object.annotations().get(RECONCILE_REQUEST_ANNOTATION).map_or(b"\0", |token| token.as_bytes()),
-    );
-    hasher.finish()
 }
 
 /// Bases from elsewhere, unless `--no-remote-bases`.

@@ -1,5 +1,6 @@
 //! What a pass does with a Kustomization: begin a run, carry one on, or nothing because nothing is due.
 
+use api::duration::go_duration_string;
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -160,7 +161,7 @@ impl Reconciler {
         match self.admit(slot, subject, source).await? {
             Ok(artifact) => {
                 let before = status::inventory(&subject.object);
-                let mut run = Run::new(inputs, artifact, before, &go(subject.timeout()));
+                let mut run = Run::new(inputs, artifact, before, &go_duration_string(subject.timeout()));
                 run.trusting = trusting;
                 self.begin(slot, subject, run).await
             }
@@ -186,7 +187,7 @@ impl Reconciler {
         let artifact = match source {
             Ok(Some(artifact)) => artifact,
             Ok(None) => {
-                let message = format!("Source artifact not found, retrying in {}", go(again));
+                let message = format!("Source artifact not found, retrying in {}", go_duration_string(again));
                 return self.block(slot, subject, ARTIFACT_FAILED, &message, again).await.map(Err);
             }
             Err(error @ SourceError::NotFound(_)) => {
@@ -199,7 +200,10 @@ impl Reconciler {
         match self.dependencies_ready(&subject.object, &artifact.revision).await {
             Ok(()) => Ok(Ok(artifact)),
             Err(message) => {
-                let text = format!("Dependencies do not meet ready condition, retrying in {}", go(again));
+                let text = format!(
+                    "Dependencies do not meet ready condition, retrying in {}",
+                    go_duration_string(again)
+                );
                 tracing::info!("{text}");
                 let outcome = self.block(slot, subject, DEPENDENCY_NOT_READY, &message, again).await?;
                 subject.event(
@@ -302,11 +306,6 @@ fn inputs(object: &Kustomization, artifact: Option<&Artifact>) -> Inputs {
         revision: artifact.map(|a| a.revision.clone()),
         uid: object.uid(),
     }
-}
-
-/// A duration as Go prints it.
-pub(crate) fn go(duration: Duration) -> String {
-    api::duration::go_duration_string(duration)
 }
 
 #[cfg(test)]

@@ -61,10 +61,8 @@ impl Subject {
     pub async fn save(&mut self) -> Result<(), PatchError> {
         let manager = keys::STATUS_FIELD_MANAGER;
         let saved = patch::status(&self.api, &self.stored, &self.object, &status::OWNED, manager).await?;
-        self.written |= saved.metadata.resource_version != self.stored.metadata.resource_version;
         self.object.status.clone_from(&saved.status);
-        self.object.metadata.resource_version.clone_from(&saved.metadata.resource_version);
-        self.stored = saved;
+        self.adopt(saved);
         Ok(())
     }
 
@@ -73,10 +71,14 @@ impl Subject {
         let (finalizer, manager) = (api::meta::FINALIZER, keys::STATUS_FIELD_MANAGER);
         let saved = patch::finalizer(&self.api, &self.stored, finalizer, present, manager).await?;
         self.object.metadata.finalizers.clone_from(&saved.metadata.finalizers);
-        self.object.metadata.resource_version.clone_from(&saved.metadata.resource_version);
-        self.written |= saved.metadata.resource_version != self.stored.metadata.resource_version;
-        self.stored = saved;
+        self.adopt(saved);
         Ok(())
+    }
+
+    fn adopt(&mut self, saved: Kustomization) {
+        self.written |= saved.metadata.resource_version != self.stored.metadata.resource_version;
+        self.object.metadata.resource_version.clone_from(&saved.metadata.resource_version);
+        self.stored = saved;
     }
 
     /// The object as our last write left it, if there was one.

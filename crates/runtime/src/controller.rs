@@ -110,13 +110,11 @@ impl<K: Resource<DynamicType = ()> + 'static> Waker<K> {
 }
 
 /// Runs `reconciler` over `events` until `stop`, then waits for the running passes. Each object comes up when it is
-/// first seen, when `fingerprint` moves, when it is woken and when its outcome says so.
-#[expect(clippy::too_many_arguments, reason = "each is a different thing, given once at start")]
+/// first seen, when it asks for a pass (see [`Changes`]), when it is woken and when its outcome says so.
 pub async fn run<K, R>(
     reconciler: Arc<R>,
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     (store, writer): (Store<K>, reflector::store::Writer<K>),
-    fingerprint: fn(&K) -> u64,
     waker: Waker<K>,
     options: Options,
     metrics: Metrics,
@@ -129,8 +127,7 @@ pub async fn run<K, R>(
     let name = K::kind(&()).to_lowercase();
     metrics.controller(&name, options.concurrent);
     let backoff = Arc::new(Backoff::new(options.retry.0, options.retry.1));
-    let (mut changes, cleaner) =
-        (Changes::new(fingerprint), (reconciler.clone(), backoff.clone(), metrics.clone()));
+    let (mut changes, cleaner) = (Changes::default(), (reconciler.clone(), backoff.clone(), metrics.clone()));
     let triggers = events.default_backoff().reflect(writer).flat_map(move |event| {
         let due: Vec<Result<K, watcher::Error>> = match event {
             Err(error) => vec![Err(error)],

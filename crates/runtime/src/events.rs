@@ -33,7 +33,8 @@ impl Severity {
         if self == Self::Error { "Warning" } else { "Normal" }
     }
 
-    fn label(self) -> &'static str {
+    /// The word in events and payloads.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Info => "info",
             Self::Error => "error",

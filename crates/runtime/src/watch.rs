@@ -3,8 +3,10 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt::Debug,
+    hash::{DefaultHasher, Hash, Hasher},
 };
 
+use api::meta::RECONCILE_REQUEST_ANNOTATION;
 use futures::{Stream, StreamExt, future};
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -97,22 +99,33 @@ pub struct Change<K: Resource<DynamicType = ()>> {
     pub gone: Vec<ObjectRef<K>>,
 }
 
+/// What moves when an object asks for a pass: it is another object, its spec changed, its deletion began, or a reconcile is
+/// asked for.
+fn fingerprint<K: Resource>(object: &K) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let metadata = object.meta();
+    (&metadata.uid, metadata.generation, metadata.deletion_timestamp.is_some()).hash(&mut hasher);
+    object.annotations().get(RECONCILE_REQUEST_ANNOTATION).hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Lets an object through when it is new or its fingerprint moved; status writes and other noise stay out. During a list
 /// nothing is let through: the store shows the list only when it is complete.
 #[derive(Debug)]
 pub struct Changes<K: Resource<DynamicType = ()>> {
-    fingerprint: fn(&K) -> u64,
     known: HashMap<ObjectRef<K>, u64>,
     listed: HashSet<ObjectRef<K>>,
     due: Vec<K>,
 }
 
-impl<K: Resource<DynamicType = ()> + Clone> Changes<K> {
+impl<K: Resource<DynamicType = ()>> Default for Changes<K> {
     /// Starts with no object known.
-    pub fn new(fingerprint: fn(&K) -> u64) -> Self {
-        Self { fingerprint, known: HashMap::new(), listed: HashSet::new(), due: Vec::new() }
+    fn default() -> Self {
+        Self { known: HashMap::new(), listed: HashSet::new(), due: Vec::new() }
     }
+}
 
+impl<K: Resource<DynamicType = ()> + Clone> Changes<K> {
     /// Judges the next event.
     pub fn observe(&mut self, event: &Event<K>) -> Change<K> {
         let mut change = Change { due: Vec::new(), gone: Vec::new() };
@@ -140,7 +153,7 @@ impl<K: Resource<DynamicType = ()> + Clone> Changes<K> {
     }
 
     fn changed(&mut self, object: &K) -> Option<K> {
-        let fingerprint = (self.fingerprint)(object);
+        let fingerprint = fingerprint(object);
         let before = self.known.insert(ObjectRef::from_obj(object), fingerprint);
         (before != Some(fingerprint)).then(|| object.clone())
     }
@@ -159,7 +172,7 @@ mod tests {
     }
 
     fn changes() -> Changes<ConfigMap> {
-        Changes::new(|o| o.metadata.generation.unwrap_or_default().unsigned_abs())
+        Changes::default()
     }
 
     fn due(changes: &mut Changes<ConfigMap>, event: &Event<ConfigMap>) -> usize {
@@ -173,6 +186,22 @@ mod tests {
         assert_eq!(due(&mut changes, &Event::Apply(object("a", 1))), 0);
         assert_eq!(due(&mut changes, &Event::Apply(object("a", 2))), 1);
         assert_eq!(due(&mut changes, &Event::Apply(object("b", 2))), 1);
+    }
+
+    #[test]
+    fn a_request_a_deletion_and_another_object_ask_for_a_pass() {
+        let mut changes = changes();
+        let mut object = object("a", 1);
+        due(&mut changes, &Event::Apply(object.clone()));
+        object.annotations_mut().insert(RECONCILE_REQUEST_ANNOTATION.into(), "now".into());
+        assert_eq!(due(&mut changes, &Event::Apply(object.clone())), 1);
+        object.annotations_mut().insert("other".into(), "now".into());
+        assert_eq!(due(&mut changes, &Event::Apply(object.clone())), 0);
+        object.metadata.uid = Some("new".into());
+        assert_eq!(due(&mut changes, &Event::Apply(object.clone())), 1);
+        object.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+        assert_eq!(due(&mut changes, &Event::Apply(object)), 1);
     }
 
     #[test]

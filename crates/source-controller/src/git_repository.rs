@@ -10,13 +10,10 @@ mod pass;
 mod status;
 mod storage;
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
 use api::GitRepository;
-use api::meta::RECONCILE_REQUEST_ANNOTATION;
 use artifact::store::Store;
 use git::Connector;
 use kube::runtime::reflector::ObjectRef;
@@ -33,15 +30,6 @@ use self::pass::Pass;
 use crate::flags::Arguments;
 
 const KIND: &str = "GitRepository";
-
-/// What moves when an object asks for a pass: its spec, the request annotation, its deletion.
-pub fn fingerprint(object: &GitRepository) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    object.metadata.generation.hash(&mut hasher);
-    object.annotations().get(RECONCILE_REQUEST_ANNOTATION).hash(&mut hasher);
-    object.metadata.deletion_timestamp.is_some().hash(&mut hasher);
-    hasher.finish()
-}
 
 /// The controller.
 pub struct GitRepositories {

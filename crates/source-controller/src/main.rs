@@ -52,7 +52,6 @@ async fn run(flags: Arguments) -> anyhow::Result<()> {
         reconciler,
         events,
         kube::runtime::reflector::store(),
-        git_repository::fingerprint,
         Waker::default(),
         flags.shared.controller(flags.concurrent),
         process.metrics.clone(),

@@ -1,5 +1,6 @@
 //! The first steps of a run: download, build, split into stages.
 
+use api::duration::go_duration_string;
 use std::{sync::Arc, time::Duration};
 
 use api::{
@@ -22,7 +23,7 @@ use runtime::{conditions::is_true, controller::Outcome, patch::PatchError};
 use super::{Failure, Phase, Run, Step};
 use crate::{
     flags::STRICT_SUBSTITUTION,
-    reconciler::{Reconciler, Slot, go},
+    reconciler::{Reconciler, Slot},
     render::{Rendered, Request, render},
     status,
     subject::Subject,
@@ -92,7 +93,10 @@ impl Reconciler {
         let tree = match result {
             Ok(tree) => tree,
             Err(CacheError::Fetch(error)) if matches!(*error, FetchError::NotFound) => {
-                let message = format!("Source is not ready, artifact not found, retrying in {}", go(again));
+                let message = format!(
+                    "Source is not ready, artifact not found, retrying in {}",
+                    go_duration_string(again)
+                );
                 return Step::Absent(message);
             }
             Err(error) => return Step::Fail(Failure::new(ARTIFACT_FAILED, runtime::error::chain(&error))),
@@ -103,13 +107,13 @@ impl Reconciler {
             return Step::Fail(Failure::new(ARTIFACT_FAILED, message));
         }
         run.attempted = true;
-        run.now("Building manifests", &go(subject.timeout()));
+        run.now("Building manifests", &go_duration_string(subject.timeout()));
         match self.build(subject, tree, path).await {
             Ok(rendered) => {
                 run.digest = rendered.digest;
                 run.vanishing = rendered.manifests.iter().filter(|m| vanishes(m)).map(Manifest::id).collect();
                 rendered.manifests.iter().for_each(|m| drop(self.context.index.ensure(&m.gvk())));
-                run.now("Detecting drift", &go(subject.timeout()));
+                run.now("Detecting drift", &go_duration_string(subject.timeout()));
                 let custom = &self.context.arguments.custom_apply_stage_kinds.0;
                 let stages = stages(rendered.manifests, custom);
                 let manifests = stages.iter().flat_map(|stage| &stage.manifests);
@@ -151,7 +155,7 @@ impl Reconciler {
         match tokio::time::timeout(limit, building).await {
             Ok(Ok(result)) => result,
             Ok(Err(panicked)) => Err(format!("recovered from kustomize build panic: {panicked}")),
-            Err(_) => Err(format!("kustomize build did not finish within {}", go(limit))),
+            Err(_) => Err(format!("kustomize build did not finish within {}", go_duration_string(limit))),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Between the steps of a run: what is written and said as it goes on, fails or ends.
 
+use api::duration::go_duration_string;
 use std::{collections::HashSet, time::Duration};
 
 use api::{
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 
 use super::{Failure, Phase, Run, Step};
 use crate::{
-    reconciler::{Reconciler, Slot, State, go},
+    reconciler::{Reconciler, Slot, State},
     status,
     subject::Subject,
 };
@@ -97,7 +98,11 @@ impl Reconciler {
         status::record(&mut subject.object, &run.digest, RECONCILIATION_SUCCEEDED, &run.artifact, took);
         status::finalise(&mut subject.object);
         subject.save().await?;
-        let message = format!("Reconciliation finished in {}, next run in {}", go(took), go(interval));
+        let message = format!(
+            "Reconciliation finished in {}, next run in {}",
+            go_duration_string(took),
+            go_duration_string(interval)
+        );
         tracing::info!(revision = run.artifact.revision, "{message}");
         subject.finished_event(&self.context.events, &run.artifact, &message);
         let wait = jitter(interval, self.context.arguments.shared.interval_jitter_percentage);
@@ -127,8 +132,8 @@ impl Reconciler {
             revision = run.artifact.revision,
             error = failure.message,
             "Reconciliation failed after {}, next try in {}",
-            go(took),
-            go(retry)
+            go_duration_string(took),
+            go_duration_string(retry)
         );
         let artifact = Some(&run.artifact);
         subject.event(&self.context.events, Severity::Error, failure.reason, artifact, &failure.message);

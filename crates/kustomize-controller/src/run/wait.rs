@@ -1,5 +1,6 @@
 //! Waiting for objects to become healthy, from what the watches show.
 
+use api::duration::go_duration_string;
 use std::time::Duration;
 
 use api::kustomize::{conditions::HEALTHY, reasons::HEALTH_CHECK_FAILED};
@@ -21,7 +22,7 @@ use super::{Failure, Phase, Run, Step};
 use crate::{
     flags::NO_FAIL_FAST,
     health::{self, Awaited, Health},
-    reconciler::{Reconciler, Slot, go},
+    reconciler::{Reconciler, Slot},
     status,
     subject::Subject,
 };
@@ -62,7 +63,7 @@ impl Reconciler {
             status::conditions(&mut subject.object).remove(HEALTHY);
             return Ok(Step::Done);
         }
-        run.now("Running health checks", &go(subject.timeout()));
+        run.now("Running health checks", &go_duration_string(subject.timeout()));
         let since = Instant::now();
         Ok(Step::Next(Phase::AwaitHealth { awaited, since, deadline: since + subject.timeout() }))
     }
@@ -138,7 +139,7 @@ impl Reconciler {
         let fail_fast = !self.context.arguments.feature_gates.is_on(NO_FAIL_FAST);
         match health::judge(&awaited, &self.context.index, fail_fast) {
             Health::Current => {
-                let message = format!("Health check passed in {}", go(took));
+                let message = format!("Health check passed in {}", go_duration_string(took));
                 let applied = subject.object.status.as_ref().and_then(|s| s.last_applied_revision.as_ref());
                 let news = applied != Some(&run.artifact.revision) && run.changes.wrote();
                 // A quiet run leaves the message of the last check that meant something.
