@@ -1,0 +1,1 @@
+//! Tokens for Git hosts and clouds.

@@ -1,0 +1,1 @@
+//! Signatures of Git commits and tags.
