@@ -29,7 +29,7 @@ use crate::{
     context::Context,
     dependencies,
     drift::Repairs,
-    run::{Inputs, Run},
+    run::{Basis, Inputs, Run},
     sources::{SourceError, SourceKey},
     status,
     subject::Subject,
@@ -49,6 +49,8 @@ pub struct Reconciler {
 #[derive(Default)]
 pub(crate) struct Slot {
     pub memory: Memory,
+    /// What these were built from, if the last run succeeded.
+    pub basis: Option<Basis>,
     /// Objects that their own annotations keep from being touched, by the owners of their fields at that time.
     pub skipped: HashMap<ObjectId, u64>,
     /// Jobs that remove themselves when they are done.

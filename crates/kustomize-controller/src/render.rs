@@ -1,15 +1,25 @@
 //! From an artifact to manifests: build, substitute, prepare. Pure and blocking.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use apply::{
     object::{Manifest, split_api_version},
     prepare::{CommonMetadata, Owner, prepare},
 };
-use kustomize::{Fetcher, Options, flux::Overlay, tree::MemoryTree};
+use kustomize::{
+    FetchError, Fetcher, Options, RepoSpec,
+    flux::Overlay,
+    tree::{FileTree, MemoryTree, Trace, Traced},
+};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use substitute::{Limits, Variables, is_disabled, substitute_object};
+
+/// Most questions to a tree that are taken down; a build that asks more is done every time.
+const QUESTIONS: usize = 10_000;
 
 /// Everything that a build depends on.
 pub struct Request {
@@ -34,13 +44,20 @@ pub struct Rendered {
     pub manifests: Vec<Manifest>,
     /// `sha256:<hex>` over the built objects.
     pub digest: String,
+    /// What was read of the tree, if nothing else was read.
+    pub trace: Option<Trace>,
 }
 
 /// Builds, with upstream's error texts.
 pub fn render(request: Request) -> Result<Rendered, String> {
     let Request { tree, path, overlay, options, bases, variables, strict, owner, common } = request;
-    let resources = kustomize::flux::build(tree.as_ref(), &path, &overlay, &options, bases.as_deref())
-        .map_err(|e| e.to_string())?;
+    let traced = Traced::new(tree.as_ref(), QUESTIONS);
+    let bases = bases.map(|bases| Noticed { bases, used: AtomicBool::new(false) });
+    let fetcher = bases.as_ref().map(|bases| bases as &dyn Fetcher);
+    let resources =
+        kustomize::flux::build(&traced, &path, &overlay, &options, fetcher).map_err(|e| e.to_string())?;
+    let closed = bases.is_none_or(|bases| !bases.used.into_inner());
+    let trace = traced.finish().filter(|_| closed);
     let (mut manifests, mut hasher) = (Vec::with_capacity(resources.len()), Sha256::new());
     for resource in resources {
         let mut value = resource.to_json().map_err(|e| e.to_string())?;
@@ -54,7 +71,25 @@ pub fn render(request: Request) -> Result<Rendered, String> {
     }
     let manifests = prepare(manifests, &owner, &common).map_err(|e| e.to_string())?;
     let digest: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Rendered { manifests, digest: format!("sha256:{digest}") })
+    Ok(Rendered { manifests, digest: format!("sha256:{digest}"), trace })
+}
+
+/// Notices whether a build reads anything from elsewhere.
+struct Noticed {
+    bases: Arc<dyn Fetcher>,
+    used: AtomicBool,
+}
+
+impl Fetcher for Noticed {
+    fn git(&self, spec: &RepoSpec) -> Result<Arc<dyn FileTree>, FetchError> {
+        self.used.store(true, Ordering::Relaxed);
+        self.bases.git(spec)
+    }
+
+    fn http(&self, url: &str, limit: usize) -> Result<Vec<u8>, FetchError> {
+        self.used.store(true, Ordering::Relaxed);
+        self.bases.http(url, limit)
+    }
 }
 
 /// Puts the variables into one object, unless it asks to be left alone.

@@ -10,6 +10,7 @@
 mod build;
 mod finish;
 mod stages;
+mod unchanged;
 mod wait;
 
 use std::{
@@ -23,6 +24,8 @@ use apply::{applier::Memory, change::ChangeSet, object::ObjectId, order::Stage, 
 use artifact::cache::CacheError;
 use kustomize::tree::MemoryTree;
 use tokio::{task::JoinHandle, time::Instant};
+
+pub(crate) use unchanged::Basis;
 
 use crate::health::Awaited;
 
@@ -63,6 +66,8 @@ pub struct Run {
     pub attempted: bool,
     /// Digest of the built objects.
     pub digest: String,
+    /// What the objects are built from, if that can be told; before the build, what those of the last run were.
+    pub basis: Option<Basis>,
     /// What the finished stages did.
     pub changes: ChangeSet,
 }
@@ -139,8 +144,15 @@ impl Run {
             inventory: None,
             attempted: false,
             digest: String::new(),
+            basis: None,
             changes: ChangeSet::default(),
         }
+    }
+
+    /// Takes down what the objects are built from.
+    pub fn built_from(&mut self, basis: Basis) {
+        self.digest.clone_from(&basis.digest);
+        self.basis = Some(basis);
     }
 
     /// Whether the run is for these inputs, whatever their revision.

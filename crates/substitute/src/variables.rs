@@ -6,7 +6,7 @@ use std::fmt;
 use crate::Error;
 
 /// Variables by name. Values may come from Secrets, so they are never shown.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Variables(BTreeMap<String, Vec<u8>>);
 
 impl Variables {

@@ -9,6 +9,7 @@ mod flow;
 mod harness;
 mod kustomization;
 mod kustomization_faults;
+mod monorepo;
 mod remote_bases;
 mod source;
 mod source_faults;

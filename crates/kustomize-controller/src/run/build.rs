@@ -19,8 +19,10 @@ use kustomize::{
     tree::{FileTree, Kind, MemoryTree},
 };
 use runtime::{conditions::is_true, controller::Outcome, patch::PatchError};
+use substitute::Variables;
 
-use super::{Failure, Phase, Run, Step};
+use super::unchanged::hash;
+use super::{Basis, Failure, Phase, Run, Step};
 use crate::{
     flags::STRICT_SUBSTITUTION,
     reconciler::{Reconciler, Slot},
@@ -47,12 +49,20 @@ impl Reconciler {
         for entry in &run.before {
             self.context.index.ensure(&entry.id.gvk(&entry.version));
         }
+        let basis = slot.basis.take();
+        if let Some(basis) = basis.as_ref().filter(|basis| basis.artifact == run.artifact.digest)
+            && let Ok(variables) = self.variables(subject).await
+            && let Some(step) = self.skip_build(slot, &mut run, basis, None, variables.as_ref()).await
+        {
+            return self.proceed(slot, subject, run, step).await;
+        }
+        run.basis = basis;
         let (artifacts, waker) = (self.context.artifacts.clone(), self.context.waker.clone());
         let (url, digest, key) = (run.artifact.url.clone(), run.artifact.digest.clone(), subject.reference());
         let mut download = Box::pin(async move { artifacts.get(&url, &digest).await });
         match tokio::time::timeout(QUICK, &mut download).await {
             Ok(result) => {
-                let step = self.fetched(subject, &mut run, result).await;
+                let step = self.fetched(slot, subject, &mut run, result).await;
                 self.proceed(slot, subject, run, step).await
             }
             Err(_) => {
@@ -69,12 +79,13 @@ impl Reconciler {
     /// Takes up a download that went on without us.
     pub(super) async fn fetch(
         &self,
+        slot: &mut Slot,
         subject: &mut Subject,
         run: &mut Run,
         mut download: tokio::task::JoinHandle<Result<Arc<MemoryTree>, CacheError>>,
     ) -> Result<Step, PatchError> {
         match tokio::time::timeout(QUICK, &mut download).await {
-            Ok(Ok(result)) => Ok(self.fetched(subject, run, result).await),
+            Ok(Ok(result)) => Ok(self.fetched(slot, subject, run, result).await),
             Ok(Err(panicked)) => Ok(Step::Fail(Failure::new(ARTIFACT_FAILED, panicked.to_string()))),
             Err(_) => {
                 self.announce(subject, run).await?;
@@ -85,6 +96,7 @@ impl Reconciler {
 
     async fn fetched(
         &self,
+        slot: &mut Slot,
         subject: &mut Subject,
         run: &mut Run,
         result: Result<Arc<MemoryTree>, CacheError>,
@@ -108,9 +120,25 @@ impl Reconciler {
         }
         run.attempted = true;
         run.now("Building manifests", &go_duration_string(subject.timeout()));
-        match self.build(subject, tree, path).await {
+        let variables = match self.variables(subject).await {
+            Ok(variables) => variables,
+            Err(message) => return Step::Fail(Failure::new(BUILD_FAILED, message)),
+        };
+        if let Some(basis) = run.basis.take()
+            && let Some(step) = self.skip_build(slot, run, &basis, Some(&tree), variables.as_ref()).await
+        {
+            return step;
+        }
+        let hashed = hash(variables.as_ref());
+        match self.build(subject, tree, path, variables).await {
             Ok(rendered) => {
                 run.digest = rendered.digest;
+                run.basis = rendered.trace.map(|trace| Basis {
+                    artifact: run.artifact.digest.clone(),
+                    trace: Arc::new(trace),
+                    variables: hashed,
+                    digest: run.digest.clone(),
+                });
                 run.vanishing = rendered.manifests.iter().filter(|m| vanishes(m)).map(Manifest::id).collect();
                 rendered.manifests.iter().for_each(|m| drop(self.context.index.ensure(&m.gvk())));
                 run.now("Detecting drift", &go_duration_string(subject.timeout()));
@@ -124,21 +152,21 @@ impl Reconciler {
         }
     }
 
+    /// The variables of the post-build substitution, if there is one.
+    async fn variables(&self, subject: &Subject) -> Result<Option<Variables>, String> {
+        let Some(post_build) = &subject.object.spec.post_build else { return Ok(None) };
+        let variables = variables::load(&self.context.client, subject.namespace(), post_build).await?;
+        let always = post_build.substitute_strategy == Some(SubstituteStrategy::Always);
+        Ok(Some(variables).filter(|v| always || !v.is_empty()))
+    }
+
     async fn build(
         &self,
         subject: &Subject,
         tree: Arc<MemoryTree>,
         path: String,
+        variables: Option<Variables>,
     ) -> Result<Rendered, String> {
-        let variables = match &subject.object.spec.post_build {
-            None => None,
-            Some(post_build) => {
-                let variables =
-                    variables::load(&self.context.client, subject.namespace(), post_build).await?;
-                let always = post_build.substitute_strategy == Some(SubstituteStrategy::Always);
-                Some(variables).filter(|v| always || !v.is_empty())
-            }
-        };
         let request = Request {
             tree,
             path,

@@ -45,7 +45,7 @@ impl Reconciler {
     ) -> Result<Outcome, PatchError> {
         loop {
             step = match step {
-                Step::Next(Phase::Fetch(download)) => self.fetch(subject, &mut run, download).await?,
+                Step::Next(Phase::Fetch(download)) => self.fetch(slot, subject, &mut run, download).await?,
                 Step::Next(Phase::Apply(left)) => self.apply_next(slot, subject, &mut run, left).await?,
                 Step::Next(Phase::AwaitStage { awaited, deadline, left }) => {
                     self.stage_ready(awaited, deadline, left)
@@ -91,8 +91,14 @@ impl Reconciler {
         subject.event(&self.context.events, Severity::Info, PROGRESSING, Some(&run.artifact), message);
     }
 
-    async fn succeed(&self, slot: &mut Slot, subject: &mut Subject, run: Run) -> Result<Outcome, PatchError> {
+    async fn succeed(
+        &self,
+        slot: &mut Slot,
+        subject: &mut Subject,
+        mut run: Run,
+    ) -> Result<Outcome, PatchError> {
         let (took, interval) = (run.started.elapsed(), subject.interval());
+        slot.basis = run.basis.take();
         self.write_down(&mut subject.object, &run);
         status::succeeded(&mut subject.object, &run.artifact);
         status::record(&mut subject.object, &run.digest, RECONCILIATION_SUCCEEDED, &run.artifact, took);

@@ -27,8 +27,8 @@ use crate::{
     subject::Subject,
 };
 
-/// A wait that is over sooner is not worth a write.
-const WORTH_TELLING: Duration = Duration::from_secs(1);
+/// A wait that is over sooner is not worth a write: most runs write when they begin and when they end, and no more.
+const WORTH_TELLING: Duration = Duration::from_secs(10);
 
 impl Reconciler {
     /// The applied objects of `changes`, to be awaited in the state they were applied in, or a later one.

@@ -3,9 +3,11 @@
 mod disk;
 mod memory;
 pub mod path;
+mod trace;
 
 pub use disk::DiskTree;
 pub use memory::MemoryTree;
+pub use trace::{Trace, Traced};
 
 use std::sync::Arc;
 
