@@ -41,7 +41,8 @@ pub enum User {
 }
 
 impl User {
-    const ALL: [Self; 3] = [Self::Admin, Self::SourceController, Self::KustomizeController];
+    /// Everybody.
+    pub const ALL: [Self; 3] = [Self::Admin, Self::SourceController, Self::KustomizeController];
 
     /// The name of the program, or `admin`.
     pub fn name(self) -> &'static str {

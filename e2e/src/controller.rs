@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, User};
 use crate::objects::Look;
-use crate::process::{Owner, Process, free_port, temp_folder};
+use crate::process::{Owner, Process, Signal, free_port, temp_folder};
 use crate::wait::{self, Not, not_yet};
 
 /// The namespace the controllers believe to run in.
@@ -37,8 +37,13 @@ impl Controller {
     /// Starts the controller of `user` with further `options` and waits until it is ready. It ends with
     /// its owner.
     pub async fn start(cluster: &Cluster, user: User, options: &[&str]) -> Result<Self> {
+        Self::start_with(cluster.kubeconfig(user), user, options).await
+    }
+
+    /// The same with the identity of a kubeconfig file.
+    pub async fn start_with(kubeconfig: &Path, user: User, options: &[&str]) -> Result<Self> {
         let temp = temp_folder(user.name())?;
-        let mut controller = Self::new(cluster, user, options, temp.path())?;
+        let mut controller = Self::new(kubeconfig, user, options, temp.path())?;
         controller.temp = Some(temp);
         controller.launch(Owner::Harness).await?;
         Ok(controller)
@@ -48,12 +53,12 @@ impl Controller {
     pub async fn start_detached(cluster: &Cluster, user: User, folder: &Path) -> Result<Self> {
         let own = folder.join(user.name());
         fs::create_dir_all(&own)?;
-        let mut controller = Self::new(cluster, user, &[], &own)?;
+        let mut controller = Self::new(cluster.kubeconfig(user), user, &[], &own)?;
         controller.launch(Owner::Folder(folder)).await?;
         Ok(controller)
     }
 
-    fn new(cluster: &Cluster, user: User, options: &[&str], folder: &Path) -> Result<Self> {
+    fn new(kubeconfig: &Path, user: User, options: &[&str], folder: &Path) -> Result<Self> {
         let (metrics, health) = (free_port()?, free_port()?);
         let mut flags = vec![
             format!("--metrics-addr=127.0.0.1:{metrics}"),
@@ -73,7 +78,7 @@ impl Controller {
         Ok(Self {
             user,
             binary: find_binary(user.name())?,
-            kubeconfig: cluster.kubeconfig(user).to_owned(),
+            kubeconfig: kubeconfig.to_owned(),
             options: flags,
             metrics,
             health,
@@ -117,6 +122,21 @@ impl Controller {
     /// SIGTERM; answers how it ended.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.process.take().context("not running")?.stop()
+    }
+
+    /// Sends a signal, such as SIGSTOP.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.as_ref().context("not running")?.signal(signal)
+    }
+
+    /// Waits until the process ends by itself; answers how.
+    pub async fn ends(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let process = self.process.as_mut().context("not running")?;
+        wait::until(limit, async || match process.ended().map_err(Not::Ever)? {
+            Some(status) => Ok(status),
+            None => Err(Not::Yet("it runs".into())),
+        })
+        .await
     }
 
     /// Fails when the process has ended by itself.

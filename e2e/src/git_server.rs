@@ -16,8 +16,6 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -101,7 +99,7 @@ impl GitServer {
         let root = folder.join("repositories");
         fs::create_dir_all(&root)?;
         fs::create_dir_all(folder.join("work"))?;
-        let tls = ca.as_ref().map(acceptor).transpose()?;
+        let tls = ca.as_ref().map(|ca| ca.acceptor(&[])).transpose()?;
         let listener = TcpListener::bind(("127.0.0.1", port)).await.context("listen for Git requests")?;
         let address = listener.local_addr()?;
         let state = Arc::new(State { root, ..State::default() });
@@ -154,14 +152,6 @@ impl Drop for GitServer {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn acceptor(ca: &Ca) -> Result<TlsAcceptor> {
-    let identity = ca.issue(&["127.0.0.1", "localhost"])?;
-    let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes())?];
-    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
-    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<State>) {

@@ -8,11 +8,13 @@
 //! - [`process`] starts programs so that none outlives its owner;
 //! - [`cluster`] is a control plane, [`git_server`] and [`repository`] a Git host;
 //! - [`audit`] tells what the controllers asked the API server;
+//! - [`api_proxy`] stands in front of the API server and misbehaves;
 //! - [`controller`] runs `source-controller` and `kustomize-controller`;
 //! - [`objects`] reads and writes Kubernetes objects as plain JSON, as any other client would;
 //! - [`example`] is what users start from;
 //! - [`scenario`] puts these together for one test, in a namespace of its own.
 
+pub mod api_proxy;
 pub mod audit;
 pub mod cluster;
 pub mod controller;

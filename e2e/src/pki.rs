@@ -1,7 +1,12 @@
 //! A certificate authority for one test.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
 
 /// Signs server certificates; clients trust it by [`Ca::pem`].
 #[derive(Debug)]
@@ -40,5 +45,16 @@ impl Ca {
         let key = KeyPair::generate()?;
         let params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>())?;
         Ok(Identity { certificate: params.signed_by(&key, &self.issuer)?.pem(), key: key.serialize_pem() })
+    }
+
+    /// TLS for a server on the loopback address; `protocols` are those that it negotiates, the best first.
+    pub fn acceptor(&self, protocols: &[&str]) -> Result<TlsAcceptor> {
+        let identity = self.issue(&["127.0.0.1", "localhost"])?;
+        let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes())?];
+        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
+        let mut config =
+            rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }

@@ -19,7 +19,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process, test_kill_process};
 
 /// How long a process may take to stop after SIGTERM before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -80,10 +81,21 @@ impl Process {
         self.reap();
     }
 
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).context("no process id")?;
+        kill_process(pid, signal).with_context(|| format!("signal {}", self.name))
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
     /// SIGTERM, and waits for the end; killed when it takes longer than ten seconds.
     pub fn stop(&mut self) -> Result<ExitStatus> {
-        if let (None, Some(pid)) = (self.child.try_wait()?, Pid::from_raw(self.child.id().cast_signed())) {
-            let _ = kill_process(pid, Signal::TERM);
+        if self.child.try_wait()?.is_none() {
+            let _ = self.signal(Signal::TERM);
         }
         let deadline = Instant::now() + STOP_GRACE;
         while self.child.try_wait()?.is_none() && Instant::now() < deadline {

@@ -4,12 +4,14 @@
 //! the way Flux shards: the shared pair ignores every object with [`SHARD`], an own pair sees only those
 //! with its value.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::api_proxy::ApiProxy;
 use crate::cluster::{Cluster, User};
 use crate::controller::Controller;
 use crate::git_server::GitServer;
@@ -39,11 +41,22 @@ impl Pair {
     /// Starts both, for the objects that a label selector takes; `options` are further flags of
     /// kustomize-controller.
     pub async fn start(cluster: &Cluster, selector: &str, options: &[&str]) -> Result<Self> {
+        Self::start_with(|user| cluster.kubeconfig(user), selector, options).await
+    }
+
+    /// The same with other kubeconfig files.
+    async fn start_with<'a>(
+        kubeconfig: impl Fn(User) -> &'a Path,
+        selector: &str,
+        options: &[&str],
+    ) -> Result<Self> {
         let selector = format!("--watch-label-selector={selector}");
         let (common, all) = ([&*selector], [&[&*selector], options].concat());
+        let users = [User::SourceController, User::KustomizeController];
+        let [source, kustomize] = users.map(|user| (kubeconfig(user), user));
         let (source, kustomize) = tokio::try_join!(
-            Controller::start(cluster, User::SourceController, &common),
-            Controller::start(cluster, User::KustomizeController, &all),
+            Controller::start_with(source.0, source.1, &common),
+            Controller::start_with(kustomize.0, kustomize.1, &all),
         )?;
         Ok(Self { source, kustomize })
     }
@@ -70,6 +83,7 @@ pub struct Scenario {
     pub repo: Repository,
     own: Option<Pair>,
     shared: Option<&'static Pair>,
+    proxy: Option<ApiProxy>,
 }
 
 impl Scenario {
@@ -86,6 +100,16 @@ impl Scenario {
         let selector = format!("{SHARD}={}", scenario.namespace);
         let own = Pair::start(scenario.cluster, &selector, options).await?;
         Ok(Self { own: Some(own), ..scenario })
+    }
+
+    /// A test whose own controllers reach the API server by way of a proxy; `options` are further flags of
+    /// kustomize-controller.
+    pub async fn through_proxy(name: &str, options: &[&str]) -> Result<Self> {
+        let scenario = Self::without_controllers(name).await?;
+        let proxy = ApiProxy::start(scenario.cluster).await?;
+        let selector = format!("{SHARD}={}", scenario.namespace);
+        let own = Pair::start_with(|user| proxy.kubeconfig(user), &selector, options).await?;
+        Ok(Self { own: Some(own), proxy: Some(proxy), ..scenario })
     }
 
     /// A test with its own control plane and controllers, all of which it may kill.
@@ -108,7 +132,7 @@ impl Scenario {
         objects.apply(&namespace_yaml(&namespace), "").await?;
         let git = GitServer::start().await?;
         let repo = git.create("app")?;
-        Ok(Self { cluster, objects, namespace, git, repo, own: None, shared: None })
+        Ok(Self { cluster, objects, namespace, git, repo, own: None, shared: None, proxy: None })
     }
 
     /// Removes the namespace; what is in it goes in the background.
@@ -119,6 +143,11 @@ impl Scenario {
     /// The controllers of this test, to kill and restart.
     pub fn own(&mut self) -> Result<&mut Pair> {
         self.own.as_mut().context("this test has no controllers of its own")
+    }
+
+    /// The proxy of this test.
+    pub fn proxy(&self) -> Result<&ApiProxy> {
+        self.proxy.as_ref().context("this test has no proxy")
     }
 
     /// The controllers that serve this test.

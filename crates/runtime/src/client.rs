@@ -4,6 +4,8 @@
 //! has lanes: lane 0 carries requests, watches go to the first other lane that has room. A lane's
 //! connection is opened when it is first used.
 
+mod watch_body;
+
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -15,6 +17,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
@@ -196,63 +199,69 @@ fn lane(
 
 impl Pool {
     async fn send(&self, request: Request<Body>) -> Result<Response<ResponseBody>, BoxError> {
-        let watch = request.uri().query().is_some_and(|q| q.split('&').any(|p| p == "watch=true"));
-        if !matches!(*request.method(), Method::GET | Method::HEAD) && !self.options.fence.is_open() {
-            return Err(LeaseNotHeld.into());
-        }
         let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
-        let answer = if watch { self.watch(request).await } else { self.request(request).await };
+        let query = request.uri().query().unwrap_or_default();
+        let answer = match watch_body::longest(query) {
+            Some(longest) => self.watch(request, longest).await,
+            None => self.request(request).await,
+        };
         let code = answer.as_ref().map_or("<error>".into(), |r| r.status().as_u16().to_string());
         self.metrics.api_request(&code, &host, method.as_str());
         answer
     }
 
-    /// A request with a deadline, repeated while that is safe: a throttled request was not carried out, and
-    /// reads and forced server-side applies have the same effect twice.
+    /// A request and its whole answer, each with a deadline.
     async fn request(&self, request: Request<Body>) -> Result<Response<ResponseBody>, BoxError> {
-        let repeatable = is_repeatable(&request);
-        let (parts, body) = request.into_parts();
-        let mut body = body;
-        for attempt in 0..=self.options.retries {
-            let spare = body.try_clone();
-            let sent = self.requests.request(Request::from_parts(parts.clone(), body));
-            let answer = tokio::time::timeout(self.options.request_timeout, sent).await;
-            let last = attempt == self.options.retries || spare.is_none();
-            let wait = match &answer {
-                Ok(Ok(response)) if !last => retry_after(response, attempt, repeatable),
-                Ok(Err(_)) if !last && repeatable => Some(backoff(attempt)),
-                _ => None,
-            };
-            match (wait, spare) {
-                (Some(wait), Some(spare)) => {
-                    tokio::time::sleep(wait.min(self.options.max_retry_wait)).await;
-                    body = spare;
-                }
-                _ => {
-                    let response = answer.map_err(|_| RequestTimedOut(self.options.request_timeout))??;
-                    let (head, body) = response.into_parts();
-                    let body = tokio::time::timeout(self.options.request_timeout, body.collect()).await;
-                    let body = body.map_err(|_| RequestTimedOut(self.options.request_timeout))??;
-                    let body = Full::new(body.to_bytes()).map_err(|never| match never {}).boxed_unsync();
-                    return Ok(Response::from_parts(head, body));
-                }
-            }
-        }
-        Err(RequestTimedOut(self.options.request_timeout).into())
+        let (head, body) = self.attempts(&self.requests, request).await?.into_parts();
+        let body = tokio::time::timeout(self.options.request_timeout, body.collect()).await;
+        let body = body.map_err(|_| RequestTimedOut(self.options.request_timeout))??;
+        let body = Full::new(body.to_bytes()).map_err(|never| match never {}).boxed_unsync();
+        Ok(Response::from_parts(head, body))
     }
 
     /// A watch holds its lane's stream until its body is dropped.
-    async fn watch(&self, request: Request<Body>) -> Result<Response<ResponseBody>, BoxError> {
+    async fn watch(
+        &self,
+        request: Request<Body>,
+        longest: Duration,
+    ) -> Result<Response<ResponseBody>, BoxError> {
         let (client, guard) = self.watch_lane()?;
-        let sent = tokio::time::timeout(self.options.request_timeout, client.request(request));
-        let response = sent.await.map_err(|_| RequestTimedOut(self.options.request_timeout))??;
-        Ok(response.map(|body| {
-            let held = body.map_frame(move |frame| {
-                let _stream = &guard;
-                frame
-            });
-            held.map_err(BoxError::from).boxed_unsync()
-        }))
+        let response = self.attempts(&client, request).await?;
+        Ok(response.map(|body| watch_body::bounded(body, longest, guard)))
+    }
+
+    /// Sends a request, and again while that is safe: a throttled request was not carried out, and reads and forced
+    /// server-side applies have the same effect twice.
+    async fn attempts(
+        &self,
+        client: &HyperClient<Connector, Body>,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, BoxError> {
+        let repeatable = is_repeatable(&request);
+        let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+        let (parts, mut body) = request.into_parts();
+        let mut attempt = 0;
+        loop {
+            // The lease may have been lost while this request waited.
+            if writes && !self.options.fence.is_open() {
+                return Err(LeaseNotHeld.into());
+            }
+            let spare = body.try_clone();
+            let sent = client.request(Request::from_parts(parts.clone(), body));
+            let answer = tokio::time::timeout(self.options.request_timeout, sent).await;
+            let wait = match &answer {
+                _ if attempt == self.options.retries => None,
+                Ok(Ok(response)) => retry_after(response, attempt, repeatable),
+                Ok(Err(_)) if repeatable => Some(backoff(attempt)),
+                _ => None,
+            };
+            let (Some(wait), Some(spare)) = (wait, spare) else {
+                return Ok(answer.map_err(|_| RequestTimedOut(self.options.request_timeout))??);
+            };
+            tokio::time::sleep(wait.min(self.options.max_retry_wait)).await;
+            body = spare;
+            attempt += 1;
+        }
     }
 
     fn watch_lane(&self) -> Result<(HyperClient<Connector, Body>, LaneGuard), BoxError> {
@@ -382,5 +391,45 @@ mod tests {
         assert!(is_repeatable(&request(Method::PATCH, "application/apply-patch+yaml")));
         assert!(!is_repeatable(&request(Method::PATCH, "application/merge-patch+json")));
         assert!(!is_repeatable(&request(Method::POST, "application/json")));
+    }
+
+    /// A client of a server that asks each request to come again, and while it does so the lease is lost; gives how
+    /// many came.
+    async fn throttled() -> (Client, Arc<AtomicUsize>) {
+        let (asked, fence) = (Arc::new(AtomicUsize::new(0)), Fence::default());
+        let (count, lost) = (asked.clone(), fence.clone());
+        let app = axum::Router::new().fallback(move || async move {
+            count.fetch_add(1, Ordering::Relaxed);
+            lost.open_until(Instant::now());
+            (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")])
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let options = ClientOptions {
+            fence,
+            max_retry_wait: Duration::from_millis(200),
+            retries: 2,
+            ..Default::default()
+        };
+        let config = Config::new(url.parse().unwrap());
+        (pooled(config, options, Metrics::new().unwrap(), false).unwrap(), asked)
+    }
+
+    #[tokio::test]
+    async fn a_write_that_waits_to_be_sent_again_is_not_when_the_lease_is_lost_meanwhile() {
+        let (client, asked) = throttled().await;
+        let request = Request::patch("/x").body(Body::empty()).unwrap();
+        let error = client.send(request).await.unwrap_err();
+        assert!(crate::error::chain(&error).contains("the lease is not held"), "{error}");
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_read_is_tried_again_without_a_lease_and_the_last_answer_counts() {
+        let (client, asked) = throttled().await;
+        let answer = client.send(Request::get("/x").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 429);
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
     }
 }

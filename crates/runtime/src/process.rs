@@ -109,9 +109,14 @@ impl Process {
             renew_deadline: options.leader_election_renew_deadline,
             retry: options.leader_election_retry_period,
         };
-        // A connection of its own: renewals must not wait behind other requests.
-        let own =
-            client::connect(client::infer_config().await?, ClientOptions::default(), self.metrics.clone());
+        // A connection of its own: renewals must not wait behind other requests. One that is not answered, or whose
+        // connection is dead, leaves time for another.
+        let options = ClientOptions {
+            request_timeout: timing.renew_deadline / 3,
+            ping: (timing.renew_deadline / 6, timing.renew_deadline / 6),
+            ..ClientOptions::default()
+        };
+        let own = client::connect(client::infer_config().await?, options, self.metrics.clone());
         let mut candidate = Candidate::new(own.await?, &flags.runtime_namespace, name, &hostname(), timing);
         self.metrics.leading(name, false);
         tracing::info!(
@@ -126,7 +131,7 @@ impl Process {
         self.metrics.leading(name, true);
         tracing::info!(logger = "setup", "successfully acquired lease {}/{name}", flags.runtime_namespace);
         let (finished, name, fence) = (CancellationToken::new(), name.to_owned(), self.fence.clone());
-        let (release, until) = (options.leader_election_release_on_cancel, finished.clone());
+        let (release, until) = (flags.leader.leader_election_release_on_cancel, finished.clone());
         self.tasks.spawn(async move {
             tokio::select! {
                 () = candidate.hold(&fence) => Err(ProcessError::LeaseLost(name)),

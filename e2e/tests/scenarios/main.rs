@@ -5,11 +5,14 @@
 
 mod crash;
 mod example;
+mod faults_api;
 mod flow;
 mod harness;
+mod kill_points;
 mod kustomization;
 mod kustomization_faults;
 mod monorepo;
+mod lease;
 mod remote_bases;
 mod source;
 mod source_faults;

@@ -1,0 +1,111 @@
+//! The events of a watch, within bounds of time.
+//!
+//! A server that ends a watch as soon as it began would be asked again at once, for ever: so for its reader a watch lasts
+//! a second at least. One that goes on although the server should have ended it long ago is taken for dead: nothing may
+//! have come through for all that time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Body;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tower::BoxError;
+
+use super::ResponseBody;
+
+/// How long a watch lasts at least.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// How much longer than asked for a watch may last.
+const SLACK: Duration = Duration::from_secs(30);
+/// The longest time that kube-apiserver takes by itself for a watch that asks for none.
+const UNASKED: Duration = Duration::from_secs(3600);
+
+/// How long the watch of a query may last; `None` when it is no watch.
+pub(super) fn longest(query: &str) -> Option<Duration> {
+    let mut watch = false;
+    let mut longest = UNASKED;
+    for parameter in query.split('&') {
+        if parameter == "watch=true" {
+            watch = true;
+        } else if let Some(Ok(seconds)) = parameter.strip_prefix("timeoutSeconds=").map(str::parse) {
+            longest = Duration::from_secs(seconds).min(UNASKED);
+        }
+    }
+    watch.then_some(longest + SLACK)
+}
+
+/// A watch that has just begun; `held` is let go of with it.
+pub(super) fn bounded<B>(body: B, longest: Duration, held: impl Send + 'static) -> ResponseBody
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError> + Send,
+{
+    let began = Instant::now();
+    let frames = stream::unfold(Some((body, held)), move |watch| async move {
+        let (mut body, held) = watch?;
+        match timeout_at(began + longest, body.frame()).await {
+            Ok(Some(Ok(frame))) => Some((Ok(frame), Some((body, held)))),
+            Ok(Some(Err(error))) => Some((Err(error.into()), None)),
+            Ok(None) => {
+                sleep_until(began + SHORTEST).await;
+                None
+            }
+            Err(_) => Some((Err(Overdue(longest).into()), None)),
+        }
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the watch did not end within {}s", .0.as_secs())]
+struct Overdue(Duration);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use http_body_util::{Empty, Full};
+    use hyper::body::Frame;
+
+    #[test]
+    fn a_watch_may_last_somewhat_longer_than_it_asked_for() {
+        assert_eq!(longest("limit=500"), None);
+        assert_eq!(longest("watch=true&timeoutSeconds=290"), Some(Duration::from_secs(320)));
+        assert_eq!(longest("timeoutSeconds=x&watch=true"), Some(UNASKED + SLACK));
+        assert_eq!(longest("watch=true&timeoutSeconds=18446744073709551615"), Some(UNASKED + SLACK));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_ends_at_once_lasts_a_second_for_its_reader() {
+        let began = Instant::now();
+        let mut watch = bounded(Full::new(Bytes::from_static(b"event")), UNASKED, ());
+        assert_eq!(watch.frame().await.unwrap().unwrap().into_data().unwrap(), "event");
+        assert_eq!(began.elapsed(), Duration::ZERO, "what it tells comes at once");
+        assert!(watch.frame().await.is_none());
+        assert_eq!(began.elapsed(), SHORTEST);
+        tokio::time::sleep(SHORTEST).await;
+        let watch = bounded(Empty::<Bytes>::new(), UNASKED, ());
+        watch.collect().await.unwrap();
+        assert_eq!(began.elapsed(), 3 * SHORTEST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_is_silent_beyond_its_time_fails() {
+        let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, BoxError>>());
+        let mut watch = bounded(silent, Duration::from_secs(320), ());
+        let error = watch.frame().await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "the watch did not end within 320s");
+        assert!(watch.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_a_watch_holds_is_let_go_of_with_it() {
+        let held = std::sync::Arc::new(());
+        let watch = bounded(Empty::<Bytes>::new(), UNASKED, held.clone());
+        assert_eq!(std::sync::Arc::strong_count(&held), 2);
+        drop(watch);
+        assert_eq!(std::sync::Arc::strong_count(&held), 1);
+    }
+}

@@ -1,0 +1,376 @@
+//! An API server that fails in every way it can, while applications are installed, changed and removed: in the end
+//! the cluster is what Git says, nothing is left over, and nobody asked more than was of use.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use e2e::api_proxy::{ApiProxy, Break, Call, Fault, Rule, When};
+use e2e::cluster::User;
+use e2e::objects::Look;
+use e2e::scenario::{LIMIT, Scenario};
+use e2e::wait::{self, Not};
+
+use crate::{config_map, deployment};
+
+/// Objects that each version has: a ConfigMap that stays, one that changes its name, a Deployment.
+fn write_version(test: &Scenario, version: usize) -> Result<(BTreeSet<String>, String)> {
+    let _ = test.repo.remove("app");
+    test.repo.write("app/stays.yaml", &config_map("stays", &version.to_string()))?;
+    test.repo.write("app/moves.yaml", &config_map(&format!("moves-{version}"), "1"))?;
+    test.repo.write("app/deploy.yaml", &deployment("deploy", 0))?;
+    let names = [format!("moves-{version}"), "stays".to_owned()].into();
+    Ok((names, test.repo.commit(&format!("version {version}"))?))
+}
+
+/// Waits until exactly these ConfigMaps belong to Kustomization `app`, and its inventory names them and the Deployment.
+async fn cluster_is(test: &Scenario, names: &BTreeSet<String>) -> Result<()> {
+    let like = test.id("ConfigMap/any")?;
+    wait::until(LIMIT, async || {
+        let all = test.objects.list(&like).await.map_err(wait::not_yet)?;
+        let ours =
+            all.iter().filter(|o| o["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] == "app");
+        let seen: BTreeSet<String> = ours.map(|o| o.text("/metadata/name").to_owned()).collect();
+        if seen == *names { Ok(()) } else { Err(Not::Yet(format!("{seen:?} instead of {names:?}"))) }
+    })
+    .await
+}
+
+fn inventory_is(test: &Scenario, app: &serde_json::Value, names: &BTreeSet<String>) {
+    let entries = app["status"]["inventory"]["entries"].as_array().cloned().unwrap_or_default();
+    let seen: BTreeSet<String> = entries.iter().map(|e| e.text("/id").to_owned()).collect();
+    let map = |name: &String| format!("{}_{name}__ConfigMap", test.namespace);
+    let mut wanted: BTreeSet<String> = names.iter().map(map).collect();
+    wanted.insert(format!("{}_deploy_apps_Deployment", test.namespace));
+    assert_eq!(seen, wanted);
+}
+
+/// Runs an application through its life, spoiled by `spoil` from its first moment on: installed, changed, removed.
+/// Each step has to end well while the faults go on, if they do, and at the end nothing goes on.
+async fn live_with(mut test: Scenario, spoil: impl Fn(&ApiProxy)) -> Result<()> {
+    let ids = [test.own()?.source.id(), test.own()?.kustomize.id()];
+    spoil(test.proxy()?);
+    let (names, commit) = write_version(&test, 0)?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "  wait: true\n  timeout: 20s")).await?;
+    let app = test.applied("Kustomization/app", &commit).await?;
+    cluster_is(&test, &names).await?;
+    inventory_is(&test, &app, &names);
+    let deployed = test.get("Deployment/deploy").await?["metadata"]["uid"].clone();
+
+    spoil(test.proxy()?);
+    let (names, commit) = write_version(&test, 1)?;
+    test.request("GitRepository/app").await?;
+    let app = test.applied("Kustomization/app", &commit).await?;
+    cluster_is(&test, &names).await?;
+    inventory_is(&test, &app, &names);
+    assert_eq!(test.get("Deployment/deploy").await?["metadata"]["uid"], deployed, "it is the same");
+    assert_eq!(test.get("ConfigMap/stays").await?.text("/data/value"), "1");
+    quiet(&test).await?;
+
+    spoil(test.proxy()?);
+    for object in ["Kustomization/app", "GitRepository/app"] {
+        test.objects.delete(&test.id(object)?).await?;
+        test.gone(object).await?;
+    }
+    cluster_is(&test, &BTreeSet::new()).await?;
+    test.gone("Deployment/deploy").await?;
+    let pair = test.own()?;
+    pair.source.expect_running()?;
+    pair.kustomize.expect_running()?;
+    assert_eq!([pair.source.id(), pair.kustomize.id()], ids, "neither was restarted");
+    test.finish().await
+}
+
+/// Nothing is written, and next to nothing asked, when nothing happens.
+async fn quiet(test: &Scenario) -> Result<()> {
+    let proxy = test.proxy()?;
+    proxy.heal();
+    // What was on its way may still arrive.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    proxy.take_calls();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let calls = proxy.take_calls();
+    let writes: Vec<_> = calls.iter().filter(|call| call.is_write()).collect();
+    assert!(writes.is_empty(), "{writes:?}");
+    // A watch may end, or be tried again.
+    assert!(calls.len() <= 10, "{} requests while nothing happens: {calls:?}", calls.len());
+    Ok(())
+}
+
+/// An application's life with a fault in so many requests of a kind, each time anew.
+async fn survives(
+    name: &str,
+    fault: Fault,
+    times: usize,
+    matches: impl Fn(&Call) -> bool + Clone + Send + Sync + 'static,
+) -> Result<()> {
+    let test = Scenario::through_proxy(name, &["--requeue-dependency=2s"]).await?;
+    live_with(test, move |proxy| {
+        proxy.heal();
+        proxy.add(Rule::new(fault, matches.clone()).times(times));
+    })
+    .await
+}
+
+/// Which requests are meant.
+type Kind = fn(&Call) -> bool;
+
+fn is_status(call: &Call) -> bool {
+    call.is_write() && call.path.ends_with("/status")
+}
+
+fn is_finalizer(call: &Call) -> bool {
+    call.is_write() && !call.path.ends_with("/status") && call.path.contains(".toolkit.fluxcd.io/")
+}
+
+fn is_object(call: &Call) -> bool {
+    call.is_about("configmaps") || call.is_about("deployments")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proxy_passes_everything_on_and_tells_what() -> Result<()> {
+    let test = Scenario::through_proxy("proxy", &[]).await?;
+    let (names, commit) = write_version(&test, 0)?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "  wait: true")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    cluster_is(&test, &names).await?;
+    let proxy = test.proxy()?;
+    assert!(proxy.calls(|call| call.spoiled).is_empty());
+    let written: BTreeSet<String> =
+        proxy.calls(|call| call.is_write() && is_object(call)).into_iter().map(|call| call.path).collect();
+    assert_eq!(written.len(), 3, "{written:?}");
+    for user in [User::SourceController, User::KustomizeController] {
+        assert!(!proxy.calls(|call| call.user == Some(user) && call.is_watch()).is_empty(), "{user:?}");
+    }
+    let dry_runs = proxy.calls(|call| call.is_dry_run() && is_object(call));
+    assert_eq!(dry_runs.len(), 3, "each object is asked for once: {dry_runs:?}");
+    quiet(&test).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_errors_on_dry_runs() -> Result<()> {
+    survives("dry-run-500", Fault::Status(500), 2, |call| call.is_dry_run()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_errors_on_writes_to_objects() -> Result<()> {
+    survives("apply-500", Fault::Status(500), 2, |call| call.is_write() && is_object(call)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overloaded_server_on_everything() -> Result<()> {
+    survives("all-503", Fault::Status(503), 8, |call| !call.is_watch()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timeouts_of_the_server_on_writes() -> Result<()> {
+    survives("all-504", Fault::Status(504), 6, |call| call.is_write()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conflicts_on_status_writes() -> Result<()> {
+    survives("status-409", Fault::Status(409), 3, is_status).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_conflicts_on_status_writes_than_are_tried_again() -> Result<()> {
+    survives("status-409s", Fault::Status(409), 8, is_status).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_errors_on_status_writes() -> Result<()> {
+    survives("status-500", Fault::Status(500), 3, is_status).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conflicts_on_finalizers() -> Result<()> {
+    survives("finalizer-409", Fault::Status(409), 3, is_finalizer).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_lost() -> Result<()> {
+    survives("lost", Fault::LoseAnswer, 6, |call| call.is_write()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_refused() -> Result<()> {
+    survives("refused", Fault::Refuse, 8, |_| true).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_break_off() -> Result<()> {
+    survives("cut", Fault::CutBody, 6, |call| !call.is_watch()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_half_a_json() -> Result<()> {
+    survives("truncated", Fault::Truncate, 6, |call| !call.is_watch()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_trickle() -> Result<()> {
+    survives("trickle", Fault::Trickle(Duration::from_millis(3)), usize::MAX, |call| !call.is_watch()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_late() -> Result<()> {
+    survives("late", Fault::Delay(Duration::from_millis(300)), usize::MAX, |call| !call.is_watch()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_that_are_too_old_for_a_watch() -> Result<()> {
+    survives("expired", Fault::ExpireWatch, 6, |call| call.is_watch()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_that_are_too_old_for_a_list_or_the_start_of_a_watch() -> Result<()> {
+    survives("gone", Fault::Status(410), 6, |call| call.is_watch() || call.is_list()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn discovery_that_fails() -> Result<()> {
+    survives("discovery-503", Fault::Status(503), 12, |call| matches!(&*call.path, "/api" | "/apis")).await
+}
+
+/// Every watch breaks again and again, and every connection sometimes, while versions follow each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_and_connections_that_break_again_and_again() -> Result<()> {
+    let test = Scenario::through_proxy("breaks", &["--requeue-dependency=2s"]).await?;
+    let (mut names, mut commit) = write_version(&test, 0)?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "  wait: true\n  timeout: 20s")).await?;
+    for version in 1..=4 {
+        for how in [Break::End, Break::Expire, Break::Reset] {
+            test.proxy()?.break_watches(how);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        (names, commit) = write_version(&test, version)?;
+        test.request("GitRepository/app").await?;
+        test.proxy()?.disconnect();
+    }
+    let app = test.applied("Kustomization/app", &commit).await?;
+    cluster_is(&test, &names).await?;
+    inventory_is(&test, &app, &names);
+    // Nobody is told of what happened between two watches: drift is seen all the same.
+    let proxy = test.proxy()?;
+    let blind = proxy.add(Rule::new(Fault::Status(500), |call| call.is_watch()));
+    proxy.break_watches(Break::Reset);
+    blind.has_hit(1, LIMIT).await?;
+    test.kubectl(&["delete", "configmap", "stays"])?;
+    proxy.heal();
+    test.until("ConfigMap/stays", "is back", |map| map.text("/data/value") == "4").await?;
+    quiet(&test).await?;
+    test.finish().await
+}
+
+/// A server that ends each watch at once is not asked again at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_that_end_at_once_are_no_hot_loop() -> Result<()> {
+    let test = Scenario::through_proxy("short", &[]).await?;
+    let (_, commit) = write_version(&test, 0)?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    let proxy = test.proxy()?;
+    proxy.add(Rule::new(Fault::EndWatch, |call| call.is_watch()));
+    proxy.take_calls();
+    proxy.break_watches(Break::End);
+    const SECONDS: u64 = 4;
+    tokio::time::sleep(Duration::from_secs(SECONDS)).await;
+    let calls = proxy.calls(|call| call.is_watch());
+    let watches: BTreeSet<_> = calls.iter().map(|call| (call.user, &call.path)).collect();
+    let most = watches.len() * (usize::try_from(SECONDS)? + 2);
+    assert!(
+        !watches.is_empty() && calls.len() <= most,
+        "{} requests for {} watches",
+        calls.len(),
+        watches.len()
+    );
+    let (names, commit) = write_version(&test, 1)?;
+    proxy.heal();
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
+    cluster_is(&test, &names).await?;
+    test.finish().await
+}
+
+/// Who is told to wait waits so long, whatever it asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_asks_for_patience_gets_it() -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let test = Scenario::through_proxy("patience", &[]).await?;
+    let (_, commit) = write_version(&test, 0)?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "  wait: true")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    let proxy = test.proxy()?;
+    let kinds: [(&str, Kind); 4] = [
+        ("status", is_status),
+        ("dry-run", |call| call.is_dry_run() && call.is_about("stays")),
+        ("apply", |call| call.is_write() && call.is_about("stays")),
+        ("watch", |call| {
+            call.is_watch() && call.is_about("gitrepositories") && call.user == Some(User::SourceController)
+        }),
+    ];
+    proxy.take_calls();
+    let rules: Vec<_> = kinds
+        .iter()
+        .map(|(_, is)| proxy.add(Rule::new(Fault::Throttle(PATIENCE.as_secs()), *is).times(1)))
+        .collect();
+    proxy.break_watches(Break::End);
+    let (names, commit) = write_version(&test, 1)?;
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
+    cluster_is(&test, &names).await?;
+    for ((kind, is), rule) in kinds.iter().zip(rules) {
+        rule.has_hit(1, LIMIT).await?;
+        // The next one may be on its way still.
+        let next = async || {
+            let calls = proxy.calls(is);
+            let at = calls.iter().position(|call| call.status == Some(429)).expect("it was hit");
+            let refused = calls[at].clone();
+            let after = calls
+                .into_iter()
+                .filter(|c| c.path == refused.path && c.at > refused.at)
+                .min_by_key(|c| c.at);
+            after.map(|c| c.at - refused.at).ok_or_else(|| Not::Yet(format!("no further {kind}")))
+        };
+        let waited = wait::until(LIMIT, next).await?;
+        ensure!(waited >= PATIENCE, "{kind} was tried again after {waited:?}");
+    }
+    test.finish().await
+}
+
+/// A server that takes requests and never answers holds up nothing else, and is left in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_is_never_answered_delays_nobody_else() -> Result<()> {
+    let test = Scenario::through_proxy("hang", &["--concurrent=2"]).await?;
+    test.repo.write("other/map.yaml", &config_map("other", "1"))?;
+    let (_, commit) = write_version(&test, 0)?;
+    test.apply_source().await?;
+    let held = test
+        .proxy()?
+        .add(Rule::new(Fault::Hold(When::Before), |c| c.is_dry_run() && c.is_about("stays")).times(1));
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    held.has_hit(1, LIMIT).await?;
+    let begin = Instant::now();
+    for i in 0..4 {
+        test.apply(&test.kustomization_yaml(
+            &format!("other-{i}"),
+            "./other",
+            &format!("  namePrefix: o{i}-"),
+        ))
+        .await?;
+    }
+    for i in 0..4 {
+        test.applied(&format!("Kustomization/other-{i}"), &commit).await?;
+    }
+    assert!(begin.elapsed() < Duration::from_secs(30));
+    // The connection is lost at last, and what hung is done again.
+    test.proxy()?.disconnect();
+    test.applied("Kustomization/app", &commit).await?;
+    test.finish().await
+}

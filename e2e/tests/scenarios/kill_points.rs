@@ -1,0 +1,212 @@
+//! `kill -9` before and after every single write of an application's life. One life is watched to count its writes;
+//! then it is lived again and again, and each time the controller dies at another write, is started again, and has to
+//! bring everything to a good end.
+//!
+//! A few points are chosen at random, by a seed that is printed; `KILL_POINTS=all` takes them all, a number so many,
+//! and `KILL_SEED` the seed of another run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail, ensure};
+use e2e::api_proxy::{Call, Fault, Rule, When};
+use e2e::cluster::User;
+use e2e::controller::Controller;
+use e2e::objects::Look;
+use e2e::scenario::{LIMIT, Pair, Scenario};
+use e2e::wait::{self, Not};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use serde_json::json;
+
+use crate::{config_map, deployment};
+
+/// Points that are tried when nothing else is said.
+const POINTS: usize = 8;
+
+type Writes = fn(&Call) -> bool;
+
+fn of_kustomize_controller(call: &Call) -> bool {
+    call.user == Some(User::KustomizeController) && call.is_write()
+}
+
+fn of_source_controller(call: &Call) -> bool {
+    call.user == Some(User::SourceController) && call.is_write()
+}
+
+/// The points at which one is killed, of so many writes.
+fn points(writes: usize) -> Result<Vec<(usize, When)>> {
+    let mut all: Vec<_> = (0..writes).flat_map(|k| [(k, When::Before), (k, When::After)]).collect();
+    let count = match std::env::var("KILL_POINTS").as_deref() {
+        Ok("all") => return Ok(all),
+        Ok(number) => number.parse()?,
+        Err(_) => POINTS,
+    };
+    let seed = std::env::var("KILL_SEED").map_or_else(|_| Ok(rand::rng().random()), |seed| seed.parse())?;
+    eprintln!("KILL_SEED={seed}");
+    all.shuffle(&mut StdRng::seed_from_u64(seed));
+    all.truncate(count);
+    Ok(all)
+}
+
+/// Waits until exactly these objects exist, by `Kind/name`, and belong to `app`.
+async fn objects_are(test: &Scenario, wanted: &[&str]) -> Result<()> {
+    let wanted: BTreeSet<String> = wanted.iter().map(|&s| s.to_owned()).collect();
+    wait::until(LIMIT, async || {
+        let mut seen = BTreeSet::new();
+        for kind in ["ConfigMap", "ServiceAccount", "Deployment"] {
+            let like = test.id(&format!("{kind}/any")).map_err(Not::Ever)?;
+            let all = test.objects.list(&like).await.map_err(wait::not_yet)?;
+            let ours =
+                all.iter().filter(|o| o["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] == "app");
+            seen.extend(ours.map(|o| format!("{kind}/{}", o.text("/metadata/name"))));
+        }
+        if seen == wanted { Ok(()) } else { Err(Not::Yet(format!("{seen:?} instead of {wanted:?}"))) }
+    })
+    .await
+}
+
+/// Waits for what `done` waits for; the controller that dies on the way is started again.
+async fn through(
+    test: &mut Scenario,
+    trap: Option<&Rule>,
+    victim: fn(&mut Pair) -> &mut Controller,
+    done: impl AsyncFn(&Scenario) -> Result<bool>,
+) -> Result<()> {
+    let begin = std::time::Instant::now();
+    let mut killed = trap.is_none_or(|trap| trap.hits() > 0);
+    while begin.elapsed() < LIMIT {
+        if !killed && trap.is_some_and(|trap| trap.hits() > 0) {
+            victim(test.own()?).kill();
+            victim(test.own()?).restart().await?;
+            killed = true;
+        }
+        if done(test).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let logs = test.pair()?.kustomize.log_about(&test.namespace, 10)
+        + &test.pair()?.source.log_about(&test.namespace, 10);
+    bail!("not within {LIMIT:?}\n{logs}")
+}
+
+async fn is_gone(test: &Scenario, object: &str) -> Result<bool> {
+    Ok(!test.exists(object).await?)
+}
+
+/// One life of an application: installed, changed with something removed and something new, deleted. `trap` is the
+/// write at which the controller is killed.
+async fn life(test: &mut Scenario, trap: Option<&Rule>) -> Result<()> {
+    let victim: fn(&mut Pair) -> &mut Controller = |pair| &mut pair.kustomize;
+    test.apply(&test.kustomization_yaml("app", "./one", "  wait: true")).await?;
+    through(test, trap, victim, async |test| Ok(test.get("Kustomization/app").await?.is_ready())).await?;
+    objects_are(test, &["ConfigMap/stays", "ConfigMap/goes", "ServiceAccount/app", "Deployment/app"]).await?;
+    test.patch("Kustomization/app", &json!({"spec": {"path": "./two"}})).await?;
+    through(test, trap, victim, async |test| Ok(test.get("Kustomization/app").await?.is_ready())).await?;
+    objects_are(test, &["ConfigMap/stays", "ConfigMap/comes", "ServiceAccount/app", "Deployment/app"])
+        .await?;
+    let app = test.get("Kustomization/app").await?;
+    let inventory = app["status"]["inventory"]["entries"].as_array().map_or(0, Vec::len);
+    assert_eq!(inventory, 4, "{app}");
+    test.objects.delete(&test.id("Kustomization/app")?).await?;
+    through(test, trap, victim, async |test| is_gone(test, "Kustomization/app").await).await?;
+    objects_are(test, &[]).await
+}
+
+/// What was created and deleted, by path; nothing more than once.
+fn nothing_is_made_twice(test: &Scenario, writes: Writes) -> Result<()> {
+    let mut created: BTreeMap<String, usize> = BTreeMap::new();
+    for call in test.proxy()?.calls(|call| writes(call) && call.status == Some(201)) {
+        *created.entry(call.path).or_default() += 1;
+    }
+    assert!(created.values().all(|count| *count == 1), "{created:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kustomize_controller_killed_at_any_write_comes_to_a_good_end() -> Result<()> {
+    let mut test = Scenario::through_proxy("kill-points", &[]).await?;
+    for (folder, value, changing) in [("one", "1", "goes"), ("two", "2", "comes")] {
+        test.repo.write(&format!("{folder}/stays.yaml"), &config_map("stays", value))?;
+        test.repo.write(&format!("{folder}/changing.yaml"), &config_map(changing, value))?;
+        test.repo.write(&format!("{folder}/deploy.yaml"), &deployment("app", 0))?;
+        let account = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: app}}";
+        test.repo.write(&format!("{folder}/account.yaml"), account)?;
+    }
+    test.repo.commit("both")?;
+    test.apply_source().await?;
+    test.ready("GitRepository/app").await?;
+    test.proxy()?.take_calls();
+    life(&mut test, None).await?;
+    let writes = test.proxy()?.take_calls().into_iter().filter(of_kustomize_controller).count();
+    ensure!(writes > 12, "an application's life has {writes} writes");
+    for (k, when) in points(writes)? {
+        eprintln!("{when:?} write {k} of {writes}");
+        let trap = Rule::new(Fault::Hold(when), of_kustomize_controller).after(k).times(1);
+        let trap = test.proxy()?.add(trap);
+        life(&mut test, Some(&trap)).await.with_context(|| format!("killed {when:?} write {k}"))?;
+        // How far one gets before the first write that is held may differ a little.
+        ensure!(trap.hits() == 1 || k + 3 >= writes, "{when:?} write {k} of {writes} was not reached");
+        nothing_is_made_twice(&test, of_kustomize_controller)?;
+        test.proxy()?.heal();
+        test.proxy()?.take_calls();
+    }
+    test.finish().await
+}
+
+async fn serves(test: &Scenario, commit: &str) -> Result<bool> {
+    let source = test.get("GitRepository/app").await?;
+    if !source.is_ready() || !source.text("/status/artifact/revision").ends_with(commit) {
+        return Ok(false);
+    }
+    let answer = reqwest::get(source.text("/status/artifact/url")).await?.error_for_status()?;
+    assert_eq!(source["status"]["artifact"]["size"], answer.bytes().await?.len());
+    Ok(true)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn source_controller_killed_at_any_write_comes_to_a_good_end() -> Result<()> {
+    let mut test = Scenario::through_proxy("kill-source-points", &[]).await?;
+    let victim: fn(&mut Pair) -> &mut Controller = |pair| &mut pair.source;
+    let mut version = 0;
+    let mut life = async |test: &mut Scenario, trap: Option<&Rule>| {
+        for step in 0..2 {
+            version += 1;
+            let commit = test.repo.commit_file("a.txt", &version.to_string())?;
+            if step == 0 {
+                test.apply_source().await?;
+            } else {
+                test.request("GitRepository/app").await?;
+            }
+            through(test, trap, victim, async |test| serves(test, &commit).await).await?;
+        }
+        test.objects.delete(&test.id("GitRepository/app")?).await?;
+        through(test, trap, victim, async |test| is_gone(test, "GitRepository/app").await).await?;
+        // Nothing of it is left on the disk.
+        let storage = test.pair()?.source.storage();
+        let left: Vec<_> = files(&storage);
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    };
+    life(&mut test, None).await?;
+    let writes = test.proxy()?.take_calls().into_iter().filter(of_source_controller).count();
+    ensure!(writes >= 5, "a source's life has {writes} writes");
+    for (k, when) in points(writes)? {
+        eprintln!("{when:?} write {k} of {writes}");
+        let trap = Rule::new(Fault::Hold(when), of_source_controller).after(k).times(1);
+        let trap = test.proxy()?.add(trap);
+        life(&mut test, Some(&trap)).await.with_context(|| format!("killed {when:?} write {k}"))?;
+        test.proxy()?.heal();
+    }
+    test.finish().await
+}
+
+/// The files below a folder.
+fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() { all.extend(files(&entry.path())) } else { all.push(entry.path()) }
+    }
+    all
+}
