@@ -93,12 +93,7 @@ fn subkey_signed(
 }
 
 /// The signature itself, and its times.
-fn signed(
-    key: &impl VerifyingKey,
-    signature: &Signature,
-    payload: &[u8],
-    now: u64,
-) -> Result<(), Flaw> {
+fn signed(key: &impl VerifyingKey, signature: &Signature, payload: &[u8], now: u64) -> Result<(), Flaw> {
     if !matches!(signature.typ(), Some(SignatureType::Binary | SignatureType::Text)) {
         return Err(Flaw::Forged);
     }
