@@ -15,6 +15,7 @@ use crate::change::{Change, ChangeSet};
 use crate::check::{Checked, Plan};
 pub use crate::compare::Applied;
 use crate::error::{ObjectError, RequestError, StageError};
+use crate::ignore::{Pending, Rules};
 use crate::mapper::Mapper;
 use crate::object::{Manifest, ObjectId};
 use crate::order::rank;
@@ -28,6 +29,10 @@ pub struct Options {
     pub force: bool,
     /// Prefixes of further field managers whose fields are taken over.
     pub override_managers: Vec<String>,
+    /// Fields that are left to others.
+    pub ignore: Rules,
+    /// Move managedFields to the version that is applied when the server cannot read them otherwise.
+    pub migrate_api_version: bool,
     /// Objects in flight at once.
     pub concurrency: usize,
     /// Longest wait for the answer to one request.
@@ -38,7 +43,8 @@ pub struct Options {
     pub message_limit: usize,
 }
 
-/// What is remembered of a Kustomization's objects. It only ever saves requests: an empty one is always right.
+/// What is remembered of a Kustomization's objects. It only ever saves requests: an empty one is always right. It is good for
+/// the ignore rules that it was made with.
 pub type Memory = HashMap<ObjectId, Applied>;
 
 /// A stage that went well.
@@ -57,7 +63,7 @@ pub struct Applier {
     pub(crate) options: Options,
 }
 
-/// Attempts to take over the fields of foreign managers while others keep changing the object.
+/// Attempts to patch managedFields while others keep changing the object.
 const CLEANUP_ATTEMPTS: usize = 5;
 /// Between two looks at an object that is to be gone: at first, and at most.
 const GONE_POLL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -159,7 +165,7 @@ impl Applier {
             done.map_err(|e| fail("metadata.managedFields cleanup failed", e))
         };
         let apply = async || {
-            let done = self.requests.apply(&target, manifest.value(), false).await;
+            let done = self.apply(&target, manifest, checked.pending.as_ref()).await;
             done.map_err(|e| fail("apply failed", e))
         };
         let live = match &checked.plan {
@@ -184,25 +190,49 @@ impl Applier {
             }
             Plan::Keep(_) | Plan::Apply(_) => apply().await?,
         };
-        let applied = Applied::of(&live, manifest.digest());
+        let applied = Applied::of(&live, manifest.digest(), &self.options.ignore.of(&live));
         Ok((change, Some(applied)))
+    }
+
+    /// Applies the manifest, but for the fields that are left to others.
+    async fn apply(
+        &self,
+        target: &Target<'_>,
+        manifest: &Manifest,
+        pending: Option<&Pending>,
+    ) -> Result<Value, RequestError> {
+        let live = match pending {
+            Some(_) => self.requests.get(target).await?,
+            None => None,
+        };
+        let payload = pending.zip(live).map(|(pending, live)| pending.payload(manifest.value(), &live));
+        self.requests.apply(target, payload.as_ref().unwrap_or(manifest.value()), false).await
     }
 
     /// Merges the fields of foreign managers into ours, so that applying removes what is not desired.
     async fn clean_up(&self, target: &Target<'_>, desired: &Value) -> Result<(), RequestError> {
+        let patch = |live: &Value| ownership::cleanup_patch(live, desired, &self.options.override_managers);
+        self.patch_live(target, patch).await.map(drop)
+    }
+
+    /// Sends the JSON patch that the live object needs, if it exists and needs one, and again when it changed meanwhile.
+    /// Tells whether it was patched.
+    pub(crate) async fn patch_live(
+        &self,
+        target: &Target<'_>,
+        needs: impl Fn(&Value) -> Option<Value>,
+    ) -> Result<bool, RequestError> {
         let mut attempt = 1;
         loop {
-            let Some(live) = self.requests.get(target).await? else { return Ok(()) };
-            let Some(patch) = ownership::cleanup_patch(&live, desired, &self.options.override_managers)
-            else {
-                return Ok(());
+            let Some(patch) = self.requests.get(target).await?.as_ref().and_then(&needs) else {
+                return Ok(false);
             };
             let patch = serde_json::from_value(patch)
                 .map_err(|e| RequestError::Transport(kube::Error::SerdeError(e)))?;
             match self.requests.json_patch(target, patch).await {
                 Err(error) if error.is_conflict() && attempt < CLEANUP_ATTEMPTS => attempt += 1,
-                Err(error) if error.is_not_found() => return Ok(()),
-                answer => return answer.map(drop),
+                Err(error) if error.is_not_found() => return Ok(false),
+                answer => return answer.map(|_| true),
             }
         }
     }

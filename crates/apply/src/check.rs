@@ -3,6 +3,8 @@
 //! No GET goes before it. That the object exists, what its annotations say and who else owns its fields all stand in the
 //! answer; the live object is only asked for when the dry-run fails or nothing is remembered to compare with.
 
+use std::borrow::Cow;
+
 use kube::core::Status;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -11,17 +13,23 @@ use crate::applier::{Applier, Memory};
 use crate::change::{Action, Change};
 use crate::compare::{self, Applied, Finding, judge};
 use crate::error::{ObjectError, RequestError};
+use crate::ignore::Pending;
 use crate::mapper::Mapped;
 use crate::object::{Manifest, ObjectId, meta};
 use crate::ownership::{self, Owners};
 use crate::policy::{self, Policy, Ssa};
 use crate::request::Target;
 
+/// Comparisons of an object that others keep changing.
+const COMPARISONS: usize = 3;
+
 /// A checked object.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub change: Change,
     pub plan: Plan,
+    /// Fields of a live object that are to keep their values.
+    pub pending: Option<Pending>,
 }
 
 /// What to do with it.
@@ -61,13 +69,43 @@ impl Applier {
         {
             return Ok(skipped(id, manifest));
         }
-        match self.requests.apply(&target, manifest.value(), true).await {
+        let dry_run = async || self.requests.apply(&target, manifest.value(), true).await;
+        match dry_run().await {
             Ok(answer) => self
                 .weigh(manifest, remembered.get(&id), &answer, id.clone(), &mapped)
                 .await
                 .map_err(|e| fail(&id, e)),
+            Err(error) if error.status().is_some() && self.migrate(&target, manifest, &id).await? => {
+                let answer = dry_run().await.map_err(|e| fail(&id, e))?;
+                Ok(configured(
+                    id,
+                    manifest,
+                    Plan::Apply(mapped),
+                    self.options.ignore.of(&answer).pending(&answer),
+                ))
+            }
             Err(error) => self.explain(manifest, error, id, &mapped).await,
         }
+    }
+
+    /// Moves all of the live object's managedFields to the version of the manifest, if that is wanted and they are not
+    /// there yet: the server cannot read what is written in terms of a version that has gone. Tells whether it did.
+    async fn migrate(
+        &self,
+        target: &Target<'_>,
+        manifest: &Manifest,
+        id: &ObjectId,
+    ) -> Result<bool, ObjectError> {
+        if !self.options.migrate_api_version {
+            return Ok(false);
+        }
+        let patch = |live: &Value| match Policy::of(live).forbids_apply() {
+            true => None,
+            false => ownership::migration_patch(live, manifest.api_version()),
+        };
+        let done = self.patch_live(target, patch).await;
+        let step = "failed to migrate API version";
+        done.map_err(|e| ObjectError::step(id.clone(), manifest.source_file.clone(), step, e))
     }
 
     /// Decides what to do after a dry-run that went well.
@@ -79,7 +117,8 @@ impl Applier {
         id: ObjectId,
         mapped: &Mapped,
     ) -> Result<Checked, RequestError> {
-        let plan = |action, plan| Ok(Checked { change: change(id.clone(), manifest, action), plan });
+        let plan =
+            |action, plan| Ok(Checked { change: change(id.clone(), manifest, action), plan, pending: None });
         if meta(answer, "resourceVersion").is_empty() {
             return plan(Action::Created, Plan::Apply(mapped.clone()));
         }
@@ -87,24 +126,37 @@ impl Applier {
         if policy.forbids_apply() {
             return plan(Action::Skipped, Plan::Keep(None));
         }
+        let ignored = self.options.ignore.of(answer);
         let managers = &self.options.override_managers;
         if policy.ssa != Ssa::Merge && ownership::needs_cleanup(answer, manifest.value(), managers) {
-            return plan(Action::Configured, Plan::CleanUp(mapped.clone()));
+            let plan = Plan::CleanUp(mapped.clone());
+            return Ok(configured(id, manifest, plan, ignored.pending(answer)));
         }
         let desired = manifest.digest();
-        match judge(answer, desired, remembered, Instant::now()) {
+        let apply = Plan::Apply(mapped.clone());
+        match judge(answer, desired, &ignored, remembered, Instant::now()) {
             Finding::Same(applied) => return plan(Action::Unchanged, Plan::Keep(Some(applied))),
-            Finding::Different => return plan(Action::Configured, Plan::Apply(mapped.clone())),
+            Finding::Different => return Ok(configured(id, manifest, apply, ignored.pending(answer))),
             Finding::AskLive => {}
         }
         let target = Target { mapped, namespace: &id.namespace, name: &id.name };
-        match self.requests.get(&target).await? {
+        let mut answer = Cow::Borrowed(answer);
+        let mut attempt = 1;
+        loop {
+            let Some(live) = self.requests.get(&target).await? else {
+                return plan(Action::Created, apply);
+            };
             // Content alone does not make it ours: without an entry of ours nothing would be removed later.
-            Some(live) if !compare::differs(&live, answer) && !loses_owner(&live, answer) => {
-                plan(Action::Unchanged, Plan::Keep(Some(Box::new(Applied::of(&live, desired)))))
+            if !compare::differs(&live, &answer, &ignored) && !loses_owner(&live, &answer) {
+                let applied = Applied::of(&live, desired, &ignored);
+                return plan(Action::Unchanged, Plan::Keep(Some(Box::new(applied))));
             }
-            Some(_) => plan(Action::Configured, Plan::Apply(mapped.clone())),
-            None => plan(Action::Created, Plan::Apply(mapped.clone())),
+            // What changed between the two answers is no difference from what is desired.
+            if meta(&live, "resourceVersion") == meta(&answer, "resourceVersion") || attempt == COMPARISONS {
+                return Ok(configured(id, manifest, apply, ignored.pending(&answer)));
+            }
+            attempt += 1;
+            answer = Cow::Owned(self.requests.apply(&target, manifest.value(), true).await?);
         }
     }
 
@@ -133,7 +185,7 @@ impl Applier {
             if forced && self.needs_recreation(&error, manifest, &target).await {
                 let uid = meta(&live, "uid").to_owned();
                 let change = change(id, manifest, Action::Created);
-                return Ok(Checked { change, plan: Plan::Recreate(mapped.clone(), uid) });
+                return Ok(Checked { change, plan: Plan::Recreate(mapped.clone(), uid), pending: None });
             }
         }
         Err(ObjectError::dry_run(id, manifest.source_file.clone(), error))
@@ -195,7 +247,11 @@ fn change(id: ObjectId, manifest: &Manifest, action: Action) -> Change {
 }
 
 fn skipped(id: ObjectId, manifest: &Manifest) -> Checked {
-    Checked { change: change(id, manifest, Action::Skipped), plan: Plan::Keep(None) }
+    Checked { change: change(id, manifest, Action::Skipped), plan: Plan::Keep(None), pending: None }
+}
+
+fn configured(id: ObjectId, manifest: &Manifest, plan: Plan, pending: Option<Pending>) -> Checked {
+    Checked { change: change(id, manifest, Action::Configured), plan, pending }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::hash;
+use crate::ignore::Ignored;
 use crate::object::meta;
 use crate::ownership::{self, Owners};
 
@@ -35,27 +36,22 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// Remembers a live object that is as the manifest with digest `desired` wants it.
-    pub(crate) fn of(live: &Value, desired: u64) -> Self {
+    /// Remembers a live object that is as the manifest with digest `desired` wants it, but for what is ignored.
+    pub(crate) fn of(live: &Value, desired: u64, ignored: &Ignored) -> Self {
         Self {
             uid: meta(live, "uid").into(),
             resource_version: meta(live, "resourceVersion").into(),
             owners: Owners::of(live),
             desired,
-            content: content(live),
+            content: content(live, ignored),
             time: ownership::own_time(live),
             known_since: Instant::now(),
         }
     }
 
     /// Remembers that a dry-run, which answered `answer`, found the object as desired, with the same owners as before.
-    fn confirmed(&self, answer: &Value, desired: u64) -> Self {
-        Self {
-            resource_version: meta(answer, "resourceVersion").into(),
-            desired,
-            content: content(answer),
-            ..self.clone()
-        }
+    fn confirmed(&self, answer: &Value, desired: u64, content: u64) -> Self {
+        Self { resource_version: meta(answer, "resourceVersion").into(), desired, content, ..self.clone() }
     }
 }
 
@@ -76,16 +72,24 @@ pub(crate) enum Finding {
 /// remembered one too. Otherwise the time of our managedFields entry tells: the API server moves it when an apply
 /// changes the object, and keeps it when it does not. The live object is asked for as well when the answer has other
 /// owners: our own entry in it may be one that was not written.
-pub(crate) fn judge(answer: &Value, desired: u64, remembered: Option<&Applied>, now: Instant) -> Finding {
+pub(crate) fn judge(
+    answer: &Value,
+    desired: u64,
+    ignored: &Ignored,
+    remembered: Option<&Applied>,
+    now: Instant,
+) -> Finding {
     let Some(memory) = remembered.filter(|m| *m.uid == *meta(answer, "uid")) else { return Finding::AskLive };
-    let same_content = content(answer) == memory.content;
+    let content = content(answer, ignored);
+    let same_content = content == memory.content;
+    let same = || Finding::Same(Box::new(memory.confirmed(answer, desired, content)));
     if *memory.resource_version == *meta(answer, "resourceVersion") {
-        return if same_content { same(memory, answer, desired) } else { Finding::Different };
+        return if same_content { same() } else { Finding::Different };
     }
     let time = ownership::own_time(answer);
     let time_tells = time.is_some() && now.duration_since(memory.known_since) >= TIME_RESOLUTION;
     if time == memory.time && time_tells && Owners::of(answer) == memory.owners {
-        same(memory, answer, desired)
+        same()
     } else if time != memory.time && time.is_some() && desired != memory.desired && !same_content {
         Finding::Different
     } else {
@@ -93,18 +97,15 @@ pub(crate) fn judge(answer: &Value, desired: u64, remembered: Option<&Applied>, 
     }
 }
 
-fn same(memory: &Applied, answer: &Value, desired: u64) -> Finding {
-    Finding::Same(Box::new(memory.confirmed(answer, desired)))
+/// Whether labels, annotations, or anything outside `metadata` and `status` differ, but for what is ignored.
+pub(crate) fn differs(live: &Value, answer: &Value, ignored: &Ignored) -> bool {
+    content(live, ignored) != content(answer, ignored)
 }
 
-/// Whether labels, annotations, or anything outside `metadata` and `status` differ.
-pub(crate) fn differs(live: &Value, answer: &Value) -> bool {
-    content(live) != content(answer)
-}
-
-/// Digest of labels, annotations and everything outside `metadata` and `status`. Empty and absent are the same at the top,
-/// as in Go's semantic equality.
-fn content(object: &Value) -> u64 {
+/// Digest of labels, annotations and everything outside `metadata` and `status`, without what is ignored. Empty and absent
+/// are the same at the top, as in Go's semantic equality.
+fn content(object: &Value, ignored: &Ignored) -> u64 {
+    let object = ignored.strip(object);
     let mut hasher = blake3::Hasher::new();
     for field in ["labels", "annotations"] {
         let map = object.pointer("/metadata").and_then(|m| m.get(field)).and_then(Value::as_object);
@@ -157,13 +158,17 @@ mod tests {
             "managedFields": [{"manager": "kustomize-controller", "operation": "Apply", "apiVersion": "v1", "time": time, "fieldsV1": {}}]}})
     }
 
+    fn nothing() -> Ignored {
+        Ignored::default()
+    }
+
     const T1: &str = "2026-01-01T00:00:01Z";
     const T2: &str = "2026-01-01T00:00:02Z";
 
     fn judged(answer: &Value, desired: u64, age: Duration) -> &'static str {
-        let memory = Applied::of(&object("1", T1, json!({"a": "1"})), 7);
+        let memory = Applied::of(&object("1", T1, json!({"a": "1"})), 7, &nothing());
         let now = memory.known_since + age;
-        match judge(answer, desired, Some(&memory), now) {
+        match judge(answer, desired, &nothing(), Some(&memory), now) {
             Finding::Same(_) => "same",
             Finding::Different => "different",
             Finding::AskLive => "ask",
@@ -194,7 +199,7 @@ mod tests {
         let mut other = object("1", T1, json!({"a": "1"}));
         other["metadata"]["uid"] = "v".into();
         assert_eq!(judged(&other, 7, Duration::from_secs(60)), "ask");
-        assert!(matches!(judge(&other, 7, None, Instant::now()), Finding::AskLive));
+        assert!(matches!(judge(&other, 7, &nothing(), None, Instant::now()), Finding::AskLive));
     }
 
     #[test]
@@ -212,25 +217,24 @@ mod tests {
 
     #[test]
     fn a_confirmed_memory_takes_the_version_and_manifest_it_was_confirmed_for() {
-        let memory = Applied::of(&object("1", T1, json!({})), 7);
-        let confirmed = memory.confirmed(&object("2", T1, json!({"a": "1"})), 8);
+        let memory = Applied::of(&object("1", T1, json!({})), 7, &nothing());
+        let confirmed = memory.confirmed(&object("2", T1, json!({"a": "1"})), 8, 9);
         assert_eq!(confirmed.owners, memory.owners);
-        assert_eq!((&*confirmed.resource_version, confirmed.desired), ("2", 8));
-        assert_ne!(confirmed.content, memory.content);
+        assert_eq!((&*confirmed.resource_version, confirmed.desired, confirmed.content), ("2", 8, 9));
     }
 
     #[test]
     fn status_and_most_metadata_do_not_count_as_drift() {
         let a = json!({"kind": "A", "spec": {"x": 1, "y": [2]}, "metadata": {"labels": {"a": "1", "b": "2"}, "generation": 1}, "status": 1});
         let b = json!({"metadata": {"labels": {"b": "2", "a": "1"}, "annotations": {}, "finalizers": ["x"]}, "spec": {"y": [2], "x": 1}, "kind": "A"});
-        assert!(!differs(&a, &b));
+        assert!(!differs(&a, &b, &nothing()));
         for changed in [
             json!({"kind": "A", "spec": {"x": 2, "y": [2]}, "metadata": {"labels": {"a": "1", "b": "2"}}}),
             json!({"kind": "A", "spec": {"x": 1, "y": [2]}, "metadata": {"labels": {"a": "1"}}}),
             json!({"kind": "A", "spec": {"x": 1, "y": [2]}, "metadata": {"labels": {"a": "1", "b": "2"}, "annotations": {"c": "3"}}}),
             json!({"kind": "A", "spec": {"x": 1, "y": [2]}, "metadata": {"labels": {"a": "1", "b": "2"}}, "data": 1}),
         ] {
-            assert!(differs(&a, &changed), "{changed}");
+            assert!(differs(&a, &changed, &nothing()), "{changed}");
         }
     }
 
@@ -240,7 +244,7 @@ mod tests {
         let (cpu, memory) =
             (json!({"type": "Resource", "name": "cpu"}), json!({"type": "Resource", "name": "memory"}));
         let live = hpa(json!([cpu, memory]));
-        assert!(!differs(&live, &hpa(json!([cpu, memory, cpu, {"type": ""}, {}]))));
-        assert!(differs(&live, &hpa(json!([cpu]))));
+        assert!(!differs(&live, &hpa(json!([cpu, memory, cpu, {"type": ""}, {}])), &nothing()));
+        assert!(differs(&live, &hpa(json!([cpu])), &nothing()));
     }
 }

@@ -1,7 +1,8 @@
 //! Server-side apply: order, stages, inventory, change sets, prune, health verdicts, and the thin client edge.
 //!
 //! The rules are functions from values to values: [`prepare`] makes built objects into managed ones, [`order`] splits
-//! them into stages, [`policy`] reads what an object says about itself, [`ownership`] reads who owns which field,
+//! them into stages, [`policy`] reads what an object says about itself, [`ignore`] which of its fields are left to others,
+//! [`ownership`] reads who owns which field,
 //! [`kstatus`] tells whether an object is ready. [`applier`] and [`prune`] are the edge to one cluster; [`observe`]
 //! watches what was applied there.
 
@@ -12,6 +13,7 @@ mod compare;
 pub mod drift;
 pub mod error;
 mod hash;
+pub mod ignore;
 pub mod kstatus;
 pub mod mapper;
 pub mod object;

@@ -51,6 +51,13 @@ fn entries(object: &Value) -> impl Iterator<Item = &Value> {
     object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten()
 }
 
+/// Who applies which fields of the object itself, not of a subresource: manager and fieldsV1.
+pub(crate) fn applied_fields(object: &Value) -> impl Iterator<Item = (&str, &Map<String, Value>)> {
+    let applied =
+        entries(object).filter(|e| text(e, "operation") == "Apply" && text(e, "subresource").is_empty());
+    applied.filter_map(|e| Some((text(e, "manager"), e.get("fieldsV1")?.as_object()?)))
+}
+
 fn text<'a>(entry: &'a Value, field: &str) -> &'a str {
     entry.get(field).and_then(Value::as_str).unwrap_or_default()
 }
@@ -117,6 +124,25 @@ pub fn cleanup_patch(live: &Value, desired: &Value, override_managers: &[String]
     if let Some(entries) = taken_over(live, override_managers) {
         ops.push(json!({"op": "replace", "path": "/metadata/managedFields", "value": entries}));
     }
+    conditional(live, ops)
+}
+
+/// The JSON patch that moves every entry of the live object to one version, status and other managers included. It fails
+/// with a conflict if the object changed meanwhile. `None` if all are there.
+pub(crate) fn migration_patch(live: &Value, api_version: &str) -> Option<Value> {
+    let mut migrated: Vec<Value> = entries(live).cloned().collect();
+    let stale = migrated.iter_mut().filter(|e| text(e, "apiVersion") != api_version);
+    let moved =
+        stale.filter_map(Value::as_object_mut).map(|e| e.insert("apiVersion".into(), api_version.into()));
+    let ops = match moved.count() {
+        0 => Vec::new(),
+        _ => vec![json!({"op": "replace", "path": "/metadata/managedFields", "value": migrated})],
+    };
+    conditional(live, ops)
+}
+
+/// The patch for exactly this version of the live object; `None` if there is nothing to do.
+fn conditional(live: &Value, mut ops: Vec<Value>) -> Option<Value> {
     if ops.is_empty() {
         return None;
     }
@@ -306,6 +332,18 @@ mod tests {
         assert_eq!(patch[1]["path"], "/metadata/labels/fluxcd.io~1sync-gc-mark");
         assert!(needs_cleanup(&live, &json!({"metadata": {"annotations": {(key): "{}"}}}), &[]));
         assert!(!needs_cleanup(&live, &live, &[]));
+    }
+
+    #[test]
+    fn migration_moves_every_entry_to_the_version_and_does_nothing_twice() {
+        let mut theirs = entry("x", "Update", "status", json!({"f:status": {}}));
+        theirs["apiVersion"] = "v1beta1".into();
+        let live = object(vec![ours(), theirs.clone()]);
+        let patch = migration_patch(&live, "v1").unwrap();
+        theirs["apiVersion"] = "v1".into();
+        assert_eq!(patch[0]["value"], json!([ours(), theirs]));
+        assert_eq!(patch[1]["path"], "/metadata/resourceVersion");
+        assert_eq!(migration_patch(&object(vec![ours(), theirs]), "v1"), None);
     }
 
     #[test]

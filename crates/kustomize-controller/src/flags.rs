@@ -72,6 +72,8 @@ pub struct Arguments {
 pub const STRICT_SUBSTITUTION: &str = "StrictPostBuildSubstitutions";
 /// A health check goes on after the first failed object.
 pub const NO_FAIL_FAST: &str = "DisableFailFastBehavior";
+/// managedFields in terms of a version that has gone are moved to the one that is applied.
+pub const MIGRATE_API_VERSION: &str = "MigrateAPIVersion";
 
 /// Flux's gates. Several have both values because neither makes a difference here: nothing polls, a new revision
 /// always ends a wait, and ConfigMaps and Secrets are read when they are needed.
@@ -86,7 +88,7 @@ const GATES: [Gate; 12] = [
     Gate { name: "GroupChangeLog", default: false, switchable: false },
     Gate { name: "AdditiveCELDependencyCheck", default: false, switchable: false },
     Gate { name: "ExternalArtifact", default: false, switchable: false },
-    Gate { name: "MigrateAPIVersion", default: false, switchable: false },
+    Gate { name: MIGRATE_API_VERSION, default: false, switchable: true },
     Gate { name: "ObjectLevelWorkloadIdentity", default: false, switchable: false },
 ];
 

@@ -6,6 +6,7 @@ mod dependencies;
 mod drift;
 mod flags;
 mod health;
+mod ignore;
 mod reconciler;
 mod remote;
 mod render;

@@ -9,6 +9,7 @@ use std::{
 
 use api::{
     Artifact, Kustomization,
+    kustomization::IgnoreRule,
     kustomize::reasons::{ARTIFACT_FAILED, DEPENDENCY_NOT_READY},
     meta::{RECONCILE_REQUEST_ANNOTATION, reasons::ACCESS_DENIED},
 };
@@ -51,6 +52,8 @@ pub(crate) struct Slot {
     pub memory: Memory,
     /// What these were built from, if the last run succeeded.
     pub basis: Option<Basis>,
+    /// The ignore rules that the memory is good for.
+    pub ignore: Vec<IgnoreRule>,
     /// Objects that their own annotations keep from being touched, by the owners of their fields at that time.
     pub skipped: HashMap<ObjectId, u64>,
     /// Jobs that remove themselves when they are done.

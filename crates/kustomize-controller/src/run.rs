@@ -13,6 +13,8 @@ mod stages;
 mod unchanged;
 mod wait;
 
+pub(crate) use build::selector;
+
 use std::{
     collections::{HashSet, VecDeque},
     sync::Arc,

@@ -39,6 +39,7 @@ pub use options::{Limits, LoadRestrictor, Options, Reorder};
 pub use parsed::ParseCache;
 pub use remote::{FetchError, Fetcher, NotARepo, RepoSpec};
 pub use resource::Resource;
+pub use selector::ObjectSelector;
 pub use tree::{DiskTree, FileTree, MemoryTree, TreeError};
 
 use accumulator::Accumulator;

@@ -3,9 +3,11 @@
 mod labels;
 
 use regex::{Regex, RegexBuilder};
+use serde_json::Value;
 
 use crate::build::Build;
 use crate::error::{Error, Result};
+use crate::flux::SelectorOverride;
 use crate::kustomization::Selector;
 use crate::options::Limits;
 use crate::resid::Gvk;
@@ -106,6 +108,45 @@ fn lookup<'a>(node: &'a yaml::Node, map: &str, key: &str) -> Option<&'a str> {
     Some(node.get_path(&["metadata", map, key])?.as_str().unwrap_or_default())
 }
 
+/// Chooses Kubernetes objects outside a build by the rules that patches have for their targets.
+pub struct ObjectSelector(Matcher);
+
+impl ObjectSelector {
+    /// Compiles a selector.
+    ///
+    /// # Errors
+    /// If an expression is malformed or beyond the limits.
+    pub fn new(selector: &SelectorOverride, limits: &Limits) -> Result<Self> {
+        let selector = Selector {
+            group: selector.group.clone(),
+            version: selector.version.clone(),
+            kind: selector.kind.clone(),
+            name: selector.name.clone(),
+            namespace: selector.namespace.clone(),
+            annotation_selector: selector.annotation_selector.clone(),
+            label_selector: selector.label_selector.clone(),
+        };
+        Matcher::new(&selector, limits).map(Self)
+    }
+
+    /// Whether an object is selected.
+    pub fn matches(&self, object: &Value) -> bool {
+        let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let lookup = |map: &str, key: &str| {
+            Some(object.get("metadata")?.get(map)?.get(key)?.as_str().unwrap_or_default())
+        };
+        let (group, version) = text("/apiVersion").split_once('/').unwrap_or(("", text("/apiVersion")));
+        let matcher = &self.0;
+        matcher.group.matches(group)
+            && matcher.version.matches(version)
+            && matcher.kind.matches(text("/kind"))
+            && matcher.name.matches(text("/metadata/name"))
+            && matcher.namespace.matches(text("/metadata/namespace"))
+            && matcher.labels.matches(|key| lookup("labels", key))
+            && matcher.annotations.matches(|key| lookup("annotations", key))
+    }
+}
+
 /// Indexes of the selected resources, in order.
 pub(crate) fn select(map: &mut ResMap, selector: &Selector, build: &mut Build<'_>) -> Result<Vec<usize>> {
     let matcher = Matcher::new(selector, &build.options.limits)?;
@@ -133,5 +174,67 @@ pub(crate) fn candidates(map: &mut ResMap, matcher: &Matcher) -> Vec<usize> {
     match matcher.exact_name() {
         Some(name) => map.matching_any_name(name),
         None => (0..map.resources().len()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    type Field = fn(&mut SelectorOverride) -> &mut String;
+
+    const FIELDS: [Field; 7] = [
+        |s| &mut s.group,
+        |s| &mut s.version,
+        |s| &mut s.kind,
+        |s| &mut s.name,
+        |s| &mut s.namespace,
+        |s| &mut s.label_selector,
+        |s| &mut s.annotation_selector,
+    ];
+
+    fn compiled(field: Field, text: &str) -> Result<ObjectSelector> {
+        let mut selector = SelectorOverride::default();
+        text.clone_into(field(&mut selector));
+        ObjectSelector::new(&selector, &Limits::default())
+    }
+
+    #[test]
+    fn an_object_is_selected_by_whole_matches_of_each_field() {
+        let [group, version, kind, name, namespace, labels, annotations] = FIELDS;
+        let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web-1", "namespace": "prod",
+            "labels": {"tier": "front"}, "annotations": {"x": "y"}}});
+        let all = ObjectSelector::new(&SelectorOverride::default(), &Limits::default()).unwrap();
+        assert!(all.matches(&object) && all.matches(&json!({})), "an empty one selects everything");
+        for (field, text, expected) in [
+            (group, "apps", true),
+            (group, "app", false),
+            (group, "apps|batch", true),
+            (version, "v.", true),
+            (version, "v", false),
+            (kind, "Deployment|StatefulSet", true),
+            (kind, "eployment", false),
+            (kind, "Deploy|ment", false),
+            (name, "web-.*", true),
+            (name, "web-", false),
+            (namespace, "pro[dx]", true),
+            (namespace, "dev", false),
+            (labels, "tier in (front, back)", true),
+            (labels, "tier!=front", false),
+            (annotations, "x=y", true),
+            (annotations, "!x", false),
+        ] {
+            assert_eq!(compiled(field, text).unwrap().matches(&object), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn malformed_and_huge_expressions_are_refused() {
+        let [group, .., annotations] = FIELDS;
+        assert!(compiled(group, "(").is_err() && compiled(annotations, "a b").is_err());
+        assert!(compiled(group, &"(a.)".repeat(2000)).is_err(), "long");
+        assert!(compiled(group, "(((a{99}){99}){99})").is_err(), "short, but large once compiled");
     }
 }

@@ -5,6 +5,8 @@
 
 mod applying;
 mod counting;
+mod ignoring;
+mod migrating;
 mod observing;
 mod pruning;
 mod refusing;
@@ -70,6 +72,8 @@ impl Bed {
         let options = Options {
             force: false,
             override_managers: Vec::new(),
+            ignore: Default::default(),
+            migrate_api_version: false,
             concurrency: 8,
             request_timeout: LIMIT,
             recreate_timeout: LIMIT,

@@ -8,6 +8,7 @@ mod example;
 mod faults_api;
 mod flow;
 mod harness;
+mod ignore;
 mod kill_points;
 mod kustomization;
 mod kustomization_faults;

@@ -222,7 +222,8 @@ fn overlay(object: &Kustomization) -> Overlay {
     }
 }
 
-fn selector(target: &Selector) -> SelectorOverride {
+/// A selector in the words of the build engine.
+pub(crate) fn selector(target: &Selector) -> SelectorOverride {
     SelectorOverride {
         group: text(&target.group),
         version: text(&target.version),

@@ -20,7 +20,9 @@ use tokio::time::Instant;
 
 use super::{Failure, Phase, Run, Step};
 use crate::{
+    flags::MIGRATE_API_VERSION,
     health::{self, Health},
+    ignore,
     reconciler::{Reconciler, Slot},
     subject::Subject,
 };
@@ -47,10 +49,20 @@ impl Reconciler {
             Ok(client) => client,
             Err(failure) => return Ok(Step::Fail(failure)),
         };
+        let ignore = match ignore::rules(&subject.object.spec) {
+            Ok(rules) => rules,
+            Err(error) => return Ok(Step::Fail(Failure::new(RECONCILIATION_FAILED, error).recorded())),
+        };
+        if slot.ignore != subject.object.spec.ignore {
+            slot.ignore.clone_from(&subject.object.spec.ignore);
+            slot.memory.clear();
+        }
         let arguments = &self.context.arguments;
         let options = Options {
             force: subject.object.spec.force,
             override_managers: arguments.override_manager.clone(),
+            ignore,
+            migrate_api_version: arguments.feature_gates.is_on(MIGRATE_API_VERSION),
             concurrency: arguments.concurrent_ssa.into(),
             request_timeout: REQUEST,
             recreate_timeout: RECREATE,

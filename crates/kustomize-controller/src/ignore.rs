@@ -1,0 +1,47 @@
+//! `spec.ignore`: which fields of which objects are left to others.
+
+use std::sync::Arc;
+
+use api::KustomizationSpec;
+use apply::ignore::{Limits, Rule, Rules, Target};
+use kustomize::ObjectSelector;
+
+use crate::run::selector;
+
+/// The rules of a Kustomization.
+///
+/// # Errors
+/// If a selector cannot be used, or there are too many rules; in words for its author.
+pub fn rules(spec: &KustomizationSpec) -> Result<Rules, String> {
+    let rule = |rule: &api::kustomization::IgnoreRule| {
+        let target = rule.target.as_ref().map(|target| {
+            let selector = ObjectSelector::new(&selector(target), &kustomize::Limits::default())
+                .map_err(|error| format!("failed to create ignore rule selector: {error}"))?;
+            Ok::<Target, String>(Arc::new(move |object| selector.matches(object)))
+        });
+        Ok::<Rule, String>(Rule { paths: rule.paths.clone(), target: target.transpose()? })
+    };
+    let rules = spec.ignore.iter().map(rule).collect::<Result<_, _>>()?;
+    Rules::new(rules, Limits::default()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use api::kustomization::{IgnoreRule, Selector};
+
+    fn spec(kind: Option<&str>, rules: usize) -> KustomizationSpec {
+        let target = kind.map(|kind| Selector { kind: Some(kind.into()), ..Selector::default() });
+        let rule = IgnoreRule { paths: vec!["/spec/replicas".into()], target };
+        KustomizationSpec { ignore: vec![rule; rules], ..KustomizationSpec::default() }
+    }
+
+    #[test]
+    fn rules_that_cannot_be_used_are_told() {
+        assert!(rules(&spec(None, 1)).is_ok() && rules(&spec(Some("Deployment|X"), 1)).is_ok());
+        let error = rules(&spec(Some("("), 1)).unwrap_err();
+        assert!(error.starts_with("failed to create ignore rule selector: error parsing regexp"), "{error}");
+        assert_eq!(rules(&spec(None, 257)).unwrap_err(), "ignore has 257 rules, more than 256");
+    }
+}
