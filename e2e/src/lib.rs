@@ -9,6 +9,7 @@
 //! - [`cluster`] is a control plane, [`git_server`] and [`repository`] a Git host;
 //! - [`audit`] tells what the controllers asked the API server;
 //! - [`api_proxy`] stands in front of the API server and misbehaves;
+//! - [`webhook`] answers the API server's admission reviews;
 //! - [`controller`] runs `source-controller` and `kustomize-controller`;
 //! - [`objects`] reads and writes Kubernetes objects as plain JSON, as any other client would;
 //! - [`example`] is what users start from;
@@ -27,6 +28,7 @@ pub mod repository;
 pub mod scenario;
 pub mod toolchain;
 pub mod wait;
+pub mod webhook;
 
 use std::path::{Path, PathBuf};
 

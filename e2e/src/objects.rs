@@ -49,7 +49,16 @@ impl Id {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let cluster_scoped = matches!(
             kind,
-            "Namespace" | "ClusterRole" | "ClusterRoleBinding" | "CustomResourceDefinition" | "PriorityClass"
+            "Namespace"
+                | "ClusterRole"
+                | "ClusterRoleBinding"
+                | "CustomResourceDefinition"
+                | "PriorityClass"
+                | "APIService"
+                | "ValidatingAdmissionPolicy"
+                | "ValidatingAdmissionPolicyBinding"
+                | "ValidatingWebhookConfiguration"
+                | "MutatingWebhookConfiguration"
         );
         Self {
             resource: ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind)),

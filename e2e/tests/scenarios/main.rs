@@ -5,6 +5,7 @@
 
 mod crash;
 mod example;
+mod faults_admission;
 mod faults_api;
 mod flow;
 mod harness;

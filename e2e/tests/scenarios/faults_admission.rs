@@ -1,0 +1,339 @@
+//! A cluster that refuses, delays or rewrites what is applied, and objects that do not go away.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use e2e::objects::{Id, Look};
+use e2e::scenario::{LIMIT, Scenario};
+use e2e::wait::{self, Not};
+use e2e::webhook::{Verdict, Webhook};
+use serde_json::{Value, json};
+
+use crate::config_map;
+
+/// What a policy or webhook is about: these operations on ConfigMaps of the test's namespace.
+fn rules(operations: &[&str]) -> Value {
+    json!([{
+        "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": operations,
+    }])
+}
+
+fn own_namespace(test: &Scenario) -> Value {
+    json!({"matchLabels": {"kubernetes.io/metadata.name": test.namespace}})
+}
+
+const ADMISSION: &str = "admissionregistration.k8s.io/v1";
+
+/// A policy that admits what `expression` is true for, in force.
+async fn policy(test: &Scenario, operations: &[&str], expression: &str) -> Result<[Id; 2]> {
+    let name = &test.namespace;
+    let spec = json!({
+        "failurePolicy": "Fail",
+        "matchConstraints": {"namespaceSelector": own_namespace(test), "resourceRules": rules(operations)},
+        "validations": [{"expression": expression, "message": "not on my watch"}],
+    });
+    let policy = json!({
+        "apiVersion": ADMISSION, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name}, "spec": spec,
+    });
+    let binding = json!({
+        "apiVersion": ADMISSION, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"]},
+    });
+    Ok([test.objects.apply_one(&policy, "").await?, test.objects.apply_one(&binding, "").await?])
+}
+
+/// Waits until the API server lets this ConfigMap pass, or refuses it.
+async fn admits(test: &Scenario, name: &str, wanted: bool) -> Result<()> {
+    let map =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"probe": "1"}});
+    wait::until(LIMIT, async || {
+        let admitted = test.objects.apply_one(&map, &test.namespace).await.is_ok();
+        if admitted {
+            let id = test.id(&format!("ConfigMap/{name}")).map_err(Not::Ever)?;
+            test.objects.delete(&id).await.map_err(wait::not_yet)?;
+        }
+        if admitted == wanted { Ok(()) } else { Err(Not::Yet(format!("admitted: {admitted}"))) }
+    })
+    .await
+}
+
+async fn remove(test: &Scenario, ids: [Id; 2]) -> Result<()> {
+    for id in ids.iter().rev() {
+        test.objects.delete(id).await?;
+    }
+    Ok(())
+}
+
+async fn commit_and_request(test: &Scenario, message: &str) -> Result<String> {
+    let commit = test.repo.commit(message)?;
+    test.request("GitRepository/app").await?;
+    Ok(commit)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_denials_are_told_at_once_and_nothing_of_the_stage_is_applied() -> Result<()> {
+    let test = Scenario::new("denied").await?;
+    let denied = policy(&test, &["CREATE", "UPDATE"], "!object.metadata.name.startsWith('denied')").await?;
+    admits(&test, "denied-probe", false).await?;
+    for name in ["denied-a", "denied-b", "fine"] {
+        test.repo.write(&format!("app/{name}.yaml"), &config_map(name, "1"))?;
+    }
+    let commit = test.repo.commit("three")?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    let failed = test
+        .condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", "not on my watch")
+        .await?;
+    for name in ["denied-a", "denied-b"] {
+        let line = format!("ConfigMap/{}/{name} dry-run failed", test.namespace);
+        assert!(failed.message.contains(&line), "{}", failed.message);
+    }
+    assert!(!test.exists("ConfigMap/fine").await?);
+    remove(&test, denied).await?;
+    // Nobody has to say so.
+    test.applied("Kustomization/app", &commit).await?;
+    for name in ["denied-a", "denied-b", "fine"] {
+        assert!(test.exists(&format!("ConfigMap/{name}")).await?);
+    }
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_that_are_denied_are_tried_until_they_are_not() -> Result<()> {
+    let test = Scenario::new("undeletable").await?;
+    test.repo.write("app/stays.yaml", &config_map("stays", "1"))?;
+    let commit = test.repo.commit_file("app/kept.yaml", &config_map("kept", "1"))?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    let denied = policy(&test, &["DELETE"], "oldObject.metadata.name != 'kept'").await?;
+    // In force when a dry run is refused.
+    wait::until(LIMIT, async || match test.kubectl(&["delete", "configmap", "kept", "--dry-run=server"]) {
+        Ok(_) => Err(Not::Yet("it could be deleted".into())),
+        Err(_) => Ok(()),
+    })
+    .await?;
+    test.repo.remove("app/kept.yaml")?;
+    commit_and_request(&test, "without").await?;
+    let failed =
+        test.condition("Kustomization/app", "Ready", "False", "PruneFailed", "not on my watch").await?;
+    assert!(
+        failed.message.contains(&format!("ConfigMap/{}/kept delete failed", test.namespace)),
+        "{failed:?}"
+    );
+    let app = test.get("Kustomization/app").await?;
+    assert!(
+        app["status"]["inventory"].to_string().contains("_kept_"),
+        "what could not be deleted is not forgotten"
+    );
+    // Deleting the Kustomization waits for it too.
+    test.objects.delete(&test.id("Kustomization/app")?).await?;
+    test.gone("ConfigMap/stays").await?;
+    test.event("Kustomization/app", "Warning", "PruneFailed", "pruning for deleted resource failed").await?;
+    assert!(test.exists("Kustomization/app").await?);
+    remove(&test, denied).await?;
+    test.gone("Kustomization/app").await?;
+    assert!(!test.exists("ConfigMap/kept").await?);
+    test.finish().await
+}
+
+/// A webhook configuration for the test's ConfigMaps.
+async fn hook(test: &Scenario, kind: &str, webhook: &Webhook) -> Result<Id> {
+    let hook = json!({
+        "apiVersion": ADMISSION, "kind": kind, "metadata": {"name": test.namespace},
+        "webhooks": [{
+            "name": "maps.e2e.test", "clientConfig": webhook.client_config, "timeoutSeconds": 1,
+            "admissionReviewVersions": ["v1"], "sideEffects": "None", "failurePolicy": "Fail",
+            "namespaceSelector": own_namespace(test), "rules": rules(&["CREATE", "UPDATE"]),
+        }],
+    });
+    test.objects.apply_one(&hook, "").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_hangs_or_denies_holds_up_its_own_objects_only() -> Result<()> {
+    let test = Scenario::new("webhook").await?;
+    let webhook = Webhook::start().await?;
+    webhook.say(Verdict::Deny("no maps today"));
+    let id = hook(&test, "ValidatingWebhookConfiguration", &webhook).await?;
+    admits(&test, "probe", false).await?;
+    test.repo
+        .write("account/account.yaml", "{apiVersion: v1, kind: ServiceAccount, metadata: {name: free}}")?;
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", "no maps today").await?;
+    webhook.say(Verdict::Hang);
+    test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", "failed calling webhook")
+        .await?;
+    test.apply(&test.kustomization_yaml("other", "./account", "")).await?;
+    test.applied("Kustomization/other", &commit).await?;
+    webhook.say(Verdict::Allow);
+    test.applied("Kustomization/app", &commit).await?;
+    test.objects.delete(&id).await?;
+    test.finish().await
+}
+
+/// What is written is another thing each time: an apply is followed by no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_rewrites_each_time_is_no_reason_to_apply_for_ever() -> Result<()> {
+    let test = Scenario::through_proxy("rewritten", &[]).await?;
+    let webhook = Webhook::start().await?;
+    // Once a field that nobody wants, once the very field that Git says.
+    for (name, key) in [("foreign", "stamp"), ("own", "value")] {
+        webhook.say(Verdict::Stamp(key));
+        let id = hook(&test, "MutatingWebhookConfiguration", &webhook).await?;
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe"}, "data": {"value": "1"},
+        });
+        wait::until(LIMIT, async || {
+            let probe = test.objects.apply_one(&map, &test.namespace).await.map_err(wait::not_yet)?;
+            match test.objects.get(&probe).await.map_err(wait::not_yet)? {
+                Some(map) if !matches!(map.text(&format!("/data/{key}")), "" | "1") => Ok(()),
+                seen => Err(Not::Yet(format!("{seen:?}"))),
+            }
+        })
+        .await?;
+        let commit = test.repo.commit_file(&format!("{name}/map.yaml"), &config_map(name, "1"))?;
+        test.apply_source().await?;
+        test.request("GitRepository/app").await?;
+        test.apply(&test.kustomization_yaml(name, &format!("./{name}"), "  wait: true")).await?;
+        test.applied(&format!("Kustomization/{name}"), &commit).await?;
+        let proxy = test.proxy()?;
+        // A repair that the first events ask for may still come; each one waits longer than the one before.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        proxy.take_calls();
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let writes = proxy.calls(|call| call.is_write());
+        assert!(writes.len() <= 2, "{name}: {writes:?}");
+        test.objects.delete(&id).await?;
+    }
+    test.finish().await
+}
+
+fn held_map(name: &str) -> String {
+    config_map(name, "1").replace("metadata: {", "metadata: {finalizers: [e2e.test/never], ")
+}
+
+async fn let_go(test: &Scenario, object: &str) -> Result<()> {
+    test.patch(object, &json!({"metadata": {"finalizers": null}})).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_whose_finalizer_never_ends_is_deleted_once_and_comes_back_when_it_is_wanted_again()
+-> Result<()> {
+    let test = Scenario::through_proxy("never", &[]).await?;
+    test.repo.write("app/held.yaml", &config_map("held", "1"))?;
+    let commit = test.repo.commit_file("app/stays.yaml", &config_map("stays", "1"))?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    test.patch("ConfigMap/held", &json!({"metadata": {"finalizers": ["e2e.test/never"]}})).await?;
+    test.repo.remove("app/held.yaml")?;
+    let commit = commit_and_request(&test, "without").await?;
+    let app = test.applied("Kustomization/app", &commit).await?;
+    assert!(
+        !app["status"]["inventory"].to_string().contains("_held_"),
+        "an accepted deletion is not waited for"
+    );
+    assert!(test.get("ConfigMap/held").await?["metadata"]["deletionTimestamp"].is_string());
+    let deletions = test.proxy()?.calls(|call| call.method == "DELETE" && call.is_about("held"));
+    assert_eq!(deletions.len(), 1, "{deletions:?}");
+
+    // Wanted again while it still terminates: it is there when it can be.
+    test.repo.write("app/held.yaml", &config_map("held", "2"))?;
+    let commit = commit_and_request(&test, "again").await?;
+    test.until("Kustomization/app", "has tried", |app| {
+        app.text("/status/lastAttemptedRevision").ends_with(&commit)
+    })
+    .await?;
+    let old = test.get("ConfigMap/held").await?["metadata"]["uid"].clone();
+    let_go(&test, "ConfigMap/held").await?;
+    test.until("ConfigMap/held", "is made anew", |map| {
+        map["metadata"]["uid"] != old && map.text("/data/value") == "2"
+    })
+    .await?;
+    test.applied("Kustomization/app", &commit).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn termination_is_waited_for_until_the_timeout_and_no_longer() -> Result<()> {
+    let test = Scenario::new("terminate").await?;
+    test.repo.write("ends/map.yaml", &held_map("ends"))?;
+    let commit = test.repo.commit_file("never/map.yaml", &held_map("never"))?;
+    test.apply_source().await?;
+    for (name, timeout) in [("ends", "60s"), ("never", "3s")] {
+        let more = format!("  deletionPolicy: WaitForTermination\n  timeout: {timeout}");
+        test.apply(&test.kustomization_yaml(name, &format!("./{name}"), &more)).await?;
+        test.applied(&format!("Kustomization/{name}"), &commit).await?;
+        test.objects.delete(&test.id(&format!("Kustomization/{name}"))?).await?;
+    }
+    test.until("ConfigMap/ends", "terminates", |map| map["metadata"]["deletionTimestamp"].is_string())
+        .await?;
+    test.gone("Kustomization/never").await?;
+    let text = "failed to wait for resources termination";
+    let event = test.event("Kustomization/never", "Warning", "ReconciliationSucceeded", text).await?;
+    assert!(event.text("/message").contains("never"), "{event}");
+    assert!(test.exists("Kustomization/ends").await?, "the other one waits");
+    let_go(&test, "ConfigMap/ends").await?;
+    test.gone("Kustomization/ends").await?;
+    let_go(&test, "ConfigMap/never").await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_terminates_refuses_and_a_new_one_is_filled() -> Result<()> {
+    let test = Scenario::new("terminating").await?;
+    let target = format!("{}-target", test.namespace);
+    let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {target}}}");
+    test.apply(&namespace).await?;
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    test.apply_source().await?;
+    let yaml = test.kustomization_yaml("app", "./app", "");
+    let yaml =
+        yaml.replace(&format!("targetNamespace: {}", test.namespace), &format!("targetNamespace: {target}"));
+    test.apply(&yaml).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    test.objects.apply(&held_map("held"), &target).await?;
+    test.objects.delete(&test.id(&format!("Namespace/{target}"))?).await?;
+    let map = Id::new("ConfigMap/map", &target)?;
+    wait::until(LIMIT, async || match test.objects.get(&map).await {
+        Ok(None) => Ok(()),
+        seen => Err(Not::Yet(format!("{seen:?}"))),
+    })
+    .await?;
+    // Its drift is seen, and cannot be repaired.
+    test.request("Kustomization/app").await?;
+    test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", "being terminated").await?;
+    test.objects
+        .patch(&Id::new("ConfigMap/held", &target)?, &json!({"metadata": {"finalizers": null}}))
+        .await?;
+    test.gone(&format!("Namespace/{target}")).await?;
+    test.apply(&namespace).await?;
+    test.ready("Kustomization/app").await?;
+    assert!(test.objects.get(&map).await?.is_some());
+    test.objects.delete(&test.id(&format!("Namespace/{target}"))?).await?;
+    test.finish().await
+}
+
+/// A namespace goes with everything in it: the source, the Kustomization, the account it acts as, and its objects.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_is_deleted_with_everything_in_it() -> Result<()> {
+    let test = Scenario::new("all-gone").await?;
+    test.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: tenant}}").await?;
+    let account = format!("--serviceaccount={}:tenant", test.namespace);
+    test.kubectl(&["create", "rolebinding", "tenant", "--clusterrole=admin", &account])?;
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    test.apply_source().await?;
+    for (name, more) in
+        [("tenant", "  serviceAccountName: tenant"), ("plain", "  deletionPolicy: WaitForTermination")]
+    {
+        test.apply(&test.kustomization_yaml(name, "./app", &format!("{more}\n  namePrefix: {name}-")))
+            .await?;
+        test.applied(&format!("Kustomization/{name}"), &commit).await?;
+    }
+    let namespace = format!("Namespace/{}", test.namespace);
+    test.objects.delete(&test.id(&namespace)?).await?;
+    test.gone(&namespace).await.context("nothing of ours holds it up")
+}
