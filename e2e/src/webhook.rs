@@ -85,22 +85,18 @@ async fn connection(stream: TcpStream, tls: TlsAcceptor, verdict: Arc<Mutex<Verd
 
 async fn answer(request: Request<Incoming>, verdict: Verdict) -> Result<Response<Full<Bytes>>> {
     let review: Value = serde_json::from_slice(&request.into_body().collect().await?.to_bytes())?;
-    let mut response = json!({"uid": review.text("/request/uid"), "allowed": true});
-    match verdict {
-        Verdict::Allow => {}
-        Verdict::Deny(why) => {
-            response["allowed"] = json!(false);
-            response["status"] = json!({"message": why});
-        }
+    let uid = review.text("/request/uid");
+    let response = match verdict {
+        Verdict::Allow => json!({"uid": uid, "allowed": true}),
+        Verdict::Deny(why) => json!({"uid": uid, "allowed": false, "status": {"message": why}}),
         Verdict::Hang => std::future::pending().await,
         Verdict::Stamp(key) => {
             let value = format!("{:x}", rand::random::<u64>());
             let patch = json!([{"op": "add", "path": format!("/data/{key}"), "value": value}]);
             let patch = base64::engine::general_purpose::STANDARD.encode(patch.to_string());
-            response["patchType"] = json!("JSONPatch");
-            response["patch"] = json!(patch);
+            json!({"uid": uid, "allowed": true, "patchType": "JSONPatch", "patch": patch})
         }
-    }
+    };
     let review =
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
     let response = Response::builder().header("content-type", "application/json");
