@@ -82,7 +82,8 @@ pub(crate) enum State {
 impl Reconciler {
     /// A reconciler that remembers nothing.
     pub fn new(context: Context) -> Self {
-        Self { context, slots: Mutex::default(), latest: Latest::default() }
+        let latest = Latest::new(context.store.clone());
+        Self { context, slots: Mutex::default(), latest }
     }
 
     /// An object of this owner changed its health, its owner marks or is gone: wakes the owner if that matters to it.

@@ -3,28 +3,48 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
-/// Objects as the API server answered our writes. An object stays here until the watch has caught up with it.
-pub struct Latest<K: Resource>(Mutex<HashMap<ObjectRef<K>, Arc<K>>>);
+/// Objects that the watch may be behind with, before those are looked for that it is not.
+const FEW: usize = 16;
 
-impl<K: Resource<DynamicType = ()>> Default for Latest<K> {
-    fn default() -> Self {
-        Latest(Mutex::default())
-    }
+/// Objects as the API server answered our writes, of which the watch has not caught up with all.
+pub struct Latest<K: Resource<DynamicType = ()> + 'static> {
+    watched: Store<K>,
+    written: Mutex<Written<K>>,
 }
 
-impl<K: Resource<DynamicType = ()>> Latest<K> {
+struct Written<K: Resource> {
+    objects: HashMap<ObjectRef<K>, Arc<K>>,
+    /// How many there may be before those are let go that the watch has seen.
+    most: usize,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
+    /// Nothing written yet; `watched` is what the watch knows.
+    pub fn new(watched: Store<K>) -> Self {
+        Latest { watched, written: Mutex::new(Written { objects: HashMap::new(), most: FEW }) }
+    }
+
     /// Remembers the answer to a write.
-    pub fn wrote(&self, object: K) {
-        self.lock().insert(ObjectRef::from_obj(&object), Arc::new(object));
+    pub fn wrote(&self, mut object: K) {
+        object.managed_fields_mut().clear();
+        let mut written = self.lock();
+        written.objects.insert(ObjectRef::from_obj(&object), Arc::new(object));
+        if written.objects.len() > written.most {
+            let behind = |key: &ObjectRef<K>, ours: &Arc<K>| {
+                self.watched.get(key).is_some_and(|watched| is_newer(ours.as_ref(), watched.as_ref()))
+            };
+            written.objects.retain(|key, ours| behind(key, ours));
+            written.most = 2 * written.objects.len() + FEW;
+        }
     }
 
     /// The newer one of what the watch knows and what was written.
     pub fn newest(&self, watched: Arc<K>) -> Arc<K> {
         let key = ObjectRef::from_obj(watched.as_ref());
-        let mut written = self.lock();
+        let written = &mut self.lock().objects;
         match written.get(&key) {
             Some(ours) if is_newer(ours.as_ref(), watched.as_ref()) => ours.clone(),
             Some(_) => {
@@ -37,11 +57,11 @@ impl<K: Resource<DynamicType = ()>> Latest<K> {
 
     /// Forgets an object that is gone.
     pub fn forget(&self, key: &ObjectRef<K>) {
-        self.lock().retain(|k, _| (&k.namespace, &k.name) != (&key.namespace, &key.name));
+        self.lock().objects.retain(|k, _| (&k.namespace, &k.name) != (&key.namespace, &key.name));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectRef<K>, Arc<K>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Written<K>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,6 +77,8 @@ fn is_newer<K: Resource>(ours: &K, watched: &K) -> bool {
 mod tests {
     use super::*;
     use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::runtime::reflector;
+    use kube::runtime::watcher::Event;
 
     fn object(uid: &str, version: &str) -> ConfigMap {
         let mut object = ConfigMap::default();
@@ -69,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_write_counts_until_the_watch_has_seen_it() {
-        let latest = Latest::default();
+        let latest = Latest::new(reflector::store().0);
         let newest = |watched: ConfigMap| latest.newest(Arc::new(watched)).resource_version().unwrap();
         assert_eq!(newest(object("u", "9")), "9");
         latest.wrote(object("u", "10"));
@@ -78,5 +100,26 @@ mod tests {
         assert_eq!(newest(object("u", "9")), "9", "forgotten once the watch was ahead");
         latest.wrote(object("u", "10"));
         assert_eq!(newest(object("another", "9")), "9", "made anew under the same name");
+    }
+
+    #[test]
+    fn what_the_watch_has_seen_is_let_go() {
+        let (store, mut writer) = reflector::store();
+        let latest = Latest::new(store);
+        let named = |name: usize, version: &str| {
+            let mut object = object("u", version);
+            object.metadata.name = Some(name.to_string());
+            object
+        };
+        for name in 0..1000 {
+            writer.apply_watcher_event(&Event::Apply(named(name, "10")));
+            latest.wrote(named(name, "10"));
+        }
+        assert!(latest.lock().objects.len() <= FEW, "the watch knows all");
+        for name in 0..1000 {
+            latest.wrote(named(name, "11"));
+        }
+        let old = |name| latest.newest(Arc::new(named(name, "10"))).resource_version();
+        assert!((0..1000).all(|name| old(name).as_deref() == Some("11")), "the watch is behind");
     }
 }

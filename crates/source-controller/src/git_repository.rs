@@ -16,7 +16,7 @@ use std::time::Instant;
 use api::GitRepository;
 use artifact::store::Store;
 use git::Connector;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{self, ObjectRef};
 use kube::{Client, ResourceExt};
 use runtime::controller::{self, Reconcile};
 use runtime::events::Recorder;
@@ -45,8 +45,13 @@ pub struct GitRepositories {
 }
 
 impl GitRepositories {
-    /// A controller of `process` that keeps its artifacts in `storage`.
-    pub fn new(process: &Process, flags: &Arguments, storage: Arc<Store>) -> Self {
+    /// A controller of `process` that keeps its artifacts in `storage`; `store` has what its watch knows.
+    pub fn new(
+        process: &Process,
+        flags: &Arguments,
+        storage: Arc<Store>,
+        store: reflector::Store<GitRepository>,
+    ) -> Self {
         GitRepositories {
             client: process.client.clone(),
             events: process.events.clone(),
@@ -55,7 +60,7 @@ impl GitRepositories {
             connector: Arc::default(),
             limits: Limits::default(),
             jitter: flags.shared.interval_jitter_percentage,
-            latest: Latest::default(),
+            latest: Latest::new(store),
             stop: process.stop.clone(),
         }
     }

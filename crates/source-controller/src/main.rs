@@ -46,12 +46,13 @@ async fn run(flags: Arguments) -> anyhow::Result<()> {
         let served = server::serve(listener, files.root(), server::Options::default(), stop).await;
         Ok(served.map_err(serve::ServeError::Serve)?)
     });
-    let reconciler = Arc::new(GitRepositories::new(&process, &flags, storage));
+    let (store, writer) = kube::runtime::reflector::store();
+    let reconciler = Arc::new(GitRepositories::new(&process, &flags, storage, store.clone()));
     let events = watch::watch(process.client.clone(), &flags.shared.scope());
     let controller = runtime::controller::run(
         reconciler,
         events,
-        kube::runtime::reflector::store(),
+        (store, writer),
         Waker::default(),
         flags.shared.controller(flags.concurrent),
         process.metrics.clone(),
