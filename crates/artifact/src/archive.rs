@@ -4,10 +4,15 @@
 //! directory in byte order of their names and a directory before its content. The tar stream is byte-equal to
 //! the one source-controller 1.9 writes for the same tree; the compressed bytes are our own.
 
+mod chunks;
 mod gzip;
 mod header;
 
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+pub use chunks::{Chunked, Chunks};
 
 use gzip::GzipWriter;
 
@@ -39,18 +44,26 @@ pub enum ArchiveError {
         #[source]
         source: io::Error,
     },
+    /// A chunk of an earlier archive has changed since it was written.
+    #[error("failed to reuse an earlier archive: it has changed")]
+    Reuse,
+    /// An earlier archive could not be read.
+    #[error("failed to read an earlier archive")]
+    ReadEarlier(#[source] io::Error),
     /// The sink refused bytes.
     #[error("failed to write archive")]
     Write(#[source] io::Error),
 }
 
 /// What [`ArchiveWriter::finish`] wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Written {
     /// The digest of the compressed bytes.
     pub digest: Digest,
     /// The number of compressed bytes.
     pub size: u64,
+    /// What a later archive can take over.
+    pub chunks: Chunks,
 }
 
 /// Writes a gzip-compressed tar stream to a sink, hashing what it writes.
@@ -67,15 +80,33 @@ pub struct Written {
 pub struct ArchiveWriter<W: Write> {
     gzip: GzipWriter<W>,
     buffer: Vec<u8>,
+    earlier: Option<(File, Arc<Chunks>)>,
+    chunks: Chunks,
 }
 
 impl<W: Write> ArchiveWriter<W> {
     /// Starts an archive with the entry of its root directory, `.`.
     pub fn new(sink: W, algorithm: Algorithm) -> Result<Self, ArchiveError> {
         let gzip = GzipWriter::new(sink, algorithm).map_err(ArchiveError::Write)?;
-        let mut archive = Self { gzip, buffer: vec![0; 64 * 1024] };
+        let chunks = Chunks::default();
+        let mut archive = Self { gzip, buffer: vec![0; 64 * 1024], earlier: None, chunks };
         archive.header(&header::directory(b"."))?;
         Ok(archive)
+    }
+
+    /// Takes over what [`Self::chunked`] finds in an earlier archive. The bytes written are the same with and without.
+    #[must_use]
+    pub fn after(self, archive: File, chunks: Arc<Chunks>) -> Self {
+        Self { earlier: Some((archive, chunks)), ..self }
+    }
+
+    /// Adds entries whose content need not be read where an earlier archive has it: `read` fills a buffer with the content
+    /// of an id.
+    pub fn chunked<E: From<ArchiveError>, R: FnMut(&[u8], &mut Vec<u8>) -> Result<(), E>>(
+        &mut self,
+        read: R,
+    ) -> Chunked<'_, W, R> {
+        Chunked::new(self, read)
     }
 
     /// Adds a directory. `path` is relative to the root, without a trailing slash.
@@ -120,7 +151,7 @@ impl<W: Write> ArchiveWriter<W> {
     pub fn finish(mut self) -> Result<(Written, W), ArchiveError> {
         self.gzip.write_all(&[0; 2 * header::BLOCK]).map_err(ArchiveError::Write)?;
         let (digest, size, sink) = self.gzip.finish().map_err(ArchiveError::Write)?;
-        Ok((Written { digest, size }, sink))
+        Ok((Written { digest, size, chunks: self.chunks }, sink))
     }
 
     fn header(&mut self, blocks: &[u8]) -> Result<(), ArchiveError> {

@@ -216,6 +216,11 @@ impl<W: io::Write> HashingWriter<W> {
         Self { inner, hasher: Hasher::new(algorithm), size: 0 }
     }
 
+    /// Bytes written so far.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Flushes the sink; gives the digest and number of the bytes written, and the sink back.
     pub(crate) fn finish(mut self) -> io::Result<(Digest, u64, W)> {
         self.inner.flush()?;

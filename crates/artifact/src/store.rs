@@ -9,6 +9,7 @@
 mod garbage;
 mod lock;
 mod path;
+mod reuse;
 mod verified;
 
 use std::{
@@ -28,6 +29,7 @@ use self::{
     garbage::Candidate,
     lock::FileLock,
     path::StorePath,
+    reuse::Reuse,
     verified::{Stamp, Verified},
 };
 use crate::{
@@ -56,6 +58,8 @@ pub struct Options {
     pub garbage_scan_limit: usize,
     /// How long one garbage collection may take.
     pub garbage_deadline: Duration,
+    /// How many chunks of archives are remembered, for later archives of their objects; about 200 bytes each.
+    pub chunks: usize,
     /// How long a writer waits for another one to release the same file.
     pub lock_timeout: Duration,
 }
@@ -70,6 +74,7 @@ impl Options {
             retention_records: 2,
             garbage_scan_limit: 1000,
             garbage_deadline: Duration::from_secs(5),
+            chunks: 65_536,
             lock_timeout: Duration::from_secs(10),
         }
     }
@@ -140,6 +145,7 @@ pub struct Store {
     root: PathBuf,
     options: Options,
     verified: Mutex<Verified>,
+    reuse: Mutex<Reuse>,
 }
 
 /// A file about to be written: locked, with a temporary file beside it that vanishes unless committed.
@@ -159,7 +165,7 @@ impl Store {
         if !canonical.is_dir() {
             return Err(invalid(None));
         }
-        let store = Self { root: canonical, options, verified: Mutex::default() };
+        let store = Self { root: canonical, options, verified: Mutex::default(), reuse: Mutex::default() };
         store.sweep(&store.root, 3);
         Ok(store)
     }
@@ -230,11 +236,22 @@ impl Store {
         fill: impl FnOnce(&mut ArchiveWriter<File>) -> Result<(), E>,
     ) -> Result<Artifact, E> {
         let slot = self.reserve(path)?;
+        let directory = directory(path);
         let mut archive =
             ArchiveWriter::new(slot.writer()?, self.options.algorithm).map_err(StoreError::Archive)?;
+        // Taken out: if this fails, the next one is written from scratch.
+        let earlier = self.reuse().take(directory);
+        if let Some((file, chunks)) =
+            earlier.and_then(|(file, chunks)| Some((self.open_file(&file).ok()?, chunks)))
+        {
+            archive = archive.after(file, chunks);
+        }
         fill(&mut archive)?;
         let (written, _) = archive.finish().map_err(StoreError::Archive)?;
-        Ok(self.commit(slot, revision, written)?)
+        let Written { digest, size, chunks } = written;
+        let artifact = self.commit(slot, revision, digest, size)?;
+        self.reuse().put(directory, path, chunks, self.options.chunks);
+        Ok(artifact)
     }
 
     /// Removes files of the current artifact's directory by age and number; never `current` itself. Gives the removed
@@ -282,6 +299,7 @@ impl Store {
     /// Removes an object's directory ([`artifact_dir`]). Gives whether there was one.
     pub fn remove_all(&self, dir: &str) -> Result<bool, StoreError> {
         let path = StorePath::dir(&self.root, dir)?;
+        self.reuse().take(dir);
         self.verified().forget(|known| known.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/')));
         match fs::remove_dir_all(&path.absolute) {
             Ok(()) => Ok(true),
@@ -302,7 +320,7 @@ impl Store {
         Ok(Slot { path, temp, _lock: lock })
     }
 
-    fn commit(&self, slot: Slot, revision: &str, written: Written) -> Result<Artifact, StoreError> {
+    fn commit(&self, slot: Slot, revision: &str, digest: Digest, size: u64) -> Result<Artifact, StoreError> {
         let Slot { path, temp, _lock } = slot;
         temp.as_file().sync_all().map_err(|error| path.error("sync", error))?;
         temp.persist(&path.absolute).map_err(|error| path.error("rename to", error.error))?;
@@ -313,12 +331,12 @@ impl Store {
             .map_err(|error| path.error("sync directory of", error))?;
         let now = Timestamp::now();
         Ok(Artifact {
-            digest: written.digest,
+            digest,
             url: self.url(&path.relative),
             path: path.relative,
             revision: revision.to_owned(),
             last_update_time: Timestamp::from_second(now.as_second()).unwrap_or(now),
-            size: written.size,
+            size,
         })
     }
 
@@ -358,6 +376,10 @@ impl Store {
         }
     }
 
+    fn reuse(&self) -> std::sync::MutexGuard<'_, Reuse> {
+        self.reuse.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     fn verified(&self) -> std::sync::MutexGuard<'_, Verified> {
         // The map stays right whatever a panicking thread was about to do with it.
         self.verified.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -368,6 +390,11 @@ impl Slot {
     fn writer(&self) -> Result<File, StoreError> {
         self.temp.as_file().try_clone().map_err(|error| self.path.error("open temporary file for", error))
     }
+}
+
+/// The object's directory in an artifact's path.
+fn directory(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(directory, _)| directory)
 }
 
 /// Whether the name is that of a lock or of a file not yet whole.

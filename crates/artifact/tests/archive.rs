@@ -78,7 +78,7 @@ fn digest_and_size_are_those_of_the_compressed_bytes() {
         let (written, bytes) = archive.finish().unwrap();
         let mut hasher = Hasher::new(algorithm);
         hasher.update(&bytes);
-        assert_eq!(written, Written { digest: hasher.finish(), size: bytes.len() as u64 });
+        assert_eq!((written.digest, written.size), (hasher.finish(), bytes.len() as u64));
     }
 }
 
@@ -106,7 +106,7 @@ fn equal_content_gives_equal_bytes_however_it_arrives() {
         };
         let (whole, bytes) = write(|archive| pack(archive, false));
         let (trickled, _) = write(|archive| pack(archive, true));
-        assert_eq!(whole, trickled);
+        assert_eq!(whole.digest, trickled.digest);
         let plain = gunzip(&bytes);
         assert_eq!(plain.len() % 512, 0);
         assert!(plain.windows(size.max(1)).step_by(512).any(|window| window[..size] == noise), "{size}");

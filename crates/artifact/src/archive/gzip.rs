@@ -4,8 +4,13 @@
 //! time of an archive. Input is therefore cut into units of fixed size, and after a unit that did not shrink the
 //! next ones are written as stored blocks before deflate gets another try. The cuts depend on the bytes alone,
 //! never on how they arrive, so the output stays deterministic.
+//!
+//! A chunk begins and ends on a byte boundary and refers to nothing outside, so that it can be copied from another member.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
@@ -24,10 +29,27 @@ const STORED_BLOCK: usize = 65_535;
 /// No flags, no name, time zero, no hint about the level, system unknown: what Go writes.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
+/// Bytes that are copied at once.
+const COPY: usize = 256 * 1024;
+
+/// A stretch of a member that stands by itself.
+#[derive(Clone, Debug)]
+pub(super) struct Chunk {
+    offset: u64,
+    length: u64,
+    /// Of the plain bytes.
+    crc: Arc<Crc>,
+    /// BLAKE3 of the compressed bytes.
+    digest: blake3::Hash,
+}
+
 /// Compresses into a sink. Dropping it without [`GzipWriter::finish`] leaves a truncated member.
 pub(super) struct GzipWriter<W: Write> {
-    sink: HashingWriter<W>,
+    sink: Sink<W>,
     deflate: Compress,
+    /// Of everything before the last cut.
+    total: Crc,
+    /// Of everything since.
     crc: Crc,
     unit: Vec<u8>,
     output: Vec<u8>,
@@ -35,13 +57,29 @@ pub(super) struct GzipWriter<W: Write> {
     stored_units: u32,
 }
 
+struct Sink<W> {
+    inner: HashingWriter<W>,
+    /// Hashes a chunk on its way out.
+    chunk: Option<blake3::Hasher>,
+}
+
+impl<W: Write> Sink<W> {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(chunk) = &mut self.chunk {
+            chunk.update(bytes);
+        }
+        self.inner.write_all(bytes)
+    }
+}
+
 impl<W: Write> GzipWriter<W> {
     pub(super) fn new(sink: W, algorithm: Algorithm) -> io::Result<Self> {
-        let mut sink = HashingWriter::new(sink, algorithm);
+        let mut sink = Sink { inner: HashingWriter::new(sink, algorithm), chunk: None };
         sink.write_all(&HEADER)?;
         Ok(Self {
             sink,
             deflate: Compress::new(Compression::new(LEVEL), false),
+            total: Crc::new(),
             crc: Crc::new(),
             unit: Vec::with_capacity(UNIT),
             output: Vec::with_capacity(UNIT),
@@ -67,9 +105,67 @@ impl<W: Write> GzipWriter<W> {
             self.store_unit()?;
         }
         self.compress_unit(FlushCompress::Finish)?;
-        self.sink.write_all(&self.crc.sum().to_le_bytes())?;
-        self.sink.write_all(&self.crc.amount().to_le_bytes())?;
-        self.sink.finish()
+        self.total.combine(&self.crc);
+        self.sink.write_all(&self.total.sum().to_le_bytes())?;
+        self.sink.write_all(&self.total.amount().to_le_bytes())?;
+        self.sink.inner.finish()
+    }
+
+    /// Begins a chunk.
+    pub(super) fn begin_chunk(&mut self) -> io::Result<()> {
+        self.cut()?;
+        self.sink.chunk = Some(blake3::Hasher::new());
+        Ok(())
+    }
+
+    /// Ends the chunk that began at this offset.
+    pub(super) fn end_chunk(&mut self, offset: u64) -> io::Result<Chunk> {
+        let crc = self.cut()?;
+        let digest = self.sink.chunk.take().unwrap_or_default().finalize();
+        Ok(Chunk { offset, length: self.offset() - offset, crc, digest })
+    }
+
+    /// Copies a chunk of the member in `file`; `None` if it is not there as it was written. Nothing good can be written then.
+    pub(super) fn copy_chunk(&mut self, chunk: &Chunk, file: &File) -> io::Result<Option<Chunk>> {
+        self.cut()?;
+        let offset = self.offset();
+        let (mut hasher, mut buffer) = (blake3::Hasher::new(), vec![0; COPY]);
+        let mut copied = 0;
+        while copied < chunk.length {
+            let wanted = usize::try_from(chunk.length - copied).map_or(COPY, |left| left.min(COPY));
+            let read = file.read_at(buffer.get_mut(..wanted).unwrap_or_default(), chunk.offset + copied)?;
+            if read == 0 {
+                return Ok(None);
+            }
+            let bytes = buffer.get(..read).unwrap_or_default();
+            hasher.update(bytes);
+            self.sink.write_all(bytes)?;
+            copied += read as u64;
+        }
+        self.total.combine(&chunk.crc);
+        let same = hasher.finalize() == chunk.digest;
+        Ok(same.then(|| Chunk { offset, ..chunk.clone() }))
+    }
+
+    /// Compressed bytes so far.
+    pub(super) fn offset(&self) -> u64 {
+        self.sink.inner.size()
+    }
+
+    /// Brings out what there is, to a byte boundary, and forgets it. Gives the checksum since the last cut.
+    fn cut(&mut self) -> io::Result<Arc<Crc>> {
+        if !self.unit.is_empty() {
+            if self.stored_units > 0 {
+                self.store_unit()?;
+            } else {
+                self.compress_unit(FlushCompress::Sync)?;
+            }
+        }
+        self.deflate.reset();
+        self.stored_units = 0;
+        let crc = std::mem::take(&mut self.crc);
+        self.total.combine(&crc);
+        Ok(Arc::new(crc))
     }
 
     fn flush_unit(&mut self) -> io::Result<()> {

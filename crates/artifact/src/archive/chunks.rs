@@ -1,0 +1,169 @@
+//! Chunks: runs of entries that are compressed by themselves, so that an archive can copy those that have not changed from
+//! an earlier one. A commit that changes one file of many then costs little more than copying.
+//!
+//! Where a chunk ends depends on the names of its entries alone, so the bytes of an archive do not depend on what was there before.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use super::gzip::Chunk;
+use super::{ArchiveError, ArchiveWriter, check_path};
+
+/// Fewest and most entries of a chunk: each chunk costs memory to remember, and compresses less well by itself.
+const ENTRIES: std::ops::RangeInclusive<usize> = 16..=1024;
+/// One name in so many ends a chunk.
+const ONE_IN: u64 = 32;
+
+/// What identifies the entries of a chunk: BLAKE3 of their names, kinds and ids.
+type Key = [u8; 32];
+
+/// The chunks of one archive.
+#[derive(Clone, Debug, Default)]
+pub struct Chunks(HashMap<Key, Chunk>);
+
+impl Chunks {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Adds entries chunk by chunk. What was added is written when [`Chunked::end`] is called.
+#[must_use = "entries are missing unless it is ended"]
+pub struct Chunked<'a, W: Write, R> {
+    archive: &'a mut ArchiveWriter<W>,
+    read: R,
+    /// The entries of the chunk that is not yet written.
+    pending: Vec<Pending>,
+    content: Vec<u8>,
+}
+
+struct Pending {
+    path: Box<[u8]>,
+    /// Whether it is executable, and the id of its content.
+    file: Option<(bool, Box<[u8]>)>,
+}
+
+impl<'a, W, R, E> Chunked<'a, W, R>
+where
+    W: Write,
+    E: From<ArchiveError>,
+    R: FnMut(&[u8], &mut Vec<u8>) -> Result<(), E>,
+{
+    pub(super) fn new(archive: &'a mut ArchiveWriter<W>, read: R) -> Self {
+        Self { archive, read, pending: Vec::new(), content: Vec::new() }
+    }
+
+    /// Adds a directory.
+    ///
+    /// # Errors
+    /// As [`Self::end`].
+    pub fn directory(&mut self, path: &[u8]) -> Result<(), E> {
+        self.push(Pending { path: path.into(), file: None })
+    }
+
+    /// Adds a regular file with the content that `id` names. Equal ids name equal content, for ever.
+    ///
+    /// # Errors
+    /// As [`Self::end`].
+    pub fn file(&mut self, path: &[u8], executable: bool, id: &[u8]) -> Result<(), E> {
+        self.push(Pending { path: path.into(), file: Some((executable, id.into())) })
+    }
+
+    /// Adds something that no id names to the archive itself, between two chunks.
+    ///
+    /// # Errors
+    /// As [`Self::end`].
+    pub fn between(&mut self) -> Result<&mut ArchiveWriter<W>, E> {
+        self.close()?;
+        Ok(self.archive)
+    }
+
+    /// Writes what is not yet written.
+    ///
+    /// # Errors
+    /// For a bad path, when the content cannot be read, when an earlier archive has changed, and what the sink says.
+    pub fn end(mut self) -> Result<(), E> {
+        self.close()
+    }
+
+    fn push(&mut self, entry: Pending) -> Result<(), E> {
+        check_path(&entry.path)?;
+        let ends = hash(&entry.path).is_multiple_of(ONE_IN);
+        self.pending.push(entry);
+        let entries = self.pending.len();
+        if entries >= *ENTRIES.end() || ends && entries >= *ENTRIES.start() { self.close() } else { Ok(()) }
+    }
+
+    fn close(&mut self) -> Result<(), E> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let key = key(&pending);
+        let chunk = match self.copied(&key)? {
+            Some(chunk) => chunk,
+            None => self.written(&pending)?,
+        };
+        self.archive.chunks.0.insert(key, chunk);
+        Ok(())
+    }
+
+    fn copied(&mut self, key: &Key) -> Result<Option<Chunk>, ArchiveError> {
+        let ArchiveWriter { gzip, earlier, .. } = &mut *self.archive;
+        let Some((file, chunk)) =
+            earlier.as_ref().and_then(|(file, chunks)| Some((file, chunks.0.get(key)?)))
+        else {
+            return Ok(None);
+        };
+        let copied = gzip.copy_chunk(chunk, file).map_err(ArchiveError::ReadEarlier)?;
+        copied.map(Some).ok_or(ArchiveError::Reuse)
+    }
+
+    fn written(&mut self, entries: &[Pending]) -> Result<Chunk, E> {
+        self.archive.gzip.begin_chunk().map_err(ArchiveError::Write)?;
+        let offset = self.archive.gzip.offset();
+        for entry in entries {
+            match &entry.file {
+                None => self.archive.directory(&entry.path)?,
+                Some((executable, id)) => {
+                    (self.read)(id, &mut self.content)?;
+                    let size = self.content.len() as u64;
+                    self.archive.file(&entry.path, *executable, size, &mut self.content.as_slice())?;
+                }
+            }
+        }
+        Ok(self.archive.gzip.end_chunk(offset).map_err(ArchiveError::Write)?)
+    }
+}
+
+fn key(entries: &[Pending]) -> Key {
+    let mut hasher = blake3::Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    for entry in entries {
+        part(&entry.path);
+        match &entry.file {
+            None => part(b"d"),
+            Some((executable, id)) => {
+                part(if *executable { b"x" } else { b"f" });
+                part(id);
+            }
+        }
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// FNV-1a with its bits mixed, for names.
+fn hash(name: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325, step);
+    hash ^ (hash >> 32)
+}
