@@ -10,8 +10,10 @@ use artifact::archive::{ArchiveError, ArchiveWriter, Chunks};
 use artifact::digest::Algorithm;
 use artifact::store::{Options, Store, StoreError};
 
+type Files = Vec<(String, Vec<u8>)>;
+
 /// Path and content; the content is its own id. Sizes from nothing to more than a unit of compression, some of it noise.
-fn tree(files: usize) -> Vec<(String, Vec<u8>)> {
+fn tree(files: usize) -> Files {
     let content = |n: usize| match n % 97 {
         0 => (0..150_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8 ^ n as u8).collect(),
         1 => Vec::new(),
@@ -92,7 +94,7 @@ fn what_was_there_before_saves_reads_and_changes_no_byte() {
     let files = tree(1000);
     let (_, chunks, bytes) = write(&files, None);
     fs::write(&path, bytes).unwrap();
-    let edits: [fn(&mut Vec<(String, Vec<u8>)>); 5] = [
+    let edits: [fn(&mut Files); 5] = [
         |_| {},
         |files| files[500].1 = b"changed".to_vec(),
         |files| drop(files.remove(3)),
