@@ -1,12 +1,16 @@
 //! From a reference to a commit's objects, asking the server for as little as possible.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use gix::ObjectId;
+use gix::bstr::BString;
 use gix::objs::FindExt;
 
 use crate::error::chain;
 use crate::reference::{Selector, highest_tags, revision};
+use crate::session::Depth;
+use crate::sparse::Selection;
 use crate::store::Store;
 use crate::{
     Budget, Connector, Error, Limits, Reference, Remote, RemoteRef, Session, TransportError,
@@ -39,6 +43,9 @@ pub struct Checkout {
     pub commit: Commit,
     pub(crate) objects: gix::odb::Handle,
     pub(crate) limits: Limits,
+    pub(crate) selection: Selection,
+    /// The submodules that are here, by their paths.
+    pub(crate) modules: BTreeMap<BString, Checkout>,
 }
 
 impl std::fmt::Debug for Checkout {
@@ -75,6 +82,10 @@ impl Cache {
     /// Where it is.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Removes all of it; the next checkout fetches anew.
@@ -194,7 +205,70 @@ impl Cache {
         target: Target,
     ) -> Result<Checkout, TransportError> {
         let (commit, objects) = self.commit(session, store, target.commit)?;
-        Ok(Checkout { revision: target.revision, commit, objects, limits: self.limits.clone() })
+        Ok(self.opened(target.revision, commit, objects))
+    }
+
+    fn opened(&self, revision: String, commit: Commit, objects: gix::odb::Handle) -> Checkout {
+        Checkout {
+            revision,
+            commit,
+            objects,
+            limits: self.limits.clone(),
+            selection: Selection::default(),
+            modules: BTreeMap::new(),
+        }
+    }
+
+    /// A commit, whatever refs lead to it, and the bytes of packs that came for it. The server is asked only for what is
+    /// not here.
+    pub(crate) fn commit_named(
+        &self,
+        connector: &Connector,
+        remote: &Remote,
+        id: ObjectId,
+        budget: &Budget,
+    ) -> Result<(Checkout, u64), Error> {
+        let failed = |source| Error::Clone { url: redact(remote.url()), source };
+        let mut store = Store::open(self.dir.join("content"))?;
+        if let Some((commit, objects)) = self.cached(&mut store, id)? {
+            return Ok((self.opened(id.to_string(), commit, objects), 0));
+        }
+        let before = store.bytes()?;
+        let mut session = connector.connect(remote, &self.limits, budget).map_err(failed)?;
+        let found = match self.commit(&mut session, &mut store, id) {
+            // A server of the old protocol gives what refs lead to, and refuses in words that gix takes for a broken pack.
+            Err(TransportError::ObjectNotFound | TransportError::Protocol(_)) => {
+                session.restart().map_err(failed)?;
+                let refs = session.refs(&["refs/heads/", "refs/tags/"]).map_err(failed)?;
+                let tips: Vec<_> = refs.iter().map(RemoteRef::target).collect();
+                store.clear()?;
+                store.fetch(&mut session, &tips, Depth::All).map_err(failed)?;
+                let objects = store.objects(&self.limits)?;
+                read_commit(&objects, id)
+                    .map(|commit| (commit, objects))
+                    .map_err(|_| TransportError::ObjectNotFound)
+            }
+            other => other,
+        };
+        let (commit, objects) = found.map_err(|source| match source {
+            TransportError::ObjectNotFound => Error::Commit { commit: id.to_string(), source },
+            source => failed(source),
+        })?;
+        Ok((self.opened(id.to_string(), commit, objects), store.bytes()?.saturating_sub(before)))
+    }
+
+    /// The commit from the store, unless it is not there. A store that is damaged is emptied.
+    fn cached(&self, store: &mut Store, id: ObjectId) -> std::io::Result<Option<(Commit, gix::odb::Handle)>> {
+        if store.has(&id) {
+            match read_commit(&store.objects(&self.limits)?, id) {
+                Ok(commit) => return Ok(Some((commit, store.objects(&self.limits)?))),
+                Err(error) => {
+                    tracing::warn!(%error, "object cache is damaged, fetching anew");
+                    store.clear()?;
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// The commit from the store, fetched if it is not there or cannot be read.
@@ -204,16 +278,10 @@ impl Cache {
         store: &mut Store,
         id: ObjectId,
     ) -> Result<(Commit, gix::odb::Handle), TransportError> {
-        if store.has(&id) {
-            match read_commit(&store.objects(&self.limits)?, id) {
-                Ok(commit) => return Ok((commit, store.objects(&self.limits)?)),
-                Err(error) => {
-                    tracing::warn!(%error, "object cache is damaged, fetching anew");
-                    store.clear()?;
-                }
-            }
+        if let Some(cached) = self.cached(store, id)? {
+            return Ok(cached);
         }
-        store.fetch(session, &[id], false)?;
+        store.fetch(session, &[id], Depth::One)?;
         let objects = store.objects(&self.limits)?;
         Ok((read_commit(&objects, id)?, objects))
     }

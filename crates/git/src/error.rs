@@ -1,6 +1,7 @@
 //! Errors. Texts that users grep for are those of Flux's Git client.
 
 use crate::semver::ConstraintError;
+use crate::{SubmoduleError, WalkError};
 
 /// What went wrong between us and the server.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +121,24 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// A directory of a sparse checkout is not in the tree.
+    #[error("sparse checkout dir '{0}' does not exist in repository: no such file or directory")]
+    SparseDirectory(String),
+    /// A submodule could not be had.
+    #[error("submodule '{path}': {source}")]
+    Submodule {
+        /// Where it is in the tree of its parent.
+        path: String,
+        /// What happened.
+        #[source]
+        source: Box<Error>,
+    },
+    /// A submodule names no repository that could be asked.
+    #[error(transparent)]
+    SubmoduleUrl(#[from] SubmoduleError),
+    /// The tree could not be read.
+    #[error(transparent)]
+    Tree(#[from] WalkError),
     /// Files of the object cache could not be read or written.
     #[error("object cache: {0}")]
     Io(#[from] std::io::Error),

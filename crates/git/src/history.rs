@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use gix::ObjectId;
 use gix::objs::FindExt;
 
+use crate::session::Depth;
 use crate::store::Store;
 use crate::{Error, Session, TransportError};
 
@@ -45,13 +46,13 @@ pub(crate) fn reach(
         return Ok(());
     }
     if !store.has(&tip) {
-        store.fetch(session, &[tip], true)?;
+        store.fetch(session, &[tip], Depth::Commits)?;
     }
     match search(session, &store, tip, commit) {
         // The store is damaged: once more from nothing.
         Err(Missing::Transport(TransportError::Protocol(_))) => {
             store.clear()?;
-            store.fetch(session, &[tip], true)?;
+            store.fetch(session, &[tip], Depth::Commits)?;
             search(session, &store, tip, commit)?;
         }
         other => other?,

@@ -16,7 +16,9 @@ mod remote;
 mod secret;
 pub mod semver;
 mod session;
+mod sparse;
 mod store;
+mod submodule;
 mod tree;
 
 pub use cache::{Cache, Checkout, Commit, Outcome};
@@ -27,4 +29,6 @@ pub use reference::{Reference, current_revision};
 pub use remote::{Auth, Remote, TlsConfig, UrlError, redact};
 pub use secret::Secret;
 pub use session::{RemoteRef, Session};
+pub use sparse::confine;
+pub use submodule::SubmoduleError;
 pub use tree::{Entry, Kind, WalkError};

@@ -11,7 +11,7 @@ pub struct Limits {
     pub advertised_bytes: u64,
     /// Refs in one advertisement.
     pub refs: usize,
-    /// Bytes of one pack on the wire, progress messages included.
+    /// Bytes of one pack on the wire, progress messages included; of all packs for the submodules of one tree.
     pub pack_bytes: u64,
     /// Objects that one pack may announce. The table of deltas takes 32 bytes for each.
     pub pack_objects: u32,
@@ -29,6 +29,12 @@ pub struct Limits {
     pub entries: usize,
     /// Directories inside directories.
     pub depth: usize,
+    /// Submodules of one tree, those of submodules included.
+    pub submodules: usize,
+    /// Submodules inside submodules; deeper ones stay empty directories.
+    pub submodule_depth: usize,
+    /// Bytes of one `.gitmodules`.
+    pub gitmodules_bytes: u64,
     /// Bytes of all files read in one walk over a tree. One blob counts each time it is read.
     pub tree_bytes: u64,
 }
@@ -47,6 +53,9 @@ impl Default for Limits {
             history: 1_000_000,
             entries: 1_000_000,
             depth: 256,
+            submodules: 256,
+            submodule_depth: 10,
+            gitmodules_bytes: 1 << 20,
             tree_bytes: 2 << 30,
         }
     }

@@ -62,10 +62,19 @@ pub(crate) struct Request<'a> {
     pub(crate) want: &'a [ObjectId],
     /// Commits we have, with everything they need.
     pub(crate) have: &'a [ObjectId],
-    /// Only the wanted commits themselves, or all their ancestors too.
-    ///
-    /// With history, trees and blobs are left out if the server can do that: nobody asks for old ones.
-    pub(crate) history: bool,
+    /// Which ancestors of the wanted commits.
+    pub(crate) depth: Depth,
+}
+
+/// How much comes with a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// It alone, complete.
+    One,
+    /// All ancestors, if the server can do that without trees and blobs.
+    Commits,
+    /// All ancestors, complete.
+    All,
 }
 
 /// Where a pack goes.
@@ -148,8 +157,10 @@ impl Session {
     pub(crate) fn fetch(&mut self, request: &Request<'_>, to: Destination<'_>) -> Result<(), TransportError> {
         self.caller.meter.allow(self.limits.pack_bytes);
         let limits = &self.limits;
-        let shallow =
-            if request.history { Shallow::NoChange } else { Shallow::DepthAtRemote(NonZeroU32::MIN) };
+        let shallow = match request.depth {
+            Depth::One => Shallow::DepthAtRemote(NonZeroU32::MIN),
+            Depth::Commits | Depth::All => Shallow::NoChange,
+        };
         let mut too_many = None;
         let result = gix::protocol::fetch(
             &mut Wants(request),
@@ -260,7 +271,7 @@ impl Negotiate for Wants<'_> {
     }
 
     fn add_wants(&mut self, arguments: &mut Arguments, _known: &[bool]) -> bool {
-        if self.0.history && arguments.can_use_filter() {
+        if self.0.depth == Depth::Commits && arguments.can_use_filter() {
             arguments.filter("tree:0");
         }
         for id in self.0.want {

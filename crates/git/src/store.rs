@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use gix::ObjectId;
 
-use crate::session::{Destination, Request};
+use crate::session::{Depth, Destination, Request};
 use crate::{Limits, Session, TransportError};
 
 /// How many of the newest complete commits a server is told about.
@@ -87,20 +87,20 @@ impl Store {
         &mut self,
         session: &mut Session,
         want: &[ObjectId],
-        history: bool,
+        depth: Depth,
     ) -> Result<(), TransportError> {
         let (packs, bytes) = self.packs()?;
         if packs >= session.limits().packs || bytes >= session.limits().cache_bytes {
             self.clear()?;
         }
-        let result = self.fetch_once(session, want, history);
+        let result = self.fetch_once(session, want, depth);
         match result {
             // A thin pack needs its bases; without them it looks broken. Then they are not worth keeping.
             Err(TransportError::Protocol(reason)) if !self.complete.is_empty() => {
                 tracing::warn!(reason, "object cache does not fit the server's answer, fetching anew");
                 self.clear()?;
                 session.restart()?;
-                self.fetch_once(session, want, history)
+                self.fetch_once(session, want, depth)
             }
             other => other,
         }
@@ -110,13 +110,13 @@ impl Store {
         &mut self,
         session: &mut Session,
         want: &[ObjectId],
-        history: bool,
+        depth: Depth,
     ) -> Result<(), TransportError> {
         let bases = if self.complete.is_empty() { None } else { Some(self.objects(session.limits())?) };
         let recent = self.complete.len().saturating_sub(HAVES);
         let have = self.complete.get(recent..).unwrap_or_default();
         let packs = self.dir.join("objects/pack");
-        let request = Request { want, have, history };
+        let request = Request { want, have, depth };
         session.fetch(&request, Destination { packs: &packs, shallow: &self.shallow(), bases })?;
         self.complete.extend_from_slice(want);
         Ok(self.write_complete()?)
@@ -149,6 +149,11 @@ impl Store {
             }
         }
         Ok((count, bytes))
+    }
+
+    /// Bytes of all packs.
+    pub(crate) fn bytes(&self) -> io::Result<u64> {
+        Ok(self.packs()?.1)
     }
 
     fn shallow(&self) -> PathBuf {

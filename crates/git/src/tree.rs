@@ -5,8 +5,9 @@ use gix::bstr::{BStr, BString};
 use gix::objs::FindExt;
 use gix::objs::tree::EntryKind;
 
-use crate::Checkout;
 use crate::error::chain;
+use crate::sparse::{Selection, confine};
+use crate::{Checkout, Error};
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +21,20 @@ pub enum Kind {
     },
     /// A symbolic link; reading it gives its target.
     Symlink,
-    /// A commit of another repository.
+    /// A commit of another repository, which is not here.
     Submodule,
+}
+
+impl Kind {
+    fn of(kind: EntryKind) -> Kind {
+        match kind {
+            EntryKind::Tree => Kind::Directory,
+            EntryKind::Blob => Kind::File { executable: false },
+            EntryKind::BlobExecutable => Kind::File { executable: true },
+            EntryKind::Link => Kind::Symlink,
+            EntryKind::Commit => Kind::Submodule,
+        }
+    }
 }
 
 /// Why a tree could not be read to its end.
@@ -61,6 +74,7 @@ pub struct Entry<'a> {
     pub kind: Kind,
     id: ObjectId,
     checkout: &'a Checkout,
+    limit: u64,
     buffer: &'a mut Vec<u8>,
     bytes: &'a mut u64,
 }
@@ -71,9 +85,8 @@ impl Entry<'_> {
         let found = self.checkout.objects.find_blob(&self.id, self.buffer);
         let data = found.map_err(|e| self.checkout.broken(&self.id, &e))?.data;
         *self.bytes += data.len() as u64;
-        let limit = self.checkout.limits.tree_bytes;
-        if *self.bytes > limit {
-            return Err(WalkError::Limit { limit, what: "bytes of files" });
+        if *self.bytes > self.limit {
+            return Err(WalkError::Limit { limit: self.limit, what: "bytes of files" });
         }
         Ok(data)
     }
@@ -82,10 +95,69 @@ impl Entry<'_> {
 impl Checkout {
     /// Visits every entry, a directory before its content, each directory in byte order of its names (not in Git's own
     /// order, which sorts `a/` after `a.b`). The root itself is not visited. The first error ends the walk.
+    ///
+    /// What was not [selected](Checkout::select) is left out. A submodule that is here is visited as a directory.
     pub fn walk<E: From<WalkError>>(&self, visit: impl FnMut(Entry<'_>) -> Result<(), E>) -> Result<(), E> {
         let mut walker =
-            Walker { checkout: self, visit, path: Vec::new(), entries: 0, bytes: 0, buffer: Vec::new() };
-        walker.directory(self.commit.tree, 0)
+            Walker { root: self, visit, path: Vec::new(), entries: 0, bytes: 0, buffer: Vec::new() };
+        walker.directory(Place { checkout: self, base: 0, tree: self.commit.tree }, 0)
+    }
+
+    /// Leaves only the files whose paths begin with one of `directories`, each of which must then be there.
+    pub fn select(&mut self, directories: &[String]) -> Result<(), Error> {
+        self.selection = Selection::new(directories);
+        for directory in directories {
+            if self.kind_at(confine(directory).as_bytes())?.is_none() {
+                return Err(Error::SparseDirectory(directory.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a walk visits at `path`, of which an empty one is the root.
+    pub fn kind_at(&self, path: &[u8]) -> Result<Option<Kind>, WalkError> {
+        if path.is_empty() {
+            return Ok(Some(Kind::Directory));
+        }
+        let found = self.find(path)?.map(|(kind, _)| kind);
+        Ok(found.filter(|kind| self.selection.admits(path, *kind == Kind::Directory)))
+    }
+
+    /// The entry at `path`, selected or not.
+    pub(crate) fn find(&self, path: &[u8]) -> Result<Option<(Kind, ObjectId)>, WalkError> {
+        let mut place = Place { checkout: self, base: 0, tree: self.commit.tree };
+        let (mut start, mut buffer) = (0, Vec::new());
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for end in slashes.chain([path.len()]) {
+            let broken = |error: gix::Error| place.checkout.broken(&place.tree, &error);
+            let mut found = None;
+            for entry in place.checkout.objects.find_tree_iter(&place.tree, &mut buffer).map_err(broken)? {
+                let entry = entry.map_err(broken)?;
+                if path.get(start..end).is_some_and(|name| entry.filename == name) {
+                    found = Some((Kind::of(entry.mode.kind()), entry.oid.to_owned()));
+                }
+            }
+            let Some((kind, id)) = found else { return Ok(None) };
+            let below = place.below(path.get(..end).unwrap_or_default(), kind, id);
+            if end == path.len() {
+                return Ok(Some(below.map_or((kind, id), |below| (Kind::Directory, below.tree))));
+            }
+            let Some(below) = below else { return Ok(None) };
+            (place, start) = (below, end + 1);
+        }
+        Ok(None)
+    }
+
+    /// The content of the file `name` of the root, if there is one.
+    pub(crate) fn file(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, WalkError> {
+        let Some((Kind::File { .. }, id)) = self.find(name.as_bytes())? else { return Ok(None) };
+        let mut buffer = Vec::new();
+        let found = self.objects.find_blob(&id, &mut buffer);
+        let size = found.map_err(|e| self.broken(&id, &e))?.data.len() as u64;
+        if size > limit {
+            return Err(WalkError::Limit { limit, what: "bytes of .gitmodules" });
+        }
+        Ok(Some(buffer))
     }
 
     fn broken(&self, id: &ObjectId, error: &gix::Error) -> WalkError {
@@ -100,12 +172,36 @@ impl Checkout {
 }
 
 struct Walker<'a, V> {
-    checkout: &'a Checkout,
+    root: &'a Checkout,
     visit: V,
     path: Vec<u8>,
     entries: usize,
     bytes: u64,
     buffer: Vec<u8>,
+}
+
+/// A directory on the way.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// The repository it belongs to.
+    checkout: &'a Checkout,
+    /// Where that repository's paths begin in the walk's.
+    base: usize,
+    tree: ObjectId,
+}
+
+impl<'a> Place<'a> {
+    /// The directory that the entry `path` of this one is, if it is one.
+    fn below(self, path: &[u8], kind: Kind, id: ObjectId) -> Option<Place<'a>> {
+        match kind {
+            Kind::Directory => Some(Place { tree: id, ..self }),
+            Kind::Submodule => {
+                let checkout = self.checkout.modules.get(path.get(self.base..)?)?;
+                Some(Place { checkout, base: path.len() + 1, tree: checkout.commit.tree })
+            }
+            Kind::File { .. } | Kind::Symlink => None,
+        }
+    }
 }
 
 struct Child {
@@ -114,31 +210,35 @@ struct Child {
     id: ObjectId,
 }
 
-impl<V> Walker<'_, V> {
-    fn directory<E: From<WalkError>>(&mut self, id: ObjectId, depth: usize) -> Result<(), E>
+impl<'a, V> Walker<'a, V> {
+    fn directory<E: From<WalkError>>(&mut self, place: Place<'a>, depth: usize) -> Result<(), E>
     where
         V: FnMut(Entry<'_>) -> Result<(), E>,
     {
-        let limit = self.checkout.limits.depth;
+        let limit = self.root.limits.depth;
         if depth > limit {
             return Err(WalkError::Limit { limit: limit as u64, what: "nested directories" }.into());
         }
-        for child in self.children(&id)? {
+        for child in self.children(place)? {
             let parent = self.path.len();
             if parent > 0 {
                 self.path.push(b'/');
             }
             self.path.extend_from_slice(&child.name);
-            (self.visit)(Entry {
-                path: &self.path,
-                kind: child.kind,
-                id: child.id,
-                checkout: self.checkout,
-                buffer: &mut self.buffer,
-                bytes: &mut self.bytes,
-            })?;
-            if child.kind == Kind::Directory {
-                self.directory(child.id, depth + 1)?;
+            let below = place.below(&self.path, child.kind, child.id);
+            if self.root.selection.admits(&self.path, below.is_some()) {
+                (self.visit)(Entry {
+                    path: &self.path,
+                    kind: if below.is_some() { Kind::Directory } else { child.kind },
+                    id: child.id,
+                    checkout: place.checkout,
+                    limit: self.root.limits.tree_bytes,
+                    buffer: &mut self.buffer,
+                    bytes: &mut self.bytes,
+                })?;
+                if let Some(below) = below {
+                    self.directory(below, depth + 1)?;
+                }
             }
             self.path.truncate(parent);
         }
@@ -146,24 +246,18 @@ impl<V> Walker<'_, V> {
     }
 
     /// The entries of one directory, checked and sorted.
-    fn children(&mut self, id: &ObjectId) -> Result<Vec<Child>, WalkError> {
-        let limit = self.checkout.limits.entries;
+    fn children(&mut self, place: Place<'_>) -> Result<Vec<Child>, WalkError> {
+        let limit = self.root.limits.entries;
         let mut children = Vec::new();
-        let broken = |error: gix::Error| self.checkout.broken(id, &error);
-        let tree = self.checkout.objects.find_tree_iter(id, &mut self.buffer).map_err(broken)?;
+        let broken = |error: gix::Error| place.checkout.broken(&place.tree, &error);
+        let tree = place.checkout.objects.find_tree_iter(&place.tree, &mut self.buffer).map_err(broken)?;
         for entry in tree {
             let entry = entry.map_err(broken)?;
             self.entries += 1;
             if self.entries > limit {
                 return Err(WalkError::Limit { limit: limit as u64, what: "entries" });
             }
-            let kind = match entry.mode.kind() {
-                EntryKind::Tree => Kind::Directory,
-                EntryKind::Blob => Kind::File { executable: false },
-                EntryKind::BlobExecutable => Kind::File { executable: true },
-                EntryKind::Link => Kind::Symlink,
-                EntryKind::Commit => Kind::Submodule,
-            };
+            let kind = Kind::of(entry.mode.kind());
             check_name(entry.filename, kind).map_err(|reason| refused(&self.path, entry.filename, reason))?;
             children.push(Child { name: entry.filename.to_owned(), kind, id: entry.oid.to_owned() });
         }

@@ -5,20 +5,23 @@
 
 mod auth;
 mod build;
+mod content;
 mod failure;
+mod includes;
 mod pass;
 mod status;
 mod storage;
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use api::GitRepository;
 use artifact::store::Store;
 use git::Connector;
 use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::watcher::Event;
 use kube::{Client, ResourceExt};
-use runtime::controller::{self, Reconcile};
+use runtime::controller::{self, Reconcile, Waker};
 use runtime::events::Recorder;
 use runtime::latest::Latest;
 use runtime::metrics::Metrics;
@@ -26,6 +29,7 @@ use runtime::process::Process;
 use tokio_util::sync::CancellationToken;
 
 use self::build::Limits;
+use self::includes::Includers;
 use self::pass::Pass;
 use crate::flags::Arguments;
 
@@ -40,17 +44,25 @@ pub struct GitRepositories {
     connector: Arc<Connector>,
     limits: Limits,
     jitter: u8,
+    /// When a missing include is looked for again.
+    requeue_dependency: Duration,
+    /// The objects as the watch knows them, and as this process wrote them.
+    objects: reflector::Store<GitRepository>,
     latest: Latest<GitRepository>,
+    includers: Mutex<Includers>,
+    waker: Waker<GitRepository>,
     stop: CancellationToken,
 }
 
 impl GitRepositories {
-    /// A controller of `process` that keeps its artifacts in `storage`; `store` has what its watch knows.
+    /// A controller of `process` that keeps its artifacts in `storage`. `objects` are those of the watch whose events
+    /// it [observes](Self::observed).
     pub fn new(
         process: &Process,
         flags: &Arguments,
         storage: Arc<Store>,
-        store: reflector::Store<GitRepository>,
+        objects: reflector::Store<GitRepository>,
+        waker: Waker<GitRepository>,
     ) -> Self {
         GitRepositories {
             client: process.client.clone(),
@@ -60,9 +72,24 @@ impl GitRepositories {
             connector: Arc::default(),
             limits: Limits::default(),
             jitter: flags.shared.interval_jitter_percentage,
-            latest: Latest::new(store),
+            requeue_dependency: flags.shared.requeue_dependency,
+            latest: Latest::new(objects.clone()),
+            objects,
+            includers: Mutex::default(),
+            waker,
             stop: process.stop.clone(),
         }
+    }
+
+    /// Takes note of an event of the watch: who includes what changed gets a pass.
+    pub fn observed(&self, event: &Event<GitRepository>) {
+        let woken = self.includers.lock().unwrap_or_else(PoisonError::into_inner).observe(event);
+        woken.into_iter().for_each(|includer| self.waker.wake(includer));
+    }
+
+    fn source(&self, namespace: &str, name: &str) -> Option<Arc<GitRepository>> {
+        let watched = self.objects.get(&ObjectRef::new(name).within(namespace))?;
+        Some(self.latest.newest(watched))
     }
 }
 

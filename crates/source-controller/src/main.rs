@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use artifact::{server, store};
+use futures::StreamExt;
 use runtime::controller::Waker;
 use runtime::{log, process::Process, serve, watch};
 
@@ -46,14 +47,19 @@ async fn run(flags: Arguments) -> anyhow::Result<()> {
         let served = server::serve(listener, files.root(), server::Options::default(), stop).await;
         Ok(served.map_err(serve::ServeError::Serve)?)
     });
-    let (store, writer) = kube::runtime::reflector::store();
-    let reconciler = Arc::new(GitRepositories::new(&process, &flags, storage, store.clone()));
-    let events = watch::watch(process.client.clone(), &flags.shared.scope());
+    let ((store, writer), waker) = (kube::runtime::reflector::store(), Waker::default());
+    let reconciler = Arc::new(GitRepositories::new(&process, &flags, storage, store.clone(), waker.clone()));
+    let observing = reconciler.clone();
+    let events = watch::watch(process.client.clone(), &flags.shared.scope()).inspect(move |event| {
+        if let Ok(event) = event {
+            observing.observed(event);
+        }
+    });
     let controller = runtime::controller::run(
         reconciler,
         events,
         (store, writer),
-        Waker::default(),
+        waker,
         flags.shared.controller(flags.concurrent),
         process.metrics.clone(),
         process.stop.clone(),

@@ -10,6 +10,7 @@ mod faults_api;
 mod flow;
 mod harness;
 mod ignore;
+mod include;
 mod kill_points;
 mod kustomization;
 mod kustomization_faults;
@@ -18,6 +19,8 @@ mod monorepo;
 mod remote_bases;
 mod source;
 mod source_faults;
+mod sparse;
+mod submodules;
 
 /// A ConfigMap `name` whose key `value` holds `value`.
 fn config_map(name: &str, value: &str) -> String {

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::config_map;
 
 /// Downloads the artifact of a GitRepository, checks it against its status, and lists its entries.
-async fn artifact_entries(source: &Value) -> Result<Vec<String>> {
+pub(crate) async fn artifact_entries(source: &Value) -> Result<Vec<String>> {
     let artifact = &source["status"]["artifact"];
     let bytes = reqwest::get(artifact.text("/url")).await?.error_for_status()?.bytes().await?;
     let digest: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();

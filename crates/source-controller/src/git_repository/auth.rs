@@ -48,6 +48,11 @@ pub fn authenticate(remote: Remote, secret: &str, data: &SecretData) -> Result<R
 pub fn checkout_failed(error: &git::Error) -> Failure {
     match error {
         git::Error::EmptyRepository => Failure::fetch("EmptyGitRepository", error.to_string()),
+        git::Error::SparseDirectory(_) => {
+            // The space before the colon is upstream's.
+            let message = format!("failed to sparse checkout directories : {error}");
+            Failure::fetch("GitOperationFailed", message)
+        }
         _ => Failure::fetch(
             "GitOperationFailed",
             format!("failed to checkout and determine revision: {error}"),
@@ -96,9 +101,6 @@ pub fn unsupported(object: &GitRepository) -> Option<Failure> {
         ("serviceAccountName", spec.service_account_name.is_some()),
         ("proxySecretRef", spec.proxy_secret_ref.is_some()),
         ("verify", spec.verification.is_some()),
-        ("include", !spec.include.is_empty()),
-        ("recurseSubmodules", spec.recurse_submodules),
-        ("sparseCheckout", !spec.sparse_checkout.is_empty()),
     ];
     let (field, _) = fields.into_iter().find(|(_, used)| *used)?;
     Some(
@@ -187,7 +189,7 @@ mod tests {
         assert_eq!(unsupported(&object), None);
         object.spec.provider = Some(api::git_repository::GitProvider::Generic);
         assert_eq!(unsupported(&object), None);
-        object.spec.sparse_checkout = vec!["a".into()];
+        object.spec.proxy_secret_ref = Some(api::LocalObjectReference { name: "proxy".into() });
         object.spec.provider = Some(api::git_repository::GitProvider::Aws);
         let failure = unsupported(&object).unwrap();
         assert_eq!(failure.message, "spec.provider is not supported by this version");

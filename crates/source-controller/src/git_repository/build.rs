@@ -1,13 +1,16 @@
 //! From the upstream to a stored artifact. Everything here blocks.
 
+use std::io::Read;
 use std::time::Duration;
 
 use artifact::archive::ArchiveError;
 use artifact::ignore::{self, IGNORE_FILE, Matcher};
 use artifact::store::{Artifact, StoreError};
+use artifact::unpack;
 use git::{Budget, Cache, Checkout, Connector, Kind, Outcome, Reference, Remote, WalkError};
 
 use super::auth::checkout_failed;
+use super::content::{Content, Include, IncludeError, Item};
 use super::failure::Failure;
 use super::storage::Shelf;
 
@@ -18,6 +21,8 @@ pub struct Limits {
     pub git: git::Limits,
     /// Its ignore rules.
     pub ignore: ignore::Limits,
+    /// The archives that it includes: each of them, and their bytes together.
+    pub include: unpack::Limits,
     /// How long an artifact may be in the making.
     pub build_time: Duration,
 }
@@ -27,6 +32,7 @@ impl Default for Limits {
         Limits {
             git: git::Limits::default(),
             ignore: ignore::Limits::default(),
+            include: unpack::Limits::default(),
             build_time: Duration::from_secs(600),
         }
     }
@@ -38,6 +44,10 @@ pub struct Upstream {
     pub remote: Remote,
     /// What is wanted of it.
     pub reference: Reference,
+    /// The directories that are wanted; without any, all are.
+    pub sparse: Vec<String>,
+    /// Whether submodules are wanted too. With sparse directories they never are.
+    pub submodules: bool,
     /// Objects that are here already.
     pub cache: Cache,
     /// Where its object's files are.
@@ -55,8 +65,36 @@ impl Upstream {
         budget: &Budget,
     ) -> Result<Outcome, Failure> {
         self.shelf.remove_other_caches(&self.cache).map_err(|error| checkout_failed(&error.into()))?;
-        let outcome = self.cache.checkout(connector, &self.remote, &self.reference, known, budget);
-        outcome.map_err(|error| checkout_failed(&error))
+        match self.checkout(connector, known, budget) {
+            Err(git::Error::Tree(WalkError::Object { id, reason })) => {
+                self.forget(id, &reason)?;
+                self.checkout(connector, None, budget)
+            }
+            other => other,
+        }
+        .map_err(|error| checkout_failed(&error))
+    }
+
+    fn checkout(
+        &self,
+        connector: &Connector,
+        known: Option<&str>,
+        budget: &Budget,
+    ) -> Result<Outcome, git::Error> {
+        let mut outcome = self.cache.checkout(connector, &self.remote, &self.reference, known, budget)?;
+        if let Outcome::Checkout(checkout) = &mut outcome {
+            if self.submodules && self.sparse.is_empty() {
+                self.cache.add_submodules(connector, &self.remote, checkout, budget)?;
+            }
+            checkout.select(&self.sparse)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Removes a cache that lacks an object.
+    fn forget(&self, id: impl std::fmt::Display, reason: &str) -> Result<(), Failure> {
+        tracing::warn!(%id, reason, "object cache is damaged, fetching anew");
+        self.cache.clear().map_err(|error| checkout_failed(&error.into()))
     }
 
     /// Stores the checkout as the artifact of its commit.
@@ -64,15 +102,14 @@ impl Upstream {
         &self,
         connector: &Connector,
         checkout: &Checkout,
-        ignore: Option<&str>,
+        recipe: &Recipe,
         budget: &Budget,
     ) -> Result<Artifact, Failure> {
-        match self.archive(checkout, ignore, budget) {
+        match self.archive(checkout, recipe, budget) {
             Err(BuildError::Walk(WalkError::Object { id, reason })) => {
-                tracing::warn!(%id, reason, "object cache is damaged, fetching anew");
-                self.cache.clear().map_err(|error| checkout_failed(&error.into()))?;
+                self.forget(id, &reason)?;
                 match self.look(connector, None, budget)? {
-                    Outcome::Checkout(anew) => self.archive(&anew, ignore, budget).map_err(Failure::from),
+                    Outcome::Checkout(anew) => self.archive(&anew, recipe, budget).map_err(Failure::from),
                     Outcome::Unchanged(_) => Err(BuildError::Time.into()),
                 }
             }
@@ -80,52 +117,71 @@ impl Upstream {
         }
     }
 
-    fn archive(
-        &self,
-        checkout: &Checkout,
-        ignore: Option<&str>,
-        budget: &Budget,
-    ) -> Result<Artifact, BuildError> {
-        let matcher = self.matcher(checkout, ignore, budget)?;
+    fn archive(&self, checkout: &Checkout, recipe: &Recipe, budget: &Budget) -> Result<Artifact, BuildError> {
+        let content = Content::new(checkout, &recipe.includes, &self.shelf, &self.limits.include)?;
+        let matcher = self.matcher(&content, recipe.ignore.as_deref(), budget)?;
         let path = self.shelf.path(&checkout.commit.id.to_string());
         self.shelf.store.archive(&path, &checkout.revision, |archive| {
-            checkout.walk(|mut entry| {
+            content.walk(&mut |path, item| {
                 check(budget)?;
-                // A submodule that is not fetched leaves its directory, as in a work tree. Links are left out.
-                let directory = matches!(entry.kind, Kind::Directory | Kind::Submodule);
-                if entry.kind == Kind::Symlink || matcher.is_ignored(entry.path, directory) {
+                if matcher.is_ignored(path, matches!(item, Item::Directory)) {
                     return Ok(());
                 }
-                if let Kind::File { executable } = entry.kind {
-                    let path = entry.path;
-                    let mut content = entry.read()?;
-                    archive.file(path, executable, content.len() as u64, &mut content)?;
-                } else {
-                    archive.directory(entry.path)?;
+                match item {
+                    Item::Directory => archive.directory(path)?,
+                    Item::Git(entry) => {
+                        let executable = entry.kind == Kind::File { executable: true };
+                        let mut content = entry.read()?;
+                        archive.file(path, executable, content.len() as u64, &mut content)?;
+                    }
+                    Item::Archived { executable, size, content } => {
+                        archive.file(path, executable, size, content)?;
+                    }
                 }
                 Ok(())
             })
         })
     }
 
-    /// The rules of all `.sourceignore` files of the tree, and of the spec.
+    /// The rules of all `.sourceignore` files of the content, and of the spec.
     fn matcher(
         &self,
-        checkout: &Checkout,
+        content: &Content<'_>,
         spec: Option<&str>,
         budget: &Budget,
     ) -> Result<Matcher, BuildError> {
-        let mut files = ignore::Files::new(&self.limits.ignore);
-        checkout.walk(|mut entry| {
+        let limits = &self.limits.ignore;
+        let mut files = ignore::Files::new(limits);
+        content.walk(&mut |path, item| {
             check(budget)?;
-            let (directory, name) = split(entry.path);
-            if name == IGNORE_FILE.as_bytes() && matches!(entry.kind, Kind::File { .. }) {
-                files.add(directory, entry.read()?)?;
+            let (directory, name) = split(path);
+            if name != IGNORE_FILE.as_bytes() {
+                return Ok(());
             }
-            Ok::<_, BuildError>(())
+            match item {
+                Item::Directory => {}
+                Item::Git(entry) => files.add(directory, entry.read()?)?,
+                Item::Archived { content, .. } => {
+                    let mut text = Vec::new();
+                    // One byte more, so that what is too long is seen to be.
+                    let read = content.take(limits.file_bytes as u64 + 1).read_to_end(&mut text);
+                    let path = String::from_utf8_lossy(path).into_owned();
+                    read.map_err(|source| ArchiveError::Read { path, source })?;
+                    files.add(directory, &text)?;
+                }
+            }
+            Ok(())
         })?;
         Ok(files.matcher(spec)?)
     }
+}
+
+/// What an artifact is made from beside the commit.
+pub struct Recipe {
+    /// `spec.ignore`.
+    pub ignore: Option<String>,
+    /// The artifacts that are put in, in the order of the spec.
+    pub includes: Vec<Include>,
 }
 
 /// Why there is no archive.
@@ -133,6 +189,8 @@ impl Upstream {
 pub enum BuildError {
     #[error(transparent)]
     Walk(#[from] WalkError),
+    #[error(transparent)]
+    Include(#[from] IncludeError),
     #[error(transparent)]
     Ignore(#[from] ignore::IgnoreError),
     #[error(transparent)]
@@ -151,6 +209,8 @@ impl From<BuildError> for Failure {
             BuildError::Store(StoreError::Locked(_)) => {
                 Failure::plain("Failed", format!("failed to acquire lock for artifact: {text}"))
             }
+            BuildError::Include(IncludeError::Path { .. }) => Failure::storage("IllegalPath", text),
+            BuildError::Include(IncludeError::Copy { .. }) => Failure::storage("CopyFailure", text),
             BuildError::Ignore(_) => {
                 let message = format!("failed to load source ignore patterns from repository: {text}");
                 Failure::plain("SourceIgnoreError", message)

@@ -25,6 +25,8 @@ pub mod condition {
 pub enum Class {
     /// Try again with back-off.
     Generic,
+    /// Another object must change first; look again after a while.
+    Waiting,
     /// Only a change of the object helps.
     Stalling,
 }
@@ -56,6 +58,15 @@ impl Failure {
     /// The store failed.
     pub fn storage(reason: &'static str, message: impl Into<String>) -> Self {
         Failure { condition: Some(condition::STORAGE_OPERATION_FAILED), ..Failure::fetch(reason, message) }
+    }
+
+    /// An included source has nothing to offer yet.
+    pub fn include(reason: &'static str, message: impl Into<String>) -> Self {
+        Failure {
+            class: Class::Waiting,
+            condition: Some(condition::INCLUDE_UNAVAILABLE),
+            ..Failure::fetch(reason, message)
+        }
     }
 
     /// Something failed that has no condition of its own.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::git_repository::GitRepositoryInclude;
 use api::meta::FINALIZER;
 use api::{Artifact, GitRepository, GitRepositoryStatus};
 use git::{Budget, Commit, Outcome, Reference, Remote};
@@ -14,7 +15,8 @@ use runtime::controller;
 use runtime::events::{Event, Severity};
 use runtime::patch::{self, PatchError};
 
-use super::build::Upstream;
+use super::build::{Recipe, Upstream};
+use super::content::Include;
 use super::failure::{Class, Failure};
 use super::status::End;
 use super::storage::{Shelf, Verdict, status_artifact};
@@ -84,7 +86,13 @@ impl<'a> Pass<'a> {
         }
         status::forget_failed_verification(&mut self.object, Timestamp::now());
         let upstream = Arc::new(self.upstream().await?);
-        let known = status::known_revision(&self.object);
+        let recipe = Recipe { ignore: self.object.spec.ignore.clone(), includes: self.includes()? };
+        let included: Vec<Artifact> = recipe.includes.iter().map(|i| i.artifact.clone()).collect();
+        if status::includes_changed(&mut self.object, &included, Timestamp::now()) {
+            self.write().await?;
+        }
+        status::included(&mut self.object, Timestamp::now());
+        let known = status::known_revision(&self.object, &included);
         let connector = self.controller.connector.clone();
         let source = upstream.clone();
         let looked = self
@@ -107,16 +115,15 @@ impl<'a> Pass<'a> {
             status::new_revision(&mut self.object, &revision, Timestamp::now());
             self.write().await?;
         }
-        if moved || status::content_config_changed(&self.object) {
-            let ignore = self.object.spec.ignore.clone();
+        if moved || status::content_config_changed(&self.object, &included) {
             let connector = self.controller.connector.clone();
             let stored = self.blocking(Some(self.controller.limits.build_time), move |budget| {
-                upstream.build(&connector, &checkout, ignore.as_deref(), budget)
+                upstream.build(&connector, &checkout, &recipe, budget)
             });
             let artifact = status_artifact(stored.await?);
             // Later than the one above if the cache had to be fetched anew.
             revision.clone_from(&artifact.revision);
-            status::stored(&mut self.object, artifact);
+            status::stored(&mut self.object, artifact, included);
         }
         status::up_to_date(&mut self.object, &revision, Timestamp::now());
         Ok(Some(commit))
@@ -174,7 +181,31 @@ impl<'a> Pass<'a> {
         }
         let (shelf, limits) = (self.shelf.clone(), self.controller.limits.clone());
         let cache = shelf.cache(&self.object.spec.url, limits.git.clone());
-        Ok(Upstream { remote, reference: reference(&self.object), cache, shelf, limits })
+        let spec = &self.object.spec;
+        let (sparse, submodules) = (spec.sparse_checkout.clone(), spec.recurse_submodules);
+        Ok(Upstream { remote, reference: reference(&self.object), sparse, submodules, cache, shelf, limits })
+    }
+
+    /// What the spec includes, in its order. Whether the sources are ready does not matter, only what they have.
+    fn includes(&self) -> Result<Vec<Include>, Failure> {
+        let namespace = self.object.namespace().unwrap_or_default();
+        let include = |include: &GitRepositoryInclude| {
+            let name = include.repository.name.clone();
+            let source = self.controller.source(&namespace, &name).ok_or_else(|| {
+                let missing = format!("GitRepository.source.toolkit.fluxcd.io \"{name}\" not found");
+                Failure::include(
+                    "NotFound",
+                    format!("could not get resource for include '{name}': {missing}"),
+                )
+            })?;
+            let artifact =
+                source.status.as_ref().and_then(|status| status.artifact.clone()).ok_or_else(|| {
+                    Failure::include("NoArtifact", format!("no artifact available for include '{name}'"))
+                })?;
+            let (from, to) = (include.from_path.clone(), include.target().to_owned());
+            Ok(Include { name, from, to, artifact })
+        };
+        self.object.spec.include.iter().map(include).collect()
     }
 
     async fn authenticated(&self, remote: Remote, secret: &str) -> Result<Remote, Failure> {
@@ -233,9 +264,13 @@ impl<'a> Pass<'a> {
 
     async fn finish(&mut self, end: End) -> Result<controller::Outcome, PatchError> {
         if let End::Failed(failure) = &end {
-            self.record(Severity::Error, failure.reason, failure.message.clone());
-            if failure.class == Class::Stalling {
-                tracing::error!(error = failure.message, reason = failure.reason, "reconciliation stalled");
+            let severity = if failure.class == Class::Waiting { Severity::Trace } else { Severity::Error };
+            self.record(severity, failure.reason, failure.message.clone());
+            let (error, reason) = (&failure.message, failure.reason);
+            match failure.class {
+                Class::Stalling => tracing::error!(error, reason, "reconciliation stalled"),
+                Class::Waiting => tracing::info!(error, reason, "reconciliation waiting"),
+                Class::Generic => {}
             }
         }
         status::end(&mut self.object, &end, Timestamp::now());
@@ -244,8 +279,11 @@ impl<'a> Pass<'a> {
         let status = self.object.status.clone().unwrap_or_default();
         Ok(match end {
             End::Suspended => controller::Outcome::Wait,
-            End::Failed(failure) if failure.class == Class::Stalling => controller::Outcome::Wait,
-            End::Failed(failure) => controller::Outcome::Failed(Box::new(failure)),
+            End::Failed(failure) => match failure.class {
+                Class::Generic => controller::Outcome::Failed(Box::new(failure)),
+                Class::Waiting => controller::Outcome::After(self.controller.requeue_dependency),
+                Class::Stalling => controller::Outcome::Wait,
+            },
             End::Success => match status::unready(&status) {
                 Some(message) => controller::Outcome::Failed(message.into()),
                 None => self.next(),

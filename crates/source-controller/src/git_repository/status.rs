@@ -106,10 +106,32 @@ pub fn new_revision(object: &mut GitRepository, revision: &str, now: Timestamp) 
     progressing(&mut conditions, true, &format!("building artifact: {message}"));
 }
 
+/// Other artifacts are included than before. Gives whether that is so.
+pub fn includes_changed(object: &mut GitRepository, includes: &[Artifact], now: Timestamp) -> bool {
+    let before = &status(object).included_artifacts;
+    let known = |one: &Artifact| before.iter().any(|other| other.revision == one.revision);
+    if before.len() == includes.len() && includes.iter().all(known) {
+        return false;
+    }
+    let outdated = !before.is_empty();
+    let mut conditions = conditions(object, now);
+    let message = "included artifacts differ from last observed includes";
+    if outdated {
+        conditions.set(ARTIFACT_OUTDATED, ConditionStatus::True, "IncludeChange", message);
+    }
+    progressing(&mut conditions, true, &format!("building artifact: {message}"));
+    true
+}
+
+/// Everything that is to be included has an artifact.
+pub fn included(object: &mut GitRepository, now: Timestamp) {
+    conditions(object, now).remove(INCLUDE_UNAVAILABLE);
+}
+
 /// The stored artifact is up to date with `revision`.
 pub fn up_to_date(object: &mut GitRepository, revision: &str, now: Timestamp) {
     let mut conditions = conditions(object, now);
-    for stale in [ARTIFACT_OUTDATED, INCLUDE_UNAVAILABLE, SOURCE_VERIFIED] {
+    for stale in [ARTIFACT_OUTDATED, SOURCE_VERIFIED] {
         conditions.remove(stale);
     }
     let message = format!("stored artifact for revision '{revision}'");
@@ -117,12 +139,12 @@ pub fn up_to_date(object: &mut GitRepository, revision: &str, now: Timestamp) {
     status(object).source_verification_mode = None;
 }
 
-/// A new artifact was made from the spec as it is.
-pub fn stored(object: &mut GitRepository, artifact: Artifact) {
+/// A new artifact was made from the spec as it is, and from `includes`.
+pub fn stored(object: &mut GitRepository, artifact: Artifact, includes: Vec<Artifact>) {
     let spec = object.spec.clone();
     let status = status(object);
     status.artifact = Some(artifact);
-    status.included_artifacts = Vec::new();
+    status.included_artifacts = includes;
     status.observed_ignore = spec.ignore;
     status.observed_recurse_submodules = spec.recurse_submodules;
     status.observed_include = spec.include;
@@ -145,7 +167,7 @@ pub fn end(object: &mut GitRepository, end: &End, now: Timestamp) {
             }
             match failure.class {
                 Class::Stalling => conditions.stalled(failure.reason, &failure.message),
-                Class::Generic => retrying(&mut conditions),
+                Class::Generic | Class::Waiting => retrying(&mut conditions),
             }
             failure.class == Class::Stalling
         }
@@ -185,12 +207,15 @@ fn request(object: &GitRepository) -> Option<String> {
 
 /// Whether the stored artifact was made from other settings than those in the spec, so that an unmoved upstream does
 /// not make it current.
-pub fn content_config_changed(object: &GitRepository) -> bool {
+pub fn content_config_changed(object: &GitRepository, includes: &[Artifact]) -> bool {
     let (spec, status) = (&object.spec, object.status.clone().unwrap_or_default());
+    let same =
+        |(one, other): (&Artifact, &Artifact)| one.revision == other.revision && one.digest == other.digest;
     spec.ignore != status.observed_ignore
         || spec.recurse_submodules != status.observed_recurse_submodules
         || spec.include != status.observed_include
-        || spec.include.len() != status.included_artifacts.len()
+        || includes.len() != status.included_artifacts.len()
+        || !includes.iter().zip(&status.included_artifacts).all(same)
         || spec.sparse_checkout != status.observed_sparse_checkout
 }
 
@@ -198,13 +223,13 @@ pub fn content_config_changed(object: &GitRepository) -> bool {
 ///
 /// A commit that the spec names is no answer of the upstream: the artifact must have been made from this very spec,
 /// which may name another upstream by now.
-pub fn known_revision(object: &GitRepository) -> Option<String> {
+pub fn known_revision(object: &GitRepository, includes: &[Artifact]) -> Option<String> {
     let status = object.status.as_ref()?;
     let stored = conditions::find(&status.conditions, ARTIFACT_IN_STORAGE)?;
     let named = object.spec.reference.as_ref().is_some_and(|r| r.commit.is_some());
     let trusted = stored.status == ConditionStatus::True
         && (!named || stored.observed_generation == object.metadata.generation)
-        && !content_config_changed(object);
+        && !content_config_changed(object, includes);
     status.artifact.as_ref().filter(|_| trusted).map(|artifact| artifact.revision.clone())
 }
 
@@ -238,10 +263,10 @@ pub fn forget_failed_verification(object: &mut GitRepository, now: Timestamp) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use api::git_repository::GitRepositoryRef;
+    use api::git_repository::{GitRepositoryInclude, GitRepositoryRef};
 
     const REVISION: &str = "main@sha1:1";
 
@@ -267,7 +292,7 @@ mod tests {
         begin(&mut object, now());
         artifact_missing(&mut object, false, now());
         new_revision(&mut object, REVISION, now());
-        stored(&mut object, artifact(REVISION, "sha256:1"));
+        stored(&mut object, artifact(REVISION, "sha256:1"), Vec::new());
         up_to_date(&mut object, REVISION, now());
         end(&mut object, &End::Success, now());
         object
@@ -323,7 +348,7 @@ mod tests {
         let before = object.clone();
         let later = Timestamp::from_second(1_800_000_000).unwrap();
         assert!(!begin(&mut object, later));
-        assert_eq!(known_revision(&object).as_deref(), Some(REVISION));
+        assert_eq!(known_revision(&object, &[]).as_deref(), Some(REVISION));
         up_to_date(&mut object, REVISION, later);
         end(&mut object, &End::Success, later);
         assert_eq!(object, before);
@@ -419,15 +444,15 @@ mod tests {
         let mut object = good();
         let reference = GitRepositoryRef { commit: Some("1".into()), ..GitRepositoryRef::default() };
         object.spec.reference = Some(reference);
-        assert!(known_revision(&object).is_some());
+        assert!(known_revision(&object, &[]).is_some());
         object.metadata.generation = Some(2);
-        assert_eq!(known_revision(&object), None, "the URL may be another");
+        assert_eq!(known_revision(&object, &[]), None, "the URL may be another");
         begin(&mut object, now());
         up_to_date(&mut object, REVISION, now());
-        assert!(known_revision(&object).is_some());
+        assert!(known_revision(&object, &[]).is_some());
         object.metadata.generation = Some(3);
         object.spec.reference = None;
-        assert!(known_revision(&object).is_some(), "the upstream is asked where the branch is");
+        assert!(known_revision(&object, &[]).is_some(), "the upstream is asked where the branch is");
     }
 
     #[test]
@@ -476,7 +501,7 @@ mod tests {
 
     #[test]
     fn an_unmoved_upstream_counts_only_for_the_settings_it_was_built_with() {
-        assert!(known_revision(&good()).is_some());
+        assert!(known_revision(&good(), &[]).is_some());
         let changes: [fn(&mut GitRepository); 6] = [
             |o| o.spec.ignore = Some(String::new()),
             |o| o.spec.recurse_submodules = true,
@@ -488,8 +513,88 @@ mod tests {
         for change in changes {
             let mut object = good();
             change(&mut object);
-            assert_eq!(known_revision(&object), None);
+            assert_eq!(known_revision(&object, &[]), None);
         }
+    }
+
+    #[test]
+    fn an_artifact_is_made_anew_when_its_content_settings_changed() {
+        let include = |name: &str, from: &str, to: &str| GitRepositoryInclude {
+            repository: api::LocalObjectReference { name: name.into() },
+            from_path: from.into(),
+            to_path: to.into(),
+        };
+        let a = || include("a", "b/c", "d");
+        let one = || artifact("main@sha1:a", "sha256:a");
+        type Case = (&'static str, fn(&mut GitRepository), Vec<Artifact>, bool);
+        let cases: [Case; 14] = [
+            ("nothing", |_| (), vec![one()], false),
+            ("ignore", |o| o.spec.ignore = Some("x".into()), vec![one()], true),
+            ("an empty ignore", |o| o.spec.ignore = Some(String::new()), vec![one()], true),
+            ("submodules", |o| o.spec.recurse_submodules = true, vec![one()], true),
+            ("another sparse directory", |o| o.spec.sparse_checkout.push("z".into()), vec![one()], true),
+            ("case of a sparse directory", |o| o.spec.sparse_checkout[0] = "X/y".into(), vec![one()], true),
+            ("a sparse directory with ./", |o| o.spec.sparse_checkout[0] = "./x/y".into(), vec![one()], true),
+            ("order of sparse directories", |o| o.spec.sparse_checkout.reverse(), vec![one()], true),
+            ("included revision", |_| (), vec![artifact("main@sha1:b", "sha256:a")], true),
+            ("included digest", |_| (), vec![artifact("main@sha1:a", "sha256:b")], true),
+            ("number of artifacts", |o| o.spec.include.clear(), vec![], true),
+            ("repository", |o| o.spec.include[0].repository.name = "b".into(), vec![one()], true),
+            ("fromPath", |o| o.spec.include[0].from_path = "b".into(), vec![one()], true),
+            ("toPath", |o| o.spec.include[0].to_path = String::new(), vec![one()], true),
+        ];
+        for (what, change, includes, changed) in cases {
+            let mut object = good();
+            object.spec.include = vec![a()];
+            object.spec.sparse_checkout = vec!["x/y".into(), "w".into()];
+            stored(&mut object, artifact(REVISION, "sha256:1"), vec![one()]);
+            change(&mut object);
+            assert_eq!(content_config_changed(&object, &includes), changed, "{what}");
+            assert_eq!(known_revision(&object, &includes).is_none(), changed, "{what}");
+        }
+    }
+
+    #[test]
+    fn sets_of_included_artifacts_are_compared_by_their_revisions_in_any_order() {
+        let set = |revisions: &[&str]| -> Vec<_> { revisions.iter().map(|r| artifact(r, "d")).collect() };
+        for (before, now_included, changed) in [
+            (&[][..], &[][..], false),
+            (&["a", "b"], &["b", "a"], false),
+            (&["a"], &["b"], true),
+            (&["a"], &["a", "a"], true),
+            (&["a"], &[], true),
+            (&[], &["a"], true),
+        ] {
+            let mut object = good();
+            stored(&mut object, artifact(REVISION, "sha256:1"), set(before));
+            assert_eq!(includes_changed(&mut object, &set(now_included), now()), changed);
+            let shown = shown(&object);
+            let text = "included artifacts differ from last observed includes";
+            let outdated = shown.contains(&format!("ArtifactOutdated=True/IncludeChange {text}"));
+            assert_eq!(outdated, changed && !before.is_empty(), "{shown:?}");
+            let unknown = shown.contains(&format!("Ready=Unknown/Progressing building artifact: {text}"));
+            assert_eq!(unknown, changed, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_include_is_waited_for_and_forgotten_when_it_is_there() {
+        let mut object = good();
+        object.metadata.generation = Some(2);
+        begin(&mut object, now());
+        end(&mut object, &End::Failed(Failure::include("NoArtifact", "no artifact")), now());
+        assert_eq!(
+            shown(&object),
+            [
+                "Reconciling=True/ProgressingWithRetry processing object: new generation 1 -> 2",
+                "Ready=False/NoArtifact no artifact",
+                "IncludeUnavailable=True/NoArtifact no artifact",
+                "ArtifactInStorage=True/Succeeded stored artifact for revision 'main@sha1:1'",
+            ]
+        );
+        assert_eq!(observed(&object), Some(1));
+        included(&mut object, now());
+        assert!(!shown(&object).iter().any(|c| c.starts_with("IncludeUnavailable")));
     }
 
     #[test]

@@ -26,6 +26,17 @@ impl Shelf {
         Shelf { store, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
+    /// The part for another object of the namespace.
+    pub fn sibling(&self, name: &str) -> Self {
+        Shelf::new(self.store.clone(), &self.namespace, name)
+    }
+
+    /// Whether an artifact's path is one of this object. A status can be edited: never look at, or remove, what belongs
+    /// to another object.
+    pub fn owns(&self, path: &str) -> bool {
+        path.starts_with(&format!("{}/", self.directory()))
+    }
+
     fn directory(&self) -> String {
         store::artifact_dir(KIND, &self.namespace, &self.name)
     }
@@ -64,8 +75,7 @@ impl Shelf {
 
     /// Collects garbage around the current artifact and looks whether that is unharmed; gives how many files went.
     pub fn inspect(&self, current: &Artifact) -> (usize, Verdict) {
-        // A status can be edited: never look at, or remove, what belongs to another object.
-        if !current.path.starts_with(&format!("{}/", self.directory())) {
+        if !self.owns(&current.path) {
             return (0, Verdict::Missing);
         }
         // What cannot be collected now will be the next time.

@@ -1,0 +1,195 @@
+//! Which sources include which, so that a new artifact wakes those that hold a copy of it.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use api::GitRepository;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::Event;
+
+type Source = ObjectRef<GitRepository>;
+
+/// What the watch tells about artifacts and includes.
+#[derive(Debug, Default)]
+pub struct Includers {
+    /// Each source's artifact, as a hash of revision and digest.
+    artifacts: HashMap<Source, u64>,
+    /// What a source includes; those that include nothing are absent.
+    included: HashMap<Source, Vec<Source>>,
+    /// The same the other way round.
+    includers: HashMap<Source, HashSet<Source>>,
+    listed: HashSet<Source>,
+    /// Sources that changed during a list; nobody can see it before the list is complete.
+    changed: Vec<Source>,
+}
+
+impl Includers {
+    /// Takes in an event; gives the sources that include one whose artifact it changed.
+    ///
+    /// A source that includes itself, over others or not, is not among them: it could change for ever. It looks at
+    /// its includes when it is polled.
+    pub fn observe(&mut self, event: &Event<GitRepository>) -> Vec<Source> {
+        let changed = match event {
+            Event::Init => {
+                self.listed.clear();
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                self.listed.insert(ObjectRef::from_obj(object));
+                let changed = self.put(object);
+                self.changed.extend(changed);
+                Vec::new()
+            }
+            Event::InitDone => {
+                let gone: Vec<_> =
+                    self.artifacts.keys().filter(|source| !self.listed.contains(*source)).cloned().collect();
+                gone.iter().for_each(|source| self.remove(source));
+                [gone, std::mem::take(&mut self.changed)].concat()
+            }
+            Event::Apply(object) => self.put(object).into_iter().collect(),
+            Event::Delete(object) => {
+                let source = ObjectRef::from_obj(object);
+                self.remove(&source);
+                vec![source]
+            }
+        };
+        let woken = changed.iter().flat_map(|source| {
+            let includers = self.includers.get(source).into_iter().flatten();
+            includers.filter(|includer| !self.reaches(source, includer))
+        });
+        woken.cloned().collect()
+    }
+
+    /// The source again if its artifact changed.
+    fn put(&mut self, object: &GitRepository) -> Option<Source> {
+        let source = ObjectRef::from_obj(object);
+        self.include(&source, object);
+        let mut hasher = DefaultHasher::new();
+        let artifact = object.status.as_ref().and_then(|status| status.artifact.as_ref());
+        artifact.map(|artifact| (&artifact.revision, &artifact.digest)).hash(&mut hasher);
+        let hash = hasher.finish();
+        (self.artifacts.insert(source.clone(), hash) != Some(hash)).then_some(source)
+    }
+
+    fn include(&mut self, source: &Source, object: &GitRepository) {
+        for before in self.included.remove(source).unwrap_or_default() {
+            if let Some(includers) = self.includers.get_mut(&before) {
+                includers.remove(source);
+                if includers.is_empty() {
+                    self.includers.remove(&before);
+                }
+            }
+        }
+        if object.spec.include.is_empty() {
+            return;
+        }
+        let namespace = object.namespace().unwrap_or_default();
+        let reference = |name: &str| ObjectRef::new(name).within(&namespace);
+        let included: Vec<_> =
+            object.spec.include.iter().map(|include| reference(&include.repository.name)).collect();
+        for other in &included {
+            self.includers.entry(other.clone()).or_default().insert(source.clone());
+        }
+        self.included.insert(source.clone(), included);
+    }
+
+    fn remove(&mut self, source: &Source) {
+        self.artifacts.remove(source);
+        let nothing = GitRepository::new(&source.name, api::GitRepositorySpec::default());
+        self.include(source, &nothing);
+    }
+
+    /// Whether `from` is `to`, or includes it in the end.
+    fn reaches(&self, from: &Source, to: &Source) -> bool {
+        let (mut seen, mut open) = (HashSet::new(), vec![from]);
+        while let Some(source) = open.pop() {
+            if source == to {
+                return true;
+            }
+            if seen.insert(source) {
+                open.extend(self.included.get(source).into_iter().flatten());
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use api::git_repository::GitRepositoryInclude;
+    use api::{Artifact, GitRepositoryStatus, LocalObjectReference};
+
+    fn source(name: &str, digest: &str, included: &[&str]) -> GitRepository {
+        let mut object = GitRepository::new(name, api::GitRepositorySpec::default());
+        object.metadata.namespace = Some("ns".into());
+        let include = |name: &&str| GitRepositoryInclude {
+            repository: LocalObjectReference { name: (*name).to_owned() },
+            ..GitRepositoryInclude::default()
+        };
+        object.spec.include = included.iter().map(include).collect();
+        let artifact = Artifact { digest: digest.into(), ..Artifact::default() };
+        object.status =
+            Some(GitRepositoryStatus { artifact: Some(artifact), ..GitRepositoryStatus::default() });
+        object
+    }
+
+    fn names(woken: Vec<Source>) -> Vec<String> {
+        let mut names: Vec<_> = woken.into_iter().map(|source| source.name).collect();
+        names.sort();
+        names
+    }
+
+    fn apply(includers: &mut Includers, object: GitRepository) -> Vec<String> {
+        names(includers.observe(&Event::Apply(object)))
+    }
+
+    #[test]
+    fn a_new_artifact_wakes_those_that_include_it() {
+        let mut includers = Includers::default();
+        apply(&mut includers, source("lib", "1", &[]));
+        apply(&mut includers, source("a", "1", &["lib"]));
+        apply(&mut includers, source("b", "1", &["other", "lib"]));
+        assert_eq!(apply(&mut includers, source("lib", "1", &[])), [""; 0], "it is the same");
+        assert_eq!(apply(&mut includers, source("lib", "2", &[])), ["a", "b"]);
+        let mut elsewhere = source("lib", "3", &[]);
+        elsewhere.metadata.namespace = Some("another".into());
+        assert_eq!(apply(&mut includers, elsewhere), [""; 0]);
+        apply(&mut includers, source("b", "1", &["other"]));
+        assert_eq!(apply(&mut includers, source("lib", "3", &[])), ["a"], "b no longer does");
+        assert_eq!(names(includers.observe(&Event::Delete(source("lib", "3", &[])))), ["a"]);
+        includers.observe(&Event::Delete(source("a", "1", &["lib"])));
+        assert_eq!(apply(&mut includers, source("lib", "3", &[])), [""; 0]);
+        assert!(includers.included.len() == 1 && includers.includers.len() == 1, "nothing is kept for ever");
+    }
+
+    #[test]
+    fn what_a_list_brings_is_told_when_the_list_is_complete() {
+        let mut includers = Includers::default();
+        apply(&mut includers, source("old", "1", &[]));
+        apply(&mut includers, source("lib", "1", &[]));
+        for event in [
+            Event::Init,
+            Event::InitApply(source("a", "1", &["lib", "old"])),
+            Event::InitApply(source("lib", "2", &[])),
+        ] {
+            assert_eq!(names(includers.observe(&event)), [""; 0]);
+        }
+        assert_eq!(names(includers.observe(&Event::InitDone)), ["a", "a"]);
+    }
+
+    #[test]
+    fn a_cycle_wakes_nobody_in_it() {
+        let mut includers = Includers::default();
+        apply(&mut includers, source("self", "1", &["self"]));
+        apply(&mut includers, source("a", "1", &["b"]));
+        apply(&mut includers, source("b", "1", &["c"]));
+        apply(&mut includers, source("c", "1", &["a"]));
+        apply(&mut includers, source("outside", "1", &["a"]));
+        assert_eq!(apply(&mut includers, source("self", "2", &["self"])), [""; 0]);
+        assert_eq!(apply(&mut includers, source("b", "2", &["c"])), [""; 0]);
+        assert_eq!(apply(&mut includers, source("a", "2", &["b"])), ["outside"]);
+    }
+}
