@@ -58,6 +58,19 @@ impl Controller {
         Ok(controller)
     }
 
+    /// Starts the controller for sources over a storage folder that is there already.
+    pub async fn start_over(cluster: &Cluster, storage: &Path, options: &[&str]) -> Result<Self> {
+        let user = User::SourceController;
+        let temp = temp_folder(user.name())?;
+        let mut controller = Self::new(cluster.kubeconfig(user), user, options, temp.path())?;
+        for option in controller.options.iter_mut().filter(|option| option.starts_with("--storage-path=")) {
+            *option = format!("--storage-path={}", storage.display());
+        }
+        controller.temp = Some(temp);
+        controller.launch(Owner::Harness).await?;
+        Ok(controller)
+    }
+
     fn new(kubeconfig: &Path, user: User, options: &[&str], folder: &Path) -> Result<Self> {
         let (metrics, health) = (free_port()?, free_port()?);
         let mut flags = vec![
@@ -89,22 +102,56 @@ impl Controller {
     }
 
     async fn launch(&mut self, owner: Owner<'_>) -> Result<()> {
-        let mut command = Command::new(&self.binary);
+        self.spawn(owner)?;
+        let ready = self.ready_url();
+        let waited = wait::until(START_LIMIT, async || {
+            self.expect_running().map_err(Not::Ever)?;
+            fetch(&ready).await.map_err(not_yet)
+        });
+        let waited = waited.await;
+        let tail = self.process.as_ref().map(|p| p.log_tail(20)).unwrap_or_default();
+        waited.map(drop).with_context(|| format!("{} ready; its log:\n{tail}", self.user.name()))
+    }
+
+    fn spawn(&mut self, owner: Owner<'_>) -> Result<()> {
+        // A write beyond the limit of `limit_file_size` shall fail, as on a full disk, and not be the end.
+        let mut command = Command::new("sh");
         command
+            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+            .arg(&self.binary)
             .args(&self.options)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("RUNTIME_NAMESPACE", RUNTIME_NAMESPACE)
             .env("TMPDIR", self.folder.join("tmp"));
-        let mut process = Process::start(self.user.name(), &mut command, &self.log(), owner)?;
-        let ready = format!("http://127.0.0.1:{}/readyz", self.health);
-        let waited = wait::until(START_LIMIT, async || {
-            process.expect_running().map_err(Not::Ever)?;
-            fetch(&ready).await.map_err(not_yet)
-        });
-        let waited = waited.await;
-        let tail = process.log_tail(20);
-        self.process = Some(process);
-        waited.map(drop).with_context(|| format!("{} ready; its log:\n{tail}", self.user.name()))
+        self.process = Some(Process::start(self.user.name(), &mut command, &self.log(), owner)?);
+        Ok(())
+    }
+
+    fn ready_url(&self) -> String {
+        format!("http://127.0.0.1:{}/readyz", self.health)
+    }
+
+    /// Whether it says that it is ready.
+    pub async fn is_ready(&self) -> bool {
+        fetch(&self.ready_url()).await.is_ok()
+    }
+
+    /// Starts another one like this, over the same storage, and does not wait for it.
+    pub fn start_beside(&self) -> Result<Self> {
+        let temp = temp_folder(self.user.name())?;
+        let mut other = Self::new(&self.kubeconfig, self.user, &[], temp.path())?;
+        let address = |option: &&String| option.split('=').next().is_some_and(|flag| flag.ends_with("-addr"));
+        let own = other.options.iter().filter(address);
+        let shared = self.options.iter().filter(|option| !address(option));
+        other.options = own.chain(shared).cloned().collect();
+        other.temp = Some(temp);
+        other.spawn(Owner::Harness)?;
+        Ok(other)
+    }
+
+    /// From now on its files cannot grow beyond so many bytes, as on a disk that is full; `None` lifts that.
+    pub fn limit_file_size(&self, bytes: Option<u64>) -> Result<()> {
+        self.process.as_ref().context("not running")?.limit_file_size(bytes)
     }
 
     /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), with the same settings.

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process, test_kill_process};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit, test_kill_process};
 
 /// How long a process may take to stop after SIGTERM before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -85,6 +85,15 @@ impl Process {
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(self.child.id().cast_signed()).context("no process id")?;
         kill_process(pid, signal).with_context(|| format!("signal {}", self.name))
+    }
+
+    /// From now on its files cannot grow beyond so many bytes; `None` lifts that.
+    pub fn limit_file_size(&self, bytes: Option<u64>) -> Result<()> {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).context("no process id")?;
+        let maximum = getrlimit(Resource::Fsize).maximum;
+        prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes.or(maximum), maximum })
+            .map(drop)
+            .with_context(|| format!("limit the files of {}", self.name))
     }
 
     /// How it ended, if it has.

@@ -16,7 +16,7 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -39,6 +39,8 @@ use crate::{
 
 /// What a name ends in while its content is being written.
 const TEMP_SUFFIX: &str = ".tmp";
+/// The lock of the whole store.
+const CLAIM: &str = ".lock";
 /// What the name of a lock ends in, after the name of the file that it guards.
 const LOCK_SUFFIX: &str = ".lock";
 
@@ -146,6 +148,8 @@ pub struct Store {
     options: Options,
     verified: Mutex<Verified>,
     reuse: Mutex<Reuse>,
+    /// Held for as long as the store is this process's own.
+    claim: OnceLock<File>,
 }
 
 /// A file about to be written: locked, with a temporary file beside it that vanishes unless committed.
@@ -165,9 +169,29 @@ impl Store {
         if !canonical.is_dir() {
             return Err(invalid(None));
         }
-        let store = Self { root: canonical, options, verified: Mutex::default(), reuse: Mutex::default() };
+        let store = Self {
+            root: canonical,
+            options,
+            verified: Mutex::default(),
+            reuse: Mutex::default(),
+            claim: OnceLock::new(),
+        };
         store.sweep(&store.root, 3);
         Ok(store)
+    }
+
+    /// Makes the store this process's own, until it is dropped or the process ends in whatever way. `false` while it is
+    /// another one's.
+    ///
+    /// Errors: the file system cannot be written, or knows no locks.
+    pub fn claim(&self) -> Result<bool, StoreError> {
+        if self.claim.get().is_some() {
+            return Ok(true);
+        }
+        let locked = lock::try_lock(&self.root.join(CLAIM));
+        let locked =
+            locked.map_err(|source| StoreError::Io { step: "lock", path: CLAIM.to_owned(), source })?;
+        Ok(locked.map(|file| self.claim.set(file)).is_some())
     }
 
     /// The canonical root directory.

@@ -346,6 +346,17 @@ fn a_second_writer_waits_for_the_lock_and_gives_up_without_writing() {
 }
 
 #[test]
+fn a_store_belongs_to_one_process_until_that_lets_go_of_it() {
+    let (root, store) = store();
+    assert!(store.claim().unwrap());
+    assert!(store.claim().unwrap(), "it stays ours");
+    let other = Store::open(root.path(), options()).unwrap();
+    assert!(!other.claim().unwrap());
+    drop(store);
+    assert!(other.claim().unwrap());
+}
+
+#[test]
 fn concurrent_writers_of_one_file_leave_one_of_their_contents() {
     let (root, store) = store_with(Options::new("localhost"));
     let start = Barrier::new(8);

@@ -3,6 +3,7 @@
 mod blocking;
 mod flags;
 mod git_repository;
+mod volume;
 
 use std::sync::Arc;
 
@@ -38,6 +39,9 @@ async fn run(flags: Arguments) -> anyhow::Result<()> {
     let mut process = Process::start(&flags.shared, NAME).await?;
     process.ready.set(true);
     if !process.lead(&flags.shared).await? {
+        return Ok(());
+    }
+    if !volume::claim(&process, &storage).await {
         return Ok(());
     }
     // Only the leader has the artifacts, so only the leader listens: the readiness probe asks this port.

@@ -20,6 +20,7 @@ mod remote_bases;
 mod source;
 mod source_faults;
 mod sparse;
+mod storage_faults;
 mod submodules;
 
 /// A ConfigMap `name` whose key `value` holds `value`.

@@ -1,4 +1,4 @@
-//! The lock of one file, held on a second one beside it, across processes.
+//! Locks across processes: that of one file, held on a second one beside it, and that of a whole store.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -44,7 +44,8 @@ pub(super) fn is_free(lock: &Path) -> bool {
     }
 }
 
-fn try_lock(lock: &Path) -> io::Result<Option<File>> {
+/// The lock, if nobody else holds it; given back when the file is closed.
+pub(super) fn try_lock(lock: &Path) -> io::Result<Option<File>> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(lock)?;
     match file.try_lock() {
         // Garbage collection may have removed the file before it was locked; then the lock guards nothing.

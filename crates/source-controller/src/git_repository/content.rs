@@ -197,11 +197,7 @@ impl Graft<'_> {
     }
 
     /// Pushes what is wanted of the archive, under the paths that it gets.
-    fn read(
-        &self,
-        limits: &unpack::Limits,
-        sink: Visit<'_>,
-    ) -> Result<(), BuildError> {
+    fn read(&self, limits: &unpack::Limits, sink: Visit<'_>) -> Result<(), BuildError> {
         let failed =
             |error: &(dyn std::error::Error + 'static)| self.include.failed(runtime::error::chain(error));
         let archive = self.shelf.store.open_file(&self.include.artifact.path).map_err(|e| failed(&e))?;
