@@ -30,6 +30,10 @@ pub const DISABLED: &str = "disabled";
 /// Value that switches [`FORCE_KEY`] on. Compared without regard to case.
 pub const ENABLED: &str = "enabled";
 
+/// Annotation on a Kustomization: what is done about drift, `repair` or `report`. Compared without regard to case. Not known to
+/// Flux.
+pub const DRIFT_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/drift";
+
 /// Event annotation with the revision that was applied.
 pub const REVISION_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/revision";
 /// Event annotation with the revision in the origin of the source, if known.
@@ -44,6 +48,8 @@ pub const OCI_REVISION_METADATA: &str = "org.opencontainers.image.revision";
 pub mod conditions {
     /// The applied objects pass their health checks; absent when none are asked for.
     pub const HEALTHY: &str = "Healthy";
+    /// Applied objects are not as Git says, and are left so. Not known to Flux.
+    pub const DRIFTED: &str = "Drifted";
 }
 
 /// Condition reasons of Kustomizations, beside those of [`crate::meta::reasons`].
@@ -51,6 +57,8 @@ pub mod conditions {
 pub mod reasons {
     pub const ARTIFACT_FAILED: &str = "ArtifactFailed";
     pub const BUILD_FAILED: &str = "BuildFailed";
+    pub const DRIFT_DETECTED: &str = "DriftDetected";
+    pub const DRIFT_REPEATED: &str = "DriftRepeated";
     pub const DEPENDENCY_NOT_READY: &str = "DependencyNotReady";
     pub const HEALTH_CHECK_CANCELED: &str = "HealthCheckCanceled";
     pub const HEALTH_CHECK_FAILED: &str = "HealthCheckFailed";

@@ -33,6 +33,8 @@ pub struct Options {
     pub ignore: Rules,
     /// Move managedFields to the version that is applied when the server cannot read them otherwise.
     pub migrate_api_version: bool,
+    /// Find out what would change, and change nothing.
+    pub report_only: bool,
     /// Objects in flight at once.
     pub concurrency: usize,
     /// Longest wait for the answer to one request.
@@ -50,7 +52,7 @@ pub type Memory = HashMap<ObjectId, Applied>;
 /// A stage that went well.
 #[derive(Debug, Default)]
 pub struct StageOutcome {
-    /// What was done, in apply order.
+    /// What was done, or would be, in apply order.
     pub changes: ChangeSet,
     /// What is now known about the objects.
     pub memory: Memory,
@@ -98,6 +100,13 @@ impl Applier {
             return Err(self.failed(failures, StageOutcome::default()));
         }
         let planned = ChangeSet { changes: checked.iter().map(|c| c.change.clone()).collect() };
+        if self.options.report_only {
+            let kept = checked.into_iter().filter_map(|c| match c.plan {
+                Plan::Keep(applied) => Some((c.change.id, *applied?)),
+                _ => None,
+            });
+            return Ok(StageOutcome { memory: kept.collect(), changes: planned });
+        }
         if planned.wrote()
             && let Err(refused) = before_first_write(planned).await
         {
@@ -181,7 +190,7 @@ impl Applier {
                 }
             }
             Plan::Recreate(_, uid) => {
-                let done = self.requests.delete(&target, uid).await;
+                let done = self.requests.delete(&target, uid, None).await;
                 done.map_err(|e| fail("immutable field detected, failed to delete object", e))?;
                 let gone = self.wait_until_gone(&target, uid).await;
                 let step = "immutable field detected, failed to wait for object to be deleted";

@@ -73,6 +73,17 @@ impl ChangeSet {
         self.changes.iter().any(|c| !matches!(c.action, Action::Unchanged | Action::Skipped))
     }
 
+    /// Takes note that nothing was written: changes become unchanged. Gives what they were.
+    pub fn take_writes(&mut self) -> ChangeSet {
+        let wrote = |c: &&mut Change| !matches!(c.action, Action::Unchanged | Action::Skipped);
+        let taken = self.changes.iter_mut().filter(wrote);
+        let take = |c: &mut Change| Change {
+            action: std::mem::replace(&mut c.action, Action::Unchanged),
+            ..c.clone()
+        };
+        ChangeSet { changes: taken.map(take).collect() }
+    }
+
     /// One line for each change that `keep` lets through, joined by newlines.
     pub fn lines(&self, keep: impl Fn(Action) -> bool) -> String {
         self.changes.iter().filter(|c| keep(c.action)).map(Change::to_string).collect::<Vec<_>>().join("\n")
@@ -118,6 +129,16 @@ mod tests {
             set.entries().map(|(id, v)| format!("{id} {v}")).collect::<Vec<_>>(),
             ["ns_b__ConfigMap v1", "ns_c__ConfigMap v1", "ns_a__ConfigMap v1"]
         );
+    }
+
+    #[test]
+    fn writes_can_be_taken_back() {
+        let all = [Action::Created, Action::Unchanged, Action::Configured, Action::Skipped];
+        let mut set = ChangeSet { changes: all.into_iter().map(|action| change("a", action)).collect() };
+        assert_eq!(set.take_writes().lines(|_| true), "ConfigMap/ns/a created\nConfigMap/ns/a configured");
+        assert!(!set.wrote());
+        assert_eq!(set.changes.len(), 4);
+        assert_eq!(set.take_writes(), ChangeSet::default());
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Applier {
         manifest: &Manifest,
         id: &ObjectId,
     ) -> Result<bool, ObjectError> {
-        if !self.options.migrate_api_version {
+        if !self.options.migrate_api_version || self.options.report_only {
             return Ok(false);
         }
         let patch = |live: &Value| match Policy::of(live).forbids_apply() {

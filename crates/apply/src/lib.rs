@@ -23,4 +23,5 @@ pub mod ownership;
 pub mod policy;
 pub mod prepare;
 pub mod prune;
+pub mod read;
 mod request;

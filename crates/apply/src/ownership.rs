@@ -47,6 +47,12 @@ pub fn own_time(object: &Value) -> Option<Timestamp> {
     entries(object).filter(|e| is_own(e)).filter_map(|e| text(e, "time").parse().ok()).max()
 }
 
+/// The manager other than us who wrote last to the object itself, not to its status.
+pub fn last_foreign_manager(object: &Value) -> Option<&str> {
+    let foreign = entries(object).filter(|e| text(e, "subresource") != "status" && !is_own(e));
+    foreign.max_by_key(|e| text(e, "time")).map(|e| text(e, "manager"))
+}
+
 fn entries(object: &Value) -> impl Iterator<Item = &Value> {
     object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten()
 }
@@ -262,6 +268,23 @@ mod tests {
         let time = own_time(&object(vec![other, ours()])).unwrap();
         assert_eq!(time.to_string(), "2026-01-02T03:04:05Z");
         assert_eq!(own_time(&object(vec![])), None);
+    }
+
+    #[test]
+    fn the_last_foreign_manager_is_the_latest_that_did_not_write_the_status() {
+        let at = |manager: &str, subresource: &str, time: &str| {
+            let mut entry = entry(manager, "Update", subresource, json!({}));
+            entry["time"] = time.into();
+            entry
+        };
+        let live = object(vec![
+            at("first", "", "2026-01-01T00:00:00Z"),
+            at("hpa", "scale", "2026-01-03T00:00:00Z"),
+            at("kcm", "status", "2026-01-04T00:00:00Z"),
+            ours(),
+        ]);
+        assert_eq!(last_foreign_manager(&live), Some("hpa"));
+        assert_eq!(last_foreign_manager(&object(vec![ours()])), None);
     }
 
     #[test]

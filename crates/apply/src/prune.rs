@@ -32,6 +32,8 @@ pub struct PruneOptions {
     pub owner: Owner,
     /// Objects that are wanted, whatever the entries call them: an entry that turns out to be one of these is dropped.
     pub keep: HashSet<ObjectId>,
+    /// Entries that another Kustomization has applied or is about to: those that are still ours are left to it.
+    pub claimed: HashSet<ObjectId>,
     /// Namespaces that are never deleted.
     pub protected_namespaces: Vec<String>,
     /// Deletions in flight at once.
@@ -47,6 +49,8 @@ pub struct Pruned {
     pub changes: ChangeSet,
     /// Objects that could not be deleted and belong into the inventory until they are, with upstream's sentence why.
     pub failed: Vec<(Entry, String)>,
+    /// Objects that are still ours and left to another Kustomization. They belong into the inventory until they are not ours.
+    pub claimed: Vec<Entry>,
 }
 
 impl Pruned {
@@ -85,8 +89,9 @@ pub async fn delete(
                 Some(_) => None,
             };
             match result {
-                Some(Ok(None)) => {}
-                Some(Ok(Some(action))) => {
+                Some(Ok(Fate::Wanted)) => {}
+                Some(Ok(Fate::Claimed)) => pruned.claimed.push(entry.clone()),
+                Some(Ok(Fate::Ended(action))) => {
                     let (id, version) = (entry.id.clone(), entry.version.clone());
                     pruned.changes.changes.push(Change { id, version, action });
                 }
@@ -104,17 +109,27 @@ pub async fn delete(
     pruned
 }
 
-/// Attempts to delete an object that others keep replacing.
-const DELETE_ATTEMPTS: usize = 3;
+/// Attempts to delete an object that others keep changing.
+const DELETE_ATTEMPTS: usize = 10;
+
+/// What became of an entry.
+enum Fate {
+    /// It means an object that is wanted.
+    Wanted,
+    /// It is left to another Kustomization.
+    Claimed,
+    /// It was deleted or skipped.
+    Ended(Action),
+}
 
 async fn delete_one(
     requests: &Requests,
     mapper: &Mapper,
     entry: &Entry,
     options: &PruneOptions,
-) -> Result<Option<Action>, (&'static str, RequestError)> {
+) -> Result<Fate, (&'static str, RequestError)> {
     let Some(mapped) = served(requests, mapper, entry).await.map_err(|e| ("query", e))? else {
-        return Ok(Some(Action::Deleted));
+        return Ok(Fate::Ended(Action::Deleted));
     };
     // An entry written ahead may carry the namespace that its manifest gives an object of the cluster.
     let mut id = entry.id.clone();
@@ -122,20 +137,24 @@ async fn delete_one(
         id.namespace.clear();
     }
     if options.keep.contains(&id) {
-        return Ok(None);
+        return Ok(Fate::Wanted);
     }
     let target = Target { mapped: &mapped, namespace: &id.namespace, name: &id.name };
     let mut attempt = 1;
     loop {
         let Some(live) = requests.get(&target).await.map_err(|e| ("query", e))? else {
-            return Ok(Some(Action::Deleted));
+            return Ok(Fate::Ended(Action::Deleted));
         };
         if !may_delete(&live, &id, options) {
-            return Ok(Some(Action::Skipped));
+            return Ok(Fate::Ended(Action::Skipped));
         }
-        match requests.delete(&target, meta(&live, "uid")).await {
+        if options.claimed.contains(&entry.id) {
+            return Ok(Fate::Claimed);
+        }
+        // Exactly what was looked at: another Kustomization may take the object over at this moment.
+        match requests.delete(&target, meta(&live, "uid"), Some(meta(&live, "resourceVersion"))).await {
             Err(error) if error.is_conflict() && attempt < DELETE_ATTEMPTS => attempt += 1,
-            answer => return answer.map(|()| Some(Action::Deleted)).map_err(|e| ("delete", e)),
+            answer => return answer.map(|()| Fate::Ended(Action::Deleted)).map_err(|e| ("delete", e)),
         }
     }
 }
@@ -200,6 +219,7 @@ mod tests {
         PruneOptions {
             owner: Owner { namespace: "flux-system".into(), name: "apps".into() },
             keep: HashSet::new(),
+            claimed: HashSet::new(),
             protected_namespaces: vec!["flux-system".into()],
             concurrency: 4,
             request_timeout: Duration::from_secs(1),
@@ -242,7 +262,7 @@ mod tests {
     #[test]
     fn failures_are_told_together() {
         let failed = ["a", "b"].map(|n| (entry("A", n, "v1"), format!("A/{n} delete failed: no"))).to_vec();
-        let pruned = Pruned { changes: ChangeSet::default(), failed };
+        let pruned = Pruned { failed, ..Pruned::default() };
         assert_eq!(
             pruned.error().as_deref(),
             Some("delete failed, errors: A/a delete failed: no;A/b delete failed: no;")

@@ -93,9 +93,15 @@ impl Requests {
         self.send(|| target.collection().create(&params, body.clone())).await
     }
 
-    /// Asks for the deletion of exactly the object with this uid.
-    pub async fn delete(&self, target: &Target<'_>, uid: &str) -> Result<(), RequestError> {
-        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    /// Asks for the deletion of exactly the object with this uid and, if given, in this version.
+    pub async fn delete(
+        &self,
+        target: &Target<'_>,
+        uid: &str,
+        version: Option<&str>,
+    ) -> Result<(), RequestError> {
+        let preconditions =
+            Preconditions { uid: Some(uid.to_owned()), resource_version: version.map(str::to_owned) };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
         match self.send(|| target.collection().delete(&segment(target.name), &params)).await {
             Err(error) if error.is_not_found() => Ok(()),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use apply::order::GroupKind;
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, ValueEnum};
 use runtime::{
     flags::{Flags, boolean, duration},
     gates::{Gate, Gates},
@@ -57,6 +57,9 @@ pub struct Arguments {
     /// Repair drift of applied objects when it happens; false leaves it to the interval.
     #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
     pub watch_drift: bool,
+    /// What is done about drift where a Kustomization does not say: repair it, or report it.
+    #[arg(long, value_enum, default_value_t = DriftMode::Repair)]
+    pub drift_mode: DriftMode,
     /// Longest time a build may take.
     #[arg(long, default_value = "2m", value_parser = duration)]
     pub build_timeout: Duration,
@@ -66,6 +69,15 @@ pub struct Arguments {
     /// The same for the artifacts of source-watcher.
     #[arg(long, env = "SOURCE_WATCHER_LOCALHOST", hide = true)]
     pub source_watcher_localhost: Option<String>,
+}
+
+/// What is done about applied objects that somebody else changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DriftMode {
+    /// They are changed back.
+    Repair,
+    /// They stay as they are until Git says something new, and are reported.
+    Report,
 }
 
 /// An unset variable without default fails the substitution.

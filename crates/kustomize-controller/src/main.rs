@@ -5,6 +5,7 @@ mod deletion;
 mod dependencies;
 mod drift;
 mod flags;
+mod handover;
 mod health;
 mod ignore;
 mod reconciler;

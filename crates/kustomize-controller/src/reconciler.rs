@@ -95,7 +95,7 @@ impl Reconciler {
             None => true,
             Some(Slot { state: State::Running(_), .. }) => true,
             Some(slot @ Slot { state: State::Done { succeeded: true, .. }, .. }) => {
-                self.drifted(slot, &object)
+                !self.drifted(slot, &object).is_empty()
             }
             Some(_) => false,
         };
@@ -145,17 +145,14 @@ impl Reconciler {
                 trusting = true;
                 let now = Instant::now();
                 let left = due.saturating_duration_since(now);
-                let wait = if succeeded && self.drifted(slot, &subject.object) {
-                    slot.repairs.wait(now).min(left)
-                } else {
-                    left
-                };
+                let drifted = if succeeded { self.drifted(slot, &subject.object) } else { Vec::new() };
+                let wait = if drifted.is_empty() { left } else { slot.repairs.wait(&drifted, now).min(left) };
                 if !wait.is_zero() {
                     slot.state = State::Done { inputs, due, succeeded };
                     return Ok(Outcome::After(wait));
                 }
                 if !left.is_zero() {
-                    slot.repairs.begin(now);
+                    self.begin_repair(slot, subject, &drifted).await;
                 }
             }
             // A new revision alone. Who changes the spec or asks for a run wants to see everything looked at.

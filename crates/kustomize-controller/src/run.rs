@@ -1,7 +1,7 @@
 //! One run of a Kustomization, from its artifact to healthy objects, as a state machine.
 //!
 //! ```text
-//! Fetch → (build) → Apply(stage) → AwaitStage → … → (prune) → AwaitHealth → done
+//! Fetch → (build) → Apply(stage) → AwaitStage → … → Prune → AwaitHealth → done
 //! ```
 //!
 //! A pass carries a run as far as it can go. Where there is something to wait for, the run is put aside in its
@@ -9,6 +9,7 @@
 
 mod build;
 mod finish;
+mod prune;
 mod stages;
 mod unchanged;
 mod wait;
@@ -72,6 +73,8 @@ pub struct Run {
     pub basis: Option<Basis>,
     /// What the finished stages did.
     pub changes: ChangeSet,
+    /// What would have been changed back, if drift is only reported.
+    pub left: ChangeSet,
 }
 
 /// A point at which a run can be put aside.
@@ -82,6 +85,8 @@ pub enum Phase {
     Apply(VecDeque<Stage>),
     /// The objects of the last stage must be ready before the stages that are left.
     AwaitStage { awaited: Vec<Awaited>, deadline: Instant, left: VecDeque<Stage> },
+    /// All is applied; these objects are no longer wanted. Others may have a moment to say that they want them.
+    Prune { stale: Vec<Entry>, deadline: Instant },
     /// All is applied and must become healthy.
     AwaitHealth { awaited: Vec<Awaited>, since: Instant, deadline: Instant },
 }
@@ -148,6 +153,7 @@ impl Run {
             digest: String::new(),
             basis: None,
             changes: ChangeSet::default(),
+            left: ChangeSet::default(),
         }
     }
 
@@ -155,6 +161,12 @@ impl Run {
     pub fn built_from(&mut self, basis: Basis) {
         self.digest.clone_from(&basis.digest);
         self.basis = Some(basis);
+    }
+
+    /// Inventory entries of everything that is applied, once all stages are.
+    pub fn applied(&self) -> Vec<Entry> {
+        let entries = self.changes.changes.iter();
+        entries.map(|c| Entry { id: c.id.clone(), version: c.version.clone() }).collect()
     }
 
     /// Whether the run is for these inputs, whatever their revision.

@@ -6,7 +6,11 @@ use api::{
     Artifact, Condition, Kustomization, KustomizationStatus,
     duration::go_duration_string,
     kustomization::{ResourceInventory, ResourceRef, Snapshot},
-    kustomize::{OCI_REVISION_METADATA, conditions::HEALTHY, reasons::RECONCILIATION_SUCCEEDED},
+    kustomize::{
+        OCI_REVISION_METADATA,
+        conditions::{DRIFTED, HEALTHY},
+        reasons::{DRIFT_DETECTED, RECONCILIATION_FAILED, RECONCILIATION_SUCCEEDED},
+    },
     meta::{
         RECONCILE_REQUEST_ANNOTATION,
         reasons::{PROGRESSING, PROGRESSING_WITH_RETRY, SUCCEEDED},
@@ -18,7 +22,7 @@ use kube::ResourceExt;
 use runtime::conditions::{Conditions, READY, RECONCILING, STALLED, Status, is_false, is_true, rfc3339};
 
 /// Condition types whose values are ours alone.
-pub const OWNED: [&str; 4] = [READY, RECONCILING, STALLED, HEALTHY];
+pub const OWNED: [&str; 5] = [READY, RECONCILING, STALLED, HEALTHY, DRIFTED];
 
 /// Snapshots kept in `status.history`.
 const HISTORY: usize = 5;
@@ -72,6 +76,30 @@ pub fn succeeded(object: &mut Kustomization, artifact: &Artifact) {
 /// The health check passed.
 pub fn healthy(object: &mut Kustomization, message: &str) {
     conditions(object).set(HEALTHY, Status::True, SUCCEEDED, message);
+}
+
+/// Says which objects have drifted and stay so, one a line, or that none have. Tells whether that is news of some.
+pub fn drifted(object: &mut Kustomization, lines: &str) -> bool {
+    let mut conditions = conditions(object);
+    if lines.is_empty() {
+        conditions.remove(DRIFTED);
+        return false;
+    }
+    let is_news = conditions.get(DRIFTED).is_none_or(|before| before.message != lines);
+    conditions.set(DRIFTED, Status::True, DRIFT_DETECTED, lines);
+    is_news
+}
+
+/// Whether objects of this digest are those applied last, all of them, and neither the spec nor a person asks for
+/// anything new.
+pub fn is_applied(object: &Kustomization, digest: &str) -> bool {
+    let Some(status) = &object.status else { return false };
+    let requested = object.annotations().get(RECONCILE_REQUEST_ANNOTATION);
+    let asked = requested.is_some_and(|at| status.last_handled_reconcile_at.as_ref() != Some(at));
+    let mut same = status.history.iter().take_while(|run| run.digest == digest);
+    status.observed_generation == object.metadata.generation
+        && !asked
+        && same.any(|run| run.last_reconciled_status != RECONCILIATION_FAILED)
 }
 
 /// What every pass leaves behind, whatever happened: the handled request, and conditions that agree with Ready.
@@ -204,6 +232,43 @@ mod tests {
         assert_eq!(history.len(), 5);
         assert_eq!((history[0].digest.as_str(), history[0].total_reconciliations), ("a", 3));
         assert!(history.iter().all(|s| s.digest != "b"), "the oldest falls out");
+    }
+
+    #[test]
+    fn objects_are_applied_until_digest_generation_or_request_change() {
+        let mut object = object();
+        let run = |object: &mut Kustomization, digest: &str, reason: &str| {
+            record(object, digest, reason, &artifact("r"), Duration::ZERO);
+        };
+        succeeded(&mut object, &artifact("r"));
+        finalise(&mut object);
+        assert!(!is_applied(&object, "a"));
+        run(&mut object, "a", "ReconciliationSucceeded");
+        assert!(is_applied(&object, "a") && !is_applied(&object, "b"));
+        run(&mut object, "a", "ReconciliationFailed");
+        assert!(is_applied(&object, "a"), "a look that failed changed nothing");
+        let mut asked = object.clone();
+        asked.annotations_mut().insert(RECONCILE_REQUEST_ANNOTATION.into(), "now".into());
+        assert!(!is_applied(&asked, "a"));
+        of(&mut asked).last_handled_reconcile_at = Some("now".into());
+        assert!(is_applied(&asked, "a"));
+        let mut changed = object.clone();
+        changed.metadata.generation = Some(4);
+        assert!(!is_applied(&changed, "a"));
+        run(&mut object, "b", "ReconciliationFailed");
+        assert!(!is_applied(&object, "a") && !is_applied(&object, "b"), "half of b may be in the cluster");
+        run(&mut object, "b", "HealthCheckFailed");
+        assert!(is_applied(&object, "b"));
+    }
+
+    #[test]
+    fn drift_is_news_when_it_changes() {
+        let mut object = object();
+        assert!(!drifted(&mut object, ""));
+        assert!(drifted(&mut object, "A/a configured") && !drifted(&mut object, "A/a configured"));
+        assert!(drifted(&mut object, "A/b configured"));
+        drifted(&mut object, "");
+        assert_eq!(listed(&object), []);
     }
 
     #[test]

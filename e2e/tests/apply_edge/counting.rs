@@ -79,6 +79,7 @@ async fn an_unreachable_server_costs_a_few_deadlines_not_one_an_object() -> Resu
     let options = PruneOptions {
         owner: bed.owner(),
         keep: Default::default(),
+        claimed: Default::default(),
         protected_namespaces: vec![],
         concurrency: 2,
         request_timeout: Duration::from_millis(200),

@@ -74,6 +74,7 @@ impl Bed {
             override_managers: Vec::new(),
             ignore: Default::default(),
             migrate_api_version: false,
+            report_only: false,
             concurrency: 8,
             request_timeout: LIMIT,
             recreate_timeout: LIMIT,
@@ -172,6 +173,7 @@ impl Bed {
         let options = PruneOptions {
             owner: self.owner(),
             keep: Default::default(),
+            claimed: Default::default(),
             protected_namespaces: protected.iter().map(|n| (*n).to_owned()).collect(),
             concurrency: 4,
             request_timeout: LIMIT,

@@ -53,6 +53,7 @@ async fn an_object_that_may_not_be_deleted_stays_in_the_inventory() -> Result<()
     let options = PruneOptions {
         owner: bed.owner(),
         keep: Default::default(),
+        claimed: Default::default(),
         protected_namespaces: vec![],
         concurrency: 1,
         request_timeout: LIMIT,
@@ -116,6 +117,7 @@ async fn an_entry_that_means_a_wanted_object_deletes_nothing() -> Result<()> {
     let options = PruneOptions {
         owner: bed.owner(),
         keep: [wanted.clone()].into(),
+        claimed: Default::default(),
         protected_namespaces: vec![],
         concurrency: 1,
         request_timeout: LIMIT,

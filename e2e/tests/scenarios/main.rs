@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod crash;
+mod drift;
 mod example;
 mod faults_admission;
 mod faults_api;
 mod flow;
+mod handover;
 mod harness;
 mod ignore;
 mod include;

@@ -50,6 +50,9 @@ impl Reconciler {
                 Step::Next(Phase::AwaitStage { awaited, deadline, left }) => {
                     self.stage_ready(awaited, deadline, left)
                 }
+                Step::Next(Phase::Prune { stale, deadline }) => {
+                    self.prune(slot, subject, &mut run, stale, deadline).await?
+                }
                 Step::Next(Phase::AwaitHealth { awaited, since, deadline }) => {
                     self.healthy(subject, &mut run, awaited, (since, deadline)).await?
                 }

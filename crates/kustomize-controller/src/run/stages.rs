@@ -1,18 +1,15 @@
-//! Applying stage by stage, and removing what is no longer wanted.
+//! Applying stage by stage.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
-use api::kustomize::reasons::{PRUNE_FAILED, RECONCILIATION_FAILED};
+use api::kustomize::reasons::RECONCILIATION_FAILED;
 use apply::{
     applier::{Applied, Applier, Options},
     change::{Action, Change},
     error::StageError,
-    object::{Manifest, ObjectId},
+    object::Manifest,
     order::{Stage, compare},
-    prune::{self, Entry, PruneOptions},
+    prune,
 };
 use kube::Client;
 use runtime::patch::PatchError;
@@ -21,6 +18,7 @@ use tokio::time::Instant;
 use super::{Failure, Phase, Run, Step};
 use crate::{
     flags::MIGRATE_API_VERSION,
+    handover,
     health::{self, Health},
     ignore,
     reconciler::{Reconciler, Slot},
@@ -30,7 +28,7 @@ use crate::{
 /// How long the objects of a stage may take to get ready; upstream's, whatever `spec.timeout` says.
 const STAGE: Duration = Duration::from_secs(60);
 /// Longest wait for one answer, and for an object that is recreated to go away.
-const REQUEST: Duration = Duration::from_secs(60);
+pub(super) const REQUEST: Duration = Duration::from_secs(60);
 const RECREATE: Duration = Duration::from_secs(120);
 /// Bytes of an error that names every failed object; the condition holds no more.
 const MESSAGE: usize = 30_000;
@@ -44,7 +42,7 @@ impl Reconciler {
         run: &mut Run,
         mut left: VecDeque<Stage>,
     ) -> Result<Step, PatchError> {
-        let Some(stage) = left.pop_front() else { return self.applied(slot, subject, run).await };
+        let Some(stage) = left.pop_front() else { return Ok(self.applied(slot, subject, run)) };
         let client = match self.identity(subject) {
             Ok(client) => client,
             Err(failure) => return Ok(Step::Fail(failure)),
@@ -57,12 +55,14 @@ impl Reconciler {
             slot.ignore.clone_from(&subject.object.spec.ignore);
             slot.memory.clear();
         }
+        let report_only = self.reports(&subject.object, &run.digest);
         let arguments = &self.context.arguments;
         let options = Options {
             force: subject.object.spec.force,
             override_managers: arguments.override_manager.clone(),
             ignore,
             migrate_api_version: arguments.feature_gates.is_on(MIGRATE_API_VERSION),
+            report_only,
             concurrency: arguments.concurrent_ssa.into(),
             request_timeout: REQUEST,
             recreate_timeout: RECREATE,
@@ -86,6 +86,9 @@ impl Reconciler {
             Err(error) => return Ok(Step::Fail(self.stage_failed(run, error))),
         };
         run.memory.extend(done.memory);
+        if report_only {
+            run.left.append(done.changes.take_writes());
+        }
         if defines_kinds && done.changes.wrote() {
             self.context.mapper.invalidate();
         }
@@ -94,7 +97,11 @@ impl Reconciler {
             done.changes.changes.push(change);
         }
         done.changes.changes.sort_by(|a, b| compare(&a.id, &b.id));
-        let awaited = if kind.waits() { self.awaited(run, &done.changes, &run.memory) } else { Vec::new() };
+        let awaited = if kind.waits() && !report_only {
+            self.awaited(run, &done.changes, &run.memory)
+        } else {
+            Vec::new()
+        };
         run.changes.append(done.changes);
         if awaited.is_empty() {
             return Ok(Step::Next(Phase::Apply(left)));
@@ -158,15 +165,12 @@ impl Reconciler {
         }
     }
 
-    /// All stages are applied: the inventory is known, the rest is pruned, health comes next.
-    async fn applied(
-        &self,
-        slot: &mut Slot,
-        subject: &mut Subject,
-        run: &mut Run,
-    ) -> Result<Step, PatchError> {
+    /// All stages are applied: what is in the inventory beside is to be pruned.
+    fn applied(&self, slot: &mut Slot, subject: &mut Subject, run: &mut Run) -> Step {
         let memory = std::mem::take(&mut run.memory);
         self.remember(slot, memory, run);
+        self.report(subject, run);
+        self.tell_fights(slot, subject, run);
         if run.changes.wrote() {
             let changed = |action| matches!(action, Action::Created | Action::Configured);
             let output: serde_json::Map<_, _> = run
@@ -182,52 +186,8 @@ impl Reconciler {
             );
             self.say(subject, run, &run.changes.lines(changed));
         }
-        let entries = run.changes.changes.iter();
-        let inventory: Vec<Entry> =
-            entries.map(|c| Entry { id: c.id.clone(), version: c.version.clone() }).collect();
-        let stale = prune::stale(&run.before, &inventory);
-        if !subject.object.spec.prune || stale.is_empty() {
-            run.inventory = Some(inventory);
-            return self.begin_health(slot, subject, run).await;
-        }
-        let keep = inventory.iter().map(|e| e.id.clone()).collect();
-        let pruned = match self.delete(subject, stale, keep).await {
-            Ok(pruned) => pruned,
-            Err(failure) => return Ok(Step::Fail(failure)),
-        };
-        let failed = pruned.failed.iter().map(|(entry, _)| entry.clone());
-        run.inventory = Some(inventory.into_iter().chain(failed).collect());
-        let lines = pruned.changes.lines(|_| true);
-        if !lines.is_empty() {
-            tracing::info!(revision = run.artifact.revision, "garbage collection completed: {lines}");
-            self.say(subject, run, &lines);
-        }
-        if let Some(message) = pruned.error() {
-            return Ok(Step::Fail(Failure::new(PRUNE_FAILED, message).recorded()));
-        }
-        self.begin_health(slot, subject, run).await
-    }
-
-    /// Deletes entries of the inventory in the Kustomization's identity.
-    pub(crate) async fn delete(
-        &self,
-        subject: &Subject,
-        entries: Vec<Entry>,
-        keep: HashSet<ObjectId>,
-    ) -> Result<prune::Pruned, Failure> {
-        let options = PruneOptions { keep, ..self.prune_options(subject) };
-        Ok(prune::delete(&self.identity(subject)?, &self.context.mapper, entries, &options).await)
-    }
-
-    /// What deletions respect.
-    pub(crate) fn prune_options(&self, subject: &Subject) -> PruneOptions {
-        PruneOptions {
-            owner: subject.owner(),
-            keep: HashSet::new(),
-            protected_namespaces: vec![self.context.arguments.shared.runtime_namespace.clone()],
-            concurrency: self.context.arguments.concurrent_ssa.into(),
-            request_timeout: REQUEST,
-        }
+        let stale = prune::stale(&run.before, &run.applied());
+        Step::Next(Phase::Prune { stale, deadline: Instant::now() + handover::PATIENCE })
     }
 
     /// The client that objects are applied and deleted with.

@@ -1,0 +1,160 @@
+//! Objects that move from one Kustomization to another: neither deleted by the one nor made anew by the other.
+//!
+//! A Kustomization names what it will apply in its inventory before it applies anything. So an object that is about to be
+//! pruned is looked for in the inventories of the others. Those of the same source get a moment to write theirs down.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use api::Kustomization;
+use apply::{object::ObjectId, prune::Entry};
+use kube::runtime::reflector::ObjectRef;
+use runtime::conditions::{READY, STALLED, find, is_true};
+
+use crate::{dependencies, sources::SourceKey, status};
+
+/// How long a run that has something to prune waits for others of its source.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it looks at them meanwhile; no request is sent for that.
+pub const LOOK: Duration = Duration::from_millis(200);
+
+type Key = ObjectRef<Kustomization>;
+
+/// The entries that other Kustomizations name, in the same cluster.
+pub fn claimed(own: &Kustomization, others: &[Arc<Kustomization>], entries: &[Entry]) -> HashSet<ObjectId> {
+    let wanted: HashMap<String, &ObjectId> = entries.iter().map(|e| (e.id.inventory_id(), &e.id)).collect();
+    let inventories = others
+        .iter()
+        .filter(|other| is_another(own, other) && other.spec.kube_config == own.spec.kube_config)
+        .filter_map(|other| other.status.as_ref()?.inventory.as_ref());
+    let named = inventories.flat_map(|inventory| &inventory.entries);
+    named.filter_map(|entry| wanted.get(&entry.id).map(|id| ObjectId::clone(id))).collect()
+}
+
+/// Whether another Kustomization of the same source has yet to say what it will apply of a revision.
+pub fn is_pending(own: &Kustomization, others: &[Arc<Kustomization>], revision: &str) -> bool {
+    let (source, key) = (SourceKey::of(own), ObjectRef::from_obj(own));
+    let by_key: HashMap<Key, &Kustomization> =
+        others.iter().map(|other| (ObjectRef::from_obj(other.as_ref()), other.as_ref())).collect();
+    let coming = |other: &&Arc<Kustomization>| {
+        is_another(own, other)
+            && !other.spec.suspend
+            && SourceKey::of(other) == source
+            && !has_said(other, revision)
+    };
+    others.iter().filter(coming).any(|other| !needs(other, &key, &by_key))
+}
+
+fn is_another(own: &Kustomization, other: &Kustomization) -> bool {
+    ObjectRef::from_obj(own) != ObjectRef::from_obj(other) && other.metadata.deletion_timestamp.is_none()
+}
+
+/// Whether a Kustomization has written down its inventory for a revision and its present generation, or will not.
+fn has_said(object: &Kustomization, revision: &str) -> bool {
+    let conditions = status::listed(object);
+    let seen = find(conditions, READY).is_some_and(|c| c.observed_generation == object.metadata.generation);
+    let attempted = object.status.as_ref().and_then(|s| s.last_attempted_revision.as_deref());
+    seen && (attempted == Some(revision) || is_true(conditions, STALLED))
+}
+
+/// Whether a Kustomization waits for another one, if only through others.
+fn needs(object: &Kustomization, key: &Key, all: &HashMap<Key, &Kustomization>) -> bool {
+    let (mut open, mut seen) = (vec![object], HashSet::new());
+    while let Some(object) = open.pop() {
+        for dependency in object.spec.depends_on.iter().map(|d| dependencies::key(object, d)) {
+            if dependency == *key {
+                return true;
+            }
+            if let Some(next) = all.get(&dependency)
+                && seen.insert(dependency)
+            {
+                open.push(next);
+            }
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use api::{Artifact, kustomization::DependencyReference};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    fn object(name: &str) -> Kustomization {
+        let mut object = Kustomization::new(name, Default::default());
+        object.metadata.namespace = Some("ns".into());
+        object.metadata.generation = Some(1);
+        object.spec.source_ref.kind = "GitRepository".into();
+        object.spec.source_ref.name = "app".into();
+        object
+    }
+
+    fn at(mut object: Kustomization, revision: &str) -> Kustomization {
+        status::succeeded(&mut object, &Artifact { revision: revision.into(), ..Artifact::default() });
+        status::of(&mut object).last_attempted_revision = Some(revision.into());
+        object
+    }
+
+    fn depending(mut object: Kustomization, on: &str) -> Kustomization {
+        object.spec.depends_on.push(DependencyReference { name: on.into(), ..Default::default() });
+        object
+    }
+
+    fn pending(others: Vec<Kustomization>) -> bool {
+        is_pending(&object("own"), &others.into_iter().map(Arc::new).collect::<Vec<_>>(), "r2")
+    }
+
+    #[test]
+    fn those_of_the_source_that_have_not_begun_the_revision_are_waited_for() {
+        assert!(!pending(vec![object("own")]));
+        assert!(pending(vec![object("new")]) && pending(vec![at(object("old"), "r1")]));
+        assert!(!pending(vec![at(object("done"), "r2")]));
+        let mut changed = at(object("changed"), "r2");
+        changed.metadata.generation = Some(2);
+        assert!(pending(vec![changed.clone()]));
+        changed.spec.suspend = true;
+        assert!(!pending(vec![changed]));
+        let mut elsewhere = object("elsewhere");
+        elsewhere.spec.source_ref.name = "other".into();
+        assert!(!pending(vec![elsewhere]));
+        let mut stalled = object("stalled");
+        status::stalled(&mut stalled, "AccessDenied", "no");
+        assert!(!pending(vec![stalled]));
+    }
+
+    #[test]
+    fn nobody_waits_for_those_who_wait_for_it() {
+        assert!(!pending(vec![depending(object("a"), "own")]));
+        assert!(!pending(vec![depending(object("b"), "a"), depending(object("a"), "own")]));
+        assert!(pending(vec![depending(object("b"), "a"), at(depending(object("a"), "b"), "r2")]), "a cycle");
+    }
+
+    #[test]
+    fn entries_are_claimed_by_the_inventories_of_others() {
+        let id = |name: &str| ObjectId {
+            group: String::new(),
+            kind: "ConfigMap".into(),
+            namespace: "ns".into(),
+            name: name.into(),
+        };
+        let entry = |name: &str| Entry { id: id(name), version: "v1".into() };
+        let with = |name: &str, map: &str| {
+            let mut object = object(name);
+            status::set_inventory(&mut object, [&entry(map)]);
+            object
+        };
+        let mut going = with("going", "c");
+        going.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+        let mut remote = with("remote", "d");
+        remote.spec.kube_config = Some(Default::default());
+        let others: Vec<_> =
+            [with("own", "a"), with("other", "b"), going, remote].into_iter().map(Arc::new).collect();
+        let entries = ["a", "b", "c", "d"].map(entry);
+        assert_eq!(claimed(&object("own"), &others, &entries), HashSet::from([id("b")]));
+    }
+}
