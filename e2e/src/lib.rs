@@ -26,6 +26,7 @@ pub mod pki;
 pub mod process;
 pub mod repository;
 pub mod scenario;
+pub mod signer;
 pub mod toolchain;
 pub mod wait;
 pub mod webhook;

@@ -10,12 +10,15 @@ use gix::objs::FindExt;
 use crate::error::chain;
 use crate::reference::{Selector, highest_tags, revision};
 use crate::session::Depth;
+use crate::signed::TagRefName;
 use crate::sparse::Selection;
 use crate::store::Store;
 use crate::{
     Budget, Connector, Error, Limits, Reference, Remote, RemoteRef, Session, TransportError,
     current_revision, history, redact, semver,
 };
+
+const TAGS: &str = "refs/tags/";
 
 /// The objects of one source, kept between reconciles so that a new commit costs only what changed.
 ///
@@ -41,6 +44,7 @@ pub struct Checkout {
     pub revision: String,
     /// The commit.
     pub commit: Commit,
+    pub(crate) tag: Option<TagRefName>,
     pub(crate) objects: gix::odb::Handle,
     pub(crate) limits: Limits,
     pub(crate) selection: Selection,
@@ -71,6 +75,7 @@ pub struct Commit {
 struct Target {
     revision: String,
     commit: ObjectId,
+    tag: Option<TagRefName>,
 }
 
 impl Cache {
@@ -138,18 +143,18 @@ impl Cache {
                 let name = format!("refs/tags/{tag}");
                 let found = find(&mut session, &name).map_err(list_error)?;
                 let found = found.ok_or_else(|| clone_error(TransportError::RefNotFound(name)))?;
-                Target::new(Some(tag), found.target())
+                Target::new(Some(tag), found.target()).found_by(&found)
             }
             Selector::Name(name) => {
                 let found = find_name(&mut session, name).map_err(list_error)?;
-                let commit = found.ok_or_else(|| Error::UnresolvedName(name.to_owned()))?;
-                Target::new(Some(name), commit)
+                let found = found.ok_or_else(|| Error::UnresolvedName(name.to_owned()))?;
+                Target::new(Some(name), found.target()).found_by(&found)
             }
             Selector::Semver(constraint) => {
                 let tags = session.refs(&["refs/tags/"]).map_err(clone_error)?;
                 let tags = highest_tags(constraint, &tags)?;
                 let tag = self.newest(&mut session, &mut store, tags).map_err(clone_error)?;
-                Target::new(tag.name.strip_prefix("refs/tags/"), tag.target())
+                Target::new(tag.name.strip_prefix("refs/tags/"), tag.target()).found_by(&tag)
             }
             Selector::Commit { commit, branch, name } => {
                 let missing =
@@ -165,7 +170,14 @@ impl Cache {
                     history::reach(&mut session, self.dir.join("history"), tip, id)
                         .map_err(|e| e.into_error(commit, branch))?;
                 }
-                Target::new(name.or(branch), id)
+                let target = Target::new(name.or(branch), id);
+                match name.filter(|name| name.starts_with(TAGS)) {
+                    Some(name) => match find_name(&mut session, name).map_err(clone_error)? {
+                        Some(found) => target.found_by(&found),
+                        None => target,
+                    },
+                    None => target,
+                }
             }
         };
         if known.map(current_revision).as_ref() == Some(&target.revision) {
@@ -190,7 +202,7 @@ impl Cache {
         let mut newest: Option<(i64, RemoteRef)> = None;
         let only = tags.len() == 1;
         for tag in tags {
-            let time = if only { 0 } else { self.commit(session, store, tag.target())?.0.committed };
+            let time = if only { 0 } else { self.commit(session, store, tag.target(), None)?.0.committed };
             if newest.as_ref().is_none_or(|(t, _)| time > *t) {
                 newest = Some((time, tag));
             }
@@ -204,14 +216,16 @@ impl Cache {
         store: &mut Store,
         target: Target,
     ) -> Result<Checkout, TransportError> {
-        let (commit, objects) = self.commit(session, store, target.commit)?;
-        Ok(self.opened(target.revision, commit, objects))
+        let tag = target.tag.as_ref().and_then(|tag| tag.object);
+        let (commit, objects) = self.commit(session, store, target.commit, tag)?;
+        Ok(Checkout { tag: target.tag, ..self.opened(target.revision, commit, objects) })
     }
 
     fn opened(&self, revision: String, commit: Commit, objects: gix::odb::Handle) -> Checkout {
         Checkout {
             revision,
             commit,
+            tag: None,
             objects,
             limits: self.limits.clone(),
             selection: Selection::default(),
@@ -230,12 +244,12 @@ impl Cache {
     ) -> Result<(Checkout, u64), Error> {
         let failed = |source| Error::Clone { url: redact(remote.url()), source };
         let mut store = Store::open(self.dir.join("content"))?;
-        if let Some((commit, objects)) = self.cached(&mut store, id)? {
+        if let Some((commit, objects)) = self.cached(&mut store, id, None)? {
             return Ok((self.opened(id.to_string(), commit, objects), 0));
         }
         let before = store.bytes()?;
         let mut session = connector.connect(remote, &self.limits, budget).map_err(failed)?;
-        let found = match self.commit(&mut session, &mut store, id) {
+        let found = match self.commit(&mut session, &mut store, id, None) {
             // A server of the old protocol gives what refs lead to, and refuses in words that gix takes for a broken pack.
             Err(TransportError::ObjectNotFound | TransportError::Protocol(_)) => {
                 session.restart().map_err(failed)?;
@@ -257,9 +271,14 @@ impl Cache {
         Ok((self.opened(id.to_string(), commit, objects), store.bytes()?.saturating_sub(before)))
     }
 
-    /// The commit from the store, unless it is not there. A store that is damaged is emptied.
-    fn cached(&self, store: &mut Store, id: ObjectId) -> std::io::Result<Option<(Commit, gix::odb::Handle)>> {
-        if store.has(&id) {
+    /// The commit from the store, unless it or the tag object is not there. A store that is damaged is emptied.
+    fn cached(
+        &self,
+        store: &mut Store,
+        id: ObjectId,
+        tag: Option<ObjectId>,
+    ) -> std::io::Result<Option<(Commit, gix::odb::Handle)>> {
+        if store.has(&id) && tag.is_none_or(|tag| store.has(&tag)) {
             match read_commit(&store.objects(&self.limits)?, id) {
                 Ok(commit) => return Ok(Some((commit, store.objects(&self.limits)?))),
                 Err(error) => {
@@ -271,17 +290,19 @@ impl Cache {
         Ok(None)
     }
 
-    /// The commit from the store, fetched if it is not there or cannot be read.
+    /// The commit from the store, fetched with the tag object if one of them is not there or cannot be read.
     fn commit(
         &self,
         session: &mut Session,
         store: &mut Store,
         id: ObjectId,
+        tag: Option<ObjectId>,
     ) -> Result<(Commit, gix::odb::Handle), TransportError> {
-        if let Some(cached) = self.cached(store, id)? {
+        if let Some(cached) = self.cached(store, id, tag)? {
             return Ok(cached);
         }
-        store.fetch(session, &[id], Depth::One)?;
+        let missing: Vec<ObjectId> = tag.into_iter().chain([id]).filter(|id| !store.has(id)).collect();
+        store.fetch(session, &missing, Depth::One)?;
         let objects = store.objects(&self.limits)?;
         Ok((read_commit(&objects, id)?, objects))
     }
@@ -289,7 +310,16 @@ impl Cache {
 
 impl Target {
     fn new(label: Option<&str>, commit: ObjectId) -> Target {
-        Target { revision: revision(label, &commit), commit }
+        Target { revision: revision(label, &commit), commit, tag: None }
+    }
+
+    /// The ref by which it was found, which may be a tag.
+    fn found_by(mut self, found: &RemoteRef) -> Target {
+        self.tag = found.name.strip_prefix(TAGS).map(|name| TagRefName {
+            name: name.to_owned(),
+            object: found.peeled.is_some().then_some(found.object),
+        });
+        self
     }
 }
 
@@ -308,12 +338,11 @@ fn find(session: &mut Session, name: &str) -> Result<Option<RemoteRef>, Transpor
     Ok(session.refs(&[name])?.into_iter().find(|r| r.name == name))
 }
 
-/// `refs/tags/v1^{}` names what an annotated tag points to, and nothing for other refs.
-fn find_name(session: &mut Session, name: &str) -> Result<Option<ObjectId>, TransportError> {
-    Ok(match name.strip_suffix("^{}") {
-        Some(tag) => find(session, tag)?.and_then(|r| r.peeled),
-        None => find(session, name)?.map(|r| r.target()),
-    })
+/// `refs/tags/v1^{}` names what an annotated tag points to, without the tag object, and nothing for other refs.
+fn find_name(session: &mut Session, name: &str) -> Result<Option<RemoteRef>, TransportError> {
+    let Some(tag) = name.strip_suffix("^{}") else { return find(session, name) };
+    let peeled = find(session, tag)?.and_then(|found| found.peeled);
+    Ok(peeled.map(|object| RemoteRef { name: name.to_owned(), object, peeled: None }))
 }
 
 /// Whether the server advertises no ref at all; an error means it does, or that it does not matter any more.

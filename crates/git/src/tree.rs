@@ -160,7 +160,7 @@ impl Checkout {
         Ok(Some(buffer))
     }
 
-    fn broken(&self, id: &ObjectId, error: &gix::Error) -> WalkError {
+    pub(crate) fn broken(&self, id: &ObjectId, error: &gix::Error) -> WalkError {
         if error.is_resource_exhausted() {
             return WalkError::Limit {
                 limit: self.limits.allocation_bytes as u64,

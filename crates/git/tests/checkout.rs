@@ -387,3 +387,52 @@ fn a_damaged_cache_is_rebuilt() {
     f.repository.commit("two");
     assert_eq!(listing(&f.get(&branch("master"))), ["f 2"]);
 }
+
+#[test]
+fn a_tag_object_comes_with_its_commit_byte_for_byte() {
+    let f = fixture();
+    let first = f.repository.commit("one");
+    f.repository.run(&["tag", "-a", "v1.0.0", "-m", "annotated"]);
+    f.repository.run(&["tag", "light"]);
+    f.repository.run(&["tag", "-a", "nested", "-m", "a tag of a tag", "v1.0.0"]);
+    f.repository.commit("two");
+    f.repository.push_all();
+    let object = |kind: &str, name: &str| f.repository.run(&["cat-file", kind, name]);
+    for (reference, name) in [
+        (tag("v1.0.0"), "v1.0.0"),
+        (name("refs/tags/v1.0.0"), "v1.0.0"),
+        (tag("nested"), "nested"),
+        (semver("1.x"), "v1.0.0"),
+    ] {
+        let checkout = f.get(&reference);
+        assert_eq!(String::from_utf8(checkout.commit_object().unwrap()).unwrap(), object("commit", &first));
+        let tag = checkout.tag().unwrap().unwrap();
+        let found = tag.object.unwrap();
+        assert_eq!((tag.name.as_str(), found.is_of_commit), (name, true));
+        assert_eq!(found.id.to_string(), f.repository.run(&["rev-parse", name]).trim());
+        assert_eq!(String::from_utf8(found.data).unwrap(), object("tag", name));
+    }
+    for (reference, name) in [(tag("light"), "light"), (name("refs/tags/v1.0.0^{}"), "v1.0.0^{}")] {
+        let tag = f.get(&reference).tag().unwrap().unwrap();
+        assert_eq!((tag.name.as_str(), tag.object), (name, None));
+    }
+    assert_eq!(f.get(&branch("master")).tag().unwrap(), None);
+
+    // The commit is here already; the new tag object is not.
+    f.repository.run(&["tag", "-f", "-a", "v1.0.0", "-m", "again", &first]);
+    f.repository.run(&["push", "-q", "-f", "origin", "v1.0.0"]);
+    let found = f.get(&tag("v1.0.0")).tag().unwrap().unwrap().object.unwrap();
+    assert!(String::from_utf8(found.data).unwrap().ends_with("again\n"));
+}
+
+#[test]
+fn a_tag_of_another_commit_is_known_to_be_that() {
+    let f = fixture();
+    f.repository.commit("one");
+    f.repository.run(&["tag", "-a", "v1.0.0", "-m", "annotated"]);
+    let second = f.repository.commit("two");
+    f.repository.push_all();
+    let reference = Reference { commit: Some(second), ..name("refs/tags/v1.0.0") };
+    let tag = f.get(&reference).tag().unwrap().unwrap();
+    assert!(!tag.object.unwrap().is_of_commit);
+}

@@ -11,6 +11,7 @@ mod includes;
 mod pass;
 mod status;
 mod storage;
+mod verify;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use self::build::Limits;
 use self::includes::Includers;
 use self::pass::Pass;
+use self::verify::Verified;
 use crate::flags::Arguments;
 
 const KIND: &str = "GitRepository";
@@ -51,6 +53,7 @@ pub struct GitRepositories {
     latest: Latest<GitRepository>,
     includers: Mutex<Includers>,
     waker: Waker<GitRepository>,
+    verified: Verified,
     stop: CancellationToken,
 }
 
@@ -77,6 +80,7 @@ impl GitRepositories {
             objects,
             includers: Mutex::default(),
             waker,
+            verified: Verified::default(),
             stop: process.stop.clone(),
         }
     }
@@ -111,5 +115,6 @@ impl Reconcile<GitRepository> for GitRepositories {
 
     fn gone(&self, object: &ObjectRef<GitRepository>) {
         self.latest.forget(object);
+        self.verified.forget(object);
     }
 }

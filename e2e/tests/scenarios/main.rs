@@ -24,6 +24,7 @@ mod source_faults;
 mod sparse;
 mod storage_faults;
 mod submodules;
+mod verify;
 
 /// A ConfigMap `name` whose key `value` holds `value`.
 fn config_map(name: &str, value: &str) -> String {

@@ -100,7 +100,6 @@ pub fn unsupported(object: &GitRepository) -> Option<Failure> {
         ("provider", provider),
         ("serviceAccountName", spec.service_account_name.is_some()),
         ("proxySecretRef", spec.proxy_secret_ref.is_some()),
-        ("verify", spec.verification.is_some()),
     ];
     let (field, _) = fields.into_iter().find(|(_, used)| *used)?;
     Some(

@@ -13,6 +13,7 @@ use super::auth::checkout_failed;
 use super::content::{Content, Include, IncludeError, Item};
 use super::failure::Failure;
 use super::storage::Shelf;
+use super::verify::Verification;
 
 /// What one object may cost.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct Limits {
     pub ignore: ignore::Limits,
     /// The archives that it includes: each of them, and their bytes together.
     pub include: unpack::Limits,
+    /// Its signatures.
+    pub verification: verification::Limits,
     /// How long an artifact may be in the making.
     pub build_time: Duration,
 }
@@ -33,9 +36,26 @@ impl Default for Limits {
             git: git::Limits::default(),
             ignore: ignore::Limits::default(),
             include: unpack::Limits::default(),
+            verification: verification::Limits::default(),
             build_time: Duration::from_secs(600),
         }
     }
+}
+
+/// What an upstream has.
+pub struct Look {
+    /// The revision, and what is in it unless that is known.
+    pub outcome: Outcome,
+    /// Who has signed it, in the words of the condition, if that had to be verified.
+    pub verified: Option<String>,
+}
+
+/// What was stored.
+pub struct Built {
+    /// The artifact.
+    pub artifact: Artifact,
+    /// As in [`Look`], if there was another one.
+    pub verified: Option<String>,
 }
 
 /// An upstream, ready to be asked.
@@ -50,6 +70,8 @@ pub struct Upstream {
     pub submodules: bool,
     /// Objects that are here already.
     pub cache: Cache,
+    /// Who must have signed it; a failure if that cannot be found out.
+    pub verification: Option<Result<Verification, Failure>>,
     /// Where its object's files are.
     pub shelf: Shelf,
     /// What its object may cost.
@@ -57,22 +79,24 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Finds out where the upstream is; fetches unless that is the `known` revision.
-    pub fn look(
-        &self,
-        connector: &Connector,
-        known: Option<&str>,
-        budget: &Budget,
-    ) -> Result<Outcome, Failure> {
+    /// Finds out where the upstream is; fetches and verifies unless that is the `known` revision.
+    pub fn look(&self, connector: &Connector, known: Option<&str>, budget: &Budget) -> Result<Look, Failure> {
         self.shelf.remove_other_caches(&self.cache).map_err(|error| checkout_failed(&error.into()))?;
-        match self.checkout(connector, known, budget) {
+        let outcome = match self.checkout(connector, known, budget) {
             Err(git::Error::Tree(WalkError::Object { id, reason })) => {
                 self.forget(id, &reason)?;
                 self.checkout(connector, None, budget)
             }
             other => other,
-        }
-        .map_err(|error| checkout_failed(&error))
+        };
+        let outcome = outcome.map_err(|error| checkout_failed(&error))?;
+        let verified = match (&outcome, &self.verification) {
+            (Outcome::Checkout(checkout), Some(verification)) => {
+                Some(verification.as_ref().map_err(Failure::clone)?.check(checkout)?)
+            }
+            _ => None,
+        };
+        Ok(Look { outcome, verified })
     }
 
     fn checkout(
@@ -97,23 +121,26 @@ impl Upstream {
         self.cache.clear().map_err(|error| checkout_failed(&error.into()))
     }
 
-    /// Stores the checkout as the artifact of its commit.
+    /// Stores the checkout as the artifact of its commit. If it has to be fetched anew it is verified anew too.
     pub fn build(
         &self,
         connector: &Connector,
         checkout: &Checkout,
         recipe: &Recipe,
         budget: &Budget,
-    ) -> Result<Artifact, Failure> {
+    ) -> Result<Built, Failure> {
         match self.archive(checkout, recipe, budget) {
             Err(BuildError::Walk(WalkError::Object { id, reason })) => {
                 self.forget(id, &reason)?;
-                match self.look(connector, None, budget)? {
-                    Outcome::Checkout(anew) => self.archive(&anew, recipe, budget).map_err(Failure::from),
+                let Look { outcome, verified } = self.look(connector, None, budget)?;
+                match outcome {
+                    Outcome::Checkout(anew) => {
+                        Ok(Built { artifact: self.archive(&anew, recipe, budget)?, verified })
+                    }
                     Outcome::Unchanged(_) => Err(BuildError::Time.into()),
                 }
             }
-            other => other.map_err(Failure::from),
+            other => Ok(Built { artifact: other?, verified: None }),
         }
     }
 

@@ -36,7 +36,7 @@ pub enum Class {
 pub struct Failure {
     /// What to do about it.
     pub class: Class,
-    /// The condition that becomes True; some failures have none.
+    /// The condition that tells of it (by being True, but for SourceVerified); some failures have none.
     pub condition: Option<&'static str>,
     /// CamelCase word for condition and event.
     pub reason: &'static str,
@@ -67,6 +67,11 @@ impl Failure {
             condition: Some(condition::INCLUDE_UNAVAILABLE),
             ..Failure::fetch(reason, message)
         }
+    }
+
+    /// What was fetched is not signed as it must be.
+    pub fn verification(reason: &'static str, message: impl Into<String>) -> Self {
+        Failure { condition: Some(condition::SOURCE_VERIFIED), ..Failure::fetch(reason, message) }
     }
 
     /// Something failed that has no condition of its own.

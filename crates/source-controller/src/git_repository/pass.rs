@@ -9,17 +9,19 @@ use api::{Artifact, GitRepository, GitRepositoryStatus};
 use git::{Budget, Commit, Outcome, Reference, Remote};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use runtime::backoff::jitter;
 use runtime::controller;
 use runtime::events::{Event, Severity};
 use runtime::patch::{self, PatchError};
 
-use super::build::{Recipe, Upstream};
+use super::build::{Built, Look, Recipe, Upstream};
 use super::content::Include;
 use super::failure::{Class, Failure};
 use super::status::End;
 use super::storage::{Shelf, Verdict, status_artifact};
+use super::verify::Verification;
 use super::{GitRepositories, auth, status};
 use crate::NAME;
 use crate::blocking::{self, BlockingError};
@@ -84,7 +86,7 @@ impl<'a> Pass<'a> {
         if news {
             self.write().await?;
         }
-        status::forget_failed_verification(&mut self.object, Timestamp::now());
+        status::verification::forget(&mut self.object, Timestamp::now());
         let upstream = Arc::new(self.upstream().await?);
         let recipe = Recipe { ignore: self.object.spec.ignore.clone(), includes: self.includes()? };
         let included: Vec<Artifact> = recipe.includes.iter().map(|i| i.artifact.clone()).collect();
@@ -92,13 +94,14 @@ impl<'a> Pass<'a> {
             self.write().await?;
         }
         status::included(&mut self.object, Timestamp::now());
-        let known = status::known_revision(&self.object, &included);
+        let known = status::known_revision(&self.object, &included).filter(|_| self.is_verified(&upstream));
         let connector = self.controller.connector.clone();
         let source = upstream.clone();
         let looked = self
             .blocking(Some(self.timeout()), move |budget| source.look(&connector, known.as_deref(), budget));
-        let outcome = looked.await?;
+        let Look { outcome, verified } = looked.await?;
         status::fetched(&mut self.object, Timestamp::now());
+        self.note_verified(&upstream, verified);
         let checkout = match outcome {
             Outcome::Unchanged(revision) => {
                 tracing::debug!("no changes since last reconciliation: observed revision '{revision}'");
@@ -116,11 +119,13 @@ impl<'a> Pass<'a> {
             self.write().await?;
         }
         if moved || status::content_config_changed(&self.object, &included) {
-            let connector = self.controller.connector.clone();
-            let stored = self.blocking(Some(self.controller.limits.build_time), move |budget| {
-                upstream.build(&connector, &checkout, &recipe, budget)
+            let (connector, source) = (self.controller.connector.clone(), upstream.clone());
+            let built = self.blocking(Some(self.controller.limits.build_time), move |budget| {
+                source.build(&connector, &checkout, &recipe, budget)
             });
-            let artifact = status_artifact(stored.await?);
+            let Built { artifact, verified } = built.await?;
+            self.note_verified(&upstream, verified);
+            let artifact = status_artifact(artifact);
             // Later than the one above if the cache had to be fetched anew.
             revision.clone_from(&artifact.revision);
             status::stored(&mut self.object, artifact, included);
@@ -183,7 +188,42 @@ impl<'a> Pass<'a> {
         let cache = shelf.cache(&self.object.spec.url, limits.git.clone());
         let spec = &self.object.spec;
         let (sparse, submodules) = (spec.sparse_checkout.clone(), spec.recurse_submodules);
-        Ok(Upstream { remote, reference: reference(&self.object), sparse, submodules, cache, shelf, limits })
+        let verification = self.verification().await;
+        let reference = reference(&self.object);
+        Ok(Upstream { remote, reference, sparse, submodules, cache, verification, shelf, limits })
+    }
+
+    /// What `spec.verify` asks for, with the keys as they are now.
+    async fn verification(&self) -> Option<Result<Verification, Failure>> {
+        let wanted = self.object.spec.verification.as_ref()?;
+        let namespace = self.object.namespace().unwrap_or_default();
+        let secrets: Api<Secret> = Api::namespaced(self.controller.client.clone(), &namespace);
+        let secret = secrets.get(&wanted.secret_ref.name).await.map_err(|error| {
+            let message = format!("public keys secret error: {}", api_error(&error));
+            Failure::verification("VerificationError", message)
+        });
+        let limits = self.controller.limits.verification.clone();
+        Some(secret.map(|secret| Verification::new(wanted.mode, &secret, limits)))
+    }
+
+    /// Whether nothing has to be verified, or not again because the keys are those of the last time.
+    fn is_verified(&self, upstream: &Upstream) -> bool {
+        match &upstream.verification {
+            None => true,
+            Some(Err(_)) => false,
+            Some(Ok(verification)) => {
+                self.controller.verified.is_current(&ObjectRef::from_obj(&self.object), verification)
+            }
+        }
+    }
+
+    fn note_verified(&mut self, upstream: &Upstream, message: Option<String>) {
+        let (Some(message), Some(Ok(verification))) = (message, &upstream.verification) else { return };
+        status::verification::verified(&mut self.object, &message, Timestamp::now());
+        tracing::info!("{message}");
+        self.record(Severity::Trace, "Succeeded", message);
+        let object = ObjectRef::from_obj(&self.object);
+        self.controller.verified.set(object, verification.version.clone());
     }
 
     /// What the spec includes, in its order. Whether the sources are ready does not matter, only what they have.
@@ -213,10 +253,7 @@ impl<'a> Pass<'a> {
         let name = format!("{namespace}/{secret}");
         let secrets: Api<Secret> = Api::namespaced(self.controller.client.clone(), &namespace);
         let secret = secrets.get(secret).await.map_err(|error| {
-            let why = match &error {
-                kube::Error::Api(status) => status.message.clone(),
-                other => runtime::error::chain(other),
-            };
+            let why = api_error(&error);
             // Upstream says it twice, and people search for it.
             let message = format!("failed to get secret '{name}': failed to get secret '{name}': {why}");
             Failure::fetch("AuthenticationFailed", message)
@@ -377,6 +414,14 @@ impl From<BlockingError> for Broken {
 impl From<Failure> for Broken {
     fn from(failure: Failure) -> Self {
         Broken::Failure(failure)
+    }
+}
+
+/// What the API server says is wrong, in its own words.
+fn api_error(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => runtime::error::chain(other),
     }
 }
 

@@ -1,11 +1,13 @@
 //! How a pass shows in the status: pure functions on the object in memory. When it is written is [`super`]'s affair.
 
+pub mod verification;
+
 use api::meta::RECONCILE_REQUEST_ANNOTATION;
 use api::meta::reasons::{PROGRESSING, PROGRESSING_WITH_RETRY, SUCCEEDED};
 use api::{Artifact, Condition, ConditionStatus, GitRepository, GitRepositoryStatus};
 use jiff::Timestamp;
 use kube::ResourceExt;
-use runtime::conditions::{self, Conditions, is_false, is_true};
+use runtime::conditions::{self, Conditions, is_true};
 
 use super::failure::condition::*;
 use super::failure::{Class, Failure};
@@ -131,12 +133,11 @@ pub fn included(object: &mut GitRepository, now: Timestamp) {
 /// The stored artifact is up to date with `revision`.
 pub fn up_to_date(object: &mut GitRepository, revision: &str, now: Timestamp) {
     let mut conditions = conditions(object, now);
-    for stale in [ARTIFACT_OUTDATED, SOURCE_VERIFIED] {
+    for stale in [ARTIFACT_OUTDATED] {
         conditions.remove(stale);
     }
     let message = format!("stored artifact for revision '{revision}'");
     conditions.set(ARTIFACT_IN_STORAGE, ConditionStatus::True, SUCCEEDED, message);
-    status(object).source_verification_mode = None;
 }
 
 /// A new artifact was made from the spec as it is, and from `includes`.
@@ -163,7 +164,15 @@ pub fn end(object: &mut GitRepository, end: &End, now: Timestamp) {
         }
         End::Failed(failure) => {
             if let Some(kind) = failure.condition {
-                conditions.set(kind, ConditionStatus::True, failure.reason, &failure.message);
+                let status = match kind {
+                    SOURCE_VERIFIED => ConditionStatus::False,
+                    _ => ConditionStatus::True,
+                };
+                conditions.set(kind, status, failure.reason, &failure.message);
+            }
+            if failure.condition == Some(SOURCE_VERIFIED) {
+                // There was something to look at.
+                conditions.remove(FETCH_FAILED);
             }
             match failure.class {
                 Class::Stalling => conditions.stalled(failure.reason, &failure.message),
@@ -217,6 +226,7 @@ pub fn content_config_changed(object: &GitRepository, includes: &[Artifact]) -> 
         || includes.len() != status.included_artifacts.len()
         || !includes.iter().zip(&status.included_artifacts).all(same)
         || spec.sparse_checkout != status.observed_sparse_checkout
+        || verification::required(object)
 }
 
 /// The revision that an upstream must have for nothing to be done.
@@ -229,6 +239,7 @@ pub fn known_revision(object: &GitRepository, includes: &[Artifact]) -> Option<S
     let named = object.spec.reference.as_ref().is_some_and(|r| r.commit.is_some());
     let trusted = stored.status == ConditionStatus::True
         && (!named || stored.observed_generation == object.metadata.generation)
+        && verification::stands(object)
         && !content_config_changed(object, includes);
     status.artifact.as_ref().filter(|_| trusted).map(|artifact| artifact.revision.clone())
 }
@@ -255,13 +266,6 @@ pub fn unready(status: &GitRepositoryStatus) -> Option<&str> {
     (busy || ready.status != ConditionStatus::True).then_some(ready.message.as_str())
 }
 
-/// A failed verification is judged anew.
-pub fn forget_failed_verification(object: &mut GitRepository, now: Timestamp) {
-    if is_false(&status(object).conditions, SOURCE_VERIFIED) {
-        conditions(object, now).remove(SOURCE_VERIFIED);
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
@@ -270,7 +274,7 @@ mod tests {
 
     const REVISION: &str = "main@sha1:1";
 
-    fn now() -> Timestamp {
+    pub(super) fn now() -> Timestamp {
         Timestamp::from_second(1_700_000_000).unwrap()
     }
 
@@ -287,7 +291,7 @@ mod tests {
     }
 
     /// An object after a good pass.
-    fn good() -> GitRepository {
+    pub(super) fn good() -> GitRepository {
         let mut object = object();
         begin(&mut object, now());
         artifact_missing(&mut object, false, now());
@@ -299,7 +303,7 @@ mod tests {
     }
 
     /// `type=status/reason message` of each condition, in order.
-    fn shown(object: &GitRepository) -> Vec<String> {
+    pub(super) fn shown(object: &GitRepository) -> Vec<String> {
         let list = &object.status.as_ref().unwrap().conditions;
         list.iter().map(|c| format!("{}={}/{} {}", c.type_, c.status, c.reason, c.message)).collect()
     }
@@ -453,21 +457,6 @@ mod tests {
         object.metadata.generation = Some(3);
         object.spec.reference = None;
         assert!(known_revision(&object, &[]).is_some(), "the upstream is asked where the branch is");
-    }
-
-    #[test]
-    fn a_failed_verification_decides_alone() {
-        let mut object = good();
-        conditions(&mut object, now()).set(
-            SOURCE_VERIFIED,
-            ConditionStatus::False,
-            "InvalidCommitSignature",
-            "bad",
-        );
-        end(&mut object, &End::Failed(Failure::fetch("A", "fetch")), now());
-        assert!(shown(&object).contains(&"Ready=False/InvalidCommitSignature bad".to_owned()));
-        forget_failed_verification(&mut object, now());
-        assert!(!shown(&object).iter().any(|c| c.starts_with("SourceVerified")));
     }
 
     #[test]

@@ -1,0 +1,153 @@
+//! Signatures in the status: the condition SourceVerified, and the mode of the last verification.
+
+use api::git_repository::VerificationMode;
+use api::meta::reasons::SUCCEEDED;
+use api::{ConditionStatus, GitRepository};
+use jiff::Timestamp;
+use runtime::conditions::{find, is_false};
+
+use super::super::failure::condition::SOURCE_VERIFIED;
+use super::{conditions, status};
+
+/// What was fetched is signed as the spec wants it; `message` says by whom.
+pub fn verified(object: &mut GitRepository, message: &str, now: Timestamp) {
+    conditions(object, now).set(SOURCE_VERIFIED, ConditionStatus::True, SUCCEEDED, message);
+    status(object).source_verification_mode = wanted_mode(object).map(str::to_owned);
+}
+
+/// The mode of verification as the status says it.
+fn wanted_mode(object: &GitRepository) -> Option<&'static str> {
+    object.spec.verification.as_ref().map(|verification| match verification.mode {
+        VerificationMode::Tag => "Tag",
+        VerificationMode::TagAndHead => "TagAndHEAD",
+        VerificationMode::LegacyHead | VerificationMode::Head | VerificationMode::Unknown => "HEAD",
+    })
+}
+
+/// Whether something must be signed that was not looked at when the artifact was made.
+pub fn required(object: &GitRepository) -> bool {
+    let observed = object.status.as_ref().and_then(|status| status.source_verification_mode.as_deref());
+    match (wanted_mode(object), observed) {
+        (None, _) | (Some(_), Some("TagAndHEAD")) => false,
+        (Some(wanted), observed) => observed != Some(wanted),
+    }
+}
+
+/// Whether the last verification was a good one, by the spec as it is.
+pub fn stands(object: &GitRepository) -> bool {
+    let conditions = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    object.spec.verification.is_none()
+        || find(conditions, SOURCE_VERIFIED).is_some_and(|verified| {
+            verified.status == ConditionStatus::True
+                && verified.observed_generation == object.metadata.generation
+        })
+}
+
+/// A failed verification is judged anew, one that is not asked for any more is forgotten.
+pub fn forget(object: &mut GitRepository, now: Timestamp) {
+    if object.spec.verification.is_none() {
+        conditions(object, now).remove(SOURCE_VERIFIED);
+        status(object).source_verification_mode = None;
+    } else if is_false(&status(object).conditions, SOURCE_VERIFIED) {
+        conditions(object, now).remove(SOURCE_VERIFIED);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::tests::{good, now, shown};
+    use super::super::{End, begin, content_config_changed, end, known_revision, up_to_date};
+    use super::*;
+    use crate::git_repository::failure::Failure;
+    use api::git_repository::GitRepositoryVerification;
+
+    fn wanting(mode: VerificationMode) -> GitRepository {
+        let mut object = good();
+        object.spec.verification =
+            Some(GitRepositoryVerification { mode, ..GitRepositoryVerification::default() });
+        object
+    }
+
+    fn condition_of(object: &GitRepository) -> Option<String> {
+        shown(object).into_iter().find(|text| text.starts_with("SourceVerified"))
+    }
+
+    #[test]
+    fn a_mode_that_looks_at_more_than_the_last_one_means_another_verification() {
+        use VerificationMode::{Head, LegacyHead, Tag, TagAndHead};
+        for (observed, wanted, required) in [
+            (None, Head, true),
+            (None, Tag, true),
+            (Some("HEAD"), Head, false),
+            (Some("HEAD"), LegacyHead, false),
+            (Some("HEAD"), Tag, true),
+            (Some("HEAD"), TagAndHead, true),
+            (Some("Tag"), Head, true),
+            (Some("Tag"), Tag, false),
+            (Some("Tag"), TagAndHead, true),
+            (Some("TagAndHEAD"), Head, false),
+            (Some("TagAndHEAD"), Tag, false),
+        ] {
+            let mut object = wanting(wanted);
+            object.status.as_mut().unwrap().source_verification_mode = observed.map(str::to_owned);
+            assert_eq!(content_config_changed(&object, &[]), required, "{observed:?} {wanted:?}");
+        }
+        assert!(!content_config_changed(&good(), &[]));
+    }
+
+    #[test]
+    fn what_is_verified_stays_so_until_the_spec_changes() {
+        let mut object = wanting(VerificationMode::LegacyHead);
+        assert_eq!(known_revision(&object, &[]), None);
+        verified(&mut object, "by me", now());
+        assert_eq!(condition_of(&object).unwrap(), "SourceVerified=True/Succeeded by me");
+        assert_eq!(object.status.as_ref().unwrap().source_verification_mode.as_deref(), Some("HEAD"));
+        assert!(known_revision(&object, &[]).is_some());
+        forget(&mut object, now());
+        up_to_date(&mut object, "main@sha1:1", now());
+        assert!(known_revision(&object, &[]).is_some());
+        object.metadata.generation = Some(2);
+        assert_eq!(known_revision(&object, &[]), None, "the keys may be others");
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_verification_that_is_not_asked_for() {
+        let mut object = wanting(VerificationMode::Tag);
+        verified(&mut object, "by me", now());
+        object.spec.verification = None;
+        forget(&mut object, now());
+        assert_eq!(condition_of(&object), None);
+        assert_eq!(object.status.as_ref().unwrap().source_verification_mode, None);
+    }
+
+    #[test]
+    fn a_failed_verification_decides_alone_and_is_judged_anew() {
+        let mut object = wanting(VerificationMode::Head);
+        begin(&mut object, now());
+        conditions(&mut object, now()).set("FetchFailed", ConditionStatus::True, "A", "fetch");
+        let failure = Failure::verification("InvalidCommitSignature", "bad");
+        end(&mut object, &End::Failed(failure), now());
+        assert!(shown(&object).contains(&"Ready=False/InvalidCommitSignature bad".to_owned()));
+        assert_eq!(condition_of(&object).unwrap(), "SourceVerified=False/InvalidCommitSignature bad");
+        assert!(!shown(&object).iter().any(|text| text.starts_with("FetchFailed")));
+        assert_eq!(known_revision(&object, &[]), None);
+        forget(&mut object, now());
+        assert_eq!(condition_of(&object), None);
+    }
+
+    #[test]
+    fn a_mode_that_cannot_work_stalls() {
+        let mut object = wanting(VerificationMode::Tag);
+        let failure = Failure::verification("InvalidVerificationMode", "no tag").stalling();
+        end(&mut object, &End::Failed(failure), now());
+        let shown = shown(&object);
+        for text in [
+            "Stalled=True/InvalidVerificationMode no tag",
+            "Ready=False/InvalidVerificationMode no tag",
+            "SourceVerified=False/InvalidVerificationMode no tag",
+        ] {
+            assert!(shown.contains(&text.to_owned()), "{shown:?}");
+        }
+    }
+}
