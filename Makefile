@@ -126,8 +126,11 @@ bench: kube ## the project's own tables: builds beside kustomize, rollout of N K
 	@$(TARGET)/debug/kube build | xargs -I{} ln -sf {} $(BENCH_TMP)/kube/bin/
 	$(call say,"rollout of $(N) Kustomizations")
 	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_mttp.py" --impl ferroflux -n $(N)
-	$(call say,"$(N) sources")
-	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_source.py" --impl ferroflux -n $(N)
+	@.ci/bench-repositories $(BENCH_TMP)/repositories
+	$(call say,"$(N) sources$(comma) and one of 100 MB")
+	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_source.py" --impl ferroflux -n $(N) --big $(BENCH_TMP)/repositories/large.git
+	$(call say,"a source of 100$(comma)000 files")
+	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_source.py" --impl ferroflux -n 1 --big $(BENCH_TMP)/repositories/many.git
 
 .PHONY: clean
 clean: ## remove everything that was built, but for the cached Kubernetes programs
