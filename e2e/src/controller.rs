@@ -196,6 +196,20 @@ impl Controller {
         self.process.as_ref().map(Process::id)
     }
 
+    /// The folder for its temporary files.
+    pub fn temporary(&self) -> PathBuf {
+        self.folder.join("tmp")
+    }
+
+    /// How many files and sockets it has open, and its memory in KiB.
+    pub fn footprint(&self) -> Result<(usize, u64)> {
+        let process = format!("/proc/{}", self.id().context("not running")?);
+        let open = fs::read_dir(format!("{process}/fd"))?.count();
+        let status = fs::read_to_string(format!("{process}/status"))?;
+        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+        Ok((open, memory.context("no VmRSS")?.parse()?))
+    }
+
     /// The folder that `--storage-path` names.
     pub fn storage(&self) -> PathBuf {
         self.folder.join("storage")

@@ -48,6 +48,8 @@ pub enum Fault {
     Down,
     /// Every request gets this status.
     Status(u16),
+    /// Every answer takes so long.
+    Slow(Duration),
 }
 
 /// What a request asked for.
@@ -179,7 +181,11 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<Stat
     let service = service_fn(|request| {
         let state = state.clone();
         async move {
-            if *lock(&state.fault) == Fault::Down {
+            let fault = *lock(&state.fault);
+            if let Fault::Slow(time) = fault {
+                tokio::time::sleep(time).await;
+            }
+            if fault == Fault::Down {
                 return Err(io::Error::from(io::ErrorKind::ConnectionReset));
             }
             let failed =

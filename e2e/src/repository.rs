@@ -83,6 +83,11 @@ impl Repository {
         git(&self.bare, &["update-ref", "-d", reference]).map(drop)
     }
 
+    /// Points a branch or tag of the server to a commit that it has.
+    pub fn point(&self, reference: &str, commit: &str) -> Result<()> {
+        git(&self.bare, &["update-ref", reference, commit]).map(drop)
+    }
+
     /// The current commit.
     pub fn head(&self) -> Result<String> {
         self.git(&["rev-parse", "HEAD"])

@@ -3,11 +3,13 @@
 //! One program, so that all tests share one control plane and one pair of controllers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod churn;
 mod crash;
 mod drift;
 mod example;
 mod faults_admission;
 mod faults_api;
+mod faults_events;
 mod flow;
 mod handover;
 mod harness;
