@@ -10,6 +10,7 @@ use e2e::cluster::User;
 use e2e::objects::Look;
 use e2e::scenario::{LIMIT, Scenario};
 use e2e::wait::{self, Not};
+use serde_json::json;
 
 use crate::{config_map, deployment};
 
@@ -372,5 +373,82 @@ async fn a_write_that_is_never_answered_delays_nobody_else() -> Result<()> {
     // The connection is lost at last, and what hung is done again.
     test.proxy()?.disconnect();
     test.applied("Kustomization/app", &commit).await?;
+    test.finish().await
+}
+
+/// Both controllers start while nothing answers, and work as soon as something does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_when_the_controllers_start() -> Result<()> {
+    let mut test = Scenario::through_proxy("down-at-start", &[]).await?;
+    let pair = test.own()?;
+    pair.source.kill();
+    pair.kustomize.kill();
+    test.proxy()?.add(Rule::new(Fault::Refuse, |_| true));
+    let pair = test.own()?;
+    pair.source.restart().await?;
+    pair.kustomize.restart().await?;
+    let (names, commit) = write_version(&test, 0)?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.proxy()?.heal();
+    test.applied("Kustomization/app", &commit).await?;
+    cluster_is(&test, &names).await?;
+    test.own()?.source.expect_running()?;
+    test.own()?.kustomize.expect_running()?;
+    test.finish().await
+}
+
+/// What a run did for one generation is not said of the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spec_that_changes_during_a_run_is_not_ready_before_it_is_applied() -> Result<()> {
+    let test = Scenario::through_proxy("generation", &[]).await?;
+    test.repo.write("two/map.yaml", &config_map("second", "1"))?;
+    test.repo.commit_file("one/map.yaml", &config_map("first", "1"))?;
+    test.apply_source().await?;
+    test.ready("GitRepository/app").await?;
+    let slow = test.proxy()?.add(Rule::new(Fault::Delay(Duration::from_secs(1)), is_object));
+    test.apply(&test.kustomization_yaml("app", "./one", "")).await?;
+    slow.has_hit(1, LIMIT).await?;
+    let patched = test.patch("Kustomization/app", &json!({"spec": {"path": "./two"}})).await?;
+    let newest = patched.number("/metadata/generation");
+    test.until("Kustomization/app", "has observed the newest generation", |app| {
+        app.number("/status/observedGeneration") == newest
+    })
+    .await?;
+    assert!(test.exists("ConfigMap/second").await?);
+    test.ready("Kustomization/app").await?;
+    test.gone("ConfigMap/first").await?;
+    test.finish().await
+}
+
+/// Whoever fights for a field is answered more and more slowly.
+#[tokio::test(flavor = "multi_thread")]
+async fn others_who_rewrite_an_object_again_and_again_are_no_hot_loop() -> Result<()> {
+    const FIGHT: Duration = Duration::from_secs(6);
+    let test = Scenario::through_proxy("fight", &[]).await?;
+    test.repo.write("one/map.yaml", &config_map("shared", "one"))?;
+    test.repo.write("two/map.yaml", &config_map("shared", "two"))?;
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "git"))?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    test.proxy()?.take_calls();
+    // Somebody with a loop of their own.
+    let begin = Instant::now();
+    while begin.elapsed() < FIGHT {
+        test.patch("ConfigMap/map", &json!({"data": {"value": "by hand"}})).await?;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let repairs = test.proxy()?.calls(|call| call.is_write() && call.is_about("map"));
+    // After 1, 2 and 4 seconds, and the first at once.
+    assert!((1..=4).contains(&repairs.len()), "{} repairs", repairs.len());
+    // Two Kustomizations that want the same object.
+    for name in ["one", "two"] {
+        test.apply(&test.kustomization_yaml(name, &format!("./{name}"), "")).await?;
+    }
+    test.proxy()?.take_calls();
+    tokio::time::sleep(FIGHT).await;
+    let writes = test.proxy()?.calls(|call| call.is_write() && call.is_about("shared"));
+    assert!((2..=10).contains(&writes.len()), "{} writes", writes.len());
     test.finish().await
 }
