@@ -1,1 +1,44 @@
-//! Tokens for Git hosts and clouds.
+//! Tokens for Git hosts and clouds: GitHub Apps, workload identity of Azure and AWS, and their cache.
+//!
+//! A provider is asked over an [`Http`] client that the caller has set up (proxy, trust, timeouts) and finds what the platform
+//! tells it in an [`Environment`], so that nothing here reads the process or the clock behind its caller's back. Nothing that is
+//! secret can be printed.
+
+pub mod aws;
+pub mod azure;
+pub mod cache;
+mod environment;
+pub mod github;
+mod http;
+mod secret;
+
+use std::time::SystemTime;
+
+pub use cache::TokenCache;
+pub use environment::{Environment, FileError};
+pub use http::{Http, HttpError};
+pub use secret::Secret;
+
+/// What a provider has given, and until when it is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessToken {
+    /// One opaque text.
+    Opaque {
+        /// The text.
+        token: Secret,
+        /// When it ends.
+        expires: SystemTime,
+    },
+    /// Keys that sign requests to AWS.
+    Aws(aws::Credentials),
+}
+
+impl AccessToken {
+    /// When it ends.
+    pub fn expires(&self) -> SystemTime {
+        match self {
+            AccessToken::Opaque { expires, .. } => *expires,
+            AccessToken::Aws(credentials) => credentials.expires,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! CodeCommit over https: user and password are made of a signature (AWS Signature Version 4) over the URL.
+
+use std::fmt::Write;
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::{digest, hmac};
+use url::Url;
+
+use super::Credentials;
+use crate::Secret;
+
+const SERVICE: &str = "codecommit";
+
+/// A repository of CodeCommit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    host: String,
+    path: String,
+    region: String,
+}
+
+/// The URL is not one of CodeCommit.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum UrlError {
+    /// Plain http, or ssh.
+    #[error("AWS CodeCommit authentication requires an HTTPS Git URL")]
+    Scheme,
+    /// Another host.
+    #[error("invalid AWS CodeCommit Git URL: {0}")]
+    Host(String),
+}
+
+/// A user and a password, good for some minutes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// Access key and session token.
+    pub username: Secret,
+    /// Time and signature.
+    pub password: Secret,
+}
+
+impl Repository {
+    /// Reads the URL: `https://git-codecommit[-fips].<region>.amazonaws.com[.cn]/…`.
+    pub fn new(url: &Url) -> Result<Repository, UrlError> {
+        if url.scheme() != "https" {
+            return Err(UrlError::Scheme);
+        }
+        let name = url.host_str().unwrap_or_default();
+        let host = match url.port() {
+            Some(port) => format!("{name}:{port}"),
+            None => name.to_owned(),
+        };
+        let rest = name.strip_prefix("git-codecommit.").or_else(|| name.strip_prefix("git-codecommit-fips."));
+        let region = rest
+            .and_then(|rest| {
+                rest.strip_suffix(".amazonaws.com").or_else(|| rest.strip_suffix(".amazonaws.com.cn"))
+            })
+            .filter(|region| !region.is_empty() && !region.contains('.'));
+        let region = region.ok_or_else(|| UrlError::Host(host.clone()))?.to_owned();
+        Ok(Repository { host, path: url.path().to_owned(), region })
+    }
+
+    /// Where it is.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Signs for `credentials`, at the time `now`.
+    pub fn login(&self, credentials: &Credentials, now: SystemTime) -> Login {
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let time = jiff::Timestamp::from_second(i64::try_from(since.as_secs()).unwrap_or_default());
+        let time = time.unwrap_or_default().strftime("%Y%m%dT%H%M%S").to_string();
+        let date = time.get(..8).unwrap_or_default();
+        // Only the host is signed, there is no payload, and the time has no zone.
+        let request = format!("GIT\n{}\n\nhost:{}\n\nhost\n", self.path, self.host);
+        let scope = format!("{date}/{}/{SERVICE}/aws4_request", self.region);
+        let request = hex(digest::digest(&digest::SHA256, request.as_bytes()).as_ref());
+        let message = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{request}");
+        let first = format!("AWS4{}", credentials.secret_key.expose()).into_bytes();
+        let key = [date, &self.region, SERVICE, "aws4_request"]
+            .iter()
+            .fold(first, |key, part| sign(&key, part.as_bytes()));
+        let signature = hex(&sign(&key, message.as_bytes()));
+        let username = match &credentials.session_token {
+            Some(token) => format!("{}%{}", credentials.access_key, token.expose()),
+            None => credentials.access_key.clone(),
+        };
+        Login { username: Secret::new(username), password: Secret::new(format!("{time}Z{signature}")) }
+    }
+}
+
+fn sign(key: &[u8], message: &[u8]) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn repository(url: &str) -> Result<Repository, UrlError> {
+        Repository::new(&Url::parse(url).unwrap())
+    }
+
+    #[test]
+    fn only_urls_of_codecommit_are_signed() {
+        for (url, region) in [
+            ("https://git-codecommit.us-east-1.amazonaws.com/v1/repos/a", "us-east-1"),
+            ("https://git-codecommit-fips.us-gov-west-1.amazonaws.com/v1/repos/a", "us-gov-west-1"),
+            ("https://git-codecommit.cn-north-1.amazonaws.com.cn/v1/repos/a", "cn-north-1"),
+        ] {
+            assert_eq!(repository(url).unwrap().region(), region);
+        }
+        assert_eq!(
+            repository("https://example.com/a").unwrap_err().to_string(),
+            "invalid AWS CodeCommit Git URL: example.com"
+        );
+        for url in [
+            "https://git-codecommit.us-east-1.amazonaws.com.evil.com/a",
+            "https://git-codecommit.amazonaws.com/a",
+            "https://git-codecommit.a.b.amazonaws.com/a",
+            "https://codecommit.us-east-1.amazonaws.com/a",
+        ] {
+            assert!(matches!(repository(url), Err(UrlError::Host(_))), "{url}");
+        }
+        assert_eq!(repository("http://git-codecommit.us-east-1.amazonaws.com/a"), Err(UrlError::Scheme));
+    }
+
+    #[test]
+    fn the_signature_is_that_of_the_rules() {
+        // Computed apart from this code, with Python's hmac and hashlib.
+        let credentials = Credentials {
+            access_key: "AKIDEXAMPLE".into(),
+            secret_key: Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
+            session_token: Some(Secret::new("token/+=")),
+            expires: SystemTime::UNIX_EPOCH,
+        };
+        let repository = repository("https://git-codecommit.us-east-1.amazonaws.com/v1/repos/app").unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let login = repository.login(&credentials, now);
+        assert_eq!(login.username.expose(), "AKIDEXAMPLE%token/+=");
+        assert_eq!(
+            login.password.expose(),
+            "20231114T221320Z889c44ab407f81bf4ed0fa9307d52e4b09fc6d649896060ea8cb7ed139782fa7"
+        );
+        assert!(!format!("{login:?} {credentials:?}").contains("token/"));
+    }
+}

@@ -1,0 +1,142 @@
+//! Microsoft Entra: tokens for applications and managed identities.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::cache::Key;
+use crate::{AccessToken, Environment, FileError, Http, HttpError, Secret};
+
+/// What a token for Azure DevOps is for.
+pub const DEVOPS_SCOPE: &str = "499b84ac-1321-427f-aa17-267ca6975798/.default";
+/// The audience of service account tokens that are exchanged.
+pub const AUDIENCE: &str = "api://AzureADTokenExchange";
+/// Annotations of a service account that say who it is.
+pub const TENANT_ANNOTATION: &str = "azure.workload.identity/tenant-id";
+/// See [`TENANT_ANNOTATION`].
+pub const CLIENT_ANNOTATION: &str = "azure.workload.identity/client-id";
+
+const PUBLIC_AUTHORITY: &str = "https://login.microsoftonline.com/";
+const METADATA: &str = "http://169.254.169.254";
+const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum AzureError {
+    /// The token of the pod cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Entra gives none.
+    #[error("failed to get a token from Microsoft Entra: {0}")]
+    Exchange(#[source] HttpError),
+    /// The metadata service gives none.
+    #[error("failed to get a token of the managed identity: {0}")]
+    Metadata(#[source] HttpError),
+}
+
+/// An application in a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Application {
+    /// The tenant.
+    pub tenant: String,
+    /// The application's client id.
+    pub client: String,
+}
+
+impl Application {
+    /// What its token depends on.
+    pub fn cache_key(&self, service_account: &str) -> Key {
+        Key::new(["azure", &self.tenant, &self.client, service_account])
+    }
+}
+
+/// A token for the controller itself, as the platform says: by a secret, by workload identity, or by the managed identity.
+pub async fn controller_token(environment: &Environment, http: &Http) -> Result<AccessToken, AzureError> {
+    let (tenant, client) = (environment.get("AZURE_TENANT_ID"), environment.get("AZURE_CLIENT_ID"));
+    if let (Some(tenant), Some(client)) = (tenant, client) {
+        let application = Application { tenant: tenant.to_owned(), client: client.to_owned() };
+        if let Some(secret) = environment.get("AZURE_CLIENT_SECRET") {
+            return exchange(&application, &[("client_secret", secret)], environment, http).await;
+        }
+        if let Some(token) = environment.file("AZURE_FEDERATED_TOKEN_FILE").await? {
+            return workload_token(&application, &token, environment, http).await;
+        }
+    }
+    managed_identity(client, environment, http).await
+}
+
+/// A token for `application`, which trusts the service account that `assertion` is a token of.
+pub async fn workload_token(
+    application: &Application,
+    assertion: &str,
+    environment: &Environment,
+    http: &Http,
+) -> Result<AccessToken, AzureError> {
+    let proof = [("client_assertion_type", ASSERTION), ("client_assertion", assertion)];
+    exchange(application, &proof, environment, http).await
+}
+
+async fn exchange(
+    application: &Application,
+    proof: &[(&str, &str)],
+    environment: &Environment,
+    http: &Http,
+) -> Result<AccessToken, AzureError> {
+    let authority = environment.get("AZURE_AUTHORITY_HOST").unwrap_or(PUBLIC_AUTHORITY);
+    let tenant =
+        percent_encoding::utf8_percent_encode(&application.tenant, percent_encoding::NON_ALPHANUMERIC);
+    let url = format!("{}/{tenant}/oauth2/v2.0/token", authority.trim_end_matches('/'));
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials")
+        .append_pair("client_id", &application.client)
+        .append_pair("scope", DEVOPS_SCOPE)
+        .extend_pairs(proof);
+    let request =
+        http.post(url).header("Content-Type", "application/x-www-form-urlencoded").body(form.finish());
+    http.json::<Answer>(request).await.and_then(Answer::token).map_err(AzureError::Exchange)
+}
+
+async fn managed_identity(
+    client: Option<&str>,
+    environment: &Environment,
+    http: &Http,
+) -> Result<AccessToken, AzureError> {
+    let host = environment.get("AZURE_POD_IDENTITY_AUTHORITY_HOST").unwrap_or(METADATA);
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query
+        .append_pair("api-version", "2018-02-01")
+        .append_pair("resource", DEVOPS_SCOPE.trim_end_matches("/.default"))
+        .extend_pairs(client.map(|client| ("client_id", client)));
+    let url = format!("{}/metadata/identity/oauth2/token?{}", host.trim_end_matches('/'), query.finish());
+    let request = http.get(url).header("Metadata", "true");
+    http.json::<Answer>(request).await.and_then(Answer::token).map_err(AzureError::Metadata)
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    access_token: Secret,
+    expires_in: Seconds,
+}
+
+/// Entra writes a number, the metadata service a text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(u32),
+    Text(String),
+    Other(IgnoredAny),
+}
+
+impl Answer {
+    fn token(self) -> Result<AccessToken, HttpError> {
+        let seconds = match self.expires_in {
+            Seconds::Number(seconds) => Some(seconds),
+            Seconds::Text(text) => text.parse().ok(),
+            Seconds::Other(_) => None,
+        };
+        let seconds = seconds.ok_or_else(|| HttpError::Malformed("expires_in".to_owned()))?;
+        let expires = SystemTime::now() + Duration::from_secs(seconds.into());
+        Ok(AccessToken::Opaque { token: self.access_token, expires })
+    }
+}

@@ -1,0 +1,213 @@
+//! GitHub Apps: an app proves who it is with a signed JWT and gets a token for one of its installations.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::json;
+use url::Url;
+
+use crate::cache::Key;
+use crate::{AccessToken, Http, HttpError, Secret};
+
+/// The user that goes with an installation token.
+pub const USERNAME: &str = "x-access-token";
+
+const APP_ID: &str = "githubAppID";
+const PRIVATE_KEY: &str = "githubAppPrivateKey";
+const OWNER: &str = "githubAppInstallationOwner";
+const INSTALLATION: &str = "githubAppInstallationID";
+const BASE_URL: &str = "githubAppBaseURL";
+
+/// What a JWT allows for clocks that differ, seconds.
+const DRIFT: u64 = 30;
+/// How long a JWT is good, seconds.
+const JWT_LIFE: u64 = 120;
+
+/// An app and the installation that is wanted.
+#[derive(Debug)]
+pub struct App {
+    id: i64,
+    installation: Installation,
+    key: RsaKeyPair,
+    base: Url,
+    cache_key: Key,
+}
+
+#[derive(Debug)]
+enum Installation {
+    Id(i64),
+    Owner(String),
+}
+
+/// What is wrong with the data of an app.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DataError {
+    /// A field is missing.
+    #[error("key '{0}' not found")]
+    Missing(&'static str),
+    /// None or both of the ways to name an installation.
+    #[error("must contain exactly one of '{OWNER}' or '{INSTALLATION}'")]
+    Installation,
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum GitHubError {
+    /// No number.
+    #[error("app ID must be provided to use github app authentication")]
+    AppId,
+    /// Neither an owner nor a number.
+    #[error("app installation owner or ID must be provided to use github app authentication")]
+    Installation,
+    /// Not an RSA key in PEM, PKCS#1 or PKCS#8.
+    #[error("could not parse private key: {0}")]
+    Key(&'static str),
+    /// Not a URL of http(s).
+    #[error("invalid API URL: {0}")]
+    Url(String),
+    /// The owner has no installation of the app, as an organization or as a user.
+    #[error(
+        "failed to find organization installation: {organization}\nfailed to find user installation: {user}"
+    )]
+    Find {
+        /// Asked for an organization.
+        organization: HttpError,
+        /// Asked for a user.
+        user: HttpError,
+    },
+    /// No token for the installation.
+    #[error("failed to create installation token: {0}")]
+    Token(#[source] HttpError),
+    /// The token ends at no time that is understood.
+    #[error("installation token with an expiry that is not understood")]
+    Expiry,
+}
+
+/// Whether the data of a Secret is that of an app; it is an error if only a part of it is. The values are looked at by
+/// [`App::new`].
+pub fn check(data: &BTreeMap<String, String>) -> Result<bool, DataError> {
+    if ![APP_ID, PRIVATE_KEY, OWNER, INSTALLATION].iter().any(|key| data.contains_key(*key)) {
+        return Ok(false);
+    }
+    match [APP_ID, PRIVATE_KEY].into_iter().find(|key| !data.contains_key(*key)) {
+        Some(missing) => Err(DataError::Missing(missing)),
+        None if data.contains_key(OWNER) == data.contains_key(INSTALLATION) => Err(DataError::Installation),
+        None => Ok(true),
+    }
+}
+
+impl App {
+    /// The app whose data a Secret holds.
+    pub fn new(data: &BTreeMap<String, String>) -> Result<App, GitHubError> {
+        let get = |key: &str| data.get(key).map(String::as_str).filter(|value| !value.is_empty());
+        let number =
+            |key: &str| get(key).and_then(|text| text.parse().ok()).filter(|number| *number != 0_i64);
+        let id = number(APP_ID).ok_or(GitHubError::AppId)?;
+        let installation = match (get(OWNER), number(INSTALLATION)) {
+            (Some(owner), _) => Installation::Owner(owner.to_owned()),
+            (None, Some(id)) => Installation::Id(id),
+            (None, None) => return Err(GitHubError::Installation),
+        };
+        let key = private_key(get(PRIVATE_KEY).unwrap_or_default())?;
+        let base = base_url(get(BASE_URL).unwrap_or("https://api.github.com/"))?;
+        let parts =
+            [APP_ID, PRIVATE_KEY, OWNER, INSTALLATION, BASE_URL].map(|key| get(key).unwrap_or_default());
+        Ok(App { id, installation, key, base, cache_key: Key::new(["github"].into_iter().chain(parts)) })
+    }
+
+    /// What its token depends on.
+    pub fn cache_key(&self) -> Key {
+        self.cache_key
+    }
+
+    /// A new token for the installation.
+    pub async fn token(&self, http: &Http) -> Result<AccessToken, GitHubError> {
+        let jwt = self.jwt(SystemTime::now())?;
+        let headers = |request: reqwest::RequestBuilder| {
+            request
+                .bearer_auth(jwt.expose())
+                .header("Accept", "application/vnd.github+json")
+                .header("X-GitHub-Api-Version", "2022-11-28")
+                .header("User-Agent", concat!("ferroflux/", env!("CARGO_PKG_VERSION")))
+        };
+        let id = match &self.installation {
+            Installation::Id(id) => *id,
+            Installation::Owner(owner) => {
+                let owner = utf8_percent_encode(owner, NON_ALPHANUMERIC);
+                let find = async |kind: &str| -> Result<i64, HttpError> {
+                    let url = self.url(&format!("{kind}/{owner}/installation"));
+                    Ok(http.json::<Found>(headers(http.get(url))).await?.id)
+                };
+                match find("orgs").await {
+                    Ok(id) => id,
+                    Err(organization) => {
+                        find("users").await.map_err(|user| GitHubError::Find { organization, user })?
+                    }
+                }
+            }
+        };
+        let url = self.url(&format!("app/installations/{id}/access_tokens"));
+        let answer: Answer = http.json(headers(http.post(url))).await.map_err(GitHubError::Token)?;
+        let expires: jiff::Timestamp = answer.expires_at.parse().map_err(|_| GitHubError::Expiry)?;
+        Ok(AccessToken::Opaque { token: answer.token, expires: expires.into() })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn jwt(&self, now: SystemTime) -> Result<Secret, GitHubError> {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let issued = now.saturating_sub(DRIFT);
+        let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let header = encode(json!({"alg": "RS256", "typ": "JWT"}));
+        let claims = json!({"iss": self.id.to_string(), "exp": issued + JWT_LIFE, "iat": issued});
+        let message = format!("{header}.{}", encode(claims));
+        let mut signature = vec![0; self.key.public_modulus_len()];
+        self.key
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)
+            .map_err(|_| GitHubError::Key("it does not sign"))?;
+        Ok(Secret::new(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))))
+    }
+}
+
+#[derive(Deserialize)]
+struct Found {
+    id: i64,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    token: Secret,
+    expires_at: String,
+}
+
+/// The base of API URLs, exactly as it was given; GitHub Enterprise has its own under `/api/v3`.
+fn base_url(text: &str) -> Result<Url, GitHubError> {
+    let slash = if text.ends_with('/') { "" } else { "/" };
+    let url = Url::parse(&format!("{text}{slash}")).map_err(|error| GitHubError::Url(error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
+        return Err(GitHubError::Url("only http and https, without a query".to_owned()));
+    }
+    Ok(url)
+}
+
+fn private_key(pem: &str) -> Result<RsaKeyPair, GitHubError> {
+    let unreadable = GitHubError::Key("Key must be a PEM encoded PKCS1 or PKCS8 private key");
+    let mut lines = pem.lines().map(str::trim).skip_while(|line| !line.starts_with("-----BEGIN "));
+    let begin = lines.next().unwrap_or_default();
+    let body: String = lines.take_while(|line| !line.starts_with("-----END ")).collect();
+    let Ok(der) = STANDARD.decode(body) else { return Err(unreadable) };
+    let key = match begin {
+        "-----BEGIN RSA PRIVATE KEY-----" => RsaKeyPair::from_der(&der),
+        "-----BEGIN PRIVATE KEY-----" => RsaKeyPair::from_pkcs8(&der),
+        _ => return Err(unreadable),
+    };
+    key.map_err(|_| GitHubError::Key("it is not an RSA key of 2048 to 8192 bits"))
+}

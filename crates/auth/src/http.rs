@@ -1,0 +1,103 @@
+//! Requests for tokens, whose answers are small.
+
+use std::error::Error;
+
+use reqwest::{RequestBuilder, StatusCode};
+use serde::de::DeserializeOwned;
+
+/// How much of an error page goes into a message.
+const ERROR_BODY: usize = 512;
+
+/// A client, and how many bytes an answer may have.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: reqwest::Client,
+    limit: usize,
+}
+
+/// Why there is no answer of use. The request's body and headers are never part of the text, nor is its URL.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// No answer.
+    #[error("{0}")]
+    Connection(String),
+    /// The server refuses.
+    #[error("{status}{}", said(.body))]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// The beginning of what it says.
+        body: String,
+    },
+    /// The answer does not end.
+    #[error("answer of more than {0} bytes")]
+    TooLarge(usize),
+    /// The answer is not what was asked for.
+    #[error("answer is not understood: {0}")]
+    Malformed(String),
+}
+
+fn said(body: &str) -> String {
+    if body.is_empty() { String::new() } else { format!(": {body}") }
+}
+
+impl Http {
+    /// Sends requests with `client`, which brings proxies, trust and timeouts; answers of more than `limit` bytes are refused.
+    pub fn new(client: reqwest::Client, limit: usize) -> Http {
+        Http { client, limit }
+    }
+
+    pub(crate) fn get(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
+        self.client.get(url)
+    }
+
+    pub(crate) fn post(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
+        self.client.post(url)
+    }
+
+    pub(crate) fn put(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
+        self.client.put(url)
+    }
+
+    /// The body of a good answer.
+    pub(crate) async fn text(&self, request: RequestBuilder) -> Result<String, HttpError> {
+        let mut response = request.send().await.map_err(describe)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(describe)? {
+            if body.len() + chunk.len() > self.limit {
+                return Err(HttpError::TooLarge(self.limit));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let status = response.status();
+        if status.is_success() {
+            return Ok(text);
+        }
+        let shown = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        Err(HttpError::Status { status, body: shown.chars().take(ERROR_BODY).collect() })
+    }
+
+    /// The same, as JSON.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, HttpError> {
+        let text = self.text(request).await?;
+        serde_json::from_str(&text).map_err(|error| {
+            // Not the error's own text, which may quote the answer.
+            HttpError::Malformed(format!("line {}, column {}", error.line(), error.column()))
+        })
+    }
+}
+
+/// The causes of a failure; reqwest's own text names the URL, which may hold secrets.
+fn describe(error: reqwest::Error) -> HttpError {
+    if error.is_timeout() {
+        return HttpError::Connection("timed out".to_owned());
+    }
+    let mut causes = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    HttpError::Connection(if causes.is_empty() { "request failed".to_owned() } else { causes.join(": ") })
+}

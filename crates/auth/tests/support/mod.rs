@@ -1,0 +1,118 @@
+//! An HTTP server that gives recorded answers and remembers what it was asked.
+#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use auth::{AccessToken, Environment, Http};
+
+/// A request: `METHOD /path?query`, its headers in lower case, its body.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub line: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str()).unwrap_or_default()
+    }
+}
+
+/// A status and a body; `None` is an answer that never comes.
+pub type Reply = Option<(u16, String)>;
+
+pub struct Server {
+    pub url: String,
+    asked: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Server {
+    pub fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let (seen, answer) = (asked.clone(), Arc::new(answer));
+        // Both end with the test program.
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (seen, answer) = (seen.clone(), answer.clone());
+                std::thread::spawn(move || serve(stream.unwrap(), &seen, &*answer));
+            }
+        });
+        Server { url, asked }
+    }
+
+    /// Answers everything alike.
+    pub fn saying(status: u16, body: &str) -> Server {
+        let body = body.to_owned();
+        Server::start(move |_| Some((status, body.clone())))
+    }
+
+    pub fn asked(&self) -> Vec<Request> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request) -> Reply) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut head = Vec::new();
+    for line in (&mut reader).lines() {
+        match line {
+            Ok(line) if !line.is_empty() => head.push(line),
+            _ => break,
+        }
+    }
+    let Some((first, headers)) = head.split_first() else { return };
+    let headers = headers.iter().filter_map(|line| line.split_once(": "));
+    let mut request = Request {
+        line: first.rsplit_once(' ').unwrap().0.to_owned(),
+        headers: headers.map(|(n, v)| (n.to_lowercase(), v.to_owned())).collect(),
+        body: String::new(),
+    };
+    let length = request.header("content-length").parse().unwrap_or(0);
+    reader.take(length).read_to_string(&mut request.body).unwrap();
+    seen.lock().unwrap().push(request.clone());
+    let Some((status, body)) = answer(&request) else {
+        std::thread::sleep(Duration::from_secs(60));
+        return;
+    };
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    // Who has read enough may be gone.
+    let _ = (&stream).write_all(format!("{head}{body}").as_bytes());
+}
+
+pub fn http() -> Http {
+    let client = reqwest::Client::builder().timeout(Duration::from_millis(500)).no_proxy().build().unwrap();
+    Http::new(client, 4096)
+}
+
+pub fn environment(variables: &[(&str, &str)]) -> Environment {
+    variables.iter().copied().collect()
+}
+
+/// The text of an opaque token.
+pub fn opaque(token: &AccessToken) -> &str {
+    match token {
+        AccessToken::Opaque { token, .. } => token.expose(),
+        AccessToken::Aws(_) => panic!("keys of AWS"),
+    }
+}
+
+/// Answers that help nobody, and what is said of them.
+pub fn useless() -> [(Server, &'static str); 6] {
+    [
+        (
+            Server::saying(401, "{\"message\": \"Bad\n credentials\"}"),
+            "401 Unauthorized: {\"message\": \"Bad credentials\"}",
+        ),
+        (Server::saying(404, ""), "404 Not Found"),
+        (Server::saying(200, "<html>"), "answer is not understood: "),
+        (Server::saying(200, "{\"token\": \"secret"), "answer is not understood: "),
+        (Server::saying(200, &"x".repeat(5000)), "answer of more than 4096 bytes"),
+        (Server::start(|_| None), "timed out"),
+    ]
+}
