@@ -2,6 +2,7 @@
 
 use crate::semver::ConstraintError;
 use crate::{SubmoduleError, WalkError};
+use crate::ssh::{HostKeyError, IdentityError, MalformedLine};
 
 /// What went wrong between us and the server.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,29 @@ pub enum TransportError {
     /// CA bundle or client certificate could not be used.
     #[error("invalid TLS configuration: {0}")]
     Tls(String),
+    /// SSH without the key or the known hosts of the Secret.
+    #[error("invalid 'ssh' auth option: '{0}' is required")]
+    SshOption(&'static str),
+    /// The private key cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The known hosts are not well-formed.
+    #[error(transparent)]
+    KnownHosts(#[from] MalformedLine),
+    /// The server is not the one that is known.
+    #[error("ssh: handshake failed: {0}")]
+    HostKey(#[from] HostKeyError),
+    /// The server does not let the key in.
+    #[error(
+        "ssh: handshake failed: ssh: unable to authenticate, attempted methods [none publickey], no supported methods remain"
+    )]
+    KeyRefused,
+    /// No encrypted connection came about.
+    #[error("ssh: handshake failed: {0}")]
+    SshHandshake(String),
+    /// The proxy cannot be used.
+    #[error("proxy: {0}")]
+    Proxy(String),
     /// The budget ran out or the operation was cancelled.
     #[error("context deadline exceeded")]
     Deadline,

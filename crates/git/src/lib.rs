@@ -7,10 +7,12 @@
 //! Everything blocks; callers bring a thread, and a [`Budget`] that ends every wait.
 
 mod cache;
+mod connector;
 mod error;
 mod history;
 mod http;
 mod limits;
+mod proxy;
 mod reference;
 mod remote;
 mod secret;
@@ -18,14 +20,17 @@ pub mod semver;
 mod session;
 mod signed;
 mod sparse;
+pub mod ssh;
 mod store;
 mod submodule;
 mod tree;
+mod wire;
 
 pub use cache::{Cache, Checkout, Commit, Outcome};
+pub use connector::Connector;
 pub use error::{Error, TransportError};
-pub use http::Connector;
 pub use limits::{Budget, Limits};
+pub use proxy::{Proxy, ProxyError};
 pub use reference::{Reference, current_revision};
 pub use remote::{Auth, Remote, TlsConfig, UrlError, redact};
 pub use secret::Secret;

@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
-use crate::{Error, Secret};
+use crate::ssh::Address;
+use crate::{Error, Proxy, Secret};
 
 /// The URL is not one that can be fetched from.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -12,12 +13,15 @@ pub enum UrlError {
     /// Not a URL at all.
     #[error("{0}")]
     Invalid(#[from] url::ParseError),
-    /// Neither http nor https.
+    /// None of http, https and ssh.
     #[error("unsupported scheme '{0}'")]
     Scheme(String),
+    /// An SSH URL whose path cannot be one of a repository.
+    #[error("{0}")]
+    Path(&'static str),
 }
 
-/// How to authenticate over http(s).
+/// How to authenticate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Auth {
     /// Not at all.
@@ -32,6 +36,15 @@ pub enum Auth {
     },
     /// `Authorization: Bearer`.
     Bearer(Secret),
+    /// SSH with a private key. The user is that of the URL, or `git`.
+    Key {
+        /// The private key, in OpenSSH's format or as PEM (PKCS#1, SEC1, PKCS#8).
+        identity: Secret,
+        /// What the key is encrypted with.
+        passphrase: Option<Secret>,
+        /// Keys and authorities of servers, as in OpenSSH's file of that name.
+        known_hosts: String,
+    },
 }
 
 /// TLS settings beyond the system's.
@@ -43,25 +56,32 @@ pub struct TlsConfig {
     pub client: Option<(Vec<u8>, Secret)>,
 }
 
-/// A repository behind http or https.
+/// A repository behind http, https or SSH.
 ///
-/// Credentials travel in an `Authorization` header that is sent at once and, as with Flux, over plain http too; they are
+/// Those of http(s) travel in an `Authorization` header that is sent at once and, as with Flux, over plain http too; they are
 /// never sent to another host than that of the URL.
 #[derive(Debug, Clone)]
 pub struct Remote {
     pub(crate) url: Url,
     pub(crate) auth: Auth,
     pub(crate) tls: TlsConfig,
+    pub(crate) proxy: Option<Proxy>,
 }
 
 impl Remote {
     /// Reads a URL; user and password in it are used where `auth` has none.
     pub fn new(url: &str) -> Result<Remote, UrlError> {
         let mut url = Url::parse(url)?;
+        if url.scheme() == "ssh" {
+            Address::new(&url)?;
+            // Fails without a host, and then there is no password either.
+            let _ = url.set_password(None);
+            return Ok(Remote { url, auth: Auth::None, tls: TlsConfig::default(), proxy: None });
+        }
         if !matches!(url.scheme(), "http" | "https") {
             return Err(UrlError::Scheme(url.scheme().to_owned()));
         }
-        let decode = |text: &str| percent_decode(text);
+        let decode = |text: &str| String::from_utf8_lossy(&percent_decode(text)).into_owned();
         let auth = match (decode(url.username()), url.password().map(decode)) {
             (user, None) if user.is_empty() => Auth::None,
             (username, password) => {
@@ -72,7 +92,7 @@ impl Remote {
         let _ = url.set_username("");
         let _ = url.set_password(None);
         url.set_fragment(None);
-        Ok(Remote { url, auth, tls: TlsConfig::default() })
+        Ok(Remote { url, auth, tls: TlsConfig::default(), proxy: None })
     }
 
     /// Adds credentials. A user name given here beats the URL's; a bearer token together with a user is an error.
@@ -97,7 +117,23 @@ impl Remote {
         self
     }
 
-    /// The URL without user and password.
+    /// Goes through `proxy`, whatever the environment says.
+    pub fn with_proxy(mut self, proxy: Proxy) -> Remote {
+        self.proxy = Some(proxy);
+        self
+    }
+
+    /// Whether this is reached over SSH, where only [`Auth::Key`] counts.
+    pub fn is_ssh(&self) -> bool {
+        self.url.scheme() == "ssh"
+    }
+
+    /// Whether the URL names a server.
+    pub fn has_host(&self) -> bool {
+        self.url.host_str().is_some_and(|host| !host.is_empty())
+    }
+
+    /// The URL without password and, but for SSH, without user.
     pub fn url(&self) -> &str {
         self.url.as_str()
     }
@@ -109,7 +145,7 @@ impl Remote {
 
     pub(crate) fn authorization(&self) -> Option<Secret> {
         match &self.auth {
-            Auth::None => None,
+            Auth::None | Auth::Key { .. } => None,
             Auth::Basic { username, password } if username.is_empty() && password.is_empty() => None,
             Auth::Basic { username, password } => {
                 let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
@@ -135,7 +171,7 @@ pub fn redact(text: &str) -> String {
     }
 }
 
-fn percent_decode(text: &str) -> String {
+pub(crate) fn percent_decode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
@@ -154,7 +190,7 @@ fn percent_decode(text: &str) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    bytes
 }
 
 #[cfg(test)]
@@ -187,7 +223,7 @@ mod tests {
 
     #[test]
     fn other_schemes_are_refused() {
-        for url in ["ssh://git@h/r", "file:///etc", "ext::sh -c id", "git@host:path"] {
+        for url in ["file:///etc", "git://h/r", "ext::sh -c id", "git@host:path"] {
             assert!(Remote::new(url).is_err(), "{url}");
         }
     }

@@ -10,12 +10,12 @@ use gix::protocol::fetch::negotiate::{Action, Round, one_round};
 use gix::protocol::fetch::{Arguments, Context, Negotiate, Options, Shallow, Tags};
 use gix::protocol::handshake::Ref;
 use gix::protocol::ls_refs::RefPrefixes;
-use gix::protocol::transport::Service;
-use gix::protocol::transport::client::blocking_io::http::Transport;
+pub(crate) use gix::protocol::transport::client::blocking_io::Transport;
+use gix::protocol::transport::{Protocol, Service};
 use gix::protocol::{Handshake, LsRefsCommand};
 
 use crate::error::chain;
-use crate::http::{Caller, Http};
+use crate::wire::Wire;
 use crate::{Budget, Limits, TransportError};
 
 /// A ref as the server advertises it.
@@ -36,23 +36,29 @@ impl RemoteRef {
     }
 }
 
-/// An open session; requests reuse its handshake and its HTTP connection.
+/// Opens connections to one repository, each for one conversation.
+pub(crate) trait Dial {
+    /// Connects; the handshake of the Git protocol comes after that.
+    fn dial(&self) -> Result<Box<dyn Transport>, TransportError>;
+
+    /// The repository, without secrets.
+    fn url(&self) -> &str;
+}
+
+/// An open session; requests reuse its handshake and its connection.
 pub struct Session {
-    transport: Transport<Http>,
+    transport: Box<dyn Transport>,
     handshake: Handshake,
-    caller: Caller,
+    /// Whether a pack was asked for. A server of protocol 0 or 1 hangs up then, unless each request is its own, as with HTTP.
+    fetched: bool,
+    dial: Box<dyn Dial>,
+    wire: Wire,
     limits: Limits,
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("url", &self.caller.home.as_str()).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.caller.release();
+        f.debug_struct("Session").field("url", &self.dial.url()).finish_non_exhaustive()
     }
 }
 
@@ -92,35 +98,15 @@ fn agent() -> (&'static str, Option<String>) {
 }
 
 impl Session {
-    pub(crate) fn start(caller: Caller, limits: Limits) -> Result<Session, TransportError> {
-        caller.meter.allow(limits.advertised_bytes);
-        let mut transport = Http::new(caller.clone()).into_transport()?;
-        // Credentials are in the headers already; a server that wants others will not get them.
-        let refuse =
-            |_| Err(gix::Error::from_error(std::io::Error::from(std::io::ErrorKind::PermissionDenied)));
-        let handshake = gix::protocol::handshake(
-            &mut transport,
-            Service::UploadPack,
-            refuse,
-            Vec::new(),
-            &mut gix::progress::Discard,
-        )
-        .map_err(|e| explain(&caller, &limits, &e))?;
-        if handshake
-            .capabilities
-            .capability("object-format")
-            .is_some_and(|f| f.supports("sha256").unwrap_or(false))
-        {
-            return Err(TransportError::Protocol(
-                "repositories with SHA-256 objects are not supported".to_owned(),
-            ));
-        }
-        Ok(Session { transport, handshake, caller, limits })
+    pub(crate) fn start(dial: Box<dyn Dial>, wire: Wire, limits: Limits) -> Result<Session, TransportError> {
+        let (transport, handshake) = open(&*dial, &wire, &limits)?;
+        Ok(Session { transport, handshake, fetched: false, dial, wire, limits })
     }
 
     /// Connects anew after a conversation broke off.
     pub(crate) fn restart(&mut self) -> Result<(), TransportError> {
-        *self = Session::start(self.caller.clone(), self.limits.clone())?;
+        (self.transport, self.handshake) = open(&*self.dial, &self.wire, &self.limits)?;
+        self.fetched = false;
         Ok(())
     }
 
@@ -129,7 +115,7 @@ impl Session {
     }
 
     pub(crate) fn budget(&self) -> &Budget {
-        &self.caller.budget
+        &self.wire.budget
     }
 
     /// All refs that start with one of `prefixes`, those with names that no ref may have left out.
@@ -143,7 +129,7 @@ impl Session {
                 let command = LsRefsCommand::new(Some(wanted), &self.handshake.capabilities, agent());
                 command
                     .invoke_blocking(&mut self.transport, &mut gix::progress::Discard, false)
-                    .map_err(|e| explain(&self.caller, &self.limits, &e))?
+                    .map_err(|e| explain(&self.wire, &self.limits, &e))?
             }
         };
         if advertised.len() > self.limits.refs {
@@ -155,15 +141,23 @@ impl Session {
 
     /// Receives one pack. The pack is complete, checked and indexed when this returns.
     pub(crate) fn fetch(&mut self, request: &Request<'_>, to: Destination<'_>) -> Result<(), TransportError> {
-        self.caller.meter.allow(self.limits.pack_bytes);
+        let hung_up = self.fetched
+            && self.handshake.server_protocol_version != Protocol::V2
+            && self.transport.connection_persists_across_multiple_requests();
+        if hung_up {
+            self.restart()?;
+        }
+        self.fetched = true;
+        self.wire.meter.allow(self.limits.pack_bytes);
         let limits = &self.limits;
         let shallow = match request.depth {
             Depth::One => Shallow::DepthAtRemote(NonZeroU32::MIN),
             Depth::Commits | Depth::All => Shallow::NoChange,
         };
+        let want: Vec<_> = request.want.iter().map(|id| self.advertised(*id)).collect();
         let mut too_many = None;
         let result = gix::protocol::fetch(
-            &mut Wants(request),
+            &mut Request { want: &want, ..*request },
             |pack, progress, interrupted| {
                 let mut header = [0; 12];
                 pack.read_exact(&mut header).map_err(gix::Error::from_error)?;
@@ -180,7 +174,7 @@ impl Session {
                 Ok(true)
             },
             gix::progress::Discard,
-            self.caller.budget.flag(),
+            self.wire.budget.flag(),
             Context {
                 handshake: &mut self.handshake,
                 transport: &mut self.transport,
@@ -196,8 +190,17 @@ impl Session {
         );
         match result {
             Ok(_) => Ok(()),
-            Err(error) => Err(too_many.unwrap_or_else(|| explain(&self.caller, &self.limits, &error))),
+            Err(error) => Err(too_many.unwrap_or_else(|| explain(&self.wire, &self.limits, &error))),
         }
+    }
+
+    /// What to ask for to get `wanted`: with protocol 0 and 1 a server gives what it advertised, such as an annotated tag,
+    /// but not the commit that only the tag points to.
+    fn advertised(&self, wanted: ObjectId) -> ObjectId {
+        let refs = self.handshake.refs.iter().flatten().cloned().filter_map(remote_ref);
+        let mut ways = refs.filter(|r| r.target() == wanted).map(|r| r.object).peekable();
+        let first = ways.peek().copied().unwrap_or(wanted);
+        if ways.any(|object| object == wanted) { wanted } else { first }
     }
 }
 
@@ -231,12 +234,40 @@ fn write_pack(
     Ok(())
 }
 
-/// The failure that HTTP saw, else what gix says.
-fn explain(caller: &Caller, limits: &Limits, error: &gix::Error) -> TransportError {
-    if let Some(error) = caller.failure.take() {
+fn open(
+    dial: &dyn Dial,
+    wire: &Wire,
+    limits: &Limits,
+) -> Result<(Box<dyn Transport>, Handshake), TransportError> {
+    // What an earlier conversation died of does not concern this one.
+    wire.failure.take();
+    wire.meter.allow(limits.advertised_bytes);
+    let mut transport = dial.dial()?;
+    // The transport has the credentials already; a server that wants others will not get them.
+    let refuse = |_| Err(gix::Error::from_error(std::io::Error::from(std::io::ErrorKind::PermissionDenied)));
+    let handshake = gix::protocol::handshake(
+        &mut transport,
+        Service::UploadPack,
+        refuse,
+        Vec::new(),
+        &mut gix::progress::Discard,
+    )
+    .map_err(|e| explain(wire, limits, &e))?;
+    let format = handshake.capabilities.capability("object-format");
+    if format.is_some_and(|f| f.supports("sha256").unwrap_or(false)) {
+        return Err(TransportError::Protocol(
+            "repositories with SHA-256 objects are not supported".to_owned(),
+        ));
+    }
+    Ok((transport, handshake))
+}
+
+/// The failure that the transport saw, else what gix says.
+fn explain(wire: &Wire, limits: &Limits, error: &gix::Error) -> TransportError {
+    if let Some(error) = wire.failure.take() {
         return error;
     }
-    if caller.budget.is_spent() {
+    if wire.budget.is_spent() {
         return TransportError::Deadline;
     }
     if error.is_resource_exhausted() {
@@ -263,21 +294,19 @@ fn remote_ref(from: Ref) -> Option<RemoteRef> {
 }
 
 /// One round: these we want, these we have, send the pack. Right because what we have is always complete.
-struct Wants<'a>(&'a Request<'a>);
-
-impl Negotiate for Wants<'_> {
+impl Negotiate for Request<'_> {
     fn mark_complete_and_common_ref(&mut self) -> gix::Result<Action> {
         Ok(Action::MustNegotiate { remote_ref_target_known: Vec::new() })
     }
 
     fn add_wants(&mut self, arguments: &mut Arguments, _known: &[bool]) -> bool {
-        if self.0.depth == Depth::Commits && arguments.can_use_filter() {
+        if self.depth == Depth::Commits && arguments.can_use_filter() {
             arguments.filter("tree:0");
         }
-        for id in self.0.want {
+        for id in self.want {
             arguments.want(id);
         }
-        !self.0.want.is_empty()
+        !self.want.is_empty()
     }
 
     fn one_round(
@@ -286,10 +315,10 @@ impl Negotiate for Wants<'_> {
         arguments: &mut Arguments,
         _previous: Option<&gix::protocol::fetch::Response>,
     ) -> gix::Result<(Round, bool)> {
-        for id in self.0.have {
+        for id in self.have {
             arguments.have(id);
         }
-        let haves = self.0.have.len();
+        let haves = self.have.len();
         let round = Round {
             haves_sent: haves,
             in_vain: haves,

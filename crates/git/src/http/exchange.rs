@@ -41,7 +41,7 @@ impl Exchange {
                 Stage::Answered(
                     response
                         .and_then(|r| self.caller.check(r, &target))
-                        .map_err(|e| self.caller.failure.set(e))?,
+                        .map_err(|e| self.caller.wire.failure.set(e))?,
                 )
             }
             answered => answered,
@@ -123,13 +123,13 @@ impl Body {
 impl Read for Body {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let caller = &self.0.caller;
-        if caller.budget.is_spent() {
-            return Err(caller.failure.set(TransportError::Deadline));
+        if caller.wire.budget.is_spent() {
+            return Err(caller.wire.failure.set(TransportError::Deadline));
         }
         let got = self.0.with_response(|response| {
-            response.read(out).map_err(|e| caller.failure.set(caller.explain(&e)))
+            response.read(out).map_err(|e| caller.wire.failure.set(caller.explain(&e)))
         })?;
-        caller.meter.count(got).map_err(|e| caller.failure.set(e))?;
+        caller.wire.received(got)?;
         Ok(got)
     }
 }

@@ -1,0 +1,212 @@
+//! A channel as the blocking reader and writer that gix works with.
+
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use russh::client::{Handle, Msg};
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+use super::connect::Line;
+use super::handler::{Client, Farewell};
+use crate::TransportError;
+use crate::wire::{Wire, printable};
+
+/// How often a wait looks whether it was cancelled.
+const TICK: Duration = Duration::from_millis(100);
+/// How long the server may take to say how its program ended, once that said its last.
+const EPILOGUE: Duration = Duration::from_secs(2);
+/// How much of what the program says on stderr is kept.
+const STDERR: usize = 8 * 1024;
+const VERSION_1: &[u8] = b"000eversion 1\n";
+
+/// Drives the tasks of one connection, on the thread and for the time that somebody waits for it.
+///
+/// So whoever does not read is not read ahead of, and with the driver everything of its connection ends: tasks, timers, socket.
+#[derive(Clone)]
+pub(super) struct Driver(Arc<Owner>);
+
+struct Owner {
+    runtime: Option<Runtime>,
+    wire: Wire,
+}
+
+impl Driver {
+    pub(super) fn new(wire: Wire) -> io::Result<Driver> {
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+        Ok(Driver(Arc::new(Owner { runtime: Some(runtime), wire })))
+    }
+
+    pub(super) fn wire(&self) -> &Wire {
+        &self.0.wire
+    }
+
+    /// Waits for `step` as long as the budget lets it.
+    pub(super) fn run<T>(&self, step: impl Future<Output = T>) -> Result<T, TransportError> {
+        let (Some(runtime), budget) = (&self.0.runtime, &self.0.wire.budget) else {
+            return Err(TransportError::Deadline);
+        };
+        runtime.block_on(async {
+            let mut step = pin!(step);
+            while !budget.is_spent() {
+                if let Ok(result) = timeout(TICK.min(budget.remaining()), &mut step).await {
+                    return Ok(result);
+                }
+            }
+            Err(TransportError::Deadline)
+        })
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // A name that is still being looked up must not be waited for.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What the server's program writes.
+pub(super) struct Reader {
+    driver: Driver,
+    channel: ChannelReadHalf,
+    /// The connection ends when this is dropped.
+    _handle: Handle<Client>,
+    farewell: Farewell,
+    received: bytes::Bytes,
+    stderr: Vec<u8>,
+    exit: Option<u32>,
+    begun: bool,
+    ended: bool,
+}
+
+/// What the server's program reads.
+pub(super) struct Writer {
+    driver: Driver,
+    channel: ChannelWriteHalf<Msg>,
+}
+
+pub(super) fn split(driver: Driver, line: Line) -> (Reader, Writer) {
+    let (read, write) = line.channel.split();
+    let reader = Reader {
+        driver: driver.clone(),
+        channel: read,
+        _handle: line.handle,
+        farewell: line.farewell,
+        received: bytes::Bytes::new(),
+        stderr: Vec::new(),
+        exit: None,
+        begun: false,
+        ended: false,
+    };
+    (reader, Writer { driver, channel: write })
+}
+
+impl Reader {
+    /// Takes messages until there is data, or there will be none.
+    fn fill(&mut self) -> Result<(), TransportError> {
+        while self.received.is_empty() && !self.ended {
+            match self.driver.run(self.channel.wait())? {
+                Some(ChannelMsg::Data { data }) if !self.begun => self.received = self.first(data)?,
+                Some(ChannelMsg::Data { data }) => self.received = data,
+                Some(ChannelMsg::Eof) => self.drain()?,
+                Some(ChannelMsg::Failure) => {
+                    return Err(TransportError::Connection(
+                        "ssh: command git-upload-pack refused".to_owned(),
+                    ));
+                }
+                message => self.note(message),
+            }
+        }
+        Ok(())
+    }
+
+    /// Every conversation begins with a length of four hexadecimal digits. What a login shell prints does not.
+    ///
+    /// Protocol 1 is protocol 0 behind one line more, which gix does not know.
+    fn first(&mut self, mut data: bytes::Bytes) -> Result<bytes::Bytes, TransportError> {
+        self.begun = true;
+        if data.starts_with(VERSION_1) {
+            return Ok(data.split_off(VERSION_1.len()));
+        }
+        if data.iter().take(4).all(u8::is_ascii_hexdigit) {
+            return Ok(data);
+        }
+        let text = printable(data.get(..200).unwrap_or(&data));
+        Err(TransportError::Protocol(format!("the server's answer is not one of Git: {text:?}")))
+    }
+
+    /// What comes after the last data: the exit status, more of stderr.
+    fn drain(&mut self) -> Result<(), TransportError> {
+        while !self.ended {
+            match self.driver.run(async { timeout(EPILOGUE, self.channel.wait()).await })? {
+                Ok(message) => self.note(message),
+                Err(_) => self.ended = true,
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, message: Option<ChannelMsg>) {
+        match message {
+            Some(ChannelMsg::ExtendedData { data, .. }) => {
+                let room = STDERR.saturating_sub(self.stderr.len()).min(data.len());
+                self.stderr.extend_from_slice(data.get(..room).unwrap_or_default());
+            }
+            Some(ChannelMsg::ExitStatus { exit_status }) => self.exit = Some(exit_status),
+            Some(ChannelMsg::Close) | None => self.ended = true,
+            Some(_) => {}
+        }
+    }
+
+    /// Why there is no more: what the program said, else what the server said.
+    fn end(&self) -> TransportError {
+        let stderr = printable(&self.stderr);
+        let missing = ["does not appear to be a git repository", "ository not found", "does not exist"];
+        if missing.iter().any(|text| stderr.contains(text)) {
+            return TransportError::RepositoryNotFound(stderr);
+        }
+        let mut text = match (stderr.is_empty(), self.farewell.get()) {
+            (false, _) => format!("ssh: {stderr}"),
+            (true, Some(words)) => format!("ssh: {words}"),
+            (true, None) => "ssh: the server ended the conversation".to_owned(),
+        };
+        if let Some(status) = self.exit.filter(|status| *status != 0) {
+            text = format!("{text} (git-upload-pack: exit status {status})");
+        }
+        TransportError::Connection(text)
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.fill().map_err(|error| self.driver.wire().failure.set(error))?;
+        if self.received.is_empty() {
+            self.driver.wire().failure.set(self.end());
+            return Ok(0);
+        }
+        let count = out.len().min(self.received.len());
+        out.get_mut(..count).unwrap_or_default().copy_from_slice(&self.received.split_to(count));
+        Ok(count)
+    }
+}
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = self.driver.run(self.channel.data_bytes(bytes.to_vec()));
+        match sent.map_err(|error| self.driver.wire().failure.set(error))? {
+            Ok(()) => Ok(bytes.len()),
+            // The reader knows why.
+            Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
