@@ -59,8 +59,15 @@ kube: build
 		$(TARGET)/debug/kube build; \
 	fi
 
+# sshd is often not in the path of users.
+.PHONY: programs
+programs:
+	@for tool in gpg:gnupg ssh-keygen:openssh-client sshd:openssh-server; do \
+		PATH="$$PATH:/usr/sbin" command -v "$${tool%:*}" >/dev/null || { echo "$${tool%:*} is not installed (Debian: $${tool#*:})" >&2; exit 1; }; \
+	done
+
 .PHONY: test
-test: kube ## all tests: units, then scenarios on a real API server
+test: programs kube ## all tests: units, then scenarios on a real API server
 	$(call say,"unit tests")
 	@$(CARGO) test --workspace --lib --bins
 	@$(CARGO) test --workspace --doc
@@ -68,7 +75,7 @@ test: kube ## all tests: units, then scenarios on a real API server
 	@$(AT_ONCE) $(CARGO) test --workspace --test '*'
 
 .PHONY: e2e
-e2e: kube ## the scenarios alone
+e2e: programs kube ## the scenarios alone
 	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(basename $(notdir $(wildcard e2e/tests/*))))
 
 .PHONY: conformance

@@ -26,6 +26,11 @@ impl Repository {
         Ok(Self { bare, work })
     }
 
+    /// Where the server has it.
+    pub fn bare(&self) -> &Path {
+        &self.bare
+    }
+
     /// Writes a file of the work tree.
     pub fn write(&self, file: &str, text: &str) -> Result<()> {
         let file = self.work.join(file);

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gix::protocol::transport::client::blocking_io::http as gix_http;
 use gix::protocol::transport::{Protocol, client::blocking_io::http::PostBodyDataKind};
 use reqwest::blocking::{Client, RequestBuilder, Response};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use url::Url;
 
 use self::exchange::{Body, Exchange, Headers, Pending, PostBody, Stage};
@@ -114,7 +114,9 @@ impl Caller {
         for _ in 0..=REDIRECTS {
             let response = self.send(self.client.get(target.clone()).headers(headers.clone()), &target)?;
             if !response.status().is_redirection() {
-                return Ok((self.check(response, &target)?, target));
+                let response = self.check(response, &target)?;
+                check_content_type(&response)?;
+                return Ok((response, target));
             }
             let location = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
             let next = target.join(location).map_err(|_| TransportError::Redirect(redact(location)))?;
@@ -163,6 +165,17 @@ impl Http {
         *self.caller.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(stage.clone());
         Exchange { stage, caller: self.caller.clone() }
     }
+}
+
+/// Web pages, and servers that know nothing of Git and only hand out its files, answer with something else.
+fn check_content_type(response: &Response) -> Result<(), TransportError> {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("none");
+    if kind.to_ascii_lowercase().starts_with("application/x-git-upload-pack-advertisement") {
+        return Ok(());
+    }
+    Err(TransportError::Protocol(format!(
+        "the server's answer is not one of Git's smart HTTP protocol: content type {kind}"
+    )))
 }
 
 fn parse(url: &str) -> Result<Url, TransportError> {

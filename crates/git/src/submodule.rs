@@ -104,6 +104,8 @@ impl Remote {
     fn beside(&self, url: &str) -> Result<Remote, SubmoduleError> {
         let wrong = |error| SubmoduleError::Url(crate::redact(url), error);
         let mut remote = Remote::new(&resolve(&self.url, url)?).map_err(wrong)?;
+        // A proxy is the way to every server.
+        remote.proxy = self.proxy.clone();
         let server = |url: &Url| {
             (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default())
         };

@@ -161,6 +161,40 @@ fn an_old_server_is_understood() {
 }
 
 #[test]
+fn an_old_server_gives_annotated_tags_whose_commit_no_branch_is_at() {
+    let f = fixture();
+    f.repository.run(&["tag", "-a", "-m", "annotated", "v1.0.0"]);
+    let tagged = f.repository.head();
+    f.repository.commit("later");
+    f.repository.push_all();
+    f.server.control.old_protocol.store(true, Ordering::Relaxed);
+    let cache = Cache::new(f.cache.path().to_owned(), f.limits.clone());
+    let reference = Reference { tag: Some("v1.0.0".to_owned()), ..Reference::default() };
+    let budget = Budget::new(Duration::from_secs(20));
+    let outcome = cache.checkout(&Connector::default(), &f.remote(), &reference, None, &budget).unwrap();
+    let Outcome::Checkout(checkout) = outcome else { panic!() };
+    assert_eq!(checkout.revision, format!("v1.0.0@sha1:{tagged}"));
+}
+
+#[test]
+fn what_is_no_git_server_says_so() {
+    let f = fixture();
+    for (kind, page) in [
+        ("text/html; charset=utf-8", "<html>Sign in</html>"),
+        // The old protocol, for which any web server will do.
+        ("text/plain", "1234567890123456789012345678901234567890\trefs/heads/master\n"),
+    ] {
+        *f.server.control.page.lock().unwrap() = Some((kind, page));
+        let expected =
+            format!("the server's answer is not one of Git's smart HTTP protocol: content type {kind}");
+        assert_eq!(f.error(&f.remote()), expected);
+    }
+    *f.server.control.page.lock().unwrap() =
+        Some(("application/x-git-upload-pack-advertisement", "nonsense"));
+    assert!(!f.error(&f.remote()).is_empty());
+}
+
+#[test]
 fn sha256_repositories_get_a_clear_answer() {
     let f = fixture();
     let other = f.server.repository_of("r256", "sha256");

@@ -33,6 +33,9 @@ impl RemoteBases {
     fn checkout(&self, spec: &RepoSpec) -> Result<MemoryTree, String> {
         let text = |error: &dyn std::error::Error| error.to_string();
         let remote = Remote::new(&spec.clone_url()).map_err(|e| text(&e))?;
+        if remote.is_ssh() {
+            return Err("unsupported scheme 'ssh': there is no key for it".to_owned());
+        }
         let limits = git::Limits { pack_bytes: self.max_bytes, ..git::Limits::default() };
         let budget = Budget::new(Duration::from_secs(spec.timeout));
         let reference = self.reference(spec, &remote, &limits, &budget).map_err(|e| text(&e))?;

@@ -7,6 +7,7 @@ use anyhow::Context;
 use artifact::digest::Algorithm;
 use artifact::store;
 use clap::Parser;
+use git::ssh::{Algorithms, HostKeyAlgorithms, KexAlgorithms};
 use runtime::flags::duration;
 use runtime::gates::{Gate, Gates};
 
@@ -38,6 +39,12 @@ pub struct Arguments {
     /// Algorithm of artifact digests: sha256, sha384, sha512, sha1 or blake3.
     #[arg(long, default_value = "sha256")]
     pub artifact_digest_algo: Algorithm,
+    /// SSH key exchange algorithms, as a comma list, best first; empty for all but those with SHA-1.
+    #[arg(long, default_value = "")]
+    pub ssh_kex_algos: KexAlgorithms,
+    /// SSH host key algorithms, as a comma list, best first; empty for those that known_hosts has for a host.
+    #[arg(long, default_value = "")]
+    pub ssh_hostkey_algos: HostKeyAlgorithms,
     /// Feature gates, as Name=true,Other=false.
     #[arg(long, default_value = "", value_parser = gates)]
     pub feature_gates: Gates,
@@ -57,6 +64,11 @@ fn gates(text: &str) -> Result<Gates, String> {
 }
 
 impl Arguments {
+    /// What SSH servers are offered.
+    pub fn ssh(&self) -> Algorithms {
+        Algorithms { kex: self.ssh_kex_algos.clone(), host_keys: self.ssh_hostkey_algos.clone() }
+    }
+
     /// How artifacts are stored.
     pub fn storage(&self) -> anyhow::Result<store::Options> {
         let advertise = match self.storage_adv_addr.as_str() {
@@ -104,5 +116,19 @@ mod tests {
             runtime::flags::try_parse_from::<Arguments>(["source-controller", "--artifact-digest-algo=md5"])
                 .is_err()
         );
+    }
+
+    #[test]
+    fn an_unknown_ssh_algorithm_ends_the_process() {
+        let try_parse = |flag: &str| {
+            runtime::flags::try_parse_from::<Arguments>(["source-controller", flag])
+                .map(drop)
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(try_parse("--ssh-kex-algos=curve25519-sha256,ecdh-sha2-nistp384"), Ok(()));
+        assert_eq!(try_parse("--ssh-hostkey-algos=rsa-sha2-512,ssh-ed25519"), Ok(()));
+        let error = try_parse("--ssh-kex-algos=curve25519-sha256,x25519").unwrap_err();
+        assert!(error.contains("--ssh-kex-algos") && error.contains("unknown algorithm 'x25519'"), "{error}");
+        assert!(try_parse("--ssh-hostkey-algos=ssh-dss").is_err());
     }
 }

@@ -72,7 +72,7 @@ impl GitRepositories {
             events: process.events.clone(),
             metrics: process.metrics.clone(),
             storage,
-            connector: Arc::default(),
+            connector: Arc::new(Connector::new(flags.ssh())),
             limits: Limits::default(),
             jitter: flags.shared.interval_jitter_percentage,
             requeue_dependency: flags.shared.requeue_dependency,

@@ -24,9 +24,15 @@ mod remote_bases;
 mod source;
 mod source_faults;
 mod sparse;
+mod ssh;
 mod storage_faults;
 mod submodules;
 mod verify;
+
+#[path = "../../../crates/git/tests/support/proxy.rs"]
+mod proxy;
+#[path = "../../../crates/git/tests/support/sshd.rs"]
+mod sshd;
 
 /// A ConfigMap `name` whose key `value` holds `value`.
 fn config_map(name: &str, value: &str) -> String {

@@ -7,7 +7,7 @@ use e2e::scenario::Scenario;
 use serde_json::{Value, json};
 
 /// Expects that `app` failed to fetch: the condition and the event, which Ready copies.
-async fn fails(test: &Scenario, reason: &str, message: &str) -> Result<()> {
+pub(crate) async fn fails(test: &Scenario, reason: &str, message: &str) -> Result<()> {
     let failed = test.condition("GitRepository/app", "FetchFailed", "True", reason, message).await?;
     let app = test
         .until("GitRepository/app", "has Ready False as FetchFailed has it", |o| {

@@ -1,6 +1,7 @@
 //! A real Git server for tests: `git http-backend` behind a socket, with switches for what servers do wrong.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+pub mod proxy;
 pub mod sshd;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -24,6 +25,8 @@ pub struct Control {
     pub silent: AtomicBool,
     /// Speak protocol 0, whatever the client asks for.
     pub old_protocol: AtomicBool,
+    /// Answer `info/refs` with this content type and body.
+    pub page: Mutex<Option<(&'static str, &'static str)>>,
     /// Answer fetches with this instead of a pack.
     pub garbage: Mutex<Option<Vec<u8>>>,
     pub requests: Mutex<Vec<String>>,
@@ -202,6 +205,10 @@ fn serve(stream: &mut (impl Read + Write), root: &Path, control: &Control) -> st
     }
     if let (Some(base), "info/refs") = (control.redirect.lock().unwrap().clone(), tail) {
         return respond(stream, control, "301 Moved", &format!("Location: {base}{path}?{query}\r\n"), b"");
+    }
+    if let (Some((kind, page)), "info/refs") = (*control.page.lock().unwrap(), tail) {
+        let kind = format!("Content-Type: {kind}\r\n");
+        return respond(stream, control, "200 OK", &kind, page.as_bytes());
     }
     let fetch = body.windows(13).any(|w| w == b"command=fetch");
     if let (Some(garbage), true) = (control.garbage.lock().unwrap().clone(), fetch) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::GitRepository;
-use git::{Auth, Remote, Secret, TlsConfig, UrlError, redact};
+use git::{Auth, Proxy, Remote, Secret, TlsConfig, UrlError, redact};
 use k8s_openapi::ByteString;
 
 use super::failure::Failure;
@@ -18,22 +18,28 @@ pub fn remote(url: &str) -> Result<Remote, Failure> {
             UrlError::Scheme(scheme) => {
                 format!("spec.url with scheme '{scheme}' is not supported by this version")
             }
-            UrlError::Invalid(_) => format!("failed to parse url '{}': {error}", redact(url)),
+            UrlError::Invalid(_) | UrlError::Path(_) => {
+                format!("failed to parse url '{}': {error}", redact(url))
+            }
         };
         Failure::fetch("URLInvalid", message).stalling()
     })
 }
 
-/// Adds what the Secret named `secret` (`<namespace>/<name>`) holds to the remote of `object`.
+/// Adds what the Secret named `secret` (`<namespace>/<name>`) holds to a remote; without a Secret there is no data.
 pub fn authenticate(remote: Remote, secret: &str, data: &SecretData) -> Result<Remote, Failure> {
     if data.contains_key("githubAppID") {
         let message = format!("secretRef '{secret}' has github app data but provider is not set to github");
         return Err(Failure::fetch("InvalidProviderConfiguration", message));
     }
-    let transport = if remote.url().starts_with("https:") { "https" } else { "http" };
     let bad = |text: String| {
         Failure::fetch("AuthenticationFailed", format!("failed to configure authentication options: {text}"))
     };
+    if remote.is_ssh() {
+        let auth = key(secret, &remote, data, bad)?;
+        return remote.with_auth(auth).map_err(|error| checkout_failed(&error));
+    }
+    let transport = if remote.url().starts_with("https:") { "https" } else { "http" };
     let tls = if transport == "https" { tls(secret, data).map_err(bad)? } else { TlsConfig::default() };
     let remote = remote.with_tls(tls).with_auth(auth(data)).map_err(|error| checkout_failed(&error))?;
     if remote.has_password_only() {
@@ -72,6 +78,41 @@ fn auth(data: &SecretData) -> Auth {
     }
 }
 
+/// What SSH needs: the user is that of the URL, and the password is the key's.
+fn key(
+    secret: &str,
+    remote: &Remote,
+    data: &SecretData,
+    bad: impl Fn(String) -> Failure,
+) -> Result<Auth, Failure> {
+    let missing = |option: &str| bad(format!("invalid 'ssh' auth option: '{option}' is required"));
+    let given = |name: &str| data.get(name).filter(|value| !value.0.is_empty());
+    if !remote.has_host() {
+        return Err(missing("host"));
+    }
+    let identity = secret_text(given("identity").ok_or_else(|| missing("identity"))?);
+    let known_hosts = text(given("known_hosts").ok_or_else(|| missing("known_hosts"))?);
+    let passphrase = given("password").map(secret_text);
+    if passphrase.is_none() && git::ssh::is_encrypted(identity.expose()) {
+        let message = format!(
+            "SSH identity key is encrypted but no 'password' field was provided in the secret '{secret}'"
+        );
+        return Err(Failure::fetch("AuthenticationFailed", message));
+    }
+    Ok(Auth::Key { identity, passphrase, known_hosts })
+}
+
+/// The proxy that the Secret named `secret` (`<namespace>/<name>`) describes.
+pub fn proxy(secret: &str, data: &SecretData) -> Result<Proxy, String> {
+    let address = data.get("address").ok_or_else(|| format!("secret '{secret}': key 'address' not found"))?;
+    if address.0.is_empty() {
+        return Err(format!("secret '{secret}': proxy address is empty"));
+    }
+    let password = data.get("password").map(secret_text).unwrap_or_default();
+    let credentials = data.get("username").map(|username| (text(username), password));
+    Proxy::new(&text(address), credentials).map_err(|error| format!("secret '{secret}': {error}"))
+}
+
 fn tls(secret: &str, data: &SecretData) -> Result<TlsConfig, String> {
     let given = |key: &str| data.get(key).filter(|value| !value.0.is_empty());
     let client = match (given("tls.crt"), given("tls.key")) {
@@ -96,11 +137,7 @@ fn secret_text(value: &ByteString) -> Secret {
 pub fn unsupported(object: &GitRepository) -> Option<Failure> {
     let spec = &object.spec;
     let provider = spec.provider.is_some_and(|p| p != api::git_repository::GitProvider::Generic);
-    let fields = [
-        ("provider", provider),
-        ("serviceAccountName", spec.service_account_name.is_some()),
-        ("proxySecretRef", spec.proxy_secret_ref.is_some()),
-    ];
+    let fields = [("provider", provider), ("serviceAccountName", spec.service_account_name.is_some())];
     let (field, _) = fields.into_iter().find(|(_, used)| *used)?;
     Some(
         Failure::fetch("UnsupportedField", format!("spec.{field} is not supported by this version"))
@@ -178,8 +215,66 @@ mod tests {
         let failure = remote("https://me:secret@exa mple/r").unwrap_err();
         assert_eq!((failure.class, failure.reason), (Class::Stalling, "URLInvalid"));
         assert!(!failure.message.contains("secret"), "{failure}");
-        let failure = remote("ssh://git@h/r").unwrap_err();
-        assert_eq!(failure.message, "spec.url with scheme 'ssh' is not supported by this version");
+        for url in ["ssh://git@h/a%0Ab", "ssh://git@h", "ssh://git@h:port/r"] {
+            let failure = remote(url).unwrap_err();
+            assert_eq!((failure.class, failure.reason), (Class::Stalling, "URLInvalid"), "{url}");
+        }
+    }
+
+    #[test]
+    fn ssh_needs_a_host_a_key_and_known_hosts() {
+        let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let option = |name: &str| {
+            format!(
+                "failed to configure authentication options: invalid 'ssh' auth option: '{name}' is required"
+            )
+        };
+        for (url, pairs, message) in [
+            ("ssh:///r", &[("identity", "x"), ("known_hosts", "x")][..], option("host")),
+            ("ssh://h/r", &[], option("identity")),
+            ("ssh://h/r", &[("identity", ""), ("known_hosts", "x")], option("identity")),
+            ("ssh://h/r", &[("identity", "x"), ("username", "u"), ("password", "p")], option("known_hosts")),
+            (
+                "ssh://h/r",
+                &[("identity", encrypted), ("known_hosts", "x")],
+                "SSH identity key is encrypted but no 'password' field was provided in the secret 'ns/s'"
+                    .into(),
+            ),
+        ] {
+            let failure = with(url, pairs).unwrap_err();
+            let expected = ("AuthenticationFailed", message.as_str(), Class::Generic);
+            assert_eq!((failure.reason, failure.message.as_str(), failure.class), expected, "{url}");
+        }
+        for pairs in [
+            &[("identity", "x"), ("known_hosts", "x")][..],
+            &[("identity", encrypted), ("known_hosts", "x"), ("password", "p")],
+            &[("identity", "x"), ("known_hosts", "x"), ("bearerToken", "t"), ("tls.crt", "x")],
+        ] {
+            with("ssh://me:ignored@h/r", pairs).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_secrets_of_proxies_must_hold() {
+        for (pairs, message) in [
+            (&[][..], "secret 'ns/p': key 'address' not found"),
+            (&[("address", "")], "secret 'ns/p': proxy address is empty"),
+            (
+                &[("address", "ftp://h:21")],
+                "secret 'ns/p': proxy URL must use one of the supported schemes (http, https, socks5), got 'ftp'",
+            ),
+            (
+                &[("address", "http://me:secret@h:port")],
+                "secret 'ns/p': failed to parse proxy address '***@h:port': invalid port number",
+            ),
+        ] {
+            assert_eq!(proxy("ns/p", &data(pairs)).unwrap_err(), message);
+        }
+        let plain = proxy("ns/p", &data(&[("address", "http://h:1"), ("password", "ignored")])).unwrap();
+        assert_eq!(plain, Proxy::new("http://h:1", None).unwrap());
+        let named = data(&[("address", "socks5://a:b@h:1"), ("username", "u"), ("password", "p")]);
+        let expected = Proxy::new("socks5://h:1", Some(("u".into(), Secret::new("p")))).unwrap();
+        assert_eq!(proxy("ns/p", &named).unwrap(), expected);
     }
 
     #[test]

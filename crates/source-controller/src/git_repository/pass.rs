@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::git_repository::GitRepositoryInclude;
 use api::meta::FINALIZER;
 use api::{Artifact, GitRepository, GitRepositoryStatus};
-use git::{Budget, Commit, Outcome, Reference, Remote};
+use git::{Budget, Commit, Outcome, Proxy, Reference};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::reflector::ObjectRef;
@@ -16,6 +16,7 @@ use runtime::controller;
 use runtime::events::{Event, Severity};
 use runtime::patch::{self, PatchError};
 
+use super::auth::SecretData;
 use super::build::{Built, Look, Recipe, Upstream};
 use super::content::Include;
 use super::failure::{Class, Failure};
@@ -180,9 +181,19 @@ impl<'a> Pass<'a> {
         if let Some(unsupported) = auth::unsupported(&self.object) {
             return Err(unsupported);
         }
-        let mut remote = auth::remote(&self.object.spec.url)?;
-        if let Some(reference) = &self.object.spec.secret_ref {
-            remote = self.authenticated(remote, &reference.name).await?;
+        let spec = &self.object.spec;
+        let proxy = match &spec.proxy_secret_ref {
+            Some(reference) => Some(self.proxy(&reference.name).await?),
+            None => None,
+        };
+        let mut remote = auth::remote(&spec.url)?;
+        let (secret, data) = match &spec.secret_ref {
+            Some(reference) => (self.full_name(&reference.name), self.credentials(&reference.name).await?),
+            None => Default::default(),
+        };
+        remote = auth::authenticate(remote, &secret, &data)?;
+        if let Some(proxy) = proxy {
+            remote = remote.with_proxy(proxy);
         }
         let (shelf, limits) = (self.shelf.clone(), self.controller.limits.clone());
         let cache = shelf.cache(&self.object.spec.url, limits.git.clone());
@@ -196,9 +207,7 @@ impl<'a> Pass<'a> {
     /// What `spec.verify` asks for, with the keys as they are now.
     async fn verification(&self) -> Option<Result<Verification, Failure>> {
         let wanted = self.object.spec.verification.as_ref()?;
-        let namespace = self.object.namespace().unwrap_or_default();
-        let secrets: Api<Secret> = Api::namespaced(self.controller.client.clone(), &namespace);
-        let secret = secrets.get(&wanted.secret_ref.name).await.map_err(|error| {
+        let secret = self.secret(&wanted.secret_ref.name).await.map_err(|error| {
             let message = format!("public keys secret error: {}", api_error(&error));
             Failure::verification("VerificationError", message)
         });
@@ -248,17 +257,38 @@ impl<'a> Pass<'a> {
         self.object.spec.include.iter().map(include).collect()
     }
 
-    async fn authenticated(&self, remote: Remote, secret: &str) -> Result<Remote, Failure> {
-        let namespace = self.object.namespace().unwrap_or_default();
-        let name = format!("{namespace}/{secret}");
-        let secrets: Api<Secret> = Api::namespaced(self.controller.client.clone(), &namespace);
-        let secret = secrets.get(secret).await.map_err(|error| {
-            let why = api_error(&error);
+    /// The credentials that `spec.secretRef` names.
+    async fn credentials(&self, name: &str) -> Result<SecretData, Failure> {
+        let secret = self.secret(name).await.map_err(|error| {
+            let (full, why) = (self.full_name(name), api_error(&error));
             // Upstream says it twice, and people search for it.
-            let message = format!("failed to get secret '{name}': failed to get secret '{name}': {why}");
+            let message = format!("failed to get secret '{full}': failed to get secret '{full}': {why}");
             Failure::fetch("AuthenticationFailed", message)
         })?;
-        auth::authenticate(remote, &name, &secret.data.unwrap_or_default())
+        Ok(secret.data.unwrap_or_default())
+    }
+
+    /// The proxy that `spec.proxySecretRef` names.
+    async fn proxy(&self, name: &str) -> Result<Proxy, Failure> {
+        let full = self.full_name(name);
+        let secret = self.secret(name).await.map_err(|error| match &error {
+            kube::Error::Api(status) if status.code == 404 => format!("secret '{full}' not found"),
+            _ => format!("failed to get secret '{full}': {}", api_error(&error)),
+        });
+        let proxy = secret.and_then(|secret| auth::proxy(&full, &secret.data.unwrap_or_default()));
+        proxy.map_err(|why| {
+            Failure::fetch("AuthenticationFailed", format!("failed to configure proxy options: {why}"))
+        })
+    }
+
+    async fn secret(&self, name: &str) -> kube::Result<Secret> {
+        let namespace = self.object.namespace().unwrap_or_default();
+        Api::<Secret>::namespaced(self.controller.client.clone(), &namespace).get(name).await
+    }
+
+    /// `<namespace>/<name>` of a Secret of this object.
+    fn full_name(&self, name: &str) -> String {
+        format!("{}/{name}", self.object.namespace().unwrap_or_default())
     }
 
     /// Writes the status as it is in memory.
