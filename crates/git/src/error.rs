@@ -1,8 +1,8 @@
 //! Errors. Texts that users grep for are those of Flux's Git client.
 
 use crate::semver::ConstraintError;
-use crate::{SubmoduleError, WalkError};
 use crate::ssh::{HostKeyError, IdentityError, MalformedLine};
+use crate::{SubmoduleError, WalkError};
 
 /// What went wrong between us and the server.
 #[derive(Debug, thiserror::Error)]

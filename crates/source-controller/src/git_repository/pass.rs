@@ -197,7 +197,6 @@ impl<'a> Pass<'a> {
         }
         let (shelf, limits) = (self.shelf.clone(), self.controller.limits.clone());
         let cache = shelf.cache(&self.object.spec.url, limits.git.clone());
-        let spec = &self.object.spec;
         let (sparse, submodules) = (spec.sparse_checkout.clone(), spec.recurse_submodules);
         let verification = self.verification().await;
         let reference = reference(&self.object);
