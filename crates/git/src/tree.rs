@@ -80,6 +80,11 @@ pub struct Entry<'a> {
 }
 
 impl Entry<'_> {
+    /// Names the content: equal ids, equal content. See [`Checkout::blob`].
+    pub fn id(&self) -> &[u8] {
+        self.id.as_bytes()
+    }
+
     /// The content of a file, the target of a link.
     pub fn read(&mut self) -> Result<&[u8], WalkError> {
         let found = self.checkout.objects.find_blob(&self.id, self.buffer);
@@ -146,6 +151,28 @@ impl Checkout {
             (place, start) = (below, end + 1);
         }
         Ok(None)
+    }
+
+    /// Puts the content of the blob `id`, of this repository or a submodule, into `buffer`, and adds its size to those
+    /// `read` before.
+    pub fn blob(&self, id: &[u8], buffer: &mut Vec<u8>, read: &mut u64) -> Result<(), WalkError> {
+        let id = gix::oid::try_from_bytes(id)
+            .map_err(|error| WalkError::Object { id: self.commit.id, reason: error.to_string() })?;
+        let owner = self.owner(id).unwrap_or(self);
+        let found =
+            owner.objects.find_blob(id, buffer).map_err(|error| owner.broken(&id.to_owned(), &error))?;
+        *read += found.data.len() as u64;
+        let limit = self.limits.tree_bytes;
+        if *read > limit { Err(WalkError::Limit { limit, what: "bytes of files" }) } else { Ok(()) }
+    }
+
+    /// The repository that has the object.
+    fn owner(&self, id: &gix::oid) -> Option<&Checkout> {
+        use gix::objs::Exists;
+        if self.objects.exists(id) {
+            return Some(self);
+        }
+        self.modules.values().find_map(|module| module.owner(id))
     }
 
     /// The content of the file `name` of the root, if there is one.

@@ -149,6 +149,11 @@ impl Upstream {
         let matcher = self.matcher(&content, recipe.ignore.as_deref(), budget)?;
         let path = self.shelf.path(&checkout.commit.id.to_string());
         self.shelf.store.archive(&path, &checkout.revision, |archive| {
+            let mut bytes = 0;
+            let mut archive = archive.chunked(|id, buffer| {
+                check(budget)?;
+                Ok::<_, BuildError>(checkout.blob(id, buffer, &mut bytes)?)
+            });
             content.walk(&mut |path, item| {
                 check(budget)?;
                 if matcher.is_ignored(path, matches!(item, Item::Directory)) {
@@ -157,16 +162,15 @@ impl Upstream {
                 match item {
                     Item::Directory => archive.directory(path)?,
                     Item::Git(entry) => {
-                        let executable = entry.kind == Kind::File { executable: true };
-                        let mut content = entry.read()?;
-                        archive.file(path, executable, content.len() as u64, &mut content)?;
+                        archive.file(path, entry.kind == Kind::File { executable: true }, entry.id())?;
                     }
                     Item::Archived { executable, size, content } => {
-                        archive.file(path, executable, size, content)?;
+                        archive.between()?.file(path, executable, size, content)?;
                     }
                 }
                 Ok(())
-            })
+            })?;
+            archive.end()
         })
     }
 

@@ -133,9 +133,7 @@ pub fn included(object: &mut GitRepository, now: Timestamp) {
 /// The stored artifact is up to date with `revision`.
 pub fn up_to_date(object: &mut GitRepository, revision: &str, now: Timestamp) {
     let mut conditions = conditions(object, now);
-    for stale in [ARTIFACT_OUTDATED] {
-        conditions.remove(stale);
-    }
+    conditions.remove(ARTIFACT_OUTDATED);
     let message = format!("stored artifact for revision '{revision}'");
     conditions.set(ARTIFACT_IN_STORAGE, ConditionStatus::True, SUCCEEDED, message);
 }
