@@ -48,9 +48,48 @@ pub struct Arguments {
     /// Feature gates, as Name=true,Other=false.
     #[arg(long, default_value = "", value_parser = gates)]
     pub feature_gates: Gates,
+    /// Flags of kinds that are not here yet.
+    #[command(flatten)]
+    pub later: Later,
     /// Name of this host, for the address of the artifact server.
     #[arg(long, env = "HOSTNAME", default_value = "", hide = true)]
     pub hostname: String,
+}
+
+/// Flux's flags without effect: those for the cache and the limits of Helm, whose kinds are not here yet, and one that Flux
+/// does not use either. They are accepted so that the arguments of a Flux that is replaced still start the process.
+#[derive(clap::Args, Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Later {
+    #[arg(long, hide = true)]
+    pub helm_index_max_size: Option<String>,
+    #[arg(long, hide = true)]
+    pub helm_chart_max_size: Option<String>,
+    #[arg(long, hide = true)]
+    pub helm_chart_file_max_size: Option<String>,
+    #[arg(long, hide = true)]
+    pub helm_cache_max_size: Option<String>,
+    #[arg(long, hide = true)]
+    pub helm_cache_ttl: Option<String>,
+    #[arg(long, hide = true)]
+    pub helm_cache_purge_interval: Option<String>,
+    #[arg(long, hide = true)]
+    pub watch_configs_label_selector: Option<String>,
+}
+
+impl Later {
+    /// The flags for Helm that are given.
+    pub fn given(&self) -> Vec<&'static str> {
+        let flags = [
+            ("--helm-index-max-size", &self.helm_index_max_size),
+            ("--helm-chart-max-size", &self.helm_chart_max_size),
+            ("--helm-chart-file-max-size", &self.helm_chart_file_max_size),
+            ("--helm-cache-max-size", &self.helm_cache_max_size),
+            ("--helm-cache-ttl", &self.helm_cache_ttl),
+            ("--helm-cache-purge-interval", &self.helm_cache_purge_interval),
+        ];
+        flags.into_iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name).collect()
+    }
 }
 
 /// Flux's gates. Secrets are read when they are needed, so the first makes no difference.
@@ -108,6 +147,13 @@ mod tests {
         assert_eq!(flags.storage().unwrap().advertise, "source-controller.flux-system.svc.cluster.local.");
         assert_eq!(flags.concurrent, 2);
         assert_eq!(flags.artifact_retention_ttl, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn flags_for_kinds_that_are_not_here_are_accepted_and_known() {
+        let flags =
+            parse(&["--helm-cache-max-size=10", "--helm-cache-ttl=1h", "--watch-configs-label-selector="]);
+        assert_eq!(flags.later.given(), ["--helm-cache-max-size", "--helm-cache-ttl"]);
     }
 
     #[test]

@@ -33,6 +33,9 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn run(flags: Arguments) -> anyhow::Result<()> {
+    for flag in flags.later.given() {
+        tracing::warn!(logger = "setup", "{flag} has no effect: the kinds of Helm are not here yet");
+    }
     let storage = Arc::new(
         store::Store::open(&flags.storage_path, flags.storage()?).context("unable to initialise storage")?,
     );
