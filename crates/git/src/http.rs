@@ -18,14 +18,12 @@ use self::exchange::{Body, Exchange, Headers, Pending, PostBody, Stage};
 use crate::TransportError;
 use crate::remote::{Remote, redact};
 use crate::session::{Dial, Transport};
-use crate::wire::{Wire, printable};
+use crate::wire::{EXCERPT, Wire, printable};
 
 /// How many redirects the first request may take.
 const REDIRECTS: usize = 5;
 /// How much of an answer may be unread when its connection is to be used again.
 const ANSWER_TAIL: u64 = 64;
-/// How much of an error page goes into a message.
-const ERROR_BODY: u64 = 1024;
 
 /// What every request of a session shares.
 #[derive(Clone)]
@@ -96,8 +94,8 @@ impl Caller {
         }
         let mut body = Vec::new();
         // A body that cannot be read only makes the message shorter.
-        let _ = response.take(ERROR_BODY).read_to_end(&mut body);
-        let body = printable(&body);
+        let _ = response.take(EXCERPT as u64).read_to_end(&mut body);
+        let body = printable(&body, EXCERPT);
         Err(match status.as_u16() {
             401 => TransportError::AuthenticationRequired(body),
             403 => TransportError::AuthorizationFailed(body),

@@ -61,7 +61,11 @@ impl Meter {
     }
 }
 
-/// What a server says about a failure, fit for a message.
-pub(crate) fn printable(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).trim().chars().filter(|c| !c.is_control() || *c == '\n').collect()
+/// How much of what a server says goes into a message.
+pub(crate) const EXCERPT: usize = 1024;
+
+/// The first `limit` bytes of what a server says, fit for a message.
+pub(crate) fn printable(text: &[u8], limit: usize) -> String {
+    let text = String::from_utf8_lossy(text.get(..limit).unwrap_or(text));
+    text.trim().chars().filter(|c| !c.is_control() || *c == '\n').collect()
 }

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use super::handler::{Client, Ended, Farewell};
 use super::{Address, KnownHosts};
 use crate::connector::CONNECT_TIMEOUT;
-use crate::wire::Wire;
+use crate::wire::{EXCERPT, Wire, printable};
 use crate::{Proxy, TransportError};
 
 /// Everything that a connection needs, checked and decoded.
@@ -58,9 +58,7 @@ impl Plan<'_> {
         };
         let mut handle =
             client::connect_stream(Arc::new(config), stream, client).await.map_err(handshake_error)?;
-        let lost = |error: russh::Error| {
-            TransportError::SshHandshake(farewell.get().unwrap_or_else(|| error.to_string()))
-        };
+        let lost = |error: russh::Error| farewell.explain(&error);
         authenticate(&mut handle, user, Arc::new(self.key), &farewell).await?;
         let channel = handle.channel_open_session().await.map_err(lost)?;
         // Servers may refuse the variable; then they speak an older protocol.
@@ -87,9 +85,7 @@ async fn authenticate(
     key: Arc<PrivateKey>,
     farewell: &Farewell,
 ) -> Result<(), TransportError> {
-    let lost = |error: russh::Error| {
-        TransportError::SshHandshake(farewell.get().unwrap_or_else(|| error.to_string()))
-    };
+    let lost = |error: russh::Error| farewell.explain(&error);
     let hashes = match key.algorithm().is_rsa() {
         false => vec![None],
         true => match handle.best_supported_rsa_hash().await.map_err(lost)? {
@@ -124,7 +120,7 @@ fn handshake_error(error: Ended) -> TransportError {
             TransportError::SshHandshake(format!(
                 "ssh: no common algorithm for {what}; we offered: [{}], peer offered: [{}]",
                 ours.join(" "),
-                theirs.join(" ")
+                printable(theirs.join(" ").as_bytes(), EXCERPT)
             ))
         }
         other => TransportError::SshHandshake(other.to_string()),

@@ -8,6 +8,8 @@ use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
 
 use super::known_hosts::{HostKeyError, KnownHosts};
+use crate::TransportError;
+use crate::wire::{EXCERPT, printable};
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +27,14 @@ pub(super) enum Ended {
 pub(super) struct Farewell(Arc<Mutex<Option<String>>>);
 
 impl Farewell {
-    fn set(&self, text: String) {
+    fn set(&self, text: &str) {
+        let text = printable(text.as_bytes(), EXCERPT);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);
+    }
+
+    /// What a failed step means: the last words, if there were any.
+    pub(super) fn explain(&self, error: &russh::Error) -> TransportError {
+        TransportError::SshHandshake(self.get().unwrap_or_else(|| error.to_string()))
     }
 
     pub(super) fn get(&self) -> Option<String> {
@@ -59,10 +67,10 @@ impl Handler for Client {
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Ended>) -> Result<(), Ended> {
-        self.farewell.set(match reason {
-            DisconnectReason::ReceivedDisconnect(info) => info.message,
-            DisconnectReason::Error(error) => error.to_string(),
-        });
+        match reason {
+            DisconnectReason::ReceivedDisconnect(info) => self.farewell.set(&info.message),
+            DisconnectReason::Error(error) => self.farewell.set(&error.to_string()),
+        }
         Ok(())
     }
 

@@ -142,4 +142,18 @@ mod tests {
         assert!(matches!(decode(broken, None), Err(IdentityError::Invalid(_))));
         assert!(!is_encrypted(broken) && !is_encrypted(""));
     }
+
+    /// Made by `openssl pkcs8 -topk8` with `-scrypt`, and with `-iter 10000001`.
+    #[test]
+    fn opening_a_key_must_not_cost_too_much() {
+        let scrypt = "MIGTME8GCSqGSIb3DQEFDTBCMCEGCSsGAQQB2kcECzAUBAi39oiJ3FGligICQAACAQgCAQEwHQYJYIZIAWUDBAEqBBBBYPL6NHWYnCUAopy5K1h9BEB7galckwQdUUL9xzDDVDrOKlsd1TRgY4wbuyOEj7FraZzgXSp9n/8kzDG7p+xQVWRLVGhf15hn0xlx/Mp9/6b3";
+        let pbkdf2 = "MIGdMFkGCSqGSIb3DQEFDTBMMCsGCSqGSIb3DQEFDDAeBAgmtaXNWqS+BQIEAJiWgTAMBggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQlAR0Qn7pLrmsS9jXoRksxwRAsTYm09CAy0FrTgMUiNyiiEAhKhYqn4tsAujiUchVoaKqzkyAbi8/mDmL9YgQWGBlt2qtE+whR6+4ZaQnV1kmdg==";
+        for body in [scrypt, pbkdf2] {
+            let pem = format!(
+                "-----BEGIN ENCRYPTED PRIVATE KEY-----\n{body}\n-----END ENCRYPTED PRIVATE KEY-----\n"
+            );
+            assert!(is_encrypted(&pem));
+            assert_eq!(decode(&pem, Some("x")).unwrap_err(), IdentityError::Cost);
+        }
+    }
 }

@@ -342,8 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn hashed_hosts_are_those_of_ssh_keygen() {
-        // Made by `ssh-keygen -H` from "git.example.com" and "[git.example.com]:2222".
+    fn hashed_hosts_are_compared_with_their_port() {
         let hash = |name: &str| {
             let salt = b"0123456789abcdefghij";
             let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt);

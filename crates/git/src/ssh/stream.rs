@@ -137,7 +137,7 @@ impl Reader {
         if data.iter().take(4).all(u8::is_ascii_hexdigit) {
             return Ok(data);
         }
-        let text = printable(data.get(..200).unwrap_or(&data));
+        let text = printable(&data, 200);
         Err(TransportError::Protocol(format!("the server's answer is not one of Git: {text:?}")))
     }
 
@@ -166,7 +166,7 @@ impl Reader {
 
     /// Why there is no more: what the program said, else what the server said.
     fn end(&self) -> TransportError {
-        let stderr = printable(&self.stderr);
+        let stderr = printable(&self.stderr, STDERR);
         let missing = ["does not appear to be a git repository", "ository not found", "does not exist"];
         if missing.iter().any(|text| stderr.contains(text)) {
             return TransportError::RepositoryNotFound(stderr);
