@@ -35,7 +35,8 @@ impl Id {
         let api_version = match kind {
             "GitRepository" => "source.toolkit.fluxcd.io/v1",
             "Kustomization" => "kustomize.toolkit.fluxcd.io/v1",
-            "Deployment" => "apps/v1",
+            "Deployment" | "StatefulSet" => "apps/v1",
+            "Job" => "batch/v1",
             "ConfigMap" | "Secret" | "Service" | "ServiceAccount" | "Namespace" | "Event" => "v1",
             "Role" | "RoleBinding" | "ClusterRole" => "rbac.authorization.k8s.io/v1",
             "CustomResourceDefinition" => "apiextensions.k8s.io/v1",

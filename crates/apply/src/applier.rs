@@ -20,6 +20,7 @@ use crate::mapper::Mapper;
 use crate::object::{Manifest, ObjectId};
 use crate::order::rank;
 use crate::ownership;
+use crate::prune::Entry;
 use crate::request::{Requests, Target};
 
 /// How to apply.
@@ -39,8 +40,8 @@ pub struct Options {
     pub concurrency: usize,
     /// Longest wait for the answer to one request.
     pub request_timeout: Duration,
-    /// Longest wait for an object that is recreated to be gone.
-    pub recreate_timeout: Duration,
+    /// How long an object that is recreated may take to be gone; one that takes longer is left to the caller.
+    pub recreate_patience: Duration,
     /// Most bytes of an error message over all failed objects of a stage.
     pub message_limit: usize,
 }
@@ -49,13 +50,17 @@ pub struct Options {
 /// the ignore rules that it was made with.
 pub type Memory = HashMap<ObjectId, Applied>;
 
-/// A stage that went well.
+/// A stage that went well, as far as it could.
 #[derive(Debug, Default)]
 pub struct StageOutcome {
     /// What was done, or would be, in apply order.
     pub changes: ChangeSet,
     /// What is now known about the objects.
     pub memory: Memory,
+    /// Deleted objects that are to be made anew and are not gone yet.
+    pub terminating: Vec<Entry>,
+    /// What was therefore not applied, those objects included.
+    pub left: Vec<Manifest>,
 }
 
 /// Applies objects to one cluster in one identity. Cheap to make.
@@ -69,6 +74,16 @@ pub struct Applier {
 const CLEANUP_ATTEMPTS: usize = 5;
 /// Between two looks at an object that is to be gone: at first, and at most.
 const GONE_POLL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// Step of the recreation of an object that hangs on its finalizers.
+pub const NOT_DELETED: &str = "immutable field detected, failed to wait for object to be deleted";
+
+/// What became of one object.
+enum Written {
+    Done(Change, Option<Applied>),
+    /// Its deletion is under way.
+    Terminating(Entry),
+}
 
 impl Applier {
     /// `client` acts in the identity that applies; `mapper` may use another one.
@@ -105,7 +120,7 @@ impl Applier {
                 Plan::Keep(applied) => Some((c.change.id, *applied?)),
                 _ => None,
             });
-            return Ok(StageOutcome { memory: kept.collect(), changes: planned });
+            return Ok(StageOutcome { memory: kept.collect(), changes: planned, ..StageOutcome::default() });
         }
         if planned.wrote()
             && let Err(refused) = before_first_write(planned).await
@@ -116,16 +131,29 @@ impl Applier {
             });
         }
         let work: Vec<(Checked, &Manifest)> = checked.into_iter().zip(manifests).collect();
-        let mut outcome = StageOutcome::default();
+        let (mut outcome, mut begun) = (StageOutcome::default(), 0);
         for same_rank in work.chunk_by(|a, b| rank(a.1.kind()) == rank(b.1.kind())) {
             let writes = same_rank.iter().map(|(c, m)| self.write(c, m));
             let (written, failures) = self.in_parallel(writes).await;
-            for (change, applied) in written {
-                outcome.memory.extend(applied.map(|a| (change.id.clone(), a)));
-                outcome.changes.changes.push(change);
+            for (written, (_, manifest)) in written.into_iter().zip(same_rank) {
+                match written {
+                    Written::Done(change, applied) => {
+                        outcome.memory.extend(applied.map(|a| (change.id.clone(), a)));
+                        outcome.changes.changes.push(change);
+                    }
+                    Written::Terminating(entry) => {
+                        outcome.terminating.push(entry);
+                        outcome.left.push(Manifest::clone(manifest));
+                    }
+                }
             }
             if !failures.is_empty() {
                 return Err(self.failed(failures, outcome));
+            }
+            begun += same_rank.len();
+            if !outcome.terminating.is_empty() {
+                outcome.left.extend(work.iter().skip(begun).map(|(_, manifest)| Manifest::clone(manifest)));
+                break;
             }
         }
         Ok(outcome)
@@ -156,16 +184,12 @@ impl Applier {
     }
 
     /// Does what was planned for one object.
-    async fn write(
-        &self,
-        checked: &Checked,
-        manifest: &Manifest,
-    ) -> Result<(Change, Option<Applied>), ObjectError> {
+    async fn write(&self, checked: &Checked, manifest: &Manifest) -> Result<Written, ObjectError> {
         let change = checked.change.clone();
         let fail =
             |step, source| ObjectError::step(change.id.clone(), manifest.source_file.clone(), step, source);
         let mapped = match &checked.plan {
-            Plan::Keep(applied) => return Ok((change, applied.as_deref().cloned())),
+            Plan::Keep(applied) => return Ok(Written::Done(change, applied.as_deref().cloned())),
             Plan::Apply(mapped) | Plan::CleanUp(mapped) | Plan::Recreate(mapped, _) => mapped,
         };
         let target = Target { mapped, namespace: &change.id.namespace, name: &change.id.name };
@@ -192,15 +216,15 @@ impl Applier {
             Plan::Recreate(_, uid) => {
                 let done = self.requests.delete(&target, uid, None).await;
                 done.map_err(|e| fail("immutable field detected, failed to delete object", e))?;
-                let gone = self.wait_until_gone(&target, uid).await;
-                let step = "immutable field detected, failed to wait for object to be deleted";
-                gone.map_err(|e| fail(step, e))?;
+                if !self.is_gone_soon(&target, uid).await.map_err(|e| fail(NOT_DELETED, e))? {
+                    return Ok(Written::Terminating(Entry { id: change.id, version: change.version }));
+                }
                 apply().await?
             }
             Plan::Keep(_) | Plan::Apply(_) => apply().await?,
         };
         let applied = Applied::of(&live, manifest.digest(), &self.options.ignore.of(&live));
-        Ok((change, Some(applied)))
+        Ok(Written::Done(change, Some(applied)))
     }
 
     /// Applies the manifest, but for the fields that are left to others.
@@ -246,17 +270,17 @@ impl Applier {
         }
     }
 
-    /// Waits for the object's finalizers to end.
-    async fn wait_until_gone(&self, target: &Target<'_>, uid: &str) -> Result<(), RequestError> {
-        let deadline = Instant::now() + self.options.recreate_timeout;
+    /// Waits a moment for the object's finalizers to end.
+    async fn is_gone_soon(&self, target: &Target<'_>, uid: &str) -> Result<bool, RequestError> {
+        let deadline = Instant::now() + self.options.recreate_patience;
         let (mut pause, longest) = GONE_POLL;
         loop {
             let live = self.requests.get(target).await?;
             if live.is_none_or(|l| crate::object::meta(&l, "uid") != uid) {
-                return Ok(());
+                return Ok(true);
             }
             if Instant::now() + pause > deadline {
-                return Err(RequestError::Deadline(self.options.recreate_timeout));
+                return Ok(false);
             }
             sleep(pause).await;
             pause = (pause * 2).min(longest);
@@ -264,7 +288,7 @@ impl Applier {
     }
 
     fn failed(&self, failures: Vec<ObjectError>, done: StageOutcome) -> StageError {
-        let StageOutcome { changes, memory } = done;
+        let StageOutcome { changes, memory, .. } = done;
         StageError { failures, refused: None, changes, memory, message_limit: self.options.message_limit }
     }
 }

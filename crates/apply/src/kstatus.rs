@@ -80,6 +80,12 @@ const UNSCHEDULABLE: &str = "Pod could not be scheduled";
 /// How long a Pod may stay unschedulable before that counts as a failure.
 const SCHEDULE_WINDOW: SignedDuration = SignedDuration::from_secs(15);
 
+/// Whether a Pod speaks for the failure of its set: it has failed, and not for want of a node.
+pub(crate) fn pod_has_failed(pod: &Value, now: Timestamp) -> bool {
+    let verdict = verdict(pod, now);
+    verdict.status == Status::Failed && verdict.message != UNSCHEDULABLE
+}
+
 /// Judges an object at a time.
 pub fn verdict(object: &Value, now: Timestamp) -> Verdict {
     if let Some(verdict) = generic(object) {
@@ -348,6 +354,20 @@ mod tests {
             InProgress,
             "Pod is running but is not Ready",
         );
+    }
+
+    #[test]
+    fn a_pod_speaks_for_its_set_unless_it_waits_for_a_node_or_is_deleted() {
+        let looping = json!({"apiVersion": "v1", "kind": "Pod", "status": {"phase": "Running",
+            "containerStatuses": [{"name": "a", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}});
+        assert!(pod_has_failed(&looping, at()));
+        let mut deleted = looping.clone();
+        deleted["metadata"] = json!({"deletionTimestamp": "2026-01-01T00:00:00Z"});
+        assert!(!pod_has_failed(&deleted, at()));
+        let unschedulable = json!({"apiVersion": "v1", "kind": "Pod", "status": {"phase": "Pending",
+            "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}});
+        assert_eq!(verdict(&unschedulable, at()).status, Failed);
+        assert!(!pod_has_failed(&unschedulable, at()));
     }
 
     #[test]

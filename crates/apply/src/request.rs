@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use http::Request as HttpRequest;
 use kube::Client;
-use kube::api::{DeleteParams, DynamicObject, GetParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{
+    DeleteParams, DynamicObject, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions,
+};
 use kube::core::request::Error as BuildError;
 use kube::core::{GroupVersionKind, Request};
 use kube::core::{Resource, Status};
@@ -61,6 +63,21 @@ impl Requests {
             Err(error) if error.is_not_found() => Ok(None),
             answer => answer.map(Some),
         }
+    }
+
+    /// The first objects of a collection that a label selector takes.
+    pub async fn list(
+        &self,
+        target: &Target<'_>,
+        labels: &str,
+        limit: u32,
+    ) -> Result<Vec<Value>, RequestError> {
+        let params = ListParams::default().labels(labels).limit(limit);
+        let mut list = self.send(|| target.collection().list(&params)).await?;
+        Ok(match list.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        })
     }
 
     /// Server-side apply that takes over fields of others.

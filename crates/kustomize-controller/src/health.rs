@@ -10,6 +10,7 @@ use apply::{
     observe::{Index, ObjectWatch, Observed, WatchState},
 };
 use kube::core::GroupVersionKind;
+use tokio::time::Instant;
 
 /// An object whose health is awaited.
 pub struct Awaited {
@@ -23,15 +24,43 @@ pub struct Awaited {
     pub may_vanish: bool,
     /// The watch of an object that does not carry our labels.
     pub watch: Option<ObjectWatch>,
+    /// What the watch does not tell.
+    pub look: Look,
+}
+
+/// What was found by asking for an object, where its watch does not tell.
+#[derive(Debug)]
+pub struct Look {
+    /// When that was, or when the wait began.
+    pub at: Instant,
+    /// What was found.
+    pub verdict: Option<Verdict>,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { at: Instant::now(), verdict: None }
+    }
 }
 
 impl Awaited {
-    fn look(&self, index: &Index) -> Verdict {
-        let (state, seen) = match &self.watch {
+    /// How its watch stands, and what that shows.
+    pub fn watched(&self, index: &Index) -> (WatchState, Option<Observed>) {
+        match &self.watch {
             Some(watch) => (watch.state(), watch.get()),
             None => (index.ensure(&self.gvk), index.get(&self.id)),
-        };
-        verdict(state, seen, &self.not_before, self.may_vanish)
+        }
+    }
+
+    /// Its health.
+    pub fn verdict(&self, index: &Index) -> Verdict {
+        let (state, seen) = self.watched(index);
+        let forbidden = matches!(state, WatchState::Forbidden(_));
+        let verdict = verdict(state, seen, &self.not_before, self.may_vanish);
+        match &self.look.verdict {
+            Some(found) if forbidden || verdict.status == Status::InProgress => found.clone(),
+            _ => verdict,
+        }
     }
 }
 
@@ -65,7 +94,7 @@ pub enum Health {
 
 /// Judges the objects. With `fail_fast` one failed object is enough to give up; without, all must have ended.
 pub fn judge(awaited: &[Awaited], index: &Index, fail_fast: bool) -> Health {
-    summarise(awaited.iter().map(|object| (object.id.subject(), object.look(index))), fail_fast)
+    summarise(awaited.iter().map(|object| (object.id.subject(), object.verdict(index))), fail_fast)
 }
 
 fn summarise(objects: impl Iterator<Item = (String, Verdict)>, fail_fast: bool) -> Health {

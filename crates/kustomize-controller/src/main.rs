@@ -8,6 +8,7 @@ mod flags;
 mod handover;
 mod health;
 mod ignore;
+mod looks;
 mod reconciler;
 mod remote;
 mod render;

@@ -73,6 +73,8 @@ pub struct Run {
     pub basis: Option<Basis>,
     /// What the finished stages did.
     pub changes: ChangeSet,
+    /// What was done of the present stage before it had to wait.
+    pub part: ChangeSet,
     /// What would have been changed back, if drift is only reported.
     pub left: ChangeSet,
 }
@@ -83,6 +85,8 @@ pub enum Phase {
     Fetch(JoinHandle<Result<Arc<MemoryTree>, CacheError>>),
     /// These stages are left to apply.
     Apply(VecDeque<Stage>),
+    /// Deleted objects of the first stage that is left must be gone before they are made anew.
+    Recreate { terminating: Vec<Entry>, deadline: Instant, left: VecDeque<Stage> },
     /// The objects of the last stage must be ready before the stages that are left.
     AwaitStage { awaited: Vec<Awaited>, deadline: Instant, left: VecDeque<Stage> },
     /// All is applied; these objects are no longer wanted. Others may have a moment to say that they want them.
@@ -153,6 +157,7 @@ impl Run {
             digest: String::new(),
             basis: None,
             changes: ChangeSet::default(),
+            part: ChangeSet::default(),
             left: ChangeSet::default(),
         }
     }

@@ -7,6 +7,7 @@ mod applying;
 mod counting;
 mod ignoring;
 mod migrating;
+mod normalising;
 mod observing;
 mod pruning;
 mod refusing;
@@ -77,7 +78,7 @@ impl Bed {
             report_only: false,
             concurrency: 8,
             request_timeout: LIMIT,
-            recreate_timeout: LIMIT,
+            recreate_patience: LIMIT,
             message_limit: 10_000,
         };
         Ok(Self { namespace, objects, client, recorded, requests, mapper, options })

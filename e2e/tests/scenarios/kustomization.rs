@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{config_map, deployment};
 
 /// The scenario once Kustomization `app` has applied `files` of the folder `app`, with `more` lines of spec.
-async fn applied(test: Scenario, files: &[(&str, String)], more: &str) -> Result<Scenario> {
+pub(crate) async fn applied(test: Scenario, files: &[(&str, String)], more: &str) -> Result<Scenario> {
     for (file, text) in files {
         test.repo.write(&format!("app/{file}"), text)?;
     }
@@ -22,7 +22,7 @@ async fn applied(test: Scenario, files: &[(&str, String)], more: &str) -> Result
 }
 
 /// Asks the source for a run, as a webhook would, and waits until the commit is applied.
-async fn roll_out(test: &Scenario, commit: &str) -> Result<()> {
+pub(crate) async fn roll_out(test: &Scenario, commit: &str) -> Result<()> {
     test.request("GitRepository/app").await?;
     test.applied("Kustomization/app", commit).await.map(drop)
 }

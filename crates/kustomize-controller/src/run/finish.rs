@@ -47,8 +47,11 @@ impl Reconciler {
             step = match step {
                 Step::Next(Phase::Fetch(download)) => self.fetch(slot, subject, &mut run, download).await?,
                 Step::Next(Phase::Apply(left)) => self.apply_next(slot, subject, &mut run, left).await?,
+                Step::Next(Phase::Recreate { terminating, deadline, left }) => {
+                    self.recreate(subject, &mut run, terminating, deadline, left).await
+                }
                 Step::Next(Phase::AwaitStage { awaited, deadline, left }) => {
-                    self.stage_ready(awaited, deadline, left)
+                    self.stage_ready(subject, awaited, deadline, left).await
                 }
                 Step::Next(Phase::Prune { stale, deadline }) => {
                     self.prune(slot, subject, &mut run, stale, deadline).await?

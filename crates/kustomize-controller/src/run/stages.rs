@@ -2,24 +2,26 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use api::kustomize::reasons::RECONCILIATION_FAILED;
+use api::{duration::go_duration_string, kustomize::reasons::RECONCILIATION_FAILED};
 use apply::{
-    applier::{Applied, Applier, Options},
+    applier::{Applied, Applier, NOT_DELETED, Options},
     change::{Action, Change},
     error::StageError,
     object::Manifest,
     order::{Stage, compare},
-    prune,
+    prune::{self, Entry},
+    read,
 };
 use kube::Client;
 use runtime::patch::PatchError;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Failure, Phase, Run, Step};
 use crate::{
     flags::MIGRATE_API_VERSION,
     handover,
-    health::{self, Health},
+    health::{self, Awaited, Health},
     ignore,
     reconciler::{Reconciler, Slot},
     subject::Subject,
@@ -27,9 +29,11 @@ use crate::{
 
 /// How long the objects of a stage may take to get ready; upstream's, whatever `spec.timeout` says.
 const STAGE: Duration = Duration::from_secs(60);
-/// Longest wait for one answer, and for an object that is recreated to go away.
+/// Longest wait for one answer.
 pub(super) const REQUEST: Duration = Duration::from_secs(60);
-const RECREATE: Duration = Duration::from_secs(120);
+/// How long an object that is recreated may take to go away: holding a worker, at all, and how often it is looked for.
+const RECREATE: (Duration, Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(120), Duration::from_secs(2));
 /// Bytes of an error that names every failed object; the condition holds no more.
 const MESSAGE: usize = 30_000;
 
@@ -65,7 +69,7 @@ impl Reconciler {
             report_only,
             concurrency: arguments.concurrent_ssa.into(),
             request_timeout: REQUEST,
-            recreate_timeout: RECREATE,
+            recreate_patience: RECREATE.0,
             message_limit: MESSAGE,
         };
         let (kind, defines_kinds) = (stage.kind, stage.defines_kinds());
@@ -96,13 +100,17 @@ impl Reconciler {
             run.memory.insert(change.id.clone(), applied);
             done.changes.changes.push(change);
         }
-        done.changes.changes.sort_by(|a, b| compare(&a.id, &b.id));
-        let awaited = if kind.waits() && !report_only {
-            self.awaited(run, &done.changes, &run.memory)
-        } else {
-            Vec::new()
-        };
-        run.changes.append(done.changes);
+        run.part.append(done.changes);
+        if !done.terminating.is_empty() {
+            left.push_front(Stage { kind, manifests: done.left });
+            let deadline = Instant::now() + RECREATE.1;
+            return Ok(Step::Next(Phase::Recreate { terminating: done.terminating, deadline, left }));
+        }
+        let mut changes = std::mem::take(&mut run.part);
+        changes.changes.sort_by(|a, b| compare(&a.id, &b.id));
+        let awaited =
+            if kind.waits() && !report_only { self.awaited(run, &changes, &run.memory) } else { Vec::new() };
+        run.changes.append(changes);
         if awaited.is_empty() {
             return Ok(Step::Next(Phase::Apply(left)));
         }
@@ -137,6 +145,7 @@ impl Reconciler {
     fn stage_failed(&self, run: &mut Run, error: StageError) -> Failure {
         let mut message = error.to_string();
         run.memory.extend(error.memory);
+        run.changes.append(std::mem::take(&mut run.part));
         run.changes.append(error.changes);
         let done = run.changes.lines(|action| matches!(action, Action::Created | Action::Configured));
         if !done.is_empty() {
@@ -145,13 +154,50 @@ impl Reconciler {
         Failure::new(RECONCILIATION_FAILED, message).recorded()
     }
 
-    /// Looks whether the objects of the last stage are ready.
-    pub(super) fn stage_ready(
+    /// Looks whether objects that are to be made anew are gone.
+    pub(super) async fn recreate(
         &self,
-        awaited: Vec<health::Awaited>,
+        subject: &Subject,
+        run: &mut Run,
+        terminating: Vec<Entry>,
         deadline: Instant,
         left: VecDeque<Stage>,
     ) -> Step {
+        let client = match self.identity(subject) {
+            Ok(client) => client,
+            Err(failure) => return Step::Fail(failure),
+        };
+        let mut there = Vec::new();
+        for entry in terminating {
+            let live = read::object(&client, &self.context.mapper, &entry, REQUEST).await;
+            // Made anew by somebody else, it is looked at like any other.
+            let going = |live: &Value| live.pointer("/metadata/deletionTimestamp").is_some();
+            if live.is_err() || live.is_ok_and(|live| live.as_ref().is_some_and(going)) {
+                there.push(entry);
+            }
+        }
+        if there.is_empty() {
+            return Step::Next(Phase::Apply(left));
+        }
+        if Instant::now() < deadline {
+            return Step::Wait(Phase::Recreate { terminating: there, deadline, left }, RECREATE.2);
+        }
+        let limit = go_duration_string(RECREATE.1);
+        let lines = there.iter().map(|entry| format!("{} {NOT_DELETED}: not gone within {limit}", entry.id));
+        let message = lines.collect::<Vec<_>>().join("\n");
+        run.changes.append(std::mem::take(&mut run.part));
+        Step::Fail(Failure::new(RECONCILIATION_FAILED, message).recorded())
+    }
+
+    /// Looks whether the objects of the last stage are ready.
+    pub(super) async fn stage_ready(
+        &self,
+        subject: &Subject,
+        mut awaited: Vec<Awaited>,
+        deadline: Instant,
+        left: VecDeque<Stage>,
+    ) -> Step {
+        let again = self.look(subject, &mut awaited).await;
         let now = Instant::now();
         match health::judge(&awaited, &self.context.index, false) {
             Health::Current => Step::Next(Phase::Apply(left)),
@@ -161,7 +207,10 @@ impl Reconciler {
             Health::Waiting(open) if now >= deadline => {
                 Step::Fail(Failure::new(RECONCILIATION_FAILED, health::timeout_message(&open)).recorded())
             }
-            Health::Waiting(_) => Step::Wait(Phase::AwaitStage { awaited, deadline, left }, deadline - now),
+            Health::Waiting(_) => {
+                let wait = again.map_or(deadline - now, |again| again.min(deadline - now));
+                Step::Wait(Phase::AwaitStage { awaited, deadline, left }, wait)
+            }
         }
     }
 

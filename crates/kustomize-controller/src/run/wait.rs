@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::{Failure, Phase, Run, Step};
 use crate::{
     flags::NO_FAIL_FAST,
-    health::{self, Awaited, Health},
+    health::{self, Awaited, Health, Look},
     reconciler::{Reconciler, Slot},
     status,
     subject::Subject,
@@ -39,6 +39,7 @@ impl Reconciler {
             not_before: memory.get(&change.id).map(|a| a.resource_version.clone()).unwrap_or_default(),
             may_vanish: run.vanishing.contains(&change.id),
             watch: None,
+            look: Look::default(),
         };
         changes.applied().map(await_change).collect()
     }
@@ -97,7 +98,14 @@ impl Reconciler {
                 return Err(self.unhealthy(Duration::ZERO, &health::failed_message(&[line])));
             }
             let watch = self.context.index.watch_object(&gvk, &id.namespace, &id.name, &owner);
-            awaited.push(Awaited { id, gvk, not_before: "".into(), may_vanish: false, watch: Some(watch) });
+            awaited.push(Awaited {
+                id,
+                gvk,
+                not_before: "".into(),
+                may_vanish: false,
+                watch: Some(watch),
+                look: Look::default(),
+            });
         }
         Ok(awaited)
     }
@@ -132,9 +140,10 @@ impl Reconciler {
         &self,
         subject: &mut Subject,
         run: &mut Run,
-        awaited: Vec<Awaited>,
+        mut awaited: Vec<Awaited>,
         (since, deadline): (Instant, Instant),
     ) -> Result<Step, PatchError> {
+        let again = self.look(subject, &mut awaited).await;
         let (now, took) = (Instant::now(), since.elapsed());
         let fail_fast = !self.context.arguments.feature_gates.is_on(NO_FAIL_FAST);
         match health::judge(&awaited, &self.context.index, fail_fast) {
@@ -157,7 +166,7 @@ impl Reconciler {
                 Ok(Step::Fail(self.unhealthy(took, &health::timeout_message(&open))))
             }
             Health::Waiting(_) => {
-                let left = deadline - now;
+                let left = again.map_or(deadline - now, |again| again.min(deadline - now));
                 if took < WORTH_TELLING {
                     let phase = Phase::AwaitHealth { awaited, since, deadline };
                     return Ok(Step::Wait(phase, left.min(WORTH_TELLING - took)));

@@ -1,0 +1,142 @@
+//! Health that no watch tells: that of kinds which the controller itself may not watch, and of the Pods of a set that
+//! makes no progress. Asked for at a modest pace, in the identity that applies, while a run waits.
+
+use std::time::Duration;
+
+use apply::{
+    kstatus::{Status, Verdict, verdict},
+    observe::WatchState,
+    prune::Entry,
+    read,
+};
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use kube::Client;
+use tokio::time::Instant;
+
+use crate::{
+    health::{Awaited, Look},
+    reconciler::Reconciler,
+    subject::Subject,
+};
+
+/// Between two looks at an object.
+const PACE: Duration = Duration::from_secs(5);
+/// Most objects looked at in one go; the others have their turn when these are ready.
+const MOST: usize = 32;
+/// Longest wait for one answer.
+const REQUEST: Duration = Duration::from_secs(10);
+
+/// What has to be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gap {
+    /// The object itself.
+    Object,
+    /// The Pods of a set.
+    Pods,
+}
+
+impl Gap {
+    fn of(awaited: &Awaited, state: &WatchState, seen: Option<Status>) -> Option<Self> {
+        let has_pods =
+            awaited.gvk.group == "apps" && matches!(&*awaited.gvk.kind, "StatefulSet" | "ReplicaSet");
+        match state {
+            WatchState::Forbidden(_) => Some(Self::Object),
+            WatchState::Synced if has_pods && seen == Some(Status::InProgress) => Some(Self::Pods),
+            _ => None,
+        }
+    }
+
+    /// When it is due: at once if nothing at all is known, and Pods only once there was time for progress.
+    fn due(self, look: &Look) -> Instant {
+        match (self, &look.verdict) {
+            (Self::Object, None) => look.at,
+            _ => look.at + PACE,
+        }
+    }
+}
+
+impl Reconciler {
+    /// Looks at the objects whose watch does not tell enough. Gives the time until the next look, if there are any.
+    pub(crate) async fn look(&self, subject: &Subject, awaited: &mut [Awaited]) -> Option<Duration> {
+        let index = &self.context.index;
+        let mut gaps: Vec<(Gap, &mut Awaited)> = Vec::new();
+        for object in awaited {
+            let (state, seen) = object.watched(index);
+            match Gap::of(object, &state, seen.map(|seen| seen.verdict.status)) {
+                Some(_) if object.look.verdict.as_ref().is_some_and(|v| v.status == Status::Current) => {}
+                Some(gap) => gaps.push((gap, object)),
+                None => object.look.verdict = None,
+            }
+        }
+        gaps.truncate(MOST);
+        let now = Instant::now();
+        if gaps.iter().any(|(gap, object)| gap.due(&object.look) <= now)
+            && let Ok(client) = self.identity(subject)
+        {
+            let due = gaps.iter_mut().filter(|(gap, object)| gap.due(&object.look) <= now);
+            let looks: Vec<_> = due.map(|(gap, object)| self.look_at(&client, *gap, object)).collect();
+            let at_once = usize::from(self.context.arguments.concurrent_ssa);
+            stream::iter(looks).buffered(at_once).collect::<Vec<()>>().await;
+        }
+        let now = Instant::now();
+        gaps.iter().map(|(gap, object)| gap.due(&object.look).saturating_duration_since(now)).min()
+    }
+
+    async fn look_at(&self, client: &Client, gap: Gap, object: &mut Awaited) {
+        let entry = Entry { id: object.id.clone(), version: object.gvk.version.clone() };
+        let plain = |status, message| Verdict { status, message, fails_at: None };
+        let found = match (gap, read::object(client, &self.context.mapper, &entry, REQUEST).await) {
+            (Gap::Object, Ok(Some(live))) => Some(verdict(&live, Timestamp::now())),
+            (Gap::Object, Ok(None)) if object.may_vanish => Some(plain(Status::Current, String::new())),
+            (Gap::Object, Ok(None)) => Some(plain(Status::NotFound, String::new())),
+            (Gap::Object, Err(error)) => Some(plain(Status::Unknown, error.to_string())),
+            (Gap::Pods, Ok(Some(set))) => {
+                // Who may not see Pods waits for the set itself.
+                let failing = read::has_failed_pods(client, &set, REQUEST).await.unwrap_or_default();
+                failing.then(|| plain(Status::Failed, String::new()))
+            }
+            (Gap::Pods, _) => None,
+        };
+        object.look = Look { at: Instant::now(), verdict: found };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apply::object::ObjectId;
+
+    fn awaited(kind: &str) -> Awaited {
+        let id =
+            ObjectId { group: "apps".into(), kind: kind.into(), namespace: "n".into(), name: "a".into() };
+        let gvk = id.gvk("v1");
+        Awaited { id, gvk, not_before: "".into(), may_vanish: false, watch: None, look: Look::default() }
+    }
+
+    #[test]
+    fn only_what_the_watch_does_not_tell_is_asked_for() {
+        let forbidden = WatchState::Forbidden("no".into());
+        for (kind, state, seen, gap) in [
+            ("Deployment", &forbidden, None, Some(Gap::Object)),
+            ("Deployment", &WatchState::Synced, Some(Status::InProgress), None),
+            ("Deployment", &WatchState::Failing("x".into()), None, None),
+            ("StatefulSet", &WatchState::Synced, Some(Status::InProgress), Some(Gap::Pods)),
+            ("ReplicaSet", &WatchState::Synced, Some(Status::InProgress), Some(Gap::Pods)),
+            ("StatefulSet", &WatchState::Synced, Some(Status::Current), None),
+            ("StatefulSet", &WatchState::Synced, None, None),
+            ("StatefulSet", &forbidden, None, Some(Gap::Object)),
+        ] {
+            assert_eq!(Gap::of(&awaited(kind), state, seen), gap, "{kind} {state:?} {seen:?}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_looked_at_at_once_and_pods_after_a_while() {
+        let mut look = Look::default();
+        assert_eq!(Gap::Object.due(&look), look.at);
+        assert_eq!(Gap::Pods.due(&look), look.at + PACE);
+        look.verdict = Some(Verdict { status: Status::Unknown, message: String::new(), fails_at: None });
+        assert_eq!(Gap::Object.due(&look), look.at + PACE);
+    }
+}
