@@ -22,21 +22,21 @@ mod kustomization;
 mod kustomization_faults;
 mod lease;
 mod monorepo;
-mod proxy;
 mod prune;
 mod remote_bases;
 mod source;
 mod source_faults;
 mod sparse;
 mod ssh;
-mod sshd;
 mod storage_faults;
 mod submodules;
 mod verify;
 mod waiting;
 
 #[path = "../../../crates/git/tests/support/proxy.rs"]
+mod proxy;
 #[path = "../../../crates/git/tests/support/sshd.rs"]
+mod sshd;
 
 /// A ConfigMap `name` whose key `value` holds `value`.
 fn config_map(name: &str, value: &str) -> String {
