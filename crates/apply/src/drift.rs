@@ -45,7 +45,7 @@ mod tests {
 
     fn drift(live: &Value) -> Option<Drift> {
         let applied = Applied::of(&object("10", "kustomize-controller"), 1, &Default::default());
-        of(&applied, &reduce(live, Timestamp::UNIX_EPOCH))
+        of(&applied, &reduce(live, Timestamp::UNIX_EPOCH, None))
     }
 
     #[test]

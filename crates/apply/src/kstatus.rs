@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::object::{meta, split_api_version};
 
+pub mod custom;
 mod workload;
 
 /// The state of an object.
@@ -62,6 +63,11 @@ impl Verdict {
 
     fn in_progress(message: impl Into<String>) -> Self {
         Self::new(Status::InProgress, message)
+    }
+
+    /// No verdict yet, because the rule for the object has changed.
+    pub(crate) fn not_judged() -> Self {
+        Self::in_progress("not judged yet")
     }
 
     fn failed(message: impl Into<String>) -> Self {

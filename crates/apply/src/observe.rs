@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
+use crate::kstatus::custom::{HealthRules, Rule};
 use crate::mapper::Mapper;
 use crate::object::ObjectId;
 use crate::prepare::Owner;
@@ -59,11 +60,13 @@ struct Key {
     kind: String,
     /// Namespace and name.
     only: Option<(String, String)>,
+    /// Judges the health of a single object. Those of owned objects are by owner.
+    rule: Option<Arc<Rule>>,
 }
 
 impl Key {
     fn of(gvk: &GroupVersionKind, only: Option<(String, String)>) -> Self {
-        Self { group: gvk.group.clone(), kind: gvk.kind.clone(), only }
+        Self { group: gvk.group.clone(), kind: gvk.kind.clone(), only, rule: None }
     }
 }
 
@@ -84,6 +87,9 @@ impl Drop for Watch {
     }
 }
 
+/// How the health of an owner's objects is judged, where the owner says so.
+type Rules = HashMap<Owner, Arc<HealthRules>>;
+
 #[derive(Default)]
 struct State {
     watches: HashMap<Key, Watch>,
@@ -91,6 +97,7 @@ struct State {
     changed: BTreeSet<Owner>,
     /// One copy of each owner, shared by its objects.
     owners: HashSet<Arc<Owner>>,
+    rules: Rules,
 }
 
 struct Shared {
@@ -148,7 +155,7 @@ impl Index {
 
     /// What is known about an owned object, or one that is watched by [`Self::watch_object`].
     pub fn get(&self, id: &ObjectId) -> Option<Observed> {
-        let kind = Key { group: id.group.clone(), kind: id.kind.clone(), only: None };
+        let kind = Key { group: id.group.clone(), kind: id.kind.clone(), only: None, rule: None };
         let single = Key { only: Some((id.namespace.clone(), id.name.clone())), ..kind.clone() };
         let state = self.shared.lock();
         let found = [kind, single]
@@ -158,8 +165,30 @@ impl Index {
         found
     }
 
-    /// Watches one object, owned or not, on behalf of `owner`, until the guard is dropped. Its changes are told to `owner`. Must
-    /// be called within a Tokio runtime.
+    /// Has the health of an owner's objects judged by these rules from now on, or by those of their kinds. What was seen
+    /// before is judged anew. Must be called within a Tokio runtime.
+    pub fn judge_by(&self, owner: &Owner, rules: Option<HealthRules>) {
+        let rules = rules.filter(|rules| !rules.is_empty()).map(Arc::new);
+        let mut state = self.shared.lock();
+        let State { watches, rules: all, .. } = &mut *state;
+        let before = match &rules {
+            Some(rules) => all.insert(owner.clone(), rules.clone()),
+            None => all.remove(owner),
+        };
+        if before == rules {
+            return;
+        }
+        let rule =
+            |rules: &Option<Arc<HealthRules>>, key: &Key| rules.as_ref()?.of(&key.group, &key.kind).cloned();
+        for (key, watch) in watches.iter_mut().filter(|(key, _)| key.only.is_none()) {
+            if rule(&before, key) != rule(&rules, key) && watch.table.unjudge(owner) {
+                tokio::spawn(watch::judge_again(Arc::downgrade(&self.shared), key.clone(), owner.clone()));
+            }
+        }
+    }
+
+    /// Watches one object, owned or not, on behalf of `owner`, until the guard is dropped. Its changes are told to `owner`,
+    /// whose rules judge it. Must be called within a Tokio runtime.
     pub fn watch_object(
         &self,
         gvk: &GroupVersionKind,
@@ -167,7 +196,9 @@ impl Index {
         name: &str,
         owner: &Owner,
     ) -> ObjectWatch {
-        let key = Key::of(gvk, Some((namespace.to_owned(), name.to_owned())));
+        let rules = self.shared.lock().rules.get(owner).cloned();
+        let rule = rules.and_then(|rules| rules.of(&gvk.group, &gvk.kind).cloned());
+        let key = Key { rule, ..Key::of(gvk, Some((namespace.to_owned(), name.to_owned()))) };
         self.watch(key.clone(), Some(owner));
         ObjectWatch { index: self.clone(), key, owner: owner.clone() }
     }
@@ -235,11 +266,11 @@ impl Shared {
 
     /// Changes a watch. `change` tells whether that is news, and to which owners of objects; those on whose behalf a single
     /// object is watched hear all news.
-    fn update(&self, key: &Key, change: impl FnOnce(&mut Watch) -> (bool, Vec<Arc<Owner>>)) {
+    fn update(&self, key: &Key, change: impl FnOnce(&mut Watch, &Rules) -> (bool, Vec<Arc<Owner>>)) {
         let mut state = self.lock();
-        let State { watches, changed, .. } = &mut *state;
+        let State { watches, changed, rules, .. } = &mut *state;
         let Some(watch) = watches.get_mut(key) else { return };
-        let (is_news, owners) = change(watch);
+        let (is_news, owners) = change(watch, rules);
         if !is_news {
             return;
         }
@@ -252,7 +283,7 @@ impl Shared {
     }
 
     fn begin_list(&self, key: &Key) {
-        self.update(key, |watch| {
+        self.update(key, |watch, _| {
             watch.table.begin_list();
             if watch.state == WatchState::Synced {
                 watch.state = WatchState::Starting;
@@ -261,19 +292,42 @@ impl Shared {
         });
     }
 
-    fn put(&self, key: &Key, namespace: &str, name: &str, mut observed: Observed) {
+    /// The rule that judges an object that has this owner.
+    fn rule(&self, key: &Key, owner: Option<&Owner>) -> Option<Arc<Rule>> {
+        rule_of(key, owner, &self.lock().rules).cloned()
+    }
+
+    /// Takes in an object that was judged by `rule`; an unknown one only if it may be new. `false`, and nothing is taken
+    /// in, if another rule is to judge it by now.
+    fn put(
+        &self,
+        key: &Key,
+        (namespace, name): (&str, &str),
+        mut observed: Observed,
+        rule: Option<&Arc<Rule>>,
+        may_be_new: bool,
+    ) -> bool {
         observed.owner = observed.owner.map(|owner| self.lock().shared_owner(owner));
-        self.update(key, |watch| watch.table.put(namespace, name, observed));
+        let mut judged = true;
+        self.update(key, |watch, rules| {
+            judged = rule_of(key, observed.owner.as_deref(), rules) == rule;
+            if judged && (may_be_new || watch.table.get(namespace, name).is_some()) {
+                watch.table.put(namespace, name, observed)
+            } else {
+                (false, Vec::new())
+            }
+        });
+        judged
     }
 
     fn remove(&self, key: &Key, namespace: &str, name: &str) {
-        self.update(key, |watch| (true, watch.table.remove(namespace, name).into_iter().collect()));
+        self.update(key, |watch, _| (true, watch.table.remove(namespace, name).into_iter().collect()));
     }
 
     /// Gives when the next verdict of the watch will change by itself.
     fn expire(&self, key: &Key) -> Option<Timestamp> {
         let mut next = None;
-        self.update(key, |watch| {
+        self.update(key, |watch, _| {
             let (any, owners, due) = watch.table.expire(Timestamp::now());
             next = due;
             (any, owners)
@@ -282,7 +336,7 @@ impl Shared {
     }
 
     fn end_list(&self, key: &Key) {
-        self.update(key, |watch| {
+        self.update(key, |watch, _| {
             let was_synced = std::mem::replace(&mut watch.state, WatchState::Synced) == WatchState::Synced;
             let gone = watch.table.end_list();
             // Who was told of an event while the watch was not to be trusted could not judge it.
@@ -294,7 +348,7 @@ impl Shared {
 
     /// The watch failed. If the kind is not served, its objects are gone.
     fn failed(&self, key: &Key, failure: WatchState) {
-        self.update(key, |watch| {
+        self.update(key, |watch, _| {
             let is_news = watch.state != failure;
             let mut owners = Vec::new();
             if matches!(failure, WatchState::NotServed(_)) {
@@ -317,6 +371,14 @@ impl Shared {
             state.watches.remove(key);
         }
         unwanted
+    }
+}
+
+/// The rule that judges an object: that of the watch if it is of one object, else that of the object's owner.
+fn rule_of<'a>(key: &'a Key, owner: Option<&Owner>, rules: &'a Rules) -> Option<&'a Arc<Rule>> {
+    match &key.only {
+        Some(_) => key.rule.as_ref(),
+        None => rules.get(owner?)?.of(&key.group, &key.kind),
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use api::{Kustomization, kustomization::DependencyReference};
+use expression::{Expression, Limits};
 use kube::runtime::{reflector::ObjectRef, watcher::Event};
 use runtime::{
     conditions::{READY, is_true},
@@ -23,6 +24,15 @@ struct Visible {
     applied: Option<String>,
 }
 
+/// What a dependent looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// What the built-in check reads.
+    Readiness,
+    /// Anything.
+    Everything,
+}
+
 /// Who waits for whom.
 #[derive(Debug, Default)]
 pub struct Dependencies {
@@ -31,14 +41,15 @@ pub struct Dependencies {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: HashMap<Key, HashSet<Key>>,
+    /// By dependency: the dependents, and what of it they look at.
+    waiting: HashMap<Key, HashMap<Key, Look>>,
     visible: HashMap<Key, Visible>,
     /// Woken when the list under way is complete, because the store does not show it before.
     listed: HashSet<Key>,
 }
 
 impl State {
-    /// Who waits for the object, if it looks different from before.
+    /// Who waits for the object and sees something new in it.
     fn changed(&mut self, object: &Kustomization) -> HashSet<Key> {
         let key = ObjectRef::from_obj(object);
         let now = Visible {
@@ -46,7 +57,14 @@ impl State {
             applied: object.status.as_ref().and_then(|s| s.last_applied_revision.clone()),
         };
         let before = self.visible.insert(key.clone(), now.clone());
-        if before == Some(now) { HashSet::new() } else { self.waiting.remove(&key).unwrap_or_default() }
+        let same = before == Some(now);
+        let Some(waiting) = self.waiting.get_mut(&key) else { return HashSet::new() };
+        let woken: HashSet<_> =
+            waiting.extract_if(|_, look| !same || *look == Look::Everything).map(|(k, _)| k).collect();
+        if waiting.is_empty() {
+            self.waiting.remove(&key);
+        }
+        woken
     }
 }
 
@@ -78,10 +96,10 @@ impl Dependencies {
         });
     }
 
-    /// Has `dependent` woken at the next change of `dependency`. To be called before looking at the dependency, so
-    /// that no change falls between.
-    pub fn wait(&self, dependent: Key, dependency: Key) {
-        self.lock().waiting.entry(dependency).or_default().insert(dependent);
+    /// Has `dependent` woken at the next change of `dependency`, if it looks at what changes. To be called before looking
+    /// at the dependency, so that no change falls between.
+    pub fn wait(&self, dependent: Key, dependency: Key, look: Look) {
+        self.lock().waiting.entry(dependency).or_default().insert(dependent, look);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -96,19 +114,110 @@ pub fn key(dependent: &Kustomization, dependency: &DependencyReference) -> Key {
     ObjectRef::new(&dependency.name).within(namespace)
 }
 
-/// Upstream's built-in check: ready at its present generation and, if both use one source, at the same revision.
-pub fn check(dependent: &Kustomization, dependency: &Kustomization, revision: &str) -> Result<(), String> {
-    let subject = || {
-        let metadata = &dependency.metadata;
-        let part = |p: &Option<String>| p.clone().unwrap_or_default();
-        format!("dependency '{}/{}'", part(&metadata.namespace), part(&metadata.name))
+/// Why a dependent cannot go on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// The dependency has to change first.
+    Waiting(String),
+    /// The dependent's expression has to change first.
+    Invalid(String),
+}
+
+/// Whether the dependency of an entry is ready: by its expression if it has one, else, or if `additive` too, by the
+/// built-in check.
+pub fn check(
+    dependent: &Kustomization,
+    entry: &DependencyReference,
+    dependency: &Kustomization,
+    revision: &str,
+    additive: bool,
+) -> Result<(), Blocked> {
+    let expression = entry.ready_expr.as_deref().filter(|text| !text.is_empty());
+    if let Some(expression) = expression {
+        evaluate(expression, dependent, dependency)?;
+    }
+    if expression.is_some() && !additive {
+        return Ok(());
+    }
+    check_readiness(dependent, dependency, revision).map_err(Blocked::Waiting)
+}
+
+/// Whether an entry waits for more than its expression.
+pub fn waits_for_readiness(entry: &DependencyReference, additive: bool) -> bool {
+    additive || entry.ready_expr.as_deref().is_none_or(str::is_empty)
+}
+
+fn evaluate(text: &str, dependent: &Kustomization, dependency: &Kustomization) -> Result<(), Blocked> {
+    let name = dependency.metadata.name.as_deref().unwrap_or_default();
+    let expression = Expression::check(text, &["self", "dep"], &Limits::default());
+    let expression = expression.map_err(|error| {
+        Blocked::Invalid(format!("terminal error: failed to evaluate dependency {name}: {error}"))
+    })?;
+    let json = |object: &Kustomization, name: &str| {
+        let unreadable = |error| Blocked::Waiting(format!("failed to convert {name} object to map: {error}"));
+        serde_json::to_value(object).map_err(unreadable)
     };
+    let (own, other) = (json(dependent, "self")?, json(dependency, "dep")?);
+    let variable = |name: &str| match name {
+        "self" => Some(&own),
+        "dep" => Some(&other),
+        _ => None,
+    };
+    match expression.evaluate(&variable) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let subject = subject(dependency);
+            Err(Blocked::Waiting(format!("{subject} is not ready according to readyExpr eval")))
+        }
+        Err(error) => Err(Blocked::Waiting(error.to_string())),
+    }
+}
+
+fn subject(dependency: &Kustomization) -> String {
+    let part = |p: &Option<String>| p.clone().unwrap_or_default();
+    let metadata = &dependency.metadata;
+    format!("dependency '{}/{}'", part(&metadata.namespace), part(&metadata.name))
+}
+
+/// The way from an object over its dependencies back to itself, if there is one. `next` gives the dependencies whose
+/// readiness an object waits for.
+pub fn cycle(start: &Key, next: impl Fn(&Key) -> Vec<Key>) -> Option<Vec<Key>> {
+    // From each object the one it was found from.
+    let mut from: HashMap<Key, Key> = HashMap::new();
+    let mut open = vec![start.clone()];
+    while let Some(key) = open.pop() {
+        for dependency in next(&key) {
+            if dependency == *start {
+                let mut way = vec![start.clone(), key.clone()];
+                way.extend(std::iter::successors(from.get(&key), |key| from.get(key)).cloned());
+                way.dedup();
+                way.reverse();
+                if key == *start {
+                    way.push(start.clone());
+                }
+                return Some(way);
+            }
+            if !from.contains_key(&dependency) {
+                from.insert(dependency.clone(), key.clone());
+                open.push(dependency);
+            }
+        }
+    }
+    None
+}
+
+/// Upstream's built-in check: ready at its present generation and, if both use one source, at the same revision.
+fn check_readiness(
+    dependent: &Kustomization,
+    dependency: &Kustomization,
+    revision: &str,
+) -> Result<(), String> {
     if !is_ready(dependency) {
-        return Err(format!("{} is not ready", subject()));
+        return Err(format!("{} is not ready", subject(dependency)));
     }
     let applied = dependency.status.as_ref().and_then(|s| s.last_applied_revision.as_deref());
     if SourceKey::of(dependent) == SourceKey::of(dependency) && applied != Some(revision) {
-        return Err(format!("{} revision is not up to date", subject()));
+        return Err(format!("{} revision is not up to date", subject(dependency)));
     }
     Ok(())
 }
@@ -142,18 +251,21 @@ mod tests {
     fn a_dependency_is_ready_at_its_present_generation_only() {
         let app = object("app", "one");
         let mut base = object("base", "two");
-        assert_eq!(check(&app, &base, "r1"), Err("dependency 'ns/base' is not ready".into()));
+        assert_eq!(check_readiness(&app, &base, "r1"), Err("dependency 'ns/base' is not ready".into()));
         base = applied(base, "other");
-        assert_eq!(check(&app, &base, "r1"), Ok(()));
+        assert_eq!(check_readiness(&app, &base, "r1"), Ok(()));
         base.metadata.generation = Some(2);
-        assert_eq!(check(&app, &base, "r1"), Err("dependency 'ns/base' is not ready".into()));
+        assert_eq!(check_readiness(&app, &base, "r1"), Err("dependency 'ns/base' is not ready".into()));
     }
 
     #[test]
     fn of_one_source_it_must_be_at_the_same_revision() {
         let (app, base) = (object("app", "one"), applied(object("base", "one"), "r1"));
-        assert_eq!(check(&app, &base, "r1"), Ok(()));
-        assert_eq!(check(&app, &base, "r2"), Err("dependency 'ns/base' revision is not up to date".into()));
+        assert_eq!(check_readiness(&app, &base, "r1"), Ok(()));
+        assert_eq!(
+            check_readiness(&app, &base, "r2"),
+            Err("dependency 'ns/base' revision is not up to date".into())
+        );
     }
 
     #[test]
@@ -162,10 +274,81 @@ mod tests {
         let (app, base) = (object("app", "one"), object("base", "one"));
         let waiting = |d: &Dependencies| d.lock().waiting.len();
         dependencies.observe(&Event::Apply(base.clone()), &waker);
-        dependencies.wait(ObjectRef::from_obj(&app), ObjectRef::from_obj(&base));
+        dependencies.wait(ObjectRef::from_obj(&app), ObjectRef::from_obj(&base), Look::Readiness);
         dependencies.observe(&Event::Apply(base.clone()), &waker);
         assert_eq!(waiting(&dependencies), 1, "nothing changed");
         dependencies.observe(&Event::Apply(applied(base, "r1")), &waker);
         assert_eq!(waiting(&dependencies), 0, "woken once");
+    }
+
+    #[test]
+    fn who_looks_at_everything_is_woken_by_any_change() {
+        let (dependencies, waker) = (Dependencies::default(), Waker::default());
+        let (app, base) = (object("app", "one"), object("base", "one"));
+        dependencies.observe(&Event::Apply(base.clone()), &waker);
+        dependencies.wait(ObjectRef::from_obj(&app), ObjectRef::from_obj(&base), Look::Everything);
+        dependencies.observe(&Event::Apply(base), &waker);
+        assert!(dependencies.lock().waiting.is_empty());
+    }
+
+    fn entry(expression: &str) -> DependencyReference {
+        DependencyReference {
+            name: "base".into(),
+            ready_expr: Some(expression.to_owned()),
+            ..DependencyReference::default()
+        }
+    }
+
+    #[test]
+    fn an_expression_takes_the_place_of_the_built_in_check_or_adds_to_it() {
+        let (app, mut base) = (object("app", "one"), object("base", "two"));
+        base.metadata.labels = Some([("v".to_owned(), "1".to_owned())].into());
+        let holds = entry("dep.metadata.labels['v'] == '1' && self.spec.sourceRef.name == 'one'");
+        assert_eq!(check(&app, &holds, &base, "r1", false), Ok(()));
+        let waiting = |text: &str| Err(Blocked::Waiting(text.into()));
+        assert_eq!(check(&app, &holds, &base, "r1", true), waiting("dependency 'ns/base' is not ready"));
+        assert_eq!(check(&app, &holds, &applied(base.clone(), "other"), "r1", true), Ok(()));
+        let not_yet = entry("dep.metadata.labels['v'] == '2'");
+        assert_eq!(
+            check(&app, &not_yet, &base, "r1", false),
+            waiting("dependency 'ns/base' is not ready according to readyExpr eval")
+        );
+        assert_eq!(
+            check(&app, &entry("dep.status.x == 1"), &base, "r1", false),
+            waiting("failed to evaluate the CEL expression 'dep.status.x == 1': no such key: status")
+        );
+    }
+
+    #[test]
+    fn an_expression_that_can_never_hold_is_the_dependents_fault() {
+        let (app, base) = (object("app", "one"), object("base", "two"));
+        for (expression, text) in [
+            ("dep.", "failed to parse the CEL expression 'dep.'"),
+            ("foo == 1", "undeclared reference to 'foo'"),
+            ("dep.spec.suspend", "output type mismatch: expected bool, got dyn"),
+        ] {
+            let Err(Blocked::Invalid(message)) = check(&app, &entry(expression), &base, "r1", false) else {
+                panic!("{expression}")
+            };
+            assert!(message.starts_with("terminal error: failed to evaluate dependency base: "), "{message}");
+            assert!(message.contains(text), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_cycle_is_found_and_named_in_order() {
+        let key = |name: &str| Key::new(name).within("ns");
+        let edges = [("a", "b"), ("a", "x"), ("b", "c"), ("c", "a"), ("x", "y"), ("s", "s"), ("to", "a")];
+        let next = |from: &Key| -> Vec<Key> {
+            edges.iter().filter(|(f, _)| key(f) == *from).map(|(_, to)| key(to)).collect()
+        };
+        let names = |start: &str| {
+            cycle(&key(start), next).map(|way| way.into_iter().map(|k| k.name).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(names("a").as_deref(), Some("a b c a"));
+        assert_eq!(names("b").as_deref(), Some("b c a b"));
+        assert_eq!(names("s").as_deref(), Some("s s"));
+        assert_eq!(names("to"), None, "it is before the cycle, not in it");
+        assert_eq!(names("x"), None);
     }
 }

@@ -87,6 +87,9 @@ pub const NO_FAIL_FAST: &str = "DisableFailFastBehavior";
 /// managedFields in terms of a version that has gone are moved to the one that is applied.
 pub const MIGRATE_API_VERSION: &str = "MigrateAPIVersion";
 
+/// The built-in check of dependencies counts beside an expression, too.
+pub const ADDITIVE_CEL_CHECK: &str = "AdditiveCELDependencyCheck";
+
 /// Flux's gates. Several have both values because neither makes a difference here: nothing polls, a new revision
 /// always ends a wait, and ConfigMaps and Secrets are read when they are needed.
 const GATES: [Gate; 12] = [
@@ -98,7 +101,7 @@ const GATES: [Gate; 12] = [
     Gate { name: "DisableConfigWatchers", default: false, switchable: true },
     Gate { name: "DirectSourceFetch", default: false, switchable: true },
     Gate { name: "GroupChangeLog", default: false, switchable: false },
-    Gate { name: "AdditiveCELDependencyCheck", default: false, switchable: false },
+    Gate { name: ADDITIVE_CEL_CHECK, default: false, switchable: true },
     Gate { name: "ExternalArtifact", default: false, switchable: false },
     Gate { name: MIGRATE_API_VERSION, default: false, switchable: true },
     Gate { name: "ObjectLevelWorkloadIdentity", default: false, switchable: false },

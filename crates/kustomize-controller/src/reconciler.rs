@@ -11,9 +11,18 @@ use api::{
     Artifact, Kustomization,
     kustomization::IgnoreRule,
     kustomize::reasons::{ARTIFACT_FAILED, DEPENDENCY_NOT_READY},
-    meta::{RECONCILE_REQUEST_ANNOTATION, reasons::ACCESS_DENIED},
+    meta::{
+        RECONCILE_REQUEST_ANNOTATION,
+        reasons::{ACCESS_DENIED, INVALID_CEL_EXPRESSION},
+    },
 };
-use apply::{applier::Memory, change::ChangeSet, object::ObjectId, prepare::Owner};
+use apply::{
+    applier::Memory,
+    change::ChangeSet,
+    kstatus::custom::{HealthRules, HealthRulesError},
+    object::ObjectId,
+    prepare::Owner,
+};
 use kube::{
     ResourceExt,
     runtime::{reflector::ObjectRef, watcher::Event},
@@ -28,8 +37,10 @@ use tokio::time::Instant;
 
 use crate::{
     context::Context,
-    dependencies,
+    dependencies::{self, Blocked, Look},
     drift::Repairs,
+    flags::ADDITIVE_CEL_CHECK,
+    health,
     run::{Basis, Inputs, Run},
     sources::{SourceError, SourceKey},
     status,
@@ -106,11 +117,21 @@ impl Reconciler {
 
     /// Takes in what the watch shows of any Kustomization: those that depend on it may go on.
     pub fn observed(&self, event: &Event<Kustomization>) {
+        if let Event::Apply(object) | Event::InitApply(object) = event {
+            // What is invalid stalls the object; until it is mended the built-in rules are good enough.
+            self.context.index.judge_by(&owner(object), self.health_rules(object).ok());
+        }
         self.context.dependencies.observe(event, &self.context.waker);
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<Key, Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn health_rules(&self, object: &Kustomization) -> Result<HealthRules, HealthRulesError> {
+        let default = &self.context.arguments.default_service_account;
+        let named = object.spec.service_account_name.as_ref().is_some_and(|name| !name.is_empty());
+        health::rules(object, named || !default.is_empty())
     }
 
     async fn pass(&self, slot: &mut Slot, subject: &mut Subject) -> Result<Outcome, PatchError> {
@@ -183,6 +204,9 @@ impl Reconciler {
             let message = format!("{field} is not supported yet");
             return self.stall(subject, "UnsupportedField", &message).await.map(Err);
         }
+        if let Err(error) = self.health_rules(&subject.object) {
+            return self.misconfigured(subject, &runtime::error::chain(&error)).await.map(Err);
+        }
         if let Some(denied) = self.denied(&subject.object) {
             return self.stall(subject, ACCESS_DENIED, &denied).await.map(Err);
         }
@@ -202,7 +226,8 @@ impl Reconciler {
         };
         match self.dependencies_ready(&subject.object, &artifact.revision).await {
             Ok(()) => Ok(Ok(artifact)),
-            Err(message) => {
+            Err(Blocked::Invalid(message)) => self.misconfigured(subject, &message).await.map(Err),
+            Err(Blocked::Waiting(message)) => {
                 let text = format!(
                     "Dependencies do not meet ready condition, retrying in {}",
                     go_duration_string(again)
@@ -231,20 +256,49 @@ impl Reconciler {
             .then(|| format!("can't access '{source}', cross-namespace references have been blocked"))
     }
 
-    async fn dependencies_ready(&self, object: &Kustomization, revision: &str) -> Result<(), String> {
+    async fn dependencies_ready(&self, object: &Kustomization, revision: &str) -> Result<(), Blocked> {
+        let additive = self.context.arguments.feature_gates.is_on(ADDITIVE_CEL_CHECK);
         for entry in &object.spec.depends_on {
             let key = dependencies::key(object, entry);
-            self.context.dependencies.wait(ObjectRef::from_obj(object), key.clone());
+            let look = if entry.ready_expr.is_some() { Look::Everything } else { Look::Readiness };
+            self.context.dependencies.wait(ObjectRef::from_obj(object), key.clone(), look);
             let dependency = self.context.kustomization(&key).await.map_err(|error| {
                 let namespace = key.namespace.as_deref().unwrap_or_default();
-                format!("dependency '{namespace}/{}' not found: {}", key.name, runtime::error::chain(&error))
+                let reason = runtime::error::chain(&error);
+                Blocked::Waiting(format!("dependency '{namespace}/{}' not found: {reason}", key.name))
             })?;
-            dependencies::check(object, &dependency, revision)?;
+            let checked = dependencies::check(object, entry, &dependency, revision, additive);
+            checked.map_err(|blocked| self.cycle(object, additive).unwrap_or(blocked))?;
         }
         if !object.spec.depends_on.is_empty() {
             tracing::info!("All dependencies are ready, proceeding with reconciliation");
         }
         Ok(())
+    }
+
+    /// The cycle of dependencies that an object is in. Any change of one in it may end it.
+    fn cycle(&self, object: &Kustomization, additive: bool) -> Option<Blocked> {
+        let next = |key: &Key| {
+            let Some(object) = self.context.store.get(key) else { return Vec::new() };
+            let entries = object.spec.depends_on.iter();
+            let entries = entries.filter(|entry| dependencies::waits_for_readiness(entry, additive));
+            entries.map(|entry| dependencies::key(&object, entry)).collect()
+        };
+        let start = ObjectRef::from_obj(object);
+        let cycle = dependencies::cycle(&start, next)?;
+        for key in &cycle {
+            self.context.dependencies.wait(start.clone(), key.clone(), Look::Everything);
+        }
+        let name = |key: &Key| format!("{}/{}", key.namespace.as_deref().unwrap_or_default(), key.name);
+        let names: Vec<_> = cycle.iter().map(name).collect();
+        Some(Blocked::Waiting(format!("dependency cycle: {}", names.join(" -> "))))
+    }
+
+    /// The object asks for what cannot be.
+    async fn misconfigured(&self, subject: &mut Subject, error: &str) -> Result<Outcome, PatchError> {
+        let message = format!("Reconciliation failed terminally due to configuration error: {error}");
+        status::of(&mut subject.object).observed_generation = subject.object.metadata.generation;
+        self.stall(subject, INVALID_CEL_EXPRESSION, &message).await
     }
 
     /// Something outside is missing: says so and looks again when woken, or after `again`.
@@ -299,7 +353,13 @@ impl Reconcile<Kustomization> for Reconciler {
         self.slots().remove(object);
         self.latest.forget(object);
         self.context.dependencies.forget(object);
+        let namespace = object.namespace.clone().unwrap_or_default();
+        self.context.index.judge_by(&Owner { namespace, name: object.name.clone() }, None);
     }
+}
+
+fn owner(object: &Kustomization) -> Owner {
+    Owner { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
 }
 
 fn inputs(object: &Kustomization, artifact: Option<&Artifact>) -> Inputs {

@@ -8,8 +8,6 @@ pub fn field(spec: &KustomizationSpec) -> Option<&'static str> {
     let fields = [
         ("spec.kubeConfig", spec.kube_config.is_some()),
         ("spec.decryption", spec.decryption.is_some()),
-        ("spec.healthCheckExprs", !spec.health_check_exprs.is_empty()),
-        ("spec.dependsOn[].readyExpr", spec.depends_on.iter().any(|d| d.ready_expr.is_some())),
     ];
     fields.into_iter().find(|(_, set)| *set).map(|(name, _)| name)
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::drift::is_older;
+use crate::kstatus::custom::Rule;
 use crate::kstatus::{Verdict, verdict};
 use crate::object::meta;
 use crate::ownership::Owners;
@@ -30,15 +32,15 @@ pub struct Observed {
     pub owner: Option<Arc<Owner>>,
 }
 
-/// Reduces an object to what is kept of it.
-pub fn reduce(object: &Value, now: Timestamp) -> Observed {
+/// Reduces an object to what is kept of it. `rule` judges its health in place of the rules for its kind.
+pub fn reduce(object: &Value, now: Timestamp, rule: Option<&Rule>) -> Observed {
     Observed {
         uid: meta(object, "uid").into(),
         resource_version: meta(object, "resourceVersion").into(),
         generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
         deleting: !meta(object, "deletionTimestamp").is_empty(),
         fingerprint: Owners::of(object).fingerprint(),
-        verdict: verdict(object, now),
+        verdict: rule.map_or_else(|| verdict(object, now), |rule| rule.verdict(object)),
         owner: Owner::of(object).map(Arc::new),
     }
 }
@@ -87,7 +89,7 @@ impl Table {
         self.list = self.list.wrapping_add(1);
     }
 
-    /// Takes in an object. Tells whether that is news to anybody, and which owners must hear of it: the former and the
+    /// Takes in an object, unless a newer version of it is known from this list or since. Tells whether that is news to anybody, and which owners must hear of it: the former and the
     /// present one.
     pub fn put(&mut self, namespace: &str, name: &str, observed: Observed) -> (bool, Vec<Arc<Owner>>) {
         let present = observed.owner.clone();
@@ -95,6 +97,12 @@ impl Table {
         let news = &slot.observed;
         let (is_news, former) = match self.objects.get(&key(namespace, name)) {
             None => (true, None),
+            Some(old)
+                if old.list == self.list
+                    && is_older(&news.resource_version, &old.observed.resource_version) =>
+            {
+                return (false, Vec::new());
+            }
             Some(old) => (old.observed.differs(news), old.observed.owner.clone()),
         };
         self.objects.insert(key(namespace, name), slot);
@@ -103,6 +111,18 @@ impl Table {
         }
         let moved = former.filter(|owner| present.as_ref() != Some(owner));
         (true, moved.into_iter().chain(present).collect())
+    }
+
+    /// Takes back the verdicts on the objects of an owner, which are to be judged by another rule. Tells whether there
+    /// are any.
+    pub fn unjudge(&mut self, owner: &Owner) -> bool {
+        let owned = |slot: &&mut Box<Slot>| slot.observed.owner.as_deref() == Some(owner);
+        let mut any = false;
+        for slot in self.objects.values_mut().filter(owned) {
+            slot.observed.verdict = Verdict::not_judged();
+            any = true;
+        }
+        any
     }
 
     /// An object is gone. Gives the owner that must hear of it.
@@ -160,7 +180,7 @@ mod tests {
     }
 
     fn put(table: &mut Table, name: &str, object: &Value) -> Vec<String> {
-        let (_, owners) = table.put("ns", name, reduce(object, Timestamp::UNIX_EPOCH));
+        let (_, owners) = table.put("ns", name, reduce(object, Timestamp::UNIX_EPOCH, None));
         owners.iter().map(|o| o.name.clone()).collect()
     }
 
@@ -173,8 +193,10 @@ mod tests {
         o["data"] = json!({"k": "v"});
         assert!(put(&mut t, "x", &o).is_empty());
         assert_eq!(&*t.get("ns", "x").unwrap().resource_version, "2");
-        assert_eq!(put(&mut t, "x", &object("a", "other")), ["a"]);
-        let mut unready = object("a", "other");
+        let mut other = object("a", "other");
+        other["metadata"]["resourceVersion"] = "3".into();
+        assert_eq!(put(&mut t, "x", &other), ["a"]);
+        let mut unready = other;
         unready["status"] = json!({"conditions": [{"type": "Stalled", "status": "True", "message": "m"}]});
         assert_eq!(put(&mut t, "x", &unready), ["a"]);
     }
@@ -194,6 +216,34 @@ mod tests {
         let mut owners: Vec<_> = t.owners().map(|owner| owner.name.clone()).collect();
         owners.sort();
         assert_eq!(owners, ["a", "b"]);
+    }
+
+    #[test]
+    fn an_older_version_does_not_replace_a_newer_one_until_the_next_list() {
+        let mut t = Table::default();
+        let at = |version: &str| {
+            let mut o = object("a", "m");
+            o["metadata"]["resourceVersion"] = version.into();
+            o
+        };
+        put(&mut t, "x", &at("10"));
+        put(&mut t, "x", &at("9"));
+        assert_eq!(&*t.get("ns", "x").unwrap().resource_version, "10");
+        t.begin_list();
+        put(&mut t, "x", &at("9"));
+        assert_eq!(&*t.get("ns", "x").unwrap().resource_version, "9", "the cluster was restored");
+    }
+
+    #[test]
+    fn objects_of_one_owner_are_judged_anew() {
+        let mut t = Table::default();
+        put(&mut t, "x", &object("a", "m"));
+        put(&mut t, "y", &object("b", "m"));
+        let owner = |name: &str| Owner { namespace: "ns".into(), name: name.into() };
+        assert!(t.unjudge(&owner("a")) && !t.unjudge(&owner("c")));
+        assert_eq!(t.get("ns", "x").unwrap().verdict.status, crate::kstatus::Status::InProgress);
+        assert_eq!(t.get("ns", "y").unwrap().verdict.status, crate::kstatus::Status::Current);
+        assert_eq!(put(&mut t, "x", &object("a", "m")), ["a"], "the new verdict is told");
     }
 
     #[test]
@@ -227,7 +277,7 @@ mod tests {
             pod["metadata"]["creationTimestamp"] =
                 Timestamp::from_second(start.as_second() - age).unwrap().to_string().into();
             pod["status"] = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]});
-            reduce(&pod, start)
+            reduce(&pod, start, None)
         };
         t.put("ns", "old", pod(10));
         t.put("ns", "young", pod(3));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
-use kube::api::{Api, DynamicObject};
+use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::{ApiResource, DynamicResourceScope, ObjectMeta};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource};
@@ -22,6 +22,7 @@ use super::{IndexOptions, Key, Shared, WatchState};
 use crate::mapper::{MapError, Mapped};
 use crate::object::meta;
 use crate::policy::GROUP;
+use crate::prepare::Owner;
 use crate::request::segment;
 
 /// An object as the watch decodes it: any JSON object with metadata will do.
@@ -186,20 +187,76 @@ fn take(index: &Shared, key: &Key, mapped: &Mapped, event: Event<Seen>) -> Optio
         Event::Init => index.begin_list(key),
         Event::InitDone => index.end_list(key),
         Event::Apply(seen) | Event::InitApply(seen) => {
-            let mut object = seen.object;
-            // Items of lists come without them.
-            if let Value::Object(fields) = &mut object {
-                fields.insert("apiVersion".into(), mapped.resource.api_version.as_str().into());
-                fields.insert("kind".into(), mapped.resource.kind.as_str().into());
-            }
-            let observed = reduce(&object, Timestamp::now());
-            let expiry = observed.verdict.fails_at;
-            index.put(key, meta(&object, "namespace"), meta(&object, "name"), observed);
-            return expiry;
+            return put(index, key, mapped, seen.object, true);
         }
         Event::Delete(seen) => index.remove(key, meta(&seen.object, "namespace"), meta(&seen.object, "name")),
     }
     None
+}
+
+/// Reduces an object and takes it in. Gives when its verdict will change by itself.
+fn put(index: &Shared, key: &Key, mapped: &Mapped, mut object: Value, may_be_new: bool) -> Option<Timestamp> {
+    // Items of lists come without them.
+    if let Value::Object(fields) = &mut object {
+        fields.insert("apiVersion".into(), mapped.resource.api_version.as_str().into());
+        fields.insert("kind".into(), mapped.resource.kind.as_str().into());
+    }
+    let (name, owner) = ((meta(&object, "namespace"), meta(&object, "name")), Owner::of(&object));
+    loop {
+        let rule = index.rule(key, owner.as_ref());
+        let observed = reduce(&object, Timestamp::now(), rule.as_deref());
+        let expiry = observed.verdict.fails_at;
+        if index.put(key, name, observed, rule.as_ref(), may_be_new) {
+            return expiry;
+        }
+    }
+}
+
+/// Reads an owner's objects of a kind once more, to judge them by the rule they now have. Tries until it succeeds or the
+/// kind is not watched any more.
+pub(super) async fn judge_again(shared: Weak<Shared>, key: Key, owner: Owner) {
+    let mut pause = None;
+    loop {
+        let Some(index) = shared.upgrade() else { return };
+        if !index.lock().watches.contains_key(&key) {
+            return;
+        }
+        let (client, mapper, options) = (index.client.clone(), index.mapper.clone(), index.options.clone());
+        drop(index);
+        let result = match mapper.resolve_preferred(&key.group, &key.kind).await {
+            Ok(mapped) => read_owned(&shared, &key, &mapped, client, &owner, options.page_size).await,
+            Err(error) => Err(error.to_string()),
+        };
+        let Err(error) = result else { return };
+        tracing::debug!(kind = %key.kind, group = %key.group, error, "objects are not judged yet");
+        let wait: Duration = pause.unwrap_or(options.retry.0);
+        tokio::time::sleep(wait).await;
+        pause = Some((wait * 2).min(options.retry.1));
+    }
+}
+
+async fn read_owned(
+    shared: &Weak<Shared>,
+    key: &Key,
+    mapped: &Mapped,
+    client: Client,
+    owner: &Owner,
+    page_size: u32,
+) -> Result<(), String> {
+    let labels: Vec<_> = owner.labels().iter().map(|(label, value)| format!("{label}={value}")).collect();
+    let api: Api<Seen> = Api::all_with(client, &mapped.resource);
+    let mut page = ListParams::default().labels(&labels.join(",")).limit(page_size);
+    loop {
+        let list = api.list(&page).await.map_err(|error| error.to_string())?;
+        let Some(index) = shared.upgrade() else { return Ok(()) };
+        for seen in list.items {
+            put(&index, key, mapped, seen.object, false);
+        }
+        match list.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok(()),
+        }
+    }
 }
 
 fn state_of(error: &watcher::Error) -> WatchState {
