@@ -5,10 +5,8 @@ use api::KustomizationSpec;
 
 /// The first field that is set and not supported.
 pub fn field(spec: &KustomizationSpec) -> Option<&'static str> {
-    let fields = [
-        ("spec.kubeConfig", spec.kube_config.is_some()),
-        ("spec.decryption", spec.decryption.is_some()),
-    ];
+    let fields =
+        [("spec.kubeConfig", spec.kube_config.is_some()), ("spec.decryption", spec.decryption.is_some())];
     fields.into_iter().find(|(_, set)| *set).map(|(name, _)| name)
 }
 

@@ -264,10 +264,10 @@ async fn a_field_that_is_not_supported_yet() -> Result<()> {
     test.condition("GitRepository/app", "Ready", "False", "UnsupportedField", "recurseSubmodules").await?;
     test.apply_source().await?;
     test.ready("GitRepository/app").await?;
-    let checks = "  healthCheckExprs: [{apiVersion: v1, kind: ConfigMap, current: 'true'}]";
+    let checks = "  decryption: {provider: sops}";
     test.apply(&test.kustomization_yaml("app", "./app", checks)).await?;
-    test.condition("Kustomization/app", "Ready", "False", "UnsupportedField", "healthCheckExprs").await?;
-    test.condition("Kustomization/app", "Stalled", "True", "UnsupportedField", "healthCheckExprs").await?;
+    test.condition("Kustomization/app", "Ready", "False", "UnsupportedField", "decryption").await?;
+    test.condition("Kustomization/app", "Stalled", "True", "UnsupportedField", "decryption").await?;
     test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
     test.applied("Kustomization/app", &commit).await?;
     test.finish().await

@@ -1,0 +1,267 @@
+//! ConfigMaps and Secrets that ask for it by a label start a run of the Kustomizations that refer to them when they change.
+//!
+//! Only metadata is watched, and the server selects by the label, so that nothing is held of all the others.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Debug,
+    future::Future,
+    hash::{DefaultHasher, Hash, Hasher},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use api::Kustomization;
+use futures::{StreamExt, future::BoxFuture};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{
+    Client, Resource, ResourceExt,
+    core::{NamespaceResourceScope, PartialObjectMeta},
+    runtime::{
+        WatchStreamExt, metadata_watcher,
+        reflector::{ObjectRef, Store},
+        watcher::{self, Event},
+    },
+};
+use runtime::{controller::Waker, watch::Scope};
+use tokio::sync::watch;
+
+/// A ConfigMap or Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct ConfigKey {
+    kind: String,
+    namespace: String,
+    name: String,
+}
+
+/// What a Kustomization refers to: variables, decryption keys, access to other clusters. All in its own namespace.
+fn references(object: &Kustomization) -> Vec<ConfigKey> {
+    let namespace = object.metadata.namespace.clone().unwrap_or_default();
+    let key = |kind: &str, name: &str| ConfigKey {
+        kind: kind.to_owned(),
+        namespace: namespace.clone(),
+        name: name.to_owned(),
+    };
+    let spec = &object.spec;
+    let variables = spec.post_build.iter().flat_map(|post_build| &post_build.substitute_from);
+    let keys = spec.decryption.iter().filter_map(|decryption| decryption.secret_ref.as_ref());
+    let secrets = spec.kube_config.iter().filter_map(|config| config.secret_ref.as_ref());
+    let config_maps = spec.kube_config.iter().filter_map(|config| config.config_map_ref.as_ref());
+    variables
+        .map(|reference| key(&reference.kind, &reference.name))
+        .chain(keys.map(|reference| key("Secret", &reference.name)))
+        .chain(secrets.map(|reference| key("Secret", &reference.name)))
+        .chain(config_maps.map(|reference| key("ConfigMap", &reference.name)))
+        .collect()
+}
+
+/// The watched ConfigMaps and Secrets. Clones share them.
+#[derive(Clone)]
+pub struct Configs {
+    /// By key: the resource version.
+    known: Arc<Mutex<HashMap<ConfigKey, String>>>,
+    /// Watches that have not told how they stand.
+    starting: watch::Sender<usize>,
+}
+
+impl Configs {
+    /// Nothing known yet; see [`Self::watch`].
+    pub fn new() -> Self {
+        Self { known: Arc::default(), starting: watch::Sender::new(0) }
+    }
+
+    /// What of the watched ConfigMaps and Secrets a Kustomization refers to, as one number that changes with any of them.
+    pub fn state(&self, object: &Kustomization) -> u64 {
+        let known = self.known();
+        if known.is_empty() {
+            return 0;
+        }
+        let mut seen: Vec<_> =
+            references(object).into_iter().filter_map(|key| known.get_key_value(&key)).collect();
+        seen.sort();
+        let mut hasher = DefaultHasher::new();
+        seen.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// One future for each of the two kinds that follows what has the label for ever and wakes the Kustomizations of
+    /// `store` that refer to what changes.
+    pub fn watch(
+        &self,
+        client: &Client,
+        scope: &Scope,
+        labels: &str,
+        store: &Store<Kustomization>,
+        waker: &Waker<Kustomization>,
+    ) -> Vec<BoxFuture<'static, ()>> {
+        self.starting.send_replace(2);
+        let scope = Scope { labels: Some(labels.to_owned()).filter(|l| !l.is_empty()), ..scope.clone() };
+        vec![
+            Box::pin(self.clone().follow::<ConfigMap>(client.clone(), scope.clone(), store.clone(), waker.clone())),
+            Box::pin(self.clone().follow::<Secret>(client.clone(), scope, store.clone(), waker.clone())),
+        ]
+    }
+
+    /// Waits until both watches are complete or have failed, at most for `limit`: what was there before the start is no
+    /// change.
+    pub fn settled(&self, limit: Duration) -> impl Future<Output = ()> + use<> {
+        let mut starting = self.starting.subscribe();
+        async move {
+            // The time being over is no fault: a late list starts runs, that is all.
+            let _ = tokio::time::timeout(limit, starting.wait_for(|left| *left == 0)).await;
+        }
+    }
+
+    async fn follow<K>(
+        self,
+        client: Client,
+        scope: Scope,
+        store: Store<Kustomization>,
+        waker: Waker<Kustomization>,
+    ) where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
+    {
+        let kind = K::kind(&());
+        let config = watcher::Config { label_selector: scope.labels.clone(), ..watcher::Config::default() };
+        let mut events = pin!(metadata_watcher(scope.api::<K>(client), config).default_backoff());
+        let (mut listed, mut told, mut settled) = (HashSet::new(), false, false);
+        while let Some(event) = events.next().await {
+            let done = matches!(event, Ok(Event::InitDone) | Err(_));
+            match event {
+                Ok(event) => {
+                    let changed = self.observe(&kind, event, &mut listed);
+                    // What the first list shows is the state that runs begin with.
+                    if settled && !changed.is_empty() {
+                        wake(&store, &waker, &changed);
+                    }
+                }
+                Err(error) if !told => {
+                    told = true;
+                    tracing::error!(
+                        kind = &*kind,
+                        error = %runtime::error::chain(&error),
+                        "config watch failed, changes are noticed at the interval until it works"
+                    );
+                }
+                Err(_) => {}
+            }
+            if done && !settled {
+                settled = true;
+                self.starting.send_modify(|left| *left = left.saturating_sub(1));
+            }
+        }
+    }
+
+    /// Takes in an event; what changed.
+    fn observe<K: Resource<DynamicType = ()>>(
+        &self,
+        kind: &str,
+        event: Event<PartialObjectMeta<K>>,
+        listed: &mut HashSet<ConfigKey>,
+    ) -> HashSet<ConfigKey> {
+        let key = |object: &PartialObjectMeta<K>| ConfigKey {
+            kind: kind.to_owned(),
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+        };
+        let put = |object: &PartialObjectMeta<K>| {
+            let version = object.resource_version().unwrap_or_default();
+            let before = self.known().insert(key(object), version.clone());
+            (before != Some(version)).then(|| key(object))
+        };
+        match event {
+            Event::Init => listed.clear(),
+            Event::InitApply(object) => {
+                listed.insert(key(&object));
+                return put(&object).into_iter().collect();
+            }
+            Event::Apply(object) => return put(&object).into_iter().collect(),
+            Event::Delete(object) => {
+                self.known().remove(&key(&object));
+                return HashSet::from([key(&object)]);
+            }
+            Event::InitDone => {
+                let mut known = self.known();
+                let gone = known.keys().filter(|k| k.kind == kind && !listed.contains(*k)).cloned().collect();
+                known.retain(|k, _| k.kind != kind || listed.contains(k));
+                return gone;
+            }
+        }
+        HashSet::new()
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<ConfigKey, String>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wake(store: &Store<Kustomization>, waker: &Waker<Kustomization>, changed: &HashSet<ConfigKey>) {
+    for object in store.state() {
+        if references(&object).iter().any(|key| changed.contains(key)) {
+            waker.wake(ObjectRef::from_obj(object.as_ref()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::kustomization::{Decryption, PostBuild, SubstituteReference};
+    use kube::core::ObjectMeta;
+
+    fn app() -> Kustomization {
+        let mut app = Kustomization::new("app", Default::default());
+        app.metadata.namespace = Some("ns".into());
+        let reference = |kind: &str, name: &str| SubstituteReference {
+            kind: kind.into(),
+            name: name.into(),
+            ..SubstituteReference::default()
+        };
+        app.spec.post_build = Some(PostBuild {
+            substitute_from: vec![reference("ConfigMap", "vars"), reference("Secret", "more")],
+            ..PostBuild::default()
+        });
+        app.spec.decryption = Some(Decryption {
+            secret_ref: Some(api::LocalObjectReference { name: "keys".into() }),
+            ..Decryption::default()
+        });
+        app
+    }
+
+    fn object(name: &str, version: &str) -> PartialObjectMeta<ConfigMap> {
+        PartialObjectMeta {
+            metadata: ObjectMeta {
+                name: Some(name.into()),
+                namespace: Some("ns".into()),
+                resource_version: Some(version.into()),
+                ..ObjectMeta::default()
+            },
+            ..PartialObjectMeta::default()
+        }
+    }
+
+    #[test]
+    fn variables_keys_and_access_are_references() {
+        let names: Vec<_> = references(&app()).into_iter().map(|k| format!("{}/{}", k.kind, k.name)).collect();
+        assert_eq!(names, ["ConfigMap/vars", "Secret/more", "Secret/keys"]);
+    }
+
+    #[test]
+    fn the_state_changes_with_what_is_referred_to_and_nothing_else() {
+        let (configs, app, mut listed) = (Configs::new(), app(), HashSet::new());
+        let mut see = |event| configs.observe("ConfigMap", event, &mut listed).len();
+        let nothing = configs.state(&app);
+        assert_eq!(see(Event::Apply(object("vars", "1"))), 1);
+        let first = configs.state(&app);
+        assert_ne!(nothing, first);
+        assert_eq!(see(Event::Apply(object("vars", "1"))), 0, "a repeat is no change");
+        see(Event::Apply(object("other", "1")));
+        assert_eq!(configs.state(&app), first);
+        see(Event::Apply(object("vars", "2")));
+        assert_ne!(configs.state(&app), first);
+        see(Event::Init);
+        see(Event::InitApply(object("other", "1")));
+        assert_eq!(see(Event::InitDone), 1, "vars is gone");
+    }
+}
