@@ -240,9 +240,14 @@ impl Controller {
         format!("{} on {word}:\n{}\nlast lines:\n{}", self.user.name(), last(&about, lines), last(&all, 3))
     }
 
+    /// All its series, as Prometheus reads them.
+    pub async fn metrics(&self) -> Result<String> {
+        fetch(&format!("http://127.0.0.1:{}/metrics", self.metrics)).await
+    }
+
     /// The sum of a metric over the series whose labels contain every one of `labels`.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> Result<f64> {
-        let text = fetch(&format!("http://127.0.0.1:{}/metrics", self.metrics)).await?;
+        let text = self.metrics().await?;
         let series = text.lines().filter(|line| {
             let rest = line.strip_prefix(name).unwrap_or_default();
             rest.starts_with(['{', ' ']) && labels.iter().all(|label| rest.contains(label))

@@ -19,12 +19,13 @@ use kube::{
     Client, Resource, ResourceExt,
     core::{NamespaceResourceScope, PartialObjectMeta},
     runtime::{
-        WatchStreamExt, metadata_watcher,
+        WatchStreamExt,
         reflector::{ObjectRef, Store},
-        watcher::{self, Event},
+        watcher::{self, Event, watcher},
     },
 };
 use runtime::{controller::Waker, watch::Scope};
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 /// A ConfigMap or Secret.
@@ -98,7 +99,12 @@ impl Configs {
         self.starting.send_replace(2);
         let scope = Scope { labels: Some(labels.to_owned()).filter(|l| !l.is_empty()), ..scope.clone() };
         vec![
-            Box::pin(self.clone().follow::<ConfigMap>(client.clone(), scope.clone(), store.clone(), waker.clone())),
+            Box::pin(self.clone().follow::<ConfigMap>(
+                client.clone(),
+                scope.clone(),
+                store.clone(),
+                waker.clone(),
+            )),
             Box::pin(self.clone().follow::<Secret>(client.clone(), scope, store.clone(), waker.clone())),
         ]
     }
@@ -120,11 +126,17 @@ impl Configs {
         store: Store<Kustomization>,
         waker: Waker<Kustomization>,
     ) where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
     {
         let kind = K::kind(&());
         let config = watcher::Config { label_selector: scope.labels.clone(), ..watcher::Config::default() };
-        let mut events = pin!(metadata_watcher(scope.api::<K>(client), config).default_backoff());
+        let mut events = pin!(watcher(scope.api::<PartialObjectMeta<K>>(client), config).default_backoff());
         let (mut listed, mut told, mut settled) = (HashSet::new(), false, false);
         while let Some(event) = events.next().await {
             let done = matches!(event, Ok(Event::InitDone) | Err(_));
@@ -243,7 +255,8 @@ mod tests {
 
     #[test]
     fn variables_keys_and_access_are_references() {
-        let names: Vec<_> = references(&app()).into_iter().map(|k| format!("{}/{}", k.kind, k.name)).collect();
+        let names: Vec<_> =
+            references(&app()).into_iter().map(|k| format!("{}/{}", k.kind, k.name)).collect();
         assert_eq!(names, ["ConfigMap/vars", "Secret/more", "Secret/keys"]);
     }
 

@@ -11,9 +11,13 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 use kustomize::tree::MemoryTree;
-use runtime::{controller::Waker, events::Recorder, metrics::Metrics, names::is_path_segment};
+use runtime::{
+    controller::Waker, events::Recorder, metrics::Metrics, names::is_path_segment, queue::InFlight,
+};
 
-use crate::{dependencies::Dependencies, flags::Arguments, remote::RemoteBases, sources::Sources};
+use crate::{
+    configs::Configs, dependencies::Dependencies, flags::Arguments, remote::RemoteBases, sources::Sources,
+};
 
 /// Shared by all passes; nothing in it belongs to one Kustomization.
 pub struct Context {
@@ -32,6 +36,9 @@ pub struct Context {
     /// Bases from elsewhere, if they are allowed.
     pub bases: Option<Arc<RemoteBases>>,
     pub sources: Sources,
+    pub configs: Configs,
+    /// Runs that are not over.
+    pub runs: InFlight,
     pub dependencies: Dependencies,
     pub waker: Waker<Kustomization>,
     pub store: Store<Kustomization>,

@@ -27,6 +27,10 @@ pub struct Arguments {
     /// Refuse sources of other namespaces.
     #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub no_cross_namespace_refs: bool,
+    /// ConfigMaps and Secrets with this label start a run of the Kustomizations that refer to them when they change; empty
+    /// means all.
+    #[arg(long, default_value = "reconcile.fluxcd.io/watch=Enabled")]
+    pub watch_configs_label_selector: String,
     /// Refuse bases outside the artifact.
     #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub no_remote_bases: bool,
@@ -90,6 +94,15 @@ pub const MIGRATE_API_VERSION: &str = "MigrateAPIVersion";
 /// The built-in check of dependencies counts beside an expression, too.
 pub const ADDITIVE_CEL_CHECK: &str = "AdditiveCELDependencyCheck";
 
+/// Sources may be of the kind ExternalArtifact.
+pub const EXTERNAL_ARTIFACT: &str = "ExternalArtifact";
+/// Sources are read from the API server, not from the watch.
+pub const DIRECT_SOURCES: &str = "DirectSourceFetch";
+/// ConfigMaps and Secrets start no runs.
+pub const NO_CONFIG_WATCHES: &str = "DisableConfigWatchers";
+/// The log of an apply is by action, not by object.
+pub const GROUP_CHANGES: &str = "GroupChangeLog";
+
 /// Flux's gates. Several have both values because neither makes a difference here: nothing polls, a new revision
 /// always ends a wait, and ConfigMaps and Secrets are read when they are needed.
 const GATES: [Gate; 12] = [
@@ -98,11 +111,11 @@ const GATES: [Gate; 12] = [
     Gate { name: "DisableStatusPollerCache", default: true, switchable: true },
     Gate { name: "CancelHealthCheckOnNewRevision", default: false, switchable: true },
     Gate { name: "CacheSecretsAndConfigMaps", default: false, switchable: true },
-    Gate { name: "DisableConfigWatchers", default: false, switchable: true },
-    Gate { name: "DirectSourceFetch", default: false, switchable: true },
-    Gate { name: "GroupChangeLog", default: false, switchable: false },
+    Gate { name: NO_CONFIG_WATCHES, default: false, switchable: true },
+    Gate { name: DIRECT_SOURCES, default: false, switchable: true },
+    Gate { name: GROUP_CHANGES, default: false, switchable: true },
     Gate { name: ADDITIVE_CEL_CHECK, default: false, switchable: true },
-    Gate { name: "ExternalArtifact", default: false, switchable: false },
+    Gate { name: EXTERNAL_ARTIFACT, default: false, switchable: true },
     Gate { name: MIGRATE_API_VERSION, default: false, switchable: true },
     Gate { name: "ObjectLevelWorkloadIdentity", default: false, switchable: false },
 ];

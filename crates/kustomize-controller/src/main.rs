@@ -1,5 +1,6 @@
 //! kustomize-controller: builds artifacts with kustomize, applies them and keeps them applied.
 
+mod configs;
 mod context;
 mod deletion;
 mod dependencies;
@@ -35,10 +36,15 @@ use artifact::{
 use futures::StreamExt;
 use kube::runtime::reflector;
 use kustomize::{Options, ParseCache, tree::MemoryTree};
-use runtime::{controller::Waker, process::Process};
+use runtime::{controller::Waker, process::Process, queue::InFlight};
 
 use crate::{
-    context::Context, flags::Arguments, reconciler::Reconciler, remote::RemoteBases, sources::Sources,
+    configs::Configs,
+    context::Context,
+    flags::{Arguments, DIRECT_SOURCES, EXTERNAL_ARTIFACT, NO_CONFIG_WATCHES},
+    reconciler::Reconciler,
+    remote::RemoteBases,
+    sources::Sources,
 };
 
 const NAME: &str = "kustomize-controller";
@@ -49,6 +55,9 @@ const INDEX: IndexOptions = IndexOptions {
     retry: (Duration::from_millis(500), Duration::from_secs(30)),
     page_size: 500,
 };
+
+/// Longest wait for the first list of ConfigMaps and Secrets.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// Longest wait at the end for builds that do not look at the time.
 const ABANDON: Duration = Duration::from_secs(1);
@@ -77,7 +86,9 @@ async fn run() -> anyhow::Result<()> {
         artifacts: artifacts(&arguments)?,
         build: Options { parsed: Some(ParseCache::new(arguments.build_cache_size)), ..Options::default() },
         bases: remote_bases(&arguments)?,
-        sources: Sources::new(process.client.clone()),
+        sources: Sources::new(process.client.clone(), sources_options(&arguments)),
+        configs: Configs::new(),
+        runs: InFlight::default(),
         dependencies: Default::default(),
         client: process.client.clone(),
         metrics: process.metrics.clone(),
@@ -91,6 +102,15 @@ async fn run() -> anyhow::Result<()> {
     for watch in context.sources.watch(scope.namespace.as_deref(), &store, &waker) {
         spawn(&mut process, watch);
     }
+    let configs = context.configs.clone();
+    if !arguments.feature_gates.is_on(NO_CONFIG_WATCHES) {
+        let labels = &arguments.watch_configs_label_selector;
+        for watch in configs.watch(&process.client, &scope, labels, &store, &waker) {
+            spawn(&mut process, watch);
+        }
+    }
+    process.metrics.resources(store.clone(), status::info);
+    runtime::queue::watch_runs("kustomization", &context.runs, &process.metrics);
     let index = context.index.clone();
     let reconciler = Arc::new(Reconciler::new(context));
     let noticing = reconciler.clone();
@@ -108,9 +128,15 @@ async fn run() -> anyhow::Result<()> {
         });
     let (metrics, stop) = (process.metrics.clone(), process.stop.clone());
     let options = arguments.shared.controller(arguments.concurrent);
+    configs.settled(SETTLE).await;
     let work = runtime::controller::run(reconciler, events, (store, writer), waker, options, metrics, stop);
     process.run(work).await?;
     Ok(())
+}
+
+fn sources_options(arguments: &Arguments) -> sources::Options {
+    let gates = &arguments.feature_gates;
+    sources::Options { direct: gates.is_on(DIRECT_SOURCES), external: gates.is_on(EXTERNAL_ARTIFACT) }
 }
 
 /// Runs something that goes on until the process ends.

@@ -28,6 +28,7 @@ use kube::{
     runtime::{reflector::ObjectRef, watcher::Event},
 };
 use runtime::{
+    conditions::{READY, find},
     controller::{Outcome, Reconcile},
     events::Severity,
     latest::Latest,
@@ -39,10 +40,10 @@ use crate::{
     context::Context,
     dependencies::{self, Blocked, Look},
     drift::Repairs,
-    flags::ADDITIVE_CEL_CHECK,
+    flags::{ADDITIVE_CEL_CHECK, EXTERNAL_ARTIFACT},
     health,
     run::{Basis, Inputs, Run},
-    sources::{SourceError, SourceKey},
+    sources::{self, SourceError, SourceKey},
     status,
     subject::Subject,
     unsupported,
@@ -151,7 +152,8 @@ impl Reconciler {
             Some(_) => Ok(None),
             None => self.context.sources.get(&SourceKey::of(&subject.object)).await,
         };
-        let inputs = inputs(&subject.object, source.as_ref().ok().and_then(Option::as_ref));
+        let artifact = source.as_ref().ok().and_then(Option::as_ref);
+        let inputs = inputs(&subject.object, artifact, self.context.configs.state(&subject.object));
         let mut trusting = false;
         match std::mem::take(&mut slot.state) {
             // A source that cannot be read for the moment is no reason to give up what was fetched from it.
@@ -176,16 +178,19 @@ impl Reconciler {
                     self.begin_repair(slot, subject, &drifted).await;
                 }
             }
-            // A new revision alone. Who changes the spec or asks for a run wants to see everything looked at.
+            // A new revision or variable alone. Who changes the spec or asks for a run wants to see everything looked at.
             State::Done { inputs: before, .. } => {
-                trusting = Inputs { revision: inputs.revision.clone(), ..before } == inputs;
+                let Inputs { revision, configs, .. } = inputs.clone();
+                trusting = Inputs { revision, configs, ..before } == inputs;
             }
             _ => {}
         }
         match self.admit(slot, subject, source).await? {
             Ok(artifact) => {
                 let before = status::inventory(&subject.object);
-                let mut run = Run::new(inputs, artifact, before, &go_duration_string(subject.timeout()));
+                let in_flight = self.context.runs.begin();
+                let timeout = go_duration_string(subject.timeout());
+                let mut run = Run::new(inputs, artifact, before, &timeout, in_flight);
                 run.trusting = trusting;
                 self.begin(slot, subject, run).await
             }
@@ -248,7 +253,9 @@ impl Reconciler {
 
     fn denied(&self, object: &Kustomization) -> Option<String> {
         let source = SourceKey::of(object);
-        if source.kind == "ExternalArtifact" {
+        if source.kind == sources::EXTERNAL_ARTIFACT
+            && !self.context.arguments.feature_gates.is_on(EXTERNAL_ARTIFACT)
+        {
             return Some(format!("can't access '{source}', ExternalArtifact feature gate is disabled"));
         }
         let foreign = object.metadata.namespace.as_deref() != Some(source.namespace.as_str());
@@ -286,12 +293,18 @@ impl Reconciler {
         };
         let start = ObjectRef::from_obj(object);
         let cycle = dependencies::cycle(&start, next)?;
-        for key in &cycle {
-            self.context.dependencies.wait(start.clone(), key.clone(), Look::Everything);
-        }
         let name = |key: &Key| format!("{}/{}", key.namespace.as_deref().unwrap_or_default(), key.name);
         let names: Vec<_> = cycle.iter().map(name).collect();
-        Some(Blocked::Waiting(format!("dependency cycle: {}", names.join(" -> "))))
+        let message = format!("dependency cycle: {}", names.join(" -> "));
+        let told = find(status::listed(object), READY).is_some_and(|ready| ready.message == message);
+        for key in &cycle {
+            self.context.dependencies.wait(start.clone(), key.clone(), Look::Everything);
+            // Who was there before the cycle was closed does not know of it.
+            if !told && *key != start {
+                self.context.waker.wake(key.clone());
+            }
+        }
+        Some(Blocked::Waiting(message))
     }
 
     /// The object asks for what cannot be.
@@ -362,12 +375,13 @@ fn owner(object: &Kustomization) -> Owner {
     Owner { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
 }
 
-fn inputs(object: &Kustomization, artifact: Option<&Artifact>) -> Inputs {
+fn inputs(object: &Kustomization, artifact: Option<&Artifact>, configs: u64) -> Inputs {
     Inputs {
         generation: object.metadata.generation.unwrap_or_default(),
         requested: object.annotations().get(RECONCILE_REQUEST_ANNOTATION).cloned(),
         revision: artifact.map(|a| a.revision.clone()),
         uid: object.uid(),
+        configs,
     }
 }
 
@@ -378,9 +392,9 @@ mod tests {
     #[test]
     fn a_run_is_for_a_generation_a_request_and_a_revision() {
         let mut app = Kustomization::new("app", Default::default());
-        let first = inputs(&app, Some(&Artifact { revision: "r1".into(), ..Artifact::default() }));
+        let first = inputs(&app, Some(&Artifact { revision: "r1".into(), ..Artifact::default() }), 0);
         assert_eq!(first.revision.as_deref(), Some("r1"));
         app.annotations_mut().insert(RECONCILE_REQUEST_ANNOTATION.into(), "now".into());
-        assert_ne!(first, inputs(&app, Some(&Artifact { revision: "r1".into(), ..Artifact::default() })));
+        assert_ne!(first, inputs(&app, Some(&Artifact { revision: "r1".into(), ..Artifact::default() }), 0));
     }
 }

@@ -26,6 +26,7 @@ use api::Artifact;
 use apply::{applier::Memory, change::ChangeSet, object::ObjectId, order::Stage, prune::Entry};
 use artifact::cache::CacheError;
 use kustomize::tree::MemoryTree;
+use runtime::queue::InFlightGuard;
 use tokio::{task::JoinHandle, time::Instant};
 
 pub(crate) use unchanged::Basis;
@@ -40,6 +41,8 @@ pub struct Inputs {
     pub revision: Option<String>,
     /// An object made anew under its name starts afresh.
     pub uid: Option<String>,
+    /// State of the watched ConfigMaps and Secrets that it refers to.
+    pub configs: u64,
 }
 
 /// A run on its way.
@@ -47,6 +50,9 @@ pub struct Run {
     pub inputs: Inputs,
     pub artifact: Artifact,
     pub started: Instant,
+    /// For the watchdog, which sees the run until it is dropped.
+    #[expect(dead_code, reason = "its end is what counts")]
+    pub in_flight: InFlightGuard,
     /// Whether what the watches prove to be unchanged need not be asked for.
     pub trusting: bool,
     /// Where it stands.
@@ -137,13 +143,20 @@ impl Failure {
 
 impl Run {
     /// A run that is about to fetch.
-    pub fn new(inputs: Inputs, artifact: Artifact, before: Vec<Entry>, timeout: &str) -> Self {
+    pub fn new(
+        inputs: Inputs,
+        artifact: Artifact,
+        before: Vec<Entry>,
+        timeout: &str,
+        in_flight: InFlightGuard,
+    ) -> Self {
         let message =
             format!("Fetching manifests for revision {} with a timeout of {timeout}", artifact.revision);
         Self {
             inputs,
             artifact,
             started: Instant::now(),
+            in_flight,
             trusting: false,
             phase: Phase::Apply(VecDeque::new()),
             message,

@@ -25,8 +25,15 @@ use kube::{
 use runtime::{controller::Waker, names::is_path_segment};
 
 /// Kinds that a Kustomization can refer to, with their plurals.
-const KINDS: [(&str, &str); 3] =
-    [("GitRepository", "gitrepositories"), ("OCIRepository", "ocirepositories"), ("Bucket", "buckets")];
+const KINDS: [(&str, &str); 4] = [
+    ("GitRepository", "gitrepositories"),
+    ("OCIRepository", "ocirepositories"),
+    ("Bucket", "buckets"),
+    (EXTERNAL_ARTIFACT, "externalartifacts"),
+];
+
+/// The kind that others than source-controller publish; it has to be allowed.
+pub const EXTERNAL_ARTIFACT: &str = "ExternalArtifact";
 
 /// Where a source is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -79,17 +86,27 @@ pub enum SourceError {
     },
 }
 
+/// Which sources there are and how they are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Ask the API server each time (gate DirectSourceFetch).
+    pub direct: bool,
+    /// Allow [`EXTERNAL_ARTIFACT`] (the gate of that name).
+    pub external: bool,
+}
+
 /// Artifacts by source. Clones share them.
 #[derive(Clone)]
 pub struct Sources {
     client: Client,
+    options: Options,
     known: Arc<Mutex<HashMap<SourceKey, Option<Artifact>>>>,
 }
 
 impl Sources {
     /// Nothing known yet; see [`Self::watch`].
-    pub fn new(client: Client) -> Self {
-        Self { client, known: Arc::default() }
+    pub fn new(client: Client, options: Options) -> Self {
+        Self { client, options, known: Arc::default() }
     }
 
     /// One future per kind that follows it for ever and wakes the Kustomizations of `store` that refer to a source
@@ -108,7 +125,8 @@ impl Sources {
             };
             Some(self.clone().follow(kind, api, store.clone(), waker.clone()))
         };
-        KINDS.into_iter().filter_map(|(kind, _)| follow(kind)).collect()
+        let allowed = |kind: &&str| *kind != EXTERNAL_ARTIFACT || self.options.external;
+        KINDS.into_iter().map(|(kind, _)| kind).filter(allowed).filter_map(follow).collect()
     }
 
     async fn follow(
@@ -176,7 +194,7 @@ impl Sources {
 
     /// The artifact of a source, `None` if it has none yet. What no watch has seen is asked for.
     pub async fn get(&self, key: &SourceKey) -> Result<Option<Artifact>, SourceError> {
-        if let Some(artifact) = self.known().get(key) {
+        if let Some(artifact) = self.known().get(key).filter(|_| !self.options.direct) {
             return Ok(artifact.clone());
         }
         let Some(resource) = resource(&key.kind) else {

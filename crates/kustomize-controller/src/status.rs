@@ -19,7 +19,10 @@ use api::{
 use apply::{object::ObjectId, prune::Entry};
 use jiff::Timestamp;
 use kube::ResourceExt;
-use runtime::conditions::{Conditions, READY, RECONCILING, STALLED, Status, is_false, is_true, rfc3339};
+use runtime::{
+    conditions::{Conditions, READY, RECONCILING, STALLED, Status, find, is_false, is_true, rfc3339},
+    metrics::ResourceInfo,
+};
 
 /// Condition types whose values are ours alone.
 pub const OWNED: [&str; 5] = [READY, RECONCILING, STALLED, HEALTHY, DRIFTED];
@@ -125,6 +128,18 @@ pub fn origin_revision(artifact: &Artifact) -> Option<&str> {
     artifact.metadata.get(OCI_REVISION_METADATA).map(String::as_str).filter(|r| !r.is_empty())
 }
 
+/// What dashboards read of the object.
+pub fn info(object: &Kustomization) -> ResourceInfo {
+    let ready = find(listed(object), READY).map(|ready| ready.status.to_string());
+    let revision = object.status.as_ref().and_then(|s| s.last_applied_revision.clone());
+    ResourceInfo {
+        ready: ready.unwrap_or_default(),
+        suspended: object.spec.suspend,
+        revision: revision.unwrap_or_default(),
+        more: vec![("source_name", object.spec.source_ref.name.clone())],
+    }
+}
+
 /// Adds the end of a run to the history: an entry of the same digest and result counts on and moves to the front.
 pub fn record(object: &mut Kustomization, digest: &str, reason: &str, artifact: &Artifact, took: Duration) {
     let now = rfc3339(Timestamp::now());
@@ -171,7 +186,6 @@ pub fn set_inventory<'a>(object: &mut Kustomization, entries: impl IntoIterator<
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use runtime::conditions::find;
 
     fn object() -> Kustomization {
         let mut object = Kustomization::new("app", Default::default());

@@ -4,7 +4,10 @@
 //! has lanes: lane 0 carries requests, watches go to the first other lane that has room. A lane's
 //! connection is opened when it is first used.
 
+mod throttle;
 mod watch_body;
+
+pub use throttle::Rate;
 
 use std::{
     sync::{
@@ -29,6 +32,7 @@ use kube::{
 };
 use tower::{BoxError, ServiceBuilder};
 
+use self::throttle::Throttle;
 use crate::metrics::Metrics;
 
 /// Watches that share one connection; the rest of the 100 streams is room for their reconnects.
@@ -64,6 +68,8 @@ pub struct ClientOptions {
     pub max_retry_wait: Duration,
     /// Beyond it only reads are sent.
     pub fence: Fence,
+    /// What the server may be asked for, unless it has priority and fairness.
+    pub rate: Option<Rate>,
 }
 
 impl Default for ClientOptions {
@@ -75,6 +81,7 @@ impl Default for ClientOptions {
             retries: 5,
             max_retry_wait: Duration::from_secs(30),
             fence: Fence::default(),
+            rate: None,
         }
     }
 }
@@ -111,6 +118,7 @@ struct Pool {
     options: ClientOptions,
     metrics: Metrics,
     http2_only: bool,
+    throttle: Option<Throttle>,
     requests: HyperClient<Connector, Body>,
     watches: Mutex<Vec<Lane>>,
 }
@@ -125,22 +133,26 @@ pub async fn connect(
     metrics: Metrics,
 ) -> Result<Client, ConnectError> {
     let plain = config.cluster_url.scheme_str() == Some("http");
-    let http2_only = !plain && speaks_http2(&config, &options, &metrics).await?;
-    pooled(config, options, metrics, http2_only)
+    let head = probe(&config, &options, &metrics).await?;
+    // An unreachable server is an API server that is still starting.
+    let http2_only = !plain && head.as_ref().is_none_or(|head| head.version >= Version::HTTP_2);
+    let fair = head.is_some_and(|head| Rate::is_needless(&head.headers));
+    let throttle = options.rate.filter(|_| !fair).and_then(|rate| Throttle::new(rate, Instant::now()));
+    pooled(config, options, metrics, http2_only, throttle)
 }
 
-/// Whether the server (or a proxy before it) agrees on HTTP/2. An unreachable server counts as yes: it is an
-/// API server that is still starting.
-async fn speaks_http2(
+/// How the server (or a proxy before it) answers: whether it agrees on HTTP/2, and its headers. Nothing if it does not.
+async fn probe(
     config: &Config,
     options: &ClientOptions,
     metrics: &Metrics,
-) -> Result<bool, ConnectError> {
-    let probe = pooled(config.clone(), options.clone(), metrics.clone(), false)?;
+) -> Result<Option<http::response::Parts>, ConnectError> {
+    let probe = pooled(config.clone(), options.clone(), metrics.clone(), false, None)?;
     let mut request = Request::new(Body::empty());
-    *request.uri_mut() = http::Uri::from_static("/version");
+    *request.method_mut() = Method::HEAD;
+    *request.uri_mut() = http::Uri::from_static("/livez/ping");
     let answer = tokio::time::timeout(options.request_timeout, probe.send(request)).await;
-    Ok(!matches!(answer, Ok(Ok(response)) if response.version() < Version::HTTP_2))
+    Ok(answer.ok().and_then(Result::ok).map(|response| response.into_parts().0))
 }
 
 fn pooled(
@@ -148,6 +160,7 @@ fn pooled(
     options: ClientOptions,
     metrics: Metrics,
     http2_only: bool,
+    throttle: Option<Throttle>,
 ) -> Result<Client, ConnectError> {
     let wrap = |e| ConnectError::Config(Box::new(e));
     let pool = Arc::new(Pool {
@@ -157,6 +170,7 @@ fn pooled(
         options,
         metrics,
         http2_only,
+        throttle,
     });
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
@@ -200,6 +214,8 @@ fn lane(
 impl Pool {
     async fn send(&self, request: Request<Body>) -> Result<Response<ResponseBody>, BoxError> {
         let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
+        let wait = self.throttle.as_ref().map(|throttle| throttle.take(Instant::now()));
+        tokio::time::sleep(wait.unwrap_or_default()).await;
         let query = request.uri().query().unwrap_or_default();
         let answer = match watch_body::longest(query) {
             Some(longest) => self.watch(request, longest).await,
@@ -413,7 +429,7 @@ mod tests {
             ..Default::default()
         };
         let config = Config::new(url.parse().unwrap());
-        (pooled(config, options, Metrics::new().unwrap(), false).unwrap(), asked)
+        (pooled(config, options, Metrics::new().unwrap(), false, None).unwrap(), asked)
     }
 
     #[tokio::test]
@@ -431,5 +447,32 @@ mod tests {
         let answer = client.send(Request::get("/x").body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(answer.status(), 429);
         assert_eq!(asked.load(Ordering::Relaxed), 3);
+    }
+
+    /// How long three requests take at ten a second, with a server that has priority and fairness or has not.
+    async fn three_requests(fair: bool) -> Duration {
+        let app = axum::Router::new().fallback(move || async move {
+            let mut headers = http::HeaderMap::new();
+            if fair {
+                headers.insert("x-kubernetes-pf-flowschema-uid", HeaderValue::from_static("uid"));
+            }
+            headers
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let options = ClientOptions { rate: Some(Rate { qps: 10.0, burst: 1 }), ..ClientOptions::default() };
+        let client = connect(config, options, Metrics::new().unwrap()).await.unwrap();
+        let begin = Instant::now();
+        for _ in 0..3 {
+            client.send(Request::get("/x").body(Body::empty()).unwrap()).await.unwrap();
+        }
+        begin.elapsed()
+    }
+
+    #[tokio::test]
+    async fn the_flags_limit_requests_unless_the_server_shares_out_fairly() {
+        assert!(three_requests(false).await >= Duration::from_millis(200));
+        assert!(three_requests(true).await < Duration::from_millis(150));
     }
 }

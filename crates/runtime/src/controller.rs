@@ -29,6 +29,7 @@ use tracing::Instrument;
 use crate::{
     backoff::Backoff,
     metrics::{Metrics, ReconcileResult},
+    queue::Queue,
     watch::Changes,
 };
 
@@ -127,7 +128,9 @@ pub async fn run<K, R>(
     let name = K::kind(&()).to_lowercase();
     metrics.controller(&name, options.concurrent);
     let backoff = Arc::new(Backoff::new(options.retry.0, options.retry.1));
+    let queue = Queue::new(&name, &metrics);
     let (mut changes, cleaner) = (Changes::default(), (reconciler.clone(), backoff.clone(), metrics.clone()));
+    let (asked, woken) = (queue.clone(), queue.clone());
     let triggers = events.default_backoff().reflect(writer).flat_map(move |event| {
         let due: Vec<Result<K, watcher::Error>> = match event {
             Err(error) => vec![Err(error)],
@@ -141,17 +144,19 @@ pub async fn run<K, R>(
                         object.namespace.as_deref().unwrap_or_default(),
                         &object.name,
                     );
+                    asked.forget(&object);
                     reconciler.gone(&object);
                 }
+                change.due.iter().for_each(|object| asked.ask(ObjectRef::from_obj(object)));
                 change.due.into_iter().map(Ok).collect()
             }
         };
         futures::stream::iter(due)
     });
-    let context = Arc::new(Pass { reconciler, backoff, metrics, name });
+    let context = Arc::new(Pass { reconciler, backoff, metrics, name, queue });
     let results = Controller::for_stream(triggers, store)
         .with_config(controller::Config::default().concurrency(options.concurrent))
-        .reconcile_on(waker.stream())
+        .reconcile_on(waker.stream().inspect(move |object| woken.ask(object.clone())))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
             |object, pass: Arc<Pass<K, R>>| async move { Ok::<_, Infallible>(pass.run(object).await) },
@@ -180,6 +185,7 @@ struct Pass<K: Resource, R> {
     backoff: Arc<Backoff<ObjectRef<K>>>,
     metrics: Metrics,
     name: String,
+    queue: Arc<Queue<ObjectRef<K>>>,
 }
 
 impl<K, R> Pass<K, R>
@@ -200,29 +206,31 @@ where
         );
         let (_busy, started) = (self.metrics.busy(&self.name), Instant::now());
         let reference = ObjectRef::from_obj(object.as_ref());
+        let _working = self.queue.begin(&reference);
         let work =
             AssertUnwindSafe(self.reconciler.reconcile(object).instrument(span.clone())).catch_unwind();
         let outcome = work.await.unwrap_or_else(|panic| {
             self.metrics.panicked(&self.name);
             Outcome::Failed(format!("panic: {}", panic_text(panic.as_ref())).into())
         });
-        let (result, action) = match outcome {
+        let (result, next) = match outcome {
             Outcome::Wait => {
                 self.backoff.reset(&reference);
-                (ReconcileResult::Success, Action::await_change())
+                (ReconcileResult::Success, None)
             }
             Outcome::After(delay) => {
                 self.backoff.reset(&reference);
-                (ReconcileResult::RequeueAfter, Action::requeue(delay))
+                (ReconcileResult::RequeueAfter, Some(delay))
             }
             Outcome::Failed(error) => {
                 let text = crate::error::chain(error.as_ref());
                 span.in_scope(|| tracing::error!(error = text, "Reconciler error"));
-                (ReconcileResult::Error, Action::requeue(self.backoff.failed(reference)))
+                (ReconcileResult::Error, Some(self.backoff.failed(reference.clone())))
             }
         };
         self.metrics.reconciled(&self.name, result, started.elapsed());
-        action
+        self.queue.end(reference, started.elapsed(), next);
+        next.map_or_else(Action::await_change, Action::requeue)
     }
 }
 

@@ -54,12 +54,11 @@ pub struct Flags {
     /// Longest wait for running work at shutdown.
     #[arg(long, default_value = "8s", value_parser = duration)]
     pub graceful_shutdown_timeout: Duration,
-    /// Requests per second to the API server. Accepted and without effect, as in Flux, where the API server has
-    /// priority and fairness, which is every supported one.
-    #[arg(long, default_value_t = 50.0, hide = true)]
+    /// Requests per second to the API server, if that has no priority and fairness.
+    #[arg(long, default_value_t = 50.0)]
     pub kube_api_qps: f32,
-    /// Requests at once to the API server; see `--kube-api-qps`.
-    #[arg(long, default_value_t = 300, hide = true)]
+    /// Requests at once to the API server, if that has no priority and fairness.
+    #[arg(long, default_value_t = 300)]
     pub kube_api_burst: u32,
     /// Namespace that the process runs in.
     #[arg(long, env = "RUNTIME_NAMESPACE", default_value = "", hide = true)]

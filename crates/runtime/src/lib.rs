@@ -21,5 +21,6 @@ pub mod metrics;
 pub mod names;
 pub mod patch;
 pub mod process;
+pub mod queue;
 pub mod serve;
 pub mod watch;

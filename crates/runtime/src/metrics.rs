@@ -6,6 +6,14 @@ use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+mod live;
+mod resource;
+
+pub use live::Sample;
+pub use resource::ResourceInfo;
+
+use live::Live;
+
 /// controller-runtime's buckets of `controller_runtime_reconcile_time_seconds`, in seconds.
 const RECONCILE_BUCKETS: [f64; 32] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25,
@@ -33,6 +41,11 @@ pub struct Metrics {
     api_requests: IntCounterVec,
     events_dropped: IntCounterVec,
     leader: IntGaugeVec,
+    queued: IntCounterVec,
+    queue_time: HistogramVec,
+    work_time: HistogramVec,
+    retries: IntCounterVec,
+    live: Live,
 }
 
 /// How a reconcile ended: the `result` label.
@@ -76,6 +89,8 @@ impl Metrics {
             registry.register(Box::new(vec.clone())).map(|()| vec)
         };
         let by_object = ["kind", "name", "namespace"];
+        let by_queue = ["name", "controller"];
+        let queue_buckets = prometheus::exponential_buckets(1e-8, 10.0, 12)?;
         let metrics = Self {
             reconciles: counter(
                 "controller_runtime_reconcile_total",
@@ -134,6 +149,25 @@ impl Metrics {
                 "Gauge of if the reporting system is master of the relevant lease, 0 indicates backup, 1 indicates master. 'name' is the string used to identify the lease.",
                 &["name"],
             )?,
+            queued: counter("workqueue_adds_total", "Total number of adds handled by workqueue", &by_queue)?,
+            queue_time: histogram(
+                "workqueue_queue_duration_seconds",
+                "How long in seconds an item stays in workqueue before being requested",
+                queue_buckets.clone(),
+                &by_queue,
+            )?,
+            work_time: histogram(
+                "workqueue_work_duration_seconds",
+                "How long in seconds processing an item from workqueue takes.",
+                queue_buckets,
+                &by_queue,
+            )?,
+            retries: counter(
+                "workqueue_retries_total",
+                "Total number of retries handled by workqueue",
+                &by_queue,
+            )?,
+            live: Live::default(),
             registry: registry.clone(),
         };
         #[cfg(target_os = "linux")]
@@ -161,7 +195,28 @@ impl Metrics {
         self.time.with_label_values(&[controller]).observe(took.as_secs_f64());
         if result == ReconcileResult::Error {
             self.errors.with_label_values(&[controller]).inc();
+            self.retries.with_label_values(&[controller, controller]).inc();
         }
+    }
+
+    /// Counts an object that was put into a controller's queue.
+    pub fn queued(&self, controller: &str) {
+        self.queued.with_label_values(&[controller, controller]).inc();
+    }
+
+    /// Records how long an object was due before its pass began.
+    pub fn waited(&self, controller: &str, time: Duration) {
+        self.queue_time.with_label_values(&[controller, controller]).observe(time.as_secs_f64());
+    }
+
+    /// Records how long a pass took.
+    pub fn worked(&self, controller: &str, time: Duration) {
+        self.work_time.with_label_values(&[controller, controller]).observe(time.as_secs_f64());
+    }
+
+    /// Asks `source` for samples whenever the series are read.
+    pub fn live(&self, source: impl Fn() -> Vec<Sample> + Send + Sync + 'static) {
+        self.live.add(Box::new(source));
     }
 
     /// Records a reconcile that panicked.
@@ -209,8 +264,10 @@ impl Metrics {
     /// The text format that Prometheus scrapes.
     pub fn render(&self) -> String {
         let mut text = Vec::new();
+        let mut families = self.registry.gather();
+        families.extend(self.live.gather());
         // Encoding into memory fails only for a series without samples, which is left out.
-        let _incomplete = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        let _incomplete = TextEncoder::new().encode(&families, &mut text);
         String::from_utf8_lossy(&text).into_owned()
     }
 }

@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    client::{self, ClientOptions, ConnectError, Fence},
+    client::{self, ClientOptions, ConnectError, Fence, Rate},
     events::{Recorder, Sinks, hostname},
     flags::Flags,
     leader::{Candidate, Timing, lease_name},
@@ -77,7 +77,8 @@ impl Process {
         tasks.spawn(async move { Ok(server.await?) });
         let config = client::infer_config().await?;
         let fence = Fence::default();
-        let options = ClientOptions { fence: fence.clone(), ..ClientOptions::default() };
+        let rate = Some(Rate { qps: flags.kube_api_qps, burst: flags.kube_api_burst });
+        let options = ClientOptions { fence: fence.clone(), rate, ..ClientOptions::default() };
         let client = client::connect(config, options, metrics.clone()).await?;
         let sinks = Sinks {
             client: client.clone(),

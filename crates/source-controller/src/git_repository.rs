@@ -22,11 +22,13 @@ use git::Connector;
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::Event;
 use kube::{Client, ResourceExt};
+use runtime::conditions::{READY, find};
 use runtime::controller::{self, Reconcile, Waker};
 use runtime::events::Recorder;
 use runtime::latest::Latest;
-use runtime::metrics::Metrics;
+use runtime::metrics::{Metrics, ResourceInfo};
 use runtime::process::Process;
+use runtime::queue::InFlight;
 use tokio_util::sync::CancellationToken;
 
 use self::build::Limits;
@@ -55,6 +57,7 @@ pub struct GitRepositories {
     waker: Waker<GitRepository>,
     verified: Verified,
     stop: CancellationToken,
+    runs: InFlight,
 }
 
 impl GitRepositories {
@@ -67,6 +70,9 @@ impl GitRepositories {
         objects: reflector::Store<GitRepository>,
         waker: Waker<GitRepository>,
     ) -> Self {
+        let runs = InFlight::default();
+        runtime::queue::watch_runs("gitrepository", &runs, &process.metrics);
+        process.metrics.resources(objects.clone(), info);
         GitRepositories {
             client: process.client.clone(),
             events: process.events.clone(),
@@ -82,6 +88,7 @@ impl GitRepositories {
             waker,
             verified: Verified::default(),
             stop: process.stop.clone(),
+            runs,
         }
     }
 
@@ -97,9 +104,22 @@ impl GitRepositories {
     }
 }
 
+/// What dashboards read of an object.
+fn info(object: &GitRepository) -> ResourceInfo {
+    let status = object.status.as_ref();
+    let ready = status.and_then(|s| find(&s.conditions, READY)).map(|ready| ready.status.to_string());
+    let artifact = status.and_then(|s| s.artifact.as_ref());
+    ResourceInfo {
+        ready: ready.unwrap_or_default(),
+        suspended: object.spec.suspend,
+        revision: artifact.map(|artifact| artifact.revision.clone()).unwrap_or_default(),
+        more: vec![("url", object.spec.url.clone())],
+    }
+}
+
 impl Reconcile<GitRepository> for GitRepositories {
     async fn reconcile(&self, object: Arc<GitRepository>) -> controller::Outcome {
-        let started = Instant::now();
+        let (started, _run) = (Instant::now(), self.runs.begin());
         let object = self.latest.newest(object);
         let outcome = Pass::new(self, &object).run().await;
         if object.metadata.deletion_timestamp.is_none() {

@@ -4,12 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod apply;
+mod basics;
 mod churn;
+mod configs;
 mod crash;
 mod deletion;
 mod drift;
 mod dependencies;
+mod drift;
 mod example;
+mod external_artifact;
 mod faults_admission;
 mod faults_api;
 mod faults_events;

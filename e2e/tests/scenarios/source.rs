@@ -231,6 +231,7 @@ async fn the_controllers_report_what_dashboards_read() -> Result<()> {
     test.ready("Kustomization/app").await?;
     let pair = test.pair()?;
     let namespace = format!("namespace=\"{}\"", test.namespace);
+    let exported = format!("exported_{namespace}");
     for (controller, kind) in [(&pair.source, "GitRepository"), (&pair.kustomize, "Kustomization")] {
         let lower = format!("controller=\"{}\"", kind.to_lowercase());
         let kind = format!("kind=\"{kind}\"");
@@ -239,6 +240,32 @@ async fn the_controllers_report_what_dashboards_read() -> Result<()> {
         assert!(controller.metric("controller_runtime_reconcile_total", &[&lower]).await? >= 1.0);
         assert!(controller.metric("controller_runtime_max_concurrent_reconciles", &[&lower]).await? >= 1.0);
         assert!(controller.metric("process_resident_memory_bytes", &[]).await? > 0.0);
+        for series in [
+            "workqueue_adds_total",
+            "workqueue_queue_duration_seconds_count",
+            "workqueue_work_duration_seconds_count",
+        ] {
+            assert!(controller.metric(series, &[&lower]).await? >= 1.0, "{series}");
+        }
+        let text = controller.metrics().await?;
+        for series in ["workqueue_depth", "gotk_oldest_run_seconds", "gotk_most_overdue_seconds"] {
+            assert!(text.contains(&format!("{series}{{{lower}")), "{series} in\n{text}");
+        }
+        let info = [
+            &*kind.replace("kind", "customresource_kind"),
+            "ready=\"True\"",
+            "suspended=\"false\"",
+            "name=\"app\"",
+            &exported,
+        ];
+        assert_eq!(controller.metric("gotk_resource_info", &info).await?, 1.0);
+    }
+    let revision = test.repo.head()?;
+    for (controller, more) in [
+        (&pair.source, format!("url=\"{}\"", test.git.url("app"))),
+        (&pair.kustomize, "source_name=\"app\"".to_owned()),
+    ] {
+        assert_eq!(controller.metric("gotk_resource_info", &[&exported, &more, &revision]).await?, 1.0);
     }
     // The series go with the object.
     test.kubectl(&["delete", "--wait=false", "kustomization/app", "gitrepository/app"])?;
@@ -250,7 +277,8 @@ async fn the_controllers_report_what_dashboards_read() -> Result<()> {
                 .metric("gotk_reconcile_duration_seconds_count", &[&namespace])
                 .await
                 .map_err(wait::not_yet)?;
-            if left == 0.0 { Ok(()) } else { Err(Not::Yet(format!("{left} runs"))) }
+            let told = controller.metric("gotk_resource_info", &[&exported]).await.map_err(wait::not_yet)?;
+            if left + told == 0.0 { Ok(()) } else { Err(Not::Yet(format!("{left} runs, {told} objects"))) }
         })
         .await?;
     }

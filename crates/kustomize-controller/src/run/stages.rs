@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use api::{duration::go_duration_string, kustomize::reasons::RECONCILIATION_FAILED};
 use apply::{
     applier::{Applied, Applier, NOT_DELETED, Options},
-    change::{Action, Change},
+    change::{Action, Change, ChangeSet},
     error::StageError,
     object::Manifest,
     order::{Stage, compare},
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::{Failure, Phase, Run, Step};
 use crate::{
-    flags::MIGRATE_API_VERSION,
+    flags::{GROUP_CHANGES, MIGRATE_API_VERSION},
     handover,
     health::{self, Awaited, Health},
     ignore,
@@ -222,14 +222,9 @@ impl Reconciler {
         self.tell_fights(slot, subject, run);
         if run.changes.wrote() {
             let changed = |action| matches!(action, Action::Created | Action::Configured);
-            let output: serde_json::Map<_, _> = run
-                .changes
-                .changes
-                .iter()
-                .map(|c| (c.id.subject(), serde_json::Value::from(c.action.as_str())))
-                .collect();
+            let grouped = self.context.arguments.feature_gates.is_on(GROUP_CHANGES);
             tracing::info!(
-                output = serde_json::Value::from(output).to_string(),
+                output = output(&run.changes, grouped).to_string(),
                 revision = run.artifact.revision,
                 "server-side apply completed"
             );
@@ -244,5 +239,54 @@ impl Reconciler {
         let account = subject.service_account(&self.context.arguments.default_service_account);
         let client = self.context.client_for(subject.namespace(), account.as_deref());
         client.map_err(|error| Failure::new(RECONCILIATION_FAILED, error.to_string()))
+    }
+}
+
+/// What an apply did, for the log: the action by object, or the objects by action.
+fn output(changes: &ChangeSet, grouped: bool) -> Value {
+    let mut output = serde_json::Map::new();
+    for change in &changes.changes {
+        let (subject, action) = (change.id.subject(), change.action.as_str());
+        if !grouped {
+            output.insert(subject, action.into());
+        } else if let Value::Array(subjects) =
+            output.entry(action).or_insert_with(|| Value::Array(Vec::new()))
+        {
+            subjects.push(subject.into());
+        }
+    }
+    output.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apply::object::ObjectId;
+    use serde_json::json;
+
+    #[test]
+    fn the_log_of_an_apply_is_by_object_or_by_action() {
+        let change = |name: &str, action| {
+            let id = ObjectId {
+                group: String::new(),
+                kind: "ConfigMap".into(),
+                namespace: "ns".into(),
+                name: name.into(),
+            };
+            Change { id, version: "v1".into(), action }
+        };
+        let changes = ChangeSet {
+            changes: vec![
+                change("a", Action::Created),
+                change("b", Action::Unchanged),
+                change("c", Action::Created),
+            ],
+        };
+        let by_object =
+            json!({"ConfigMap/ns/a": "created", "ConfigMap/ns/b": "unchanged", "ConfigMap/ns/c": "created"});
+        assert_eq!(output(&changes, false), by_object);
+        let by_action =
+            json!({"created": ["ConfigMap/ns/a", "ConfigMap/ns/c"], "unchanged": ["ConfigMap/ns/b"]});
+        assert_eq!(output(&changes, true), by_action);
     }
 }
