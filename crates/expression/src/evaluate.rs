@@ -23,7 +23,7 @@ const REGEX_COST: u64 = 2000;
 /// Why there is no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// An error of the language, which `&&` and `||` may pass over.
+    /// An error of the language, which `&&` and `||` may pass over. It tells nothing of the input, which may be a Secret.
     #[error("{0}")]
     Error(String),
     /// The ceiling, which nothing passes over.
@@ -95,7 +95,7 @@ impl Meter {
         }
         self.charge(REGEX_COST + 8 * pattern.len() as u64)?;
         let built = RegexBuilder::new(pattern).size_limit(REGEX).dfa_size_limit(REGEX).build();
-        let regex = built.map_err(|error| Failure::error(error.to_string()))?;
+        let regex = built.map_err(|_| Failure::error("error parsing regexp: it is invalid or too large"))?;
         self.regexes.insert(pattern.to_owned(), regex.clone());
         Ok(regex)
     }
@@ -123,7 +123,7 @@ impl<'a, 'v> Evaluator<'a, 'v> {
             Kind::Name(name) => self.name(name),
             Kind::Select { operand, field, optional } => {
                 let operand = self.evaluate(operand)?;
-                self.at(operand, Value::String(Text::Given(field)), *optional)
+                self.at(operand, Value::String(Text::Given(field)), *optional, Some(field))
             }
             Kind::Has { operand, field } => match self.evaluate(operand)? {
                 Value::Map(map) => {
@@ -139,8 +139,8 @@ impl<'a, 'v> Evaluator<'a, 'v> {
             },
             Kind::Index { operand, index, optional } => {
                 let operand = self.evaluate(operand)?;
-                let index = self.evaluate(index)?;
-                self.at(operand, index, *optional)
+                let key = self.evaluate(index)?;
+                self.at(operand, key, *optional, written(index).as_deref())
             }
             Kind::Call { function, overloads, arguments, .. } => self.call(function, overloads, arguments),
             Kind::And(terms) => self.logic(terms, false),
@@ -188,7 +188,8 @@ impl<'a, 'v> Evaluator<'a, 'v> {
     }
 
     /// A field, an entry or an element, which is an optional value if so asked for or if it is one of an optional value.
-    fn at(&mut self, operand: Value<'a>, key: Value<'a>, optional: bool) -> Outcome<'a> {
+    /// `name` is the key as the expression has it.
+    fn at(&mut self, operand: Value<'a>, key: Value<'a>, optional: bool, name: Option<&str>) -> Outcome<'a> {
         let (operand, optional) = match operand {
             Value::Optional(None) => return Ok(Value::Optional(None)),
             Value::Optional(Some(inner)) => (Value::clone(&inner), true),
@@ -198,9 +199,9 @@ impl<'a, 'v> Evaluator<'a, 'v> {
         if optional {
             return Ok(Value::Optional(found.map(Rc::new)));
         }
-        found.ok_or_else(|| match (&operand, &key) {
-            (Value::List(_), key) => Failure::error(format!("index out of bounds: {}", shown(key))),
-            (_, key) => Failure::error(format!("no such key: {}", shown(key))),
+        found.ok_or_else(|| {
+            let what = if matches!(operand, Value::List(_)) { "index out of bounds" } else { "no such key" };
+            Failure::error(name.map_or_else(|| what.to_owned(), |name| format!("{what}: {name}")))
         })
     }
 
@@ -275,7 +276,7 @@ impl<'a, 'v> Evaluator<'a, 'v> {
             }
             for (other, _) in &made {
                 if other.equals(&key, &mut self.meter)? {
-                    return Err(Failure::error(format!("Failed with repeated key: {}", shown(&key))));
+                    return Err(Failure::error("Failed with repeated key"));
                 }
             }
             if let Some(value) = self.element(element)? {
@@ -362,13 +363,12 @@ fn literal(literal: &Literal) -> Value<'_> {
     }
 }
 
-/// A key in a message, cut short.
-fn shown(key: &Value<'_>) -> String {
-    match key {
-        Value::String(text) => text.chars().take(100).collect(),
-        Value::Int(n) => n.to_string(),
-        Value::Uint(n) => n.to_string(),
-        Value::Bool(b) => b.to_string(),
-        other => other.kind().name().to_owned(),
+/// A key that is written in the expression. Others come from the input, of which nothing is told in messages.
+fn written(key: &Node) -> Option<String> {
+    match &key.kind {
+        Kind::Literal(Literal::String(text)) => Some(text.clone()),
+        Kind::Literal(Literal::Int(n)) => Some(n.to_string()),
+        Kind::Literal(Literal::Uint(n)) => Some(n.to_string()),
+        _ => None,
     }
 }

@@ -85,8 +85,8 @@ fn strings_have_the_extension_functions() {
     holds("'%s %s %e'.format([[1, 'b'], {'k': null}, 1234.5]) == '[1, b] {k: null} 1.234500e+03'");
     holds("'abc'.contains('b') && 'abc'.startsWith('ab') && 'abc'.endsWith('c') && 'äb'.size() == 2");
     holds("'v1.2.3'.matches(r'^v[0-9]+\\.') && matches('x', '.') && !'x'.matches('^$')");
-    fails("'tacocat'.charAt(30) == 'o'", "index out of range: 30");
-    fails("'x'.substring(1, 0) == ''", "invalid substring range. start: 1, end: 0");
+    fails("'tacocat'.charAt(30) == 'o'", "index out of range");
+    fails("'x'.substring(1, 0) == ''", "invalid substring range");
 }
 
 #[test]
@@ -106,6 +106,29 @@ fn sets_encoders_and_optional_values_are_there() {
     holds("[optional.of(1), optional.none()].unwrapOpt() == [1] && spec.ports.last().value() == 443");
     holds("spec.?replicas.orValue(1 / 0) == 3");
     fails("spec.?missing.value() == 1", "optional.none() dereference");
+}
+
+#[test]
+fn no_error_tells_what_is_in_the_object() {
+    let data = json!({"data": {"password": "hunter2", "pin": 4711}});
+    for source in [
+        "{}[data.password]",
+        "data[data.password]",
+        "[1][data.pin]",
+        "{data.password: 1, data.password: 2}",
+        "'x'.matches(data.password + '(')",
+        "base64.decode('!' + data.password)",
+        "int(data.password) == 1",
+        "timestamp(data.password) == timestamp(data.password)",
+        "'x'.charAt(data.pin) == 'x'",
+        "'x'.substring(1, 0 - data.pin) == ''",
+        "('%' + data.password).format([1]) == ''",
+        "data.password + 1",
+        "data.password",
+    ] {
+        let error = over(&data, source).unwrap_err();
+        assert!(!error.contains("hunter") && !error.contains("4711"), "{error}");
+    }
 }
 
 #[test]

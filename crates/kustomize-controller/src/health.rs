@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use api::{Kustomization, duration::go_duration_string};
+use api::duration::go_duration_string;
 use apply::{
     drift::is_older,
-    kstatus::{
-        Status, Verdict,
-        custom::{HealthRules, HealthRulesError},
-    },
+    kstatus::{Status, Verdict},
     object::ObjectId,
     observe::{Index, ObjectWatch, Observed, WatchState},
 };
@@ -82,12 +79,6 @@ fn verdict(state: WatchState, seen: Option<Observed>, not_before: &str, may_vani
         (WatchState::Synced, None) => plain(Status::NotFound, String::new()),
         (WatchState::Starting, None) => plain(Status::Unknown, String::new()),
     }
-}
-
-/// The rules of `spec.healthCheckExprs`. As upstream's readers are ordered, an impersonated service account's rule for Jobs
-/// counts and the controller's does not.
-pub fn rules(object: &Kustomization, impersonates: bool) -> Result<HealthRules, HealthRulesError> {
-    HealthRules::new(&object.spec.health_check_exprs, impersonates)
 }
 
 /// The state of all objects together.

@@ -41,7 +41,6 @@ use crate::{
     dependencies::{self, Blocked, Look},
     drift::Repairs,
     flags::{ADDITIVE_CEL_CHECK, EXTERNAL_ARTIFACT},
-    health,
     run::{Basis, Inputs, Run},
     sources::{self, SourceError, SourceKey},
     status,
@@ -129,10 +128,12 @@ impl Reconciler {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The rules of `spec.healthCheckExprs`. As upstream's readers are ordered, those of an impersonated service account for
+    /// Jobs count and the controller's own do not.
     fn health_rules(&self, object: &Kustomization) -> Result<HealthRules, HealthRulesError> {
         let default = &self.context.arguments.default_service_account;
         let named = object.spec.service_account_name.as_ref().is_some_and(|name| !name.is_empty());
-        health::rules(object, named || !default.is_empty())
+        HealthRules::new(&object.spec.health_check_exprs, named || !default.is_empty())
     }
 
     async fn pass(&self, slot: &mut Slot, subject: &mut Subject) -> Result<Outcome, PatchError> {

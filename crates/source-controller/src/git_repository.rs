@@ -113,7 +113,7 @@ fn info(object: &GitRepository) -> ResourceInfo {
         ready: ready.unwrap_or_default(),
         suspended: object.spec.suspend,
         revision: artifact.map(|artifact| artifact.revision.clone()).unwrap_or_default(),
-        more: vec![("url", object.spec.url.clone())],
+        more: vec![("url", git::redact(&object.spec.url))],
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use e2e::objects::{Condition, Id, Look};
-use e2e::scenario::Scenario;
+use e2e::scenario::{LIMIT, Scenario};
+use e2e::wait::{self, Not};
 use serde_json::{Value, json};
 
 use crate::{config_map, deployment};
@@ -168,11 +169,16 @@ async fn failed_health_recovery_and_news_are_told_and_remembered() -> Result<()>
     assert_eq!(ready.message, format!("Applied revision: main@sha1:{commit}"));
     assert_eq!(history(&app).len(), 3);
     let revision = format!("main@sha1:{commit}");
-    let told = test.objects.events(&test.id(APP)?).await?.into_iter().any(|e| {
-        e.text("/message").contains("Health check passed in")
-            && e["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/revision"] == revision
-    });
-    assert!(told, "health is told again for content that is new");
+    // Health is told again for content that is new.
+    wait::until(LIMIT, async || {
+        let events = test.objects.events(&test.id(APP).map_err(Not::Ever)?).await.map_err(wait::not_yet)?;
+        let told = events.iter().any(|e| {
+            e.text("/message").contains("Health check passed in")
+                && e["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/revision"] == revision
+        });
+        if told { Ok(()) } else { Err(Not::Yet("no such event".into())) }
+    })
+    .await?;
     test.finish().await
 }
 

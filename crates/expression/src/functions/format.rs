@@ -49,7 +49,7 @@ pub(super) fn format(text: &str, arguments: &List<'_>, meter: &mut Meter) -> Res
             return Err(Failure::error("could not parse formatting clause: unexpected end of format string"));
         };
         let value = arguments.get(next);
-        let value = value.ok_or_else(|| Failure::error(format!("index {next} out of range")))?;
+        let value = value.ok_or_else(|| Failure::error("index out of range"))?;
         next += 1;
         one(&mut out, kind, precision, &value, meter)?;
         out.push_str(characters.as_str());
@@ -88,10 +88,8 @@ fn one(
                 "error during formatting: {kind} cannot be formatted by %{verb}"
             )));
         }
-        (other, _) => {
-            return Err(Failure::error(format!(
-                "could not parse formatting clause: unrecognized formatting clause \"{other}\""
-            )));
+        _ => {
+            return Err(Failure::error("could not parse formatting clause: unrecognized formatting clause"));
         }
     };
     // Writing into memory does not fail.
