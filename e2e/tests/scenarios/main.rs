@@ -9,7 +9,6 @@ mod churn;
 mod configs;
 mod crash;
 mod deletion;
-mod drift;
 mod dependencies;
 mod drift;
 mod example;
