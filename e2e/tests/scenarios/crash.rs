@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::config_map;
 
 /// Waits until exactly these ConfigMaps carry the owner label of Kustomization `app`.
-async fn owned_are(test: &Scenario, wanted: &BTreeSet<String>) -> Result<()> {
+pub(crate) async fn owned_are(test: &Scenario, wanted: &BTreeSet<String>) -> Result<()> {
     let like = test.id("ConfigMap/any")?;
     wait::until(LIMIT, async || {
         let all = test.objects.list(&like).await.map_err(wait::not_yet)?;

@@ -12,6 +12,7 @@ use e2e::scenario::{LIMIT, Scenario};
 use e2e::wait::{self, Not};
 use serde_json::json;
 
+use crate::crash::owned_are;
 use crate::{config_map, deployment};
 
 /// Objects that each version has: a ConfigMap that stays, one that changes its name, a Deployment.
@@ -24,19 +25,7 @@ fn write_version(test: &Scenario, version: usize) -> Result<(BTreeSet<String>, S
     Ok((names, test.repo.commit(&format!("version {version}"))?))
 }
 
-/// Waits until exactly these ConfigMaps belong to Kustomization `app`, and its inventory names them and the Deployment.
-async fn cluster_is(test: &Scenario, names: &BTreeSet<String>) -> Result<()> {
-    let like = test.id("ConfigMap/any")?;
-    wait::until(LIMIT, async || {
-        let all = test.objects.list(&like).await.map_err(wait::not_yet)?;
-        let ours =
-            all.iter().filter(|o| o["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] == "app");
-        let seen: BTreeSet<String> = ours.map(|o| o.text("/metadata/name").to_owned()).collect();
-        if seen == *names { Ok(()) } else { Err(Not::Yet(format!("{seen:?} instead of {names:?}"))) }
-    })
-    .await
-}
-
+/// The inventory names these ConfigMaps and the Deployment.
 fn inventory_is(test: &Scenario, app: &serde_json::Value, names: &BTreeSet<String>) {
     let entries = app["status"]["inventory"]["entries"].as_array().cloned().unwrap_or_default();
     let seen: BTreeSet<String> = entries.iter().map(|e| e.text("/id").to_owned()).collect();
@@ -55,7 +44,7 @@ async fn live_with(mut test: Scenario, spoil: impl Fn(&ApiProxy)) -> Result<()> 
     test.apply_source().await?;
     test.apply(&test.kustomization_yaml("app", "./app", "  wait: true\n  timeout: 20s")).await?;
     let app = test.applied("Kustomization/app", &commit).await?;
-    cluster_is(&test, &names).await?;
+    owned_are(&test, &names).await?;
     inventory_is(&test, &app, &names);
     let deployed = test.get("Deployment/deploy").await?["metadata"]["uid"].clone();
 
@@ -63,7 +52,7 @@ async fn live_with(mut test: Scenario, spoil: impl Fn(&ApiProxy)) -> Result<()> 
     let (names, commit) = write_version(&test, 1)?;
     test.request("GitRepository/app").await?;
     let app = test.applied("Kustomization/app", &commit).await?;
-    cluster_is(&test, &names).await?;
+    owned_are(&test, &names).await?;
     inventory_is(&test, &app, &names);
     assert_eq!(test.get("Deployment/deploy").await?["metadata"]["uid"], deployed, "it is the same");
     assert_eq!(test.get("ConfigMap/stays").await?.text("/data/value"), "1");
@@ -74,7 +63,7 @@ async fn live_with(mut test: Scenario, spoil: impl Fn(&ApiProxy)) -> Result<()> 
         test.objects.delete(&test.id(object)?).await?;
         test.gone(object).await?;
     }
-    cluster_is(&test, &BTreeSet::new()).await?;
+    owned_are(&test, &BTreeSet::new()).await?;
     test.gone("Deployment/deploy").await?;
     let pair = test.own()?;
     pair.source.expect_running()?;
@@ -136,7 +125,7 @@ async fn the_proxy_passes_everything_on_and_tells_what() -> Result<()> {
     test.apply_source().await?;
     test.apply(&test.kustomization_yaml("app", "./app", "  wait: true")).await?;
     test.applied("Kustomization/app", &commit).await?;
-    cluster_is(&test, &names).await?;
+    owned_are(&test, &names).await?;
     let proxy = test.proxy()?;
     assert!(proxy.calls(|call| call.spoiled).is_empty());
     let written: BTreeSet<String> =
@@ -253,7 +242,7 @@ async fn watches_and_connections_that_break_again_and_again() -> Result<()> {
         test.proxy()?.disconnect();
     }
     let app = test.applied("Kustomization/app", &commit).await?;
-    cluster_is(&test, &names).await?;
+    owned_are(&test, &names).await?;
     inventory_is(&test, &app, &names);
     // Nobody is told of what happened between two watches: drift is seen all the same.
     let proxy = test.proxy()?;
@@ -294,7 +283,7 @@ async fn watches_that_end_at_once_are_no_hot_loop() -> Result<()> {
     proxy.heal();
     test.request("GitRepository/app").await?;
     test.applied("Kustomization/app", &commit).await?;
-    cluster_is(&test, &names).await?;
+    owned_are(&test, &names).await?;
     test.finish().await
 }
 
@@ -325,7 +314,7 @@ async fn a_server_that_asks_for_patience_gets_it() -> Result<()> {
     let (names, commit) = write_version(&test, 1)?;
     test.request("GitRepository/app").await?;
     test.applied("Kustomization/app", &commit).await?;
-    cluster_is(&test, &names).await?;
+    owned_are(&test, &names).await?;
     for ((kind, is), rule) in kinds.iter().zip(rules) {
         rule.has_hit(1, LIMIT).await?;
         // The next one may be on its way still.
@@ -392,7 +381,7 @@ async fn a_server_that_is_not_there_when_the_controllers_start() -> Result<()> {
     test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
     test.proxy()?.heal();
     test.applied("Kustomization/app", &commit).await?;
-    cluster_is(&test, &names).await?;
+    owned_are(&test, &names).await?;
     test.own()?.source.expect_running()?;
     test.own()?.kustomize.expect_running()?;
     test.finish().await

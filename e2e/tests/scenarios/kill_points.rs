@@ -6,6 +6,8 @@
 //! and `KILL_SEED` the seed of another run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::api_proxy::{Call, Fault, Rule, When};
@@ -19,6 +21,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 
+use crate::storage_faults::{download, files};
 use crate::{config_map, deployment};
 
 /// Points that are tried when nothing else is said.
@@ -66,29 +69,47 @@ async fn objects_are(test: &Scenario, wanted: &[&str]) -> Result<()> {
     .await
 }
 
+/// The write at which the controller dies, once.
+struct Trap {
+    rule: Arc<Rule>,
+    victim: fn(&mut Pair) -> &mut Controller,
+    sprung: bool,
+}
+
+impl Trap {
+    /// Kills the controller and starts it again if it has come so far.
+    async fn spring(&mut self, test: &mut Scenario) -> Result<()> {
+        if !self.sprung && self.rule.hits() > 0 {
+            self.sprung = true;
+            (self.victim)(test.own()?).kill();
+            (self.victim)(test.own()?).restart().await?;
+        }
+        Ok(())
+    }
+}
+
 /// Waits for what `done` waits for; the controller that dies on the way is started again.
 async fn through(
     test: &mut Scenario,
-    trap: Option<&Rule>,
-    victim: fn(&mut Pair) -> &mut Controller,
+    trap: &mut Option<Trap>,
     done: impl AsyncFn(&Scenario) -> Result<bool>,
 ) -> Result<()> {
-    let begin = std::time::Instant::now();
-    let mut killed = trap.is_none_or(|trap| trap.hits() > 0);
+    let begin = Instant::now();
     while begin.elapsed() < LIMIT {
-        if !killed && trap.is_some_and(|trap| trap.hits() > 0) {
-            victim(test.own()?).kill();
-            victim(test.own()?).restart().await?;
-            killed = true;
+        let over = done(test).await?;
+        // A write that is done and held may be what was waited for: its answer is on its way to the proxy.
+        tokio::time::sleep(Duration::from_millis(if over { 100 } else { 20 })).await;
+        if let Some(trap) = trap {
+            trap.spring(test).await?;
         }
-        if done(test).await? {
+        if over {
             return Ok(());
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let logs = test.pair()?.kustomize.log_about(&test.namespace, 10)
-        + &test.pair()?.source.log_about(&test.namespace, 10);
-    bail!("not within {LIMIT:?}\n{logs}")
+    let logs = [&test.pair()?.kustomize, &test.pair()?.source].map(|c| c.log_about(&test.namespace, 10));
+    let calls = test.proxy()?.calls(|call| !call.is_watch());
+    let last: Vec<_> = calls.iter().rev().take(12).map(|call| format!("{call:?}")).collect();
+    bail!("not within {LIMIT:?}\n{}\nthe last requests first:\n{}", logs.join("\n"), last.join("\n"))
 }
 
 async fn is_gone(test: &Scenario, object: &str) -> Result<bool> {
@@ -97,20 +118,19 @@ async fn is_gone(test: &Scenario, object: &str) -> Result<bool> {
 
 /// One life of an application: installed, changed with something removed and something new, deleted. `trap` is the
 /// write at which the controller is killed.
-async fn life(test: &mut Scenario, trap: Option<&Rule>) -> Result<()> {
-    let victim: fn(&mut Pair) -> &mut Controller = |pair| &mut pair.kustomize;
+async fn life(test: &mut Scenario, trap: &mut Option<Trap>) -> Result<()> {
     test.apply(&test.kustomization_yaml("app", "./one", "  wait: true")).await?;
-    through(test, trap, victim, async |test| Ok(test.get("Kustomization/app").await?.is_ready())).await?;
+    through(test, trap, async |test| Ok(test.get("Kustomization/app").await?.is_ready())).await?;
     objects_are(test, &["ConfigMap/stays", "ConfigMap/goes", "ServiceAccount/app", "Deployment/app"]).await?;
     test.patch("Kustomization/app", &json!({"spec": {"path": "./two"}})).await?;
-    through(test, trap, victim, async |test| Ok(test.get("Kustomization/app").await?.is_ready())).await?;
+    through(test, trap, async |test| Ok(test.get("Kustomization/app").await?.is_ready())).await?;
     objects_are(test, &["ConfigMap/stays", "ConfigMap/comes", "ServiceAccount/app", "Deployment/app"])
         .await?;
     let app = test.get("Kustomization/app").await?;
     let inventory = app["status"]["inventory"]["entries"].as_array().map_or(0, Vec::len);
     assert_eq!(inventory, 4, "{app}");
     test.objects.delete(&test.id("Kustomization/app")?).await?;
-    through(test, trap, victim, async |test| is_gone(test, "Kustomization/app").await).await?;
+    through(test, trap, async |test| is_gone(test, "Kustomization/app").await).await?;
     objects_are(test, &[]).await
 }
 
@@ -138,16 +158,17 @@ async fn kustomize_controller_killed_at_any_write_comes_to_a_good_end() -> Resul
     test.apply_source().await?;
     test.ready("GitRepository/app").await?;
     test.proxy()?.take_calls();
-    life(&mut test, None).await?;
+    life(&mut test, &mut None).await?;
     let writes = test.proxy()?.take_calls().into_iter().filter(of_kustomize_controller).count();
     ensure!(writes > 12, "an application's life has {writes} writes");
     for (k, when) in points(writes)? {
         eprintln!("{when:?} write {k} of {writes}");
-        let trap = Rule::new(Fault::Hold(when), of_kustomize_controller).after(k).times(1);
-        let trap = test.proxy()?.add(trap);
-        life(&mut test, Some(&trap)).await.with_context(|| format!("killed {when:?} write {k}"))?;
+        let rule = Rule::new(Fault::Hold(when), of_kustomize_controller).after(k).times(1);
+        let rule = test.proxy()?.add(rule);
+        let mut trap = Some(Trap { rule: rule.clone(), victim: |pair| &mut pair.kustomize, sprung: false });
+        life(&mut test, &mut trap).await.with_context(|| format!("killed {when:?} write {k}"))?;
         // How far one gets before the first write that is held may differ a little.
-        ensure!(trap.hits() == 1 || k + 3 >= writes, "{when:?} write {k} of {writes} was not reached");
+        ensure!(rule.hits() == 1 || k + 3 >= writes, "{when:?} write {k} of {writes} was not reached");
         nothing_is_made_twice(&test, of_kustomize_controller)?;
         test.proxy()?.heal();
         test.proxy()?.take_calls();
@@ -160,17 +181,15 @@ async fn serves(test: &Scenario, commit: &str) -> Result<bool> {
     if !source.is_ready() || !source.text("/status/artifact/revision").ends_with(commit) {
         return Ok(false);
     }
-    let answer = reqwest::get(source.text("/status/artifact/url")).await?.error_for_status()?;
-    assert_eq!(source["status"]["artifact"]["size"], answer.bytes().await?.len());
+    download(&source).await?;
     Ok(true)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn source_controller_killed_at_any_write_comes_to_a_good_end() -> Result<()> {
     let mut test = Scenario::through_proxy("kill-source-points", &[]).await?;
-    let victim: fn(&mut Pair) -> &mut Controller = |pair| &mut pair.source;
     let mut version = 0;
-    let mut life = async |test: &mut Scenario, trap: Option<&Rule>| {
+    let mut life = async |test: &mut Scenario, trap: &mut Option<Trap>| {
         for step in 0..2 {
             version += 1;
             let commit = test.repo.commit_file("a.txt", &version.to_string())?;
@@ -179,34 +198,26 @@ async fn source_controller_killed_at_any_write_comes_to_a_good_end() -> Result<(
             } else {
                 test.request("GitRepository/app").await?;
             }
-            through(test, trap, victim, async |test| serves(test, &commit).await).await?;
+            through(test, trap, async |test| serves(test, &commit).await).await?;
         }
         test.objects.delete(&test.id("GitRepository/app")?).await?;
-        through(test, trap, victim, async |test| is_gone(test, "GitRepository/app").await).await?;
+        through(test, trap, async |test| is_gone(test, "GitRepository/app").await).await?;
         // Nothing of it is left on the disk.
         let storage = test.pair()?.source.storage();
-        let left: Vec<_> = files(&storage);
+        let left: Vec<_> = files(&storage).into_iter().filter(|file| !file.ends_with(".lock")).collect();
         ensure!(left.is_empty(), "{left:?}");
         Ok(())
     };
-    life(&mut test, None).await?;
+    life(&mut test, &mut None).await?;
     let writes = test.proxy()?.take_calls().into_iter().filter(of_source_controller).count();
     ensure!(writes >= 5, "a source's life has {writes} writes");
     for (k, when) in points(writes)? {
         eprintln!("{when:?} write {k} of {writes}");
-        let trap = Rule::new(Fault::Hold(when), of_source_controller).after(k).times(1);
-        let trap = test.proxy()?.add(trap);
-        life(&mut test, Some(&trap)).await.with_context(|| format!("killed {when:?} write {k}"))?;
+        let rule = Rule::new(Fault::Hold(when), of_source_controller).after(k).times(1);
+        let rule = test.proxy()?.add(rule);
+        let mut trap = Some(Trap { rule: rule.clone(), victim: |pair| &mut pair.source, sprung: false });
+        life(&mut test, &mut trap).await.with_context(|| format!("killed {when:?} write {k}"))?;
         test.proxy()?.heal();
     }
     test.finish().await
-}
-
-/// The files below a folder.
-fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.path().is_dir() { all.extend(files(&entry.path())) } else { all.push(entry.path()) }
-    }
-    all
 }

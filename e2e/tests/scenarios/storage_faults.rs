@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use e2e::controller::Controller;
 use e2e::objects::{Look, documents};
+use e2e::process::Signal;
 use e2e::scenario::{LIMIT, SHARD, Scenario};
 use e2e::wait::{self, Not};
 use rand::distr::{Alphanumeric, SampleString};
@@ -23,7 +24,7 @@ fn noise(bytes: usize) -> String {
 }
 
 /// The bytes of an artifact, which have to be those that the status tells of.
-async fn download(source: &Value) -> Result<Vec<u8>> {
+pub(crate) async fn download(source: &Value) -> Result<Vec<u8>> {
     let answer = reqwest::get(source.text("/status/artifact/url")).await?.error_for_status()?;
     let bytes = answer.bytes().await?.to_vec();
     ensure!(digest(&bytes) == source.text("/status/artifact/digest"), "not the artifact that was told of");
@@ -48,7 +49,7 @@ async fn holds(test: &Scenario, commit: &str) -> Result<Value> {
 }
 
 /// The files below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.path().is_dir() { all.extend(files(&entry.path())) } else { all.push(entry.path()) }
@@ -332,5 +333,41 @@ async fn of_two_processes_on_one_volume_one_waits_and_takes_over() -> Result<()>
     test.request("GitRepository/app").await?;
     holds(&test, &commit).await?;
     second.expect_running()?;
+    test.finish().await
+}
+
+/// An artifact server that takes connections and says nothing holds up those who wait for it, and nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn downloads_that_hang_hold_no_worker() -> Result<()> {
+    let mut test = Scenario::with_own_controllers("hung-download", &["--concurrent=2"]).await?;
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    let other = test.git.create("other")?;
+    // Equal content would be the same artifact.
+    let other_commit = other.commit_file("app/map.yaml", &config_map("map", "other"))?;
+    let source = test.source_yaml("1h", "").replace("name: app", "name: other");
+    test.apply(&source.replace("/app.git", "/other.git")).await?;
+    test.ready("GitRepository/other").await?;
+    test.own()?.source.signal(Signal::STOP)?;
+    for i in 0..4 {
+        let hung =
+            test.kustomization_yaml(&format!("hung-{i}"), "./app", &format!("  namePrefix: hung-{i}-"));
+        test.apply(&hung.replace("kind: GitRepository, name: app", "kind: GitRepository, name: other"))
+            .await?;
+    }
+    for i in 0..4 {
+        let text = "Fetching manifests for revision";
+        test.condition(&format!("Kustomization/hung-{i}"), "Reconciling", "True", "Progressing", text)
+            .await?;
+    }
+    // What is here already is enough for this one.
+    test.apply(&test.kustomization_yaml("late", "./app", "  namePrefix: late-")).await?;
+    test.applied("Kustomization/late", &commit).await?;
+    test.own()?.source.signal(Signal::CONT)?;
+    for i in 0..4 {
+        test.applied(&format!("Kustomization/hung-{i}"), &other_commit).await?;
+    }
     test.finish().await
 }
