@@ -403,6 +403,10 @@ fn bytes_have_limits_whatever_they_are_good_for() {
     f.limits.advertised_bytes = 100_000;
     f.ssh.configure(&["ForceCommand yes no >&2"]);
     assert_eq!(f.fetch(&known).unwrap_err(), "the server sent more than the limit of 100000 bytes");
+    let banner = f.ssh.dir.path().join("banner");
+    std::fs::write(&banner, "Welcome. ".repeat(15_000)).unwrap();
+    f.ssh.configure(&[&format!("Banner {}", banner.display())]);
+    assert_eq!(f.fetch(&known).unwrap_err(), "the server sent more than the limit of 100000 bytes");
     f.limits = Limits { pack_bytes: 60, ..Limits::default() };
     f.ssh.configure(&["AcceptEnv GIT_PROTOCOL"]);
     assert_eq!(f.fetch(&known).unwrap_err(), "the server sent more than the limit of 60 bytes");
@@ -430,7 +434,7 @@ fn whatever_hangs_ends_with_the_budget() {
         assert!(error.ends_with("context deadline exceeded"), "{what}: {error}");
         assert!(started.elapsed() < Duration::from_secs(10), "{what}");
     };
-    for command in ["sleep 100", "while true; do echo x >&2; sleep 0.1; done"] {
+    for command in ["sleep 20", "while true; do echo x >&2; sleep 0.1; done"] {
         f.ssh.configure(&[&format!("ForceCommand {command}")]);
         deadline(&f.remote(&known), command);
     }
@@ -486,7 +490,7 @@ fn what_is_no_ssh_server_is_an_error_at_once() {
 #[test]
 fn a_wait_can_be_cancelled() {
     let f = fixture(&["ed25519"]);
-    f.ssh.configure(&["ForceCommand sleep 100"]);
+    f.ssh.configure(&["ForceCommand sleep 20"]);
     let budget = Budget::new(Duration::from_secs(60));
     let canceller = budget.clone();
     std::thread::spawn(move || {
