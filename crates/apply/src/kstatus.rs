@@ -296,6 +296,9 @@ mod tests {
         ] {
             check(api, kind, condition("Ready", "False", "", "x"), Current, "");
         }
+        let lagging = json!({"metadata": {"generation": 2}, "status": {"observedGeneration": 1}});
+        let message = "PodDisruptionBudget generation is 2, but latest observed generation is 1";
+        check("policy/v1", "PodDisruptionBudget", lagging, InProgress, message);
     }
 
     #[test]

@@ -258,3 +258,36 @@ async fn roles_can_be_a_stage_before_their_bindings() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_that_is_not_accepted_ends_the_run_before_what_needs_it() -> Result<()> {
+    let test = Scenario::new("names").await?;
+    let group = format!("{}.example.org", test.namespace.replace('-', ""));
+    let definition = |plural: &str| {
+        let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}});
+        let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {"group": group, "scope": "Namespaced", "names": {"kind": "Thing", "plural": plural}, "versions": [version]}});
+        serde_yaml::to_string(&crd).unwrap()
+    };
+    test.objects.apply(&definition("things"), "").await?;
+    let id = e2e::objects::Id::new(&format!("CustomResourceDefinition/things.{group}"), "")?;
+    test.until(&format!("CustomResourceDefinition/things.{group}"), "is established", |o| {
+        o.condition("Established").is_some_and(|c| c.status == "True")
+    })
+    .await?;
+    test.repo.write("app/crd.yaml", &definition("others"))?;
+    test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    let text = format!("[CustomResourceDefinition/others.{group} status: 'Failed']");
+    test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", &text).await?;
+    assert!(!test.exists("ConfigMap/map").await?);
+    // When the name is free, the same run goes through.
+    test.objects.delete(&id).await?;
+    test.ready("Kustomization/app").await?;
+    assert!(test.exists("ConfigMap/map").await?);
+    test.kubectl(&["delete", "--wait=false", "kustomization/app"])?;
+    test.gone("Kustomization/app").await?;
+    test.finish().await
+}

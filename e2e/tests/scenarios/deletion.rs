@@ -160,3 +160,18 @@ async fn a_deletion_that_fails_keeps_the_kustomization_and_is_tried_again() -> R
     test.gone("ConfigMap/map").await?;
     test.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_goes_takes_its_kustomizations_along() -> Result<()> {
+    let test = Scenario::new("namespace").await?;
+    test.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: tenant}}").await?;
+    let account = format!("--serviceaccount={}:tenant", test.namespace);
+    test.kubectl(&["create", "rolebinding", "tenant", "--clusterrole=admin", &account])?;
+    let files = [("map.yaml", config_map("map", "1"))];
+    let more = "  serviceAccountName: tenant\n  deletionPolicy: WaitForTermination";
+    let test = applied(test, &files, more).await?;
+    test.apply(&test.kustomization_yaml("other", "./app", "  dependsOn: [{name: nobody}]")).await?;
+    let namespace = format!("Namespace/{}", test.namespace);
+    test.kubectl(&["delete", "--wait=false", "namespace", &test.namespace])?;
+    test.gone(&namespace).await
+}

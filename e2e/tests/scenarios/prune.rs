@@ -133,3 +133,31 @@ async fn an_accepted_deletion_leaves_the_inventory_whatever_finalizers_say() -> 
     test.gone("ConfigMap/slow").await?;
     test.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inventory_that_was_tampered_with_deletes_nothing_of_others() -> Result<()> {
+    let test = applied(Scenario::new("tamper").await?, &[("a.yaml", config_map("a", "1"))], "").await?;
+    test.objects.apply(&config_map("theirs", "1"), &test.namespace).await?;
+    let entry = |id: String| json!({"id": id, "v": "v1"});
+    let tampered = json!({"status": {"inventory": {"entries": [
+        entry(format!("{}_a__ConfigMap", test.namespace)), entry(format!("{}_theirs__ConfigMap", test.namespace)),
+        entry("kube-system_kube-root-ca.crt__ConfigMap".into()), entry("_default__Namespace".into()),
+        entry("no id at all".into()),
+    ]}}});
+    let tampered = tampered.to_string();
+    test.kubectl(&["patch", "kustomization/app", "--subresource=status", "--type=merge", "-p", &tampered])?;
+    test.run("Kustomization/app").await?;
+    let app = test.ready("Kustomization/app").await?;
+    assert_eq!(
+        app["status"]["inventory"]["entries"],
+        json!([entry(format!("{}_a__ConfigMap", test.namespace))])
+    );
+    assert!(test.exists("ConfigMap/theirs").await?);
+    let outside = e2e::objects::Id::new("ConfigMap/kube-root-ca.crt", "kube-system")?;
+    assert!(
+        test.objects.get(&outside).await?.is_some_and(|o| o.text("/metadata/deletionTimestamp").is_empty())
+    );
+    assert!(test.get("Namespace/default").await?.text("/metadata/deletionTimestamp").is_empty());
+    test.event("Kustomization/app", "Normal", "Progressing", "/theirs skipped").await?;
+    test.finish().await
+}

@@ -159,3 +159,21 @@ async fn health_checks_name_what_is_missing_and_see_objects_of_others() -> Resul
     test.ready("Kustomization/app").await?;
     test.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_tenant_may_not_read_is_unknown_with_the_reason() -> Result<()> {
+    let test = Scenario::new("unseen").await?;
+    test.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: tenant}}").await?;
+    let account = format!("--serviceaccount={}:tenant", test.namespace);
+    test.kubectl(&["create", "rolebinding", "tenant", "--clusterrole=admin", &account])?;
+    test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    test.apply_source().await?;
+    let check =
+        "{apiVersion: v1, kind: ConfigMap, name: extension-apiserver-authentication, namespace: kube-system}";
+    let more = format!("  serviceAccountName: tenant\n  timeout: 1s\n  healthChecks: [{check}]");
+    test.apply(&test.kustomization_yaml("app", "./app", &more)).await?;
+    let text = "ConfigMap/kube-system/extension-apiserver-authentication status: 'Unknown': configmaps";
+    let ready = test.condition("Kustomization/app", "Ready", "False", "HealthCheckFailed", text).await?;
+    assert!(ready.message.contains("is forbidden"), "{ready:?}");
+    test.finish().await
+}
