@@ -1,10 +1,10 @@
 //! Health that no watch tells: that of kinds which the controller itself may not watch, and of the Pods of a set that
 //! makes no progress. Asked for at a modest pace, in the identity that applies, while a run waits.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use apply::{
-    kstatus::{Status, Verdict, verdict},
+    kstatus::{Status, Verdict, custom::Rule, verdict},
     observe::WatchState,
     prune::Entry,
     read,
@@ -60,11 +60,15 @@ impl Reconciler {
     /// Looks at the objects whose watch does not tell enough. Gives the time until the next look, if there are any.
     pub(crate) async fn look(&self, subject: &Subject, awaited: &mut [Awaited]) -> Option<Duration> {
         let index = &self.context.index;
+        let rules = self.health_rules(&subject.object).ok();
+        let rule = |object: &Awaited| rules.as_ref()?.of(&object.gvk.group, &object.gvk.kind);
         let mut gaps: Vec<(Gap, &mut Awaited)> = Vec::new();
         for object in awaited {
             let (state, seen) = object.watched(index);
             match Gap::of(object, &state, seen.map(|seen| seen.verdict.status)) {
                 Some(_) if object.look.verdict.as_ref().is_some_and(|v| v.status == Status::Current) => {}
+                // Who says how a set is judged does not ask for its Pods.
+                Some(Gap::Pods) if rule(object).is_some() => {}
                 Some(gap) => gaps.push((gap, object)),
                 None => object.look.verdict = None,
             }
@@ -75,7 +79,8 @@ impl Reconciler {
             && let Ok(client) = self.identity(subject)
         {
             let due = gaps.iter_mut().filter(|(gap, object)| gap.due(&object.look) <= now);
-            let looks: Vec<_> = due.map(|(gap, object)| self.look_at(&client, *gap, object)).collect();
+            let looks: Vec<_> =
+                due.map(|(gap, object)| self.look_at(&client, *gap, rule(object), object)).collect();
             let at_once = usize::from(self.context.arguments.concurrent_ssa);
             stream::iter(looks).buffered(at_once).collect::<Vec<()>>().await;
         }
@@ -83,11 +88,13 @@ impl Reconciler {
         gaps.iter().map(|(gap, object)| gap.due(&object.look).saturating_duration_since(now)).min()
     }
 
-    async fn look_at(&self, client: &Client, gap: Gap, object: &mut Awaited) {
+    async fn look_at(&self, client: &Client, gap: Gap, rule: Option<&Arc<Rule>>, object: &mut Awaited) {
         let entry = Entry { id: object.id.clone(), version: object.gvk.version.clone() };
         let plain = |status, message| Verdict { status, message, fails_at: None };
         let found = match (gap, read::object(client, &self.context.mapper, &entry, REQUEST).await) {
-            (Gap::Object, Ok(Some(live))) => Some(verdict(&live, Timestamp::now())),
+            (Gap::Object, Ok(Some(live))) => {
+                Some(rule.map_or_else(|| verdict(&live, Timestamp::now()), |rule| rule.verdict(&live)))
+            }
             (Gap::Object, Ok(None)) if object.may_vanish => Some(plain(Status::Current, String::new())),
             (Gap::Object, Ok(None)) => Some(plain(Status::NotFound, String::new())),
             (Gap::Object, Err(error)) => Some(plain(Status::Unknown, error.to_string())),

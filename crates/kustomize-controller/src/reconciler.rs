@@ -130,7 +130,7 @@ impl Reconciler {
 
     /// The rules of `spec.healthCheckExprs`. As upstream's readers are ordered, those of an impersonated service account for
     /// Jobs count and the controller's own do not.
-    fn health_rules(&self, object: &Kustomization) -> Result<HealthRules, HealthRulesError> {
+    pub(crate) fn health_rules(&self, object: &Kustomization) -> Result<HealthRules, HealthRulesError> {
         let default = &self.context.arguments.default_service_account;
         let named = object.spec.service_account_name.as_ref().is_some_and(|name| !name.is_empty());
         HealthRules::new(&object.spec.health_check_exprs, named || !default.is_empty())
