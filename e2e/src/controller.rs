@@ -26,6 +26,7 @@ pub struct Controller {
     binary: PathBuf,
     kubeconfig: PathBuf,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     metrics: u16,
     health: u16,
     folder: PathBuf,
@@ -38,6 +39,22 @@ impl Controller {
     /// its owner.
     pub async fn start(cluster: &Cluster, user: User, options: &[&str]) -> Result<Self> {
         Self::start_with(cluster.kubeconfig(user), user, options).await
+    }
+
+    /// The same with further environment variables.
+    pub async fn start_in_environment(
+        cluster: &Cluster,
+        user: User,
+        options: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
+        let temp = temp_folder(user.name())?;
+        let mut controller = Self::new(cluster.kubeconfig(user), user, options, temp.path())?;
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        controller.environment = environment.iter().map(own).collect();
+        controller.temp = Some(temp);
+        controller.launch(Owner::Harness).await?;
+        Ok(controller)
     }
 
     /// The same with the identity of a kubeconfig file.
@@ -93,6 +110,7 @@ impl Controller {
             binary: find_binary(user.name())?,
             kubeconfig: kubeconfig.to_owned(),
             options: flags,
+            environment: Vec::new(),
             metrics,
             health,
             folder: folder.to_owned(),
@@ -122,7 +140,8 @@ impl Controller {
             .args(&self.options)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("RUNTIME_NAMESPACE", RUNTIME_NAMESPACE)
-            .env("TMPDIR", self.folder.join("tmp"));
+            .env("TMPDIR", self.folder.join("tmp"))
+            .envs(self.environment.iter().cloned());
         self.process = Some(Process::start(self.user.name(), &mut command, &self.log(), owner)?);
         Ok(())
     }

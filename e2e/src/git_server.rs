@@ -68,7 +68,7 @@ pub enum Asked {
 #[derive(Debug, Default)]
 struct State {
     root: PathBuf,
-    account: Mutex<Option<(String, String)>>,
+    authorization: Mutex<Option<String>>,
     fault: Mutex<Fault>,
     requests: Mutex<Vec<Asked>>,
 }
@@ -127,7 +127,16 @@ impl GitServer {
 
     /// From now on only this user may read; nothing lets everybody in.
     pub fn set_account(&self, account: Option<(&str, &str)>) {
-        *lock(&self.state.account) = account.map(|(user, password)| (user.to_owned(), password.to_owned()));
+        let basic = account.map(|(user, password)| {
+            let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+            format!("Basic {pair}")
+        });
+        self.set_authorization(basic.as_deref());
+    }
+
+    /// The same by the whole header `Authorization`.
+    pub fn set_authorization(&self, header: Option<&str>) {
+        *lock(&self.state.authorization) = header.map(str::to_owned);
     }
 
     /// From now on the server misbehaves.
@@ -220,11 +229,7 @@ fn refusal(headers: &HeaderMap, state: &State) -> Option<Response<Full<Bytes>>> 
     if let Fault::Status(code) = *lock(&state.fault) {
         return Some(refuse(StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)));
     }
-    let account = lock(&state.account).clone();
-    let expected = account.map(|(user, password)| {
-        let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-        format!("Basic {encoded}")
-    });
+    let expected = lock(&state.authorization).clone();
     let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
     if expected.is_some() && expected.as_deref() != given {
         let mut response = refuse(StatusCode::UNAUTHORIZED);

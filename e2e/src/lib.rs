@@ -27,6 +27,7 @@ pub mod process;
 pub mod repository;
 pub mod scenario;
 pub mod signer;
+pub mod token_server;
 pub mod toolchain;
 pub mod wait;
 pub mod webhook;

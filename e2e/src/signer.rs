@@ -57,6 +57,14 @@ impl Signer {
         Ok((fingerprint, fs::read_to_string(file.with_extension("pub"))?))
     }
 
+    /// Makes an RSA key; answers its private half as PEM.
+    pub fn rsa_pem(&self, name: &str) -> Result<String> {
+        let file = self.ssh_file(name);
+        let options = ["-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f"];
+        self.run(Command::new("ssh-keygen").args(options).arg(&file))?;
+        Ok(fs::read_to_string(file)?)
+    }
+
     fn ssh_file(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 pub use codecommit::{Login, Repository, UrlError};
 
 use crate::cache::Key;
+use crate::http::form;
 use crate::{AccessToken, Environment, FileError, Http, HttpError, Secret};
 
 /// The audience of service account tokens that are exchanged.
@@ -111,14 +112,14 @@ pub async fn assume_role(
         None if region.starts_with("cn-") => format!("https://sts.{region}.amazonaws.com.cn/"),
         None => format!("https://sts.{region}.amazonaws.com/"),
     };
-    let form = url::form_urlencoded::Serializer::new(String::new())
-        .append_pair("Action", "AssumeRoleWithWebIdentity")
-        .append_pair("Version", "2011-06-15")
-        .append_pair("RoleArn", role)
-        .append_pair("RoleSessionName", session)
-        .append_pair("WebIdentityToken", token)
-        .finish();
-    let request = http.post(url).header("Content-Type", "application/x-www-form-urlencoded").body(form);
+    let fields = [
+        ("Action", "AssumeRoleWithWebIdentity"),
+        ("Version", "2011-06-15"),
+        ("RoleArn", role),
+        ("RoleSessionName", session),
+        ("WebIdentityToken", token),
+    ];
+    let request = http.submit(url, form(fields));
     let answer = http.text(request).await.map_err(AwsError::AssumeRole)?;
     let credentials = of_xml(&answer).ok_or_else(|| HttpError::Malformed("no credentials".to_owned()));
     credentials.map(AccessToken::Aws).map_err(AwsError::AssumeRole)

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::cache::Key;
+use crate::http::{form, segment};
 use crate::{AccessToken, Environment, FileError, Http, HttpError, Secret};
 
 /// What a token for Azure DevOps is for.
@@ -84,16 +85,14 @@ async fn exchange(
     http: &Http,
 ) -> Result<AccessToken, AzureError> {
     let authority = environment.get("AZURE_AUTHORITY_HOST").unwrap_or(PUBLIC_AUTHORITY);
-    let tenant =
-        percent_encoding::utf8_percent_encode(&application.tenant, percent_encoding::NON_ALPHANUMERIC);
+    let tenant = segment(&application.tenant);
     let url = format!("{}/{tenant}/oauth2/v2.0/token", authority.trim_end_matches('/'));
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "client_credentials")
-        .append_pair("client_id", &application.client)
-        .append_pair("scope", DEVOPS_SCOPE)
-        .extend_pairs(proof);
-    let request =
-        http.post(url).header("Content-Type", "application/x-www-form-urlencoded").body(form.finish());
+    let fields = [
+        ("grant_type", "client_credentials"),
+        ("client_id", application.client.as_str()),
+        ("scope", DEVOPS_SCOPE),
+    ];
+    let request = http.submit(url, form(fields.into_iter().chain(proof.iter().copied())));
     http.json::<Answer>(request).await.and_then(Answer::token).map_err(AzureError::Exchange)
 }
 
@@ -103,12 +102,10 @@ async fn managed_identity(
     http: &Http,
 ) -> Result<AccessToken, AzureError> {
     let host = environment.get("AZURE_POD_IDENTITY_AUTHORITY_HOST").unwrap_or(METADATA);
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query
-        .append_pair("api-version", "2018-02-01")
-        .append_pair("resource", DEVOPS_SCOPE.trim_end_matches("/.default"))
-        .extend_pairs(client.map(|client| ("client_id", client)));
-    let url = format!("{}/metadata/identity/oauth2/token?{}", host.trim_end_matches('/'), query.finish());
+    let resource = DEVOPS_SCOPE.trim_end_matches("/.default");
+    let query = [("api-version", "2018-02-01"), ("resource", resource)];
+    let query = form(query.into_iter().chain(client.map(|client| ("client_id", client))));
+    let url = format!("{}/metadata/identity/oauth2/token?{query}", host.trim_end_matches('/'));
     let request = http.get(url).header("Metadata", "true");
     http.json::<Answer>(request).await.and_then(Answer::token).map_err(AzureError::Metadata)
 }

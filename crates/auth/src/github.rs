@@ -7,12 +7,12 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
 use crate::cache::Key;
+use crate::http::segment;
 use crate::{AccessToken, Http, HttpError, Secret};
 
 /// The user that goes with an installation token.
@@ -139,7 +139,7 @@ impl App {
         let id = match &self.installation {
             Installation::Id(id) => *id,
             Installation::Owner(owner) => {
-                let owner = utf8_percent_encode(owner, NON_ALPHANUMERIC);
+                let owner = segment(owner);
                 let find = async |kind: &str| -> Result<i64, HttpError> {
                     let url = self.url(&format!("{kind}/{owner}/installation"));
                     Ok(http.json::<Found>(headers(http.get(url))).await?.id)

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 
@@ -59,6 +60,11 @@ impl Http {
         self.client.put(url)
     }
 
+    /// A request with a form.
+    pub(crate) fn submit(&self, url: String, form: String) -> RequestBuilder {
+        self.post(url).header("Content-Type", "application/x-www-form-urlencoded").body(form)
+    }
+
     /// The body of a good answer.
     pub(crate) async fn text(&self, request: RequestBuilder) -> Result<String, HttpError> {
         let mut response = request.send().await.map_err(describe)?;
@@ -86,6 +92,17 @@ impl Http {
             HttpError::Malformed(format!("line {}, column {}", error.line(), error.column()))
         })
     }
+}
+
+/// A text as one segment of a path.
+pub(crate) fn segment(text: &str) -> impl std::fmt::Display {
+    const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    utf8_percent_encode(text, const { &ESCAPED })
+}
+
+/// Pairs as a form or a query.
+pub(crate) fn form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 /// The causes of a failure; reqwest's own text names the URL, which may hold secrets.

@@ -11,7 +11,7 @@ use support::{Server, environment, http, opaque, useless};
 const ANSWER: &str = r#"{"token_type": "Bearer", "expires_in": 3599, "access_token": "ey.secret"}"#;
 
 fn application() -> Application {
-    Application { tenant: "tenant".into(), client: "client".into() }
+    Application { tenant: "tenant-1".into(), client: "client".into() }
 }
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn a_token_of_a_service_account_is_exchanged() {
     let life = token.expires().duration_since(SystemTime::now()).unwrap();
     assert!(life > Duration::from_secs(3500) && life <= Duration::from_secs(3599), "{life:?}");
     let request = &server.asked()[0];
-    assert_eq!(request.line, "POST /tenant/oauth2/v2.0/token");
+    assert_eq!(request.line, "POST /tenant-1/oauth2/v2.0/token");
     assert_eq!(
         request.body,
         "grant_type=client_credentials&client_id=client&scope=499b84ac-1321-427f-aa17-267ca6975798%2F.default\

@@ -75,16 +75,16 @@ async fn an_owner_is_looked_up_as_an_organization_and_then_as_a_user() {
     let (_, pem) = key();
     let answer = |request: &Request| {
         Some(match request.line.as_str() {
-            "GET /api/v3/users/me%2Fyou/installation" => (200, r#"{"id": 7}"#.to_owned()),
+            "GET /api/v3/users/me%2Fy-ou/installation" => (200, r#"{"id": 7}"#.to_owned()),
             "POST /api/v3/app/installations/7/access_tokens" => (201, TOKEN.to_owned()),
             _ => (404, r#"{"message": "Not Found"}"#.to_owned()),
         })
     };
     let server = Server::start(answer);
-    let user = app(&pem, ("githubAppInstallationOwner", "me/you"), &format!("{}/api/v3", server.url));
+    let user = app(&pem, ("githubAppInstallationOwner", "me/y-ou"), &format!("{}/api/v3", server.url));
     assert_eq!(opaque(&user.token(&http()).await.unwrap()), "ghs_secret");
     let lines: Vec<_> = server.asked().into_iter().map(|r| r.line).collect();
-    assert_eq!(lines[0], "GET /api/v3/orgs/me%2Fyou/installation");
+    assert_eq!(lines[0], "GET /api/v3/orgs/me%2Fy-ou/installation");
     let nobody = app(&pem, ("githubAppInstallationOwner", "x"), &format!("{}/api/v3/", server.url));
     assert_eq!(
         nobody.token(&http()).await.unwrap_err().to_string(),

@@ -62,10 +62,14 @@ impl Connector {
     }
 }
 
-/// Without a proxy of its own a client obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 fn build_client(tls: &TlsConfig, proxy: Option<&Proxy>) -> Result<Client, TransportError> {
-    let invalid = |error: reqwest::Error| TransportError::Tls(describe(&error));
-    let mut builder = Client::builder()
+    reqwest::blocking::ClientBuilder::from(http_client(tls, proxy)?).build().map_err(invalid)
+}
+
+/// The settings of an HTTP client with this trust and this proxy, for whoever asks another server for credentials, too. It follows
+/// no redirects. Without a proxy of its own it obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+pub fn http_client(tls: &TlsConfig, proxy: Option<&Proxy>) -> Result<reqwest::ClientBuilder, TransportError> {
+    let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_max_idle_per_host(4)
         .http1_only()
@@ -87,5 +91,9 @@ fn build_client(tls: &TlsConfig, proxy: Option<&Proxy>) -> Result<Client, Transp
     if let Some(proxy) = proxy {
         builder = builder.proxy(proxy.for_http()?);
     }
-    builder.build().map_err(invalid)
+    Ok(builder)
+}
+
+fn invalid(error: reqwest::Error) -> TransportError {
+    TransportError::Tls(describe(&error))
 }

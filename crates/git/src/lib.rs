@@ -27,7 +27,7 @@ mod tree;
 mod wire;
 
 pub use cache::{Cache, Checkout, Commit, Outcome};
-pub use connector::Connector;
+pub use connector::{Connector, http_client};
 pub use error::{Error, TransportError};
 pub use limits::{Budget, Limits};
 pub use proxy::{Proxy, ProxyError};

@@ -111,6 +111,12 @@ impl Remote {
         Ok(self)
     }
 
+    /// Forgets all credentials, those of the URL too, and uses these.
+    pub fn replace_auth(mut self, auth: Auth) -> Remote {
+        self.auth = auth;
+        self
+    }
+
     /// Adds TLS settings.
     pub fn with_tls(mut self, tls: TlsConfig) -> Remote {
         self.tls = tls;
@@ -121,6 +127,16 @@ impl Remote {
     pub fn with_proxy(mut self, proxy: Proxy) -> Remote {
         self.proxy = Some(proxy);
         self
+    }
+
+    /// What it trusts.
+    pub fn tls(&self) -> &TlsConfig {
+        &self.tls
+    }
+
+    /// What it goes through.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
     }
 
     /// Whether this is reached over SSH, where only [`Auth::Key`] counts.

@@ -45,6 +45,15 @@ pub struct Arguments {
     /// SSH host key algorithms, as a comma list, best first; empty for those that known_hosts has for a host.
     #[arg(long, default_value = "")]
     pub ssh_hostkey_algos: HostKeyAlgorithms,
+    /// Service account for workload identity of objects that name none; needs the gate ObjectLevelWorkloadIdentity.
+    #[arg(long, default_value = "")]
+    pub default_service_account: String,
+    /// How many tokens are kept; none if it is 0.
+    #[arg(long, default_value_t = 100)]
+    pub token_cache_max_size: usize,
+    /// How long a token is kept at most, never more than 1h.
+    #[arg(long, default_value = "1h", value_parser = duration)]
+    pub token_cache_max_duration: Duration,
     /// Feature gates, as Name=true,Other=false.
     #[arg(long, default_value = "", value_parser = gates)]
     pub feature_gates: Gates,
@@ -92,10 +101,13 @@ impl Later {
     }
 }
 
+/// The gate for identities of objects instead of the controller's.
+const OBJECT_IDENTITY: &str = "ObjectLevelWorkloadIdentity";
+
 /// Flux's gates. Secrets are read when they are needed, so the first makes no difference.
 const GATES: [Gate; 2] = [
     Gate { name: "CacheSecretsAndConfigMaps", default: false, switchable: true },
-    Gate { name: "ObjectLevelWorkloadIdentity", default: false, switchable: false },
+    Gate { name: OBJECT_IDENTITY, default: false, switchable: true },
 ];
 
 fn gates(text: &str) -> Result<Gates, String> {
@@ -106,6 +118,19 @@ impl Arguments {
     /// What SSH servers are offered.
     pub fn ssh(&self) -> Algorithms {
         Algorithms { kex: self.ssh_kex_algos.clone(), host_keys: self.ssh_hostkey_algos.clone() }
+    }
+
+    /// Whether objects may have identities of their own, and the service account of those that name none.
+    pub fn object_identity(&self) -> anyhow::Result<Option<Option<String>>> {
+        let default = Some(self.default_service_account.clone()).filter(|name| !name.is_empty());
+        if self.feature_gates.is_on(OBJECT_IDENTITY) {
+            return Ok(Some(default));
+        }
+        anyhow::ensure!(
+            default.is_none(),
+            "invalid configuration: --default-service-account needs --feature-gates={OBJECT_IDENTITY}=true"
+        );
+        Ok(None)
     }
 
     /// How artifacts are stored.

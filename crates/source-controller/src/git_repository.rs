@@ -9,6 +9,7 @@ mod content;
 mod failure;
 mod includes;
 mod pass;
+mod provider;
 mod status;
 mod storage;
 mod verify;
@@ -16,6 +17,7 @@ mod verify;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ::auth::TokenCache;
 use api::GitRepository;
 use artifact::store::Store;
 use git::Connector;
@@ -34,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use self::build::Limits;
 use self::includes::Includers;
 use self::pass::Pass;
+use self::provider::Providers;
 use self::verify::Verified;
 use crate::flags::Arguments;
 
@@ -56,6 +59,7 @@ pub struct GitRepositories {
     includers: Mutex<Includers>,
     waker: Waker<GitRepository>,
     verified: Verified,
+    providers: Providers,
     stop: CancellationToken,
     runs: InFlight,
 }
@@ -69,11 +73,11 @@ impl GitRepositories {
         storage: Arc<Store>,
         objects: reflector::Store<GitRepository>,
         waker: Waker<GitRepository>,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let runs = InFlight::default();
         runtime::queue::watch_runs("gitrepository", &runs, &process.metrics);
         process.metrics.resources(objects.clone(), info);
-        GitRepositories {
+        Ok(GitRepositories {
             client: process.client.clone(),
             events: process.events.clone(),
             metrics: process.metrics.clone(),
@@ -87,9 +91,15 @@ impl GitRepositories {
             includers: Mutex::default(),
             waker,
             verified: Verified::default(),
+            providers: Providers::new(
+                process.client.clone(),
+                process.metrics.clone(),
+                TokenCache::new(flags.token_cache_max_size, flags.token_cache_max_duration),
+                flags.object_identity()?,
+            ),
             stop: process.stop.clone(),
             runs,
-        }
+        })
     }
 
     /// Takes note of an event of the watch: who includes what changed gets a pass.

@@ -55,7 +55,7 @@ async fn run(flags: Arguments) -> anyhow::Result<()> {
         Ok(served.map_err(serve::ServeError::Serve)?)
     });
     let ((store, writer), waker) = (kube::runtime::reflector::store(), Waker::default());
-    let reconciler = Arc::new(GitRepositories::new(&process, &flags, storage, store.clone(), waker.clone()));
+    let reconciler = Arc::new(GitRepositories::new(&process, &flags, storage, store.clone(), waker.clone())?);
     let observing = reconciler.clone();
     let events = watch::watch(process.client.clone(), &flags.shared.scope()).inspect(move |event| {
         if let Ok(event) = event {

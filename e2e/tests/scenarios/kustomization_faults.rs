@@ -257,11 +257,6 @@ async fn a_source_of_another_namespace() -> Result<()> {
 async fn a_field_that_is_not_supported_yet() -> Result<()> {
     let test = Scenario::new("unsupported").await?;
     let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
-    test.apply(&test.source_yaml("1h", "  provider: azure")).await?;
-    for kind in ["FetchFailed", "Stalled"] {
-        test.condition("GitRepository/app", kind, "True", "UnsupportedField", "spec.provider").await?;
-    }
-    test.condition("GitRepository/app", "Ready", "False", "UnsupportedField", "spec.provider").await?;
     test.apply_source().await?;
     test.ready("GitRepository/app").await?;
     let checks = "  decryption: {provider: sops}";

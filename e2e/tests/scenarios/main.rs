@@ -27,6 +27,7 @@ mod kustomization;
 mod kustomization_faults;
 mod lease;
 mod monorepo;
+mod provider;
 mod prune;
 mod remote_bases;
 mod source;

@@ -1,8 +1,8 @@
 //! From `spec.url` and the Secret to a remote that can be connected to.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
-use api::GitRepository;
 use git::{Auth, Proxy, Remote, Secret, TlsConfig, UrlError, redact};
 use k8s_openapi::ByteString;
 
@@ -28,26 +28,33 @@ pub fn remote(url: &str) -> Result<Remote, Failure> {
 
 /// Adds what the Secret named `secret` (`<namespace>/<name>`) holds to a remote; without a Secret there is no data.
 pub fn authenticate(remote: Remote, secret: &str, data: &SecretData) -> Result<Remote, Failure> {
-    if data.contains_key("githubAppID") {
-        let message = format!("secretRef '{secret}' has github app data but provider is not set to github");
-        return Err(Failure::fetch("InvalidProviderConfiguration", message));
-    }
-    let bad = |text: String| {
-        Failure::fetch("AuthenticationFailed", format!("failed to configure authentication options: {text}"))
-    };
     if remote.is_ssh() {
-        let auth = key(secret, &remote, data, bad)?;
+        let auth = key(secret, &remote, data)?;
         return remote.with_auth(auth).map_err(|error| checkout_failed(&error));
     }
     let transport = if remote.url().starts_with("https:") { "https" } else { "http" };
-    let tls = if transport == "https" { tls(secret, data).map_err(bad)? } else { TlsConfig::default() };
+    let tls =
+        if transport == "https" { tls(secret, data).map_err(bad_options)? } else { TlsConfig::default() };
     let remote = remote.with_tls(tls).with_auth(auth(data)).map_err(|error| checkout_failed(&error))?;
     if remote.has_password_only() {
-        return Err(bad(format!(
+        return Err(bad_options(format!(
             "invalid '{transport}' auth option: 'password' requires 'username' to be set"
         )));
     }
     Ok(remote)
+}
+
+/// What is given to authenticate with is of no use.
+pub fn bad_options(why: impl Display) -> Failure {
+    Failure::fetch("AuthenticationFailed", format!("failed to configure authentication options: {why}"))
+}
+
+/// What the API server says is wrong, in its own words.
+pub fn api_error(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => runtime::error::chain(other),
+    }
 }
 
 /// Any error of the Git side, as it stands in the FetchFailed condition.
@@ -79,13 +86,8 @@ fn auth(data: &SecretData) -> Auth {
 }
 
 /// What SSH needs: the user is that of the URL, and the password is the key's.
-fn key(
-    secret: &str,
-    remote: &Remote,
-    data: &SecretData,
-    bad: impl Fn(String) -> Failure,
-) -> Result<Auth, Failure> {
-    let missing = |option: &str| bad(format!("invalid 'ssh' auth option: '{option}' is required"));
+fn key(secret: &str, remote: &Remote, data: &SecretData) -> Result<Auth, Failure> {
+    let missing = |option: &str| bad_options(format!("invalid 'ssh' auth option: '{option}' is required"));
     let given = |name: &str| data.get(name).filter(|value| !value.0.is_empty());
     if !remote.has_host() {
         return Err(missing("host"));
@@ -125,24 +127,13 @@ fn tls(secret: &str, data: &SecretData) -> Result<TlsConfig, String> {
     Ok(TlsConfig { ca_bundle: given("ca.crt").or_else(|| given("caFile")).map(|pem| pem.0.clone()), client })
 }
 
-fn text(value: &ByteString) -> String {
+/// A value of a Secret as text.
+pub fn text(value: &ByteString) -> String {
     String::from_utf8_lossy(&value.0).into_owned()
 }
 
 fn secret_text(value: &ByteString) -> Secret {
     Secret::new(text(value))
-}
-
-/// The first field of the spec that this version cannot honour. Saying so beats fetching something else.
-pub fn unsupported(object: &GitRepository) -> Option<Failure> {
-    let spec = &object.spec;
-    let provider = spec.provider.is_some_and(|p| p != api::git_repository::GitProvider::Generic);
-    let fields = [("provider", provider), ("serviceAccountName", spec.service_account_name.is_some())];
-    let (field, _) = fields.into_iter().find(|(_, used)| *used)?;
-    Some(
-        Failure::fetch("UnsupportedField", format!("spec.{field} is not supported by this version"))
-            .stalling(),
-    )
 }
 
 #[cfg(test)]
@@ -167,12 +158,6 @@ mod tests {
                 &[("password", "p")][..],
                 "AuthenticationFailed",
                 "failed to configure authentication options: invalid 'http' auth option: 'password' requires 'username' to be set",
-            ),
-            (
-                "https://h/r",
-                &[("githubAppID", "1")],
-                "InvalidProviderConfiguration",
-                "secretRef 'ns/s' has github app data but provider is not set to github",
             ),
             (
                 "https://h/r",
@@ -275,18 +260,5 @@ mod tests {
         let named = data(&[("address", "socks5://a:b@h:1"), ("username", "u"), ("password", "p")]);
         let expected = Proxy::new("socks5://h:1", Some(("u".into(), Secret::new("p")))).unwrap();
         assert_eq!(proxy("ns/p", &named).unwrap(), expected);
-    }
-
-    #[test]
-    fn fields_that_would_be_ignored_are_named() {
-        let mut object = GitRepository::new("a", api::GitRepositorySpec::default());
-        assert_eq!(unsupported(&object), None);
-        object.spec.provider = Some(api::git_repository::GitProvider::Generic);
-        assert_eq!(unsupported(&object), None);
-        object.spec.proxy_secret_ref = Some(api::LocalObjectReference { name: "proxy".into() });
-        object.spec.provider = Some(api::git_repository::GitProvider::Aws);
-        let failure = unsupported(&object).unwrap();
-        assert_eq!(failure.message, "spec.provider is not supported by this version");
-        assert_eq!((failure.class, failure.condition), (Class::Stalling, Some("FetchFailed")));
     }
 }

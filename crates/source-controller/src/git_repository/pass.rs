@@ -16,10 +16,11 @@ use runtime::controller;
 use runtime::events::{Event, Severity};
 use runtime::patch::{self, PatchError};
 
-use super::auth::SecretData;
+use super::auth::{SecretData, api_error};
 use super::build::{Built, Look, Recipe, Upstream};
 use super::content::Include;
 use super::failure::{Class, Failure};
+use super::provider::Ask;
 use super::status::End;
 use super::storage::{Shelf, Verdict, status_artifact};
 use super::verify::Verification;
@@ -178,9 +179,6 @@ impl<'a> Pass<'a> {
 
     /// The upstream that the spec describes, with the credentials of its Secret.
     async fn upstream(&self) -> Result<Upstream, Failure> {
-        if let Some(unsupported) = auth::unsupported(&self.object) {
-            return Err(unsupported);
-        }
         let spec = &self.object.spec;
         let proxy = match &spec.proxy_secret_ref {
             Some(reference) => Some(self.proxy(&reference.name).await?),
@@ -195,6 +193,8 @@ impl<'a> Pass<'a> {
         if let Some(proxy) = proxy {
             remote = remote.with_proxy(proxy);
         }
+        let ask = Ask { object: &self.object, secret: &secret, data: &data, timeout: self.timeout() };
+        remote = self.controller.providers.authenticate(remote, &ask).await?;
         let (shelf, limits) = (self.shelf.clone(), self.controller.limits.clone());
         let cache = shelf.cache(&self.object.spec.url, limits.git.clone());
         let (sparse, submodules) = (spec.sparse_checkout.clone(), spec.recurse_submodules);
@@ -443,14 +443,6 @@ impl From<BlockingError> for Broken {
 impl From<Failure> for Broken {
     fn from(failure: Failure) -> Self {
         Broken::Failure(failure)
-    }
-}
-
-/// What the API server says is wrong, in its own words.
-fn api_error(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => runtime::error::chain(other),
     }
 }
 

@@ -1,0 +1,182 @@
+//! `spec.provider` of a GitRepository: tokens of a GitHub App and of clouds, from recorded answers.
+
+use anyhow::Result;
+use e2e::cluster::User;
+use e2e::controller::Controller;
+use e2e::git_server::GitServer;
+use e2e::objects::Look;
+use e2e::scenario::{SHARD, Scenario};
+use e2e::signer::Signer;
+use e2e::token_server::TokenServer;
+use serde_json::{Value, json};
+
+const SOURCE: &str = "GitRepository/app";
+
+fn secret(data: &Value) -> String {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git"}, "stringData": data}).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_github_app_gets_one_token_for_many_passes() -> Result<()> {
+    let (test, signer) = (Scenario::new("github-app").await?, Signer::new()?);
+    let answer = r#"{"token": "ghs_e2e", "expires_at": "2099-01-01T00:00:00Z"}"#;
+    let answers = [
+        ("GET /users/me/installation", 200, r#"{"id": 45}"#),
+        ("POST /app/installations/45/access_tokens", 201, answer),
+    ];
+    let (api, git) = (TokenServer::start(true, &answers).await?, GitServer::start_tls().await?);
+    git.set_account(Some(("x-access-token", "ghs_e2e")));
+    let commit = git.create("private")?.commit_file("a.txt", "one")?;
+    let mut data = json!({
+        "githubAppID": "123", "githubAppInstallationOwner": "me", "githubAppBaseURL": api.url,
+        "githubAppPrivateKey": signer.rsa_pem("app")?,
+    });
+    test.apply(&secret(&data)).await?;
+    let more = "  secretRef: {name: git}\n  provider: github";
+    let source = test.source_yaml("1h", more).replace(&test.git.url("app"), &git.url("private"));
+    test.apply(&source).await?;
+    // Nobody knows the authority of the API.
+    let text = "failed to configure authentication options: failed to find organization installation: ";
+    test.condition(SOURCE, "FetchFailed", "True", "AuthenticationFailed", text).await?;
+    let object = test.get(SOURCE).await?;
+    assert!(object.condition("Stalled").is_none());
+
+    data["ca.crt"] = format!("{}{}", git.ca_pem().unwrap(), api.ca_pem().unwrap()).into();
+    test.apply(&secret(&data)).await?;
+    test.run(SOURCE).await?;
+    let object = test.ready(SOURCE).await?;
+    assert_eq!(object.text("/status/artifact/revision"), format!("main@sha1:{commit}"));
+    test.run(SOURCE).await?;
+    let lines: Vec<_> = api.take_requests().into_iter().map(|(line, _)| line).collect();
+    assert_eq!(
+        lines,
+        [
+            "GET /orgs/me/installation",
+            "GET /users/me/installation",
+            "POST /app/installations/45/access_tokens"
+        ]
+    );
+    let object = format!("namespace=\"{}\"", test.namespace);
+    for event in ["event_type=\"cache_miss\"", "event_type=\"cache_hit\""] {
+        let labels = [event, &object, "kind=\"GitRepository\"", "name=\"app\"", "operation=\"reconcile\""];
+        let count = test.pair()?.source.metric("gotk_token_cache_events_total", &labels).await?;
+        assert_eq!(count, 1.0, "{event}");
+    }
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_lacks_is_said_as_flux_says_it() -> Result<()> {
+    let (test, signer) = (Scenario::new("provider-lacks").await?, Signer::new()?);
+    test.repo.commit_file("a.txt", "one")?;
+    let invalid = "InvalidProviderConfiguration";
+    let no_app = "secretRef with github app data must be specified when provider is set to github";
+    test.apply(&test.source_yaml("1h", "  provider: github")).await?;
+    for kind in ["Stalled", "FetchFailed"] {
+        test.condition(SOURCE, kind, "True", invalid, no_app).await?;
+    }
+
+    test.apply(&secret(&json!({"username": "me", "password": "pw"}))).await?;
+    test.apply(&test.source_yaml("1h", "  provider: github\n  secretRef: {name: git}")).await?;
+    let retried =
+        |object: &Value| object.condition("Stalled").is_none() && object.condition("FetchFailed").is_some();
+    let object = test.until(SOURCE, "is tried again", retried).await?;
+    assert_eq!(object.condition("FetchFailed").unwrap().message, no_app);
+
+    let key = signer.rsa_pem("app")?;
+    test.apply(&secret(&json!({"githubAppID": "1", "githubAppPrivateKey": key}))).await?;
+    test.run(SOURCE).await?;
+    let text = format!(
+        "secret '{}/git' must contain exactly one of 'githubAppInstallationOwner' or 'githubAppInstallationID'",
+        test.namespace
+    );
+    test.event(SOURCE, "Warning", "Failed", &text).await?;
+
+    test.apply(&test.source_yaml("1h", "  secretRef: {name: git}")).await?;
+    let text =
+        format!("secretRef '{}/git' has github app data but provider is not set to github", test.namespace);
+    test.condition(SOURCE, "FetchFailed", "True", invalid, &text).await?;
+
+    for provider in ["azure", "aws"] {
+        test.apply(&test.source_yaml("1h", &format!("  provider: {provider}\n  serviceAccountName: me")))
+            .await?;
+        let text = "to use spec.serviceAccountName for provider authentication please enable the ObjectLevelWorkloadIdentity feature gate in the controller";
+        for kind in ["Stalled", "FetchFailed"] {
+            test.condition(SOURCE, kind, "True", "FeatureGateDisabled", text).await?;
+        }
+    }
+
+    let source =
+        test.source_yaml("1h", "  provider: aws").replace(&test.git.url("app"), "https://example.com/app");
+    test.apply(&source).await?;
+    let text = "failed to configure authentication options: invalid AWS CodeCommit Git URL: example.com";
+    test.condition(SOURCE, "FetchFailed", "True", "AuthenticationFailed", text).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_has_the_identity_of_its_service_account() -> Result<()> {
+    let test = Scenario::new("object-identity").await?;
+    let answer = r#"{"access_token": "entra", "expires_in": 3600, "token_type": "Bearer"}"#;
+    let entra = TokenServer::start(false, &[("POST /tenant-1/oauth2/v2.0/token", 200, answer)]).await?;
+    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let options = [
+        &*selector,
+        "--feature-gates=ObjectLevelWorkloadIdentity=true",
+        "--default-service-account=default-identity",
+        "--token-cache-max-size=0",
+    ];
+    let environment = [("AZURE_AUTHORITY_HOST", entra.url.as_str())];
+    let _controller =
+        Controller::start_in_environment(test.cluster, User::SourceController, &options, &environment)
+            .await?;
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "identity"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "source-controller-workload-identity"},
+        "subjects": [{"kind": "ServiceAccount", "name": "source-controller", "namespace": "flux-system"}],
+    });
+    let role = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../config/rbac/workload-identity/role.yaml"
+    ))?;
+    test.apply(&role).await?;
+    test.apply(&binding.to_string()).await?;
+    let commit = test.repo.commit_file("a.txt", "one")?;
+    test.git.set_authorization(Some("Bearer entra"));
+    let yaml = test.source_yaml("1h", "  provider: azure\n  serviceAccountName: me");
+    let label = format!("metadata: {{name: app, labels: {{{SHARD}: {}}}}}", test.namespace);
+    let yaml = yaml.replace("metadata: {name: app}", &label);
+    test.apply(&yaml).await?;
+    let text = format!(
+        "failed to get access token for Git repository: failed to get service account '{}/me'",
+        test.namespace
+    );
+    test.condition(SOURCE, "FetchFailed", "True", "AuthenticationFailed", &text).await?;
+
+    let account = |name: &str, tenant: &str| {
+        let annotations = json!({"azure.workload.identity/tenant-id": tenant, "azure.workload.identity/client-id": "client-1"});
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "annotations": annotations}})
+            .to_string()
+    };
+    test.apply(&account("me", "tenant-1")).await?;
+    test.run(SOURCE).await?;
+    let object = test.ready(SOURCE).await?;
+    assert_eq!(object.text("/status/artifact/revision"), format!("main@sha1:{commit}"));
+    let requests = entra.take_requests();
+    let body = &requests[0].1;
+    assert!(body.contains("client_id=client-1") && body.contains("&client_assertion=ey"), "{body}");
+
+    // Without a name it is the default account, which is not there yet.
+    test.apply(&yaml.replace("\n  serviceAccountName: me", "")).await?;
+    let text = format!("failed to get service account '{}/default-identity'", test.namespace);
+    test.condition(SOURCE, "FetchFailed", "True", "AuthenticationFailed", &text).await?;
+    test.apply(&account("default-identity", "elsewhere")).await?;
+    test.run(SOURCE).await?;
+    let text = format!(
+        "failed to create provider access token for service account '{}/default-identity': \
+         failed to get a token from Microsoft Entra: 404 Not Found",
+        test.namespace
+    );
+    test.condition(SOURCE, "FetchFailed", "True", "AuthenticationFailed", &text).await?;
+    test.finish().await
+}
