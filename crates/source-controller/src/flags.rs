@@ -182,6 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn a_default_service_account_needs_the_gate_for_identities_of_objects() {
+        let gate = "--feature-gates=ObjectLevelWorkloadIdentity=true";
+        assert_eq!(parse(&[]).object_identity().unwrap(), None);
+        assert_eq!(parse(&[gate]).object_identity().unwrap(), Some(None));
+        let account = "--default-service-account=me";
+        assert_eq!(parse(&[gate, account]).object_identity().unwrap(), Some(Some("me".to_owned())));
+        let error = parse(&[account]).object_identity().unwrap_err().to_string();
+        assert!(error.contains("ObjectLevelWorkloadIdentity"), "{error}");
+        let flags = parse(&["--token-cache-max-size=0", "--token-cache-max-duration=30m"]);
+        assert_eq!(flags.token_cache_max_size, 0);
+        assert_eq!(flags.token_cache_max_duration, Duration::from_secs(1800));
+    }
+
+    #[test]
     fn an_unknown_digest_algorithm_ends_the_process() {
         assert!(
             runtime::flags::try_parse_from::<Arguments>(["source-controller", "--artifact-digest-algo=md5"])
