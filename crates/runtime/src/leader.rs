@@ -31,6 +31,29 @@ pub struct Timing {
     pub retry: Duration,
 }
 
+impl Timing {
+    /// client-go's rules: a leader has to know that it lost the Lease before anybody else may take it.
+    ///
+    /// # Errors
+    /// The rule that is broken, in client-go's words.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.lease < Duration::from_secs(1) {
+            return Err("leaseDuration must be greater than zero");
+        }
+        if self.lease <= self.renew_deadline {
+            return Err("leaseDuration must be greater than renewDeadline");
+        }
+        // 1.2 is what client-go varies the period by.
+        if self.renew_deadline <= self.retry.saturating_mul(6) / 5 {
+            return Err("renewDeadline must be greater than retryPeriod*JitterFactor");
+        }
+        if self.retry.is_zero() {
+            return Err("retryPeriod must be greater than zero");
+        }
+        Ok(())
+    }
+}
+
 /// `<controller>-leader-election`, and for a shard the first eight hexadecimal digits of its selector's SHA-256.
 pub fn lease_name(controller: &str, selector: &str) -> String {
     if selector.is_empty() {
@@ -191,6 +214,24 @@ impl Candidate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn timings_that_would_let_two_lead_are_refused() {
+        let checked = |lease: u64, renew_deadline: u64, retry: u64| {
+            let [lease, renew_deadline, retry] = [lease, renew_deadline, retry].map(Duration::from_millis);
+            Timing { lease, renew_deadline, retry }.check()
+        };
+        assert_eq!(checked(35_000, 30_000, 5_000), Ok(()), "the defaults");
+        for (lease, renew_deadline, retry) in [
+            (999, 500, 100),
+            (30_000, 30_000, 5_000),
+            (10_000, 30_000, 5_000),
+            (35_000, 6_000, 5_000),
+            (35_000, 30_000, 0),
+        ] {
+            assert!(checked(lease, renew_deadline, retry).is_err(), "{lease} {renew_deadline} {retry}");
+        }
+    }
 
     #[test]
     fn shards_have_leases_of_their_own() {

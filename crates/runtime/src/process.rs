@@ -35,6 +35,8 @@ pub enum ProcessError {
     Signals(#[source] std::io::Error),
     #[error("leader election needs RUNTIME_NAMESPACE")]
     NoNamespace,
+    #[error("invalid leader election timing: {0}")]
+    Timing(&'static str),
     #[error("the lease {0} is lost")]
     LeaseLost(String),
     #[error("a background task panicked")]
@@ -110,6 +112,7 @@ impl Process {
             renew_deadline: options.leader_election_renew_deadline,
             retry: options.leader_election_retry_period,
         };
+        timing.check().map_err(ProcessError::Timing)?;
         // A connection of its own: renewals must not wait behind other requests. One that is not answered, or whose
         // connection is dead, leaves time for another.
         let options = ClientOptions {

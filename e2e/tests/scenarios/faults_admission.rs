@@ -337,3 +337,56 @@ async fn a_namespace_is_deleted_with_everything_in_it() -> Result<()> {
     test.objects.delete(&test.id(&namespace)?).await?;
     test.gone(&namespace).await.context("nothing of ours holds it up")
 }
+
+/// A kind whose versions cannot be converted, because nobody answers who should, fails by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_whose_conversion_is_down_harms_no_other() -> Result<()> {
+    let test = Scenario::new("conversion").await?;
+    let group = format!("{}.e2e.test", test.namespace);
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    let version = |name: &str, storage: bool| json!({"name": name, "served": true, "storage": storage, "schema": schema});
+    let dead = format!("https://127.0.0.1:{}/", e2e::process::free_port()?);
+    let definition = |conversion: &Value| {
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("widgets.{group}")},
+            "spec": {
+                "group": group, "scope": "Namespaced", "conversion": conversion,
+                "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
+                "versions": [version("v1", true), version("v2", false)],
+            },
+        })
+    };
+    let down = json!({
+        "strategy": "Webhook",
+        "webhook": {"clientConfig": {"url": dead}, "conversionReviewVersions": ["v1"]},
+    });
+    let id = test.objects.apply_one(&definition(&down), "").await?;
+    test.until(&format!("CustomResourceDefinition/{}", id.name()), "is established", |crd| {
+        crd.condition("Established").is_some_and(|c| c.status == "True")
+    })
+    .await?;
+    for (name, served) in [("old", "v1"), ("new", "v2")] {
+        let widget = format!("apiVersion: {group}/{served}\nkind: Widget\nmetadata: {{name: {name}}}\n");
+        test.repo.write(&format!("{name}/widget.yaml"), &widget)?;
+    }
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    test.apply_source().await?;
+    for name in ["old", "new", "app"] {
+        test.apply(&test.kustomization_yaml(name, &format!("./{name}"), "")).await?;
+    }
+    test.applied("Kustomization/app", &commit).await?;
+    let text = "conversion webhook";
+    test.condition("Kustomization/new", "Ready", "False", "ReconciliationFailed", text).await?;
+    // It is stored in its own version: nothing has to be converted.
+    test.applied("Kustomization/old", &commit).await?;
+    test.objects.apply_one(&definition(&json!({"strategy": "None"})), "").await?;
+    test.applied("Kustomization/new", &commit).await?;
+    for name in ["old", "new"] {
+        let app = format!("Kustomization/{name}");
+        test.objects.delete(&test.id(&app)?).await?;
+        test.gone(&app).await?;
+    }
+    test.objects.delete(&id).await?;
+    test.finish().await
+}
