@@ -59,7 +59,7 @@ impl Sources {
 
     /// Every fifth follows a tag, the others a branch.
     fn reference(i: usize) -> (String, Value) {
-        if i % 5 == 0 {
+        if i.is_multiple_of(5) {
             (format!("t{i}"), json!({"tag": format!("t{i}")}))
         } else {
             (format!("b{i}"), json!({"branch": format!("b{i}")}))

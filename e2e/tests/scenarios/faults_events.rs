@@ -28,7 +28,9 @@ enum Receiver {
 
 async fn receive(mut stream: TcpStream, receiver: Receiver, own: String) -> Result<()> {
     let mut buffer = vec![0; 4096];
-    stream.read(&mut buffer).await?;
+    if stream.read(&mut buffer).await? == 0 {
+        return Ok(());
+    }
     match receiver {
         Receiver::Silent => while stream.read(&mut buffer).await? > 0 {},
         Receiver::Rubbish => stream.write_all(b"\0\xff nonsense\r\n\r\n").await?,
