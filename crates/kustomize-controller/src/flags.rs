@@ -98,6 +98,8 @@ pub const ADDITIVE_CEL_CHECK: &str = "AdditiveCELDependencyCheck";
 pub const EXTERNAL_ARTIFACT: &str = "ExternalArtifact";
 /// Sources are read from the API server, not from the watch.
 pub const DIRECT_SOURCES: &str = "DirectSourceFetch";
+/// Objects may name the identity that is used for them towards clouds.
+pub const OBJECT_IDENTITY: &str = "ObjectLevelWorkloadIdentity";
 /// ConfigMaps and Secrets start no runs.
 pub const NO_CONFIG_WATCHES: &str = "DisableConfigWatchers";
 /// The log of an apply is by action, not by object.
@@ -117,7 +119,7 @@ const GATES: [Gate; 12] = [
     Gate { name: ADDITIVE_CEL_CHECK, default: false, switchable: true },
     Gate { name: EXTERNAL_ARTIFACT, default: false, switchable: true },
     Gate { name: MIGRATE_API_VERSION, default: false, switchable: true },
-    Gate { name: "ObjectLevelWorkloadIdentity", default: false, switchable: false },
+    Gate { name: OBJECT_IDENTITY, default: false, switchable: false },
 ];
 
 fn gates(text: &str) -> Result<Gates, String> {

@@ -13,7 +13,7 @@ use api::{
     kustomize::reasons::{ARTIFACT_FAILED, DEPENDENCY_NOT_READY},
     meta::{
         RECONCILE_REQUEST_ANNOTATION,
-        reasons::{ACCESS_DENIED, INVALID_CEL_EXPRESSION},
+        reasons::{ACCESS_DENIED, FEATURE_GATE_DISABLED, INVALID_CEL_EXPRESSION},
     },
 };
 use apply::{
@@ -40,7 +40,7 @@ use crate::{
     context::Context,
     dependencies::{self, Blocked, Look},
     drift::Repairs,
-    flags::{ADDITIVE_CEL_CHECK, EXTERNAL_ARTIFACT},
+    flags::{ADDITIVE_CEL_CHECK, EXTERNAL_ARTIFACT, OBJECT_IDENTITY},
     run::{Basis, Inputs, Run},
     sources::{self, SourceError, SourceKey},
     status,
@@ -49,6 +49,9 @@ use crate::{
 };
 
 type Key = ObjectRef<Kustomization>;
+
+const NO_OBJECT_IDENTITY: &str = "to use spec.decryption.serviceAccountName for decryption authentication please enable \
+                                  the ObjectLevelWorkloadIdentity feature gate in the controller";
 
 /// The controller's memory of its objects, and the passes over them.
 pub struct Reconciler {
@@ -206,12 +209,18 @@ impl Reconciler {
         subject: &mut Subject,
         source: Result<Option<Artifact>, SourceError>,
     ) -> Result<Result<Artifact, Outcome>, PatchError> {
+        if let Err(error) = self.health_rules(&subject.object) {
+            return self.misconfigured(subject, &runtime::error::chain(&error)).await.map(Err);
+        }
+        let decryption = subject.object.spec.decryption.as_ref();
+        if decryption.is_some_and(|d| d.service_account_name.is_some())
+            && !self.context.arguments.feature_gates.is_on(OBJECT_IDENTITY)
+        {
+            return self.stall(subject, FEATURE_GATE_DISABLED, NO_OBJECT_IDENTITY).await.map(Err);
+        }
         if let Some(field) = unsupported::field(&subject.object.spec) {
             let message = format!("{field} is not supported yet");
             return self.stall(subject, "UnsupportedField", &message).await.map(Err);
-        }
-        if let Err(error) = self.health_rules(&subject.object) {
-            return self.misconfigured(subject, &runtime::error::chain(&error)).await.map(Err);
         }
         if let Some(denied) = self.denied(&subject.object) {
             return self.stall(subject, ACCESS_DENIED, &denied).await.map(Err);

@@ -449,7 +449,7 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 3);
     }
 
-    /// How long three requests take at ten a second, with a server that has priority and fairness or has not.
+    /// How long three requests take at two a second, with a server that has priority and fairness or has not.
     async fn three_requests(fair: bool) -> Duration {
         let app = axum::Router::new().fallback(move || async move {
             let mut headers = http::HeaderMap::new();
@@ -461,7 +461,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        let options = ClientOptions { rate: Some(Rate { qps: 10.0, burst: 1 }), ..ClientOptions::default() };
+        let options = ClientOptions { rate: Some(Rate { qps: 2.0, burst: 1 }), ..ClientOptions::default() };
         let client = connect(config, options, Metrics::new().unwrap()).await.unwrap();
         let begin = Instant::now();
         for _ in 0..3 {
@@ -472,7 +472,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_flags_limit_requests_unless_the_server_shares_out_fairly() {
-        assert!(three_requests(false).await >= Duration::from_millis(200));
-        assert!(three_requests(true).await < Duration::from_millis(150));
+        let limited = three_requests(false).await;
+        assert!(limited >= Duration::from_secs(1), "{limited:?}");
+        assert!(three_requests(true).await < limited);
     }
 }

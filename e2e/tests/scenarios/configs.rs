@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const WATCHED: &str = "labels: {reconcile.fluxcd.io/watch: Enabled}";
 
@@ -51,8 +51,8 @@ async fn a_change_without_the_label_or_with_the_gate_waits_for_the_interval() ->
     let gated = start(Scenario::with_own_controllers("configs-off", &[gate]).await?).await?;
     plain.kubectl(&["label", "configmap/vars", "reconcile.fluxcd.io/watch-"])?;
     // Losing the label is a change itself.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    plain.ready("Kustomization/app").await?;
+    let runs = |app: &Value| app["status"]["history"][0].number("/totalReconciliations");
+    plain.until("Kustomization/app", "has run again", |app| runs(app) == 2).await?;
     for test in [&plain, &gated] {
         test.patch("ConfigMap/vars", &json!({"data": {"COLOUR": "blue"}})).await?;
     }

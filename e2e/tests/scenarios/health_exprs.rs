@@ -39,6 +39,9 @@ async fn expressions_tell_whether_an_object_is_healthy() -> Result<()> {
     test.repo.commit_file("app/map.yaml", &config_map("map", "busy"))?;
     test.request("GitRepository/app").await?;
     test.condition(APP, "Healthy", "Unknown", "Progressing", "Running health checks").await?;
+    // The watchdog sees the run, though no worker is held.
+    let oldest = test.pair()?.kustomize.metric("gotk_oldest_run_seconds", &["kustomization"]).await?;
+    assert!(oldest > 0.0);
     test.finish().await
 }
 
