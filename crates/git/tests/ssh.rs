@@ -18,7 +18,7 @@ use tempfile::TempDir;
 struct Fixture {
     ssh: SshServer,
     /// Only its repositories are used.
-    _files: Server,
+    files: Server,
     repository: Repository,
     key: KeyPair,
     cache: TempDir,
@@ -38,7 +38,7 @@ fn fixture(host_keys: &[&str]) -> Fixture {
     ssh.configure(&["AcceptEnv GIT_PROTOCOL"]);
     Fixture {
         ssh,
-        _files: files,
+        files,
         repository,
         key,
         cache: TempDir::new().unwrap(),
@@ -57,13 +57,21 @@ impl Fixture {
         self.remote_with(&self.key.private, None, known_hosts)
     }
 
+    fn remote_at(&self, url: &str, known_hosts: &str) -> Remote {
+        self.remote_of(url, &self.key.private, None, known_hosts)
+    }
+
     fn remote_with(&self, identity: &str, passphrase: Option<&str>, known_hosts: &str) -> Remote {
+        self.remote_of(&self.url(), identity, passphrase, known_hosts)
+    }
+
+    fn remote_of(&self, url: &str, identity: &str, passphrase: Option<&str>, known_hosts: &str) -> Remote {
         let auth = Auth::Key {
             identity: Secret::new(identity),
             passphrase: passphrase.map(Secret::new),
             known_hosts: known_hosts.to_owned(),
         };
-        Remote::new(&self.url()).unwrap().with_auth(auth).unwrap()
+        Remote::new(url).unwrap().with_auth(auth).unwrap()
     }
 
     fn look(&self, remote: &Remote) -> Result<Outcome, Error> {
@@ -325,6 +333,7 @@ fn protocols_0_and_1_are_understood() {
     f.repository.commit_at("newer", 1_700_000_100);
     f.repository.run(&["tag", "-a", "-m", "annotated", "1.0.0+b"]);
     f.repository.push_all();
+    let empty = f.files.repository("empty.git");
     for lines in [&["AcceptEnv GIT_PROTOCOL"][..], &[], &["SetEnv GIT_PROTOCOL=version=1"]] {
         f.ssh.configure(lines);
         f.cache = TempDir::new().unwrap();
@@ -337,20 +346,44 @@ fn protocols_0_and_1_are_understood() {
         f.reference = Reference { semver: Some("*".to_owned()), ..Reference::default() };
         let Outcome::Checkout(checkout) = f.look(&f.remote(&known)).unwrap() else { panic!() };
         assert!(checkout.revision.starts_with("1.0.0+b@sha1:"), "{lines:?}: {}", checkout.revision);
+        f.reference = Reference::default();
+        let error = f.look(&f.remote_at(&f.ssh.url(&empty.bare), &known)).unwrap_err();
+        assert_eq!(error.to_string(), "git repository is empty", "{lines:?}");
     }
+}
+
+#[test]
+fn submodules_on_the_same_server_are_fetched_with_the_same_key() {
+    let f = fixture(&["ed25519"]);
+    let library = f.files.repository("lib.git");
+    library.write("g", "library");
+    let commit = library.commit("one");
+    f.repository.write(".gitmodules", "[submodule \"lib\"]\n\tpath = lib\n\turl = ../lib.git\n");
+    f.repository.run(&["update-index", "--add", "--cacheinfo", &format!("160000,{commit},lib")]);
+    f.repository.run(&["add", ".gitmodules"]);
+    f.repository.run(&["commit", "-q", "-m", "with a library"]);
+    f.repository.run(&["push", "-q", "origin", "HEAD"]);
+    let remote = f.remote(&f.ssh.known_hosts());
+    let Outcome::Checkout(mut checkout) = f.look(&remote).unwrap() else { panic!() };
+    let cache = Cache::new(f.cache.path().to_owned(), f.limits.clone());
+    let budget = Budget::new(Duration::from_secs(30));
+    cache.add_submodules(&Connector::default(), &remote, &mut checkout, &budget).unwrap();
+    let mut files = Vec::new();
+    checkout.walk(|entry| Ok::<_, git::WalkError>(files.push(entry.path.to_vec()))).unwrap();
+    assert!(files.contains(&b"lib/g".to_vec()), "{files:?}");
 }
 
 #[test]
 fn the_user_of_the_url_logs_in() {
     let f = fixture(&["ed25519"]);
     let known = f.ssh.known_hosts();
-    let nobody = Remote::new(&f.url().replacen(&user(), "no-such-user", 1)).unwrap();
-    let auth = Auth::Key { identity: Secret::new(&f.key.private), passphrase: None, known_hosts: known };
-    let error = f.fetch_from(&nobody.with_auth(auth.clone()).unwrap()).unwrap_err();
+    let nobody = f.url().replacen(&user(), "no-such-user", 1);
+    let error = f.fetch_from(&f.remote_at(&nobody, &known)).unwrap_err();
     assert!(error.contains("unable to authenticate"), "{error}");
     assert!(f.ssh.log().contains("no-such-user"), "{}", f.ssh.log());
-    let default = Remote::new(&f.url().replacen(&format!("{}@", user()), "", 1)).unwrap();
-    let _ = f.fetch_from(&default.with_auth(auth).unwrap());
+    // Whether this machine has a user of that name does not matter.
+    let default = f.url().replacen(&format!("{}@", user()), "", 1);
+    let _ = f.fetch_from(&f.remote_at(&default, &known));
     assert!(f.ssh.log().contains("user git"), "{}", f.ssh.log());
 }
 
@@ -363,12 +396,7 @@ fn no_path_is_run_by_a_shell() {
     let bare = f.repository.bare.with_file_name(&evil);
     std::fs::rename(&f.repository.bare, &bare).unwrap();
     let url = f.ssh.url(&bare.with_file_name(evil.replace('%', "%25")));
-    let auth = Auth::Key {
-        identity: Secret::new(&f.key.private),
-        passphrase: None,
-        known_hosts: f.ssh.known_hosts(),
-    };
-    f.look(&Remote::new(&url).unwrap().with_auth(auth).unwrap()).unwrap();
+    f.look(&f.remote_at(&url, &f.ssh.known_hosts())).unwrap();
     assert!(!marker.exists());
 }
 
@@ -458,10 +486,7 @@ fn whatever_hangs_ends_with_the_budget() {
         });
     });
     for (what, port) in [("silent", silent), ("dripping", dripping), ("greeted", greeted)] {
-        let url = format!("ssh://127.0.0.1:{port}/r");
-        let auth =
-            Auth::Key { identity: Secret::new(&f.key.private), passphrase: None, known_hosts: known.clone() };
-        deadline(&Remote::new(&url).unwrap().with_auth(auth).unwrap(), what);
+        deadline(&f.remote_at(&format!("ssh://127.0.0.1:{port}/r"), &known), what);
     }
 }
 
@@ -469,12 +494,7 @@ fn whatever_hangs_ends_with_the_budget() {
 fn what_is_no_ssh_server_is_an_error_at_once() {
     let f = fixture(&["ed25519"]);
     let ask = |port: u16| {
-        let auth = Auth::Key {
-            identity: Secret::new(&f.key.private),
-            passphrase: None,
-            known_hosts: f.ssh.known_hosts(),
-        };
-        let remote = Remote::new(&format!("ssh://127.0.0.1:{port}/r")).unwrap().with_auth(auth).unwrap();
+        let remote = f.remote_at(&format!("ssh://127.0.0.1:{port}/r"), &f.ssh.known_hosts());
         f.fetch_from(&remote).unwrap_err()
     };
     let endless = impostor(|mut stream| while stream.write_all(&[b'x'; 1000]).is_ok() {});
