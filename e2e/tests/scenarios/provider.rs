@@ -10,6 +10,8 @@ use e2e::signer::Signer;
 use e2e::token_server::TokenServer;
 use serde_json::{Value, json};
 
+use crate::proxy::ProxyServer;
+
 const SOURCE: &str = "GitRepository/app";
 
 fn secret(data: &Value) -> String {
@@ -62,6 +64,28 @@ async fn a_github_app_gets_one_token_for_many_passes() -> Result<()> {
         let count = test.pair()?.source.metric("gotk_token_cache_events_total", &labels).await?;
         assert_eq!(count, 1.0, "{event}");
     }
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_come_through_the_proxy_of_the_object() -> Result<()> {
+    let (test, signer) = (Scenario::new("provider-proxy").await?, Signer::new()?);
+    let answer = r#"{"token": "ghs_e2e", "expires_at": "2099-01-01T00:00:00Z"}"#;
+    let api = TokenServer::start(false, &[("POST /app/installations/45/access_tokens", 201, answer)]).await?;
+    test.git.set_account(Some(("x-access-token", "ghs_e2e")));
+    test.repo.commit_file("a.txt", "one")?;
+    let proxy = ProxyServer::http(None);
+    let data = json!({
+        "githubAppID": "123", "githubAppInstallationID": "45", "githubAppBaseURL": api.url,
+        "githubAppPrivateKey": signer.rsa_pem("app")?, "address": format!("http://127.0.0.1:{}", proxy.port),
+    });
+    test.apply(&secret(&data)).await?;
+    let more = "  secretRef: {name: git}\n  proxySecretRef: {name: git}\n  provider: github";
+    test.apply(&test.source_yaml("1h", more)).await?;
+    test.ready(SOURCE).await?;
+    let host = api.url.trim_start_matches("http://");
+    let lines = proxy.take();
+    assert!(lines.contains(&format!("POST {host}")), "the API was asked through the proxy: {lines:?}");
     test.finish().await
 }
 

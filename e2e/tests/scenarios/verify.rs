@@ -1,7 +1,7 @@
 //! `spec.verify` of a GitRepository: what must be signed, and by whom.
 
 use anyhow::Result;
-use e2e::git_server::Asked;
+use e2e::git_server::{Asked, GitServer};
 use e2e::objects::Look;
 use e2e::repository::Repository;
 use e2e::scenario::Scenario;
@@ -226,5 +226,27 @@ async fn other_keys_mean_another_verification_and_the_same_keys_none() -> Result
     test.run(SOURCE).await?;
     test.ready(SOURCE).await?;
     assert!(!test.git.take_requests().contains(&Asked::Objects), "all of it was here");
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_an_unsigned_commit_names_is_fetched() -> Result<()> {
+    let (test, signer) = (Scenario::new("verify-submodule").await?, Signer::new()?);
+    let (_, ring) = signer.openpgp("me")?;
+    let other = GitServer::start().await?;
+    other.create("part")?.commit_file("b.txt", "part")?;
+    test.repo.git(&["submodule", "add", "-q", &other.url("part"), "part"])?;
+    test.repo.commit("unsigned")?;
+    other.take_requests();
+    apply_keys(&test, &[("me.asc", &ring)]).await?;
+    let verify = "  recurseSubmodules: true\n  verify: {mode: HEAD, secretRef: {name: keys}}";
+    test.apply(&test.source_yaml("1h", verify)).await?;
+    test.condition(SOURCE, "SourceVerified", "False", "InvalidCommitSignature", "empty").await?;
+    assert_eq!(other.take_requests(), []);
+    signer.sign_with_openpgp(&test.repo, "me")?;
+    commit_signed(&test.repo, "signed")?;
+    test.run(SOURCE).await?;
+    test.ready(SOURCE).await?;
+    assert!(other.take_requests().contains(&Asked::Objects));
     test.finish().await
 }

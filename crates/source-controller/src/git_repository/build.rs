@@ -82,37 +82,35 @@ impl Upstream {
     /// Finds out where the upstream is; fetches and verifies unless that is the `known` revision.
     pub fn look(&self, connector: &Connector, known: Option<&str>, budget: &Budget) -> Result<Look, Failure> {
         self.shelf.remove_other_caches(&self.cache).map_err(|error| checkout_failed(&error.into()))?;
-        let outcome = match self.checkout(connector, known, budget) {
-            Err(git::Error::Tree(WalkError::Object { id, reason })) => {
+        match self.checkout(connector, known, budget) {
+            Err(CheckoutError::Git(git::Error::Tree(WalkError::Object { id, reason }))) => {
                 self.forget(id, &reason)?;
                 self.checkout(connector, None, budget)
             }
             other => other,
-        };
-        let outcome = outcome.map_err(|error| checkout_failed(&error))?;
-        let verified = match (&outcome, &self.verification) {
-            (Outcome::Checkout(checkout), Some(verification)) => {
-                Some(verification.as_ref().map_err(Failure::clone)?.check(checkout)?)
-            }
-            _ => None,
-        };
-        Ok(Look { outcome, verified })
+        }
+        .map_err(Failure::from)
     }
 
+    /// Nothing that a commit names is fetched before the commit is verified.
     fn checkout(
         &self,
         connector: &Connector,
         known: Option<&str>,
         budget: &Budget,
-    ) -> Result<Outcome, git::Error> {
+    ) -> Result<Look, CheckoutError> {
         let mut outcome = self.cache.checkout(connector, &self.remote, &self.reference, known, budget)?;
+        let mut verified = None;
         if let Outcome::Checkout(checkout) = &mut outcome {
+            if let Some(verification) = &self.verification {
+                verified = Some(verification.as_ref().map_err(Failure::clone)?.check(checkout)?);
+            }
             if self.submodules && self.sparse.is_empty() {
                 self.cache.add_submodules(connector, &self.remote, checkout, budget)?;
             }
             checkout.select(&self.sparse)?;
         }
-        Ok(outcome)
+        Ok(Look { outcome, verified })
     }
 
     /// Removes a cache that lacks an object.
@@ -213,6 +211,36 @@ pub struct Recipe {
     pub ignore: Option<String>,
     /// The artifacts that are put in, in the order of the spec.
     pub includes: Vec<Include>,
+}
+
+/// Why nothing is checked out.
+#[derive(Debug)]
+pub enum CheckoutError {
+    /// It cannot be had, or read.
+    Git(git::Error),
+    /// It is not signed as it must be.
+    Unverified(Failure),
+}
+
+impl<E: Into<git::Error>> From<E> for CheckoutError {
+    fn from(error: E) -> Self {
+        CheckoutError::Git(error.into())
+    }
+}
+
+impl From<Failure> for CheckoutError {
+    fn from(failure: Failure) -> Self {
+        CheckoutError::Unverified(failure)
+    }
+}
+
+impl From<CheckoutError> for Failure {
+    fn from(error: CheckoutError) -> Self {
+        match error {
+            CheckoutError::Git(error) => checkout_failed(&error),
+            CheckoutError::Unverified(failure) => failure,
+        }
+    }
 }
 
 /// Why there is no archive.

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use api::GitRepository;
 use api::git_repository::VerificationMode;
-use git::{Checkout, Tag, WalkError};
+use git::{Checkout, Tag};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use verification::{Keys, Kind, Limits, SignedObject, verify};
+use verification::{Keys, Limits, SignedObject, verify};
 
+use super::build::CheckoutError;
 use super::failure::Failure;
-use api::GitRepository;
 
 /// What must be signed, and by whom.
 #[derive(Debug)]
@@ -41,14 +42,14 @@ impl Verification {
     }
 
     /// Verifies the tag, the commit, or both; gives what the condition says. Blocks.
-    pub fn check(&self, checkout: &Checkout) -> Result<String, Failure> {
+    pub fn check(&self, checkout: &Checkout) -> Result<String, CheckoutError> {
         let (tag, commit) = match self.mode {
             VerificationMode::LegacyHead | VerificationMode::Head => (false, true),
             VerificationMode::Tag => (true, false),
             VerificationMode::TagAndHead => (true, true),
             VerificationMode::Unknown => {
                 let message = "spec.verify.mode is none that this version knows";
-                return Err(Failure::verification("InvalidVerificationMode", message).stalling());
+                return Err(Failure::verification("InvalidVerificationMode", message).stalling().into());
             }
         };
         let mut lines = vec!["verified signature of".to_owned()];
@@ -61,20 +62,20 @@ impl Verification {
         Ok(lines.join("\n\t"))
     }
 
-    fn check_tag(&self, checkout: &Checkout) -> Result<String, Failure> {
-        let Some(Tag { name, object }) = checkout.tag().map_err(unreadable(Kind::Tag))? else {
+    fn check_tag(&self, checkout: &Checkout) -> Result<String, CheckoutError> {
+        let Some(Tag { name, object }) = checkout.tag()? else {
             let message = "cannot verify tag object's signature if a tag reference is not specified";
-            return Err(Failure::verification("InvalidVerificationMode", message).stalling());
+            return Err(Failure::verification("InvalidVerificationMode", message).stalling().into());
         };
         let unsigned = |tag: &str| {
             let message = format!("cannot verify signature of tag '{tag}' since it is not signed");
             Failure::verification("InvalidGitObject", message)
         };
-        let Some(object) = object else { return Err(unsigned(&name)) };
+        let Some(object) = object else { return Err(unsigned(&name).into()) };
         let tag = format!("{name}@{}", object.id);
         let signed = SignedObject::tag(&object.data);
         if !signed.is_signed() {
-            return Err(unsigned(&tag));
+            return Err(unsigned(&tag).into());
         }
         let failed = |why: String| {
             let message = format!("signature verification of tag '{tag}' failed: {why}");
@@ -82,14 +83,14 @@ impl Verification {
         };
         let key = self.key(&signed).map_err(failed)?;
         if !object.is_of_commit {
-            return Err(failed(format!("it is not a tag of commit '{}'", checkout.commit.id)));
+            return Err(failed(format!("it is not a tag of commit '{}'", checkout.commit.id)).into());
         }
         Ok(format!("- tag '{tag}' with key '{key}'"))
     }
 
-    fn check_commit(&self, checkout: &Checkout) -> Result<String, Failure> {
+    fn check_commit(&self, checkout: &Checkout) -> Result<String, CheckoutError> {
         let id = checkout.commit.id;
-        let raw = checkout.commit_object().map_err(unreadable(Kind::Commit))?;
+        let raw = checkout.commit_object()?;
         let key = self.key(&SignedObject::commit(&raw)).map_err(|why| {
             let message = format!("signature verification of commit '{id}' failed: {why}");
             Failure::verification("InvalidCommitSignature", message)
@@ -99,12 +100,6 @@ impl Verification {
 
     fn key(&self, object: &SignedObject) -> Result<String, String> {
         verify(object, &self.keys, SystemTime::now(), &self.limits).map_err(|error| error.to_string())
-    }
-}
-
-fn unreadable(kind: Kind) -> impl Fn(WalkError) -> Failure {
-    move |error| {
-        Failure::verification("VerificationError", format!("unable to read {kind} to be verified: {error}"))
     }
 }
 
