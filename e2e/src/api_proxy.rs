@@ -64,7 +64,7 @@ pub struct Call {
     pub user: Option<User>,
     /// What is to be done.
     pub method: Method,
-    /// The path, and what is behind the question mark.
+    /// The path.
     pub path: String,
     /// What is behind the question mark.
     pub query: String,

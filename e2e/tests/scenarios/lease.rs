@@ -13,12 +13,15 @@ use http::Method;
 
 use crate::config_map;
 
-const ELECTION: [&str; 4] = [
-    "--enable-leader-election",
-    "--leader-election-lease-duration=6s",
-    "--leader-election-renew-deadline=4s",
-    "--leader-election-retry-period=1s",
-];
+/// Flags for a Lease that is renewed every second; its holder gives it up after so many without, others wait two more.
+fn election(renew_deadline: u64) -> [String; 4] {
+    [
+        "--enable-leader-election".into(),
+        format!("--leader-election-lease-duration={}s", renew_deadline + 2),
+        format!("--leader-election-renew-deadline={renew_deadline}s"),
+        "--leader-election-retry-period=1s".into(),
+    ]
+}
 
 /// Whether something is asked that is more than looking; the Lease itself is another matter.
 fn changes_something(call: &Call) -> bool {
@@ -30,10 +33,12 @@ fn is_apply(call: &Call) -> bool {
 }
 
 /// A leader behind a proxy, with an application at its first commit, and a second candidate with a way of its own.
-async fn leader_and_standby(name: &str) -> Result<(Scenario, Controller)> {
-    let test = Scenario::through_proxy(name, &ELECTION).await?;
+async fn leader_and_standby(name: &str, renew_deadline: u64) -> Result<(Scenario, Controller)> {
+    let election = election(renew_deadline);
+    let mut options: Vec<&str> = election.iter().map(String::as_str).collect();
+    let test = Scenario::through_proxy(name, &options).await?;
     let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
-    let options = [&ELECTION[..], &[&selector]].concat();
+    options.push(&selector);
     let standby = Controller::start(test.cluster, User::KustomizeController, &options).await?;
     let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "0"))?;
     test.apply_source().await?;
@@ -47,7 +52,7 @@ async fn leader_and_standby(name: &str) -> Result<(Scenario, Controller)> {
 /// what it was about to write is not written.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_slept_in_the_middle_of_an_apply_writes_nothing_when_it_wakes() -> Result<()> {
-    let (mut test, mut standby) = leader_and_standby("asleep").await?;
+    let (mut test, mut standby) = leader_and_standby("asleep", 6).await?;
     // The server asks for patience: the leader is stopped while it waits to send the same write again.
     let throttled = test.proxy()?.add(Rule::new(Fault::Throttle(1), is_apply));
     let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
@@ -92,7 +97,7 @@ async fn renews(test: &Scenario, renewal: fn(&Call) -> bool) -> Result<()> {
 /// One renewal that hangs, in a connection that is dead, is no reason to give the Lease up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_that_is_never_answered_is_sent_again_in_time() -> Result<()> {
-    let (mut test, mut standby) = leader_and_standby("hung-renewal").await?;
+    let (mut test, mut standby) = leader_and_standby("hung-renewal", 15).await?;
     let renewal = |call: &Call| call.is_about("leases") && call.is_write();
     let held = test.proxy()?.add(Rule::new(Fault::Hold(When::Before), renewal).times(1));
     held.has_hit(1, LIMIT).await?;
@@ -112,7 +117,7 @@ async fn a_renewal_that_is_never_answered_is_sent_again_in_time() -> Result<()> 
 /// A leader that the API server does not answer any more ends before anybody else may begin.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_cannot_renew_ends_and_the_other_one_takes_over() -> Result<()> {
-    let (mut test, _standby) = leader_and_standby("cut-off").await?;
+    let (mut test, _standby) = leader_and_standby("cut-off", 4).await?;
     test.proxy()?.add(Rule::new(Fault::Hold(When::Before), |_| true));
     let status = test.own()?.kustomize.ends(LIMIT).await?;
     assert!(!status.success(), "{status}");
