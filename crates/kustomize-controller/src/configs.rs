@@ -277,4 +277,24 @@ mod tests {
         see(Event::InitApply(object("other", "1")));
         assert_eq!(see(Event::InitDone), 1, "vars is gone");
     }
+
+    #[tokio::test]
+    async fn without_the_right_to_watch_work_begins_all_the_same() {
+        let forbidden = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+            let status = r#"{"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "no", "code": 403}"#;
+            let body = kube::client::Body::from(status.as_bytes().to_vec());
+            http::Response::builder().status(403).body(body)
+        });
+        let (configs, (store, _writer)) = (Configs::new(), kube::runtime::reflector::store());
+        let client = Client::new(forbidden, "default");
+        for watch in configs.watch(&client, &Scope::default(), "a=b", &store, &Waker::default()) {
+            tokio::spawn(watch);
+        }
+        let settled = configs.settled(Duration::from_secs(60));
+        assert!(
+            tokio::time::timeout(Duration::from_secs(20), settled).await.is_ok(),
+            "nothing is waited for"
+        );
+        assert_eq!(configs.state(&app()), 0);
+    }
 }
