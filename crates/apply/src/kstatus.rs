@@ -371,7 +371,9 @@ mod tests {
             "containerStatuses": [{"name": "a", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}});
         assert!(pod_has_failed(&looping, at()));
         let mut deleted = looping.clone();
-        deleted["metadata"] = json!({"deletionTimestamp": "2026-01-01T00:00:00Z"});
+        if let Value::Object(fields) = &mut deleted {
+            fields.insert("metadata".into(), json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}));
+        }
         assert!(!pod_has_failed(&deleted, at()));
         let unschedulable = json!({"apiVersion": "v1", "kind": "Pod", "status": {"phase": "Pending",
             "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}});

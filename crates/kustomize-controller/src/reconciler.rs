@@ -164,10 +164,7 @@ impl Reconciler {
             State::Running(run) if run.inputs == inputs || source.is_err() && run.fits(&inputs) => {
                 return self.carry_on(slot, subject, *run).await;
             }
-            State::Running(run) => tracing::info!(
-                revision = run.artifact.revision,
-                "the run is replaced, its inputs have changed"
-            ),
+            State::Running(run) => self.replaced(subject, &run, &inputs),
             State::Done { inputs: before, due, succeeded } if before == inputs => {
                 trusting = true;
                 let now = Instant::now();

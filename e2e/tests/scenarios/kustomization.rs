@@ -243,6 +243,11 @@ async fn wait_reports_health_and_a_new_commit_ends_a_hopeless_wait() -> Result<(
     test.request("GitRepository/app").await?;
     let app = test.applied("Kustomization/app", &commit).await?;
     assert!(begin.elapsed() < Duration::from_secs(30), "did not wait for the timeout of the first");
+    let canceled = format!(
+        "Health checks canceled due to new reconciliation triggered by GitRepository/{}/app",
+        test.namespace
+    );
+    test.event("Kustomization/app", "Normal", "HealthCheckCanceled", &canceled).await?;
     let healthy = app.condition("Healthy").unwrap();
     assert_eq!((&*healthy.status, &*healthy.reason), ("True", "Succeeded"));
     assert!(healthy.message.starts_with("Health check passed in "), "{healthy:?}");

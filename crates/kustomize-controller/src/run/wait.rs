@@ -3,7 +3,10 @@
 use api::duration::go_duration_string;
 use std::time::Duration;
 
-use api::kustomize::{conditions::HEALTHY, reasons::HEALTH_CHECK_FAILED};
+use api::kustomize::{
+    conditions::HEALTHY,
+    reasons::{HEALTH_CHECK_CANCELED, HEALTH_CHECK_FAILED},
+};
 use api::meta::reasons::PROGRESSING;
 use apply::{
     applier::Memory,
@@ -13,16 +16,18 @@ use apply::{
 use kube::{Api, api::DynamicObject, core::GroupVersionKind};
 use runtime::{
     conditions::{Status, is_true},
+    events::Severity,
     names::is_path_segment,
     patch::PatchError,
 };
 use tokio::time::Instant;
 
-use super::{Failure, Phase, Run, Step};
+use super::{Failure, Inputs, Phase, Run, Step};
 use crate::{
     flags::NO_FAIL_FAST,
     health::{self, Awaited, Health, Look},
     reconciler::{Reconciler, Slot},
+    sources::SourceKey,
     status,
     subject::Subject,
 };
@@ -177,6 +182,22 @@ impl Reconciler {
                 Ok(Step::Wait(Phase::AwaitHealth { awaited, since, deadline }, left))
             }
         }
+    }
+
+    /// A run gives way to another one, which is news if it waited for health.
+    pub(crate) fn replaced(&self, subject: &Subject, run: &Run, inputs: &Inputs) {
+        tracing::info!(revision = run.artifact.revision, "the run is replaced, its inputs have changed");
+        if !matches!(run.phase, Phase::AwaitHealth { .. }) {
+            return;
+        }
+        let trigger = if run.inputs.revision == inputs.revision {
+            format!("Kustomization/{}/{}", subject.namespace(), subject.name())
+        } else {
+            SourceKey::of(&subject.object).to_string()
+        };
+        let message = format!("Health checks canceled due to new reconciliation triggered by {trigger}");
+        let artifact = Some(&run.artifact);
+        subject.event(&self.context.events, Severity::Info, HEALTH_CHECK_CANCELED, artifact, &message);
     }
 
     fn unhealthy(&self, took: Duration, inner: &str) -> Failure {
