@@ -50,6 +50,8 @@ pub enum Fault {
     Status(u16),
     /// Every answer takes so long.
     Slow(Duration),
+    /// Requests are read and never answered.
+    Silent,
 }
 
 /// What a request asked for.
@@ -196,6 +198,10 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<Stat
             }
             if fault == Fault::Down {
                 return Err(io::Error::from(io::ErrorKind::ConnectionReset));
+            }
+            if fault == Fault::Silent {
+                lock(&state.requests).push(Asked::Other);
+                std::future::pending::<()>().await;
             }
             let failed =
                 |error: anyhow::Error| plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"));

@@ -1,32 +1,46 @@
 //! From a reference to a commit's objects, asking the server for as little as possible.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use gix::ObjectId;
 use gix::bstr::BString;
 use gix::objs::FindExt;
 
+use crate::answers::{Answers, Talk};
 use crate::error::chain;
 use crate::reference::{Selector, highest_tags, revision};
 use crate::session::Depth;
 use crate::signed::TagRefName;
 use crate::sparse::Selection;
-use crate::store::Store;
+use crate::store::{Lease, Store};
 use crate::{
-    Budget, Connector, Error, Limits, Reference, Remote, RemoteRef, Session, TransportError,
-    current_revision, history, redact, semver,
+    Budget, Connector, Error, Limits, Reference, Remote, RemoteRef, TransportError, current_revision,
+    history, redact, semver,
 };
 
 const TAGS: &str = "refs/tags/";
 
 /// The objects of one source, kept between reconciles so that a new commit costs only what changed.
 ///
-/// The directory belongs to this cache; callers make sure that a source is worked on by one thread at a time.
+/// The directory belongs to this cache; callers make sure that one thread at a time calls its methods. What they gave may
+/// be read meanwhile.
 #[derive(Debug, Clone)]
 pub struct Cache {
     dir: PathBuf,
     limits: Limits,
+    known: Arc<Known>,
+    since: Instant,
+}
+
+/// What a process knows of a cache, for all who use it.
+#[derive(Debug, Default)]
+pub struct Known {
+    answers: Answers,
+    /// Directories of packs that were found to be whole.
+    checked: Mutex<HashSet<PathBuf>>,
 }
 
 /// What a look at the remote gave.
@@ -46,6 +60,7 @@ pub struct Checkout {
     pub commit: Commit,
     pub(crate) tag: Option<TagRefName>,
     pub(crate) objects: gix::odb::Handle,
+    lease: Lease,
     pub(crate) limits: Limits,
     pub(crate) selection: Selection,
     /// The submodules that are here, by their paths.
@@ -81,24 +96,21 @@ struct Target {
 impl Cache {
     /// A cache in `dir`, which is made when needed.
     pub fn new(dir: PathBuf, limits: Limits) -> Cache {
-        Cache { dir, limits }
+        Cache { dir, limits, known: Arc::default(), since: Instant::now() }
     }
 
-    /// Where it is.
-    pub fn dir(&self) -> &Path {
+    /// Shares what is known with others that use the same directory. What a server said counts if it was asked at `since`
+    /// or later.
+    pub fn sharing(self, known: Arc<Known>, since: Instant) -> Cache {
+        Cache { known, since, ..self }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    /// Removes all of it; the next checkout fetches anew.
-    pub fn clear(&self) -> std::io::Result<()> {
-        match std::fs::remove_dir_all(&self.dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
     }
 
     /// Finds out what `reference` points to and, unless that is the revision already `known`, makes its objects available.
@@ -124,15 +136,15 @@ impl Cache {
         let clone_error = |source| Error::Clone { url: url(), source };
         let list_error =
             |source| if lists { Error::List { url: url(), source } } else { clone_error(source) };
-        let mut session = connector.connect(remote, &self.limits, budget).map_err(list_error)?;
+        let mut talk = self.talk(connector, remote, budget);
         let mut store = Store::open(self.dir.join("content"))?;
 
         let target = match selector {
             Selector::Branch(branch) => {
                 let name = format!("refs/heads/{branch}");
-                match find(&mut session, &name).map_err(list_error)? {
+                match find(&mut talk, &name).map_err(list_error)? {
                     Some(tip) => Target::new(Some(branch), tip.target()),
-                    None if !is_empty(&mut session) => {
+                    None if !is_empty(&mut talk) => {
                         return Err(clone_error(TransportError::RefNotFound(name)));
                     }
                     None if lists => return Err(list_error(TransportError::Empty)),
@@ -141,19 +153,19 @@ impl Cache {
             }
             Selector::Tag(tag) => {
                 let name = format!("refs/tags/{tag}");
-                let found = find(&mut session, &name).map_err(list_error)?;
+                let found = find(&mut talk, &name).map_err(list_error)?;
                 let found = found.ok_or_else(|| clone_error(TransportError::RefNotFound(name)))?;
                 Target::new(Some(tag), found.target()).found_by(&found)
             }
             Selector::Name(name) => {
-                let found = find_name(&mut session, name).map_err(list_error)?;
+                let found = find_name(&mut talk, name).map_err(list_error)?;
                 let found = found.ok_or_else(|| Error::UnresolvedName(name.to_owned()))?;
                 Target::new(Some(name), found.target()).found_by(&found)
             }
             Selector::Semver(constraint) => {
-                let tags = session.refs(&["refs/tags/"]).map_err(clone_error)?;
+                let tags = talk.refs("refs/tags/").map_err(clone_error)?;
                 let tags = highest_tags(constraint, &tags)?;
-                let tag = self.newest(&mut session, &mut store, tags).map_err(clone_error)?;
+                let tag = self.newest(&mut talk, &mut store, tags).map_err(clone_error)?;
                 Target::new(tag.name.strip_prefix("refs/tags/"), tag.target()).found_by(&tag)
             }
             Selector::Commit { commit, branch, name } => {
@@ -163,16 +175,20 @@ impl Cache {
                     .ok()
                     .filter(|id| id.kind() == gix::hash::Kind::Sha1);
                 let id = id.ok_or_else(missing)?;
+                // A server that is down, or that does not let us in any more, is news even if nothing is asked of it.
+                if branch.is_none() {
+                    talk.session().map_err(clone_error)?;
+                }
                 if let Some(branch) = branch {
                     let full = format!("refs/heads/{branch}");
-                    let tip = find(&mut session, &full).map_err(clone_error)?;
+                    let tip = find(&mut talk, &full).map_err(clone_error)?;
                     let tip = tip.ok_or_else(|| clone_error(TransportError::RefNotFound(full)))?.target();
-                    history::reach(&mut session, self.dir.join("history"), tip, id)
+                    history::reach(&mut talk, self.dir.join("history"), tip, id)
                         .map_err(|e| e.into_error(commit, branch))?;
                 }
                 let target = Target::new(name.or(branch), id);
                 match name.filter(|name| name.starts_with(TAGS)) {
-                    Some(name) => match find_name(&mut session, name).map_err(clone_error)? {
+                    Some(name) => match find_name(&mut talk, name).map_err(clone_error)? {
                         Some(found) => target.found_by(&found),
                         None => target,
                     },
@@ -183,7 +199,7 @@ impl Cache {
         if known.map(current_revision).as_ref() == Some(&target.revision) {
             return Ok(Outcome::Unchanged(target.revision));
         }
-        let checkout = self.fetch(&mut session, &mut store, target);
+        let checkout = self.fetch(&mut talk, &mut store, target);
         checkout.map(|c| Outcome::Checkout(Box::new(c))).map_err(|source| match (selector, source) {
             (Selector::Commit { commit, .. }, source @ TransportError::ObjectNotFound) => {
                 Error::Commit { commit: commit.to_owned(), source }
@@ -195,14 +211,14 @@ impl Cache {
     /// The tag whose commit is the newest, of those that semver holds for equal.
     fn newest(
         &self,
-        session: &mut Session,
+        talk: &mut Talk<'_>,
         store: &mut Store,
         tags: Vec<RemoteRef>,
     ) -> Result<RemoteRef, TransportError> {
         let mut newest: Option<(i64, RemoteRef)> = None;
         let only = tags.len() == 1;
         for tag in tags {
-            let time = if only { 0 } else { self.commit(session, store, tag.target(), None)?.0.committed };
+            let time = if only { 0 } else { self.commit(talk, store, tag.target(), None)?.committed };
             if newest.as_ref().is_none_or(|(t, _)| time > *t) {
                 newest = Some((time, tag));
             }
@@ -212,25 +228,31 @@ impl Cache {
 
     fn fetch(
         &self,
-        session: &mut Session,
+        talk: &mut Talk<'_>,
         store: &mut Store,
         target: Target,
     ) -> Result<Checkout, TransportError> {
         let tag = target.tag.as_ref().and_then(|tag| tag.object);
-        let (commit, objects) = self.commit(session, store, target.commit, tag)?;
-        Ok(Checkout { tag: target.tag, ..self.opened(target.revision, commit, objects) })
+        let commit = self.commit(talk, store, target.commit, tag)?;
+        Ok(Checkout { tag: target.tag, ..self.opened(target.revision, commit, store)? })
     }
 
-    fn opened(&self, revision: String, commit: Commit, objects: gix::odb::Handle) -> Checkout {
-        Checkout {
+    fn talk<'a>(&'a self, connector: &'a Connector, remote: &'a Remote, budget: &'a Budget) -> Talk<'a> {
+        let (limits, answers, since) = (&self.limits, &self.known.answers, self.since);
+        Talk { connector, remote, limits, budget, answers, since, session: None }
+    }
+
+    fn opened(&self, revision: String, commit: Commit, store: &Store) -> std::io::Result<Checkout> {
+        Ok(Checkout {
             revision,
             commit,
             tag: None,
-            objects,
+            lease: store.lease()?,
+            objects: store.objects(&self.limits)?,
             limits: self.limits.clone(),
             selection: Selection::default(),
             modules: BTreeMap::new(),
-        }
+        })
     }
 
     /// A commit, whatever refs lead to it, and the bytes of packs that came for it. The server is asked only for what is
@@ -244,31 +266,29 @@ impl Cache {
     ) -> Result<(Checkout, u64), Error> {
         let failed = |source| Error::Clone { url: redact(remote.url()), source };
         let mut store = Store::open(self.dir.join("content"))?;
-        if let Some((commit, objects)) = self.cached(&mut store, id, None)? {
-            return Ok((self.opened(id.to_string(), commit, objects), 0));
+        if let Some(commit) = self.cached(&mut store, id, None)? {
+            return Ok((self.opened(id.to_string(), commit, &store)?, 0));
         }
         let before = store.bytes()?;
-        let mut session = connector.connect(remote, &self.limits, budget).map_err(failed)?;
-        let found = match self.commit(&mut session, &mut store, id, None) {
+        let mut talk = self.talk(connector, remote, budget);
+        let found = match self.commit(&mut talk, &mut store, id, None) {
             // A server of the old protocol gives what refs lead to, and refuses in words that gix takes for a broken pack.
             Err(TransportError::ObjectNotFound | TransportError::Protocol(_)) => {
+                let session = talk.session().map_err(failed)?;
                 session.restart().map_err(failed)?;
                 let refs = session.refs(&["refs/heads/", "refs/tags/"]).map_err(failed)?;
                 let tips: Vec<_> = refs.iter().map(RemoteRef::target).collect();
                 store.clear()?;
-                store.fetch(&mut session, &tips, Depth::All).map_err(failed)?;
-                let objects = store.objects(&self.limits)?;
-                read_commit(&objects, id)
-                    .map(|commit| (commit, objects))
-                    .map_err(|_| TransportError::ObjectNotFound)
+                store.fetch(session, &tips, Depth::All).map_err(failed)?;
+                read_commit(&store.objects(&self.limits)?, id).map_err(|_| TransportError::ObjectNotFound)
             }
             other => other,
         };
-        let (commit, objects) = found.map_err(|source| match source {
+        let commit = found.map_err(|source| match source {
             TransportError::ObjectNotFound => Error::Commit { commit: id.to_string(), source },
             source => failed(source),
         })?;
-        Ok((self.opened(id.to_string(), commit, objects), store.bytes()?.saturating_sub(before)))
+        Ok((self.opened(id.to_string(), commit, &store)?, store.bytes()?.saturating_sub(before)))
     }
 
     /// The commit from the store, unless it or the tag object is not there. A store that is damaged is emptied.
@@ -277,34 +297,55 @@ impl Cache {
         store: &mut Store,
         id: ObjectId,
         tag: Option<ObjectId>,
-    ) -> std::io::Result<Option<(Commit, gix::odb::Handle)>> {
-        if store.has(&id) && tag.is_none_or(|tag| store.has(&tag)) {
-            match read_commit(&store.objects(&self.limits)?, id) {
-                Ok(commit) => return Ok(Some((commit, store.objects(&self.limits)?))),
-                Err(error) => {
-                    tracing::warn!(%error, "object cache is damaged, fetching anew");
-                    store.clear()?;
-                }
+    ) -> std::io::Result<Option<Commit>> {
+        let is_here = store.has(&id) && tag.is_none_or(|tag| store.has(&tag));
+        let commit = match (self.check(store), is_here) {
+            (Err(error), _) => Err(error),
+            (Ok(()), false) => return Ok(None),
+            (Ok(()), true) => read_commit(&store.objects(&self.limits)?, id),
+        };
+        match commit {
+            Ok(commit) => Ok(Some(commit)),
+            Err(error) => {
+                tracing::warn!(%error, "object cache is damaged, fetching anew");
+                store.clear()?;
+                Ok(None)
             }
         }
-        Ok(None)
+    }
+
+    /// Reads what an earlier process has left, once: from then on only a disk that forgets can damage it.
+    fn check(&self, store: &Store) -> Result<(), TransportError> {
+        let mut checked = self.known.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if !checked.contains(store.dir()) {
+            store.check()?;
+            checked.insert(store.dir().to_owned());
+        }
+        Ok(())
     }
 
     /// The commit from the store, fetched with the tag object if one of them is not there or cannot be read.
     fn commit(
         &self,
-        session: &mut Session,
+        talk: &mut Talk<'_>,
         store: &mut Store,
         id: ObjectId,
         tag: Option<ObjectId>,
-    ) -> Result<(Commit, gix::odb::Handle), TransportError> {
+    ) -> Result<Commit, TransportError> {
         if let Some(cached) = self.cached(store, id, tag)? {
             return Ok(cached);
         }
         let missing: Vec<ObjectId> = tag.into_iter().chain([id]).filter(|id| !store.has(id)).collect();
-        store.fetch(session, &missing, Depth::One)?;
-        let objects = store.objects(&self.limits)?;
-        Ok((read_commit(&objects, id)?, objects))
+        store.fetch(talk.session()?, &missing, Depth::One)?;
+        read_commit(&store.objects(&self.limits)?, id)
+    }
+}
+
+impl Checkout {
+    /// Forgets all that its objects come from, because one of them cannot be read. Others that read there go on.
+    pub fn discard(&self) -> std::io::Result<()> {
+        self.lease.discard()?;
+        self.modules.values().try_for_each(Checkout::discard)
     }
 }
 
@@ -334,20 +375,20 @@ fn check_syntax(selector: &Selector<'_>) -> Result<(), Error> {
     }
 }
 
-fn find(session: &mut Session, name: &str) -> Result<Option<RemoteRef>, TransportError> {
-    Ok(session.refs(&[name])?.into_iter().find(|r| r.name == name))
+fn find(talk: &mut Talk<'_>, name: &str) -> Result<Option<RemoteRef>, TransportError> {
+    Ok(talk.refs(name)?.into_iter().find(|r| r.name == name))
 }
 
 /// `refs/tags/v1^{}` names what an annotated tag points to, without the tag object, and nothing for other refs.
-fn find_name(session: &mut Session, name: &str) -> Result<Option<RemoteRef>, TransportError> {
-    let Some(tag) = name.strip_suffix("^{}") else { return find(session, name) };
-    let peeled = find(session, tag)?.and_then(|found| found.peeled);
+fn find_name(talk: &mut Talk<'_>, name: &str) -> Result<Option<RemoteRef>, TransportError> {
+    let Some(tag) = name.strip_suffix("^{}") else { return find(talk, name) };
+    let peeled = find(talk, tag)?.and_then(|found| found.peeled);
     Ok(peeled.map(|object| RemoteRef { name: name.to_owned(), object, peeled: None }))
 }
 
 /// Whether the server advertises no ref at all; an error means it does, or that it does not matter any more.
-fn is_empty(session: &mut Session) -> bool {
-    session.refs(&["refs/"]).is_ok_and(|refs| refs.is_empty())
+fn is_empty(talk: &mut Talk<'_>) -> bool {
+    talk.refs("refs/").is_ok_and(|refs| refs.is_empty())
 }
 
 fn read_commit(objects: &gix::odb::Handle, id: ObjectId) -> Result<Commit, TransportError> {

@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use gix::ObjectId;
 use gix::objs::FindExt;
 
+use crate::answers::Talk;
 use crate::session::Depth;
 use crate::store::Store;
-use crate::{Error, Session, TransportError};
+use crate::{Error, TransportError};
 
 /// Why the question has no answer, or a bad one.
 pub(crate) enum Missing {
@@ -31,7 +32,7 @@ impl<E: Into<TransportError>> From<E> for Missing {
 
 /// Succeeds if `commit` is `tip` or one of its ancestors. `dir` belongs to this question alone.
 pub(crate) fn reach(
-    session: &mut Session,
+    talk: &mut Talk<'_>,
     dir: PathBuf,
     tip: ObjectId,
     commit: ObjectId,
@@ -46,28 +47,28 @@ pub(crate) fn reach(
         return Ok(());
     }
     if !store.has(&tip) {
-        store.fetch(session, &[tip], Depth::Commits)?;
+        store.fetch(talk.session()?, &[tip], Depth::Commits)?;
     }
-    match search(session, &store, tip, commit) {
+    match search(talk, &store, tip, commit) {
         // The store is damaged: once more from nothing.
         Err(Missing::Transport(TransportError::Protocol(_))) => {
             store.clear()?;
-            store.fetch(session, &[tip], Depth::Commits)?;
-            search(session, &store, tip, commit)?;
+            store.fetch(talk.session()?, &[tip], Depth::Commits)?;
+            search(talk, &store, tip, commit)?;
         }
         other => other?,
     }
     Ok(std::fs::write(answer, verified)?)
 }
 
-fn search(session: &Session, store: &Store, tip: ObjectId, commit: ObjectId) -> Result<(), Missing> {
-    let limit = session.limits().history;
-    let objects = store.objects(session.limits())?;
+fn search(talk: &Talk<'_>, store: &Store, tip: ObjectId, commit: ObjectId) -> Result<(), Missing> {
+    let limit = talk.limits.history;
+    let objects = store.objects(talk.limits)?;
     let mut seen = HashSet::from([tip]);
     let mut open = vec![tip];
     let mut buffer = Vec::new();
     while let Some(id) = open.pop() {
-        if session.budget().is_spent() {
+        if talk.budget.is_spent() {
             return Err(TransportError::Deadline.into());
         }
         let found = objects.find_commit_iter(&id, &mut buffer);

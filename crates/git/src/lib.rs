@@ -6,6 +6,7 @@
 //!
 //! Everything blocks; callers bring a thread, and a [`Budget`] that ends every wait.
 
+mod answers;
 mod cache;
 mod connector;
 mod error;
@@ -26,7 +27,7 @@ mod submodule;
 mod tree;
 mod wire;
 
-pub use cache::{Cache, Checkout, Commit, Outcome};
+pub use cache::{Cache, Checkout, Commit, Known, Outcome};
 pub use connector::{Connector, http_client};
 pub use error::{Error, TransportError};
 pub use limits::{Budget, Limits};

@@ -88,7 +88,8 @@ impl Budget {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    pub(crate) fn is_spent(&self) -> bool {
+    /// Whether the operation must end, for one reason or the other.
+    pub fn is_spent(&self) -> bool {
         self.is_cancelled() || self.remaining().is_zero()
     }
 

@@ -154,6 +154,12 @@ impl Remote {
         self.url.as_str()
     }
 
+    /// Scheme, host and port: what credentials are given for.
+    pub fn server(&self) -> String {
+        let (scheme, host) = (self.url.scheme(), self.url.host_str().unwrap_or_default());
+        format!("{scheme}://{host}:{}", self.url.port_or_known_default().unwrap_or_default())
+    }
+
     /// Whether a password was given and nobody to whom it belongs.
     pub fn has_password_only(&self) -> bool {
         matches!(&self.auth, Auth::Basic { username, password } if username.is_empty() && !password.is_empty())

@@ -16,7 +16,7 @@ use gix::protocol::{Handshake, LsRefsCommand};
 
 use crate::error::chain;
 use crate::wire::Wire;
-use crate::{Budget, Limits, TransportError};
+use crate::{Limits, TransportError};
 
 /// A ref as the server advertises it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,10 +112,6 @@ impl Session {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    pub(crate) fn budget(&self) -> &Budget {
-        &self.wire.budget
     }
 
     /// All refs that start with one of `prefixes`, those with names that no ref may have left out.

@@ -106,10 +106,7 @@ impl Remote {
         let mut remote = Remote::new(&resolve(&self.url, url)?).map_err(wrong)?;
         // A proxy is the way to every server.
         remote.proxy = self.proxy.clone();
-        let server = |url: &Url| {
-            (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default())
-        };
-        if server(&remote.url) == server(&self.url) {
+        if remote.server() == self.server() {
             remote.tls = self.tls.clone();
             if remote.auth == crate::Auth::None {
                 remote.auth = self.auth.clone();

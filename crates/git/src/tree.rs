@@ -40,7 +40,7 @@ impl Kind {
 /// Why a tree could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
-    /// The cache lacks an object, or it is broken. [`Cache::clear`](crate::Cache::clear) and a new checkout help.
+    /// The cache lacks an object, or it is broken. [`Checkout::discard`] and a new checkout help.
     #[error("object {id}: {reason}")]
     Object {
         /// The object.

@@ -43,6 +43,28 @@ impl Fixture {
         }
     }
 
+    /// The generation of objects that is in use.
+    fn content(&self) -> std::path::PathBuf {
+        let content = self.dir.path().join("cache/content");
+        let names =
+            std::fs::read_dir(&content).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        content.join(names.map(|name| name.parse::<u64>().unwrap()).max().unwrap().to_string())
+    }
+
+    /// Packs and indices, made writable.
+    fn pack_files(&self) -> Vec<std::path::PathBuf> {
+        let files = std::fs::read_dir(self.content().join("objects/pack")).unwrap();
+        let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+        for path in &files {
+            let mut permissions = std::fs::metadata(path).unwrap().permissions();
+            #[allow(clippy::permissions_set_readonly_false)]
+            permissions.set_readonly(false);
+            std::fs::set_permissions(path, permissions).unwrap();
+        }
+        files.sort();
+        files
+    }
+
     fn error(&self, reference: &Reference) -> String {
         self.look(reference, None).unwrap_err().to_string()
     }
@@ -152,7 +174,7 @@ fn packs_do_not_pile_up_for_ever() {
         f.repository.write("f", &i.to_string());
         f.repository.commit("next");
         assert_eq!(listing(&f.get(&branch("master"))), [format!("f {i}")]);
-        let packs = std::fs::read_dir(f.dir.path().join("cache/content/objects/pack")).unwrap().count();
+        let packs = std::fs::read_dir(f.content().join("objects/pack")).unwrap().count();
         assert!(packs <= 2 * 3, "{packs} files");
     }
 }
@@ -166,7 +188,7 @@ fn a_cache_that_grew_too_large_is_made_anew() {
         f.repository.write("f", &i.to_string());
         f.repository.commit("next");
         assert_eq!(listing(&f.get(&branch("master"))), [format!("f {i}")]);
-        let files = std::fs::read_dir(f.dir.path().join("cache/content/objects/pack")).unwrap();
+        let files = std::fs::read_dir(f.content().join("objects/pack")).unwrap();
         packs.push(files.filter(|f| f.as_ref().unwrap().path().extension().unwrap() == "pack").count());
     }
     // Each pack has some 200 bytes.
@@ -180,7 +202,7 @@ fn caches_are_private() {
     f.repository.write("f", "1");
     f.repository.commit("one");
     f.get(&branch("master"));
-    for dir in ["cache", "cache/content", "cache/content/objects/pack"] {
+    for dir in ["cache", "cache/content", "cache/content/0", "cache/content/0/objects/pack"] {
         let mode = std::fs::metadata(f.dir.path().join(dir)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700, "{dir}");
     }
@@ -273,7 +295,7 @@ fn a_commit_is_fetched_alone_and_checked_against_its_branch() {
             &f.repository.bare,
             &["config", "uploadpack.allowFilter", if filters { "true" } else { "false" }],
         );
-        Cache::new(f.dir.path().join("cache"), Limits::default()).clear().unwrap();
+        let _ = std::fs::remove_dir_all(f.dir.path().join("cache"));
         let alone = f.get(&commit(&first, None));
         assert_eq!(alone.revision, format!("sha1:{first}"));
         assert_eq!(listing(&alone), ["f 1"]);
@@ -356,18 +378,12 @@ fn a_damaged_cache_is_rebuilt() {
     f.repository.write("f", "1");
     f.repository.commit("one");
     f.get(&branch("master"));
-    let content = f.dir.path().join("cache/content");
     // The list of commits is nonsense.
-    std::fs::write(content.join("complete"), "zzz\n").unwrap();
+    std::fs::write(f.content().join("complete"), "zzz\n").unwrap();
     assert_eq!(listing(&f.get(&branch("master"))), ["f 1"]);
     // Packs are gone; then truncated.
     for damage in 0..2 {
-        for entry in std::fs::read_dir(content.join("objects/pack")).unwrap() {
-            let path = entry.unwrap().path();
-            let mut permissions = std::fs::metadata(&path).unwrap().permissions();
-            #[allow(clippy::permissions_set_readonly_false)]
-            permissions.set_readonly(false);
-            std::fs::set_permissions(&path, permissions).unwrap();
+        for path in f.pack_files() {
             if damage == 0 {
                 std::fs::remove_file(&path).unwrap()
             } else {
@@ -376,6 +392,7 @@ fn a_damaged_cache_is_rebuilt() {
         }
         assert_eq!(listing(&f.get(&branch("master"))), ["f 1"]);
     }
+    let content = f.content();
     // A crash left a lock and half a pack, and the next commit builds on objects that are gone.
     std::fs::write(content.join("shallow.lock"), "").unwrap();
     std::fs::write(content.join("objects/pack/.tmpXYZ"), "PACK").unwrap();
@@ -435,4 +452,92 @@ fn a_tag_of_another_commit_is_known_to_be_that() {
     let reference = Reference { commit: Some(second), ..name("refs/tags/v1.0.0") };
     let tag = f.get(&reference).tag().unwrap().unwrap();
     assert!(!tag.object.unwrap().is_of_commit);
+}
+
+#[test]
+fn what_an_earlier_process_left_is_checked_before_it_is_used() {
+    let f = fixture();
+    let long: String = (0..5000).map(|i| format!("line {i}\n")).collect();
+    f.repository.write("f", &long);
+    f.repository.commit("one");
+    f.repository.write("f", &format!("{long}more\n"));
+    f.repository.commit("two");
+    let whole = listing(&f.get(&branch("master")));
+    let flip = |path: &std::path::Path, at: usize| {
+        let mut bytes = std::fs::read(path).unwrap();
+        let at = at.min(bytes.len() - 1);
+        bytes[at] ^= 0x55;
+        std::fs::write(path, bytes).unwrap();
+    };
+    let requests = || f.server.traffic().0.len();
+    requests();
+    assert_eq!(listing(&f.get(&branch("master"))), whole);
+    assert_eq!(requests(), 2, "nothing was fetched");
+    for at in [12, 40, 200, 1000, usize::MAX] {
+        let files = f.pack_files();
+        let pack = files.iter().find(|path| path.extension().unwrap() == "pack").unwrap();
+        flip(pack, at);
+        assert_eq!(listing(&f.get(&branch("master"))), whole, "byte {at}");
+        assert_eq!(requests(), 3, "byte {at}: fetched anew");
+    }
+    let index = f.pack_files().into_iter().find(|path| path.extension().unwrap() == "idx").unwrap();
+    let bytes = std::fs::read(&index).unwrap();
+    std::fs::write(&index, &bytes[..bytes.len() / 2]).unwrap();
+    assert_eq!(listing(&f.get(&branch("master"))), whole);
+    assert_eq!(requests(), 3, "fetched anew");
+    // Without its boundary, a server would be told that all history is here.
+    std::fs::remove_file(f.content().join("shallow")).unwrap();
+    assert_eq!(listing(&f.get(&branch("master"))), whole);
+    assert_eq!(requests(), 3, "fetched anew");
+}
+
+#[test]
+fn objects_that_are_read_stay_while_the_cache_begins_anew() {
+    let mut f = fixture();
+    f.repository.write("f", "1");
+    f.repository.commit("one");
+    let first = f.get(&branch("master"));
+    // Each fetch begins anew.
+    f.limits.packs = 1;
+    for i in 2..5 {
+        f.repository.write("f", &i.to_string());
+        f.repository.commit("next");
+        assert_eq!(listing(&f.get(&branch("master"))), [format!("f {i}")]);
+    }
+    assert_eq!(listing(&first), ["f 1"]);
+    let generations = || std::fs::read_dir(f.dir.path().join("cache/content")).unwrap().count();
+    assert_eq!(generations(), 2);
+    // Who reads an old generation does not take the new one away.
+    let current = f.content();
+    first.discard().unwrap();
+    assert_eq!(f.content(), current);
+    drop(first);
+    let last = f.get(&branch("master"));
+    assert_eq!(generations(), 1);
+    last.discard().unwrap();
+    assert_ne!(f.content(), current);
+}
+
+#[test]
+fn one_question_is_enough_for_all_who_ask_at_the_same_time() {
+    let f = fixture();
+    f.repository.write("f", "1");
+    f.repository.commit("one");
+    let (known, begun) = (std::sync::Arc::new(git::Known::default()), std::time::Instant::now());
+    let look = |since| {
+        let cache = Cache::new(f.dir.path().join("cache"), f.limits.clone()).sharing(known.clone(), since);
+        let remote = Remote::new(&f.server.url("r")).unwrap();
+        let budget = Budget::new(Duration::from_secs(20));
+        match cache.checkout(&f.connector, &remote, &branch("master"), None, &budget).unwrap() {
+            Outcome::Checkout(checkout) => listing(&checkout),
+            Outcome::Unchanged(_) => panic!(),
+        }
+    };
+    assert_eq!(look(begun), ["f 1"]);
+    f.server.traffic();
+    f.repository.write("f", "2");
+    f.repository.commit("two");
+    assert_eq!(look(begun), ["f 1"], "asked after these began");
+    assert_eq!(f.server.traffic().0, [""; 0]);
+    assert_eq!(look(std::time::Instant::now()), ["f 2"], "one that began later sees no older answer");
 }

@@ -264,9 +264,11 @@ fn a_broken_pack_is_an_error_and_leaves_nothing() {
     {
         *f.server.control.garbage.lock().unwrap() = Some(garbage);
         assert!(f.look(&f.remote()).is_err());
-        let packs = f.cache.path().join("content/objects/pack");
-        let left: Vec<_> = std::fs::read_dir(packs).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert!(left.iter().all(|n| !n.to_string_lossy().ends_with(".pack")), "{left:?}");
+        for generation in std::fs::read_dir(f.cache.path().join("content")).unwrap() {
+            let packs = generation.unwrap().path().join("objects/pack");
+            let left: Vec<_> = std::fs::read_dir(packs).unwrap().map(|e| e.unwrap().file_name()).collect();
+            assert!(left.iter().all(|n| !n.to_string_lossy().ends_with(".pack")), "{left:?}");
+        }
     }
     *f.server.control.garbage.lock().unwrap() = None;
     f.look(&f.remote()).unwrap();

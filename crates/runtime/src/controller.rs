@@ -27,11 +27,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    backoff::Backoff,
+    backoff::{Backoff, jitter},
     metrics::{Metrics, ReconcileResult},
     queue::Queue,
     watch::Changes,
 };
+
+/// Percentage by which the delay after a failure varies, so that what failed together does not come back together.
+const RETRY_JITTER: u8 = 10;
 
 /// What becomes of an object after one pass.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub enum Outcome {
     Wait,
     /// Another pass after this time, or earlier if something changes.
     After(Duration),
+    /// The work goes on without a pass, and its end wakes the object. Whether it fails shows then.
+    Underway,
     /// The pass failed; another one with back-off.
     Failed(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -222,10 +227,12 @@ where
                 self.backoff.reset(&reference);
                 (ReconcileResult::RequeueAfter, Some(delay))
             }
+            Outcome::Underway => (ReconcileResult::Success, None),
             Outcome::Failed(error) => {
                 let text = crate::error::chain(error.as_ref());
                 span.in_scope(|| tracing::error!(error = text, "Reconciler error"));
-                (ReconcileResult::Error, Some(self.backoff.failed(reference.clone())))
+                let delay = jitter(self.backoff.failed(reference.clone()), RETRY_JITTER);
+                (ReconcileResult::Error, Some(delay))
             }
         };
         self.metrics.reconciled(&self.name, result, started.elapsed());

@@ -36,6 +36,12 @@ pub struct Arguments {
     /// How many artifacts of an object are kept at most, the current one included.
     #[arg(long, default_value_t = 2)]
     pub artifact_retention_records: usize,
+    /// Bytes that the object caches of all sources may have together. They save fetching what is here already.
+    #[arg(long, default_value_t = 10 << 30)]
+    pub git_cache_max_size: u64,
+    /// Git servers are asked by so many sources at once, each server for itself.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    pub git_host_concurrency: u16,
     /// Algorithm of artifact digests: sha256, sha384, sha512, sha1 or blake3.
     #[arg(long, default_value = "sha256")]
     pub artifact_digest_algo: Algorithm,

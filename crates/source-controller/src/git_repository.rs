@@ -5,15 +5,18 @@
 
 mod auth;
 mod build;
+mod caches;
 mod content;
 mod failure;
 mod includes;
+mod looks;
 mod pass;
 mod provider;
 mod status;
 mod storage;
 mod verify;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,8 +37,10 @@ use runtime::queue::InFlight;
 use tokio_util::sync::CancellationToken;
 
 use self::build::Limits;
+pub use self::caches::Caches;
 use self::includes::Includers;
-use self::pass::Pass;
+use self::looks::Looks;
+use self::pass::{Inputs, Looked, Pass};
 use self::provider::Providers;
 use self::verify::Verified;
 use crate::flags::Arguments;
@@ -50,6 +55,8 @@ pub struct GitRepositories {
     storage: Arc<Store>,
     connector: Arc<Connector>,
     limits: Limits,
+    caches: Arc<Caches>,
+    looks: Looks<Inputs, Looked>,
     jitter: u8,
     /// When a missing include is looked for again.
     requeue_dependency: Duration,
@@ -71,6 +78,7 @@ impl GitRepositories {
         process: &Process,
         flags: &Arguments,
         storage: Arc<Store>,
+        caches: Arc<Caches>,
         objects: reflector::Store<GitRepository>,
         waker: Waker<GitRepository>,
     ) -> anyhow::Result<Self> {
@@ -84,6 +92,8 @@ impl GitRepositories {
             storage,
             connector: Arc::new(Connector::new(flags.ssh())),
             limits: Limits::default(),
+            caches,
+            looks: Looks::new(waker.clone(), flags.git_host_concurrency.into()),
             jitter: flags.shared.interval_jitter_percentage,
             requeue_dependency: flags.shared.requeue_dependency,
             latest: Latest::new(objects.clone()),
@@ -102,10 +112,22 @@ impl GitRepositories {
         })
     }
 
-    /// Takes note of an event of the watch: who includes what changed gets a pass.
+    /// Takes note of an event of the watch: who includes what changed gets a pass, and after a list the object caches go
+    /// whose sources went while no process was there to see it.
     pub fn observed(&self, event: &Event<GitRepository>) {
-        let woken = self.includers.lock().unwrap_or_else(PoisonError::into_inner).observe(event);
-        woken.into_iter().for_each(|includer| self.waker.wake(includer));
+        let mut includers = self.includers.lock().unwrap_or_else(PoisonError::into_inner);
+        for includer in includers.observe(event) {
+            self.waker.wake(includer);
+        }
+        if matches!(event, Event::InitDone) {
+            let living: HashSet<String> = includers.sources().map(caches::owner).collect();
+            let caches = self.caches.clone();
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = caches.sweep(|owner| living.contains(owner)) {
+                    tracing::warn!(%error, "failed to remove object caches of sources that are gone");
+                }
+            });
+        }
     }
 
     fn source(&self, namespace: &str, name: &str) -> Option<Arc<GitRepository>> {
@@ -144,6 +166,7 @@ impl Reconcile<GitRepository> for GitRepositories {
     }
 
     fn gone(&self, object: &ObjectRef<GitRepository>) {
+        self.looks.forget(object);
         self.latest.forget(object);
         self.verified.forget(object);
     }

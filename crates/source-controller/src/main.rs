@@ -14,7 +14,7 @@ use runtime::controller::Waker;
 use runtime::{log, process::Process, serve, watch};
 
 use crate::flags::Arguments;
-use crate::git_repository::GitRepositories;
+use crate::git_repository::{Caches, GitRepositories};
 
 /// The name in events, conditions' field managers, leases and logs.
 const NAME: &str = "source-controller";
@@ -55,7 +55,9 @@ async fn run(flags: Arguments) -> anyhow::Result<()> {
         Ok(served.map_err(serve::ServeError::Serve)?)
     });
     let ((store, writer), waker) = (kube::runtime::reflector::store(), Waker::default());
-    let reconciler = Arc::new(GitRepositories::new(&process, &flags, storage, store.clone(), waker.clone())?);
+    let caches = Caches::open(storage.root(), flags.git_cache_max_size);
+    let reconciler =
+        Arc::new(GitRepositories::new(&process, &flags, storage, caches, store.clone(), waker.clone())?);
     let observing = reconciler.clone();
     let events = watch::watch(process.client.clone(), &flags.shared.scope()).inspect(move |event| {
         if let Ok(event) = event {

@@ -204,7 +204,10 @@ async fn source_controller_killed_at_any_write_comes_to_a_good_end() -> Result<(
         through(test, trap, async |test| is_gone(test, "GitRepository/app").await).await?;
         // Nothing of it is left on the disk.
         let storage = test.pair()?.source.storage();
-        let left: Vec<_> = files(&storage).into_iter().filter(|file| !file.ends_with(".lock")).collect();
+        let left: Vec<_> = files(&storage)
+            .into_iter()
+            .filter(|file| !(file.ends_with(".lock") || file.ends_with("key")))
+            .collect();
         ensure!(left.is_empty(), "{left:?}");
         Ok(())
     };

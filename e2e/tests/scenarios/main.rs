@@ -30,6 +30,7 @@ mod monorepo;
 mod provider;
 mod prune;
 mod remote_bases;
+mod sharing;
 mod source;
 mod source_faults;
 mod sparse;

@@ -62,7 +62,8 @@ async fn a_github_app_gets_one_token_for_many_passes() -> Result<()> {
     for event in ["event_type=\"cache_miss\"", "event_type=\"cache_hit\""] {
         let labels = [event, &object, "kind=\"GitRepository\"", "name=\"app\"", "operation=\"reconcile\""];
         let count = test.pair()?.source.metric("gotk_token_cache_events_total", &labels).await?;
-        assert_eq!(count, 1.0, "{event}");
+        // A pass that outlasts its patience with the server asks once more.
+        assert!(if event.contains("miss") { count == 1.0 } else { count >= 1.0 }, "{event}: {count}");
     }
     test.finish().await
 }

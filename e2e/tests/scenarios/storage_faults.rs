@@ -59,7 +59,9 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// No file is left that was being written.
 fn no_temporary_file(storage: &Path) {
-    let cache = |name: &str| matches!(name, "complete" | "shallow" | "verified" | ".lock");
+    let cache = |name: &str| {
+        matches!(name, "complete" | "shallow" | "verified" | "lock" | "owners" | "key" | ".lock")
+    };
     let known = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         cache(&name) || [".tar.gz", ".lock", ".pack", ".idx"].iter().any(|end| name.ends_with(end))

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use api::GitRepository;
+use api::git_repository::GitProvider;
 use git::{Auth, Proxy, Remote, Secret, TlsConfig, UrlError, redact};
 use k8s_openapi::ByteString;
 
@@ -55,6 +57,28 @@ pub fn api_error(error: &kube::Error) -> String {
         kube::Error::Api(status) => status.message.clone(),
         other => runtime::error::chain(other),
     }
+}
+
+/// What sources must have in common to share an object cache: the URL, and everything that lets them in. Where that is
+/// more than a Secret's content, they must be of one namespace.
+pub fn identity(object: &GitRepository, secret: &SecretData) -> Vec<Vec<u8>> {
+    let (spec, namespace) = (&object.spec, object.metadata.namespace.clone().unwrap_or_default());
+    let mut parts = vec![spec.url.clone().into_bytes()];
+    if is_foreign(spec.provider) || spec.service_account_name.is_some() {
+        let account = spec.service_account_name.clone().unwrap_or_default();
+        parts.push(format!("provider {:?} {namespace}/{account}", spec.provider).into_bytes());
+    }
+    if let Some(proxy) = &spec.proxy_secret_ref {
+        parts.push(format!("proxy {namespace}/{}", proxy.name).into_bytes());
+    }
+    for (key, value) in secret {
+        parts.extend([format!("secret {key}").into_bytes(), value.0.clone()]);
+    }
+    parts
+}
+
+fn is_foreign(provider: Option<GitProvider>) -> bool {
+    provider.is_some_and(|provider| provider != GitProvider::Generic)
 }
 
 /// Any error of the Git side, as it stands in the FetchFailed condition.
@@ -260,5 +284,34 @@ mod tests {
         let named = data(&[("address", "socks5://a:b@h:1"), ("username", "u"), ("password", "p")]);
         let expected = Proxy::new("socks5://h:1", Some(("u".into(), Secret::new("p")))).unwrap();
         assert_eq!(proxy("ns/p", &named).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_cache_is_shared_by_those_who_are_let_in_by_the_same_means() {
+        let object = |namespace: &str, url: &str| {
+            let mut object = GitRepository::new("a", api::GitRepositorySpec::default());
+            object.metadata.namespace = Some(namespace.into());
+            object.spec.url = url.into();
+            object
+        };
+        let (one, other) = (object("one", "https://h/r"), object("other", "https://h/r"));
+        let password = data(&[("username", "u"), ("password", "p")]);
+        assert_eq!(identity(&one, &SecretData::new()), identity(&other, &SecretData::new()));
+        assert_eq!(identity(&one, &password), identity(&other, &password));
+        assert_ne!(identity(&one, &password), identity(&one, &SecretData::new()));
+        assert_ne!(identity(&one, &password), identity(&one, &data(&[("username", "u"), ("password", "x")])));
+        assert_ne!(identity(&one, &password), identity(&object("one", "https://h/q"), &password));
+        // A proxy may lead to another server, and a service account is one of its namespace.
+        let changes: [fn(&mut GitRepository); 2] = [
+            |o| o.spec.proxy_secret_ref = Some(api::LocalObjectReference { name: "proxy".into() }),
+            |o| o.spec.provider = Some(GitProvider::Azure),
+        ];
+        for change in changes {
+            let (mut one, mut other, plain) = (one.clone(), other.clone(), one.clone());
+            change(&mut one);
+            change(&mut other);
+            assert_ne!(identity(&one, &password), identity(&other, &password));
+            assert_ne!(identity(&one, &password), identity(&plain, &password));
+        }
     }
 }

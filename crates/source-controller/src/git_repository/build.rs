@@ -1,15 +1,16 @@
 //! From the upstream to a stored artifact. Everything here blocks.
 
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use artifact::archive::ArchiveError;
 use artifact::ignore::{self, IGNORE_FILE, Matcher};
 use artifact::store::{Artifact, StoreError};
 use artifact::unpack;
-use git::{Budget, Cache, Checkout, Connector, Kind, Outcome, Reference, Remote, WalkError};
+use git::{Budget, Checkout, Connector, Kind, Outcome, Reference, Remote, WalkError};
 
 use super::auth::checkout_failed;
+use super::caches::InUse;
 use super::content::{Content, Include, IncludeError, Item};
 use super::failure::Failure;
 use super::storage::Shelf;
@@ -69,7 +70,9 @@ pub struct Upstream {
     /// Whether submodules are wanted too. With sparse directories they never are.
     pub submodules: bool,
     /// Objects that are here already.
-    pub cache: Cache,
+    pub cache: InUse,
+    /// What a server said before this does not count.
+    pub since: Instant,
     /// Who must have signed it; a failure if that cannot be found out.
     pub verification: Option<Result<Verification, Failure>>,
     /// Where its object's files are.
@@ -81,15 +84,16 @@ pub struct Upstream {
 impl Upstream {
     /// Finds out where the upstream is; fetches and verifies unless that is the `known` revision.
     pub fn look(&self, connector: &Connector, known: Option<&str>, budget: &Budget) -> Result<Look, Failure> {
-        self.shelf.remove_other_caches(&self.cache).map_err(|error| checkout_failed(&error.into()))?;
-        match self.checkout(connector, known, budget) {
-            Err(CheckoutError::Git(git::Error::Tree(WalkError::Object { id, reason }))) => {
-                self.forget(id, &reason)?;
+        let look = match self.checkout(connector, known, budget) {
+            Err(CheckoutError::Git(git::Error::Tree(WalkError::Object { .. }))) => {
                 self.checkout(connector, None, budget)
             }
             other => other,
+        }?;
+        if matches!(look.outcome, Outcome::Checkout(_)) {
+            self.cache.settle().map_err(|error| checkout_failed(&error.into()))?;
         }
-        .map_err(Failure::from)
+        Ok(look)
     }
 
     /// Nothing that a commit names is fetched before the commit is verified.
@@ -99,24 +103,34 @@ impl Upstream {
         known: Option<&str>,
         budget: &Budget,
     ) -> Result<Look, CheckoutError> {
-        let mut outcome = self.cache.checkout(connector, &self.remote, &self.reference, known, budget)?;
+        let remote = &self.remote;
+        let turn = self.cache.turn(budget);
+        let _turn = turn.map_err(|source| git::Error::Clone { url: remote.url().to_owned(), source })?;
+        let cache = self.cache.cache(self.limits.git.clone(), self.since);
+        let mut outcome = cache.checkout(connector, remote, &self.reference, known, budget)?;
         let mut verified = None;
         if let Outcome::Checkout(checkout) = &mut outcome {
-            if let Some(verification) = &self.verification {
-                verified = Some(verification.as_ref().map_err(Failure::clone)?.check(checkout)?);
-            }
-            if self.submodules && self.sparse.is_empty() {
-                self.cache.add_submodules(connector, &self.remote, checkout, budget)?;
-            }
-            checkout.select(&self.sparse)?;
+            let shape = |checkout: &mut Checkout| -> Result<_, CheckoutError> {
+                let verification = self.verification.as_ref();
+                let verified = match verification {
+                    Some(verification) => {
+                        Some(verification.as_ref().map_err(Failure::clone)?.check(checkout)?)
+                    }
+                    None => None,
+                };
+                if self.submodules && self.sparse.is_empty() {
+                    cache.add_submodules(connector, remote, checkout, budget)?;
+                }
+                checkout.select(&self.sparse)?;
+                Ok(verified)
+            };
+            verified = shape(checkout).inspect_err(|error| {
+                if let CheckoutError::Git(git::Error::Tree(WalkError::Object { id, reason })) = error {
+                    discard(checkout, id, reason);
+                }
+            })?;
         }
         Ok(Look { outcome, verified })
-    }
-
-    /// Removes a cache that lacks an object.
-    fn forget(&self, id: impl std::fmt::Display, reason: &str) -> Result<(), Failure> {
-        tracing::warn!(%id, reason, "object cache is damaged, fetching anew");
-        self.cache.clear().map_err(|error| checkout_failed(&error.into()))
     }
 
     /// Stores the checkout as the artifact of its commit. If it has to be fetched anew it is verified anew too.
@@ -129,7 +143,7 @@ impl Upstream {
     ) -> Result<Built, Failure> {
         match self.archive(checkout, recipe, budget) {
             Err(BuildError::Walk(WalkError::Object { id, reason })) => {
-                self.forget(id, &reason)?;
+                discard(checkout, &id, &reason);
                 let Look { outcome, verified } = self.look(connector, None, budget)?;
                 match outcome {
                     Outcome::Checkout(anew) => {
@@ -202,6 +216,14 @@ impl Upstream {
             Ok(())
         })?;
         Ok(files.matcher(spec)?)
+    }
+}
+
+/// Forgets a cache that lacks an object.
+fn discard(checkout: &Checkout, id: &dyn std::fmt::Display, reason: &str) {
+    tracing::warn!(%id, reason, "object cache is damaged, fetching anew");
+    if let Err(error) = checkout.discard() {
+        tracing::error!(%error, "failed to remove a damaged object cache");
     }
 }
 

@@ -61,6 +61,11 @@ impl Includers {
         woken.cloned().collect()
     }
 
+    /// All sources that there are.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.artifacts.keys()
+    }
+
     /// The source again if its artifact changed.
     fn put(&mut self, object: &GitRepository) -> Option<Source> {
         let source = ObjectRef::from_obj(object);

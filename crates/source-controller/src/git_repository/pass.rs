@@ -1,11 +1,12 @@
 //! One pass over one object: the steps, and when the status is written.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::git_repository::GitRepositoryInclude;
 use api::meta::FINALIZER;
 use api::{Artifact, GitRepository, GitRepositoryStatus};
+use artifact::store::StoreError;
 use git::{Budget, Commit, Outcome, Proxy, Reference};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -16,17 +17,35 @@ use runtime::controller;
 use runtime::events::{Event, Severity};
 use runtime::patch::{self, PatchError};
 
-use super::auth::{SecretData, api_error};
+use super::auth::{SecretData, api_error, checkout_failed};
 use super::build::{Built, Look, Recipe, Upstream};
+use super::caches::InUse;
 use super::content::Include;
 use super::failure::{Class, Failure};
 use super::provider::Ask;
 use super::status::End;
 use super::storage::{Shelf, Verdict, status_artifact};
 use super::verify::Verification;
-use super::{GitRepositories, auth, status};
+use super::{GitRepositories, auth, caches, status};
 use crate::NAME;
 use crate::blocking::{self, BlockingError};
+
+/// How old an answer may be that a poll takes from another source; a tenth of the interval if that is less.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// What a look at an upstream was begun with. One with other inputs is not worth waiting for.
+#[derive(PartialEq, Eq)]
+pub struct Inputs {
+    uid: Option<String>,
+    generation: Option<i64>,
+    requested: Option<String>,
+    known: Option<String>,
+    /// Stands for URL and credentials.
+    cache: String,
+}
+
+/// What a look gave, and with what it began.
+pub type Looked = (Arc<Upstream>, Result<Result<Look, Failure>, BlockingError>);
 
 /// One pass over one object.
 pub struct Pass<'a> {
@@ -74,6 +93,7 @@ impl<'a> Pass<'a> {
                 Err(Broken::Failure(failure)) => End::Failed(failure),
                 Err(Broken::Patch(error)) => return Err(error),
                 Err(Broken::Stopped) => return Ok(controller::Outcome::Wait),
+                Err(Broken::Underway) => return Ok(controller::Outcome::Underway),
             }
         };
         self.finish(end).await
@@ -97,11 +117,7 @@ impl<'a> Pass<'a> {
         }
         status::included(&mut self.object, Timestamp::now());
         let known = status::known_revision(&self.object, &included).filter(|_| self.is_verified(&upstream));
-        let connector = self.controller.connector.clone();
-        let source = upstream.clone();
-        let looked = self
-            .blocking(Some(self.timeout()), move |budget| source.look(&connector, known.as_deref(), budget));
-        let Look { outcome, verified } = looked.await?;
+        let (upstream, Look { outcome, verified }) = self.look(upstream, known).await?;
         status::fetched(&mut self.object, Timestamp::now());
         self.note_verified(&upstream, verified);
         let checkout = match outcome {
@@ -134,6 +150,32 @@ impl<'a> Pass<'a> {
         }
         status::up_to_date(&mut self.object, &revision, Timestamp::now());
         Ok(Some(commit))
+    }
+
+    /// Looks at the upstream, or fetches what a look of an earlier pass gave; gives the upstream with which it began.
+    async fn look(
+        &self,
+        upstream: Arc<Upstream>,
+        known: Option<String>,
+    ) -> Result<(Arc<Upstream>, Look), Broken> {
+        let (timeout, stop) = (self.timeout(), self.controller.stop.clone());
+        let inputs = Inputs {
+            uid: self.object.metadata.uid.clone(),
+            generation: self.object.metadata.generation,
+            requested: status::request(&self.object),
+            known: known.clone(),
+            cache: upstream.cache.name(),
+        };
+        let (server, connector) = (upstream.remote.server(), self.controller.connector.clone());
+        let look = || async move {
+            let source = upstream.clone();
+            let work = move |budget: &Budget| source.look(&connector, known.as_deref(), budget);
+            let looked = blocking::run(Budget::new(timeout), Some(timeout), &stop, work).await;
+            (upstream, looked)
+        };
+        let looked = self.controller.looks.look(&self.source(), inputs, &server, look).await;
+        let (upstream, looked) = looked.ok_or(Broken::Underway)?;
+        Ok((upstream, looked??))
     }
 
     /// Collects garbage and looks whether the artifact of the status is still there, unharmed. `false` without one.
@@ -178,7 +220,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The upstream that the spec describes, with the credentials of its Secret.
-    async fn upstream(&self) -> Result<Upstream, Failure> {
+    async fn upstream(&self) -> Result<Upstream, Broken> {
         let spec = &self.object.spec;
         let proxy = match &spec.proxy_secret_ref {
             Some(reference) => Some(self.proxy(&reference.name).await?),
@@ -196,11 +238,38 @@ impl<'a> Pass<'a> {
         let ask = Ask { object: &self.object, secret: &secret, data: &data, timeout: self.timeout() };
         remote = self.controller.providers.authenticate(remote, &ask).await?;
         let (shelf, limits) = (self.shelf.clone(), self.controller.limits.clone());
-        let cache = shelf.cache(&self.object.spec.url, limits.git.clone());
+        let cache = self.cache(&data).await?;
+        let since = self.since();
         let (sparse, submodules) = (spec.sparse_checkout.clone(), spec.recurse_submodules);
         let verification = self.verification().await;
         let reference = reference(&self.object);
-        Ok(Upstream { remote, reference, sparse, submodules, cache, verification, shelf, limits })
+        Ok(Upstream { remote, reference, sparse, submodules, cache, since, verification, shelf, limits })
+    }
+
+    /// The object cache, shared with all who have the same URL and the same credentials.
+    async fn cache(&self, secret: &SecretData) -> Result<InUse, Broken> {
+        let (caches, owner) = (self.controller.caches.clone(), caches::owner(&self.source()));
+        let identity = auth::identity(&self.object, secret);
+        let claim = move |_: &Budget| {
+            let parts: Vec<&[u8]> = identity.iter().map(Vec::as_slice).collect();
+            caches.claim(&owner, &parts).map_err(|error| checkout_failed(&error.into()))
+        };
+        self.blocking(None, claim).await
+    }
+
+    fn source(&self) -> ObjectRef<GitRepository> {
+        ObjectRef::from_obj(&self.object)
+    }
+
+    /// From when on a server's answer counts. Who asks for a pass gets no older answer; a poll may take one that another
+    /// source got a moment ago.
+    fn since(&self) -> Instant {
+        let now = Instant::now();
+        if status::is_news(&self.object) {
+            return now;
+        }
+        let interval = self.object.spec.interval.parse().unwrap_or_default();
+        now.checked_sub(FRESH.min(interval / 10)).unwrap_or(now)
     }
 
     /// What `spec.verify` asks for, with the keys as they are now.
@@ -380,9 +449,14 @@ impl<'a> Pass<'a> {
         if !self.object.finalizers().iter().any(|f| f == FINALIZER) {
             return Ok(controller::Outcome::Wait);
         }
-        let shelf = self.shelf.clone();
+        self.controller.looks.forget(&self.source());
+        let (shelf, caches, owner) =
+            (self.shelf.clone(), self.controller.caches.clone(), caches::owner(&self.source()));
         let cleaned = self.blocking(None, move |_| {
-            shelf.clear().map_err(|error| {
+            let failed =
+                |source| StoreError::Io { step: "remove object cache of", path: owner.clone(), source };
+            let released = caches.release(&owner).map_err(failed);
+            released.and_then(|()| shelf.clear()).map_err(|error| {
                 let why = runtime::error::chain(&error);
                 let message = format!("garbage collection for deleted resource failed: {why}");
                 Failure::plain("GarbageCollectionFailed", message)
@@ -399,7 +473,7 @@ impl<'a> Pass<'a> {
                 return Ok(controller::Outcome::Failed(Box::new(failure)));
             }
             Err(Broken::Patch(error)) => return Err(error),
-            Err(Broken::Stopped) => return Ok(controller::Outcome::Wait),
+            Err(Broken::Stopped | Broken::Underway) => return Ok(controller::Outcome::Wait),
         }
         match patch::finalizer(&self.api, &self.object, FINALIZER, false, NAME).await {
             Err(error) if !error.is_gone() => Err(error),
@@ -429,6 +503,8 @@ enum Broken {
     Patch(PatchError),
     /// The process ends; the next one does it again.
     Stopped,
+    /// The upstream lets us wait; the object is woken when it has answered.
+    Underway,
 }
 
 impl From<BlockingError> for Broken {

@@ -68,10 +68,9 @@ fn progressing(conditions: &mut Conditions<'_>, behind: bool, message: &str) {
 
 /// The pass begins. Gives whether that is to be written at once: somebody changed the object or asked for the pass.
 pub fn begin(object: &mut GitRepository, now: Timestamp) -> bool {
+    let news = is_news(object);
     let generation = object.metadata.generation.unwrap_or_default();
     let observed = status(object).observed_generation.unwrap_or_default();
-    let requested =
-        request(object).is_some_and(|token| status(object).last_handled_reconcile_at != Some(token));
     let mut conditions = conditions(object, now);
     progressing(&mut conditions, false, "reconciliation in progress");
     if generation != observed {
@@ -79,7 +78,15 @@ pub fn begin(object: &mut GitRepository, now: Timestamp) -> bool {
         progressing(&mut conditions, false, &message);
     }
     conditions.remove(STORAGE_OPERATION_FAILED);
-    generation != observed || requested
+    news
+}
+
+/// Whether somebody changed the object or asked for a pass.
+pub fn is_news(object: &GitRepository) -> bool {
+    let handled = object.status.as_ref().and_then(|status| status.last_handled_reconcile_at.clone());
+    let observed = object.status.as_ref().and_then(|status| status.observed_generation);
+    let requested = request(object).is_some_and(|token| handled != Some(token));
+    object.metadata.generation.unwrap_or_default() != observed.unwrap_or_default() || requested
 }
 
 /// There is no artifact (any more).
@@ -208,7 +215,7 @@ fn retrying(conditions: &mut Conditions<'_>) {
 }
 
 /// The token of the last request for a pass.
-fn request(object: &GitRepository) -> Option<String> {
+pub fn request(object: &GitRepository) -> Option<String> {
     object.annotations().get(RECONCILE_REQUEST_ANNOTATION).cloned()
 }
 

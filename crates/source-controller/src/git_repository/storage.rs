@@ -1,13 +1,11 @@
-//! The artifacts and the object cache of one GitRepository on disk. Everything here blocks.
+//! The artifacts of one GitRepository on disk. Everything here blocks.
 
-use std::path::PathBuf;
+use std::io;
 use std::sync::Arc;
-use std::{fs, io};
 
 use api::Artifact;
-use artifact::digest::{Algorithm, Digest, Hasher};
+use artifact::digest::Digest;
 use artifact::store::{self, Store, StoreError};
-use git::Cache;
 
 use super::KIND;
 
@@ -46,33 +44,6 @@ impl Shelf {
         store::artifact_path(KIND, &self.namespace, &self.name, &format!("{commit}.tar.gz"))
     }
 
-    /// The cache of Git objects from `url`. What came from one server proves nothing about another.
-    pub fn cache(&self, url: &str, limits: git::Limits) -> Cache {
-        let mut hasher = Hasher::new(Algorithm::Sha256);
-        hasher.update(url.as_bytes());
-        Cache::new(self.caches().join(hasher.finish().hex()), limits)
-    }
-
-    /// Removes the object's caches but `current`.
-    pub fn remove_other_caches(&self, current: &Cache) -> io::Result<()> {
-        let entries = match fs::read_dir(self.caches()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries?,
-        };
-        for entry in entries {
-            let path = entry?.path();
-            if path != current.dir() {
-                fs::remove_dir_all(path)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The object's caches (made 0700, like the store) are under a name that the file server does not serve.
-    fn caches(&self) -> PathBuf {
-        self.store.root().join(".cache/gitrepository").join(&self.namespace).join(&self.name)
-    }
-
     /// Collects garbage around the current artifact and looks whether that is unharmed; gives how many files went.
     pub fn inspect(&self, current: &Artifact) -> (usize, Verdict) {
         if !self.owns(&current.path) {
@@ -85,13 +56,7 @@ impl Shelf {
 
     /// Removes everything; gives whether there were artifacts.
     pub fn clear(&self) -> Result<bool, StoreError> {
-        let removed = self.store.remove_all(&self.directory())?;
-        match fs::remove_dir_all(self.caches()) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(StoreError::Io { step: "remove object cache of", path: self.directory(), source })
-            }
-            _ => Ok(removed),
-        }
+        self.store.remove_all(&self.directory())
     }
 }
 
@@ -209,22 +174,5 @@ mod tests {
                 assert!(matches!(verdict, Verdict::Missing), "{path} {digest}: {verdict:?}");
             }
         }
-    }
-
-    #[test]
-    fn each_url_has_a_cache_of_its_own_and_one_is_kept() {
-        let (root, shelf) = shelf();
-        let cache = |url| shelf.cache(url, git::Limits::default());
-        let (old, new) = (cache("https://a.example/r"), cache("https://b.example/r"));
-        shelf.remove_other_caches(&old).unwrap();
-        for dir in [old.dir(), new.dir()] {
-            assert!(dir.starts_with(root.path().canonicalize().unwrap().join(".cache")), "{dir:?}");
-            fs::create_dir_all(dir.join("content")).unwrap();
-        }
-        shelf.remove_other_caches(&new).unwrap();
-        assert!(!old.dir().exists() && new.dir().join("content").exists());
-        assert_eq!(cache("https://b.example/r").dir(), new.dir());
-        assert!(!shelf.clear().unwrap());
-        assert!(!new.dir().exists());
     }
 }

@@ -1,0 +1,229 @@
+//! Looks at upstreams that outlast the pass that began them.
+//!
+//! A pass waits for its look for a moment. If that is not enough the pass ends, its worker goes on with other objects,
+//! and the look brings its object back when it is done. So `--concurrent` limits what works, not what waits for a server.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use api::GitRepository;
+use kube::runtime::reflector::ObjectRef;
+use runtime::controller::Waker;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinHandle};
+
+/// How long a pass waits for a server that keeps nobody else waiting.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Hosts that are remembered before those are forgotten that nobody asks.
+const HOSTS: usize = 64;
+
+type Source = ObjectRef<GitRepository>;
+
+/// The looks of all sources; `I` is what a look was begun with, `T` what it gives.
+pub struct Looks<I, T> {
+    waker: Waker<GitRepository>,
+    /// Looks at one host at once.
+    per_host: usize,
+    pending: Mutex<HashMap<Source, Pending<I, T>>>,
+    hosts: Mutex<HashMap<String, Arc<Host>>>,
+}
+
+struct Pending<I, T> {
+    inputs: I,
+    task: JoinHandle<T>,
+    _waits: Waits,
+}
+
+struct Host {
+    permits: Semaphore,
+    /// Looks that outlasted their passes.
+    waiting: AtomicUsize,
+}
+
+/// Counts as waiting for its host.
+struct Waits(Arc<Host>);
+
+/// Who gets what a look gives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The pass that waits for it.
+    Attended,
+    /// A later pass, for which the object is woken.
+    Left,
+    /// It is over.
+    Done,
+}
+
+impl<I: PartialEq, T: Send + 'static> Looks<I, T> {
+    /// No looks yet; `waker` brings objects back, and `per_host` looks at one host go on at once.
+    pub fn new(waker: Waker<GitRepository>, per_host: usize) -> Self {
+        Looks { waker, per_host, pending: Mutex::default(), hosts: Mutex::default() }
+    }
+
+    /// What `look` gives; `None` if it takes longer, and then the object is woken when it is done. A look that is already
+    /// under way with the same `inputs` is taken, one with others is given up.
+    pub async fn look<F>(&self, source: &Source, inputs: I, host: &str, look: impl FnOnce() -> F) -> Option<T>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let before = self.pending().remove(source);
+        if let Some(pending) = before {
+            if pending.inputs == inputs {
+                if pending.task.is_finished() {
+                    return ended(pending.task.await);
+                }
+                self.pending().insert(source.clone(), pending);
+                return None;
+            }
+            pending.task.abort();
+        }
+        let host = self.host(host);
+        let patience = if host.waiting.load(Ordering::Relaxed) == 0 { PATIENCE } else { Duration::ZERO };
+        let stage = Arc::new(Mutex::new(Stage::Attended));
+        let ending = Ending { stage: stage.clone(), waker: self.waker.clone(), source: source.clone() };
+        let (permits, look) = (host.clone(), look());
+        let mut task = tokio::spawn(async move {
+            let _ending = ending;
+            let _permit = permits.permits.acquire().await;
+            look.await
+        });
+        if let Ok(done) = tokio::time::timeout(patience, &mut task).await {
+            return ended(done);
+        }
+        {
+            let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
+            if *stage == Stage::Attended {
+                *stage = Stage::Left;
+                host.waiting.fetch_add(1, Ordering::Relaxed);
+                let pending = Pending { inputs, task, _waits: Waits(host) };
+                self.pending().insert(source.clone(), pending);
+                return None;
+            }
+        }
+        ended(task.await)
+    }
+
+    /// The object is gone, nobody waits any more.
+    pub fn forget(&self, source: &Source) {
+        if let Some(pending) = self.pending().remove(source) {
+            pending.task.abort();
+        }
+    }
+
+    fn host(&self, name: &str) -> Arc<Host> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if hosts.len() >= HOSTS && !hosts.contains_key(name) {
+            hosts.retain(|_, host| Arc::strong_count(host) > 1);
+        }
+        let new = || Host { permits: Semaphore::new(self.per_host), waiting: AtomicUsize::new(0) };
+        hosts.entry(name.to_owned()).or_insert_with(|| Arc::new(new())).clone()
+    }
+
+    fn pending(&self) -> MutexGuard<'_, HashMap<Source, Pending<I, T>>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Wakes the object at the end of a look, however it ends, unless its pass is still there.
+struct Ending {
+    stage: Arc<Mutex<Stage>>,
+    waker: Waker<GitRepository>,
+    source: Source,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *stage, Stage::Done) == Stage::Left {
+            self.waker.wake(self.source.clone());
+        }
+    }
+}
+
+/// A panic goes on in the pass, where panics are caught.
+fn ended<T>(done: Result<T, JoinError>) -> Option<T> {
+    match done {
+        Ok(done) => Some(done),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => None,
+        },
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::future::{pending, ready};
+    use tokio::sync::oneshot;
+
+    fn looks(per_host: usize) -> Looks<u8, u8> {
+        Looks::new(Waker::default(), per_host)
+    }
+
+    fn source(name: &str) -> Source {
+        ObjectRef::new(name).within("ns")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_takes_long_is_fetched_by_a_later_pass() {
+        let (looks, (give, get)) = (looks(1), oneshot::channel());
+        assert_eq!(looks.look(&source("quick"), 0, "h", || ready(7)).await, Some(7));
+        let slow = source("slow");
+        assert_eq!(looks.look(&slow, 1, "h", || async { get.await.unwrap() }).await, None);
+        assert_eq!(looks.look(&slow, 1, "h", || ready(0)).await, None, "it is under way");
+        give.send(8).unwrap();
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        assert_eq!(looks.look(&slow, 1, "h", || ready(0)).await, Some(8));
+        assert_eq!(looks.look(&slow, 1, "h", || ready(9)).await, Some(9), "it is taken once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_for_other_inputs_replaces_the_one_under_way() {
+        let looks = looks(1);
+        assert_eq!(looks.look(&source("a"), 1, "h", pending).await, None);
+        assert_eq!(looks.look(&source("a"), 2, "other", || ready(5)).await, Some(5));
+        assert_eq!(looks.look(&source("b"), 1, "h", || ready(6)).await, Some(6), "its permit is free");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_a_host_that_keeps_others_waiting_does_not_wait() {
+        let looks = looks(100);
+        let begun = tokio::time::Instant::now();
+        for i in 0..50 {
+            assert_eq!(looks.look(&source(&i.to_string()), 1, "dead", pending).await, None);
+        }
+        assert!(begun.elapsed() < 2 * PATIENCE, "{:?}", begun.elapsed());
+        assert_eq!(looks.look(&source("healthy"), 1, "alive", || ready(1)).await, Some(1));
+        for i in 0..50 {
+            looks.forget(&source(&i.to_string()));
+        }
+        assert_eq!(looks.host("dead").waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_so_many_ask_one_host_at_once() {
+        let looks = looks(2);
+        let (begun, most) = (Arc::new(AtomicUsize::new(0)), 10);
+        for i in 0..most {
+            let begun = begun.clone();
+            let look = || async move {
+                begun.fetch_add(1, Ordering::Relaxed);
+                pending().await
+            };
+            assert_eq!(looks.look(&source(&i.to_string()), 1, "h", look).await, None);
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(begun.load(Ordering::Relaxed), 2);
+    }
+}
