@@ -13,7 +13,7 @@ pub struct Limits {
     pub refs: usize,
     /// Bytes of one pack on the wire, progress messages included; of all packs for the submodules of one tree.
     pub pack_bytes: u64,
-    /// Objects that one pack may announce. The table of deltas takes 32 bytes for each.
+    /// Objects that one pack may announce. The table of deltas takes 64 bytes for each, which counts as one allocation.
     pub pack_objects: u32,
     /// Bytes of a single allocation made for pack data: an object, a delta result, the table of deltas.
     pub allocation_bytes: usize,
@@ -45,7 +45,7 @@ impl Default for Limits {
             advertised_bytes: 64 << 20,
             refs: 500_000,
             pack_bytes: 4 << 30,
-            pack_objects: 4_000_000,
+            pack_objects: 2_000_000,
             allocation_bytes: 128 << 20,
             index_threads: 2,
             packs: 30,

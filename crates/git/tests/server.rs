@@ -369,3 +369,29 @@ fn trees_have_limits_in_width_and_depth() {
     f.limits = Limits { entries: 10_000, ..Limits::default() };
     assert!(matches!(walk(&f), Err(WalkError::Limit { limit: 10_000, .. })));
 }
+
+#[test]
+fn a_pack_with_too_many_objects_is_refused_by_their_number() {
+    let f = fixture();
+    let announcing = |objects: u32| {
+        let pack = [&b"\x01PACK\0\0\0\x02"[..], &objects.to_be_bytes(), &[0x95, 1, 2, 3]].concat();
+        let packet = [format!("{:04x}", pack.len() + 4).as_bytes(), &pack].concat();
+        *f.server.control.garbage.lock().unwrap() = Some([b"000dpackfile\n", &packet[..], b"0000"].concat());
+        f.error(&f.remote())
+    };
+    let limit = Limits::default().pack_objects;
+    assert_eq!(announcing(limit + 1), format!("the server sent more than the limit of {limit} objects"));
+    // As many as may be have room, and then the pack is broken.
+    let error = announcing(limit);
+    assert!(!error.contains("limit"), "{error}");
+}
+
+#[test]
+fn progress_messages_count_as_bytes_too() {
+    let mut f = fixture();
+    f.limits.pack_bytes = 10_000;
+    let message = [b"03ed\x02".as_slice(), &[b'.'; 1000]].concat();
+    *f.server.control.garbage.lock().unwrap() =
+        Some([b"000dpackfile\n".to_vec(), message.repeat(100)].concat());
+    assert_eq!(f.error(&f.remote()), "the server sent more than the limit of 10000 bytes");
+}
