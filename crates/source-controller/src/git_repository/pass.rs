@@ -116,7 +116,8 @@ impl<'a> Pass<'a> {
             self.write().await?;
         }
         status::included(&mut self.object, Timestamp::now());
-        let known = status::known_revision(&self.object, &included).filter(|_| self.is_verified(&upstream));
+        let known =
+            status::content::known_revision(&self.object, &included).filter(|_| self.is_verified(&upstream));
         let (upstream, Look { outcome, verified }) = self.look(upstream, known).await?;
         status::fetched(&mut self.object, Timestamp::now());
         self.note_verified(&upstream, verified);
@@ -136,7 +137,7 @@ impl<'a> Pass<'a> {
             status::new_revision(&mut self.object, &revision, Timestamp::now());
             self.write().await?;
         }
-        if moved || status::content_config_changed(&self.object, &included) {
+        if moved || status::content::config_changed(&self.object, &included) {
             let (connector, source) = (self.controller.connector.clone(), upstream.clone());
             let built = self.blocking(Some(self.controller.limits.build_time), move |budget| {
                 source.build(&connector, &checkout, &recipe, budget)

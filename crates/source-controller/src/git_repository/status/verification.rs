@@ -56,8 +56,9 @@ pub fn forget(object: &mut GitRepository, now: Timestamp) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::content::{config_changed, known_revision};
     use super::super::tests::{good, now, shown};
-    use super::super::{End, begin, content_config_changed, end, known_revision, up_to_date};
+    use super::super::{End, begin, end, up_to_date};
     use super::*;
     use crate::git_repository::failure::Failure;
     use api::git_repository::GitRepositoryVerification;
@@ -91,9 +92,9 @@ mod tests {
         ] {
             let mut object = wanting(wanted);
             object.status.as_mut().unwrap().source_verification_mode = observed.map(str::to_owned);
-            assert_eq!(content_config_changed(&object, &[]), required, "{observed:?} {wanted:?}");
+            assert_eq!(config_changed(&object, &[]), required, "{observed:?} {wanted:?}");
         }
-        assert!(!content_config_changed(&good(), &[]));
+        assert!(!config_changed(&good(), &[]));
     }
 
     #[test]
