@@ -113,7 +113,7 @@ impl Reconciler {
             }
             Err(error) => return Step::Fail(Failure::new(ARTIFACT_FAILED, runtime::error::chain(&error))),
         };
-        let path = directory(&subject.object.spec.path);
+        let path = git::confine(&subject.object.spec.path);
         if tree.kind(&path) == Kind::Absent {
             let message = format!("kustomization path not found: stat /{path}: no such file or directory");
             return Step::Fail(Failure::new(ARTIFACT_FAILED, message));
@@ -239,39 +239,7 @@ fn text(field: &Option<String>) -> String {
     field.clone().unwrap_or_default()
 }
 
-/// The directory that `spec.path` means: `..` stops at the root of the artifact.
-fn directory(path: &str) -> String {
-    let mut components = Vec::new();
-    for component in path.split('/') {
-        match component {
-            "" | "." => {}
-            ".." => drop(components.pop()),
-            name => components.push(name),
-        }
-    }
-    components.join("/")
-}
-
 fn common(object: &Kustomization) -> CommonMetadata {
     let common = object.spec.common_metadata.clone().unwrap_or_default();
     CommonMetadata { labels: common.labels, annotations: common.annotations }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_path_cannot_leave_the_artifact() {
-        for (path, inside) in [
-            ("", ""),
-            ("./nginx/", "nginx"),
-            ("/nginx", "nginx"),
-            ("a/../b", "b"),
-            ("../../etc", "etc"),
-            ("a/./b//c", "a/b/c"),
-        ] {
-            assert_eq!(directory(path), inside, "{path}");
-        }
-    }
 }
