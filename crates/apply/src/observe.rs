@@ -165,6 +165,13 @@ impl Index {
         found
     }
 
+    /// Whether the watch of the object's kind has shown every event up to a resource version, so that an object that it does
+    /// not show has gone.
+    pub fn has_reached(&self, id: &ObjectId, version: &str) -> bool {
+        let kind = Key { group: id.group.clone(), kind: id.kind.clone(), only: None, rule: None };
+        self.shared.lock().watches.get(&kind).is_some_and(|watch| watch.table.has_reached(version))
+    }
+
     /// Has the health of an owner's objects judged by these rules from now on, or by those of their kinds. What was seen
     /// before is judged anew. Must be called within a Tokio runtime.
     pub fn judge_by(&self, owner: &Owner, rules: Option<HealthRules>) {

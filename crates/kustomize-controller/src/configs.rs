@@ -75,11 +75,12 @@ impl Configs {
     /// What of the watched ConfigMaps and Secrets a Kustomization refers to, as one number that changes with any of them.
     pub fn state(&self, object: &Kustomization) -> u64 {
         let known = self.known();
-        if known.is_empty() {
-            return 0;
-        }
         let mut seen: Vec<_> =
             references(object).into_iter().filter_map(|key| known.get_key_value(&key)).collect();
+        // The same whether others are watched or none.
+        if seen.is_empty() {
+            return 0;
+        }
         seen.sort();
         let mut hasher = DefaultHasher::new();
         seen.hash(&mut hasher);
@@ -265,16 +266,18 @@ mod tests {
         let (configs, app, mut listed) = (Configs::new(), app(), HashSet::new());
         let mut see = |event| configs.observe("ConfigMap", event, &mut listed).len();
         let nothing = configs.state(&app);
+        see(Event::Apply(object("other", "1")));
+        assert_eq!(configs.state(&app), nothing, "what is watched for others");
         assert_eq!(see(Event::Apply(object("vars", "1"))), 1);
         let first = configs.state(&app);
         assert_ne!(nothing, first);
         assert_eq!(see(Event::Apply(object("vars", "1"))), 0, "a repeat is no change");
-        see(Event::Apply(object("other", "1")));
+        see(Event::Apply(object("other", "2")));
         assert_eq!(configs.state(&app), first);
         see(Event::Apply(object("vars", "2")));
         assert_ne!(configs.state(&app), first);
         see(Event::Init);
-        see(Event::InitApply(object("other", "1")));
+        see(Event::InitApply(object("other", "2")));
         assert_eq!(see(Event::InitDone), 1, "vars is gone");
     }
 

@@ -17,7 +17,7 @@ use runtime::conditions::{READY, STALLED, find, is_true};
 use crate::{dependencies, sources::SourceKey, status};
 
 /// How long a run that has something to prune waits for others of its source.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it looks at them meanwhile; no request is sent for that.
 pub const LOOK: Duration = Duration::from_millis(200);
 

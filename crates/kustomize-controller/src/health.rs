@@ -56,7 +56,9 @@ impl Awaited {
     pub fn verdict(&self, index: &Index) -> Verdict {
         let (state, seen) = self.watched(index);
         let forbidden = matches!(state, WatchState::Forbidden(_));
-        let verdict = verdict(state, seen, &self.not_before, self.may_vanish);
+        // Before the watch shows what was applied, it shows nothing either.
+        let may_vanish = self.may_vanish && index.has_reached(&self.id, &self.not_before);
+        let verdict = verdict(state, seen, &self.not_before, may_vanish);
         match &self.look.verdict {
             Some(found) if forbidden || verdict.status == Status::InProgress => found.clone(),
             _ => verdict,

@@ -204,7 +204,10 @@ async fn what_is_checked_and_never_comes_fails_after_half_a_minute() -> Result<(
     let missing =
         format!("timeout waiting for: [ConfigMap/{}/does-not-exist status: 'NotFound'", test.namespace);
     let ready = test.condition(APP, "Ready", "False", "HealthCheckFailed", &missing).await?;
-    assert!(ready.message.starts_with("health check failed after 30"), "{ready:?}");
+    // One second was asked for; half a minute is the least. A busy machine may take longer.
+    let took = ready.message.strip_prefix("health check failed after ").and_then(|m| m.split_once("s: "));
+    let (took, _) = took.unwrap_or_else(|| panic!("{ready:?}"));
+    assert!(took.contains('m') || took.parse::<f64>()? >= 30.0, "{ready:?}");
     test.finish().await
 }
 

@@ -62,6 +62,8 @@ pub(super) struct Table {
     /// By `namespace/name`. Boxed: most slots of a map are spare.
     objects: HashMap<Box<str>, Box<Slot>>,
     list: u32,
+    /// The newest resource version that any object had.
+    newest: Option<u128>,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,11 @@ impl Table {
         self.objects.is_empty()
     }
 
+    /// Whether every event up to a resource version was seen: they come in its order. One that is no number counts as seen.
+    pub fn has_reached(&self, version: &str) -> bool {
+        version.parse().map_or(true, |version: u128| self.newest.is_some_and(|newest| newest >= version))
+    }
+
     /// A new complete list begins. What was known stays known until the list ends.
     pub fn begin_list(&mut self) {
         self.list = self.list.wrapping_add(1);
@@ -92,6 +99,7 @@ impl Table {
     /// Takes in an object, unless a newer version of it is known from this list or since. Tells whether that is news to anybody, and which owners must hear of it: the former and the
     /// present one.
     pub fn put(&mut self, namespace: &str, name: &str, observed: Observed) -> (bool, Vec<Arc<Owner>>) {
+        self.newest = self.newest.max(observed.resource_version.parse().ok());
         let present = observed.owner.clone();
         let slot = Box::new(Slot { observed, list: self.list });
         let news = &slot.observed;
@@ -292,5 +300,19 @@ mod tests {
     #[test]
     fn an_observed_object_is_small() {
         assert!(size_of::<Slot>() <= 128, "{}", size_of::<Slot>());
+    }
+
+    #[test]
+    fn events_up_to_the_newest_version_were_seen() {
+        let mut t = Table::default();
+        assert!(!t.has_reached("1"));
+        let at = |version: &str| {
+            let mut object = object("a", "m");
+            object["metadata"]["resourceVersion"] = version.into();
+            object
+        };
+        put(&mut t, "x", &at("10"));
+        t.remove("ns", "x");
+        assert!(t.has_reached("9") && t.has_reached("10") && !t.has_reached("11"));
     }
 }
