@@ -26,7 +26,7 @@ pub const SHARD: &str = "sharding.fluxcd.io/key";
 pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 
 /// How long a test waits for what should happen at once. Generous: machines are shared.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// Both controllers over one cluster.
 #[derive(Debug)]

@@ -262,11 +262,12 @@ impl<'a> Pass<'a> {
         ObjectRef::from_obj(&self.object)
     }
 
-    /// From when on a server's answer counts. Who asks for a pass gets no older answer; a poll may take one that another
-    /// source got a moment ago.
+    /// From when on a server's answer counts. Who asks for a pass gets no older answer, not when that pass failed and this
+    /// one tries again either; a poll may take one that another source got a moment ago.
     fn since(&self) -> Instant {
         let now = Instant::now();
-        if status::is_news(&self.object) {
+        let retried = self.before.status.as_ref().is_some_and(|before| status::unready(before).is_some());
+        if status::is_news(&self.object) || retried {
             return now;
         }
         let interval = self.object.spec.interval.parse().unwrap_or_default();
