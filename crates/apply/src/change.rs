@@ -49,6 +49,13 @@ pub struct Change {
     pub action: Action,
 }
 
+impl Change {
+    /// Whether the cluster was changed.
+    fn is_write(&self) -> bool {
+        !matches!(self.action, Action::Unchanged | Action::Skipped)
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.id, self.action)
@@ -70,13 +77,12 @@ impl ChangeSet {
 
     /// Whether anything in the cluster was changed.
     pub fn wrote(&self) -> bool {
-        self.changes.iter().any(|c| !matches!(c.action, Action::Unchanged | Action::Skipped))
+        self.changes.iter().any(Change::is_write)
     }
 
     /// Takes note that nothing was written: changes become unchanged. Gives what they were.
     pub fn take_writes(&mut self) -> ChangeSet {
-        let wrote = |c: &&mut Change| !matches!(c.action, Action::Unchanged | Action::Skipped);
-        let taken = self.changes.iter_mut().filter(wrote);
+        let taken = self.changes.iter_mut().filter(|c| c.is_write());
         let take = |c: &mut Change| Change {
             action: std::mem::replace(&mut c.action, Action::Unchanged),
             ..c.clone()

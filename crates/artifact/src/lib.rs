@@ -16,6 +16,7 @@ pub mod cache;
 pub mod digest;
 pub mod fetch;
 pub mod ignore;
+pub mod path;
 pub mod server;
 pub mod store;
 pub mod unpack;

@@ -10,7 +10,6 @@ pub mod cache;
 mod environment;
 pub mod github;
 mod http;
-mod secret;
 
 use std::time::SystemTime;
 

@@ -6,7 +6,7 @@ use gix::objs::FindExt;
 use gix::objs::tree::EntryKind;
 
 use crate::error::chain;
-use crate::sparse::{Selection, confine};
+use crate::sparse::Selection;
 use crate::{Checkout, Error};
 
 /// What an entry is.
@@ -111,8 +111,8 @@ impl Checkout {
     /// Leaves only the files whose paths begin with one of `directories`, each of which must then be there.
     pub fn select(&mut self, directories: &[String]) -> Result<(), Error> {
         self.selection = Selection::new(directories);
-        for directory in directories {
-            if self.kind_at(confine(directory).as_bytes())?.is_none() {
+        for (directory, place) in directories.iter().zip(self.selection.places()) {
+            if self.kind_at(place.as_bytes())?.is_none() {
                 return Err(Error::SparseDirectory(directory.clone()));
             }
         }

@@ -24,9 +24,9 @@ struct Visible {
     applied: Option<String>,
 }
 
-/// What a dependent looks at.
+/// What of its dependency a dependent waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum Interest {
     /// What the built-in check reads.
     Readiness,
     /// Anything.
@@ -42,7 +42,7 @@ pub struct Dependencies {
 #[derive(Debug, Default)]
 struct State {
     /// By dependency: the dependents, and what of it they look at.
-    waiting: HashMap<Key, HashMap<Key, Look>>,
+    waiting: HashMap<Key, HashMap<Key, Interest>>,
     visible: HashMap<Key, Visible>,
     /// Woken when the list under way is complete, because the store does not show it before.
     listed: HashSet<Key>,
@@ -59,8 +59,10 @@ impl State {
         let before = self.visible.insert(key.clone(), now.clone());
         let same = before == Some(now);
         let Some(waiting) = self.waiting.get_mut(&key) else { return HashSet::new() };
-        let woken: HashSet<_> =
-            waiting.extract_if(|_, look| !same || *look == Look::Everything).map(|(k, _)| k).collect();
+        let woken: HashSet<_> = waiting
+            .extract_if(|_, interest| !same || *interest == Interest::Everything)
+            .map(|(k, _)| k)
+            .collect();
         if waiting.is_empty() {
             self.waiting.remove(&key);
         }
@@ -98,8 +100,8 @@ impl Dependencies {
 
     /// Has `dependent` woken at the next change of `dependency`, if it looks at what changes. To be called before looking
     /// at the dependency, so that no change falls between.
-    pub fn wait(&self, dependent: Key, dependency: Key, look: Look) {
-        self.lock().waiting.entry(dependency).or_default().insert(dependent, look);
+    pub fn wait(&self, dependent: Key, dependency: Key, interest: Interest) {
+        self.lock().waiting.entry(dependency).or_default().insert(dependent, interest);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -274,7 +276,7 @@ mod tests {
         let (app, base) = (object("app", "one"), object("base", "one"));
         let waiting = |d: &Dependencies| d.lock().waiting.len();
         dependencies.observe(&Event::Apply(base.clone()), &waker);
-        dependencies.wait(ObjectRef::from_obj(&app), ObjectRef::from_obj(&base), Look::Readiness);
+        dependencies.wait(ObjectRef::from_obj(&app), ObjectRef::from_obj(&base), Interest::Readiness);
         dependencies.observe(&Event::Apply(base.clone()), &waker);
         assert_eq!(waiting(&dependencies), 1, "nothing changed");
         dependencies.observe(&Event::Apply(applied(base, "r1")), &waker);
@@ -286,7 +288,7 @@ mod tests {
         let (dependencies, waker) = (Dependencies::default(), Waker::default());
         let (app, base) = (object("app", "one"), object("base", "one"));
         dependencies.observe(&Event::Apply(base.clone()), &waker);
-        dependencies.wait(ObjectRef::from_obj(&app), ObjectRef::from_obj(&base), Look::Everything);
+        dependencies.wait(ObjectRef::from_obj(&app), ObjectRef::from_obj(&base), Interest::Everything);
         dependencies.observe(&Event::Apply(base), &waker);
         assert!(dependencies.lock().waiting.is_empty());
     }

@@ -25,19 +25,19 @@ pub struct Awaited {
     /// The watch of an object that does not carry our labels.
     pub watch: Option<ObjectWatch>,
     /// What the watch does not tell.
-    pub look: Look,
+    pub polled: Polled,
 }
 
 /// What was found by asking for an object, where its watch does not tell.
 #[derive(Debug)]
-pub struct Look {
+pub struct Polled {
     /// When that was, or when the wait began.
     pub at: Instant,
     /// What was found.
     pub verdict: Option<Verdict>,
 }
 
-impl Default for Look {
+impl Default for Polled {
     fn default() -> Self {
         Self { at: Instant::now(), verdict: None }
     }
@@ -59,7 +59,7 @@ impl Awaited {
         // Before the watch shows what was applied, it shows nothing either.
         let may_vanish = self.may_vanish && index.has_reached(&self.id, &self.not_before);
         let verdict = verdict(state, seen, &self.not_before, may_vanish);
-        match &self.look.verdict {
+        match &self.polled.verdict {
             Some(found) if forbidden || verdict.status == Status::InProgress => found.clone(),
             _ => verdict,
         }

@@ -9,7 +9,7 @@ mod flags;
 mod handover;
 mod health;
 mod ignore;
-mod looks;
+mod polling;
 mod reconciler;
 mod remote;
 mod render;

@@ -38,7 +38,7 @@ use tokio::time::Instant;
 
 use crate::{
     context::Context,
-    dependencies::{self, Blocked, Look},
+    dependencies::{self, Blocked, Interest},
     drift::Repairs,
     flags::{ADDITIVE_CEL_CHECK, EXTERNAL_ARTIFACT, OBJECT_IDENTITY},
     run::{Basis, Inputs, Run},
@@ -274,8 +274,9 @@ impl Reconciler {
         let additive = self.context.arguments.feature_gates.is_on(ADDITIVE_CEL_CHECK);
         for entry in &object.spec.depends_on {
             let key = dependencies::key(object, entry);
-            let look = if entry.ready_expr.is_some() { Look::Everything } else { Look::Readiness };
-            self.context.dependencies.wait(ObjectRef::from_obj(object), key.clone(), look);
+            let interest =
+                if entry.ready_expr.is_some() { Interest::Everything } else { Interest::Readiness };
+            self.context.dependencies.wait(ObjectRef::from_obj(object), key.clone(), interest);
             let dependency = self.context.kustomization(&key).await.map_err(|error| {
                 let namespace = key.namespace.as_deref().unwrap_or_default();
                 let reason = runtime::error::chain(&error);
@@ -305,7 +306,7 @@ impl Reconciler {
         let message = format!("dependency cycle: {}", names.join(" -> "));
         let told = find(status::listed(object), READY).is_some_and(|ready| ready.message == message);
         for key in &cycle {
-            self.context.dependencies.wait(start.clone(), key.clone(), Look::Everything);
+            self.context.dependencies.wait(start.clone(), key.clone(), Interest::Everything);
             // Who was there before the cycle was closed does not know of it.
             if !told && *key != start {
                 self.context.waker.wake(key.clone());

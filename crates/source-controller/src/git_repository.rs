@@ -8,8 +8,8 @@ mod build;
 mod caches;
 mod content;
 mod failure;
+mod fetches;
 mod includes;
-mod looks;
 mod pass;
 mod provider;
 mod status;
@@ -38,9 +38,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::build::Limits;
 pub use self::caches::Caches;
+use self::fetches::Fetches;
 use self::includes::Includers;
-use self::looks::Looks;
-use self::pass::{Inputs, Looked, Pass};
+use self::pass::{FetchDone, Inputs, Pass};
 use self::provider::Providers;
 use self::verify::Verified;
 use crate::flags::Arguments;
@@ -56,7 +56,7 @@ pub struct GitRepositories {
     connector: Arc<Connector>,
     limits: Limits,
     caches: Arc<Caches>,
-    looks: Looks<Inputs, Looked>,
+    fetches: Fetches<Inputs, FetchDone>,
     jitter: u8,
     /// When a missing include is looked for again.
     requeue_dependency: Duration,
@@ -93,7 +93,7 @@ impl GitRepositories {
             connector: Arc::new(Connector::new(flags.ssh())),
             limits: Limits::default(),
             caches,
-            looks: Looks::new(waker.clone(), flags.git_host_concurrency.into()),
+            fetches: Fetches::new(waker.clone(), flags.git_host_concurrency.into()),
             jitter: flags.shared.interval_jitter_percentage,
             requeue_dependency: flags.shared.requeue_dependency,
             latest: Latest::new(objects.clone()),
@@ -166,7 +166,7 @@ impl Reconcile<GitRepository> for GitRepositories {
     }
 
     fn gone(&self, object: &ObjectRef<GitRepository>) {
-        self.looks.forget(object);
+        self.fetches.forget(object);
         self.latest.forget(object);
         self.verified.forget(object);
     }

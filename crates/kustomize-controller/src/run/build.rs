@@ -113,7 +113,7 @@ impl Reconciler {
             }
             Err(error) => return Step::Fail(Failure::new(ARTIFACT_FAILED, runtime::error::chain(&error))),
         };
-        let path = git::confine(&subject.object.spec.path);
+        let path = artifact::path::confine(&subject.object.spec.path);
         if tree.kind(&path) == Kind::Absent {
             let message = format!("kustomization path not found: stat /{path}: no such file or directory");
             return Step::Fail(Failure::new(ARTIFACT_FAILED, message));

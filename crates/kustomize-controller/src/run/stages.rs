@@ -197,7 +197,7 @@ impl Reconciler {
         deadline: Instant,
         left: VecDeque<Stage>,
     ) -> Step {
-        let again = self.look(subject, &mut awaited).await;
+        let again = self.poll_health(subject, &mut awaited).await;
         let now = Instant::now();
         match health::judge(&awaited, &self.context.index, false) {
             Health::Current => Step::Next(Phase::Apply(left)),

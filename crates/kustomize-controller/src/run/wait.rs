@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use super::{Failure, Inputs, Phase, Run, Step};
 use crate::{
     flags::NO_FAIL_FAST,
-    health::{self, Awaited, Health, Look},
+    health::{self, Awaited, Health, Polled},
     reconciler::{Reconciler, Slot},
     sources::SourceKey,
     status,
@@ -44,7 +44,7 @@ impl Reconciler {
             not_before: memory.get(&change.id).map(|a| a.resource_version.clone()).unwrap_or_default(),
             may_vanish: run.vanishing.contains(&change.id),
             watch: None,
-            look: Look::default(),
+            polled: Polled::default(),
         };
         changes.applied().map(await_change).collect()
     }
@@ -109,7 +109,7 @@ impl Reconciler {
                 not_before: "".into(),
                 may_vanish: false,
                 watch: Some(watch),
-                look: Look::default(),
+                polled: Polled::default(),
             });
         }
         Ok(awaited)
@@ -148,7 +148,7 @@ impl Reconciler {
         mut awaited: Vec<Awaited>,
         (since, deadline): (Instant, Instant),
     ) -> Result<Step, PatchError> {
-        let again = self.look(subject, &mut awaited).await;
+        let again = self.poll_health(subject, &mut awaited).await;
         let (now, took) = (Instant::now(), since.elapsed());
         let fail_fast = !self.context.arguments.feature_gates.is_on(NO_FAIL_FAST);
         match health::judge(&awaited, &self.context.index, fail_fast) {

@@ -44,7 +44,7 @@ impl Default for Limits {
 }
 
 /// What an upstream has.
-pub struct Look {
+pub struct Fetched {
     /// The revision, and what is in it unless that is known.
     pub outcome: Outcome,
     /// Who has signed it, in the words of the condition, if that had to be verified.
@@ -55,7 +55,7 @@ pub struct Look {
 pub struct Built {
     /// The artifact.
     pub artifact: Artifact,
-    /// As in [`Look`], if there was another one.
+    /// As in [`Fetched`], if there was another one.
     pub verified: Option<String>,
 }
 
@@ -83,17 +83,22 @@ pub struct Upstream {
 
 impl Upstream {
     /// Finds out where the upstream is; fetches and verifies unless that is the `known` revision.
-    pub fn look(&self, connector: &Connector, known: Option<&str>, budget: &Budget) -> Result<Look, Failure> {
-        let look = match self.checkout(connector, known, budget) {
+    pub fn fetch(
+        &self,
+        connector: &Connector,
+        known: Option<&str>,
+        budget: &Budget,
+    ) -> Result<Fetched, Failure> {
+        let fetched = match self.checkout(connector, known, budget) {
             Err(CheckoutError::Git(git::Error::Tree(WalkError::Object { .. }))) => {
                 self.checkout(connector, None, budget)
             }
             other => other,
         }?;
-        if matches!(look.outcome, Outcome::Checkout(_)) {
+        if matches!(fetched.outcome, Outcome::Checkout(_)) {
             self.cache.settle().map_err(|error| checkout_failed(&error.into()))?;
         }
-        Ok(look)
+        Ok(fetched)
     }
 
     /// Nothing that a commit names is fetched before the commit is verified.
@@ -102,7 +107,7 @@ impl Upstream {
         connector: &Connector,
         known: Option<&str>,
         budget: &Budget,
-    ) -> Result<Look, CheckoutError> {
+    ) -> Result<Fetched, CheckoutError> {
         let remote = &self.remote;
         let turn = self.cache.turn(budget);
         let _turn = turn.map_err(|source| git::Error::Clone { url: remote.url().to_owned(), source })?;
@@ -130,7 +135,7 @@ impl Upstream {
                 }
             })?;
         }
-        Ok(Look { outcome, verified })
+        Ok(Fetched { outcome, verified })
     }
 
     /// Stores the checkout as the artifact of its commit. If it has to be fetched anew it is verified anew too.
@@ -144,7 +149,7 @@ impl Upstream {
         match self.archive(checkout, recipe, budget) {
             Err(BuildError::Walk(WalkError::Object { id, reason })) => {
                 discard(checkout, &id, &reason);
-                let Look { outcome, verified } = self.look(connector, None, budget)?;
+                let Fetched { outcome, verified } = self.fetch(connector, None, budget)?;
                 match outcome {
                     Outcome::Checkout(anew) => {
                         Ok(Built { artifact: self.archive(&anew, recipe, budget)?, verified })

@@ -9,9 +9,10 @@ use std::io::Read;
 
 use api::Artifact;
 use artifact::digest::Digest;
+use artifact::path::confine;
 use artifact::store::StoreError;
 use artifact::unpack::{self, UnpackError, unpack};
-use git::{Checkout, Kind, confine};
+use git::{Checkout, Kind};
 
 use super::build::BuildError;
 use super::storage::Shelf;

@@ -18,7 +18,7 @@ use runtime::events::{Event, Severity};
 use runtime::patch::{self, PatchError};
 
 use super::auth::{SecretData, api_error, checkout_failed};
-use super::build::{Built, Look, Recipe, Upstream};
+use super::build::{Built, Fetched, Recipe, Upstream};
 use super::caches::InUse;
 use super::content::Include;
 use super::failure::{Class, Failure};
@@ -33,7 +33,7 @@ use crate::blocking::{self, BlockingError};
 /// How old an answer may be that a poll takes from another source; a tenth of the interval if that is less.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// What a look at an upstream was begun with. One with other inputs is not worth waiting for.
+/// What a fetch was begun with. One with other inputs is not worth waiting for.
 #[derive(PartialEq, Eq)]
 pub struct Inputs {
     uid: Option<String>,
@@ -44,8 +44,8 @@ pub struct Inputs {
     cache: String,
 }
 
-/// What a look gave, and with what it began.
-pub type Looked = (Arc<Upstream>, Result<Result<Look, Failure>, BlockingError>);
+/// What a fetch gave, and with what it began.
+pub type FetchDone = (Arc<Upstream>, Result<Result<Fetched, Failure>, BlockingError>);
 
 /// One pass over one object.
 pub struct Pass<'a> {
@@ -118,7 +118,7 @@ impl<'a> Pass<'a> {
         status::included(&mut self.object, Timestamp::now());
         let known =
             status::content::known_revision(&self.object, &included).filter(|_| self.is_verified(&upstream));
-        let (upstream, Look { outcome, verified }) = self.look(upstream, known).await?;
+        let (upstream, Fetched { outcome, verified }) = self.fetch(upstream, known).await?;
         status::fetched(&mut self.object, Timestamp::now());
         self.note_verified(&upstream, verified);
         let checkout = match outcome {
@@ -153,12 +153,12 @@ impl<'a> Pass<'a> {
         Ok(Some(commit))
     }
 
-    /// Looks at the upstream, or fetches what a look of an earlier pass gave; gives the upstream with which it began.
-    async fn look(
+    /// Fetches, or takes what a fetch of an earlier pass gave; gives the upstream with which it began.
+    async fn fetch(
         &self,
         upstream: Arc<Upstream>,
         known: Option<String>,
-    ) -> Result<(Arc<Upstream>, Look), Broken> {
+    ) -> Result<(Arc<Upstream>, Fetched), Broken> {
         let (timeout, stop) = (self.timeout(), self.controller.stop.clone());
         let inputs = Inputs {
             uid: self.object.metadata.uid.clone(),
@@ -168,15 +168,15 @@ impl<'a> Pass<'a> {
             cache: upstream.cache.name(),
         };
         let (server, connector) = (upstream.remote.server(), self.controller.connector.clone());
-        let look = || async move {
+        let fetch = || async move {
             let source = upstream.clone();
-            let work = move |budget: &Budget| source.look(&connector, known.as_deref(), budget);
-            let looked = blocking::run(Budget::new(timeout), Some(timeout), &stop, work).await;
-            (upstream, looked)
+            let work = move |budget: &Budget| source.fetch(&connector, known.as_deref(), budget);
+            let done = blocking::run(Budget::new(timeout), Some(timeout), &stop, work).await;
+            (upstream, done)
         };
-        let looked = self.controller.looks.look(&self.source(), inputs, &server, look).await;
-        let (upstream, looked) = looked.ok_or(Broken::Underway)?;
-        Ok((upstream, looked??))
+        let done = self.controller.fetches.fetch(&self.source(), inputs, &server, fetch).await;
+        let (upstream, done) = done.ok_or(Broken::Underway)?;
+        Ok((upstream, done??))
     }
 
     /// Collects garbage and looks whether the artifact of the status is still there, unharmed. `false` without one.
@@ -451,7 +451,7 @@ impl<'a> Pass<'a> {
         if !self.object.finalizers().iter().any(|f| f == FINALIZER) {
             return Ok(controller::Outcome::Wait);
         }
-        self.controller.looks.forget(&self.source());
+        self.controller.fetches.forget(&self.source());
         let (shelf, caches, owner) =
             (self.shelf.clone(), self.controller.caches.clone(), caches::owner(&self.source()));
         let cleaned = self.blocking(None, move |_| {

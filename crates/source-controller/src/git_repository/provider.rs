@@ -162,8 +162,7 @@ impl Providers {
         };
         let AccessToken::Aws(credentials) = token else { return Err(bad_options("no keys of AWS")) };
         let login = repository.login(&credentials, SystemTime::now());
-        let password = Secret::new(login.password.expose());
-        Ok(Auth::Basic { username: login.username.expose().to_owned(), password })
+        Ok(Auth::Basic { username: login.username.expose().to_owned(), password: login.password })
     }
 
     /// A token from the cache, or a new one.
@@ -228,7 +227,7 @@ fn http(tls: &TlsConfig, remote: &Remote, ask: &Ask<'_>) -> Result<Http, Failure
 
 fn opaque(token: AccessToken) -> Result<Secret, Failure> {
     match token {
-        AccessToken::Opaque { token, .. } => Ok(Secret::new(token.expose())),
+        AccessToken::Opaque { token, .. } => Ok(token),
         AccessToken::Aws(_) => Err(bad_options("keys of AWS")),
     }
 }

@@ -1,7 +1,7 @@
-//! Looks at upstreams that outlast the pass that began them.
+//! Fetches that outlast the pass that began them.
 //!
-//! A pass waits for its look for a moment. If that is not enough the pass ends, its worker goes on with other objects,
-//! and the look brings its object back when it is done. So `--concurrent` limits what works, not what waits for a server.
+//! A pass waits for its fetch for a moment. If that is not enough the pass ends, its worker goes on with other objects,
+//! and the fetch brings its object back when it is done. So `--concurrent` limits what works, not what waits for a server.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,10 +21,10 @@ const HOSTS: usize = 64;
 
 type Source = ObjectRef<GitRepository>;
 
-/// The looks of all sources; `I` is what a look was begun with, `T` what it gives.
-pub struct Looks<I, T> {
+/// The fetches of all sources; `I` is what a fetch was begun with, `T` what it gives.
+pub struct Fetches<I, T> {
     waker: Waker<GitRepository>,
-    /// Looks at one host at once.
+    /// Fetches from one host at once.
     per_host: usize,
     pending: Mutex<HashMap<Source, Pending<I, T>>>,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
@@ -38,14 +38,14 @@ struct Pending<I, T> {
 
 struct Host {
     permits: Semaphore,
-    /// Looks that outlasted their passes.
+    /// Fetches that outlasted their passes.
     waiting: AtomicUsize,
 }
 
 /// Counts as waiting for its host.
 struct Waits(Arc<Host>);
 
-/// Who gets what a look gives.
+/// Who gets what a fetch gives.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// The pass that waits for it.
@@ -56,15 +56,21 @@ enum Stage {
     Done,
 }
 
-impl<I: PartialEq, T: Send + 'static> Looks<I, T> {
-    /// No looks yet; `waker` brings objects back, and `per_host` looks at one host go on at once.
+impl<I: PartialEq, T: Send + 'static> Fetches<I, T> {
+    /// No fetches yet; `waker` brings objects back, and `per_host` fetches from one host go on at once.
     pub fn new(waker: Waker<GitRepository>, per_host: usize) -> Self {
-        Looks { waker, per_host, pending: Mutex::default(), hosts: Mutex::default() }
+        Fetches { waker, per_host, pending: Mutex::default(), hosts: Mutex::default() }
     }
 
-    /// What `look` gives; `None` if it takes longer, and then the object is woken when it is done. A look that is already
+    /// What `fetch` gives; `None` if it takes longer, and then the object is woken when it is done. A fetch that is already
     /// under way with the same `inputs` is taken, one with others is given up.
-    pub async fn look<F>(&self, source: &Source, inputs: I, host: &str, look: impl FnOnce() -> F) -> Option<T>
+    pub async fn fetch<F>(
+        &self,
+        source: &Source,
+        inputs: I,
+        host: &str,
+        fetch: impl FnOnce() -> F,
+    ) -> Option<T>
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -83,11 +89,11 @@ impl<I: PartialEq, T: Send + 'static> Looks<I, T> {
         let patience = if host.waiting.load(Ordering::Relaxed) == 0 { PATIENCE } else { Duration::ZERO };
         let stage = Arc::new(Mutex::new(Stage::Attended));
         let ending = Ending { stage: stage.clone(), waker: self.waker.clone(), source: source.clone() };
-        let (permits, look) = (host.clone(), look());
+        let (permits, fetch) = (host.clone(), fetch());
         let mut task = tokio::spawn(async move {
             let _ending = ending;
             let _permit = permits.permits.acquire().await;
-            look.await
+            fetch.await
         });
         if let Ok(done) = tokio::time::timeout(patience, &mut task).await {
             return ended(done);
@@ -132,7 +138,7 @@ impl Drop for Waits {
     }
 }
 
-/// Wakes the object at the end of a look, however it ends, unless its pass is still there.
+/// Wakes the object at the end of a fetch, however it ends, unless its pass is still there.
 struct Ending {
     stage: Arc<Mutex<Stage>>,
     waker: Waker<GitRepository>,
@@ -166,8 +172,8 @@ mod tests {
     use std::future::{pending, ready};
     use tokio::sync::oneshot;
 
-    fn looks(per_host: usize) -> Looks<u8, u8> {
-        Looks::new(Waker::default(), per_host)
+    fn fetches(per_host: usize) -> Fetches<u8, u8> {
+        Fetches::new(Waker::default(), per_host)
     }
 
     fn source(name: &str) -> Source {
@@ -175,53 +181,53 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_that_takes_long_is_fetched_by_a_later_pass() {
-        let (looks, (give, get)) = (looks(1), oneshot::channel());
-        assert_eq!(looks.look(&source("quick"), 0, "h", || ready(7)).await, Some(7));
+    async fn what_a_slow_fetch_gives_is_taken_by_a_later_pass() {
+        let (fetches, (give, get)) = (fetches(1), oneshot::channel());
+        assert_eq!(fetches.fetch(&source("quick"), 0, "h", || ready(7)).await, Some(7));
         let slow = source("slow");
-        assert_eq!(looks.look(&slow, 1, "h", || async { get.await.unwrap() }).await, None);
-        assert_eq!(looks.look(&slow, 1, "h", || ready(0)).await, None, "it is under way");
+        assert_eq!(fetches.fetch(&slow, 1, "h", || async { get.await.unwrap() }).await, None);
+        assert_eq!(fetches.fetch(&slow, 1, "h", || ready(0)).await, None, "it is under way");
         give.send(8).unwrap();
         tokio::task::yield_now().await;
         tokio::task::yield_now().await;
-        assert_eq!(looks.look(&slow, 1, "h", || ready(0)).await, Some(8));
-        assert_eq!(looks.look(&slow, 1, "h", || ready(9)).await, Some(9), "it is taken once");
+        assert_eq!(fetches.fetch(&slow, 1, "h", || ready(0)).await, Some(8));
+        assert_eq!(fetches.fetch(&slow, 1, "h", || ready(9)).await, Some(9), "it is taken once");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_for_other_inputs_replaces_the_one_under_way() {
-        let looks = looks(1);
-        assert_eq!(looks.look(&source("a"), 1, "h", pending).await, None);
-        assert_eq!(looks.look(&source("a"), 2, "other", || ready(5)).await, Some(5));
-        assert_eq!(looks.look(&source("b"), 1, "h", || ready(6)).await, Some(6), "its permit is free");
+    async fn a_fetch_for_other_inputs_replaces_the_one_under_way() {
+        let fetches = fetches(1);
+        assert_eq!(fetches.fetch(&source("a"), 1, "h", pending).await, None);
+        assert_eq!(fetches.fetch(&source("a"), 2, "other", || ready(5)).await, Some(5));
+        assert_eq!(fetches.fetch(&source("b"), 1, "h", || ready(6)).await, Some(6), "its permit is free");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_asks_a_host_that_keeps_others_waiting_does_not_wait() {
-        let looks = looks(100);
+        let fetches = fetches(100);
         let begun = tokio::time::Instant::now();
         for i in 0..50 {
-            assert_eq!(looks.look(&source(&i.to_string()), 1, "dead", pending).await, None);
+            assert_eq!(fetches.fetch(&source(&i.to_string()), 1, "dead", pending).await, None);
         }
         assert!(begun.elapsed() < 2 * PATIENCE, "{:?}", begun.elapsed());
-        assert_eq!(looks.look(&source("healthy"), 1, "alive", || ready(1)).await, Some(1));
+        assert_eq!(fetches.fetch(&source("healthy"), 1, "alive", || ready(1)).await, Some(1));
         for i in 0..50 {
-            looks.forget(&source(&i.to_string()));
+            fetches.forget(&source(&i.to_string()));
         }
-        assert_eq!(looks.host("dead").waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(fetches.host("dead").waiting.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_so_many_ask_one_host_at_once() {
-        let looks = looks(2);
+        let fetches = fetches(2);
         let (begun, most) = (Arc::new(AtomicUsize::new(0)), 10);
         for i in 0..most {
             let begun = begun.clone();
-            let look = || async move {
+            let fetch = || async move {
                 begun.fetch_add(1, Ordering::Relaxed);
                 pending().await
             };
-            assert_eq!(looks.look(&source(&i.to_string()), 1, "h", look).await, None);
+            assert_eq!(fetches.fetch(&source(&i.to_string()), 1, "h", fetch).await, None);
         }
         tokio::task::yield_now().await;
         assert_eq!(begun.load(Ordering::Relaxed), 2);

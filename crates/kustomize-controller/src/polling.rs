@@ -15,14 +15,14 @@ use kube::Client;
 use tokio::time::Instant;
 
 use crate::{
-    health::{Awaited, Look},
+    health::{Awaited, Polled},
     reconciler::Reconciler,
     subject::Subject,
 };
 
-/// Between two looks at an object.
+/// Between two polls of an object.
 const PACE: Duration = Duration::from_secs(5);
-/// Most objects looked at in one go; the others have their turn when these are ready.
+/// Most objects polled in one go; the others have their turn when these are ready.
 const MOST: usize = 32;
 /// Longest wait for one answer.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -48,17 +48,17 @@ impl Gap {
     }
 
     /// When it is due: at once if nothing at all is known, and Pods only once there was time for progress.
-    fn due(self, look: &Look) -> Instant {
-        match (self, &look.verdict) {
-            (Self::Object, None) => look.at,
-            _ => look.at + PACE,
+    fn due(self, last: &Polled) -> Instant {
+        match (self, &last.verdict) {
+            (Self::Object, None) => last.at,
+            _ => last.at + PACE,
         }
     }
 }
 
 impl Reconciler {
-    /// Looks at the objects whose watch does not tell enough. Gives the time until the next look, if there are any.
-    pub(crate) async fn look(&self, subject: &Subject, awaited: &mut [Awaited]) -> Option<Duration> {
+    /// Asks for the objects whose watch does not tell enough. Gives the time until the next poll, if there are any.
+    pub(crate) async fn poll_health(&self, subject: &Subject, awaited: &mut [Awaited]) -> Option<Duration> {
         let index = &self.context.index;
         let rules = self.health_rules(&subject.object).ok();
         let rule = |object: &Awaited| rules.as_ref()?.of(&object.gvk.group, &object.gvk.kind);
@@ -66,29 +66,29 @@ impl Reconciler {
         for object in awaited {
             let (state, seen) = object.watched(index);
             match Gap::of(object, &state, seen.map(|seen| seen.verdict.status)) {
-                Some(_) if object.look.verdict.as_ref().is_some_and(|v| v.status == Status::Current) => {}
+                Some(_) if object.polled.verdict.as_ref().is_some_and(|v| v.status == Status::Current) => {}
                 // Who says how a set is judged does not ask for its Pods.
                 Some(Gap::Pods) if rule(object).is_some() => {}
                 Some(gap) => gaps.push((gap, object)),
-                None => object.look.verdict = None,
+                None => object.polled.verdict = None,
             }
         }
         gaps.truncate(MOST);
         let now = Instant::now();
-        if gaps.iter().any(|(gap, object)| gap.due(&object.look) <= now)
+        if gaps.iter().any(|(gap, object)| gap.due(&object.polled) <= now)
             && let Ok(client) = self.identity(subject)
         {
-            let due = gaps.iter_mut().filter(|(gap, object)| gap.due(&object.look) <= now);
-            let looks: Vec<_> =
-                due.map(|(gap, object)| self.look_at(&client, *gap, rule(object), object)).collect();
+            let due = gaps.iter_mut().filter(|(gap, object)| gap.due(&object.polled) <= now);
+            let polls: Vec<_> =
+                due.map(|(gap, object)| self.poll(&client, *gap, rule(object), object)).collect();
             let at_once = usize::from(self.context.arguments.concurrent_ssa);
-            stream::iter(looks).buffered(at_once).collect::<Vec<()>>().await;
+            stream::iter(polls).buffered(at_once).collect::<Vec<()>>().await;
         }
         let now = Instant::now();
-        gaps.iter().map(|(gap, object)| gap.due(&object.look).saturating_duration_since(now)).min()
+        gaps.iter().map(|(gap, object)| gap.due(&object.polled).saturating_duration_since(now)).min()
     }
 
-    async fn look_at(&self, client: &Client, gap: Gap, rule: Option<&Arc<Rule>>, object: &mut Awaited) {
+    async fn poll(&self, client: &Client, gap: Gap, rule: Option<&Arc<Rule>>, object: &mut Awaited) {
         let entry = Entry { id: object.id.clone(), version: object.gvk.version.clone() };
         let plain = |status, message| Verdict { status, message, fails_at: None };
         let found = match (gap, read::object(client, &self.context.mapper, &entry, REQUEST).await) {
@@ -105,7 +105,7 @@ impl Reconciler {
             }
             (Gap::Pods, _) => None,
         };
-        object.look = Look { at: Instant::now(), verdict: found };
+        object.polled = Polled { at: Instant::now(), verdict: found };
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
         let id =
             ObjectId { group: "apps".into(), kind: kind.into(), namespace: "n".into(), name: "a".into() };
         let gvk = id.gvk("v1");
-        Awaited { id, gvk, not_before: "".into(), may_vanish: false, watch: None, look: Look::default() }
+        Awaited { id, gvk, not_before: "".into(), may_vanish: false, watch: None, polled: Polled::default() }
     }
 
     #[test]
@@ -139,11 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_looked_at_at_once_and_pods_after_a_while() {
-        let mut look = Look::default();
-        assert_eq!(Gap::Object.due(&look), look.at);
-        assert_eq!(Gap::Pods.due(&look), look.at + PACE);
-        look.verdict = Some(Verdict { status: Status::Unknown, message: String::new(), fails_at: None });
-        assert_eq!(Gap::Object.due(&look), look.at + PACE);
+    fn an_object_is_asked_for_at_once_and_pods_after_a_while() {
+        let mut last = Polled::default();
+        assert_eq!(Gap::Object.due(&last), last.at);
+        assert_eq!(Gap::Pods.due(&last), last.at + PACE);
+        last.verdict = Some(Verdict { status: Status::Unknown, message: String::new(), fails_at: None });
+        assert_eq!(Gap::Object.due(&last), last.at + PACE);
     }
 }

@@ -1,9 +1,11 @@
-//! A string that cannot be printed.
+//! A text that cannot be printed.
 
 use std::fmt;
 
-/// A password, token or private key. `Debug` shows none of it, there is no `Display`, and it is not serialisable.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
+/// A password, token or private key. It can be read from what a server answers, never written: `Debug` shows none of it,
+/// and there is neither `Display` nor `Serialize`.
+#[derive(Clone, PartialEq, Eq, Hash, Default, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
