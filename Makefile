@@ -59,12 +59,18 @@ kube: build
 		$(TARGET)/debug/kube build; \
 	fi
 
+# Before the scenarios, not by the first of them: a build beside them would use up their time.
+.PHONY: flux
+flux: kube
+	$(call say,"the flux client$(comma) once per version and user")
+	@$(TARGET)/debug/kube build flux
+
 .PHONY: programs
 programs:
 	@.ci/programs
 
 .PHONY: test
-test: programs kube ## all tests: units, then scenarios on a real API server
+test: programs kube flux ## all tests: units, then scenarios on a real API server
 	$(call say,"unit tests")
 	@$(CARGO) test --workspace --lib --bins
 	@$(CARGO) test --workspace --doc
@@ -72,7 +78,7 @@ test: programs kube ## all tests: units, then scenarios on a real API server
 	@$(AT_ONCE) $(CARGO) test --workspace --test '*'
 
 .PHONY: e2e
-e2e: programs kube ## the scenarios alone
+e2e: programs kube flux ## the scenarios alone
 	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(basename $(notdir $(wildcard e2e/tests/*))))
 
 .PHONY: conformance

@@ -4,7 +4,7 @@
 //! behind a small HTTP bridge, and the two controllers as the processes that ship. Only loopback is
 //! used, on free ports.
 //!
-//! - [`toolchain`] builds the Kubernetes programs once per version into a per-user cache;
+//! - [`toolchain`] builds the Kubernetes programs and others once per version into a per-user cache;
 //! - [`process`] starts programs so that none outlives its owner;
 //! - [`cluster`] is a control plane, [`git_server`] and [`repository`] a Git host;
 //! - [`audit`] tells what the controllers asked the API server;

@@ -1,4 +1,4 @@
-//! The Kubernetes programs, built from their Go modules.
+//! Programs that tests run, built from their Go modules.
 //!
 //! `tools/<name>/go.mod` and `go.sum` pin what is built. The binaries go to
 //! `<cache>/<name>/<version>/bin`, outside `target/`, so that each version is built once per user.
@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
 
 use crate::process::on_path;
 
@@ -33,31 +34,61 @@ struct Module {
     go_mod: &'static str,
     /// The module whose version names the release.
     root: &'static str,
-    /// Prefix of the packages to build.
-    package: &'static str,
+    /// The variables that tell the programs their version, and the version in them.
+    version_variables: &'static [&'static str],
+    build: Build,
+}
+
+/// Where `go build` runs.
+enum Build {
+    /// In `tools/<name>`: its go.mod and go.sum pin every dependency.
+    Here,
+    /// In a copy of the root module, whose go.mod and go.sum pin the dependencies; for modules with `replace` lines, which count
+    /// only there. `tools/<name>` pins the module itself.
+    Copy {
+        /// Files that the program embeds and its module lacks.
+        missing: &'static [(&'static str, &'static str)],
+    },
 }
 
 const ETCD: Module = Module {
     name: "etcd",
     go_mod: include_str!("../tools/etcd/go.mod"),
     root: "go.etcd.io/etcd/server/v3",
-    package: "go.etcd.io/etcd/server/v3",
+    version_variables: &[],
+    build: Build::Here,
 };
 
 const KUBERNETES: Module = Module {
     name: "kubernetes",
     go_mod: include_str!("../tools/kubernetes/go.mod"),
     root: "k8s.io/kubernetes",
-    package: "k8s.io/kubernetes/cmd/",
+    // Without it Kubernetes reports version v0.0.0-master, which its own clients cannot parse.
+    version_variables: &[
+        "k8s.io/component-base/version.gitVersion=v{version}",
+        "k8s.io/component-base/version.gitMajor={major}",
+        "k8s.io/component-base/version.gitMinor={minor}",
+    ],
+    build: Build::Here,
+};
+
+const FLUX: Module = Module {
+    name: "flux",
+    go_mod: include_str!("../tools/flux/go.mod"),
+    root: "github.com/fluxcd/flux2/v2",
+    version_variables: &["main.VERSION={version}"],
+    build: Build::Copy {
+        missing: &[("cmd/flux/manifests/none.yaml", "# What `flux install` applies is not in the module.\n")],
+    },
 };
 
 impl Toolchain {
     /// Finds the programs in the cache and builds those that are missing, which takes minutes.
     pub fn ensure() -> Result<Self> {
         let kubernetes =
-            |program: &str| KUBERNETES.ensure(program, &format!("{}{program}", KUBERNETES.package));
+            |program: &str| KUBERNETES.ensure(program, &format!("{}/cmd/{program}", KUBERNETES.root));
         Ok(Self {
-            etcd: ETCD.ensure("etcd", ETCD.package)?,
+            etcd: ETCD.ensure("etcd", ETCD.root)?,
             apiserver: kubernetes("kube-apiserver")?,
             controller_manager: kubernetes("kube-controller-manager")?,
             kubectl: on_path("kubectl")
@@ -65,6 +96,11 @@ impl Toolchain {
                 .map_or_else(|| kubernetes("kubectl"), Ok)?,
         })
     }
+}
+
+/// Flux's command line client, from the cache or built now.
+pub fn flux() -> Result<PathBuf> {
+    FLUX.ensure("flux", "./cmd/flux")
 }
 
 /// The oldest kubectl that understands every command of the scenarios and the demo.
@@ -113,19 +149,13 @@ impl Module {
         say(&format!("building {program} {version} (once per version; minutes)"));
         let begin = Instant::now();
         let partial = binary.with_extension(format!("{}.partial", std::process::id()));
-        let mut child = Command::new(go)
-            .args([
-                "build",
-                "-v",
-                "-mod=readonly",
-                "-buildvcs=false",
-                "-trimpath",
-                "-ldflags",
-                &link_flags(version),
-                "-o",
-            ])
+        let source = self.source(&go, binary)?;
+        let mut child = Command::new(&go)
+            .args(["build", "-v", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags"])
+            .arg(self.link_flags(version))
+            .arg("-o")
             .args([partial.as_os_str(), package.as_ref()])
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.name))
+            .current_dir(source.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -151,6 +181,41 @@ impl Module {
         Ok(())
     }
 
+    /// The folder to build in. A copy goes beside the binary, and away when it is dropped.
+    fn source(&self, go: &Path, binary: &Path) -> Result<Source> {
+        let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.name);
+        let Build::Copy { missing } = &self.build else { return Ok(Source::Here(pinned)) };
+        // It checks the module against go.sum.
+        let output = Command::new(go)
+            .args(["mod", "download", "-json", self.root])
+            .current_dir(pinned)
+            .output()
+            .context("start go mod download")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "go mod download {}: {said}", self.root);
+        let downloaded: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        let module = downloaded.get("Dir").and_then(|dir| dir.as_str()).context("no folder of the module")?;
+        let copy = tempfile::tempdir_in(binary.parent().context("no folder")?)?;
+        copy_files(Path::new(module), copy.path())?;
+        for (name, text) in *missing {
+            let file = copy.path().join(name);
+            fs::create_dir_all(file.parent().context("no folder")?)?;
+            fs::write(file, text)?;
+        }
+        Ok(Source::Copy(copy))
+    }
+
+    fn link_flags(&self, version: &str) -> String {
+        let version = version.trim_start_matches('v');
+        let mut numbers = version.split('.');
+        let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+        let set = self.version_variables.iter().map(|set| {
+            let set = set.replace("{version}", version).replace("{major}", major).replace("{minor}", minor);
+            format!(" -X {set}")
+        });
+        format!("-s -w{}", set.collect::<String>())
+    }
+
     /// The version of `root` that go.mod requires.
     fn version(&self) -> Result<&'static str> {
         let required = self.go_mod.lines().find_map(|line| {
@@ -161,14 +226,34 @@ impl Module {
     }
 }
 
-/// Without these Kubernetes reports version v0.0.0-master, which its own clients cannot parse.
-fn link_flags(version: &str) -> String {
-    let mut numbers = version.trim_start_matches('v').split('.');
-    let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
-    let package = "k8s.io/component-base/version";
-    format!(
-        "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
-    )
+/// The folder that a program is built in.
+enum Source {
+    Here(PathBuf),
+    Copy(TempDir),
+}
+
+impl Source {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Here(path) => path,
+            Self::Copy(copy) => copy.path(),
+        }
+    }
+}
+
+/// Copies a folder of plain files and folders; not their modes, which in the module cache are read-only.
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            fs::create_dir(&to)?;
+            copy_files(&entry.path(), &to)?;
+        } else {
+            fs::write(&to, fs::read(entry.path())?)?;
+        }
+    }
+    Ok(())
 }
 
 /// `FERROFLUX_CACHE`, else `ferroflux` in the user's cache folder.

@@ -7,9 +7,10 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, bail};
 use e2e::cluster::{Cluster, User};
 use e2e::process::{run, stop_recorded};
-use e2e::toolchain::{Toolchain, cache};
+use e2e::toolchain::{Toolchain, cache, flux};
 
 const USAGE: &str = "usage: kube build            build the Kubernetes programs
+       kube build flux       build Flux's command line client
        kube up               start a control plane that stays
        kube down             stop it and remove its state
        kube run -- CMD ARG.. run CMD with E2E_KUBECONFIG and KUBECONFIG of a control plane of its own";
@@ -24,6 +25,7 @@ async fn main() -> Result<ExitCode> {
                 println!("{}", program.display());
             }
         }
+        ["build", "flux"] => println!("{}", tokio::task::spawn_blocking(flux).await??.display()),
         ["up"] => up().await?,
         ["down"] => down()?,
         ["run", "--", program, rest @ ..] => {

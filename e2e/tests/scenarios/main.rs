@@ -17,6 +17,7 @@ mod faults_admission;
 mod faults_api;
 mod faults_events;
 mod flow;
+mod flux_cli;
 mod handover;
 mod harness;
 mod health_exprs;

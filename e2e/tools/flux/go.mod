@@ -1,0 +1,6 @@
+// Pins Flux's command line client, which is built with the dependencies of its own go.mod and go.sum.
+module ferroflux/e2e/tools/flux
+
+go 1.26.0
+
+require github.com/fluxcd/flux2/v2 v2.9.5
