@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::blocking::Client;
 
-use crate::http::{Caller, describe};
+use crate::http::{Caller, Greetings, describe};
 use crate::remote::{Remote, TlsConfig};
 use crate::session::Dial;
 use crate::ssh::{Algorithms, Dialler};
@@ -20,6 +20,7 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug, Default)]
 pub struct Connector {
     clients: Mutex<HashMap<(TlsConfig, Option<Proxy>), Client>>,
+    greetings: Greetings,
     ssh: Algorithms,
 }
 
@@ -29,7 +30,7 @@ impl Connector {
 
     /// A connector that restricts SSH to these algorithms.
     pub fn new(ssh: Algorithms) -> Connector {
-        Connector { clients: Mutex::default(), ssh }
+        Connector { ssh, ..Connector::default() }
     }
 
     /// Connects and shakes hands with the server. Blocks; must not be called on a thread that drives asynchronous tasks.
@@ -42,7 +43,10 @@ impl Connector {
         let wire = Wire::new(budget.clone());
         let dial: Box<dyn Dial> = match remote.is_ssh() {
             true => Box::new(Dialler::new(remote, &self.ssh, wire.clone())?),
-            false => Box::new(Caller::new(remote, self.client(remote)?, wire.clone())?),
+            false => {
+                let greetings = self.greetings.clone();
+                Box::new(Caller::new(remote, self.client(remote)?, greetings, wire.clone())?)
+            }
         };
         Session::start(dial, wire, limits.clone())
     }

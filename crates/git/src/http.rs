@@ -4,8 +4,9 @@
 //! starts a thread for each connection and has no byte limit; its `Http` trait lets us bring ours.
 
 mod exchange;
+mod greeting;
 
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gix::protocol::transport::client::blocking_io::http as gix_http;
@@ -15,6 +16,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use url::Url;
 
 use self::exchange::{Body, Exchange, Headers, Pending, PostBody, Stage};
+pub(crate) use self::greeting::Greetings;
 use crate::TransportError;
 use crate::remote::{Remote, redact};
 use crate::session::{Dial, Transport};
@@ -24,6 +26,8 @@ use crate::wire::{EXCERPT, Wire, printable};
 const REDIRECTS: usize = 5;
 /// How much of an answer may be unread when its connection is to be used again.
 const ANSWER_TAIL: u64 = 64;
+/// The type of a greeting's content.
+const GREETING_TYPE: &str = "application/x-git-upload-pack-advertisement";
 
 /// What every request of a session shares.
 #[derive(Clone)]
@@ -33,29 +37,34 @@ pub(crate) struct Caller {
     home: Url,
     authorization: Option<HeaderValue>,
     wire: Wire,
+    greetings: Greetings,
     /// The answer that was read last.
     last: Arc<Mutex<Option<Arc<Mutex<Stage>>>>>,
 }
 
 impl Caller {
-    pub(crate) fn new(remote: &Remote, client: Client, wire: Wire) -> Result<Caller, TransportError> {
+    pub(crate) fn new(
+        remote: &Remote,
+        client: Client,
+        greetings: Greetings,
+        wire: Wire,
+    ) -> Result<Caller, TransportError> {
         let authorization = remote.authorization().map(|text| {
             let mut value = HeaderValue::from_str(text.expose())?;
             value.set_sensitive(true);
             Ok::<_, reqwest::header::InvalidHeaderValue>(value)
         });
         let authorization = authorization.transpose().map_err(|_| TransportError::Credentials)?;
-        Ok(Caller { client, home: remote.url.clone(), authorization, wire, last: Arc::default() })
+        Ok(Caller { client, home: remote.url.clone(), authorization, wire, greetings, last: Arc::default() })
     }
 
     /// Reads the end of the last answer, if only that is left of it: then its connection can be used again.
     fn release(&self) {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(stage) = last else { return };
-        if let Stage::Answered(response) = &mut *stage.lock().unwrap_or_else(PoisonError::into_inner) {
-            // Only the connection depends on it.
-            let _ = response.take(ANSWER_TAIL).read_to_end(&mut Vec::new());
-        }
+        // Only the connection depends on it.
+        let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = (&mut *stage).take(ANSWER_TAIL).read_to_end(&mut Vec::new());
     }
 
     /// Credentials go to the host they were given for, and never from https back to http.
@@ -135,15 +144,22 @@ impl Caller {
 /// One session's way of sending requests.
 struct Http {
     caller: Caller,
+    /// The greeting, if it need not be asked for.
+    recalled: Option<Arc<[u8]>>,
     redirected: Option<String>,
 }
 
 impl Dial for Caller {
     /// Protocol 2 is asked for, older answers are understood.
-    fn dial(&self) -> Result<Box<dyn Transport>, TransportError> {
+    fn dial(&self, recall: bool) -> Result<(Box<dyn Transport>, bool), TransportError> {
         let url = gix::url::parse(self.home.as_str()).map_err(|e| TransportError::Protocol(e.to_string()))?;
-        let http = Http { caller: self.clone(), redirected: None };
-        Ok(Box::new(gix_http::Transport::new_http(http, url, Protocol::V2, false)))
+        if !recall {
+            self.greetings.forget(&self.home);
+        }
+        let recalled = self.greetings.recall(&self.home);
+        let remembered = recalled.is_some();
+        let http = Http { caller: self.clone(), recalled, redirected: None };
+        Ok((Box::new(gix_http::Transport::new_http(http, url, Protocol::V2, false)), remembered))
     }
 
     fn url(&self) -> &str {
@@ -158,6 +174,19 @@ impl Drop for Http {
 }
 
 impl Http {
+    /// Asks for the greeting.
+    fn greet(&mut self, url: &str, base_url: &str, headers: &HeaderMap) -> Result<Stage, TransportError> {
+        let (mut response, target) = self.caller.get(url, base_url, headers)?;
+        if target.as_str() != url {
+            let tail = url.strip_prefix(base_url).unwrap_or_default();
+            self.redirected = target.as_str().strip_suffix(tail).map(str::to_owned);
+            return Ok(Stage::Answered(response));
+        }
+        let text = self.caller.greetings.listen(&self.caller.home, &mut response);
+        let text = text.map_err(|e| self.caller.explain(&e))?;
+        Ok(Stage::Greeted(Cursor::new(text.into()), Some(response)))
+    }
+
     fn exchange(&self, stage: Stage) -> Exchange {
         let stage = Arc::new(Mutex::new(stage));
         *self.caller.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(stage.clone());
@@ -168,7 +197,7 @@ impl Http {
 /// Web pages, and servers that know nothing of Git and only hand out its files, answer with something else.
 fn check_content_type(response: &Response) -> Result<(), TransportError> {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("none");
-    if kind.to_ascii_lowercase().starts_with("application/x-git-upload-pack-advertisement") {
+    if kind.to_ascii_lowercase().starts_with(GREETING_TYPE) {
         return Ok(());
     }
     Err(TransportError::Protocol(format!(
@@ -215,13 +244,11 @@ impl gix_http::Http for Http {
         base_url: &str,
         headers: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> gix::Result<gix_http::GetResponse<Headers, BufReader<Body>>> {
-        let headers = header_map(headers);
-        let (response, target) = self.caller.get(url, base_url, &headers).map_err(|e| self.caller.fail(e))?;
-        if target.as_str() != url {
-            let tail = url.strip_prefix(base_url).unwrap_or_default();
-            self.redirected = target.as_str().strip_suffix(tail).map(str::to_owned);
-        }
-        let exchange = self.exchange(Stage::Answered(response));
+        let stage = match self.recalled.clone() {
+            Some(greeting) => Stage::Greeted(Cursor::new(greeting), None),
+            None => self.greet(url, base_url, &header_map(headers)).map_err(|e| self.caller.fail(e))?,
+        };
+        let exchange = self.exchange(stage);
         Ok(gix_http::GetResponse { headers: Headers::new(&exchange), body: Body::reader(exchange) })
     }
 

@@ -38,8 +38,9 @@ impl RemoteRef {
 
 /// Opens connections to one repository, each for one conversation.
 pub(crate) trait Dial {
-    /// Connects; the handshake of the Git protocol comes after that.
-    fn dial(&self) -> Result<Box<dyn Transport>, TransportError>;
+    /// Connects; the handshake of the Git protocol comes after that. With `recall` it may be the one that is remembered of
+    /// this server, and whether it is comes with the transport; without, it is forgotten.
+    fn dial(&self, recall: bool) -> Result<(Box<dyn Transport>, bool), TransportError>;
 
     /// The repository, without secrets.
     fn url(&self) -> &str;
@@ -51,6 +52,8 @@ pub struct Session {
     handshake: Handshake,
     /// Whether a pack was asked for. A server of protocol 0 or 1 hangs up then, unless each request is its own, as with HTTP.
     fetched: bool,
+    /// Whether the handshake is from memory, so that the server has yet to show that it still holds.
+    recalled: bool,
     dial: Box<dyn Dial>,
     wire: Wire,
     limits: Limits,
@@ -99,15 +102,29 @@ fn agent() -> (&'static str, Option<String>) {
 
 impl Session {
     pub(crate) fn start(dial: Box<dyn Dial>, wire: Wire, limits: Limits) -> Result<Session, TransportError> {
-        let (transport, handshake) = open(&*dial, &wire, &limits)?;
-        Ok(Session { transport, handshake, fetched: false, dial, wire, limits })
+        let (transport, handshake, recalled) = open(&*dial, &wire, &limits, true)?;
+        Ok(Session { transport, handshake, fetched: false, recalled, dial, wire, limits })
     }
 
     /// Connects anew after a conversation broke off.
     pub(crate) fn restart(&mut self) -> Result<(), TransportError> {
-        (self.transport, self.handshake) = open(&*self.dial, &self.wire, &self.limits)?;
+        (self.transport, self.handshake, self.recalled) = open(&*self.dial, &self.wire, &self.limits, false)?;
         self.fetched = false;
         Ok(())
+    }
+
+    /// Asks the server something, and once more after a new handshake if it refuses and the last one was from memory.
+    fn ask<T>(
+        &mut self,
+        question: impl Fn(&mut Self) -> Result<T, TransportError>,
+    ) -> Result<T, TransportError> {
+        match question(self) {
+            Err(error) if std::mem::take(&mut self.recalled) && may_be_outdated(&error) => {
+                self.restart()?;
+                question(self)
+            }
+            answer => answer,
+        }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -116,6 +133,10 @@ impl Session {
 
     /// All refs that start with one of `prefixes`, those with names that no ref may have left out.
     pub fn refs(&mut self, prefixes: &[&str]) -> Result<Vec<RemoteRef>, TransportError> {
+        self.ask(|session| session.list(prefixes))
+    }
+
+    fn list(&mut self, prefixes: &[&str]) -> Result<Vec<RemoteRef>, TransportError> {
         let advertised = match &self.handshake.refs {
             // Protocol 0 and 1 advertise everything at once.
             Some(all) => all.clone(),
@@ -136,7 +157,15 @@ impl Session {
     }
 
     /// Receives one pack. The pack is complete, checked and indexed when this returns.
-    pub(crate) fn fetch(&mut self, request: &Request<'_>, to: Destination<'_>) -> Result<(), TransportError> {
+    pub(crate) fn fetch(
+        &mut self,
+        request: &Request<'_>,
+        to: &Destination<'_>,
+    ) -> Result<(), TransportError> {
+        self.ask(|session| session.receive(request, to))
+    }
+
+    fn receive(&mut self, request: &Request<'_>, to: &Destination<'_>) -> Result<(), TransportError> {
         let hung_up = self.fetched
             && self.handshake.server_protocol_version != Protocol::V2
             && self.transport.connection_persists_across_multiple_requests();
@@ -166,7 +195,7 @@ impl Session {
                     return Err(error);
                 }
                 let mut pack = Cursor::new(header).chain(pack);
-                write_pack(&mut pack, progress, interrupted, to.packs, to.bases, limits)?;
+                write_pack(&mut pack, progress, interrupted, to.packs, to.bases.clone(), limits)?;
                 Ok(true)
             },
             gix::progress::Discard,
@@ -234,11 +263,12 @@ fn open(
     dial: &dyn Dial,
     wire: &Wire,
     limits: &Limits,
-) -> Result<(Box<dyn Transport>, Handshake), TransportError> {
+    recall: bool,
+) -> Result<(Box<dyn Transport>, Handshake, bool), TransportError> {
     // What an earlier conversation died of does not concern this one.
     wire.failure.take();
     wire.meter.allow(limits.advertised_bytes);
-    let mut transport = dial.dial()?;
+    let (mut transport, recalled) = dial.dial(recall)?;
     // The transport has the credentials already; a server that wants others will not get them.
     let refuse = |_| Err(gix::Error::from_error(std::io::Error::from(std::io::ErrorKind::PermissionDenied)));
     let handshake = gix::protocol::handshake(
@@ -255,7 +285,14 @@ fn open(
             "repositories with SHA-256 objects are not supported".to_owned(),
         ));
     }
-    Ok((transport, handshake))
+    Ok((transport, handshake, recalled))
+}
+
+/// Whether a server refuses like that what it no longer understands.
+fn may_be_outdated(error: &TransportError) -> bool {
+    use TransportError::*;
+    let refused = matches!(error, AuthenticationRequired(_) | AuthorizationFailed(_) | RepositoryNotFound(_));
+    refused || matches!(error, Protocol(_) | Redirect(_) | Status { .. })
 }
 
 /// The failure that the transport saw, else what gix says.

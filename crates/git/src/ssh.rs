@@ -68,7 +68,7 @@ impl Dialler {
 }
 
 impl Dial for Dialler {
-    fn dial(&self) -> Result<Box<dyn Transport>, TransportError> {
+    fn dial(&self, _recall: bool) -> Result<(Box<dyn Transport>, bool), TransportError> {
         let known = KnownHosts::parse(&self.known_hosts)?;
         let plan = Plan {
             address: &self.address,
@@ -84,7 +84,7 @@ impl Dial for Dialler {
         let (reader, writer) = split(driver, line);
         let host = None::<(String, Option<u16>)>;
         let connection = Connection::new(reader, writer, Protocol::V2, "", host, ConnectMode::Process, false);
-        Ok(Box::new(connection.custom_url(Some(self.url.as_str().into()))))
+        Ok((Box::new(connection.custom_url(Some(self.url.as_str().into()))), false))
     }
 
     fn url(&self) -> &str {

@@ -177,7 +177,7 @@ impl Store {
         let have = self.complete.get(recent..).unwrap_or_default();
         let packs = self.dir.join("objects/pack");
         let request = Request { want, have, depth };
-        session.fetch(&request, Destination { packs: &packs, shallow: &self.shallow(), bases })?;
+        session.fetch(&request, &Destination { packs: &packs, shallow: &self.shallow(), bases })?;
         self.complete.extend_from_slice(want);
         Ok(self.write_complete()?)
     }

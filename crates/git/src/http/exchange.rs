@@ -1,13 +1,13 @@
 //! One request and its answer, as the readers and writers that gix works with.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::blocking::{RequestBuilder, Response};
 use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
-use super::Caller;
+use super::{Caller, GREETING_TYPE};
 use crate::TransportError;
 
 /// A request that is sent when its answer is first read, and the answer.
@@ -21,6 +21,8 @@ pub(super) struct Exchange {
 pub(super) enum Stage {
     Collecting(Box<Pending>),
     Answered(Response),
+    /// A greeting, or its first part that was read already.
+    Greeted(Cursor<Arc<[u8]>>, Option<Response>),
     Failed,
 }
 
@@ -32,7 +34,8 @@ pub(super) struct Pending {
 }
 
 impl Exchange {
-    fn with_response<T>(&self, read: impl FnOnce(&mut Response) -> io::Result<T>) -> io::Result<T> {
+    /// Sends the request if that was not done yet.
+    fn answered(&self) -> io::Result<MutexGuard<'_, Stage>> {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         *stage = match std::mem::replace(&mut *stage, Stage::Failed) {
             Stage::Collecting(pending) => {
@@ -46,11 +49,38 @@ impl Exchange {
             }
             answered => answered,
         };
-        match &mut *stage {
-            Stage::Answered(response) => read(response),
-            _ => Err(io::Error::other("the request has failed")),
+        Ok(stage)
+    }
+}
+
+impl Stage {
+    /// The type of the answer's content.
+    fn kind(&self) -> io::Result<Option<&str>> {
+        match self {
+            Stage::Answered(response) => {
+                Ok(response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()))
+            }
+            Stage::Greeted(..) => Ok(Some(GREETING_TYPE)),
+            Stage::Collecting(_) | Stage::Failed => Err(failed()),
         }
     }
+}
+
+impl Read for Stage {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stage::Answered(response) => response.read(out),
+            Stage::Greeted(text, rest) => match (text.read(out)?, rest) {
+                (0, Some(rest)) => rest.read(out),
+                (got, _) => Ok(got),
+            },
+            Stage::Collecting(_) | Stage::Failed => Err(failed()),
+        }
+    }
+}
+
+fn failed() -> io::Error {
+    io::Error::other("the request has failed")
 }
 
 /// Collects the request body; Git's are small (wants and haves).
@@ -83,11 +113,9 @@ impl Headers {
 
     fn lines(&mut self) -> io::Result<&mut Cursor<String>> {
         if self.lines.is_none() {
-            let kind = self.exchange.with_response(|response| {
-                let kind = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
-                Ok(kind.map(|k| format!("content-type: {k}\n")).unwrap_or_default())
-            })?;
-            self.lines = Some(Cursor::new(kind));
+            let answer = self.exchange.answered()?;
+            let kind = answer.kind()?.map(|kind| format!("content-type: {kind}\n"));
+            self.lines = Some(Cursor::new(kind.unwrap_or_default()));
         }
         self.lines.as_mut().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
@@ -126,9 +154,8 @@ impl Read for Body {
         if caller.wire.budget.is_spent() {
             return Err(caller.wire.failure.set(TransportError::Deadline));
         }
-        let got = self.0.with_response(|response| {
-            response.read(out).map_err(|e| caller.wire.failure.set(caller.explain(&e)))
-        })?;
+        let mut answer = self.0.answered()?;
+        let got = answer.read(out).map_err(|e| caller.wire.failure.set(caller.explain(&e)))?;
         caller.wire.received(got)?;
         Ok(got)
     }
