@@ -1,6 +1,8 @@
 //! A server that gives recorded answers, as forges and clouds do when they are asked for tokens.
 
 use std::collections::HashMap;
+use std::future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
@@ -31,6 +33,7 @@ pub struct TokenServer {
 struct State {
     answers: HashMap<String, (u16, String)>,
     asked: Mutex<Vec<(String, String)>>,
+    silent: AtomicBool,
 }
 
 impl TokenServer {
@@ -44,7 +47,7 @@ impl TokenServer {
         let url = format!("{}://{}", if tls { "https" } else { "http" }, listener.local_addr()?);
         let answers =
             answers.iter().map(|(line, status, body)| ((*line).to_owned(), (*status, (*body).to_owned())));
-        let state = Arc::new(State { answers: answers.collect(), asked: Mutex::default() });
+        let state = Arc::new(State { answers: answers.collect(), ..State::default() });
         let shared = state.clone();
         let accept = tokio::spawn(async move {
             loop {
@@ -69,6 +72,11 @@ impl TokenServer {
     /// The certificate authority that clients have to trust.
     pub fn ca_pem(&self) -> Option<&str> {
         self.ca.as_ref().map(Ca::pem)
+    }
+
+    /// Whether requests are read and never answered.
+    pub fn set_silent(&self, silent: bool) {
+        self.state.silent.store(silent, Ordering::Relaxed);
     }
 
     /// Requests and their bodies since the last call.
@@ -98,5 +106,8 @@ async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Fu
     let body = request.into_body().collect().await?.to_bytes();
     let (status, text) = state.answers.get(&line).cloned().unwrap_or((404, "{}".to_owned()));
     lock(state).push((line, String::from_utf8_lossy(&body).into_owned()));
+    if state.silent.load(Ordering::Relaxed) {
+        future::pending::<()>().await;
+    }
     Ok(Response::builder().status(status).body(Full::new(Bytes::from(text)))?)
 }

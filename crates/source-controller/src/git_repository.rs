@@ -4,16 +4,21 @@
 //! start, when the upstream turns out to have moved, and at its end. A poll that finds nothing new writes nothing.
 
 mod auth;
+mod background;
 mod build;
 mod caches;
 mod content;
 mod failure;
-mod fetches;
+mod fetch;
 mod includes;
+mod limits;
 mod pass;
 mod provider;
+mod secrets;
+mod spec;
 mod status;
 mod storage;
+mod upstream;
 mod verify;
 
 use std::collections::HashSet;
@@ -34,13 +39,13 @@ use runtime::latest::Latest;
 use runtime::metrics::{Metrics, ResourceInfo};
 use runtime::process::Process;
 use runtime::queue::InFlight;
-use tokio_util::sync::CancellationToken;
 
-use self::build::Limits;
+use self::background::Background;
 pub use self::caches::Caches;
-use self::fetches::Fetches;
+use self::fetch::{FetchResult, Fetcher};
 use self::includes::Includers;
-use self::pass::{FetchDone, Inputs, Pass};
+use self::limits::Limits;
+use self::pass::{Inputs, Pass};
 use self::provider::Providers;
 use self::verify::Verified;
 use crate::flags::Arguments;
@@ -53,10 +58,8 @@ pub struct GitRepositories {
     events: Recorder,
     metrics: Metrics,
     storage: Arc<Store>,
-    connector: Arc<Connector>,
-    limits: Limits,
-    caches: Arc<Caches>,
-    fetches: Fetches<Inputs, FetchDone>,
+    fetcher: Arc<Fetcher>,
+    background: Background<Inputs, FetchResult>,
     jitter: u8,
     /// When a missing include is looked for again.
     requeue_dependency: Duration,
@@ -65,9 +68,6 @@ pub struct GitRepositories {
     latest: Latest<GitRepository>,
     includers: Mutex<Includers>,
     waker: Waker<GitRepository>,
-    verified: Verified,
-    providers: Providers,
-    stop: CancellationToken,
     runs: InFlight,
 }
 
@@ -85,29 +85,30 @@ impl GitRepositories {
         let runs = InFlight::default();
         runtime::queue::watch_runs("gitrepository", &runs, &process.metrics);
         process.metrics.resources(objects.clone(), info);
+        let tokens = TokenCache::new(flags.token_cache_max_size, flags.token_cache_max_duration);
+        let (client, metrics) = (process.client.clone(), process.metrics.clone());
+        let fetcher = Fetcher {
+            client: client.clone(),
+            providers: Providers::new(client, metrics, tokens, flags.object_identity()?),
+            caches,
+            connector: Arc::new(Connector::new(flags.ssh())),
+            verified: Verified::default(),
+            limits: Limits::default(),
+            stop: process.stop.clone(),
+        };
         Ok(GitRepositories {
             client: process.client.clone(),
             events: process.events.clone(),
             metrics: process.metrics.clone(),
             storage,
-            connector: Arc::new(Connector::new(flags.ssh())),
-            limits: Limits::default(),
-            caches,
-            fetches: Fetches::new(waker.clone(), flags.git_host_concurrency.into()),
+            fetcher: Arc::new(fetcher),
+            background: Background::new(waker.clone(), flags.git_host_concurrency.into()),
             jitter: flags.shared.interval_jitter_percentage,
             requeue_dependency: flags.shared.requeue_dependency,
             latest: Latest::new(objects.clone()),
             objects,
             includers: Mutex::default(),
             waker,
-            verified: Verified::default(),
-            providers: Providers::new(
-                process.client.clone(),
-                process.metrics.clone(),
-                TokenCache::new(flags.token_cache_max_size, flags.token_cache_max_duration),
-                flags.object_identity()?,
-            ),
-            stop: process.stop.clone(),
             runs,
         })
     }
@@ -121,7 +122,7 @@ impl GitRepositories {
         }
         if matches!(event, Event::InitDone) {
             let living: HashSet<String> = includers.sources().map(caches::owner).collect();
-            let caches = self.caches.clone();
+            let caches = self.fetcher.caches.clone();
             tokio::task::spawn_blocking(move || {
                 if let Err(error) = caches.sweep(|owner| living.contains(owner)) {
                     tracing::warn!(%error, "failed to remove object caches of sources that are gone");
@@ -166,8 +167,8 @@ impl Reconcile<GitRepository> for GitRepositories {
     }
 
     fn gone(&self, object: &ObjectRef<GitRepository>) {
-        self.fetches.forget(object);
+        self.background.forget(object);
         self.latest.forget(object);
-        self.verified.forget(object);
+        self.fetcher.verified.forget(object);
     }
 }

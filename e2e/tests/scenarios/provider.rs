@@ -1,13 +1,16 @@
 //! `spec.provider` of a GitRepository: tokens of a GitHub App and of clouds, from recorded answers.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
 use e2e::cluster::User;
 use e2e::controller::Controller;
-use e2e::git_server::GitServer;
+use e2e::git_server::{Fault, GitServer};
 use e2e::objects::Look;
-use e2e::scenario::{SHARD, Scenario};
+use e2e::scenario::{LIMIT, SHARD, Scenario};
 use e2e::signer::Signer;
 use e2e::token_server::TokenServer;
+use e2e::wait::{self, Not};
 use serde_json::{Value, json};
 
 use crate::proxy::ProxyServer;
@@ -62,9 +65,73 @@ async fn a_github_app_gets_one_token_for_many_passes() -> Result<()> {
     for event in ["event_type=\"cache_miss\"", "event_type=\"cache_hit\""] {
         let labels = [event, &object, "kind=\"GitRepository\"", "name=\"app\"", "operation=\"reconcile\""];
         let count = test.pair()?.source.metric("gotk_token_cache_events_total", &labels).await?;
-        // A pass that outlasts its patience with the server asks once more.
+        // The failed pass may have been tried again before it was asked for.
         assert!(if event.contains("miss") { count == 1.0 } else { count >= 1.0 }, "{event}: {count}");
     }
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_endpoint_that_never_answers_keeps_nobody_else_waiting() -> Result<()> {
+    // Two workers, which is the default.
+    let (test, signer) = (Scenario::with_own_controllers("tokens-hung", &[]).await?, Signer::new()?);
+    test.repo.commit_file("a.txt", "one")?;
+    let api = TokenServer::start(false, &[]).await?;
+    api.set_silent(true);
+    let (count, key) = (50, signer.rsa_pem("app")?);
+    let hung = |i| format!("GitRepository/hung-{i}");
+    for i in 0..count {
+        // Each is an installation of its own, so that none waits for the token of another.
+        let data = json!({
+            "githubAppID": "123", "githubAppInstallationID": (i + 1).to_string(), "githubAppBaseURL": api.url,
+            "githubAppPrivateKey": key,
+        });
+        test.apply(&secret(&data).replace("\"git\"", &format!("\"git-{i}\""))).await?;
+        // On the same Git server as the healthy one.
+        let more = format!("  secretRef: {{name: git-{i}}}\n  provider: github\n  timeout: 10m");
+        let source = test.source_yaml("1h", &more);
+        test.apply(&source.replace("{name: app}", &format!("{{name: hung-{i}}}"))).await?;
+    }
+    wait::until(LIMIT, async || {
+        let asked = api.take_requests().len();
+        if asked > 0 { Ok(()) } else { Err(Not::Yet("nobody asked".into())) }
+    })
+    .await?;
+    test.apply_source().await?;
+    test.ready(SOURCE).await?;
+    for i in 1..4 {
+        let commit = test.repo.commit_file("a.txt", &i.to_string())?;
+        let object = test.run(SOURCE).await?;
+        assert!(object.text("/status/artifact/revision").ends_with(&commit), "{object}");
+    }
+    // Not one has given up by then.
+    for i in 0..count {
+        let object = test.get(&hung(i)).await?;
+        assert_eq!(object.condition("FetchFailed"), None, "{object}");
+        assert_eq!(object.condition("Reconciling").context("not reconciling")?.status, "True");
+    }
+    // One that was waiting goes at once when it is deleted, and one that is changed begins anew.
+    test.kubectl(&["delete", "--wait=false", "gitrepository/hung-3"])?;
+    test.gone(&hung(3)).await?;
+    test.patch(&hung(4), &json!({"spec": {"provider": null, "secretRef": null}})).await?;
+    test.ready(&hung(4)).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_read_once_for_each_pass_however_long_the_server_takes() -> Result<()> {
+    let test = Scenario::new("provider-once").await?;
+    test.repo.commit_file("a.txt", "one")?;
+    test.apply(&secret(&json!({"username": "me", "password": "pw"}))).await?;
+    test.apply(&test.source_yaml("1h", "  secretRef: {name: git}")).await?;
+    test.ready(SOURCE).await?;
+    // Longer than a worker waits.
+    test.git.set_fault(Fault::Slow(Duration::from_secs(1)));
+    let audit = test.cluster.audit().context("no audit log")?;
+    test.run(SOURCE).await?;
+    let requests = audit.requests(User::SourceController, &test.namespace)?;
+    let read = requests.iter().filter(|request| request.resource == "secrets").count();
+    assert_eq!(read, 1, "{requests:?}");
     test.finish().await
 }
 

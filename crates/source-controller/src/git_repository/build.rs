@@ -1,169 +1,59 @@
-//! From the upstream to a stored artifact. Everything here blocks.
+//! From a checkout to a stored artifact. Everything here blocks.
 
 use std::io::Read;
-use std::time::{Duration, Instant};
 
 use artifact::archive::ArchiveError;
 use artifact::ignore::{self, IGNORE_FILE, Matcher};
 use artifact::store::{Artifact, StoreError};
-use artifact::unpack;
-use git::{Budget, Checkout, Connector, Kind, Outcome, Reference, Remote, WalkError};
+use git::{Budget, Checkout, Commit, Kind, Outcome, WalkError};
 
-use super::auth::checkout_failed;
-use super::caches::InUse;
 use super::content::{Content, Include, IncludeError, Item};
 use super::failure::Failure;
+use super::limits::Limits;
 use super::storage::Shelf;
-use super::verify::Verification;
+use super::upstream::{Fetched, Upstream, discard};
+use super::verify::Signed;
 
-/// What one object may cost.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// What its server may send, and what its tree may hold.
-    pub git: git::Limits,
-    /// Its ignore rules.
-    pub ignore: ignore::Limits,
-    /// The archives that it includes: each of them, and their bytes together.
-    pub include: unpack::Limits,
-    /// Its signatures.
-    pub verification: verification::Limits,
-    /// How long an artifact may be in the making.
-    pub build_time: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            git: git::Limits::default(),
-            ignore: ignore::Limits::default(),
-            include: unpack::Limits::default(),
-            verification: verification::Limits::default(),
-            build_time: Duration::from_secs(600),
-        }
-    }
-}
-
-/// What an upstream has.
-pub struct Fetched {
-    /// The revision, and what is in it unless that is known.
-    pub outcome: Outcome,
-    /// Who has signed it, in the words of the condition, if that had to be verified.
-    pub verified: Option<String>,
-}
-
-/// What was stored.
-pub struct Built {
-    /// The artifact.
-    pub artifact: Artifact,
-    /// As in [`Fetched`], if there was another one.
-    pub verified: Option<String>,
-}
-
-/// An upstream, ready to be asked.
-pub struct Upstream {
-    /// The server.
-    pub remote: Remote,
-    /// What is wanted of it.
-    pub reference: Reference,
-    /// The directories that are wanted; without any, all are.
-    pub sparse: Vec<String>,
-    /// Whether submodules are wanted too. With sparse directories they never are.
-    pub submodules: bool,
-    /// Objects that are here already.
-    pub cache: InUse,
-    /// What a server said before this does not count.
-    pub since: Instant,
-    /// Who must have signed it; a failure if that cannot be found out.
-    pub verification: Option<Result<Verification, Failure>>,
+/// How an artifact is made from a commit.
+pub struct Recipe {
+    /// `spec.ignore`.
+    pub ignore: Option<String>,
+    /// The artifacts that are put in, in the order of the spec.
+    pub includes: Vec<Include>,
     /// Where its object's files are.
     pub shelf: Shelf,
     /// What its object may cost.
     pub limits: Limits,
 }
 
-impl Upstream {
-    /// Finds out where the upstream is; fetches and verifies unless that is the `known` revision.
-    pub fn fetch(
-        &self,
-        connector: &Connector,
-        known: Option<&str>,
-        budget: &Budget,
-    ) -> Result<Fetched, Failure> {
-        let fetched = match self.checkout(connector, known, budget) {
-            Err(CheckoutError::Git(git::Error::Tree(WalkError::Object { .. }))) => {
-                self.checkout(connector, None, budget)
-            }
-            other => other,
-        }?;
-        if matches!(fetched.outcome, Outcome::Checkout(_)) {
-            self.cache.settle().map_err(|error| checkout_failed(&error.into()))?;
-        }
-        Ok(fetched)
-    }
+/// What was stored.
+pub struct Built {
+    /// The artifact.
+    pub artifact: Artifact,
+    /// Its commit.
+    pub commit: Commit,
+    /// Who has signed it, if it had to be fetched anew and verified.
+    pub signed: Option<Signed>,
+}
 
-    /// Nothing that a commit names is fetched before the commit is verified.
-    fn checkout(
-        &self,
-        connector: &Connector,
-        known: Option<&str>,
-        budget: &Budget,
-    ) -> Result<Fetched, CheckoutError> {
-        let remote = &self.remote;
-        let turn = self.cache.turn(budget);
-        let _turn = turn.map_err(|source| git::Error::Clone { url: remote.url().to_owned(), source })?;
-        let cache = self.cache.cache(self.limits.git.clone(), self.since);
-        let mut outcome = cache.checkout(connector, remote, &self.reference, known, budget)?;
-        let mut verified = None;
-        if let Outcome::Checkout(checkout) = &mut outcome {
-            let shape = |checkout: &mut Checkout| -> Result<_, CheckoutError> {
-                let verification = self.verification.as_ref();
-                let verified = match verification {
-                    Some(verification) => {
-                        Some(verification.as_ref().map_err(Failure::clone)?.check(checkout)?)
-                    }
-                    None => None,
-                };
-                if self.submodules && self.sparse.is_empty() {
-                    cache.add_submodules(connector, remote, checkout, budget)?;
-                }
-                checkout.select(&self.sparse)?;
-                Ok(verified)
-            };
-            verified = shape(checkout).inspect_err(|error| {
-                if let CheckoutError::Git(git::Error::Tree(WalkError::Object { id, reason })) = error {
-                    discard(checkout, id, reason);
-                }
-            })?;
-        }
-        Ok(Fetched { outcome, verified })
-    }
-
+impl Recipe {
     /// Stores the checkout as the artifact of its commit. If it has to be fetched anew it is verified anew too.
-    pub fn build(
-        &self,
-        connector: &Connector,
-        checkout: &Checkout,
-        recipe: &Recipe,
-        budget: &Budget,
-    ) -> Result<Built, Failure> {
-        match self.archive(checkout, recipe, budget) {
+    pub fn build(&self, upstream: &Upstream, checkout: &Checkout, budget: &Budget) -> Result<Built, Failure> {
+        match self.archive(checkout, budget) {
             Err(BuildError::Walk(WalkError::Object { id, reason })) => {
                 discard(checkout, &id, &reason);
-                let Fetched { outcome, verified } = self.fetch(connector, None, budget)?;
-                match outcome {
-                    Outcome::Checkout(anew) => {
-                        Ok(Built { artifact: self.archive(&anew, recipe, budget)?, verified })
-                    }
-                    Outcome::Unchanged(_) => Err(BuildError::Time.into()),
-                }
+                let Fetched { outcome, signed } = upstream.fetch(None, budget)?;
+                let Outcome::Checkout(anew) = outcome else { return Err(BuildError::Time.into()) };
+                let artifact = self.archive(&anew, budget)?;
+                Ok(Built { artifact, commit: anew.commit.clone(), signed })
             }
-            other => Ok(Built { artifact: other?, verified: None }),
+            other => Ok(Built { artifact: other?, commit: checkout.commit.clone(), signed: None }),
         }
     }
 
-    fn archive(&self, checkout: &Checkout, recipe: &Recipe, budget: &Budget) -> Result<Artifact, BuildError> {
-        let content = Content::new(checkout, &recipe.includes, &self.shelf, &self.limits.include)?;
-        let matcher = self.matcher(&content, recipe.ignore.as_deref(), budget)?;
+    fn archive(&self, checkout: &Checkout, budget: &Budget) -> Result<Artifact, BuildError> {
+        let content = Content::new(checkout, &self.includes, &self.shelf, &self.limits.include)?;
+        let matcher = self.matcher(&content, budget)?;
         let path = self.shelf.path(&checkout.commit.id.to_string());
         self.shelf.store.archive(&path, &checkout.revision, |archive| {
             let mut bytes = 0;
@@ -192,12 +82,7 @@ impl Upstream {
     }
 
     /// The rules of all `.sourceignore` files of the content, and of the spec.
-    fn matcher(
-        &self,
-        content: &Content<'_>,
-        spec: Option<&str>,
-        budget: &Budget,
-    ) -> Result<Matcher, BuildError> {
+    fn matcher(&self, content: &Content<'_>, budget: &Budget) -> Result<Matcher, BuildError> {
         let limits = &self.limits.ignore;
         let mut files = ignore::Files::new(limits);
         content.walk(&mut |path, item| {
@@ -220,53 +105,7 @@ impl Upstream {
             }
             Ok(())
         })?;
-        Ok(files.matcher(spec)?)
-    }
-}
-
-/// Forgets a cache that lacks an object.
-fn discard(checkout: &Checkout, id: &dyn std::fmt::Display, reason: &str) {
-    tracing::warn!(%id, reason, "object cache is damaged, fetching anew");
-    if let Err(error) = checkout.discard() {
-        tracing::error!(%error, "failed to remove a damaged object cache");
-    }
-}
-
-/// What an artifact is made from beside the commit.
-pub struct Recipe {
-    /// `spec.ignore`.
-    pub ignore: Option<String>,
-    /// The artifacts that are put in, in the order of the spec.
-    pub includes: Vec<Include>,
-}
-
-/// Why nothing is checked out.
-#[derive(Debug)]
-pub enum CheckoutError {
-    /// It cannot be had, or read.
-    Git(git::Error),
-    /// It is not signed as it must be.
-    Unverified(Failure),
-}
-
-impl<E: Into<git::Error>> From<E> for CheckoutError {
-    fn from(error: E) -> Self {
-        CheckoutError::Git(error.into())
-    }
-}
-
-impl From<Failure> for CheckoutError {
-    fn from(failure: Failure) -> Self {
-        CheckoutError::Unverified(failure)
-    }
-}
-
-impl From<CheckoutError> for Failure {
-    fn from(error: CheckoutError) -> Self {
-        match error {
-            CheckoutError::Git(error) => checkout_failed(&error),
-            CheckoutError::Unverified(failure) => failure,
-        }
+        Ok(files.matcher(self.ignore.as_deref())?)
     }
 }
 

@@ -96,8 +96,9 @@ impl Caches {
     }
 
     /// The cache that `owner` shares with all sources of the same `identity`, which are parts that may be secret. Its
-    /// former cache goes, unless others use it.
-    pub fn claim(self: &Arc<Self>, owner: &str, identity: &[&[u8]]) -> io::Result<InUse> {
+    /// former cache goes, unless others use it. Nothing is claimed with a budget that is cancelled: by then the owner may be
+    /// gone, or have another identity.
+    pub fn claim(self: &Arc<Self>, owner: &str, identity: &[&[u8]], budget: &Budget) -> io::Result<InUse> {
         let mut hasher = Hasher::new(Algorithm::Sha256);
         for part in [&self.key[..]].iter().chain(identity) {
             hasher.update(&(part.len() as u64).to_le_bytes());
@@ -105,6 +106,9 @@ impl Caches {
         }
         let name = hasher.finish().hex().to_owned();
         let mut state = self.state();
+        if budget.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let shared = state.caches.entry(name.clone()).or_insert_with(|| Arc::new(self.shared(&name))).clone();
         shared.usage().last = SystemTime::now();
         if state.owners.get(owner) != Some(&name) {
@@ -199,11 +203,6 @@ impl InUse {
         Cache::new(self.shared.dir.clone(), limits).sharing(self.shared.known.clone(), since)
     }
 
-    /// What stands for the identity that was claimed.
-    pub fn name(&self) -> String {
-        self.shared.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    }
-
     /// Waits until nobody else fetches.
     pub fn turn(&self, budget: &Budget) -> Result<Turn<'_>, TransportError> {
         let mut busy = self.shared.busy();
@@ -286,9 +285,13 @@ mod tests {
         (storage, caches)
     }
 
+    fn unlimited() -> Budget {
+        Budget::new(Duration::from_secs(60))
+    }
+
     /// A cache with a file of 1000 bytes.
     fn filled(caches: &Arc<Caches>, owner: &str, identity: &[&[u8]]) -> InUse {
-        let cache = caches.claim(owner, identity).unwrap();
+        let cache = caches.claim(owner, identity, &unlimited()).unwrap();
         fs::create_dir_all(cache.shared.dir.join("content")).unwrap();
         fs::write(cache.shared.dir.join("content/pack"), [0; 1000]).unwrap();
         cache.settle().unwrap();
@@ -302,16 +305,22 @@ mod tests {
     #[test]
     fn equal_identities_share_and_nothing_in_a_name_tells_them() {
         let (storage, caches) = caches(1 << 20);
-        let dir = |owner, identity: &[&[u8]]| caches.claim(owner, identity).unwrap().shared.dir.clone();
+        let dir = |owner, identity: &[&[u8]]| {
+            caches.claim(owner, identity, &unlimited()).unwrap().shared.dir.clone()
+        };
         let one = dir("ns/a", &[b"https://h/r", b"password"]);
         assert_eq!(one, dir("other/b", &[b"https://h/r", b"password"]));
         assert_ne!(one, dir("ns/c", &[b"https://h/r", b"passwort"]));
         assert_ne!(one, dir("ns/d", &[b"https://h/r"]), "anonymous is another identity");
         assert_ne!(dir("ns/e", &[b"ab", b"c"]), dir("ns/f", &[b"a", b"bc"]));
         let anew = Caches::open(storage.path(), 1 << 20);
-        assert_eq!(one, anew.claim("ns/a", &[b"https://h/r", b"password"]).unwrap().shared.dir, "kept");
+        assert_eq!(
+            one,
+            anew.claim("ns/a", &[b"https://h/r", b"password"], &unlimited()).unwrap().shared.dir,
+            "kept"
+        );
         let (_elsewhere, other) = self::caches(1 << 20);
-        let named = other.claim("ns/a", &[b"https://h/r", b"password"]).unwrap();
+        let named = other.claim("ns/a", &[b"https://h/r", b"password"], &unlimited()).unwrap();
         assert_ne!(one.file_name(), named.shared.dir.file_name(), "each storage has a key of its own");
     }
 
@@ -319,12 +328,22 @@ mod tests {
     fn a_cache_goes_with_the_last_source_that_uses_it() {
         let (_storage, caches) = caches(1 << 20);
         let cache = filled(&caches, "ns/a", &[b"url"]);
-        caches.claim("ns/b", &[b"url"]).unwrap();
-        caches.claim("ns/a", &[b"another url"]).unwrap();
+        caches.claim("ns/b", &[b"url"], &unlimited()).unwrap();
+        caches.claim("ns/a", &[b"another url"], &unlimited()).unwrap();
         assert!(is_there(&cache));
         caches.release("ns/b").unwrap();
         assert!(!cache.shared.dir.exists());
         caches.release("ns/never").unwrap();
+    }
+
+    #[test]
+    fn who_gave_up_claims_nothing() {
+        let (_storage, caches) = caches(1 << 20);
+        let cache = filled(&caches, "ns/a", &[b"new"]);
+        let given_up = unlimited();
+        given_up.cancel();
+        assert!(caches.claim("ns/a", &[b"old"], &given_up).is_err());
+        assert!(is_there(&cache));
     }
 
     #[test]
@@ -334,7 +353,7 @@ mod tests {
         let (moved, orphan) = (filled(&before, "ns/moved", &[b"3"]), filled(&before, "ns/x", &[b"4"]));
         fs::remove_file(orphan.shared.dir.join(OWNERS)).unwrap();
         let caches = Caches::open(storage.path(), 1 << 20);
-        caches.claim("ns/moved", &[b"3"]).unwrap();
+        caches.claim("ns/moved", &[b"3"], &unlimited()).unwrap();
         caches.sweep(|owner| owner == "ns/lives").unwrap();
         assert!(!gone.shared.dir.exists() && !orphan.shared.dir.exists());
         assert!(is_there(&lives) && is_there(&moved), "claimed, or of a source that has yet to come up");
@@ -350,7 +369,7 @@ mod tests {
         assert!(!second.join("content").exists() && second.join(OWNERS).exists());
         let unused = |cache: InUse| cache.shared.dir.clone();
         let (first, third) = (unused(first), unused(third));
-        caches.claim("ns/1", &[b"1"]).unwrap();
+        caches.claim("ns/1", &[b"1"], &unlimited()).unwrap();
         filled(&caches, "ns/2", &[b"2"]);
         assert!(first.join("content").exists() && !third.join("content").exists());
         // Also what an earlier process left.
@@ -367,8 +386,8 @@ mod tests {
             for owner in ["a", "b", "c", "d"] {
                 let (caches, inside, most) = (&caches, &inside, &most);
                 scope.spawn(move || {
-                    let cache = caches.claim(owner, &[b"url"]).unwrap();
-                    let _turn = cache.turn(&Budget::new(Duration::from_secs(60))).ok().unwrap();
+                    let cache = caches.claim(owner, &[b"url"], &unlimited()).unwrap();
+                    let _turn = cache.turn(&unlimited()).ok().unwrap();
                     most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     std::thread::sleep(Duration::from_millis(5));
                     inside.fetch_sub(1, Ordering::SeqCst);
@@ -376,8 +395,8 @@ mod tests {
             }
         });
         assert_eq!(most.load(Ordering::SeqCst), 1);
-        let cache = caches.claim("a", &[b"url"]).unwrap();
-        let _turn = cache.turn(&Budget::new(Duration::from_secs(60))).ok().unwrap();
+        let cache = caches.claim("a", &[b"url"], &unlimited()).unwrap();
+        let _turn = cache.turn(&unlimited()).ok().unwrap();
         let late = cache.turn(&Budget::new(Duration::from_millis(1)));
         assert!(matches!(late, Err(TransportError::Deadline)));
     }

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use runtime::patch::PatchError;
+
+use crate::blocking::BlockingError;
+
 /// Condition types of sources.
 pub mod condition {
     pub use runtime::conditions::{READY, RECONCILING, STALLED};
@@ -92,3 +96,31 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Why a pass could not go on.
+#[derive(Debug)]
+pub enum Broken {
+    /// A step failed; the status will say so.
+    Failure(Failure),
+    /// The object is gone; there is no status any more.
+    Gone(PatchError),
+    /// The process ends; the next one does it again.
+    Stopped,
+    /// The upstream lets us wait; the object is woken when it has answered.
+    Underway,
+}
+
+impl From<BlockingError> for Broken {
+    fn from(error: BlockingError) -> Self {
+        match error {
+            BlockingError::Stopped => Broken::Stopped,
+            BlockingError::Panicked(_) => Failure::plain("Failed", runtime::error::chain(&error)).into(),
+        }
+    }
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Broken::Failure(failure)
+    }
+}

@@ -1,12 +1,40 @@
-//! Which sources include which, so that a new artifact wakes those that hold a copy of it.
+//! What a source includes, and which sources include which, so that a new artifact wakes those that hold a copy of it.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use api::GitRepository;
+use api::git_repository::GitRepositoryInclude;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
+
+use super::content::Include;
+use super::failure::Failure;
+
+/// What `object` includes, in the order of its spec; `source` finds the others of its namespace. Whether they are ready does
+/// not matter, only what they have.
+pub fn resolve(
+    object: &GitRepository,
+    source: impl Fn(&str) -> Option<Arc<GitRepository>>,
+) -> Result<Vec<Include>, Failure> {
+    let include = |include: &GitRepositoryInclude| {
+        let name = include.repository.name.clone();
+        let source = source(&name).ok_or_else(|| {
+            let missing = format!("GitRepository.source.toolkit.fluxcd.io \"{name}\" not found");
+            let message = format!("could not get resource for include '{name}': {missing}");
+            Failure::include("NotFound", message)
+        })?;
+        let artifact = source.status.as_ref().and_then(|status| status.artifact.clone());
+        let artifact = artifact.ok_or_else(|| {
+            Failure::include("NoArtifact", format!("no artifact available for include '{name}'"))
+        })?;
+        let (from, to) = (include.from_path.clone(), include.target().to_owned());
+        Ok(Include { name, from, to, artifact })
+    };
+    object.spec.include.iter().map(include).collect()
+}
 
 type Source = ObjectRef<GitRepository>;
 
@@ -124,7 +152,6 @@ impl Includers {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use api::git_repository::GitRepositoryInclude;
     use api::{Artifact, GitRepositoryStatus, LocalObjectReference};
 
     fn source(name: &str, digest: &str, included: &[&str]) -> GitRepository {

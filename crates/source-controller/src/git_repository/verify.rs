@@ -12,8 +12,8 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use verification::{Keys, Limits, SignedObject, verify};
 
-use super::build::CheckoutError;
 use super::failure::Failure;
+use super::upstream::CheckoutError;
 
 /// What must be signed, and by whom.
 #[derive(Debug)]
@@ -22,6 +22,15 @@ pub struct Verification {
     keys: Keys,
     limits: Limits,
     /// The version of the Secret with the keys.
+    version: String,
+}
+
+/// What was verified.
+#[derive(Debug)]
+pub struct Signed {
+    /// By whom it is signed, in the words of the condition.
+    pub message: String,
+    /// The version of the keys.
     pub version: String,
 }
 
@@ -41,8 +50,8 @@ impl Verification {
         }
     }
 
-    /// Verifies the tag, the commit, or both; gives what the condition says. Blocks.
-    pub fn check(&self, checkout: &Checkout) -> Result<String, CheckoutError> {
+    /// Verifies the tag, the commit, or both. Blocks.
+    pub fn check(&self, checkout: &Checkout) -> Result<Signed, CheckoutError> {
         let (tag, commit) = match self.mode {
             VerificationMode::LegacyHead | VerificationMode::Head => (false, true),
             VerificationMode::Tag => (true, false),
@@ -59,7 +68,7 @@ impl Verification {
         if commit {
             lines.push(self.check_commit(checkout)?);
         }
-        Ok(lines.join("\n\t"))
+        Ok(Signed { message: lines.join("\n\t"), version: self.version.clone() })
     }
 
     fn check_tag(&self, checkout: &Checkout) -> Result<String, CheckoutError> {

@@ -1,4 +1,4 @@
-//! Fetches that outlast the pass that began them.
+//! Background that outlast the pass that began them.
 //!
 //! A pass waits for its fetch for a moment. If that is not enough the pass ends, its worker goes on with other objects,
 //! and the fetch brings its object back when it is done. So `--concurrent` limits what works, not what waits for a server.
@@ -11,7 +11,7 @@ use std::time::Duration;
 use api::GitRepository;
 use kube::runtime::reflector::ObjectRef;
 use runtime::controller::Waker;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::{JoinError, JoinHandle};
 
 /// How long a pass waits for a server that keeps nobody else waiting.
@@ -22,9 +22,9 @@ const HOSTS: usize = 64;
 type Source = ObjectRef<GitRepository>;
 
 /// The fetches of all sources; `I` is what a fetch was begun with, `T` what it gives.
-pub struct Fetches<I, T> {
+pub struct Background<I, T> {
     waker: Waker<GitRepository>,
-    /// Fetches from one host at once.
+    /// Background from one host at once.
     per_host: usize,
     pending: Mutex<HashMap<Source, Pending<I, T>>>,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
@@ -36,10 +36,28 @@ struct Pending<I, T> {
     _waits: Waits,
 }
 
-struct Host {
+impl<I, T> Pending<I, T> {
+    /// Gives it up; what it does on other threads is told to end.
+    async fn end(self) {
+        self.task.abort();
+        // Whatever it has to say.
+        let _ = self.task.await;
+    }
+}
+
+/// A server that fetches ask.
+pub struct Host {
     permits: Semaphore,
-    /// Fetches that outlasted their passes.
+    /// Background that outlasted their passes.
     waiting: AtomicUsize,
+}
+
+impl Host {
+    /// Waits for the right to ask, which goes when what this gives is dropped.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It fails only for semaphores that are closed.
+        self.permits.acquire().await.ok()
+    }
 }
 
 /// Counts as waiting for its host.
@@ -56,20 +74,20 @@ enum Stage {
     Done,
 }
 
-impl<I: PartialEq, T: Send + 'static> Fetches<I, T> {
+impl<I: PartialEq, T: Send + 'static> Background<I, T> {
     /// No fetches yet; `waker` brings objects back, and `per_host` fetches from one host go on at once.
     pub fn new(waker: Waker<GitRepository>, per_host: usize) -> Self {
-        Fetches { waker, per_host, pending: Mutex::default(), hosts: Mutex::default() }
+        Background { waker, per_host, pending: Mutex::default(), hosts: Mutex::default() }
     }
 
     /// What `fetch` gives; `None` if it takes longer, and then the object is woken when it is done. A fetch that is already
     /// under way with the same `inputs` is taken, one with others is given up.
-    pub async fn fetch<F>(
+    pub async fn run<F>(
         &self,
         source: &Source,
         inputs: I,
         host: &str,
-        fetch: impl FnOnce() -> F,
+        fetch: impl FnOnce(Arc<Host>) -> F,
     ) -> Option<T>
     where
         F: Future<Output = T> + Send + 'static,
@@ -83,16 +101,15 @@ impl<I: PartialEq, T: Send + 'static> Fetches<I, T> {
                 self.pending().insert(source.clone(), pending);
                 return None;
             }
-            pending.task.abort();
+            pending.end().await;
         }
         let host = self.host(host);
         let patience = if host.waiting.load(Ordering::Relaxed) == 0 { PATIENCE } else { Duration::ZERO };
         let stage = Arc::new(Mutex::new(Stage::Attended));
         let ending = Ending { stage: stage.clone(), waker: self.waker.clone(), source: source.clone() };
-        let (permits, fetch) = (host.clone(), fetch());
+        let fetch = fetch(host.clone());
         let mut task = tokio::spawn(async move {
             let _ending = ending;
-            let _permit = permits.permits.acquire().await;
             fetch.await
         });
         if let Ok(done) = tokio::time::timeout(patience, &mut task).await {
@@ -109,6 +126,14 @@ impl<I: PartialEq, T: Send + 'static> Fetches<I, T> {
             }
         }
         ended(task.await)
+    }
+
+    /// Gives up the fetch of an object that goes. Nothing of it begins any more when this returns.
+    pub async fn cancel(&self, source: &Source) {
+        let pending = self.pending().remove(source);
+        if let Some(pending) = pending {
+            pending.end().await;
+        }
     }
 
     /// The object is gone, nobody waits any more.
@@ -172,8 +197,8 @@ mod tests {
     use std::future::{pending, ready};
     use tokio::sync::oneshot;
 
-    fn fetches(per_host: usize) -> Fetches<u8, u8> {
-        Fetches::new(Waker::default(), per_host)
+    fn background(per_host: usize) -> Background<u8, u8> {
+        Background::new(Waker::default(), per_host)
     }
 
     fn source(name: &str) -> Source {
@@ -182,52 +207,53 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_a_slow_fetch_gives_is_taken_by_a_later_pass() {
-        let (fetches, (give, get)) = (fetches(1), oneshot::channel());
-        assert_eq!(fetches.fetch(&source("quick"), 0, "h", || ready(7)).await, Some(7));
+        let (background, (give, get)) = (background(1), oneshot::channel());
+        assert_eq!(background.run(&source("quick"), 0, "h", |_| ready(7)).await, Some(7));
         let slow = source("slow");
-        assert_eq!(fetches.fetch(&slow, 1, "h", || async { get.await.unwrap() }).await, None);
-        assert_eq!(fetches.fetch(&slow, 1, "h", || ready(0)).await, None, "it is under way");
+        assert_eq!(background.run(&slow, 1, "h", |_| async { get.await.unwrap() }).await, None);
+        assert_eq!(background.run(&slow, 1, "h", |_| ready(0)).await, None, "it is under way");
         give.send(8).unwrap();
         tokio::task::yield_now().await;
         tokio::task::yield_now().await;
-        assert_eq!(fetches.fetch(&slow, 1, "h", || ready(0)).await, Some(8));
-        assert_eq!(fetches.fetch(&slow, 1, "h", || ready(9)).await, Some(9), "it is taken once");
+        assert_eq!(background.run(&slow, 1, "h", |_| ready(0)).await, Some(8));
+        assert_eq!(background.run(&slow, 1, "h", |_| ready(9)).await, Some(9), "it is taken once");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_fetch_for_other_inputs_replaces_the_one_under_way() {
-        let fetches = fetches(1);
-        assert_eq!(fetches.fetch(&source("a"), 1, "h", pending).await, None);
-        assert_eq!(fetches.fetch(&source("a"), 2, "other", || ready(5)).await, Some(5));
-        assert_eq!(fetches.fetch(&source("b"), 1, "h", || ready(6)).await, Some(6), "its permit is free");
+        let background = background(1);
+        assert_eq!(background.run(&source("a"), 1, "h", |_| pending()).await, None);
+        assert_eq!(background.run(&source("a"), 2, "other", |_| ready(5)).await, Some(5));
+        assert_eq!(background.run(&source("b"), 1, "h", |_| ready(6)).await, Some(6), "its permit is free");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_asks_a_host_that_keeps_others_waiting_does_not_wait() {
-        let fetches = fetches(100);
+        let background = background(100);
         let begun = tokio::time::Instant::now();
         for i in 0..50 {
-            assert_eq!(fetches.fetch(&source(&i.to_string()), 1, "dead", pending).await, None);
+            assert_eq!(background.run(&source(&i.to_string()), 1, "dead", |_| pending()).await, None);
         }
         assert!(begun.elapsed() < 2 * PATIENCE, "{:?}", begun.elapsed());
-        assert_eq!(fetches.fetch(&source("healthy"), 1, "alive", || ready(1)).await, Some(1));
+        assert_eq!(background.run(&source("healthy"), 1, "alive", |_| ready(1)).await, Some(1));
         for i in 0..50 {
-            fetches.forget(&source(&i.to_string()));
+            background.forget(&source(&i.to_string()));
         }
-        assert_eq!(fetches.host("dead").waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(background.host("dead").waiting.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_so_many_ask_one_host_at_once() {
-        let fetches = fetches(2);
+        let background = background(2);
         let (begun, most) = (Arc::new(AtomicUsize::new(0)), 10);
         for i in 0..most {
             let begun = begun.clone();
-            let fetch = || async move {
+            let fetch = |host: Arc<Host>| async move {
+                let _turn = host.turn().await;
                 begun.fetch_add(1, Ordering::Relaxed);
                 pending().await
             };
-            assert_eq!(fetches.fetch(&source(&i.to_string()), 1, "h", fetch).await, None);
+            assert_eq!(background.run(&source(&i.to_string()), 1, "h", fetch).await, None);
         }
         tokio::task::yield_now().await;
         assert_eq!(begun.load(Ordering::Relaxed), 2);

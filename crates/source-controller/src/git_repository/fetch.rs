@@ -1,0 +1,134 @@
+//! From an object to what its upstream has: its Secrets, a token, the object cache, Git.
+//!
+//! All of this waits for others, so it may outlast the pass that began it (see [`super::background`]). Credentials are read
+//! once for each fetch, so new ones count from the next one on.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use api::GitRepository;
+use git::{Budget, Connector, Remote};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, ResourceExt};
+use tokio_util::sync::CancellationToken;
+
+use super::auth::{self, checkout_failed};
+use super::background::Host;
+use super::caches::{self, Caches};
+use super::failure::{Broken, Failure};
+use super::limits::Limits;
+use super::provider::{Ask, Providers};
+use super::secrets::Secrets;
+use super::spec;
+use super::upstream::{Fetched, Upstream};
+use super::verify::{Verification, Verified};
+use crate::blocking;
+
+/// What all fetches share.
+pub struct Fetcher {
+    /// Reads Secrets.
+    pub client: Client,
+    /// Those who give tokens.
+    pub providers: Providers,
+    /// What was fetched before.
+    pub caches: Arc<Caches>,
+    /// Asks Git servers.
+    pub connector: Arc<Connector>,
+    /// What was verified before.
+    pub verified: Verified,
+    /// What one object may cost.
+    pub limits: Limits,
+    /// The process ends.
+    pub stop: CancellationToken,
+}
+
+/// What is to be fetched.
+pub struct Request {
+    /// For whom.
+    pub object: GitRepository,
+    /// Where from, as `spec.url` says.
+    pub remote: Remote,
+    /// The revision of which nothing is needed, unless it has to be verified anew.
+    pub known: Option<String>,
+    /// What a server said before this does not count.
+    pub since: Instant,
+}
+
+/// What was fetched, and from where.
+pub type FetchResult = Result<(Arc<Upstream>, Fetched), Broken>;
+
+impl Fetcher {
+    /// Gets what lets the object in, waits for its turn at the server, and fetches.
+    pub async fn fetch(self: Arc<Self>, request: Request, host: Arc<Host>) -> FetchResult {
+        let Request { object, remote, known, since } = request;
+        let (remote, identity) = self.authenticate(&object, remote).await?;
+        let verification = self.verification(&object).await;
+        let known = known.filter(|_| self.is_verified(&object, verification.as_ref()));
+        let _turn = host.turn().await;
+        let timeout = spec::timeout(&object);
+        let fetcher = self.clone();
+        let work = move |budget: &Budget| {
+            let owner = caches::owner(&ObjectRef::from_obj(&object));
+            let identity: Vec<&[u8]> = identity.iter().map(Vec::as_slice).collect();
+            let cache = fetcher.caches.claim(&owner, &identity, budget);
+            let upstream = Upstream {
+                connector: fetcher.connector.clone(),
+                remote,
+                reference: spec::reference(&object),
+                sparse: object.spec.sparse_checkout,
+                submodules: object.spec.recurse_submodules,
+                cache: cache.map_err(|error| checkout_failed(&error.into()))?,
+                since,
+                verification,
+                limits: fetcher.limits.git.clone(),
+            };
+            let fetched = upstream.fetch(known.as_deref(), budget)?;
+            Ok::<_, Failure>((Arc::new(upstream), fetched))
+        };
+        Ok(blocking::run(Budget::new(timeout), Some(timeout), &self.stop, work).await??)
+    }
+
+    /// The remote with all that lets the object in, and what stands for that.
+    async fn authenticate(
+        &self,
+        object: &GitRepository,
+        mut remote: Remote,
+    ) -> Result<(Remote, Vec<Vec<u8>>), Failure> {
+        let (spec, namespace) = (&object.spec, object.namespace().unwrap_or_default());
+        let secrets = Secrets::new(&self.client, &namespace);
+        if let Some(reference) = &spec.proxy_secret_ref {
+            remote = remote.with_proxy(secrets.proxy(&reference.name).await?);
+        }
+        let (secret, data) = match &spec.secret_ref {
+            Some(reference) => {
+                (secrets.full_name(&reference.name), secrets.credentials(&reference.name).await?)
+            }
+            None => Default::default(),
+        };
+        remote = auth::authenticate(remote, &secret, &data)?;
+        let ask = Ask { object, secret: &secret, data: &data, timeout: spec::timeout(object) };
+        let remote = self.providers.authenticate(remote, &ask).await?;
+        Ok((remote, auth::identity(object, &data)))
+    }
+
+    /// What `spec.verify` asks for, with the keys as they are now.
+    async fn verification(&self, object: &GitRepository) -> Option<Result<Verification, Failure>> {
+        let wanted = object.spec.verification.as_ref()?;
+        let namespace = object.namespace().unwrap_or_default();
+        let keys = Secrets::new(&self.client, &namespace).keys(&wanted.secret_ref.name).await;
+        Some(keys.map(|keys| Verification::new(wanted.mode, &keys, self.limits.verification.clone())))
+    }
+
+    /// Whether nothing has to be verified, or not again because the keys are those of the last time.
+    fn is_verified(
+        &self,
+        object: &GitRepository,
+        verification: Option<&Result<Verification, Failure>>,
+    ) -> bool {
+        match verification {
+            None => true,
+            Some(Err(_)) => false,
+            Some(Ok(verification)) => self.verified.is_current(&ObjectRef::from_obj(object), verification),
+        }
+    }
+}

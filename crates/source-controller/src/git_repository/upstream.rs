@@ -1,0 +1,130 @@
+//! What an upstream has: asked, fetched and verified. Everything here blocks.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use git::{Budget, Checkout, Connector, Outcome, Reference, Remote, WalkError};
+
+use super::auth::checkout_failed;
+use super::caches::InUse;
+use super::failure::Failure;
+use super::verify::{Signed, Verification};
+
+/// What an upstream has.
+pub struct Fetched {
+    /// The revision, and what is in it unless that is known.
+    pub outcome: Outcome,
+    /// Who has signed it, if that had to be verified.
+    pub signed: Option<Signed>,
+}
+
+/// An upstream, ready to be asked.
+pub struct Upstream {
+    /// Asks it.
+    pub connector: Arc<Connector>,
+    /// The server.
+    pub remote: Remote,
+    /// What is wanted of it.
+    pub reference: Reference,
+    /// The directories that are wanted; without any, all are.
+    pub sparse: Vec<String>,
+    /// Whether submodules are wanted too. With sparse directories they never are.
+    pub submodules: bool,
+    /// Objects that are here already.
+    pub cache: InUse,
+    /// What a server said before this does not count.
+    pub since: Instant,
+    /// Who must have signed it; a failure if that cannot be found out.
+    pub verification: Option<Result<Verification, Failure>>,
+    /// What the server may send, and what the tree may hold.
+    pub limits: git::Limits,
+}
+
+impl Upstream {
+    /// Finds out where the upstream is; fetches and verifies unless that is the `known` revision.
+    pub fn fetch(&self, known: Option<&str>, budget: &Budget) -> Result<Fetched, Failure> {
+        let fetched = match self.checkout(known, budget) {
+            Err(CheckoutError::Git(git::Error::Tree(WalkError::Object { .. }))) => {
+                self.checkout(None, budget)
+            }
+            other => other,
+        }?;
+        if matches!(fetched.outcome, Outcome::Checkout(_)) {
+            self.cache.settle().map_err(|error| checkout_failed(&error.into()))?;
+        }
+        Ok(fetched)
+    }
+
+    fn checkout(&self, known: Option<&str>, budget: &Budget) -> Result<Fetched, CheckoutError> {
+        let turn = self.cache.turn(budget);
+        let url = || self.remote.url().to_owned();
+        let _turn = turn.map_err(|source| git::Error::Clone { url: url(), source })?;
+        let cache = self.cache.cache(self.limits.clone(), self.since);
+        let mut outcome = cache.checkout(&self.connector, &self.remote, &self.reference, known, budget)?;
+        let mut signed = None;
+        if let Outcome::Checkout(checkout) = &mut outcome {
+            signed = self.complete(checkout, &cache, budget).inspect_err(|error| {
+                if let CheckoutError::Git(git::Error::Tree(WalkError::Object { id, reason })) = error {
+                    discard(checkout, id, reason);
+                }
+            })?;
+        }
+        Ok(Fetched { outcome, signed })
+    }
+
+    /// Nothing that a commit names is fetched before the commit is verified.
+    fn complete(
+        &self,
+        checkout: &mut Checkout,
+        cache: &git::Cache,
+        budget: &Budget,
+    ) -> Result<Option<Signed>, CheckoutError> {
+        let signed = match &self.verification {
+            Some(verification) => Some(verification.as_ref().map_err(Failure::clone)?.check(checkout)?),
+            None => None,
+        };
+        if self.submodules && self.sparse.is_empty() {
+            cache.add_submodules(&self.connector, &self.remote, checkout, budget)?;
+        }
+        checkout.select(&self.sparse)?;
+        Ok(signed)
+    }
+}
+
+/// Forgets a cache that lacks an object.
+pub fn discard(checkout: &Checkout, id: &dyn std::fmt::Display, reason: &str) {
+    tracing::warn!(%id, reason, "object cache is damaged, fetching anew");
+    if let Err(error) = checkout.discard() {
+        tracing::error!(%error, "failed to remove a damaged object cache");
+    }
+}
+
+/// Why nothing is checked out.
+#[derive(Debug)]
+pub enum CheckoutError {
+    /// It cannot be had, or read.
+    Git(git::Error),
+    /// It is not signed as it must be.
+    Unverified(Failure),
+}
+
+impl<E: Into<git::Error>> From<E> for CheckoutError {
+    fn from(error: E) -> Self {
+        CheckoutError::Git(error.into())
+    }
+}
+
+impl From<Failure> for CheckoutError {
+    fn from(failure: Failure) -> Self {
+        CheckoutError::Unverified(failure)
+    }
+}
+
+impl From<CheckoutError> for Failure {
+    fn from(error: CheckoutError) -> Self {
+        match error {
+            CheckoutError::Git(error) => checkout_failed(&error),
+            CheckoutError::Unverified(failure) => failure,
+        }
+    }
+}
