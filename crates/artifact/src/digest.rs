@@ -2,7 +2,7 @@
 
 use std::{fmt, io, str::FromStr};
 
-use sha2::Digest as _;
+use aws_lc_rs::digest as sha;
 
 /// A hash algorithm. The names are those of `--artifact-digest-algo`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -62,10 +62,7 @@ pub(crate) struct HashingWriter<W> {
 
 #[derive(Clone)]
 enum State {
-    Sha1(sha1::Sha1),
-    Sha256(sha2::Sha256),
-    Sha384(sha2::Sha384),
-    Sha512(sha2::Sha512),
+    Sha(Algorithm, sha::Context),
     Blake3(Box<blake3::Hasher>),
 }
 
@@ -174,22 +171,20 @@ impl fmt::Debug for Digest {
 impl Hasher {
     /// A hasher that has seen no bytes.
     pub fn new(algorithm: Algorithm) -> Self {
-        Self(match algorithm {
-            Algorithm::Sha1 => State::Sha1(Default::default()),
-            Algorithm::Sha256 => State::Sha256(Default::default()),
-            Algorithm::Sha384 => State::Sha384(Default::default()),
-            Algorithm::Sha512 => State::Sha512(Default::default()),
-            Algorithm::Blake3 => State::Blake3(Default::default()),
-        })
+        let sha = match algorithm {
+            Algorithm::Sha1 => &sha::SHA1_FOR_LEGACY_USE_ONLY,
+            Algorithm::Sha256 => &sha::SHA256,
+            Algorithm::Sha384 => &sha::SHA384,
+            Algorithm::Sha512 => &sha::SHA512,
+            Algorithm::Blake3 => return Self(State::Blake3(Default::default())),
+        };
+        Self(State::Sha(algorithm, sha::Context::new(sha)))
     }
 
     /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
-            State::Sha1(hasher) => hasher.update(bytes),
-            State::Sha256(hasher) => hasher.update(bytes),
-            State::Sha384(hasher) => hasher.update(bytes),
-            State::Sha512(hasher) => hasher.update(bytes),
+            State::Sha(_, context) => context.update(bytes),
             State::Blake3(hasher) => {
                 hasher.update(bytes);
             }
@@ -199,10 +194,7 @@ impl Hasher {
     /// The digest of all bytes added.
     pub fn finish(self) -> Digest {
         let (algorithm, hex) = match self.0 {
-            State::Sha1(hasher) => (Algorithm::Sha1, hex(&hasher.finalize())),
-            State::Sha256(hasher) => (Algorithm::Sha256, hex(&hasher.finalize())),
-            State::Sha384(hasher) => (Algorithm::Sha384, hex(&hasher.finalize())),
-            State::Sha512(hasher) => (Algorithm::Sha512, hex(&hasher.finalize())),
+            State::Sha(algorithm, context) => (algorithm, hex(context.finish().as_ref())),
             State::Blake3(hasher) => (Algorithm::Blake3, hasher.finalize().to_hex().to_string()),
         };
         Digest { algorithm, hex }

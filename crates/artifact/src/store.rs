@@ -223,7 +223,7 @@ impl Store {
     }
 
     /// Checks that the stored file has the digest. The file is read again only if its inode, size or times changed
-    /// since this process last verified it.
+    /// since this process last verified or wrote it.
     ///
     /// Errors: [`StoreError::Missing`], [`StoreError::Mismatch`] and what reading says.
     pub fn verify(&self, path: &str, digest: &Digest) -> Result<(), StoreError> {
@@ -347,12 +347,14 @@ impl Store {
     fn commit(&self, slot: Slot, revision: &str, digest: Digest, size: u64) -> Result<Artifact, StoreError> {
         let Slot { path, temp, _lock } = slot;
         temp.as_file().sync_all().map_err(|error| path.error("sync", error))?;
-        temp.persist(&path.absolute).map_err(|error| path.error("rename to", error.error))?;
+        let file = temp.persist(&path.absolute).map_err(|error| path.error("rename to", error.error))?;
         // Without this the new name may be lost in a crash, but never its content.
         path.parent()
             .and_then(File::open)
             .and_then(|parent| parent.sync_all())
             .map_err(|error| path.error("sync directory of", error))?;
+        let metadata = file.metadata().map_err(|error| path.error("look at", error))?;
+        self.verified().wrote(&path.relative, Stamp::of(&metadata), &digest);
         let now = Timestamp::now();
         Ok(Artifact {
             digest,

@@ -2,7 +2,8 @@
 //!
 //! Whoever changes a file's content changes its change time, which no system call can set back. A file that
 //! changed moments before it was read is not remembered: another change within the clock's resolution would leave no
-//! trace.
+//! trace. A file that this process wrote itself is remembered where the clock is fine: its name came with its last
+//! change, so nobody else had time to change it too.
 
 use std::{
     collections::HashMap,
@@ -43,6 +44,11 @@ impl Stamp {
         }
     }
 
+    /// Whether the file system tells fractions of seconds; those that do tell at least hundredths.
+    fn is_fine(&self) -> bool {
+        self.changed.1 != 0
+    }
+
     fn is_settled(&self, now: SystemTime) -> bool {
         let changed = UNIX_EPOCH + Duration::from_secs(u64::try_from(self.changed.0).unwrap_or_default());
         now.duration_since(changed).is_ok_and(|age| age > SETTLED)
@@ -57,6 +63,13 @@ impl Verified {
     /// `stamp` and `now` are of before the file was read.
     pub(super) fn remember(&mut self, path: &str, stamp: Stamp, digest: &Digest, now: SystemTime) {
         if stamp.is_settled(now) {
+            self.by_path.insert(path.to_owned(), (stamp, digest.clone()));
+        }
+    }
+
+    /// The process wrote the file with this digest, and nobody knew its name before.
+    pub(super) fn wrote(&mut self, path: &str, stamp: Stamp, digest: &Digest) {
+        if stamp.is_fine() {
             self.by_path.insert(path.to_owned(), (stamp, digest.clone()));
         }
     }
@@ -105,5 +118,17 @@ mod tests {
         }
         verified.remember("a", stamp(997), &digest, now);
         assert!(verified.knows("a", &stamp(997), &digest));
+    }
+
+    #[test]
+    fn a_file_that_was_written_here_is_known_unless_the_clock_is_coarse() {
+        let digest = Hasher::new(Algorithm::Sha256).finish();
+        let mut verified = Verified::default();
+        let coarse = Stamp { changed: (1000, 0), ..stamp(1000) };
+        verified.wrote("a", coarse.clone(), &digest);
+        assert!(!verified.knows("a", &coarse, &digest));
+        verified.wrote("a", stamp(1000), &digest);
+        assert!(verified.knows("a", &stamp(1000), &digest));
+        assert!(!verified.knows("a", &Stamp { changed: (1000, 7), ..stamp(1000) }, &digest));
     }
 }
