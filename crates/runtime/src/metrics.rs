@@ -214,6 +214,12 @@ impl Metrics {
     pub fn controller(&self, controller: &str, concurrency: u16) {
         self.max_concurrent.with_label_values(&[controller]).set(concurrency.into());
         self.active.with_label_values(&[controller]).set(0);
+        // What counts from zero shows its first failure as an increase.
+        for result in [ReconcileResult::Success, ReconcileResult::Error, ReconcileResult::RequeueAfter] {
+            self.reconciles.with_label_values(&[controller, result.label()]).inc_by(0);
+        }
+        self.errors.with_label_values(&[controller]).inc_by(0);
+        self.panics.with_label_values(&[controller]).inc_by(0);
     }
 
     /// Marks one worker busy until the guard is dropped.
@@ -353,6 +359,9 @@ mod tests {
         let text = metrics.render();
         for line in [
             r#"controller_runtime_reconcile_total{controller="gitrepository",result="requeue_after"} 1"#,
+            r#"controller_runtime_reconcile_total{controller="gitrepository",result="error"} 0"#,
+            r#"controller_runtime_reconcile_errors_total{controller="gitrepository"} 0"#,
+            r#"controller_runtime_reconcile_panics_total{controller="gitrepository"} 0"#,
             r#"controller_runtime_active_workers{controller="gitrepository"} 0"#,
             r#"controller_runtime_max_concurrent_reconciles{controller="gitrepository"} 2"#,
             r#"gotk_reconcile_duration_seconds_count{kind="GitRepository",name="app",namespace="flux-system"} 1"#,

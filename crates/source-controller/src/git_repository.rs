@@ -23,7 +23,7 @@ mod verify;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ::auth::TokenCache;
 use api::GitRepository;
@@ -45,7 +45,7 @@ pub use self::caches::Caches;
 use self::fetch::{FetchResult, Fetcher};
 use self::includes::Includers;
 use self::limits::Limits;
-use self::pass::{Inputs, Pass};
+use self::pass::{Beginning, Inputs, Pass};
 use self::provider::Providers;
 use self::verify::Verified;
 use crate::flags::Arguments;
@@ -59,7 +59,7 @@ pub struct GitRepositories {
     metrics: Metrics,
     storage: Arc<Store>,
     fetcher: Arc<Fetcher>,
-    background: Background<Inputs, FetchResult>,
+    background: Background<Inputs, (Beginning, FetchResult)>,
     jitter: u8,
     /// When a missing include is looked for again.
     requeue_dependency: Duration,
@@ -152,12 +152,14 @@ fn info(object: &GitRepository) -> ResourceInfo {
 
 impl Reconcile<GitRepository> for GitRepositories {
     async fn reconcile(&self, object: Arc<GitRepository>) -> controller::Outcome {
-        let (started, _run) = (Instant::now(), self.runs.begin());
+        let _run = self.runs.begin();
         let object = self.latest.newest(object);
-        let outcome = Pass::new(self, &object).run().await;
-        if object.metadata.deletion_timestamp.is_none() {
+        let mut pass = Pass::new(self, &object);
+        let outcome = pass.run().await;
+        let is_over = !matches!(outcome, Ok(controller::Outcome::Underway));
+        if is_over && object.metadata.deletion_timestamp.is_none() {
             let namespace = object.namespace().unwrap_or_default();
-            self.metrics.ran(KIND, &namespace, &object.name_any(), started.elapsed());
+            self.metrics.ran(KIND, &namespace, &object.name_any(), pass.elapsed());
         }
         match outcome {
             Ok(outcome) => outcome,

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use e2e::git_server::{Asked, Fault, GitServer};
 use e2e::objects::Look;
 use e2e::scenario::{LIMIT, Scenario};
-use e2e::wait::{self, Not};
+use e2e::wait::{self, Not, not_yet};
 use serde_json::json;
 
 use crate::source::artifact_entries;
@@ -198,5 +199,48 @@ async fn a_server_that_is_silent_for_too_long_is_a_failure_and_tried_again() -> 
     test.git.set_fault(Fault::None);
     let app = test.ready("GitRepository/app").await?;
     assert!(app.text("/status/artifact/revision").ends_with(&commit));
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_waits_for_its_server_is_one_pass_to_those_who_watch() -> Result<()> {
+    let test = Scenario::new("outlast").await?;
+    let source = "GitRepository/app";
+    test.repo.write("a.txt", "one")?;
+    test.repo.commit("one")?;
+    test.apply_source().await?;
+    let before = test.ready(source).await?;
+    let namespace = format!("namespace=\"{}\"", test.namespace);
+    let labels = ["kind=\"GitRepository\"", "name=\"app\"", &namespace];
+    let controller = &test.pair()?.source;
+    let (count, sum) = ("gotk_reconcile_duration_seconds_count", "gotk_reconcile_duration_seconds_sum");
+    let passes_after = async |passes: f64| {
+        wait::until(LIMIT, async || match controller.metric(count, &labels).await {
+            Ok(now) if now > passes => Ok(now),
+            Ok(_) => Err(Not::Yet("it is not over".into())),
+            Err(error) => Err(not_yet(error)),
+        })
+        .await
+    };
+    let (passes, seconds) = (passes_after(0.0).await?, controller.metric(sum, &labels).await?);
+
+    // Longer than a worker waits. The artifact is made anew, and is the same.
+    test.git.set_fault(Fault::Slow(Duration::from_secs(1)));
+    fs::remove_file(controller.storage().join(before.text("/status/artifact/path")))?;
+    test.run(source).await?;
+    let after = test.ready(source).await?;
+    assert_eq!(after["status"]["artifact"]["digest"], before["status"]["artifact"]["digest"]);
+    assert_eq!(passes_after(passes).await? - passes, 1.0);
+    assert!(controller.metric(sum, &labels).await? - seconds >= 1.0, "the server took as long");
+
+    // So it is no news; the next commit is.
+    test.git.set_fault(Fault::None);
+    test.repo.write("a.txt", "two")?;
+    test.repo.commit("two")?;
+    test.run(source).await?;
+    test.event(source, "Normal", "NewArtifact", "'two'").await?;
+    let events = test.objects.events(&test.id(source)?).await?;
+    let told = events.iter().filter(|event| event.text("/reason") == "NewArtifact");
+    assert_eq!(told.map(|event| event["count"].as_i64().unwrap_or_default()).sum::<i64>(), 2, "{events:#?}");
     test.finish().await
 }

@@ -97,11 +97,11 @@ pub fn checkout_failed(error: &git::Error) -> Failure {
     }
 }
 
-/// A bearer token makes user and password of the Secret irrelevant.
+/// The key of a bearer token makes user and password of the Secret irrelevant, and an empty token is none.
 fn auth(data: &SecretData) -> Auth {
     match (data.get("bearerToken"), data.get("username"), data.get("password")) {
-        (Some(token), ..) => Auth::Bearer(secret_text(token)),
-        (None, None, None) => Auth::None,
+        (Some(token), ..) if !token.0.is_empty() => Auth::Bearer(secret_text(token)),
+        (Some(_), ..) | (None, None, None) => Auth::None,
         (None, username, password) => Auth::Basic {
             username: username.map(text).unwrap_or_default(),
             password: password.map(secret_text).unwrap_or_default(),
@@ -217,6 +217,15 @@ mod tests {
         ] {
             with(url, pairs).unwrap();
         }
+    }
+
+    #[test]
+    fn a_bearer_token_counts_before_user_and_password_even_if_it_is_empty() {
+        let user = [("username", "u"), ("password", "p")];
+        let with_token = |token: &'static str| auth(&data(&[&[("bearerToken", token)], &user[..]].concat()));
+        assert_eq!(with_token("t"), Auth::Bearer(Secret::new("t")));
+        assert_eq!(with_token(""), Auth::None);
+        assert_eq!(auth(&data(&user)), Auth::Basic { username: "u".into(), password: Secret::new("p") });
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Background that outlast the pass that began them.
+//! Fetches that outlast the pass that began them.
 //!
 //! A pass waits for its fetch for a moment. If that is not enough the pass ends, its worker goes on with other objects,
 //! and the fetch brings its object back when it is done. So `--concurrent` limits what works, not what waits for a server.
@@ -24,7 +24,7 @@ type Source = ObjectRef<GitRepository>;
 /// The fetches of all sources; `I` is what a fetch was begun with, `T` what it gives.
 pub struct Background<I, T> {
     waker: Waker<GitRepository>,
-    /// Background from one host at once.
+    /// Fetches from one host at once.
     per_host: usize,
     pending: Mutex<HashMap<Source, Pending<I, T>>>,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
@@ -48,7 +48,7 @@ impl<I, T> Pending<I, T> {
 /// A server that fetches ask.
 pub struct Host {
     permits: Semaphore,
-    /// Background that outlasted their passes.
+    /// Fetches that outlasted their passes.
     waiting: AtomicUsize,
 }
 
@@ -225,6 +225,20 @@ mod tests {
         assert_eq!(background.run(&source("a"), 1, "h", |_| pending()).await, None);
         assert_eq!(background.run(&source("a"), 2, "other", |_| ready(5)).await, Some(5));
         assert_eq!(background.run(&source("b"), 1, "h", |_| ready(6)).await, Some(6), "its permit is free");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_that_is_given_up_has_ended_when_the_next_one_begins() {
+        let (background, running) = (background(1), Arc::new(()));
+        let held = running.clone();
+        let endless = |_| async move {
+            let _held = held;
+            pending().await
+        };
+        assert_eq!(background.run(&source("a"), 1, "h", endless).await, None);
+        assert_eq!(Arc::strong_count(&running), 2);
+        let next = |_| ready(u8::try_from(Arc::strong_count(&running)).unwrap());
+        assert_eq!(background.run(&source("a"), 2, "h", next).await, Some(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::meta::FINALIZER;
-use api::{Artifact, GitRepository};
+use api::{Artifact, GitRepository, GitRepositoryStatus};
 use git::{Budget, Checkout, Commit, Outcome, Remote};
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
@@ -38,11 +38,19 @@ pub struct Inputs {
     known: Option<String>,
 }
 
+/// Where a pass began. One that goes on with the fetch of an earlier pass began there.
+#[derive(Clone)]
+pub struct Beginning {
+    time: Instant,
+    status: GitRepositoryStatus,
+}
+
 /// One pass over one object.
 pub struct Pass<'a> {
     controller: &'a GitRepositories,
     api: Api<GitRepository>,
     shelf: Shelf,
+    beginning: Beginning,
     /// The object as the API server has it.
     before: GitRepository,
     /// The object as it will be written.
@@ -57,9 +65,15 @@ impl<'a> Pass<'a> {
             controller,
             api: Api::namespaced(controller.client.clone(), &namespace),
             shelf: Shelf::new(controller.storage.clone(), &namespace, &name),
+            beginning: Beginning { time: Instant::now(), status: object.status.clone().unwrap_or_default() },
             before: object.clone(),
             object: object.clone(),
         }
+    }
+
+    /// For how long its object has been worked on.
+    pub fn elapsed(&self) -> Duration {
+        self.beginning.time.elapsed()
     }
 
     /// Does what the object asks for. An error means that its status could not be written.
@@ -75,10 +89,9 @@ impl<'a> Pass<'a> {
             tracing::info!("reconciliation is suspended for this object");
             return self.finish(End::Suspended).await;
         }
-        let before = self.object.status.clone().unwrap_or_default();
         match self.reconcile().await {
             Ok(commit) => {
-                self.announce(&before, commit.as_ref());
+                self.announce(commit.as_ref());
                 self.finish(End::Success).await
             }
             Err(Broken::Failure(failure)) => self.finish(End::Failed(failure)).await,
@@ -141,9 +154,12 @@ impl<'a> Pass<'a> {
         };
         let (server, fetcher) = (remote.server(), self.controller.fetcher.clone());
         let request = Request { object: self.object.clone(), remote, known, since: self.since() };
-        let fetch = |host| fetcher.fetch(request, host);
+        let beginning = self.beginning.clone();
+        let fetch = |host| async move { (beginning, fetcher.fetch(request, host).await) };
         let done = self.controller.background.run(&self.source(), inputs, &server, fetch).await;
-        let fetched = done.ok_or(Broken::Underway)??;
+        let (beginning, fetched) = done.ok_or(Broken::Underway)?;
+        self.beginning = beginning;
+        let fetched = fetched?;
         status::fetched(&mut self.object, Timestamp::now());
         Ok(fetched)
     }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use api::{GitRepository, GitRepositoryStatus};
+use api::GitRepository;
+use api::meta::reasons::SUCCEEDED;
 use git::Commit;
 use jiff::Timestamp;
 use kube::Resource;
@@ -21,19 +22,25 @@ impl Pass<'_> {
         self.controller.events.record(Event::new(&self.object, severity, reason, message));
     }
 
+    /// Tells of something that went well in the log and on the object.
+    pub(super) fn trace(&self, reason: &str, message: String) {
+        tracing::info!("{message}");
+        self.record(Severity::Trace, reason, message);
+    }
+
     /// Takes note of a verification, if there was one.
     pub(super) fn note_signed(&mut self, signed: Option<Signed>) {
         let Some(Signed { message, version }) = signed else { return };
         status::verification::verified(&mut self.object, &message, Timestamp::now());
-        tracing::info!("{message}");
-        self.record(Severity::Trace, "Succeeded", message);
+        self.trace(SUCCEEDED, message);
         self.controller.fetcher.verified.set(self.source(), version);
     }
 
     /// Tells of new content, or of the end of a failure.
-    pub(super) fn announce(&self, before: &GitRepositoryStatus, commit: Option<&Commit>) {
+    pub(super) fn announce(&self, commit: Option<&Commit>) {
         let Some(after) = &self.object.status else { return };
-        let (Some(reason), Some(artifact)) = (status::news(before, after), &after.artifact) else { return };
+        let news = status::news(&self.beginning.status, after);
+        let (Some(reason), Some(artifact)) = (news, &after.artifact) else { return };
         let what = commit.map_or_else(|| artifact.revision.clone(), |commit| short(&commit.subject));
         let message = format!("stored artifact for commit '{what}'");
         tracing::info!("{message}");
@@ -56,6 +63,8 @@ impl Pass<'_> {
                 Class::Generic => {}
             }
         }
+        // What an earlier pass began, and this one did not get to.
+        self.controller.background.cancel(&self.source()).await;
         status::end(&mut self.object, &end, Timestamp::now());
         self.patch().await?;
         let status = self.object.status.clone().unwrap_or_default();

@@ -25,7 +25,7 @@ impl Pass<'_> {
         let (removed, verdict) = self.blocking(None, move |_| Ok(shelf.inspect(&current))).await?;
         if removed > 0 {
             let message = format!("garbage collected {removed} artifacts");
-            self.record(Severity::Trace, "GarbageCollectionSucceeded", message);
+            self.trace("GarbageCollectionSucceeded", message);
         }
         match verdict {
             Verdict::Good => {
@@ -77,7 +77,7 @@ impl Pass<'_> {
         match cleaned.await {
             Ok(true) => {
                 let message = "garbage collected artifacts for deleted resource";
-                self.record(Severity::Trace, "GarbageCollectionSucceeded", message);
+                self.trace("GarbageCollectionSucceeded", message.to_owned());
             }
             Ok(false) => {}
             Err(Broken::Failure(failure)) => {

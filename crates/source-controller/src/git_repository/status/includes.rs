@@ -23,9 +23,11 @@ pub fn includes_changed(object: &mut GitRepository, includes: &[Artifact], now: 
     true
 }
 
-/// Everything that is to be included has an artifact.
+/// Everything that is to be included has an artifact. What was said of an older state is said anew if it still holds.
 pub fn included(object: &mut GitRepository, now: Timestamp) {
-    conditions(object, now).remove(INCLUDE_UNAVAILABLE);
+    let mut conditions = conditions(object, now);
+    conditions.remove(INCLUDE_UNAVAILABLE);
+    conditions.remove(ARTIFACT_OUTDATED);
 }
 
 #[cfg(test)]
@@ -56,6 +58,9 @@ mod tests {
             assert_eq!(outdated, changed && !before.is_empty(), "{shown:?}");
             let unknown = shown.contains(&format!("Ready=Unknown/Progressing building artifact: {text}"));
             assert_eq!(unknown, changed, "{shown:?}");
+            included(&mut object, now());
+            let kinds = self::shown(&object);
+            assert!(!kinds.iter().any(|c| c.starts_with("ArtifactOutdated")), "{kinds:?}");
         }
     }
 
