@@ -71,15 +71,19 @@ programs:
 
 .PHONY: test
 test: programs kube flux ## all tests: units, then scenarios on a real API server
-	$(call say,"unit tests")
-	@$(CARGO) test --workspace --lib --bins
+	$(call say,"unit tests$(comma) integration tests$(comma) scenarios")
+	@$(AT_ONCE) $(CARGO) test --workspace --tests
 	@$(CARGO) test --workspace --doc
-	$(call say,"integration tests and scenarios")
-	@$(AT_ONCE) $(CARGO) test --workspace --test '*'
 
 .PHONY: e2e
 e2e: programs kube flux ## the scenarios alone
-	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(basename $(notdir $(wildcard e2e/tests/*))))
+	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(filter-out forge,$(notdir $(wildcard e2e/tests/*))))
+
+.PHONY: interop
+interop: programs kube ## sources on a Git forge, which is built first
+	$(call say,"a forge$(comma) once per version and user")
+	@$(TARGET)/debug/kube build gitea
+	@$(AT_ONCE) $(CARGO) test --workspace --test forge
 
 .PHONY: conformance
 conformance: ## kustomize's own cases against the build engine

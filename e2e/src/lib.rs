@@ -7,6 +7,8 @@
 //! - [`toolchain`] builds the Kubernetes programs and others once per version into a per-user cache;
 //! - [`process`] starts programs so that none outlives its owner;
 //! - [`cluster`] is a control plane, [`git_server`] and [`repository`] a Git host;
+//! - [`forge`] is a Git forge, with accounts, tokens, deploy keys and an API;
+//! - [`artifact`] reads what the controllers serve;
 //! - [`audit`] tells what the controllers asked the API server;
 //! - [`api_proxy`] stands in front of the API server and misbehaves;
 //! - [`webhook`] answers the API server's admission reviews;
@@ -16,10 +18,12 @@
 //! - [`scenario`] puts these together for one test, in a namespace of its own.
 
 pub mod api_proxy;
+pub mod artifact;
 pub mod audit;
 pub mod cluster;
 pub mod controller;
 pub mod example;
+pub mod forge;
 pub mod git_server;
 pub mod objects;
 pub mod pki;

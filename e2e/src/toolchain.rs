@@ -36,6 +36,8 @@ struct Module {
     root: &'static str,
     /// The variables that tell the programs their version, and the version in them.
     version_variables: &'static [&'static str],
+    /// Build tags, with commas between them.
+    tags: &'static str,
     build: Build,
 }
 
@@ -56,6 +58,7 @@ const ETCD: Module = Module {
     go_mod: include_str!("../tools/etcd/go.mod"),
     root: "go.etcd.io/etcd/server/v3",
     version_variables: &[],
+    tags: "",
     build: Build::Here,
 };
 
@@ -69,6 +72,7 @@ const KUBERNETES: Module = Module {
         "k8s.io/component-base/version.gitMajor={major}",
         "k8s.io/component-base/version.gitMinor={minor}",
     ],
+    tags: "",
     build: Build::Here,
 };
 
@@ -77,9 +81,19 @@ const FLUX: Module = Module {
     go_mod: include_str!("../tools/flux/go.mod"),
     root: "github.com/fluxcd/flux2/v2",
     version_variables: &["main.VERSION={version}"],
+    tags: "",
     build: Build::Copy {
         missing: &[("cmd/flux/manifests/none.yaml", "# What `flux install` applies is not in the module.\n")],
     },
+};
+
+const GITEA: Module = Module {
+    name: "gitea",
+    go_mod: include_str!("../tools/gitea/go.mod"),
+    root: "code.gitea.io/gitea",
+    version_variables: &["main.Version={version}"],
+    tags: "sqlite,sqlite_unlock_notify",
+    build: Build::Copy { missing: &[] },
 };
 
 impl Toolchain {
@@ -101,6 +115,20 @@ impl Toolchain {
 /// Flux's command line client, from the cache or built now.
 pub fn flux() -> Result<PathBuf> {
     FLUX.ensure("flux", "./cmd/flux")
+}
+
+/// A Git forge.
+#[derive(Clone, Debug)]
+pub struct Gitea {
+    /// The server and its administration.
+    pub program: PathBuf,
+    /// Templates and texts that it reads when it runs.
+    pub files: PathBuf,
+}
+
+/// Gitea, from the cache or built now. Its files are those of its module.
+pub fn gitea() -> Result<Gitea> {
+    Ok(Gitea { program: GITEA.ensure("gitea", ".")?, files: GITEA.download()? })
 }
 
 /// The oldest kubectl that understands every command of the scenarios and the demo.
@@ -141,18 +169,14 @@ impl Module {
     }
 
     fn build(&self, program: &str, package: &str, version: &str, binary: &Path) -> Result<()> {
-        let Some(go) = on_path("go") else {
-            bail!(
-                "{program} is not built yet and that needs Go 1.26 or newer on the search path; or set E2E_KUBECONFIG"
-            );
-        };
+        let go = go().with_context(|| format!("build {program}"))?;
         say(&format!("building {program} {version} (once per version; minutes)"));
         let begin = Instant::now();
         let partial = binary.with_extension(format!("{}.partial", std::process::id()));
-        let source = self.source(&go, binary)?;
+        let source = self.source(binary)?;
         let mut child = Command::new(&go)
-            .args(["build", "-v", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags"])
-            .arg(self.link_flags(version))
+            .args(["build", "-v", "-mod=readonly", "-buildvcs=false", "-trimpath", "-tags", self.tags])
+            .args(["-ldflags", &self.link_flags(version)])
             .arg("-o")
             .args([partial.as_os_str(), package.as_ref()])
             .current_dir(source.path())
@@ -182,27 +206,35 @@ impl Module {
     }
 
     /// The folder to build in. A copy goes beside the binary, and away when it is dropped.
-    fn source(&self, go: &Path, binary: &Path) -> Result<Source> {
-        let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.name);
-        let Build::Copy { missing } = &self.build else { return Ok(Source::Here(pinned)) };
-        // It checks the module against go.sum.
-        let output = Command::new(go)
-            .args(["mod", "download", "-json", self.root])
-            .current_dir(pinned)
-            .output()
-            .context("start go mod download")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "go mod download {}: {said}", self.root);
-        let downloaded: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-        let module = downloaded.get("Dir").and_then(|dir| dir.as_str()).context("no folder of the module")?;
+    fn source(&self, binary: &Path) -> Result<Source> {
+        let Build::Copy { missing } = &self.build else { return Ok(Source::Here(self.pins())) };
         let copy = tempfile::tempdir_in(binary.parent().context("no folder")?)?;
-        copy_files(Path::new(module), copy.path())?;
+        copy_files(&self.download()?, copy.path())?;
         for (name, text) in *missing {
             let file = copy.path().join(name);
             fs::create_dir_all(file.parent().context("no folder")?)?;
             fs::write(file, text)?;
         }
         Ok(Source::Copy(copy))
+    }
+
+    /// The folder of the root module in Go's cache, checked against our go.sum when it is downloaded.
+    fn download(&self) -> Result<PathBuf> {
+        let output = Command::new(go()?)
+            .args(["mod", "download", "-json", self.root])
+            .current_dir(self.pins())
+            .output()
+            .context("start go mod download")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "go mod download {}: {said}", self.root);
+        let downloaded: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        let folder = downloaded.get("Dir").and_then(|dir| dir.as_str());
+        Ok(folder.context("go mod download names no folder")?.into())
+    }
+
+    /// The folder with go.mod and go.sum.
+    fn pins(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.name)
     }
 
     fn link_flags(&self, version: &str) -> String {
@@ -224,6 +256,12 @@ impl Module {
         });
         required.with_context(|| format!("tools/{}/go.mod does not require {}", self.name, self.root))
     }
+}
+
+fn go() -> Result<PathBuf> {
+    on_path("go").context(
+        "Go 1.26 or newer is not on the search path; for Kubernetes alone, E2E_KUBECONFIG can name a cluster",
+    )
 }
 
 /// The folder that a program is built in.

@@ -414,6 +414,11 @@ fn what_the_servers_program_says_is_shown() {
     assert!(error.starts_with(&expected), "{error}");
     for (command, expected) in [
         ("echo no entry >&2; exit 7", "ssh: no entry (git-upload-pack: exit status 7)"),
+        ("echo; echo no entry >&2; exit 7", "ssh: no entry (git-upload-pack: exit status 7)"),
+        (
+            "echo; printf 'error:\\nerror: Cannot find repository: a/b\\nerror:\\n' >&2; exit 1",
+            "repository not found: error: Cannot find repository: a/b",
+        ),
         ("exit 3", "ssh: the server ended the conversation (git-upload-pack: exit status 3)"),
         ("exit 0", "ssh: the server ended the conversation"),
         ("echo Welcome to the machine", "the server's answer is not one of Git: \"Welcome to the machine\""),

@@ -3,11 +3,10 @@
 use std::fs;
 
 use anyhow::Result;
+use e2e::artifact::artifact_entries;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
 use serde_json::{Value, json};
-
-use crate::source::artifact_entries;
 
 /// GitRepository `name` for a repository of the test's server, with further lines of spec, indented by two.
 fn source(test: &Scenario, name: &str, repository: &str, more: &str) -> String {

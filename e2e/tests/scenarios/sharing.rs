@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use e2e::artifact::artifact_entries;
 use e2e::git_server::{Asked, Fault, GitServer};
 use e2e::objects::Look;
 use e2e::scenario::{LIMIT, Scenario};
 use e2e::wait::{self, Not, not_yet};
 use serde_json::json;
-
-use crate::source::artifact_entries;
 
 fn source(name: &str, url: &str, more: &str) -> String {
     format!(

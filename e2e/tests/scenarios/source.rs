@@ -1,33 +1,16 @@
 //! GitRepository: what is fetched, stored and served.
 
 use std::fs;
-use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
+use e2e::artifact::artifact_entries;
 use e2e::git_server::GitServer;
 use e2e::objects::Look;
-use e2e::process::temp_folder;
 use e2e::scenario::{LIMIT, Scenario};
 use e2e::wait::{self, Not};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::config_map;
-
-/// Downloads the artifact of a GitRepository, checks it against its status, and lists its entries.
-pub(crate) async fn artifact_entries(source: &Value) -> Result<Vec<String>> {
-    let artifact = &source["status"]["artifact"];
-    let bytes = reqwest::get(artifact.text("/url")).await?.error_for_status()?.bytes().await?;
-    let digest: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-    assert_eq!(artifact.text("/digest"), format!("sha256:{digest}"));
-    assert_eq!(artifact["size"], bytes.len());
-    let folder = temp_folder("artifact")?;
-    let file = folder.path().join("artifact.tar.gz");
-    fs::write(&file, &bytes)?;
-    let output = Command::new("tar").arg("-tzf").arg(&file).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8(output.stdout)?.lines().map(|l| l.trim_end_matches('/').to_owned()).collect())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_reference_gives_the_revision_of_flux() -> Result<()> {

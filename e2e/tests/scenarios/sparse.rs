@@ -1,11 +1,10 @@
 //! `spec.sparseCheckout`: only some directories of a repository.
 
 use anyhow::Result;
+use e2e::artifact::artifact_entries;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
 use serde_json::json;
-
-use crate::source::artifact_entries;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_directories_of_a_sparse_checkout_are_in_the_artifact() -> Result<()> {

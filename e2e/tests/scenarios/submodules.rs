@@ -1,12 +1,11 @@
 //! `spec.recurseSubmodules`: other repositories in directories of the tree.
 
 use anyhow::Result;
+use e2e::artifact::artifact_entries;
 use e2e::objects::Look;
 use e2e::repository::Repository;
 use e2e::scenario::Scenario;
 use serde_json::json;
-
-use crate::source::artifact_entries;
 
 /// Adds a submodule, as `git submodule add` would.
 fn add(to: &Repository, path: &str, url: &str, commit: &str) -> Result<String> {

@@ -138,6 +138,11 @@ impl Reader {
             return Ok(data);
         }
         let text = printable(&data, 200);
+        // Gitea prints an empty line before it says on stderr why it refuses.
+        if text.is_empty() {
+            self.drain()?;
+            return Err(self.end());
+        }
         Err(TransportError::Protocol(format!("the server's answer is not one of Git: {text:?}")))
     }
 
@@ -167,7 +172,16 @@ impl Reader {
     /// Why there is no more: what the program said, else what the server said.
     fn end(&self) -> TransportError {
         let stderr = printable(&self.stderr, STDERR);
-        let missing = ["does not appear to be a git repository", "ository not found", "does not exist"];
+        // Forges frame their message in lines of a mere label.
+        let says = |line: &&str| !matches!(line.trim_end(), "error:" | "remote:");
+        let stderr = stderr.lines().filter(says).collect::<Vec<_>>().join("\n");
+        let missing = [
+            "does not appear to be a git repository",
+            "ository not found",
+            "does not exist",
+            "Cannot find repository",
+            "The project you were looking for could not be found",
+        ];
         if missing.iter().any(|text| stderr.contains(text)) {
             return TransportError::RepositoryNotFound(stderr);
         }
