@@ -67,6 +67,33 @@ async fn an_unchanged_poll_writes_nothing_to_the_api_server() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_is_soon_over_writes_its_status_once() -> Result<()> {
+    let test = Scenario::new("once").await?;
+    let Some(audit) = test.cluster.audit() else { return test.finish().await };
+    test.repo.commit_file("a.txt", "0")?;
+    test.apply_source().await?;
+    test.ready("GitRepository/app").await?;
+    let passes = 12;
+    for i in 1..passes {
+        // Every other one finds something new.
+        if i % 2 == 0 {
+            test.repo.commit_file("a.txt", &i.to_string())?;
+        }
+        test.run("GitRepository/app").await?;
+    }
+    let writes = |resource: &str| {
+        let requests = audit.requests(User::SourceController, &test.namespace)?;
+        let writes = requests.iter().filter(|r| r.resource == resource && !r.is_read());
+        anyhow::Ok(writes.count())
+    };
+    assert_eq!(writes("gitrepositories")?, 1, "the finalizer");
+    // More only where the machine made a pass take long; telling everything at once would be two or three each.
+    let patches = writes("gitrepositories/status")?;
+    assert!((passes..=passes + passes / 3).contains(&patches), "{patches} writes of {passes} passes");
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_interval_run_without_changes_asks_nothing_about_objects() -> Result<()> {
     let test = Scenario::new("idle").await?;
     test.repo.write("app/map.yaml", &config_map("map", "0"))?;

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::{JoinError, JoinHandle};
 
 /// How long a pass waits for a server that keeps nobody else waiting.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub const PATIENCE: Duration = Duration::from_millis(500);
 /// Hosts that are remembered before those are forgotten that nobody asks.
 const HOSTS: usize = 64;
 

@@ -1,8 +1,9 @@
-//! One pass over one object: the steps, and when the status is written.
+//! One pass over one object: the steps, and when the status is written: at the end, and before that when something takes long.
 
 mod outcome;
 mod storage;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use kube::{Api, ResourceExt};
 use runtime::controller;
 use runtime::patch::{self, PatchError};
 
+use super::background::PATIENCE;
 use super::build::Recipe;
 use super::content::Include;
 use super::failure::{Broken, Failure};
@@ -55,6 +57,8 @@ pub struct Pass<'a> {
     before: GitRepository,
     /// The object as it will be written.
     object: GitRepository,
+    /// Whether others have yet to see what is under way.
+    untold: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -68,6 +72,7 @@ impl<'a> Pass<'a> {
             beginning: Beginning { time: Instant::now(), status: object.status.clone().unwrap_or_default() },
             before: object.clone(),
             object: object.clone(),
+            untold: false,
         }
     }
 
@@ -105,7 +110,7 @@ impl<'a> Pass<'a> {
     async fn reconcile(&mut self) -> Result<Option<Commit>, Broken> {
         self.begin().await?;
         let remote = auth::remote(&self.object.spec.url)?;
-        let includes = self.includes().await?;
+        let includes = self.includes()?;
         let (upstream, Fetched { outcome, signed }) = self.fetch(remote, &includes).await?;
         self.note_signed(signed);
         match outcome {
@@ -118,22 +123,20 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Looks at what is stored. What somebody waits for is written at once.
+    /// Looks at what is stored.
     async fn begin(&mut self) -> Result<(), Broken> {
         let news = status::begin(&mut self.object, Timestamp::now());
-        if !self.check_storage().await? || news {
-            self.write().await?;
-        }
+        self.untold = !self.check_storage().await? || news;
         status::verification::forget(&mut self.object, Timestamp::now());
         Ok(())
     }
 
-    /// What the spec includes. That it is other than before is written at once.
-    async fn includes(&mut self) -> Result<Vec<Include>, Broken> {
+    /// What the spec includes.
+    fn includes(&mut self) -> Result<Vec<Include>, Broken> {
         let namespace = self.object.namespace().unwrap_or_default();
         let includes = includes::resolve(&self.object, |name| self.controller.source(&namespace, name))?;
         if status::includes_changed(&mut self.object, &artifacts(&includes), Timestamp::now()) {
-            self.write().await?;
+            self.untold = true;
         }
         status::included(&mut self.object, Timestamp::now());
         Ok(includes)
@@ -157,7 +160,10 @@ impl<'a> Pass<'a> {
         let beginning = self.beginning.clone();
         let fetch = |host| async move { (beginning, fetcher.fetch(request, host).await) };
         let done = self.controller.background.run(&self.source(), inputs, &server, fetch).await;
-        let (beginning, fetched) = done.ok_or(Broken::Underway)?;
+        let Some((beginning, fetched)) = done else {
+            self.tell().await?;
+            return Err(Broken::Underway);
+        };
         self.beginning = beginning;
         let fetched = fetched?;
         status::fetched(&mut self.object, Timestamp::now());
@@ -177,7 +183,7 @@ impl<'a> Pass<'a> {
             self.artifact().is_none_or(|artifact| git::current_revision(&artifact.revision) != revision);
         if moved {
             status::new_revision(&mut self.object, &revision, Timestamp::now());
-            self.write().await?;
+            self.untold = true;
         }
         let included = artifacts(&includes);
         if moved || status::content::config_changed(&self.object, &included) {
@@ -185,7 +191,8 @@ impl<'a> Pass<'a> {
             let limits = self.controller.fetcher.limits.clone();
             let time = Some(limits.build_time);
             let recipe = Recipe { ignore, includes, shelf, limits };
-            let built = self.blocking(time, move |budget| recipe.build(&upstream, &checkout, budget)).await?;
+            let build = self.blocking(time, move |budget| recipe.build(&upstream, &checkout, budget));
+            let built = self.meanwhile(build).await?;
             self.note_signed(built.signed);
             // Later than those above if the cache had to be fetched anew.
             (revision, commit) = (built.artifact.revision.clone(), built.commit);
@@ -207,8 +214,24 @@ impl<'a> Pass<'a> {
         now.checked_sub(FRESH.min(interval / 10)).unwrap_or(now)
     }
 
+    /// Waits for `work`. What is under way is told if that takes long; most passes are over before anybody could read it, and
+    /// each write is an event for everybody who watches.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = Result<T, Broken>>) -> Result<T, Broken> {
+        let mut work = pin!(work);
+        match tokio::time::timeout(PATIENCE, &mut work).await {
+            Ok(done) => done,
+            Err(_) => {
+                self.tell().await?;
+                work.await
+            }
+        }
+    }
+
     /// Writes the status as it is in memory, so that others see it before the pass ends.
-    async fn write(&mut self) -> Result<(), Broken> {
+    async fn tell(&mut self) -> Result<(), Broken> {
+        if !std::mem::take(&mut self.untold) {
+            return Ok(());
+        }
         self.patch().await.map_err(|error| {
             if error.is_gone() {
                 return Broken::Gone(error);
@@ -236,13 +259,16 @@ impl<'a> Pass<'a> {
     }
 
     /// Runs blocking work; what it does over the network ends with `spec.timeout`, and with `limit` everything does.
-    async fn blocking<T: Send + 'static>(
+    fn blocking<T: Send + 'static, W>(
         &self,
         limit: Option<Duration>,
-        work: impl FnOnce(&Budget) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, Broken> {
-        let budget = Budget::new(spec::timeout(&self.object));
-        Ok(blocking::run(budget, limit, &self.controller.fetcher.stop, work).await??)
+        work: W,
+    ) -> impl Future<Output = Result<T, Broken>> + use<'a, T, W>
+    where
+        W: FnOnce(&Budget) -> Result<T, Failure> + Send + 'static,
+    {
+        let (budget, controller) = (Budget::new(spec::timeout(&self.object)), self.controller);
+        async move { Ok(blocking::run(budget, limit, &controller.fetcher.stop, work).await??) }
     }
 
     fn source(&self) -> ObjectRef<GitRepository> {
