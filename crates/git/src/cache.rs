@@ -1,6 +1,6 @@
 //! From a reference to a commit's objects, asking the server for as little as possible.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -277,7 +277,8 @@ impl Cache {
                 let session = talk.session().map_err(failed)?;
                 session.restart().map_err(failed)?;
                 let refs = session.refs(&["refs/heads/", "refs/tags/"]).map_err(failed)?;
-                let tips: Vec<_> = refs.iter().map(RemoteRef::target).collect();
+                let tips: Vec<_> =
+                    refs.iter().map(RemoteRef::target).collect::<BTreeSet<_>>().into_iter().collect();
                 store.clear()?;
                 store.fetch(session, &tips, Depth::All).map_err(failed)?;
                 read_commit(&store.objects(&self.limits)?, id).map_err(|_| TransportError::ObjectNotFound)

@@ -13,6 +13,7 @@ mod error;
 mod history;
 mod http;
 mod limits;
+mod pack;
 mod proxy;
 mod reference;
 mod remote;

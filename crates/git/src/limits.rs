@@ -11,12 +11,20 @@ pub struct Limits {
     pub advertised_bytes: u64,
     /// Refs in one advertisement.
     pub refs: usize,
-    /// Bytes of one pack on the wire, progress messages included; of all packs for the submodules of one tree.
+    /// Bytes of an answer before its pack begins: which commits are common, and where history ends.
+    pub answer_bytes: u64,
+    /// Bytes of one pack on the wire, progress messages and what comes before it included; of all packs for the submodules of one tree.
     pub pack_bytes: u64,
-    /// Objects that one pack may announce. The table of deltas takes 64 bytes for each, which counts as one allocation.
+    /// Objects that one pack may announce. The table of deltas takes 64 bytes for each, which counts as one allocation, and
+    /// what is known of them another 40.
     pub pack_objects: u32,
     /// Bytes of a single allocation made for pack data: an object, a delta result, the table of deltas.
     pub allocation_bytes: usize,
+    /// Deltas that build on one another. Git writes no more than 4095.
+    pub delta_depth: u32,
+    /// Bytes of all objects along a chain of deltas. A thread that resolves deltas keeps them at the same time, and so many
+    /// are made for reading the last of them.
+    pub delta_bytes: u64,
     /// Threads that resolve deltas of one pack.
     pub index_threads: usize,
     /// Packs that may pile up in a cache (each new commit adds one) before it is rebuilt.
@@ -44,9 +52,12 @@ impl Default for Limits {
         Limits {
             advertised_bytes: 64 << 20,
             refs: 500_000,
+            answer_bytes: 4 << 20,
             pack_bytes: 4 << 30,
             pack_objects: 2_000_000,
             allocation_bytes: 128 << 20,
+            delta_depth: 4095,
+            delta_bytes: 256 << 20,
             index_threads: 2,
             packs: 30,
             cache_bytes: 4 << 30,

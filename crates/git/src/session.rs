@@ -1,11 +1,11 @@
 //! One conversation with a server: handshake, ls-refs, fetch.
 
-use std::io::{BufRead, Cursor, Read};
+use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use gix::ObjectId;
-use gix::odb::pack::{Bundle, bundle, data};
 use gix::protocol::fetch::negotiate::{Action, Round, one_round};
 use gix::protocol::fetch::{Arguments, Context, Negotiate, Options, Shallow, Tags};
 use gix::protocol::handshake::Ref;
@@ -15,8 +15,8 @@ use gix::protocol::transport::{Protocol, Service};
 use gix::protocol::{Handshake, LsRefsCommand};
 
 use crate::error::chain;
-use crate::wire::Wire;
-use crate::{Limits, TransportError};
+use crate::wire::{EXCERPT, Wire, printable};
+use crate::{Limits, TransportError, pack};
 
 /// A ref as the server advertises it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +96,9 @@ pub(crate) struct Destination<'a> {
     pub(crate) bases: Option<gix::odb::Handle>,
 }
 
+/// Bytes of the longest ref name: no file system that Git runs on has longer paths.
+const REF_NAME: usize = 4096;
+
 fn agent() -> (&'static str, Option<String>) {
     ("agent", Some(concat!("git/ferroflux-", env!("CARGO_PKG_VERSION")).into()))
 }
@@ -137,22 +140,24 @@ impl Session {
     }
 
     fn list(&mut self, prefixes: &[&str]) -> Result<Vec<RemoteRef>, TransportError> {
+        let answer;
         let advertised = match &self.handshake.refs {
             // Protocol 0 and 1 advertise everything at once.
-            Some(all) => all.clone(),
+            Some(all) => all,
             None => {
                 let mut wanted = RefPrefixes::new();
                 wanted.extend(prefixes.iter().map(|p| (*p).into()));
                 let command = LsRefsCommand::new(Some(wanted), &self.handshake.capabilities, agent());
-                command
-                    .invoke_blocking(&mut self.transport, &mut gix::progress::Discard, false)
-                    .map_err(|e| explain(&self.wire, &self.limits, &e))?
+                let transport = &mut self.transport;
+                answer = guarded(|| command.invoke_blocking(transport, &mut gix::progress::Discard, false))
+                    .map_err(|e| explain(&self.wire, &self.limits, &e))?;
+                &answer
             }
         };
         if advertised.len() > self.limits.refs {
             return Err(TransportError::Limit { limit: self.limits.refs as u64, what: "refs" });
         }
-        let refs = advertised.into_iter().filter_map(remote_ref);
+        let refs = advertised.iter().filter_map(remote_ref);
         Ok(refs.filter(|r| prefixes.iter().any(|p| r.name.starts_with(p))).collect())
     }
 
@@ -173,90 +178,62 @@ impl Session {
             self.restart()?;
         }
         self.fetched = true;
-        self.wire.meter.allow(self.limits.pack_bytes);
-        let limits = &self.limits;
+        let (limits, wire) = (&self.limits, &self.wire);
+        wire.meter.allow(limits.answer_bytes, "bytes before a pack");
         let shallow = match request.depth {
             Depth::One => Shallow::DepthAtRemote(NonZeroU32::MIN),
             Depth::Commits | Depth::All => Shallow::NoChange,
         };
-        let want: Vec<_> = request.want.iter().map(|id| self.advertised(*id)).collect();
-        let mut too_many = None;
-        let result = gix::protocol::fetch(
-            &mut Request { want: &want, ..*request },
-            |pack, progress, interrupted| {
-                let mut header = [0; 12];
-                pack.read_exact(&mut header).map_err(gix::Error::from_error)?;
-                let [.., a, b, c, d] = header;
-                let objects = u32::from_be_bytes([a, b, c, d]);
-                if objects > limits.pack_objects {
-                    let limit = TransportError::Limit { limit: limits.pack_objects.into(), what: "objects" };
-                    let error = gix::Error::from_error(std::io::Error::other(limit.to_string()));
-                    too_many = Some(limit);
-                    return Err(error);
-                }
-                let mut pack = Cursor::new(header).chain(pack);
-                write_pack(&mut pack, progress, interrupted, to.packs, to.bases.clone(), limits)?;
-                Ok(true)
-            },
-            gix::progress::Discard,
-            self.wire.budget.flag(),
-            Context {
-                handshake: &mut self.handshake,
-                transport: &mut self.transport,
-                user_agent: agent(),
-                trace_packetlines: false,
-            },
-            Options {
-                shallow_file: to.shallow.to_owned(),
-                shallow: &shallow,
-                tags: Tags::None,
-                reject_shallow_remote: false,
-            },
-        );
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) => Err(too_many.unwrap_or_else(|| explain(&self.wire, &self.limits, &error))),
-        }
-    }
-
-    /// What to ask for to get `wanted`: with protocol 0 and 1 a server gives what it advertised, such as an annotated tag,
-    /// but not the commit that only the tag points to.
-    fn advertised(&self, wanted: ObjectId) -> ObjectId {
-        let refs = self.handshake.refs.iter().flatten().cloned().filter_map(remote_ref);
-        let mut ways = refs.filter(|r| r.target() == wanted).map(|r| r.object).peekable();
-        let first = ways.peek().copied().unwrap_or(wanted);
-        if ways.any(|object| object == wanted) { wanted } else { first }
+        let want = advertised(self.handshake.refs.as_deref().unwrap_or_default(), request.want);
+        let context = Context {
+            handshake: &mut self.handshake,
+            transport: &mut self.transport,
+            user_agent: agent(),
+            trace_packetlines: false,
+        };
+        let options = Options {
+            shallow_file: to.shallow.to_owned(),
+            shallow: &shallow,
+            tags: Tags::None,
+            reject_shallow_remote: false,
+        };
+        let result = guarded(|| {
+            gix::protocol::fetch(
+                &mut Request { want: &want, ..*request },
+                |pack, _, _| {
+                    let counted = wire.meter.go_on(limits.pack_bytes, "bytes of a pack");
+                    let received =
+                        counted.and_then(|()| pack::receive(pack, to.packs, to.bases.as_ref(), limits, wire));
+                    received.map_err(|error| gix::Error::from_error(wire.failure.set(error)))?;
+                    Ok(true)
+                },
+                gix::progress::Discard,
+                wire.budget.flag(),
+                context,
+                options,
+            )
+        });
+        result.map(drop).map_err(|error| explain(wire, limits, &error))
     }
 }
 
-fn write_pack(
-    mut pack: impl BufRead,
-    progress: &mut dyn gix::DynNestedProgress,
-    interrupted: &std::sync::atomic::AtomicBool,
-    directory: &Path,
-    bases: Option<gix::odb::Handle>,
-    limits: &Limits,
-) -> gix::Result<()> {
-    let options = bundle::write::Options {
-        thread_limit: Some(limits.index_threads),
-        iteration_mode: data::input::Mode::Verify,
-        alloc_limit_bytes: Some(limits.allocation_bytes),
-        ..Default::default()
-    };
-    let written = Bundle::write_to_directory(
-        &mut pack,
-        Some(directory),
-        progress,
-        interrupted,
-        bases,
-        gix::hash::Kind::Sha1,
-        options,
-    )?;
-    if let Some(keep) = written.keep_path {
-        // Nobody else collects garbage here.
-        std::fs::remove_file(keep).map_err(gix::Error::from_error)?;
+/// What to ask for to get `wanted`: with protocol 0 and 1 a server gives what it advertised, such as an annotated tag, but
+/// not the commit that only the tag points to.
+fn advertised(refs: &[Ref], wanted: &[ObjectId]) -> Vec<ObjectId> {
+    let mut ways = HashMap::new();
+    for found in refs.iter().filter_map(remote_ref) {
+        let way = ways.entry(found.target()).or_insert(found.object);
+        if found.object == found.target() {
+            *way = found.object;
+        }
     }
-    Ok(())
+    wanted.iter().map(|id| ways.get(id).unwrap_or(id).to_owned()).collect()
+}
+
+/// gix trusts servers not to say certain things, and panics where they do.
+fn guarded<T>(talk: impl FnOnce() -> gix::Result<T>) -> gix::Result<T> {
+    let broken = || std::io::Error::other("the server's answer is not one of Git's protocol");
+    catch_unwind(AssertUnwindSafe(talk)).unwrap_or_else(|_| Err(gix::Error::from_error(broken())))
 }
 
 fn open(
@@ -267,18 +244,14 @@ fn open(
 ) -> Result<(Box<dyn Transport>, Handshake, bool), TransportError> {
     // What an earlier conversation died of does not concern this one.
     wire.failure.take();
-    wire.meter.allow(limits.advertised_bytes);
+    wire.meter.allow(limits.advertised_bytes, "bytes of refs");
     let (mut transport, recalled) = dial.dial(recall)?;
     // The transport has the credentials already; a server that wants others will not get them.
     let refuse = |_| Err(gix::Error::from_error(std::io::Error::from(std::io::ErrorKind::PermissionDenied)));
-    let handshake = gix::protocol::handshake(
-        &mut transport,
-        Service::UploadPack,
-        refuse,
-        Vec::new(),
-        &mut gix::progress::Discard,
-    )
-    .map_err(|e| explain(wire, limits, &e))?;
+    let (service, progress) = (Service::UploadPack, &mut gix::progress::Discard);
+    let handshake =
+        guarded(|| gix::protocol::handshake(&mut transport, service, refuse, Vec::new(), progress))
+            .map_err(|e| explain(wire, limits, &e))?;
     let format = handshake.capabilities.capability("object-format");
     if format.is_some_and(|f| f.supports("sha256").unwrap_or(false)) {
         return Err(TransportError::Protocol(
@@ -310,20 +283,25 @@ fn explain(wire: &Wire, limits: &Limits, error: &gix::Error) -> TransportError {
     if text.contains("not our ref") {
         return TransportError::ObjectNotFound;
     }
-    TransportError::Protocol(text)
+    // Much of it may be the server's words.
+    TransportError::Protocol(printable(text.as_bytes(), EXCERPT))
 }
 
-fn remote_ref(from: Ref) -> Option<RemoteRef> {
+fn remote_ref(from: &Ref) -> Option<RemoteRef> {
     let (name, object, peeled) = match from {
         Ref::Direct { full_ref_name, object } => (full_ref_name, object, None),
         Ref::Peeled { full_ref_name, tag, object } => (full_ref_name, tag, Some(object)),
         Ref::Symbolic { full_ref_name, tag, object, .. } => {
-            (full_ref_name, tag.unwrap_or(object), tag.map(|_| object))
+            (full_ref_name, tag.as_ref().unwrap_or(object), tag.as_ref().map(|_| object))
         }
         Ref::Unborn { .. } => return None,
     };
+    if name.len() > REF_NAME {
+        return None;
+    }
     gix::validate::reference::name(name.as_ref()).ok()?;
-    Some(RemoteRef { name: String::from_utf8(name.into()).ok()?, object, peeled })
+    let name = std::str::from_utf8(name).ok()?.to_owned();
+    Some(RemoteRef { name, object: *object, peeled: peeled.copied() })
 }
 
 /// One round: these we want, these we have, send the pack. Right because what we have is always complete.

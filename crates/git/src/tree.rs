@@ -278,14 +278,22 @@ impl<'a, V> Walker<'a, V> {
         let mut children = Vec::new();
         let broken = |error: gix::Error| place.checkout.broken(&place.tree, &error);
         let tree = place.checkout.objects.find_tree_iter(&place.tree, &mut self.buffer).map_err(broken)?;
+        let mut previous = None;
         for entry in tree {
             let entry = entry.map_err(broken)?;
             self.entries += 1;
             if self.entries > limit {
                 return Err(WalkError::Limit { limit: limit as u64, what: "entries" });
             }
+            // As by Git, permissions beyond the executable bit are not minded. But a file is a file.
+            if !matches!(entry.mode.value() & 0o170_000, 0o040_000 | 0o100_000 | 0o120_000 | 0o160_000) {
+                return Err(refused(&self.path, entry.filename, "unknown mode".to_owned()));
+            }
             let kind = Kind::of(entry.mode.kind());
             check_name(entry.filename, kind).map_err(|reason| refused(&self.path, entry.filename, reason))?;
+            if previous.replace(entry).is_some_and(|previous| previous > entry) {
+                return Err(refused(&self.path, entry.filename, "not in order".to_owned()));
+            }
             children.push(Child { name: entry.filename.to_owned(), kind, id: entry.oid.to_owned() });
         }
         children.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -305,10 +313,14 @@ fn refused(parent: &[u8], name: &BStr, reason: String) -> WalkError {
     WalkError::Name { path: path.into(), reason }
 }
 
-/// The names that `git fsck` refuses, with all their disguises (`.GIT`, `git~1`, invisible characters).
+/// The names that `git fsck` refuses, with all their disguises (`.GIT`, `git~1`, invisible characters, `.git\config`).
 fn check_name(name: &BStr, kind: Kind) -> Result<(), String> {
     use gix::validate::path::{component, component::Mode, component::Options};
     let options = Options { protect_windows: false, protect_hfs: true, protect_ntfs: true };
     let mode = (kind == Kind::Symlink).then_some(Mode::Symlink);
-    component(name, mode, options).map(drop).map_err(|e| e.to_string())
+    let check = |name: &BStr| component(name, mode, options).map(drop).map_err(|e| e.to_string());
+    check(name)?;
+    // A backslash is a letter, but not to all who may read it later.
+    let parts = name.split(|byte| *byte == b'\\').filter(|part| !matches!(*part, b"" | b"." | b".."));
+    parts.map(BStr::new).try_for_each(check)
 }

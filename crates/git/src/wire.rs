@@ -40,24 +40,40 @@ impl Failure {
     }
 }
 
-/// Bytes that may still be received and their limit.
+/// Bytes that were received, and how many may be.
 #[derive(Clone, Default)]
-pub(crate) struct Meter(Arc<Mutex<(u64, u64)>>);
+pub(crate) struct Meter(Arc<Mutex<Allowance>>);
+
+#[derive(Clone, Copy, Default)]
+struct Allowance {
+    used: u64,
+    limit: u64,
+    what: &'static str,
+}
 
 impl Meter {
-    /// From now on, `limit` more bytes may come.
-    pub(crate) fn allow(&self, limit: u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (limit, limit);
+    /// From now on, `limit` more bytes may come, which are `what`.
+    pub(crate) fn allow(&self, limit: u64, what: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Allowance { used: 0, limit, what };
+    }
+
+    /// What came since the last [`Meter::allow`] belongs to `what` already, of which there may be `limit` bytes.
+    pub(crate) fn go_on(&self, limit: u64, what: &'static str) -> Result<(), TransportError> {
+        let mut allowance = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *allowance = Allowance { limit, what, ..*allowance };
+        allowance.add(0)
     }
 
     fn count(&self, bytes: usize) -> Result<(), TransportError> {
-        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (left, limit) = *guard;
-        match left.checked_sub(bytes as u64) {
-            Some(left) => guard.0 = left,
-            None => return Err(TransportError::Limit { limit, what: "bytes" }),
-        }
-        Ok(())
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(bytes)
+    }
+}
+
+impl Allowance {
+    fn add(&mut self, bytes: usize) -> Result<(), TransportError> {
+        self.used = self.used.saturating_add(bytes as u64);
+        let Allowance { used, limit, what } = *self;
+        if used > limit { Err(TransportError::Limit { limit, what }) } else { Ok(()) }
     }
 }
 

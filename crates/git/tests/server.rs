@@ -226,9 +226,9 @@ fn bytes_objects_and_refs_have_limits() {
     f.repository.push_all();
     type Case = (&'static str, fn(&mut Limits));
     let cases: [Case; 4] = [
-        ("100 bytes", |l| l.advertised_bytes = 100),
+        ("100 bytes of refs", |l| l.advertised_bytes = 100),
         ("10 refs", |l| l.refs = 10),
-        ("60 bytes", |l| l.pack_bytes = 60),
+        ("60 bytes of a pack", |l| l.pack_bytes = 60),
         ("2 objects", |l| l.pack_objects = 2),
     ];
     for (text, set) in cases {
@@ -315,7 +315,7 @@ fn names_that_leave_the_tree_are_refused() {
     assert!(matches!(walk(&f), Err(WalkError::Name { .. })));
     push_tree(
         &f,
-        &[("100644", b"z", &blob), ("100644", b".gitignore", &blob), ("100644", b"caf\xe9 \\ x", &blob)],
+        &[("100644", b".gitignore", &blob), ("100644", b"caf\xe9 \\ x", &blob), ("100644", b"z", &blob)],
     );
     assert_eq!(walk(&f).unwrap(), 3);
 }
@@ -393,5 +393,5 @@ fn progress_messages_count_as_bytes_too() {
     let message = [b"03ed\x02".as_slice(), &[b'.'; 1000]].concat();
     *f.server.control.garbage.lock().unwrap() =
         Some([b"000dpackfile\n".to_vec(), message.repeat(100)].concat());
-    assert_eq!(f.error(&f.remote()), "the server sent more than the limit of 10000 bytes");
+    assert_eq!(f.error(&f.remote()), "the server sent more than the limit of 10000 bytes of a pack");
 }

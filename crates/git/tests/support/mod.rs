@@ -1,6 +1,8 @@
 //! A real Git server for tests: `git http-backend` behind a socket, with switches for what servers do wrong.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+pub mod hostile;
+pub mod pack;
 pub mod proxy;
 pub mod sshd;
 

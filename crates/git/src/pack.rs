@@ -1,0 +1,204 @@
+//! Receives packs: every object is checked as it comes, thin packs are completed, and the result is indexed.
+//!
+//! gix-pack can index a pack from a stream, too. But it holds the compressed bytes of one object in memory however many they
+//! are, looks at limits only when all has come, knows no deadline, and keeps all objects along a chain of deltas at once.
+
+mod chains;
+mod entries;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufWriter, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use flate2::write::ZlibEncoder;
+use flate2::{Compression, Crc};
+use gix::ObjectId;
+use gix::odb::pack::data::{self, entry::Header};
+use gix::odb::pack::index;
+use tempfile::NamedTempFile;
+
+use self::chains::Chains;
+use self::entries::Incoming;
+use crate::error::chain;
+use crate::wire::Wire;
+use crate::{Limits, TransportError};
+
+const SHA1: gix::hash::Kind = gix::hash::Kind::Sha1;
+
+/// Where an object begins in its pack, and what is known of it. In the order of their offsets.
+struct Object {
+    offset: u64,
+    /// Its size once it is unpacked and resolved.
+    bytes: u64,
+    crc: u32,
+}
+
+/// A pack on disk that is whole, but has no index.
+struct Received {
+    file: NamedTempFile,
+    objects: Vec<Object>,
+    /// Where the last object ends.
+    end: u64,
+    /// Whether some deltas name their bases by id.
+    by_id: bool,
+    hash: ObjectId,
+}
+
+/// Puts a pack, and its index, into `directory`. `bases` has objects that it may build on.
+pub(crate) fn receive(
+    pack: &mut dyn BufRead,
+    directory: &Path,
+    bases: Option<&gix::odb::Handle>,
+    limits: &Limits,
+    wire: &Wire,
+) -> Result<(), TransportError> {
+    let received = download(pack, NamedTempFile::new_in(directory)?, bases, limits, wire)?;
+    if received.objects.is_empty() {
+        return Ok(());
+    }
+    let (hash, threads) = (received.hash, if received.by_id { 1 } else { limits.index_threads });
+    let index = NamedTempFile::new_in(directory)?;
+    write_index(&received, &index, threads, limits, wire)?;
+    let path = directory.join(format!("pack-{hash}.pack"));
+    received.file.persist(&path).map_err(|e| e.error)?;
+    index.persist(path.with_extension("idx")).map_err(|e| e.error)?;
+    Ok(())
+}
+
+fn download(
+    pack: &mut dyn BufRead,
+    mut file: NamedTempFile,
+    bases: Option<&gix::odb::Handle>,
+    limits: &Limits,
+    wire: &Wire,
+) -> Result<Received, TransportError> {
+    let mut incoming = Incoming::begin(pack, BufWriter::new(file.as_file()), limits, wire)?;
+    // The number that is announced is not believed before the objects are here.
+    let (mut objects, mut wanted) = (Vec::new(), BTreeSet::new());
+    while let Some((object, base)) = incoming.next()? {
+        objects.push(object);
+        wanted.extend(base);
+    }
+    let (mut end, mut hash, mut to) = incoming.finish()?;
+    let by_id = !wanted.is_empty();
+    let before = objects.len();
+    for (id, bases) in wanted.into_iter().filter_map(|id| Some((id, bases?))) {
+        if let Some((object, size)) = append(&mut to, end, bases, &id, wire)? {
+            objects.push(object);
+            end += size;
+        }
+    }
+    to.flush()?;
+    drop(to);
+    if objects.len() > before {
+        hash = seal(file.as_file_mut(), objects.len(), end)?;
+    }
+    file.seek(SeekFrom::Start(end))?;
+    file.write_all(hash.as_bytes())?;
+    Ok(Received { file, objects, end, by_id, hash })
+}
+
+/// Adds an object that deltas build on, if it is one of those that were here before; gives its bytes in the pack.
+fn append(
+    to: &mut BufWriter<&File>,
+    offset: u64,
+    bases: &gix::odb::Handle,
+    id: &gix::oid,
+    wire: &Wire,
+) -> Result<Option<(Object, u64)>, TransportError> {
+    use gix::objs::Find;
+    if wire.budget.is_spent() {
+        return Err(TransportError::Deadline);
+    }
+    let mut buffer = Vec::new();
+    let found = bases.try_find(id, &mut buffer).map_err(|e| TransportError::Protocol(chain(&e)))?;
+    let Some(object) = found else { return Ok(None) };
+    let header = match object.kind {
+        gix::objs::Kind::Blob => Header::Blob,
+        gix::objs::Kind::Tree => Header::Tree,
+        gix::objs::Kind::Commit => Header::Commit,
+        gix::objs::Kind::Tag => Header::Tag,
+    };
+    let bytes = object.data.len() as u64;
+    let mut packed = Vec::new();
+    header.write_to(bytes, &mut packed)?;
+    let mut encoder = ZlibEncoder::new(packed, Compression::fast());
+    encoder.write_all(object.data)?;
+    let packed = encoder.finish()?;
+    let mut crc = Crc::new();
+    crc.update(&packed);
+    to.write_all(&packed)?;
+    Ok(Some((Object { offset, bytes, crc: crc.sum() }, packed.len() as u64)))
+}
+
+/// Makes the number of objects true again; gives the checksum that the pack now has.
+fn seal(file: &mut File, objects: usize, end: u64) -> Result<ObjectId, TransportError> {
+    let objects = u32::try_from(objects).map_err(|e| TransportError::Protocol(e.to_string()))?;
+    file.seek(SeekFrom::Start(8))?;
+    file.write_all(&objects.to_be_bytes())?;
+    file.seek(SeekFrom::Start(0))?;
+    let mut hash = gix::hash::io::Write::new(io::sink(), SHA1);
+    io::copy(&mut io::Read::take(&mut *file, end), &mut hash)?;
+    hash.hash.try_finalize().map_err(|e| TransportError::Protocol(chain(&e)))
+}
+
+fn write_index(
+    received: &Received,
+    index: &NamedTempFile,
+    threads: usize,
+    limits: &Limits,
+    wire: &Wire,
+) -> Result<(), TransportError> {
+    let broken = |error: gix::Error| match error.is_resource_exhausted() {
+        true => TransportError::Limit { limit: limits.allocation_bytes as u64, what: "bytes in one object" },
+        false => TransportError::Protocol(chain(&error)),
+    };
+    let pack = data::File::at(received.file.path(), SHA1).map_err(broken)?;
+    let mut entries = received.entries(&pack, wire);
+    let chains = Chains::new(&received.objects, limits, wire);
+    let mut out = BufWriter::new(index.as_file());
+    index::write_data_iter_to_stream(
+        index::Version::V2,
+        || Ok((chains.resolver(), &pack)),
+        &mut entries,
+        Some(threads),
+        &mut gix::progress::Discard,
+        &mut out,
+        wire.budget.flag(),
+        SHA1,
+        Some(limits.allocation_bytes),
+        pack.version(),
+    )
+    .map_err(broken)?;
+    Ok(out.flush()?)
+}
+
+impl Received {
+    /// The objects as gix-pack wants to be told of them.
+    fn entries<'a>(
+        &'a self,
+        pack: &'a data::File,
+        wire: &'a Wire,
+    ) -> impl Iterator<Item = gix::Result<data::input::Entry>> + 'a {
+        let ends = self.objects.iter().skip(1).map(|next| next.offset).chain([self.end]);
+        self.objects.iter().zip(ends).map(move |(object, end)| {
+            if wire.budget.is_spent() {
+                return Err(gix::Error::from_error(wire.failure.set(TransportError::Deadline)));
+            }
+            let bytes = pack.entry_slice(object.offset..end).unwrap_or_default();
+            let entry = data::Entry::from_bytes(bytes, object.offset, SHA1)?;
+            let header_size = entry.header_size() as u16;
+            Ok(data::input::Entry {
+                header: entry.header,
+                header_size,
+                pack_offset: object.offset,
+                compressed: None,
+                compressed_size: bytes.len() as u64 - u64::from(header_size),
+                crc32: Some(object.crc),
+                decompressed_size: entry.decompressed_size,
+                trailer: (end == self.end).then_some(self.hash),
+            })
+        })
+    }
+}

@@ -1,0 +1,193 @@
+//! The objects of a pack as they come from a server, into a file.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufWriter, Read, Write};
+
+use flate2::{Crc, Decompress, FlushDecompress, Status};
+use gix::ObjectId;
+use gix::odb::pack::data::{self, entry::Header};
+
+use super::{Object, SHA1};
+use crate::error::chain;
+use crate::wire::Wire;
+use crate::{Limits, TransportError};
+
+/// Bytes of a delta that hold the sizes of base and result at most.
+const SIZES: usize = 20;
+
+/// A pack on its way.
+pub(super) struct Incoming<'a> {
+    stream: Stream<'a>,
+    /// Objects that are still to come.
+    left: u32,
+    inflate: Decompress,
+    scratch: Vec<u8>,
+    limits: &'a Limits,
+    wire: &'a Wire,
+}
+
+/// What passes from the server into the file, measured and hashed.
+struct Stream<'a> {
+    from: &'a mut dyn BufRead,
+    to: BufWriter<&'a File>,
+    hash: gix::hash::Hasher,
+    crc: Crc,
+    offset: u64,
+}
+
+fn broken(reason: impl Into<String>) -> TransportError {
+    TransportError::Protocol(format!("broken pack: {}", reason.into()))
+}
+
+/// An error of reading, for which a transport may know a better reason.
+fn unread(error: io::Error) -> TransportError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => broken("it ends too early"),
+        _ => broken(error.to_string()),
+    }
+}
+
+impl<'a> Incoming<'a> {
+    /// Reads the header.
+    pub(super) fn begin(
+        from: &'a mut dyn BufRead,
+        to: BufWriter<&'a File>,
+        limits: &'a Limits,
+        wire: &'a Wire,
+    ) -> Result<Self, TransportError> {
+        let mut stream = Stream { from, to, hash: gix::hash::hasher(SHA1), crc: Crc::new(), offset: 0 };
+        let mut header = [0; data::header::SIZE];
+        stream.read_exact(&mut header).map_err(unread)?;
+        let (_, left) = data::header::decode(&header).map_err(|e| broken(chain(&e)))?;
+        if left > limits.pack_objects {
+            return Err(TransportError::Limit { limit: limits.pack_objects.into(), what: "objects" });
+        }
+        Ok(Incoming { stream, left, inflate: Decompress::new(true), scratch: vec![0; 1 << 14], limits, wire })
+    }
+
+    /// The next object; with it the base of a delta that names it by its id.
+    pub(super) fn next(&mut self) -> Result<Option<(Object, Option<ObjectId>)>, TransportError> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        self.left = left;
+        self.stream.crc = Crc::new();
+        let offset = self.stream.offset;
+        let entry = data::Entry::from_read(&mut self.stream, offset, SHA1.len_in_bytes()).map_err(unread)?;
+        self.check_size(entry.decompressed_size)?;
+        let head = self.body(entry.decompressed_size)?;
+        let base = match entry.header {
+            Header::RefDelta { base_id } => Some(base_id),
+            Header::OfsDelta { base_distance } => {
+                Header::verified_base_pack_offset(offset, base_distance)
+                    .ok_or_else(|| broken("a delta builds on something outside"))?;
+                None
+            }
+            Header::Commit | Header::Tree | Header::Blob | Header::Tag => None,
+        };
+        let bytes = match entry.header.is_delta() {
+            true => {
+                let result = result_size(&head).ok_or_else(|| broken("a delta without sizes"))?;
+                self.check_size(result)?;
+                result
+            }
+            false => entry.decompressed_size,
+        };
+        Ok(Some((Object { offset, bytes, crc: self.stream.crc.sum() }, base)))
+    }
+
+    fn check_size(&self, bytes: u64) -> Result<(), TransportError> {
+        let limit = self.limits.allocation_bytes as u64;
+        if bytes > limit { Err(TransportError::Limit { limit, what: "bytes in one object" }) } else { Ok(()) }
+    }
+
+    /// Passes on compressed bytes that must become `size` bytes, of which the first are given back.
+    fn body(&mut self, size: u64) -> Result<Vec<u8>, TransportError> {
+        let mut head = Vec::new();
+        self.inflate.reset(true);
+        loop {
+            if self.wire.budget.is_spent() {
+                return Err(TransportError::Deadline);
+            }
+            let input = self.stream.from.fill_buf().map_err(unread)?;
+            if input.is_empty() {
+                return Err(unread(io::ErrorKind::UnexpectedEof.into()));
+            }
+            let (before, produced) = (self.inflate.total_in(), self.inflate.total_out());
+            let status = self.inflate.decompress(input, &mut self.scratch, FlushDecompress::None);
+            let status = status.map_err(|e| broken(e.to_string()))?;
+            let consumed = self.inflate.total_in() - before;
+            let produced = (self.inflate.total_out() - produced) as usize;
+            let wanted = produced.min(SIZES.saturating_sub(head.len()));
+            head.extend_from_slice(self.scratch.get(..wanted).unwrap_or_default());
+            self.stream.pass(consumed as usize).map_err(unread)?;
+            let (done, stuck) = (status == Status::StreamEnd, consumed == 0 && produced == 0);
+            if self.inflate.total_out() > size
+                || (done && self.inflate.total_out() < size)
+                || (stuck && !done)
+            {
+                return Err(broken("an object has not the size that it names"));
+            }
+            if done {
+                return Ok(head);
+            }
+        }
+    }
+
+    /// Compares the checksum; gives the end of the last object, the checksum, and the file, which is at that end.
+    pub(super) fn finish(self) -> Result<(u64, ObjectId, BufWriter<&'a File>), TransportError> {
+        let Stream { from, mut to, hash, offset, .. } = self.stream;
+        let actual = hash.try_finalize().map_err(|e| broken(chain(&e)))?;
+        let mut named = [0; 20];
+        from.read_exact(&mut named).map_err(unread)?;
+        if actual.as_bytes() != named {
+            return Err(broken("wrong checksum"));
+        }
+        if !from.fill_buf().map_err(unread)?.is_empty() {
+            return Err(broken("more after it"));
+        }
+        to.flush()?;
+        Ok((offset, actual, to))
+    }
+}
+
+/// The second of the two numbers that a delta begins with.
+fn result_size(delta: &[u8]) -> Option<u64> {
+    let mut numbers = [0_u64; 2];
+    let mut bytes = delta.iter();
+    for number in &mut numbers {
+        for shift in (0_u32..).step_by(7) {
+            let byte = *bytes.next()?;
+            *number |= u64::from(byte & 0x7f).checked_shl(shift)?;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+    }
+    let [_, result] = numbers;
+    Some(result)
+}
+
+impl Stream<'_> {
+    /// Takes the next `count` bytes of what is buffered.
+    fn pass(&mut self, count: usize) -> io::Result<()> {
+        let bytes = self.from.fill_buf()?;
+        let bytes = bytes.get(..count).ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.to.write_all(bytes)?;
+        self.hash.update(bytes);
+        self.crc.update(bytes);
+        self.offset += count as u64;
+        self.from.consume(count);
+        Ok(())
+    }
+}
+
+impl Read for Stream<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let available = self.from.fill_buf()?;
+        let count = available.len().min(out.len());
+        if let (Some(from), Some(to)) = (available.get(..count), out.get_mut(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.pass(count)?;
+        Ok(count)
+    }
+}
