@@ -126,10 +126,13 @@ impl Caller {
                 return Ok((response, target));
             }
             let location = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
-            let next = target.join(location).map_err(|_| TransportError::Redirect(redact(location)))?;
+            let refused = |url: &str| TransportError::Redirect(printable(redact(url).as_bytes(), EXCERPT));
+            let mut next = target.join(location).map_err(|_| refused(location))?;
+            // Credentials that a server thinks of are not ours. Neither fails where there is a host, and without one it ends below.
+            let _ = next.set_username("").and(next.set_password(None));
             let downgrade = target.scheme() == "https" && next.scheme() != "https";
             if downgrade || !matches!(next.scheme(), "http" | "https") || !next.as_str().ends_with(tail) {
-                return Err(TransportError::Redirect(redact(next.as_str())));
+                return Err(refused(next.as_str()));
             }
             target = next;
         }
@@ -201,7 +204,8 @@ fn check_content_type(response: &Response) -> Result<(), TransportError> {
         return Ok(());
     }
     Err(TransportError::Protocol(format!(
-        "the server's answer is not one of Git's smart HTTP protocol: content type {kind}"
+        "the server's answer is not one of Git's smart HTTP protocol: content type {}",
+        printable(kind.as_bytes(), EXCERPT)
     )))
 }
 

@@ -324,8 +324,12 @@ impl Negotiate for Request<'_> {
         &mut self,
         _state: &mut one_round::State,
         arguments: &mut Arguments,
-        _previous: Option<&gix::protocol::fetch::Response>,
+        previous: Option<&gix::protocol::fetch::Response>,
     ) -> gix::Result<(Round, bool)> {
+        if previous.is_some() {
+            // gix would go on asking for ever.
+            return Err(gix::Error::from_error(std::io::Error::other("the server sent no pack")));
+        }
         for id in self.have {
             arguments.have(id);
         }
