@@ -213,7 +213,8 @@ async fn source_controller_killed_at_any_write_comes_to_a_good_end() -> Result<(
     };
     life(&mut test, &mut None).await?;
     let writes = test.proxy()?.take_calls().into_iter().filter(of_source_controller).count();
-    ensure!(writes >= 5, "a source's life has {writes} writes");
+    // The finalizer comes, a status for each commit, the finalizer goes.
+    ensure!(writes >= 4, "a source's life has {writes} writes");
     for (k, when) in points(writes)? {
         eprintln!("{when:?} write {k} of {writes}");
         let rule = Rule::new(Fault::Hold(when), of_source_controller).after(k).times(1);
