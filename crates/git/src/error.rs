@@ -2,7 +2,7 @@
 
 use crate::semver::ConstraintError;
 use crate::ssh::{HostKeyError, IdentityError, MalformedLine};
-use crate::{SubmoduleError, WalkError};
+use crate::{Bound, SubmoduleError, WalkError};
 
 /// What went wrong between us and the server.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +67,8 @@ pub enum TransportError {
     Limit {
         /// The bound.
         limit: u64,
-        /// Its unit.
-        what: &'static str,
+        /// What is bounded.
+        what: Bound,
     },
     /// The branch or tag does not exist.
     #[error("couldn't find remote ref \"{0}\"")]
@@ -166,6 +166,23 @@ pub enum Error {
     /// Files of the object cache could not be read or written.
     #[error("object cache: {0}")]
     Io(#[from] std::io::Error),
+}
+
+impl Error {
+    /// The limit that was hit, if it was one.
+    pub fn bound(&self) -> Option<Bound> {
+        match self {
+            Error::Clone { source, .. } | Error::List { source, .. } | Error::Commit { source, .. } => {
+                match source {
+                    TransportError::Limit { what, .. } => Some(*what),
+                    _ => None,
+                }
+            }
+            Error::Submodule { source, .. } => source.bound(),
+            Error::Tree(WalkError::Limit { what, .. }) => Some(*what),
+            _ => None,
+        }
+    }
 }
 
 /// A gix error with all its causes, in one line.

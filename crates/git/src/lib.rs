@@ -30,7 +30,7 @@ mod wire;
 pub use cache::{Cache, Checkout, Commit, Known, Outcome};
 pub use connector::{Connector, http_client};
 pub use error::{Error, TransportError};
-pub use limits::{Budget, Limits};
+pub use limits::{Bound, Budget, Limits};
 pub use proxy::{Proxy, ProxyError};
 pub use reference::{Reference, current_revision};
 pub use remote::{Auth, Remote, TlsConfig, UrlError, redact};

@@ -1,5 +1,6 @@
 //! What a server may cost: bytes, objects, entries, time.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -69,6 +70,61 @@ impl Default for Limits {
             gitmodules_bytes: 1 << 20,
             tree_bytes: 2 << 30,
         }
+    }
+}
+
+impl Limits {
+    /// Objects of up to `bytes`, and as many bytes along a chain of deltas as two of them.
+    pub fn with_object_bytes(self, bytes: usize) -> Limits {
+        Limits { allocation_bytes: bytes, delta_bytes: (bytes as u64).saturating_mul(2), ..self }
+    }
+}
+
+/// What of [`Limits`] was exceeded, in words for after a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// [`Limits::advertised_bytes`]
+    RefBytes,
+    /// [`Limits::refs`]
+    Refs,
+    /// [`Limits::answer_bytes`]
+    AnswerBytes,
+    /// [`Limits::pack_bytes`]
+    PackBytes,
+    /// [`Limits::pack_objects`]
+    Objects,
+    /// [`Limits::allocation_bytes`]
+    ObjectBytes,
+    /// [`Limits::delta_depth`]
+    DeltaDepth,
+    /// [`Limits::delta_bytes`]
+    DeltaBytes,
+    /// [`Limits::entries`]
+    Entries,
+    /// [`Limits::depth`]
+    Depth,
+    /// [`Limits::gitmodules_bytes`]
+    GitmodulesBytes,
+    /// [`Limits::tree_bytes`]
+    FileBytes,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Bound::RefBytes => "bytes of refs",
+            Bound::Refs => "refs",
+            Bound::AnswerBytes => "bytes before a pack",
+            Bound::PackBytes => "bytes of a pack",
+            Bound::Objects => "objects",
+            Bound::ObjectBytes => "bytes in one object",
+            Bound::DeltaDepth => "deltas on one another",
+            Bound::DeltaBytes => "bytes in a chain of deltas",
+            Bound::Entries => "entries",
+            Bound::Depth => "nested directories",
+            Bound::GitmodulesBytes => "bytes of .gitmodules",
+            Bound::FileBytes => "bytes of files",
+        })
     }
 }
 

@@ -22,7 +22,7 @@ use self::chains::Chains;
 use self::entries::Incoming;
 use crate::error::chain;
 use crate::wire::Wire;
-use crate::{Limits, TransportError};
+use crate::{Bound, Limits, TransportError};
 
 const SHA1: gix::hash::Kind = gix::hash::Kind::Sha1;
 
@@ -151,7 +151,7 @@ fn write_index(
     wire: &Wire,
 ) -> Result<(), TransportError> {
     let broken = |error: gix::Error| match error.is_resource_exhausted() {
-        true => TransportError::Limit { limit: limits.allocation_bytes as u64, what: "bytes in one object" },
+        true => TransportError::Limit { limit: limits.allocation_bytes as u64, what: Bound::ObjectBytes },
         false => TransportError::Protocol(chain(&error)),
     };
     let pack = data::File::at(received.file.path(), SHA1).map_err(broken)?;

@@ -16,7 +16,7 @@ use gix::protocol::{Handshake, LsRefsCommand};
 
 use crate::error::chain;
 use crate::wire::{EXCERPT, Wire, printable};
-use crate::{Limits, TransportError, pack};
+use crate::{Bound, Limits, TransportError, pack};
 
 /// A ref as the server advertises it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +155,7 @@ impl Session {
             }
         };
         if advertised.len() > self.limits.refs {
-            return Err(TransportError::Limit { limit: self.limits.refs as u64, what: "refs" });
+            return Err(TransportError::Limit { limit: self.limits.refs as u64, what: Bound::Refs });
         }
         let refs = advertised.iter().filter_map(remote_ref);
         Ok(refs.filter(|r| prefixes.iter().any(|p| r.name.starts_with(p))).collect())
@@ -179,7 +179,7 @@ impl Session {
         }
         self.fetched = true;
         let (limits, wire) = (&self.limits, &self.wire);
-        wire.meter.allow(limits.answer_bytes, "bytes before a pack");
+        wire.meter.allow(limits.answer_bytes, Bound::AnswerBytes);
         let shallow = match request.depth {
             Depth::One => Shallow::DepthAtRemote(NonZeroU32::MIN),
             Depth::Commits | Depth::All => Shallow::NoChange,
@@ -201,7 +201,7 @@ impl Session {
             gix::protocol::fetch(
                 &mut Request { want: &want, ..*request },
                 |pack, _, _| {
-                    let counted = wire.meter.go_on(limits.pack_bytes, "bytes of a pack");
+                    let counted = wire.meter.go_on(limits.pack_bytes, Bound::PackBytes);
                     let received =
                         counted.and_then(|()| pack::receive(pack, to.packs, to.bases.as_ref(), limits, wire));
                     received.map_err(|error| gix::Error::from_error(wire.failure.set(error)))?;
@@ -244,7 +244,7 @@ fn open(
 ) -> Result<(Box<dyn Transport>, Handshake, bool), TransportError> {
     // What an earlier conversation died of does not concern this one.
     wire.failure.take();
-    wire.meter.allow(limits.advertised_bytes, "bytes of refs");
+    wire.meter.allow(limits.advertised_bytes, Bound::RefBytes);
     let (mut transport, recalled) = dial.dial(recall)?;
     // The transport has the credentials already; a server that wants others will not get them.
     let refuse = |_| Err(gix::Error::from_error(std::io::Error::from(std::io::ErrorKind::PermissionDenied)));
@@ -277,7 +277,7 @@ fn explain(wire: &Wire, limits: &Limits, error: &gix::Error) -> TransportError {
         return TransportError::Deadline;
     }
     if error.is_resource_exhausted() {
-        return TransportError::Limit { limit: limits.allocation_bytes as u64, what: "bytes in one object" };
+        return TransportError::Limit { limit: limits.allocation_bytes as u64, what: Bound::ObjectBytes };
     }
     let text = chain(error);
     if text.contains("not our ref") {

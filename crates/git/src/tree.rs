@@ -7,7 +7,7 @@ use gix::objs::tree::EntryKind;
 
 use crate::error::chain;
 use crate::sparse::Selection;
-use crate::{Checkout, Error};
+use crate::{Bound, Checkout, Error};
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +61,8 @@ pub enum WalkError {
     Limit {
         /// The bound.
         limit: u64,
-        /// Its unit.
-        what: &'static str,
+        /// What is bounded.
+        what: Bound,
     },
 }
 
@@ -91,7 +91,7 @@ impl Entry<'_> {
         let data = found.map_err(|e| self.checkout.broken(&self.id, &e))?.data;
         *self.bytes += data.len() as u64;
         if *self.bytes > self.limit {
-            return Err(WalkError::Limit { limit: self.limit, what: "bytes of files" });
+            return Err(WalkError::Limit { limit: self.limit, what: Bound::FileBytes });
         }
         Ok(data)
     }
@@ -163,7 +163,7 @@ impl Checkout {
             owner.objects.find_blob(id, buffer).map_err(|error| owner.broken(&id.to_owned(), &error))?;
         *read += found.data.len() as u64;
         let limit = self.limits.tree_bytes;
-        if *read > limit { Err(WalkError::Limit { limit, what: "bytes of files" }) } else { Ok(()) }
+        if *read > limit { Err(WalkError::Limit { limit, what: Bound::FileBytes }) } else { Ok(()) }
     }
 
     /// The repository that has the object.
@@ -182,17 +182,14 @@ impl Checkout {
         let found = self.objects.find_blob(&id, &mut buffer);
         let size = found.map_err(|e| self.broken(&id, &e))?.data.len() as u64;
         if size > limit {
-            return Err(WalkError::Limit { limit, what: "bytes of .gitmodules" });
+            return Err(WalkError::Limit { limit, what: Bound::GitmodulesBytes });
         }
         Ok(Some(buffer))
     }
 
     pub(crate) fn broken(&self, id: &ObjectId, error: &gix::Error) -> WalkError {
         if error.is_resource_exhausted() {
-            return WalkError::Limit {
-                limit: self.limits.allocation_bytes as u64,
-                what: "bytes in one object",
-            };
+            return WalkError::Limit { limit: self.limits.allocation_bytes as u64, what: Bound::ObjectBytes };
         }
         WalkError::Object { id: *id, reason: chain(error) }
     }
@@ -244,7 +241,7 @@ impl<'a, V> Walker<'a, V> {
     {
         let limit = self.root.limits.depth;
         if depth > limit {
-            return Err(WalkError::Limit { limit: limit as u64, what: "nested directories" }.into());
+            return Err(WalkError::Limit { limit: limit as u64, what: Bound::Depth }.into());
         }
         for child in self.children(place)? {
             let parent = self.path.len();
@@ -283,7 +280,7 @@ impl<'a, V> Walker<'a, V> {
             let entry = entry.map_err(broken)?;
             self.entries += 1;
             if self.entries > limit {
-                return Err(WalkError::Limit { limit: limit as u64, what: "entries" });
+                return Err(WalkError::Limit { limit: limit as u64, what: Bound::Entries });
             }
             // As by Git, permissions beyond the executable bit are not minded. But a file is a file.
             if !matches!(entry.mode.value() & 0o170_000, 0o040_000 | 0o100_000 | 0o120_000 | 0o160_000) {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Budget, TransportError};
+use crate::{Bound, Budget, TransportError};
 
 /// Shared by everything that reads from or writes to one server. Clones mean the same conversation.
 #[derive(Clone)]
@@ -15,7 +15,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(budget: Budget) -> Wire {
-        Wire { meter: Meter::default(), failure: Failure::default(), budget }
+        Wire { meter: Meter::nothing(), failure: Failure::default(), budget }
     }
 
     /// Counts what came, which may be too much.
@@ -41,24 +41,29 @@ impl Failure {
 }
 
 /// Bytes that were received, and how many may be.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Meter(Arc<Mutex<Allowance>>);
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Allowance {
     used: u64,
     limit: u64,
-    what: &'static str,
+    what: Bound,
 }
 
 impl Meter {
+    /// Lets nothing come yet.
+    fn nothing() -> Meter {
+        Meter(Arc::new(Mutex::new(Allowance { used: 0, limit: 0, what: Bound::RefBytes })))
+    }
+
     /// From now on, `limit` more bytes may come, which are `what`.
-    pub(crate) fn allow(&self, limit: u64, what: &'static str) {
+    pub(crate) fn allow(&self, limit: u64, what: Bound) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Allowance { used: 0, limit, what };
     }
 
     /// What came since the last [`Meter::allow`] belongs to `what` already, of which there may be `limit` bytes.
-    pub(crate) fn go_on(&self, limit: u64, what: &'static str) -> Result<(), TransportError> {
+    pub(crate) fn go_on(&self, limit: u64, what: Bound) -> Result<(), TransportError> {
         let mut allowance = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *allowance = Allowance { limit, what, ..*allowance };
         allowance.add(0)

@@ -39,6 +39,15 @@ pub struct Arguments {
     /// Bytes that the object caches of all sources may have together. They save fetching what is here already.
     #[arg(long, default_value_t = 10 << 30)]
     pub git_cache_max_size: u64,
+    /// Bytes that one pack of a Git server may have.
+    #[arg(long, default_value_t = git::Limits::default().pack_bytes)]
+    pub git_pack_max_size: u64,
+    /// Bytes that one object of a Git repository may have, and what is kept to make it; a part of the process's memory.
+    #[arg(long, default_value_t = git::Limits::default().allocation_bytes)]
+    pub git_object_max_size: usize,
+    /// Bytes that all files of a commit may have together.
+    #[arg(long, default_value_t = git::Limits::default().tree_bytes)]
+    pub git_tree_max_size: u64,
     /// Git servers are asked by so many sources at once, each server for itself.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub git_host_concurrency: u16,

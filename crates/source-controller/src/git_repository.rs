@@ -93,7 +93,7 @@ impl GitRepositories {
             caches,
             connector: Arc::new(Connector::new(flags.ssh())),
             verified: Verified::default(),
-            limits: Limits::default(),
+            limits: Limits::new(flags),
             stop: process.stop.clone(),
         };
         Ok(GitRepositories {

@@ -13,7 +13,7 @@ use gix::odb::pack::data::{self, EntryRange, entry::Header};
 use super::{Object, SHA1};
 use crate::error::chain;
 use crate::wire::Wire;
-use crate::{Limits, TransportError};
+use crate::{Bound, Limits, TransportError};
 
 /// Is asked for the bytes of each object right before it is resolved, and after the base of a delta.
 pub(super) struct Chains<'a> {
@@ -86,10 +86,10 @@ impl<'a> Chains<'a> {
         }
         let (deltas, bytes) = (self.limits.delta_depth, self.limits.delta_bytes);
         if last.deltas > deltas {
-            return Err(TransportError::Limit { limit: deltas.into(), what: "deltas on one another" });
+            return Err(TransportError::Limit { limit: deltas.into(), what: Bound::DeltaDepth });
         }
         if last.bytes > bytes && entry.header.is_delta() {
-            return Err(TransportError::Limit { limit: bytes, what: "bytes in a chain of deltas" });
+            return Err(TransportError::Limit { limit: bytes, what: Bound::DeltaBytes });
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use gix::odb::pack::data::{self, entry::Header};
 use super::{Object, SHA1};
 use crate::error::chain;
 use crate::wire::Wire;
-use crate::{Limits, TransportError};
+use crate::{Bound, Limits, TransportError};
 
 /// Bytes of a delta that hold the sizes of base and result at most.
 const SIZES: usize = 20;
@@ -60,7 +60,7 @@ impl<'a> Incoming<'a> {
         stream.read_exact(&mut header).map_err(unread)?;
         let (_, left) = data::header::decode(&header).map_err(|e| broken(chain(&e)))?;
         if left > limits.pack_objects {
-            return Err(TransportError::Limit { limit: limits.pack_objects.into(), what: "objects" });
+            return Err(TransportError::Limit { limit: limits.pack_objects.into(), what: Bound::Objects });
         }
         Ok(Incoming { stream, left, inflate: Decompress::new(true), scratch: vec![0; 1 << 14], limits, wire })
     }
@@ -96,7 +96,7 @@ impl<'a> Incoming<'a> {
 
     fn check_size(&self, bytes: u64) -> Result<(), TransportError> {
         let limit = self.limits.allocation_bytes as u64;
-        if bytes > limit { Err(TransportError::Limit { limit, what: "bytes in one object" }) } else { Ok(()) }
+        if bytes > limit { Err(TransportError::Limit { limit, what: Bound::ObjectBytes }) } else { Ok(()) }
     }
 
     /// Passes on compressed bytes that must become `size` bytes, of which the first are given back.

@@ -9,6 +9,7 @@ use git::{Auth, Proxy, Remote, Secret, TlsConfig, UrlError, redact};
 use k8s_openapi::ByteString;
 
 use super::failure::Failure;
+use super::limits::hint;
 
 /// The data of the Secret that `spec.secretRef` names.
 pub type SecretData = BTreeMap<String, ByteString>;
@@ -92,7 +93,7 @@ pub fn checkout_failed(error: &git::Error) -> Failure {
         }
         _ => Failure::fetch(
             "GitOperationFailed",
-            format!("failed to checkout and determine revision: {error}"),
+            format!("failed to checkout and determine revision: {error}{}", hint(error.bound())),
         ),
     }
 }

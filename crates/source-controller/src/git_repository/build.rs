@@ -9,7 +9,7 @@ use git::{Budget, Checkout, Commit, Kind, Outcome, WalkError};
 
 use super::content::{Content, Include, IncludeError, Item};
 use super::failure::Failure;
-use super::limits::Limits;
+use super::limits::{Limits, hint};
 use super::storage::Shelf;
 use super::upstream::{Fetched, Upstream, discard};
 use super::verify::Signed;
@@ -140,10 +140,14 @@ impl From<BuildError> for Failure {
                 let message = format!("failed to load source ignore patterns from repository: {text}");
                 Failure::plain("SourceIgnoreError", message)
             }
-            _ => Failure::storage(
-                "ArchiveOperationFailed",
-                format!("unable to archive artifact to storage: {text}"),
-            ),
+            error => {
+                let bound = match error {
+                    BuildError::Walk(WalkError::Limit { what, .. }) => Some(what),
+                    _ => None,
+                };
+                let message = format!("unable to archive artifact to storage: {text}{}", hint(bound));
+                Failure::storage("ArchiveOperationFailed", message)
+            }
         }
     }
 }

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use artifact::{ignore, unpack};
+use git::Bound;
+
+use crate::flags::Arguments;
 
 /// What one object may cost.
 #[derive(Debug, Clone)]
@@ -19,14 +22,70 @@ pub struct Limits {
     pub build_time: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// The limits that the process was started with.
+    pub fn new(flags: &Arguments) -> Limits {
+        let git = git::Limits {
+            pack_bytes: flags.git_pack_max_size,
+            tree_bytes: flags.git_tree_max_size,
+            ..git::Limits::default().with_object_bytes(flags.git_object_max_size)
+        };
         Limits {
-            git: git::Limits::default(),
+            git,
             ignore: ignore::Limits::default(),
             include: unpack::Limits::default(),
             verification: verification::Limits::default(),
             build_time: Duration::from_secs(600),
         }
+    }
+}
+
+/// What to add to a message about a limit that an argument of the process moves.
+pub fn hint(bound: Option<Bound>) -> String {
+    let flag = match bound {
+        Some(Bound::PackBytes) => "--git-pack-max-size",
+        Some(Bound::ObjectBytes | Bound::DeltaBytes) => "--git-object-max-size",
+        Some(Bound::FileBytes) => "--git-tree-max-size",
+        _ => return String::new(),
+    };
+    format!(" ({flag})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git_repository::auth::checkout_failed;
+    use crate::git_repository::build::BuildError;
+    use crate::git_repository::failure::Failure;
+
+    #[test]
+    fn an_exceeded_limit_names_the_argument_that_moves_it() {
+        let over = |what| {
+            let source = git::TransportError::Limit { limit: 7, what };
+            checkout_failed(&git::Error::Clone { url: "http://h/r".to_owned(), source }).message
+        };
+        let begin = "failed to checkout and determine revision: unable to clone 'http://h/r': \
+                     the server sent more than the limit of 7";
+        assert_eq!(over(Bound::PackBytes), format!("{begin} bytes of a pack (--git-pack-max-size)"));
+        assert_eq!(over(Bound::ObjectBytes), format!("{begin} bytes in one object (--git-object-max-size)"));
+        assert_eq!(over(Bound::Refs), format!("{begin} refs"));
+        let walk = git::WalkError::Limit { limit: 7, what: Bound::FileBytes };
+        let message = Failure::from(BuildError::Walk(walk)).message;
+        assert!(message.ends_with("limit of 7 bytes of files (--git-tree-max-size)"), "{message}");
+    }
+
+    #[test]
+    fn arguments_become_limits() {
+        let arguments = [
+            "source-controller",
+            "--git-pack-max-size=1",
+            "--git-object-max-size=2",
+            "--git-tree-max-size=3",
+        ];
+        let flags: Result<Arguments, _> = runtime::flags::try_parse_from(arguments);
+        let git = flags.map(|flags| Limits::new(&flags).git).map_err(|error| error.to_string());
+        let git =
+            git.as_ref().map(|git| (git.pack_bytes, git.allocation_bytes, git.delta_bytes, git.tree_bytes));
+        assert_eq!(git, Ok((1, 2, 4, 3)));
     }
 }
