@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,15 +13,11 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
-use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 
+use crate::http_server::{Answer, HttpServer};
 use crate::pki::Ca;
 use crate::process::temp_folder;
 use crate::repository::{self, Repository};
@@ -30,10 +25,8 @@ use crate::repository::{self, Repository};
 /// A running server; ends when dropped.
 #[derive(Debug)]
 pub struct GitServer {
-    address: SocketAddr,
-    ca: Option<Ca>,
+    server: HttpServer,
     state: Arc<State>,
-    accept: JoinHandle<()>,
     folder: PathBuf,
     temp: Option<TempDir>,
 }
@@ -73,6 +66,35 @@ struct State {
     authorization: Mutex<Option<String>>,
     fault: Mutex<Fault>,
     requests: Mutex<Vec<Asked>>,
+    load: Mutex<Load>,
+}
+
+/// What clients put on the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// New connections, those included that were closed at once.
+    pub connections: usize,
+    /// The most requests that waited for their answers at one time.
+    pub at_once: usize,
+    now: usize,
+}
+
+/// A request that waits for its answer.
+struct Waiting<'a>(&'a Mutex<Load>);
+
+impl<'a> Waiting<'a> {
+    fn new(load: &'a Mutex<Load>) -> Self {
+        let mut counted = lock(load);
+        counted.now += 1;
+        counted.at_once = counted.at_once.max(counted.now);
+        Self(load)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        lock(self.0).now -= 1;
+    }
 }
 
 impl GitServer {
@@ -99,16 +121,12 @@ impl GitServer {
     }
 
     async fn start_in(folder: &Path, port: u16, ca: Option<Ca>) -> Result<Self> {
-        crate::init_tls();
         let root = folder.join("repositories");
         fs::create_dir_all(&root)?;
         fs::create_dir_all(folder.join("work"))?;
-        let tls = ca.as_ref().map(|ca| ca.acceptor(&[])).transpose()?;
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.context("listen for Git requests")?;
-        let address = listener.local_addr()?;
         let state = Arc::new(State { root, ..State::default() });
-        let accept = tokio::spawn(accept(listener, tls, state.clone()));
-        Ok(Self { address, ca, state, accept, folder: folder.to_owned(), temp: None })
+        let server = HttpServer::start(port, ca, state.clone()).await?;
+        Ok(Self { server, state, folder: folder.to_owned(), temp: None })
     }
 
     /// Creates an empty repository.
@@ -118,13 +136,12 @@ impl GitServer {
 
     /// The URL of a repository.
     pub fn url(&self, name: &str) -> String {
-        let scheme = if self.ca.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}/{name}.git", self.address)
+        format!("{}/{name}.git", self.server.url())
     }
 
     /// The certificate authority that clients have to trust.
     pub fn ca_pem(&self) -> Option<&str> {
-        self.ca.as_ref().map(Ca::pem)
+        self.server.ca_pem()
     }
 
     /// From now on only this user may read; nothing lets everybody in.
@@ -151,15 +168,16 @@ impl GitServer {
         std::mem::take(&mut *lock(&self.state.requests))
     }
 
-    /// Serves until the program ends.
-    pub async fn forever(mut self) {
-        let _ = (&mut self.accept).await;
+    /// What was put on the server since the last call.
+    pub fn take_load(&self) -> Load {
+        let mut load = lock(&self.state.load);
+        let now = load.now;
+        std::mem::replace(&mut *load, Load { connections: 0, at_once: now, now })
     }
-}
 
-impl Drop for GitServer {
-    fn drop(&mut self) {
-        self.accept.abort();
+    /// Serves until the program ends.
+    pub async fn forever(self) {
+        self.server.forever().await;
     }
 }
 
@@ -167,49 +185,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<State>) {
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        if *lock(&state.fault) == Fault::Down {
-            continue;
-        }
-        let (tls, state) = (tls.clone(), state.clone());
-        tokio::spawn(async move {
-            match tls {
-                None => connection(stream, state).await,
-                // A failed handshake means that the client does not trust us; it knows.
-                Some(tls) => {
-                    if let Ok(stream) = tls.accept(stream).await {
-                        connection(stream, state).await;
-                    }
-                }
-            }
-        });
+impl Answer for Arc<State> {
+    fn admits(&self) -> bool {
+        lock(&self.load).connections += 1;
+        *lock(&self.fault) != Fault::Down
     }
-}
 
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
-    let service = service_fn(|request| {
-        let state = state.clone();
-        async move {
-            let fault = *lock(&state.fault);
-            if let Fault::Slow(time) = fault {
-                tokio::time::sleep(time).await;
-            }
-            if fault == Fault::Down {
-                return Err(io::Error::from(io::ErrorKind::ConnectionReset));
-            }
-            if fault == Fault::Silent {
-                lock(&state.requests).push(Asked::Other);
-                std::future::pending::<()>().await;
-            }
-            let failed =
-                |error: anyhow::Error| plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"));
-            Ok(answer(request, &state).await.unwrap_or_else(failed))
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
+        let _waiting = Waiting::new(&self.load);
+        let fault = *lock(&self.fault);
+        if let Fault::Slow(time) = fault {
+            tokio::time::sleep(time).await;
         }
-    });
-    // A broken connection concerns the client, which sees it too.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        if fault == Fault::Down {
+            return Err(io::Error::from(io::ErrorKind::ConnectionReset).into());
+        }
+        if fault == Fault::Silent {
+            lock(&self.requests).push(Asked::Other);
+            std::future::pending::<()>().await;
+        }
+        let failed = |error: anyhow::Error| plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"));
+        Ok(answer(request, self).await.unwrap_or_else(failed))
+    }
 }
 
 async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Full<Bytes>>> {

@@ -25,6 +25,7 @@ pub mod controller;
 pub mod example;
 pub mod forge;
 pub mod git_server;
+mod http_server;
 pub mod objects;
 pub mod pki;
 pub mod process;

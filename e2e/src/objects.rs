@@ -3,9 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use futures::{Stream, StreamExt};
 use http::Request;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, WatchEvent, WatchParams,
+};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::{Client, Config};
@@ -203,6 +206,21 @@ impl Objects {
             .await
             .with_context(|| format!("list {}", like.kind()))?;
         list.items.into_iter().map(|object| Ok(serde_json::to_value(object)?)).collect()
+    }
+
+    /// Every state of the objects of the kind of `like`, in its namespace, as it comes; those that are there first.
+    pub async fn watch(&self, like: &Id) -> Result<impl Stream<Item = Result<Value>> + Send + use<>> {
+        let api = self.api(like);
+        let events = api.watch(&WatchParams::default(), "0").await;
+        let events = events.with_context(|| format!("watch {}", like.kind()))?;
+        Ok(events.filter_map(async |event| match event {
+            Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+                Some(serde_json::to_value(object).map_err(Into::into))
+            }
+            Ok(WatchEvent::Error(status)) => Some(Err(anyhow!("watch: {}", status.message))),
+            Ok(_) => None,
+            Err(error) => Some(Err(error.into())),
+        }))
     }
 
     /// Changes fields with a JSON merge patch.

@@ -2,20 +2,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use base64::Engine as _;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 
+use crate::http_server::{Answer, HttpServer};
 use crate::objects::Look;
 use crate::pki::Ca;
 
@@ -25,7 +20,7 @@ pub struct Webhook {
     /// Where the API server finds it: `clientConfig` of a webhook configuration.
     pub client_config: Value,
     verdict: Arc<Mutex<Verdict>>,
-    accept: JoinHandle<()>,
+    _server: HttpServer,
 }
 
 /// What the webhook says of every object.
@@ -44,14 +39,11 @@ pub enum Verdict {
 impl Webhook {
     /// Starts a webhook that allows everything.
     pub async fn start() -> Result<Self> {
-        crate::init_tls();
-        let ca = Ca::new("e2e webhook")?;
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("listen for reviews")?;
-        let url = format!("https://{}/", listener.local_addr()?);
-        let bundle = base64::engine::general_purpose::STANDARD.encode(ca.pem());
         let verdict = Arc::new(Mutex::new(Verdict::Allow));
-        let accept = tokio::spawn(accept(listener, ca.acceptor(&[])?, verdict.clone()));
-        Ok(Self { client_config: json!({"url": url, "caBundle": bundle}), verdict, accept })
+        let server = HttpServer::start(0, Some(Ca::new("e2e webhook")?), verdict.clone()).await?;
+        let bundle = base64::engine::general_purpose::STANDARD.encode(server.ca_pem().unwrap_or_default());
+        let client_config = json!({"url": format!("{}/", server.url()), "caBundle": bundle});
+        Ok(Self { client_config, verdict, _server: server })
     }
 
     /// From now on it says this.
@@ -60,27 +52,11 @@ impl Webhook {
     }
 }
 
-impl Drop for Webhook {
-    fn drop(&mut self) {
-        self.accept.abort();
+impl Answer for Arc<Mutex<Verdict>> {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
+        let verdict = *self.lock().unwrap_or_else(PoisonError::into_inner);
+        answer(request, verdict).await
     }
-}
-
-async fn accept(listener: TcpListener, tls: TlsAcceptor, verdict: Arc<Mutex<Verdict>>) {
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        tokio::spawn(connection(stream, tls.clone(), verdict.clone()));
-    }
-}
-
-async fn connection(stream: TcpStream, tls: TlsAcceptor, verdict: Arc<Mutex<Verdict>>) {
-    let Ok(stream) = tls.accept(stream).await else { return };
-    let service = service_fn(move |request| {
-        let verdict = *verdict.lock().unwrap_or_else(PoisonError::into_inner);
-        answer(request, verdict)
-    });
-    // A broken connection concerns the API server, which sees it too.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(request: Request<Incoming>, verdict: Verdict) -> Result<Response<Full<Bytes>>> {

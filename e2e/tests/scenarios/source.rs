@@ -177,6 +177,48 @@ async fn a_deleted_source_takes_its_artifacts_with_it() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_source_can_be_deleted() -> Result<()> {
+    let test = Scenario::new("delete-suspended").await?;
+    test.repo.commit_file("a.txt", "one")?;
+    test.apply_source().await?;
+    let object = test.ready("GitRepository/app").await?;
+    test.patch("GitRepository/app", &json!({"spec": {"suspend": true}})).await?;
+    test.run("GitRepository/app").await?;
+    let folder = test.pair()?.source.storage().join("gitrepository").join(&test.namespace).join("app");
+    assert!(folder.is_dir(), "{}", folder.display());
+    test.kubectl(&["delete", "--wait=false", "gitrepository/app"])?;
+    test.gone("GitRepository/app").await?;
+    assert!(!folder.exists());
+    assert_eq!(reqwest::get(object.text("/status/artifact/url")).await?.status(), 404);
+    test.finish().await
+}
+
+/// An object with a foreign finalizer that was deleted before it was ever seen gets none of ours, which would hold it up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_being_deleted_gets_no_finalizer() -> Result<()> {
+    let mut test = Scenario::with_own_controllers("finalizer", &[]).await?;
+    test.repo.commit_file("a.txt", "one")?;
+    test.own()?.source.stop()?;
+    test.apply_source().await?;
+    let foreign = json!(["example.com/foreign"]);
+    test.patch("GitRepository/app", &json!({"metadata": {"finalizers": foreign}})).await?;
+    test.kubectl(&["delete", "--wait=false", "gitrepository/app"])?;
+    test.own()?.source.restart().await?;
+    // By then everything that was there has been seen.
+    let other = test.source_yaml("1h", "").replace("name: app", "name: other");
+    test.apply(&other).await?;
+    test.ready("GitRepository/other").await?;
+    let app = test.get("GitRepository/app").await?;
+    assert_eq!(app["metadata"]["finalizers"], foreign);
+    assert_eq!(app.condition("Ready"), None, "it is not reconciled either");
+    let log = test.pair()?.source.log_text();
+    assert!(!log.contains("\"level\":\"error\""), "{log}");
+    test.patch("GitRepository/app", &json!({"metadata": {"finalizers": null}})).await?;
+    test.gone("GitRepository/app").await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_artifact_that_was_tampered_with_is_built_again() -> Result<()> {
     let test = Scenario::new("tamper").await?;
     test.repo.commit_file("app/map.yaml", &config_map("map", "0"))?;

@@ -1,0 +1,91 @@
+//! A Git host that is down for long, with many sources that are due.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use e2e::cluster::User;
+use e2e::controller::Controller;
+use e2e::git_server::Fault;
+use e2e::objects::Look;
+use e2e::scenario::{REQUESTED_AT, SHARD, Scenario};
+use serde_json::{Value, json};
+
+const SOURCES: usize = 24;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_git_host_that_comes_back_after_an_outage_is_not_overrun() -> Result<()> {
+    let test = Scenario::new("outage").await?;
+    let options = [
+        &*format!("--watch-label-selector={SHARD}={}", test.namespace),
+        "--git-host-concurrency=4",
+        "--max-retry-delay=10s",
+    ];
+    let controller = Controller::start(test.cluster, User::SourceController, &options).await?;
+    // One repository by many names: to the controller they have nothing in common.
+    let folder = test.repo.bare().parent().context("no folder")?;
+    for n in 0..SOURCES {
+        std::os::unix::fs::symlink(Path::new("app.git"), folder.join(format!("app-{n}.git")))?;
+    }
+    let names: Vec<String> = (0..SOURCES).map(|n| format!("GitRepository/app-{n}")).collect();
+    let first = format!("main@sha1:{}", test.repo.commit_file("a.txt", "one")?);
+    for n in 0..SOURCES {
+        let source = json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+            "metadata": {"name": format!("app-{n}"), "labels": { SHARD: test.namespace }},
+            "spec": {"interval": "1h", "url": test.git.url(&format!("app-{n}")), "ref": {"branch": "main"}},
+        });
+        test.objects.apply_one(&source, &test.namespace).await?;
+    }
+    let mut before = Vec::new();
+    for name in &names {
+        before.push(test.until(name, "holds the first commit", |o| holds(o, &first)).await?);
+    }
+
+    test.git.set_fault(Fault::Down);
+    let second = format!("main@sha1:{}", test.repo.commit_file("a.txt", "two")?);
+    // All of them are due at once.
+    let request = json!({"metadata": {"annotations": { REQUESTED_AT: "outage" }}});
+    for name in &names {
+        test.patch(name, &request).await?;
+    }
+    test.git.take_load();
+    let begin = Instant::now();
+    for name in &names {
+        test.condition(name, "FetchFailed", "True", "GitOperationFailed", "failed to checkout").await?;
+    }
+    // The first retries come after 0.75, 1.5, 3 and 6 seconds, later ones after 10.
+    tokio::time::sleep(Duration::from_secs(12).saturating_sub(begin.elapsed())).await;
+    let early = test.git.take_load().connections;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let late = test.git.take_load().connections;
+    assert!(late >= SOURCES / 2, "it is tried again: {late} connections for {SOURCES} sources");
+    assert!(late * 2 < early, "and more and more rarely: {early} connections, then {late}");
+    for (name, before) in names.iter().zip(&before) {
+        let during = test.get(name).await?;
+        assert_eq!(during["status"]["artifact"], before["status"]["artifact"], "{name}");
+        assert_eq!(during.condition("Ready").context("no Ready")?.status, "False");
+        let answer = reqwest::get(during.text("/status/artifact/url")).await?;
+        assert_eq!(answer.status(), 200, "{name}");
+    }
+
+    // Back, not at its best, and everybody wants it at once.
+    test.git.set_fault(Fault::Slow(Duration::from_millis(100)));
+    test.git.take_load();
+    let request = json!({"metadata": {"annotations": { REQUESTED_AT: "back" }}});
+    for name in &names {
+        test.patch(name, &request).await?;
+    }
+    for name in &names {
+        let after = test.until(name, "holds the second commit", |o| holds(o, &second)).await?;
+        assert_eq!(after.condition("FetchFailed"), None, "{name}");
+    }
+    let load = test.git.take_load();
+    assert!((2..=4).contains(&load.at_once), "{load:?}");
+    drop(controller);
+    test.finish().await
+}
+
+fn holds(object: &Value, revision: &str) -> bool {
+    object.is_ready() && object.text("/status/artifact/revision") == revision
+}
