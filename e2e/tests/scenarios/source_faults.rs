@@ -1,8 +1,9 @@
 //! GitRepositories that cannot be fetched: what they say, and that they recover by themselves.
 
 use anyhow::Result;
-use e2e::git_server::Fault;
+use e2e::git_server::{Fault, GitServer};
 use e2e::objects::Look;
+use e2e::pki::Ca;
 use e2e::scenario::Scenario;
 use serde_json::{Value, json};
 
@@ -128,6 +129,53 @@ async fn a_secret_that_is_missing() -> Result<()> {
         "stringData": {"username": "alice", "password": "s3cret"},
     });
     test.apply(&secret.to_string()).await?;
+    recovers(&test, &commit).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_that_cannot_be_used() -> Result<()> {
+    let test = Scenario::new("certificates").await?;
+    let server = GitServer::start_tls().await?;
+    let repo = server.create("app")?;
+    let commit = repo.commit_file("a.txt", "one")?;
+    let (good, client) = (server.ca_pem().unwrap(), Ca::new("client")?.issue(&["client"])?);
+    let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let secret = async |data: Value| {
+        let secret =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git"}, "stringData": data});
+        test.kubectl(&["delete", "secret", "git", "--ignore-not-found"])?;
+        test.apply(&secret.to_string()).await?;
+        test.run("GitRepository/app").await
+    };
+    let source = test.source_yaml("1h", "  secretRef: {name: git}");
+    test.apply(&source.replace(&test.git.url("app"), &server.url("app"))).await?;
+    let unusable = "invalid TLS configuration";
+    for (data, reason, message) in [
+        (json!({"ca.crt": Ca::new("other")?.pem()}), "GitOperationFailed", "certificate"),
+        (json!({"ca.crt": garbage}), "GitOperationFailed", unusable),
+        // The old name is not looked at where there is the new one.
+        (json!({"ca.crt": garbage, "caFile": good}), "GitOperationFailed", unusable),
+        (
+            json!({"ca.crt": good, "tls.crt": client.certificate, "tls.key": "broken"}),
+            "GitOperationFailed",
+            unusable,
+        ),
+        (json!({"ca.crt": good, "tls.crt": client.certificate}), "AuthenticationFailed", "'tls.key'"),
+    ] {
+        secret(data).await?;
+        fails(&test, reason, message).await?;
+    }
+    assert_eq!(server.take_requests(), []);
+    secret(json!({"ca.crt": good, "caFile": garbage})).await?;
+    let before = recovers(&test, &commit).await?;
+    // A failure leaves what is there.
+    secret(json!({"ca.crt": good, "tls.crt": client.certificate, "tls.key": "broken"})).await?;
+    fails(&test, "GitOperationFailed", unusable).await?;
+    let during = test.get("GitRepository/app").await?;
+    assert_eq!(during["status"]["artifact"], before["status"]["artifact"]);
+    assert_eq!(during.condition("ArtifactInStorage"), before.condition("ArtifactInStorage"));
+    secret(json!({"caFile": good})).await?;
     recovers(&test, &commit).await?;
     test.finish().await
 }
