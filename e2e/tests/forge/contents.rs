@@ -97,20 +97,11 @@ async fn a_submodule_beside_the_repository_is_fetched_as_its_owner() -> Result<(
     let it = Interop::new("submodule").await?;
     it.create("app", "main").await?;
     let library = it.create("library", "main").await?;
-    let temp = temp_folder("clone")?;
-    let work = temp.path().join("app");
-    it.clone("app", &work)?;
-    let modules = "[submodule \"lib\"]\n\tpath = lib\n\turl = ../library.git\n";
-    std::fs::write(work.join(".gitmodules"), modules)?;
-    git(&work, &["add", "-A"])?;
-    git(&work, &["update-index", "--add", "--cacheinfo", &format!("160000,{library},lib")])?;
-    git(&work, &["commit", "-q", "-m", "submodule"])?;
-    git(&work, &["push", "-q", "origin", "main"])?;
-    let revision = format!("main@sha1:{}", git(&work, &["rev-parse", "HEAD"])?);
+    let commit = it.add_submodule("app", "lib", "../library.git", &library)?;
     it.secret(json!({"username": it.account(), "password": it.token("reader").await?})).await?;
     let submodules = json!({"ref": {"branch": "main"}, "recurseSubmodules": true});
     it.source("app", &it.forge.url(&it.repository("app")), submodules).await?;
-    let app = it.holds("app", &revision).await?;
+    let app = it.holds("app", &format!("main@sha1:{commit}")).await?;
     assert_eq!(artifact_entries(&app).await?, [".", "a.txt", "lib", "lib/a.txt"]);
     it.test.finish().await
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::Result;
 use e2e::forge::{Forge, Method, PASSWORD};
 use e2e::objects::Look;
+use e2e::process::temp_folder;
 use e2e::repository::git;
 use e2e::scenario::Scenario;
 use serde_json::{Value, json};
@@ -113,6 +114,20 @@ impl Interop {
     fn clone(&self, name: &str, folder: &Path) -> Result<()> {
         let url = self.forge.url_for(self.account(), &self.repository(name));
         git(folder.parent().unwrap(), &["clone", "-q", &url, folder.to_str().unwrap()]).map(drop)
+    }
+
+    /// Pushes a submodule to branch main of a repository; answers the commit.
+    fn add_submodule(&self, name: &str, path: &str, url: &str, commit: &str) -> Result<String> {
+        let temp = temp_folder("clone")?;
+        let work = temp.path().join(name);
+        self.clone(name, &work)?;
+        let module = format!("[submodule \"{path}\"]\n\tpath = {path}\n\turl = {url}\n");
+        std::fs::write(work.join(".gitmodules"), module)?;
+        git(&work, &["add", "-A"])?;
+        git(&work, &["update-index", "--add", "--cacheinfo", &format!("160000,{commit},{path}")])?;
+        git(&work, &["commit", "-q", "-m", "submodule"])?;
+        git(&work, &["push", "-q", "origin", "main"])?;
+        git(&work, &["rev-parse", "HEAD"])
     }
 }
 

@@ -85,3 +85,19 @@ async fn references_are_fetched_by_ssh_and_old_names_are_followed() -> Result<()
     assert_eq!(artifact_entries(&source).await?, [".", "a.txt", "c.txt"]);
     it.test.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submodule_beside_the_repository_is_fetched_with_the_same_key() -> Result<()> {
+    let it = Interop::new("ssh-submodule").await?;
+    it.create("app", "main").await?;
+    let library = it.create("library", "main").await?;
+    let commit = it.add_submodule("app", "lib", "../library.git", &library)?;
+    let (private, public) = key(&["-t", "ed25519"])?;
+    it.post("user/keys", json!({"title": "flux", "key": public})).await?;
+    it.secret(json!({"identity": private, "known_hosts": it.forge.known_hosts().await?})).await?;
+    let submodules = json!({"ref": {"branch": "main"}, "recurseSubmodules": true});
+    it.source("app", &it.forge.ssh_url(&it.repository("app")), submodules).await?;
+    let app = it.holds("app", &format!("main@sha1:{commit}")).await?;
+    assert_eq!(artifact_entries(&app).await?, [".", "a.txt", "lib", "lib/a.txt"]);
+    it.test.finish().await
+}
