@@ -73,7 +73,8 @@ fn download(
     limits: &Limits,
     wire: &Wire,
 ) -> Result<Received, TransportError> {
-    let mut incoming = Incoming::begin(pack, BufWriter::new(file.as_file()), limits, wire)?;
+    let mut incoming =
+        Incoming::begin(pack, BufWriter::with_capacity(1 << 16, file.as_file()), limits, wire)?;
     // The number that is announced is not believed before the objects are here.
     let (mut objects, mut wanted) = (Vec::new(), BTreeSet::new());
     while let Some((object, base)) = incoming.next()? {
@@ -157,7 +158,7 @@ fn write_index(
     let pack = data::File::at(received.file.path(), SHA1).map_err(broken)?;
     let mut entries = received.entries(&pack, wire);
     let chains = Chains::new(&received.objects, limits, wire);
-    let mut out = BufWriter::new(index.as_file());
+    let mut out = BufWriter::with_capacity(1 << 16, index.as_file());
     index::write_data_iter_to_stream(
         index::Version::V2,
         || Ok((chains.resolver(), &pack)),

@@ -343,3 +343,34 @@ impl Negotiate for Request<'_> {
         Ok((round, true))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn id(number: usize) -> ObjectId {
+        ObjectId::from_hex(format!("{number:040x}").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn all_commits_of_very_many_tags_are_asked_for_by_what_is_advertised() {
+        const MANY: usize = 100_000;
+        let mut refs: Vec<_> = (1..=MANY)
+            .map(|i| Ref::Peeled {
+                full_ref_name: format!("refs/tags/{i}").into(),
+                tag: id(MANY + i),
+                object: id(i),
+            })
+            .collect();
+        // One is advertised by itself, too.
+        refs.push(Ref::Direct { full_ref_name: "refs/heads/a".into(), object: id(7) });
+        let wanted: Vec<_> = (0..=MANY).map(id).collect();
+        let asked = advertised(&refs, &wanted);
+        assert_eq!(asked.len(), wanted.len());
+        for (number, asked) in asked.into_iter().enumerate() {
+            let expected = if matches!(number, 0 | 7) { number } else { MANY + number };
+            assert_eq!(asked, id(expected));
+        }
+    }
+}

@@ -9,7 +9,7 @@ use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice};
 use url::Url;
 
-use crate::{Budget, Cache, Checkout, Connector, Error, Kind, Limits, Remote, UrlError};
+use crate::{Budget, Cache, Checkout, Connector, Error, Kind, Limits, Remote, TransportError, UrlError};
 
 const FILE: &str = ".gitmodules";
 
@@ -66,6 +66,11 @@ impl Modules<'_> {
         let Some(text) = checkout.file(FILE, self.limits.gitmodules_bytes)? else { return Ok(()) };
         let urls = parse(&text).map_err(|e| at(FILE.into(), e))?;
         for (path, url) in urls {
+            // Each is looked for in the tree, and there may be more of them than submodules.
+            if self.budget.is_spent() {
+                let url = crate::redact(remote.url());
+                return Err(Error::Clone { url, source: TransportError::Deadline });
+            }
             let Some((Kind::Submodule, commit)) = checkout.find(&path)? else { continue };
             let module = self.module(remote, &url, commit, depth);
             let module = module

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use git::{Budget, Connector, Limits, Reference, Remote, TransportError};
 use support::Server;
@@ -153,6 +153,23 @@ fn a_list_of_refs_without_end_has_one() {
     let limits = Limits { advertised_bytes: 100_000, ..Limits::default() };
     let expected = "the server sent more than the limit of 100000 bytes of refs";
     assert_eq!(refs(&server, &limits).unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn a_server_with_very_many_tags_is_read_in_time() {
+    // As many as the default allows, each a version: each is parsed and compared once.
+    let tags: Vec<_> = (0..300_000).map(|i| named(format!("refs/tags/v1.{i}.0-rc.{i}+b"))).collect();
+    let server = server(2, answer(2, &tags));
+    let begun = Instant::now();
+    let dir = tempfile::TempDir::new().unwrap();
+    let cache = git::Cache::new(dir.path().to_owned(), Limits::default());
+    let reference = Reference { semver: Some(">=1.0.0-0".to_owned()), ..Reference::default() };
+    let (remote, budget) = (Remote::new(&server.url()).unwrap(), Budget::new(Duration::from_secs(120)));
+    let error = cache.checkout(&Connector::default(), &remote, &reference, None, &budget).unwrap_err();
+    // The highest is asked for, which this server does not give.
+    assert!(!error.to_string().contains("deadline"), "{error}");
+    assert_eq!(server.questions().iter().filter(|question| *question == "fetch").count(), 1, "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
 #[test]

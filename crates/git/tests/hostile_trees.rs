@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use git::{Budget, Cache, Checkout, Connector, Kind, Limits, Outcome, Reference, Remote, WalkError};
 use gix::ObjectId;
@@ -199,6 +199,26 @@ fn deep_and_wide_trees_have_limits() {
         pack.object(TREE, &raw)
     });
     assert_eq!(error.unwrap_err(), "the tree has more than the limit of 100000 entries");
+}
+
+#[test]
+fn submodules_that_are_nowhere_in_a_wide_tree_are_looked_for_in_time() {
+    let mut pack = Pack::default();
+    let sections: String =
+        (0..25_000).map(|i| format!("[submodule \"{i}\"]\npath={i}\nurl=../u\n")).collect();
+    let modules = pack.object(BLOB, sections.as_bytes());
+    let names: Vec<_> = (0..50_000).map(|i| format!("n{i:06}")).collect();
+    let mut raw = tree(&[("100644", b".gitmodules", modules)]);
+    names.iter().for_each(|name| raw.extend(tree(&[("100644", name.as_bytes(), modules)])));
+    let root = pack.object(TREE, &raw);
+    let commit = pack.commit(root);
+    let (server, dir) = (Hostile::with_pack(commit, pack.bytes()), TempDir::new().unwrap());
+    let mut checkout = checkout(&server, &Reference::default(), &Limits::default(), &dir).unwrap();
+    let (cache, begun) = (Cache::new(dir.path().to_owned(), Limits::default()), Instant::now());
+    let (remote, budget) = (Remote::new(&server.url()).unwrap(), Budget::new(Duration::from_millis(500)));
+    let error = cache.add_submodules(&Connector::default(), &remote, &mut checkout, &budget).unwrap_err();
+    assert!(error.to_string().ends_with("context deadline exceeded"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 /// A tag object `v1` that points to what `target` says.
