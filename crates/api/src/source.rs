@@ -28,7 +28,6 @@ pub mod conditions {
 #[expect(missing_docs, reason = "each is its own text")]
 pub mod reasons {
     pub const ARCHIVE_OPERATION_FAILED: &str = "ArchiveOperationFailed";
-    pub const ARTIFACT_UP_TO_DATE: &str = "ArtifactUpToDate";
     pub const ARTIFACT_VERIFICATION_FAILED: &str = "ArtifactVerificationFailed";
     pub const AUTHENTICATION_FAILED: &str = "AuthenticationFailed";
     pub const COPY_FAILURE: &str = "CopyFailure";
@@ -36,12 +35,10 @@ pub mod reasons {
     pub const GARBAGE_COLLECTION_FAILED: &str = "GarbageCollectionFailed";
     pub const GARBAGE_COLLECTION_SUCCEEDED: &str = "GarbageCollectionSucceeded";
     pub const GIT_OPERATION_FAILED: &str = "GitOperationFailed";
-    pub const GIT_OPERATION_SUCCEEDED: &str = "GitOperationSucceeded";
     pub const ILLEGAL_PATH: &str = "IllegalPath";
     pub const INCLUDE_CHANGE: &str = "IncludeChange";
     pub const INVALID_COMMIT_SIGNATURE: &str = "InvalidCommitSignature";
     pub const INVALID_GIT_OBJECT: &str = "InvalidGitObject";
-    pub const INVALID_PATH: &str = "InvalidPath";
     pub const INVALID_PROVIDER_CONFIGURATION: &str = "InvalidProviderConfiguration";
     pub const INVALID_TAG_SIGNATURE: &str = "InvalidTagSignature";
     pub const INVALID_VERIFICATION_MODE: &str = "InvalidVerificationMode";

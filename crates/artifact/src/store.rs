@@ -109,6 +109,15 @@ pub enum StoreError {
     /// Garbage collection took too long.
     #[error("garbage collection deadline exceeded")]
     Deadline,
+    /// The directory of an artifact could not be made.
+    #[error("failed to create directory of {path:?}")]
+    Directory {
+        /// The artifact.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The archive could not be written.
     #[error(transparent)]
     Archive(#[from] ArchiveError),

@@ -116,7 +116,7 @@ impl StorePath {
             DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
             Ok(parent)
         });
-        created.map_err(|error| self.error("create directory of", error))
+        created.map_err(|source| StoreError::Directory { path: self.relative.clone(), source })
     }
 
     pub(super) fn error(&self, step: &'static str, source: io::Error) -> StoreError {

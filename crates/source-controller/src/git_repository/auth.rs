@@ -8,8 +8,7 @@ use api::git_repository::GitProvider;
 use git::{Auth, Proxy, Remote, Secret, TlsConfig, UrlError, redact};
 use k8s_openapi::ByteString;
 
-use super::failure::Failure;
-use super::limits::hint;
+use super::failure::{Failure, reason};
 
 /// The data of the Secret that `spec.secretRef` names.
 pub type SecretData = BTreeMap<String, ByteString>;
@@ -25,7 +24,7 @@ pub fn remote(url: &str) -> Result<Remote, Failure> {
                 format!("failed to parse url '{}': {error}", redact(url))
             }
         };
-        Failure::fetch("URLInvalid", message).stalling()
+        Failure::fetch(reason::URL_INVALID, message).stalling()
     })
 }
 
@@ -33,12 +32,12 @@ pub fn remote(url: &str) -> Result<Remote, Failure> {
 pub fn authenticate(remote: Remote, secret: &str, data: &SecretData) -> Result<Remote, Failure> {
     if remote.is_ssh() {
         let auth = key(secret, &remote, data)?;
-        return remote.with_auth(auth).map_err(|error| checkout_failed(&error));
+        return Ok(remote.with_auth(auth)?);
     }
     let transport = if remote.url().starts_with("https:") { "https" } else { "http" };
     let tls =
         if transport == "https" { tls(secret, data).map_err(bad_options)? } else { TlsConfig::default() };
-    let remote = remote.with_tls(tls).with_auth(auth(data)).map_err(|error| checkout_failed(&error))?;
+    let remote = remote.with_tls(tls).with_auth(auth(data))?;
     if remote.has_password_only() {
         return Err(bad_options(format!(
             "invalid '{transport}' auth option: 'password' requires 'username' to be set"
@@ -49,15 +48,10 @@ pub fn authenticate(remote: Remote, secret: &str, data: &SecretData) -> Result<R
 
 /// What is given to authenticate with is of no use.
 pub fn bad_options(why: impl Display) -> Failure {
-    Failure::fetch("AuthenticationFailed", format!("failed to configure authentication options: {why}"))
-}
-
-/// What the API server says is wrong, in its own words.
-pub fn api_error(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => runtime::error::chain(other),
-    }
+    Failure::fetch(
+        reason::AUTHENTICATION_FAILED,
+        format!("failed to configure authentication options: {why}"),
+    )
 }
 
 /// What sources must have in common to share an object cache: the URL, and everything that lets them in. Where that is
@@ -80,22 +74,6 @@ pub fn identity(object: &GitRepository, secret: &SecretData) -> Vec<Vec<u8>> {
 
 fn is_foreign(provider: Option<GitProvider>) -> bool {
     provider.is_some_and(|provider| provider != GitProvider::Generic)
-}
-
-/// Any error of the Git side, as it stands in the FetchFailed condition.
-pub fn checkout_failed(error: &git::Error) -> Failure {
-    match error {
-        git::Error::EmptyRepository => Failure::fetch("EmptyGitRepository", error.to_string()),
-        git::Error::SparseDirectory(_) => {
-            // The space before the colon is upstream's.
-            let message = format!("failed to sparse checkout directories : {error}");
-            Failure::fetch("GitOperationFailed", message)
-        }
-        _ => Failure::fetch(
-            "GitOperationFailed",
-            format!("failed to checkout and determine revision: {error}{}", hint(error.bound())),
-        ),
-    }
 }
 
 /// The key of a bearer token makes user and password of the Secret irrelevant, and an empty token is none.
@@ -124,7 +102,7 @@ fn key(secret: &str, remote: &Remote, data: &SecretData) -> Result<Auth, Failure
         let message = format!(
             "SSH identity key is encrypted but no 'password' field was provided in the secret '{secret}'"
         );
-        return Err(Failure::fetch("AuthenticationFailed", message));
+        return Err(Failure::fetch(reason::AUTHENTICATION_FAILED, message));
     }
     Ok(Auth::Key { identity, passphrase, known_hosts })
 }

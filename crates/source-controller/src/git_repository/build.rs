@@ -8,7 +8,7 @@ use artifact::store::{Artifact, StoreError};
 use git::{Budget, Checkout, Commit, Kind, Outcome, WalkError};
 
 use super::content::{Content, Include, IncludeError, Item};
-use super::failure::Failure;
+use super::failure::{Failure, reason};
 use super::limits::{Limits, hint};
 use super::storage::Shelf;
 use super::upstream::{Fetched, Upstream, discard};
@@ -132,13 +132,17 @@ impl From<BuildError> for Failure {
         let text = runtime::error::chain(&error);
         match error {
             BuildError::Store(StoreError::Locked(_)) => {
-                Failure::plain("Failed", format!("failed to acquire lock for artifact: {text}"))
+                Failure::plain(reason::FAILED, format!("failed to acquire lock for artifact: {text}"))
             }
-            BuildError::Include(IncludeError::Path { .. }) => Failure::storage("IllegalPath", text),
-            BuildError::Include(IncludeError::Copy { .. }) => Failure::storage("CopyFailure", text),
+            BuildError::Store(StoreError::Directory { source, .. }) => {
+                let message = format!("failed to create artifact directory: {source}");
+                Failure::storage(reason::DIRECTORY_CREATION_FAILED, message)
+            }
+            BuildError::Include(IncludeError::Path { .. }) => Failure::storage(reason::ILLEGAL_PATH, text),
+            BuildError::Include(IncludeError::Copy { .. }) => Failure::storage(reason::COPY_FAILURE, text),
             BuildError::Ignore(_) => {
                 let message = format!("failed to load source ignore patterns from repository: {text}");
-                Failure::plain("SourceIgnoreError", message)
+                Failure::plain(reason::SOURCE_IGNORE_ERROR, message)
             }
             error => {
                 let bound = match error {
@@ -146,7 +150,7 @@ impl From<BuildError> for Failure {
                     _ => None,
                 };
                 let message = format!("unable to archive artifact to storage: {text}{}", hint(bound));
-                Failure::storage("ArchiveOperationFailed", message)
+                Failure::storage(reason::ARCHIVE_OPERATION_FAILED, message)
             }
         }
     }
@@ -161,5 +165,27 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|b| *b == b'/') {
         Some(slash) => (path.get(..slash).unwrap_or_default(), path.get(slash + 1..).unwrap_or_default()),
         None => (&[], path),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use artifact::store::{Options, Store};
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_told_from_an_archive_that_cannot_be_written() {
+        // The kernel's own file systems take no files from anybody, root included.
+        let store = Store::open(Path::new("/sys/kernel"), Options::new("localhost")).unwrap();
+        let stored =
+            store.archive("gitrepository/ns/app/a.tar.gz", "main@sha1:a", |_| Ok::<_, BuildError>(()));
+        let failure = Failure::from(stored.unwrap_err());
+        assert_eq!(failure.reason, "DirectoryCreationFailed");
+        assert!(failure.message.starts_with("failed to create artifact directory: "), "{failure}");
+        let failure = Failure::from(BuildError::Store(StoreError::Missing("a".into())));
+        assert_eq!(failure.reason, "ArchiveOperationFailed");
     }
 }

@@ -147,6 +147,10 @@ impl Include {
         Ok(to)
     }
 
+    fn failed_by(&self, error: &(dyn std::error::Error + 'static)) -> IncludeError {
+        self.failed(runtime::error::chain(error))
+    }
+
     fn failed(&self, reason: impl Into<String>) -> IncludeError {
         let Include { name, from, to, .. } = self.clone();
         IncludeError::Copy { name, from, to, reason: reason.into() }
@@ -162,13 +166,11 @@ impl Graft<'_> {
         bytes: &mut u64,
     ) -> Result<(), BuildError> {
         let artifact = &self.include.artifact;
-        let failed =
-            |error: &(dyn std::error::Error + 'static)| self.include.failed(runtime::error::chain(error));
         if !self.shelf.owns(&artifact.path) {
-            return Err(failed(&StoreError::Missing(artifact.path.clone())).into());
+            return Err(self.include.failed_by(&StoreError::Missing(artifact.path.clone())).into());
         }
-        let digest: Digest = artifact.digest.parse().map_err(|error| failed(&error))?;
-        self.shelf.store.verify(&artifact.path, &digest).map_err(|error| failed(&error))?;
+        let digest: Digest = artifact.digest.parse().map_err(|error| self.include.failed_by(&error))?;
+        self.shelf.store.verify(&artifact.path, &digest).map_err(|error| self.include.failed_by(&error))?;
         let (mut found, mut hides) = (self.from.is_empty(), Vec::new());
         let mut is_file = false;
         self.read(limits, &mut |path, item| {
@@ -199,9 +201,11 @@ impl Graft<'_> {
 
     /// Pushes what is wanted of the archive, under the paths that it gets.
     fn read(&self, limits: &unpack::Limits, sink: Visit<'_>) -> Result<(), BuildError> {
-        let failed =
-            |error: &(dyn std::error::Error + 'static)| self.include.failed(runtime::error::chain(error));
-        let archive = self.shelf.store.open_file(&self.include.artifact.path).map_err(|e| failed(&e))?;
+        let archive = self
+            .shelf
+            .store
+            .open_file(&self.include.artifact.path)
+            .map_err(|e| self.include.failed_by(&e))?;
         let (mut refused, mut last, mut target) = (None, Vec::new(), Vec::new());
         let unpacked = unpack(archive, limits, &mut |entry| {
             let (path, item) = match entry {
@@ -232,7 +236,7 @@ impl Graft<'_> {
         });
         match refused {
             Some(error) => Err(error),
-            None => Ok(unpacked.map_err(|error: UnpackError| failed(&error))?),
+            None => Ok(unpacked.map_err(|error: UnpackError| self.include.failed_by(&error))?),
         }
     }
 }

@@ -4,24 +4,19 @@ use std::fmt;
 
 use runtime::patch::PatchError;
 
+use super::limits::hint;
 use crate::blocking::BlockingError;
 
 /// Condition types of sources.
 pub mod condition {
-    pub use runtime::conditions::{READY, RECONCILING, STALLED};
+    pub use api::meta::conditions::*;
+    pub use api::source::conditions::*;
+}
 
-    /// The upstream, or the way to it, is at fault.
-    pub const FETCH_FAILED: &str = "FetchFailed";
-    /// The artifact store is at fault.
-    pub const STORAGE_OPERATION_FAILED: &str = "StorageOperationFailed";
-    /// A newer state is known and not stored yet.
-    pub const ARTIFACT_OUTDATED: &str = "ArtifactOutdated";
-    /// The stored artifact is what spec and upstream ask for.
-    pub const ARTIFACT_IN_STORAGE: &str = "ArtifactInStorage";
-    /// An included source is missing or has no artifact.
-    pub const INCLUDE_UNAVAILABLE: &str = "IncludeUnavailable";
-    /// Whether signatures were verified.
-    pub const SOURCE_VERIFIED: &str = "SourceVerified";
+/// Reasons of conditions and events of sources.
+pub mod reason {
+    pub use api::meta::reasons::*;
+    pub use api::source::reasons::*;
 }
 
 /// Whether waiting can help.
@@ -86,6 +81,24 @@ impl Failure {
     /// The same, but trying again is pointless.
     pub fn stalling(self) -> Self {
         Failure { class: Class::Stalling, ..self }
+    }
+}
+
+impl From<git::Error> for Failure {
+    fn from(error: git::Error) -> Self {
+        match error {
+            git::Error::EmptyRepository => Failure::fetch(reason::EMPTY_GIT_REPOSITORY, error.to_string()),
+            git::Error::SparseDirectory(_) => {
+                // The space before the colon is upstream's.
+                let message = format!("failed to sparse checkout directories : {error}");
+                Failure::fetch(reason::GIT_OPERATION_FAILED, message)
+            }
+            _ => {
+                let hint = hint(error.bound());
+                let message = format!("failed to checkout and determine revision: {error}{hint}");
+                Failure::fetch(reason::GIT_OPERATION_FAILED, message)
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
-use super::auth::{self, checkout_failed};
+use super::auth;
 use super::background::Host;
 use super::caches::{self, Caches};
 use super::failure::{Broken, Failure};
@@ -70,14 +70,14 @@ impl Fetcher {
         let work = move |budget: &Budget| {
             let owner = caches::owner(&ObjectRef::from_obj(&object));
             let identity: Vec<&[u8]> = identity.iter().map(Vec::as_slice).collect();
-            let cache = fetcher.caches.claim(&owner, &identity, budget);
+            let cache = fetcher.caches.claim(&owner, &identity, budget).map_err(git::Error::from)?;
             let upstream = Upstream {
                 connector: fetcher.connector.clone(),
                 remote,
                 reference: spec::reference(&object),
                 sparse: object.spec.sparse_checkout,
                 submodules: object.spec.recurse_submodules,
-                cache: cache.map_err(|error| checkout_failed(&error.into()))?,
+                cache,
                 since,
                 verification,
                 limits: fetcher.limits.git.clone(),

@@ -11,7 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 
 use super::content::Include;
-use super::failure::Failure;
+use super::failure::{Failure, reason};
 
 /// What `object` includes, in the order of its spec; `source` finds the others of its namespace. Whether they are ready does
 /// not matter, only what they have.
@@ -24,11 +24,11 @@ pub fn resolve(
         let source = source(&name).ok_or_else(|| {
             let missing = format!("GitRepository.source.toolkit.fluxcd.io \"{name}\" not found");
             let message = format!("could not get resource for include '{name}': {missing}");
-            Failure::include("NotFound", message)
+            Failure::include(reason::NOT_FOUND, message)
         })?;
         let artifact = source.status.as_ref().and_then(|status| status.artifact.clone());
         let artifact = artifact.ok_or_else(|| {
-            Failure::include("NoArtifact", format!("no artifact available for include '{name}'"))
+            Failure::include(reason::NO_ARTIFACT, format!("no artifact available for include '{name}'"))
         })?;
         let (from, to) = (include.from_path.clone(), include.target().to_owned());
         Ok(Include { name, from, to, artifact })

@@ -54,7 +54,6 @@ pub fn hint(bound: Option<Bound>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::git_repository::auth::checkout_failed;
     use crate::git_repository::build::BuildError;
     use crate::git_repository::failure::Failure;
 
@@ -62,7 +61,7 @@ mod tests {
     fn an_exceeded_limit_names_the_argument_that_moves_it() {
         let over = |what| {
             let source = git::TransportError::Limit { limit: 7, what };
-            checkout_failed(&git::Error::Clone { url: "http://h/r".to_owned(), source }).message
+            Failure::from(git::Error::Clone { url: "http://h/r".to_owned(), source }).message
         };
         let begin = "failed to checkout and determine revision: unable to clone 'http://h/r': \
                      the server sent more than the limit of 7";

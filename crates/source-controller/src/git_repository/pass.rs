@@ -19,7 +19,7 @@ use runtime::patch::{self, PatchError};
 use super::background::PATIENCE;
 use super::build::Recipe;
 use super::content::Include;
-use super::failure::{Broken, Failure};
+use super::failure::{Broken, Failure, reason};
 use super::fetch::Request;
 use super::status::End;
 use super::storage::{Shelf, status_artifact};
@@ -236,7 +236,7 @@ impl<'a> Pass<'a> {
             if error.is_gone() {
                 return Broken::Gone(error);
             }
-            Failure::plain("PatchOperationFailed", runtime::error::chain(&error)).into()
+            Failure::plain(reason::PATCH_OPERATION_FAILED, runtime::error::chain(&error)).into()
         })
     }
 

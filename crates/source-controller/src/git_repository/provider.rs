@@ -19,8 +19,9 @@ use runtime::metrics::Metrics;
 use url::Url;
 
 use super::KIND;
-use super::auth::{SecretData, api_error, bad_options, text};
-use super::failure::Failure;
+use super::auth::{SecretData, bad_options, text};
+use super::failure::{Failure, reason};
+use super::secrets::api_error;
 
 /// Bytes that the answer to a request for a token may have.
 const ANSWER: usize = 1 << 20;
@@ -70,7 +71,7 @@ impl Providers {
                 let secret = ask.secret;
                 let message =
                     format!("secretRef '{secret}' has github app data but provider is not set to github");
-                return Err(Failure::fetch("InvalidProviderConfiguration", message));
+                return Err(Failure::fetch(reason::INVALID_PROVIDER_CONFIGURATION, message));
             }
             _ => return Ok(remote),
         };
@@ -78,7 +79,7 @@ impl Providers {
     }
 
     async fn github(&self, remote: &Remote, ask: &Ask<'_>) -> Result<Auth, Failure> {
-        let invalid = || Failure::fetch("InvalidProviderConfiguration", NO_APP);
+        let invalid = || Failure::fetch(reason::INVALID_PROVIDER_CONFIGURATION, NO_APP);
         if ask.object.spec.secret_ref.is_none() {
             return Err(invalid().stalling());
         }
@@ -87,9 +88,11 @@ impl Providers {
             Ok(true) => {}
             Ok(false) => return Err(invalid()),
             Err(error @ github::DataError::Missing(_)) => {
-                return Err(Failure::plain("Failed", format!("secret '{}': {error}", ask.secret)));
+                return Err(Failure::plain(reason::FAILED, format!("secret '{}': {error}", ask.secret)));
             }
-            Err(error) => return Err(Failure::plain("Failed", format!("secret '{}' {error}", ask.secret))),
+            Err(error) => {
+                return Err(Failure::plain(reason::FAILED, format!("secret '{}' {error}", ask.secret)));
+            }
         }
         let app = github::App::new(&data).map_err(bad_options)?;
         let token = self.token(ask, app.cache_key(), async {
@@ -181,7 +184,7 @@ impl Providers {
 
     fn check_gate(&self, ask: &Ask<'_>) -> Result<(), Failure> {
         if ask.object.spec.service_account_name.is_some() && self.object_identity.is_none() {
-            return Err(Failure::fetch("FeatureGateDisabled", NO_GATE).stalling());
+            return Err(Failure::fetch(reason::FEATURE_GATE_DISABLED, NO_GATE).stalling());
         }
         Ok(())
     }

@@ -4,8 +4,8 @@ use git::Proxy;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 
-use super::auth::{self, SecretData, api_error};
-use super::failure::Failure;
+use super::auth::{self, SecretData};
+use super::failure::{Failure, reason};
 
 /// The Secrets of one namespace.
 pub struct Secrets<'a> {
@@ -25,7 +25,7 @@ impl<'a> Secrets<'a> {
             let (full, why) = (self.full_name(name), api_error(&error));
             // Upstream says it twice, and people search for it.
             let message = format!("failed to get secret '{full}': failed to get secret '{full}': {why}");
-            Failure::fetch("AuthenticationFailed", message)
+            Failure::fetch(reason::AUTHENTICATION_FAILED, message)
         })?;
         Ok(secret.data.unwrap_or_default())
     }
@@ -39,7 +39,7 @@ impl<'a> Secrets<'a> {
         });
         let proxy = secret.and_then(|secret| auth::proxy(&full, &secret.data.unwrap_or_default()));
         proxy.map_err(|why| {
-            Failure::fetch("AuthenticationFailed", format!("failed to configure proxy options: {why}"))
+            Failure::fetch(reason::AUTHENTICATION_FAILED, format!("failed to configure proxy options: {why}"))
         })
     }
 
@@ -47,12 +47,20 @@ impl<'a> Secrets<'a> {
     pub async fn keys(&self, name: &str) -> Result<Secret, Failure> {
         self.api.get(name).await.map_err(|error| {
             let message = format!("public keys secret error: {}", api_error(&error));
-            Failure::verification("VerificationError", message)
+            Failure::verification(reason::VERIFICATION_ERROR, message)
         })
     }
 
     /// `<namespace>/<name>`.
     pub fn full_name(&self, name: &str) -> String {
         format!("{}/{name}", self.namespace)
+    }
+}
+
+/// What the API server says is wrong, in its own words.
+pub fn api_error(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => runtime::error::chain(other),
     }
 }

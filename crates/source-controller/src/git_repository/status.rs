@@ -11,13 +11,13 @@ pub use self::end::{End, end, news, unready};
 pub use self::includes::{included, includes_changed};
 
 use api::meta::RECONCILE_REQUEST_ANNOTATION;
-use api::meta::reasons::{PROGRESSING, SUCCEEDED};
 use api::{ConditionStatus, GitRepository, GitRepositoryStatus};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use runtime::conditions::Conditions;
 
 use super::failure::condition::*;
+use super::failure::reason;
 
 /// The conditions that decide on Ready, most important first.
 const ORDER: [&str; 8] = [
@@ -52,10 +52,10 @@ pub fn conditions(object: &mut GitRepository, now: Timestamp) -> Conditions<'_> 
 
 /// Reconciling, and Ready unknown if the object is known to be behind or was never judged.
 fn progressing(conditions: &mut Conditions<'_>, behind: bool, message: &str) {
-    conditions.reconciling(PROGRESSING, message);
+    conditions.reconciling(reason::PROGRESSING, message);
     let unjudged = conditions.get(READY).is_none_or(|ready| ready.status == ConditionStatus::Unknown);
     if behind || unjudged {
-        conditions.set(READY, ConditionStatus::Unknown, PROGRESSING, message);
+        conditions.set(READY, ConditionStatus::Unknown, reason::PROGRESSING, message);
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use git::{Budget, Checkout, Connector, Outcome, Reference, Remote, WalkError};
 
-use super::auth::checkout_failed;
 use super::caches::InUse;
 use super::failure::Failure;
 use super::verify::{Signed, Verification};
@@ -50,7 +49,7 @@ impl Upstream {
             other => other,
         }?;
         if matches!(fetched.outcome, Outcome::Checkout(_)) {
-            self.cache.settle().map_err(|error| checkout_failed(&error.into()))?;
+            self.cache.settle().map_err(git::Error::from)?;
         }
         Ok(fetched)
     }
@@ -123,7 +122,7 @@ impl From<Failure> for CheckoutError {
 impl From<CheckoutError> for Failure {
     fn from(error: CheckoutError) -> Self {
         match error {
-            CheckoutError::Git(error) => checkout_failed(&error),
+            CheckoutError::Git(error) => error.into(),
             CheckoutError::Unverified(failure) => failure,
         }
     }

@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use verification::{Keys, Limits, SignedObject, verify};
 
-use super::failure::Failure;
+use super::failure::{Failure, reason};
 use super::upstream::CheckoutError;
 
 /// What must be signed, and by whom.
@@ -58,7 +58,9 @@ impl Verification {
             VerificationMode::TagAndHead => (true, true),
             VerificationMode::Unknown => {
                 let message = "spec.verify.mode is none that this version knows";
-                return Err(Failure::verification("InvalidVerificationMode", message).stalling().into());
+                return Err(Failure::verification(reason::INVALID_VERIFICATION_MODE, message)
+                    .stalling()
+                    .into());
             }
         };
         let mut lines = vec!["verified signature of".to_owned()];
@@ -74,11 +76,11 @@ impl Verification {
     fn check_tag(&self, checkout: &Checkout) -> Result<String, CheckoutError> {
         let Some(Tag { name, object }) = checkout.tag()? else {
             let message = "cannot verify tag object's signature if a tag reference is not specified";
-            return Err(Failure::verification("InvalidVerificationMode", message).stalling().into());
+            return Err(Failure::verification(reason::INVALID_VERIFICATION_MODE, message).stalling().into());
         };
         let unsigned = |tag: &str| {
             let message = format!("cannot verify signature of tag '{tag}' since it is not signed");
-            Failure::verification("InvalidGitObject", message)
+            Failure::verification(reason::INVALID_GIT_OBJECT, message)
         };
         let Some(object) = object else { return Err(unsigned(&name).into()) };
         let tag = format!("{name}@{}", object.id);
@@ -88,7 +90,7 @@ impl Verification {
         }
         let failed = |why: String| {
             let message = format!("signature verification of tag '{tag}' failed: {why}");
-            Failure::verification("InvalidTagSignature", message)
+            Failure::verification(reason::INVALID_TAG_SIGNATURE, message)
         };
         let key = self.key(&signed).map_err(failed)?;
         if !object.is_of_commit {
@@ -102,7 +104,7 @@ impl Verification {
         let raw = checkout.commit_object()?;
         let key = self.key(&SignedObject::commit(&raw)).map_err(|why| {
             let message = format!("signature verification of commit '{id}' failed: {why}");
-            Failure::verification("InvalidCommitSignature", message)
+            Failure::verification(reason::INVALID_COMMIT_SIGNATURE, message)
         })?;
         Ok(format!("- commit '{id}' with key '{key}'"))
     }

@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
-use api::GitRepository;
-use api::meta::reasons::SUCCEEDED;
+use api::source::{DIGEST_ANNOTATION, REVISION_ANNOTATION};
 use git::Commit;
 use jiff::Timestamp;
-use kube::Resource;
 use runtime::backoff::jitter;
 use runtime::controller;
 use runtime::events::{Event, Severity};
 use runtime::patch::PatchError;
 
-use super::super::failure::Class;
+use super::super::failure::{Class, reason};
 use super::super::status::{self, End};
 use super::super::verify::Signed;
 use super::Pass;
@@ -32,7 +30,7 @@ impl Pass<'_> {
     pub(super) fn note_signed(&mut self, signed: Option<Signed>) {
         let Some(Signed { message, version }) = signed else { return };
         status::verification::verified(&mut self.object, &message, Timestamp::now());
-        self.trace(SUCCEEDED, message);
+        self.trace(reason::SUCCEEDED, message);
         self.controller.fetcher.verified.set(self.source(), version);
     }
 
@@ -44,10 +42,9 @@ impl Pass<'_> {
         let what = commit.map_or_else(|| artifact.revision.clone(), |commit| short(&commit.subject));
         let message = format!("stored artifact for commit '{what}'");
         tracing::info!("{message}");
-        let group = GitRepository::group(&());
         let event = Event::new(&self.object, Severity::Info, reason, message)
-            .with(&format!("{group}/revision"), &artifact.revision)
-            .with(&format!("{group}/digest"), &artifact.digest);
+            .with(REVISION_ANNOTATION, &artifact.revision)
+            .with(DIGEST_ANNOTATION, &artifact.digest);
         self.controller.events.record(event);
     }
 

@@ -8,7 +8,7 @@ use runtime::controller;
 use runtime::events::Severity;
 use runtime::patch::{self, PatchError};
 
-use super::super::failure::{Broken, Failure};
+use super::super::failure::{Broken, Failure, reason};
 use super::super::storage::Verdict;
 use super::super::{caches, status};
 use super::Pass;
@@ -25,7 +25,7 @@ impl Pass<'_> {
         let (removed, verdict) = self.blocking(None, move |_| Ok(shelf.inspect(&current))).await?;
         if removed > 0 {
             let message = format!("garbage collected {removed} artifacts");
-            self.trace("GarbageCollectionSucceeded", message);
+            self.trace(reason::GARBAGE_COLLECTION_SUCCEEDED, message);
         }
         match verdict {
             Verdict::Good => {
@@ -36,11 +36,11 @@ impl Pass<'_> {
             Verdict::Damaged(why, removed) => {
                 let message = format!("failed to verify integrity of artifact: {why}");
                 tracing::warn!("{message}");
-                self.record(Severity::Error, "ArtifactVerificationFailed", message);
+                self.record(Severity::Error, reason::ARTIFACT_VERIFICATION_FAILED, message);
                 removed.map_err(|error| {
                     let text = runtime::error::chain(&error);
                     Failure::plain(
-                        "Failed",
+                        reason::FAILED,
                         format!("failed to remove artifact after digest mismatch: {text}"),
                     )
                 })?;
@@ -48,7 +48,7 @@ impl Pass<'_> {
             Verdict::Unknown(error) => {
                 let why = runtime::error::chain(&error);
                 let message = format!("failed to verify integrity of artifact: {why}");
-                return Err(Failure::storage("StatOperationFailed", message).into());
+                return Err(Failure::storage(reason::STAT_OPERATION_FAILED, message).into());
             }
             Verdict::Missing => {}
         }
@@ -71,13 +71,13 @@ impl Pass<'_> {
             released.and_then(|()| shelf.clear()).map_err(|error| {
                 let why = runtime::error::chain(&error);
                 let message = format!("garbage collection for deleted resource failed: {why}");
-                Failure::plain("GarbageCollectionFailed", message)
+                Failure::plain(reason::GARBAGE_COLLECTION_FAILED, message)
             })
         });
         match cleaned.await {
             Ok(true) => {
                 let message = "garbage collected artifacts for deleted resource";
-                self.trace("GarbageCollectionSucceeded", message.to_owned());
+                self.trace(reason::GARBAGE_COLLECTION_SUCCEEDED, message.to_owned());
             }
             Ok(false) => {}
             Err(Broken::Failure(failure)) => {

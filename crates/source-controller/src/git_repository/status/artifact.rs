@@ -4,7 +4,8 @@ use api::{Artifact, ConditionStatus, GitRepository};
 use jiff::Timestamp;
 
 use super::super::failure::condition::*;
-use super::{SUCCEEDED, conditions, progressing, status};
+use super::super::failure::reason;
+use super::{conditions, progressing, status};
 
 /// There is no artifact (any more).
 pub fn artifact_missing(object: &mut GitRepository, disappeared: bool, now: Timestamp) {
@@ -27,7 +28,7 @@ pub fn new_revision(object: &mut GitRepository, revision: &str, now: Timestamp) 
     let mut conditions = conditions(object, now);
     let message = format!("new upstream revision '{revision}'");
     if outdated {
-        conditions.set(ARTIFACT_OUTDATED, ConditionStatus::True, "NewRevision", &message);
+        conditions.set(ARTIFACT_OUTDATED, ConditionStatus::True, reason::NEW_REVISION, &message);
     }
     progressing(&mut conditions, true, &format!("building artifact: {message}"));
 }
@@ -37,7 +38,7 @@ pub fn up_to_date(object: &mut GitRepository, revision: &str, now: Timestamp) {
     let mut conditions = conditions(object, now);
     conditions.remove(ARTIFACT_OUTDATED);
     let message = format!("stored artifact for revision '{revision}'");
-    conditions.set(ARTIFACT_IN_STORAGE, ConditionStatus::True, SUCCEEDED, message);
+    conditions.set(ARTIFACT_IN_STORAGE, ConditionStatus::True, reason::SUCCEEDED, message);
 }
 
 /// A new artifact was made from the spec as it is, and from `includes`.

@@ -1,13 +1,12 @@
 //! How a pass ends: what Ready says, what was observed, and whether that is news.
 
-use api::meta::reasons::PROGRESSING_WITH_RETRY;
 use api::{Condition, ConditionStatus, GitRepository, GitRepositoryStatus};
 use jiff::Timestamp;
 use runtime::conditions::{Conditions, find, is_true};
 
 use super::super::failure::condition::*;
-use super::super::failure::{Class, Failure};
-use super::{NEGATIVE, ORDER, SUCCEEDED, conditions, request, status};
+use super::super::failure::{Class, Failure, reason};
+use super::{NEGATIVE, ORDER, conditions, request, status};
 
 /// Conditions whose end is worth an event.
 const FAILURES: [&str; 3] = [FETCH_FAILED, INCLUDE_UNAVAILABLE, STORAGE_OPERATION_FAILED];
@@ -76,7 +75,7 @@ pub fn end(object: &mut GitRepository, end: &End, now: Timestamp) {
 fn retrying(conditions: &mut Conditions<'_>) {
     conditions.remove(STALLED);
     if let Some(Condition { message, .. }) = conditions.get(RECONCILING).cloned() {
-        conditions.set(RECONCILING, ConditionStatus::True, PROGRESSING_WITH_RETRY, message);
+        conditions.set(RECONCILING, ConditionStatus::True, reason::PROGRESSING_WITH_RETRY, message);
     }
 }
 
@@ -86,9 +85,9 @@ pub fn news(before: &GitRepositoryStatus, after: &GitRepositoryStatus) -> Option
     let failing =
         |status: &GitRepositoryStatus| FAILURES.iter().any(|kind| is_true(&status.conditions, kind));
     if digest(before) != digest(after) {
-        Some("NewArtifact")
+        Some(reason::NEW_ARTIFACT)
     } else if failing(before) && !failing(after) {
-        Some(SUCCEEDED)
+        Some(reason::SUCCEEDED)
     } else {
         None
     }

@@ -4,6 +4,7 @@ use api::{Artifact, ConditionStatus, GitRepository};
 use jiff::Timestamp;
 
 use super::super::failure::condition::*;
+use super::super::failure::reason;
 use super::{conditions, progressing, status};
 
 /// Other artifacts are included than before. Gives whether that is so.
@@ -17,7 +18,7 @@ pub fn includes_changed(object: &mut GitRepository, includes: &[Artifact], now: 
     let mut conditions = conditions(object, now);
     let message = "included artifacts differ from last observed includes";
     if outdated {
-        conditions.set(ARTIFACT_OUTDATED, ConditionStatus::True, "IncludeChange", message);
+        conditions.set(ARTIFACT_OUTDATED, ConditionStatus::True, reason::INCLUDE_CHANGE, message);
     }
     progressing(&mut conditions, true, &format!("building artifact: {message}"));
     true

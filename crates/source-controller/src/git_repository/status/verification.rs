@@ -1,17 +1,17 @@
 //! Signatures in the status: the condition SourceVerified, and the mode of the last verification.
 
 use api::git_repository::VerificationMode;
-use api::meta::reasons::SUCCEEDED;
 use api::{ConditionStatus, GitRepository};
 use jiff::Timestamp;
 use runtime::conditions::{find, is_false};
 
 use super::super::failure::condition::SOURCE_VERIFIED;
+use super::super::failure::reason;
 use super::{conditions, status};
 
 /// What was fetched is signed as the spec wants it; `message` says by whom.
 pub fn verified(object: &mut GitRepository, message: &str, now: Timestamp) {
-    conditions(object, now).set(SOURCE_VERIFIED, ConditionStatus::True, SUCCEEDED, message);
+    conditions(object, now).set(SOURCE_VERIFIED, ConditionStatus::True, reason::SUCCEEDED, message);
     status(object).source_verification_mode = wanted_mode(object).map(str::to_owned);
 }
 
