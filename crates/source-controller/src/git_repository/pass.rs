@@ -165,6 +165,7 @@ impl<'a> Pass<'a> {
             return Err(Broken::Underway);
         };
         self.beginning = beginning;
+        status::answered(&mut self.object, Timestamp::now());
         let fetched = fetched?;
         status::fetched(&mut self.object, Timestamp::now());
         Ok(fetched)

@@ -6,7 +6,7 @@ mod end;
 mod includes;
 pub mod verification;
 
-pub use self::artifact::{artifact_missing, fetched, new_revision, stored, up_to_date};
+pub use self::artifact::{answered, artifact_missing, fetched, new_revision, stored, up_to_date};
 pub use self::end::{End, end, news, unready};
 pub use self::includes::{included, includes_changed};
 

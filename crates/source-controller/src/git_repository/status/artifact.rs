@@ -17,7 +17,12 @@ pub fn artifact_missing(object: &mut GitRepository, disappeared: bool, now: Time
     conditions.remove(ARTIFACT_IN_STORAGE);
 }
 
-/// The upstream answered. What goes wrong from here on is not its fault.
+/// The upstream answered, well or not. That the artifact is outdated is said anew if it is by what it answered.
+pub fn answered(object: &mut GitRepository, now: Timestamp) {
+    conditions(object, now).remove(ARTIFACT_OUTDATED);
+}
+
+/// The upstream answered well. What goes wrong from here on is not its fault.
 pub fn fetched(object: &mut GitRepository, now: Timestamp) {
     conditions(object, now).remove(FETCH_FAILED);
 }

@@ -24,18 +24,16 @@ pub fn includes_changed(object: &mut GitRepository, includes: &[Artifact], now: 
     true
 }
 
-/// Everything that is to be included has an artifact. What was said of an older state is said anew if it still holds.
+/// Everything that is to be included has an artifact.
 pub fn included(object: &mut GitRepository, now: Timestamp) {
-    let mut conditions = conditions(object, now);
-    conditions.remove(INCLUDE_UNAVAILABLE);
-    conditions.remove(ARTIFACT_OUTDATED);
+    conditions(object, now).remove(INCLUDE_UNAVAILABLE);
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::tests::{REVISION, artifact, good, now, observed, shown};
-    use super::super::{End, begin, end, stored};
+    use super::super::{End, answered, begin, end, stored};
     use super::*;
     use crate::git_repository::failure::Failure;
 
@@ -59,7 +57,7 @@ mod tests {
             assert_eq!(outdated, changed && !before.is_empty(), "{shown:?}");
             let unknown = shown.contains(&format!("Ready=Unknown/Progressing building artifact: {text}"));
             assert_eq!(unknown, changed, "{shown:?}");
-            included(&mut object, now());
+            answered(&mut object, now());
             let kinds = self::shown(&object);
             assert!(!kinds.iter().any(|c| c.starts_with("ArtifactOutdated")), "{kinds:?}");
         }
