@@ -57,6 +57,7 @@ pub(crate) fn receive(
     if received.objects.is_empty() {
         return Ok(());
     }
+    // Which object a delta by id builds on can be seen from the order in which one thread asks.
     let (hash, threads) = (received.hash, if received.by_id { 1 } else { limits.index_threads });
     let index = NamedTempFile::new_in(directory)?;
     write_index(&received, &index, threads, limits, wire)?;

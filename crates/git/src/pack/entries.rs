@@ -33,6 +33,7 @@ struct Stream<'a> {
     hash: gix::hash::Hasher,
     crc: Crc,
     offset: u64,
+    wire: &'a Wire,
 }
 
 fn broken(reason: impl Into<String>) -> TransportError {
@@ -55,7 +56,7 @@ impl<'a> Incoming<'a> {
         limits: &'a Limits,
         wire: &'a Wire,
     ) -> Result<Self, TransportError> {
-        let mut stream = Stream { from, to, hash: gix::hash::hasher(SHA1), crc: Crc::new(), offset: 0 };
+        let mut stream = Stream { from, to, hash: gix::hash::hasher(SHA1), crc: Crc::new(), offset: 0, wire };
         let mut header = [0; data::header::SIZE];
         stream.read_exact(&mut header).map_err(unread)?;
         let (_, left) = data::header::decode(&header).map_err(|e| broken(chain(&e)))?;
@@ -171,7 +172,8 @@ impl Stream<'_> {
     fn pass(&mut self, count: usize) -> io::Result<()> {
         let bytes = self.from.fill_buf()?;
         let bytes = bytes.get(..count).ok_or(io::ErrorKind::UnexpectedEof)?;
-        self.to.write_all(bytes)?;
+        // Not the server's fault, and no reason to think ill of what was fetched before.
+        self.to.write_all(bytes).map_err(|error| self.wire.failure.set(error.into()))?;
         self.hash.update(bytes);
         self.crc.update(bytes);
         self.offset += count as u64;
@@ -189,5 +191,33 @@ impl Read for Stream<'_> {
         }
         self.pass(count)?;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+
+    use super::*;
+    use crate::Budget;
+
+    #[test]
+    fn a_full_disk_is_not_a_broken_pack() {
+        let size = 1_u64 << 17;
+        let mut pack = b"PACK\0\0\0\x02\0\0\0\x01".to_vec();
+        Header::Blob.write_to(size, &mut pack).unwrap();
+        let mut encoder = ZlibEncoder::new(pack, Compression::none());
+        encoder.write_all(&vec![1; size as usize]).unwrap();
+        let pack = encoder.finish().unwrap();
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (limits, wire) = (Limits::default(), Wire::new(Budget::new(Duration::from_secs(60))));
+        let mut from = pack.as_slice();
+        let mut incoming = Incoming::begin(&mut from, BufWriter::new(&full), &limits, &wire).unwrap();
+        assert!(incoming.next().is_err());
+        assert!(matches!(wire.failure.take(), Some(TransportError::Io(_))));
     }
 }
