@@ -2,8 +2,13 @@
 //!
 //! pflag's syntax: `--flag=value` or `--flag value`, and a bare boolean flag means true.
 
-use std::{any::TypeId, ffi::OsString, time::Duration};
+use std::{
+    any::TypeId,
+    ffi::{OsStr, OsString},
+    time::Duration,
+};
 
+use clap::builder::Resettable;
 use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches};
 
 use crate::{
@@ -100,7 +105,16 @@ pub fn parse<A: CommandFactory + FromArgMatches>() -> A {
 pub fn try_parse_from<A: CommandFactory + FromArgMatches>(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<A, clap::Error> {
-    A::from_arg_matches(&pflag(A::command()).try_get_matches_from(arguments)?)
+    let command = without_empty(pflag(A::command()), |name| std::env::var_os(name));
+    A::from_arg_matches(&command.try_get_matches_from(arguments)?)
+}
+
+/// Takes an empty environment variable for one that is not set, as Go programs do.
+fn without_empty(command: Command, variable: impl Fn(&OsStr) -> Option<OsString>) -> Command {
+    command.mut_args(|arg| match arg.get_env().and_then(&variable) {
+        Some(value) if value.is_empty() => arg.env(Resettable::Reset),
+        _ => arg,
+    })
 }
 
 /// Has a command read booleans as pflag does: a bare flag means true, and a value comes after `=`.
@@ -168,6 +182,20 @@ mod tests {
     struct Program {
         #[command(flatten)]
         flags: Flags,
+    }
+
+    #[test]
+    fn an_empty_variable_is_none() {
+        // A variable that every process has; whether it is empty is made up.
+        let command =
+            || Command::new("p").arg(clap::Arg::new("a").long("a").env("PATH").default_value("none"));
+        let value = |command: Command| {
+            let matches = command.try_get_matches_from(["p"]).unwrap();
+            matches.get_one::<String>("a").unwrap().clone()
+        };
+        assert_eq!(value(without_empty(command(), |_| Some(OsString::new()))), "none");
+        let path = std::env::var("PATH").unwrap();
+        assert_eq!(value(without_empty(command(), |name| std::env::var_os(name))), path);
     }
 
     fn parse(args: &[&str]) -> Result<Flags, clap::Error> {
