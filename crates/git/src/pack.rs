@@ -58,7 +58,7 @@ pub(crate) fn receive(
         return Ok(());
     }
     // Which object a delta by id builds on can be seen from the order in which one thread asks.
-    let (hash, threads) = (received.hash, if received.by_id { 1 } else { limits.index_threads });
+    let (hash, threads) = (received.hash, threads(&received.objects, received.by_id, limits));
     let index = NamedTempFile::new_in(directory)?;
     write_index(&received, &index, threads, limits, wire)?;
     let path = directory.join(format!("pack-{hash}.pack"));
@@ -176,6 +176,13 @@ fn write_index(
     Ok(out.flush()?)
 }
 
+/// How many threads resolve deltas. Each holds several objects at once, so large ones have one; and so have chains by id, whose
+/// order says what they are.
+fn threads(objects: &[Object], by_id: bool, limits: &Limits) -> usize {
+    let large = limits.allocation_bytes as u64 / 8;
+    if by_id || objects.iter().any(|object| object.bytes > large) { 1 } else { limits.index_threads }
+}
+
 impl Received {
     /// The objects as gix-pack wants to be told of them.
     fn entries<'a>(
@@ -202,5 +209,21 @@ impl Received {
                 trailer: (end == self.end).then_some(self.hash),
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_objects_are_resolved_one_after_the_other() {
+        let limits = Limits { allocation_bytes: 800, index_threads: 2, ..Limits::default() };
+        let objects = |sizes: &[u64]| -> Vec<Object> {
+            sizes.iter().map(|bytes| Object { offset: 0, bytes: *bytes, crc: 0 }).collect()
+        };
+        assert_eq!(threads(&objects(&[1, 100]), false, &limits), 2);
+        assert_eq!(threads(&objects(&[1, 101]), false, &limits), 1);
+        assert_eq!(threads(&objects(&[1]), true, &limits), 1);
     }
 }
