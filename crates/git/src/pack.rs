@@ -45,6 +45,10 @@ struct Received {
     hash: ObjectId,
 }
 
+fn broken(reason: impl Into<String>) -> TransportError {
+    TransportError::Protocol(format!("broken pack: {}", reason.into()))
+}
+
 /// Puts a pack, and its index, into `directory`. `bases` has objects that it may build on.
 pub(crate) fn receive(
     pack: &mut dyn BufRead,
@@ -152,11 +156,11 @@ fn write_index(
     limits: &Limits,
     wire: &Wire,
 ) -> Result<(), TransportError> {
-    let broken = |error: gix::Error| match error.is_resource_exhausted() {
+    let unindexed = |error: gix::Error| match error.is_resource_exhausted() {
         true => TransportError::Limit { limit: limits.allocation_bytes as u64, what: Bound::ObjectBytes },
         false => TransportError::Protocol(chain(&error)),
     };
-    let pack = data::File::at(received.file.path(), SHA1).map_err(broken)?;
+    let pack = data::File::at(received.file.path(), SHA1).map_err(unindexed)?;
     let mut entries = received.entries(&pack, wire);
     let chains = Chains::new(&received.objects, limits, wire);
     let mut out = BufWriter::with_capacity(1 << 16, index.as_file());
@@ -172,7 +176,7 @@ fn write_index(
         Some(limits.allocation_bytes),
         pack.version(),
     )
-    .map_err(broken)?;
+    .map_err(unindexed)?;
     Ok(out.flush()?)
 }
 

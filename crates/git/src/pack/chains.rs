@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use gix::ObjectId;
 use gix::odb::pack::data::{self, EntryRange, entry::Header};
 
-use super::{Object, SHA1};
+use super::{Object, SHA1, broken};
 use crate::error::chain;
 use crate::wire::Wire;
 use crate::{Bound, Limits, TransportError};
@@ -61,7 +61,6 @@ impl<'a> Chains<'a> {
         if self.wire.budget.is_spent() {
             return Err(TransportError::Deadline);
         }
-        let broken = |reason: String| TransportError::Protocol(format!("broken pack: {reason}"));
         let entry = data::Entry::from_bytes(bytes, offset, SHA1).map_err(|e| broken(chain(&e)))?;
         let at = |offset: u64| {
             let found = self.objects.binary_search_by_key(&offset, |object| object.offset);

@@ -7,7 +7,7 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 use gix::ObjectId;
 use gix::odb::pack::data::{self, entry::Header};
 
-use super::{Object, SHA1};
+use super::{Object, SHA1, broken};
 use crate::error::chain;
 use crate::wire::Wire;
 use crate::{Bound, Limits, TransportError};
@@ -34,10 +34,6 @@ struct Stream<'a> {
     crc: Crc,
     offset: u64,
     wire: &'a Wire,
-}
-
-fn broken(reason: impl Into<String>) -> TransportError {
-    TransportError::Protocol(format!("broken pack: {}", reason.into()))
 }
 
 /// An error of reading, for which a transport may know a better reason.
