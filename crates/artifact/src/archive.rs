@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-pub use chunks::{Chunked, Chunks};
+pub use chunks::{Chunked, Chunks, Contents};
 
 use gzip::GzipWriter;
 
@@ -100,13 +100,9 @@ impl<W: Write> ArchiveWriter<W> {
         Self { earlier: Some((archive, chunks)), ..self }
     }
 
-    /// Adds entries whose content need not be read where an earlier archive has it: `read` fills a buffer with the content
-    /// of an id.
-    pub fn chunked<E: From<ArchiveError>, R: FnMut(&[u8], &mut Vec<u8>) -> Result<(), E>>(
-        &mut self,
-        read: R,
-    ) -> Chunked<'_, W, R> {
-        Chunked::new(self, read)
+    /// Adds entries whose content need not be read where an earlier archive has it.
+    pub fn chunked<C: Contents>(&mut self, contents: C) -> Chunked<'_, W, C> {
+        Chunked::new(self, contents)
     }
 
     /// Adds a directory. `path` is relative to the root, without a trailing slash.

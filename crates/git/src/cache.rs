@@ -7,17 +7,17 @@ use std::time::Instant;
 
 use gix::ObjectId;
 use gix::bstr::BString;
-use gix::objs::FindExt;
+use gix::objs::Kind;
 
 use crate::answers::{Answers, Talk};
-use crate::error::chain;
+use crate::objects::{Buffer, Objects};
 use crate::reference::{Selector, highest_tags, revision};
 use crate::session::Depth;
 use crate::signed::TagRefName;
 use crate::sparse::Selection;
 use crate::store::{Lease, Store};
 use crate::{
-    Budget, Connector, Error, Limits, Reference, Remote, RemoteRef, TransportError, current_revision,
+    Budget, Commit, Connector, Error, Limits, Reference, Remote, RemoteRef, TransportError, current_revision,
     history, redact, semver,
 };
 
@@ -59,7 +59,7 @@ pub struct Checkout {
     /// The commit.
     pub commit: Commit,
     pub(crate) tag: Option<TagRefName>,
-    pub(crate) objects: gix::odb::Handle,
+    pub(crate) objects: Objects,
     lease: Lease,
     pub(crate) limits: Limits,
     pub(crate) selection: Selection,
@@ -71,19 +71,6 @@ impl std::fmt::Debug for Checkout {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Checkout").field("revision", &self.revision).finish_non_exhaustive()
     }
-}
-
-/// What is of interest in a commit object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Commit {
-    /// Its id.
-    pub id: ObjectId,
-    /// Its root directory.
-    pub tree: ObjectId,
-    /// The first line of its message.
-    pub subject: String,
-    /// When it was committed, seconds since 1970.
-    pub committed: i64,
 }
 
 /// A commit that the remote has under the wanted reference.
@@ -392,13 +379,9 @@ fn is_empty(talk: &mut Talk<'_>) -> bool {
     talk.refs("refs/").is_ok_and(|refs| refs.is_empty())
 }
 
-fn read_commit(objects: &gix::odb::Handle, id: ObjectId) -> Result<Commit, TransportError> {
-    let broken = |e: gix::Error| TransportError::Protocol(chain(&e));
-    let mut buffer = Vec::new();
-    let commit = objects.find_commit(&id, &mut buffer).map_err(broken)?;
-    let subject = commit.message.split(|b| *b == b'\n').next().unwrap_or_default();
-    let committed = commit.committer().map_err(broken)?.time().map_err(broken)?.seconds;
-    let (tree, subject) = (commit.tree(), String::from_utf8_lossy(subject).into_owned());
-    objects.find_tree_iter(&tree, &mut Vec::new()).map_err(broken)?;
-    Ok(Commit { id, tree, subject, committed })
+fn read_commit(objects: &Objects, id: ObjectId) -> Result<Commit, TransportError> {
+    let data = &mut Buffer::default();
+    let commit = Commit::parse(id, objects.read(&id, Kind::Commit, data)?)?;
+    objects.read(&commit.tree, Kind::Tree, data)?;
+    Ok(commit)
 }

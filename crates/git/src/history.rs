@@ -8,9 +8,11 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use gix::ObjectId;
-use gix::objs::FindExt;
+use gix::objs::Kind;
 
 use crate::answers::Talk;
+use crate::commit::parents;
+use crate::objects::Buffer;
 use crate::session::Depth;
 use crate::store::Store;
 use crate::{Error, TransportError};
@@ -66,13 +68,13 @@ fn search(talk: &Talk<'_>, store: &Store, tip: ObjectId, commit: ObjectId) -> Re
     let objects = store.objects(talk.limits)?;
     let mut seen = HashSet::from([tip]);
     let mut open = vec![tip];
-    let mut buffer = Vec::new();
+    let mut buffer = Buffer::default();
     while let Some(id) = open.pop() {
         if talk.budget.is_spent() {
             return Err(TransportError::Deadline.into());
         }
-        let found = objects.find_commit_iter(&id, &mut buffer);
-        for parent in found.map_err(|e| TransportError::Protocol(crate::error::chain(&e)))?.parent_ids() {
+        let data = objects.read(&id, Kind::Commit, &mut buffer).map_err(TransportError::from)?;
+        for parent in parents(id, data).map_err(TransportError::from)? {
             if parent == commit {
                 return Ok(());
             }

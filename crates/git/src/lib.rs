@@ -8,11 +8,13 @@
 
 mod answers;
 mod cache;
+mod commit;
 mod connector;
 mod error;
 mod history;
 mod http;
 mod limits;
+mod objects;
 mod pack;
 mod proxy;
 mod reference;
@@ -27,7 +29,8 @@ mod submodule;
 mod tree;
 mod wire;
 
-pub use cache::{Cache, Checkout, Commit, Known, Outcome};
+pub use cache::{Cache, Checkout, Known, Outcome};
+pub use commit::Commit;
 pub use connector::{Connector, http_client};
 pub use error::{Error, TransportError};
 pub use limits::{Bound, Budget, Limits};
@@ -38,4 +41,4 @@ pub use secret::Secret;
 pub use session::{RemoteRef, Session};
 pub use signed::{Tag, TagObject};
 pub use submodule::SubmoduleError;
-pub use tree::{Entry, Kind, WalkError};
+pub use tree::{Blobs, Entry, Kind, WalkError};

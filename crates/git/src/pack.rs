@@ -21,6 +21,7 @@ use tempfile::NamedTempFile;
 use self::chains::Chains;
 use self::entries::Incoming;
 use crate::error::chain;
+use crate::objects::{Buffer, Objects};
 use crate::wire::Wire;
 use crate::{Bound, Limits, TransportError};
 
@@ -53,7 +54,7 @@ fn broken(reason: impl Into<String>) -> TransportError {
 pub(crate) fn receive(
     pack: &mut dyn BufRead,
     directory: &Path,
-    bases: Option<&gix::odb::Handle>,
+    bases: Option<&Objects>,
     limits: &Limits,
     wire: &Wire,
 ) -> Result<(), TransportError> {
@@ -74,7 +75,7 @@ pub(crate) fn receive(
 fn download(
     pack: &mut dyn BufRead,
     mut file: NamedTempFile,
-    bases: Option<&gix::odb::Handle>,
+    bases: Option<&Objects>,
     limits: &Limits,
     wire: &Wire,
 ) -> Result<Received, TransportError> {
@@ -109,17 +110,15 @@ fn download(
 fn append(
     to: &mut BufWriter<&File>,
     offset: u64,
-    bases: &gix::odb::Handle,
+    bases: &Objects,
     id: &gix::oid,
     wire: &Wire,
 ) -> Result<Option<(Object, u64)>, TransportError> {
-    use gix::objs::Find;
     if wire.budget.is_spent() {
         return Err(TransportError::Deadline);
     }
-    let mut buffer = Vec::new();
-    let found = bases.try_find(id, &mut buffer).map_err(|e| TransportError::Protocol(chain(&e)))?;
-    let Some(object) = found else { return Ok(None) };
+    let mut buffer = Buffer::default();
+    let Some(object) = bases.find(id, &mut buffer)? else { return Ok(None) };
     let header = match object.kind {
         gix::objs::Kind::Blob => Header::Blob,
         gix::objs::Kind::Tree => Header::Tree,

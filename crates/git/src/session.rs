@@ -15,6 +15,7 @@ use gix::protocol::transport::{Protocol, Service};
 use gix::protocol::{Handshake, LsRefsCommand};
 
 use crate::error::chain;
+use crate::objects::Objects;
 use crate::wire::{EXCERPT, Wire, printable};
 use crate::{Bound, Limits, TransportError, pack};
 
@@ -93,7 +94,7 @@ pub(crate) struct Destination<'a> {
     /// File with the shallow boundary.
     pub(crate) shallow: &'a Path,
     /// Objects that a thin pack may build on; `None` when there are none yet.
-    pub(crate) bases: Option<gix::odb::Handle>,
+    pub(crate) bases: Option<Objects>,
 }
 
 /// Bytes of the longest ref name: no file system that Git runs on has longer paths.

@@ -1,8 +1,10 @@
 //! Commits and tags as they were hashed, for those who verify signatures.
 
 use gix::ObjectId;
-use gix::objs::{FindExt, TagRef};
+use gix::objs::Kind;
 
+use crate::commit::TagLinks;
+use crate::objects::Buffer;
 use crate::{Checkout, WalkError};
 
 /// How many tags may stand between a ref and its commit.
@@ -38,35 +40,32 @@ pub(crate) struct TagRefName {
 impl Checkout {
     /// The commit without the type and length in front.
     pub fn commit_object(&self) -> Result<Vec<u8>, WalkError> {
-        self.raw(self.commit.id)
+        self.raw(self.commit.id, Kind::Commit)
     }
 
     /// The tag by which the commit was found; `None` if it was found in another way.
     pub fn tag(&self) -> Result<Option<Tag>, WalkError> {
         let Some(TagRefName { name, object }) = &self.tag else { return Ok(None) };
         let Some(id) = *object else { return Ok(Some(Tag { name: name.clone(), object: None })) };
-        let data = self.raw(id)?;
-        let (tag_name, mut target) = self.parse(id, &data)?;
+        let data = self.raw(id, Kind::Tag)?;
+        let TagLinks { mut target, mut kind, name } = tag_links(id, &data)?;
         for _ in 1..NESTED_TAGS {
-            match target {
-                (id, gix::objs::Kind::Tag) => target = self.parse(id, &self.raw(id)?)?.1,
-                _ => break,
+            if kind != Kind::Tag {
+                break;
             }
+            TagLinks { target, kind, .. } = tag_links(target, &self.raw(target, Kind::Tag)?)?;
         }
-        let is_of_commit = target == (self.commit.id, gix::objs::Kind::Commit);
-        Ok(Some(Tag { name: tag_name, object: Some(TagObject { id, data, is_of_commit }) }))
+        let is_of_commit = (target, kind) == (self.commit.id, Kind::Commit);
+        Ok(Some(Tag { name, object: Some(TagObject { id, data, is_of_commit }) }))
     }
 
-    fn raw(&self, id: ObjectId) -> Result<Vec<u8>, WalkError> {
-        let mut buffer = Vec::new();
-        self.objects.find(&id, &mut buffer).map_err(|error| self.broken(&id, &error))?;
-        Ok(buffer)
+    fn raw(&self, id: ObjectId, kind: Kind) -> Result<Vec<u8>, WalkError> {
+        let mut buffer = Buffer::default();
+        let data = self.objects.read(&id, kind, &mut buffer).map_err(|error| self.broken(&id, error))?;
+        Ok(data.to_vec())
     }
+}
 
-    /// The name of a tag, and what it points to.
-    fn parse(&self, id: ObjectId, data: &[u8]) -> Result<(String, (ObjectId, gix::objs::Kind)), WalkError> {
-        let tag = TagRef::from_bytes(data, gix::hash::Kind::Sha1);
-        let tag = tag.map_err(|error| WalkError::Object { id, reason: error.to_string() })?;
-        Ok((tag.name.to_string(), (tag.target(), tag.target_kind)))
-    }
+fn tag_links(id: ObjectId, data: &[u8]) -> Result<TagLinks, WalkError> {
+    TagLinks::parse(id, data).map_err(|error| WalkError::Object { id, reason: error.to_string() })
 }

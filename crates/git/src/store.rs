@@ -20,6 +20,7 @@ use std::sync::atomic::AtomicBool;
 use gix::ObjectId;
 
 use crate::error::chain;
+use crate::objects::Objects;
 use crate::session::{Depth, Destination, Request};
 use crate::{Limits, Session, TransportError};
 
@@ -132,14 +133,14 @@ impl Store {
     }
 
     /// Objects of the store.
-    pub(crate) fn objects(&self, limits: &Limits) -> io::Result<gix::odb::Handle> {
+    pub(crate) fn objects(&self, limits: &Limits) -> io::Result<Objects> {
         let options = gix::odb::store::init::Options {
             use_multi_pack_index: false,
             alloc_limit_bytes: Some(limits.allocation_bytes),
             current_dir: Some(self.dir.clone()),
             ..Default::default()
         };
-        gix::odb::at_opts(self.dir.join("objects"), gix::hash::Kind::Sha1, None, options)
+        gix::odb::at_opts(self.dir.join("objects"), gix::hash::Kind::Sha1, None, options).map(Objects::new)
     }
 
     /// Receives `want`, as a difference to what is here.

@@ -2,10 +2,11 @@
 
 use gix::ObjectId;
 use gix::bstr::{BStr, BString};
-use gix::objs::FindExt;
+use gix::objs::{Kind as ObjectKind, TreeRefIter};
 use gix::objs::tree::EntryKind;
 
 use crate::error::chain;
+use crate::objects::{Buffer, ReadError};
 use crate::sparse::Selection;
 use crate::{Bound, Checkout, Error};
 
@@ -67,33 +68,50 @@ pub enum WalkError {
 }
 
 /// One entry of a tree.
-pub struct Entry<'a> {
+pub struct Entry<'e, 'c> {
     /// Path from the root, without a leading slash. Bytes, because Git knows no encoding.
-    pub path: &'a [u8],
+    pub path: &'e [u8],
     /// What it is.
     pub kind: Kind,
     id: ObjectId,
-    checkout: &'a Checkout,
-    limit: u64,
-    buffer: &'a mut Vec<u8>,
-    bytes: &'a mut u64,
+    checkout: &'c Checkout,
+    blobs: &'e mut Blobs<'c>,
 }
 
-impl Entry<'_> {
-    /// Names the content: equal ids, equal content. See [`Checkout::blob`].
+impl Entry<'_, '_> {
+    /// Names the content: equal ids, equal content. See [`Blobs::read`].
     pub fn id(&self) -> &[u8] {
         self.id.as_bytes()
     }
 
     /// The content of a file, the target of a link.
     pub fn read(&mut self) -> Result<&[u8], WalkError> {
-        let found = self.checkout.objects.find_blob(&self.id, self.buffer);
-        let data = found.map_err(|e| self.checkout.broken(&self.id, &e))?.data;
-        *self.bytes += data.len() as u64;
-        if *self.bytes > self.limit {
-            return Err(WalkError::Limit { limit: self.limit, what: Bound::FileBytes });
-        }
-        Ok(data)
+        self.blobs.read_of(self.checkout, &self.id)
+    }
+}
+
+/// Reads the files of a checkout, which together have a limit ([`Limits::tree_bytes`](crate::Limits::tree_bytes)).
+pub struct Blobs<'c> {
+    root: &'c Checkout,
+    buffer: Buffer,
+    /// How many bytes were read.
+    bytes: u64,
+}
+
+impl Blobs<'_> {
+    /// The content of the blob `id`, of the repository or a submodule.
+    pub fn read(&mut self, id: &[u8]) -> Result<&[u8], WalkError> {
+        let id = gix::oid::try_from_bytes(id)
+            .map_err(|error| WalkError::Object { id: self.root.commit.id, reason: error.to_string() })?;
+        self.read_of(self.root.owner(id).unwrap_or(self.root), id)
+    }
+
+    fn read_of(&mut self, owner: &Checkout, id: &gix::oid) -> Result<&[u8], WalkError> {
+        let data = owner.objects.read(id, ObjectKind::Blob, &mut self.buffer);
+        let data = data.map_err(|error| owner.broken(id, error))?;
+        self.bytes += data.len() as u64;
+        let limit = self.root.limits.tree_bytes;
+        if self.bytes > limit { Err(WalkError::Limit { limit, what: Bound::FileBytes }) } else { Ok(data) }
     }
 }
 
@@ -102,9 +120,13 @@ impl Checkout {
     /// order, which sorts `a/` after `a.b`). The root itself is not visited. The first error ends the walk.
     ///
     /// What was not [selected](Checkout::select) is left out. A submodule that is here is visited as a directory.
-    pub fn walk<E: From<WalkError>>(&self, visit: impl FnMut(Entry<'_>) -> Result<(), E>) -> Result<(), E> {
+    pub fn walk<E: From<WalkError>>(
+        &self,
+        visit: impl FnMut(Entry<'_, '_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let buffer = Buffer::default();
         let mut walker =
-            Walker { root: self, visit, path: Vec::new(), entries: 0, bytes: 0, buffer: Vec::new() };
+            Walker { root: self, visit, path: Vec::new(), entries: 0, blobs: self.blobs(), buffer };
         walker.directory(Place { checkout: self, base: 0, tree: self.commit.tree }, 0)
     }
 
@@ -131,13 +153,12 @@ impl Checkout {
     /// The entry at `path`, selected or not.
     pub(crate) fn find(&self, path: &[u8]) -> Result<Option<(Kind, ObjectId)>, WalkError> {
         let mut place = Place { checkout: self, base: 0, tree: self.commit.tree };
-        let (mut start, mut buffer) = (0, Vec::new());
+        let (mut start, mut buffer) = (0, Buffer::default());
         let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
         for end in slashes.chain([path.len()]) {
-            let broken = |error: gix::Error| place.checkout.broken(&place.tree, &error);
             let mut found = None;
-            for entry in place.checkout.objects.find_tree_iter(&place.tree, &mut buffer).map_err(broken)? {
-                let entry = entry.map_err(broken)?;
+            for entry in place.entries(&mut buffer)? {
+                let entry = entry.map_err(|error| place.garbled(&error))?;
                 if path.get(start..end).is_some_and(|name| entry.filename == name) {
                     found = Some((Kind::of(entry.mode.kind()), entry.oid.to_owned()));
                 }
@@ -153,23 +174,14 @@ impl Checkout {
         Ok(None)
     }
 
-    /// Puts the content of the blob `id`, of this repository or a submodule, into `buffer`, and adds its size to those
-    /// `read` before.
-    pub fn blob(&self, id: &[u8], buffer: &mut Vec<u8>, read: &mut u64) -> Result<(), WalkError> {
-        let id = gix::oid::try_from_bytes(id)
-            .map_err(|error| WalkError::Object { id: self.commit.id, reason: error.to_string() })?;
-        let owner = self.owner(id).unwrap_or(self);
-        let found =
-            owner.objects.find_blob(id, buffer).map_err(|error| owner.broken(&id.to_owned(), &error))?;
-        *read += found.data.len() as u64;
-        let limit = self.limits.tree_bytes;
-        if *read > limit { Err(WalkError::Limit { limit, what: Bound::FileBytes }) } else { Ok(()) }
+    /// Reads files by the ids that a [walk](Self::walk) gave.
+    pub fn blobs(&self) -> Blobs<'_> {
+        Blobs { root: self, buffer: Buffer::default(), bytes: 0 }
     }
 
     /// The repository that has the object.
     fn owner(&self, id: &gix::oid) -> Option<&Checkout> {
-        use gix::objs::Exists;
-        if self.objects.exists(id) {
+        if self.objects.contains(id) {
             return Some(self);
         }
         self.modules.values().find_map(|module| module.owner(id))
@@ -178,20 +190,22 @@ impl Checkout {
     /// The content of the file `name` of the root, if there is one.
     pub(crate) fn file(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, WalkError> {
         let Some((Kind::File { .. }, id)) = self.find(name.as_bytes())? else { return Ok(None) };
-        let mut buffer = Vec::new();
-        let found = self.objects.find_blob(&id, &mut buffer);
-        let size = found.map_err(|e| self.broken(&id, &e))?.data.len() as u64;
-        if size > limit {
+        let mut buffer = Buffer::default();
+        let data = self.objects.read(&id, ObjectKind::Blob, &mut buffer);
+        let data = data.map_err(|error| self.broken(&id, error))?;
+        if data.len() as u64 > limit {
             return Err(WalkError::Limit { limit, what: Bound::GitmodulesBytes });
         }
-        Ok(Some(buffer))
+        Ok(Some(data.to_vec()))
     }
 
-    pub(crate) fn broken(&self, id: &ObjectId, error: &gix::Error) -> WalkError {
-        if error.is_resource_exhausted() {
-            return WalkError::Limit { limit: self.limits.allocation_bytes as u64, what: Bound::ObjectBytes };
+    pub(crate) fn broken(&self, id: &gix::oid, error: ReadError) -> WalkError {
+        match error {
+            ReadError::TooLarge(_) => {
+                WalkError::Limit { limit: self.limits.allocation_bytes as u64, what: Bound::ObjectBytes }
+            }
+            error => WalkError::Object { id: id.to_owned(), reason: error.to_string() },
         }
-        WalkError::Object { id: *id, reason: chain(error) }
     }
 }
 
@@ -200,8 +214,9 @@ struct Walker<'a, V> {
     visit: V,
     path: Vec<u8>,
     entries: usize,
-    bytes: u64,
-    buffer: Vec<u8>,
+    blobs: Blobs<'a>,
+    /// For directories.
+    buffer: Buffer,
 }
 
 /// A directory on the way.
@@ -215,6 +230,16 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
+    fn entries<'b>(&self, buffer: &'b mut Buffer) -> Result<TreeRefIter<'b>, WalkError> {
+        let data = self.checkout.objects.read(&self.tree, ObjectKind::Tree, buffer);
+        let data = data.map_err(|error| self.checkout.broken(&self.tree, error))?;
+        Ok(TreeRefIter::from_bytes(data, self.tree.kind()))
+    }
+
+    fn garbled(&self, error: &gix::Error) -> WalkError {
+        WalkError::Object { id: self.tree, reason: chain(error) }
+    }
+
     /// The directory that the entry `path` of this one is, if it is one.
     fn below(self, path: &[u8], kind: Kind, id: ObjectId) -> Option<Place<'a>> {
         match kind {
@@ -237,7 +262,7 @@ struct Child {
 impl<'a, V> Walker<'a, V> {
     fn directory<E: From<WalkError>>(&mut self, place: Place<'a>, depth: usize) -> Result<(), E>
     where
-        V: FnMut(Entry<'_>) -> Result<(), E>,
+        V: FnMut(Entry<'_, 'a>) -> Result<(), E>,
     {
         let limit = self.root.limits.depth;
         if depth > limit {
@@ -256,9 +281,7 @@ impl<'a, V> Walker<'a, V> {
                     kind: if below.is_some() { Kind::Directory } else { child.kind },
                     id: child.id,
                     checkout: place.checkout,
-                    limit: self.root.limits.tree_bytes,
-                    buffer: &mut self.buffer,
-                    bytes: &mut self.bytes,
+                    blobs: &mut self.blobs,
                 })?;
                 if let Some(below) = below {
                     self.directory(below, depth + 1)?;
@@ -273,11 +296,8 @@ impl<'a, V> Walker<'a, V> {
     fn children(&mut self, place: Place<'_>) -> Result<Vec<Child>, WalkError> {
         let limit = self.root.limits.entries;
         let mut children = Vec::new();
-        let broken = |error: gix::Error| place.checkout.broken(&place.tree, &error);
-        let tree = place.checkout.objects.find_tree_iter(&place.tree, &mut self.buffer).map_err(broken)?;
-        let mut previous = None;
-        for entry in tree {
-            let entry = entry.map_err(broken)?;
+        for entry in place.entries(&mut self.buffer)? {
+            let entry = entry.map_err(|error| place.garbled(&error))?;
             self.entries += 1;
             if self.entries > limit {
                 return Err(WalkError::Limit { limit: limit as u64, what: Bound::Entries });
@@ -288,9 +308,6 @@ impl<'a, V> Walker<'a, V> {
             }
             let kind = Kind::of(entry.mode.kind());
             check_name(entry.filename, kind).map_err(|reason| refused(&self.path, entry.filename, reason))?;
-            if previous.replace(entry).is_some_and(|previous| previous > entry) {
-                return Err(refused(&self.path, entry.filename, "not in order".to_owned()));
-            }
             children.push(Child { name: entry.filename.to_owned(), kind, id: entry.oid.to_owned() });
         }
         children.sort_unstable_by(|a, b| a.name.cmp(&b.name));

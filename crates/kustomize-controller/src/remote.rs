@@ -72,7 +72,7 @@ impl RemoteBases {
         Ok(Reference { name: Some(name), ..Reference::default() })
     }
 
-    fn add(&self, tree: &mut MemoryTree, bytes: &mut u64, mut entry: Entry<'_>) -> Result<(), TooMuch> {
+    fn add(&self, tree: &mut MemoryTree, bytes: &mut u64, mut entry: Entry<'_, '_>) -> Result<(), TooMuch> {
         let Ok(path) = std::str::from_utf8(entry.path).map(str::to_owned) else { return Ok(()) };
         match entry.kind {
             Kind::Directory => tree.insert_directory(&path),

@@ -33,14 +33,25 @@ impl Chunks {
     }
 }
 
+/// Where the content of files comes from.
+pub trait Contents {
+    /// Why there is none.
+    type Error: From<ArchiveError>;
+
+    /// All bytes of the content that `id` names.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn read(&mut self, id: &[u8]) -> Result<&[u8], Self::Error>;
+}
+
 /// Adds entries chunk by chunk. What was added is written when [`Chunked::end`] is called.
 #[must_use = "entries are missing unless it is ended"]
-pub struct Chunked<'a, W: Write, R> {
+pub struct Chunked<'a, W: Write, C> {
     archive: &'a mut ArchiveWriter<W>,
-    read: R,
+    contents: C,
     /// The entries of the chunk that is not yet written.
     pending: Vec<Pending>,
-    content: Vec<u8>,
 }
 
 struct Pending {
@@ -49,21 +60,16 @@ struct Pending {
     file: Option<(bool, Box<[u8]>)>,
 }
 
-impl<'a, W, R, E> Chunked<'a, W, R>
-where
-    W: Write,
-    E: From<ArchiveError>,
-    R: FnMut(&[u8], &mut Vec<u8>) -> Result<(), E>,
-{
-    pub(super) fn new(archive: &'a mut ArchiveWriter<W>, read: R) -> Self {
-        Self { archive, read, pending: Vec::new(), content: Vec::new() }
+impl<'a, W: Write, C: Contents> Chunked<'a, W, C> {
+    pub(super) fn new(archive: &'a mut ArchiveWriter<W>, contents: C) -> Self {
+        Self { archive, contents, pending: Vec::new() }
     }
 
     /// Adds a directory.
     ///
     /// # Errors
     /// As [`Self::end`].
-    pub fn directory(&mut self, path: &[u8]) -> Result<(), E> {
+    pub fn directory(&mut self, path: &[u8]) -> Result<(), C::Error> {
         self.push(Pending { path: path.into(), file: None })
     }
 
@@ -71,7 +77,7 @@ where
     ///
     /// # Errors
     /// As [`Self::end`].
-    pub fn file(&mut self, path: &[u8], executable: bool, id: &[u8]) -> Result<(), E> {
+    pub fn file(&mut self, path: &[u8], executable: bool, id: &[u8]) -> Result<(), C::Error> {
         self.push(Pending { path: path.into(), file: Some((executable, id.into())) })
     }
 
@@ -79,7 +85,7 @@ where
     ///
     /// # Errors
     /// As [`Self::end`].
-    pub fn between(&mut self) -> Result<&mut ArchiveWriter<W>, E> {
+    pub fn between(&mut self) -> Result<&mut ArchiveWriter<W>, C::Error> {
         self.close()?;
         Ok(self.archive)
     }
@@ -88,11 +94,11 @@ where
     ///
     /// # Errors
     /// For a bad path, when the content cannot be read, when an earlier archive has changed, and what the sink says.
-    pub fn end(mut self) -> Result<(), E> {
+    pub fn end(mut self) -> Result<(), C::Error> {
         self.close()
     }
 
-    fn push(&mut self, entry: Pending) -> Result<(), E> {
+    fn push(&mut self, entry: Pending) -> Result<(), C::Error> {
         check_path(&entry.path)?;
         let ends = hash(&entry.path).is_multiple_of(ONE_IN);
         self.pending.push(entry);
@@ -100,7 +106,7 @@ where
         if entries >= *ENTRIES.end() || ends && entries >= *ENTRIES.start() { self.close() } else { Ok(()) }
     }
 
-    fn close(&mut self) -> Result<(), E> {
+    fn close(&mut self) -> Result<(), C::Error> {
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -125,16 +131,15 @@ where
         copied.map(Some).ok_or(ArchiveError::Reuse)
     }
 
-    fn written(&mut self, entries: &[Pending]) -> Result<Chunk, E> {
+    fn written(&mut self, entries: &[Pending]) -> Result<Chunk, C::Error> {
         self.archive.gzip.begin_chunk().map_err(ArchiveError::Write)?;
         let offset = self.archive.gzip.offset();
         for entry in entries {
             match &entry.file {
                 None => self.archive.directory(&entry.path)?,
                 Some((executable, id)) => {
-                    (self.read)(id, &mut self.content)?;
-                    let size = self.content.len() as u64;
-                    self.archive.file(&entry.path, *executable, size, &mut self.content.as_slice())?;
+                    let mut content = self.contents.read(id)?;
+                    self.archive.file(&entry.path, *executable, content.len() as u64, &mut content)?;
                 }
             }
         }

@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
-use artifact::archive::ArchiveError;
+use artifact::archive::{ArchiveError, Contents};
 use artifact::ignore::{self, IGNORE_FILE, Matcher};
 use artifact::store::{Artifact, StoreError};
-use git::{Budget, Checkout, Commit, Kind, Outcome, WalkError};
+use git::{Blobs, Budget, Checkout, Commit, Kind, Outcome, WalkError};
 
 use super::content::{Content, Include, IncludeError, Item};
 use super::failure::{Failure, reason};
@@ -56,11 +56,7 @@ impl Recipe {
         let matcher = self.matcher(&content, budget)?;
         let path = self.shelf.path(&checkout.commit.id.to_string());
         self.shelf.store.archive(&path, &checkout.revision, |archive| {
-            let mut bytes = 0;
-            let mut archive = archive.chunked(|id, buffer| {
-                check(budget)?;
-                Ok::<_, BuildError>(checkout.blob(id, buffer, &mut bytes)?)
-            });
+            let mut archive = archive.chunked(Files { blobs: checkout.blobs(), budget });
             content.walk(&mut |path, item| {
                 check(budget)?;
                 if matcher.is_ignored(path, matches!(item, Item::Directory)) {
@@ -93,7 +89,7 @@ impl Recipe {
             }
             match item {
                 Item::Directory => {}
-                Item::Git(entry) => files.add(directory, entry.read()?)?,
+                Item::Git(mut entry) => files.add(directory, entry.read()?)?,
                 Item::Archived { content, .. } => {
                     let mut text = Vec::new();
                     // One byte more, so that what is too long is seen to be.
@@ -106,6 +102,21 @@ impl Recipe {
             Ok(())
         })?;
         Ok(files.matcher(self.ignore.as_deref())?)
+    }
+}
+
+/// The files of a checkout, for as long as somebody waits for them.
+struct Files<'a> {
+    blobs: Blobs<'a>,
+    budget: &'a Budget,
+}
+
+impl Contents for Files<'_> {
+    type Error = BuildError;
+
+    fn read(&mut self, id: &[u8]) -> Result<&[u8], BuildError> {
+        check(self.budget)?;
+        Ok(self.blobs.read(id)?)
     }
 }
 

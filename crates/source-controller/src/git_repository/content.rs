@@ -64,7 +64,7 @@ struct Graft<'a> {
 pub enum Item<'a, 'c> {
     Directory,
     /// A file of the commit.
-    Git(&'a mut git::Entry<'c>),
+    Git(git::Entry<'a, 'c>),
     /// A file of an archive.
     Archived {
         executable: bool,
@@ -114,7 +114,7 @@ impl<'a> Content<'a> {
     /// Visits every file and directory, a directory before its content, each directory in byte order of its names.
     pub fn walk(&self, visit: Visit<'_>) -> Result<(), BuildError> {
         let mut merge = Merge { content: self, next: 0, last: Vec::new(), visit };
-        self.checkout.walk(|mut entry| merge.git(&mut entry))?;
+        self.checkout.walk(|entry| merge.git(entry))?;
         merge.grafts_before(None)
     }
 }
@@ -252,7 +252,7 @@ struct Merge<'v> {
 }
 
 impl Merge<'_> {
-    fn git(&mut self, entry: &mut git::Entry<'_>) -> Result<(), BuildError> {
+    fn git(&mut self, entry: git::Entry<'_, '_>) -> Result<(), BuildError> {
         let path = entry.path;
         let item = match entry.kind {
             // A submodule that is not fetched leaves its directory, as in a work tree.
