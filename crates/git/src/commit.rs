@@ -205,7 +205,11 @@ mod tests {
             format!("\ntree {TREE}\nx"),
             format!("parent {TREE}\ntree {TREE}\nx"),
         ] {
-            assert_eq!(Commit::parse(id(TREE), data.as_bytes()), Err(Malformed::Commit(id(TREE))), "{data:?}");
+            assert_eq!(
+                Commit::parse(id(TREE), data.as_bytes()),
+                Err(Malformed::Commit(id(TREE))),
+                "{data:?}"
+            );
         }
         for parent in [format!("parent {short}\n"), format!("parent {TREE}x\n"), format!("parent {TREE}")] {
             let data = format!("tree {TREE}\n{parent}");

@@ -2,8 +2,8 @@
 
 use gix::ObjectId;
 use gix::bstr::{BStr, BString};
-use gix::objs::{Kind as ObjectKind, TreeRefIter};
 use gix::objs::tree::EntryKind;
+use gix::objs::{Kind as ObjectKind, TreeRefIter};
 
 use crate::error::chain;
 use crate::objects::{Buffer, ReadError};

@@ -167,6 +167,21 @@ fn run(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Stores an object as it is, whatever `git fsck` thinks of it; gives its id.
+pub fn store(repository: &Path, kind: &str, data: &[u8]) -> String {
+    let mut git = Command::new("git")
+        .current_dir(repository)
+        .args(["hash-object", "-t", kind, "-w", "--literally", "--stdin"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    git.stdin.take().unwrap().write_all(data).unwrap();
+    let output = git.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 /// One request per connection.
 fn serve(stream: &mut (impl Read + Write), root: &Path, control: &Control) -> std::io::Result<()> {
     let mut reader = BufReader::new(&mut *stream);
