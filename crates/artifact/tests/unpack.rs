@@ -169,6 +169,37 @@ fn types_other_than_files_and_directories_are_refused() {
 }
 
 #[test]
+fn a_name_may_hold_line_breaks() {
+    let name = "é\n19 path=elsewhere\n\n".as_bytes();
+    let raw = Raw::default().pax("path", name).add(b"x", b'0', b"content");
+    assert_eq!(raw.unpacked().unwrap(), Tree::from([(name.to_vec(), file("content"))]));
+    let mut archive = ArchiveWriter::new(Vec::new(), Algorithm::Sha256).unwrap();
+    archive.file(name, false, 7, &mut &b"content"[..]).unwrap();
+    let (_, ours) = archive.finish().unwrap();
+    assert_eq!(unpacked(&ours).unwrap().get(name), Some(&file("content")));
+}
+
+#[test]
+fn records_whose_length_is_wrong_are_refused() {
+    for record in [
+        "8 path=a\n",
+        "11 path=a\n",
+        "99 path=a\n",
+        "10 path=ab",
+        "10 pathxab\n",
+        "x path=a\n",
+        "0 a=b\n",
+        "-1 a=b\n",
+        "path=a\n",
+    ] {
+        let result = Raw::default().add(b"x", b'x', record.as_bytes()).add(b"y", b'0', b"").unpacked();
+        assert!(matches!(result, Err(UnpackError::Header)), "{record:?}: {result:?}");
+    }
+    let fine = Raw::default().add(b"x", b'x', b"10 path=a\n").add(b"y", b'0', b"").unpacked().unwrap();
+    assert_eq!(fine, Tree::from([(b"a".to_vec(), file(""))]));
+}
+
+#[test]
 fn attributes_for_all_entries_are_ignored() {
     let tree = Raw::default().add(b"pax_global_header", b'g', b"19 comment=0123456\n").add(b"a", b'0', b"x");
     assert_eq!(tree.unpacked().unwrap(), Tree::from([(b"a".to_vec(), file("x"))]));

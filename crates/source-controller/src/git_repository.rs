@@ -5,19 +5,19 @@
 
 mod auth;
 mod background;
-mod build;
+pub mod build;
 mod caches;
-mod content;
+pub mod content;
 mod failure;
 mod fetch;
 mod includes;
-mod limits;
+pub mod limits;
 mod pass;
 mod provider;
 mod secrets;
 mod spec;
 mod status;
-mod storage;
+pub mod storage;
 mod upstream;
 mod verify;
 

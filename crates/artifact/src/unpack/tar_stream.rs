@@ -128,15 +128,16 @@ impl<R: Read> TarStream<R> {
 }
 
 impl Extension {
-    fn apply_pax(&mut self, records: &[u8]) -> Result<(), UnpackError> {
-        for record in tar::PaxExtensions::new(records) {
-            let record = record.map_err(|_| UnpackError::Header)?;
-            match record.key_bytes() {
+    fn apply_pax(&mut self, mut records: &[u8]) -> Result<(), UnpackError> {
+        while !records.is_empty() {
+            let (key, value, rest) = pax_record(records).ok_or(UnpackError::Header)?;
+            records = rest;
+            match key {
                 // An empty value leaves what the header says.
-                b"path" | b"size" if record.value_bytes().is_empty() => {}
-                b"path" => self.path = Some(record.value_bytes().to_vec()),
+                b"path" | b"size" if value.is_empty() => {}
+                b"path" => self.path = Some(value.to_vec()),
                 b"size" => {
-                    let digits = record.value().ok().and_then(|text| text.parse().ok());
+                    let digits = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
                     self.size = Some(digits.ok_or(UnpackError::Header)?);
                 }
                 key => self.sparse |= key.starts_with(b"GNU.sparse."),
@@ -163,6 +164,18 @@ impl Extension {
             size: if kind == Kind::File { self.size.unwrap_or(size) } else { 0 },
         })
     }
+}
+
+/// Key and value of the first record `<length> <key>=<value>\n`, and the records after it. The length alone says where it
+/// ends: a value may hold line breaks, which the `tar` crate takes for the end.
+fn pax_record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let space = records.iter().position(|byte| *byte == b' ')?;
+    let (length, _) = records.split_at_checked(space)?;
+    let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;
+    let (record, rest) = records.split_at_checked(length)?;
+    let record = record.get(space + 1..)?.strip_suffix(b"\n")?;
+    let equals = record.iter().position(|byte| *byte == b'=')?;
+    Some((record.get(..equals)?, record.get(equals + 1..)?, rest))
 }
 
 fn until_nul(bytes: &[u8]) -> &[u8] {

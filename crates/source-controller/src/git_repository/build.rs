@@ -51,7 +51,8 @@ impl Recipe {
         }
     }
 
-    fn archive(&self, checkout: &Checkout, budget: &Budget) -> Result<Artifact, BuildError> {
+    /// Stores the checkout as the artifact of its commit, if all its objects can be read.
+    pub fn archive(&self, checkout: &Checkout, budget: &Budget) -> Result<Artifact, BuildError> {
         let content = Content::new(checkout, &self.includes, &self.shelf, &self.limits.include)?;
         let matcher = self.matcher(&content, budget)?;
         let path = self.shelf.path(&checkout.commit.id.to_string());
@@ -123,14 +124,19 @@ impl Contents for Files<'_> {
 /// Why there is no archive.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    /// The tree or a file of it.
     #[error(transparent)]
     Walk(#[from] WalkError),
+    /// An artifact that it includes.
     #[error(transparent)]
     Include(#[from] IncludeError),
+    /// The ignore rules.
     #[error(transparent)]
     Ignore(#[from] ignore::IgnoreError),
+    /// The storage.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The archive itself.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// Also when nobody waits any more; then nobody reads it.

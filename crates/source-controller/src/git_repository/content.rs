@@ -33,10 +33,26 @@ pub struct Include {
 /// Why an artifact could not be put in.
 #[derive(Debug, thiserror::Error)]
 pub enum IncludeError {
+    /// Its target is no path.
     #[error("path calculation for include '{name}' failed: {reason}")]
-    Path { name: String, reason: &'static str },
+    Path {
+        /// The source that is included.
+        name: String,
+        /// What is wrong with the path.
+        reason: &'static str,
+    },
+    /// It cannot be read, or there is no room for it.
     #[error("failed to copy '{name}' include from {from} to {to}: {reason}")]
-    Copy { name: String, from: String, to: String, reason: String },
+    Copy {
+        /// The source that is included.
+        name: String,
+        /// What of it.
+        from: String,
+        /// Where it was to go.
+        to: String,
+        /// Why it did not.
+        reason: String,
+    },
 }
 
 /// The content of one artifact.
@@ -62,13 +78,17 @@ struct Graft<'a> {
 
 /// A file or a directory.
 pub enum Item<'a, 'c> {
+    /// A directory, of the commit or an archive.
     Directory,
     /// A file of the commit.
     Git(git::Entry<'a, 'c>),
     /// A file of an archive.
     Archived {
+        /// With the executable bit.
         executable: bool,
+        /// Bytes of the content.
         size: u64,
+        /// The content.
         content: &'a mut dyn Read,
     },
 }

@@ -30,8 +30,14 @@ impl Limits {
             tree_bytes: flags.git_tree_max_size,
             ..git::Limits::default().with_object_bytes(flags.git_object_max_size)
         };
+        Limits { git, ..Limits::default() }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
         Limits {
-            git,
+            git: git::Limits::default(),
             ignore: ignore::Limits::default(),
             include: unpack::Limits::default(),
             verification: verification::Limits::default(),
