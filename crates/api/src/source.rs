@@ -28,6 +28,8 @@ pub mod conditions {
 #[expect(missing_docs, reason = "each is its own text")]
 pub mod reasons {
     pub const ARCHIVE_OPERATION_FAILED: &str = "ArchiveOperationFailed";
+    /// Not Flux's: an artifact that a former version got wrong was made anew.
+    pub const ARTIFACT_CORRECTED: &str = "ArtifactCorrected";
     pub const ARTIFACT_VERIFICATION_FAILED: &str = "ArtifactVerificationFailed";
     pub const AUTHENTICATION_FAILED: &str = "AuthenticationFailed";
     pub const COPY_FAILURE: &str = "CopyFailure";

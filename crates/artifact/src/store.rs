@@ -11,6 +11,7 @@ mod lock;
 mod path;
 mod reuse;
 mod verified;
+mod writer;
 
 use std::{
     fs::{self, File},
@@ -165,7 +166,7 @@ pub struct Store {
 struct Slot {
     path: StorePath,
     temp: NamedTempFile,
-    _lock: FileLock,
+    lock: FileLock,
 }
 
 // === impl Store ===
@@ -260,6 +261,12 @@ impl Store {
         Ok(())
     }
 
+    /// Whether the artifact with this digest was stored by a version that makes the same artifact of the same content. Others
+    /// are made anew: `false` for those of versions that made mistakes, and of other programs.
+    pub fn is_current(&self, path: &str, digest: &Digest) -> bool {
+        StorePath::file(&self.root, path).is_ok_and(|path| writer::signed(&path.lock(), digest))
+    }
+
     /// Stores the archive that `fill` pushes, replacing what is at `path`. If `fill` fails, nothing changes and its error
     /// is given back.
     pub fn archive<E: From<StoreError>>(
@@ -350,12 +357,14 @@ impl Store {
             .suffix(TEMP_SUFFIX)
             .tempfile_in(parent)
             .map_err(|error| path.error("create temporary file for", error))?;
-        Ok(Slot { path, temp, _lock: lock })
+        Ok(Slot { path, temp, lock })
     }
 
     fn commit(&self, slot: Slot, revision: &str, digest: Digest, size: u64) -> Result<Artifact, StoreError> {
-        let Slot { path, temp, _lock } = slot;
+        let Slot { path, temp, lock } = slot;
         temp.as_file().sync_all().map_err(|error| path.error("sync", error))?;
+        // Before the artifact is there: a note about another digest says nothing.
+        writer::sign(lock.file(), &digest).map_err(|error| path.error("write lock of", error))?;
         let file = temp.persist(&path.absolute).map_err(|error| path.error("rename to", error.error))?;
         // Without this the new name may be lost in a crash, but never its content.
         path.parent()

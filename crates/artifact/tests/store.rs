@@ -431,3 +431,29 @@ fn the_advertised_address_follows_the_listen_address() {
         assert_eq!(advertised_address(listen, hostname).as_deref(), expected, "{listen}");
     }
 }
+
+#[test]
+fn an_artifact_is_current_if_this_version_stored_it() {
+    let (root, store) = store();
+    let lock = root.path().join(format!("{PATH}.lock"));
+    let first = archive(&store, PATH, "first").unwrap();
+    assert!(store.is_current(PATH, &first.digest));
+    let again = Store::open(root.path(), options()).unwrap();
+    assert!(again.is_current(PATH, &first.digest), "for the next process too");
+    assert!(!store.is_current(PATH, &sha256(b"other")));
+    assert!(!store.is_current("gitrepository/flux-system/app/other.tar.gz", &first.digest));
+    assert!(!store.is_current("../../etc/passwd", &first.digest));
+    let note = fs::read_to_string(&lock).unwrap();
+    // A version that knew no notes, one before this, and one that ends while it writes.
+    for text in [String::new(), note.replace("writer 2", "writer 1"), note[..note.len() - 2].to_owned()] {
+        fs::write(&lock, &text).unwrap();
+        assert!(!store.is_current(PATH, &first.digest), "{text:?}");
+        assert_eq!(archive(&store, PATH, "first").unwrap().digest, first.digest);
+        assert!(store.is_current(PATH, &first.digest), "it was stored again");
+    }
+    // The one that knew no notes leaves the note that is there.
+    fs::write(root.path().join(PATH), "what it stored").unwrap();
+    assert!(!store.is_current(PATH, &sha256(b"what it stored")));
+    fs::remove_file(&lock).unwrap();
+    assert!(!store.is_current(PATH, &first.digest));
+}

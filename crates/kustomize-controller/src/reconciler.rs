@@ -42,7 +42,7 @@ use crate::{
     drift::Repairs,
     flags::{ADDITIVE_CEL_CHECK, EXTERNAL_ARTIFACT, OBJECT_IDENTITY},
     run::{Basis, Inputs, Run},
-    sources::{self, SourceError, SourceKey},
+    sources::{self, Content, SourceError, SourceKey},
     status,
     subject::Subject,
     unsupported,
@@ -179,10 +179,10 @@ impl Reconciler {
                     self.begin_repair(slot, subject, &drifted).await;
                 }
             }
-            // A new revision or variable alone. Who changes the spec or asks for a run wants to see everything looked at.
+            // New content or variables alone. Who changes the spec or asks for a run wants to see everything looked at.
             State::Done { inputs: before, .. } => {
-                let Inputs { revision, configs, .. } = inputs.clone();
-                trusting = Inputs { revision, configs, ..before } == inputs;
+                let Inputs { content, configs, .. } = inputs.clone();
+                trusting = Inputs { content, configs, ..before } == inputs;
             }
             _ => {}
         }
@@ -387,7 +387,7 @@ fn inputs(object: &Kustomization, artifact: Option<&Artifact>, configs: u64) -> 
     Inputs {
         generation: object.metadata.generation.unwrap_or_default(),
         requested: object.annotations().get(RECONCILE_REQUEST_ANNOTATION).cloned(),
-        revision: artifact.map(|a| a.revision.clone()),
+        content: artifact.map(Content::of),
         uid: object.uid(),
         configs,
     }
@@ -398,11 +398,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_for_a_generation_a_request_and_a_revision() {
+    fn a_run_is_for_a_generation_a_request_and_the_content_of_its_source() {
         let mut app = Kustomization::new("app", Default::default());
-        let first = inputs(&app, Some(&Artifact { revision: "r1".into(), ..Artifact::default() }), 0);
-        assert_eq!(first.revision.as_deref(), Some("r1"));
+        let artifact = |revision: &str, digest: &str| Artifact {
+            revision: revision.into(),
+            digest: digest.into(),
+            ..Artifact::default()
+        };
+        let first = inputs(&app, Some(&artifact("r1", "d1")), 0);
+        assert_eq!(first, inputs(&app, Some(&artifact("r1", "d1")), 0));
+        assert_ne!(first, inputs(&app, Some(&artifact("r2", "d1")), 0));
+        assert_ne!(first, inputs(&app, Some(&artifact("r1", "d2")), 0));
+        assert_ne!(first, inputs(&app, None, 0));
         app.annotations_mut().insert(RECONCILE_REQUEST_ANNOTATION.into(), "now".into());
-        assert_ne!(first, inputs(&app, Some(&Artifact { revision: "r1".into(), ..Artifact::default() }), 0));
+        assert_ne!(first, inputs(&app, Some(&artifact("r1", "d1")), 0));
     }
 }

@@ -32,13 +32,15 @@ use tokio::{task::JoinHandle, time::Instant};
 pub(crate) use unchanged::Basis;
 
 use crate::health::Awaited;
+use crate::sources::Content;
 
 /// What a run is for. A run whose inputs are no longer the object's is replaced at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inputs {
     pub generation: i64,
     pub requested: Option<String>,
-    pub revision: Option<String>,
+    /// Of the source; `None` if it has no artifact.
+    pub content: Option<Content>,
     /// An object made anew under its name starts afresh.
     pub uid: Option<String>,
     /// State of the watched ConfigMaps and Secrets that it refers to.
@@ -187,9 +189,9 @@ impl Run {
         entries.map(|c| Entry { id: c.id.clone(), version: c.version.clone() }).collect()
     }
 
-    /// Whether the run is for these inputs, whatever their revision.
+    /// Whether the run is for these inputs, whatever the source has.
     pub fn fits(&self, inputs: &Inputs) -> bool {
-        Inputs { revision: self.inputs.revision.clone(), ..inputs.clone() } == self.inputs
+        Inputs { content: self.inputs.content.clone(), ..inputs.clone() } == self.inputs
     }
 
     /// Says what the run does now; upstream's sentence.

@@ -95,6 +95,21 @@ pub struct Options {
     pub external: bool,
 }
 
+/// What tells the artifacts of a source apart. A revision can get another content: what its source ignores or includes may
+/// change, and an artifact that was wrong is made anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    pub revision: String,
+    pub digest: String,
+}
+
+impl Content {
+    /// That of an artifact.
+    pub fn of(artifact: &Artifact) -> Self {
+        Self { revision: artifact.revision.clone(), digest: artifact.digest.clone() }
+    }
+}
+
 /// Artifacts by source. Clones share them.
 #[derive(Clone)]
 pub struct Sources {
@@ -110,7 +125,7 @@ impl Sources {
     }
 
     /// One future per kind that follows it for ever and wakes the Kustomizations of `store` that refer to a source
-    /// of which the artifact's revision changed. A kind whose CRD is not installed is tried again and again.
+    /// of which the artifact's content changed. A kind whose CRD is not installed is tried again and again.
     pub fn watch(
         &self,
         namespace: Option<&str>,
@@ -154,7 +169,7 @@ impl Sources {
         }
     }
 
-    /// Takes in an event; the sources whose revision changed.
+    /// Takes in an event; the sources whose content changed.
     fn observe(
         &self,
         kind: &str,
@@ -220,15 +235,15 @@ impl Sources {
     }
 }
 
-/// Remembers an artifact; the key again if its revision is another one than before.
+/// Remembers an artifact; the key again if its content is another one than before.
 fn put(
     known: &mut HashMap<SourceKey, Option<Artifact>>,
     key: SourceKey,
     artifact: Option<Artifact>,
 ) -> Vec<SourceKey> {
-    let revision = artifact.as_ref().map(|a| a.revision.clone());
-    let before = known.insert(key.clone(), artifact).map(|before| before.map(|a| a.revision));
-    if before == Some(revision) { Vec::new() } else { vec![key] }
+    let content = artifact.as_ref().map(Content::of);
+    let before = known.insert(key.clone(), artifact).map(|before| before.as_ref().map(Content::of));
+    if before == Some(content) { Vec::new() } else { vec![key] }
 }
 
 fn artifact(object: &DynamicObject) -> Option<Artifact> {
@@ -271,13 +286,15 @@ mod tests {
     }
 
     #[test]
-    fn only_another_revision_counts_as_a_change() {
+    fn another_revision_or_digest_is_a_change() {
         let mut known = HashMap::new();
         assert_eq!(put(&mut known, key("a"), None), [key("a")], "it appeared");
         assert_eq!(put(&mut known, key("a"), None), []);
         assert_eq!(put(&mut known, key("a"), some("r1", "d1")), [key("a")]);
-        assert_eq!(put(&mut known, key("a"), some("r1", "d2")), [], "a rebuild of the same revision");
+        assert_eq!(put(&mut known, key("a"), some("r1", "d2")), [key("a")], "other content of the revision");
         assert_eq!(put(&mut known, key("a"), some("r2", "d2")), [key("a")]);
+        let moved = some("r2", "d2").map(|artifact| Artifact { url: "http://elsewhere".into(), ..artifact });
+        assert_eq!(put(&mut known, key("a"), moved), []);
     }
 
     #[test]

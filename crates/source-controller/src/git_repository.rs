@@ -8,6 +8,7 @@ mod background;
 pub mod build;
 mod caches;
 pub mod content;
+mod correction;
 mod failure;
 mod fetch;
 mod includes;

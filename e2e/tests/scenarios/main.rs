@@ -7,6 +7,7 @@ mod apply;
 mod basics;
 mod churn;
 mod configs;
+mod correction;
 mod crash;
 mod deletion;
 mod dependencies;

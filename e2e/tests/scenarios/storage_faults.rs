@@ -31,7 +31,7 @@ pub(crate) async fn download(source: &Value) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")

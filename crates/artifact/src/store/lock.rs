@@ -14,11 +14,14 @@ use super::{StoreError, path::StorePath};
 const RETRY: Duration = Duration::from_millis(20);
 
 /// Held until dropped.
-pub(super) struct FileLock {
-    _file: File,
-}
+pub(super) struct FileLock(File);
 
 impl FileLock {
+    /// The file that is locked.
+    pub(super) fn file(&self) -> &File {
+        &self.0
+    }
+
     /// Waits for the lock of `path`.
     pub(super) fn acquire(path: &StorePath, timeout: Duration) -> Result<Self, StoreError> {
         let deadline = Instant::now() + timeout;
@@ -26,7 +29,7 @@ impl FileLock {
         loop {
             let locked = try_lock(&lock).map_err(|error| path.error("lock", error))?;
             if let Some(file) = locked {
-                return Ok(Self { _file: file });
+                return Ok(Self(file));
             }
             if Instant::now() >= deadline {
                 return Err(StoreError::Locked(path.relative.clone()));

@@ -190,7 +190,7 @@ impl Reconciler {
         if !matches!(run.phase, Phase::AwaitHealth { .. }) {
             return;
         }
-        let trigger = if run.inputs.revision == inputs.revision {
+        let trigger = if run.inputs.content == inputs.content {
             format!("Kustomization/{}/{}", subject.namespace(), subject.name())
         } else {
             SourceKey::of(&subject.object).to_string()

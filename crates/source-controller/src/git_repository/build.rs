@@ -1,5 +1,6 @@
 //! From a checkout to a stored artifact. Everything here blocks.
 
+use std::fs::File;
 use std::io::Read;
 
 use artifact::archive::{ArchiveError, Contents};
@@ -8,6 +9,7 @@ use artifact::store::{Artifact, StoreError};
 use git::{Blobs, Budget, Checkout, Commit, Kind, Outcome, WalkError};
 
 use super::content::{Content, Include, IncludeError, Item};
+use super::correction::Correction;
 use super::failure::{Failure, reason};
 use super::limits::{Limits, hint};
 use super::storage::Shelf;
@@ -24,6 +26,8 @@ pub struct Recipe {
     pub shelf: Shelf,
     /// What its object may cost.
     pub limits: Limits,
+    /// The path of the artifact with the same content that a former version stored, which may be wrong.
+    pub corrects: Option<String>,
 }
 
 /// What was stored.
@@ -34,21 +38,49 @@ pub struct Built {
     pub commit: Commit,
     /// Who has signed it, if it had to be fetched anew and verified.
     pub signed: Option<Signed>,
+    /// What was wrong with the artifact that it corrects.
+    pub correction: Option<Correction>,
 }
 
 impl Recipe {
     /// Stores the checkout as the artifact of its commit. If it has to be fetched anew it is verified anew too.
     pub fn build(&self, upstream: &Upstream, checkout: &Checkout, budget: &Budget) -> Result<Built, Failure> {
+        let former = self.corrects.as_ref().and_then(|path| self.shelf.store.open_file(path).ok());
+        let mut built = self.build_anew(upstream, checkout, budget)?;
+        built.correction = former.and_then(|former| self.compare(former, &built.artifact));
+        Ok(built)
+    }
+
+    fn build_anew(
+        &self,
+        upstream: &Upstream,
+        checkout: &Checkout,
+        budget: &Budget,
+    ) -> Result<Built, Failure> {
+        let built = |artifact, commit: &Commit, signed| Built {
+            artifact,
+            commit: commit.clone(),
+            signed,
+            correction: None,
+        };
         match self.archive(checkout, budget) {
             Err(BuildError::Walk(WalkError::Object { id, reason })) => {
                 discard(checkout, &id, &reason);
                 let Fetched { outcome, signed } = upstream.fetch(None, budget)?;
                 let Outcome::Checkout(anew) = outcome else { return Err(BuildError::Time.into()) };
                 let artifact = self.archive(&anew, budget)?;
-                Ok(Built { artifact, commit: anew.commit.clone(), signed })
+                Ok(built(artifact, &anew.commit, signed))
             }
-            other => Ok(Built { artifact: other?, commit: checkout.commit.clone(), signed: None }),
+            other => Ok(built(other?, &checkout.commit, None)),
         }
+    }
+
+    /// What was wrong with a former artifact. That it cannot be told is only worth a line in the log.
+    fn compare(&self, former: File, artifact: &Artifact) -> Option<Correction> {
+        let anew = self.shelf.store.open_file(&artifact.path).ok()?;
+        Correction::between(former, anew, &self.limits.include)
+            .inspect_err(|error| tracing::warn!(%error, "the former artifact cannot be compared"))
+            .ok()
     }
 
     /// Stores the checkout as the artifact of its commit, if all its objects can be read.

@@ -59,6 +59,8 @@ pub struct Pass<'a> {
     object: GitRepository,
     /// Whether others have yet to see what is under way.
     untold: bool,
+    /// Whether the stored artifact is of a version whose artifacts may be wrong, and is made anew whatever its revision.
+    outdated: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -73,6 +75,7 @@ impl<'a> Pass<'a> {
             before: object.clone(),
             object: object.clone(),
             untold: false,
+            outdated: false,
         }
     }
 
@@ -149,6 +152,7 @@ impl<'a> Pass<'a> {
         includes: &[Include],
     ) -> Result<(Arc<Upstream>, Fetched), Broken> {
         let known = status::content::known_revision(&self.object, &artifacts(includes));
+        let known = known.filter(|_| !self.outdated);
         let inputs = Inputs {
             uid: self.object.metadata.uid.clone(),
             generation: self.object.metadata.generation,
@@ -187,16 +191,19 @@ impl<'a> Pass<'a> {
             self.untold = true;
         }
         let included = artifacts(&includes);
-        if moved || status::content::config_changed(&self.object, &included) {
+        let changed = moved || status::content::config_changed(&self.object, &included);
+        if changed || self.outdated {
             let (ignore, shelf) = (self.object.spec.ignore.clone(), self.shelf.clone());
             let limits = self.controller.fetcher.limits.clone();
             let time = Some(limits.build_time);
-            let recipe = Recipe { ignore, includes, shelf, limits };
+            let corrects = self.artifact().filter(|_| !changed).map(|artifact| artifact.path.clone());
+            let recipe = Recipe { ignore, includes, shelf, limits, corrects };
             let build = self.blocking(time, move |budget| recipe.build(&upstream, &checkout, budget));
             let built = self.meanwhile(build).await?;
             self.note_signed(built.signed);
             // Later than those above if the cache had to be fetched anew.
             (revision, commit) = (built.artifact.revision.clone(), built.commit);
+            self.note_correction(&revision, built.correction.as_ref());
             status::stored(&mut self.object, status_artifact(built.artifact), included);
         }
         status::up_to_date(&mut self.object, &revision, Timestamp::now());

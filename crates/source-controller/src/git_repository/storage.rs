@@ -65,6 +65,8 @@ impl Shelf {
 pub enum Verdict {
     /// It is what the status says.
     Good,
+    /// It is, too, but was stored by a version whose artifacts may be wrong.
+    Outdated,
     /// There is no such file.
     Missing,
     /// It is something else: why, and whether it could be removed.
@@ -76,7 +78,10 @@ pub enum Verdict {
 fn verify(storage: &Store, artifact: &Artifact) -> Verdict {
     let remove = || storage.remove(&artifact.path);
     match artifact.digest.parse::<Digest>() {
-        Ok(digest) => judge(storage.verify(&artifact.path, &digest), remove),
+        Ok(digest) => match judge(storage.verify(&artifact.path, &digest), remove) {
+            Verdict::Good if !storage.is_current(&artifact.path, &digest) => Verdict::Outdated,
+            verdict => verdict,
+        },
         Err(_) if artifact.digest.is_empty() => damaged("artifact has no digest".to_owned(), remove),
         Err(error) => damaged(error.to_string(), remove),
     }

@@ -95,6 +95,7 @@ impl World {
             includes: spec.includes.clone(),
             shelf: Shelf::new(self.store.clone(), "ns", name),
             limits: Limits::default(),
+            corrects: None,
         };
         let stored = recipe.archive(&checkout, &Budget::new(Duration::from_secs(120))).unwrap();
         self.store.verify(&stored.path, &stored.digest).unwrap();

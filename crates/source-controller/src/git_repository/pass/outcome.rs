@@ -10,6 +10,7 @@ use runtime::controller;
 use runtime::events::{Event, Severity};
 use runtime::patch::PatchError;
 
+use super::super::correction::Correction;
 use super::super::failure::{Class, reason};
 use super::super::status::{self, End};
 use super::super::verify::Signed;
@@ -32,6 +33,14 @@ impl Pass<'_> {
         status::verification::verified(&mut self.object, &message, Timestamp::now());
         self.trace(reason::SUCCEEDED, message);
         self.controller.fetcher.verified.set(self.source(), version);
+    }
+
+    /// Tells of an artifact that a former version got wrong.
+    pub(super) fn note_correction(&self, revision: &str, correction: Option<&Correction>) {
+        if let Some(message) = correction.and_then(|correction| correction.message(revision)) {
+            tracing::warn!("{message}");
+            self.record(Severity::Error, reason::ARTIFACT_CORRECTED, message);
+        }
     }
 
     /// Tells of new content, or of the end of a failure.

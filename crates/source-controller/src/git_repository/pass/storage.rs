@@ -28,7 +28,8 @@ impl Pass<'_> {
             self.trace(reason::GARBAGE_COLLECTION_SUCCEEDED, message);
         }
         match verdict {
-            Verdict::Good => {
+            Verdict::Good | Verdict::Outdated => {
+                self.outdated = matches!(verdict, Verdict::Outdated);
                 artifact.url = self.shelf.store.url(&artifact.path);
                 self.object.status.get_or_insert_default().artifact = Some(artifact);
                 return Ok(true);
