@@ -189,6 +189,28 @@ fn artifacts_of_random_repositories_are_what_git_says() {
     runtime.block_on(async move { drop(server) });
 }
 
+#[test]
+fn the_artifact_of_huge_files_is_what_git_says() {
+    let world = World::new();
+    let repository = world.repository("huge");
+    let mut rng = StdRng::seed_from_u64(1);
+    let noise: Arc<[u8]> = (0..2 << 20).flat_map(|_| rng.random::<u32>().to_le_bytes()).collect();
+    let (zeros, empty): (Arc<[u8]>, Arc<[u8]>) = (vec![0; 32 << 20].into(), Arc::from(&b""[..]));
+    let changed: Arc<[u8]> = [&noise[..3 << 20], b"changed", &noise[3 << 20..]].concat().into();
+    let contents = [("a", &noise), ("b", &empty), ("c", &zeros), ("d", &empty), ("e", &noise), ("f", &empty)];
+    let file = |content: &Arc<[u8]>| Node::File { executable: false, content: content.clone() };
+    let mut tree: Tree =
+        contents.iter().map(|(name, content)| (name.as_bytes().into(), file(content))).collect();
+    for round in 0..2 {
+        let commit = repository::commit(&repository, &tree, round == 0, &mut rng);
+        let (_, actual) = world.build("huge", &Spec::default());
+        let expected = expect::tree(&repository, &commit, &Submodules::new());
+        expect::assert_same(&actual, &expected, &commit);
+        tree.insert(b"a".to_vec(), file(&changed));
+        tree.insert(b"c".to_vec(), file(&empty));
+    }
+}
+
 /// Makes a repository of files as they lie on this machine, changes it, and compares both artifacts; gives how many files
 /// there are.
 fn check_real(root: &Path, folders: &[&str]) -> usize {
