@@ -1,7 +1,5 @@
 //! Requests for tokens, whose answers are small.
 
-use std::error::Error;
-
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
@@ -110,11 +108,5 @@ fn describe(error: reqwest::Error) -> HttpError {
     if error.is_timeout() {
         return HttpError::Connection("timed out".to_owned());
     }
-    let mut causes = Vec::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        causes.push(error.to_string());
-        cause = error.source();
-    }
-    HttpError::Connection(if causes.is_empty() { "request failed".to_owned() } else { causes.join(": ") })
+    HttpError::Connection(net::causes(&error))
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use git::{Auth, Budget, Cache, Connector, Limits, Outcome, Reference, Remote, Secret};
+use git::{Auth, Cache, Connector, Limits, Outcome, Reference, Remote};
+use net::Deadline;
+use secret::Secret;
 
 /// A line of `/proc/self/status`, in KiB.
 fn memory(name: &str) -> u64 {
@@ -38,8 +40,8 @@ fn main() {
     let mut known = None;
     for _ in 0..2 {
         let started = Instant::now();
-        let budget = Budget::new(Duration::from_secs(600));
-        let outcome = cache.checkout(&connector, &remote, &Reference::default(), known.as_deref(), &budget);
+        let deadline = Deadline::new(Duration::from_secs(600));
+        let outcome = cache.checkout(&connector, &remote, &Reference::default(), known.as_deref(), &deadline);
         let revision = match outcome.unwrap() {
             Outcome::Checkout(checkout) => checkout.revision,
             Outcome::Unchanged(revision) => revision,

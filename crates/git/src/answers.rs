@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::{Budget, Connector, Limits, Remote, RemoteRef, Session, TransportError};
+use crate::{Connector, Limits, Remote, RemoteRef, Session, TransportError};
+use net::Deadline;
 
 /// Answers that are kept at once.
 const ANSWERS: usize = 32;
@@ -44,7 +45,7 @@ pub(crate) struct Talk<'a> {
     pub(crate) connector: &'a Connector,
     pub(crate) remote: &'a Remote,
     pub(crate) limits: &'a Limits,
-    pub(crate) budget: &'a Budget,
+    pub(crate) deadline: &'a Deadline,
     pub(crate) answers: &'a Answers,
     /// Older answers do not count.
     pub(crate) since: Instant,
@@ -56,7 +57,7 @@ impl Talk<'_> {
     pub(crate) fn session(&mut self) -> Result<&mut Session, TransportError> {
         let session = match self.session.take() {
             Some(session) => session,
-            None => self.connector.connect(self.remote, self.limits, self.budget)?,
+            None => self.connector.connect(self.remote, self.limits, self.deadline)?,
         };
         Ok(self.session.insert(session))
     }

@@ -17,9 +17,10 @@ use crate::signed::TagRefName;
 use crate::sparse::Selection;
 use crate::store::{Lease, Store};
 use crate::{
-    Budget, Commit, Connector, Error, Limits, Reference, Remote, RemoteRef, TransportError, current_revision,
-    history, redact, semver,
+    Commit, Connector, Error, Limits, Reference, Remote, RemoteRef, TransportError, current_revision,
+    history, semver,
 };
+use net::{Deadline, redact};
 
 const TAGS: &str = "refs/tags/";
 
@@ -109,7 +110,7 @@ impl Cache {
         remote: &Remote,
         reference: &Reference,
         known: Option<&str>,
-        budget: &Budget,
+        deadline: &Deadline,
     ) -> Result<Outcome, Error> {
         let selector = reference.selector();
         check_syntax(&selector)?;
@@ -123,7 +124,7 @@ impl Cache {
         let clone_error = |source| Error::Clone { url: url(), source };
         let list_error =
             |source| if lists { Error::List { url: url(), source } } else { clone_error(source) };
-        let mut talk = self.talk(connector, remote, budget);
+        let mut talk = self.talk(connector, remote, deadline);
         let mut store = Store::open(self.dir.join("content"))?;
 
         let target = match selector {
@@ -224,9 +225,9 @@ impl Cache {
         Ok(Checkout { tag: target.tag, ..self.opened(target.revision, commit, store)? })
     }
 
-    fn talk<'a>(&'a self, connector: &'a Connector, remote: &'a Remote, budget: &'a Budget) -> Talk<'a> {
+    fn talk<'a>(&'a self, connector: &'a Connector, remote: &'a Remote, deadline: &'a Deadline) -> Talk<'a> {
         let (limits, answers, since) = (&self.limits, &self.known.answers, self.since);
-        Talk { connector, remote, limits, budget, answers, since, session: None }
+        Talk { connector, remote, limits, deadline, answers, since, session: None }
     }
 
     fn opened(&self, revision: String, commit: Commit, store: &Store) -> std::io::Result<Checkout> {
@@ -249,7 +250,7 @@ impl Cache {
         connector: &Connector,
         remote: &Remote,
         id: ObjectId,
-        budget: &Budget,
+        deadline: &Deadline,
     ) -> Result<(Checkout, u64), Error> {
         let failed = |source| Error::Clone { url: redact(remote.url()), source };
         let mut store = Store::open(self.dir.join("content"))?;
@@ -257,7 +258,7 @@ impl Cache {
             return Ok((self.opened(id.to_string(), commit, &store)?, 0));
         }
         let before = store.bytes()?;
-        let mut talk = self.talk(connector, remote, budget);
+        let mut talk = self.talk(connector, remote, deadline);
         let found = match self.commit(&mut talk, &mut store, id, None) {
             // A server of the old protocol gives what refs lead to, and refuses in words that gix takes for a broken pack.
             Err(TransportError::ObjectNotFound | TransportError::Protocol(_)) => {

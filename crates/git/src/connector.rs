@@ -2,19 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
+use net::{ClientError, Deadline, Proxy, TlsConfig};
 use reqwest::blocking::Client;
 
-use crate::http::{Caller, Greetings, describe};
-use crate::remote::{Remote, TlsConfig};
+use crate::http::{Caller, Greetings};
+use crate::remote::Remote;
 use crate::session::Dial;
 use crate::ssh::{Algorithms, Dialler};
 use crate::wire::Wire;
-use crate::{Budget, Limits, Proxy, Session, TransportError};
-
-/// How long it may take to reach a server, or the proxy before it.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+use crate::{Limits, Session, TransportError};
 
 /// Opens sessions; keeps one HTTP client (and its idle connections) for each set of TLS settings and proxy in use.
 #[derive(Debug, Default)]
@@ -38,9 +35,9 @@ impl Connector {
         &self,
         remote: &Remote,
         limits: &Limits,
-        budget: &Budget,
+        deadline: &Deadline,
     ) -> Result<Session, TransportError> {
-        let wire = Wire::new(budget.clone());
+        let wire = Wire::new(deadline.clone());
         let dial: Box<dyn Dial> = match remote.is_ssh() {
             true => Box::new(Dialler::new(remote, &self.ssh, wire.clone())?),
             false => {
@@ -66,38 +63,7 @@ impl Connector {
     }
 }
 
-fn build_client(tls: &TlsConfig, proxy: Option<&Proxy>) -> Result<Client, TransportError> {
-    reqwest::blocking::ClientBuilder::from(http_client(tls, proxy)?).build().map_err(invalid)
-}
-
-/// The settings of an HTTP client with this trust and this proxy, for whoever asks another server for credentials, too. It follows
-/// no redirects. Without a proxy of its own it obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
-pub fn http_client(tls: &TlsConfig, proxy: Option<&Proxy>) -> Result<reqwest::ClientBuilder, TransportError> {
-    let mut builder = reqwest::Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_max_idle_per_host(4)
-        .http1_only()
-        .no_gzip()
-        .redirect(reqwest::redirect::Policy::none());
-    if let Some(pem) = &tls.ca_bundle {
-        let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(invalid)?;
-        if certificates.is_empty() {
-            return Err(TransportError::Tls("no certificates in the CA bundle".to_owned()));
-        }
-        builder = builder.tls_certs_merge(certificates);
-    }
-    if let Some((certificate, key)) = &tls.client {
-        let mut pem = certificate.clone();
-        pem.push(b'\n');
-        pem.extend_from_slice(key.expose().as_bytes());
-        builder = builder.identity(reqwest::Identity::from_pem(&pem).map_err(invalid)?);
-    }
-    if let Some(proxy) = proxy {
-        builder = builder.proxy(proxy.for_http()?);
-    }
-    Ok(builder)
-}
-
-fn invalid(error: reqwest::Error) -> TransportError {
-    TransportError::Tls(describe(&error))
+fn build_client(tls: &TlsConfig, proxy: Option<&Proxy>) -> Result<Client, ClientError> {
+    let builder = net::client::builder(tls, proxy)?;
+    reqwest::blocking::ClientBuilder::from(builder).build().map_err(ClientError::tls)
 }

@@ -33,9 +33,9 @@ pub enum TransportError {
     /// The bearer token cannot be put into a header, for example because of a newline in it.
     #[error("invalid header field value for \"Authorization\"")]
     Credentials,
-    /// CA bundle or client certificate could not be used.
-    #[error("invalid TLS configuration: {0}")]
-    Tls(String),
+    /// CA bundle, client certificate or the address of the proxy could not be used.
+    #[error(transparent)]
+    Client(#[from] net::ClientError),
     /// SSH without the key or the known hosts of the Secret.
     #[error("invalid 'ssh' auth option: '{0}' is required")]
     SshOption(&'static str),
@@ -56,10 +56,10 @@ pub enum TransportError {
     /// No encrypted connection came about.
     #[error("ssh: handshake failed: {0}")]
     SshHandshake(String),
-    /// The proxy cannot be used.
+    /// The proxy gives no connection.
     #[error("proxy: {0}")]
-    Proxy(String),
-    /// The budget ran out or the operation was cancelled.
+    Proxy(#[from] net::ConnectError),
+    /// The deadline ran out or the operation was cancelled.
     #[error("context deadline exceeded")]
     Deadline,
     /// A limit of [`Limits`](crate::Limits) was hit.

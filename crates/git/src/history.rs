@@ -70,7 +70,7 @@ fn search(talk: &Talk<'_>, store: &Store, tip: ObjectId, commit: ObjectId) -> Re
     let mut open = vec![tip];
     let mut buffer = Buffer::default();
     while let Some(id) = open.pop() {
-        if talk.budget.is_spent() {
+        if talk.deadline.is_over() {
             return Err(TransportError::Deadline.into());
         }
         let data = objects.read(&id, Kind::Commit, &mut buffer).map_err(TransportError::from)?;

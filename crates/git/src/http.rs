@@ -18,9 +18,10 @@ use url::Url;
 use self::exchange::{Body, Exchange, Headers, Pending, PostBody, Stage};
 pub(crate) use self::greeting::Greetings;
 use crate::TransportError;
-use crate::remote::{Remote, redact};
+use crate::remote::Remote;
 use crate::session::{Dial, Transport};
 use crate::wire::{EXCERPT, Wire, printable};
+use net::redact;
 
 /// How many redirects the first request may take.
 const REDIRECTS: usize = 5;
@@ -80,19 +81,19 @@ impl Caller {
     }
 
     fn send(&self, request: RequestBuilder, url: &Url) -> Result<Response, TransportError> {
-        if self.wire.budget.is_spent() {
+        if self.wire.deadline.is_over() {
             return Err(TransportError::Deadline);
         }
-        self.authorize(request.timeout(self.wire.budget.remaining()), url)
+        self.authorize(request.timeout(self.wire.deadline.remaining()), url)
             .send()
             .map_err(|e| self.explain(&e))
     }
 
     fn explain(&self, error: &(dyn std::error::Error + 'static)) -> TransportError {
-        if self.wire.budget.is_spent() {
+        if self.wire.deadline.is_over() {
             TransportError::Deadline
         } else {
-            TransportError::Connection(describe(error))
+            TransportError::Connection(net::causes(error))
         }
     }
 
@@ -211,20 +212,6 @@ fn check_content_type(response: &Response) -> Result<(), TransportError> {
 
 fn parse(url: &str) -> Result<Url, TransportError> {
     Url::parse(url).map_err(|e| TransportError::Protocol(format!("{}: {e}", redact(url))))
-}
-
-/// The causes of a reqwest error; its own text would repeat the URL.
-pub(crate) fn describe(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = String::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    if text.is_empty() { "request failed".to_owned() } else { text }
 }
 
 fn header_map(lines: impl IntoIterator<Item = impl AsRef<str>>) -> HeaderMap {

@@ -4,7 +4,7 @@
 //! asks the server where the wanted [`Reference`] points, fetches what the cache lacks, and hands out a [`Checkout`]
 //! whose tree can be [walked](Checkout::walk) as often as needed. No work tree is ever written and no program is started.
 //!
-//! Everything blocks; callers bring a thread, and a [`Budget`] that ends every wait.
+//! Everything blocks; callers bring a thread, and a [`Deadline`] that ends every wait.
 
 mod answers;
 mod cache;
@@ -16,7 +16,6 @@ mod http;
 mod limits;
 mod objects;
 mod pack;
-mod proxy;
 mod reference;
 mod remote;
 pub mod semver;
@@ -31,13 +30,11 @@ mod wire;
 
 pub use cache::{Cache, Checkout, Known, Outcome};
 pub use commit::Commit;
-pub use connector::{Connector, http_client};
+pub use connector::Connector;
 pub use error::{Error, TransportError};
-pub use limits::{Bound, Budget, Limits};
-pub use proxy::{Proxy, ProxyError};
+pub use limits::{Bound, Limits};
 pub use reference::{Reference, current_revision};
-pub use remote::{Auth, Remote, TlsConfig, UrlError, redact};
-pub use secret::Secret;
+pub use remote::{Auth, Remote, UrlError};
 pub use session::{RemoteRef, Session};
 pub use signed::{Tag, TagObject};
 pub use submodule::SubmoduleError;

@@ -1,9 +1,6 @@
-//! What a server may cost: bytes, objects, entries, time.
+//! What a server may cost: bytes, objects, entries.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 /// Upper bounds for one source. Exceeding one fails the operation and keeps what was there before.
 #[derive(Debug, Clone)]
@@ -125,42 +122,5 @@ impl fmt::Display for Bound {
             Bound::GitmodulesBytes => "bytes of .gitmodules",
             Bound::FileBytes => "bytes of files",
         })
-    }
-}
-
-/// How long an operation may go on: a deadline, and a flag that another thread may raise.
-#[derive(Debug, Clone)]
-pub struct Budget {
-    deadline: Instant,
-    cancelled: Arc<AtomicBool>,
-}
-
-impl Budget {
-    /// A budget that ends in `timeout` from now.
-    pub fn new(timeout: Duration) -> Self {
-        Budget { deadline: Instant::now() + timeout, cancelled: Arc::default() }
-    }
-
-    /// Ends the operation soon: at its next read or work step.
-    pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether [`Budget::cancel`] was called.
-    pub fn is_cancelled(&self) -> bool {
-        self.flag().load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn remaining(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
-    }
-
-    /// Whether the operation must end, for one reason or the other.
-    pub fn is_spent(&self) -> bool {
-        self.is_cancelled() || self.remaining().is_zero()
-    }
-
-    pub(crate) fn flag(&self) -> &AtomicBool {
-        &self.cancelled
     }
 }

@@ -114,7 +114,7 @@ fn append(
     id: &gix::oid,
     wire: &Wire,
 ) -> Result<Option<(Object, u64)>, TransportError> {
-    if wire.budget.is_spent() {
+    if wire.deadline.is_over() {
         return Err(TransportError::Deadline);
     }
     let mut buffer = Buffer::default();
@@ -170,7 +170,7 @@ fn write_index(
         Some(threads),
         &mut gix::progress::Discard,
         &mut out,
-        wire.budget.flag(),
+        wire.deadline.cancel_flag(),
         SHA1,
         Some(limits.allocation_bytes),
         pack.version(),
@@ -195,7 +195,7 @@ impl Received {
     ) -> impl Iterator<Item = gix::Result<data::input::Entry>> + 'a {
         let ends = self.objects.iter().skip(1).map(|next| next.offset).chain([self.end]);
         self.objects.iter().zip(ends).map(move |(object, end)| {
-            if wire.budget.is_spent() {
+            if wire.deadline.is_over() {
                 return Err(gix::Error::from_error(wire.failure.set(TransportError::Deadline)));
             }
             let bytes = pack.entry_slice(object.offset..end).unwrap_or_default();

@@ -4,8 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
+use crate::Error;
 use crate::ssh::Address;
-use crate::{Error, Proxy, Secret};
+use net::{Proxy, TlsConfig, percent_decode};
+use secret::Secret;
 
 /// The URL is not one that can be fetched from.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -47,15 +49,6 @@ pub enum Auth {
     },
 }
 
-/// TLS settings beyond the system's.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct TlsConfig {
-    /// PEM certificates trusted in addition to the system's.
-    pub ca_bundle: Option<Vec<u8>>,
-    /// PEM client certificate chain and its private key.
-    pub client: Option<(Vec<u8>, Secret)>,
-}
-
 /// A repository behind http, https or SSH.
 ///
 /// Those of http(s) travel in an `Authorization` header that is sent at once and, as with Flux, over plain http too; they are
@@ -81,8 +74,7 @@ impl Remote {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(UrlError::Scheme(url.scheme().to_owned()));
         }
-        let decode = |text: &str| String::from_utf8_lossy(&percent_decode(text)).into_owned();
-        let auth = match (decode(url.username()), url.password().map(decode)) {
+        let auth = match (percent_decode(url.username()), url.password().map(percent_decode)) {
             (user, None) if user.is_empty() => Auth::None,
             (username, password) => {
                 Auth::Basic { username, password: Secret::new(password.unwrap_or_default()) }
@@ -178,43 +170,6 @@ impl Remote {
     }
 }
 
-/// A URL fit for messages: a password in it becomes `xxxxx`, as in Go; what is no URL is returned as it is up to an `@`.
-pub fn redact(text: &str) -> String {
-    match Url::parse(text) {
-        Ok(mut url) if url.password().is_some() => {
-            let _ = url.set_password(Some("xxxxx"));
-            url.to_string()
-        }
-        Ok(_) => text.to_owned(),
-        Err(_) => match text.rsplit_once('@') {
-            Some((_, tail)) => format!("***@{tail}"),
-            None => text.to_owned(),
-        },
-    }
-}
-
-pub(crate) fn percent_decode(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let hex = after
-            .get(..2)
-            .and_then(|h| std::str::from_utf8(h).ok())
-            .and_then(|h| u8::from_str_radix(h, 16).ok());
-        match (first, hex) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-    }
-    bytes
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -251,10 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_do_not_survive_redaction() {
-        assert_eq!(redact("https://me:pw@h/r.git"), "https://me:xxxxx@h/r.git");
-        assert_eq!(redact("https://h/r.git"), "https://h/r.git");
-        assert_eq!(redact("https://me:pw@h:notaport/r"), "***@h:notaport/r");
+    fn a_remote_shows_no_password() {
         let remote = Remote::new("https://me:pw1234@h/r").unwrap();
         assert!(!format!("{remote:?}").contains("pw1234"));
     }

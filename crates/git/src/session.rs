@@ -209,7 +209,7 @@ impl Session {
                     Ok(true)
                 },
                 gix::progress::Discard,
-                wire.budget.flag(),
+                wire.deadline.cancel_flag(),
                 context,
                 options,
             )
@@ -274,7 +274,7 @@ fn explain(wire: &Wire, limits: &Limits, error: &gix::Error) -> TransportError {
     if let Some(error) = wire.failure.take() {
         return error;
     }
-    if wire.budget.is_spent() {
+    if wire.deadline.is_over() {
         return TransportError::Deadline;
     }
     if error.is_resource_exhausted() {

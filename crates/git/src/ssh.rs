@@ -24,7 +24,9 @@ pub use self::known_hosts::{HostKeyError, MalformedLine};
 use self::stream::{Driver, split};
 use crate::session::{Dial, Transport};
 use crate::wire::Wire;
-use crate::{Auth, Proxy, Remote, Secret, TransportError};
+use crate::{Auth, Remote, TransportError};
+use net::Proxy;
+use secret::Secret;
 
 /// What is needed to connect to one repository, again if need be.
 pub(crate) struct Dialler {

@@ -9,7 +9,8 @@ use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice};
 use url::Url;
 
-use crate::{Budget, Cache, Checkout, Connector, Error, Kind, Limits, Remote, TransportError, UrlError};
+use crate::{Cache, Checkout, Connector, Error, Kind, Limits, Remote, TransportError, UrlError};
+use net::Deadline;
 
 const FILE: &str = ".gitmodules";
 
@@ -39,11 +40,11 @@ impl Cache {
         connector: &Connector,
         remote: &Remote,
         checkout: &mut Checkout,
-        budget: &Budget,
+        deadline: &Deadline,
     ) -> Result<(), Error> {
         let limits = self.limits().clone();
         let left = limits.submodules;
-        let mut modules = Modules { dir: self.dir().join("modules"), connector, budget, limits, left };
+        let mut modules = Modules { dir: self.dir().join("modules"), connector, deadline, limits, left };
         modules.add(remote, checkout, 1)
     }
 }
@@ -51,7 +52,7 @@ impl Cache {
 struct Modules<'a> {
     dir: PathBuf,
     connector: &'a Connector,
-    budget: &'a Budget,
+    deadline: &'a Deadline,
     /// For the next submodule; its bytes shrink with each one.
     limits: Limits,
     /// How many submodules may still come.
@@ -67,8 +68,8 @@ impl Modules<'_> {
         let urls = parse(&text).map_err(|e| at(FILE.into(), e))?;
         for (path, url) in urls {
             // Each is looked for in the tree, and there may be more of them than submodules.
-            if self.budget.is_spent() {
-                let url = crate::redact(remote.url());
+            if self.deadline.is_over() {
+                let url = net::redact(remote.url());
                 return Err(Error::Clone { url, source: TransportError::Deadline });
             }
             let Some((Kind::Submodule, commit)) = checkout.find(&path)? else { continue };
@@ -93,7 +94,7 @@ impl Modules<'_> {
             gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Blob, remote.url().as_bytes());
         let name = name.map_err(|e| SubmoduleError::File(e.to_string()))?;
         let cache = Cache::new(self.dir.join(name.to_string()), self.limits.clone());
-        let (mut module, fetched) = cache.commit_named(self.connector, &remote, commit, self.budget)?;
+        let (mut module, fetched) = cache.commit_named(self.connector, &remote, commit, self.deadline)?;
         self.limits.pack_bytes = self.limits.pack_bytes.saturating_sub(fetched);
         self.add(&remote, &mut module, depth + 1)?;
         Ok(module)
@@ -107,7 +108,7 @@ fn at(path: String, source: SubmoduleError) -> Error {
 impl Remote {
     /// The repository that a submodule of this one has as its `url`, with the same credentials on the same server.
     fn beside(&self, url: &str) -> Result<Remote, SubmoduleError> {
-        let wrong = |error| SubmoduleError::Url(crate::redact(url), error);
+        let wrong = |error| SubmoduleError::Url(net::redact(url), error);
         let mut remote = Remote::new(&resolve(&self.url, url)?).map_err(wrong)?;
         // A proxy is the way to every server.
         remote.proxy = self.proxy.clone();
@@ -148,7 +149,7 @@ fn resolve(parent: &Url, url: &str) -> Result<String, SubmoduleError> {
         {
             Ok(format!("ssh://{host}/{}", path.trim_start_matches('/')))
         }
-        _ => Err(SubmoduleError::Url(crate::redact(url), UrlError::Scheme(String::new()))),
+        _ => Err(SubmoduleError::Url(net::redact(url), UrlError::Scheme(String::new()))),
     }
 }
 
@@ -172,7 +173,8 @@ fn parse(text: &[u8]) -> Result<BTreeMap<BString, String>, SubmoduleError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{Auth, Secret};
+    use crate::Auth;
+    use secret::Secret;
 
     #[test]
     fn urls_are_resolved_as_git_does_it() {

@@ -3,19 +3,20 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Bound, Budget, TransportError};
+use crate::{Bound, TransportError};
+use net::Deadline;
 
 /// Shared by everything that reads from or writes to one server. Clones mean the same conversation.
 #[derive(Clone)]
 pub(crate) struct Wire {
     pub(crate) meter: Meter,
     pub(crate) failure: Failure,
-    pub(crate) budget: Budget,
+    pub(crate) deadline: Deadline,
 }
 
 impl Wire {
-    pub(crate) fn new(budget: Budget) -> Wire {
-        Wire { meter: Meter::nothing(), failure: Failure::default(), budget }
+    pub(crate) fn new(deadline: Deadline) -> Wire {
+        Wire { meter: Meter::nothing(), failure: Failure::default(), deadline }
     }
 
     /// Counts what came, which may be too much.

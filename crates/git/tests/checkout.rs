@@ -5,7 +5,8 @@ mod support;
 
 use std::time::Duration;
 
-use git::{Budget, Cache, Checkout, Connector, Error, Kind, Limits, Outcome, Reference, Remote};
+use git::{Cache, Checkout, Connector, Error, Kind, Limits, Outcome, Reference, Remote};
+use net::Deadline;
 use support::{Repository, Server};
 use tempfile::TempDir;
 
@@ -33,7 +34,7 @@ impl Fixture {
     fn look(&self, reference: &Reference, known: Option<&str>) -> Result<Outcome, Error> {
         let cache = Cache::new(self.dir.path().join("cache"), self.limits.clone());
         let remote = Remote::new(&self.server.url("r")).unwrap();
-        cache.checkout(&self.connector, &remote, reference, known, &Budget::new(Duration::from_secs(20)))
+        cache.checkout(&self.connector, &remote, reference, known, &Deadline::new(Duration::from_secs(20)))
     }
 
     fn get(&self, reference: &Reference) -> Checkout {
@@ -535,8 +536,8 @@ fn one_question_is_enough_for_all_who_ask_at_the_same_time() {
     let look = |since| {
         let cache = Cache::new(f.dir.path().join("cache"), f.limits.clone()).sharing(known.clone(), since);
         let remote = Remote::new(&f.server.url("r")).unwrap();
-        let budget = Budget::new(Duration::from_secs(20));
-        match cache.checkout(&f.connector, &remote, &branch("master"), None, &budget).unwrap() {
+        let deadline = Deadline::new(Duration::from_secs(20));
+        match cache.checkout(&f.connector, &remote, &branch("master"), None, &deadline).unwrap() {
             Outcome::Checkout(checkout) => listing(&checkout),
             Outcome::Unchanged(_) => panic!(),
         }

@@ -6,7 +6,8 @@ mod support;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use git::{Budget, Cache, Connector, Error, Limits, Outcome, Reference, Remote};
+use git::{Cache, Connector, Error, Limits, Outcome, Reference, Remote};
+use net::Deadline;
 use support::{Repository, Server, git};
 use tempfile::TempDir;
 
@@ -35,8 +36,8 @@ impl Fixture {
     fn look(&self) -> Result<String, Error> {
         let cache = Cache::new(self.dir.path().join("cache"), Limits::default());
         let remote = Remote::new(&self.server.url("r")).unwrap();
-        let budget = Budget::new(Duration::from_secs(20));
-        let looked = cache.checkout(&self.connector, &remote, &Reference::default(), None, &budget);
+        let deadline = Deadline::new(Duration::from_secs(20));
+        let looked = cache.checkout(&self.connector, &remote, &Reference::default(), None, &deadline);
         looked.map(|outcome| match outcome {
             Outcome::Checkout(checkout) => checkout.revision,
             Outcome::Unchanged(revision) => panic!("unchanged at {revision}"),

@@ -7,7 +7,9 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use git::{Auth, Budget, Cache, Connector, Limits, Outcome, Reference, Remote, Secret, TlsConfig};
+use git::{Auth, Cache, Connector, Limits, Outcome, Reference, Remote};
+use net::{Deadline, TlsConfig};
+use secret::Secret;
 use support::hostile::{Answer, Hostile, line, lines, version_2};
 use support::{Server, pki};
 use tempfile::TempDir;
@@ -18,8 +20,8 @@ const LONG: Duration = Duration::from_secs(60);
 fn look(remote: &Remote, limits: &Limits, time: Duration) -> Result<Outcome, String> {
     let dir = TempDir::new().unwrap();
     let cache = Cache::new(dir.path().to_owned(), limits.clone());
-    let (reference, budget) = (Reference::default(), Budget::new(time));
-    let outcome = cache.checkout(&Connector::default(), remote, &reference, None, &budget);
+    let (reference, deadline) = (Reference::default(), Deadline::new(time));
+    let outcome = cache.checkout(&Connector::default(), remote, &reference, None, &deadline);
     outcome.map_err(|error| {
         let error = error.to_string();
         error.trim_start_matches(&format!("unable to clone '{}': ", remote.url())).to_owned()

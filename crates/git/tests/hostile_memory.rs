@@ -6,7 +6,8 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
-use git::{Budget, Cache, Connector, Limits, Reference, Remote};
+use git::{Cache, Connector, Limits, Reference, Remote};
+use net::Deadline;
 use support::hostile::{Answer, Hostile, line, version_2};
 use support::pack::{BLOB, Pack, copy, deflate, delta, header, id};
 use tempfile::TempDir;
@@ -31,8 +32,8 @@ fn is_elsewhere(limits: &Limits) -> bool {
     let Ok(url) = std::env::var("HOSTILE_URL") else { return false };
     let dir = TempDir::new().unwrap();
     let cache = Cache::new(dir.path().to_owned(), limits.clone());
-    let (remote, budget) = (Remote::new(&url).unwrap(), Budget::new(Duration::from_secs(120)));
-    let outcome = cache.checkout(&Connector::default(), &remote, &Reference::default(), None, &budget);
+    let (remote, deadline) = (Remote::new(&url).unwrap(), Deadline::new(Duration::from_secs(120)));
+    let outcome = cache.checkout(&Connector::default(), &remote, &Reference::default(), None, &deadline);
     println!("\nerror: {}", outcome.map_or_else(|error| error.to_string(), |_| String::new()));
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

@@ -6,8 +6,9 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use git::{Budget, Cache, Connector, Limits, Outcome, Reference, Remote, WalkError};
+use git::{Cache, Connector, Limits, Outcome, Reference, Remote, WalkError};
 use gix::ObjectId;
+use net::Deadline;
 use support::hostile::{Answer, Hostile, band, line, pack_answer};
 use support::pack::{
     BLOB, FIRST, OFS_DELTA, Pack, REF_DELTA, copy, deflate, delta, distance, grow, header, id,
@@ -29,9 +30,9 @@ fn error_of(server: &Hostile, limits: &Limits, time: Duration) -> String {
 fn fetch(server: &Hostile, dir: &Path, limits: &Limits, time: Duration) -> Result<Vec<String>, String> {
     let cache = Cache::new(dir.to_owned(), limits.clone());
     let remote = Remote::new(&server.url()).unwrap();
-    let budget = Budget::new(time);
+    let deadline = Deadline::new(time);
     let prefix = format!("unable to clone '{}': ", server.url());
-    let outcome = cache.checkout(&Connector::default(), &remote, &Reference::default(), None, &budget);
+    let outcome = cache.checkout(&Connector::default(), &remote, &Reference::default(), None, &deadline);
     let outcome = outcome.map_err(|error| error.to_string().trim_start_matches(&prefix).to_owned())?;
     let Outcome::Checkout(checkout) = outcome else { panic!() };
     let mut files = Vec::new();

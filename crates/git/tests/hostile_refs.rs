@@ -5,7 +5,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use git::{Budget, Connector, Limits, Reference, Remote, TransportError};
+use git::{Connector, Limits, Reference, Remote, TransportError};
+use net::Deadline;
 use support::Server;
 use support::hostile::{Answer, Hostile, line, lines, version_2};
 
@@ -23,8 +24,8 @@ fn server(version: u8, answer: Answer) -> Hostile {
 
 /// Names and objects of all refs.
 fn refs(server: &Hostile, limits: &Limits) -> Result<Vec<(String, String)>, TransportError> {
-    let (remote, budget) = (Remote::new(&server.url()).unwrap(), Budget::new(Duration::from_secs(60)));
-    let mut session = Connector::default().connect(&remote, limits, &budget)?;
+    let (remote, deadline) = (Remote::new(&server.url()).unwrap(), Deadline::new(Duration::from_secs(60)));
+    let mut session = Connector::default().connect(&remote, limits, &deadline)?;
     let refs = session.refs(&[""])?;
     Ok(refs.into_iter().map(|r| (r.name.clone(), r.target().to_string())).collect())
 }
@@ -164,8 +165,8 @@ fn a_server_with_very_many_tags_is_read_in_time() {
     let dir = tempfile::TempDir::new().unwrap();
     let cache = git::Cache::new(dir.path().to_owned(), Limits::default());
     let reference = Reference { semver: Some(">=1.0.0-0".to_owned()), ..Reference::default() };
-    let (remote, budget) = (Remote::new(&server.url()).unwrap(), Budget::new(Duration::from_secs(120)));
-    let error = cache.checkout(&Connector::default(), &remote, &reference, None, &budget).unwrap_err();
+    let (remote, deadline) = (Remote::new(&server.url()).unwrap(), Deadline::new(Duration::from_secs(120)));
+    let error = cache.checkout(&Connector::default(), &remote, &reference, None, &deadline).unwrap_err();
     // The highest is asked for, which this server does not give.
     assert!(!error.to_string().contains("deadline"), "{error}");
     assert_eq!(server.questions().iter().filter(|question| *question == "fetch").count(), 1, "{error}");
@@ -184,8 +185,8 @@ fn a_reference_that_looks_like_an_option_or_breaks_lines_is_only_a_name() {
     {
         let cache = git::Cache::new(dir.path().to_owned(), Limits::default());
         let reference = Reference { branch: Some(name.to_owned()), ..Reference::default() };
-        let budget = Budget::new(Duration::from_secs(20));
-        let error = cache.checkout(&Connector::default(), &remote, &reference, None, &budget).unwrap_err();
+        let deadline = Deadline::new(Duration::from_secs(20));
+        let error = cache.checkout(&Connector::default(), &remote, &reference, None, &deadline).unwrap_err();
         let expected = format!("couldn't find remote ref \"refs/heads/{name}\"");
         assert!(error.to_string().ends_with(&expected), "{error}");
     }

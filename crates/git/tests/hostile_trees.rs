@@ -5,8 +5,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use git::{Budget, Cache, Checkout, Connector, Kind, Limits, Outcome, Reference, Remote, WalkError};
+use git::{Cache, Checkout, Connector, Kind, Limits, Outcome, Reference, Remote, WalkError};
 use gix::ObjectId;
+use net::Deadline;
 use support::hostile::{Answer, Hostile, lines, pack_answer, version_2};
 use support::pack::{BLOB, COMMIT, Pack, TAG, TREE, commit, id, tree};
 use tempfile::TempDir;
@@ -19,8 +20,8 @@ fn checkout(
 ) -> Result<Checkout, String> {
     let cache = Cache::new(dir.path().to_owned(), limits.clone());
     let remote = Remote::new(&server.url()).unwrap();
-    let budget = Budget::new(Duration::from_secs(60));
-    match cache.checkout(&Connector::default(), &remote, reference, None, &budget) {
+    let deadline = Deadline::new(Duration::from_secs(60));
+    match cache.checkout(&Connector::default(), &remote, reference, None, &deadline) {
         Ok(Outcome::Checkout(checkout)) => Ok(*checkout),
         Ok(outcome) => panic!("{outcome:?}"),
         Err(error) => Err(error.to_string()),
@@ -222,8 +223,8 @@ fn submodules_that_are_nowhere_in_a_wide_tree_are_looked_for_in_time() {
     let (server, dir) = (Hostile::with_pack(commit, pack.bytes()), TempDir::new().unwrap());
     let mut checkout = checkout(&server, &Reference::default(), &Limits::default(), &dir).unwrap();
     let (cache, begun) = (Cache::new(dir.path().to_owned(), Limits::default()), Instant::now());
-    let (remote, budget) = (Remote::new(&server.url()).unwrap(), Budget::new(Duration::from_millis(500)));
-    let error = cache.add_submodules(&Connector::default(), &remote, &mut checkout, &budget).unwrap_err();
+    let (remote, deadline) = (Remote::new(&server.url()).unwrap(), Deadline::new(Duration::from_millis(500)));
+    let error = cache.add_submodules(&Connector::default(), &remote, &mut checkout, &deadline).unwrap_err();
     assert!(error.to_string().ends_with("context deadline exceeded"), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }

@@ -6,7 +6,8 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
-use git::{Budget, Cache, Checkout, Connector, Limits, Outcome, Reference, Remote, WalkError};
+use git::{Cache, Checkout, Connector, Limits, Outcome, Reference, Remote, WalkError};
+use net::Deadline;
 use support::{Server, git as run, store};
 use tempfile::TempDir;
 
@@ -15,8 +16,8 @@ const PEOPLE: &str = "author a <a@b> 1700000000 +0000\ncommitter a <a@b> 1700000
 fn checkout(server: &Server, reference: &Reference, dir: &TempDir) -> Result<Checkout, String> {
     let cache = Cache::new(dir.path().to_owned(), Limits::default());
     let remote = Remote::new(&server.url("r")).unwrap();
-    let budget = Budget::new(Duration::from_secs(60));
-    match cache.checkout(&Connector::default(), &remote, reference, None, &budget) {
+    let deadline = Deadline::new(Duration::from_secs(60));
+    match cache.checkout(&Connector::default(), &remote, reference, None, &deadline) {
         Ok(Outcome::Checkout(checkout)) => Ok(*checkout),
         Ok(outcome) => panic!("{outcome:?}"),
         Err(error) => Err(error.to_string()),

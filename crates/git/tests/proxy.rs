@@ -6,7 +6,9 @@ mod support;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use git::{Auth, Budget, Cache, Connector, Limits, Outcome, Proxy, Reference, Remote, Secret, TlsConfig};
+use git::{Auth, Cache, Connector, Limits, Outcome, Reference, Remote};
+use net::{Deadline, Proxy, TlsConfig};
+use secret::Secret;
 use support::proxy::ProxyServer;
 use support::sshd::{SshServer, keygen};
 use support::{Repository, Server, pki};
@@ -22,8 +24,8 @@ fn repository(server: &Server) -> Repository {
 fn fetch(remote: &Remote) -> Result<(), String> {
     let cache = TempDir::new().unwrap();
     let cache = Cache::new(cache.path().to_owned(), Limits::default());
-    let budget = Budget::new(Duration::from_secs(20));
-    let outcome = cache.checkout(&Connector::default(), remote, &Reference::default(), None, &budget);
+    let deadline = Deadline::new(Duration::from_secs(20));
+    let outcome = cache.checkout(&Connector::default(), remote, &Reference::default(), None, &deadline);
     match outcome.map_err(|error| error.to_string())? {
         Outcome::Checkout(_) => Ok(()),
         Outcome::Unchanged(_) => panic!("nothing was known"),

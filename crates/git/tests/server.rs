@@ -6,9 +6,9 @@ mod support;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use git::{
-    Auth, Budget, Cache, Connector, Error, Limits, Outcome, Reference, Remote, Secret, TlsConfig, WalkError,
-};
+use git::{Auth, Cache, Connector, Error, Limits, Outcome, Reference, Remote, WalkError};
+use net::{Deadline, TlsConfig};
+use secret::Secret;
 use support::{Repository, Server, git, pki};
 use tempfile::TempDir;
 
@@ -36,12 +36,12 @@ impl Fixture {
     }
 
     fn look(&self, remote: &Remote) -> Result<Outcome, Error> {
-        self.look_within(remote, &Budget::new(Duration::from_secs(20)))
+        self.look_within(remote, &Deadline::new(Duration::from_secs(20)))
     }
 
-    fn look_within(&self, remote: &Remote, budget: &Budget) -> Result<Outcome, Error> {
+    fn look_within(&self, remote: &Remote, deadline: &Deadline) -> Result<Outcome, Error> {
         let cache = Cache::new(self.cache.path().to_owned(), self.limits.clone());
-        cache.checkout(&Connector::default(), remote, &Reference::default(), None, budget)
+        cache.checkout(&Connector::default(), remote, &Reference::default(), None, deadline)
     }
 
     /// The error without its `unable to clone '<url>': `.
@@ -170,8 +170,8 @@ fn an_old_server_gives_annotated_tags_whose_commit_no_branch_is_at() {
     f.server.control.old_protocol.store(true, Ordering::Relaxed);
     let cache = Cache::new(f.cache.path().to_owned(), f.limits.clone());
     let reference = Reference { tag: Some("v1.0.0".to_owned()), ..Reference::default() };
-    let budget = Budget::new(Duration::from_secs(20));
-    let outcome = cache.checkout(&Connector::default(), &f.remote(), &reference, None, &budget).unwrap();
+    let deadline = Deadline::new(Duration::from_secs(20));
+    let outcome = cache.checkout(&Connector::default(), &f.remote(), &reference, None, &deadline).unwrap();
     let Outcome::Checkout(checkout) = outcome else { panic!() };
     assert_eq!(checkout.revision, format!("v1.0.0@sha1:{tagged}"));
 }
@@ -209,10 +209,11 @@ fn a_silent_server_ends_with_the_budget() {
     let f = fixture();
     f.server.control.silent.store(true, Ordering::Relaxed);
     let start = Instant::now();
-    let error = f.look_within(&f.remote(), &Budget::new(Duration::from_millis(300))).unwrap_err().to_string();
+    let error =
+        f.look_within(&f.remote(), &Deadline::new(Duration::from_millis(300))).unwrap_err().to_string();
     assert!(error.ends_with("context deadline exceeded"), "{error}");
     assert!(start.elapsed() < Duration::from_secs(5));
-    let cancelled = Budget::new(Duration::from_secs(60));
+    let cancelled = Deadline::new(Duration::from_secs(60));
     cancelled.cancel();
     assert!(f.look_within(&f.remote(), &cancelled).is_err());
 }

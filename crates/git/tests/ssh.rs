@@ -9,7 +9,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use git::ssh::{Algorithms, HostKeyAlgorithms};
-use git::{Auth, Budget, Cache, Connector, Error, Limits, Outcome, Reference, Remote, Secret};
+use git::{Auth, Cache, Connector, Error, Limits, Outcome, Reference, Remote};
+use net::Deadline;
+use secret::Secret;
 use support::sshd::{KeyPair, SshServer, keygen, read_key, ssh_keygen, user};
 use support::{Repository, Server};
 use tempfile::TempDir;
@@ -75,13 +77,13 @@ impl Fixture {
     }
 
     fn look(&self, remote: &Remote) -> Result<Outcome, Error> {
-        self.look_within(remote, &Budget::new(Duration::from_secs(30)))
+        self.look_within(remote, &Deadline::new(Duration::from_secs(30)))
     }
 
-    fn look_within(&self, remote: &Remote, budget: &Budget) -> Result<Outcome, Error> {
+    fn look_within(&self, remote: &Remote, deadline: &Deadline) -> Result<Outcome, Error> {
         let cache = Cache::new(self.cache.path().to_owned(), self.limits.clone());
         let connector = Connector::new(self.algorithms.clone());
-        cache.checkout(&connector, remote, &self.reference, None, budget)
+        cache.checkout(&connector, remote, &self.reference, None, deadline)
     }
 
     /// Looks, and reads the tree.
@@ -366,8 +368,8 @@ fn submodules_on_the_same_server_are_fetched_with_the_same_key() {
     let remote = f.remote(&f.ssh.known_hosts());
     let Outcome::Checkout(mut checkout) = f.look(&remote).unwrap() else { panic!() };
     let cache = Cache::new(f.cache.path().to_owned(), f.limits.clone());
-    let budget = Budget::new(Duration::from_secs(30));
-    cache.add_submodules(&Connector::default(), &remote, &mut checkout, &budget).unwrap();
+    let deadline = Deadline::new(Duration::from_secs(30));
+    cache.add_submodules(&Connector::default(), &remote, &mut checkout, &deadline).unwrap();
     let mut files = Vec::new();
     let walked = checkout.walk(|entry| {
         files.push(entry.path.to_vec());
@@ -467,7 +469,7 @@ fn whatever_hangs_ends_with_the_budget() {
     let known = f.ssh.known_hosts();
     let deadline = |remote: &Remote, what: &str| {
         let started = Instant::now();
-        let error = f.look_within(remote, &Budget::new(Duration::from_secs(2))).unwrap_err().to_string();
+        let error = f.look_within(remote, &Deadline::new(Duration::from_secs(2))).unwrap_err().to_string();
         assert!(error.ends_with("context deadline exceeded"), "{what}: {error}");
         assert!(started.elapsed() < Duration::from_secs(10), "{what}");
     };
@@ -520,14 +522,14 @@ fn what_is_no_ssh_server_is_an_error_at_once() {
 fn a_wait_can_be_cancelled() {
     let f = fixture(&["ed25519"]);
     f.ssh.configure(&["ForceCommand sleep 20"]);
-    let budget = Budget::new(Duration::from_secs(60));
-    let canceller = budget.clone();
+    let deadline = Deadline::new(Duration::from_secs(60));
+    let canceller = deadline.clone();
     std::thread::spawn(move || {
         std::thread::sleep(Duration::from_secs(1));
         canceller.cancel();
     });
     let started = Instant::now();
-    f.look_within(&f.remote(&f.ssh.known_hosts()), &budget).unwrap_err();
+    f.look_within(&f.remote(&f.ssh.known_hosts()), &deadline).unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 

@@ -6,10 +6,12 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use git::{Auth, Budget, Connector, Limits, Remote, Secret};
+use git::{Auth, Connector, Limits, Remote};
+use net::Deadline;
 use russh::keys::PrivateKey;
 use russh::server::{self, ChannelOpenHandle, Config, Handle, Handler, Msg, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, Disconnect};
+use secret::Secret;
 use support::sshd::keygen;
 use tempfile::TempDir;
 
@@ -112,9 +114,9 @@ fn a_server_gets_no_channel_and_its_last_words_are_short() {
             known_hosts: format!("[127.0.0.1]:{port} {}", host.public),
         };
         let remote = Remote::new(&format!("ssh://127.0.0.1:{port}/r")).unwrap().with_auth(auth).unwrap();
-        let budget = Budget::new(Duration::from_secs(30));
+        let deadline = Deadline::new(Duration::from_secs(30));
         let error =
-            Connector::default().connect(&remote, &Limits::default(), &budget).unwrap_err().to_string();
+            Connector::default().connect(&remote, &Limits::default(), &deadline).unwrap_err().to_string();
         match whim {
             Whim::Farewell => {
                 assert!(error.starts_with("ssh: [31mbye bye"), "{error}");

@@ -6,7 +6,9 @@ mod support;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use git::{Auth, Budget, Cache, Connector, Limits, Outcome, Reference, Remote, Secret};
+use git::{Auth, Cache, Connector, Limits, Outcome, Reference, Remote};
+use net::Deadline;
+use secret::Secret;
 use support::Server;
 use support::sshd::{SshServer, keygen};
 use tempfile::TempDir;
@@ -29,8 +31,8 @@ fn sessions_leave_no_socket_thread_or_task_behind() {
         let remote = Remote::new(&ssh.url(&repository.bare)).unwrap().with_auth(auth).unwrap();
         let cache = TempDir::new().unwrap();
         let cache = Cache::new(cache.path().to_owned(), Limits::default());
-        let budget = Budget::new(Duration::from_millis(milliseconds));
-        cache.checkout(&Connector::default(), &remote, &Reference::default(), None, &budget)
+        let deadline = Deadline::new(Duration::from_millis(milliseconds));
+        cache.checkout(&Connector::default(), &remote, &Reference::default(), None, &deadline)
     };
     let work = || {
         ssh.configure(&["AcceptEnv GIT_PROTOCOL"]);

@@ -6,10 +6,9 @@ mod support;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use git::{
-    Auth, Budget, Cache, Checkout, Connector, Error, Kind, Limits, Outcome, Reference, Remote, Secret,
-    WalkError,
-};
+use git::{Auth, Cache, Checkout, Connector, Error, Kind, Limits, Outcome, Reference, Remote, WalkError};
+use net::Deadline;
+use secret::Secret;
 use support::{Repository, Server, git};
 use tempfile::TempDir;
 
@@ -41,10 +40,10 @@ impl Fixture {
 
     fn look(&self, remote: &Remote) -> Result<Checkout, Error> {
         let cache = Cache::new(self.cache.path().to_owned(), self.limits.clone());
-        let (connector, budget) = (Connector::default(), Budget::new(Duration::from_secs(20)));
-        match cache.checkout(&connector, remote, &Reference::default(), None, &budget)? {
+        let (connector, deadline) = (Connector::default(), Deadline::new(Duration::from_secs(20)));
+        match cache.checkout(&connector, remote, &Reference::default(), None, &deadline)? {
             Outcome::Checkout(mut checkout) => {
-                cache.add_submodules(&connector, remote, &mut checkout, &budget)?;
+                cache.add_submodules(&connector, remote, &mut checkout, &deadline)?;
                 Ok(*checkout)
             }
             Outcome::Unchanged(revision) => panic!("unchanged at {revision}"),

@@ -4,8 +4,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use git::{Budget, Cache, Connector, Entry, Kind, Outcome, Reference, Remote, WalkError};
+use git::{Cache, Connector, Entry, Kind, Outcome, Reference, Remote, WalkError};
 use kustomize::{FetchError, Fetcher, FileTree, MemoryTree, RepoSpec};
+use net::Deadline;
 use tokio::runtime::Handle;
 
 /// How long a file may take; a repository's time is in its URL.
@@ -37,11 +38,11 @@ impl RemoteBases {
             return Err("unsupported scheme 'ssh': there is no key for it".to_owned());
         }
         let limits = git::Limits { pack_bytes: self.max_bytes, ..git::Limits::default() };
-        let budget = Budget::new(Duration::from_secs(spec.timeout));
-        let reference = self.reference(spec, &remote, &limits, &budget).map_err(|e| text(&e))?;
+        let deadline = Deadline::new(Duration::from_secs(spec.timeout));
+        let reference = self.reference(spec, &remote, &limits, &deadline).map_err(|e| text(&e))?;
         let folder = tempfile::tempdir().map_err(|e| text(&e))?;
         let cache = Cache::new(folder.path().to_owned(), limits);
-        let outcome = cache.checkout(&self.connector, &remote, &reference, None, &budget);
+        let outcome = cache.checkout(&self.connector, &remote, &reference, None, &deadline);
         let Outcome::Checkout(checkout) = outcome.map_err(|e| text(&e))? else {
             return Err("nothing was fetched".to_owned());
         };
@@ -56,7 +57,7 @@ impl RemoteBases {
         spec: &RepoSpec,
         remote: &Remote,
         limits: &git::Limits,
-        budget: &Budget,
+        deadline: &Deadline,
     ) -> Result<Reference, git::TransportError> {
         let wanted = spec.reference.as_str();
         if wanted.len() == 40 && wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -66,7 +67,7 @@ impl RemoteBases {
             "HEAD".to_owned()
         } else {
             let (tag, branch) = (format!("refs/tags/{wanted}"), format!("refs/heads/{wanted}"));
-            let refs = self.connector.connect(remote, limits, budget)?.refs(&[&tag, &branch])?;
+            let refs = self.connector.connect(remote, limits, deadline)?.refs(&[&tag, &branch])?;
             if refs.iter().any(|r| r.name == tag) { tag } else { branch }
         };
         Ok(Reference { name: Some(name), ..Reference::default() })

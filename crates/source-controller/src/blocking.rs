@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use git::Budget;
+use net::Deadline;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
@@ -31,16 +31,16 @@ impl From<JoinError> for BlockingError {
     }
 }
 
-/// Runs `work`. It is told to end through `budget` when `limit` has passed, when `stop` is cancelled, and when this
+/// Runs `work`. It is told to end through `deadline` when `limit` has passed, when `stop` is cancelled, and when this
 /// future is dropped; after `stop` only a success counts.
 pub async fn run<T: Send + 'static, E: Send + 'static>(
-    budget: Budget,
+    deadline: Deadline,
     limit: Option<Duration>,
     stop: &CancellationToken,
-    work: impl FnOnce(&Budget) -> Result<T, E> + Send + 'static,
+    work: impl FnOnce(&Deadline) -> Result<T, E> + Send + 'static,
 ) -> Result<Result<T, E>, BlockingError> {
-    let guard = CancelOnDrop(budget.clone());
-    let mut running = tokio::task::spawn_blocking(move || work(&budget));
+    let guard = CancelOnDrop(deadline.clone());
+    let mut running = tokio::task::spawn_blocking(move || work(&deadline));
     let overdue = async {
         match limit {
             Some(limit) => tokio::time::sleep(limit).await,
@@ -64,7 +64,7 @@ pub async fn run<T: Send + 'static, E: Send + 'static>(
 }
 
 /// Ends work that nobody waits for any more.
-struct CancelOnDrop(Budget);
+struct CancelOnDrop(Deadline);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -81,8 +81,8 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
 
     /// Works until it is told to end.
-    fn until_cancelled(budget: &Budget) -> Result<(), &'static str> {
-        while !budget.is_cancelled() {
+    fn until_cancelled(deadline: &Deadline) -> Result<(), &'static str> {
+        while !deadline.is_cancelled() {
             std::thread::sleep(Duration::from_millis(1));
         }
         Err("cancelled")
@@ -91,7 +91,7 @@ mod tests {
     #[tokio::test]
     async fn work_is_told_when_its_time_is_over() {
         let limit = Some(Duration::from_millis(20));
-        let done = run(Budget::new(LONG), limit, &CancellationToken::new(), until_cancelled).await;
+        let done = run(Deadline::new(LONG), limit, &CancellationToken::new(), until_cancelled).await;
         assert_eq!(done.unwrap(), Err("cancelled"));
     }
 
@@ -99,27 +99,27 @@ mod tests {
     async fn a_stop_ends_work_and_silences_its_error() {
         let stop = CancellationToken::new();
         stop.cancel();
-        let done = run(Budget::new(LONG), None, &stop, until_cancelled).await;
+        let done = run(Deadline::new(LONG), None, &stop, until_cancelled).await;
         assert!(matches!(done, Err(BlockingError::Stopped)));
-        let done = run(Budget::new(LONG), None, &stop, |_| Ok::<_, ()>("in time")).await;
+        let done = run(Deadline::new(LONG), None, &stop, |_| Ok::<_, ()>("in time")).await;
         assert_eq!(done.unwrap(), Ok("in time"));
     }
 
     #[tokio::test]
     async fn work_ends_when_nobody_waits() {
-        let (budget, stop) = (Budget::new(LONG), CancellationToken::new());
+        let (deadline, stop) = (Deadline::new(LONG), CancellationToken::new());
         let started = Instant::now();
-        let waiting = run(budget.clone(), None, &stop, until_cancelled);
+        let waiting = run(deadline.clone(), None, &stop, until_cancelled);
         tokio::time::timeout(Duration::from_millis(20), waiting).await.unwrap_err();
-        assert!(budget.is_cancelled() && started.elapsed() < LONG);
+        assert!(deadline.is_cancelled() && started.elapsed() < LONG);
     }
 
     #[tokio::test]
     async fn a_panic_is_an_error() {
-        let plain = |_: &Budget| -> Result<(), ()> { panic!("at the disco") };
-        let formatted = |_: &Budget| -> Result<(), ()> { panic!("at the {}", "disco") };
+        let plain = |_: &Deadline| -> Result<(), ()> { panic!("at the disco") };
+        let formatted = |_: &Deadline| -> Result<(), ()> { panic!("at the {}", "disco") };
         for work in [plain, formatted] {
-            let done = run(Budget::new(LONG), None, &CancellationToken::new(), work).await;
+            let done = run(Deadline::new(LONG), None, &CancellationToken::new(), work).await;
             assert_eq!(done.unwrap_err().to_string(), "blocking work panicked: at the disco");
         }
     }

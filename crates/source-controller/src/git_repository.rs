@@ -147,7 +147,7 @@ fn info(object: &GitRepository) -> ResourceInfo {
         ready: ready.unwrap_or_default(),
         suspended: object.spec.suspend,
         revision: artifact.map(|artifact| artifact.revision.clone()).unwrap_or_default(),
-        more: vec![("url", git::redact(&object.spec.url))],
+        more: vec![("url", net::redact(&object.spec.url))],
     }
 }
 

@@ -151,7 +151,7 @@ impl Body {
 impl Read for Body {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let caller = &self.0.caller;
-        if caller.wire.budget.is_spent() {
+        if caller.wire.deadline.is_over() {
             return Err(caller.wire.failure.set(TransportError::Deadline));
         }
         let mut answer = self.0.answered()?;

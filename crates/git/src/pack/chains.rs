@@ -58,7 +58,7 @@ impl<'a> Chains<'a> {
     }
 
     fn admit(&self, offset: u64, bytes: &[u8]) -> Result<(), TransportError> {
-        if self.wire.budget.is_spent() {
+        if self.wire.deadline.is_over() {
             return Err(TransportError::Deadline);
         }
         let entry = data::Entry::from_bytes(bytes, offset, SHA1).map_err(|e| broken(chain(&e)))?;

@@ -101,7 +101,7 @@ impl<'a> Incoming<'a> {
         let mut head = Vec::new();
         self.inflate.reset(true);
         loop {
-            if self.wire.budget.is_spent() {
+            if self.wire.deadline.is_over() {
                 return Err(TransportError::Deadline);
             }
             let input = self.stream.from.fill_buf().map_err(unread)?;
@@ -199,7 +199,7 @@ mod tests {
     use flate2::write::ZlibEncoder;
 
     use super::*;
-    use crate::Budget;
+    use net::Deadline;
 
     #[test]
     fn a_full_disk_is_not_a_broken_pack() {
@@ -210,7 +210,7 @@ mod tests {
         encoder.write_all(&vec![1; size as usize]).unwrap();
         let pack = encoder.finish().unwrap();
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let (limits, wire) = (Limits::default(), Wire::new(Budget::new(Duration::from_secs(60))));
+        let (limits, wire) = (Limits::default(), Wire::new(Deadline::new(Duration::from_secs(60))));
         let mut from = pack.as_slice();
         let mut incoming = Incoming::begin(&mut from, BufWriter::new(&full), &limits, &wire).unwrap();
         assert!(incoming.next().is_err());

@@ -4,7 +4,8 @@ use url::{Host, Url};
 
 use super::known_hosts::DEFAULT_PORT;
 use crate::UrlError;
-use crate::remote::percent_decode;
+use net::percent_decode;
+use percent_encoding::percent_decode_str;
 
 /// Who asks which server for which repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +20,7 @@ pub(crate) struct Address {
 
 impl Address {
     pub(crate) fn new(url: &Url) -> Result<Address, UrlError> {
-        let text = |encoded: &str| String::from_utf8_lossy(&percent_decode(encoded)).into_owned();
-        let mut path = percent_decode(url.path());
+        let mut path = percent_decode_str(url.path()).collect::<Vec<u8>>();
         if path.is_empty() {
             return Err(UrlError::Path("the path of the repository is missing"));
         }
@@ -30,12 +30,12 @@ impl Address {
         if path.starts_with(b"/~") {
             path.remove(0);
         }
-        let user = match text(url.username()) {
+        let user = match percent_decode(url.username()) {
             none if none.is_empty() => "git".to_owned(),
             user => user,
         };
         let host = match url.host() {
-            Some(Host::Domain(name)) => text(name).to_ascii_lowercase(),
+            Some(Host::Domain(name)) => percent_decode(name).to_ascii_lowercase(),
             Some(Host::Ipv4(ip)) => ip.to_string(),
             Some(Host::Ipv6(ip)) => ip.to_string(),
             None => String::new(),

@@ -14,9 +14,10 @@ use tokio::net::TcpStream;
 
 use super::handler::{Client, Ended, Farewell};
 use super::{Address, KnownHosts};
-use crate::connector::CONNECT_TIMEOUT;
+use crate::TransportError;
 use crate::wire::{EXCERPT, Wire, printable};
-use crate::{Proxy, TransportError};
+use net::Proxy;
+use net::client::CONNECT_TIMEOUT;
 
 /// Everything that a connection needs, checked and decoded.
 pub(super) struct Plan<'a> {
@@ -70,7 +71,7 @@ impl Plan<'_> {
     async fn dial(&self) -> Result<TcpStream, TransportError> {
         let Address { host, port, .. } = self.address;
         match self.proxy {
-            Some(proxy) => proxy.connect(host, *port).await,
+            Some(proxy) => Ok(proxy.connect(host, *port).await?),
             None => TcpStream::connect((host.as_str(), *port))
                 .await
                 .map_err(|error| TransportError::Connection(format!("dial tcp {host}:{port}: {error}"))),

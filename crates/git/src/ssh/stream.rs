@@ -45,15 +45,15 @@ impl Driver {
         &self.0.wire
     }
 
-    /// Waits for `step` as long as the budget lets it.
+    /// Waits for `step` as long as the deadline lets it.
     pub(super) fn run<T>(&self, step: impl Future<Output = T>) -> Result<T, TransportError> {
-        let (Some(runtime), budget) = (&self.0.runtime, &self.0.wire.budget) else {
+        let (Some(runtime), deadline) = (&self.0.runtime, &self.0.wire.deadline) else {
             return Err(TransportError::Deadline);
         };
         runtime.block_on(async {
             let mut step = pin!(step);
-            while !budget.is_spent() {
-                if let Ok(result) = timeout(TICK.min(budget.remaining()), &mut step).await {
+            while !deadline.is_over() {
+                if let Ok(result) = timeout(TICK.min(deadline.remaining()), &mut step).await {
                     return Ok(result);
                 }
             }

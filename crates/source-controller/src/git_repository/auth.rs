@@ -5,8 +5,10 @@ use std::fmt::Display;
 
 use api::GitRepository;
 use api::git_repository::GitProvider;
-use git::{Auth, Proxy, Remote, Secret, TlsConfig, UrlError, redact};
+use git::{Auth, Remote, UrlError};
 use k8s_openapi::ByteString;
+use net::{Proxy, TlsConfig, redact};
+use secret::Secret;
 
 use super::failure::{Failure, reason};
 

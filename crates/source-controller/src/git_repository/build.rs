@@ -6,7 +6,8 @@ use std::io::Read;
 use artifact::archive::{ArchiveError, Contents};
 use artifact::ignore::{self, IGNORE_FILE, Matcher};
 use artifact::store::{Artifact, StoreError};
-use git::{Blobs, Budget, Checkout, Commit, Kind, Outcome, WalkError};
+use git::{Blobs, Checkout, Commit, Kind, Outcome, WalkError};
+use net::Deadline;
 
 use super::content::{Content, Include, IncludeError, Item};
 use super::correction::Correction;
@@ -44,9 +45,14 @@ pub struct Built {
 
 impl Recipe {
     /// Stores the checkout as the artifact of its commit. If it has to be fetched anew it is verified anew too.
-    pub fn build(&self, upstream: &Upstream, checkout: &Checkout, budget: &Budget) -> Result<Built, Failure> {
+    pub fn build(
+        &self,
+        upstream: &Upstream,
+        checkout: &Checkout,
+        deadline: &Deadline,
+    ) -> Result<Built, Failure> {
         let former = self.corrects.as_ref().and_then(|path| self.shelf.store.open_file(path).ok());
-        let mut built = self.build_anew(upstream, checkout, budget)?;
+        let mut built = self.build_anew(upstream, checkout, deadline)?;
         built.correction = former.and_then(|former| self.compare(former, &built.artifact));
         Ok(built)
     }
@@ -55,7 +61,7 @@ impl Recipe {
         &self,
         upstream: &Upstream,
         checkout: &Checkout,
-        budget: &Budget,
+        deadline: &Deadline,
     ) -> Result<Built, Failure> {
         let built = |artifact, commit: &Commit, signed| Built {
             artifact,
@@ -63,12 +69,12 @@ impl Recipe {
             signed,
             correction: None,
         };
-        match self.archive(checkout, budget) {
+        match self.archive(checkout, deadline) {
             Err(BuildError::Walk(WalkError::Object { id, reason })) => {
                 discard(checkout, &id, &reason);
-                let Fetched { outcome, signed } = upstream.fetch(None, budget)?;
+                let Fetched { outcome, signed } = upstream.fetch(None, deadline)?;
                 let Outcome::Checkout(anew) = outcome else { return Err(BuildError::Time.into()) };
-                let artifact = self.archive(&anew, budget)?;
+                let artifact = self.archive(&anew, deadline)?;
                 Ok(built(artifact, &anew.commit, signed))
             }
             other => Ok(built(other?, &checkout.commit, None)),
@@ -84,14 +90,14 @@ impl Recipe {
     }
 
     /// Stores the checkout as the artifact of its commit, if all its objects can be read.
-    pub fn archive(&self, checkout: &Checkout, budget: &Budget) -> Result<Artifact, BuildError> {
+    pub fn archive(&self, checkout: &Checkout, deadline: &Deadline) -> Result<Artifact, BuildError> {
         let content = Content::new(checkout, &self.includes, &self.shelf, &self.limits.include)?;
-        let matcher = self.matcher(&content, budget)?;
+        let matcher = self.matcher(&content, deadline)?;
         let path = self.shelf.path(&checkout.commit.id.to_string());
         self.shelf.store.archive(&path, &checkout.revision, |archive| {
-            let mut archive = archive.chunked(Files { blobs: checkout.blobs(), budget });
+            let mut archive = archive.chunked(Files { blobs: checkout.blobs(), deadline });
             content.walk(&mut |path, item| {
-                check(budget)?;
+                check(deadline)?;
                 if matcher.is_ignored(path, matches!(item, Item::Directory)) {
                     return Ok(());
                 }
@@ -111,11 +117,11 @@ impl Recipe {
     }
 
     /// The rules of all `.sourceignore` files of the content, and of the spec.
-    fn matcher(&self, content: &Content<'_>, budget: &Budget) -> Result<Matcher, BuildError> {
+    fn matcher(&self, content: &Content<'_>, deadline: &Deadline) -> Result<Matcher, BuildError> {
         let limits = &self.limits.ignore;
         let mut files = ignore::Files::new(limits);
         content.walk(&mut |path, item| {
-            check(budget)?;
+            check(deadline)?;
             let (directory, name) = split(path);
             if name != IGNORE_FILE.as_bytes() {
                 return Ok(());
@@ -141,14 +147,14 @@ impl Recipe {
 /// The files of a checkout, for as long as somebody waits for them.
 struct Files<'a> {
     blobs: Blobs<'a>,
-    budget: &'a Budget,
+    deadline: &'a Deadline,
 }
 
 impl Contents for Files<'_> {
     type Error = BuildError;
 
     fn read(&mut self, id: &[u8]) -> Result<&[u8], BuildError> {
-        check(self.budget)?;
+        check(self.deadline)?;
         Ok(self.blobs.read(id)?)
     }
 }
@@ -205,8 +211,8 @@ impl From<BuildError> for Failure {
     }
 }
 
-fn check(budget: &Budget) -> Result<(), BuildError> {
-    if budget.is_cancelled() { Err(BuildError::Time) } else { Ok(()) }
+fn check(deadline: &Deadline) -> Result<(), BuildError> {
+    if deadline.is_cancelled() { Err(BuildError::Time) } else { Ok(()) }
 }
 
 /// Directory and name.

@@ -16,8 +16,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use api::GitRepository;
 use artifact::digest::{Algorithm, Hasher};
-use git::{Budget, Cache, Known, TransportError};
+use git::{Cache, Known, TransportError};
 use kube::runtime::reflector::ObjectRef;
+use net::Deadline;
 
 const KEY: &str = "key";
 const OWNERS: &str = "owners";
@@ -96,9 +97,14 @@ impl Caches {
     }
 
     /// The cache that `owner` shares with all sources of the same `identity`, which are parts that may be secret. Its
-    /// former cache goes, unless others use it. Nothing is claimed with a budget that is cancelled: by then the owner may be
+    /// former cache goes, unless others use it. Nothing is claimed with a deadline that is cancelled: by then the owner may be
     /// gone, or have another identity.
-    pub fn claim(self: &Arc<Self>, owner: &str, identity: &[&[u8]], budget: &Budget) -> io::Result<InUse> {
+    pub fn claim(
+        self: &Arc<Self>,
+        owner: &str,
+        identity: &[&[u8]],
+        deadline: &Deadline,
+    ) -> io::Result<InUse> {
         let mut hasher = Hasher::new(Algorithm::Sha256);
         for part in [&self.key[..]].iter().chain(identity) {
             hasher.update(&(part.len() as u64).to_le_bytes());
@@ -106,7 +112,7 @@ impl Caches {
         }
         let name = hasher.finish().hex().to_owned();
         let mut state = self.state();
-        if budget.is_cancelled() {
+        if deadline.is_cancelled() {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let shared = state.caches.entry(name.clone()).or_insert_with(|| Arc::new(self.shared(&name))).clone();
@@ -204,10 +210,10 @@ impl InUse {
     }
 
     /// Waits until nobody else fetches.
-    pub fn turn(&self, budget: &Budget) -> Result<Turn<'_>, TransportError> {
+    pub fn turn(&self, deadline: &Deadline) -> Result<Turn<'_>, TransportError> {
         let mut busy = self.shared.busy();
         while *busy {
-            if budget.is_spent() {
+            if deadline.is_over() {
                 return Err(TransportError::Deadline);
             }
             let wait = self.shared.free.wait_timeout(busy, LOOK);
@@ -285,8 +291,8 @@ mod tests {
         (storage, caches)
     }
 
-    fn unlimited() -> Budget {
-        Budget::new(Duration::from_secs(60))
+    fn unlimited() -> Deadline {
+        Deadline::new(Duration::from_secs(60))
     }
 
     /// A cache with a file of 1000 bytes.
@@ -397,7 +403,7 @@ mod tests {
         assert_eq!(most.load(Ordering::SeqCst), 1);
         let cache = caches.claim("a", &[b"url"], &unlimited()).unwrap();
         let _turn = cache.turn(&unlimited()).ok().unwrap();
-        let late = cache.turn(&Budget::new(Duration::from_millis(1)));
+        let late = cache.turn(&Deadline::new(Duration::from_millis(1)));
         assert!(matches!(late, Err(TransportError::Deadline)));
     }
 }

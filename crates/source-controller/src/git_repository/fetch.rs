@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use api::GitRepository;
-use git::{Budget, Connector, Remote};
+use git::{Connector, Remote};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
+use net::Deadline;
 use tokio_util::sync::CancellationToken;
 
 use super::auth;
@@ -67,10 +68,10 @@ impl Fetcher {
         let _turn = host.turn().await;
         let timeout = spec::timeout(&object);
         let fetcher = self.clone();
-        let work = move |budget: &Budget| {
+        let work = move |deadline: &Deadline| {
             let owner = caches::owner(&ObjectRef::from_obj(&object));
             let identity: Vec<&[u8]> = identity.iter().map(Vec::as_slice).collect();
-            let cache = fetcher.caches.claim(&owner, &identity, budget).map_err(git::Error::from)?;
+            let cache = fetcher.caches.claim(&owner, &identity, deadline).map_err(git::Error::from)?;
             let upstream = Upstream {
                 connector: fetcher.connector.clone(),
                 remote,
@@ -82,10 +83,10 @@ impl Fetcher {
                 verification,
                 limits: fetcher.limits.git.clone(),
             };
-            let fetched = upstream.fetch(known.as_deref(), budget)?;
+            let fetched = upstream.fetch(known.as_deref(), deadline)?;
             Ok::<_, Failure>((Arc::new(upstream), fetched))
         };
-        Ok(blocking::run(Budget::new(timeout), Some(timeout), &self.stop, work).await??)
+        Ok(blocking::run(Deadline::new(timeout), Some(timeout), &self.stop, work).await??)
     }
 
     /// The remote with all that lets the object in, and what stands for that.

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use api::meta::FINALIZER;
 use api::{Artifact, GitRepository, GitRepositoryStatus};
-use git::{Budget, Checkout, Commit, Outcome, Remote};
+use git::{Checkout, Commit, Outcome, Remote};
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
+use net::Deadline;
 use runtime::controller;
 use runtime::patch::{self, PatchError};
 
@@ -198,7 +199,7 @@ impl<'a> Pass<'a> {
             let time = Some(limits.build_time);
             let corrects = self.artifact().filter(|_| !changed).map(|artifact| artifact.path.clone());
             let recipe = Recipe { ignore, includes, shelf, limits, corrects };
-            let build = self.blocking(time, move |budget| recipe.build(&upstream, &checkout, budget));
+            let build = self.blocking(time, move |deadline| recipe.build(&upstream, &checkout, deadline));
             let built = self.meanwhile(build).await?;
             self.note_signed(built.signed);
             // Later than those above if the cache had to be fetched anew.
@@ -273,10 +274,10 @@ impl<'a> Pass<'a> {
         work: W,
     ) -> impl Future<Output = Result<T, Broken>> + use<'a, T, W>
     where
-        W: FnOnce(&Budget) -> Result<T, Failure> + Send + 'static,
+        W: FnOnce(&Deadline) -> Result<T, Failure> + Send + 'static,
     {
-        let (budget, controller) = (Budget::new(spec::timeout(&self.object)), self.controller);
-        async move { Ok(blocking::run(budget, limit, &controller.fetcher.stop, work).await??) }
+        let (deadline, controller) = (Deadline::new(spec::timeout(&self.object)), self.controller);
+        async move { Ok(blocking::run(deadline, limit, &controller.fetcher.stop, work).await??) }
     }
 
     fn source(&self) -> ObjectRef<GitRepository> {

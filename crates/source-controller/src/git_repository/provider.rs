@@ -10,12 +10,14 @@ use ::auth::cache::Key;
 use ::auth::{AccessToken, Environment, Http, TokenCache, aws, azure, github};
 use api::GitRepository;
 use api::git_repository::GitProvider;
-use git::{Auth, Remote, Secret, TlsConfig};
+use git::{Auth, Remote};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
+use net::TlsConfig;
 use runtime::metrics::Metrics;
+use secret::Secret;
 use url::Url;
 
 use super::KIND;
@@ -224,7 +226,7 @@ impl Providers {
 
 /// A client for the servers that give tokens.
 fn http(tls: &TlsConfig, remote: &Remote, ask: &Ask<'_>) -> Result<Http, Failure> {
-    let client = git::http_client(tls, remote.proxy()).map_err(bad_options)?;
+    let client = net::client::builder(tls, remote.proxy()).map_err(bad_options)?;
     Ok(Http::new(client.timeout(ask.timeout).build().map_err(|_| bad_options("no HTTP client"))?, ANSWER))
 }
 

@@ -1,8 +1,8 @@
 //! The Secrets that a spec names. They are read when they are needed, never watched.
 
-use git::Proxy;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
+use net::Proxy;
 
 use super::auth::{self, SecretData};
 use super::failure::{Failure, reason};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use git::{Budget, Checkout, Connector, Outcome, Reference, Remote, WalkError};
+use git::{Checkout, Connector, Outcome, Reference, Remote, WalkError};
+use net::Deadline;
 
 use super::caches::InUse;
 use super::failure::Failure;
@@ -41,10 +42,10 @@ pub struct Upstream {
 
 impl Upstream {
     /// Finds out where the upstream is; fetches and verifies unless that is the `known` revision.
-    pub fn fetch(&self, known: Option<&str>, budget: &Budget) -> Result<Fetched, Failure> {
-        let fetched = match self.checkout(known, budget) {
+    pub fn fetch(&self, known: Option<&str>, deadline: &Deadline) -> Result<Fetched, Failure> {
+        let fetched = match self.checkout(known, deadline) {
             Err(CheckoutError::Git(git::Error::Tree(WalkError::Object { .. }))) => {
-                self.checkout(None, budget)
+                self.checkout(None, deadline)
             }
             other => other,
         }?;
@@ -54,15 +55,15 @@ impl Upstream {
         Ok(fetched)
     }
 
-    fn checkout(&self, known: Option<&str>, budget: &Budget) -> Result<Fetched, CheckoutError> {
-        let turn = self.cache.turn(budget);
+    fn checkout(&self, known: Option<&str>, deadline: &Deadline) -> Result<Fetched, CheckoutError> {
+        let turn = self.cache.turn(deadline);
         let url = || self.remote.url().to_owned();
         let _turn = turn.map_err(|source| git::Error::Clone { url: url(), source })?;
         let cache = self.cache.cache(self.limits.clone(), self.since);
-        let mut outcome = cache.checkout(&self.connector, &self.remote, &self.reference, known, budget)?;
+        let mut outcome = cache.checkout(&self.connector, &self.remote, &self.reference, known, deadline)?;
         let mut signed = None;
         if let Outcome::Checkout(checkout) = &mut outcome {
-            signed = self.complete(checkout, &cache, budget).inspect_err(|error| {
+            signed = self.complete(checkout, &cache, deadline).inspect_err(|error| {
                 if let CheckoutError::Git(git::Error::Tree(WalkError::Object { id, reason })) = error {
                     discard(checkout, id, reason);
                 }
@@ -76,14 +77,14 @@ impl Upstream {
         &self,
         checkout: &mut Checkout,
         cache: &git::Cache,
-        budget: &Budget,
+        deadline: &Deadline,
     ) -> Result<Option<Signed>, CheckoutError> {
         let signed = match &self.verification {
             Some(verification) => Some(verification.as_ref().map_err(Failure::clone)?.check(checkout)?),
             None => None,
         };
         if self.submodules && self.sparse.is_empty() {
-            cache.add_submodules(&self.connector, &self.remote, checkout, budget)?;
+            cache.add_submodules(&self.connector, &self.remote, checkout, deadline)?;
         }
         checkout.select(&self.sparse)?;
         Ok(signed)

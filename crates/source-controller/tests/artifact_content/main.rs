@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use artifact::store::{Options, Store};
 use e2e::git_server::GitServer;
-use git::{Budget, Cache, Checkout, Connector, Outcome, Reference, Remote};
+use git::{Cache, Checkout, Connector, Outcome, Reference, Remote};
+use net::Deadline;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
@@ -76,12 +77,12 @@ impl World {
         let limits = Limits::default().git;
         let cache = Cache::new(self.temp.path().join("caches").join(name), limits);
         let remote = Remote::new(&self.server.url(name)).unwrap();
-        let budget = Budget::new(Duration::from_secs(120));
+        let deadline = Deadline::new(Duration::from_secs(120));
         let reference = Reference { branch: Some("main".to_owned()), ..Reference::default() };
-        let outcome = cache.checkout(&self.connector, &remote, &reference, None, &budget).unwrap();
+        let outcome = cache.checkout(&self.connector, &remote, &reference, None, &deadline).unwrap();
         let Outcome::Checkout(mut checkout) = outcome else { panic!("{outcome:?}") };
         if spec.submodules {
-            cache.add_submodules(&self.connector, &remote, &mut checkout, &budget).unwrap();
+            cache.add_submodules(&self.connector, &remote, &mut checkout, &deadline).unwrap();
         }
         checkout.select(&spec.sparse).unwrap();
         *checkout
@@ -97,7 +98,7 @@ impl World {
             limits: Limits::default(),
             corrects: None,
         };
-        let stored = recipe.archive(&checkout, &Budget::new(Duration::from_secs(120))).unwrap();
+        let stored = recipe.archive(&checkout, &Deadline::new(Duration::from_secs(120))).unwrap();
         self.store.verify(&stored.path, &stored.digest).unwrap();
         let content = expect::archive(&self.store.root().join(&stored.path));
         (status_artifact(stored), content)

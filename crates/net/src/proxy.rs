@@ -1,12 +1,12 @@
 //! Proxies between us and a server.
 
 use hyper_util::client::proxy::matcher::Matcher;
+use secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use url::Url;
 
-use crate::remote::percent_decode;
-use crate::{Secret, TransportError, redact};
+use crate::{ClientError, percent_decode, redact};
 
 /// Bytes that the address of a proxy may have.
 const MAX_ADDRESS: usize = 2048;
@@ -30,6 +30,22 @@ pub enum ProxyError {
     Scheme(String),
 }
 
+/// Why a proxy gives no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// It speaks HTTP, which carries requests but not connections.
+    #[error("unknown scheme: {0} (SSH needs socks5)")]
+    Scheme(String),
+    /// It was not reached, or refuses.
+    #[error("socks5 {address}: {source}")]
+    Socks5 {
+        /// Host and port of the proxy.
+        address: String,
+        /// What it says.
+        source: std::io::Error,
+    },
+}
+
 /// An HTTP or SOCKS5 proxy. Names are resolved by the proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Proxy {
@@ -40,6 +56,9 @@ pub struct Proxy {
 
 impl Proxy {
     /// Reads an address such as `http://proxy:3128`; user and password in it are used if there are no `credentials`.
+    ///
+    /// # Errors
+    /// For what is no address of a proxy.
     pub fn new(address: &str, credentials: Option<(String, Secret)>) -> Result<Proxy, ProxyError> {
         if address.len() > MAX_ADDRESS {
             return Err(ProxyError::TooLong);
@@ -52,9 +71,8 @@ impl Proxy {
         if url.host_str().is_none_or(str::is_empty) {
             return Err(invalid(url::ParseError::EmptyHost));
         }
-        let text = |encoded: &str| String::from_utf8_lossy(&percent_decode(encoded)).into_owned();
-        let in_url = (!url.username().is_empty())
-            .then(|| (text(url.username()), Secret::new(text(url.password().unwrap_or_default()))));
+        let password = || Secret::new(percent_decode(url.password().unwrap_or_default()));
+        let in_url = (!url.username().is_empty()).then(|| (percent_decode(url.username()), password()));
         // Neither can fail: the URL has a host.
         let _ = url.set_username("");
         let _ = url.set_password(None);
@@ -62,7 +80,7 @@ impl Proxy {
     }
 
     /// What `ALL_PROXY` and `NO_PROXY` say about a connection that is not HTTP: only SOCKS5 can carry it.
-    pub(crate) fn from_environment(
+    pub fn from_environment(
         host: &str,
         port: u16,
         variable: impl Fn(&str) -> Option<String>,
@@ -77,10 +95,10 @@ impl Proxy {
     }
 
     /// The same for the HTTP client.
-    pub(crate) fn for_http(&self) -> Result<reqwest::Proxy, TransportError> {
+    pub(crate) fn for_http(&self) -> Result<reqwest::Proxy, ClientError> {
         // With `socks5` the client would resolve names itself.
         let address = self.url.as_str().replacen("socks5://", "socks5h://", 1);
-        let proxy = reqwest::Proxy::all(address).map_err(|e| TransportError::Proxy(e.to_string()))?;
+        let proxy = reqwest::Proxy::all(address).map_err(|e| ClientError::Proxy(e.to_string()))?;
         Ok(match &self.credentials {
             Some((username, password)) => proxy.basic_auth(username, password.expose()),
             None => proxy,
@@ -88,16 +106,17 @@ impl Proxy {
     }
 
     /// A connection to `host` through this proxy.
-    pub(crate) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, TransportError> {
+    ///
+    /// # Errors
+    /// For a proxy of HTTP, and what the proxy says.
+    pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
         if self.url.scheme() != "socks5" {
-            let scheme = self.url.scheme();
-            return Err(TransportError::Proxy(format!("unknown scheme: {scheme} (SSH needs socks5)")));
+            return Err(ConnectError::Scheme(self.url.scheme().to_owned()));
         }
         let address = (self.url.host_str().unwrap_or_default(), self.url.port().unwrap_or(1080));
         let address = (address.0.trim_matches(['[', ']']), address.1);
-        let failed = |error: std::io::Error| {
-            TransportError::Proxy(format!("socks5 {}:{}: {error}", address.0, address.1))
-        };
+        let failed =
+            |source| ConnectError::Socks5 { address: format!("{}:{}", address.0, address.1), source };
         let mut stream = TcpStream::connect(address).await.map_err(failed)?;
         socks5(&mut stream, host, port, self.credentials.as_ref()).await.map_err(failed)?;
         Ok(stream)

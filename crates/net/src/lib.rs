@@ -1,0 +1,19 @@
+//! What every client of another server needs, whatever it speaks: TLS settings, proxies, deadlines, and texts that are fit to
+//! be shown.
+//!
+//! ```text
+//! TlsConfig + Proxy ──▶ client::builder ──▶ a reqwest client (Git, tokens, registries, buckets)
+//!             Proxy ──▶ Proxy::connect  ──▶ a TCP stream (SSH)
+//! ```
+//!
+//! The crate knows neither Git nor Kubernetes.
+
+pub mod client;
+mod deadline;
+mod proxy;
+mod text;
+
+pub use client::{ClientError, TlsConfig};
+pub use deadline::Deadline;
+pub use proxy::{ConnectError, Proxy, ProxyError};
+pub use text::{causes, percent_decode, redact};

@@ -1,0 +1,71 @@
+//! Texts that are fit for messages and logs.
+
+use std::error::Error;
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+/// A URL without its password, which becomes `xxxxx` as in Go; of what is no URL, only what follows an `@` is shown.
+pub fn redact(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(mut url) if url.password().is_some() => {
+            let _ = url.set_password(Some("xxxxx"));
+            url.to_string()
+        }
+        Ok(url) if url.has_host() => text.to_owned(),
+        // `user:password@host` can be read as a URL of the scheme `user`.
+        _ => match text.rsplit_once('@') {
+            Some((_, tail)) => format!("***@{tail}"),
+            None => text.to_owned(),
+        },
+    }
+}
+
+/// The causes of an HTTP client's error, outermost first, without the error's own text: that repeats the URL, which may hold
+/// secrets.
+pub fn causes(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |error| (*error).source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    if causes.is_empty() { "request failed".to_owned() } else { causes.join(": ") }
+}
+
+/// User names and passwords as they are written in URLs; bytes that are no UTF-8 are replaced.
+pub fn percent_decode(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_do_not_survive_redaction() {
+        for (text, shown) in [
+            ("https://me:pw@h/r.git", "https://me:xxxxx@h/r.git"),
+            ("https://h/r.git", "https://h/r.git"),
+            ("https://me:pw@h:notaport/r", "***@h:notaport/r"),
+            ("me:pw@h", "***@h"),
+            ("nonsense", "nonsense"),
+        ] {
+            assert_eq!(redact(text), shown);
+        }
+    }
+
+    #[test]
+    fn user_info_is_decoded() {
+        for (text, plain) in
+            [("p%40ss", "p@ss"), ("100%", "100%"), ("%zz", "%zz"), ("%ff", "\u{fffd}"), ("", "")]
+        {
+            assert_eq!(percent_decode(text), plain);
+        }
+    }
+
+    #[test]
+    fn the_text_of_the_error_itself_is_not_among_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("error sending request for url (https://h/?token=secret)")]
+        struct Outer(#[source] std::io::Error);
+        assert_eq!(causes(&Outer(std::io::Error::other("connection reset"))), "connection reset");
+        assert_eq!(causes(&std::io::Error::from(std::io::ErrorKind::TimedOut)), "request failed");
+    }
+}
