@@ -11,9 +11,8 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 use kustomize::tree::MemoryTree;
-use runtime::{
-    controller::Waker, events::Recorder, metrics::Metrics, names::is_path_segment, queue::InFlight,
-};
+use references::check_name;
+use runtime::{controller::Waker, events::Recorder, metrics::Metrics, queue::InFlight};
 
 use crate::{
     configs::Configs, dependencies::Dependencies, flags::Arguments, remote::RemoteBases, sources::Sources,
@@ -65,8 +64,8 @@ impl Context {
             return Ok(object);
         }
         let namespace = key.namespace.as_deref().unwrap_or_default();
-        if !is_path_segment(&key.name) || !is_path_segment(namespace) {
-            let status = Status::failure("invalid name", "NotFound").with_code(404);
+        if let Err(error) = check_name(&key.name).and(check_name(namespace)) {
+            let status = Status::failure(&error.to_string(), "NotFound").with_code(404);
             return Err(kube::Error::Api(Box::new(status)));
         }
         let api: kube::Api<Kustomization> = kube::Api::namespaced(self.client.clone(), namespace);

@@ -6,11 +6,11 @@ use api::{Kustomization, kustomization::DeletionPolicy, meta::FINALIZER};
 use apply::{change::ChangeSet, prune};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, ResourceExt};
+use references::check_name;
 use runtime::{
     conditions::{READY, find},
     controller::Outcome,
     events::Severity,
-    names::is_path_segment,
     patch::PatchError,
 };
 use tokio::time::Instant;
@@ -89,7 +89,7 @@ impl Reconciler {
         let Some(account) = subject.service_account(&self.context.arguments.default_service_account) else {
             return Ok(true);
         };
-        if !is_path_segment(&account) {
+        if check_name(&account).is_err() {
             return Ok(false);
         }
         let api: Api<ServiceAccount> = Api::namespaced(self.context.client.clone(), subject.namespace());

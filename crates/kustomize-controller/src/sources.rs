@@ -22,7 +22,8 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
-use runtime::{controller::Waker, names::is_path_segment};
+use references::check_name;
+use runtime::controller::Waker;
 
 /// Kinds that a Kustomization can refer to, with their plurals.
 const KINDS: [(&str, &str); 4] = [
@@ -215,7 +216,7 @@ impl Sources {
         let Some(resource) = resource(&key.kind) else {
             return Err(SourceError::Kind { kind: key.kind.clone(), name: key.name.clone() });
         };
-        if !is_path_segment(&key.name) || !is_path_segment(&key.namespace) {
+        if check_name(&key.name).and(check_name(&key.namespace)).is_err() {
             return Err(SourceError::NotFound(key.clone()));
         }
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, &resource);

@@ -8,7 +8,7 @@ use k8s_openapi::{
     api::core::v1::{ConfigMap, Secret},
 };
 use kube::{Api, Client};
-use runtime::names::is_path_segment;
+use references::get;
 use substitute::Variables;
 
 /// Reads the referenced ConfigMaps and Secrets with the controller's own identity, each once. Later references win
@@ -31,29 +31,23 @@ async fn read(
     namespace: &str,
     reference: &SubstituteReference,
 ) -> Result<BTreeMap<String, Vec<u8>>, String> {
-    if !is_path_segment(&reference.name) {
-        return Err("invalid name".to_owned());
-    }
     let result = match reference.kind.as_str() {
         "ConfigMap" => {
             let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
             let bytes = |(key, value): (String, String)| (key, value.into_bytes());
-            api.get(&reference.name)
-                .await
-                .map(|object| object.data.unwrap_or_default().into_iter().map(bytes).collect())
+            let found = get(&api, &reference.name).await;
+            found.map(|object| object.data.unwrap_or_default().into_iter().map(bytes).collect())
         }
         "Secret" => {
             let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
             let bytes = |(key, value): (String, ByteString)| (key, value.0);
-            api.get(&reference.name)
-                .await
-                .map(|object| object.data.unwrap_or_default().into_iter().map(bytes).collect())
+            let found = get(&api, &reference.name).await;
+            found.map(|object| object.data.unwrap_or_default().into_iter().map(bytes).collect())
         }
         other => return Err(format!("kind '{other}' is neither ConfigMap nor Secret")),
     };
     match result {
-        Err(kube::Error::Api(status)) if status.code == 404 && reference.optional => Ok(BTreeMap::new()),
-        Err(kube::Error::Api(status)) => Err(status.message.clone()),
-        other => other.map_err(|error| runtime::error::chain(&error)),
+        Err(error) if error.is_not_found() && reference.optional => Ok(BTreeMap::new()),
+        other => other.map_err(|error| error.to_string()),
     }
 }

@@ -18,7 +18,6 @@ pub mod latest;
 pub mod leader;
 pub mod log;
 pub mod metrics;
-pub mod names;
 pub mod patch;
 pub mod process;
 pub mod queue;

@@ -133,6 +133,31 @@ async fn a_secret_that_is_missing() -> Result<()> {
     test.finish().await
 }
 
+/// The controller reads Secrets with an identity of its own, so a name must not lead to those of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_of_a_secret_cannot_lead_elsewhere() -> Result<()> {
+    let test = Scenario::new("secret-path").await?;
+    let commit = test.repo.commit_file("a.txt", "one")?;
+    let elsewhere = "../../default/secrets/git";
+    let fields = ["secretRef", "proxySecretRef", "verify"];
+    for field in fields {
+        let reference = match field {
+            "verify" => json!({"mode": "HEAD", "secretRef": {"name": elsewhere}}),
+            _ => json!({"name": elsewhere}),
+        };
+        test.apply(&test.source_yaml("1h", "")).await?;
+        recovers(&test, &commit).await?;
+        test.patch("GitRepository/app", &json!({"spec": {field: reference}})).await?;
+        let text = format!("invalid resource name \"{elsewhere}\": may not contain '/'");
+        let says = |o: &Value| {
+            o.condition("Ready").is_some_and(|c| c.status == "False" && c.message.contains(&text))
+        };
+        test.until("GitRepository/app", &format!("refuses the name in {field}"), says).await?;
+        test.patch("GitRepository/app", &json!({"spec": {field: null}})).await?;
+    }
+    test.finish().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_that_cannot_be_used() -> Result<()> {
     let test = Scenario::new("certificates").await?;

@@ -14,10 +14,10 @@ use apply::{
     object::{ObjectId, split_api_version},
 };
 use kube::{Api, api::DynamicObject, core::GroupVersionKind};
+use references::check_name;
 use runtime::{
     conditions::{Status, is_true},
     events::Severity,
-    names::is_path_segment,
     patch::PatchError,
 };
 use tokio::time::Instant;
@@ -123,8 +123,9 @@ impl Reconciler {
         id: &ObjectId,
         gvk: &GroupVersionKind,
     ) -> Result<Result<(), String>, Failure> {
-        if !is_path_segment(&id.name) || !(id.namespace.is_empty() || is_path_segment(&id.namespace)) {
-            return Ok(Err("invalid name".to_owned()));
+        let namespace = if id.namespace.is_empty() { Ok(()) } else { check_name(&id.namespace) };
+        if let Err(error) = check_name(&id.name).and(namespace) {
+            return Ok(Err(error.to_string()));
         }
         let Ok(mapped) = self.context.mapper.resolve(gvk).await else { return Ok(Ok(())) };
         let client = self.identity(subject)?;

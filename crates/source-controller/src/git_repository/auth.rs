@@ -1,19 +1,14 @@
 //! From `spec.url` and the Secret to a remote that can be connected to.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use api::GitRepository;
 use api::git_repository::GitProvider;
 use git::{Auth, Remote, UrlError};
-use k8s_openapi::ByteString;
-use net::{Proxy, TlsConfig, redact};
-use secret::Secret;
+use net::{TlsConfig, redact};
+use references::SecretData;
 
 use super::failure::{Failure, reason};
-
-/// The data of the Secret that `spec.secretRef` names.
-pub type SecretData = BTreeMap<String, ByteString>;
 
 /// Reads `spec.url`.
 pub fn remote(url: &str) -> Result<Remote, Failure> {
@@ -30,15 +25,14 @@ pub fn remote(url: &str) -> Result<Remote, Failure> {
     })
 }
 
-/// Adds what the Secret named `secret` (`<namespace>/<name>`) holds to a remote; without a Secret there is no data.
-pub fn authenticate(remote: Remote, secret: &str, data: &SecretData) -> Result<Remote, Failure> {
+/// Adds what a Secret holds to a remote; without one there is no data.
+pub fn authenticate(remote: Remote, data: &SecretData) -> Result<Remote, Failure> {
     if remote.is_ssh() {
-        let auth = key(secret, &remote, data)?;
+        let auth = key(&remote, data)?;
         return Ok(remote.with_auth(auth)?);
     }
     let transport = if remote.url().starts_with("https:") { "https" } else { "http" };
-    let tls =
-        if transport == "https" { tls(secret, data).map_err(bad_options)? } else { TlsConfig::default() };
+    let tls = if transport == "https" { data.tls().map_err(bad_options)? } else { TlsConfig::default() };
     let remote = remote.with_tls(tls).with_auth(auth(data))?;
     if remote.has_password_only() {
         return Err(bad_options(format!(
@@ -68,7 +62,7 @@ pub fn identity(object: &GitRepository, secret: &SecretData) -> Vec<Vec<u8>> {
     if let Some(proxy) = &spec.proxy_secret_ref {
         parts.push(format!("proxy {namespace}/{}", proxy.name).into_bytes());
     }
-    for (key, value) in secret {
+    for (key, value) in secret.values() {
         parts.extend([format!("secret {key}").into_bytes(), value.0.clone()]);
     }
     parts
@@ -80,79 +74,52 @@ fn is_foreign(provider: Option<GitProvider>) -> bool {
 
 /// The key of a bearer token makes user and password of the Secret irrelevant, and an empty token is none.
 fn auth(data: &SecretData) -> Auth {
-    match (data.get("bearerToken"), data.get("username"), data.get("password")) {
-        (Some(token), ..) if !token.0.is_empty() => Auth::Bearer(secret_text(token)),
+    match (data.secret("bearerToken"), data.text("username"), data.secret("password")) {
+        (Some(token), ..) if !token.is_empty() => Auth::Bearer(token),
         (Some(_), ..) | (None, None, None) => Auth::None,
-        (None, username, password) => Auth::Basic {
-            username: username.map(text).unwrap_or_default(),
-            password: password.map(secret_text).unwrap_or_default(),
-        },
+        (None, username, password) => {
+            Auth::Basic { username: username.unwrap_or_default(), password: password.unwrap_or_default() }
+        }
     }
 }
 
 /// What SSH needs: the user is that of the URL, and the password is the key's.
-fn key(secret: &str, remote: &Remote, data: &SecretData) -> Result<Auth, Failure> {
+fn key(remote: &Remote, data: &SecretData) -> Result<Auth, Failure> {
     let missing = |option: &str| bad_options(format!("invalid 'ssh' auth option: '{option}' is required"));
-    let given = |name: &str| data.get(name).filter(|value| !value.0.is_empty());
     if !remote.has_host() {
         return Err(missing("host"));
     }
-    let identity = secret_text(given("identity").ok_or_else(|| missing("identity"))?);
-    let known_hosts = text(given("known_hosts").ok_or_else(|| missing("known_hosts"))?);
-    let passphrase = given("password").map(secret_text);
+    let identity =
+        data.secret("identity").filter(|key| !key.is_empty()).ok_or_else(|| missing("identity"))?;
+    let known_hosts = data.text("known_hosts").filter(|text| !text.is_empty());
+    let known_hosts = known_hosts.ok_or_else(|| missing("known_hosts"))?;
+    let passphrase = data.secret("password").filter(|password| !password.is_empty());
     if passphrase.is_none() && git::ssh::is_encrypted(identity.expose()) {
         let message = format!(
-            "SSH identity key is encrypted but no 'password' field was provided in the secret '{secret}'"
+            "SSH identity key is encrypted but no 'password' field was provided in the secret '{}'",
+            data.name()
         );
         return Err(Failure::fetch(reason::AUTHENTICATION_FAILED, message));
     }
     Ok(Auth::Key { identity, passphrase, known_hosts })
 }
 
-/// The proxy that the Secret named `secret` (`<namespace>/<name>`) describes.
-pub fn proxy(secret: &str, data: &SecretData) -> Result<Proxy, String> {
-    let address = data.get("address").ok_or_else(|| format!("secret '{secret}': key 'address' not found"))?;
-    if address.0.is_empty() {
-        return Err(format!("secret '{secret}': proxy address is empty"));
-    }
-    let password = data.get("password").map(secret_text).unwrap_or_default();
-    let credentials = data.get("username").map(|username| (text(username), password));
-    Proxy::new(&text(address), credentials).map_err(|error| format!("secret '{secret}': {error}"))
-}
-
-fn tls(secret: &str, data: &SecretData) -> Result<TlsConfig, String> {
-    let given = |key: &str| data.get(key).filter(|value| !value.0.is_empty());
-    let client = match (given("tls.crt"), given("tls.key")) {
-        (Some(certificate), Some(key)) => Some((certificate.0.clone(), secret_text(key))),
-        (None, None) => None,
-        _ => {
-            return Err(format!("secret '{secret}' must have both 'tls.crt' and 'tls.key', or none of them"));
-        }
-    };
-    Ok(TlsConfig { ca_bundle: given("ca.crt").or_else(|| given("caFile")).map(|pem| pem.0.clone()), client })
-}
-
-/// A value of a Secret as text.
-pub fn text(value: &ByteString) -> String {
-    String::from_utf8_lossy(&value.0).into_owned()
-}
-
-fn secret_text(value: &ByteString) -> Secret {
-    Secret::new(text(value))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use k8s_openapi::ByteString;
+    use secret::Secret;
+
     use super::super::failure::Class;
     use super::*;
 
     fn data(pairs: &[(&str, &str)]) -> SecretData {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), ByteString(v.as_bytes().to_vec()))).collect()
+        let values = pairs.iter().map(|(k, v)| ((*k).to_owned(), ByteString(v.as_bytes().to_vec())));
+        SecretData::new("ns/s", values.collect())
     }
 
     fn with(url: &str, pairs: &[(&str, &str)]) -> Result<Remote, Failure> {
-        authenticate(remote(url).unwrap(), "ns/s", &data(pairs))
+        authenticate(remote(url).unwrap(), &data(pairs))
     }
 
     #[test]
@@ -254,29 +221,6 @@ mod tests {
     }
 
     #[test]
-    fn what_secrets_of_proxies_must_hold() {
-        for (pairs, message) in [
-            (&[][..], "secret 'ns/p': key 'address' not found"),
-            (&[("address", "")], "secret 'ns/p': proxy address is empty"),
-            (
-                &[("address", "ftp://h:21")],
-                "secret 'ns/p': proxy URL must use one of the supported schemes (http, https, socks5), got 'ftp'",
-            ),
-            (
-                &[("address", "http://me:secret@h:port")],
-                "secret 'ns/p': failed to parse proxy address '***@h:port': invalid port number",
-            ),
-        ] {
-            assert_eq!(proxy("ns/p", &data(pairs)).unwrap_err(), message);
-        }
-        let plain = proxy("ns/p", &data(&[("address", "http://h:1"), ("password", "ignored")])).unwrap();
-        assert_eq!(plain, Proxy::new("http://h:1", None).unwrap());
-        let named = data(&[("address", "socks5://a:b@h:1"), ("username", "u"), ("password", "p")]);
-        let expected = Proxy::new("socks5://h:1", Some(("u".into(), Secret::new("p")))).unwrap();
-        assert_eq!(proxy("ns/p", &named).unwrap(), expected);
-    }
-
-    #[test]
     fn a_cache_is_shared_by_those_who_are_let_in_by_the_same_means() {
         let object = |namespace: &str, url: &str| {
             let mut object = GitRepository::new("a", api::GitRepositorySpec::default());
@@ -286,9 +230,9 @@ mod tests {
         };
         let (one, other) = (object("one", "https://h/r"), object("other", "https://h/r"));
         let password = data(&[("username", "u"), ("password", "p")]);
-        assert_eq!(identity(&one, &SecretData::new()), identity(&other, &SecretData::new()));
+        assert_eq!(identity(&one, &SecretData::default()), identity(&other, &SecretData::default()));
         assert_eq!(identity(&one, &password), identity(&other, &password));
-        assert_ne!(identity(&one, &password), identity(&one, &SecretData::new()));
+        assert_ne!(identity(&one, &password), identity(&one, &SecretData::default()));
         assert_ne!(identity(&one, &password), identity(&one, &data(&[("username", "u"), ("password", "x")])));
         assert_ne!(identity(&one, &password), identity(&object("one", "https://h/q"), &password));
         // A proxy may lead to another server, and a service account is one of its namespace.

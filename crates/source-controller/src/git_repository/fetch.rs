@@ -11,6 +11,7 @@ use git::{Connector, Remote};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
 use net::Deadline;
+use references::SecretData;
 use tokio_util::sync::CancellationToken;
 
 use super::auth;
@@ -100,14 +101,12 @@ impl Fetcher {
         if let Some(reference) = &spec.proxy_secret_ref {
             remote = remote.with_proxy(secrets.proxy(&reference.name).await?);
         }
-        let (secret, data) = match &spec.secret_ref {
-            Some(reference) => {
-                (secrets.full_name(&reference.name), secrets.credentials(&reference.name).await?)
-            }
-            None => Default::default(),
+        let data = match &spec.secret_ref {
+            Some(reference) => secrets.credentials(&reference.name).await?,
+            None => SecretData::default(),
         };
-        remote = auth::authenticate(remote, &secret, &data)?;
-        let ask = Ask { object, secret: &secret, data: &data, timeout: spec::timeout(object) };
+        remote = auth::authenticate(remote, &data)?;
+        let ask = Ask { object, data: &data, timeout: spec::timeout(object) };
         let remote = self.providers.authenticate(remote, &ask).await?;
         Ok((remote, auth::identity(object, &data)))
     }

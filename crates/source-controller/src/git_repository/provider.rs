@@ -16,14 +16,14 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
 use net::TlsConfig;
+use references::{SecretData, get};
 use runtime::metrics::Metrics;
 use secret::Secret;
 use url::Url;
 
 use super::KIND;
-use super::auth::{SecretData, bad_options, text};
+use super::auth::bad_options;
 use super::failure::{Failure, reason};
-use super::secrets::api_error;
 
 /// Bytes that the answer to a request for a token may have.
 const ANSWER: usize = 1 << 20;
@@ -44,9 +44,7 @@ pub struct Providers {
 pub struct Ask<'a> {
     /// The object.
     pub object: &'a GitRepository,
-    /// `<namespace>/<name>` of the Secret of `spec.secretRef`; empty without one.
-    pub secret: &'a str,
-    /// What is in it.
+    /// What is in the Secret of `spec.secretRef`; nothing without one.
     pub data: &'a SecretData,
     /// How long a request may take.
     pub timeout: Duration,
@@ -69,8 +67,8 @@ impl Providers {
             Some(GitProvider::Github) => self.github(&remote, ask).await?,
             Some(GitProvider::Azure) => self.azure(&remote, ask).await?,
             Some(GitProvider::Aws) => self.aws(&remote, ask).await?,
-            _ if ask.data.get("githubAppID").is_some_and(|id| !id.0.is_empty()) => {
-                let secret = ask.secret;
+            _ if ask.data.given("githubAppID").is_some() => {
+                let secret = ask.data.name();
                 let message =
                     format!("secretRef '{secret}' has github app data but provider is not set to github");
                 return Err(Failure::fetch(reason::INVALID_PROVIDER_CONFIGURATION, message));
@@ -85,15 +83,15 @@ impl Providers {
         if ask.object.spec.secret_ref.is_none() {
             return Err(invalid().stalling());
         }
-        let data: BTreeMap<_, _> = ask.data.iter().map(|(key, value)| (key.clone(), text(value))).collect();
+        let data: BTreeMap<_, _> = ask.data.texts().collect();
         match github::check(&data) {
             Ok(true) => {}
             Ok(false) => return Err(invalid()),
             Err(error @ github::DataError::Missing(_)) => {
-                return Err(Failure::plain(reason::FAILED, format!("secret '{}': {error}", ask.secret)));
+                return Err(Failure::plain(reason::FAILED, format!("secret '{}': {error}", ask.data.name())));
             }
             Err(error) => {
-                return Err(Failure::plain(reason::FAILED, format!("secret '{}' {error}", ask.secret)));
+                return Err(Failure::plain(reason::FAILED, format!("secret '{}' {error}", ask.data.name())));
             }
         }
         let app = github::App::new(&data).map_err(bad_options)?;
@@ -196,10 +194,10 @@ impl Providers {
         self.check_gate(ask)?;
         let default = self.object_identity.as_ref().and_then(Option::as_deref);
         let Some(name) = ask.object.spec.service_account_name.as_deref().or(default) else { return Ok(None) };
-        let account = self.accounts(&ask.object.namespace().unwrap_or_default()).get(name).await;
+        let account = get(&self.accounts(&ask.object.namespace().unwrap_or_default()), name).await;
         account.map(Some).map_err(|error| {
             let namespace = ask.object.namespace().unwrap_or_default();
-            no_token(format!("failed to get service account '{namespace}/{name}': {}", api_error(&error)))
+            no_token(format!("failed to get service account '{namespace}/{name}': {error}"))
         })
     }
 
@@ -213,7 +211,7 @@ impl Providers {
             let name = full_name(account);
             no_token(format!(
                 "failed to create kubernetes token for service account '{name}': {}",
-                api_error(&error)
+                runtime::error::chain(&error)
             ))
         })?;
         Ok(Secret::new(answer.status.map(|status| status.token).unwrap_or_default()))

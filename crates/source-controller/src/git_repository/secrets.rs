@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use net::Proxy;
+use references::{GetError, SecretData, get};
 
-use super::auth::{self, SecretData};
 use super::failure::{Failure, reason};
 
 /// The Secrets of one namespace.
@@ -21,46 +21,40 @@ impl<'a> Secrets<'a> {
 
     /// What `spec.secretRef` names.
     pub async fn credentials(&self, name: &str) -> Result<SecretData, Failure> {
-        let secret = self.api.get(name).await.map_err(|error| {
-            let (full, why) = (self.full_name(name), api_error(&error));
+        self.data(name).await.map_err(|error| {
+            let full = self.full_name(name);
             // Upstream says it twice, and people search for it.
-            let message = format!("failed to get secret '{full}': failed to get secret '{full}': {why}");
+            let message = format!("failed to get secret '{full}': failed to get secret '{full}': {error}");
             Failure::fetch(reason::AUTHENTICATION_FAILED, message)
-        })?;
-        Ok(secret.data.unwrap_or_default())
+        })
     }
 
     /// The proxy that `spec.proxySecretRef` names.
     pub async fn proxy(&self, name: &str) -> Result<Proxy, Failure> {
-        let full = self.full_name(name);
-        let secret = self.api.get(name).await.map_err(|error| match &error {
-            kube::Error::Api(status) if status.code == 404 => format!("secret '{full}' not found"),
-            _ => format!("failed to get secret '{full}': {}", api_error(&error)),
-        });
-        let proxy = secret.and_then(|secret| auth::proxy(&full, &secret.data.unwrap_or_default()));
-        proxy.map_err(|why| {
+        let failed = |why| {
             Failure::fetch(reason::AUTHENTICATION_FAILED, format!("failed to configure proxy options: {why}"))
-        })
+        };
+        let full = self.full_name(name);
+        let data = self.data(name).await.map_err(|error| match error.is_not_found() {
+            true => failed(format!("secret '{full}' not found")),
+            false => failed(format!("failed to get secret '{full}': {error}")),
+        })?;
+        data.proxy().map_err(|error| failed(error.to_string()))
     }
 
     /// The keys that `spec.verify.secretRef` names.
     pub async fn keys(&self, name: &str) -> Result<Secret, Failure> {
-        self.api.get(name).await.map_err(|error| {
-            let message = format!("public keys secret error: {}", api_error(&error));
-            Failure::verification(reason::VERIFICATION_ERROR, message)
+        get(&self.api, name).await.map_err(|error| {
+            Failure::verification(reason::VERIFICATION_ERROR, format!("public keys secret error: {error}"))
         })
     }
 
-    /// `<namespace>/<name>`.
-    pub fn full_name(&self, name: &str) -> String {
-        format!("{}/{name}", self.namespace)
+    async fn data(&self, name: &str) -> Result<SecretData, GetError> {
+        Ok(SecretData::of(self.namespace, name, get(&self.api, name).await?))
     }
-}
 
-/// What the API server says is wrong, in its own words.
-pub fn api_error(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => runtime::error::chain(other),
+    /// `<namespace>/<name>`.
+    fn full_name(&self, name: &str) -> String {
+        format!("{}/{name}", self.namespace)
     }
 }

@@ -1,0 +1,16 @@
+//! Objects that a spec names: Secrets, ConfigMaps, service accounts, other sources.
+//!
+//! Whoever writes a spec chooses these names, and the controllers read with an identity of their own. So every such read goes
+//! through [`get`], which refuses names that would change the request.
+//!
+//! ```text
+//! spec.secretRef.name ── get ──▶ Secret ── SecretData ──▶ TLS settings, a proxy, texts
+//! ```
+
+mod get;
+mod name;
+mod secret_data;
+
+pub use get::{GetError, get};
+pub use name::{InvalidName, check_name};
+pub use secret_data::{SecretData, SecretDataError};
