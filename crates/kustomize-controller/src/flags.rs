@@ -9,10 +9,17 @@ use runtime::{
     gates::{Gate, Gates},
 };
 
+impl runtime::app::Arguments for Arguments {
+    fn shared(&self) -> &runtime::flags::Flags {
+        &self.shared
+    }
+}
+
 /// Builds artifacts with kustomize, applies them and keeps them applied.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "kustomize-controller", disable_version_flag = true)]
 pub struct Arguments {
+    /// Arguments that all controllers have.
     #[command(flatten)]
     pub shared: Flags,
     /// Kustomizations worked on at once. Waiting ones do not count.

@@ -118,15 +118,6 @@ impl Reconciler {
         }
     }
 
-    /// Takes in what the watch shows of any Kustomization: those that depend on it may go on.
-    pub fn observed(&self, event: &Event<Kustomization>) {
-        if let Event::Apply(object) | Event::InitApply(object) = event {
-            // What is invalid stalls the object; until it is mended the built-in rules are good enough.
-            self.context.index.judge_by(&owner(object), self.health_rules(object).ok());
-        }
-        self.context.dependencies.observe(event, &self.context.waker);
-    }
-
     fn slots(&self) -> MutexGuard<'_, HashMap<Key, Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -368,6 +359,15 @@ impl Reconcile<Kustomization> for Reconciler {
             }
         }
         outcome
+    }
+
+    /// Takes in what the watch shows of any Kustomization: those that depend on it may go on.
+    fn observe(&self, event: &Event<Kustomization>) {
+        if let Event::Apply(object) | Event::InitApply(object) = event {
+            // What is invalid stalls the object; until it is mended the built-in rules are good enough.
+            self.context.index.judge_by(&owner(object), self.health_rules(object).ok());
+        }
+        self.context.dependencies.observe(event, &self.context.waker);
     }
 
     fn gone(&self, object: &Key) {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt, Stream, StreamExt, future};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future};
 use kube::{
     Resource, ResourceExt,
     core::NamespaceResourceScope,
@@ -53,6 +53,9 @@ pub enum Outcome {
 pub trait Reconcile<K>: Send + Sync + 'static {
     /// Brings one object a step closer to what it asks for. Never runs twice at once for one object.
     fn reconcile(&self, object: Arc<K>) -> impl Future<Output = Outcome> + Send;
+
+    /// The watch tells of objects, before any pass that this causes.
+    fn observe(&self, _event: &Event<K>) {}
 
     /// The object is gone; drop what is kept for it.
     fn gone(&self, object: &ObjectRef<K>)
@@ -115,13 +118,38 @@ impl<K: Resource<DynamicType = ()> + 'static> Waker<K> {
     }
 }
 
+/// The objects of a kind, for its one controller and all who look at them.
+pub struct Objects<K: Resource<DynamicType = ()> + Clone + 'static> {
+    store: Store<K>,
+    writer: reflector::store::Writer<K>,
+    waker: Waker<K>,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Default for Objects<K> {
+    fn default() -> Self {
+        let (store, writer) = reflector::store();
+        Self { store, writer, waker: Waker::default() }
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Objects<K> {
+    /// The objects as the watch knows them.
+    pub fn store(&self) -> Store<K> {
+        self.store.clone()
+    }
+
+    /// Wakes them.
+    pub fn waker(&self) -> Waker<K> {
+        self.waker.clone()
+    }
+}
+
 /// Runs `reconciler` over `events` until `stop`, then waits for the running passes. Each object comes up when it is
 /// first seen, when it asks for a pass (see [`Changes`]), when it is woken and when its outcome says so.
 pub async fn run<K, R>(
     reconciler: Arc<R>,
+    Objects { store, writer, waker }: Objects<K>,
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-    (store, writer): (Store<K>, reflector::store::Writer<K>),
-    waker: Waker<K>,
     options: Options,
     metrics: Metrics,
     stop: CancellationToken,
@@ -136,12 +164,14 @@ pub async fn run<K, R>(
     let queue = Queue::new(&name, &metrics);
     let (mut changes, cleaner) = (Changes::default(), (reconciler.clone(), backoff.clone(), metrics.clone()));
     let (asked, woken) = (queue.clone(), queue.clone());
+    let observing = reconciler.clone();
+    let events = events.inspect_ok(move |event| observing.observe(event));
     let triggers = events.default_backoff().reflect(writer).flat_map(move |event| {
         let due: Vec<Result<K, watcher::Error>> = match event {
             Err(error) => vec![Err(error)],
             Ok(event) => {
-                let change = changes.observe(&event);
                 let (reconciler, backoff, metrics) = &cleaner;
+                let change = changes.observe(&event);
                 for object in change.gone {
                     backoff.reset(&object);
                     metrics.forget(

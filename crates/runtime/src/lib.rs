@@ -1,11 +1,13 @@
 //! What every controller shares. Each module is one concern:
 //!
+//! - [`app`]: the main function of a controller process, which ties the others together.
 //! - [`flags`], [`gates`], [`log`], [`serve`], [`metrics`], [`process`]: the process and its surface.
 //! - [`client`]: the connection pool to an API server, and impersonation.
 //! - [`leader`]: who may act when several replicas run.
 //! - [`watch`] and [`controller`]: from watch events to passes over objects.
 //! - [`latest`], [`conditions`], [`patch`], [`events`], [`backoff`]: what a pass needs to say and when it comes again.
 
+pub mod app;
 pub mod backoff;
 pub mod client;
 pub mod conditions;

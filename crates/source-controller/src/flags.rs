@@ -3,13 +3,29 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
 use artifact::digest::Algorithm;
 use artifact::store;
 use clap::Parser;
 use git::ssh::{Algorithms, HostKeyAlgorithms, KexAlgorithms};
 use runtime::flags::duration;
 use runtime::gates::{Gate, Gates};
+
+/// Arguments that do not go together, or mean nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A default for what is switched off.
+    #[error("invalid configuration: --default-service-account needs --feature-gates={OBJECT_IDENTITY}=true")]
+    DefaultServiceAccount,
+    /// `--storage-addr` has no port, or the host has no name.
+    #[error("invalid storage address {0:?}")]
+    StorageAddress(String),
+}
+
+impl runtime::app::Arguments for Arguments {
+    fn shared(&self) -> &runtime::flags::Flags {
+        &self.shared
+    }
+}
 
 /// Fetches sources and serves them as artifacts.
 #[derive(Parser, Clone, Debug)]
@@ -136,23 +152,22 @@ impl Arguments {
     }
 
     /// Whether objects may have identities of their own, and the service account of those that name none.
-    pub fn object_identity(&self) -> anyhow::Result<Option<Option<String>>> {
+    pub fn object_identity(&self) -> Result<Option<Option<String>>, ConfigError> {
         let default = Some(self.default_service_account.clone()).filter(|name| !name.is_empty());
         if self.feature_gates.is_on(OBJECT_IDENTITY) {
             return Ok(Some(default));
         }
-        anyhow::ensure!(
-            default.is_none(),
-            "invalid configuration: --default-service-account needs --feature-gates={OBJECT_IDENTITY}=true"
-        );
-        Ok(None)
+        match default {
+            Some(_) => Err(ConfigError::DefaultServiceAccount),
+            None => Ok(None),
+        }
     }
 
     /// How artifacts are stored.
-    pub fn storage(&self) -> anyhow::Result<store::Options> {
+    pub fn storage(&self) -> Result<store::Options, ConfigError> {
         let advertise = match self.storage_adv_addr.as_str() {
             "" => store::advertised_address(&self.storage_addr, &self.hostname)
-                .with_context(|| format!("invalid storage address {:?}", self.storage_addr))?,
+                .ok_or_else(|| ConfigError::StorageAddress(self.storage_addr.clone()))?,
             given => given.to_owned(),
         };
         Ok(store::Options {

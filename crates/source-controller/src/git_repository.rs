@@ -49,7 +49,7 @@ use self::limits::Limits;
 use self::pass::{Beginning, Inputs, Pass};
 use self::provider::Providers;
 use self::verify::Verified;
-use crate::flags::Arguments;
+use crate::flags::{Arguments, ConfigError};
 
 const KIND: &str = "GitRepository";
 
@@ -74,7 +74,7 @@ pub struct GitRepositories {
 
 impl GitRepositories {
     /// A controller of `process` that keeps its artifacts in `storage`. `objects` are those of the watch whose events
-    /// it [observes](Self::observed).
+    /// it [observes](Reconcile::observe).
     pub fn new(
         process: &Process,
         flags: &Arguments,
@@ -82,7 +82,7 @@ impl GitRepositories {
         caches: Arc<Caches>,
         objects: reflector::Store<GitRepository>,
         waker: Waker<GitRepository>,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, ConfigError> {
         let runs = InFlight::default();
         runtime::queue::watch_runs("gitrepository", &runs, &process.metrics);
         process.metrics.resources(objects.clone(), info);
@@ -112,24 +112,6 @@ impl GitRepositories {
             waker,
             runs,
         })
-    }
-
-    /// Takes note of an event of the watch: who includes what changed gets a pass, and after a list the object caches go
-    /// whose sources went while no process was there to see it.
-    pub fn observed(&self, event: &Event<GitRepository>) {
-        let mut includers = self.includers.lock().unwrap_or_else(PoisonError::into_inner);
-        for includer in includers.observe(event) {
-            self.waker.wake(includer);
-        }
-        if matches!(event, Event::InitDone) {
-            let living: HashSet<String> = includers.sources().map(caches::owner).collect();
-            let caches = self.fetcher.caches.clone();
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = caches.sweep(|owner| living.contains(owner)) {
-                    tracing::warn!(%error, "failed to remove object caches of sources that are gone");
-                }
-            });
-        }
     }
 
     fn source(&self, namespace: &str, name: &str) -> Option<Arc<GitRepository>> {
@@ -166,6 +148,24 @@ impl Reconcile<GitRepository> for GitRepositories {
             Ok(outcome) => outcome,
             Err(error) if error.is_gone() => controller::Outcome::Wait,
             Err(error) => controller::Outcome::Failed(Box::new(error)),
+        }
+    }
+
+    /// Takes note of an event of the watch: who includes what changed gets a pass, and after a list the object caches go
+    /// whose sources went while no process was there to see it.
+    fn observe(&self, event: &Event<GitRepository>) {
+        let mut includers = self.includers.lock().unwrap_or_else(PoisonError::into_inner);
+        for includer in includers.observe(event) {
+            self.waker.wake(includer);
+        }
+        if matches!(event, Event::InitDone) {
+            let living: HashSet<String> = includers.sources().map(caches::owner).collect();
+            let caches = self.fetcher.caches.clone();
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = caches.sweep(|owner| living.contains(owner)) {
+                    tracing::warn!(%error, "failed to remove object caches of sources that are gone");
+                }
+            });
         }
     }
 

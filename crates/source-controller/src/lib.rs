@@ -1,4 +1,4 @@
-//! source-controller: fetches sources and serves them as artifacts. The binary only calls [`main`].
+//! source-controller: fetches sources and serves them as artifacts.
 
 mod blocking;
 mod flags;
@@ -7,72 +7,58 @@ mod volume;
 
 use std::sync::Arc;
 
-use anyhow::Context;
+use artifact::store::StoreError;
 use artifact::{server, store};
-use futures::StreamExt;
-use runtime::controller::Waker;
-use runtime::{log, process::Process, serve, watch};
+use runtime::app::App;
+use runtime::controller::Objects;
+use runtime::serve::{self, ServeError};
 
-use crate::flags::Arguments;
+pub use crate::flags::Arguments;
+use crate::flags::ConfigError;
 use crate::git_repository::{Caches, GitRepositories};
 
 /// The name in events, conditions' field managers, leases and logs.
-const NAME: &str = "source-controller";
+pub const NAME: &str = "source-controller";
 
-/// Runs the process until it is told to end.
-pub fn main() -> anyhow::Result<()> {
-    let flags: Arguments = runtime::flags::parse();
-    log::init(flags.shared.log_encoding, flags.shared.log_level);
-    let tokio = tokio::runtime::Runtime::new()?;
-    let result = tokio.block_on(run(flags));
-    if let Err(error) = &result {
-        tracing::error!(logger = "setup", error = format!("{error:#}"), "problem running manager");
-    }
-    // A thread that still reads from a Git server must not hold up the end.
-    tokio.shutdown_background();
-    result
+/// Why the process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Arguments that do not go together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The storage cannot be opened.
+    #[error("unable to initialise storage")]
+    Storage(#[source] StoreError),
+    /// The artifact server cannot listen.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
 }
 
-async fn run(flags: Arguments) -> anyhow::Result<()> {
-    for flag in flags.later.given() {
+/// Opens the storage, serves it, and adds a controller for each kind of source.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
+    let arguments = app.arguments.clone();
+    for flag in arguments.later.given() {
         tracing::warn!(logger = "setup", "{flag} has no effect: the kinds of Helm are not here yet");
     }
-    let storage = Arc::new(
-        store::Store::open(&flags.storage_path, flags.storage()?).context("unable to initialise storage")?,
-    );
-    let mut process = Process::start(&flags.shared, NAME).await?;
-    process.ready.set(true);
-    if !process.lead(&flags.shared).await? {
-        return Ok(());
-    }
-    if !volume::claim(&process, &storage).await {
+    let storage = store::Store::open(&arguments.storage_path, arguments.storage()?);
+    let storage = Arc::new(storage.map_err(StartError::Storage)?);
+    if !volume::claim(&app.process, &storage).await {
         return Ok(());
     }
     // Only the leader has the artifacts, so only the leader listens: the readiness probe asks this port.
-    let listener = serve::listen(&flags.storage_addr).await?;
-    let (files, stop) = (storage.clone(), process.stop.clone().cancelled_owned());
-    process.tasks.spawn(async move {
+    let listener = serve::listen(&arguments.storage_addr).await?;
+    let (files, stop) = (storage.clone(), app.process.stop.clone().cancelled_owned());
+    app.process.tasks.spawn(async move {
         let served = server::serve(listener, files.root(), server::Options::default(), stop).await;
-        Ok(served.map_err(serve::ServeError::Serve)?)
+        Ok(served.map_err(ServeError::Serve)?)
     });
-    let ((store, writer), waker) = (kube::runtime::reflector::store(), Waker::default());
-    let caches = Caches::open(storage.root(), flags.git_cache_max_size);
-    let reconciler =
-        Arc::new(GitRepositories::new(&process, &flags, storage, caches, store.clone(), waker.clone())?);
-    let observing = reconciler.clone();
-    let events = watch::watch(process.client.clone(), &flags.shared.scope()).inspect(move |event| {
-        if let Ok(event) = event {
-            observing.observed(event);
-        }
-    });
-    let controller = runtime::controller::run(
-        reconciler,
-        events,
-        (store, writer),
-        waker,
-        flags.shared.controller(flags.concurrent),
-        process.metrics.clone(),
-        process.stop.clone(),
-    );
-    Ok(process.run(controller).await?)
+    let objects = Objects::default();
+    let caches = Caches::open(storage.root(), arguments.git_cache_max_size);
+    let (store, waker) = (objects.store(), objects.waker());
+    let reconciler = GitRepositories::new(&app.process, &arguments, storage, caches, store, waker)?;
+    app.add_controller(objects, Arc::new(reconciler), arguments.concurrent);
+    Ok(())
 }

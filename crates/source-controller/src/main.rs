@@ -1,5 +1,7 @@
-//! See [`source_controller`].
+//! The process source-controller.
 
-fn main() -> anyhow::Result<()> {
-    source_controller::main()
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime::app::run(source_controller::NAME, source_controller::start)
 }

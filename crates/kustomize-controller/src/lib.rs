@@ -1,0 +1,165 @@
+//! kustomize-controller: builds artifacts with kustomize, applies them and keeps them applied.
+
+mod configs;
+mod context;
+mod deletion;
+mod dependencies;
+mod drift;
+mod flags;
+mod handover;
+mod health;
+mod ignore;
+mod polling;
+mod reconciler;
+mod remote;
+mod render;
+mod run;
+mod sources;
+mod status;
+mod subject;
+mod unsupported;
+mod variables;
+
+use std::{sync::Arc, time::Duration};
+
+use api::Kustomization;
+use apply::{
+    mapper::{Mapper, MapperOptions},
+    observe::{Index, IndexOptions},
+};
+use artifact::{
+    cache::{self, Built, Cache},
+    fetch::{self, Fetcher},
+    unpack::{self, Entry, Limits},
+};
+use kustomize::{Options, ParseCache, tree::MemoryTree};
+use runtime::{app::App, controller::Objects, queue::InFlight};
+
+pub use crate::flags::Arguments;
+use crate::{
+    configs::Configs,
+    context::Context,
+    flags::{DIRECT_SOURCES, EXTERNAL_ARTIFACT, NO_CONFIG_WATCHES},
+    reconciler::Reconciler,
+    remote::RemoteBases,
+    sources::Sources,
+};
+
+/// The name in events, conditions' field managers, leases and logs.
+pub const NAME: &str = "kustomize-controller";
+const DISCOVERY: MapperOptions =
+    MapperOptions { floor: Duration::from_secs(2), request_timeout: Duration::from_secs(30) };
+const INDEX: IndexOptions = IndexOptions {
+    idle: Duration::from_secs(3600),
+    retry: (Duration::from_millis(500), Duration::from_secs(30)),
+    page_size: 500,
+};
+
+/// Longest wait for the first list of ConfigMaps and Secrets.
+const FIRST_LIST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why the process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No client for artifacts.
+    #[error("failed to set up the artifact client")]
+    Artifacts(#[source] reqwest::Error),
+    /// No client for bases in other repositories.
+    #[error("failed to set up the client for bases")]
+    Bases(#[source] reqwest::Error),
+}
+
+/// Begins the watches that wake Kustomizations, and adds their controller.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
+    let (arguments, process) = (app.arguments.clone(), &app.process);
+    let objects = Objects::<Kustomization>::default();
+    let (store, waker) = (objects.store(), objects.waker());
+    let mapper = Arc::new(Mapper::new(process.client.clone(), DISCOVERY));
+    let context = Context {
+        index: Index::new(process.client.clone(), mapper.clone(), INDEX),
+        artifacts: artifacts(&arguments)?,
+        build: Options { parsed: Some(ParseCache::new(arguments.build_cache_size)), ..Options::default() },
+        bases: remote_bases(&arguments)?,
+        sources: Sources::new(process.client.clone(), sources_options(&arguments)),
+        configs: Configs::new(),
+        runs: InFlight::default(),
+        dependencies: Default::default(),
+        client: process.client.clone(),
+        metrics: process.metrics.clone(),
+        events: process.events.clone(),
+        waker: waker.clone(),
+        store: store.clone(),
+        mapper,
+        arguments: arguments.clone(),
+    };
+    process.metrics.resources(store.clone(), status::info);
+    runtime::queue::watch_runs("kustomization", &context.runs, &process.metrics);
+    let (scope, client) = (arguments.shared.scope(), process.client.clone());
+    for watch in context.sources.watch(scope.namespace.as_deref(), &store, &waker) {
+        app.spawn(watch);
+    }
+    let configs = context.configs.clone();
+    if !arguments.feature_gates.is_on(NO_CONFIG_WATCHES) {
+        let labels = &arguments.watch_configs_label_selector;
+        for watch in configs.watch(&client, &scope, labels, &store, &waker) {
+            app.spawn(watch);
+        }
+    }
+    let index = context.index.clone();
+    let reconciler = Arc::new(Reconciler::new(context));
+    let noticing = reconciler.clone();
+    app.spawn(async move {
+        loop {
+            index.changed().await.iter().for_each(|owner| noticing.noticed(owner));
+        }
+    });
+    configs.settled(FIRST_LIST_TIMEOUT).await;
+    app.add_controller(objects, reconciler, arguments.concurrent);
+    Ok(())
+}
+
+fn sources_options(arguments: &Arguments) -> sources::Options {
+    let gates = &arguments.feature_gates;
+    sources::Options { direct: gates.is_on(DIRECT_SOURCES), external: gates.is_on(EXTERNAL_ARTIFACT) }
+}
+
+/// Bases from elsewhere, unless `--no-remote-bases`.
+fn remote_bases(arguments: &Arguments) -> Result<Option<Arc<RemoteBases>>, StartError> {
+    if arguments.no_remote_bases {
+        return Ok(None);
+    }
+    let bases = RemoteBases::new(arguments.artifact_max_size).map_err(StartError::Bases)?;
+    Ok(Some(Arc::new(bases)))
+}
+
+fn artifacts(arguments: &Arguments) -> Result<Cache<MemoryTree>, StartError> {
+    let fetcher = Fetcher::new(fetch::Options {
+        retries: arguments.http_retry,
+        max_bytes: arguments.artifact_max_size,
+        source_controller_host: arguments.source_controller_localhost.clone(),
+        source_watcher_host: arguments.source_watcher_localhost.clone(),
+        ..fetch::Options::default()
+    })
+    .map_err(StartError::Artifacts)?;
+    let options = cache::Options { budget_bytes: arguments.artifact_cache_size, ..cache::Options::default() };
+    let limits = Limits { bytes: arguments.artifact_max_unpacked_size, ..Limits::default() };
+    Ok(Cache::new(fetcher, &options, move |archive| {
+        let (mut tree, mut bytes) = (MemoryTree::default(), 0);
+        unpack::unpack(archive, &limits, &mut |entry| {
+            match entry {
+                Entry::Directory { path } => tree.insert_directory(std::str::from_utf8(path)?),
+                Entry::File { path, content, .. } => {
+                    let mut text = Vec::new();
+                    content.read_to_end(&mut text)?;
+                    bytes += (path.len() + text.len()) as u64;
+                    tree.insert(std::str::from_utf8(path)?, text);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(Built { value: tree, bytes })
+    }))
+}

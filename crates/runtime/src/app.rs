@@ -1,0 +1,125 @@
+//! The main function of every controller process.
+//!
+//! ```text
+//! run(NAME, start):  arguments ─▶ logs, TLS ─▶ Process ─▶ lease ─▶ start(App) ─▶ controllers until the stop ─▶ end
+//! ```
+//!
+//! `start` is all that a process has of its own: it sets up what its kinds share and adds one controller for each.
+
+use std::{error::Error, fmt::Debug, future::Future, process::ExitCode, sync::Arc, time::Duration};
+
+use clap::{CommandFactory, FromArgMatches};
+use futures::future::{BoxFuture, FutureExt, join_all};
+use kube::{Resource, core::NamespaceResourceScope};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    controller::{self, Objects, Reconcile},
+    error::chain,
+    flags::{self, Flags},
+    log,
+    process::{Process, ProcessError},
+    watch,
+};
+
+/// Longest wait at the end for threads that do not look at the time, such as builds and reads from a Git server.
+const BLOCKING_TASKS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The arguments of a process.
+pub trait Arguments: CommandFactory + FromArgMatches {
+    /// Those that every controller has.
+    fn shared(&self) -> &Flags;
+}
+
+/// Why a process could not start or had to end.
+#[derive(Debug, thiserror::Error)]
+enum AppError {
+    #[error("failed to start the runtime")]
+    Tokio(#[source] std::io::Error),
+    #[error("failed to set up TLS")]
+    Tls,
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    #[error(transparent)]
+    Start(Box<dyn Error + Send + Sync>),
+}
+
+/// A process that leads, for the code that says what it does.
+pub struct App<A> {
+    /// Its arguments.
+    pub arguments: A,
+    /// The client, metrics, events and tasks.
+    pub process: Process,
+    controllers: Vec<BoxFuture<'static, ()>>,
+}
+
+impl<A: Arguments> App<A> {
+    /// Adds a controller, which runs from the end of the start until the process stops. `concurrent` passes run at once.
+    pub fn add_controller<K, R>(&mut self, objects: Objects<K>, reconciler: Arc<R>, concurrent: u16)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        K: Clone + Debug + DeserializeOwned + Send + Sync + Unpin + 'static,
+        R: Reconcile<K>,
+    {
+        let (shared, process) = (self.arguments.shared(), &self.process);
+        let events = watch::watch(process.client.clone(), &shared.scope());
+        let (options, metrics, stop) =
+            (shared.controller(concurrent), process.metrics.clone(), process.stop.clone());
+        let work = controller::run(reconciler, objects, events, options, metrics, stop);
+        self.controllers.push(work.boxed());
+    }
+
+    /// Runs something that goes on until the process stops.
+    pub fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.process.stop.clone();
+        self.process.tasks.spawn(async move {
+            stop.run_until_cancelled(work).await;
+            Ok(())
+        });
+    }
+}
+
+/// Runs the process `name`, which is its name in events, leases and logs, until it is told to stop or fails. A mistake in the
+/// arguments ends it with a message.
+pub fn run<A, E>(name: &'static str, start: impl AsyncFnOnce(&mut App<A>) -> Result<(), E>) -> ExitCode
+where
+    A: Arguments,
+    E: Error + Send + Sync + 'static,
+{
+    let arguments: A = flags::parse();
+    log::init(arguments.shared().log_encoding, arguments.shared().log_level);
+    match run_with(name, arguments, start) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(logger = "setup", error = chain(&error), "problem running manager");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_with<A, E>(
+    name: &'static str,
+    arguments: A,
+    start: impl AsyncFnOnce(&mut App<A>) -> Result<(), E>,
+) -> Result<(), AppError>
+where
+    A: Arguments,
+    E: Error + Send + Sync + 'static,
+{
+    rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| AppError::Tls)?;
+    let tokio = tokio::runtime::Runtime::new().map_err(AppError::Tokio)?;
+    let result = tokio.block_on(async {
+        let mut process = Process::start(arguments.shared(), name).await?;
+        process.ready.set(true);
+        if !process.lead(arguments.shared()).await? {
+            return Ok(());
+        }
+        let mut app = App { arguments, process, controllers: Vec::new() };
+        start(&mut app).await.map_err(|error| AppError::Start(error.into()))?;
+        let App { process, controllers, .. } = app;
+        let work = async { drop(join_all(controllers).await) };
+        Ok(process.run(work).await?)
+    });
+    tokio.shutdown_timeout(BLOCKING_TASKS_TIMEOUT);
+    result
+}
