@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lenient::{is_false, null_is_default};
 use crate::schema::{DURATION, SHORT_DURATION};
+use crate::source::{Source, SourceStatusMut};
 use crate::{Artifact, Condition, Duration, LocalObjectReference};
 
 pub mod v1beta2;
@@ -221,4 +222,44 @@ pub struct GitRepositoryStatus {
     /// Value of the last reconcile request that was handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
+}
+
+impl Source for GitRepository {
+    fn is_suspended(&self) -> bool {
+        self.spec.suspend
+    }
+
+    fn interval(&self) -> &Duration {
+        &self.spec.interval
+    }
+
+    fn timeout(&self) -> Option<std::time::Duration> {
+        self.spec.timeout.parse().ok().filter(|timeout| !timeout.is_zero())
+    }
+
+    fn observed_generation(&self) -> Option<i64> {
+        self.status.as_ref()?.observed_generation
+    }
+
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
+    }
+
+    fn artifact(&self) -> Option<&Artifact> {
+        self.status.as_ref()?.artifact.as_ref()
+    }
+
+    fn handled_request(&self) -> Option<&str> {
+        self.status.as_ref()?.last_handled_reconcile_at.as_deref()
+    }
+
+    fn status_mut(&mut self) -> SourceStatusMut<'_> {
+        let status = self.status.get_or_insert_default();
+        SourceStatusMut {
+            observed_generation: &mut status.observed_generation,
+            conditions: &mut status.conditions,
+            artifact: &mut status.artifact,
+            handled_request: &mut status.last_handled_reconcile_at,
+        }
+    }
 }

@@ -1,4 +1,6 @@
-//! Names of the group `source.toolkit.fluxcd.io`.
+//! What all kinds of the group `source.toolkit.fluxcd.io` have in common: names, and the fields of their specs and statuses.
+
+use crate::{Artifact, Condition, Duration};
 
 /// The API group of sources.
 pub const GROUP: &str = "source.toolkit.fluxcd.io";
@@ -7,6 +9,38 @@ pub const GROUP: &str = "source.toolkit.fluxcd.io";
 pub const REVISION_ANNOTATION: &str = "source.toolkit.fluxcd.io/revision";
 /// Event annotation with the digest of the artifact.
 pub const DIGEST_ANNOTATION: &str = "source.toolkit.fluxcd.io/digest";
+
+/// A kind of source: the fields that all of them have.
+pub trait Source {
+    /// `spec.suspend`.
+    fn is_suspended(&self) -> bool;
+    /// `spec.interval`.
+    fn interval(&self) -> &Duration;
+    /// `spec.timeout`, if it is a duration and not zero.
+    fn timeout(&self) -> Option<std::time::Duration>;
+    /// `status.observedGeneration`.
+    fn observed_generation(&self) -> Option<i64>;
+    /// `status.conditions`.
+    fn conditions(&self) -> &[Condition];
+    /// `status.artifact`.
+    fn artifact(&self) -> Option<&Artifact>;
+    /// `status.lastHandledReconcileAt`.
+    fn handled_request(&self) -> Option<&str>;
+    /// The same fields of the status, to be changed; a status that is missing is made.
+    fn status_mut(&mut self) -> SourceStatusMut<'_>;
+}
+
+/// The fields that the statuses of all sources have, to be changed.
+pub struct SourceStatusMut<'a> {
+    /// `observedGeneration`.
+    pub observed_generation: &'a mut Option<i64>,
+    /// `conditions`.
+    pub conditions: &'a mut Vec<Condition>,
+    /// `artifact`.
+    pub artifact: &'a mut Option<Artifact>,
+    /// `lastHandledReconcileAt`.
+    pub handled_request: &'a mut Option<String>,
+}
 
 /// Condition types of sources, beside those of [`crate::meta::conditions`].
 pub mod conditions {

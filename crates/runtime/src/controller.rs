@@ -76,8 +76,13 @@ pub struct Options {
 
 /// Wakes objects from outside the watch. An object waits at most once, however often it is woken, so what is
 /// held is bounded by the number of objects.
-#[derive(Clone)]
 pub struct Waker<K: Resource>(Arc<Woken<K>>);
+
+impl<K: Resource> Clone for Waker<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 struct Woken<K: Resource> {
     waiting: Mutex<HashSet<ObjectRef<K>>>,

@@ -145,13 +145,13 @@ impl<K: Eq + Hash + Send + Sync + 'static> Queue<K> {
 }
 
 /// Tells how long the oldest run of a controller has gone on.
-pub fn watch_runs(controller: &'static str, runs: &InFlight, metrics: &Metrics) {
-    let runs = runs.clone();
+pub fn watch_runs(controller: &str, runs: &InFlight, metrics: &Metrics) {
+    let (controller, runs) = (controller.to_owned(), runs.clone());
     metrics.live(move || {
         vec![Sample {
             name: "gotk_oldest_run_seconds",
             help: "How long the oldest run that is not over has gone on, per controller.",
-            labels: vec![("controller", controller.to_owned())],
+            labels: vec![("controller", controller.clone())],
             value: runs.oldest(Instant::now()).as_secs_f64(),
         }]
     });

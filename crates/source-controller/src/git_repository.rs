@@ -1,158 +1,235 @@
-//! The GitRepository controller: one pass brings one object's artifact up to date with its upstream.
-//!
-//! A pass works on a copy of the object in memory and writes the status at most three times: when there is news at its
-//! start, when the upstream turns out to have moved, and at its end. A poll that finds nothing new writes nothing.
+//! GitRepository: what of a source's pass is Git's own. See [`source::Upstream`] for the order of the steps.
 
 mod auth;
-mod background;
 pub mod build;
 mod caches;
 pub mod content;
-mod correction;
 mod failure;
 mod fetch;
 mod includes;
 pub mod limits;
-mod pass;
 mod provider;
+mod repository;
 mod secrets;
 mod spec;
 mod status;
-pub mod storage;
-mod upstream;
 mod verify;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use ::auth::TokenCache;
-use api::GitRepository;
-use artifact::store::Store;
-use git::Connector;
+use api::{Artifact, GitRepository};
+use artifact::store::{Store, StoreError};
+use git::{Checkout, Connector, Remote};
+use jiff::Timestamp;
+use kube::ResourceExt;
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::Event;
-use kube::{Client, ResourceExt};
+use net::Deadline;
+use runtime::app::App;
 use runtime::conditions::{READY, find};
-use runtime::controller::{self, Reconcile, Waker};
-use runtime::events::Recorder;
+use runtime::controller::{Objects, Waker};
 use runtime::latest::Latest;
-use runtime::metrics::{Metrics, ResourceInfo};
-use runtime::process::Process;
-use runtime::queue::InFlight;
+use runtime::metrics::ResourceInfo;
+use source::background::Host;
+use source::failure::{Failure, Interrupted};
+use source::upstream::{self, Build, Built, Fetched, Outcome, Resolved, Verified};
+use source::{Controller, Options, Upstream};
 
-use self::background::Background;
-pub use self::caches::Caches;
-use self::fetch::{FetchResult, Fetcher};
+use self::build::Recipe;
+use self::caches::Caches;
+use self::content::Include;
+use self::fetch::{Fetcher, Request};
 use self::includes::Includers;
 use self::limits::Limits;
-use self::pass::{Beginning, Inputs, Pass};
 use self::provider::Providers;
-use self::verify::Verified;
+use self::repository::Repository;
+use self::verify::KeyVersions;
+use crate::NAME;
 use crate::flags::{Arguments, ConfigError};
 
-const KIND: &str = "GitRepository";
+/// The kind's name.
+pub const KIND: &str = "GitRepository";
 
-/// The controller.
+/// What all passes over GitRepositories share.
 pub struct GitRepositories {
-    client: Client,
-    events: Recorder,
-    metrics: Metrics,
-    storage: Arc<Store>,
     fetcher: Arc<Fetcher>,
-    background: Background<Inputs, (Beginning, FetchResult)>,
-    jitter: u8,
-    /// When a missing include is looked for again.
-    requeue_dependency: Duration,
     /// The objects as the watch knows them, and as this process wrote them.
     objects: reflector::Store<GitRepository>,
-    latest: Latest<GitRepository>,
+    latest: Arc<Latest<GitRepository>>,
     includers: Mutex<Includers>,
     waker: Waker<GitRepository>,
-    runs: InFlight,
+}
+
+/// Adds the controller of the kind to a process that keeps its artifacts in `storage`.
+///
+/// # Errors
+/// For arguments that do not go together.
+pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>) -> Result<(), ConfigError> {
+    let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
+    let tokens = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
+    let (client, metrics) = (process.client.clone(), process.metrics.clone());
+    let limits = Limits::new(arguments);
+    let options = Options {
+        manager: NAME,
+        jitter: arguments.shared.interval_jitter_percentage,
+        requeue_dependency: arguments.shared.requeue_dependency,
+        host_concurrency: arguments.git_host_concurrency.into(),
+        build_timeout: limits.build_time,
+    };
+    let fetcher = Fetcher {
+        client: client.clone(),
+        providers: Providers::new(client, metrics, tokens, arguments.object_identity()?),
+        caches: Caches::open(storage.root(), arguments.git_cache_max_size),
+        connector: Arc::new(Connector::new(arguments.ssh())),
+        verified: KeyVersions::default(),
+        limits,
+        stop: process.stop.clone(),
+    };
+    let latest = Arc::new(Latest::new(objects.store()));
+    let upstream = GitRepositories {
+        fetcher: Arc::new(fetcher),
+        objects: objects.store(),
+        latest: latest.clone(),
+        includers: Mutex::default(),
+        waker: objects.waker(),
+    };
+    let controller = Controller::new(process, options, storage.clone(), &objects, latest, Arc::new(upstream));
+    let concurrent = arguments.concurrent;
+    app.add_controller(objects, Arc::new(controller), concurrent);
+    Ok(())
+}
+
+/// What a spec says and refers to.
+#[derive(Clone)]
+pub struct References {
+    remote: Remote,
+    includes: Vec<Include>,
+}
+
+impl References {
+    fn artifacts(&self) -> Vec<Artifact> {
+        self.includes.iter().map(|include| include.artifact.clone()).collect()
+    }
+}
+
+/// A commit, and the repository that it can be fetched from again if its objects are damaged.
+pub struct Content {
+    repository: Arc<Repository>,
+    checkout: Box<Checkout>,
 }
 
 impl GitRepositories {
-    /// A controller of `process` that keeps its artifacts in `storage`. `objects` are those of the watch whose events
-    /// it [observes](Reconcile::observe).
-    pub fn new(
-        process: &Process,
-        flags: &Arguments,
-        storage: Arc<Store>,
-        caches: Arc<Caches>,
-        objects: reflector::Store<GitRepository>,
-        waker: Waker<GitRepository>,
-    ) -> Result<Self, ConfigError> {
-        let runs = InFlight::default();
-        runtime::queue::watch_runs("gitrepository", &runs, &process.metrics);
-        process.metrics.resources(objects.clone(), info);
-        let tokens = TokenCache::new(flags.token_cache_max_size, flags.token_cache_max_duration);
-        let (client, metrics) = (process.client.clone(), process.metrics.clone());
-        let fetcher = Fetcher {
-            client: client.clone(),
-            providers: Providers::new(client, metrics, tokens, flags.object_identity()?),
-            caches,
-            connector: Arc::new(Connector::new(flags.ssh())),
-            verified: Verified::default(),
-            limits: Limits::new(flags),
-            stop: process.stop.clone(),
-        };
-        Ok(GitRepositories {
-            client: process.client.clone(),
-            events: process.events.clone(),
-            metrics: process.metrics.clone(),
-            storage,
-            fetcher: Arc::new(fetcher),
-            background: Background::new(waker.clone(), flags.git_host_concurrency.into()),
-            jitter: flags.shared.interval_jitter_percentage,
-            requeue_dependency: flags.shared.requeue_dependency,
-            latest: Latest::new(objects.clone()),
-            objects,
-            includers: Mutex::default(),
-            waker,
-            runs,
-        })
-    }
-
     fn source(&self, namespace: &str, name: &str) -> Option<Arc<GitRepository>> {
         let watched = self.objects.get(&ObjectRef::new(name).within(namespace))?;
         Some(self.latest.newest(watched))
     }
 }
 
-/// What dashboards read of an object.
-fn info(object: &GitRepository) -> ResourceInfo {
-    let status = object.status.as_ref();
-    let ready = status.and_then(|s| find(&s.conditions, READY)).map(|ready| ready.status.to_string());
-    let artifact = status.and_then(|s| s.artifact.as_ref());
-    ResourceInfo {
-        ready: ready.unwrap_or_default(),
-        suspended: object.spec.suspend,
-        revision: artifact.map(|artifact| artifact.revision.clone()).unwrap_or_default(),
-        more: vec![("url", net::redact(&object.spec.url))],
-    }
-}
+impl Upstream for GitRepositories {
+    const KIND: &'static str = KIND;
+    type Object = GitRepository;
+    type References = References;
+    type Content = Content;
 
-impl Reconcile<GitRepository> for GitRepositories {
-    async fn reconcile(&self, object: Arc<GitRepository>) -> controller::Outcome {
-        let _run = self.runs.begin();
-        let object = self.latest.newest(object);
-        let mut pass = Pass::new(self, &object);
-        let outcome = pass.run().await;
-        let is_over = !matches!(outcome, Ok(controller::Outcome::Underway));
-        if is_over && object.metadata.deletion_timestamp.is_none() {
-            let namespace = object.namespace().unwrap_or_default();
-            self.metrics.ran(KIND, &namespace, &object.name_any(), pass.elapsed());
-        }
-        match outcome {
-            Ok(outcome) => outcome,
-            Err(error) if error.is_gone() => controller::Outcome::Wait,
-            Err(error) => controller::Outcome::Failed(Box::new(error)),
-        }
+    fn begin(&self, object: &mut GitRepository, now: Timestamp) {
+        status::verification::forget(object, now);
     }
 
-    /// Takes note of an event of the watch: who includes what changed gets a pass, and after a list the object caches go
-    /// whose sources went while no process was there to see it.
+    fn resolve(&self, object: &mut GitRepository, now: Timestamp) -> Result<Resolved<References>, Failure> {
+        let remote = auth::remote(&object.spec.url)?;
+        let namespace = object.namespace().unwrap_or_default();
+        let includes = includes::resolve(object, |name| self.source(&namespace, name))?;
+        let (server, references) = (remote.server(), References { remote, includes });
+        let news = status::includes_changed(object, &references.artifacts(), now);
+        status::included(object, now);
+        Ok(Resolved { references, server, news })
+    }
+
+    fn known_revision(&self, object: &GitRepository, references: &References) -> Option<String> {
+        status::content::known_revision(object, &references.artifacts())
+    }
+
+    fn has_changed(&self, object: &GitRepository, references: &References) -> bool {
+        status::content::config_changed(object, &references.artifacts())
+    }
+
+    async fn fetch(
+        self: Arc<Self>,
+        request: upstream::Request<GitRepository, References>,
+        host: Arc<Host>,
+    ) -> Result<Fetched<Content>, Interrupted> {
+        let upstream::Request { object, references: References { remote, .. }, known, since } = request;
+        let request = Request { object, remote, known, since };
+        let (repository, found) = self.fetcher.clone().fetch(request, host).await?;
+        let outcome = match found.outcome {
+            git::Outcome::Unchanged(revision) => Outcome::Unchanged(revision),
+            git::Outcome::Checkout(checkout) => {
+                let revision = checkout.revision.clone();
+                tracing::debug!(url = repository.remote.url(), revision, "git repository checked out");
+                Outcome::New { revision, content: Content { repository, checkout } }
+            }
+        };
+        Ok(Fetched { outcome, verified: found.signed })
+    }
+
+    fn title(&self, content: &Content) -> String {
+        content.checkout.commit.subject.clone()
+    }
+
+    fn build(
+        &self,
+        build: Build<GitRepository, References>,
+        content: Content,
+        deadline: &Deadline,
+    ) -> Result<Built, Failure> {
+        let recipe = Recipe {
+            ignore: build.object.spec.ignore,
+            includes: build.references.includes,
+            storage: build.storage,
+            limits: self.fetcher.limits.clone(),
+        };
+        recipe.build(&content.repository, &content.checkout, deadline)
+    }
+
+    fn stored(&self, object: &mut GitRepository, references: References) {
+        status::stored(object, references.artifacts());
+    }
+
+    fn verified(&self, object: &mut GitRepository, verified: &Verified) {
+        status::verification::verified(object);
+        self.fetcher.verified.set(ObjectRef::from_obj(object), verified.version.clone());
+    }
+
+    fn announcement(&self, object: &GitRepository, title: Option<&str>) -> String {
+        let artifact = object.status.as_ref().and_then(|status| status.artifact.as_ref());
+        let revision = || artifact.map(|artifact| artifact.revision.clone()).unwrap_or_default();
+        format!("stored artifact for commit '{}'", title.map_or_else(revision, short))
+    }
+
+    fn is_revision(artifact: &Artifact, revision: &str) -> bool {
+        git::current_revision(&artifact.revision) == revision
+    }
+
+    fn copy_status(object: &mut GitRepository, from: &GitRepository) {
+        object.status.clone_from(&from.status);
+    }
+
+    fn info(object: &GitRepository) -> ResourceInfo {
+        let status = object.status.as_ref();
+        let ready = status.and_then(|s| find(&s.conditions, READY)).map(|ready| ready.status.to_string());
+        let artifact = status.and_then(|s| s.artifact.as_ref());
+        ResourceInfo {
+            ready: ready.unwrap_or_default(),
+            suspended: object.spec.suspend,
+            revision: artifact.map(|artifact| artifact.revision.clone()).unwrap_or_default(),
+            more: vec![("url", net::redact(&object.spec.url))],
+        }
+    }
+
+    /// Who includes what changed gets a pass, and after a list the object caches go whose sources went while no process was
+    /// there to see it.
     fn observe(&self, event: &Event<GitRepository>) {
         let mut includers = self.includers.lock().unwrap_or_else(PoisonError::into_inner);
         for includer in includers.observe(event) {
@@ -169,9 +246,21 @@ impl Reconcile<GitRepository> for GitRepositories {
         }
     }
 
-    fn gone(&self, object: &ObjectRef<GitRepository>) {
-        self.background.forget(object);
-        self.latest.forget(object);
-        self.fetcher.verified.forget(object);
+    fn release(&self, source: &ObjectRef<GitRepository>) -> Result<(), StoreError> {
+        let path = caches::owner(source);
+        let released = self.fetcher.caches.release(&path);
+        released.map_err(|source| StoreError::Io { step: "remove object cache of", path, source })
+    }
+
+    fn gone(&self, source: &ObjectRef<GitRepository>) {
+        self.fetcher.verified.forget(source);
+    }
+}
+
+/// At most 50 characters of a commit's subject.
+fn short(subject: &str) -> String {
+    match subject.char_indices().nth(50) {
+        Some((end, _)) => format!("{}...", subject.get(..end).unwrap_or_default()),
+        None => subject.to_owned(),
     }
 }

@@ -1,6 +1,5 @@
 //! source-controller: fetches sources and serves them as artifacts.
 
-mod blocking;
 mod flags;
 pub mod git_repository;
 mod volume;
@@ -10,12 +9,10 @@ use std::sync::Arc;
 use artifact::store::StoreError;
 use artifact::{server, store};
 use runtime::app::App;
-use runtime::controller::Objects;
 use runtime::serve::{self, ServeError};
 
 pub use crate::flags::Arguments;
 use crate::flags::ConfigError;
-use crate::git_repository::{Caches, GitRepositories};
 
 /// The name in events, conditions' field managers, leases and logs.
 pub const NAME: &str = "source-controller";
@@ -55,10 +52,6 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         let served = server::serve(listener, files.root(), server::Options::default(), stop).await;
         Ok(served.map_err(ServeError::Serve)?)
     });
-    let objects = Objects::default();
-    let caches = Caches::open(storage.root(), arguments.git_cache_max_size);
-    let (store, waker) = (objects.store(), objects.waker());
-    let reconciler = GitRepositories::new(&app.process, &arguments, storage, caches, store, waker)?;
-    app.add_controller(objects, Arc::new(reconciler), arguments.concurrent);
+    git_repository::add(app, &storage)?;
     Ok(())
 }

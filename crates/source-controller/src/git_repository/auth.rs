@@ -8,7 +8,9 @@ use git::{Auth, Remote, UrlError};
 use net::{TlsConfig, redact};
 use references::SecretData;
 
-use super::failure::{Failure, reason};
+use source::failure::{Failure, reason};
+
+use super::failure::git_failure;
 
 /// Reads `spec.url`.
 pub fn remote(url: &str) -> Result<Remote, Failure> {
@@ -29,11 +31,11 @@ pub fn remote(url: &str) -> Result<Remote, Failure> {
 pub fn authenticate(remote: Remote, data: &SecretData) -> Result<Remote, Failure> {
     if remote.is_ssh() {
         let auth = key(&remote, data)?;
-        return Ok(remote.with_auth(auth)?);
+        return remote.with_auth(auth).map_err(git_failure);
     }
     let transport = if remote.url().starts_with("https:") { "https" } else { "http" };
     let tls = if transport == "https" { data.tls().map_err(bad_options)? } else { TlsConfig::default() };
-    let remote = remote.with_tls(tls).with_auth(auth(data))?;
+    let remote = remote.with_tls(tls).with_auth(auth(data)).map_err(git_failure)?;
     if remote.has_password_only() {
         return Err(bad_options(format!(
             "invalid '{transport}' auth option: 'password' requires 'username' to be set"
@@ -110,8 +112,8 @@ mod tests {
     use k8s_openapi::ByteString;
     use secret::Secret;
 
-    use super::super::failure::Class;
     use super::*;
+    use source::failure::Class;
 
     fn data(pairs: &[(&str, &str)]) -> SecretData {
         let values = pairs.iter().map(|(k, v)| ((*k).to_owned(), ByteString(v.as_bytes().to_vec())));

@@ -1,21 +1,19 @@
 //! From a checkout to a stored artifact. Everything here blocks.
 
-use std::fs::File;
 use std::io::Read;
 
 use artifact::archive::{ArchiveError, Contents};
 use artifact::ignore::{self, IGNORE_FILE, Matcher};
 use artifact::store::{Artifact, StoreError};
-use git::{Blobs, Checkout, Commit, Kind, Outcome, WalkError};
+use git::{Blobs, Checkout, Kind, Outcome, WalkError};
 use net::Deadline;
+use source::failure::{Failure, reason};
+use source::upstream::{Built, Verified};
 
 use super::content::{Content, Include, IncludeError, Item};
-use super::correction::Correction;
-use super::failure::{Failure, reason};
 use super::limits::{Limits, hint};
-use super::storage::Shelf;
-use super::upstream::{Fetched, Upstream, discard};
-use super::verify::Signed;
+use super::repository::{Found, Repository, discard};
+use source::storage::ObjectStorage;
 
 /// How an artifact is made from a commit.
 pub struct Recipe {
@@ -24,77 +22,36 @@ pub struct Recipe {
     /// The artifacts that are put in, in the order of the spec.
     pub includes: Vec<Include>,
     /// Where its object's files are.
-    pub shelf: Shelf,
+    pub storage: ObjectStorage,
     /// What its object may cost.
     pub limits: Limits,
-    /// The path of the artifact with the same content that a former version stored, which may be wrong.
-    pub corrects: Option<String>,
-}
-
-/// What was stored.
-pub struct Built {
-    /// The artifact.
-    pub artifact: Artifact,
-    /// Its commit.
-    pub commit: Commit,
-    /// Who has signed it, if it had to be fetched anew and verified.
-    pub signed: Option<Signed>,
-    /// What was wrong with the artifact that it corrects.
-    pub correction: Option<Correction>,
 }
 
 impl Recipe {
     /// Stores the checkout as the artifact of its commit. If it has to be fetched anew it is verified anew too.
     pub fn build(
         &self,
-        upstream: &Upstream,
+        repository: &Repository,
         checkout: &Checkout,
         deadline: &Deadline,
     ) -> Result<Built, Failure> {
-        let former = self.corrects.as_ref().and_then(|path| self.shelf.store.open_file(path).ok());
-        let mut built = self.build_anew(upstream, checkout, deadline)?;
-        built.correction = former.and_then(|former| self.compare(former, &built.artifact));
-        Ok(built)
-    }
-
-    fn build_anew(
-        &self,
-        upstream: &Upstream,
-        checkout: &Checkout,
-        deadline: &Deadline,
-    ) -> Result<Built, Failure> {
-        let built = |artifact, commit: &Commit, signed| Built {
-            artifact,
-            commit: commit.clone(),
-            signed,
-            correction: None,
-        };
         match self.archive(checkout, deadline) {
             Err(BuildError::Walk(WalkError::Object { id, reason })) => {
                 discard(checkout, &id, &reason);
-                let Fetched { outcome, signed } = upstream.fetch(None, deadline)?;
+                let Found { outcome, signed } = repository.fetch(None, deadline)?;
                 let Outcome::Checkout(anew) = outcome else { return Err(BuildError::Time.into()) };
-                let artifact = self.archive(&anew, deadline)?;
-                Ok(built(artifact, &anew.commit, signed))
+                Ok(built(self.archive(&anew, deadline)?, &anew, signed))
             }
-            other => Ok(built(other?, &checkout.commit, None)),
+            other => Ok(built(other?, checkout, None)),
         }
-    }
-
-    /// What was wrong with a former artifact. That it cannot be told is only worth a line in the log.
-    fn compare(&self, former: File, artifact: &Artifact) -> Option<Correction> {
-        let anew = self.shelf.store.open_file(&artifact.path).ok()?;
-        Correction::between(former, anew, &self.limits.include)
-            .inspect_err(|error| tracing::warn!(%error, "the former artifact cannot be compared"))
-            .ok()
     }
 
     /// Stores the checkout as the artifact of its commit, if all its objects can be read.
     pub fn archive(&self, checkout: &Checkout, deadline: &Deadline) -> Result<Artifact, BuildError> {
-        let content = Content::new(checkout, &self.includes, &self.shelf, &self.limits.include)?;
+        let content = Content::new(checkout, &self.includes, &self.storage, &self.limits.include)?;
         let matcher = self.matcher(&content, deadline)?;
-        let path = self.shelf.path(&checkout.commit.id.to_string());
-        self.shelf.store.archive(&path, &checkout.revision, |archive| {
+        let path = self.storage.path(&checkout.commit.id.to_string());
+        self.storage.store.archive(&path, &checkout.revision, |archive| {
             let mut archive = archive.chunked(Files { blobs: checkout.blobs(), deadline });
             content.walk(&mut |path, item| {
                 check(deadline)?;
@@ -142,6 +99,10 @@ impl Recipe {
         })?;
         Ok(files.matcher(self.ignore.as_deref())?)
     }
+}
+
+fn built(artifact: Artifact, checkout: &Checkout, verified: Option<Verified>) -> Built {
+    Built { artifact, title: checkout.commit.subject.clone(), verified }
 }
 
 /// The files of a checkout, for as long as somebody waits for them.

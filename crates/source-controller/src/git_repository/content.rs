@@ -15,7 +15,7 @@ use artifact::unpack::{self, UnpackError, unpack};
 use git::{Checkout, Kind};
 
 use super::build::BuildError;
-use super::storage::Shelf;
+use source::storage::ObjectStorage;
 
 /// An artifact to be put into another one.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ struct Graft<'a> {
     is_file: bool,
     /// The includes, by their number in the spec, whose places it takes.
     hides: Vec<usize>,
-    shelf: Shelf,
+    storage: ObjectStorage,
 }
 
 /// A file or a directory.
@@ -97,11 +97,11 @@ type Visit<'v> = &'v mut dyn FnMut(&[u8], Item<'_, '_>) -> Result<(), BuildError
 
 impl<'a> Content<'a> {
     /// Puts `includes`, one after the other, into the tree of `checkout`; nothing that is there may be in their way.
-    /// `shelf` is that of the source that includes.
+    /// `storage` is that of the source that includes.
     pub fn new(
         checkout: &'a Checkout,
         includes: &'a [Include],
-        shelf: &Shelf,
+        storage: &ObjectStorage,
         limits: &'a unpack::Limits,
     ) -> Result<Self, BuildError> {
         let targets: Vec<String> = includes.iter().map(Include::target).collect::<Result<_, _>>()?;
@@ -119,7 +119,7 @@ impl<'a> Content<'a> {
                 to: to.clone(),
                 is_file: false,
                 hides: Vec::new(),
-                shelf: shelf.sibling(&include.name),
+                storage: storage.sibling(&include.name),
             };
             graft.survey(&targets, limits, &mut bytes)?;
             if let Some(obstacle) = obstacle(checkout, to, graft.is_file)? {
@@ -186,11 +186,11 @@ impl Graft<'_> {
         bytes: &mut u64,
     ) -> Result<(), BuildError> {
         let artifact = &self.include.artifact;
-        if !self.shelf.owns(&artifact.path) {
+        if !self.storage.owns(&artifact.path) {
             return Err(self.include.failed_by(&StoreError::Missing(artifact.path.clone())).into());
         }
         let digest: Digest = artifact.digest.parse().map_err(|error| self.include.failed_by(&error))?;
-        self.shelf.store.verify(&artifact.path, &digest).map_err(|error| self.include.failed_by(&error))?;
+        self.storage.store.verify(&artifact.path, &digest).map_err(|error| self.include.failed_by(&error))?;
         let (mut found, mut hides) = (self.from.is_empty(), Vec::new());
         let mut is_file = false;
         self.read(limits, &mut |path, item| {
@@ -222,7 +222,7 @@ impl Graft<'_> {
     /// Pushes what is wanted of the archive, under the paths that it gets.
     fn read(&self, limits: &unpack::Limits, sink: Visit<'_>) -> Result<(), BuildError> {
         let archive = self
-            .shelf
+            .storage
             .store
             .open_file(&self.include.artifact.path)
             .map_err(|e| self.include.failed_by(&e))?;

@@ -12,19 +12,20 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
 use net::Deadline;
 use references::SecretData;
+use source::background::Host;
+use source::failure::{Failure, Interrupted};
+use source::{blocking, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::auth;
-use super::background::Host;
 use super::caches::{self, Caches};
-use super::failure::{Broken, Failure};
+use super::failure::git_failure;
 use super::limits::Limits;
 use super::provider::{Ask, Providers};
+use super::repository::{Found, Repository};
 use super::secrets::Secrets;
 use super::spec;
-use super::upstream::{Fetched, Upstream};
-use super::verify::{Verification, Verified};
-use crate::blocking;
+use super::verify::{KeyVersions, Verification};
 
 /// What all fetches share.
 pub struct Fetcher {
@@ -37,7 +38,7 @@ pub struct Fetcher {
     /// Asks Git servers.
     pub connector: Arc<Connector>,
     /// What was verified before.
-    pub verified: Verified,
+    pub verified: KeyVersions,
     /// What one object may cost.
     pub limits: Limits,
     /// The process ends.
@@ -57,7 +58,7 @@ pub struct Request {
 }
 
 /// What was fetched, and from where.
-pub type FetchResult = Result<(Arc<Upstream>, Fetched), Broken>;
+pub type FetchResult = Result<(Arc<Repository>, Found), Interrupted>;
 
 impl Fetcher {
     /// Gets what lets the object in, waits for its turn at the server, and fetches.
@@ -67,13 +68,14 @@ impl Fetcher {
         let verification = self.verification(&object).await;
         let known = known.filter(|_| self.is_verified(&object, verification.as_ref()));
         let _turn = host.turn().await;
-        let timeout = spec::timeout(&object);
+        let limit = timeout(&object);
         let fetcher = self.clone();
         let work = move |deadline: &Deadline| {
             let owner = caches::owner(&ObjectRef::from_obj(&object));
             let identity: Vec<&[u8]> = identity.iter().map(Vec::as_slice).collect();
-            let cache = fetcher.caches.claim(&owner, &identity, deadline).map_err(git::Error::from)?;
-            let upstream = Upstream {
+            let cache = fetcher.caches.claim(&owner, &identity, deadline);
+            let cache = cache.map_err(|error| git_failure(error.into()))?;
+            let repository = Repository {
                 connector: fetcher.connector.clone(),
                 remote,
                 reference: spec::reference(&object),
@@ -84,10 +86,10 @@ impl Fetcher {
                 verification,
                 limits: fetcher.limits.git.clone(),
             };
-            let fetched = upstream.fetch(known.as_deref(), deadline)?;
-            Ok::<_, Failure>((Arc::new(upstream), fetched))
+            let found = repository.fetch(known.as_deref(), deadline)?;
+            Ok::<_, Failure>((Arc::new(repository), found))
         };
-        Ok(blocking::run(Deadline::new(timeout), Some(timeout), &self.stop, work).await??)
+        Ok(blocking::run(Deadline::new(limit), Some(limit), &self.stop, work).await??)
     }
 
     /// The remote with all that lets the object in, and what stands for that.
@@ -106,7 +108,7 @@ impl Fetcher {
             None => SecretData::default(),
         };
         remote = auth::authenticate(remote, &data)?;
-        let ask = Ask { object, data: &data, timeout: spec::timeout(object) };
+        let ask = Ask { object, data: &data, timeout: timeout(object) };
         let remote = self.providers.authenticate(remote, &ask).await?;
         Ok((remote, auth::identity(object, &data)))
     }

@@ -11,7 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 
 use super::content::Include;
-use super::failure::{Failure, reason};
+use source::failure::{Failure, reason};
 
 /// What `object` includes, in the order of its spec; `source` finds the others of its namespace. Whether they are ready does
 /// not matter, only what they have.

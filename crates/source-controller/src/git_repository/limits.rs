@@ -61,13 +61,14 @@ pub fn hint(bound: Option<Bound>) -> String {
 mod tests {
     use super::*;
     use crate::git_repository::build::BuildError;
-    use crate::git_repository::failure::Failure;
+    use crate::git_repository::failure::git_failure;
+    use source::failure::Failure;
 
     #[test]
     fn an_exceeded_limit_names_the_argument_that_moves_it() {
         let over = |what| {
             let source = git::TransportError::Limit { limit: 7, what };
-            Failure::from(git::Error::Clone { url: "http://h/r".to_owned(), source }).message
+            git_failure(git::Error::Clone { url: "http://h/r".to_owned(), source }).message
         };
         let begin = "failed to checkout and determine revision: unable to clone 'http://h/r': \
                      the server sent more than the limit of 7";

@@ -23,7 +23,7 @@ use url::Url;
 
 use super::KIND;
 use super::auth::bad_options;
-use super::failure::{Failure, reason};
+use source::failure::{Failure, reason};
 
 /// Bytes that the answer to a request for a token may have.
 const ANSWER: usize = 1 << 20;

@@ -5,7 +5,7 @@ use kube::{Api, Client};
 use net::Proxy;
 use references::{GetError, SecretData, get};
 
-use super::failure::{Failure, reason};
+use source::failure::{Failure, reason};
 
 /// The Secrets of one namespace.
 pub struct Secrets<'a> {

@@ -1,98 +1,37 @@
-//! How a pass shows in the status: pure functions on the object in memory. When it is written is [`super`]'s affair.
+//! What the status of a GitRepository has beyond that of any source: what its artifact was made from.
 
-mod artifact;
 pub mod content;
+#[cfg(test)]
 mod end;
 mod includes;
 pub mod verification;
 
-pub use self::artifact::{answered, artifact_missing, fetched, new_revision, stored, up_to_date};
-pub use self::end::{End, end, news, unready};
 pub use self::includes::{included, includes_changed};
 
-use api::meta::RECONCILE_REQUEST_ANNOTATION;
-use api::{ConditionStatus, GitRepository, GitRepositoryStatus};
-use jiff::Timestamp;
-use kube::ResourceExt;
-use runtime::conditions::Conditions;
+use api::{Artifact, GitRepository};
 
-use super::failure::condition::*;
-use super::failure::reason;
-
-/// The conditions that decide on Ready, most important first.
-const ORDER: [&str; 8] = [
-    STORAGE_OPERATION_FAILED,
-    FETCH_FAILED,
-    INCLUDE_UNAVAILABLE,
-    ARTIFACT_OUTDATED,
-    ARTIFACT_IN_STORAGE,
-    SOURCE_VERIFIED,
-    STALLED,
-    RECONCILING,
-];
-
-/// Those of them that are bad news when True.
-const NEGATIVE: [&str; 6] =
-    [STORAGE_OPERATION_FAILED, FETCH_FAILED, INCLUDE_UNAVAILABLE, ARTIFACT_OUTDATED, STALLED, RECONCILING];
-
-/// The conditions that nobody else may write.
-pub fn owned() -> Vec<&'static str> {
-    [&ORDER[..], &[READY]].concat()
-}
-
-fn status(object: &mut GitRepository) -> &mut GitRepositoryStatus {
-    object.status.get_or_insert_default()
-}
-
-/// The object's conditions, to be changed at the time `now`.
-pub fn conditions(object: &mut GitRepository, now: Timestamp) -> Conditions<'_> {
-    let generation = object.metadata.generation.unwrap_or_default();
-    Conditions::new(&mut status(object).conditions, generation, now)
-}
-
-/// Reconciling, and Ready unknown if the object is known to be behind or was never judged.
-fn progressing(conditions: &mut Conditions<'_>, behind: bool, message: &str) {
-    conditions.reconciling(reason::PROGRESSING, message);
-    let unjudged = conditions.get(READY).is_none_or(|ready| ready.status == ConditionStatus::Unknown);
-    if behind || unjudged {
-        conditions.set(READY, ConditionStatus::Unknown, reason::PROGRESSING, message);
-    }
-}
-
-/// The pass begins. Gives whether that is to be written at once: somebody changed the object or asked for the pass.
-pub fn begin(object: &mut GitRepository, now: Timestamp) -> bool {
-    let news = is_news(object);
-    let generation = object.metadata.generation.unwrap_or_default();
-    let observed = status(object).observed_generation.unwrap_or_default();
-    let mut conditions = conditions(object, now);
-    progressing(&mut conditions, false, "reconciliation in progress");
-    if generation != observed {
-        let message = format!("processing object: new generation {observed} -> {generation}");
-        progressing(&mut conditions, false, &message);
-    }
-    conditions.remove(STORAGE_OPERATION_FAILED);
-    news
-}
-
-/// Whether somebody changed the object or asked for a pass.
-pub fn is_news(object: &GitRepository) -> bool {
-    let handled = object.status.as_ref().and_then(|status| status.last_handled_reconcile_at.clone());
-    let observed = object.status.as_ref().and_then(|status| status.observed_generation);
-    let requested = request(object).is_some_and(|token| handled != Some(token));
-    object.metadata.generation.unwrap_or_default() != observed.unwrap_or_default() || requested
-}
-
-/// The token of the last request for a pass.
-pub fn request(object: &GitRepository) -> Option<String> {
-    object.annotations().get(RECONCILE_REQUEST_ANNOTATION).cloned()
+/// The artifact was made from the spec as it is, and from `includes`.
+pub fn stored(object: &mut GitRepository, includes: Vec<Artifact>) {
+    let spec = object.spec.clone();
+    let status = object.status.get_or_insert_default();
+    status.included_artifacts = includes;
+    status.observed_ignore = spec.ignore;
+    status.observed_recurse_submodules = spec.recurse_submodules;
+    status.observed_include = spec.include;
+    status.observed_sparse_checkout = spec.sparse_checkout;
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use api::Artifact;
+    use api::GitRepositoryStatus;
+    use api::meta::RECONCILE_REQUEST_ANNOTATION;
+    use api::meta::conditions::READY;
+    use jiff::Timestamp;
+    use kube::ResourceExt;
     use runtime::conditions::is_true;
+    use source::status::{End, artifact_missing, begin, end, new_revision, up_to_date};
 
     pub(super) const REVISION: &str = "main@sha1:1";
 
@@ -112,13 +51,18 @@ mod tests {
         Artifact { revision: revision.into(), digest: digest.into(), ..Artifact::default() }
     }
 
+    pub(super) fn set_artifact(object: &mut GitRepository, artifact: Artifact) {
+        object.status.get_or_insert_default().artifact = Some(artifact);
+    }
+
     /// An object after a good pass.
     pub(super) fn good() -> GitRepository {
         let mut object = object();
         begin(&mut object, now());
         artifact_missing(&mut object, false, now());
         new_revision(&mut object, REVISION, now());
-        stored(&mut object, artifact(REVISION, "sha256:1"), Vec::new());
+        set_artifact(&mut object, artifact(REVISION, "sha256:1"));
+        stored(&mut object, Vec::new());
         up_to_date(&mut object, REVISION, now());
         end(&mut object, &End::Success, now());
         object

@@ -12,8 +12,10 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use verification::{Keys, Limits, SignedObject, verify};
 
-use super::failure::{Failure, reason};
-use super::upstream::CheckoutError;
+use source::failure::{Failure, reason};
+use source::upstream::Verified;
+
+use super::repository::CheckoutError;
 
 /// What must be signed, and by whom.
 #[derive(Debug)]
@@ -23,15 +25,6 @@ pub struct Verification {
     limits: Limits,
     /// The version of the Secret with the keys.
     version: String,
-}
-
-/// What was verified.
-#[derive(Debug)]
-pub struct Signed {
-    /// By whom it is signed, in the words of the condition.
-    pub message: String,
-    /// The version of the keys.
-    pub version: String,
 }
 
 impl Verification {
@@ -51,7 +44,7 @@ impl Verification {
     }
 
     /// Verifies the tag, the commit, or both. Blocks.
-    pub fn check(&self, checkout: &Checkout) -> Result<Signed, CheckoutError> {
+    pub fn check(&self, checkout: &Checkout) -> Result<Verified, CheckoutError> {
         let (tag, commit) = match self.mode {
             VerificationMode::LegacyHead | VerificationMode::Head => (false, true),
             VerificationMode::Tag => (true, false),
@@ -70,7 +63,7 @@ impl Verification {
         if commit {
             lines.push(self.check_commit(checkout)?);
         }
-        Ok(Signed { message: lines.join("\n\t"), version: self.version.clone() })
+        Ok(Verified { message: lines.join("\n\t"), version: self.version.clone() })
     }
 
     fn check_tag(&self, checkout: &Checkout) -> Result<String, CheckoutError> {
@@ -118,9 +111,9 @@ impl Verification {
 ///
 /// It is lost when the process ends; then every object is verified once more, with what is in its cache.
 #[derive(Debug, Default)]
-pub struct Verified(Mutex<HashMap<ObjectRef<GitRepository>, String>>);
+pub struct KeyVersions(Mutex<HashMap<ObjectRef<GitRepository>, String>>);
 
-impl Verified {
+impl KeyVersions {
     /// Whether the object was last verified with the keys that `verification` has.
     pub fn is_current(&self, object: &ObjectRef<GitRepository>, verification: &Verification) -> bool {
         self.lock().get(object) == Some(&verification.version)

@@ -19,10 +19,11 @@ use net::Deadline;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
+use source::storage::{ObjectStorage, status_artifact};
+use source_controller::git_repository::KIND;
 use source_controller::git_repository::build::Recipe;
 use source_controller::git_repository::content::Include;
 use source_controller::git_repository::limits::Limits;
-use source_controller::git_repository::storage::{Shelf, status_artifact};
 use tempfile::TempDir;
 
 use expect::{Content, Submodules};
@@ -94,9 +95,8 @@ impl World {
         let recipe = Recipe {
             ignore: spec.ignore.clone(),
             includes: spec.includes.clone(),
-            shelf: Shelf::new(self.store.clone(), "ns", name),
+            storage: ObjectStorage::new(self.store.clone(), KIND, "ns", name),
             limits: Limits::default(),
-            corrects: None,
         };
         let stored = recipe.archive(&checkout, &Deadline::new(Duration::from_secs(120))).unwrap();
         self.store.verify(&stored.path, &stored.digest).unwrap();

@@ -3,7 +3,8 @@
 use api::{Artifact, ConditionStatus, GitRepository};
 use runtime::conditions;
 
-use super::super::failure::condition::ARTIFACT_IN_STORAGE;
+use source::failure::condition::ARTIFACT_IN_STORAGE;
+
 use super::verification;
 
 /// Whether the stored artifact was made from other settings than those in the spec, so that an unmoved upstream does
@@ -39,10 +40,11 @@ pub fn known_revision(object: &GitRepository, includes: &[Artifact]) -> Option<S
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use super::super::stored;
     use super::super::tests::{REVISION, artifact, good, now};
-    use super::super::{begin, stored, up_to_date};
     use super::*;
     use api::git_repository::{GitRepositoryInclude, GitRepositoryRef};
+    use source::status::{begin, up_to_date};
 
     #[test]
     fn a_named_commit_is_known_only_to_the_spec_that_it_was_stored_for() {
@@ -108,7 +110,7 @@ mod tests {
             let mut object = good();
             object.spec.include = vec![a()];
             object.spec.sparse_checkout = vec!["x/y".into(), "w".into()];
-            stored(&mut object, artifact(REVISION, "sha256:1"), vec![one()]);
+            stored(&mut object, vec![one()]);
             change(&mut object);
             assert_eq!(config_changed(&object, &includes), changed, "{what}");
             assert_eq!(known_revision(&object, &includes).is_none(), changed, "{what}");

@@ -1,113 +1,17 @@
-//! How a pass ends: what Ready says, what was observed, and whether that is news.
-
-use api::{Condition, ConditionStatus, GitRepository, GitRepositoryStatus};
-use jiff::Timestamp;
-use runtime::conditions::{Conditions, find, is_true};
-
-use super::super::failure::condition::*;
-use super::super::failure::{Class, Failure, reason};
-use super::{NEGATIVE, ORDER, conditions, request, status};
-
-/// Conditions whose end is worth an event.
-const FAILURES: [&str; 3] = [FETCH_FAILED, INCLUDE_UNAVAILABLE, STORAGE_OPERATION_FAILED];
-
-/// How a pass ended.
-#[derive(Debug)]
-pub enum End {
-    /// The artifact is what spec and upstream ask for.
-    Success,
-    /// Nothing was looked at.
-    Suspended,
-    /// A step failed.
-    Failed(Failure),
-}
-
-/// The pass is over.
-pub fn end(object: &mut GitRepository, end: &End, now: Timestamp) {
-    let requested = request(object);
-    let mut conditions = conditions(object, now);
-    let observed = match end {
-        End::Success => {
-            conditions.remove(RECONCILING);
-            conditions.remove(STALLED);
-            true
-        }
-        End::Failed(failure) => {
-            if let Some(kind) = failure.condition {
-                let status = match kind {
-                    SOURCE_VERIFIED => ConditionStatus::False,
-                    _ => ConditionStatus::True,
-                };
-                conditions.set(kind, status, failure.reason, &failure.message);
-            }
-            if failure.condition == Some(SOURCE_VERIFIED) {
-                // There was something to look at.
-                conditions.remove(FETCH_FAILED);
-            }
-            match failure.class {
-                Class::Stalling => conditions.stalled(failure.reason, &failure.message),
-                Class::Generic | Class::Waiting => retrying(&mut conditions),
-            }
-            failure.class == Class::Stalling
-        }
-        End::Suspended => {
-            retrying(&mut conditions);
-            true
-        }
-    };
-    conditions.summarise(&ORDER, &NEGATIVE);
-    // Bad signatures are said louder than anything else.
-    if let Some(bad) = conditions.get(SOURCE_VERIFIED).filter(|c| c.status == ConditionStatus::False).cloned()
-    {
-        conditions.set(READY, ConditionStatus::False, &bad.reason, bad.message);
-    }
-    let generation = object.metadata.generation;
-    let status = status(object);
-    if observed && !status.conditions.is_empty() {
-        status.observed_generation = generation;
-    }
-    if requested.is_some() {
-        status.last_handled_reconcile_at = requested;
-    }
-}
-
-/// What is still going on will be tried again.
-fn retrying(conditions: &mut Conditions<'_>) {
-    conditions.remove(STALLED);
-    if let Some(Condition { message, .. }) = conditions.get(RECONCILING).cloned() {
-        conditions.set(RECONCILING, ConditionStatus::True, reason::PROGRESSING_WITH_RETRY, message);
-    }
-}
-
-/// The reason of the event that a successful pass is worth: other content, or the end of a failure.
-pub fn news(before: &GitRepositoryStatus, after: &GitRepositoryStatus) -> Option<&'static str> {
-    let digest = |status: &GitRepositoryStatus| status.artifact.as_ref().map(|a| a.digest.clone());
-    let failing =
-        |status: &GitRepositoryStatus| FAILURES.iter().any(|kind| is_true(&status.conditions, kind));
-    if digest(before) != digest(after) {
-        Some(reason::NEW_ARTIFACT)
-    } else if failing(before) && !failing(after) {
-        Some(reason::SUCCEEDED)
-    } else {
-        None
-    }
-}
-
-/// Whether a pass that thinks it succeeded left the object unready; then why.
-pub fn unready(status: &GitRepositoryStatus) -> Option<&str> {
-    let list = &status.conditions;
-    let ready = find(list, READY)?;
-    let busy = [RECONCILING, STALLED].iter().any(|kind| find(list, kind).is_some());
-    (busy || ready.status != ConditionStatus::True).then_some(ready.message.as_str())
-}
+//! How the end of a pass shows in the status of a GitRepository.
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::tests::{REVISION, artifact, good, now, object, observed, request_pass, shown};
-    use super::super::{begin, fetched, new_revision, up_to_date};
-    use super::*;
+    use api::{ConditionStatus, GitRepository};
     use kube::ResourceExt;
+    use source::failure::Failure;
+    use source::failure::condition::*;
+    use source::status::{
+        End, Snapshot, begin, conditions, end, fetched, new_revision, news, unready, up_to_date,
+    };
+
+    use super::super::tests::{REVISION, artifact, good, now, object, observed, request_pass, shown};
 
     #[test]
     fn a_failure_is_retried_and_keeps_the_observed_generation() {
@@ -213,9 +117,9 @@ mod tests {
             if failing {
                 conditions(&mut object, now()).set(FETCH_FAILED, ConditionStatus::True, "R", "m");
             }
-            object.status.unwrap()
+            Snapshot::of(&object)
         };
-        assert_eq!(news(&GitRepositoryStatus::default(), &status("1", false)), Some("NewArtifact"));
+        assert_eq!(news(&Snapshot::default(), &status("1", false)), Some("NewArtifact"));
         assert_eq!(news(&status("1", false), &status("2", false)), Some("NewArtifact"));
         assert_eq!(news(&status("1", true), &status("2", false)), Some("NewArtifact"));
         assert_eq!(news(&status("1", true), &status("1", false)), Some("Succeeded"));
@@ -226,9 +130,9 @@ mod tests {
     #[test]
     fn success_that_is_not_ready_is_none() {
         let mut object = good();
-        assert_eq!(unready(object.status.as_ref().unwrap()), None);
+        assert_eq!(unready(&object), None);
         conditions(&mut object, now()).set(STORAGE_OPERATION_FAILED, ConditionStatus::True, "R", "disk");
         end(&mut object, &End::Success, now());
-        assert_eq!(unready(object.status.as_ref().unwrap()), Some("disk"));
+        assert_eq!(unready(&object), Some("disk"));
     }
 }

@@ -3,13 +3,13 @@
 use api::{Artifact, ConditionStatus, GitRepository};
 use jiff::Timestamp;
 
-use super::super::failure::condition::*;
-use super::super::failure::reason;
-use super::{conditions, progressing, status};
+use source::failure::condition::*;
+use source::failure::reason;
+use source::status::{conditions, progressing};
 
 /// Other artifacts are included than before. Gives whether that is so.
 pub fn includes_changed(object: &mut GitRepository, includes: &[Artifact], now: Timestamp) -> bool {
-    let before = &status(object).included_artifacts;
+    let before = &object.status.get_or_insert_default().included_artifacts;
     let known = |one: &Artifact| before.iter().any(|other| other.revision == one.revision);
     if before.len() == includes.len() && includes.iter().all(known) {
         return false;
@@ -32,10 +32,12 @@ pub fn included(object: &mut GitRepository, now: Timestamp) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::tests::{REVISION, artifact, good, now, observed, shown};
-    use super::super::{End, answered, begin, end, stored};
+    use source::failure::Failure;
+    use source::status::{End, answered, begin, end};
+
+    use super::super::stored;
+    use super::super::tests::{artifact, good, now, observed, shown};
     use super::*;
-    use crate::git_repository::failure::Failure;
 
     #[test]
     fn sets_of_included_artifacts_are_compared_by_their_revisions_in_any_order() {
@@ -49,7 +51,7 @@ mod tests {
             (&[], &["a"], true),
         ] {
             let mut object = good();
-            stored(&mut object, artifact(REVISION, "sha256:1"), set(before));
+            stored(&mut object, set(before));
             assert_eq!(includes_changed(&mut object, &set(now_included), now()), changed);
             let shown = shown(&object);
             let text = "included artifacts differ from last observed includes";

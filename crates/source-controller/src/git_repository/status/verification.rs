@@ -1,18 +1,17 @@
 //! Signatures in the status: the condition SourceVerified, and the mode of the last verification.
 
 use api::git_repository::VerificationMode;
+use api::source::Source;
 use api::{ConditionStatus, GitRepository};
 use jiff::Timestamp;
 use runtime::conditions::{find, is_false};
 
-use super::super::failure::condition::SOURCE_VERIFIED;
-use super::super::failure::reason;
-use super::{conditions, status};
+use source::failure::condition::SOURCE_VERIFIED;
+use source::status::conditions;
 
-/// What was fetched is signed as the spec wants it; `message` says by whom.
-pub fn verified(object: &mut GitRepository, message: &str, now: Timestamp) {
-    conditions(object, now).set(SOURCE_VERIFIED, ConditionStatus::True, reason::SUCCEEDED, message);
-    status(object).source_verification_mode = wanted_mode(object).map(str::to_owned);
+/// What was fetched is signed as the spec wants it.
+pub fn verified(object: &mut GitRepository) {
+    object.status.get_or_insert_default().source_verification_mode = wanted_mode(object).map(str::to_owned);
 }
 
 /// The mode of verification as the status says it.
@@ -47,8 +46,8 @@ pub fn stands(object: &GitRepository) -> bool {
 pub fn forget(object: &mut GitRepository, now: Timestamp) {
     if object.spec.verification.is_none() {
         conditions(object, now).remove(SOURCE_VERIFIED);
-        status(object).source_verification_mode = None;
-    } else if is_false(&status(object).conditions, SOURCE_VERIFIED) {
+        object.status.get_or_insert_default().source_verification_mode = None;
+    } else if is_false(object.conditions(), SOURCE_VERIFIED) {
         conditions(object, now).remove(SOURCE_VERIFIED);
     }
 }
@@ -58,10 +57,10 @@ pub fn forget(object: &mut GitRepository, now: Timestamp) {
 mod tests {
     use super::super::content::{config_changed, known_revision};
     use super::super::tests::{good, now, shown};
-    use super::super::{End, begin, end, up_to_date};
     use super::*;
-    use crate::git_repository::failure::Failure;
     use api::git_repository::GitRepositoryVerification;
+    use source::failure::Failure;
+    use source::status::{End, begin, end, up_to_date};
 
     fn wanting(mode: VerificationMode) -> GitRepository {
         let mut object = good();
@@ -101,7 +100,8 @@ mod tests {
     fn what_is_verified_stays_so_until_the_spec_changes() {
         let mut object = wanting(VerificationMode::LegacyHead);
         assert_eq!(known_revision(&object, &[]), None);
-        verified(&mut object, "by me", now());
+        source::status::verified(&mut object, "by me", now());
+        verified(&mut object);
         assert_eq!(condition_of(&object).unwrap(), "SourceVerified=True/Succeeded by me");
         assert_eq!(object.status.as_ref().unwrap().source_verification_mode.as_deref(), Some("HEAD"));
         assert!(known_revision(&object, &[]).is_some());
@@ -115,7 +115,8 @@ mod tests {
     #[test]
     fn nothing_is_left_of_a_verification_that_is_not_asked_for() {
         let mut object = wanting(VerificationMode::Tag);
-        verified(&mut object, "by me", now());
+        source::status::verified(&mut object, "by me", now());
+        verified(&mut object);
         object.spec.verification = None;
         forget(&mut object, now());
         assert_eq!(condition_of(&object), None);

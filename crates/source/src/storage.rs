@@ -1,4 +1,4 @@
-//! The artifacts of one GitRepository on disk. Everything here blocks.
+//! The artifacts of one source on disk. Everything here blocks.
 
 use std::io;
 use std::sync::Arc;
@@ -7,26 +7,25 @@ use api::Artifact;
 use artifact::digest::Digest;
 use artifact::store::{self, Store, StoreError};
 
-use super::KIND;
-
 /// The part of the store that belongs to one object.
 #[derive(Clone)]
-pub struct Shelf {
+pub struct ObjectStorage {
     /// The whole store.
     pub store: Arc<Store>,
+    kind: &'static str,
     namespace: String,
     name: String,
 }
 
-impl Shelf {
-    /// The part for the object `namespace`/`name`.
-    pub fn new(store: Arc<Store>, namespace: &str, name: &str) -> Self {
-        Shelf { store, namespace: namespace.to_owned(), name: name.to_owned() }
+impl ObjectStorage {
+    /// The part for the object `namespace`/`name` of a kind.
+    pub fn new(store: Arc<Store>, kind: &'static str, namespace: &str, name: &str) -> Self {
+        ObjectStorage { store, kind, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    /// The part for another object of the namespace.
+    /// The part for another object of the kind and the namespace.
     pub fn sibling(&self, name: &str) -> Self {
-        Shelf::new(self.store.clone(), &self.namespace, name)
+        ObjectStorage::new(self.store.clone(), self.kind, &self.namespace, name)
     }
 
     /// Whether an artifact's path is one of this object. A status can be edited: never look at, or remove, what belongs
@@ -36,12 +35,12 @@ impl Shelf {
     }
 
     fn directory(&self) -> String {
-        store::artifact_dir(KIND, &self.namespace, &self.name)
+        store::artifact_dir(self.kind, &self.namespace, &self.name)
     }
 
-    /// Where the artifact of a commit goes.
-    pub fn path(&self, commit: &str) -> String {
-        store::artifact_path(KIND, &self.namespace, &self.name, &format!("{commit}.tar.gz"))
+    /// Where the artifact goes whose file is called `<name>.tar.gz`, such as a commit.
+    pub fn path(&self, name: &str) -> String {
+        store::artifact_path(self.kind, &self.namespace, &self.name, &format!("{name}.tar.gz"))
     }
 
     /// Collects garbage around the current artifact and looks whether that is unharmed; gives how many files went.
@@ -75,11 +74,11 @@ pub enum Verdict {
     Unknown(StoreError),
 }
 
-fn verify(storage: &Store, artifact: &Artifact) -> Verdict {
-    let remove = || storage.remove(&artifact.path);
+fn verify(store: &Store, artifact: &Artifact) -> Verdict {
+    let remove = || store.remove(&artifact.path);
     match artifact.digest.parse::<Digest>() {
-        Ok(digest) => match judge(storage.verify(&artifact.path, &digest), remove) {
-            Verdict::Good if !storage.is_current(&artifact.path, &digest) => Verdict::Outdated,
+        Ok(digest) => match judge(store.verify(&artifact.path, &digest), remove) {
+            Verdict::Good if !store.is_current(&artifact.path, &digest) => Verdict::Outdated,
             verdict => verdict,
         },
         Err(_) if artifact.digest.is_empty() => damaged("artifact has no digest".to_owned(), remove),
@@ -132,42 +131,43 @@ mod tests {
     use super::*;
     use tempfile::TempDir;
 
-    fn shelf() -> (TempDir, Shelf) {
+    fn storage() -> (TempDir, ObjectStorage) {
         let root = tempfile::tempdir().unwrap();
         let store = Store::open(root.path(), store::Options::new("localhost")).unwrap();
-        (root, Shelf::new(Arc::new(store), "ns", "app"))
+        (root, ObjectStorage::new(Arc::new(store), "GitRepository", "ns", "app"))
     }
 
-    fn stored(shelf: &Shelf) -> Artifact {
-        let stored = shelf.store.archive(&shelf.path("abc"), "main@sha1:abc", |_| Ok::<_, StoreError>(()));
+    fn stored(storage: &ObjectStorage) -> Artifact {
+        let stored =
+            storage.store.archive(&storage.path("abc"), "main@sha1:abc", |_| Ok::<_, StoreError>(()));
         status_artifact(stored.unwrap())
     }
 
     #[test]
     fn only_other_content_and_unreadable_digests_are_damage() {
-        let (root, shelf) = shelf();
-        let good = stored(&shelf);
-        assert!(matches!(shelf.inspect(&good).1, Verdict::Good));
+        let (root, storage) = storage();
+        let good = stored(&storage);
+        assert!(matches!(storage.inspect(&good).1, Verdict::Good));
         let other = format!("sha256:{}", "0".repeat(64));
         for digest in ["", "nonsense", &other] {
-            let good = stored(&shelf);
-            let (_, verdict) = shelf.inspect(&Artifact { digest: digest.to_owned(), ..good.clone() });
+            let good = stored(&storage);
+            let (_, verdict) = storage.inspect(&Artifact { digest: digest.to_owned(), ..good.clone() });
             assert!(matches!(verdict, Verdict::Damaged(_, Ok(()))), "{digest}: {verdict:?}");
             assert!(!root.path().join(&good.path).exists());
         }
-        let file = root.path().join(&stored(&shelf).path);
+        let file = root.path().join(&stored(&storage).path);
         for errno in [5, 13, 24] {
             let source = io::Error::from_raw_os_error(errno);
             let failed = StoreError::Io { step: "read", path: good.path.clone(), source };
-            let verdict = judge(Err(failed), || shelf.store.remove(&good.path));
+            let verdict = judge(Err(failed), || storage.store.remove(&good.path));
             assert!(matches!(verdict, Verdict::Unknown(_)) && file.exists(), "{errno}: {verdict:?}");
         }
     }
 
     #[test]
     fn a_path_that_no_artifact_can_have_is_a_missing_artifact() {
-        let (_root, shelf) = shelf();
-        let good = stored(&shelf);
+        let (_root, storage) = storage();
+        let good = stored(&storage);
         let long = format!("gitrepository/ns/app/{}", "n".repeat(300));
         for path in
             ["gitrepository/ns/app/../x", "gitrepository/ns/app/a.lock", "gitrepository/ns/app/", &long]
@@ -175,7 +175,7 @@ mod tests {
             for digest in [good.digest.as_str(), "", "nonsense"] {
                 let odd =
                     Artifact { path: path.to_owned(), digest: digest.to_owned(), ..Artifact::default() };
-                let (_, verdict) = shelf.inspect(&odd);
+                let (_, verdict) = storage.inspect(&odd);
                 assert!(matches!(verdict, Verdict::Missing), "{path} {digest}: {verdict:?}");
             }
         }

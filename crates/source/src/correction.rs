@@ -6,7 +6,10 @@
 use std::collections::HashSet;
 use std::fs::File;
 
+use artifact::store::Artifact;
 use artifact::unpack::{self, Entry, UnpackError, unpack};
+
+use crate::storage::ObjectStorage;
 
 /// How many files are named.
 const NAMED: usize = 5;
@@ -17,6 +20,14 @@ pub struct Correction {
     count: usize,
     /// The first of them.
     named: Vec<String>,
+}
+
+/// What was wrong with a former artifact of the same content. That it cannot be told is only worth a line in the log.
+pub fn find(storage: &ObjectStorage, former: File, artifact: &Artifact) -> Option<Correction> {
+    let anew = storage.store.open_file(&artifact.path).ok()?;
+    Correction::between(former, anew, &unpack::Limits::default())
+        .inspect_err(|error| tracing::warn!(%error, "the former artifact cannot be compared"))
+        .ok()
 }
 
 impl Correction {

@@ -1,28 +1,28 @@
 //! What a pass does to the stored artifacts of its object.
 
 use api::meta::FINALIZER;
-use artifact::store::StoreError;
+use api::source::Source;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use runtime::controller;
 use runtime::events::Severity;
 use runtime::patch::{self, PatchError};
 
-use super::super::failure::{Broken, Failure, reason};
-use super::super::storage::Verdict;
-use super::super::{caches, status};
 use super::Pass;
-use crate::NAME;
+use crate::failure::{Failure, Interrupted, reason};
+use crate::status;
+use crate::storage::Verdict;
+use crate::upstream::Upstream;
 
-impl Pass<'_> {
+impl<U: Upstream> Pass<'_, U> {
     /// Collects garbage and looks whether the artifact of the status is still there, unharmed. `false` without one.
-    pub(super) async fn check_storage(&mut self) -> Result<bool, Broken> {
+    pub(super) async fn check_storage(&mut self) -> Result<bool, Interrupted> {
         let Some(mut artifact) = self.artifact().cloned() else {
             status::artifact_missing(&mut self.object, false, Timestamp::now());
             return Ok(false);
         };
-        let (shelf, current) = (self.shelf.clone(), artifact.clone());
-        let (removed, verdict) = self.blocking(None, move |_| Ok(shelf.inspect(&current))).await?;
+        let (storage, current) = (self.storage.clone(), artifact.clone());
+        let (removed, verdict) = self.blocking(None, move |_| Ok(storage.inspect(&current))).await?;
         if removed > 0 {
             let message = format!("garbage collected {removed} artifacts");
             self.trace(reason::GARBAGE_COLLECTION_SUCCEEDED, message);
@@ -30,8 +30,8 @@ impl Pass<'_> {
         match verdict {
             Verdict::Good | Verdict::Outdated => {
                 self.outdated = matches!(verdict, Verdict::Outdated);
-                artifact.url = self.shelf.store.url(&artifact.path);
-                self.object.status.get_or_insert_default().artifact = Some(artifact);
+                artifact.url = self.storage.store.url(&artifact.path);
+                *self.object.status_mut().artifact = Some(artifact);
                 return Ok(true);
             }
             Verdict::Damaged(why, removed) => {
@@ -63,13 +63,10 @@ impl Pass<'_> {
             return Ok(controller::Outcome::Wait);
         }
         self.controller.background.cancel(&self.source()).await;
-        let (shelf, caches, owner) =
-            (self.shelf.clone(), self.controller.fetcher.caches.clone(), caches::owner(&self.source()));
+        let (storage, upstream, source) =
+            (self.storage.clone(), self.controller.upstream.clone(), self.source());
         let cleaned = self.blocking(None, move |_| {
-            let failed =
-                |source| StoreError::Io { step: "remove object cache of", path: owner.clone(), source };
-            let released = caches.release(&owner).map_err(failed);
-            released.and_then(|()| shelf.clear()).map_err(|error| {
+            upstream.release(&source).and_then(|()| storage.clear()).map_err(|error| {
                 let why = runtime::error::chain(&error);
                 let message = format!("garbage collection for deleted resource failed: {why}");
                 Failure::plain(reason::GARBAGE_COLLECTION_FAILED, message)
@@ -81,14 +78,14 @@ impl Pass<'_> {
                 self.trace(reason::GARBAGE_COLLECTION_SUCCEEDED, message.to_owned());
             }
             Ok(false) => {}
-            Err(Broken::Failure(failure)) => {
+            Err(Interrupted::Failure(failure)) => {
                 self.record(Severity::Error, failure.reason, failure.message.clone());
                 return Ok(controller::Outcome::Failed(Box::new(failure)));
             }
-            Err(Broken::Gone(error)) => return Err(error),
-            Err(Broken::Stopped | Broken::Underway) => return Ok(controller::Outcome::Wait),
+            Err(Interrupted::Gone(error)) => return Err(error),
+            Err(Interrupted::Stopped | Interrupted::Underway) => return Ok(controller::Outcome::Wait),
         }
-        match patch::finalizer(&self.api, &self.object, FINALIZER, false, NAME).await {
+        match patch::finalizer(&self.api, &self.object, FINALIZER, false, self.controller.manager).await {
             Err(error) if !error.is_gone() => Err(error),
             _ => Ok(controller::Outcome::Wait),
         }

@@ -1,25 +1,27 @@
-//! What an upstream has: asked, fetched and verified. Everything here blocks.
+//! What a repository has: asked, fetched and verified. Everything here blocks.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use git::{Checkout, Connector, Outcome, Reference, Remote, WalkError};
 use net::Deadline;
+use source::failure::Failure;
+use source::upstream::Verified;
 
 use super::caches::InUse;
-use super::failure::Failure;
-use super::verify::{Signed, Verification};
+use super::failure::git_failure;
+use super::verify::Verification;
 
-/// What an upstream has.
-pub struct Fetched {
+/// What a repository has.
+pub struct Found {
     /// The revision, and what is in it unless that is known.
     pub outcome: Outcome,
     /// Who has signed it, if that had to be verified.
-    pub signed: Option<Signed>,
+    pub signed: Option<Verified>,
 }
 
-/// An upstream, ready to be asked.
-pub struct Upstream {
+/// A repository, ready to be asked.
+pub struct Repository {
     /// Asks it.
     pub connector: Arc<Connector>,
     /// The server.
@@ -40,9 +42,9 @@ pub struct Upstream {
     pub limits: git::Limits,
 }
 
-impl Upstream {
-    /// Finds out where the upstream is; fetches and verifies unless that is the `known` revision.
-    pub fn fetch(&self, known: Option<&str>, deadline: &Deadline) -> Result<Fetched, Failure> {
+impl Repository {
+    /// Finds out where the repository is; fetches and verifies unless that is the `known` revision.
+    pub fn fetch(&self, known: Option<&str>, deadline: &Deadline) -> Result<Found, Failure> {
         let fetched = match self.checkout(known, deadline) {
             Err(CheckoutError::Git(git::Error::Tree(WalkError::Object { .. }))) => {
                 self.checkout(None, deadline)
@@ -50,12 +52,12 @@ impl Upstream {
             other => other,
         }?;
         if matches!(fetched.outcome, Outcome::Checkout(_)) {
-            self.cache.settle().map_err(git::Error::from)?;
+            self.cache.settle().map_err(|error| git_failure(error.into()))?;
         }
         Ok(fetched)
     }
 
-    fn checkout(&self, known: Option<&str>, deadline: &Deadline) -> Result<Fetched, CheckoutError> {
+    fn checkout(&self, known: Option<&str>, deadline: &Deadline) -> Result<Found, CheckoutError> {
         let turn = self.cache.turn(deadline);
         let url = || self.remote.url().to_owned();
         let _turn = turn.map_err(|source| git::Error::Clone { url: url(), source })?;
@@ -69,7 +71,7 @@ impl Upstream {
                 }
             })?;
         }
-        Ok(Fetched { outcome, signed })
+        Ok(Found { outcome, signed })
     }
 
     /// Nothing that a commit names is fetched before the commit is verified.
@@ -78,7 +80,7 @@ impl Upstream {
         checkout: &mut Checkout,
         cache: &git::Cache,
         deadline: &Deadline,
-    ) -> Result<Option<Signed>, CheckoutError> {
+    ) -> Result<Option<Verified>, CheckoutError> {
         let signed = match &self.verification {
             Some(verification) => Some(verification.as_ref().map_err(Failure::clone)?.check(checkout)?),
             None => None,
@@ -108,8 +110,14 @@ pub enum CheckoutError {
     Unverified(Failure),
 }
 
-impl<E: Into<git::Error>> From<E> for CheckoutError {
-    fn from(error: E) -> Self {
+impl From<git::Error> for CheckoutError {
+    fn from(error: git::Error) -> Self {
+        CheckoutError::Git(error)
+    }
+}
+
+impl From<WalkError> for CheckoutError {
+    fn from(error: WalkError) -> Self {
         CheckoutError::Git(error.into())
     }
 }
@@ -123,7 +131,7 @@ impl From<Failure> for CheckoutError {
 impl From<CheckoutError> for Failure {
     fn from(error: CheckoutError) -> Self {
         match error {
-            CheckoutError::Git(error) => error.into(),
+            CheckoutError::Git(error) => git_failure(error),
             CheckoutError::Unverified(failure) => failure,
         }
     }

@@ -1,15 +1,17 @@
 //! What there is to say of the artifact.
 
-use api::{Artifact, ConditionStatus, GitRepository};
+use api::ConditionStatus;
+use api::source::Source;
 use jiff::Timestamp;
+use kube::Resource;
 
-use super::super::failure::condition::*;
-use super::super::failure::reason;
-use super::{conditions, progressing, status};
+use super::{conditions, progressing};
+use crate::failure::condition::*;
+use crate::failure::reason;
 
 /// There is no artifact (any more).
-pub fn artifact_missing(object: &mut GitRepository, disappeared: bool, now: Timestamp) {
-    status(object).artifact = None;
+pub fn artifact_missing<K: Source + Resource>(object: &mut K, disappeared: bool, now: Timestamp) {
+    *object.status_mut().artifact = None;
     let message =
         if disappeared { "building artifact: disappeared from storage" } else { "building artifact" };
     let mut conditions = conditions(object, now);
@@ -18,18 +20,18 @@ pub fn artifact_missing(object: &mut GitRepository, disappeared: bool, now: Time
 }
 
 /// The upstream answered, well or not. That the artifact is outdated is said anew if it is by what it answered.
-pub fn answered(object: &mut GitRepository, now: Timestamp) {
+pub fn answered<K: Source + Resource>(object: &mut K, now: Timestamp) {
     conditions(object, now).remove(ARTIFACT_OUTDATED);
 }
 
 /// The upstream answered well. What goes wrong from here on is not its fault.
-pub fn fetched(object: &mut GitRepository, now: Timestamp) {
+pub fn fetched<K: Source + Resource>(object: &mut K, now: Timestamp) {
     conditions(object, now).remove(FETCH_FAILED);
 }
 
 /// The upstream has something else than what is stored.
-pub fn new_revision(object: &mut GitRepository, revision: &str, now: Timestamp) {
-    let outdated = status(object).artifact.is_some();
+pub fn new_revision<K: Source + Resource>(object: &mut K, revision: &str, now: Timestamp) {
+    let outdated = object.artifact().is_some();
     let mut conditions = conditions(object, now);
     let message = format!("new upstream revision '{revision}'");
     if outdated {
@@ -39,21 +41,14 @@ pub fn new_revision(object: &mut GitRepository, revision: &str, now: Timestamp) 
 }
 
 /// The stored artifact is up to date with `revision`.
-pub fn up_to_date(object: &mut GitRepository, revision: &str, now: Timestamp) {
+pub fn up_to_date<K: Source + Resource>(object: &mut K, revision: &str, now: Timestamp) {
     let mut conditions = conditions(object, now);
     conditions.remove(ARTIFACT_OUTDATED);
     let message = format!("stored artifact for revision '{revision}'");
     conditions.set(ARTIFACT_IN_STORAGE, ConditionStatus::True, reason::SUCCEEDED, message);
 }
 
-/// A new artifact was made from the spec as it is, and from `includes`.
-pub fn stored(object: &mut GitRepository, artifact: Artifact, includes: Vec<Artifact>) {
-    let spec = object.spec.clone();
-    let status = status(object);
-    status.artifact = Some(artifact);
-    status.included_artifacts = includes;
-    status.observed_ignore = spec.ignore;
-    status.observed_recurse_submodules = spec.recurse_submodules;
-    status.observed_include = spec.include;
-    status.observed_sparse_checkout = spec.sparse_checkout;
+/// What was fetched is signed as the spec wants it; `message` says by whom.
+pub fn verified<K: Source + Resource>(object: &mut K, message: &str, now: Timestamp) {
+    conditions(object, now).set(SOURCE_VERIFIED, ConditionStatus::True, reason::SUCCEEDED, message);
 }

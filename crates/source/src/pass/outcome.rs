@@ -2,21 +2,20 @@
 
 use std::time::Duration;
 
-use api::source::{DIGEST_ANNOTATION, REVISION_ANNOTATION};
-use git::Commit;
+use api::source::{DIGEST_ANNOTATION, REVISION_ANNOTATION, Source};
 use jiff::Timestamp;
 use runtime::backoff::jitter;
 use runtime::controller;
 use runtime::events::{Event, Severity};
 use runtime::patch::PatchError;
 
-use super::super::correction::Correction;
-use super::super::failure::{Class, reason};
-use super::super::status::{self, End};
-use super::super::verify::Signed;
 use super::Pass;
+use crate::correction::Correction;
+use crate::failure::{Class, reason};
+use crate::status::{self, End, Snapshot};
+use crate::upstream::{Upstream, Verified};
 
-impl Pass<'_> {
+impl<U: Upstream> Pass<'_, U> {
     pub(super) fn record(&self, severity: Severity, reason: &str, message: impl Into<String>) {
         self.controller.events.record(Event::new(&self.object, severity, reason, message));
     }
@@ -28,11 +27,11 @@ impl Pass<'_> {
     }
 
     /// Takes note of a verification, if there was one.
-    pub(super) fn note_signed(&mut self, signed: Option<Signed>) {
-        let Some(Signed { message, version }) = signed else { return };
-        status::verification::verified(&mut self.object, &message, Timestamp::now());
-        self.trace(reason::SUCCEEDED, message);
-        self.controller.fetcher.verified.set(self.source(), version);
+    pub(super) fn note_verified(&mut self, verified: Option<Verified>) {
+        let Some(verified) = verified else { return };
+        status::verified(&mut self.object, &verified.message, Timestamp::now());
+        self.controller.upstream.verified(&mut self.object, &verified);
+        self.trace(reason::SUCCEEDED, verified.message);
     }
 
     /// Tells of an artifact that a former version got wrong.
@@ -44,12 +43,10 @@ impl Pass<'_> {
     }
 
     /// Tells of new content, or of the end of a failure.
-    pub(super) fn announce(&self, commit: Option<&Commit>) {
-        let Some(after) = &self.object.status else { return };
-        let news = status::news(&self.beginning.status, after);
-        let (Some(reason), Some(artifact)) = (news, &after.artifact) else { return };
-        let what = commit.map_or_else(|| artifact.revision.clone(), |commit| short(&commit.subject));
-        let message = format!("stored artifact for commit '{what}'");
+    pub(super) fn announce(&self, title: Option<&str>) {
+        let news = status::news(&self.beginning.status, &Snapshot::of(&self.object));
+        let (Some(reason), Some(artifact)) = (news, self.artifact()) else { return };
+        let message = self.controller.upstream.announcement(&self.object, title);
         tracing::info!("{message}");
         let event = Event::new(&self.object, Severity::Info, reason, message)
             .with(REVISION_ANNOTATION, &artifact.revision)
@@ -73,7 +70,6 @@ impl Pass<'_> {
         self.controller.background.cancel(&self.source()).await;
         status::end(&mut self.object, &end, Timestamp::now());
         self.patch().await?;
-        let status = self.object.status.clone().unwrap_or_default();
         Ok(match end {
             End::Suspended => controller::Outcome::Wait,
             End::Failed(failure) => match failure.class {
@@ -81,8 +77,8 @@ impl Pass<'_> {
                 Class::Waiting => controller::Outcome::After(self.controller.requeue_dependency),
                 Class::Stalling => controller::Outcome::Wait,
             },
-            End::Success => match status::unready(&status) {
-                Some(message) => controller::Outcome::Failed(message.into()),
+            End::Success => match status::unready(&self.object) {
+                Some(message) => controller::Outcome::Failed(message.to_owned().into()),
                 None => self.next(),
             },
         })
@@ -90,18 +86,10 @@ impl Pass<'_> {
 
     /// When the upstream is looked at again; an interval of zero means never.
     fn next(&self) -> controller::Outcome {
-        match self.object.spec.interval.parse() {
+        match self.object.interval().parse() {
             Ok(Duration::ZERO) => controller::Outcome::Wait,
             Ok(interval) => controller::Outcome::After(jitter(interval, self.controller.jitter)),
             Err(error) => controller::Outcome::Failed(Box::new(error)),
         }
-    }
-}
-
-/// At most 50 characters of a commit's subject.
-fn short(subject: &str) -> String {
-    match subject.char_indices().nth(50) {
-        Some((end, _)) => format!("{}...", subject.get(..end).unwrap_or_default()),
-        None => subject.to_owned(),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use api::GitRepository;
+use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 use runtime::controller::Waker;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -19,14 +19,12 @@ pub const PATIENCE: Duration = Duration::from_millis(500);
 /// Hosts that are remembered before those are forgotten that nobody asks.
 const HOSTS: usize = 64;
 
-type Source = ObjectRef<GitRepository>;
-
-/// The fetches of all sources; `I` is what a fetch was begun with, `T` what it gives.
-pub struct Background<I, T> {
-    waker: Waker<GitRepository>,
+/// The fetches of all sources of the kind `K`; `I` is what a fetch was begun with, `T` what it gives.
+pub struct Background<K: Resource, I, T> {
+    waker: Waker<K>,
     /// Fetches from one host at once.
     per_host: usize,
-    pending: Mutex<HashMap<Source, Pending<I, T>>>,
+    pending: Mutex<HashMap<ObjectRef<K>, Pending<I, T>>>,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
 }
 
@@ -74,9 +72,14 @@ enum Stage {
     Done,
 }
 
-impl<I: PartialEq, T: Send + 'static> Background<I, T> {
+impl<K, I, T> Background<K, I, T>
+where
+    K: Resource<DynamicType = ()> + 'static,
+    I: PartialEq,
+    T: Send + 'static,
+{
     /// No fetches yet; `waker` brings objects back, and `per_host` fetches from one host go on at once.
-    pub fn new(waker: Waker<GitRepository>, per_host: usize) -> Self {
+    pub fn new(waker: Waker<K>, per_host: usize) -> Self {
         Background { waker, per_host, pending: Mutex::default(), hosts: Mutex::default() }
     }
 
@@ -84,7 +87,7 @@ impl<I: PartialEq, T: Send + 'static> Background<I, T> {
     /// under way with the same `inputs` is taken, one with others is given up.
     pub async fn run<F>(
         &self,
-        source: &Source,
+        source: &ObjectRef<K>,
         inputs: I,
         host: &str,
         fetch: impl FnOnce(Arc<Host>) -> F,
@@ -129,7 +132,7 @@ impl<I: PartialEq, T: Send + 'static> Background<I, T> {
     }
 
     /// Gives up the fetch of an object that goes. Nothing of it begins any more when this returns.
-    pub async fn cancel(&self, source: &Source) {
+    pub async fn cancel(&self, source: &ObjectRef<K>) {
         let pending = self.pending().remove(source);
         if let Some(pending) = pending {
             pending.end().await;
@@ -137,7 +140,7 @@ impl<I: PartialEq, T: Send + 'static> Background<I, T> {
     }
 
     /// The object is gone, nobody waits any more.
-    pub fn forget(&self, source: &Source) {
+    pub fn forget(&self, source: &ObjectRef<K>) {
         if let Some(pending) = self.pending().remove(source) {
             pending.task.abort();
         }
@@ -152,7 +155,7 @@ impl<I: PartialEq, T: Send + 'static> Background<I, T> {
         hosts.entry(name.to_owned()).or_insert_with(|| Arc::new(new())).clone()
     }
 
-    fn pending(&self) -> MutexGuard<'_, HashMap<Source, Pending<I, T>>> {
+    fn pending(&self) -> MutexGuard<'_, HashMap<ObjectRef<K>, Pending<I, T>>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -164,13 +167,13 @@ impl Drop for Waits {
 }
 
 /// Wakes the object at the end of a fetch, however it ends, unless its pass is still there.
-struct Ending {
+struct Ending<K: Resource<DynamicType = ()> + 'static> {
     stage: Arc<Mutex<Stage>>,
-    waker: Waker<GitRepository>,
-    source: Source,
+    waker: Waker<K>,
+    source: ObjectRef<K>,
 }
 
-impl Drop for Ending {
+impl<K: Resource<DynamicType = ()> + 'static> Drop for Ending<K> {
     fn drop(&mut self) {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::replace(&mut *stage, Stage::Done) == Stage::Left {
@@ -197,11 +200,11 @@ mod tests {
     use std::future::{pending, ready};
     use tokio::sync::oneshot;
 
-    fn background(per_host: usize) -> Background<u8, u8> {
+    fn background(per_host: usize) -> Background<api::GitRepository, u8, u8> {
         Background::new(Waker::default(), per_host)
     }
 
-    fn source(name: &str) -> Source {
+    fn source(name: &str) -> ObjectRef<api::GitRepository> {
         ObjectRef::new(name).within("ns")
     }
 

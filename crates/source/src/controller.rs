@@ -1,0 +1,115 @@
+//! The controller of one kind of source.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use artifact::store::Store;
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::Event;
+use kube::{Client, Resource, ResourceExt};
+use runtime::controller::{Objects, Outcome, Reconcile};
+use runtime::events::Recorder;
+use runtime::latest::Latest;
+use runtime::metrics::Metrics;
+use runtime::process::Process;
+use runtime::queue::InFlight;
+use tokio_util::sync::CancellationToken;
+
+use crate::background::Background;
+use crate::failure::Interrupted;
+use crate::pass::{Beginning, Inputs, Pass};
+use crate::upstream::{Fetched, Upstream};
+
+/// How a controller works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The field manager of its writes: the name of the process.
+    pub manager: &'static str,
+    /// Percentage by which an interval is varied at random.
+    pub jitter: u8,
+    /// When something that is missing is looked for again.
+    pub requeue_dependency: Duration,
+    /// Fetches from one server at once.
+    pub host_concurrency: usize,
+    /// How long an artifact may be in the making.
+    pub build_timeout: Duration,
+}
+
+type FetchResult<C> = Result<Fetched<C>, Interrupted>;
+
+/// Reconciles the objects of one kind.
+pub struct Controller<U: Upstream> {
+    pub(crate) client: Client,
+    pub(crate) events: Recorder,
+    metrics: Metrics,
+    pub(crate) storage: Arc<Store>,
+    pub(crate) upstream: Arc<U>,
+    pub(crate) background: Background<U::Object, Inputs, (Beginning, FetchResult<U::Content>)>,
+    pub(crate) latest: Arc<Latest<U::Object>>,
+    pub(crate) manager: &'static str,
+    pub(crate) jitter: u8,
+    pub(crate) requeue_dependency: Duration,
+    pub(crate) build_timeout: Duration,
+    pub(crate) stop: CancellationToken,
+    runs: InFlight,
+}
+
+impl<U: Upstream> Controller<U> {
+    /// A controller of `process` that keeps its artifacts in `storage`. `latest` is fed with what it writes.
+    pub fn new(
+        process: &Process,
+        options: Options,
+        storage: Arc<Store>,
+        objects: &Objects<U::Object>,
+        latest: Arc<Latest<U::Object>>,
+        upstream: Arc<U>,
+    ) -> Self {
+        let runs = InFlight::default();
+        runtime::queue::watch_runs(&U::KIND.to_lowercase(), &runs, &process.metrics);
+        process.metrics.resources(objects.store(), U::info);
+        Controller {
+            client: process.client.clone(),
+            events: process.events.clone(),
+            metrics: process.metrics.clone(),
+            storage,
+            upstream,
+            background: Background::new(objects.waker(), options.host_concurrency),
+            latest,
+            manager: options.manager,
+            jitter: options.jitter,
+            requeue_dependency: options.requeue_dependency,
+            build_timeout: options.build_timeout,
+            stop: process.stop.clone(),
+            runs,
+        }
+    }
+}
+
+impl<U: Upstream> Reconcile<U::Object> for Controller<U> {
+    async fn reconcile(&self, object: Arc<U::Object>) -> Outcome {
+        let _run = self.runs.begin();
+        let object = self.latest.newest(object);
+        let mut pass = Pass::new(self, &object);
+        let outcome = pass.run().await;
+        let is_over = !matches!(outcome, Ok(Outcome::Underway));
+        if is_over && object.meta().deletion_timestamp.is_none() {
+            let namespace = object.namespace().unwrap_or_default();
+            self.metrics.ran(U::KIND, &namespace, &object.name_any(), pass.elapsed());
+        }
+        match outcome {
+            Ok(outcome) => outcome,
+            Err(error) if error.is_gone() => Outcome::Wait,
+            Err(error) => Outcome::Failed(Box::new(error)),
+        }
+    }
+
+    fn observe(&self, event: &Event<U::Object>) {
+        self.upstream.observe(event);
+    }
+
+    fn gone(&self, object: &ObjectRef<U::Object>) {
+        self.background.forget(object);
+        self.latest.forget(object);
+        self.upstream.gone(object);
+    }
+}

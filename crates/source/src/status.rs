@@ -1,0 +1,80 @@
+//! How a pass shows in the status: pure functions on the object in memory. When it is written is [`crate::pass`]'s affair.
+
+mod artifact;
+mod end;
+
+pub use self::artifact::{answered, artifact_missing, fetched, new_revision, up_to_date, verified};
+pub use self::end::{End, Snapshot, end, news, unready};
+
+use api::ConditionStatus;
+use api::meta::RECONCILE_REQUEST_ANNOTATION;
+use api::source::Source;
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+use runtime::conditions::Conditions;
+
+use crate::failure::condition::*;
+use crate::failure::reason;
+
+/// The conditions that decide on Ready, most important first. A kind that has not all of them never sets the others.
+const ORDER: [&str; 8] = [
+    STORAGE_OPERATION_FAILED,
+    FETCH_FAILED,
+    INCLUDE_UNAVAILABLE,
+    ARTIFACT_OUTDATED,
+    ARTIFACT_IN_STORAGE,
+    SOURCE_VERIFIED,
+    STALLED,
+    RECONCILING,
+];
+
+/// Those of them that are bad news when True.
+const NEGATIVE: [&str; 6] =
+    [STORAGE_OPERATION_FAILED, FETCH_FAILED, INCLUDE_UNAVAILABLE, ARTIFACT_OUTDATED, STALLED, RECONCILING];
+
+/// The conditions that nobody else may write.
+pub fn owned() -> Vec<&'static str> {
+    [&ORDER[..], &[READY]].concat()
+}
+
+/// The object's conditions, to be changed at the time `now`.
+pub fn conditions<K: Source + Resource>(object: &mut K, now: Timestamp) -> Conditions<'_> {
+    let generation = object.meta().generation.unwrap_or_default();
+    Conditions::new(object.status_mut().conditions, generation, now)
+}
+
+/// Reconciling, and Ready unknown if the object is known to be behind or was never judged.
+pub fn progressing(conditions: &mut Conditions<'_>, behind: bool, message: &str) {
+    conditions.reconciling(reason::PROGRESSING, message);
+    let unjudged = conditions.get(READY).is_none_or(|ready| ready.status == ConditionStatus::Unknown);
+    if behind || unjudged {
+        conditions.set(READY, ConditionStatus::Unknown, reason::PROGRESSING, message);
+    }
+}
+
+/// The pass begins. Gives whether that is to be written at once: somebody changed the object or asked for the pass.
+pub fn begin<K: Source + Resource>(object: &mut K, now: Timestamp) -> bool {
+    let news = is_news(object);
+    let generation = object.meta().generation.unwrap_or_default();
+    let observed = object.observed_generation().unwrap_or_default();
+    let mut conditions = conditions(object, now);
+    progressing(&mut conditions, false, "reconciliation in progress");
+    if generation != observed {
+        let message = format!("processing object: new generation {observed} -> {generation}");
+        progressing(&mut conditions, false, &message);
+    }
+    conditions.remove(STORAGE_OPERATION_FAILED);
+    news
+}
+
+/// Whether somebody changed the object or asked for a pass.
+pub fn is_news<K: Source + Resource>(object: &K) -> bool {
+    let observed = object.observed_generation().unwrap_or_default();
+    let requested = request(object).is_some_and(|token| object.handled_request() != Some(&token));
+    object.meta().generation.unwrap_or_default() != observed || requested
+}
+
+/// The token of the last request for a pass.
+pub fn request<K: Resource>(object: &K) -> Option<String> {
+    object.annotations().get(RECONCILE_REQUEST_ANNOTATION).cloned()
+}

@@ -1,0 +1,197 @@
+//! What one kind of source does itself. All else of a pass is written once, in [`crate::pass`].
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Instant;
+
+use api::Artifact;
+use api::source::Source;
+use artifact::store::{self, StoreError};
+use jiff::Timestamp;
+use kube::Resource;
+use kube::core::NamespaceResourceScope;
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::Event;
+use net::Deadline;
+use runtime::metrics::ResourceInfo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::background::Host;
+use crate::failure::{Failure, Interrupted};
+use crate::storage::ObjectStorage;
+
+/// A kind of source.
+///
+/// ```text
+/// begin ─▶ resolve ─▶ known_revision ─▶ fetch ─▶ has_changed ─▶ build ─▶ stored
+///          (spec)                       (waits for servers)     (blocks)
+/// ```
+///
+/// `fetch` may outlast its pass and may be given up; `build` runs on a thread of its own. The others only look at the object
+/// in memory and must not wait.
+pub trait Upstream: Send + Sync + 'static {
+    /// The name of the kind.
+    const KIND: &'static str;
+    /// The API type.
+    type Object: Source
+        + Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+        + Send
+        + Sync
+        + Unpin
+        + 'static;
+    /// What the spec says and refers to, once it is read.
+    type References: Clone + Send + Sync + 'static;
+    /// What was fetched, to build from.
+    type Content: Send + 'static;
+
+    /// A pass begins: what the status says of verification and the like that no longer holds.
+    fn begin(&self, object: &mut Self::Object, now: Timestamp);
+
+    /// Reads the spec and finds what it refers to.
+    ///
+    /// # Errors
+    /// What is wrong with the spec, or not there yet.
+    fn resolve(
+        &self,
+        object: &mut Self::Object,
+        now: Timestamp,
+    ) -> Result<Resolved<Self::References>, Failure>;
+
+    /// The revision that the upstream must have for nothing to be done; `None` if the stored artifact does not fit the spec.
+    fn known_revision(&self, object: &Self::Object, references: &Self::References) -> Option<String>;
+
+    /// Whether the stored artifact was made from other settings than those in the spec.
+    fn has_changed(&self, object: &Self::Object, references: &Self::References) -> bool;
+
+    /// Asks the upstream, and fetches unless it has the known revision. Waits for its turn at `host`.
+    fn fetch(
+        self: Arc<Self>,
+        request: Request<Self::Object, Self::References>,
+        host: Arc<Host>,
+    ) -> impl Future<Output = Result<Fetched<Self::Content>, Interrupted>> + Send;
+
+    /// What people call the content, such as the first line of a commit's message.
+    fn title(&self, content: &Self::Content) -> String;
+
+    /// Makes the artifact. Blocks; ends when the deadline is cancelled.
+    ///
+    /// # Errors
+    /// Whatever goes wrong on the way.
+    fn build(
+        &self,
+        build: Build<Self::Object, Self::References>,
+        content: Self::Content,
+        deadline: &Deadline,
+    ) -> Result<Built, Failure>;
+
+    /// The artifact in the status was made from the spec as it is: takes note of what it was made from.
+    fn stored(&self, object: &mut Self::Object, references: Self::References);
+
+    /// What was fetched is signed as the spec wants it.
+    fn verified(&self, object: &mut Self::Object, verified: &Verified);
+
+    /// The text of the event that tells of new content; without a title the revision says it.
+    fn announcement(&self, object: &Self::Object, title: Option<&str>) -> String;
+
+    /// Whether an artifact has this revision, in whatever form it is written.
+    fn is_revision(artifact: &Artifact, revision: &str) -> bool {
+        artifact.revision == revision
+    }
+
+    /// Takes over the whole status of another version of the object.
+    fn copy_status(object: &mut Self::Object, from: &Self::Object);
+
+    /// What dashboards read of an object.
+    fn info(object: &Self::Object) -> ResourceInfo;
+
+    /// The watch tells of objects.
+    fn observe(&self, _event: &Event<Self::Object>) {}
+
+    /// The object is being deleted: removes what was kept of it outside the artifact storage. Blocks.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    fn release(&self, _source: &ObjectRef<Self::Object>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// The object is gone.
+    fn gone(&self, _source: &ObjectRef<Self::Object>) {}
+}
+
+/// A spec that was read.
+pub struct Resolved<R> {
+    /// What it says and refers to.
+    pub references: R,
+    /// The server that will be asked; only so many fetches ask one server at once.
+    pub server: String,
+    /// Whether the status has news of this that others should see soon.
+    pub news: bool,
+}
+
+/// What is to be fetched.
+pub struct Request<K, R> {
+    /// For whom.
+    pub object: K,
+    /// What its spec says and refers to.
+    pub references: R,
+    /// The revision of which nothing is needed.
+    pub known: Option<String>,
+    /// What a server said before this does not count.
+    pub since: Instant,
+}
+
+/// What an upstream has.
+pub struct Fetched<C> {
+    /// The revision, and what is in it unless that is known.
+    pub outcome: Outcome<C>,
+    /// Who has signed it, if that had to be verified.
+    pub verified: Option<Verified>,
+}
+
+/// What a look at the upstream gave.
+pub enum Outcome<C> {
+    /// It still is at the known revision, which is named; nothing was fetched.
+    Unchanged(String),
+    /// Content that may be new.
+    New {
+        /// Its revision.
+        revision: String,
+        /// What to build from.
+        content: C,
+    },
+}
+
+/// A verification that succeeded.
+#[derive(Debug)]
+pub struct Verified {
+    /// By whom the content is signed, in the words of the condition.
+    pub message: String,
+    /// The version of the keys.
+    pub version: String,
+}
+
+/// What an artifact is made for.
+pub struct Build<K, R> {
+    /// The object.
+    pub object: K,
+    /// What its spec says and refers to.
+    pub references: R,
+    /// Where its artifacts go.
+    pub storage: ObjectStorage,
+}
+
+/// What was stored.
+pub struct Built {
+    /// The artifact.
+    pub artifact: store::Artifact,
+    /// See [`Upstream::title`].
+    pub title: String,
+    /// Who has signed it, if it had to be fetched anew and verified.
+    pub verified: Option<Verified>,
+}
