@@ -96,6 +96,15 @@ const GITEA: Module = Module {
     build: Build::Copy { missing: &[] },
 };
 
+const REGISTRY: Module = Module {
+    name: "registry",
+    go_mod: include_str!("../tools/registry/go.mod"),
+    root: "github.com/distribution/distribution/v3",
+    version_variables: &[],
+    tags: "",
+    build: Build::Here,
+};
+
 impl Toolchain {
     /// Finds the programs in the cache and builds those that are missing, which takes minutes.
     pub fn ensure() -> Result<Self> {
@@ -115,6 +124,11 @@ impl Toolchain {
 /// Flux's command line client, from the cache or built now.
 pub fn flux() -> Result<PathBuf> {
     FLUX.ensure("flux", "./cmd/flux")
+}
+
+/// An OCI registry, from the cache or built now.
+pub fn registry() -> Result<PathBuf> {
+    REGISTRY.ensure("registry", &format!("{}/cmd/registry", REGISTRY.root))
 }
 
 /// A Git forge.
