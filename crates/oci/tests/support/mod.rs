@@ -1,0 +1,45 @@
+//! A real registry, a server that misbehaves, and what is in them.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+pub mod push;
+pub mod registry;
+
+use std::error::Error;
+use std::time::Duration;
+
+use oci::{Access, Client, Credentials, Deadline, Limits, Repository, Secret};
+
+/// More time than anything takes that ends.
+pub fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
+}
+
+pub fn basic(username: &str, password: &str) -> Access {
+    let credentials = Credentials::Basic { username: username.into(), password: Secret::new(password) };
+    Access { credentials, ..Access::default() }
+}
+
+pub fn client(access: &Access) -> Client {
+    Client::new(access, Limits::default()).unwrap()
+}
+
+/// A client with the user `me` and the password `hunter2`.
+pub fn me() -> Client {
+    client(&basic("me", "hunter2"))
+}
+
+/// A repository of the registry that listens there.
+pub fn repository(address: &str) -> Repository {
+    Repository::parse(&format!("oci://{address}/team/app")).unwrap()
+}
+
+/// Everything that an error could tell somebody: its text, its causes, and its `Debug` form.
+pub fn all_of(error: &dyn Error) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(" {error} {error:?}"));
+        cause = error.source();
+    }
+    text
+}

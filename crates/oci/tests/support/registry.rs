@@ -1,0 +1,121 @@
+//! A process of distribution's registry, on the loopback address.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use e2e::pki::{Ca, Identity};
+use e2e::process::{Owner, Process, free_port, temp_folder};
+use tempfile::TempDir;
+
+use super::push::Pusher;
+
+/// bcrypt of [`PASSWORD`].
+const HASH: &str = "$2a$04$a7acD0ykscPvYi3xSFL4teD6M8WJCh1J5qa.6PrzEemGWMfslpQy2";
+pub const USER: &str = "me";
+pub const PASSWORD: &str = "pass word";
+
+/// How the registry is set up.
+#[derive(Debug, Default)]
+pub struct Setup<'a> {
+    /// [`USER`] and [`PASSWORD`] are asked for.
+    pub basic_auth: bool,
+    /// A token server's URL, and the certificate that signs its tokens.
+    pub tokens: Option<(&'a str, &'a str)>,
+    /// Who signs the server's certificate.
+    pub tls: Option<&'a Ca>,
+    /// Clients need a certificate of the same authority.
+    pub client_certificates: bool,
+}
+
+/// A running registry; ends when dropped.
+#[derive(Debug)]
+pub struct Registry {
+    process: Process,
+    folder: TempDir,
+    port: u16,
+    pusher: reqwest::Client,
+    scheme: &'static str,
+    basic_auth: bool,
+}
+
+impl Registry {
+    pub async fn start(setup: Setup<'_>) -> Registry {
+        e2e::init_tls();
+        let program = tokio::task::spawn_blocking(e2e::toolchain::registry).await.unwrap().unwrap();
+        let (folder, port) = (temp_folder("registry").unwrap(), free_port().unwrap());
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let mut config = format!(
+            "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp:\n  addr: 127.0.0.1:{port}\n",
+            path("data")
+        );
+        let mut builder = reqwest::Client::builder().no_proxy();
+        if let Some(ca) = setup.tls {
+            let Identity { certificate, key } = ca.issue(&["127.0.0.1", "localhost"]).unwrap();
+            fs::write(path("tls.crt"), certificate).unwrap();
+            fs::write(path("tls.key"), key).unwrap();
+            fs::write(path("ca.crt"), ca.pem()).unwrap();
+            config.push_str(&format!(
+                "  tls:\n    certificate: {}\n    key: {}\n",
+                path("tls.crt"),
+                path("tls.key")
+            ));
+            builder = builder.tls_certs_merge([reqwest::Certificate::from_pem(ca.pem().as_bytes()).unwrap()]);
+            if setup.client_certificates {
+                config.push_str(&format!("    clientcas: [{}]\n", path("ca.crt")));
+                let Identity { certificate, key } = ca.issue(&["client"]).unwrap();
+                let identity = reqwest::Identity::from_pem(format!("{certificate}\n{key}").as_bytes());
+                builder = builder.identity(identity.unwrap());
+            }
+        }
+        if setup.basic_auth {
+            fs::write(path("htpasswd"), format!("{USER}:{HASH}\n")).unwrap();
+            config.push_str(&format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", path("htpasswd")));
+        }
+        if let Some((realm, certificate)) = setup.tokens {
+            fs::write(path("tokens.crt"), certificate).unwrap();
+            config.push_str(&format!(
+                "auth: {{token: {{realm: '{realm}', service: registry, issuer: issuer, rootcertbundle: {}}}}}\n",
+                path("tokens.crt")
+            ));
+        }
+        fs::write(path("config.yaml"), config).unwrap();
+        let mut command = Command::new(program);
+        command.args(["serve", &path("config.yaml")]).env("OTEL_TRACES_EXPORTER", "none");
+        let log = folder.path().join("log");
+        let process = Process::start("registry", &mut command, &log, Owner::Harness).unwrap();
+        let scheme = if setup.tls.is_some() { "https" } else { "http" };
+        let basic_auth = setup.basic_auth;
+        let pusher = builder.build().unwrap();
+        let mut registry = Registry { process, folder, port, pusher, scheme, basic_auth };
+        registry.wait().await;
+        registry
+    }
+
+    async fn wait(&mut self) {
+        let begin = Instant::now();
+        while self.pusher.get(format!("{}/v2/", self.root())).send().await.is_err() {
+            self.process.expect_running().unwrap();
+            assert!(begin.elapsed() < Duration::from_secs(30), "{}", self.process.log_tail(20));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn root(&self) -> String {
+        format!("{}://{}", self.scheme, self.address())
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Pushes to the repository `team/app`.
+    pub fn pusher(&self) -> Pusher {
+        Pusher {
+            client: self.pusher.clone(),
+            url: format!("{}/v2/team/app", self.root()),
+            credentials: self.basic_auth.then(|| (USER.to_owned(), PASSWORD.to_owned())),
+        }
+    }
+}
