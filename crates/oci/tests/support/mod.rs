@@ -1,6 +1,7 @@
 //! A real registry, a server that misbehaves, and what is in them.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+pub mod hostile;
 pub mod push;
 pub mod registry;
 
