@@ -1,0 +1,452 @@
+//! Credentials and tokens: where they go, how long they are used, and where they never go.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use oci::{Access, Client, Credentials, Digest, Limits, Proxy, Secret, Tls};
+use support::hostile::{Answer, Hostile, Question};
+use support::{all_of, basic, client, me, repository, soon};
+
+/// What `me` and `hunter2` look like in a header.
+const BASIC: &str = "Basic bWU6aHVudGVyMg==";
+const SCOPE: &str = "scope=repository%3Ateam%2Fapp%3Apull";
+
+fn tags() -> Answer {
+    Answer::ok(r#"{"tags":["v1"]}"#)
+}
+
+fn token(token: &str) -> Answer {
+    Answer::ok(format!(r#"{{"token":"{token}"}}"#))
+}
+
+/// A registry and its token server in one: `answers` answers for the latter, and the registry lets in whoever has `Bearer good`.
+fn guarded(answers: impl Fn(&Question) -> Answer + Send + Sync + 'static) -> Hostile {
+    Hostile::start(move |question| {
+        let host = question.header("host").unwrap().to_owned();
+        match question.authorization() {
+            _ if question.line.contains(" /token") => answers(question),
+            Some("Bearer good") => tags(),
+            _ => Answer::challenge(format!(r#"Bearer realm="http://{host}/token",service="a registry""#)),
+        }
+    })
+}
+
+async fn list(client: &Client, server: &Hostile) -> Result<Vec<String>, String> {
+    let outcome = client.tags(&repository(&server.address()), soon()).await;
+    outcome.map_err(|error| {
+        let all = all_of(&error);
+        assert!(!all.contains("hunter2") && !all.contains("bWU6aHVudGVyMg"), "{all}");
+        assert!(!all.contains("good"), "{all}");
+        error.to_string()
+    })
+}
+
+fn authorizations(server: &Hostile) -> Vec<Option<String>> {
+    server.asked().iter().map(|question| question.authorization().map(str::to_owned)).collect()
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_where_nothing_is_needed() {
+    let server = Hostile::start(|_| tags());
+    assert_eq!(list(&me(), &server).await.unwrap(), ["v1"]);
+    assert_eq!(server.lines(), ["GET /v2/team/app/tags/list?n=1000"]);
+    assert_eq!(authorizations(&server), [None]);
+    assert_eq!(server.asked()[0].header("user-agent"), Some("flux/v2"));
+}
+
+#[tokio::test]
+async fn basic_credentials_are_sent_when_asked_for_and_then_at_once() {
+    let server = Hostile::start(|question| match question.authorization() {
+        Some(BASIC) => tags(),
+        _ => Answer::challenge("Basic realm=x"),
+    });
+    let client = me();
+    for _ in 0..2 {
+        assert_eq!(list(&client, &server).await.unwrap(), ["v1"]);
+    }
+    assert_eq!(authorizations(&server), [None, some(BASIC), some(BASIC)]);
+    let error = list(&support::client(&Access::default()), &server).await.unwrap_err();
+    assert!(error.ends_with("unexpected status code 401 Unauthorized"), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_with_credentials_and_kept() {
+    let server = guarded(|_| token("good"));
+    let client = me();
+    for _ in 0..3 {
+        assert_eq!(list(&client, &server).await.unwrap(), ["v1"]);
+    }
+    let list_line = "GET /v2/team/app/tags/list?n=1000".to_owned();
+    let token_line = format!("GET /token?{SCOPE}&service=a+registry");
+    assert_eq!(
+        server.lines(),
+        [list_line.clone(), token_line, list_line.clone(), list_line.clone(), list_line]
+    );
+    let good = || some("Bearer good");
+    assert_eq!(authorizations(&server), [None, some(BASIC), good(), good(), good()]);
+
+    let anonymous = guarded(|_| token("good"));
+    list(&support::client(&Access::default()), &anonymous).await.unwrap();
+    assert_eq!(authorizations(&anonymous), [None, None, good()]);
+}
+
+#[tokio::test]
+async fn tokens_belong_to_one_repository() {
+    let server = guarded(|_| token("good"));
+    let client = me();
+    for name in ["team/app", "team/other", "team/app"] {
+        let url = format!("oci://{}/{name}", server.address());
+        client.tags(&oci::Repository::parse(&url).unwrap(), soon()).await.unwrap();
+    }
+    let tokens: Vec<String> =
+        server.lines().into_iter().filter(|line| line.starts_with("GET /token")).collect();
+    assert_eq!(tokens.len(), 2);
+    assert!(tokens[1].contains("repository%3Ateam%2Fother%3Apull"), "{tokens:?}");
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_once_for_many() {
+    let server = guarded(|_| token("good"));
+    let (client, repository) = (me(), repository(&server.address()));
+    let lists: Vec<_> = (0..16)
+        .map(|_| {
+            let (client, repository) = (client.clone(), repository.clone());
+            tokio::spawn(async move { client.tags(&repository, soon()).await })
+        })
+        .collect();
+    for list in lists {
+        assert_eq!(list.await.unwrap().unwrap(), ["v1"]);
+    }
+    let tokens = server.lines().iter().filter(|line| line.starts_with("GET /token")).count();
+    assert_eq!(tokens, 1);
+}
+
+#[tokio::test]
+async fn a_token_that_ends_is_fetched_anew() {
+    // One that is over at once, and one that the registry takes back.
+    let short = guarded(|_| Answer::ok(r#"{"token":"good","expires_in":0}"#));
+    let client = me();
+    for _ in 0..2 {
+        list(&client, &short).await.unwrap();
+    }
+    let tokens = |server: &Hostile| server.lines().iter().filter(|line| line.contains("/token")).count();
+    assert_eq!(tokens(&short), 2);
+
+    let count = AtomicUsize::new(0);
+    let accepted = Arc::new(AtomicUsize::new(1));
+    let wanted = accepted.clone();
+    let server = Hostile::start(move |question| {
+        let host = question.header("host").unwrap().to_owned();
+        if question.line.contains(" /token") {
+            return token(&format!("t{}", count.fetch_add(1, Ordering::SeqCst) + 1));
+        }
+        match question.authorization() {
+            Some(given) if given == format!("Bearer t{}", wanted.load(Ordering::SeqCst)) => tags(),
+            _ => Answer::challenge(format!(
+                r#"Bearer realm="http://{host}/token",scope="repository:team/app:pull,push""#
+            )),
+        }
+    });
+    list(&client, &server).await.unwrap();
+    accepted.store(2, Ordering::SeqCst);
+    list(&client, &server).await.unwrap();
+    assert_eq!(tokens(&server), 2);
+    // The scope that was asked for comes first.
+    let asked = server.lines().into_iter().find(|line| line.contains("/token")).unwrap();
+    assert_eq!(asked, format!("GET /token?scope=repository%3Ateam%2Fapp%3Apull%2Cpush&{SCOPE}"));
+    // A token that is not accepted is fetched once, not for ever.
+    accepted.store(9, Ordering::SeqCst);
+    let error = list(&client, &server).await.unwrap_err();
+    assert!(error.contains("401 Unauthorized"), "{error}");
+    assert_eq!(tokens(&server), 3);
+}
+
+#[tokio::test]
+async fn answers_of_token_servers_are_read_with_care() {
+    for (answer, expected) in [
+        (Answer::ok(r#"{"token":"bad","access_token":"good"}"#), None),
+        (Answer::ok(r#"{"token":"good","access_token":""}"#), None),
+        (Answer::ok(r#"{"token":"good","access_token":null,"expires_in":"x","issued_at":5}"#), None),
+        (Answer::ok("{}"), Some("no token in bearer response")),
+        (Answer::ok(r#"{"token":"good\nX-Evil: 1"}"#), Some("no token in bearer response")),
+        (Answer::ok(r#"{"token":{"good":1}}"#), Some("answer is not understood: line 1, column 9")),
+        (Answer::ok("good"), Some("answer is not understood: line 1, column 1")),
+        (Answer::ok(vec![b' '; 64 << 10]).endless(), Some("answer of more than 65536 bytes")),
+        (
+            Answer::status(401).body(r#"{"errors":[{"code":"UNAUTHORIZED","message":"who are you"}]}"#),
+            Some("UNAUTHORIZED: who are you"),
+        ),
+        (Answer::status(500), Some("unexpected status code 500 Internal Server Error")),
+    ] {
+        let shown = format!("{answer:?}").chars().take(300).collect::<String>();
+        let server = guarded(move |_| answer.clone());
+        match (list(&me(), &server).await, expected) {
+            (Ok(_), None) => {}
+            (Err(error), Some(expected)) => {
+                assert!(error.ends_with(expected), "{error}");
+                assert!(
+                    error.starts_with(&format!("GET http://{}/token?{SCOPE}", server.address())),
+                    "{error}"
+                );
+            }
+            (outcome, _) => panic!("{shown}: {outcome:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn challenges_that_lead_nowhere_are_errors() {
+    let port_of_nobody = "https://169.254.169.254/token";
+    for (challenge, expected) in [
+        ("Negotiate".to_owned(), "unrecognized challenge: negotiate".to_owned()),
+        ("Bearer service=x".to_owned(), "malformed www-authenticate, missing realm".to_owned()),
+        (
+            format!("Bearer realm=\"https://{}\"", "x".repeat(9000)),
+            "www-authenticate of more than 8192 bytes".to_owned(),
+        ),
+        (
+            format!("Bearer realm=\"{port_of_nobody}\""),
+            "realm host \"169.254.169.254\" is a private or link-local address".to_owned(),
+        ),
+        (
+            "Bearer realm=\"http://127.0.0.2:1/token\"".to_owned(),
+            "realm host \"127.0.0.2\" is a private or link-local address".to_owned(),
+        ),
+        (
+            "Bearer realm=\"file:///etc/passwd\"".to_owned(),
+            "realm scheme \"file\" not allowed; must be https (or http for insecure registries)".to_owned(),
+        ),
+    ] {
+        let server = Hostile::start(move |_| Answer::challenge(challenge.clone()));
+        let error = list(&me(), &server).await.unwrap_err();
+        assert!(error.ends_with(&expected), "{error}");
+        assert_eq!(server.asked().len(), 1);
+    }
+    // No challenge at all, and one that is larger than what the HTTP client reads.
+    let server = Hostile::start(|_| Answer::status(401).body("no entry"));
+    let error = list(&me(), &server).await.unwrap_err();
+    assert!(error.ends_with("401 Unauthorized: no entry"), "{error}");
+    let server = Hostile::start(|_| Answer::challenge(format!("Bearer realm=\"{}\"", "x".repeat(4 << 20))));
+    let error = list(&me(), &server).await.unwrap_err();
+    assert!(error.len() < 1000, "{error}");
+}
+
+#[tokio::test]
+async fn a_registry_by_https_gets_no_token_by_http() {
+    let realm = Hostile::start(|_| token("good"));
+    let elsewhere = realm.other_address();
+    let server =
+        Hostile::start_tls(move |_| Answer::challenge(format!("Bearer realm=\"http://{elsewhere}/token\"")));
+    let tls = Tls { ca_bundle: Some(server.ca_pem()), client: None };
+    let client = client(&Access { tls, ..basic("me", "hunter2") });
+    let error = list(&client, &server).await.unwrap_err();
+    assert!(error.ends_with("realm scheme \"http\" not allowed for a secure registry; use https"), "{error}");
+    assert_eq!(realm.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn a_token_server_may_be_another_host_but_not_lead_to_a_third() {
+    let third = Hostile::start(|_| token("good"));
+    let leads_to = format!("http://{}/token?secret=good", third.other_address());
+    for redirects in [false, true] {
+        let target = leads_to.clone();
+        let realm = Hostile::start(move |_| match redirects {
+            true => Answer::redirect(target.clone()),
+            false => token("good"),
+        });
+        let elsewhere = realm.other_address();
+        let server = Hostile::start(move |question| match question.authorization() {
+            Some("Bearer good") => tags(),
+            _ => Answer::challenge(format!("Bearer realm=\"http://{elsewhere}/token\"")),
+        });
+        list(&me(), &server).await.unwrap();
+        assert_eq!(authorizations(&realm), [some(BASIC)]);
+        assert_eq!(authorizations(&server), [None, some("Bearer good")]);
+    }
+    assert_eq!(authorizations(&third), [None]);
+}
+
+#[tokio::test]
+async fn redirects_take_no_credentials_to_other_hosts() {
+    let content = b"content";
+    let descriptor = || {
+        let value = support::push::descriptor(support::push::LAYER, content);
+        serde_json::from_value::<oci::Descriptor>(value).unwrap()
+    };
+    let storage = Hostile::start(|question| match question.line.contains("refuse") {
+        true => Answer::challenge("Basic realm=\"storage\""),
+        false => Answer::ok(*content),
+    });
+    for (scheme, credential) in [("Basic realm=x", BASIC), ("Bearer", "Bearer good")] {
+        for (path, fails) in [("blob", false), ("refuse", true)] {
+            let target = format!("http://u:p@{}/{path}?signature=good", storage.other_address());
+            let server = Hostile::start(move |question| {
+                let host = question.header("host").unwrap().to_owned();
+                match question.authorization() {
+                    _ if question.line.contains(" /token") => token("good"),
+                    Some(given) if given == credential => Answer::redirect(target.clone()),
+                    _ if scheme == "Bearer" => {
+                        Answer::challenge(format!("Bearer realm=\"http://{host}/token\""))
+                    }
+                    _ => Answer::challenge(scheme),
+                }
+            });
+            let blob = me().blob(&repository(&server.address()), &descriptor(), soon()).await;
+            match blob {
+                Ok(blob) => {
+                    assert!(!fails);
+                    blob.copy_to(&mut Vec::new()).await.unwrap();
+                }
+                Err(error) => {
+                    let all = all_of(&error);
+                    assert!(fails && all.contains("401") && !all.contains("good"), "{all}");
+                }
+            }
+        }
+    }
+    assert_eq!(storage.asked().len(), 4);
+    assert!(storage.asked().iter().all(|question| question.authorization().is_none()));
+}
+
+#[tokio::test]
+async fn redirects_that_must_not_be_followed_are_errors() {
+    for (location, expected) in [
+        (
+            "http://10.255.255.1/secret?good",
+            "redirect to 'http://10.255.255.1' refused: private or link-local address",
+        ),
+        (
+            "https://169.254.169.254/latest?good",
+            "redirect to 'https://169.254.169.254' refused: private or link-local address",
+        ),
+        ("file:///etc/good", "redirect to 'file://' refused: neither http nor https"),
+        ("http://[good", "redirect to '' refused: malformed location"),
+        ("/v2/again", "refused: too many redirects"),
+    ] {
+        let server = Hostile::start(move |_| Answer::redirect(location));
+        let error = list(&me(), &server).await.unwrap_err();
+        assert!(error.ends_with(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn refresh_tokens_are_exchanged_by_post_or_not_at_all() {
+    let access = || Access {
+        credentials: Credentials::RefreshToken(Secret::new("a refresh token")),
+        ..Access::default()
+    };
+    let server = guarded(|_| token("good"));
+    list(&client(&access()), &server).await.unwrap();
+    let exchange = server.asked().remove(1);
+    assert_eq!((exchange.line.as_str(), exchange.authorization()), ("POST /token", None));
+    assert_eq!(
+        exchange.body,
+        "client_id=flux&grant_type=refresh_token&refresh_token=a+refresh+token&\
+         scope=repository%3Ateam%2Fapp%3Apull&service=a+registry"
+    );
+    let server = guarded(|question| match question.line.starts_with("POST") {
+        true => Answer::status(404),
+        false => token("good"),
+    });
+    list(&client(&access()), &server).await.unwrap();
+    assert_eq!(authorizations(&server), [None, None, None, some("Bearer good")]);
+    // Nobody else gets it.
+    let third = Hostile::start(|_| token("good"));
+    let target = format!("http://{}/token", third.other_address());
+    let server = guarded(move |_| Answer::redirect(target.clone()));
+    let error = list(&client(&access()), &server).await.unwrap_err();
+    assert!(error.contains("307 Temporary Redirect") && !error.contains("refresh token"), "{error}");
+    assert_eq!(third.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn a_bearer_token_is_sent_as_it_is() {
+    let access = Access { credentials: Credentials::Bearer(Secret::new("good")), ..Access::default() };
+    let server = guarded(|_| Answer::status(500));
+    list(&client(&access), &server).await.unwrap();
+    assert_eq!(authorizations(&server), [None, some("Bearer good")]);
+}
+
+#[tokio::test]
+async fn credentials_that_fit_no_header_are_errors() {
+    let credentials = Credentials::Bearer(Secret::new("good\nX-Evil: 1"));
+    let access = Access { credentials, ..Access::default() };
+    let error = Client::new(&access, Limits::default()).unwrap_err();
+    assert_eq!(error.to_string(), "invalid header field value for \"Authorization\"");
+}
+
+#[tokio::test]
+async fn a_proxy_is_gone_through_and_knows_who_asks() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let record = seen.clone();
+    // No https goes through this one.
+    let proxy = Hostile::start(move |question| {
+        let who = question.header("proxy-authorization").map(str::to_owned);
+        record.lock().unwrap().push((question.line.clone(), who));
+        if question.line.starts_with("CONNECT") { Answer::status(405) } else { tags() }
+    });
+    let address = format!("http://me:hunter2@{}", proxy.address());
+    let proxied =
+        Access { insecure: true, proxy: Some(Proxy::new(&address, None).unwrap()), ..Access::default() };
+    let far = oci::Repository::parse("oci://registry.invalid/team/app").unwrap();
+    assert_eq!(client(&proxied).tags(&far, soon()).await.unwrap(), ["v1"]);
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    assert_eq!(
+        seen.last().unwrap(),
+        &("GET http://registry.invalid/v2/team/app/tags/list?n=1000".to_owned(), some(BASIC))
+    );
+    assert!(seen.iter().any(|(line, _)| line == "CONNECT registry.invalid:443"), "{seen:?}");
+    // Without being told that it is insecure, it is not spoken with by http.
+    let secure = Access { insecure: false, ..proxied };
+    let error = client(&secure).tags(&far, soon()).await.unwrap_err();
+    assert!(!all_of(&error).contains("hunter2"), "{error}");
+    let dead = Access { proxy: Some(Proxy::new("http://127.0.0.1:1", None).unwrap()), ..secure };
+    let error = client(&dead).tags(&far, soon()).await.unwrap_err();
+    assert!(
+        error.to_string().starts_with("GET https://registry.invalid/v2/team/app/tags/list?n=1000: "),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn clients_are_shared_by_equal_access_alone() {
+    let server = guarded(|_| token("good"));
+    let clients = oci::Clients::new(Limits::default());
+    for access in [basic("me", "hunter2"), basic("me", "hunter2"), basic("me", "hunter3")] {
+        list(&clients.get(&access).unwrap(), &server).await.unwrap();
+    }
+    let tokens: Vec<_> =
+        server.asked().into_iter().filter(|question| question.line.contains("/token")).collect();
+    assert_eq!(tokens.len(), 2);
+    assert_ne!(tokens[0].authorization(), tokens[1].authorization());
+}
+
+#[tokio::test]
+async fn how_a_registry_is_spoken_with_is_found_out_once() {
+    let pings = Arc::new(AtomicUsize::new(0));
+    let count = pings.clone();
+    let server = Hostile::start(move |question| {
+        count.fetch_add(usize::from(question.line == "GET /v2/"), Ordering::SeqCst);
+        tags()
+    });
+    let client = me();
+    for _ in 0..3 {
+        list(&client, &server).await.unwrap();
+    }
+    assert_eq!(pings.load(Ordering::SeqCst), 1);
+
+    // A registry that answers neither way tells both.
+    let broken = Hostile::start(|_| tags());
+    let address = broken.address();
+    drop(broken);
+    let error = client.resolve(&repository(&address).digest(Digest::of(b"")), soon()).await.unwrap_err();
+    let (https, http) = (format!("GET https://{address}/v2/: "), format!("; GET http://{address}/v2/: "));
+    assert!(error.to_string().starts_with(&https) && error.to_string().contains(&http), "{error}");
+}
