@@ -8,9 +8,10 @@ use oci::{
     Access, BlobError, Client, Digest, Limits, ManifestError, OCI_INDEX, OCI_MANIFEST, RequestError, Secret,
     TagsError, Tls,
 };
-use support::push::{self, LAYER};
+use support::push::{self, LAYER, Pusher};
 use support::registry::{PASSWORD, Registry, Setup, USER};
-use support::{all_of, basic, client, repository, soon};
+use support::tokens::Signer;
+use support::{all_of, basic, client, me, repository, soon};
 
 #[tokio::test]
 async fn an_artifact_is_read_from_an_open_registry() {
@@ -141,6 +142,35 @@ async fn a_registry_with_basic_auth_lets_the_right_user_in() {
         for error in errors {
             assert!(error.contains("UNAUTHORIZED: authentication required"), "{error}");
             assert!(!error.contains("hunter2") && !error.contains(PASSWORD), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_registry_with_tokens_is_read_with_one_token() {
+    let (signer, certificate) = Signer::new();
+    for (expires_in, tokens) in [(300, 1), (0, 5)] {
+        let server = signer.serve(expires_in);
+        let realm = format!("http://{}/token", server.other_address());
+        let setup = Setup { tokens: Some((&realm, &certificate)), ..Setup::default() };
+        let registry = Registry::start(setup).await;
+        let authorization = Some(format!("Bearer {}", signer.token(&["pull", "push"])));
+        let pusher = Pusher { authorization, ..registry.pusher() };
+        let pushed = pusher.artifact("v1", &[(LAYER, b"content")]).await;
+
+        let (client, repository) = (me(), repository(&registry.address()));
+        let tag = repository.tag("v1").unwrap();
+        assert_eq!(client.resolve(&tag, soon()).await.unwrap().digest, pushed);
+        assert_eq!(client.resolve(&tag, soon()).await.unwrap().digest, pushed);
+        assert_eq!(client.tags(&repository, soon()).await.unwrap(), ["v1"]);
+        let layer = client.manifest(&repository, &pushed, soon()).await.unwrap().layers.remove(0);
+        client.blob(&repository, &layer, soon()).await.unwrap().copy_to(&mut Vec::new()).await.unwrap();
+        assert_eq!(server.asked().len(), tokens);
+
+        for access in [Access::default(), basic("me", "wrong")] {
+            let error = support::client(&access).resolve(&tag, soon()).await.unwrap_err();
+            assert!(error.to_string().starts_with(&format!("GET {realm}?scope=")), "{error}");
+            assert!(error.to_string().ends_with(": UNAUTHORIZED: unknown user"), "{error}");
         }
     }
 }

@@ -4,10 +4,12 @@
 pub mod hostile;
 pub mod push;
 pub mod registry;
+pub mod tokens;
 
 use std::error::Error;
 use std::time::Duration;
 
+use hostile::{Answer, Hostile};
 use oci::{Access, Client, Credentials, Deadline, Limits, Repository, Secret};
 
 /// More time than anything takes that ends.
@@ -43,4 +45,26 @@ pub fn all_of(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// What `me` and `hunter2` look like in a header.
+pub const BASIC: &str = "Basic bWU6aHVudGVyMg==";
+
+pub fn tags() -> Answer {
+    Answer::ok(r#"{"tags":["v1"]}"#)
+}
+
+pub fn token(token: &str) -> Answer {
+    Answer::ok(format!(r#"{{"token":"{token}"}}"#))
+}
+
+/// The tags that a client gets; of its errors, that none tells a secret.
+pub async fn list(client: &Client, server: &Hostile) -> Result<Vec<String>, String> {
+    let outcome = client.tags(&repository(&server.address()), soon()).await;
+    outcome.map_err(|error| {
+        let all = all_of(&error);
+        assert!(!all.contains("hunter2") && !all.contains("bWU6aHVudGVyMg"), "{all}");
+        assert!(!all.contains("good"), "{all}");
+        error.to_string()
+    })
 }

@@ -47,14 +47,15 @@ pub struct Pusher {
     pub client: Client,
     /// `http://host:port/v2/name`
     pub url: String,
-    pub credentials: Option<(String, String)>,
+    /// The header `Authorization`.
+    pub authorization: Option<String>,
 }
 
 impl Pusher {
     fn request(&self, method: &str, url: &str) -> reqwest::RequestBuilder {
         let request = self.client.request(method.parse().unwrap(), url);
-        match &self.credentials {
-            Some((user, password)) => request.basic_auth(user, Some(password)),
+        match &self.authorization {
+            Some(authorization) => request.header("Authorization", authorization),
             None => request,
         }
     }

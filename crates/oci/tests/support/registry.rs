@@ -4,6 +4,8 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use e2e::pki::{Ca, Identity};
 use e2e::process::{Owner, Process, free_port, temp_folder};
 use tempfile::TempDir;
@@ -115,7 +117,9 @@ impl Registry {
         Pusher {
             client: self.pusher.clone(),
             url: format!("{}/v2/team/app", self.root()),
-            credentials: self.basic_auth.then(|| (USER.to_owned(), PASSWORD.to_owned())),
+            authorization: self
+                .basic_auth
+                .then(|| format!("Basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")))),
         }
     }
 }
