@@ -67,6 +67,16 @@ pub enum BlobError {
     Write(#[from] std::io::Error),
 }
 
+impl BlobError {
+    /// The failed request, if one failed.
+    pub fn request(&self) -> Option<&RequestError> {
+        match self {
+            BlobError::Request(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 /// A blob on its way. Until [`Blob::chunk`] has answered `None`, nothing that it gave may be published: size and digest are
 /// known only then.
 #[derive(Debug)]

@@ -189,4 +189,17 @@ mod tests {
         let long = format!("Bearer realm=\"{}\"", "x".repeat(9000));
         assert_eq!(select(&[&long]), Err(ChallengeError::TooLarge(8192)));
     }
+    proptest::proptest! {
+        #[test]
+        fn any_header_is_read(header in "[ -~\t]{0,80}") {
+            let _ = select(&[&header]);
+        }
+
+        #[test]
+        fn what_is_quoted_is_read_as_it_was(realm in "[ -~]{1,40}", service in "[a-zA-Z0-9._-]{1,20}") {
+            let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
+            let header = format!("Negotiate x==, Bearer service={service},realm=\"{quoted}\"");
+            proptest::prop_assert_eq!(select(&[&header]), Ok(Some(bearer(&realm, Some(&service), None))));
+        }
+    }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use tokio::select;
 use tokio::sync::MutexGuard;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::access::{Access, AccessError, Credentials, Proxy, Tls, sensitive};
@@ -19,6 +20,8 @@ use crate::reference::{Registry, Repository};
 use crate::token::{Grant, Slot, TokenError, Tokens};
 use crate::urls::{Redirects, redact};
 
+/// How long it is believed that a registry is spoken with by http or https, before that is found out anew.
+const ROOT_LIFE: Duration = Duration::from_secs(300);
 /// How long https has before http is tried as well, where that is allowed.
 const HTTPS_ADVANTAGE: Duration = Duration::from_millis(300);
 
@@ -33,8 +36,8 @@ struct Shared {
     insecure: bool,
     credentials: Credentials,
     tokens: Tokens,
-    /// The roots of registries that may be spoken with in either way.
-    roots: Mutex<HashMap<Registry, Url>>,
+    /// The roots of registries that may be spoken with in either way, and until when that is believed.
+    roots: Mutex<HashMap<Registry, (Url, Instant)>>,
 }
 
 /// Clients by what they were made for, so that connections and tokens outlive one use.
@@ -140,37 +143,39 @@ impl Client {
         let answer = self.send_once(repository, &call).await?;
         // Whoever stands behind a redirect is not the registry.
         if answer.status() != StatusCode::UNAUTHORIZED || answer.url.origin() != call.url.origin() {
+            forget(&slot, &answer);
             return Ok(answer);
         }
         let challenge = Challenge::select(answer.headers(), self.limits().challenge_bytes)
             .map_err(|source| failed(TokenError::Challenge { request: answer.request.clone(), source }))?;
         let Some(challenge) = challenge else { return Ok(answer) };
-        let mut kept = lock(&slot, &call).await?;
-        let is_new = |grant: &Grant| Some(&grant.header) != call.authorization.as_ref();
-        let grant = match kept.clone().filter(|grant| grant.is_valid() && is_new(grant)) {
-            // Somebody else was faster.
-            Some(grant) => Some(grant),
-            None => {
-                *kept = None;
-                let Shared { http, credentials, .. } = &*self.shared;
-                Grant::obtain(http, credentials, challenge, &call.url, &scope, call.deadline)
-                    .await
-                    .map_err(failed)?
-            }
-        };
-        *kept = grant.clone();
-        drop(kept);
-        let Some(grant) = grant.filter(is_new) else { return Ok(answer) };
+        let Some(grant) = self.renew(&slot, &call, challenge, &scope).await? else { return Ok(answer) };
         answer.discard().await;
         call.authorization = Some(grant.header);
         let answer = self.send_once(repository, &call).await?;
-        if answer.status() == StatusCode::UNAUTHORIZED {
-            // A token that is not accepted is not kept. Who cannot get the lock leaves that to the next.
-            if let Ok(mut kept) = slot.try_lock() {
-                *kept = None;
-            }
-        }
+        forget(&slot, &answer);
         Ok(answer)
+    }
+
+    /// A grant other than the one that the call was refused with, if there is one.
+    async fn renew(
+        &self,
+        slot: &Slot,
+        call: &Call,
+        challenge: Challenge,
+        scope: &str,
+    ) -> Result<Option<Grant>, RequestError> {
+        let is_new = |grant: &Grant| Some(&grant.header) != call.authorization.as_ref();
+        let mut kept = lock(slot, call).await?;
+        if let Some(grant) = kept.clone().filter(|grant| grant.is_valid() && is_new(grant)) {
+            // Somebody else was faster.
+            return Ok(Some(grant));
+        }
+        *kept = None;
+        let Shared { http, credentials, .. } = &*self.shared;
+        let grant = Grant::obtain(http, credentials, challenge, &call.url, scope, call.deadline);
+        *kept = grant.await.map_err(failed)?;
+        Ok(kept.clone().filter(is_new))
     }
 
     /// Sends a request without any credentials to whatever server.
@@ -188,7 +193,7 @@ impl Client {
         outcome
     }
 
-    fn roots(&self) -> std::sync::MutexGuard<'_, HashMap<Registry, Url>> {
+    fn roots(&self) -> std::sync::MutexGuard<'_, HashMap<Registry, (Url, Instant)>> {
         self.shared.roots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -198,7 +203,7 @@ impl Client {
         if !self.shared.insecure && !registry.is_local() {
             return Ok(registry.https().clone());
         }
-        if let Some(root) = self.roots().get(registry) {
+        if let Some((root, _)) = self.roots().get(registry).filter(|(_, until)| Instant::now() < *until) {
             return Ok(root.clone());
         }
         let root = self.race(registry, deadline).await?;
@@ -206,7 +211,7 @@ impl Client {
         if roots.len() >= Clients::CLIENTS {
             roots.clear();
         }
-        roots.insert(registry.clone(), root.clone());
+        roots.insert(registry.clone(), (root.clone(), Instant::now() + ROOT_LIFE));
         Ok(root)
     }
 
@@ -266,6 +271,16 @@ impl fmt::Debug for Client {
 async fn lock<'a>(slot: &'a Slot, call: &Call) -> Result<MutexGuard<'a, Option<Grant>>, RequestError> {
     let guard = call.deadline.wait(slot.lock()).await;
     guard.map_err(|expired| late(&format!("{} {}", call.method, redact(&call.url)), expired))
+}
+
+/// Keeps no token that was not accepted: some registries answer 400 or 403 to one that is over or allows too little. Who cannot get
+/// the lock leaves that to the next.
+fn forget(slot: &Slot, answer: &Answer) {
+    let refused = matches!(answer.status().as_u16(), 400 | 401 | 403);
+    if let (true, Ok(mut kept)) = (refused, slot.try_lock()) {
+        // User and password would not be others the next time.
+        kept.take_if(|grant| grant.until.is_some());
+    }
 }
 
 /// A token error, of which refusals and broken connections are told as what they are.

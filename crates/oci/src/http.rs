@@ -15,6 +15,9 @@ use crate::status::StatusError;
 use crate::token::TokenError;
 use crate::urls::{Redirects, place, redact, refusal};
 
+/// How long a body that nobody needs is waited for.
+const DISCARD: Duration = Duration::from_secs(1);
+
 /// Why a request got no answer of use. Each text begins with method and URL; values of query parameters that are not the
 /// protocol's are replaced by `REDACTED`, and of redirects nothing but scheme and host is told.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +88,18 @@ impl RequestError {
             RequestError::Token(error) => error.status(),
             RequestError::Unreachable { https, http } => https.status().or_else(|| http.status()),
             _ => None,
+        }
+    }
+
+    /// Whether the same request may succeed a moment later: a connection that was there broke, or the status is one of those
+    /// that go-containerregistry tries again. Its pauses are 1 s and 3 s, and [`RequestError::retry_after`] is not looked at.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            RequestError::Connection { source, .. } => !source.is_connect(),
+            RequestError::Unreachable { https, http } => https.is_temporary() || http.is_temporary(),
+            _ => self.status().is_some_and(|error| {
+                matches!(error.status.as_u16(), 408 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
+            }),
         }
     }
 
@@ -278,9 +293,10 @@ impl Answer {
         Ok(body)
     }
 
-    /// Reads a short body that nobody needs, so that the connection can be used again.
+    /// Reads a short body that nobody needs, so that the connection can be used again. Waits for no more than a second.
     pub(crate) async fn discard(mut self) {
         let limit = self.error_bytes;
+        self.deadline = self.deadline.min(Deadline::after(DISCARD));
         // Only the connection depends on it.
         let _ = self.body(limit).await;
     }

@@ -55,7 +55,7 @@ impl Default for Limits {
 
 /// When an operation must have ended, whatever it waits for. An operation that is no longer wanted is ended by dropping its
 /// future.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
 /// What ended a wait.

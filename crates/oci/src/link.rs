@@ -115,4 +115,12 @@ mod tests {
             ["https://mirror.example/v2/", "https://example.com/v2/"].map(|url| Url::parse(url).unwrap());
         assert_eq!(next(&headers, &page, &registry), Err(LinkError::Host));
     }
+    proptest::proptest! {
+        #[test]
+        fn links_never_leave_the_registry(link in "[<>/:a-z.@?=&;,\" \\[\\]]{0,60}") {
+            if let Ok(Some(url)) = follow(&[&link]) {
+                proptest::prop_assert!(url.starts_with("https://example.com:5000/"), "{}", url);
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::http::{Answer, Call, RequestError};
 use crate::limits::Deadline;
 use crate::manifest::{self, Descriptor, Document, FormatError, Manifest};
 use crate::reference::{Identifier, Reference, Repository};
+use crate::status::printable;
 
 /// The header with a manifest's digest.
 const DIGEST_HEADER: &str = "docker-content-digest";
@@ -172,7 +173,7 @@ impl Client {
             Document::Manifest(manifest) => Ok(*manifest),
             Document::Index(_) => Err(ManifestError::Format {
                 reference: reference.to_string(),
-                source: FormatError::MediaType(child.media_type.clone()),
+                source: FormatError::MediaType(printable(&child.media_type)),
             }),
         }
     }

@@ -383,4 +383,18 @@ mod tests {
         }
         assert!(repository.tag(&"t".repeat(128)).is_ok());
     }
+    proptest::proptest! {
+        #[test]
+        fn names_stay_below_their_registry(text in "[a-z0-9A-Z./:@_\\[\\]?#%\\\\ -]{0,40}") {
+            if let Ok(repository) = Repository::parse(&format!("oci://{text}")) {
+                let again = Repository::parse(&format!("oci://{repository}"));
+                proptest::prop_assert_eq!(again, Ok(repository.clone()));
+                let mut url = repository.registry().https().clone();
+                let path = format!("/v2/{}/tags/list", repository.name());
+                url.set_path(&path);
+                proptest::prop_assert_eq!(url.path(), path);
+                proptest::prop_assert!(url.username().is_empty() && url.password().is_none());
+            }
+        }
+    }
 }

@@ -48,6 +48,16 @@ pub enum TagsError {
     },
 }
 
+impl TagsError {
+    /// The failed request, if one failed.
+    pub fn request(&self) -> Option<&RequestError> {
+        match self {
+            TagsError::Request(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Page {
     #[serde(default)]

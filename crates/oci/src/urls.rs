@@ -7,6 +7,9 @@ use url::{Host, Url};
 /// Query parameters that errors may show: those of the protocol, as in go-containerregistry.
 const SHOWN_PARAMETERS: [&str; 7] = ["scope", "service", "mount", "from", "digest", "n", "last"];
 
+/// Characters of a URL that an error shows.
+const SHOWN: usize = 1024;
+
 /// Where redirects may lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Redirects {
@@ -60,7 +63,7 @@ pub(crate) fn is_internal(url: &Url) -> bool {
 /// Scheme, host and port.
 pub(crate) fn place(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+    shorten(format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default()))
 }
 
 /// A URL fit for messages: no user, no password, and of the query only what belongs to the protocol.
@@ -76,7 +79,16 @@ pub(crate) fn redact(url: &Url) -> String {
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         shown.set_query(Some(&query));
     }
-    shown.into()
+    shorten(shown.into())
+}
+
+/// The beginning of a URL, which is ASCII.
+fn shorten(mut url: String) -> String {
+    if url.len() > SHOWN {
+        url.truncate(SHOWN);
+        url.push('…');
+    }
+    url
 }
 
 #[cfg(test)]
@@ -97,6 +109,7 @@ mod tests {
         ] {
             assert_eq!(redact(&url(given)), shown);
         }
+        assert!(redact(&url(&format!("https://h/{}?n={}", "é".repeat(3000), "é".repeat(3000)))).len() < 1100);
     }
 
     #[test]

@@ -28,6 +28,11 @@ fn authorizations(server: &Hostile) -> Vec<Option<String>> {
     server.asked().iter().map(|question| question.authorization().map(str::to_owned)).collect()
 }
 
+/// A client whose password is wrong.
+fn client_of_nobody() -> Client {
+    client(&basic("me", "wrong"))
+}
+
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
@@ -52,8 +57,16 @@ async fn basic_credentials_are_sent_when_asked_for_and_then_at_once() {
         assert_eq!(list(&client, &server).await.unwrap(), ["v1"]);
     }
     assert_eq!(authorizations(&server), [None, some(BASIC), some(BASIC)]);
-    let error = list(&support::client(&Access::default()), &server).await.unwrap_err();
-    assert!(error.ends_with("unexpected status code 401 Unauthorized"), "{error}");
+    let asked = server.asked().len();
+    for (client, requests) in [(support::client(&Access::default()), [1, 1]), (client_of_nobody(), [2, 1])] {
+        for requests in requests {
+            let before = server.asked().len();
+            let error = list(&client, &server).await.unwrap_err();
+            assert!(error.ends_with("unexpected status code 401 Unauthorized"), "{error}");
+            assert_eq!(server.asked().len() - before, requests);
+        }
+    }
+    assert_eq!(server.asked().len(), asked + 5);
 }
 
 #[tokio::test]
@@ -146,6 +159,29 @@ async fn a_token_that_ends_is_fetched_anew() {
     let error = list(&client, &server).await.unwrap_err();
     assert!(error.contains("401 Unauthorized"), "{error}");
     assert_eq!(tokens(&server), 3);
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_not_kept() {
+    for status in [400, 403] {
+        let given = AtomicUsize::new(0);
+        let server = Hostile::start(move |question| {
+            let host = question.header("host").unwrap().to_owned();
+            match question.authorization() {
+                _ if question.line.contains(" /token") => match given.fetch_add(1, Ordering::SeqCst) {
+                    0 => token("too-little"),
+                    _ => token("good"),
+                },
+                Some("Bearer good") => tags(),
+                Some(_) => Answer::status(status),
+                None => Answer::challenge(format!("Bearer realm=\"http://{host}/token\"")),
+            }
+        });
+        let client = me();
+        let error = list(&client, &server).await.unwrap_err();
+        assert!(error.contains(&status.to_string()), "{error}");
+        assert_eq!(list(&client, &server).await.unwrap(), ["v1"]);
+    }
 }
 
 #[tokio::test]

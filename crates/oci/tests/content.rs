@@ -158,6 +158,27 @@ async fn a_registry_that_asks_to_be_spared_is_not_asked_again() {
 }
 
 #[tokio::test]
+async fn what_may_pass_is_told_from_what_may_not() {
+    for (status, is_temporary) in [
+        (408, true),
+        (429, true),
+        (500, true),
+        (502, true),
+        (503, true),
+        (504, true),
+        (501, false),
+        (403, false),
+    ] {
+        let server = Hostile::start(move |_| Answer::status(status));
+        let error = anybody().tags(&repository(&server.address()), soon()).await.unwrap_err();
+        assert_eq!(error.request().unwrap().is_temporary(), is_temporary, "{error}");
+    }
+    let cut = Hostile::start(|_| Answer::ok("{").header("Content-Length", "9").until_the_end());
+    let error = anybody().tags(&repository(&cut.address()), soon()).await.unwrap_err();
+    assert!(error.request().unwrap().is_temporary(), "{error}");
+}
+
+#[tokio::test]
 async fn manifests_have_a_limit() {
     let hundred = Answer::ok("{").header("Content-Length", (100 << 20).to_string()).stalls();
     let endless = Answer::ok(vec![b' '; 64 << 10]).endless();
