@@ -5,8 +5,9 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use oci::{Access, Client, Credentials, Limits, Secret, Tls};
+use oci::{Access, Client, Credentials, Deadline, Limits, Secret, Tls};
 use support::hostile::{Answer, Hostile, Question};
 use support::{BASIC, basic, client, list, me, repository, soon, tags, token};
 
@@ -182,6 +183,31 @@ async fn a_token_that_is_refused_is_not_kept() {
         assert!(error.contains(&status.to_string()), "{error}");
         assert_eq!(list(&client, &server).await.unwrap(), ["v1"]);
     }
+}
+
+#[tokio::test]
+async fn a_silent_token_server_holds_nobody_longer_than_wanted() {
+    let asked = AtomicUsize::new(0);
+    let server = guarded(move |_| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Answer::ok("{").header("Content-Length", "9").stalls(),
+        _ => token("good"),
+    });
+    let (client, repository) = (me(), repository(&server.address()));
+    // One waits for the server, and others for the first.
+    let (begin, deadline) = (Instant::now(), Deadline::after(Duration::from_millis(1500)));
+    let waiting = [(); 3].map(|()| {
+        let (client, repository) = (client.clone(), repository.clone());
+        tokio::spawn(
+            async move { client.tags(&repository, deadline).await.map_err(|error| error.to_string()) },
+        )
+    });
+    for outcome in waiting {
+        let error = outcome.await.unwrap().unwrap_err();
+        assert!(error.ends_with("context deadline exceeded"), "{error}");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    // Whoever gives up leaves no lock behind.
+    assert_eq!(list(&client, &server).await.unwrap(), ["v1"]);
 }
 
 #[tokio::test]

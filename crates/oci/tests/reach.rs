@@ -137,3 +137,12 @@ async fn how_a_registry_is_spoken_with_is_found_out_once() {
     let (https, http) = (format!("GET https://{address}/v2/: "), format!("; GET http://{address}/v2/: "));
     assert!(error.to_string().starts_with(&https) && error.to_string().contains(&http), "{error}");
 }
+
+#[tokio::test]
+async fn a_registry_that_leaves_https_unanswered_is_read_by_http() {
+    let server = Hostile::start_mute_tls(|_| tags());
+    let client = me();
+    assert_eq!(list(&client, &server).await.unwrap(), ["v1"]);
+    assert_eq!(list(&client, &server).await.unwrap(), ["v1"]);
+    assert_eq!(server.lines().len(), 2);
+}

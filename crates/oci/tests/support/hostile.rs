@@ -126,7 +126,20 @@ impl Hostile {
         Hostile::start(|_| Answer { then: Then::Silence, ..Answer::status(0) })
     }
 
+    /// Serves plain http, and lets whoever speaks TLS wait.
+    pub fn start_mute_tls(script: impl Fn(&Question) -> Answer + Send + Sync + 'static) -> Hostile {
+        Hostile::serve_with(None, true, script)
+    }
+
     fn serve(ca: Option<Ca>, script: impl Fn(&Question) -> Answer + Send + Sync + 'static) -> Hostile {
+        Hostile::serve_with(ca, false, script)
+    }
+
+    fn serve_with(
+        ca: Option<Ca>,
+        mute_tls: bool,
+        script: impl Fn(&Question) -> Answer + Send + Sync + 'static,
+    ) -> Hostile {
         let tls = ca.as_ref().map(|ca| {
             let identity = ca.issue(&["127.0.0.1", "localhost"]).unwrap();
             let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap()];
@@ -143,10 +156,11 @@ impl Hostile {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                let (seen, script, tls, stream) =
+                let (seen, script, tls, mut stream) =
                     (seen.clone(), script.clone(), tls.clone(), stream.unwrap());
                 // Clients that hang up are the point.
                 std::thread::spawn(move || match tls {
+                    None if mute_tls && is_tls(&stream) => stream.read_to_end(&mut Vec::new()).is_ok(),
                     None => answer_all(stream, &seen, &*script).is_ok(),
                     Some(tls) => {
                         let connection = ServerConnection::new(tls).unwrap();
@@ -187,6 +201,12 @@ impl Drop for Hostile {
         self.stop.store(true, Ordering::Relaxed);
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
+}
+
+/// Whether the client begins with a handshake.
+fn is_tls(stream: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(stream.peek(&mut first), Ok(1)) && first == [0x16]
 }
 
 fn answer_all(stream: impl Stream, seen: &Mutex<Vec<Question>>, script: &Script) -> std::io::Result<()> {
