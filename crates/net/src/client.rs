@@ -24,7 +24,13 @@ pub struct TlsConfig {
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// CA bundle or client certificate could not be used.
+    /// The CA bundle could not be used.
+    #[error("invalid TLS configuration: {0}")]
+    CaBundle(String),
+    /// The client certificate or its key could not be used.
+    #[error("invalid TLS configuration: {0}")]
+    ClientCertificate(String),
+    /// Something of the whole configuration could not be used.
     #[error("invalid TLS configuration: {0}")]
     Tls(String),
     /// The proxy's address could not be used.
@@ -35,7 +41,8 @@ pub enum ClientError {
 /// The settings of a client with this trust and this proxy.
 ///
 /// It speaks HTTP/1.1, follows no redirects and unpacks no bodies: callers say which redirects may be followed with which
-/// credentials. Without a proxy of its own it obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+/// credentials. Without a proxy of its own it obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`. A caller may
+/// change the settings, for example the `User-Agent`.
 ///
 /// # Errors
 /// For certificates, keys and addresses of proxies that cannot be used.
@@ -47,9 +54,10 @@ pub fn builder(tls: &TlsConfig, proxy: Option<&Proxy>) -> Result<reqwest::Client
         .no_gzip()
         .redirect(reqwest::redirect::Policy::none());
     if let Some(pem) = &tls.ca_bundle {
-        let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(ClientError::tls)?;
+        let certificates = reqwest::Certificate::from_pem_bundle(pem)
+            .map_err(|error| ClientError::CaBundle(causes(&error)))?;
         if certificates.is_empty() {
-            return Err(ClientError::Tls("no certificates in the CA bundle".to_owned()));
+            return Err(ClientError::CaBundle("no certificates in the CA bundle".to_owned()));
         }
         builder = builder.tls_certs_merge(certificates);
     }
@@ -57,7 +65,8 @@ pub fn builder(tls: &TlsConfig, proxy: Option<&Proxy>) -> Result<reqwest::Client
         let mut pem = certificate.clone();
         pem.push(b'\n');
         pem.extend_from_slice(key.expose().as_bytes());
-        builder = builder.identity(reqwest::Identity::from_pem(&pem).map_err(ClientError::tls)?);
+        let identity = reqwest::Identity::from_pem(&pem);
+        builder = builder.identity(identity.map_err(|error| ClientError::ClientCertificate(causes(&error)))?);
     }
     if let Some(proxy) = proxy {
         builder = builder.proxy(proxy.for_http()?);

@@ -4,10 +4,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
+
+/// The longest time that an operation can be given. It keeps times within what a clock can count.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// The deadline, which was reached or cancelled.
+    Deadline,
+    /// The time for this wait alone.
+    Idle(Duration),
+}
+
 /// A point in time at which an operation has to end, and a flag by which another thread ends it earlier.
 ///
 /// Clones share the flag. Blocking code asks [`Deadline::is_over`] between its steps and gives each wait at most
-/// [`Deadline::remaining`].
+/// [`Deadline::remaining`]. Asynchronous code waits by [`Deadline::bound`], and is ended earlier by dropping its future.
 #[derive(Debug, Clone)]
 pub struct Deadline {
     at: Instant,
@@ -15,9 +29,9 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// A deadline in `timeout` from now.
+    /// A deadline in `timeout` from now, but not in more than a year.
     pub fn new(timeout: Duration) -> Self {
-        Deadline { at: Instant::now() + timeout, cancelled: Arc::default() }
+        Deadline { at: Instant::now() + timeout.min(LONGEST), cancelled: Arc::default() }
     }
 
     /// Ends the operation soon: at its next read or work step.
@@ -40,6 +54,20 @@ impl Deadline {
         self.is_cancelled() || self.remaining().is_zero()
     }
 
+    /// Waits for `future` until the deadline, and no longer than `idle`. The wait does not notice that the deadline is
+    /// cancelled; the next one does.
+    ///
+    /// # Errors
+    /// When the time has passed, or the deadline was cancelled before.
+    pub async fn bound<F: Future>(&self, idle: Duration, future: F) -> Result<F::Output, Expired> {
+        if self.is_cancelled() {
+            return Err(Expired::Deadline);
+        }
+        let remaining = self.remaining();
+        let expired = if idle < remaining { Expired::Idle(idle) } else { Expired::Deadline };
+        timeout(idle.min(remaining), future).await.map_err(|_| expired)
+    }
+
     /// The flag that [`Deadline::cancel`] raises, for libraries that look at one.
     pub fn cancel_flag(&self) -> &AtomicBool {
         &self.cancelled
@@ -59,5 +87,20 @@ mod tests {
         assert!(deadline.is_over() && deadline.is_cancelled());
         let passed = Deadline::new(Duration::ZERO);
         assert!(passed.is_over() && !passed.is_cancelled());
+        assert!(!Deadline::new(Duration::MAX).is_over());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_end_at_the_deadline_or_when_nothing_comes() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        let never = || std::future::pending::<()>();
+        assert_eq!(Deadline::new(second).bound(minute, never()).await, Err(Expired::Deadline));
+        assert_eq!(Deadline::new(minute).bound(second, never()).await, Err(Expired::Idle(second)));
+        assert_eq!(Deadline::new(Duration::MAX).bound(Duration::MAX, async { 1 }).await, Ok(1));
+        let passed = Deadline::new(Duration::ZERO);
+        assert_eq!(passed.bound(second, never()).await, Err(Expired::Deadline));
+        let cancelled = Deadline::new(minute);
+        cancelled.cancel();
+        assert_eq!(cancelled.bound(second, async { 1 }).await, Err(Expired::Deadline));
     }
 }

@@ -14,6 +14,6 @@ mod proxy;
 mod text;
 
 pub use client::{ClientError, TlsConfig};
-pub use deadline::Deadline;
+pub use deadline::{Deadline, Expired};
 pub use proxy::{ConnectError, Proxy, ProxyError};
 pub use text::{causes, percent_decode, redact};

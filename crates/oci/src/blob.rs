@@ -1,13 +1,13 @@
 //! Blobs: the content of layers (OCI distribution specification, "Pulling blobs").
 
 use bytes::Bytes;
+use net::Deadline;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::Url;
 
 use crate::client::Client;
 use crate::digest::{Digest, Hasher};
 use crate::http::{Answer, Call, RequestError};
-use crate::limits::Deadline;
 use crate::manifest::Descriptor;
 use crate::reference::Repository;
 use crate::urls::is_internal;
@@ -105,7 +105,7 @@ impl Client {
         &self,
         repository: &Repository,
         descriptor: &Descriptor,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Blob, BlobError> {
         let limit = self.limits().blob_bytes;
         if descriptor.size > limit {

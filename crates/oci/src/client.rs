@@ -6,16 +6,17 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use net::{Deadline, Proxy, TlsConfig};
 use reqwest::StatusCode;
 use tokio::select;
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::access::{Access, AccessError, Credentials, Proxy, Tls, sensitive};
+use crate::access::{Access, AccessError, Credentials, sensitive};
 use crate::challenge::Challenge;
 use crate::http::{Answer, Call, Http, RequestError, late};
-use crate::limits::{Deadline, Limits};
+use crate::limits::Limits;
 use crate::reference::{Registry, Repository};
 use crate::token::{Grant, Slot, TokenError, Tokens};
 use crate::urls::{Redirects, redact};
@@ -50,7 +51,7 @@ pub struct Clients {
 #[derive(Debug, Default)]
 struct Kept {
     /// Trust and proxy decide which connections can be shared; who asks does not.
-    http: HashMap<(bool, Tls, Option<Proxy>), reqwest::Client>,
+    http: HashMap<(bool, TlsConfig, Option<Proxy>), reqwest::Client>,
     clients: HashMap<Access, Client>,
 }
 
@@ -125,7 +126,7 @@ impl Client {
         &self,
         repository: &Repository,
         path: &str,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Url, RequestError> {
         let mut url = self.root(repository.registry(), deadline).await?;
         // Neither a name nor a path has characters that would have to be escaped, or could end the path.
@@ -173,7 +174,7 @@ impl Client {
         }
         *kept = None;
         let Shared { http, credentials, .. } = &*self.shared;
-        let grant = Grant::obtain(http, credentials, challenge, &call.url, scope, call.deadline);
+        let grant = Grant::obtain(http, credentials, challenge, &call.url, scope, &call.deadline);
         *kept = grant.await.map_err(failed)?;
         Ok(kept.clone().filter(is_new))
     }
@@ -199,7 +200,7 @@ impl Client {
 
     /// The root of a registry: by https, or by http where that is allowed and https gives no answer. As go-containerregistry does,
     /// http is tried after 300 ms, and what answers first is taken.
-    async fn root(&self, registry: &Registry, deadline: Deadline) -> Result<Url, RequestError> {
+    async fn root(&self, registry: &Registry, deadline: &Deadline) -> Result<Url, RequestError> {
         if !self.shared.insecure && !registry.is_local() {
             return Ok(registry.https().clone());
         }
@@ -215,7 +216,7 @@ impl Client {
         Ok(root)
     }
 
-    async fn race(&self, registry: &Registry, deadline: Deadline) -> Result<Url, RequestError> {
+    async fn race(&self, registry: &Registry, deadline: &Deadline) -> Result<Url, RequestError> {
         let (https, http) = (registry.https(), registry.http());
         let mut primary = pin!(self.ping(https, deadline));
         let mut fallback = pin!(self.ping(http, deadline));
@@ -244,7 +245,7 @@ impl Client {
     }
 
     /// Whether a registry answers at all (OCI distribution specification, "Determining Support"). Without credentials.
-    async fn ping(&self, root: &Url, deadline: Deadline) -> Result<(), RequestError> {
+    async fn ping(&self, root: &Url, deadline: &Deadline) -> Result<(), RequestError> {
         let mut url = root.clone();
         url.set_path("/v2/");
         let answer = self.shared.http.send(&Call::get(url, deadline)).await?;
@@ -269,7 +270,7 @@ impl fmt::Debug for Client {
 
 /// The grant of a slot, as soon as nobody fetches one.
 async fn lock<'a>(slot: &'a Slot, call: &Call) -> Result<MutexGuard<'a, Option<Grant>>, RequestError> {
-    let guard = call.deadline.wait(slot.lock()).await;
+    let guard = call.deadline.bound(Duration::MAX, slot.lock()).await;
     guard.map_err(|expired| late(&format!("{} {}", call.method, redact(&call.url)), expired))
 }
 

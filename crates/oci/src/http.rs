@@ -1,16 +1,16 @@
 //! One request: redirects, deadlines, bounded bodies, texts without secrets.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::Bytes;
+use net::{Deadline, Expired};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
 };
 use reqwest::{Method, StatusCode};
 use url::Url;
 
-use crate::limits::{Deadline, Expired, Limits};
+use crate::limits::Limits;
 use crate::status::StatusError;
 use crate::token::TokenError;
 use crate::urls::{Redirects, place, redact, refusal};
@@ -23,7 +23,7 @@ const DISCARD: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     /// The server was not reached, or the connection broke.
-    #[error("{request}: {}", causes(source))]
+    #[error("{request}: {}", net::causes(source))]
     Connection {
         /// Method and URL.
         request: String,
@@ -146,7 +146,7 @@ pub(crate) struct Answer {
 // === impl Call ===
 
 impl Call {
-    pub(crate) fn get(url: Url, deadline: Deadline) -> Call {
+    pub(crate) fn get(url: Url, deadline: &Deadline) -> Call {
         Call {
             method: Method::GET,
             url,
@@ -154,7 +154,7 @@ impl Call {
             authorization: None,
             form: None,
             redirects: Redirects::Never,
-            deadline,
+            deadline: deadline.clone(),
         }
     }
 }
@@ -185,7 +185,7 @@ impl Http {
                     is_head: call.method == Method::HEAD,
                     error_bytes: self.limits.error_bytes,
                     idle: self.limits.idle_timeout,
-                    deadline: call.deadline,
+                    deadline: call.deadline.clone(),
                 });
             };
             let next = location.to_str().ok().and_then(|location| url.join(location).ok());
@@ -295,10 +295,9 @@ impl Answer {
 
     /// Reads a short body that nobody needs, so that the connection can be used again. Waits for no more than a second.
     pub(crate) async fn discard(mut self) {
-        let limit = self.error_bytes;
-        self.deadline = self.deadline.min(Deadline::after(DISCARD));
+        let (limit, deadline) = (self.error_bytes, self.deadline.clone());
         // Only the connection depends on it.
-        let _ = self.body(limit).await;
+        let _ = deadline.bound(DISCARD, self.body(limit)).await;
     }
 }
 
@@ -316,18 +315,4 @@ pub(crate) fn late(request: &str, expired: Expired) -> RequestError {
 
 fn broken(request: &str, source: reqwest::Error) -> RequestError {
     RequestError::Connection { request: request.to_owned(), source: source.without_url() }
-}
-
-/// The causes of an HTTP client's error; its own text says nothing, or would repeat the URL.
-pub(crate) fn causes(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    if text.is_empty() { "request failed".to_owned() } else { text }
 }

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Whom a client trusts, what it goes through and who it is stands in [`Access`]; what a registry may cost, in [`Limits`]; how long an
-//! operation may take, in a [`Deadline`]. Nothing is tried twice: whether an error may pass is for the caller to judge, and
-//! [`RequestError::retry_after`] tells what the server asks for.
+//! operation may take, in a [`Deadline`](net::Deadline). Nothing is tried twice: whether an error may pass is for the caller to
+//! judge, and [`RequestError::retry_after`] tells what the server asks for.
 //!
 //! Rules come from the OCI distribution and image specifications 1.1, from distribution's token authentication, and, where these leave
 //! things open, from go-containerregistry, which Flux uses. Stricter than the latter: names cannot leave their path, a manifest that
@@ -31,13 +31,13 @@ mod tags;
 mod token;
 mod urls;
 
-pub use access::{Access, AccessError, Credentials, Proxy, ProxyError, Tls};
+pub use access::{Access, AccessError, Credentials};
 pub use blob::{Blob, BlobError};
 pub use challenge::ChallengeError;
 pub use client::{Client, Clients};
 pub use digest::{Digest, DigestError};
 pub use http::RequestError;
-pub use limits::{Deadline, Limits};
+pub use limits::Limits;
 pub use link::LinkError;
 pub use manifest::{
     DOCKER_LIST, DOCKER_MANIFEST, Descriptor, FormatError, LayerError, Manifest, OCI_INDEX, OCI_MANIFEST,
@@ -45,7 +45,6 @@ pub use manifest::{
 };
 pub use pull::{ManifestError, RawManifest, Resolved};
 pub use reference::{Identifier, Reference, Registry, Repository, Tag, TagError, UrlError};
-pub use secret::Secret;
 pub use status::StatusError;
 pub use tags::TagsError;
 pub use token::{RealmError, TokenError};

@@ -1,8 +1,6 @@
-//! What a registry may cost: bytes, entries, time.
+//! What a registry may cost: bytes, entries, waits.
 
 use std::time::Duration;
-
-use tokio::time::{Instant, timeout_at};
 
 /// Upper bounds for the answers of one registry. Exceeding one fails the operation.
 #[derive(Clone, Debug)]
@@ -50,66 +48,5 @@ impl Default for Limits {
             error_bytes: 64 << 10,
             redirects: 10,
         }
-    }
-}
-
-/// When an operation must have ended, whatever it waits for. An operation that is no longer wanted is ended by dropping its
-/// future.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Deadline(Instant);
-
-/// What ended a wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Expired {
-    /// The deadline.
-    Deadline,
-    /// The time for this wait alone.
-    Idle(Duration),
-}
-
-impl Deadline {
-    /// The deadline that is `timeout` from now.
-    pub fn after(timeout: Duration) -> Deadline {
-        let now = Instant::now();
-        // What does not fit into the clock is far enough away.
-        let far = || now + Duration::from_secs(365 * 24 * 3600);
-        Deadline(now.checked_add(timeout).unwrap_or_else(far))
-    }
-
-    /// Whether it has come.
-    pub fn has_passed(&self) -> bool {
-        Instant::now() >= self.0
-    }
-
-    /// Waits for `future` until the deadline, and no longer than `idle`.
-    pub(crate) async fn bound<F: Future>(self, idle: Duration, future: F) -> Result<F::Output, Expired> {
-        let idle_end = Instant::now().checked_add(idle).filter(|end| *end < self.0);
-        match timeout_at(idle_end.unwrap_or(self.0), future).await {
-            Ok(output) => Ok(output),
-            Err(_) if idle_end.is_none() => Err(Expired::Deadline),
-            Err(_) => Err(Expired::Idle(idle)),
-        }
-    }
-
-    /// Waits for `future` until the deadline.
-    pub(crate) async fn wait<F: Future>(self, future: F) -> Result<F::Output, Expired> {
-        self.bound(Duration::MAX, future).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn waits_end_at_the_deadline_or_when_nothing_comes() {
-        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
-        let never = || std::future::pending::<()>();
-        assert_eq!(Deadline::after(second).bound(minute, never()).await, Err(Expired::Deadline));
-        assert_eq!(Deadline::after(minute).bound(second, never()).await, Err(Expired::Idle(second)));
-        assert_eq!(Deadline::after(Duration::MAX).bound(second, async { 1 }).await, Ok(1));
-        let passed = Deadline::after(Duration::ZERO);
-        assert!(passed.has_passed());
-        assert_eq!(passed.bound(second, never()).await, Err(Expired::Deadline));
     }
 }

@@ -1,13 +1,13 @@
 //! From a reference to a digest, and from a digest to a manifest (OCI distribution specification, "Pulling manifests").
 
 use bytes::Bytes;
+use net::Deadline;
 use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode};
 
 use crate::client::Client;
 use crate::digest::Digest;
 use crate::http::{Answer, Call, RequestError};
-use crate::limits::Deadline;
 use crate::manifest::{self, Descriptor, Document, FormatError, Manifest};
 use crate::reference::{Identifier, Reference, Repository};
 use crate::status::printable;
@@ -101,7 +101,7 @@ impl Client {
     pub async fn resolve(
         &self,
         reference: &Reference,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Resolved, ManifestError> {
         let call = Call { method: Method::HEAD, ..self.call(reference, deadline).await? };
         let answer = self.send(reference.repository(), call).await?;
@@ -129,7 +129,7 @@ impl Client {
     pub async fn raw_manifest(
         &self,
         reference: &Reference,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<RawManifest, ManifestError> {
         let call = self.call(reference, deadline).await?;
         let mut answer = self.send(reference.repository(), call).await?.ok().await?;
@@ -154,7 +154,7 @@ impl Client {
         &self,
         repository: &Repository,
         digest: &Digest,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Manifest, ManifestError> {
         let reference = repository.digest(digest.clone());
         let raw = self.raw_manifest(&reference, deadline).await?;
@@ -178,7 +178,7 @@ impl Client {
         }
     }
 
-    async fn call(&self, reference: &Reference, deadline: Deadline) -> Result<Call, RequestError> {
+    async fn call(&self, reference: &Reference, deadline: &Deadline) -> Result<Call, RequestError> {
         let path = format!("manifests/{}", reference.identifier());
         let url = self.endpoint(reference.repository(), &path, deadline).await?;
         let accept = Some(HeaderValue::from_static(manifest::ACCEPT));

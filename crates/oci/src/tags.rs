@@ -1,10 +1,10 @@
 //! The tags of a repository.
 
+use net::Deadline;
 use serde::Deserialize;
 
 use crate::client::Client;
 use crate::http::{Call, RequestError};
-use crate::limits::Deadline;
 use crate::link::{self, LinkError};
 use crate::reference::Repository;
 
@@ -68,7 +68,7 @@ impl Client {
     /// All tags of a repository, in the registry's order (OCI distribution specification, "Listing Tags").
     ///
     /// Pages are followed by their `Link` headers, on the registry's own host only.
-    pub async fn tags(&self, repository: &Repository, deadline: Deadline) -> Result<Vec<String>, TagsError> {
+    pub async fn tags(&self, repository: &Repository, deadline: &Deadline) -> Result<Vec<String>, TagsError> {
         let limits = self.limits().clone();
         let mut url = self.endpoint(repository, "tags/list", deadline).await?;
         url.set_query(Some(&format!("n={}", limits.tags_per_page)));

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use net::Deadline;
 use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode};
 use secret::Secret;
@@ -17,7 +18,6 @@ use url::Url;
 use crate::access::{Credentials, sensitive};
 use crate::challenge::{Challenge, ChallengeError};
 use crate::http::{Call, Http, RequestError};
-use crate::limits::Deadline;
 use crate::status::{StatusError, printable};
 use crate::urls::{Redirects, is_internal};
 
@@ -145,7 +145,7 @@ impl Grant {
         challenge: Challenge,
         registry: &Url,
         scope: &str,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Option<Grant>, TokenError> {
         let lasting = |header| Grant { header, until: None };
         // Whether the header is well-formed was checked when the client was made.
@@ -200,7 +200,7 @@ async fn fetch(
     service: Option<&str>,
     scopes: &[String],
     credentials: &Credentials,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<Grant, TokenError> {
     let mut url = realm.clone();
     url.query_pairs_mut()
@@ -219,7 +219,7 @@ async fn exchange(
     service: Option<&str>,
     scopes: &[String],
     token: &Secret,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<Grant, TokenError> {
     let mut call = Call::get(realm.clone(), deadline);
     call.method = Method::POST;

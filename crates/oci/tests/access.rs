@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use oci::{Access, Client, Credentials, Deadline, Limits, Secret, Tls};
+use net::{Deadline, TlsConfig};
+use oci::{Access, Client, Credentials, Limits};
+use secret::Secret;
 use support::hostile::{Answer, Hostile, Question};
 use support::{BASIC, basic, client, list, me, repository, soon, tags, token};
 
@@ -97,7 +99,7 @@ async fn tokens_belong_to_one_repository() {
     let client = me();
     for name in ["team/app", "team/other", "team/app"] {
         let url = format!("oci://{}/{name}", server.address());
-        client.tags(&oci::Repository::parse(&url).unwrap(), soon()).await.unwrap();
+        client.tags(&oci::Repository::parse(&url).unwrap(), &soon()).await.unwrap();
     }
     let tokens: Vec<String> =
         server.lines().into_iter().filter(|line| line.starts_with("GET /token")).collect();
@@ -112,7 +114,7 @@ async fn a_token_is_fetched_once_for_many() {
     let lists: Vec<_> = (0..16)
         .map(|_| {
             let (client, repository) = (client.clone(), repository.clone());
-            tokio::spawn(async move { client.tags(&repository, soon()).await })
+            tokio::spawn(async move { client.tags(&repository, &soon()).await })
         })
         .collect();
     for list in lists {
@@ -194,11 +196,11 @@ async fn a_silent_token_server_holds_nobody_longer_than_wanted() {
     });
     let (client, repository) = (me(), repository(&server.address()));
     // One waits for the server, and others for the first.
-    let (begin, deadline) = (Instant::now(), Deadline::after(Duration::from_millis(1500)));
+    let (begin, deadline) = (Instant::now(), Deadline::new(Duration::from_millis(1500)));
     let waiting = [(); 3].map(|()| {
-        let (client, repository) = (client.clone(), repository.clone());
+        let (client, repository, deadline) = (client.clone(), repository.clone(), deadline.clone());
         tokio::spawn(
-            async move { client.tags(&repository, deadline).await.map_err(|error| error.to_string()) },
+            async move { client.tags(&repository, &deadline).await.map_err(|error| error.to_string()) },
         )
     });
     for outcome in waiting {
@@ -286,7 +288,7 @@ async fn a_registry_by_https_gets_no_token_by_http() {
     let elsewhere = realm.other_address();
     let server =
         Hostile::start_tls(move |_| Answer::challenge(format!("Bearer realm=\"http://{elsewhere}/token\"")));
-    let tls = Tls { ca_bundle: Some(server.ca_pem()), client: None };
+    let tls = TlsConfig { ca_bundle: Some(server.ca_pem()), client: None };
     let client = client(&Access { tls, ..basic("me", "hunter2") });
     let error = list(&client, &server).await.unwrap_err();
     assert!(error.ends_with("realm scheme \"http\" not allowed for a secure registry; use https"), "{error}");

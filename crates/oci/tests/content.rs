@@ -5,8 +5,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use net::Deadline;
 use oci::{
-    Access, BlobError, Client, Deadline, Descriptor, Digest, Limits, ManifestError, OCI_INDEX, OCI_MANIFEST,
+    Access, BlobError, Client, Descriptor, Digest, Limits, ManifestError, OCI_INDEX, OCI_MANIFEST,
     RequestError, TagsError,
 };
 use support::hostile::{Answer, Hostile};
@@ -24,7 +25,7 @@ fn anybody() -> Client {
 /// All of a blob, if it is what the descriptor says.
 async fn read(client: &Client, server: &Hostile, layer: &Descriptor) -> Result<Vec<u8>, BlobError> {
     let mut content = Vec::new();
-    let blob = client.blob(&repository(&server.address()), layer, soon()).await?;
+    let blob = client.blob(&repository(&server.address()), layer, &soon()).await?;
     blob.copy_to(&mut content).await.map(|()| content)
 }
 
@@ -81,7 +82,7 @@ async fn a_manifest_has_the_digest_that_was_asked_for() {
     let server = Hostile::start(|_| Answer::ok(push::manifest(&[])).header("Content-Type", OCI_MANIFEST));
     let repository = repository(&server.address());
     let (asked, got) = (Digest::of(b"other"), Digest::of(&push::manifest(&[])));
-    let error = anybody().manifest(&repository, &asked, soon()).await.unwrap_err();
+    let error = anybody().manifest(&repository, &asked, &soon()).await.unwrap_err();
     let expected = format!(
         "manifest digest: \"{got}\" does not match requested digest: \"{asked}\" for \"{}@{asked}\"",
         repository
@@ -101,12 +102,12 @@ async fn a_digest_header_that_lies_is_found_out() {
     let tag = repository.tag("v1").unwrap();
 
     // The head is believed, what it leads to is not.
-    assert_eq!(client.resolve(&tag, soon()).await.unwrap().digest, lie);
-    let error = client.manifest(&repository, &lie, soon()).await.unwrap_err();
+    assert_eq!(client.resolve(&tag, &soon()).await.unwrap().digest, lie);
+    let error = client.manifest(&repository, &lie, &soon()).await.unwrap_err();
     assert!(matches!(error, ManifestError::Digest { .. }), "{error}");
-    let error = client.raw_manifest(&tag, soon()).await.unwrap_err();
+    let error = client.raw_manifest(&tag, &soon()).await.unwrap_err();
     assert!(matches!(error, ManifestError::Header { .. }), "{error}");
-    let error = client.resolve(&repository.digest(Digest::of(b"x")), soon()).await.unwrap_err();
+    let error = client.resolve(&repository.digest(Digest::of(b"x")), &soon()).await.unwrap_err();
     assert!(matches!(error, ManifestError::Digest { .. }), "{error}");
 }
 
@@ -139,7 +140,7 @@ async fn a_head_that_does_not_tell_all_is_followed_by_a_get() {
             false => Answer::ok(body.clone()).header("Content-Type", OCI_MANIFEST),
         });
         let tag = repository(&server.address()).tag("v1").unwrap();
-        let resolved = anybody().resolve(&tag, soon()).await.unwrap();
+        let resolved = anybody().resolve(&tag, &soon()).await.unwrap();
         let expected = if is_enough { Digest::of(b"{}") } else { digest.clone() };
         assert_eq!(resolved.digest, expected, "{head:?}");
         assert_eq!(server.asked().len(), if is_enough { 1 } else { 2 }, "{head:?}");
@@ -150,10 +151,10 @@ async fn a_head_that_does_not_tell_all_is_followed_by_a_get() {
 async fn a_registry_that_asks_to_be_spared_is_not_asked_again() {
     let server = Hostile::start(|_| Answer::status(429).header("Retry-After", "17"));
     let (client, repository) = (anybody(), repository(&server.address()));
-    let error = client.resolve(&repository.tag("v1").unwrap(), soon()).await.unwrap_err();
+    let error = client.resolve(&repository.tag("v1").unwrap(), &soon()).await.unwrap_err();
     assert_eq!(server.lines(), ["HEAD /v2/team/app/manifests/v1"]);
     assert_eq!(error.request().unwrap().retry_after(), Some(Duration::from_secs(17)));
-    let TagsError::Request(error) = client.tags(&repository, soon()).await.unwrap_err() else { panic!() };
+    let TagsError::Request(error) = client.tags(&repository, &soon()).await.unwrap_err() else { panic!() };
     assert_eq!(error.retry_after(), Some(Duration::from_secs(17)));
 }
 
@@ -170,11 +171,11 @@ async fn what_may_pass_is_told_from_what_may_not() {
         (403, false),
     ] {
         let server = Hostile::start(move |_| Answer::status(status));
-        let error = anybody().tags(&repository(&server.address()), soon()).await.unwrap_err();
+        let error = anybody().tags(&repository(&server.address()), &soon()).await.unwrap_err();
         assert_eq!(error.request().unwrap().is_temporary(), is_temporary, "{error}");
     }
     let cut = Hostile::start(|_| Answer::ok("{").header("Content-Length", "9").until_the_end());
-    let error = anybody().tags(&repository(&cut.address()), soon()).await.unwrap_err();
+    let error = anybody().tags(&repository(&cut.address()), &soon()).await.unwrap_err();
     assert!(error.request().unwrap().is_temporary(), "{error}");
 }
 
@@ -188,9 +189,9 @@ async fn manifests_have_a_limit() {
             false => answer.clone(),
         });
         let (client, repository) = (anybody(), repository(&server.address()));
-        let error = client.manifest(&repository, &Digest::of(b""), soon()).await.unwrap_err();
+        let error = client.manifest(&repository, &Digest::of(b""), &soon()).await.unwrap_err();
         assert!(error.to_string().ends_with("answer of more than 4194304 bytes"), "{error}");
-        let error = client.resolve(&repository.tag("v1").unwrap(), soon()).await.unwrap_err();
+        let error = client.resolve(&repository.tag("v1").unwrap(), &soon()).await.unwrap_err();
         assert!(error.to_string().ends_with("answer of more than 4194304 bytes"), "{error}");
     }
 }
@@ -216,11 +217,11 @@ async fn indexes_lead_to_one_manifest_and_no_further() {
         )
     });
     let (client, repository) = (anybody(), repository(&server.address()));
-    let error = client.manifest(&repository, &outer_digest, soon()).await.unwrap_err();
+    let error = client.manifest(&repository, &outer_digest, &soon()).await.unwrap_err();
     assert!(error.to_string().contains("unsupported MediaType"), "{error}");
-    let manifest = client.manifest(&repository, &embedded_digest, soon()).await.unwrap();
+    let manifest = client.manifest(&repository, &embedded_digest, &soon()).await.unwrap();
     assert_eq!(manifest.layers[0].media_type, "a/arm");
-    let error = client.manifest(&repository, &Digest::of(&nested), soon()).await.unwrap_err();
+    let error = client.manifest(&repository, &Digest::of(&nested), &soon()).await.unwrap_err();
     assert!(matches!(error, ManifestError::Request(RequestError::Status(_))), "{error}");
 }
 
@@ -230,7 +231,7 @@ async fn lists_of_tags_end() {
     let tags = |limits: Limits, answer: Answer| async move {
         let server = Hostile::start(move |_| answer.clone());
         let client = Client::new(&Access::default(), limits).unwrap();
-        let outcome = client.tags(&repository(&server.address()), soon()).await;
+        let outcome = client.tags(&repository(&server.address()), &soon()).await;
         (outcome.map_err(|error| error.to_string()), server.asked().len())
     };
     let again = "</v2/team/app/tags/list?n=1000>; rel=\"next\"";
@@ -283,14 +284,14 @@ async fn silence_ends_at_the_deadline_or_sooner() {
             (&impatient, Duration::from_secs(3600), "nothing received for 200ms"),
         ] {
             let begin = Instant::now();
-            let deadline = || Deadline::after(deadline);
+            let deadline = || Deadline::new(deadline);
             let tag = repository.tag("v1").unwrap();
             let digest = Digest::of(b"");
             let errors = [
-                client.tags(&repository, deadline()).await.unwrap_err().to_string(),
-                client.resolve(&tag, deadline()).await.unwrap_err().to_string(),
-                client.manifest(&repository, &digest, deadline()).await.unwrap_err().to_string(),
-                match client.blob(&repository, &content, deadline()).await {
+                client.tags(&repository, &deadline()).await.unwrap_err().to_string(),
+                client.resolve(&tag, &deadline()).await.unwrap_err().to_string(),
+                client.manifest(&repository, &digest, &deadline()).await.unwrap_err().to_string(),
+                match client.blob(&repository, &content, &deadline()).await {
                     Ok(blob) => blob.copy_to(&mut Vec::new()).await.unwrap_err().to_string(),
                     Err(error) => error.to_string(),
                 },
@@ -306,10 +307,10 @@ async fn silence_ends_at_the_deadline_or_sooner() {
 #[tokio::test]
 async fn pages_of_errors_are_repeated_in_part() {
     let server = Hostile::start(|_| Answer::status(500).body("\u{1b}[31mno\r\n".repeat(30_000)));
-    let error = anybody().tags(&repository(&server.address()), soon()).await.unwrap_err();
+    let error = anybody().tags(&repository(&server.address()), &soon()).await.unwrap_err();
     assert!(error.to_string().len() < 1500, "{error}");
     let endless = Hostile::start(|_| Answer::status(500).body("x".repeat(64 << 10)).endless());
-    let error = anybody().tags(&repository(&endless.address()), soon()).await.unwrap_err();
+    let error = anybody().tags(&repository(&endless.address()), &soon()).await.unwrap_err();
     assert!(all_of(&error).len() < 6000, "{error}");
     assert!(!error.to_string().chars().any(char::is_control));
 }

@@ -6,7 +6,8 @@ mod support;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use oci::{Access, Digest, Proxy};
+use net::Proxy;
+use oci::{Access, Digest};
 use support::hostile::{Answer, Hostile};
 use support::{BASIC, all_of, client, list, me, repository, soon, tags, token};
 
@@ -42,7 +43,7 @@ async fn redirects_take_no_credentials_to_other_hosts() {
             // The second time, the credentials are sent at once.
             let client = me();
             for _ in 0..2 {
-                let blob = client.blob(&repository(&server.address()), &descriptor(), soon()).await;
+                let blob = client.blob(&repository(&server.address()), &descriptor(), &soon()).await;
                 match blob {
                     Ok(blob) => {
                         assert!(!fails);
@@ -96,7 +97,7 @@ async fn a_proxy_is_gone_through_and_knows_who_asks() {
     let proxied =
         Access { insecure: true, proxy: Some(Proxy::new(&address, None).unwrap()), ..Access::default() };
     let far = oci::Repository::parse("oci://registry.invalid/team/app").unwrap();
-    assert_eq!(client(&proxied).tags(&far, soon()).await.unwrap(), ["v1"]);
+    assert_eq!(client(&proxied).tags(&far, &soon()).await.unwrap(), ["v1"]);
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     assert_eq!(
         seen.last().unwrap(),
@@ -105,10 +106,10 @@ async fn a_proxy_is_gone_through_and_knows_who_asks() {
     assert!(seen.iter().any(|(line, _)| line == "CONNECT registry.invalid:443"), "{seen:?}");
     // Without being told that it is insecure, it is not spoken with by http.
     let secure = Access { insecure: false, ..proxied };
-    let error = client(&secure).tags(&far, soon()).await.unwrap_err();
+    let error = client(&secure).tags(&far, &soon()).await.unwrap_err();
     assert!(!all_of(&error).contains("hunter2"), "{error}");
     let dead = Access { proxy: Some(Proxy::new("http://127.0.0.1:1", None).unwrap()), ..secure };
-    let error = client(&dead).tags(&far, soon()).await.unwrap_err();
+    let error = client(&dead).tags(&far, &soon()).await.unwrap_err();
     assert!(
         error.to_string().starts_with("GET https://registry.invalid/v2/team/app/tags/list?n=1000: "),
         "{error}"
@@ -133,7 +134,7 @@ async fn how_a_registry_is_spoken_with_is_found_out_once() {
     let broken = Hostile::start(|_| tags());
     let address = broken.address();
     drop(broken);
-    let error = client.resolve(&repository(&address).digest(Digest::of(b"")), soon()).await.unwrap_err();
+    let error = client.resolve(&repository(&address).digest(Digest::of(b"")), &soon()).await.unwrap_err();
     let (https, http) = (format!("GET https://{address}/v2/: "), format!("; GET http://{address}/v2/: "));
     assert!(error.to_string().starts_with(&https) && error.to_string().contains(&http), "{error}");
 }

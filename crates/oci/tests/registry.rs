@@ -4,10 +4,12 @@
 mod support;
 
 use e2e::pki::Ca;
+use net::TlsConfig;
 use oci::{
-    Access, BlobError, Client, Digest, Limits, ManifestError, OCI_INDEX, OCI_MANIFEST, RequestError, Secret,
-    TagsError, Tls,
+    Access, BlobError, Client, Digest, Limits, ManifestError, OCI_INDEX, OCI_MANIFEST, RequestError,
+    TagsError,
 };
+use secret::Secret;
 use support::push::{self, LAYER, Pusher};
 use support::registry::{PASSWORD, Registry, Setup, USER};
 use support::tokens::Signer;
@@ -20,12 +22,12 @@ async fn an_artifact_is_read_from_an_open_registry() {
     let pushed = registry.pusher().artifact("v1.0", &[("text/plain", b"first"), (LAYER, &content)]).await;
     let (client, repository) = (client(&Access::default()), repository(&registry.address()));
 
-    let resolved = client.resolve(&repository.tag("v1.0").unwrap(), soon()).await.unwrap();
+    let resolved = client.resolve(&repository.tag("v1.0").unwrap(), &soon()).await.unwrap();
     assert_eq!((&resolved.digest, resolved.media_type.as_str()), (&pushed, OCI_MANIFEST));
-    let raw = client.raw_manifest(&repository.digest(pushed.clone()), soon()).await.unwrap();
+    let raw = client.raw_manifest(&repository.digest(pushed.clone()), &soon()).await.unwrap();
     assert_eq!((raw.bytes.len() as u64, raw.media_type.as_str()), (resolved.size, OCI_MANIFEST));
 
-    let manifest = client.manifest(&repository, &pushed, soon()).await.unwrap();
+    let manifest = client.manifest(&repository, &pushed, &soon()).await.unwrap();
     assert_eq!(manifest.digest, pushed);
     assert_eq!(manifest.revision(), Some("main@sha1:0123"));
     assert_eq!(manifest.source(), Some("https://example.com/repo"));
@@ -33,7 +35,7 @@ async fn an_artifact_is_read_from_an_open_registry() {
 
     for (media_type, expected) in [(None, &b"first"[..]), (Some(LAYER), &content)] {
         let layer = manifest.layer(media_type).unwrap();
-        let blob = client.blob(&repository, layer, soon()).await.unwrap();
+        let blob = client.blob(&repository, layer, &soon()).await.unwrap();
         assert_eq!(blob.size(), expected.len() as u64);
         let mut read = Vec::new();
         blob.copy_to(&mut read).await.unwrap();
@@ -48,7 +50,7 @@ async fn what_a_registry_does_not_have_is_told_in_its_own_words() {
     let (client, repository) = (client(&Access::default()), repository(&registry.address()));
     let root = format!("http://{}/v2/team/app", registry.address());
 
-    let error = client.resolve(&repository.tag("v2").unwrap(), soon()).await.unwrap_err();
+    let error = client.resolve(&repository.tag("v2").unwrap(), &soon()).await.unwrap_err();
     let expected = format!("GET {root}/manifests/v2: MANIFEST_UNKNOWN: manifest unknown; ");
     assert!(error.to_string().starts_with(&expected), "{error}");
     let status = error.request().unwrap().status().unwrap();
@@ -58,16 +60,16 @@ async fn what_a_registry_does_not_have_is_told_in_its_own_words() {
     );
 
     let other = Digest::of(b"other");
-    let error = client.manifest(&repository, &other, soon()).await.unwrap_err();
+    let error = client.manifest(&repository, &other, &soon()).await.unwrap_err();
     assert!(error.to_string().contains("MANIFEST_UNKNOWN"), "{error}");
 
-    let mut layer = client.manifest(&repository, &pushed, soon()).await.unwrap().layers.remove(0);
+    let mut layer = client.manifest(&repository, &pushed, &soon()).await.unwrap().layers.remove(0);
     layer.digest = other;
-    let error = client.blob(&repository, &layer, soon()).await.unwrap_err();
+    let error = client.blob(&repository, &layer, &soon()).await.unwrap_err();
     assert!(error.to_string().contains("BLOB_UNKNOWN"), "{error}");
 
     let nothing = oci::Repository::parse(&format!("oci://{}/team/nothing", registry.address())).unwrap();
-    let error = client.tags(&nothing, soon()).await.unwrap_err();
+    let error = client.tags(&nothing, &soon()).await.unwrap_err();
     assert!(error.to_string().contains("NAME_UNKNOWN"), "{error}");
 }
 
@@ -82,7 +84,7 @@ async fn tags_are_listed_over_pages() {
     let repository = repository(&registry.address());
     let list = async |limits: Limits| {
         let client = Client::new(&Access::default(), limits).unwrap();
-        client.tags(&repository, soon()).await
+        client.tags(&repository, &soon()).await
     };
     let pages_of_two = || Limits { tags_per_page: 2, ..Limits::default() };
     for limits in [Limits::default(), pages_of_two()] {
@@ -107,11 +109,11 @@ async fn of_an_index_the_manifest_for_the_platform_is_read() {
     let none = pusher.manifest("none", OCI_INDEX, &none).await;
 
     let (client, repository) = (client(&Access::default()), repository(&registry.address()));
-    let resolved = client.resolve(&repository.tag("both").unwrap(), soon()).await.unwrap();
+    let resolved = client.resolve(&repository.tag("both").unwrap(), &soon()).await.unwrap();
     assert_eq!((&resolved.digest, resolved.media_type.as_str()), (&both, OCI_INDEX));
-    let manifest = client.manifest(&repository, &both, soon()).await.unwrap();
+    let manifest = client.manifest(&repository, &both, &soon()).await.unwrap();
     assert_eq!((&manifest.digest, manifest.layers[0].media_type.as_str()), (&child, "a/amd"));
-    let error = client.manifest(&repository, &none, soon()).await.unwrap_err();
+    let error = client.manifest(&repository, &none, &soon()).await.unwrap_err();
     assert!(matches!(error, ManifestError::Platform { .. }));
     assert_eq!(
         error.to_string(),
@@ -127,18 +129,18 @@ async fn a_registry_with_basic_auth_lets_the_right_user_in() {
 
     let right = client(&basic(USER, PASSWORD));
     let tag = repository.tag("v1").unwrap();
-    assert_eq!(right.resolve(&tag, soon()).await.unwrap().digest, pushed);
-    assert_eq!(right.tags(&repository, soon()).await.unwrap(), ["v1"]);
-    let layer = right.manifest(&repository, &pushed, soon()).await.unwrap().layers.remove(0);
-    right.blob(&repository, &layer, soon()).await.unwrap().copy_to(&mut Vec::new()).await.unwrap();
+    assert_eq!(right.resolve(&tag, &soon()).await.unwrap().digest, pushed);
+    assert_eq!(right.tags(&repository, &soon()).await.unwrap(), ["v1"]);
+    let layer = right.manifest(&repository, &pushed, &soon()).await.unwrap().layers.remove(0);
+    right.blob(&repository, &layer, &soon()).await.unwrap().copy_to(&mut Vec::new()).await.unwrap();
 
     for access in [Access::default(), basic(USER, "wrong hunter2"), basic("somebody", PASSWORD)] {
         let client = client(&access);
         let mut errors = Vec::new();
-        errors.push(all_of(&client.resolve(&tag, soon()).await.unwrap_err()));
-        errors.push(all_of(&client.tags(&repository, soon()).await.unwrap_err()));
-        errors.push(all_of(&client.manifest(&repository, &pushed, soon()).await.unwrap_err()));
-        errors.push(all_of(&client.blob(&repository, &layer, soon()).await.unwrap_err()));
+        errors.push(all_of(&client.resolve(&tag, &soon()).await.unwrap_err()));
+        errors.push(all_of(&client.tags(&repository, &soon()).await.unwrap_err()));
+        errors.push(all_of(&client.manifest(&repository, &pushed, &soon()).await.unwrap_err()));
+        errors.push(all_of(&client.blob(&repository, &layer, &soon()).await.unwrap_err()));
         for error in errors {
             assert!(error.contains("UNAUTHORIZED: authentication required"), "{error}");
             assert!(!error.contains("hunter2") && !error.contains(PASSWORD), "{error}");
@@ -160,15 +162,15 @@ async fn a_registry_with_tokens_is_read_with_one_token() {
 
         let (client, repository) = (me(), repository(&registry.address()));
         let tag = repository.tag("v1").unwrap();
-        assert_eq!(client.resolve(&tag, soon()).await.unwrap().digest, pushed);
-        assert_eq!(client.resolve(&tag, soon()).await.unwrap().digest, pushed);
-        assert_eq!(client.tags(&repository, soon()).await.unwrap(), ["v1"]);
-        let layer = client.manifest(&repository, &pushed, soon()).await.unwrap().layers.remove(0);
-        client.blob(&repository, &layer, soon()).await.unwrap().copy_to(&mut Vec::new()).await.unwrap();
+        assert_eq!(client.resolve(&tag, &soon()).await.unwrap().digest, pushed);
+        assert_eq!(client.resolve(&tag, &soon()).await.unwrap().digest, pushed);
+        assert_eq!(client.tags(&repository, &soon()).await.unwrap(), ["v1"]);
+        let layer = client.manifest(&repository, &pushed, &soon()).await.unwrap().layers.remove(0);
+        client.blob(&repository, &layer, &soon()).await.unwrap().copy_to(&mut Vec::new()).await.unwrap();
         assert_eq!(server.asked().len(), tokens);
 
         for access in [Access::default(), basic("me", "wrong")] {
-            let error = support::client(&access).resolve(&tag, soon()).await.unwrap_err();
+            let error = support::client(&access).resolve(&tag, &soon()).await.unwrap_err();
             assert!(error.to_string().starts_with(&format!("GET {realm}?scope=")), "{error}");
             assert!(error.to_string().ends_with(": UNAUTHORIZED: unknown user"), "{error}");
         }
@@ -182,10 +184,10 @@ async fn certificates_decide_who_is_spoken_with() {
     let pushed = registry.pusher().artifact("v1", &[(LAYER, b"content")]).await;
     let repository = repository(&registry.address());
     let resolve = async |access: Access| {
-        let resolved = client(&access).resolve(&repository.tag("v1").unwrap(), soon()).await;
+        let resolved = client(&access).resolve(&repository.tag("v1").unwrap(), &soon()).await;
         resolved.map(|resolved| resolved.digest)
     };
-    let trusting = |pem: &str| Tls { ca_bundle: Some(pem.as_bytes().to_vec()), client: None };
+    let trusting = |pem: &str| TlsConfig { ca_bundle: Some(pem.as_bytes().to_vec()), client: None };
 
     let tls = trusting(ca.pem());
     assert_eq!(resolve(Access { tls, ..Access::default() }).await.unwrap(), pushed);
@@ -211,13 +213,13 @@ async fn a_client_certificate_is_presented() {
     let ca_bundle = Some(ca.pem().as_bytes().to_vec());
 
     let client_pair = Some((identity.certificate.into_bytes(), Secret::new(identity.key)));
-    let tls = Tls { ca_bundle: ca_bundle.clone(), client: client_pair };
+    let tls = TlsConfig { ca_bundle: ca_bundle.clone(), client: client_pair };
     let known = client(&Access { tls, ..Access::default() });
     let tag = repository.tag("v1").unwrap();
-    assert_eq!(known.resolve(&tag, soon()).await.unwrap().digest, pushed);
+    assert_eq!(known.resolve(&tag, &soon()).await.unwrap().digest, pushed);
 
-    let unknown = client(&Access { tls: Tls { ca_bundle, client: None }, ..Access::default() });
-    let error = unknown.resolve(&tag, soon()).await.unwrap_err();
+    let unknown = client(&Access { tls: TlsConfig { ca_bundle, client: None }, ..Access::default() });
+    let error = unknown.resolve(&tag, &soon()).await.unwrap_err();
     assert!(matches!(error.request(), Some(RequestError::Unreachable { .. })), "{error}");
 }
 
@@ -228,7 +230,7 @@ async fn a_layer_beyond_the_limit_is_not_asked_for() {
     let repository = repository(&registry.address());
     let limits = Limits { blob_bytes: 99, ..Limits::default() };
     let client = Client::new(&Access::default(), limits).unwrap();
-    let manifest = client.manifest(&repository, &pushed, soon()).await.unwrap();
-    let error = client.blob(&repository, &manifest.layers[0], soon()).await.unwrap_err();
+    let manifest = client.manifest(&repository, &pushed, &soon()).await.unwrap();
+    let error = client.blob(&repository, &manifest.layers[0], &soon()).await.unwrap_err();
     assert!(matches!(error, BlobError::TooLarge { size: 100, limit: 99, .. }), "{error}");
 }

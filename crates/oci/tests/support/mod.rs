@@ -10,11 +10,13 @@ use std::error::Error;
 use std::time::Duration;
 
 use hostile::{Answer, Hostile};
-use oci::{Access, Client, Credentials, Deadline, Limits, Repository, Secret};
+use net::Deadline;
+use oci::{Access, Client, Credentials, Limits, Repository};
+use secret::Secret;
 
 /// More time than anything takes that ends.
 pub fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(60))
+    Deadline::new(Duration::from_secs(60))
 }
 
 pub fn basic(username: &str, password: &str) -> Access {
@@ -60,7 +62,7 @@ pub fn token(token: &str) -> Answer {
 
 /// The tags that a client gets; of its errors, that none tells a secret.
 pub async fn list(client: &Client, server: &Hostile) -> Result<Vec<String>, String> {
-    let outcome = client.tags(&repository(&server.address()), soon()).await;
+    let outcome = client.tags(&repository(&server.address()), &soon()).await;
     outcome.map_err(|error| {
         let all = all_of(&error);
         assert!(!all.contains("hunter2") && !all.contains("bWU6aHVudGVyMg"), "{all}");
