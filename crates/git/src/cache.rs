@@ -17,8 +17,7 @@ use crate::signed::TagRefName;
 use crate::sparse::Selection;
 use crate::store::{Lease, Store};
 use crate::{
-    Commit, Connector, Error, Limits, Reference, Remote, RemoteRef, TransportError, current_revision,
-    history, semver,
+    Commit, Connector, Error, Limits, Reference, Remote, RemoteRef, TransportError, current_revision, history,
 };
 use net::{Deadline, redact};
 
@@ -359,7 +358,7 @@ fn check_syntax(selector: &Selector<'_>) -> Result<(), Error> {
         Selector::Name(name) if name.starts_with('/') || name.ends_with('/') => {
             Err(Error::InvalidName(name.to_owned()))
         }
-        Selector::Semver(constraint) => Ok(semver::Constraint::parse(constraint).map(drop)?),
+        Selector::Semver(constraint) => Ok(versions::Constraint::parse(constraint).map(drop)?),
         _ => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! Errors. Texts that users grep for are those of Flux's Git client.
 
-use crate::semver::ConstraintError;
+use versions::ConstraintError;
+
 use crate::ssh::{HostKeyError, IdentityError, MalformedLine};
 use crate::{Bound, SubmoduleError, WalkError};
 

@@ -18,7 +18,6 @@ mod objects;
 mod pack;
 mod reference;
 mod remote;
-pub mod semver;
 mod session;
 mod signed;
 mod sparse;

@@ -1,8 +1,8 @@
 //! Which commit is wanted, and how Flux writes down which one it was.
 
 use gix::ObjectId;
+use versions::{Constraint, Version};
 
-use crate::semver::{Constraint, Version};
 use crate::{Error, RemoteRef};
 
 /// `spec.ref`, as it is written. What is empty counts as unset.
