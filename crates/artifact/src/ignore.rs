@@ -12,8 +12,6 @@
 //! - A pattern with a malformed glob never matches.
 //! - Any user pattern at all switches the built-in list off, except for Git's own files.
 
-mod glob;
-
 use glob::Glob;
 
 /// The file that holds ignore patterns for its directory.

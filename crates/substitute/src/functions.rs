@@ -1,6 +1,8 @@
 //! The operators, on bytes as in Go.
 
-use crate::{Error, glob};
+use glob::{Verdict, first_char};
+
+use crate::Error;
 
 /// Steps of glob matching that may still be taken: one for each character compared.
 pub(crate) struct Steps<'a> {
@@ -20,22 +22,9 @@ impl Steps<'_> {
     }
 }
 
-/// The first character and its length; a byte that is no text is U+FFFD and one byte long, as in Go.
-pub(crate) fn decode(bytes: &[u8]) -> Option<(char, usize)> {
-    if let Some(byte) = bytes.first().filter(|byte| byte.is_ascii()) {
-        return Some((char::from(*byte), 1));
-    }
-    // No character is longer than four bytes.
-    let chunk = bytes.get(..bytes.len().min(4))?.utf8_chunks().next()?;
-    Some(match chunk.valid().chars().next() {
-        Some(c) => (c, c.len_utf8()),
-        None => (char::REPLACEMENT_CHARACTER, 1),
-    })
-}
-
 fn chars(mut bytes: &[u8]) -> impl Iterator<Item = char> {
     std::iter::from_fn(move || {
-        let (c, length) = decode(bytes)?;
+        let (c, length) = first_char(bytes)?;
         bytes = bytes.get(length..)?;
         Some(c)
     })
@@ -67,7 +56,7 @@ pub(crate) fn map_all(value: &[u8], map: fn(char) -> char) -> Vec<u8> {
 }
 
 pub(crate) fn map_first(value: &[u8], map: fn(char) -> char) -> Vec<u8> {
-    let Some((c, length)) = decode(value) else { return Vec::new() };
+    let Some((c, length)) = first_char(value) else { return Vec::new() };
     let mut mapped = map(c).to_string().into_bytes();
     mapped.extend_from_slice(value.get(length..).unwrap_or_default());
     mapped
@@ -120,7 +109,7 @@ pub(crate) fn replace(
         }
         rest = tail.get(old.len()..).unwrap_or_default();
         if old.is_empty() {
-            let Some((_, length)) = decode(rest) else { break };
+            let Some((_, length)) = first_char(rest) else { break };
             let (character, tail) = rest.split_at_checked(length).unwrap_or((rest, &[]));
             result.extend_from_slice(character);
             rest = tail;
@@ -140,10 +129,10 @@ pub(crate) fn trim_prefix<'a>(
     let mut cut = None;
     for end in (1..=value.len()).rev() {
         let prefix = value.get(..end).unwrap_or_default();
-        match glob::matches(pattern, prefix, &mut steps)? {
-            None => return Ok(value),
-            Some(false) => {}
-            Some(true) => {
+        match glob::matches(pattern, prefix, || steps.take())? {
+            Verdict::Malformed => return Ok(value),
+            Verdict::Differs => {}
+            Verdict::Match => {
                 cut = Some(end);
                 if longest {
                     break;

@@ -11,7 +11,6 @@
 mod error;
 mod expression;
 mod functions;
-mod glob;
 mod object;
 mod parser;
 mod variables;
