@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
 use reqwest::{Client, redirect};
 use tempfile::SpooledTempFile;
 use tokio::{
@@ -200,7 +200,7 @@ impl Fetcher {
             return Err(match status {
                 StatusCode::NOT_FOUND => Failure::Final(FetchError::NotFound),
                 StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                    Failure::Passing(error, retry_after(response.headers()))
+                    Failure::Passing(error, net::retry_after(response.headers()))
                 }
                 StatusCode::NOT_IMPLEMENTED => Failure::Final(error),
                 _ if status.is_server_error() => Failure::Passing(error, None),
@@ -272,19 +272,6 @@ fn backoff(retries: u32, options: &Options) -> Duration {
     options.backoff_min.saturating_mul(factor).min(options.backoff_max)
 }
 
-/// What the server asks for: seconds, or a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
-            let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-            // A date that has passed asks for no wait.
-            Some(date.duration_since(jiff::Timestamp::now()).try_into().unwrap_or_default())
-        }
-    }
-}
-
 /// Hashes and keeps the chunks sent to it, off the runtime. Ends when the sender is dropped.
 fn spool(
     algorithm: Algorithm,
@@ -349,19 +336,5 @@ mod tests {
     fn waits_double_up_to_the_longest() {
         let waits = [0, 1, 2, 3, 4, 99].map(|retries| backoff(retries, &Options::default()).as_secs());
         assert_eq!(waits, [5, 10, 20, 30, 30, 30]);
-    }
-
-    #[test]
-    fn a_wait_is_asked_for_in_seconds_or_by_date() {
-        let asked = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::RETRY_AFTER, value.parse().ok()?);
-            retry_after(&headers)
-        };
-        assert_eq!(asked("7"), Some(Duration::from_secs(7)));
-        assert_eq!(asked("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        assert!(asked("Wed, 21 Oct 2099 07:28:00 GMT").is_some_and(|wait| wait.as_secs() > 1_000_000));
-        assert_eq!(asked("soon"), None);
-        assert_eq!(asked("-1"), None);
     }
 }

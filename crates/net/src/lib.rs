@@ -1,5 +1,5 @@
-//! What every client of another server needs, whatever it speaks: TLS settings, proxies, deadlines, and texts that are fit to
-//! be shown.
+//! What every client of another server needs, whatever it speaks: TLS settings, proxies, deadlines, the reading of
+//! answers, and texts that are fit to be shown.
 //!
 //! ```text
 //! TlsConfig + Proxy ──▶ client::builder ──▶ a reqwest client (Git, tokens, registries, buckets)
@@ -8,11 +8,13 @@
 //!
 //! The crate knows neither Git nor Kubernetes.
 
+mod answer;
 pub mod client;
 mod deadline;
 mod proxy;
 mod text;
 
+pub use answer::retry_after;
 pub use client::{ClientError, TlsConfig};
 pub use deadline::{Deadline, Expired};
 pub use proxy::{ConnectError, Proxy, ProxyError};

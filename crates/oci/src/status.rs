@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -65,7 +65,7 @@ impl StatusError {
             }
         };
         let codes = diagnostics.into_iter().map(|diagnostic| printable(&diagnostic.code)).collect();
-        StatusError { request, status, codes, retry_after: retry_after(headers), text: printable(&text) }
+        StatusError { request, status, codes, retry_after: net::retry_after(headers), text: printable(&text) }
     }
 }
 
@@ -121,19 +121,6 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
-/// Seconds, or a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
-            let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-            // A date that has passed asks for no wait.
-            Some(date.duration_since(jiff::Timestamp::now()).try_into().unwrap_or_default())
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -179,19 +166,5 @@ mod tests {
         let codes = error(false, 429, r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow"}]}"#).codes;
         assert_eq!(codes, ["TOOMANYREQUESTS"]);
         assert!(error(false, 500, &"é".repeat(60_000)).to_string().chars().count() < 1200);
-    }
-
-    #[test]
-    fn a_wait_is_asked_for_in_seconds_or_by_date() {
-        let asked = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, value.parse().unwrap());
-            retry_after(&headers)
-        };
-        assert_eq!(asked("7"), Some(Duration::from_secs(7)));
-        assert_eq!(asked("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        assert!(asked("Wed, 21 Oct 2099 07:28:00 GMT").is_some_and(|wait| wait.as_secs() > 1_000_000));
-        assert_eq!(asked("soon"), None);
-        assert_eq!(asked("-1"), None);
     }
 }

@@ -332,9 +332,7 @@ fn retry_after<B>(response: &Response<B>, attempt: u32, repeatable: bool) -> Opt
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => repeatable,
         _ => false,
     };
-    let asked = response.headers().get(http::header::RETRY_AFTER);
-    let asked = asked.and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok()).map(Duration::from_secs);
-    again.then(|| asked.unwrap_or_else(|| backoff(attempt)))
+    again.then(|| net::retry_after(response.headers()).unwrap_or_else(|| backoff(attempt)))
 }
 
 fn backoff(attempt: u32) -> Duration {

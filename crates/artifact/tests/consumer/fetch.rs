@@ -141,12 +141,14 @@ async fn the_wait_that_a_server_asks_for_is_kept() {
         assert_eq!(server.count(), 2);
     }
     // A wait beyond the deadline is not begun.
-    let later = Reply::with_headers("429 Too Many Requests", "retry-after: 3600\r\n", b"");
-    let server = Scripted::start(vec![later]).await;
-    let options = Options { retries: 5, ..options() };
-    let error = fetch(options, &server.url("/a"), &digest.to_string()).await.unwrap_err();
-    assert!(matches!(error, FetchError::Status { status, .. } if status == 429));
-    assert_eq!(server.count(), 1);
+    for later in ["retry-after: 3600\r\n", "retry-after: 18446744073709551615\r\n"] {
+        let later = Reply::with_headers("429 Too Many Requests", later, b"");
+        let server = Scripted::start(vec![later]).await;
+        let options = Options { retries: 5, ..options() };
+        let error = fetch(options, &server.url("/a"), &digest.to_string()).await.unwrap_err();
+        assert!(matches!(error, FetchError::Status { status, .. } if status == 429));
+        assert_eq!(server.count(), 1);
+    }
 }
 
 #[tokio::test]
