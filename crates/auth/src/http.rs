@@ -1,5 +1,6 @@
 //! Requests for tokens, whose answers are small.
 
+use net::BodyError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
@@ -66,13 +67,10 @@ impl Http {
     /// The body of a good answer.
     pub(crate) async fn text(&self, request: RequestBuilder) -> Result<String, HttpError> {
         let mut response = request.send().await.map_err(describe)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(describe)? {
-            if body.len() + chunk.len() > self.limit {
-                return Err(HttpError::TooLarge(self.limit));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = net::read_body(&mut response, self.limit).await.map_err(|error| match error {
+            BodyError::Connection(error) => describe(error),
+            BodyError::TooLarge(limit) => HttpError::TooLarge(limit),
+        })?;
         let text = String::from_utf8_lossy(&body).into_owned();
         let status = response.status();
         if status.is_success() {

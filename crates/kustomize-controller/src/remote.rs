@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use git::{Cache, Connector, Entry, Kind, Outcome, Reference, Remote, WalkError};
 use kustomize::{FetchError, Fetcher, FileTree, MemoryTree, RepoSpec};
-use net::Deadline;
+use net::{BodyError, Deadline};
 use tokio::runtime::Handle;
 
 /// How long a file may take; a repository's time is in its URL.
@@ -114,14 +114,10 @@ impl Fetcher for RemoteBases {
             if !response.status().is_success() {
                 return Err(FetchError::Status(response.status().as_u16()));
             }
-            let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(failed)? {
-                body.extend_from_slice(&chunk);
-                if body.len() > limit {
-                    return Err(FetchError::Failed(format!("the file has more than {limit} bytes")));
-                }
-            }
-            Ok(body)
+            net::read_body(&mut response, limit).await.map_err(|error| match error {
+                BodyError::Connection(error) => failed(error),
+                BodyError::TooLarge(_) => FetchError::Failed(format!("the file has more than {limit} bytes")),
+            })
         })
     }
 }

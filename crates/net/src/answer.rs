@@ -2,10 +2,39 @@
 
 use std::time::{Duration, SystemTime};
 
+use reqwest::Response;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use crate::causes;
 
 /// The longest wait that a server is understood to ask for. It keeps times within what a clock can count.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Why there is no whole body.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The connection broke, or nothing came for too long.
+    #[error("{}", causes(.0))]
+    Connection(#[source] reqwest::Error),
+    /// The body does not end within the limit.
+    #[error("answer of more than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// The whole body of an answer, of no more than `limit` bytes. What is longer is not read to its end.
+///
+/// # Errors
+/// For a broken connection and a body that is too long.
+pub async fn read_body(response: &mut Response, limit: usize) -> Result<Vec<u8>, BodyError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(BodyError::Connection)? {
+        if chunk.len() > limit - body.len() {
+            return Err(BodyError::TooLarge(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
 
 /// The wait that a server asks for before the next request (RFC 9110, section 10.2.3): a number of seconds or a date.
 ///
@@ -52,5 +81,13 @@ mod tests {
             assert_eq!(asked(nonsense), None, "{nonsense:?}");
         }
         assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit() {
+        let response = || Response::from(http::Response::new("12345"));
+        assert_eq!(read_body(&mut response(), 5).await.unwrap(), b"12345");
+        let error = read_body(&mut response(), 4).await.unwrap_err();
+        assert_eq!(error.to_string(), "answer of more than 4 bytes");
     }
 }

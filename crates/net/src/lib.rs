@@ -14,7 +14,7 @@ mod deadline;
 mod proxy;
 mod text;
 
-pub use answer::retry_after;
+pub use answer::{BodyError, read_body, retry_after};
 pub use client::{ClientError, TlsConfig};
 pub use deadline::{Deadline, Expired};
 pub use proxy::{ConnectError, Proxy, ProxyError};
