@@ -65,12 +65,17 @@ flux: kube
 	$(call say,"the flux client$(comma) once per version and user")
 	@$(TARGET)/debug/kube build flux
 
+.PHONY: registry
+registry: build
+	$(call say,"an OCI registry$(comma) once per version and user")
+	@$(TARGET)/debug/kube build registry
+
 .PHONY: programs
 programs:
 	@.ci/programs
 
 .PHONY: test
-test: programs kube flux ## all tests: units, then scenarios on a real API server
+test: programs kube flux registry ## all tests: units, then scenarios on a real API server
 	$(call say,"unit tests$(comma) integration tests$(comma) scenarios")
 	@$(AT_ONCE) $(CARGO) test --workspace --tests
 	@$(CARGO) test --workspace --doc

@@ -7,11 +7,12 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, bail};
 use e2e::cluster::{Cluster, User};
 use e2e::process::{run, stop_recorded};
-use e2e::toolchain::{Toolchain, cache, flux, gitea};
+use e2e::toolchain::{Toolchain, cache, flux, gitea, registry};
 
 const USAGE: &str = "usage: kube build            build the Kubernetes programs
        kube build flux       build Flux's command line client
        kube build gitea      build a Git forge
+       kube build registry   build an OCI registry
        kube up               start a control plane that stays
        kube down             stop it and remove its state
        kube run -- CMD ARG.. run CMD with E2E_KUBECONFIG and KUBECONFIG of a control plane of its own";
@@ -28,6 +29,7 @@ async fn main() -> Result<ExitCode> {
         }
         ["build", "flux"] => println!("{}", tokio::task::spawn_blocking(flux).await??.display()),
         ["build", "gitea"] => println!("{}", tokio::task::spawn_blocking(gitea).await??.program.display()),
+        ["build", "registry"] => println!("{}", tokio::task::spawn_blocking(registry).await??.display()),
         ["up"] => up().await?,
         ["down"] => down()?,
         ["run", "--", program, rest @ ..] => {
