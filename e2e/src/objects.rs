@@ -36,7 +36,7 @@ impl Id {
     pub fn new(text: &str, namespace: &str) -> Result<Self> {
         let (kind, name) = text.split_once('/').with_context(|| format!("{text} is not Kind/name"))?;
         let api_version = match kind {
-            "GitRepository" => "source.toolkit.fluxcd.io/v1",
+            "GitRepository" | "OCIRepository" => "source.toolkit.fluxcd.io/v1",
             "Kustomization" => "kustomize.toolkit.fluxcd.io/v1",
             "Deployment" | "StatefulSet" => "apps/v1",
             "Job" => "batch/v1",

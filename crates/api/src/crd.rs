@@ -1,10 +1,12 @@
 //! The CRD manifests, generated from the types.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, ValidationRule,
+};
 use kube::CustomResourceExt;
 use kube::core::crd::MergeError;
 
-use crate::{git_repository, kustomization, schema};
+use crate::{git_repository, kustomization, oci_repository, schema};
 
 /// Every CRD of this crate, each with all its versions; v1 is the stored one.
 ///
@@ -14,6 +16,7 @@ pub fn all() -> Result<Vec<CustomResourceDefinition>, MergeError> {
     Ok(vec![
         merge(vec![git_repository::GitRepository::crd(), git_repository::v1beta2::GitRepository::crd()])?,
         merge(vec![kustomization::Kustomization::crd(), kustomization::v1beta2::Kustomization::crd()])?,
+        ruled(merge(vec![oci_repository::OciRepository::crd()])?, &oci_repository::ROOT_RULES),
     ])
 }
 
@@ -28,6 +31,26 @@ pub fn file_name(crd: &CustomResourceDefinition) -> String {
 /// When the schema cannot be serialised.
 pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_yaml::Error> {
     Ok(format!("# Generated from crates/api by `make crds`.\n---\n{}", serde_yaml::to_string(crd)?))
+}
+
+/// Adds rules about the whole object, each with its message, in place of fields that the spec requires.
+fn ruled(mut crd: CustomResourceDefinition, rules: &[(&str, &str)]) -> CustomResourceDefinition {
+    let rule = |(rule, message): &(&str, &str)| ValidationRule {
+        rule: (*rule).to_owned(),
+        message: Some((*message).to_owned()),
+        ..ValidationRule::default()
+    };
+    for version in &mut crd.spec.versions {
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        if let Some(schema) = schema {
+            schema.x_kubernetes_validations = Some(rules.iter().map(rule).collect());
+            // In place of what the schema would require.
+            schema.required = None;
+            let spec = schema.properties.as_mut().and_then(|properties| properties.get_mut("spec"));
+            spec.into_iter().for_each(|spec| spec.required = None);
+        }
+    }
+    crd
 }
 
 fn merge(versions: Vec<CustomResourceDefinition>) -> Result<CustomResourceDefinition, MergeError> {

@@ -17,6 +17,11 @@ impl Duration {
         &self.0
     }
 
+    /// Whether nothing is written, as in a field that is absent.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Reads the text by the rules of Go's `time.ParseDuration`.
     ///
     /// # Errors

@@ -41,9 +41,6 @@ pub const ORIGIN_REVISION_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/origin
 /// Event annotation that asks for a commit status, with the value `update`.
 pub const COMMIT_STATUS_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/commit_status";
 
-/// Key of [`crate::Artifact::metadata`] that holds the revision in the origin of an OCI artifact.
-pub const OCI_REVISION_METADATA: &str = "org.opencontainers.image.revision";
-
 /// Condition types of Kustomizations, beside those of [`crate::meta::conditions`].
 pub mod conditions {
     /// The applied objects pass their health checks; absent when none are asked for.

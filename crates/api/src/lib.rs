@@ -15,6 +15,7 @@ pub mod kustomization;
 pub mod kustomize;
 mod lenient;
 pub mod meta;
+pub mod oci_repository;
 mod schema;
 pub mod source;
 
@@ -23,3 +24,4 @@ pub use duration::Duration;
 pub use git_repository::{GitRepository, GitRepositorySpec, GitRepositoryStatus};
 pub use kustomization::{Kustomization, KustomizationSpec, KustomizationStatus};
 pub use meta::{Condition, ConditionStatus, LocalObjectReference};
+pub use oci_repository::{OciRepository, OciRepositorySpec, OciRepositoryStatus};

@@ -42,6 +42,13 @@ pub struct SourceStatusMut<'a> {
     pub handled_request: &'a mut Option<String>,
 }
 
+/// Event annotation with the revision that the content has in its origin.
+pub const ORIGIN_REVISION_ANNOTATION: &str = "source.toolkit.fluxcd.io/originRevision";
+/// Key of [`crate::Artifact::metadata`] that holds the revision in the origin of an OCI artifact.
+pub const OCI_REVISION_METADATA: &str = "org.opencontainers.image.revision";
+/// Key of [`crate::Artifact::metadata`] that holds the address of the origin of an OCI artifact.
+pub const OCI_SOURCE_METADATA: &str = "org.opencontainers.image.source";
+
 /// Condition types of sources, beside those of [`crate::meta::conditions`].
 pub mod conditions {
     /// The upstream, its credentials or the configuration is at fault.
@@ -82,9 +89,13 @@ pub mod reasons {
     pub const NEW_REVISION: &str = "NewRevision";
     pub const NO_ARTIFACT: &str = "NoArtifact";
     pub const NOT_FOUND: &str = "NotFound";
+    pub const OCI_LAYER_OPERATION_FAILED: &str = "OCIArtifactLayerOperationFailed";
+    pub const OCI_PULL_FAILED: &str = "OCIArtifactPullFailed";
     pub const PATCH_OPERATION_FAILED: &str = "PatchOperationFailed";
+    pub const READ_OPERATION_FAILED: &str = "ReadOperationFailed";
     pub const SOURCE_IGNORE_ERROR: &str = "SourceIgnoreError";
     pub const STAT_OPERATION_FAILED: &str = "StatOperationFailed";
+    pub const UNSUPPORTED_FIELD: &str = "UnsupportedField";
     pub const URL_INVALID: &str = "URLInvalid";
     pub const VERIFICATION_ERROR: &str = "VerificationError";
 }

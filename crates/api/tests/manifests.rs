@@ -22,7 +22,7 @@ fn committed_manifests_are_current() {
 }
 
 #[test]
-fn v1_is_stored_and_v1beta2_is_served_with_a_warning() {
+fn v1_is_stored_and_v1beta2_is_served_with_a_warning_where_it_exists() {
     for crd in api::crd::all().unwrap() {
         let kind = &crd.spec.names.kind;
         let versions: Vec<_> = crd
@@ -31,8 +31,42 @@ fn v1_is_stored_and_v1beta2_is_served_with_a_warning() {
             .iter()
             .map(|v| (v.name.as_str(), v.served, v.storage, v.deprecation_warning.clone()))
             .collect();
-        let warning = format!("v1beta2 {kind} is deprecated, upgrade to v1");
-        assert_eq!(versions, [("v1", true, true, None), ("v1beta2", true, false, Some(warning))]);
+        let mut expected = vec![("v1", true, true, None)];
+        if ["GitRepository", "Kustomization"].contains(&kind.as_str()) {
+            let warning = format!("v1beta2 {kind} is deprecated, upgrade to v1");
+            expected.push(("v1beta2", true, false, Some(warning)));
+        }
+        assert_eq!(versions, expected, "{kind}");
+    }
+}
+
+/// A rule is not read where a required field is missing, so what a rule asks for is not in a list of required fields.
+#[test]
+fn rules_of_the_root_ask_for_what_an_oci_repository_must_have() {
+    for crd in api::crd::all().unwrap() {
+        let kind = &crd.spec.names.kind;
+        for version in &crd.spec.versions {
+            let schema = version.schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
+            let schema = serde_json::to_value(schema).unwrap();
+            let (rules, required) = if kind == "OCIRepository" {
+                let rules = json!([
+                    {"rule": "has(self.spec) && has(self.spec.url)", "message": "spec.url is required"},
+                    {"rule": "has(self.spec) && has(self.spec.interval)", "message": "spec.interval is required"},
+                ]);
+                let spec = &schema["properties"]["spec"];
+                assert_eq!(spec.get("required"), None);
+                let defaults = spec["properties"].as_object().unwrap().iter();
+                assert_eq!(defaults.filter(|(_, field)| field.get("default").is_some()).count(), 0);
+                (rules, Value::Null)
+            } else {
+                (Value::Null, json!(["spec"]))
+            };
+            assert_eq!(
+                (&schema["x-kubernetes-validations"], &schema["required"]),
+                (&rules, &required),
+                "{kind}"
+            );
+        }
     }
 }
 

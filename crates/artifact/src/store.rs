@@ -35,7 +35,7 @@ use self::{
 };
 use crate::{
     archive::{ArchiveError, ArchiveWriter, Written},
-    digest::{Algorithm, Digest, Hasher},
+    digest::{Algorithm, Digest, Hasher, HashingWriter},
 };
 
 /// What a name ends in while its content is being written.
@@ -292,6 +292,15 @@ impl Store {
         let artifact = self.commit(slot, revision, digest, size)?;
         self.reuse().put(directory, path, chunks, self.options.chunks);
         Ok(artifact)
+    }
+
+    /// Stores `content` byte for byte, replacing what is at `path`. If it cannot be read to its end, nothing changes.
+    pub fn copy(&self, path: &str, revision: &str, content: &mut dyn Read) -> Result<Artifact, StoreError> {
+        let slot = self.reserve(path)?;
+        let mut writer = HashingWriter::new(slot.writer()?, self.options.algorithm);
+        let copied = io::copy(content, &mut writer).and_then(|_| writer.finish());
+        let (digest, size, _) = copied.map_err(|error| slot.path.error("write", error))?;
+        self.commit(slot, revision, digest, size)
     }
 
     /// Removes files of the current artifact's directory by age and number; never `current` itself. Gives the removed

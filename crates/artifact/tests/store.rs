@@ -457,3 +457,23 @@ fn an_artifact_is_current_if_this_version_stored_it() {
     fs::remove_file(&lock).unwrap();
     assert!(!store.is_current(PATH, &first.digest));
 }
+
+#[test]
+fn a_copy_has_the_bytes_that_were_given_or_leaves_what_was_there() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("unplugged"))
+        }
+    }
+    let (root, store) = store();
+    let stored = store.copy(PATH, "latest@sha256:1", &mut &b"no archive at all"[..]).unwrap();
+    assert_eq!(stored.digest, sha256(b"no archive at all"));
+    assert_eq!((stored.size, stored.revision.as_str()), (17, "latest@sha256:1"));
+    assert_eq!(read(&store, PATH), b"no archive at all");
+    assert!(store.is_current(PATH, &stored.digest));
+    let error = store.copy(PATH, "latest@sha256:2", &mut (&b"half"[..]).chain(Broken)).unwrap_err();
+    assert!(matches!(error, StoreError::Io { step: "write", .. }), "{error:?}");
+    assert_eq!(read(&store, PATH), b"no archive at all");
+    assert_eq!(names(root.path()), ["abc.tar.gz", "abc.tar.gz.lock"]);
+}

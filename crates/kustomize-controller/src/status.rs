@@ -7,7 +7,6 @@ use api::{
     duration::go_duration_string,
     kustomization::{ResourceInventory, ResourceRef, Snapshot},
     kustomize::{
-        OCI_REVISION_METADATA,
         conditions::{DRIFTED, HEALTHY},
         reasons::{DRIFT_DETECTED, RECONCILIATION_FAILED, RECONCILIATION_SUCCEEDED},
     },
@@ -15,6 +14,7 @@ use api::{
         RECONCILE_REQUEST_ANNOTATION,
         reasons::{PROGRESSING, PROGRESSING_WITH_RETRY, SUCCEEDED},
     },
+    source::OCI_REVISION_METADATA,
 };
 use apply::{object::ObjectId, prune::Entry};
 use jiff::Timestamp;

@@ -9,8 +9,10 @@
 
 mod get;
 mod name;
+mod pull_secret;
 mod secret_data;
 
 pub use get::{GetError, get};
 pub use name::{InvalidName, check_name};
+pub use pull_secret::{PullCredentials, PullSecretError, PullSecrets};
 pub use secret_data::{SecretData, SecretDataError};

@@ -64,9 +64,15 @@ pub struct Arguments {
     /// Bytes that all files of a commit may have together.
     #[arg(long, default_value_t = git::Limits::default().tree_bytes)]
     pub git_tree_max_size: u64,
-    /// Git servers are asked by so many sources at once, each server for itself.
+    /// Maximum number of concurrent fetches from one Git server.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub git_host_concurrency: u16,
+    /// Bytes that one layer of an OCI artifact may have.
+    #[arg(long, default_value_t = oci::Limits::default().blob_bytes)]
+    pub oci_layer_max_size: u64,
+    /// Maximum number of concurrent fetches from one OCI registry.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    pub oci_host_concurrency: u16,
     /// Algorithm of artifact digests: sha256, sha384, sha512, sha1 or blake3.
     #[arg(long, default_value = "sha256")]
     pub artifact_digest_algo: Algorithm,

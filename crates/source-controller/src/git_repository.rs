@@ -168,7 +168,8 @@ impl Upstream for GitRepositories {
             git::Outcome::Checkout(checkout) => {
                 let revision = checkout.revision.clone();
                 tracing::debug!(url = repository.remote.url(), revision, "git repository checked out");
-                Outcome::New { revision, content: Content { repository, checkout } }
+                let news = news_text(&revision);
+                Outcome::New { revision, news, content: Content { repository, checkout } }
             }
         };
         Ok(Fetched { outcome, verified: found.signed })
@@ -200,6 +201,10 @@ impl Upstream for GitRepositories {
     fn verified(&self, object: &mut GitRepository, verified: &Verified) {
         status::verification::verified(object);
         self.fetcher.verified.set(ObjectRef::from_obj(object), verified.version.clone());
+    }
+
+    fn stored_text(revision: &str) -> String {
+        format!("stored artifact for revision '{revision}'")
     }
 
     fn announcement(&self, object: &GitRepository, title: Option<&str>) -> String {
@@ -255,6 +260,11 @@ impl Upstream for GitRepositories {
     fn gone(&self, source: &ObjectRef<GitRepository>) {
         self.fetcher.verified.forget(source);
     }
+}
+
+/// What the status says of a revision that is not the stored one.
+fn news_text(revision: &str) -> String {
+    format!("new upstream revision '{revision}'")
 }
 
 /// At most 50 characters of a commit's subject.

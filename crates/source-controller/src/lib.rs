@@ -2,6 +2,7 @@
 
 mod flags;
 pub mod git_repository;
+mod oci_repository;
 mod volume;
 
 use std::sync::Arc;
@@ -53,5 +54,6 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         Ok(served.map_err(ServeError::Serve)?)
     });
     git_repository::add(app, &storage)?;
+    oci_repository::add(app, &storage);
     Ok(())
 }

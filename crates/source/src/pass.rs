@@ -126,10 +126,12 @@ impl<'a, U: Upstream> Pass<'a, U> {
         match outcome {
             Outcome::Unchanged(revision) => {
                 tracing::debug!("no changes since last reconciliation: observed revision '{revision}'");
-                status::up_to_date(&mut self.object, &revision, Timestamp::now());
+                status::up_to_date(&mut self.object, &U::stored_text(&revision), Timestamp::now());
                 Ok(None)
             }
-            Outcome::New { revision, content } => self.store(revision, content, references).await.map(Some),
+            Outcome::New { revision, news, content } => {
+                self.store(revision, &news, content, references).await.map(Some)
+            }
         }
     }
 
@@ -175,6 +177,7 @@ impl<'a, U: Upstream> Pass<'a, U> {
     async fn store(
         &mut self,
         mut revision: String,
+        news: &str,
         content: U::Content,
         references: U::References,
     ) -> Result<String, Interrupted> {
@@ -182,7 +185,7 @@ impl<'a, U: Upstream> Pass<'a, U> {
         let mut title = upstream.title(&content);
         let moved = self.object.artifact().is_none_or(|artifact| !U::is_revision(artifact, &revision));
         if moved {
-            status::new_revision(&mut self.object, &revision, Timestamp::now());
+            status::new_revision(&mut self.object, news, Timestamp::now());
             self.untold = true;
         }
         let changed = moved || upstream.has_changed(&self.object, &references);
@@ -203,10 +206,11 @@ impl<'a, U: Upstream> Pass<'a, U> {
             // Later than those above if the content had to be fetched anew.
             (revision, title) = (built.artifact.revision.clone(), built.title);
             self.note_correction(&revision, correction.as_ref());
-            *self.object.status_mut().artifact = Some(status_artifact(built.artifact));
+            let artifact = Artifact { metadata: built.metadata, ..status_artifact(built.artifact) };
+            *self.object.status_mut().artifact = Some(artifact);
             upstream.stored(&mut self.object, references);
         }
-        status::up_to_date(&mut self.object, &revision, Timestamp::now());
+        status::up_to_date(&mut self.object, &U::stored_text(&revision), Timestamp::now());
         Ok(title)
     }
 

@@ -1,5 +1,6 @@
 //! What one kind of source does itself. All else of a pass is written once, in [`crate::pass`].
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Instant;
@@ -95,6 +96,9 @@ pub trait Upstream: Send + Sync + 'static {
     /// What was fetched is signed as the spec wants it.
     fn verified(&self, object: &mut Self::Object, verified: &Verified);
 
+    /// What the status says of an artifact that is up to date.
+    fn stored_text(revision: &str) -> String;
+
     /// The text of the event that tells of new content; without a title the revision says it.
     fn announcement(&self, object: &Self::Object, title: Option<&str>) -> String;
 
@@ -162,6 +166,8 @@ pub enum Outcome<C> {
     New {
         /// Its revision.
         revision: String,
+        /// What the status says of a revision that is not the stored one.
+        news: String,
         /// What to build from.
         content: C,
     },
@@ -190,6 +196,8 @@ pub struct Build<K, R> {
 pub struct Built {
     /// The artifact.
     pub artifact: store::Artifact,
+    /// Facts of the upstream for `status.artifact.metadata`.
+    pub metadata: BTreeMap<String, String>,
     /// See [`Upstream::title`].
     pub title: String,
     /// Who has signed it, if it had to be fetched anew and verified.

@@ -1,16 +1,17 @@
-//! What the API server makes of GitRepositories and Kustomizations: which objects it takes, which it refuses and
-//! with what text, what it fills in and what it drops, in both versions.
+//! What the API server makes of GitRepositories, OCIRepositories and Kustomizations: which objects it takes, which it
+//! refuses and with what text, what it fills in and what it drops, in every version.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod git_repository;
 mod install;
 mod kustomization;
+mod oci_repository;
 mod server;
 
 use anyhow::Result;
 use serde_json::json;
 
-use server::{Server, git, kustomization};
+use server::{Server, git, kustomization, oci};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn defaults_are_filled_in() -> Result<()> {
@@ -63,7 +64,7 @@ async fn only_the_older_version_warns() -> Result<()> {
         let answer = server.create(&object, "dryRun=All").await;
         assert_eq!(answer.warnings, [format!("v1beta2 {kind} is deprecated, upgrade to v1")]);
     }
-    for object in [git("v1", json!({})), kustomization("v1", json!({}))] {
+    for object in [git("v1", json!({})), kustomization("v1", json!({})), oci(json!({}))] {
         assert_eq!(server.create(&object, "dryRun=All").await.warnings, [""; 0]);
     }
     Ok(())

@@ -18,6 +18,15 @@ pub fn git(version: &str, spec: Value) -> Value {
     })
 }
 
+/// An OCIRepository with the required fields, changed by `spec`.
+pub fn oci(spec: Value) -> Value {
+    let base = json!({"url": "oci://example.org/a", "interval": "1m"});
+    json!({
+        "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "OCIRepository",
+        "metadata": {"name": "a", "namespace": "default"}, "spec": with(base, spec),
+    })
+}
+
 /// A Kustomization with the required fields, changed by `spec`.
 pub fn kustomization(version: &str, spec: Value) -> Value {
     let base = json!({"interval": "1m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "a"}});
@@ -42,7 +51,11 @@ pub fn with(base: Value, changes: Value) -> Value {
 
 /// The path of the collection that an object belongs to.
 pub fn collection(object: &Value) -> String {
-    let plural = if object["kind"] == "GitRepository" { "gitrepositories" } else { "kustomizations" };
+    let plural = match object["kind"].as_str().unwrap() {
+        "GitRepository" => "gitrepositories",
+        "OCIRepository" => "ocirepositories",
+        _ => "kustomizations",
+    };
     format!("/apis/{}/namespaces/default/{plural}", object["apiVersion"].as_str().unwrap())
 }
 

@@ -37,7 +37,12 @@ async fn know(test: &Scenario, kind: &str, plural: &str) -> Result<()> {
 /// Publishes an artifact as source `app` of a kind.
 async fn publish(test: &Scenario, kind: &str, artifact: &Value) -> Result<()> {
     let api_version = format!("{GROUP}/v1");
-    let object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "app"}, "spec": {}});
+    // Suspended, so that what is published stays.
+    let spec = match kind {
+        "OCIRepository" => json!({"url": "oci://registry.invalid/app", "interval": "1h", "suspend": true}),
+        _ => json!({}),
+    };
+    let object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "app"}, "spec": spec});
     test.objects.apply_one(&object, &test.namespace).await?;
     let status = json!({"status": {"artifact": artifact}}).to_string();
     let name = format!("{}.{GROUP}/app", kind.to_lowercase());

@@ -30,6 +30,7 @@ mod kustomization;
 mod kustomization_faults;
 mod lease;
 mod monorepo;
+mod oci_repository;
 mod outage;
 mod provider;
 mod prune;
@@ -43,6 +44,13 @@ mod storage_faults;
 mod submodules;
 mod verify;
 mod waiting;
+
+#[allow(dead_code, reason = "what the scenarios do not use, the tests of the crate oci do")]
+#[path = "../../../crates/oci/tests/support/push.rs"]
+mod push;
+#[allow(dead_code, reason = "what the scenarios do not use, the tests of the crate oci do")]
+#[path = "../../../crates/oci/tests/support/registry.rs"]
+mod registry;
 
 #[path = "../../../crates/git/tests/support/proxy.rs"]
 mod proxy;

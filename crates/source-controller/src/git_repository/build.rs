@@ -1,5 +1,6 @@
 //! From a checkout to a stored artifact. Everything here blocks.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use artifact::archive::{ArchiveError, Contents};
@@ -102,7 +103,8 @@ impl Recipe {
 }
 
 fn built(artifact: Artifact, checkout: &Checkout, verified: Option<Verified>) -> Built {
-    Built { artifact, title: checkout.commit.subject.clone(), verified }
+    let title = checkout.commit.subject.clone();
+    Built { artifact, metadata: BTreeMap::new(), title, verified }
 }
 
 /// The files of a checkout, for as long as somebody waits for them.

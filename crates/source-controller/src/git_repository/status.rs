@@ -24,6 +24,7 @@ pub fn stored(object: &mut GitRepository, includes: Vec<Artifact>) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use super::super::GitRepositories;
     use super::*;
     use api::GitRepositoryStatus;
     use api::meta::RECONCILE_REQUEST_ANNOTATION;
@@ -31,6 +32,7 @@ mod tests {
     use jiff::Timestamp;
     use kube::ResourceExt;
     use runtime::conditions::is_true;
+    use source::Upstream;
     use source::status::{End, artifact_missing, begin, end, new_revision, up_to_date};
 
     pub(super) const REVISION: &str = "main@sha1:1";
@@ -51,6 +53,15 @@ mod tests {
         Artifact { revision: revision.into(), digest: digest.into(), ..Artifact::default() }
     }
 
+    /// The texts of the kind.
+    pub(super) fn stored_text(revision: &str) -> String {
+        GitRepositories::stored_text(revision)
+    }
+
+    pub(super) fn news_text(revision: &str) -> String {
+        super::super::news_text(revision)
+    }
+
     pub(super) fn set_artifact(object: &mut GitRepository, artifact: Artifact) {
         object.status.get_or_insert_default().artifact = Some(artifact);
     }
@@ -60,10 +71,10 @@ mod tests {
         let mut object = object();
         begin(&mut object, now());
         artifact_missing(&mut object, false, now());
-        new_revision(&mut object, REVISION, now());
+        new_revision(&mut object, &news_text(REVISION), now());
         set_artifact(&mut object, artifact(REVISION, "sha256:1"));
         stored(&mut object, Vec::new());
-        up_to_date(&mut object, REVISION, now());
+        up_to_date(&mut object, &stored_text(REVISION), now());
         end(&mut object, &End::Success, now());
         object
     }
@@ -96,7 +107,7 @@ mod tests {
             shown(&object),
             ["Reconciling=True/Progressing building artifact", "Ready=Unknown/Progressing building artifact"]
         );
-        new_revision(&mut object, REVISION, now());
+        new_revision(&mut object, &news_text(REVISION), now());
         let text = "building artifact: new upstream revision 'main@sha1:1'";
         assert_eq!(
             shown(&object),
@@ -119,7 +130,7 @@ mod tests {
         let later = Timestamp::from_second(1_800_000_000).unwrap();
         assert!(!begin(&mut object, later));
         assert_eq!(content::known_revision(&object, &[]).as_deref(), Some(REVISION));
-        up_to_date(&mut object, REVISION, later);
+        up_to_date(&mut object, &stored_text(REVISION), later);
         end(&mut object, &End::Success, later);
         assert_eq!(object, before);
     }
@@ -129,7 +140,7 @@ mod tests {
         let mut object = good();
         begin(&mut object, now());
         assert!(is_true(&object.status.as_ref().unwrap().conditions, READY));
-        new_revision(&mut object, "main@sha1:2", now());
+        new_revision(&mut object, &news_text("main@sha1:2"), now());
         let text = "new upstream revision 'main@sha1:2'";
         assert_eq!(
             shown(&object),

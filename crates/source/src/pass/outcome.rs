@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use api::source::{DIGEST_ANNOTATION, REVISION_ANNOTATION, Source};
+use api::source::{
+    DIGEST_ANNOTATION, OCI_REVISION_METADATA, ORIGIN_REVISION_ANNOTATION, REVISION_ANNOTATION, Source,
+};
 use jiff::Timestamp;
 use runtime::backoff::jitter;
 use runtime::controller;
@@ -51,7 +53,11 @@ impl<U: Upstream> Pass<'_, U> {
         let event = Event::new(&self.object, Severity::Info, reason, message)
             .with(REVISION_ANNOTATION, &artifact.revision)
             .with(DIGEST_ANNOTATION, &artifact.digest);
-        self.controller.events.record(event);
+        let origin = artifact.metadata.get(OCI_REVISION_METADATA);
+        self.controller.events.record(match origin {
+            Some(revision) => event.with(ORIGIN_REVISION_ANNOTATION, revision),
+            None => event,
+        });
     }
 
     /// Says how the pass ended, and when the next one is due.

@@ -29,22 +29,20 @@ pub fn fetched<K: Source + Resource>(object: &mut K, now: Timestamp) {
     conditions(object, now).remove(FETCH_FAILED);
 }
 
-/// The upstream has something else than what is stored.
-pub fn new_revision<K: Source + Resource>(object: &mut K, revision: &str, now: Timestamp) {
+/// The upstream has something else than what is stored; `news` says what.
+pub fn new_revision<K: Source + Resource>(object: &mut K, news: &str, now: Timestamp) {
     let outdated = object.artifact().is_some();
     let mut conditions = conditions(object, now);
-    let message = format!("new upstream revision '{revision}'");
     if outdated {
-        conditions.set(ARTIFACT_OUTDATED, ConditionStatus::True, reason::NEW_REVISION, &message);
+        conditions.set(ARTIFACT_OUTDATED, ConditionStatus::True, reason::NEW_REVISION, news);
     }
-    progressing(&mut conditions, true, &format!("building artifact: {message}"));
+    progressing(&mut conditions, true, &format!("building artifact: {news}"));
 }
 
-/// The stored artifact is up to date with `revision`.
-pub fn up_to_date<K: Source + Resource>(object: &mut K, revision: &str, now: Timestamp) {
+/// The stored artifact is up to date; `message` says with what.
+pub fn up_to_date<K: Source + Resource>(object: &mut K, message: &str, now: Timestamp) {
     let mut conditions = conditions(object, now);
     conditions.remove(ARTIFACT_OUTDATED);
-    let message = format!("stored artifact for revision '{revision}'");
     conditions.set(ARTIFACT_IN_STORAGE, ConditionStatus::True, reason::SUCCEEDED, message);
 }
 

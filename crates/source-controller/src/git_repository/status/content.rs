@@ -41,7 +41,7 @@ pub fn known_revision(object: &GitRepository, includes: &[Artifact]) -> Option<S
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::super::stored;
-    use super::super::tests::{REVISION, artifact, good, now};
+    use super::super::tests::{REVISION, artifact, good, now, stored_text};
     use super::*;
     use api::git_repository::{GitRepositoryInclude, GitRepositoryRef};
     use source::status::{begin, up_to_date};
@@ -55,7 +55,7 @@ mod tests {
         object.metadata.generation = Some(2);
         assert_eq!(known_revision(&object, &[]), None, "the URL may be another");
         begin(&mut object, now());
-        up_to_date(&mut object, REVISION, now());
+        up_to_date(&mut object, &stored_text(REVISION), now());
         assert!(known_revision(&object, &[]).is_some());
         object.metadata.generation = Some(3);
         object.spec.reference = None;

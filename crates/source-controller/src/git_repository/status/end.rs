@@ -11,7 +11,9 @@ mod tests {
         End, Snapshot, begin, conditions, end, fetched, new_revision, news, unready, up_to_date,
     };
 
-    use super::super::tests::{REVISION, artifact, good, now, object, observed, request_pass, shown};
+    use super::super::tests::{
+        REVISION, artifact, good, news_text, now, object, observed, request_pass, shown, stored_text,
+    };
 
     #[test]
     fn a_failure_is_retried_and_keeps_the_observed_generation() {
@@ -52,7 +54,7 @@ mod tests {
         assert!(shown(&object).contains(&"Ready=False/B storage".to_owned()));
         begin(&mut object, now());
         fetched(&mut object, now());
-        up_to_date(&mut object, REVISION, now());
+        up_to_date(&mut object, &stored_text(REVISION), now());
         end(&mut object, &End::Success, now());
         assert_eq!(shown(&object).len(), 2, "only Ready and ArtifactInStorage are left");
     }
@@ -68,7 +70,7 @@ mod tests {
         let says_so = |object: &GitRepository| shown(object).iter().any(|c| c.contains("no route"));
         assert!(says_so(&failed()));
         let steps: [fn(&mut GitRepository); 3] = [
-            |o| new_revision(o, "main@sha1:2", now()),
+            |o| new_revision(o, &news_text("main@sha1:2"), now()),
             |o| end(o, &End::Failed(Failure::plain("SourceIgnoreError", "bad rules")), now()),
             |o| end(o, &End::Failed(Failure::storage("ArchiveOperationFailed", "disk full")), now()),
         ];

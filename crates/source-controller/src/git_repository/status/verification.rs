@@ -56,7 +56,7 @@ pub fn forget(object: &mut GitRepository, now: Timestamp) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::content::{config_changed, known_revision};
-    use super::super::tests::{good, now, shown};
+    use super::super::tests::{good, now, shown, stored_text};
     use super::*;
     use api::git_repository::GitRepositoryVerification;
     use source::failure::Failure;
@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(object.status.as_ref().unwrap().source_verification_mode.as_deref(), Some("HEAD"));
         assert!(known_revision(&object, &[]).is_some());
         forget(&mut object, now());
-        up_to_date(&mut object, "main@sha1:1", now());
+        up_to_date(&mut object, &stored_text("main@sha1:1"), now());
         assert!(known_revision(&object, &[]).is_some());
         object.metadata.generation = Some(2);
         assert_eq!(known_revision(&object, &[]), None, "the keys may be others");

@@ -1,0 +1,214 @@
+//! OCIRepository: an artifact of an OCI registry as a source. See [`source::Upstream`] for the order of the steps.
+
+mod access;
+mod layer;
+mod pull;
+mod tag;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::oci_repository::{LayerOperation, OciProvider, OciRepository};
+use api::source::{OCI_REVISION_METADATA, OCI_SOURCE_METADATA, Source};
+use artifact::store::Store;
+use artifact::{ignore, unpack};
+use jiff::Timestamp;
+use kube::Client;
+use net::{Deadline, redact};
+use oci::{Clients, Repository};
+use runtime::app::App;
+use runtime::conditions::{READY, find};
+use runtime::controller::Objects;
+use runtime::latest::Latest;
+use runtime::metrics::ResourceInfo;
+use source::background::Host;
+use source::failure::condition::ARTIFACT_IN_STORAGE;
+use source::failure::{Failure, Interrupted, reason};
+use source::upstream::{Build, Built, Fetched, Outcome, Request, Resolved, Verified};
+use source::{Controller, Options, Upstream, timeout};
+
+use self::pull::Content;
+use crate::NAME;
+use crate::flags::Arguments;
+
+/// The kind's name.
+pub const KIND: &str = "OCIRepository";
+
+/// How long an artifact may be in the making.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// What one object may cost, beside what its registry may.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// Its ignore rules.
+    pub ignore: ignore::Limits,
+    /// The layer that is extracted.
+    pub layer: unpack::Limits,
+}
+
+/// What all passes over OCIRepositories share.
+pub struct OciRepositories {
+    client: Client,
+    registries: Clients,
+    limits: Limits,
+}
+
+/// Adds the controller of the kind to a process that keeps its artifacts in `storage`.
+pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>) {
+    let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
+    let options = Options {
+        manager: NAME,
+        jitter: arguments.shared.interval_jitter_percentage,
+        requeue_dependency: arguments.shared.requeue_dependency,
+        host_concurrency: arguments.oci_host_concurrency.into(),
+        build_timeout: BUILD_TIMEOUT,
+    };
+    let limits = oci::Limits { blob_bytes: arguments.oci_layer_max_size, ..oci::Limits::default() };
+    let upstream = OciRepositories {
+        client: process.client.clone(),
+        registries: Clients::new(limits),
+        limits: Limits::default(),
+    };
+    let latest = Arc::new(Latest::new(objects.store()));
+    let controller = Controller::new(process, options, storage.clone(), &objects, latest, Arc::new(upstream));
+    let concurrent = arguments.concurrent;
+    app.add_controller(objects, Arc::new(controller), concurrent);
+}
+
+/// A field that is not supported yet. It is named, not ignored.
+fn unsupported(object: &OciRepository) -> Option<&'static str> {
+    let spec = &object.spec;
+    let is_foreign = spec.provider.is_some_and(|provider| provider != OciProvider::Generic);
+    let operation = spec.layer_selector.as_ref().and_then(|selector| selector.operation);
+    [
+        (is_foreign, "spec.provider"),
+        (spec.service_account_name.is_some(), "spec.serviceAccountName"),
+        (spec.verification.is_some(), "spec.verify"),
+        (operation == Some(LayerOperation::Unknown), "spec.layerSelector.operation"),
+    ]
+    .into_iter()
+    .find_map(|(is_used, field)| is_used.then_some(field))
+}
+
+impl Upstream for OciRepositories {
+    const KIND: &'static str = KIND;
+    type Object = OciRepository;
+    type References = Repository;
+    type Content = Content;
+
+    fn begin(&self, _object: &mut OciRepository, _now: Timestamp) {}
+
+    fn resolve(&self, object: &mut OciRepository, _now: Timestamp) -> Result<Resolved<Repository>, Failure> {
+        if let Some(field) = unsupported(object) {
+            let message = format!("{field} is not supported yet");
+            return Err(Failure::plain(reason::UNSUPPORTED_FIELD, message).stalling());
+        }
+        let url = &object.spec.url;
+        let repository = Repository::parse(url).map_err(|error| {
+            let message = format!("URL validation failed for '{}': {error}", redact(url));
+            Failure::fetch(reason::URL_INVALID, message).stalling()
+        })?;
+        let server = repository.registry().host().to_owned();
+        Ok(Resolved { references: repository, server, news: false })
+    }
+
+    fn known_revision(&self, object: &OciRepository, references: &Repository) -> Option<String> {
+        find(object.conditions(), ARTIFACT_IN_STORAGE)?;
+        let artifact = object.artifact().filter(|_| !self.has_changed(object, references))?;
+        Some(artifact.revision.clone())
+    }
+
+    /// As with Flux, another URL or other credentials alone do not make an artifact outdated: the digest tells what it holds.
+    fn has_changed(&self, object: &OciRepository, _references: &Repository) -> bool {
+        let status = object.status.clone().unwrap_or_default();
+        object.spec.ignore != status.observed_ignore
+            || object.spec.layer_selector != status.observed_layer_selector
+    }
+
+    async fn fetch(
+        self: Arc<Self>,
+        request: Request<OciRepository, Repository>,
+        host: Arc<Host>,
+    ) -> Result<Fetched<Content>, Interrupted> {
+        let Request { object, references: repository, known, .. } = request;
+        let access = access::of(&self.client, &object, &repository).await?;
+        let client = self.registries.get(&access).map_err(|error| {
+            let message = format!("failed to generate transport for '{}': {error}", redact(&object.spec.url));
+            Failure::fetch(reason::AUTHENTICATION_FAILED, message)
+        })?;
+        let _turn = host.turn().await;
+        let deadline = Deadline::new(timeout(&object));
+        let artifact = pull::resolve(&client, &object, &repository, &deadline).await?;
+        if known.as_deref() == Some(artifact.revision.as_str()) {
+            return Ok(Fetched { outcome: Outcome::Unchanged(artifact.revision), verified: None });
+        }
+        let news = format!("new revision '{}' for '{}'", artifact.revision, artifact.reference);
+        let revision = artifact.revision.clone();
+        let content = pull::pull(&client, &object, &repository, artifact, &deadline).await?;
+        Ok(Fetched { outcome: Outcome::New { revision, news, content }, verified: None })
+    }
+
+    fn title(&self, content: &Content) -> String {
+        content.revision.clone()
+    }
+
+    fn build(
+        &self,
+        build: Build<OciRepository, Repository>,
+        content: Content,
+        deadline: &Deadline,
+    ) -> Result<Built, Failure> {
+        let Build { object, storage, .. } = build;
+        let Content { revision, digest, metadata, file } = content;
+        let path = storage.path(&digest.to_string());
+        let operation =
+            object.spec.layer_selector.and_then(|selector| selector.operation).unwrap_or_default();
+        let artifact = match operation {
+            LayerOperation::Copy => layer::copy(&storage.store, &path, &revision, file)?,
+            LayerOperation::Extract | LayerOperation::Unknown => {
+                let ignore = object.spec.ignore.as_deref();
+                layer::extract(&storage.store, &path, &revision, file, ignore, &self.limits, deadline)?
+            }
+        };
+        Ok(Built { artifact, metadata, title: revision, verified: None })
+    }
+
+    fn stored(&self, object: &mut OciRepository, _references: Repository) {
+        let (ignore, selector) = (object.spec.ignore.clone(), object.spec.layer_selector.clone());
+        let status = object.status.get_or_insert_default();
+        (status.observed_ignore, status.observed_layer_selector) = (ignore, selector);
+    }
+
+    fn verified(&self, _object: &mut OciRepository, _verified: &Verified) {}
+
+    fn stored_text(revision: &str) -> String {
+        format!("stored artifact for digest '{revision}'")
+    }
+
+    fn announcement(&self, object: &OciRepository, _title: Option<&str>) -> String {
+        let Some(artifact) = object.artifact() else { return String::new() };
+        let url = redact(&object.spec.url);
+        let message = format!("stored artifact with revision '{}' from '{url}'", artifact.revision);
+        let metadata = |key| artifact.metadata.get(key).filter(|value| !value.is_empty());
+        match (metadata(OCI_SOURCE_METADATA), metadata(OCI_REVISION_METADATA)) {
+            (Some(origin), Some(revision)) => {
+                format!("{message}, origin source '{}', origin revision '{revision}'", redact(origin))
+            }
+            _ => message,
+        }
+    }
+
+    fn copy_status(object: &mut OciRepository, from: &OciRepository) {
+        object.status.clone_from(&from.status);
+    }
+
+    fn info(object: &OciRepository) -> ResourceInfo {
+        let ready = find(object.conditions(), READY).map(|ready| ready.status.to_string());
+        ResourceInfo {
+            ready: ready.unwrap_or_default(),
+            suspended: object.spec.suspend,
+            revision: object.artifact().map(|artifact| artifact.revision.clone()).unwrap_or_default(),
+            more: vec![("url", redact(&object.spec.url))],
+        }
+    }
+}

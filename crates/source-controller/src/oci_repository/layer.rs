@@ -1,0 +1,245 @@
+//! From a layer to a stored artifact. Everything here blocks.
+//!
+//! A layer may have its entries in any order, and an artifact has them sorted. So a layer is unpacked into one file without a
+//! name, and its entries are written from there.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+
+use artifact::archive::ArchiveError;
+use artifact::ignore::{self, IGNORE_FILE, IgnoreError};
+use artifact::store::{Artifact, Store, StoreError};
+use artifact::unpack::{Entry, UnpackError, unpack};
+use net::Deadline;
+use runtime::error::chain;
+use source::failure::{Failure, reason};
+
+use super::Limits;
+use super::pull::layer_failure;
+
+/// Why there is no artifact.
+#[derive(Debug, thiserror::Error)]
+enum LayerError {
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    #[error("failed to keep the content of the layer")]
+    Keep(#[from] io::Error),
+    #[error(transparent)]
+    Ignore(#[from] IgnoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// Then nobody waits any more.
+    #[error("it took too long")]
+    Time,
+}
+
+impl From<LayerError> for Failure {
+    fn from(error: LayerError) -> Self {
+        let text = chain(&error);
+        match error {
+            LayerError::Unpack(_) => {
+                layer_failure(format!("failed to extract layer contents from artifact: {text}"))
+            }
+            LayerError::Ignore(_) => {
+                let message = format!("failed to load source ignore patterns from repository: {text}");
+                Failure::plain(reason::SOURCE_IGNORE_ERROR, message)
+            }
+            _ => {
+                let message = format!("unable to archive artifact to storage: {text}");
+                Failure::storage(reason::ARCHIVE_OPERATION_FAILED, message)
+            }
+        }
+    }
+}
+
+/// Stores a layer as it is.
+pub fn copy(store: &Store, path: &str, revision: &str, mut layer: File) -> Result<Artifact, Failure> {
+    store.copy(path, revision, &mut layer).map_err(|error| {
+        let message = format!("unable to copy artifact to storage: {}", chain(&error));
+        Failure::storage(reason::ARCHIVE_OPERATION_FAILED, message)
+    })
+}
+
+/// Stores the files of a layer, a `tar.gz`, but for those that the ignore rules leave out.
+pub fn extract(
+    store: &Store,
+    path: &str,
+    revision: &str,
+    layer: File,
+    ignore: Option<&str>,
+    limits: &Limits,
+    deadline: &Deadline,
+) -> Result<Artifact, Failure> {
+    Ok(extracted(store, path, revision, layer, ignore, limits, deadline)?)
+}
+
+/// Where the content of a file is kept.
+struct Kept {
+    executable: bool,
+    offset: u64,
+    size: u64,
+}
+
+/// A path as the order of an archive compares it: component by component.
+type Components = Vec<Vec<u8>>;
+
+fn extracted(
+    store: &Store,
+    path: &str,
+    revision: &str,
+    layer: File,
+    ignore: Option<&str>,
+    limits: &Limits,
+    deadline: &Deadline,
+) -> Result<Artifact, LayerError> {
+    let (entries, mut contents) = unpacked(layer, limits, deadline)?;
+    let mut files = ignore::Files::new(&limits.ignore);
+    for (components, kept) in &entries {
+        if let (Some(kept), Some((name, directory))) = (kept, components.split_last())
+            && name == IGNORE_FILE.as_bytes()
+        {
+            let mut text = Vec::new();
+            // One byte more, so that what is too long is seen to be.
+            let most = kept.size.min(limits.ignore.file_bytes as u64 + 1);
+            contents.seek(SeekFrom::Start(kept.offset))?;
+            (&mut contents).take(most).read_to_end(&mut text)?;
+            files.add(&directory.join(&b'/'), &text)?;
+        }
+    }
+    let matcher = files.matcher(ignore)?;
+    store.archive(path, revision, |archive| {
+        for (components, kept) in &entries {
+            if deadline.is_cancelled() {
+                return Err(LayerError::Time);
+            }
+            let path = components.join(&b'/');
+            if matcher.is_ignored(&path, kept.is_none()) {
+                continue;
+            }
+            match kept {
+                None => archive.directory(&path)?,
+                Some(Kept { executable, offset, size }) => {
+                    contents.seek(SeekFrom::Start(*offset))?;
+                    archive.file(&path, *executable, *size, &mut (&mut contents).take(*size))?;
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The entries of a layer in the order of an archive, directories that only paths imply included, and the contents of its files.
+fn unpacked(
+    layer: File,
+    limits: &Limits,
+    deadline: &Deadline,
+) -> Result<(BTreeMap<Components, Option<Kept>>, File), LayerError> {
+    let mut entries: BTreeMap<Components, Option<Kept>> = BTreeMap::new();
+    let mut contents = BufWriter::new(tempfile::tempfile()?);
+    let (mut end, mut is_late) = (0, false);
+    let done = unpack(layer, &limits.layer, &mut |entry| {
+        is_late = deadline.is_cancelled();
+        if is_late {
+            return Err("it took too long".into());
+        }
+        let (path, kept) = match entry {
+            Entry::Directory { path } => (path, None),
+            Entry::File { path, executable, size, content } => {
+                let offset = end;
+                end += io::copy(content, &mut contents)?;
+                (path, Some(Kept { executable, offset, size }))
+            }
+        };
+        let components: Components = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
+        for end in 1..components.len() {
+            entries.entry(components.get(..end).unwrap_or_default().to_vec()).or_insert(None);
+        }
+        entries.insert(components, kept);
+        Ok(())
+    });
+    if is_late {
+        return Err(LayerError::Time);
+    }
+    done?;
+    contents.flush()?;
+    let contents = contents.into_inner().map_err(|error| error.into_error())?;
+    Ok((entries, contents))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use artifact::archive::ArchiveWriter;
+    use artifact::digest::Algorithm;
+    use artifact::store::Options;
+
+    use super::*;
+
+    const PATH: &str = "ocirepository/ns/app/sha256:1.tar.gz";
+
+    /// A layer with these files in this order, and no entries for directories.
+    fn layer(files: &[(&str, &str)]) -> File {
+        let mut archive = ArchiveWriter::new(tempfile::tempfile().unwrap(), Algorithm::Sha256).unwrap();
+        for (path, content) in files {
+            let size = content.len() as u64;
+            archive.file(path.as_bytes(), path.ends_with(".sh"), size, &mut content.as_bytes()).unwrap();
+        }
+        let (_, mut file) = archive.finish().unwrap();
+        file.rewind().unwrap();
+        file
+    }
+
+    /// The entries of the artifact, executable files with a star.
+    fn stored(files: &[(&str, &str)], ignore: Option<&str>) -> Vec<String> {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path(), Options::new("localhost")).unwrap();
+        let deadline = Deadline::new(std::time::Duration::from_secs(60));
+        extract(&store, PATH, "r", layer(files), ignore, &Limits::default(), &deadline).unwrap();
+        let mut entries = Vec::new();
+        unpack(store.open_file(PATH).unwrap(), &Limits::default().layer, &mut |entry| {
+            entries.push(match entry {
+                Entry::Directory { path } => format!("{}/", String::from_utf8_lossy(path)),
+                Entry::File { path, executable, content, .. } => {
+                    let mut text = String::new();
+                    content.read_to_string(&mut text)?;
+                    let star = if executable { "*" } else { "" };
+                    format!("{}{star} {text}", String::from_utf8_lossy(path))
+                }
+            });
+            Ok(())
+        })
+        .unwrap();
+        entries
+    }
+
+    #[test]
+    fn entries_in_any_order_become_an_artifact_in_order() {
+        let files = [("b/z", "1"), ("run.sh", "2"), ("b.a", ""), ("a", "3"), ("b/y/x", "4"), ("a", "5")];
+        assert_eq!(stored(&files, None), ["a 5", "b/", "b/y/", "b/y/x 4", "b/z 1", "b.a ", "run.sh* 2"]);
+    }
+
+    #[test]
+    fn ignore_rules_of_the_layer_and_of_the_spec_leave_files_out() {
+        let files =
+            [("d/keep", "1"), ("d/skip", "2"), ("d/.sourceignore", "skip\n"), ("no.md", "3"), ("skip", "4")];
+        assert_eq!(stored(&files, Some("*.md\n")), ["d/", "d/.sourceignore skip\n", "d/keep 1", "skip 4"]);
+    }
+
+    #[test]
+    fn a_layer_that_is_no_archive_leaves_what_is_stored() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path(), Options::new("localhost")).unwrap();
+        let deadline = Deadline::new(std::time::Duration::from_secs(60));
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"plain text").unwrap();
+        file.rewind().unwrap();
+        let failure = extract(&store, PATH, "r", file, None, &Limits::default(), &deadline).unwrap_err();
+        assert_eq!(failure.reason, "OCIArtifactLayerOperationFailed");
+        let text = "failed to extract layer contents from artifact: requires gzip-compressed body";
+        assert!(failure.message.starts_with(text), "{failure}");
+        assert!(store.open_file(PATH).is_err());
+    }
+}

@@ -1,0 +1,159 @@
+//! From a reference to a layer in a file.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs::File;
+use std::time::Duration;
+
+use api::oci_repository::OciRepository;
+use net::{Deadline, redact};
+use oci::{BlobError, Client, Digest, ManifestError, Reference, Repository, RequestError, TagsError};
+use source::failure::{Failure, Interrupted, reason};
+use tokio::io::AsyncSeekExt;
+
+use super::tag;
+
+/// Pauses before a request is tried again that failed for a reason that may pass, as go-containerregistry has them.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+
+/// An artifact that a registry has.
+pub struct Artifact {
+    /// What was asked for, as people write it.
+    pub reference: String,
+    /// `<tag>@<digest>`, or the digest alone if that was asked for.
+    pub revision: String,
+    /// The digest of its manifest, or of the index that has it.
+    pub digest: Digest,
+}
+
+/// A layer of an artifact, verified to its last byte.
+pub struct Content {
+    /// See [`Artifact::revision`].
+    pub revision: String,
+    /// See [`Artifact::digest`].
+    pub digest: Digest,
+    /// The annotations of the manifest.
+    pub metadata: BTreeMap<String, String>,
+    /// The layer, from its first byte on.
+    pub file: File,
+}
+
+/// An error that may have come from a request.
+trait Failed {
+    fn request(&self) -> Option<&RequestError>;
+}
+
+impl Failed for TagsError {
+    fn request(&self) -> Option<&RequestError> {
+        TagsError::request(self)
+    }
+}
+
+impl Failed for ManifestError {
+    fn request(&self) -> Option<&RequestError> {
+        ManifestError::request(self)
+    }
+}
+
+impl Failed for BlobError {
+    fn request(&self) -> Option<&RequestError> {
+        BlobError::request(self)
+    }
+}
+
+/// Tries again what failed for a reason that may pass, as long as there is time.
+async fn retried<T, E: Failed, F: Future<Output = Result<T, E>>>(
+    deadline: &Deadline,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, E> {
+    for pause in PAUSES {
+        match attempt().await {
+            Err(error) if error.request().is_some_and(RequestError::is_temporary) => {
+                let asked = error.request().and_then(RequestError::retry_after);
+                let pause = asked.map_or(pause, |asked| asked.max(pause));
+                if pause >= deadline.remaining() {
+                    return Err(error);
+                }
+                tokio::time::sleep(pause).await;
+            }
+            other => return other,
+        }
+    }
+    attempt().await
+}
+
+/// Finds out which artifact the spec means now: a digest asks nobody, a tag costs one request, a range a list of tags.
+pub async fn resolve(
+    client: &Client,
+    object: &OciRepository,
+    repository: &Repository,
+    deadline: &Deadline,
+) -> Result<Artifact, Failure> {
+    let wanted = object.spec.reference.clone().unwrap_or_default();
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let no_digest = |error: &dyn Display| {
+        Failure::fetch(reason::OCI_PULL_FAILED, format!("failed to determine artifact digest: {error}"))
+    };
+    if let Some(digest) = given(wanted.digest) {
+        let digest: Digest = digest.parse().map_err(|error| no_digest(&error))?;
+        let reference = repository.digest(digest.clone()).to_string();
+        return Ok(Artifact { reference, revision: digest.to_string(), digest });
+    }
+    let tag = match given(wanted.semver) {
+        Some(range) => {
+            let no_tag = |error: &dyn Display| {
+                let url = redact(&object.spec.url);
+                let message = format!("failed to determine the artifact tag for '{url}': {error}");
+                Failure::fetch(reason::READ_OPERATION_FAILED, message)
+            };
+            let tags = retried(deadline, || client.tags(repository, deadline)).await;
+            let tags = tags.map_err(|error| no_tag(&error))?;
+            tag::highest(tags, &range, wanted.semver_filter.as_deref()).map_err(|error| no_tag(&error))?
+        }
+        None => given(wanted.tag).unwrap_or_else(|| "latest".to_owned()),
+    };
+    let reference: Reference = repository.tag(&tag).map_err(|error| no_digest(&error))?;
+    let resolved = retried(deadline, || client.resolve(&reference, deadline)).await;
+    let digest = resolved.map_err(|error| no_digest(&error))?.digest;
+    Ok(Artifact { reference: reference.to_string(), revision: format!("{tag}@{digest}"), digest })
+}
+
+/// Fetches the layer that the spec selects.
+pub async fn pull(
+    client: &Client,
+    object: &OciRepository,
+    repository: &Repository,
+    artifact: Artifact,
+    deadline: &Deadline,
+) -> Result<Content, Interrupted> {
+    let Artifact { revision, digest, .. } = artifact;
+    let manifest = retried(deadline, || client.manifest(repository, &digest, deadline)).await;
+    let manifest = manifest.map_err(|error| match error {
+        ManifestError::Format { .. } => layer_failure(format!("failed to parse artifact manifest: {error}")),
+        error => {
+            let url = redact(&object.spec.url);
+            let message = format!("failed to pull artifact from '{url}': {error}");
+            Failure::fetch(reason::OCI_PULL_FAILED, message)
+        }
+    })?;
+    let selector = object.spec.layer_selector.as_ref();
+    let media_type = selector.and_then(|s| s.media_type.as_deref()).filter(|kind| !kind.is_empty());
+    let layer = manifest.layer(media_type).map_err(|error| layer_failure(error.to_string()))?;
+    let failed = |error: &dyn Display| {
+        layer_failure(format!("failed to extract the first layer from artifact: {error}"))
+    };
+    let file = retried(deadline, || async {
+        let blob = client.blob(repository, layer, deadline).await?;
+        let mut file = tokio::fs::File::from_std(tempfile::tempfile()?);
+        blob.copy_to(&mut file).await?;
+        file.rewind().await?;
+        Ok::<_, BlobError>(file.into_std().await)
+    });
+    let file = file.await.map_err(|error| failed(&error))?;
+    Ok(Content { revision, digest, metadata: manifest.annotations, file })
+}
+
+/// Something is wrong with the content of an artifact.
+pub fn layer_failure(message: String) -> Failure {
+    Failure::fetch(reason::OCI_LAYER_OPERATION_FAILED, message)
+}
