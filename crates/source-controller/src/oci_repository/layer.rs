@@ -20,15 +20,20 @@ use super::pull::layer_failure;
 
 /// Why there is no artifact.
 #[derive(Debug, thiserror::Error)]
-enum LayerError {
+pub enum LayerError {
+    /// It is no archive, or more of one than may be.
     #[error(transparent)]
     Unpack(#[from] UnpackError),
+    /// Its content cannot be kept on disk.
     #[error("failed to keep the content of the layer")]
     Keep(#[from] io::Error),
+    /// Its ignore rules.
     #[error(transparent)]
     Ignore(#[from] IgnoreError),
+    /// The storage.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The archive that is written.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// Then nobody waits any more.
@@ -63,19 +68,6 @@ pub fn copy(store: &Store, path: &str, revision: &str, mut layer: File) -> Resul
     })
 }
 
-/// Stores the files of a layer, a `tar.gz`, but for those that the ignore rules leave out.
-pub fn extract(
-    store: &Store,
-    path: &str,
-    revision: &str,
-    layer: File,
-    ignore: Option<&str>,
-    limits: &Limits,
-    deadline: &Deadline,
-) -> Result<Artifact, Failure> {
-    Ok(extracted(store, path, revision, layer, ignore, limits, deadline)?)
-}
-
 /// Where the content of a file is kept.
 struct Kept {
     executable: bool,
@@ -86,7 +78,8 @@ struct Kept {
 /// A path as the order of an archive compares it: component by component.
 type Components = Vec<Vec<u8>>;
 
-fn extracted(
+/// Stores the files of a layer, a `tar.gz`, but for those that the ignore rules leave out.
+pub fn extract(
     store: &Store,
     path: &str,
     revision: &str,
@@ -236,7 +229,8 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"plain text").unwrap();
         file.rewind().unwrap();
-        let failure = extract(&store, PATH, "r", file, None, &Limits::default(), &deadline).unwrap_err();
+        let stored = extract(&store, PATH, "r", file, None, &Limits::default(), &deadline);
+        let failure = Failure::from(stored.unwrap_err());
         assert_eq!(failure.reason, "OCIArtifactLayerOperationFailed");
         let text = "failed to extract layer contents from artifact: requires gzip-compressed body";
         assert!(failure.message.starts_with(text), "{failure}");
