@@ -129,8 +129,8 @@ impl Caller {
             let location = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
             let refused = |url: &str| TransportError::Redirect(printable(redact(url).as_bytes(), EXCERPT));
             let mut next = target.join(location).map_err(|_| refused(location))?;
-            // Credentials that a server thinks of are not ours. Neither fails where there is a host, and without one it ends below.
-            let _ = next.set_username("").and(next.set_password(None));
+            // Credentials that a server thinks of are not ours.
+            net::remove_credentials(&mut next);
             let downgrade = target.scheme() == "https" && next.scheme() != "https";
             if downgrade || !matches!(next.scheme(), "http" | "https") || !next.as_str().ends_with(tail) {
                 return Err(refused(next.as_str()));

@@ -1,7 +1,7 @@
 //! Which commit is wanted, and how Flux writes down which one it was.
 
 use gix::ObjectId;
-use versions::{Constraint, Version};
+use versions::Constraint;
 
 use crate::{Error, RemoteRef};
 
@@ -72,25 +72,11 @@ pub fn current_revision(revision: &str) -> String {
 
 /// The tags of highest precedence that satisfy `constraint`: several when they differ in build metadata only.
 pub(crate) fn highest_tags(constraint: &str, refs: &[RemoteRef]) -> Result<Vec<RemoteRef>, Error> {
-    let parsed = Constraint::parse(constraint)?;
-    let mut best: Option<Version> = None;
-    let mut tags = Vec::new();
-    for candidate in refs {
-        let name = candidate.name.strip_prefix("refs/tags/");
-        let Some(version) = name.and_then(Version::parse).filter(|v| parsed.matches(v)) else {
-            continue;
-        };
-        if best.as_ref().is_none_or(|b| version > *b) {
-            best = Some(version);
-            tags = vec![candidate.clone()];
-        } else if best.as_ref() == Some(&version) {
-            tags.push(candidate.clone());
-        }
-    }
-    if tags.is_empty() {
+    let highest = Constraint::parse(constraint)?.highest(refs, |tag| tag.name.strip_prefix("refs/tags/"));
+    if highest.is_empty() {
         return Err(Error::NoVersion(constraint.to_owned()));
     }
-    Ok(tags)
+    Ok(highest.into_iter().cloned().collect())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::Error;
 use crate::ssh::Address;
-use net::{Proxy, TlsConfig, percent_decode};
+use net::{Proxy, TlsConfig, percent_decode, remove_credentials};
 use secret::Secret;
 
 /// The URL is not one that can be fetched from.
@@ -80,9 +80,7 @@ impl Remote {
                 Auth::Basic { username, password: Secret::new(password.unwrap_or_default()) }
             }
         };
-        // Neither can fail: the URL has a host.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
+        remove_credentials(&mut url);
         url.set_fragment(None);
         Ok(Remote { url, auth, tls: TlsConfig::default(), proxy: None })
     }

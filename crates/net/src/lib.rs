@@ -18,4 +18,4 @@ pub use answer::{BodyError, read_body, retry_after};
 pub use client::{ClientError, TlsConfig};
 pub use deadline::{Deadline, Expired};
 pub use proxy::{ConnectError, Proxy, ProxyError};
-pub use text::{causes, percent_decode, redact};
+pub use text::{causes, percent_decode, redact, remove_credentials};

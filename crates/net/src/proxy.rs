@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use url::Url;
 
-use crate::{ClientError, percent_decode, redact};
+use crate::{ClientError, percent_decode, redact, remove_credentials};
 
 /// Bytes that the address of a proxy may have.
 const MAX_ADDRESS: usize = 2048;
@@ -73,9 +73,7 @@ impl Proxy {
         }
         let password = || Secret::new(percent_decode(url.password().unwrap_or_default()));
         let in_url = (!url.username().is_empty()).then(|| (percent_decode(url.username()), password()));
-        // Neither can fail: the URL has a host.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
+        remove_credentials(&mut url);
         Ok(Proxy { url, credentials: credentials.or(in_url) })
     }
 

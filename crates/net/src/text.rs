@@ -21,6 +21,13 @@ pub fn redact(text: &str) -> String {
     }
 }
 
+/// Takes user and password out of a URL, so that they are neither shown nor sent. A URL without a host has none.
+pub fn remove_credentials(url: &mut Url) {
+    // Each fails only where there is no host.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+}
+
 /// The causes of an HTTP client's error, outermost first, without the error's own text: that repeats the URL, which may hold
 /// secrets.
 pub fn causes(error: &(dyn Error + 'static)) -> String {
@@ -48,6 +55,22 @@ mod tests {
             ("nonsense", "nonsense"),
         ] {
             assert_eq!(redact(text), shown);
+        }
+    }
+
+    #[test]
+    fn no_credentials_are_left_in_a_url() {
+        for (text, left) in [
+            ("https://me:pw@h:1/r?x=y#z", "https://h:1/r?x=y#z"),
+            ("https://me@h/", "https://h/"),
+            ("https://:pw@h/", "https://h/"),
+            ("ssh://git@h/r", "ssh://h/r"),
+            ("https://h/", "https://h/"),
+            ("mailto:me@h", "mailto:me@h"),
+        ] {
+            let mut url = Url::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            remove_credentials(&mut url);
+            assert_eq!(url.as_str(), left);
         }
     }
 

@@ -213,8 +213,8 @@ impl Blob {
 fn foreign(text: &str, is_plain: bool) -> Option<Url> {
     let mut url = Url::parse(text).ok()?;
     let allowed = url.scheme() == "https" || (url.scheme() == "http" && is_plain);
-    // Credentials that a manifest thinks of are not ours. Neither fails where there is a host.
-    let _ = url.set_username("").and(url.set_password(None));
+    // Credentials that a manifest thinks of are not ours.
+    net::remove_credentials(&mut url);
     (allowed && !is_internal(&url)).then_some(url)
 }
 

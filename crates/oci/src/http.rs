@@ -198,8 +198,8 @@ impl Http {
             if let Some(reason) = refusal(&call.url, &url, &next, call.redirects) {
                 return Err(refused(Some(&next), reason));
             }
-            // Credentials that a server thinks of are not ours. Neither fails where there is a host.
-            let _ = next.set_username("").and(next.set_password(None));
+            // Credentials that a server thinks of are not ours.
+            net::remove_credentials(&mut next);
             url = next;
         }
         Err(RequestError::Redirect { request, target: place(&url), reason: "too many redirects" })

@@ -41,7 +41,7 @@ pub use limits::Limits;
 pub use link::LinkError;
 pub use manifest::{
     DOCKER_LIST, DOCKER_MANIFEST, Descriptor, FormatError, LayerError, Manifest, OCI_INDEX, OCI_MANIFEST,
-    Platform, REVISION_ANNOTATION, SOURCE_ANNOTATION,
+    Platform,
 };
 pub use pull::{ManifestError, RawManifest, Resolved};
 pub use reference::{Identifier, Reference, Registry, Repository, Tag, TagError, UrlError};

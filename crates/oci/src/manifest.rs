@@ -31,10 +31,6 @@ pub(crate) const ACCEPT: &str = "application/vnd.docker.distribution.manifest.v1
     application/vnd.oci.image.manifest.v1+json,\
     application/vnd.docker.distribution.manifest.list.v2+json,\
     application/vnd.oci.image.index.v1+json";
-/// The annotation that names the revision of the source, such as a commit.
-pub const REVISION_ANNOTATION: &str = "org.opencontainers.image.revision";
-/// The annotation that names the source, such as the URL of a Git repository.
-pub const SOURCE_ANNOTATION: &str = "org.opencontainers.image.source";
 /// The platform that is chosen of an index, as by go-containerregistry.
 const PLATFORM: (&str, &str) = ("linux", "amd64");
 
@@ -114,7 +110,7 @@ pub struct Manifest {
     pub config: Option<Descriptor>,
     /// The layers, in order.
     pub layers: Vec<Descriptor>,
-    /// Annotations of the manifest, [`REVISION_ANNOTATION`] and [`SOURCE_ANNOTATION`] among them.
+    /// Annotations of the manifest, such as `org.opencontainers.image.revision` for the revision of the source.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -213,16 +209,6 @@ impl Manifest {
         let found = self.layers.iter().find(|layer| layer.media_type == media_type);
         found.ok_or_else(|| LayerError::MediaType(media_type.to_owned()))
     }
-
-    /// The revision of the source, if the annotations tell it.
-    pub fn revision(&self) -> Option<&str> {
-        self.annotations.get(REVISION_ANNOTATION).map(String::as_str)
-    }
-
-    /// The source, if the annotations tell it.
-    pub fn source(&self) -> Option<&str> {
-        self.annotations.get(SOURCE_ANNOTATION).map(String::as_str)
-    }
 }
 
 // In Go, null is the same as nothing.
@@ -270,13 +256,14 @@ mod tests {
     fn a_manifest_has_layers_and_annotations() {
         let json = format!(
             r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{},"layers":[{},{}],"annotations":
-            {{"{REVISION_ANNOTATION}":"main@sha1:1","{SOURCE_ANNOTATION}":"https://h/r","x":null}},"unknown":[1]}}"#,
+            {{"org.opencontainers.image.revision":"main@sha1:1","org.opencontainers.image.source":"https://h/r","x":null}},"unknown":[1]}}"#,
             descriptor("application/vnd.cncf.flux.config.v1+json", ""),
             descriptor("text/plain", r#","annotations":null,"urls":null,"data":"eA==""#),
             descriptor(LAYER, ""),
         );
         let manifest = manifest(&json);
-        assert_eq!((manifest.revision(), manifest.source()), (Some("main@sha1:1"), Some("https://h/r")));
+        assert_eq!(manifest.annotations["org.opencontainers.image.revision"], "main@sha1:1");
+        assert_eq!(manifest.annotations["org.opencontainers.image.source"], "https://h/r");
         assert_eq!(manifest.annotations["x"], "");
         assert_eq!(manifest.layer(None).unwrap().data.as_deref(), Some(&b"x"[..]));
         assert_eq!(manifest.layer(Some(LAYER)).unwrap(), &manifest.layers[1]);

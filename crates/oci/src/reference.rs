@@ -109,7 +109,7 @@ impl Registry {
             (Ok(https), Ok(http)) if is_authority(&https) => {
                 Ok(Registry { host: host.to_owned(), https, http })
             }
-            _ => Err(UrlError::Registry(redacted(text))),
+            _ => Err(UrlError::Registry(shown(&net::redact(text)))),
         }
     }
 
@@ -167,7 +167,7 @@ impl Repository {
             return Err(UrlError::Length(shown(name)));
         }
         if !name.chars().all(|c| REPOSITORY_CHARACTERS.contains(c)) {
-            return Err(UrlError::Characters(redacted(name)));
+            return Err(UrlError::Characters(shown(&net::redact(name))));
         }
         if name.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err(UrlError::DotSegment(shown(name)));
@@ -267,14 +267,6 @@ fn split_port(host: &str) -> (&str, Option<&str>) {
 
 fn shown(text: &str) -> String {
     text.chars().take(SHOWN).collect()
-}
-
-/// The same without what may be user and password.
-fn redacted(text: &str) -> String {
-    match text.rsplit_once('@') {
-        Some((_, tail)) => format!("***@{}", shown(tail)),
-        None => shown(text),
-    }
 }
 
 #[cfg(test)]

@@ -187,8 +187,8 @@ fn check_realm(realm: &str, registry: &Url) -> Result<Url, RealmError> {
     if !same && is_internal(&url) {
         return Err(RealmError::Internal(url.host_str().unwrap_or_default().to_owned()));
     }
-    // Credentials that a server thinks of are not ours. Neither fails where there is a host.
-    let _ = url.set_username("").and(url.set_password(None));
+    // Credentials that a server thinks of are not ours.
+    net::remove_credentials(&mut url);
     url.set_fragment(None);
     Ok(url)
 }

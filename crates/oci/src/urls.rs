@@ -69,7 +69,7 @@ pub(crate) fn place(url: &Url) -> String {
 /// A URL fit for messages: no user, no password, and of the query only what belongs to the protocol.
 pub(crate) fn redact(url: &Url) -> String {
     let mut shown = url.clone();
-    let _ = shown.set_username("").and(shown.set_password(None));
+    net::remove_credentials(&mut shown);
     shown.set_fragment(None);
     if url.query().is_some() {
         let pairs = url.query_pairs().map(|(name, value)| match SHOWN_PARAMETERS.contains(&name.as_ref()) {

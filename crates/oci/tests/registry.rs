@@ -29,8 +29,8 @@ async fn an_artifact_is_read_from_an_open_registry() {
 
     let manifest = client.manifest(&repository, &pushed, &soon()).await.unwrap();
     assert_eq!(manifest.digest, pushed);
-    assert_eq!(manifest.revision(), Some("main@sha1:0123"));
-    assert_eq!(manifest.source(), Some("https://example.com/repo"));
+    assert_eq!(manifest.annotations["org.opencontainers.image.revision"], "main@sha1:0123");
+    assert_eq!(manifest.annotations["org.opencontainers.image.source"], "https://example.com/repo");
     assert_eq!(manifest.annotations.len(), 3);
 
     for (media_type, expected) in [(None, &b"first"[..]), (Some(LAYER), &content)] {

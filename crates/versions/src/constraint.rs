@@ -86,6 +86,28 @@ impl Constraint {
                 && group.comparisons.iter().all(|c| c.matches(version))
         })
     }
+
+    /// The candidates of highest precedence among those that satisfy the constraint: several when they differ in build
+    /// metadata only, none when no candidate satisfies it. What has no name, or one that is no version, is passed over.
+    pub fn highest<T>(
+        &self,
+        candidates: impl IntoIterator<Item = T>,
+        name: impl Fn(&T) -> Option<&str>,
+    ) -> Vec<T> {
+        let mut best: Option<Version> = None;
+        let mut highest = Vec::new();
+        for candidate in candidates {
+            let version = name(&candidate).and_then(Version::parse);
+            let Some(version) = version.filter(|version| self.matches(version)) else { continue };
+            if best.as_ref().is_none_or(|best| version > *best) {
+                best = Some(version);
+                highest = vec![candidate];
+            } else if best.as_ref() == Some(&version) {
+                highest.push(candidate);
+            }
+        }
+        highest
+    }
 }
 
 impl Group {
@@ -221,6 +243,19 @@ mod tests {
 
     fn matches(constraint: &str, version: &str) -> bool {
         Constraint::parse(constraint).unwrap().matches(&Version::parse(version).unwrap())
+    }
+
+    #[test]
+    fn the_highest_candidates_are_found() {
+        let highest = |constraint: &str| {
+            let names = ["v1.0.0", "x", "2.0.0+a", "1.9.0", "", "2.0.0+b", "2.0.0", "3.0.0-rc.1", "2.0"];
+            let constraint = Constraint::parse(constraint).unwrap();
+            constraint.highest(names, |name| Some(*name).filter(|name| !name.is_empty()))
+        };
+        assert_eq!(highest("*"), ["2.0.0+a", "2.0.0+b", "2.0.0"]);
+        assert_eq!(highest("<1.9"), ["v1.0.0"]);
+        assert_eq!(highest(">2.0.0-0"), ["3.0.0-rc.1"]);
+        assert_eq!(highest(">3.0.0"), [""; 0]);
     }
 
     #[test]

@@ -38,38 +38,16 @@ pub struct Content {
     pub file: File,
 }
 
-/// An error that may have come from a request.
-trait Failed {
-    fn request(&self) -> Option<&RequestError>;
-}
-
-impl Failed for TagsError {
-    fn request(&self) -> Option<&RequestError> {
-        TagsError::request(self)
-    }
-}
-
-impl Failed for ManifestError {
-    fn request(&self) -> Option<&RequestError> {
-        ManifestError::request(self)
-    }
-}
-
-impl Failed for BlobError {
-    fn request(&self) -> Option<&RequestError> {
-        BlobError::request(self)
-    }
-}
-
-/// Tries again what failed for a reason that may pass, as long as there is time.
-async fn retried<T, E: Failed, F: Future<Output = Result<T, E>>>(
+/// Tries again what failed for a reason that may pass, as long as there is time. `request` gives the request that an error is of.
+async fn retried<T, E, F: Future<Output = Result<T, E>>>(
     deadline: &Deadline,
+    request: fn(&E) -> Option<&RequestError>,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, E> {
     for pause in PAUSES {
         match attempt().await {
-            Err(error) if error.request().is_some_and(RequestError::is_temporary) => {
-                let asked = error.request().and_then(RequestError::retry_after);
+            Err(error) if request(&error).is_some_and(RequestError::is_temporary) => {
+                let asked = request(&error).and_then(RequestError::retry_after);
                 let pause = asked.map_or(pause, |asked| asked.max(pause));
                 if pause >= deadline.remaining() {
                     return Err(error);
@@ -106,14 +84,14 @@ pub async fn resolve(
                 let message = format!("failed to determine the artifact tag for '{url}': {error}");
                 Failure::fetch(reason::READ_OPERATION_FAILED, message)
             };
-            let tags = retried(deadline, || client.tags(repository, deadline)).await;
+            let tags = retried(deadline, TagsError::request, || client.tags(repository, deadline)).await;
             let tags = tags.map_err(|error| no_tag(&error))?;
             tag::highest(tags, &range, wanted.semver_filter.as_deref()).map_err(|error| no_tag(&error))?
         }
         None => given(wanted.tag).unwrap_or_else(|| "latest".to_owned()),
     };
     let reference: Reference = repository.tag(&tag).map_err(|error| no_digest(&error))?;
-    let resolved = retried(deadline, || client.resolve(&reference, deadline)).await;
+    let resolved = retried(deadline, ManifestError::request, || client.resolve(&reference, deadline)).await;
     let digest = resolved.map_err(|error| no_digest(&error))?.digest;
     Ok(Artifact { reference: reference.to_string(), revision: format!("{tag}@{digest}"), digest })
 }
@@ -127,7 +105,8 @@ pub async fn pull(
     deadline: &Deadline,
 ) -> Result<Content, Interrupted> {
     let Artifact { revision, digest, .. } = artifact;
-    let manifest = retried(deadline, || client.manifest(repository, &digest, deadline)).await;
+    let manifest =
+        retried(deadline, ManifestError::request, || client.manifest(repository, &digest, deadline)).await;
     let manifest = manifest.map_err(|error| match error {
         ManifestError::Format { .. } => layer_failure(format!("failed to parse artifact manifest: {error}")),
         error => {
@@ -142,7 +121,7 @@ pub async fn pull(
     let failed = |error: &dyn Display| {
         layer_failure(format!("failed to extract the first layer from artifact: {error}"))
     };
-    let file = retried(deadline, || async {
+    let file = retried(deadline, BlobError::request, || async {
         let blob = client.blob(repository, layer, deadline).await?;
         let mut file = tokio::fs::File::from_std(tempfile::tempfile()?);
         blob.copy_to(&mut file).await?;

@@ -1,7 +1,7 @@
 //! Which tag of a list a spec means.
 
 use regex::RegexBuilder;
-use versions::{Constraint, ConstraintError, Version};
+use versions::{Constraint, ConstraintError};
 
 /// Bytes that a filter may take once it is compiled.
 const FILTER_BYTES: usize = 1 << 20;
@@ -37,15 +37,8 @@ pub fn highest(tags: Vec<String>, range: &str, filter: Option<&str>) -> Result<S
         None => None,
     };
     let wanted = |tag: &String| filter.as_ref().is_none_or(|filter| filter.is_match(tag));
-    let version = |tag: String| Some((Version::parse(&tag)?, tag));
-    let matching = tags.into_iter().filter(wanted).filter_map(version);
-    let mut best: Option<(Version, String)> = None;
-    for (version, tag) in matching.filter(|(version, _)| constraint.matches(version)) {
-        if best.as_ref().is_none_or(|(highest, _)| version > *highest) {
-            best = Some((version, tag));
-        }
-    }
-    best.map(|(_, tag)| tag).ok_or_else(|| TagError::None(range.to_owned()))
+    let highest = constraint.highest(tags.into_iter().filter(wanted), |tag| Some(tag));
+    highest.into_iter().next().ok_or_else(|| TagError::None(range.to_owned()))
 }
 
 #[cfg(test)]
