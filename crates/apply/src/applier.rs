@@ -16,10 +16,11 @@ use crate::check::{Checked, Plan};
 pub use crate::compare::Applied;
 use crate::error::{ObjectError, RequestError, StageError};
 use crate::ignore::{Pending, Rules};
+use crate::manager::Manager;
 use crate::mapper::Mapper;
 use crate::object::{Manifest, ObjectId};
 use crate::order::rank;
-use crate::ownership;
+use crate::ownership::{self, Takeover};
 use crate::prune::Entry;
 use crate::request::{Requests, Target};
 
@@ -46,7 +47,7 @@ pub struct Options {
     pub message_limit: usize,
 }
 
-/// What is remembered of a Kustomization's objects. It only ever saves requests: an empty one is always right. It is good for
+/// What is remembered of an owner's objects. It only ever saves requests: an empty one is always right. It is good for
 /// the ignore rules that it was made with.
 pub type Memory = HashMap<ObjectId, Applied>;
 
@@ -67,6 +68,7 @@ pub struct StageOutcome {
 pub struct Applier {
     pub(crate) requests: Requests,
     pub(crate) mapper: Arc<Mapper>,
+    pub(crate) manager: Manager,
     pub(crate) options: Options,
 }
 
@@ -87,8 +89,8 @@ enum Written {
 
 impl Applier {
     /// `client` acts in the identity that applies; `mapper` may use another one.
-    pub fn new(client: Client, mapper: Arc<Mapper>, options: Options) -> Self {
-        Self { requests: Requests { client, timeout: options.request_timeout }, mapper, options }
+    pub fn new(client: Client, mapper: Arc<Mapper>, manager: Manager, options: Options) -> Self {
+        Self { requests: Requests { client, timeout: options.request_timeout }, mapper, manager, options }
     }
 
     /// Applies one stage. All objects are checked first and nothing is applied unless all pass. Then objects of
@@ -206,7 +208,7 @@ impl Applier {
                 clean_up().await?;
                 let live = apply().await?;
                 // Applying to an object without owners makes one up for what was there.
-                if ownership::needs_cleanup(&live, manifest.value(), &self.options.override_managers) {
+                if ownership::needs_cleanup(&live, manifest.value(), &self.takeover()) {
                     clean_up().await?;
                     apply().await?
                 } else {
@@ -223,7 +225,7 @@ impl Applier {
             }
             Plan::Keep(_) | Plan::Apply(_) => apply().await?,
         };
-        let applied = Applied::of(&live, manifest.digest(), &self.options.ignore.of(&live));
+        let applied = Applied::of(&live, manifest.digest(), &self.options.ignore.of(&live), &self.manager);
         Ok(Written::Done(change, Some(applied)))
     }
 
@@ -238,13 +240,20 @@ impl Applier {
             Some(_) => self.requests.get(target).await?,
             None => None,
         };
-        let payload = pending.zip(live).map(|(pending, live)| pending.payload(manifest.value(), &live));
-        self.requests.apply(target, payload.as_ref().unwrap_or(manifest.value()), false).await
+        let payload =
+            pending.zip(live).map(|(pending, live)| pending.payload(manifest.value(), &live, &self.manager));
+        let desired = payload.as_ref().unwrap_or(manifest.value());
+        self.requests.apply(target, desired, &self.manager, false).await
+    }
+
+    /// Whose fields are taken over.
+    pub(crate) fn takeover(&self) -> Takeover<'_> {
+        Takeover { manager: self.manager, prefixes: &self.options.override_managers }
     }
 
     /// Merges the fields of foreign managers into ours, so that applying removes what is not desired.
     async fn clean_up(&self, target: &Target<'_>, desired: &Value) -> Result<(), RequestError> {
-        let patch = |live: &Value| ownership::cleanup_patch(live, desired, &self.options.override_managers);
+        let patch = |live: &Value| ownership::cleanup_patch(live, desired, &self.takeover());
         self.patch_live(target, patch).await.map(drop)
     }
 
@@ -262,7 +271,7 @@ impl Applier {
             };
             let patch = serde_json::from_value(patch)
                 .map_err(|e| RequestError::Transport(kube::Error::SerdeError(e)))?;
-            match self.requests.json_patch(target, patch).await {
+            match self.requests.json_patch(target, patch, &self.manager).await {
                 Err(error) if error.is_conflict() && attempt < CLEANUP_ATTEMPTS => attempt += 1,
                 Err(error) if error.is_not_found() => return Ok(false),
                 answer => return answer.map(|_| true),

@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use crate::applier::{Applier, Memory};
 use crate::change::{Action, Change};
-use crate::compare::{self, Applied, Finding, judge};
+use crate::compare::{self, Applied, Comparison, compare_to_memory};
 use crate::error::{ObjectError, RequestError};
 use crate::ignore::Pending;
-use crate::mapper::Mapped;
+use crate::mapper::RestMapping;
 use crate::object::{Manifest, ObjectId, meta};
 use crate::ownership::{self, Owners};
 use crate::policy::{self, Policy, Ssa};
@@ -38,11 +38,11 @@ pub(crate) enum Plan {
     /// Nothing; what is known about it, if it is as desired.
     Keep(Option<Box<Applied>>),
     /// Apply it.
-    Apply(Mapped),
+    Apply(RestMapping),
     /// Take over the fields of foreign managers, then apply it.
-    CleanUp(Mapped),
+    CleanUp(RestMapping),
     /// Delete the object with this uid, wait until it is gone, and apply it.
-    Recreate(Mapped, String),
+    Recreate(RestMapping, String),
 }
 
 impl Applier {
@@ -54,7 +54,7 @@ impl Applier {
     ) -> Result<Checked, ObjectError> {
         let resolved = self.mapper.resolve(&manifest.gvk()).await;
         let id = scoped_id(manifest, resolved.as_ref().ok());
-        let desired_policy = Policy::of(manifest.value());
+        let desired_policy = Policy::of(manifest.value(), &self.manager);
         if desired_policy.forbids_apply() {
             return Ok(skipped(id, manifest));
         }
@@ -63,16 +63,16 @@ impl Applier {
         let mapped = resolved.map_err(|e| fail(&id, e.into()))?;
         let target = Target { mapped: &mapped, namespace: &id.namespace, name: &id.name };
         // Applying may hide what the live object says for itself under what the manifest says.
-        if policy::declares_any(manifest.value())
+        if policy::declares_any(manifest.value(), &self.manager)
             && let Some(live) = self.requests.get(&target).await.map_err(|e| fail(&id, e))?
-            && (Policy::of(&live).forbids_apply() || desired_policy.ssa == Ssa::IfNotPresent)
+            && (Policy::of(&live, &self.manager).forbids_apply() || desired_policy.ssa == Ssa::IfNotPresent)
         {
             return Ok(skipped(id, manifest));
         }
-        let dry_run = async || self.requests.apply(&target, manifest.value(), true).await;
+        let dry_run = async || self.requests.apply(&target, manifest.value(), &self.manager, true).await;
         match dry_run().await {
             Ok(answer) => self
-                .weigh(manifest, remembered.get(&id), &answer, id.clone(), &mapped)
+                .plan_from_dry_run(manifest, remembered.get(&id), &answer, id.clone(), &mapped)
                 .await
                 .map_err(|e| fail(&id, e)),
             Err(error) if error.status().is_some() && self.migrate(&target, manifest, &id).await? => {
@@ -84,7 +84,7 @@ impl Applier {
                     self.options.ignore.of(&answer).pending(&answer),
                 ))
             }
-            Err(error) => self.explain(manifest, error, id, &mapped).await,
+            Err(error) => self.plan_from_error(manifest, error, id, &mapped).await,
         }
     }
 
@@ -99,7 +99,7 @@ impl Applier {
         if !self.options.migrate_api_version || self.options.report_only {
             return Ok(false);
         }
-        let patch = |live: &Value| match Policy::of(live).forbids_apply() {
+        let patch = |live: &Value| match Policy::of(live, &self.manager).forbids_apply() {
             true => None,
             false => ownership::migration_patch(live, manifest.api_version()),
         };
@@ -109,35 +109,34 @@ impl Applier {
     }
 
     /// Decides what to do after a dry-run that went well.
-    async fn weigh(
+    async fn plan_from_dry_run(
         &self,
         manifest: &Manifest,
         remembered: Option<&Applied>,
         answer: &Value,
         id: ObjectId,
-        mapped: &Mapped,
+        mapped: &RestMapping,
     ) -> Result<Checked, RequestError> {
         let plan =
             |action, plan| Ok(Checked { change: change(id.clone(), manifest, action), plan, pending: None });
         if meta(answer, "resourceVersion").is_empty() {
             return plan(Action::Created, Plan::Apply(mapped.clone()));
         }
-        let policy = Policy::of(answer);
+        let policy = Policy::of(answer, &self.manager);
         if policy.forbids_apply() {
             return plan(Action::Skipped, Plan::Keep(None));
         }
         let ignored = self.options.ignore.of(answer);
-        let managers = &self.options.override_managers;
-        if policy.ssa != Ssa::Merge && ownership::needs_cleanup(answer, manifest.value(), managers) {
+        if policy.ssa != Ssa::Merge && ownership::needs_cleanup(answer, manifest.value(), &self.takeover()) {
             let plan = Plan::CleanUp(mapped.clone());
             return Ok(configured(id, manifest, plan, ignored.pending(answer)));
         }
         let desired = manifest.digest();
         let apply = Plan::Apply(mapped.clone());
-        match judge(answer, desired, &ignored, remembered, Instant::now()) {
-            Finding::Same(applied) => return plan(Action::Unchanged, Plan::Keep(Some(applied))),
-            Finding::Different => return Ok(configured(id, manifest, apply, ignored.pending(answer))),
-            Finding::AskLive => {}
+        match compare_to_memory(answer, desired, &ignored, remembered, &self.manager, Instant::now()) {
+            Comparison::Same(applied) => return plan(Action::Unchanged, Plan::Keep(Some(applied))),
+            Comparison::Different => return Ok(configured(id, manifest, apply, ignored.pending(answer))),
+            Comparison::AskLive => {}
         }
         let target = Target { mapped, namespace: &id.namespace, name: &id.name };
         let mut answer = Cow::Borrowed(answer);
@@ -146,9 +145,9 @@ impl Applier {
             let Some(live) = self.requests.get(&target).await? else {
                 return plan(Action::Created, apply);
             };
-            // Content alone does not make it ours: without an entry of ours nothing would be removed later.
-            if !compare::differs(&live, &answer, &ignored) && !loses_owner(&live, &answer) {
-                let applied = Applied::of(&live, desired, &ignored);
+            // Equal content is not enough: without a managedFields entry of ours a later apply could not remove fields.
+            if !compare::differs(&live, &answer, &ignored) && !self.loses_owner(&live, &answer) {
+                let applied = Applied::of(&live, desired, &ignored, &self.manager);
                 return plan(Action::Unchanged, Plan::Keep(Some(Box::new(applied))));
             }
             // What changed between the two answers is no difference from what is desired.
@@ -156,32 +155,33 @@ impl Applier {
                 return Ok(configured(id, manifest, apply, ignored.pending(&answer)));
             }
             attempt += 1;
-            answer = Cow::Owned(self.requests.apply(&target, manifest.value(), true).await?);
+            answer = Cow::Owned(self.requests.apply(&target, manifest.value(), &self.manager, true).await?);
         }
     }
 
     /// Decides what to do after a dry-run that failed: the live object may say that it is not to be applied, or may have
     /// to be recreated.
-    async fn explain(
+    async fn plan_from_error(
         &self,
         manifest: &Manifest,
         error: RequestError,
         id: ObjectId,
-        mapped: &Mapped,
+        mapped: &RestMapping,
     ) -> Result<Checked, ObjectError> {
         if error.is_unknown_path() {
-            self.mapper.doubt();
+            self.mapper.mark_stale();
         }
         let target = Target { mapped, namespace: &id.namespace, name: &id.name };
         // If that fails too, the first error is the one to tell.
         let live =
             if error.status().is_some() { self.requests.get(&target).await.ok().flatten() } else { None };
         if let Some(live) = live {
-            let policy = Policy::of(&live);
+            let policy = Policy::of(&live, &self.manager);
             if policy.forbids_apply() {
                 return Ok(skipped(id, manifest));
             }
-            let forced = self.options.force || policy.force || Policy::of(manifest.value()).force;
+            let forced =
+                self.options.force || policy.force || Policy::of(manifest.value(), &self.manager).force;
             if forced && self.needs_recreation(&error, manifest, &target).await {
                 let uid = meta(&live, "uid").to_owned();
                 let change = change(id, manifest, Action::Created);
@@ -203,18 +203,18 @@ impl Applier {
         }
         // The words were not enough: would the server take the same object under a name that is free?
         let name = format!("recreate-check-{:x}", manifest.digest());
-        let mut twin = manifest.value().clone();
-        if let Some(slot) = twin.pointer_mut("/metadata/name") {
+        let mut renamed = manifest.value().clone();
+        if let Some(slot) = renamed.pointer_mut("/metadata/name") {
             *slot = name.clone().into();
         }
         let target = Target { name: &name, ..*target };
-        self.requests.dry_run_create(&target, &twin).await.is_ok()
+        self.requests.dry_run_create(&target, &renamed, &self.manager).await.is_ok()
     }
-}
 
-/// Whether we own something in the answer and nothing of the live object.
-fn loses_owner(live: &Value, answer: &Value) -> bool {
-    Owners::of(live).own == 0 && Owners::of(answer).own != 0
+    /// Whether we own something in the answer and nothing of the live object.
+    fn loses_owner(&self, live: &Value, answer: &Value) -> bool {
+        Owners::of(live, &self.manager).own == 0 && Owners::of(answer, &self.manager).own != 0
+    }
 }
 
 /// What anybody says who refuses a change: webhooks, CEL rules, the server.
@@ -234,7 +234,7 @@ fn is_about_immutability(status: &Status) -> bool {
 }
 
 /// The object's id as the server will have it: cluster-scoped kinds have no namespace, whatever the manifest says.
-fn scoped_id(manifest: &Manifest, mapped: Option<&Mapped>) -> ObjectId {
+fn scoped_id(manifest: &Manifest, mapped: Option<&RestMapping>) -> ObjectId {
     let mut id = manifest.id();
     if mapped.is_some_and(|m| !m.namespaced) {
         id.namespace.clear();

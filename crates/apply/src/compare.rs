@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::hash;
 use crate::ignore::Ignored;
+use crate::manager::Manager;
 use crate::object::meta;
 use crate::ownership::{self, Owners};
 
@@ -37,14 +38,14 @@ pub struct Applied {
 
 impl Applied {
     /// Remembers a live object that is as the manifest with digest `desired` wants it, but for what is ignored.
-    pub(crate) fn of(live: &Value, desired: u64, ignored: &Ignored) -> Self {
+    pub(crate) fn of(live: &Value, desired: u64, ignored: &Ignored, manager: &Manager) -> Self {
         Self {
             uid: meta(live, "uid").into(),
             resource_version: meta(live, "resourceVersion").into(),
-            owners: Owners::of(live),
+            owners: Owners::of(live, manager),
             desired,
             content: content(live, ignored),
-            time: ownership::own_time(live),
+            time: ownership::own_time(live, manager),
             known_since: Instant::now(),
         }
     }
@@ -57,7 +58,7 @@ impl Applied {
 
 /// What a dry-run's answer tells with what is remembered.
 #[derive(Debug)]
-pub(crate) enum Finding {
+pub(crate) enum Comparison {
     /// The live object is as desired.
     Same(Box<Applied>),
     /// It is not.
@@ -66,34 +67,37 @@ pub(crate) enum Finding {
     AskLive,
 }
 
-/// Judges the answer of a dry-run of the manifest with digest `desired`.
+/// Compares the answer of a dry-run of the manifest with digest `desired`.
 ///
 /// The answer carries the live object's resourceVersion. If that is the remembered one, the live content is the
 /// remembered one too. Otherwise the time of our managedFields entry tells: the API server moves it when an apply
 /// changes the object, and keeps it when it does not. The live object is asked for as well when the answer has other
 /// owners: our own entry in it may be one that was not written.
-pub(crate) fn judge(
+pub(crate) fn compare_to_memory(
     answer: &Value,
     desired: u64,
     ignored: &Ignored,
     remembered: Option<&Applied>,
+    manager: &Manager,
     now: Instant,
-) -> Finding {
-    let Some(memory) = remembered.filter(|m| *m.uid == *meta(answer, "uid")) else { return Finding::AskLive };
+) -> Comparison {
+    let Some(memory) = remembered.filter(|m| *m.uid == *meta(answer, "uid")) else {
+        return Comparison::AskLive;
+    };
     let content = content(answer, ignored);
     let same_content = content == memory.content;
-    let same = || Finding::Same(Box::new(memory.confirmed(answer, desired, content)));
+    let same = || Comparison::Same(Box::new(memory.confirmed(answer, desired, content)));
     if *memory.resource_version == *meta(answer, "resourceVersion") {
-        return if same_content { same() } else { Finding::Different };
+        return if same_content { same() } else { Comparison::Different };
     }
-    let time = ownership::own_time(answer);
+    let time = ownership::own_time(answer, manager);
     let time_tells = time.is_some() && now.duration_since(memory.known_since) >= TIME_RESOLUTION;
-    if time == memory.time && time_tells && Owners::of(answer) == memory.owners {
+    if time == memory.time && time_tells && Owners::of(answer, manager) == memory.owners {
         same()
     } else if time != memory.time && time.is_some() && desired != memory.desired && !same_content {
-        Finding::Different
+        Comparison::Different
     } else {
-        Finding::AskLive
+        Comparison::AskLive
     }
 }
 
@@ -151,6 +155,7 @@ fn without_double_metrics(spec: Option<&Value>) -> Value {
 mod tests {
     #![allow(clippy::indexing_slicing)]
     use super::*;
+    use crate::manager::TEST_MANAGER as MANAGER;
     use serde_json::json;
 
     fn object(version: &str, time: &str, data: Value) -> Value {
@@ -166,12 +171,12 @@ mod tests {
     const T2: &str = "2026-01-01T00:00:02Z";
 
     fn judged(answer: &Value, desired: u64, age: Duration) -> &'static str {
-        let memory = Applied::of(&object("1", T1, json!({"a": "1"})), 7, &nothing());
+        let memory = Applied::of(&object("1", T1, json!({"a": "1"})), 7, &nothing(), &MANAGER);
         let now = memory.known_since + age;
-        match judge(answer, desired, &nothing(), Some(&memory), now) {
-            Finding::Same(_) => "same",
-            Finding::Different => "different",
-            Finding::AskLive => "ask",
+        match compare_to_memory(answer, desired, &nothing(), Some(&memory), &MANAGER, now) {
+            Comparison::Same(_) => "same",
+            Comparison::Different => "different",
+            Comparison::AskLive => "ask",
         }
     }
 
@@ -199,7 +204,10 @@ mod tests {
         let mut other = object("1", T1, json!({"a": "1"}));
         other["metadata"]["uid"] = "v".into();
         assert_eq!(judged(&other, 7, Duration::from_secs(60)), "ask");
-        assert!(matches!(judge(&other, 7, &nothing(), None, Instant::now()), Finding::AskLive));
+        assert!(matches!(
+            compare_to_memory(&other, 7, &nothing(), None, &MANAGER, Instant::now()),
+            Comparison::AskLive
+        ));
     }
 
     #[test]
@@ -217,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_confirmed_memory_takes_the_version_and_manifest_it_was_confirmed_for() {
-        let memory = Applied::of(&object("1", T1, json!({})), 7, &nothing());
+        let memory = Applied::of(&object("1", T1, json!({})), 7, &nothing(), &MANAGER);
         let confirmed = memory.confirmed(&object("2", T1, json!({"a": "1"})), 8, 9);
         assert_eq!(confirmed.owners, memory.owners);
         assert_eq!((&*confirmed.resource_version, confirmed.desired, confirmed.content), ("2", 8, 9));

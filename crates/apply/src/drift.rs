@@ -34,6 +34,7 @@ pub fn is_older(version: &str, than: &str) -> bool {
 mod tests {
     #![allow(clippy::indexing_slicing)]
     use super::*;
+    use crate::manager::TEST_MANAGER as MANAGER;
     use crate::observe::reduce;
     use jiff::Timestamp;
     use serde_json::{Value, json};
@@ -44,8 +45,8 @@ mod tests {
     }
 
     fn drift(live: &Value) -> Option<Drift> {
-        let applied = Applied::of(&object("10", "kustomize-controller"), 1, &Default::default());
-        of(&applied, &reduce(live, Timestamp::UNIX_EPOCH, None))
+        let applied = Applied::of(&object("10", "kustomize-controller"), 1, &Default::default(), &MANAGER);
+        of(&applied, &reduce(live, &MANAGER, Timestamp::UNIX_EPOCH, None))
     }
 
     #[test]

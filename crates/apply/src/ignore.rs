@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::ownership::{FIELD_MANAGER, applied_fields};
+use crate::manager::Manager;
+use crate::ownership::applied_fields;
 
 /// Tells whether a rule is for an object.
 pub type Target = Arc<dyn Fn(&Value) -> bool + Send + Sync>;
@@ -112,7 +113,7 @@ pub(crate) struct Pending(Vec<(Option<Value>, Pointer)>);
 
 impl Pending {
     /// What to apply to a live object: the desired one, but in ignored fields that would change.
-    pub fn payload(&self, desired: &Value, live: &Value) -> Value {
+    pub fn payload(&self, desired: &Value, live: &Value, manager: &Manager) -> Value {
         let mut payload = desired.clone();
         for (wanted, path) in &self.0 {
             let value = path.get(live);
@@ -121,7 +122,9 @@ impl Pending {
             }
             let steps = path.steps(live);
             match value {
-                Some(value) if !is_applied_by_another(live, &steps) => set(&mut payload, &steps, value),
+                Some(value) if !is_applied_by_another(live, &steps, manager) => {
+                    set(&mut payload, &steps, value)
+                }
                 _ => unset(&mut payload, &steps),
             }
         }
@@ -242,11 +245,11 @@ impl ItemKey {
 }
 
 /// Whether somebody else applies the field, by the whole object and not by a subresource.
-fn is_applied_by_another(live: &Value, steps: &[Step]) -> bool {
+fn is_applied_by_another(live: &Value, steps: &[Step], own: &Manager) -> bool {
     let Some((last, parents)) = steps.split_last() else { return false };
     applied_fields(live).any(|(manager, fields)| {
         let parent = parents.iter().try_fold(fields, |node, step| step.down(node)?.as_object());
-        manager != FIELD_MANAGER && parent.and_then(|node| last.down(node)).is_some()
+        manager != own.field_manager && parent.and_then(|node| last.down(node)).is_some()
     })
 }
 
@@ -280,6 +283,7 @@ fn unset(object: &mut Value, steps: &[Step]) {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use crate::manager::TEST_MANAGER as MANAGER;
     use serde_json::json;
 
     fn rules(paths: &[&str]) -> Rules {
@@ -300,7 +304,7 @@ mod tests {
     }
 
     fn payload(path: &str, desired: Value, answer: &Value, live: &Value) -> Value {
-        rules(&[path]).of(answer).pending(answer).unwrap().payload(&desired, live)
+        rules(&[path]).of(answer).pending(answer).unwrap().payload(&desired, live, &MANAGER)
     }
 
     #[test]
@@ -340,7 +344,7 @@ mod tests {
     #[test]
     fn a_field_that_another_applies_is_given_up() {
         let replicas = json!({"f:spec": {"f:replicas": {}}});
-        let ours = entry(FIELD_MANAGER, "Apply", "", replicas.clone());
+        let ours = entry(MANAGER.field_manager, "Apply", "", replicas.clone());
         let desired = json!({"spec": {"replicas": 2, "paused": true}});
         for (theirs, sent) in [
             (entry("hpa", "Apply", "", replicas.clone()), json!({"spec": {"paused": true}})),
@@ -382,7 +386,7 @@ mod tests {
         let pod = |cpu: u32, managers: Value| json!({"metadata": {"managedFields": managers}, "spec": {"containers": [container("proxy", 1), container("web", cpu)]}});
         let desired = json!({"spec": {"containers": [container("web", 2)]}});
         let path = "/spec/containers/1/resources";
-        let ours = entry(FIELD_MANAGER, "Apply", "", fields.clone());
+        let ours = entry(MANAGER.field_manager, "Apply", "", fields.clone());
         let live = pod(9, json!([ours, entry("vpa", "Apply", "", fields.clone())]));
         let sent = payload(path, desired.clone(), &pod(2, json!([])), &live);
         assert_eq!(sent, json!({"spec": {"containers": [{"name": "web"}]}}));

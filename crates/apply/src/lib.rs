@@ -9,12 +9,14 @@
 pub mod applier;
 pub mod change;
 mod check;
+pub mod cluster;
 mod compare;
 pub mod drift;
 pub mod error;
 mod hash;
 pub mod ignore;
 pub mod kstatus;
+pub mod manager;
 pub mod mapper;
 pub mod object;
 pub mod observe;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 /// A served kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mapped {
+pub struct RestMapping {
     /// Where it is served.
     pub resource: ApiResource,
     /// Whether its objects live in namespaces.
@@ -42,7 +42,7 @@ pub enum MapError {
 #[derive(Clone, Debug)]
 pub struct MapperOptions {
     /// Shortest time between two discoveries: a missing kind waits that long for the next one.
-    pub floor: Duration,
+    pub min_interval: Duration,
     /// Longest wait for one answer.
     pub request_timeout: Duration,
 }
@@ -56,8 +56,8 @@ pub struct Mapper {
     refreshed: Mutex<Option<Instant>>,
     /// How often definitions were applied: a table from before is asked for anew at once.
     invalidated: AtomicU64,
-    /// How often a path turned out to be gone: a table from before is asked for anew when the floor allows.
-    doubted: AtomicU64,
+    /// How often a path turned out to be gone: a table from before is asked for anew when the min_interval allows.
+    marked_stale: AtomicU64,
 }
 
 impl Mapper {
@@ -69,7 +69,7 @@ impl Mapper {
             table: RwLock::default(),
             refreshed: Mutex::new(None),
             invalidated: AtomicU64::new(1),
-            doubted: AtomicU64::new(0),
+            marked_stale: AtomicU64::new(0),
         }
     }
 
@@ -77,7 +77,7 @@ impl Mapper {
     ///
     /// # Errors
     /// If the cluster does not serve it, or could not be asked.
-    pub async fn resolve(&self, gvk: &GroupVersionKind) -> Result<Mapped, MapError> {
+    pub async fn resolve(&self, gvk: &GroupVersionKind) -> Result<RestMapping, MapError> {
         self.find(|table| table.find(&gvk.group, &gvk.kind, Some(&gvk.version))).await
     }
 
@@ -85,28 +85,31 @@ impl Mapper {
     ///
     /// # Errors
     /// As [`Self::resolve`].
-    pub async fn resolve_preferred(&self, group: &str, kind: &str) -> Result<Mapped, MapError> {
+    pub async fn resolve_preferred(&self, group: &str, kind: &str) -> Result<RestMapping, MapError> {
         self.find(|table| table.find(group, kind, None)).await
     }
 
-    /// Makes the next question be answered by a fresh discovery, floor or not: call it when definitions were applied.
+    /// Makes the next question be answered by a fresh discovery, min_interval or not: call it when definitions were applied.
     pub fn invalidate(&self) {
         self.invalidated.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Makes the next question be answered by a discovery after this moment, not sooner than the floor allows: a path that
+    /// Makes the next question be answered by a discovery after this moment, not sooner than the min_interval allows: a path that
     /// discovery named turned out to be gone.
-    pub(crate) fn doubt(&self) {
-        self.doubted.fetch_add(1, Ordering::AcqRel);
+    pub(crate) fn mark_stale(&self) {
+        self.marked_stale.fetch_add(1, Ordering::AcqRel);
     }
 
-    async fn find(&self, find: impl Fn(&Table) -> Result<Mapped, MapError>) -> Result<Mapped, MapError> {
+    async fn find(
+        &self,
+        find: impl Fn(&Table) -> Result<RestMapping, MapError>,
+    ) -> Result<RestMapping, MapError> {
         let asked = Instant::now();
-        let (table, floor) = (self.table(), self.options.floor);
+        let (table, min_interval) = (self.table(), self.options.min_interval);
         let refreshed = if table.invalidated != self.invalidated.load(Ordering::Acquire) {
             self.refresh(asked, Duration::ZERO).await
-        } else if table.doubted != self.doubted.load(Ordering::Acquire) {
-            self.refresh(asked, floor).await
+        } else if table.marked_stale != self.marked_stale.load(Ordering::Acquire) {
+            self.refresh(asked, min_interval).await
         } else {
             Ok(())
         };
@@ -114,7 +117,7 @@ impl Mapper {
             (Ok(mapped), _) => Ok(mapped),
             (Err(_), Err(error)) => Err(error),
             (Err(_), Ok(())) => {
-                self.refresh(asked, floor).await?;
+                self.refresh(asked, min_interval).await?;
                 find(&self.table())
             }
         }
@@ -124,17 +127,17 @@ impl Mapper {
         self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks the cluster, unless somebody else did since `asked`, and not sooner than `floor` after the last time.
-    async fn refresh(&self, asked: Instant, floor: Duration) -> Result<(), MapError> {
+    /// Asks the cluster, unless somebody else did since `asked`, and not sooner than `min_interval` after the last time.
+    async fn refresh(&self, asked: Instant, min_interval: Duration) -> Result<(), MapError> {
         let mut refreshed = self.refreshed.lock().await;
         if let Some(at) = *refreshed {
             if at > asked {
                 return Ok(());
             }
-            sleep_until(at + floor).await;
+            sleep_until(at + min_interval).await;
         }
-        let (invalidated, doubted) =
-            (self.invalidated.load(Ordering::Acquire), self.doubted.load(Ordering::Acquire));
+        let (invalidated, marked_stale) =
+            (self.invalidated.load(Ordering::Acquire), self.marked_stale.load(Ordering::Acquire));
         let limit = self.options.request_timeout;
         let lists = async {
             tokio::try_join!(
@@ -147,7 +150,7 @@ impl Mapper {
             .map_err(|_| MapError::Discovery(format!("no answer within {limit:?}")))?;
         let (core, groups) = lists.map_err(|e| MapError::Discovery(e.to_string()))?;
         let table = Table::new(core.items.into_iter().chain(groups.items));
-        let table = Arc::new(Table { invalidated, doubted, ..table });
+        let table = Arc::new(Table { invalidated, marked_stale, ..table });
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
         *refreshed = Some(Instant::now());
         Ok(())
@@ -158,12 +161,12 @@ impl Mapper {
 #[derive(Debug, Default)]
 struct Table {
     /// By group and kind, preferred version first.
-    kinds: HashMap<(String, String), Vec<Mapped>>,
+    kinds: HashMap<(String, String), Vec<RestMapping>>,
     /// Group versions that could not be asked.
     stale: HashSet<(String, String)>,
     /// The mapper's counters when it was asked for.
     invalidated: u64,
-    doubted: u64,
+    marked_stale: u64,
 }
 
 impl Table {
@@ -185,7 +188,7 @@ impl Table {
         table
     }
 
-    fn find(&self, group: &str, kind: &str, version: Option<&str>) -> Result<Mapped, MapError> {
+    fn find(&self, group: &str, kind: &str, version: Option<&str>) -> Result<RestMapping, MapError> {
         let served = self.kinds.get(&(group.to_owned(), kind.to_owned())).into_iter().flatten();
         if let Some(mapped) = served.into_iter().find(|m| version.is_none_or(|v| m.resource.version == v)) {
             return Ok(mapped.clone());
@@ -201,14 +204,14 @@ impl Table {
 }
 
 /// The kind behind a resource. Its own group and version win over those it is listed under.
-fn mapped(group: &str, version: &str, resource: &APIResourceDiscovery) -> Option<Mapped> {
+fn mapped(group: &str, version: &str, resource: &APIResourceDiscovery) -> Option<RestMapping> {
     let own = resource.response_kind.as_ref()?;
     let or = |own: &Option<String>, listed: &str| {
         own.clone().filter(|s| !s.is_empty()).unwrap_or_else(|| listed.to_owned())
     };
     let (group, version) = (or(&own.group, group), or(&own.version, version));
     let api_version = if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
-    Some(Mapped {
+    Some(RestMapping {
         resource: ApiResource {
             group,
             version,

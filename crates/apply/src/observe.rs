@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::kstatus::custom::{HealthRules, Rule};
+use crate::manager::Manager;
 use crate::mapper::Mapper;
 use crate::object::ObjectId;
 use crate::prepare::Owner;
@@ -75,10 +76,10 @@ struct Watch {
     state: WatchState,
     last_asked: Instant,
     /// On whose behalf a single object is watched, and how often.
-    holders: HashMap<Owner, usize>,
+    subscribers: HashMap<Owner, usize>,
     task: AbortHandle,
     /// Wakes the task from its wait after a failure.
-    wanted: Arc<Notify>,
+    retry_now: Arc<Notify>,
 }
 
 impl Drop for Watch {
@@ -102,13 +103,14 @@ struct State {
 
 struct Shared {
     client: Client,
+    manager: Manager,
     mapper: Arc<Mapper>,
     options: IndexOptions,
     state: Mutex<State>,
     /// An owner was added to those to be told.
     changed: Notify,
     /// A watch changed its state.
-    moved: Notify,
+    state_changed: Notify,
 }
 
 /// The index of one cluster. Clones share it; its watches end when the last clone is dropped.
@@ -119,9 +121,18 @@ pub struct Index {
 
 impl Index {
     /// `client` is the controller's own for that cluster.
-    pub fn new(client: Client, mapper: Arc<Mapper>, options: IndexOptions) -> Self {
-        let (changed, moved) = (Notify::new(), Notify::new());
-        Self { shared: Arc::new(Shared { client, mapper, options, state: Mutex::default(), changed, moved }) }
+    pub fn new(client: Client, manager: Manager, mapper: Arc<Mapper>, options: IndexOptions) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                client,
+                manager,
+                mapper,
+                options,
+                state: Mutex::default(),
+                changed: Notify::new(),
+                state_changed: Notify::new(),
+            }),
+        }
     }
 
     /// Watches the owned objects of a kind from now on, in the version the cluster prefers, and tells how that
@@ -139,14 +150,14 @@ impl Index {
             |gvk: &GroupVersionKind| self.shared.state_of(&Key::of(gvk, None)) == WatchState::Starting;
         let settle = async {
             loop {
-                let moved = self.shared.moved.notified();
-                tokio::pin!(moved);
+                let state_changed = self.shared.state_changed.notified();
+                tokio::pin!(state_changed);
                 // Registers before looking, so that no move is missed.
-                moved.as_mut().enable();
+                state_changed.as_mut().enable();
                 if !gvks.iter().any(starting) {
                     return;
                 }
-                moved.await;
+                state_changed.await;
             }
         };
         // The time being over is an answer too: the states say what is missing.
@@ -174,7 +185,7 @@ impl Index {
 
     /// Has the health of an owner's objects judged by these rules from now on, or by those of their kinds. What was seen
     /// before is judged anew. Must be called within a Tokio runtime.
-    pub fn judge_by(&self, owner: &Owner, rules: Option<HealthRules>) {
+    pub fn set_health_rules(&self, owner: &Owner, rules: Option<HealthRules>) {
         let rules = rules.filter(|rules| !rules.is_empty()).map(Arc::new);
         let mut state = self.shared.lock();
         let State { watches, rules: all, .. } = &mut *state;
@@ -188,8 +199,8 @@ impl Index {
         let rule =
             |rules: &Option<Arc<HealthRules>>, key: &Key| rules.as_ref()?.of(&key.group, &key.kind).cloned();
         for (key, watch) in watches.iter_mut().filter(|(key, _)| key.only.is_none()) {
-            if rule(&before, key) != rule(&rules, key) && watch.table.unjudge(owner) {
-                tokio::spawn(watch::judge_again(Arc::downgrade(&self.shared), key.clone(), owner.clone()));
+            if rule(&before, key) != rule(&rules, key) && watch.table.invalidate_health(owner) {
+                tokio::spawn(watch::reread_health(Arc::downgrade(&self.shared), key.clone(), owner.clone()));
             }
         }
     }
@@ -222,28 +233,28 @@ impl Index {
         }
     }
 
-    fn watch(&self, key: Key, holder: Option<&Owner>) -> WatchState {
+    fn watch(&self, key: Key, subscriber: Option<&Owner>) -> WatchState {
         let mut state = self.shared.lock();
         let watch = state.watches.entry(key).or_insert_with_key(|key| {
-            let wanted = Arc::new(Notify::new());
-            let task = watch::run(Arc::downgrade(&self.shared), key.clone(), wanted.clone());
+            let retry_now = Arc::new(Notify::new());
+            let task = watch::run(Arc::downgrade(&self.shared), key.clone(), retry_now.clone());
             Watch {
                 table: Table::default(),
                 state: WatchState::Starting,
                 last_asked: Instant::now(),
-                holders: HashMap::new(),
+                subscribers: HashMap::new(),
                 task: tokio::spawn(task).abort_handle(),
-                wanted,
+                retry_now,
             }
         });
         let told = watch.state.clone();
         if matches!(watch.state, WatchState::NotServed(_)) {
             watch.state = WatchState::Starting;
-            watch.wanted.notify_one();
+            watch.retry_now.notify_one();
         }
         watch.last_asked = Instant::now();
-        if let Some(owner) = holder {
-            *watch.holders.entry(owner.clone()).or_default() += 1;
+        if let Some(owner) = subscriber {
+            *watch.subscribers.entry(owner.clone()).or_default() += 1;
         }
         told
     }
@@ -283,7 +294,7 @@ impl Shared {
         }
         let before = changed.len();
         changed.extend(owners.iter().map(|owner| Owner::clone(owner)));
-        changed.extend(watch.holders.keys().cloned());
+        changed.extend(watch.subscribers.keys().cloned());
         if changed.len() > before {
             self.changed.notify_one();
         }
@@ -346,11 +357,11 @@ impl Shared {
         self.update(key, |watch, _| {
             let was_synced = std::mem::replace(&mut watch.state, WatchState::Synced) == WatchState::Synced;
             let gone = watch.table.end_list();
-            // Who was told of an event while the watch was not to be trusted could not judge it.
+            // Owners notified while the watch was not Synced may have ignored the event: notify all of them again.
             (true, if was_synced { gone } else { watch.table.owners().chain(gone).collect() })
         });
         self.lock().owners.retain(|owner| Arc::strong_count(owner) > 1);
-        self.moved.notify_waiters();
+        self.state_changed.notify_waiters();
     }
 
     /// The watch failed. If the kind is not served, its objects are gone.
@@ -365,19 +376,19 @@ impl Shared {
             watch.state = failure;
             (is_news, owners)
         });
-        self.moved.notify_waiters();
+        self.state_changed.notify_waiters();
     }
 
     /// Ends a watch that has nothing to watch and that nobody asked for in a long time.
     fn retire(&self, key: &Key) -> bool {
         let mut state = self.lock();
-        let unwanted = state.watches.get(key).is_none_or(|w| {
-            w.table.is_empty() && w.holders.is_empty() && w.last_asked.elapsed() >= self.options.idle
+        let unretry_now = state.watches.get(key).is_none_or(|w| {
+            w.table.is_empty() && w.subscribers.is_empty() && w.last_asked.elapsed() >= self.options.idle
         });
-        if unwanted {
+        if unretry_now {
             state.watches.remove(key);
         }
-        unwanted
+        unretry_now
     }
 }
 
@@ -416,13 +427,13 @@ impl Drop for ObjectWatch {
     fn drop(&mut self) {
         let mut state = self.index.shared.lock();
         let Some(watch) = state.watches.get_mut(&self.key) else { return };
-        if let Some(count) = watch.holders.get_mut(&self.owner) {
+        if let Some(count) = watch.subscribers.get_mut(&self.owner) {
             *count -= 1;
             if *count == 0 {
-                watch.holders.remove(&self.owner);
+                watch.subscribers.remove(&self.owner);
             }
         }
-        if watch.holders.is_empty() {
+        if watch.subscribers.is_empty() {
             state.watches.remove(&self.key);
         }
     }

@@ -9,10 +9,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::hash;
+use crate::manager::Manager;
 use crate::object::{annotation, label, meta};
-
-/// Field manager of everything this crate applies.
-pub const FIELD_MANAGER: &str = "kustomize-controller";
 
 /// Who owns an object's fields, in short. Times play no part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +23,9 @@ pub struct Owners {
 
 impl Owners {
     /// Reads them from an object.
-    pub fn of(object: &Value) -> Self {
+    pub fn of(object: &Value, manager: &Manager) -> Self {
         let (own, others): (Vec<_>, Vec<_>) =
-            entries(object).filter(|e| text(e, "subresource") != "status").partition(|e| is_own(e));
+            entries(object).filter(|e| text(e, "subresource") != "status").partition(|e| is_own(e, manager));
         let digest = |entries: Vec<&Value>| {
             let mut parts: Vec<u64> = entries.into_iter().map(entry_digest).collect();
             parts.sort_unstable();
@@ -43,13 +41,13 @@ impl Owners {
 }
 
 /// When our entry was last written with a change.
-pub fn own_time(object: &Value) -> Option<Timestamp> {
-    entries(object).filter(|e| is_own(e)).filter_map(|e| text(e, "time").parse().ok()).max()
+pub fn own_time(object: &Value, manager: &Manager) -> Option<Timestamp> {
+    entries(object).filter(|e| is_own(e, manager)).filter_map(|e| text(e, "time").parse().ok()).max()
 }
 
 /// The manager other than us who wrote last to the object itself, not to its status.
-pub fn last_foreign_manager(object: &Value) -> Option<&str> {
-    let foreign = entries(object).filter(|e| text(e, "subresource") != "status" && !is_own(e));
+pub fn last_foreign_manager<'a>(object: &'a Value, manager: &Manager) -> Option<&'a str> {
+    let foreign = entries(object).filter(|e| text(e, "subresource") != "status" && !is_own(e, manager));
     foreign.max_by_key(|e| text(e, "time")).map(|e| text(e, "manager"))
 }
 
@@ -68,8 +66,8 @@ fn text<'a>(entry: &'a Value, field: &str) -> &'a str {
     entry.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn is_own(entry: &Value) -> bool {
-    text(entry, "manager") == FIELD_MANAGER
+fn is_own(entry: &Value, manager: &Manager) -> bool {
+    text(entry, "manager") == manager.field_manager
         && text(entry, "operation") == "Apply"
         && text(entry, "subresource").is_empty()
 }
@@ -92,23 +90,32 @@ const FOREIGN_ANNOTATIONS: &[&str] = &[
 ];
 const FOREIGN_LABELS: &[&str] = &["fluxcd.io/sync-gc-mark"];
 
+/// Whose fields are taken over.
+#[derive(Clone, Copy, Debug)]
+pub struct Takeover<'a> {
+    /// Who takes them.
+    pub manager: Manager,
+    /// Prefixes of further field managers whose fields are taken, beside kubectl.
+    pub prefixes: &'a [String],
+}
+
 /// Whether an entry belongs to a manager whose fields are ours to take: kubectl, our own former updates, and those the
 /// operator named. All of them by prefix, except the two that are exact.
-fn is_foreign(entry: &Value, override_managers: &[String]) -> bool {
+fn is_foreign(entry: &Value, takeover: &Takeover<'_>) -> bool {
     if !text(entry, "subresource").is_empty() {
         return false;
     }
     let (manager, operation) = (text(entry, "manager"), text(entry, "operation"));
     let prefixed = manager.starts_with("kubectl")
-        || override_managers.iter().any(|prefix| !prefix.is_empty() && manager.starts_with(prefix.as_str()));
-    let exact = manager == FIELD_MANAGER || manager == "before-first-apply";
+        || takeover.prefixes.iter().any(|prefix| !prefix.is_empty() && manager.starts_with(prefix.as_str()));
+    let exact = manager == takeover.manager.field_manager || manager == "before-first-apply";
     (prefixed && matches!(operation, "Apply" | "Update")) || (exact && operation == "Update")
 }
 
 /// Whether the object carries traces of other tools that must go before it is applied. Annotations and labels that
 /// the desired object itself has do not count: taking them away would only bring them back.
-pub fn needs_cleanup(object: &Value, desired: &Value, override_managers: &[String]) -> bool {
-    !foreign_metadata(object, desired).is_empty() || entries(object).any(|e| is_foreign(e, override_managers))
+pub fn needs_cleanup(object: &Value, desired: &Value, takeover: &Takeover<'_>) -> bool {
+    !foreign_metadata(object, desired).is_empty() || entries(object).any(|e| is_foreign(e, takeover))
 }
 
 fn foreign_metadata(object: &Value, desired: &Value) -> Vec<(&'static str, &'static str)> {
@@ -122,12 +129,12 @@ fn foreign_metadata(object: &Value, desired: &Value) -> Vec<(&'static str, &'sta
 /// The JSON patch that removes the traces from the live object: foreign entries are merged into ours, so that the next
 /// apply removes what is not desired. It fails with a conflict if the object changed meanwhile. `None` if there is
 /// nothing to do.
-pub fn cleanup_patch(live: &Value, desired: &Value, override_managers: &[String]) -> Option<Value> {
+pub fn cleanup_patch(live: &Value, desired: &Value, takeover: &Takeover<'_>) -> Option<Value> {
     let mut ops: Vec<Value> = foreign_metadata(live, desired)
         .into_iter()
         .map(|(field, key)| json!({"op": "remove", "path": format!("/metadata/{field}/{}", key.replace('/', "~1"))}))
         .collect();
-    if let Some(entries) = taken_over(live, override_managers) {
+    if let Some(entries) = taken_over(live, takeover) {
         ops.push(json!({"op": "replace", "path": "/metadata/managedFields", "value": entries}));
     }
     conditional(live, ops)
@@ -160,16 +167,15 @@ fn conditional(live: &Value, mut ops: Vec<Value>) -> Option<Value> {
 
 /// The managedFields list after foreign entries were merged into ours, which goes last. Without an entry of ours the
 /// first foreign one becomes it, with its version and time.
-fn taken_over(live: &Value, override_managers: &[String]) -> Option<Vec<Value>> {
-    let (foreign, mut rest): (Vec<_>, Vec<_>) =
-        entries(live).cloned().partition(|e| is_foreign(e, override_managers));
+fn taken_over(live: &Value, takeover: &Takeover<'_>) -> Option<Vec<Value>> {
+    let (foreign, mut rest): (Vec<_>, Vec<_>) = entries(live).cloned().partition(|e| is_foreign(e, takeover));
     let mut foreign = foreign.into_iter();
-    let mut ours = match rest.iter().rposition(is_own) {
+    let mut ours = match rest.iter().rposition(|e| is_own(e, &takeover.manager)) {
         Some(at) if foreign.len() > 0 => rest.remove(at),
         _ => {
             let mut first = foreign.next()?;
             if let Value::Object(fields) = &mut first {
-                fields.insert("manager".into(), FIELD_MANAGER.into());
+                fields.insert("manager".into(), takeover.manager.field_manager.into());
                 fields.insert("operation".into(), "Apply".into());
             }
             first
@@ -210,6 +216,11 @@ fn union(a: Map<String, Value>, b: Map<String, Value>) -> Map<String, Value> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use crate::manager::TEST_MANAGER as MANAGER;
+
+    fn takeover(prefixes: &[String]) -> Takeover<'_> {
+        Takeover { manager: MANAGER, prefixes }
+    }
 
     fn entry(manager: &str, operation: &str, subresource: &str, fields: Value) -> Value {
         let mut e = json!({"manager": manager, "operation": operation, "apiVersion": "v1", "time": "2026-01-02T03:04:05Z",
@@ -225,11 +236,11 @@ mod tests {
     }
 
     fn fingerprint(entries: Vec<Value>) -> u64 {
-        Owners::of(&object(entries)).fingerprint()
+        Owners::of(&object(entries), &MANAGER).fingerprint()
     }
 
     fn ours() -> Value {
-        entry(FIELD_MANAGER, "Apply", "", json!({"f:data": {"f:a": {}}}))
+        entry(MANAGER.field_manager, "Apply", "", json!({"f:data": {"f:a": {}}}))
     }
 
     #[test]
@@ -252,9 +263,9 @@ mod tests {
             vec![],
             vec![version],
             vec![entry("x", "Apply", "", fields.clone())],
-            vec![entry(FIELD_MANAGER, "Update", "", fields.clone())],
-            vec![entry(FIELD_MANAGER, "Apply", "scale", fields.clone())],
-            vec![entry(FIELD_MANAGER, "Apply", "", json!({"f:data": {"f:b": {}}}))],
+            vec![entry(MANAGER.field_manager, "Update", "", fields.clone())],
+            vec![entry(MANAGER.field_manager, "Apply", "scale", fields.clone())],
+            vec![entry(MANAGER.field_manager, "Apply", "", json!({"f:data": {"f:b": {}}}))],
             vec![ours(), entry("x", "Update", "", fields)],
         ] {
             assert_ne!(first, fingerprint(changed.clone()), "{changed:?}");
@@ -265,9 +276,9 @@ mod tests {
     fn our_time_is_that_of_our_own_entry() {
         let mut other = entry("x", "Apply", "", json!({}));
         other["time"] = "2030-01-01T00:00:00Z".into();
-        let time = own_time(&object(vec![other, ours()])).unwrap();
+        let time = own_time(&object(vec![other, ours()]), &MANAGER).unwrap();
         assert_eq!(time.to_string(), "2026-01-02T03:04:05Z");
-        assert_eq!(own_time(&object(vec![])), None);
+        assert_eq!(own_time(&object(vec![]), &MANAGER), None);
     }
 
     #[test]
@@ -283,8 +294,8 @@ mod tests {
             at("kcm", "status", "2026-01-04T00:00:00Z"),
             ours(),
         ]);
-        assert_eq!(last_foreign_manager(&live), Some("hpa"));
-        assert_eq!(last_foreign_manager(&object(vec![ours()])), None);
+        assert_eq!(last_foreign_manager(&live, &MANAGER), Some("hpa"));
+        assert_eq!(last_foreign_manager(&object(vec![ours()]), &MANAGER), None);
     }
 
     #[test]
@@ -296,15 +307,19 @@ mod tests {
             ("kubectl-edit", "Update", "scale", false),
             ("before-first-apply", "Update", "", true),
             ("before-first-apply-x", "Update", "", false),
-            (FIELD_MANAGER, "Update", "", true),
-            (FIELD_MANAGER, "Apply", "", false),
+            (MANAGER.field_manager, "Update", "", true),
+            (MANAGER.field_manager, "Apply", "", false),
             ("helm-x", "Update", "", true),
             ("flux-client-side-apply", "Update", "", false),
             ("kube-controller-manager", "Update", "", false),
         ] {
             let o = object(vec![ours(), entry(manager, operation, subresource, json!({}))]);
-            assert_eq!(needs_cleanup(&o, &json!({}), &banned), expected, "{manager} {operation}");
-            assert_eq!(cleanup_patch(&o, &json!({}), &banned).is_some(), expected, "{manager} {operation}");
+            assert_eq!(needs_cleanup(&o, &json!({}), &takeover(&banned)), expected, "{manager} {operation}");
+            assert_eq!(
+                cleanup_patch(&o, &json!({}), &takeover(&banned)).is_some(),
+                expected,
+                "{manager} {operation}"
+            );
         }
     }
 
@@ -321,7 +336,7 @@ mod tests {
             ),
             stays.clone(),
         ]);
-        let patch = cleanup_patch(&live, &json!({}), &[]).unwrap();
+        let patch = cleanup_patch(&live, &json!({}), &takeover(&[])).unwrap();
         assert_eq!(patch[0]["path"], "/metadata/managedFields");
         assert_eq!(patch[0]["value"][0], stays);
         assert_eq!(
@@ -337,24 +352,24 @@ mod tests {
             entry("kubectl", "Update", "", json!({"f:a": {}})),
             entry("kubectl-x", "Apply", "", json!({"f:b": {}})),
         ]);
-        let patch = cleanup_patch(&live, &json!({}), &[]).unwrap();
+        let patch = cleanup_patch(&live, &json!({}), &takeover(&[])).unwrap();
         let entries = patch[0]["value"].as_array().unwrap();
         assert_eq!(entries.len(), 1);
-        assert_eq!(entries[0], entry(FIELD_MANAGER, "Apply", "", json!({"f:a": {}, "f:b": {}})));
+        assert_eq!(entries[0], entry(MANAGER.field_manager, "Apply", "", json!({"f:a": {}, "f:b": {}})));
     }
 
     #[test]
     fn traces_in_metadata_are_removed_unless_desired() {
         let key = "kubectl.kubernetes.io/last-applied-configuration";
         let live = json!({"metadata": {"resourceVersion": "1", "annotations": {(key): "{}"}, "labels": {"fluxcd.io/sync-gc-mark": "x"}}});
-        let patch = cleanup_patch(&live, &json!({}), &[]).unwrap();
+        let patch = cleanup_patch(&live, &json!({}), &takeover(&[])).unwrap();
         assert_eq!(
             patch[0]["path"],
             "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration"
         );
         assert_eq!(patch[1]["path"], "/metadata/labels/fluxcd.io~1sync-gc-mark");
-        assert!(needs_cleanup(&live, &json!({"metadata": {"annotations": {(key): "{}"}}}), &[]));
-        assert!(!needs_cleanup(&live, &live, &[]));
+        assert!(needs_cleanup(&live, &json!({"metadata": {"annotations": {(key): "{}"}}}), &takeover(&[])));
+        assert!(!needs_cleanup(&live, &live, &takeover(&[])));
     }
 
     #[test]

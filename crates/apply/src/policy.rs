@@ -1,12 +1,10 @@
 //! What a single object's annotations or labels say about how it is treated. Keys may stand in either place; values
-//! are compared without regard to case.
+//! are compared without regard to case. All keys have the manager's group.
 
 use serde_json::Value;
 
+use crate::manager::Manager;
 use crate::object::{annotation, label};
-
-/// Group prefix of every key here.
-pub const GROUP: &str = "kustomize.toolkit.fluxcd.io";
 
 /// What `ssa` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,21 +34,22 @@ pub struct Policy {
 
 impl Policy {
     /// Reads the keys of an object.
-    pub fn of(object: &Value) -> Self {
-        let ssa = if says(object, "ssa", "Ignore") {
+    pub fn of(object: &Value, manager: &Manager) -> Self {
+        let says = |key, value| says(object, manager, key, value);
+        let ssa = if says("ssa", "Ignore") {
             Ssa::Ignore
-        } else if says(object, "ssa", "IfNotPresent") {
+        } else if says("ssa", "IfNotPresent") {
             Ssa::IfNotPresent
-        } else if says(object, "ssa", "Merge") {
+        } else if says("ssa", "Merge") {
             Ssa::Merge
         } else {
             Ssa::Override
         };
         Self {
             ssa,
-            reconcile_disabled: says(object, "reconcile", "disabled"),
-            force: says(object, "force", "enabled"),
-            prune_disabled: says(object, "prune", "disabled"),
+            reconcile_disabled: says("reconcile", "disabled"),
+            force: says("force", "enabled"),
+            prune_disabled: says("prune", "disabled"),
         }
     }
 
@@ -66,20 +65,20 @@ impl Policy {
 }
 
 /// Whether the object carries one of our keys at all, so that applying it may hide what the live object says.
-pub(crate) fn declares_any(object: &Value) -> bool {
+pub(crate) fn declares_any(object: &Value, manager: &Manager) -> bool {
     ["ssa", "reconcile"].iter().any(|key| {
-        let key = format!("{GROUP}/{key}");
+        let key = manager.key(key);
         label(object, &key).is_some() || annotation(object, &key).is_some()
     })
 }
 
 /// `decrypt: disabled`, which counts as an annotation only.
-pub(crate) fn decrypt_disabled(object: &Value) -> bool {
-    annotation(object, &format!("{GROUP}/decrypt")).is_some_and(|v| v.eq_ignore_ascii_case("disabled"))
+pub(crate) fn decrypt_disabled(object: &Value, manager: &Manager) -> bool {
+    annotation(object, &manager.key("decrypt")).is_some_and(|v| v.eq_ignore_ascii_case("disabled"))
 }
 
-fn says(object: &Value, key: &str, value: &str) -> bool {
-    let key = format!("{GROUP}/{key}");
+fn says(object: &Value, manager: &Manager, key: &str, value: &str) -> bool {
+    let key = manager.key(key);
     [label(object, &key), annotation(object, &key)]
         .into_iter()
         .flatten()
@@ -89,10 +88,11 @@ fn says(object: &Value, key: &str, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manager::TEST_MANAGER as MANAGER;
     use serde_json::json;
 
     fn annotated(key: &str, value: &str) -> Policy {
-        Policy::of(&json!({"metadata": {"annotations": {(format!("{GROUP}/{key}")): value}}}))
+        Policy::of(&json!({"metadata": {"annotations": {(MANAGER.key(key)): value}}}), &MANAGER)
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(annotated("ssa", "IFNOTPRESENT").ssa, Ssa::IfNotPresent);
         assert_eq!(annotated("ssa", "Override").ssa, Ssa::Override);
         let labelled = json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/reconcile": "Disabled"}}});
-        assert!(Policy::of(&labelled).reconcile_disabled);
+        assert!(Policy::of(&labelled, &MANAGER).reconcile_disabled);
     }
 
     #[test]
@@ -112,16 +112,18 @@ mod tests {
         assert!(!annotated("ssa", "IfNotPresent").forbids_delete());
         assert!(annotated("prune", "disabled").forbids_delete());
         assert!(!annotated("prune", "disabled").forbids_apply());
-        assert!(!Policy::of(&json!({})).forbids_delete());
+        assert!(!Policy::of(&json!({}), &MANAGER).forbids_delete());
     }
 
     #[test]
     fn decrypt_counts_as_annotation_only() {
         assert!(decrypt_disabled(
-            &json!({"metadata": {"annotations": {"kustomize.toolkit.fluxcd.io/decrypt": "Disabled"}}})
+            &json!({"metadata": {"annotations": {"kustomize.toolkit.fluxcd.io/decrypt": "Disabled"}}}),
+            &MANAGER
         ));
         assert!(!decrypt_disabled(
-            &json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/decrypt": "disabled"}}})
+            &json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/decrypt": "disabled"}}}),
+            &MANAGER
         ));
     }
 }

@@ -10,11 +10,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
+use crate::manager::Manager;
 use crate::object::Manifest;
 use crate::order::is_crd;
-use crate::policy::{self, GROUP};
+use crate::policy;
 
-/// The Kustomization that owns the objects.
+/// The object of a controller that owns the applied objects: a Kustomization, a HelmRelease.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owner {
     /// Its namespace.
@@ -25,13 +26,13 @@ pub struct Owner {
 
 impl Owner {
     /// The labels that mark an object as owned.
-    pub fn labels(&self) -> [(String, &str); 2] {
-        [(format!("{GROUP}/name"), &self.name), (format!("{GROUP}/namespace"), &self.namespace)]
+    pub fn labels(&self, manager: &Manager) -> [(String, &str); 2] {
+        [(manager.key("name"), &self.name), (manager.key("namespace"), &self.namespace)]
     }
 
     /// The owner that an object's labels name.
-    pub fn of(object: &Value) -> Option<Self> {
-        let label = |key| crate::object::label(object, &format!("{GROUP}/{key}")).map(str::to_owned);
+    pub fn of(object: &Value, manager: &Manager) -> Option<Self> {
+        let label = |key| crate::object::label(object, &manager.key(key)).map(str::to_owned);
         Some(Self { namespace: label("namespace")?, name: label("name")? })
     }
 }
@@ -59,13 +60,14 @@ pub enum PrepareError {
 /// For the first object that must not be applied.
 pub fn prepare(
     mut manifests: Vec<Manifest>,
+    manager: &Manager,
     owner: &Owner,
     common: &CommonMetadata,
 ) -> Result<Vec<Manifest>, PrepareError> {
     for manifest in &mut manifests {
-        refuse_encrypted(manifest)?;
+        refuse_encrypted(manifest, manager)?;
         normalise(manifest);
-        set_metadata(manifest, "labels", owner.labels().iter().map(|(k, v)| (k.as_str(), *v)));
+        set_metadata(manifest, "labels", owner.labels(manager).iter().map(|(k, v)| (k.as_str(), *v)));
         set_metadata(manifest, "labels", common.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())));
         set_metadata(
             manifest,
@@ -78,11 +80,11 @@ pub fn prepare(
 
 /// Refuses a Secret that SOPS encrypted, unless its author says that this is meant so; the encryption's own data never
 /// reaches the cluster.
-fn refuse_encrypted(manifest: &mut Manifest) -> Result<(), PrepareError> {
+fn refuse_encrypted(manifest: &mut Manifest, manager: &Manager) -> Result<(), PrepareError> {
     if !is(manifest, "v1", "Secret") || manifest.value().get("sops").is_none() {
         return Ok(());
     }
-    if !policy::decrypt_disabled(manifest.value()) {
+    if !policy::decrypt_disabled(manifest.value(), manager) {
         return Err(PrepareError::Encrypted(manifest.id().subject()));
     }
     remove(manifest.value_mut(), "", "sops");
@@ -261,6 +263,7 @@ fn set_metadata<'a>(manifest: &mut Manifest, field: &str, entries: impl Iterator
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use crate::manager::TEST_MANAGER as MANAGER;
     use serde_json::json;
 
     fn owner() -> Owner {
@@ -269,7 +272,7 @@ mod tests {
 
     fn try_prepared(value: Value) -> Result<Value, PrepareError> {
         let manifest = Manifest::new(value, None).unwrap();
-        let mut done = prepare(vec![manifest], &owner(), &CommonMetadata::default())?;
+        let mut done = prepare(vec![manifest], &MANAGER, &owner(), &CommonMetadata::default())?;
         Ok(done.remove(0).value().clone())
     }
 
@@ -286,7 +289,7 @@ mod tests {
             got["metadata"]["labels"],
             json!({"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"})
         );
-        assert_eq!(Owner::of(&got), Some(owner()));
+        assert_eq!(Owner::of(&got, &MANAGER), Some(owner()));
     }
 
     #[test]
@@ -296,7 +299,7 @@ mod tests {
             labels: BTreeMap::from([("team".into(), "a".into())]),
             annotations: BTreeMap::from([("x".into(), "9".into())]),
         };
-        let got = prepare(vec![Manifest::new(m, None).unwrap()], &owner(), &common).unwrap();
+        let got = prepare(vec![Manifest::new(m, None).unwrap()], &MANAGER, &owner(), &common).unwrap();
         let metadata = &got[0].value()["metadata"];
         assert_eq!(metadata["annotations"], json!({"x": "9", "y": "2"}));
         assert_eq!(metadata["labels"]["team"], "a");

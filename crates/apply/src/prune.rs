@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::change::{Action, Change, ChangeSet};
 use crate::error::RequestError;
-use crate::mapper::{MapError, Mapped, Mapper};
+use crate::manager::Manager;
+use crate::mapper::{MapError, Mapper, RestMapping};
 use crate::object::{ObjectId, label, meta};
 use crate::order::{compare, rank};
 use crate::policy::Policy;
@@ -28,11 +29,13 @@ pub struct Entry {
 /// What deletion must respect.
 #[derive(Clone, Debug)]
 pub struct PruneOptions {
-    /// Only objects that carry both owner labels of this Kustomization are deleted.
+    /// Who deletes.
+    pub manager: Manager,
+    /// Only objects that carry both labels of this owner are deleted.
     pub owner: Owner,
     /// Objects that are wanted, whatever the entries call them: an entry that turns out to be one of these is dropped.
     pub keep: HashSet<ObjectId>,
-    /// Entries that another Kustomization has applied or is about to: those that are still ours are left to it.
+    /// Entries that another owner has applied or is about to: those that are still ours are left to it.
     pub claimed: HashSet<ObjectId>,
     /// Namespaces that are never deleted.
     pub protected_namespaces: Vec<String>,
@@ -161,7 +164,11 @@ async fn delete_one(
 
 /// Where the entry's kind is served; `None` if it certainly is not, and so has no objects. Discovery alone is no proof: it
 /// may be incomplete while an API server starts.
-async fn served(requests: &Requests, mapper: &Mapper, entry: &Entry) -> Result<Option<Mapped>, RequestError> {
+async fn served(
+    requests: &Requests,
+    mapper: &Mapper,
+    entry: &Entry,
+) -> Result<Option<RestMapping>, RequestError> {
     let gvk = entry.id.gvk(&entry.version);
     match mapper.resolve(&gvk).await {
         Ok(mapped) => Ok(Some(mapped)),
@@ -174,8 +181,9 @@ async fn served(requests: &Requests, mapper: &Mapper, entry: &Entry) -> Result<O
 fn may_delete(live: &Value, id: &ObjectId, options: &PruneOptions) -> bool {
     let protected =
         id.group.is_empty() && id.kind == "Namespace" && options.protected_namespaces.contains(&id.name);
-    let ours = options.owner.labels().iter().all(|(key, value)| label(live, key) == Some(value));
-    ours && !protected && !Policy::of(live).forbids_delete()
+    let ours =
+        options.owner.labels(&options.manager).iter().all(|(key, value)| label(live, key) == Some(value));
+    ours && !protected && !Policy::of(live, &options.manager).forbids_delete()
 }
 
 /// The deleted objects among these changes that still exist, or of which that cannot be told.
@@ -217,6 +225,7 @@ mod tests {
 
     fn options() -> PruneOptions {
         PruneOptions {
+            manager: crate::manager::TEST_MANAGER,
             owner: Owner { namespace: "flux-system".into(), name: "apps".into() },
             keep: HashSet::new(),
             claimed: HashSet::new(),

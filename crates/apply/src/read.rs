@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::error::RequestError;
 use crate::kstatus::pod_has_failed;
-use crate::mapper::{Mapped, Mapper};
+use crate::mapper::{Mapper, RestMapping};
 use crate::object::meta;
 use crate::prune::Entry;
 use crate::request::{Requests, Target};
@@ -42,7 +42,7 @@ pub async fn has_failed_pods(client: &Client, set: &Value, timeout: Duration) ->
         return Ok(false);
     }
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
-    let mapped = Mapped { resource, namespaced: true };
+    let mapped = RestMapping { resource, namespaced: true };
     let requests = Requests { client: client.clone(), timeout };
     let target = Target { mapped: &mapped, namespace: meta(set, "namespace"), name: "" };
     let mut pods = requests.list(&target, &selector, PODS).await?;

@@ -15,12 +15,12 @@ use kube::core::{Resource, Status};
 use serde_json::Value;
 
 use crate::error::RequestError;
-use crate::mapper::Mapped;
-use crate::ownership::FIELD_MANAGER;
+use crate::manager::Manager;
+use crate::mapper::RestMapping;
 
 /// Where an object is served.
 pub(crate) struct Target<'a> {
-    pub mapped: &'a Mapped,
+    pub mapped: &'a RestMapping,
     /// Ignored for cluster-scoped kinds.
     pub namespace: &'a str,
     pub name: &'a str,
@@ -85,9 +85,10 @@ impl Requests {
         &self,
         target: &Target<'_>,
         object: &Value,
+        manager: &Manager,
         dry_run: bool,
     ) -> Result<Value, RequestError> {
-        let params = PatchParams { dry_run, force: true, ..PatchParams::apply(FIELD_MANAGER) };
+        let params = PatchParams { dry_run, force: true, ..PatchParams::apply(manager.field_manager) };
         self.send(|| target.collection().patch(&segment(target.name), &params, &Patch::Apply(object))).await
     }
 
@@ -96,15 +97,22 @@ impl Requests {
         &self,
         target: &Target<'_>,
         patch: json_patch::Patch,
+        manager: &Manager,
     ) -> Result<Value, RequestError> {
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        let field_manager = Some(manager.field_manager.to_owned());
+        let params = PatchParams { field_manager, ..PatchParams::default() };
         let patch = Patch::<()>::Json(patch);
         self.send(|| target.collection().patch(&segment(target.name), &params, &patch)).await
     }
 
     /// Asks whether an object could be created, without creating it.
-    pub async fn dry_run_create(&self, target: &Target<'_>, object: &Value) -> Result<Value, RequestError> {
-        let params = PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.into()) };
+    pub async fn dry_run_create(
+        &self,
+        target: &Target<'_>,
+        object: &Value,
+        manager: &Manager,
+    ) -> Result<Value, RequestError> {
+        let params = PostParams { dry_run: true, field_manager: Some(manager.field_manager.to_owned()) };
         let body =
             serde_json::to_vec(object).map_err(kube::Error::SerdeError).map_err(RequestError::Transport)?;
         self.send(|| target.collection().create(&params, body.clone())).await

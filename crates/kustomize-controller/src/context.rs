@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::Kustomization;
-use apply::{mapper::Mapper, observe::Index};
+use apply::cluster::Cluster;
 use artifact::cache::Cache;
 use kube::{
     Client,
@@ -25,9 +25,8 @@ pub struct Context {
     pub client: Client,
     pub metrics: Metrics,
     pub events: Recorder,
-    pub mapper: Arc<Mapper>,
-    /// Applied objects as watches show them.
-    pub index: Index,
+    /// The cluster that the controller runs in.
+    pub cluster: Cluster,
     /// Unpacked artifacts by digest.
     pub artifacts: Cache<MemoryTree>,
     /// How builds are done; holds what they share.
@@ -44,17 +43,6 @@ pub struct Context {
 }
 
 impl Context {
-    /// A client that acts as the service account of the Kustomization's namespace, or as the controller if there
-    /// is none.
-    pub fn client_for(
-        &self,
-        namespace: &str,
-        account: Option<&str>,
-    ) -> Result<Client, runtime::client::InvalidUser> {
-        let Some(account) = account else { return Ok(self.client.clone()) };
-        runtime::client::impersonate(&self.client, &format!("system:serviceaccount:{namespace}:{account}"))
-    }
-
     /// A Kustomization as the watch has it, or as the server has it if the watch does not cover it.
     pub async fn kustomization(
         &self,

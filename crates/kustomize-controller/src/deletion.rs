@@ -3,7 +3,11 @@
 use std::{collections::HashSet, time::Duration};
 
 use api::{Kustomization, kustomization::DeletionPolicy, meta::FINALIZER};
-use apply::{change::ChangeSet, prune};
+use apply::{
+    change::ChangeSet,
+    object::ObjectId,
+    prune::{self, Entry, PruneOptions},
+};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, ResourceExt};
 use references::check_name;
@@ -16,13 +20,16 @@ use runtime::{
 use tokio::time::Instant;
 
 use crate::{
-    reconciler::{Reconciler, Slot, State},
+    MANAGER, handover,
+    pass::{OBJECT_TIMEOUT, Pass},
+    reconciler::State,
+    run::Failure,
     status,
     subject::Subject,
 };
 
 /// How often objects that terminate are looked for.
-const LOOK: Duration = Duration::from_secs(2);
+const TERMINATION_POLL: Duration = Duration::from_secs(2);
 
 /// What to do with the applied objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,100 +53,111 @@ impl Plan {
     }
 }
 
-impl Reconciler {
+impl Pass<'_> {
     /// Brings a Kustomization that is being deleted a step closer to being gone.
-    pub(crate) async fn finalise(
-        &self,
-        slot: &mut Slot,
-        subject: &mut Subject,
-    ) -> Result<Outcome, PatchError> {
-        if !subject.object.finalizers().iter().any(|f| f == FINALIZER) {
+    pub(crate) async fn run_finalizer(&mut self) -> Result<Outcome, PatchError> {
+        if !self.subject.object.finalizers().iter().any(|f| f == FINALIZER) {
             return Ok(Outcome::Wait);
         }
-        if let State::Terminating { deleted, deadline } = std::mem::take(&mut slot.state) {
-            return self.terminated(slot, subject, deleted, deadline).await;
+        if let State::Terminating { deleted, deadline } = std::mem::take(&mut self.slot.state) {
+            return self.terminated(deleted, deadline).await;
         }
-        let plan = Plan::of(&subject.object);
-        if plan == Plan::Keep || !self.may_delete(subject).await? {
-            return release(subject).await;
+        let plan = Plan::of(&self.subject.object);
+        if plan == Plan::Keep || !self.may_delete().await? {
+            return release(self.subject).await;
         }
-        let inventory = status::inventory(&subject.object);
-        let pruned = match self.delete(subject, inventory, HashSet::new()).await {
+        let inventory = status::inventory(&self.subject.object);
+        let pruned = match self.delete(inventory, HashSet::new()).await {
             Ok(pruned) => pruned,
             Err(failure) => return Ok(Outcome::Failed(failure.message.into())),
         };
         if let Some(error) = pruned.error() {
-            self.say_at_end(subject, Severity::Error, "pruning for deleted resource failed");
+            self.deletion_event(Severity::Error, "pruning for deleted resource failed");
             return Ok(Outcome::Failed(error.into()));
         }
         let lines = pruned.changes.lines(|_| true);
         if !lines.is_empty() {
             tracing::info!("garbage collection for deleted resource completed: {lines}");
-            self.say_at_end(subject, Severity::Info, &lines);
+            self.deletion_event(Severity::Info, &lines);
         }
         if plan == Plan::Delete {
-            return release(subject).await;
+            return release(self.subject).await;
         }
-        self.terminated(slot, subject, pruned.changes, Instant::now() + subject.timeout()).await
+        self.terminated(pruned.changes, Instant::now() + self.subject.timeout()).await
     }
 
     /// Whether the identity that applied the objects still exists. Without it nothing can be deleted in its name, and
     /// waiting for it would keep the Kustomization for ever: its objects are named and left behind.
-    async fn may_delete(&self, subject: &Subject) -> Result<bool, PatchError> {
-        let Some(account) = subject.service_account(&self.context.arguments.default_service_account) else {
+    async fn may_delete(&self) -> Result<bool, PatchError> {
+        let Some(account) = self.subject.service_account(&self.context.arguments.default_service_account)
+        else {
             return Ok(true);
         };
         if check_name(&account).is_err() {
             return Ok(false);
         }
-        let api: Api<ServiceAccount> = Api::namespaced(self.context.client.clone(), subject.namespace());
+        let api: Api<ServiceAccount> = Api::namespaced(self.context.client.clone(), self.subject.namespace());
         if api.get_opt(&account).await?.is_some() {
             return Ok(true);
         }
-        let objects: Vec<_> = status::inventory(&subject.object).iter().map(|e| e.id.subject()).collect();
+        let objects: Vec<_> =
+            status::inventory(&self.subject.object).iter().map(|e| e.id.subject()).collect();
         let message = format!("unable to prune objects: \n{}", objects.join("\n"));
         tracing::error!(account, "{message}");
-        self.say_at_end(subject, Severity::Error, &message);
+        self.deletion_event(Severity::Error, &message);
         Ok(false)
     }
 
     /// Looks whether the deleted objects are gone; the last look is at the deadline.
-    async fn terminated(
-        &self,
-        slot: &mut Slot,
-        subject: &mut Subject,
-        deleted: ChangeSet,
-        deadline: Instant,
-    ) -> Result<Outcome, PatchError> {
-        let client = match self.identity(subject) {
+    async fn terminated(&mut self, deleted: ChangeSet, deadline: Instant) -> Result<Outcome, PatchError> {
+        let client = match self.identity() {
             Ok(client) => client,
             Err(failure) => return Ok(Outcome::Failed(failure.message.into())),
         };
-        let options = self.prune_options(subject);
-        let left = prune::remaining(&client, &self.context.mapper, &deleted, &options).await;
+        let options = self.prune_options();
+        let left = prune::remaining(&client, &self.cluster.mapper, &deleted, &options).await;
         if !left.is_empty() && Instant::now() < deadline {
-            slot.state = State::Terminating { deleted, deadline };
-            return Ok(Outcome::After(LOOK));
+            self.slot.state = State::Terminating { deleted, deadline };
+            return Ok(Outcome::After(TERMINATION_POLL));
         }
         if !left.is_empty() {
             let left: Vec<_> = left.iter().map(|id| id.subject()).collect();
             let message = format!("failed to wait for resources termination: {}", left.join(", "));
             tracing::error!("{message}");
-            self.say_at_end(subject, Severity::Error, &message);
+            self.deletion_event(Severity::Error, &message);
         }
-        release(subject).await
+        release(self.subject).await
     }
 
-    /// An event of the deletion; its reason is that of Ready, as upstream has it.
-    fn say_at_end(&self, subject: &Subject, severity: Severity, message: &str) {
-        let ready = find(status::listed(&subject.object), READY).map(|c| c.reason.clone());
-        subject.event(
-            &self.context.events,
-            severity,
-            ready.as_deref().unwrap_or(severity.label()),
-            None,
-            message,
-        );
+    /// Deletes entries of the inventory in the Kustomization's identity, but for those that another one names.
+    pub(crate) async fn delete(
+        &self,
+        entries: Vec<Entry>,
+        keep: HashSet<ObjectId>,
+    ) -> Result<prune::Pruned, Failure> {
+        let claimed = handover::claimed(&self.subject.object, &self.context.store.state(), &entries);
+        let options = PruneOptions { keep, claimed, ..self.prune_options() };
+        Ok(prune::delete(&self.identity()?, &self.cluster.mapper, entries, &options).await)
+    }
+
+    /// What deletions respect.
+    fn prune_options(&self) -> PruneOptions {
+        PruneOptions {
+            manager: MANAGER,
+            owner: self.subject.owner(),
+            keep: HashSet::new(),
+            claimed: HashSet::new(),
+            protected_namespaces: vec![self.context.arguments.shared.runtime_namespace.clone()],
+            concurrency: self.context.arguments.concurrent_ssa.into(),
+            request_timeout: OBJECT_TIMEOUT,
+        }
+    }
+
+    /// Records an event of the deletion; its reason is that of Ready, as upstream has it.
+    fn deletion_event(&self, severity: Severity, message: &str) {
+        let ready = find(status::listed(&self.subject.object), READY).map(|c| c.reason.clone());
+        let reason = ready.as_deref().unwrap_or(severity.label());
+        self.subject.event(&self.context.events, severity, reason, None, message);
     }
 }
 
@@ -151,7 +169,6 @@ async fn release(subject: &mut Subject) -> Result<Outcome, PatchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use apply::{object::ObjectId, prune::Entry};
 
     fn object(prune: bool, policy: Option<DeletionPolicy>) -> Kustomization {
         let mut object = Kustomization::new("app", Default::default());

@@ -245,7 +245,7 @@ mod tests {
 
     fn applied(mut object: Kustomization, revision: &str) -> Kustomization {
         status::succeeded(&mut object, &Artifact { revision: revision.into(), ..Artifact::default() });
-        status::finalise(&mut object);
+        status::settle_conditions(&mut object);
         object
     }
 

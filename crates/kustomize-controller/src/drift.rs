@@ -1,9 +1,8 @@
-//! Drift: applied objects that somebody else changed or removed, told from the observed index without a request.
+//! Drift: how often it is repaired, and what is said of it.
 
 use std::{collections::HashMap, time::Duration};
 
 use api::{
-    Kustomization,
     duration::go_duration_string,
     kustomize::{
         DRIFT_ANNOTATION,
@@ -11,36 +10,32 @@ use api::{
     },
 };
 use apply::{
-    applier::{Applied, Memory},
     change::{Action, ChangeSet},
-    drift::{self, Drift, is_older},
     object::ObjectId,
-    observe::WatchState,
     ownership::last_foreign_manager,
-    prune::Entry,
     read,
 };
-use kube::{ResourceExt, core::GroupVersionKind};
+use kube::ResourceExt;
 use runtime::events::Severity;
 use tokio::time::Instant;
 
-use crate::{
-    flags::DriftMode,
-    reconciler::{Reconciler, Slot},
-    run::Run,
-    status,
-    subject::Subject,
-};
+use crate::{MANAGER, flags::DriftMode, pass::Pass, run::Run, status};
 
-/// The wait after a repair doubles from the first to the second while repairs of an object follow each other, so that two
-/// parties that fight over a field do not spin.
-const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+/// How the wait after a repair grows while repairs of an object follow each other, so that two parties that both want
+/// a field do not spin.
+struct RepairBackoff {
+    first: Duration,
+    longest: Duration,
+}
+
+const REPAIR_BACKOFF: RepairBackoff =
+    RepairBackoff { first: Duration::from_secs(1), longest: Duration::from_secs(600) };
 /// So many repairs in a row are no accident.
-const FIGHT: u32 = 4;
-/// Most objects of which it is looked up who fights for them, at once.
-const RIVALS: usize = 8;
+const REPEATED: u32 = 4;
+/// Most objects of which the other field manager is looked up at once.
+const MANAGER_LOOKUPS: usize = 8;
 /// Longest wait for one answer then.
-const REQUEST: Duration = Duration::from_secs(10);
+const MANAGER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Repairs of one object that followed each other.
 #[derive(Debug)]
@@ -49,8 +44,8 @@ struct Repair {
     wait: Duration,
     /// How often it was changed back.
     count: u32,
-    /// Who changed it before that, once it is a fight.
-    rival: Option<String>,
+    /// Who changed it before that, once repairs are repeated.
+    other_manager: Option<String>,
 }
 
 /// Repairs made so far, of objects that drifted lately.
@@ -72,90 +67,72 @@ impl Repairs {
         for id in drifted {
             let repair = self.0.entry(id.clone()).or_insert(Repair {
                 begun: now,
-                wait: WAIT.0 / 2,
+                wait: REPAIR_BACKOFF.first / 2,
                 count: 0,
-                rival: None,
+                other_manager: None,
             });
-            (repair.begun, repair.wait) = (now, (repair.wait * 2).min(WAIT.1));
+            (repair.begun, repair.wait) = (now, (repair.wait * 2).min(REPAIR_BACKOFF.longest));
         }
     }
 
-    /// Takes in what a run changed. Tells of each object that by now has been fought over, once, and who else changed it.
+    /// Takes in what a run changed. Tells of each object of which repairs are repeated by now, once, and who else changed it.
     fn repaired(&mut self, changes: &ChangeSet) -> Vec<(ObjectId, Option<String>)> {
-        let mut fights = Vec::new();
+        let mut repeated = Vec::new();
         for change in
             changes.changes.iter().filter(|c| matches!(c.action, Action::Created | Action::Configured))
         {
             let Some(repair) = self.0.get_mut(&change.id) else { continue };
             repair.count += 1;
-            if repair.count == FIGHT {
-                fights.push((change.id.clone(), repair.rival.take()));
+            if repair.count == REPEATED {
+                repeated.push((change.id.clone(), repair.other_manager.take()));
             }
         }
-        fights
+        repeated
     }
 }
 
-impl Reconciler {
-    /// The applied objects that are not as we left them. What cannot be told from the watches is asked for by the next run.
-    pub(crate) fn drifted(&self, slot: &mut Slot, object: &Kustomization) -> Vec<ObjectId> {
+impl Pass<'_> {
+    /// The applied objects that are not as we left them.
+    pub(crate) fn drifted(&mut self) -> Vec<ObjectId> {
         if !self.context.arguments.watch_drift {
             return Vec::new();
         }
-        let Slot { memory, skipped, vanishing, unseen, .. } = slot;
-        let has_drifted = |entry: &Entry| {
-            let watched = self.context.index.ensure(&entry.id.gvk(&entry.version)) == WatchState::Synced;
-            match (self.context.index.get(&entry.id), memory.get(&entry.id), skipped.get(&entry.id)) {
-                _ if !watched => false,
-                (None, Some(_), _) => !unseen.contains(&entry.id) && !vanishing.contains(&entry.id),
-                (Some(seen), Some(applied), _) => {
-                    unseen.remove(&entry.id);
-                    drift::of(applied, &seen) == Some(Drift::Changed)
-                }
-                // What kept it from being touched may be gone.
-                (Some(seen), None, Some(owners)) => seen.fingerprint != *owners,
-                (_, None, _) => false,
-            }
-        };
-        status::inventory(object).into_iter().filter(has_drifted).map(|entry| entry.id).collect()
+        self.slot.applied.drifted(&self.cluster.index, status::inventory(&self.subject.object))
     }
 
     /// A run begins because of these objects. Looks up who else changes those that are changed again and again.
-    pub(crate) async fn begin_repair(&self, slot: &mut Slot, subject: &Subject, drifted: &[ObjectId]) {
-        slot.repairs.begin(drifted, Instant::now());
-        let Ok(client) = self.identity(subject) else { return };
-        let fought = slot.repairs.0.iter_mut().filter(|(_, repair)| repair.count + 1 == FIGHT);
-        for (id, repair) in fought.take(RIVALS) {
-            let inventory = status::inventory(&subject.object);
+    pub(crate) async fn begin_repair(&mut self, drifted: &[ObjectId]) {
+        self.slot.repairs.begin(drifted, Instant::now());
+        let Ok(client) = self.identity() else { return };
+        let repeated = self.slot.repairs.0.iter_mut().filter(|(_, repair)| repair.count + 1 == REPEATED);
+        let inventory = status::inventory(&self.subject.object);
+        for (id, repair) in repeated.take(MANAGER_LOOKUPS) {
             let Some(entry) = inventory.iter().find(|entry| entry.id == *id) else { continue };
             // Who it is is good to know; that it goes on is what matters.
-            if let Ok(Some(live)) = read::object(&client, &self.context.mapper, entry, REQUEST).await {
-                repair.rival = last_foreign_manager(&live).map(str::to_owned);
+            if let Ok(Some(live)) = read::object(&client, &self.cluster.mapper, entry, MANAGER_TIMEOUT).await
+            {
+                repair.other_manager = last_foreign_manager(&live, &MANAGER).map(str::to_owned);
             }
         }
     }
 
     /// Says of objects that were changed back again and again that this goes on, once.
-    pub(crate) fn tell_fights(&self, slot: &mut Slot, subject: &Subject, run: &Run) {
-        for (id, rival) in slot.repairs.repaired(&run.changes) {
-            let rival = rival.map_or(String::new(), |rival| format!(" after changes by \"{rival}\""));
-            let longest = go_duration_string(WAIT.1);
+    pub(crate) fn emit_repeated_drift(&mut self, run: &Run) {
+        for (id, manager) in self.slot.repairs.repaired(&run.progress.changes) {
+            let manager = manager.map_or(String::new(), |name| format!(" after changes by \"{name}\""));
+            let longest = go_duration_string(REPAIR_BACKOFF.longest);
             let message = format!(
-                "{id} was changed back {FIGHT} times in a row{rival}, repairs now wait for up to {longest}"
+                "{id} was changed back {REPEATED} times in a row{manager}, repairs now wait for up to {longest}"
             );
             tracing::warn!("{message}");
-            subject.event(
-                &self.context.events,
-                Severity::Error,
-                DRIFT_REPEATED,
-                Some(&run.artifact),
-                &message,
-            );
+            let (recorder, artifact) = (&self.context.events, Some(&run.plan.artifact));
+            self.subject.event(recorder, Severity::Error, DRIFT_REPEATED, artifact, &message);
         }
     }
 
     /// Whether drift is left alone, unless Git or a person asks for something new.
-    pub(crate) fn reports(&self, object: &Kustomization, digest: &str) -> bool {
+    pub(crate) fn is_report_only(&self, digest: &str) -> bool {
+        let object = &self.subject.object;
         let mode = match object.annotations().get(DRIFT_ANNOTATION) {
             Some(mode) if mode.eq_ignore_ascii_case("report") => DriftMode::Report,
             Some(mode) if mode.eq_ignore_ascii_case("repair") => DriftMode::Repair,
@@ -165,37 +142,16 @@ impl Reconciler {
     }
 
     /// Says which objects a run would have changed back: condition, event when it is news, metric.
-    pub(crate) fn report(&self, subject: &mut Subject, run: &Run) {
-        let lines = run.left.lines(|_| true);
-        let (namespace, name) = (subject.namespace(), subject.name());
-        self.context.metrics.drifted("Kustomization", namespace, name, run.left.changes.len());
-        if status::drifted(&mut subject.object, &lines) {
-            tracing::warn!(revision = run.artifact.revision, "drift detected: {lines}");
-            subject.event(&self.context.events, Severity::Error, DRIFT_DETECTED, Some(&run.artifact), &lines);
+    pub(crate) fn publish_drift(&mut self, run: &Run) {
+        let unrepaired = &run.progress.unrepaired;
+        let lines = unrepaired.lines(|_| true);
+        let (namespace, name) = (self.subject.namespace(), self.subject.name());
+        self.context.metrics.drifted("Kustomization", namespace, name, unrepaired.changes.len());
+        if status::drifted(&mut self.subject.object, &lines) {
+            tracing::warn!(revision = run.plan.artifact.revision, "drift detected: {lines}");
+            let (recorder, artifact) = (&self.context.events, Some(&run.plan.artifact));
+            self.subject.event(recorder, Severity::Error, DRIFT_DETECTED, artifact, &lines);
         }
-    }
-
-    /// Whether a watch that is up to date shows the object as we left it.
-    pub(crate) fn untouched(&self, id: &ObjectId, gvk: &GroupVersionKind, applied: &Applied) -> bool {
-        let watched = self.context.index.ensure(gvk) == WatchState::Synced;
-        let seen = self.context.index.get(id).filter(|_| watched && self.context.arguments.watch_drift);
-        seen.is_some_and(|seen| {
-            drift::of(applied, &seen).is_none()
-                && !is_older(&seen.resource_version, &applied.resource_version)
-        })
-    }
-
-    /// Starts to compare with what a run left behind. An object that the watch has yet to show is not missing.
-    pub(crate) fn remember(&self, slot: &mut Slot, memory: Memory, run: &Run) {
-        slot.vanishing.clone_from(&run.vanishing);
-        let skipped = run.changes.changes.iter().filter(|c| c.action == Action::Skipped);
-        let owners = |id: &ObjectId| self.context.index.get(id).map(|seen| seen.fingerprint);
-        slot.skipped = skipped.filter_map(|c| Some((c.id.clone(), owners(&c.id)?))).collect();
-        // An object that is missing may come back.
-        slot.skipped
-            .extend(run.left.changes.iter().map(|c| (c.id.clone(), owners(&c.id).unwrap_or_default())));
-        slot.unseen = memory.keys().filter(|id| self.context.index.get(id).is_none()).cloned().collect();
-        slot.memory = memory;
     }
 }
 
@@ -234,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fight_is_told_once_and_only_of_what_was_changed_back() {
+    fn repeated_drift_is_told_once_and_only_of_what_was_changed_back() {
         let (mut repairs, now) = (Repairs::default(), Instant::now());
         let both = [id("a"), id("b")];
         let mut told = Vec::new();

@@ -18,10 +18,8 @@ use crate::{dependencies, sources::SourceKey, status};
 
 /// How long a run that has something to prune waits for others of its source.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it looks at them meanwhile; no request is sent for that.
-pub const LOOK: Duration = Duration::from_millis(200);
 
-type Key = ObjectRef<Kustomization>;
+pub type Key = ObjectRef<Kustomization>;
 
 /// The entries that other Kustomizations name, in the same cluster.
 pub fn claimed(own: &Kustomization, others: &[Arc<Kustomization>], entries: &[Entry]) -> HashSet<ObjectId> {
@@ -34,8 +32,8 @@ pub fn claimed(own: &Kustomization, others: &[Arc<Kustomization>], entries: &[En
     named.filter_map(|entry| wanted.get(&entry.id).map(|id| ObjectId::clone(id))).collect()
 }
 
-/// Whether another Kustomization of the same source has yet to say what it will apply of a revision.
-pub fn is_pending(own: &Kustomization, others: &[Arc<Kustomization>], revision: &str) -> bool {
+/// The Kustomizations of the same source that have yet to say what they will apply of a revision.
+pub fn pending(own: &Kustomization, others: &[Arc<Kustomization>], revision: &str) -> Vec<Key> {
     let (source, key) = (SourceKey::of(own), ObjectRef::from_obj(own));
     let by_key: HashMap<Key, &Kustomization> =
         others.iter().map(|other| (ObjectRef::from_obj(other.as_ref()), other.as_ref())).collect();
@@ -45,7 +43,8 @@ pub fn is_pending(own: &Kustomization, others: &[Arc<Kustomization>], revision: 
             && SourceKey::of(other) == source
             && !has_said(other, revision)
     };
-    others.iter().filter(coming).any(|other| !needs(other, &key, &by_key))
+    let coming = others.iter().filter(coming).filter(|other| !needs(other, &key, &by_key));
+    coming.map(|other| ObjectRef::from_obj(other.as_ref())).collect()
 }
 
 fn is_another(own: &Kustomization, other: &Kustomization) -> bool {
@@ -105,33 +104,36 @@ mod tests {
         object
     }
 
-    fn pending(others: Vec<Kustomization>) -> bool {
-        is_pending(&object("own"), &others.into_iter().map(Arc::new).collect::<Vec<_>>(), "r2")
+    fn is_pending(others: Vec<Kustomization>) -> bool {
+        !pending(&object("own"), &others.into_iter().map(Arc::new).collect::<Vec<_>>(), "r2").is_empty()
     }
 
     #[test]
-    fn those_of_the_source_that_have_not_begun_the_revision_are_waited_for() {
-        assert!(!pending(vec![object("own")]));
-        assert!(pending(vec![object("new")]) && pending(vec![at(object("old"), "r1")]));
-        assert!(!pending(vec![at(object("done"), "r2")]));
+    fn pending_are_those_of_the_source_that_have_not_begun_the_revision() {
+        assert!(!is_pending(vec![object("own")]));
+        assert!(is_pending(vec![object("new")]) && is_pending(vec![at(object("old"), "r1")]));
+        assert!(!is_pending(vec![at(object("done"), "r2")]));
         let mut changed = at(object("changed"), "r2");
         changed.metadata.generation = Some(2);
-        assert!(pending(vec![changed.clone()]));
+        assert!(is_pending(vec![changed.clone()]));
         changed.spec.suspend = true;
-        assert!(!pending(vec![changed]));
+        assert!(!is_pending(vec![changed]));
         let mut elsewhere = object("elsewhere");
         elsewhere.spec.source_ref.name = "other".into();
-        assert!(!pending(vec![elsewhere]));
+        assert!(!is_pending(vec![elsewhere]));
         let mut stalled = object("stalled");
         status::stalled(&mut stalled, "AccessDenied", "no");
-        assert!(!pending(vec![stalled]));
+        assert!(!is_pending(vec![stalled]));
     }
 
     #[test]
-    fn nobody_waits_for_those_who_wait_for_it() {
-        assert!(!pending(vec![depending(object("a"), "own")]));
-        assert!(!pending(vec![depending(object("b"), "a"), depending(object("a"), "own")]));
-        assert!(pending(vec![depending(object("b"), "a"), at(depending(object("a"), "b"), "r2")]), "a cycle");
+    fn pending_are_none_that_wait_for_this_one() {
+        assert!(!is_pending(vec![depending(object("a"), "own")]));
+        assert!(!is_pending(vec![depending(object("b"), "a"), depending(object("a"), "own")]));
+        assert!(
+            is_pending(vec![depending(object("b"), "a"), at(depending(object("a"), "b"), "r2")]),
+            "a cycle"
+        );
     }
 
     #[test]

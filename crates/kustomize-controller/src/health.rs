@@ -2,15 +2,31 @@
 
 use std::time::Duration;
 
-use api::duration::go_duration_string;
+use api::{Kustomization, duration::go_duration_string};
 use apply::{
     drift::is_older,
-    kstatus::{Status, Verdict},
+    kstatus::{
+        Status, Verdict,
+        custom::{HealthRules, HealthRulesError},
+    },
     object::ObjectId,
     observe::{Index, ObjectWatch, Observed, WatchState},
 };
 use kube::core::GroupVersionKind;
 use tokio::time::Instant;
+
+use crate::context::Context;
+
+/// The rules of `spec.healthCheckExprs`. As upstream's readers are ordered, those of an impersonated service account for
+/// Jobs count and the controller's own do not.
+///
+/// # Errors
+/// If an expression is invalid.
+pub fn health_rules(object: &Kustomization, context: &Context) -> Result<HealthRules, HealthRulesError> {
+    let default = &context.arguments.default_service_account;
+    let named = object.spec.service_account_name.as_ref().is_some_and(|name| !name.is_empty());
+    HealthRules::new(&object.spec.health_check_exprs, named || !default.is_empty())
+}
 
 /// An object whose health is awaited.
 pub struct Awaited {
@@ -94,12 +110,12 @@ pub enum Health {
     Failed(Vec<String>),
 }
 
-/// Judges the objects. With `fail_fast` one failed object is enough to give up; without, all must have ended.
-pub fn judge(awaited: &[Awaited], index: &Index, fail_fast: bool) -> Health {
-    summarise(awaited.iter().map(|object| (object.id.subject(), object.verdict(index))), fail_fast)
+/// The health of the objects. With `fail_fast` one failed object is enough to give up; without, all must have ended.
+pub fn summarise(awaited: &[Awaited], index: &Index, fail_fast: bool) -> Health {
+    over(awaited.iter().map(|object| (object.id.subject(), object.verdict(index))), fail_fast)
 }
 
-fn summarise(objects: impl Iterator<Item = (String, Verdict)>, fail_fast: bool) -> Health {
+fn over(objects: impl Iterator<Item = (String, Verdict)>, fail_fast: bool) -> Health {
     let (mut open, mut failed, mut pending) = (Vec::new(), Vec::new(), false);
     for (subject, verdict) in objects {
         let line = describe(&subject, &verdict);
@@ -158,7 +174,7 @@ mod tests {
 
     fn verdicts(list: &[(&str, Status)], fail_fast: bool) -> Health {
         let verdict = |status: Status| Verdict { status, message: String::new(), fails_at: None };
-        summarise(list.iter().map(|(subject, status)| ((*subject).to_owned(), verdict(*status))), fail_fast)
+        over(list.iter().map(|(subject, status)| ((*subject).to_owned(), verdict(*status))), fail_fast)
     }
 
     #[test]

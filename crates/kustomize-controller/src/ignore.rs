@@ -3,26 +3,37 @@
 use std::sync::Arc;
 
 use api::KustomizationSpec;
-use apply::ignore::{Limits, Rule, Rules, Target};
+use apply::ignore::{Limits, Rule, Rules, Target, TooMany};
 use kustomize::ObjectSelector;
 
-use crate::run::selector;
+use crate::run::build::selector;
+
+/// Why the rules cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IgnoreError {
+    /// A selector cannot be read.
+    #[error("failed to create ignore rule selector: {0}")]
+    Selector(#[source] kustomize::Error),
+    /// There are more than is allowed.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+}
 
 /// The rules of a Kustomization.
 ///
 /// # Errors
-/// If a selector cannot be used, or there are too many rules; in words for its author.
-pub fn rules(spec: &KustomizationSpec) -> Result<Rules, String> {
+/// See [`IgnoreError`].
+pub fn rules(spec: &KustomizationSpec) -> Result<Rules, IgnoreError> {
     let rule = |rule: &api::kustomization::IgnoreRule| {
         let target = rule.target.as_ref().map(|target| {
             let selector = ObjectSelector::new(&selector(target), &kustomize::Limits::default())
-                .map_err(|error| format!("failed to create ignore rule selector: {error}"))?;
-            Ok::<Target, String>(Arc::new(move |object| selector.matches(object)))
+                .map_err(IgnoreError::Selector)?;
+            Ok::<Target, IgnoreError>(Arc::new(move |object| selector.matches(object)))
         });
-        Ok::<Rule, String>(Rule { paths: rule.paths.clone(), target: target.transpose()? })
+        Ok::<Rule, IgnoreError>(Rule { paths: rule.paths.clone(), target: target.transpose()? })
     };
-    let rules = spec.ignore.iter().map(rule).collect::<Result<_, _>>()?;
-    Rules::new(rules, Limits::default()).map_err(|error| error.to_string())
+    let rules = spec.ignore.iter().map(rule).collect::<Result<_, IgnoreError>>()?;
+    Ok(Rules::new(rules, Limits::default())?)
 }
 
 #[cfg(test)]
@@ -40,8 +51,8 @@ mod tests {
     #[test]
     fn rules_that_cannot_be_used_are_told() {
         assert!(rules(&spec(None, 1)).is_ok() && rules(&spec(Some("Deployment|X"), 1)).is_ok());
-        let error = rules(&spec(Some("("), 1)).unwrap_err();
+        let error = rules(&spec(Some("("), 1)).unwrap_err().to_string();
         assert!(error.starts_with("failed to create ignore rule selector: error parsing regexp"), "{error}");
-        assert_eq!(rules(&spec(None, 257)).unwrap_err(), "ignore has 257 rules, more than 256");
+        assert_eq!(rules(&spec(None, 257)).unwrap_err().to_string(), "ignore has 257 rules, more than 256");
     }
 }

@@ -1,5 +1,6 @@
 //! kustomize-controller: builds artifacts with kustomize, applies them and keeps them applied.
 
+mod applied;
 mod configs;
 mod context;
 mod deletion;
@@ -9,6 +10,7 @@ mod flags;
 mod handover;
 mod health;
 mod ignore;
+mod pass;
 mod polling;
 mod reconciler;
 mod remote;
@@ -23,10 +25,7 @@ mod variables;
 use std::{sync::Arc, time::Duration};
 
 use api::Kustomization;
-use apply::{
-    mapper::{Mapper, MapperOptions},
-    observe::{Index, IndexOptions},
-};
+use apply::{cluster::Cluster, manager::Manager, mapper::MapperOptions, observe::IndexOptions};
 use artifact::{
     cache::{self, Built, Cache},
     fetch::{self, Fetcher},
@@ -47,8 +46,10 @@ use crate::{
 
 /// The name in events, conditions' field managers, leases and logs.
 pub const NAME: &str = "kustomize-controller";
+/// How it applies, and what it marks its objects with.
+const MANAGER: Manager = Manager { field_manager: NAME, group: api::kustomize::GROUP };
 const DISCOVERY: MapperOptions =
-    MapperOptions { floor: Duration::from_secs(2), request_timeout: Duration::from_secs(30) };
+    MapperOptions { min_interval: Duration::from_secs(2), request_timeout: Duration::from_secs(30) };
 const INDEX: IndexOptions = IndexOptions {
     idle: Duration::from_secs(3600),
     retry: (Duration::from_millis(500), Duration::from_secs(30)),
@@ -77,9 +78,9 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let (arguments, process) = (app.arguments.clone(), &app.process);
     let objects = Objects::<Kustomization>::default();
     let (store, waker) = (objects.store(), objects.waker());
-    let mapper = Arc::new(Mapper::new(process.client.clone(), DISCOVERY));
+    let cluster = Cluster::new(process.client.clone(), MANAGER, DISCOVERY, INDEX);
     let context = Context {
-        index: Index::new(process.client.clone(), mapper.clone(), INDEX),
+        cluster: cluster.clone(),
         artifacts: artifacts(&arguments)?,
         build: Options { parsed: Some(ParseCache::new(arguments.build_cache_size)), ..Options::default() },
         bases: remote_bases(&arguments)?,
@@ -92,7 +93,6 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         events: process.events.clone(),
         waker: waker.clone(),
         store: store.clone(),
-        mapper,
         arguments: arguments.clone(),
     };
     process.metrics.resources(store.clone(), status::info);
@@ -108,12 +108,11 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
             app.spawn(watch);
         }
     }
-    let index = context.index.clone();
     let reconciler = Arc::new(Reconciler::new(context));
-    let noticing = reconciler.clone();
+    let observer = reconciler.clone();
     app.spawn(async move {
         loop {
-            index.changed().await.iter().for_each(|owner| noticing.noticed(owner));
+            cluster.index.changed().await.iter().for_each(|owner| observer.object_changed(owner));
         }
     });
     configs.settled(FIRST_LIST_TIMEOUT).await;

@@ -15,28 +15,27 @@ use kube::Client;
 use tokio::time::Instant;
 
 use crate::{
-    health::{Awaited, Polled},
-    reconciler::Reconciler,
-    subject::Subject,
+    health::{Awaited, Polled, health_rules},
+    pass::Pass,
 };
 
 /// Between two polls of an object.
-const PACE: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Most objects polled in one go; the others have their turn when these are ready.
-const MOST: usize = 32;
+const POLLS_AT_ONCE: usize = 32;
 /// Longest wait for one answer.
-const REQUEST: Duration = Duration::from_secs(10);
+const POLL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What has to be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gap {
+enum Unwatched {
     /// The object itself.
     Object,
     /// The Pods of a set.
     Pods,
 }
 
-impl Gap {
+impl Unwatched {
     fn of(awaited: &Awaited, state: &WatchState, seen: Option<Status>) -> Option<Self> {
         let has_pods =
             awaited.gvk.group == "apps" && matches!(&*awaited.gvk.kind, "StatefulSet" | "ReplicaSet");
@@ -51,59 +50,59 @@ impl Gap {
     fn due(self, last: &Polled) -> Instant {
         match (self, &last.verdict) {
             (Self::Object, None) => last.at,
-            _ => last.at + PACE,
+            _ => last.at + POLL_INTERVAL,
         }
     }
 }
 
-impl Reconciler {
+impl Pass<'_> {
     /// Asks for the objects whose watch does not tell enough. Gives the time until the next poll, if there are any.
-    pub(crate) async fn poll_health(&self, subject: &Subject, awaited: &mut [Awaited]) -> Option<Duration> {
-        let index = &self.context.index;
-        let rules = self.health_rules(&subject.object).ok();
+    pub(crate) async fn poll_health(&self, awaited: &mut [Awaited]) -> Option<Duration> {
+        let index = &self.cluster.index;
+        let rules = health_rules(&self.subject.object, self.context).ok();
         let rule = |object: &Awaited| rules.as_ref()?.of(&object.gvk.group, &object.gvk.kind);
-        let mut gaps: Vec<(Gap, &mut Awaited)> = Vec::new();
+        let mut unwatched: Vec<(Unwatched, &mut Awaited)> = Vec::new();
         for object in awaited {
             let (state, seen) = object.watched(index);
-            match Gap::of(object, &state, seen.map(|seen| seen.verdict.status)) {
+            match Unwatched::of(object, &state, seen.map(|seen| seen.verdict.status)) {
                 Some(_) if object.polled.verdict.as_ref().is_some_and(|v| v.status == Status::Current) => {}
-                // Who says how a set is judged does not ask for its Pods.
-                Some(Gap::Pods) if rule(object).is_some() => {}
-                Some(gap) => gaps.push((gap, object)),
+                // A custom health rule replaces the Pod check.
+                Some(Unwatched::Pods) if rule(object).is_some() => {}
+                Some(what) => unwatched.push((what, object)),
                 None => object.polled.verdict = None,
             }
         }
-        gaps.truncate(MOST);
+        unwatched.truncate(POLLS_AT_ONCE);
         let now = Instant::now();
-        if gaps.iter().any(|(gap, object)| gap.due(&object.polled) <= now)
-            && let Ok(client) = self.identity(subject)
+        if unwatched.iter().any(|(what, object)| what.due(&object.polled) <= now)
+            && let Ok(client) = self.identity()
         {
-            let due = gaps.iter_mut().filter(|(gap, object)| gap.due(&object.polled) <= now);
+            let due = unwatched.iter_mut().filter(|(what, object)| what.due(&object.polled) <= now);
             let polls: Vec<_> =
-                due.map(|(gap, object)| self.poll(&client, *gap, rule(object), object)).collect();
+                due.map(|(what, object)| self.poll(&client, *what, rule(object), object)).collect();
             let at_once = usize::from(self.context.arguments.concurrent_ssa);
             stream::iter(polls).buffered(at_once).collect::<Vec<()>>().await;
         }
         let now = Instant::now();
-        gaps.iter().map(|(gap, object)| gap.due(&object.polled).saturating_duration_since(now)).min()
+        unwatched.iter().map(|(what, object)| what.due(&object.polled).saturating_duration_since(now)).min()
     }
 
-    async fn poll(&self, client: &Client, gap: Gap, rule: Option<&Arc<Rule>>, object: &mut Awaited) {
+    async fn poll(&self, client: &Client, what: Unwatched, rule: Option<&Arc<Rule>>, object: &mut Awaited) {
         let entry = Entry { id: object.id.clone(), version: object.gvk.version.clone() };
         let plain = |status, message| Verdict { status, message, fails_at: None };
-        let found = match (gap, read::object(client, &self.context.mapper, &entry, REQUEST).await) {
-            (Gap::Object, Ok(Some(live))) => {
+        let found = match (what, read::object(client, &self.cluster.mapper, &entry, POLL_TIMEOUT).await) {
+            (Unwatched::Object, Ok(Some(live))) => {
                 Some(rule.map_or_else(|| verdict(&live, Timestamp::now()), |rule| rule.verdict(&live)))
             }
-            (Gap::Object, Ok(None)) if object.may_vanish => Some(plain(Status::Current, String::new())),
-            (Gap::Object, Ok(None)) => Some(plain(Status::NotFound, String::new())),
-            (Gap::Object, Err(error)) => Some(plain(Status::Unknown, error.to_string())),
-            (Gap::Pods, Ok(Some(set))) => {
+            (Unwatched::Object, Ok(None)) if object.may_vanish => Some(plain(Status::Current, String::new())),
+            (Unwatched::Object, Ok(None)) => Some(plain(Status::NotFound, String::new())),
+            (Unwatched::Object, Err(error)) => Some(plain(Status::Unknown, error.to_string())),
+            (Unwatched::Pods, Ok(Some(set))) => {
                 // Who may not see Pods waits for the set itself.
-                let failing = read::has_failed_pods(client, &set, REQUEST).await.unwrap_or_default();
+                let failing = read::has_failed_pods(client, &set, POLL_TIMEOUT).await.unwrap_or_default();
                 failing.then(|| plain(Status::Failed, String::new()))
             }
-            (Gap::Pods, _) => None,
+            (Unwatched::Pods, _) => None,
         };
         object.polled = Polled { at: Instant::now(), verdict: found };
     }
@@ -124,26 +123,26 @@ mod tests {
     #[test]
     fn only_what_the_watch_does_not_tell_is_asked_for() {
         let forbidden = WatchState::Forbidden("no".into());
-        for (kind, state, seen, gap) in [
-            ("Deployment", &forbidden, None, Some(Gap::Object)),
+        for (kind, state, seen, what) in [
+            ("Deployment", &forbidden, None, Some(Unwatched::Object)),
             ("Deployment", &WatchState::Synced, Some(Status::InProgress), None),
             ("Deployment", &WatchState::Failing("x".into()), None, None),
-            ("StatefulSet", &WatchState::Synced, Some(Status::InProgress), Some(Gap::Pods)),
-            ("ReplicaSet", &WatchState::Synced, Some(Status::InProgress), Some(Gap::Pods)),
+            ("StatefulSet", &WatchState::Synced, Some(Status::InProgress), Some(Unwatched::Pods)),
+            ("ReplicaSet", &WatchState::Synced, Some(Status::InProgress), Some(Unwatched::Pods)),
             ("StatefulSet", &WatchState::Synced, Some(Status::Current), None),
             ("StatefulSet", &WatchState::Synced, None, None),
-            ("StatefulSet", &forbidden, None, Some(Gap::Object)),
+            ("StatefulSet", &forbidden, None, Some(Unwatched::Object)),
         ] {
-            assert_eq!(Gap::of(&awaited(kind), state, seen), gap, "{kind} {state:?} {seen:?}");
+            assert_eq!(Unwatched::of(&awaited(kind), state, seen), what, "{kind} {state:?} {seen:?}");
         }
     }
 
     #[test]
     fn an_object_is_asked_for_at_once_and_pods_after_a_while() {
         let mut last = Polled::default();
-        assert_eq!(Gap::Object.due(&last), last.at);
-        assert_eq!(Gap::Pods.due(&last), last.at + PACE);
+        assert_eq!(Unwatched::Object.due(&last), last.at);
+        assert_eq!(Unwatched::Pods.due(&last), last.at + POLL_INTERVAL);
         last.verdict = Some(Verdict { status: Status::Unknown, message: String::new(), fails_at: None });
-        assert_eq!(Gap::Object.due(&last), last.at + PACE);
+        assert_eq!(Unwatched::Object.due(&last), last.at + POLL_INTERVAL);
     }
 }

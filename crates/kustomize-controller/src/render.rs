@@ -6,8 +6,9 @@ use std::sync::{
 };
 
 use apply::{
-    object::{Manifest, split_api_version},
-    prepare::{CommonMetadata, Owner, prepare},
+    manager::Manager,
+    object::{Manifest, NotAnObject, split_api_version},
+    prepare::{CommonMetadata, Owner, PrepareError, prepare},
 };
 use kustomize::{
     FetchError, Fetcher, Options, RepoSpec,
@@ -34,6 +35,8 @@ pub struct Request {
     pub variables: Option<Variables>,
     /// Whether an unset variable is an error.
     pub strict: bool,
+    /// Who applies the objects, and for whom.
+    pub manager: Manager,
     pub owner: Owner,
     pub common: CommonMetadata,
 }
@@ -48,28 +51,55 @@ pub struct Rendered {
     pub trace: Option<Trace>,
 }
 
-/// Builds, with upstream's error texts.
-pub fn render(request: Request) -> Result<Rendered, String> {
-    let Request { tree, path, overlay, options, bases, variables, strict, owner, common } = request;
+/// Why the objects cannot be had, in upstream's texts.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The kustomization cannot be built.
+    #[error(transparent)]
+    Build(#[from] kustomize::flux::Error),
+    /// A built object has no form in JSON.
+    #[error(transparent)]
+    Json(#[from] kustomize::Error),
+    /// A variable cannot be put into an object.
+    #[error("post build failed for '{object}': {source}")]
+    Substitute {
+        /// kustomize's text for the object.
+        object: String,
+        /// What is wrong.
+        source: substitute::Error,
+    },
+    /// What was built is no object of the API.
+    #[error(transparent)]
+    Object(#[from] NotAnObject),
+    /// An object must not be applied.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+}
+
+/// Builds the objects.
+///
+/// # Errors
+/// See [`RenderError`].
+pub fn render(request: Request) -> Result<Rendered, RenderError> {
+    let Request { tree, path, overlay, options, bases, variables, strict, manager, owner, common } = request;
     let traced = Traced::new(tree.as_ref(), QUESTIONS);
     let bases = bases.map(|bases| Noticed { bases, used: AtomicBool::new(false) });
     let fetcher = bases.as_ref().map(|bases| bases as &dyn Fetcher);
-    let resources =
-        kustomize::flux::build(&traced, &path, &overlay, &options, fetcher).map_err(|e| e.to_string())?;
+    let resources = kustomize::flux::build(&traced, &path, &overlay, &options, fetcher)?;
     let closed = bases.is_none_or(|bases| !bases.used.into_inner());
     let trace = traced.finish().filter(|_| closed);
     let (mut manifests, mut hasher) = (Vec::with_capacity(resources.len()), Sha256::new());
     for resource in resources {
-        let mut value = resource.to_json().map_err(|e| e.to_string())?;
+        let mut value = resource.to_json()?;
         if let Some(variables) = &variables {
             value = post_build(&value, variables, strict)?;
         }
         let file = resource.origin_file().map(Arc::from);
         hasher.update(value.to_string());
         hasher.update(b"\n");
-        manifests.push(Manifest::new(value, file).map_err(|e| e.to_string())?);
+        manifests.push(Manifest::new(value, file)?);
     }
-    let manifests = prepare(manifests, &owner, &common).map_err(|e| e.to_string())?;
+    let manifests = prepare(manifests, &manager, &owner, &common)?;
     let digest: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Rendered { manifests, digest: format!("sha256:{digest}"), trace })
 }
@@ -93,12 +123,12 @@ impl Fetcher for Noticed {
 }
 
 /// Puts the variables into one object, unless it asks to be left alone.
-fn post_build(object: &Value, variables: &Variables, strict: bool) -> Result<Value, String> {
+fn post_build(object: &Value, variables: &Variables, strict: bool) -> Result<Value, RenderError> {
     if is_disabled(object) {
         return Ok(object.clone());
     }
     substitute_object(object, variables, strict, &Limits::default())
-        .map_err(|error| format!("post build failed for '{}': {error}", resource_id(object)))
+        .map_err(|source| RenderError::Substitute { object: resource_id(object), source })
 }
 
 /// kustomize's text for an object: `Kind.version.group/name`.
@@ -128,6 +158,7 @@ mod tests {
             bases: None,
             variables: Some(Variables::new(variables.iter().copied()).unwrap()).filter(|v| !v.is_empty()),
             strict: true,
+            manager: crate::MANAGER,
             owner: Owner { namespace: "flux-system".into(), name: "web".into() },
             common: CommonMetadata::default(),
         }
@@ -146,7 +177,8 @@ mod tests {
 
     #[test]
     fn an_unset_variable_names_the_object_and_the_variable() {
-        let error = render(request(&[("app/deployment.yaml", DEPLOYMENT)], &[("OTHER", "2")])).err().unwrap();
+        let error = render(request(&[("app/deployment.yaml", DEPLOYMENT)], &[("OTHER", "2")]));
+        let error = error.err().unwrap().to_string();
         assert!(
             error.starts_with("post build failed for 'Deployment.v1.apps/web': envsubst error: "),
             "{error}"

@@ -1,20 +1,20 @@
-//! One run of a Kustomization, from its artifact to healthy objects, as a state machine.
+//! One run of a Kustomization, from its artifact to healthy objects.
 //!
 //! ```text
-//! Fetch → (build) → Apply(stage) → AwaitStage → … → Prune → AwaitHealth → done
+//! Start → Download → (build) → Apply(stage) → AwaitStage → … → Prune → AwaitHealth → Ending
+//!                                   └→ Recreate ┘
 //! ```
 //!
+//! [`machine`] decides what comes next and knows no cluster; what it asks for goes through [`Effects`], which a pass implements.
 //! A pass carries a run as far as it can go. Where there is something to wait for, the run is put aside in its
 //! phase and the pass ends: no worker and no task is held. A watch event or the phase's deadline brings it back.
 
-mod build;
-mod finish;
-mod prune;
-mod stages;
-mod unchanged;
-mod wait;
+pub(crate) mod build;
+pub(crate) mod effects;
+pub(crate) mod machine;
 
-pub(crate) use build::selector;
+pub(crate) use build::BuildInputs;
+pub(crate) use effects::Effects;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -22,17 +22,15 @@ use std::{
     time::Duration,
 };
 
-use api::Artifact;
-use apply::{applier::Memory, change::ChangeSet, object::ObjectId, order::Stage, prune::Entry};
+use api::{Artifact, duration::go_duration_string};
+use apply::{change::ChangeSet, object::ObjectId, order::Stage, prune::Entry};
 use artifact::cache::CacheError;
 use kustomize::tree::MemoryTree;
 use runtime::queue::InFlightGuard;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
-pub(crate) use unchanged::Basis;
-
-use crate::health::Awaited;
-use crate::sources::Content;
+use crate::{health::Awaited, sources::Content};
 
 /// What a run is for. A run whose inputs are no longer the object's is replaced at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,77 +45,104 @@ pub struct Inputs {
     pub configs: u64,
 }
 
-/// A run on its way.
-pub struct Run {
+impl Inputs {
+    /// Whether these are the other ones, whatever the source has.
+    pub fn match_but_for_content(&self, other: &Self) -> bool {
+        Self { content: self.content.clone(), ..other.clone() } == *self
+    }
+}
+
+/// What a run sets out to do. Nothing of it changes while the run goes on.
+pub struct Plan {
     pub inputs: Inputs,
     pub artifact: Artifact,
+    /// Directory in the artifact.
+    pub path: String,
     pub started: Instant,
-    /// For the watchdog, which sees the run until it is dropped.
-    #[expect(dead_code, reason = "its end is what counts")]
-    pub in_flight: InFlightGuard,
+    /// How long health checks may take.
+    pub timeout: Duration,
+    /// Whether objects that are no longer wanted are deleted.
+    pub prune: bool,
+    /// Whether one failed object ends the wait for health.
+    pub fail_fast: bool,
     /// Whether what the watches prove to be unchanged need not be asked for.
-    pub trusting: bool,
-    /// Where it stands.
-    pub phase: Phase,
-    /// What Reconciling says of the phase.
-    pub message: String,
+    pub skip_unchanged: bool,
     /// The inventory before the run.
     pub before: Vec<Entry>,
+    /// What the objects of the last run were built from, if it succeeded.
+    pub last_build: Option<BuildInputs>,
+    /// Whether the objects were healthy before the run.
+    pub was_healthy: bool,
+}
+
+/// What a run has come to.
+#[derive(Default)]
+pub struct Progress {
+    /// What Reconciling says of the phase.
+    pub message: String,
+    /// Whether the artifact was fetched and has the directory.
+    pub attempted: bool,
     /// Every object that the run may create, known once it is built.
     pub desired: Vec<Entry>,
     /// Jobs among them that remove themselves when they are done.
     pub vanishing: HashSet<ObjectId>,
-    /// Whether the objects were healthy before the run.
-    pub was_healthy: bool,
-    /// What is known about the objects of the finished stages.
-    pub memory: Memory,
-    /// The inventory, once everything is applied.
-    pub inventory: Option<Vec<Entry>>,
-    /// Whether the artifact was fetched and has the directory.
-    pub attempted: bool,
     /// Digest of the built objects.
     pub digest: String,
-    /// What the objects are built from, if that can be told; before the build, what those of the last run were.
-    pub basis: Option<Basis>,
+    /// What the objects are built from, if that can be told.
+    pub build: Option<BuildInputs>,
     /// What the finished stages did.
     pub changes: ChangeSet,
     /// What was done of the present stage before it had to wait.
-    pub part: ChangeSet,
-    /// What would have been changed back, if drift is only reported.
-    pub left: ChangeSet,
+    pub stage_changes: ChangeSet,
+    /// Drift that is reported and not repaired.
+    pub unrepaired: ChangeSet,
+    /// The inventory, once everything is applied.
+    pub inventory: Option<Vec<Entry>>,
 }
+
+/// A run on its way.
+pub struct Run {
+    pub plan: Plan,
+    pub progress: Progress,
+    /// For the watchdog, which sees the run until it is dropped.
+    _in_flight: InFlightGuard,
+}
+
+/// A download in a task of its own. Who drops it no longer waits for it.
+pub type Download = AbortOnDropHandle<Result<Arc<MemoryTree>, CacheError>>;
 
 /// A point at which a run can be put aside.
 pub enum Phase {
-    /// The artifact is being downloaded by a task of its own.
-    Fetch(JoinHandle<Result<Arc<MemoryTree>, CacheError>>),
+    /// Nothing is done yet.
+    Start,
+    /// The artifact is being downloaded.
+    Download(Download),
     /// These stages are left to apply.
     Apply(VecDeque<Stage>),
     /// Deleted objects of the first stage that is left must be gone before they are made anew.
-    Recreate { terminating: Vec<Entry>, deadline: Instant, left: VecDeque<Stage> },
+    Recreate { terminating: Vec<Entry>, deadline: Instant, remaining: VecDeque<Stage> },
     /// The objects of the last stage must be ready before the stages that are left.
-    AwaitStage { awaited: Vec<Awaited>, deadline: Instant, left: VecDeque<Stage> },
+    AwaitStage { awaited: Vec<Awaited>, deadline: Instant, remaining: VecDeque<Stage> },
     /// All is applied; these objects are no longer wanted. Others may have a moment to say that they want them.
     Prune { stale: Vec<Entry>, deadline: Instant },
     /// All is applied and must become healthy.
     AwaitHealth { awaited: Vec<Awaited>, since: Instant, deadline: Instant },
 }
 
-/// How a step of a run ended.
-pub enum Step {
-    /// The next phase can begin.
-    Next(Phase),
+/// How far a pass carried a run.
+pub enum Ending {
     /// Nothing to do before this much time has passed, unless the run is woken.
-    Wait(Phase, Duration),
+    Waiting(Phase, Duration),
     /// The artifact is not on its server.
-    Absent(String),
-    /// The run is over.
-    Done,
+    ArtifactNotFound,
+    /// All is applied and, if that is asked for, healthy.
+    Succeeded,
     /// The run failed.
-    Fail(Failure),
+    Failed(Failure),
 }
 
 /// Why a run failed.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Reason of Ready.
     pub reason: &'static str,
@@ -144,58 +169,24 @@ impl Failure {
 }
 
 impl Run {
-    /// A run that is about to fetch.
-    pub fn new(
-        inputs: Inputs,
-        artifact: Artifact,
-        before: Vec<Entry>,
-        timeout: &str,
-        in_flight: InFlightGuard,
-    ) -> Self {
-        let message =
-            format!("Fetching manifests for revision {} with a timeout of {timeout}", artifact.revision);
-        Self {
-            inputs,
-            artifact,
-            started: Instant::now(),
-            in_flight,
-            trusting: false,
-            phase: Phase::Apply(VecDeque::new()),
-            message,
-            before,
-            desired: Vec::new(),
-            vanishing: HashSet::new(),
-            was_healthy: false,
-            memory: Memory::new(),
-            inventory: None,
-            attempted: false,
-            digest: String::new(),
-            basis: None,
-            changes: ChangeSet::default(),
-            part: ChangeSet::default(),
-            left: ChangeSet::default(),
-        }
+    /// A run that has yet to start.
+    pub fn new(plan: Plan, in_flight: InFlightGuard) -> Self {
+        let mut run = Self { plan, progress: Progress::default(), _in_flight: in_flight };
+        run.now("Fetching manifests");
+        run
     }
 
-    /// Takes down what the objects are built from.
-    pub fn built_from(&mut self, basis: Basis) {
-        self.digest.clone_from(&basis.digest);
-        self.basis = Some(basis);
+    /// Says what the run does now; upstream's sentence.
+    pub fn now(&mut self, doing: &str) {
+        let (revision, timeout) = (&self.plan.artifact.revision, go_duration_string(self.plan.timeout));
+        self.progress.message = format!("{doing} for revision {revision} with a timeout of {timeout}");
     }
+}
 
+impl Progress {
     /// Inventory entries of everything that is applied, once all stages are.
     pub fn applied(&self) -> Vec<Entry> {
         let entries = self.changes.changes.iter();
         entries.map(|c| Entry { id: c.id.clone(), version: c.version.clone() }).collect()
-    }
-
-    /// Whether the run is for these inputs, whatever the source has.
-    pub fn fits(&self, inputs: &Inputs) -> bool {
-        Inputs { content: self.inputs.content.clone(), ..inputs.clone() } == self.inputs
-    }
-
-    /// Says what the run does now; upstream's sentence.
-    pub fn now(&mut self, doing: &str, timeout: &str) {
-        self.message = format!("{doing} for revision {} with a timeout of {timeout}", self.artifact.revision);
     }
 }

@@ -106,7 +106,7 @@ pub fn is_applied(object: &Kustomization, digest: &str) -> bool {
 }
 
 /// What every pass leaves behind, whatever happened: the handled request, and conditions that agree with Ready.
-pub fn finalise(object: &mut Kustomization) {
+pub fn settle_conditions(object: &mut Kustomization) {
     let requested = object.annotations().get(RECONCILE_REQUEST_ANNOTATION).cloned();
     if requested.is_some() {
         of(object).last_handled_reconcile_at = requested;
@@ -202,7 +202,7 @@ mod tests {
         let mut object = object();
         progressing(&mut object, "Building manifests");
         succeeded(&mut object, &artifact("main@sha1:1"));
-        finalise(&mut object);
+        settle_conditions(&mut object);
         let status = object.status.as_ref().unwrap();
         assert_eq!(status.observed_generation, Some(3));
         assert_eq!(find(&status.conditions, READY).unwrap().message, "Applied revision: main@sha1:1");
@@ -214,7 +214,7 @@ mod tests {
         let mut object = object();
         progressing(&mut object, "Building manifests");
         failed(&mut object, "BuildFailed", "no");
-        finalise(&mut object);
+        settle_conditions(&mut object);
         let status = object.status.as_ref().unwrap();
         assert_eq!(status.observed_generation, None);
         let reconciling = find(&status.conditions, RECONCILING).unwrap();
@@ -229,7 +229,7 @@ mod tests {
         let mut object = object();
         object.annotations_mut().insert(RECONCILE_REQUEST_ANNOTATION.into(), "now".into());
         failed(&mut object, "ArtifactFailed", "no");
-        finalise(&mut object);
+        settle_conditions(&mut object);
         assert_eq!(object.status.unwrap().last_handled_reconcile_at.as_deref(), Some("now"));
     }
 
@@ -255,7 +255,7 @@ mod tests {
             record(object, digest, reason, &artifact("r"), Duration::ZERO);
         };
         succeeded(&mut object, &artifact("r"));
-        finalise(&mut object);
+        settle_conditions(&mut object);
         assert!(!is_applied(&object, "a"));
         run(&mut object, "a", "ReconciliationSucceeded");
         assert!(is_applied(&object, "a") && !is_applied(&object, "b"));

@@ -8,29 +8,65 @@ use k8s_openapi::{
     api::core::v1::{ConfigMap, Secret},
 };
 use kube::{Api, Client};
-use references::get;
+use references::{GetError, get};
 use substitute::Variables;
+
+/// Why the variables cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum VariablesError {
+    /// A reference cannot be read.
+    #[error("substitute from '{kind}/{name}' error: {source}")]
+    Reference {
+        /// Kind as the spec names it.
+        kind: String,
+        /// Name as the spec names it.
+        name: String,
+        /// Why.
+        source: ReferenceError,
+    },
+    /// A name or value is none that can be substituted.
+    #[error(transparent)]
+    Invalid(#[from] substitute::Error),
+}
+
+/// Why a reference cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReferenceError {
+    /// It is of no kind that holds variables.
+    #[error("kind '{0}' is neither ConfigMap nor Secret")]
+    Kind(String),
+    /// It cannot be had.
+    #[error(transparent)]
+    Get(#[from] GetError),
+}
 
 /// Reads the referenced ConfigMaps and Secrets with the controller's own identity, each once. Later references win
 /// over earlier ones and inline variables over all.
-pub async fn load(client: &Client, namespace: &str, post_build: &PostBuild) -> Result<Variables, String> {
+///
+/// # Errors
+/// See [`VariablesError`].
+pub async fn load(
+    client: &Client,
+    namespace: &str,
+    post_build: &PostBuild,
+) -> Result<Variables, VariablesError> {
     let mut variables = BTreeMap::new();
     for reference in &post_build.substitute_from {
-        let data = read(client, namespace, reference).await.map_err(|error| {
-            let (kind, name) = (&reference.kind, &reference.name);
-            format!("substitute from '{kind}/{name}' error: {error}")
+        let data = read(client, namespace, reference).await.map_err(|source| {
+            let (kind, name) = (reference.kind.clone(), reference.name.clone());
+            VariablesError::Reference { kind, name, source }
         })?;
         variables.extend(data);
     }
     variables.extend(post_build.substitute.iter().map(|(k, v)| (k.clone(), v.clone().into_bytes())));
-    Variables::new(variables).map_err(|error| error.to_string())
+    Ok(Variables::new(variables)?)
 }
 
 async fn read(
     client: &Client,
     namespace: &str,
     reference: &SubstituteReference,
-) -> Result<BTreeMap<String, Vec<u8>>, String> {
+) -> Result<BTreeMap<String, Vec<u8>>, ReferenceError> {
     let result = match reference.kind.as_str() {
         "ConfigMap" => {
             let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
@@ -44,10 +80,10 @@ async fn read(
             let found = get(&api, &reference.name).await;
             found.map(|object| object.data.unwrap_or_default().into_iter().map(bytes).collect())
         }
-        other => return Err(format!("kind '{other}' is neither ConfigMap nor Secret")),
+        other => return Err(ReferenceError::Kind(other.to_owned())),
     };
     match result {
         Err(error) if error.is_not_found() && reference.optional => Ok(BTreeMap::new()),
-        other => other.map_err(|error| error.to_string()),
+        other => Ok(other?),
     }
 }

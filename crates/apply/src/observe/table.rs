@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::drift::is_older;
 use crate::kstatus::custom::Rule;
 use crate::kstatus::{Verdict, verdict};
+use crate::manager::Manager;
 use crate::object::meta;
 use crate::ownership::Owners;
 use crate::prepare::Owner;
@@ -33,15 +34,15 @@ pub struct Observed {
 }
 
 /// Reduces an object to what is kept of it. `rule` judges its health in place of the rules for its kind.
-pub fn reduce(object: &Value, now: Timestamp, rule: Option<&Rule>) -> Observed {
+pub fn reduce(object: &Value, manager: &Manager, now: Timestamp, rule: Option<&Rule>) -> Observed {
     Observed {
         uid: meta(object, "uid").into(),
         resource_version: meta(object, "resourceVersion").into(),
         generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
         deleting: !meta(object, "deletionTimestamp").is_empty(),
-        fingerprint: Owners::of(object).fingerprint(),
+        fingerprint: Owners::of(object, manager).fingerprint(),
         verdict: rule.map_or_else(|| verdict(object, now), |rule| rule.verdict(object)),
-        owner: Owner::of(object).map(Arc::new),
+        owner: Owner::of(object, manager).map(Arc::new),
     }
 }
 
@@ -123,7 +124,7 @@ impl Table {
 
     /// Takes back the verdicts on the objects of an owner, which are to be judged by another rule. Tells whether there
     /// are any.
-    pub fn unjudge(&mut self, owner: &Owner) -> bool {
+    pub fn invalidate_health(&mut self, owner: &Owner) -> bool {
         let owned = |slot: &&mut Box<Slot>| slot.observed.owner.as_deref() == Some(owner);
         let mut any = false;
         for slot in self.objects.values_mut().filter(owned) {
@@ -179,6 +180,7 @@ impl Table {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use crate::manager::TEST_MANAGER as MANAGER;
     use serde_json::json;
 
     fn object(owner: &str, manager: &str) -> Value {
@@ -188,7 +190,7 @@ mod tests {
     }
 
     fn put(table: &mut Table, name: &str, object: &Value) -> Vec<String> {
-        let (_, owners) = table.put("ns", name, reduce(object, Timestamp::UNIX_EPOCH, None));
+        let (_, owners) = table.put("ns", name, reduce(object, &MANAGER, Timestamp::UNIX_EPOCH, None));
         owners.iter().map(|o| o.name.clone()).collect()
     }
 
@@ -248,7 +250,7 @@ mod tests {
         put(&mut t, "x", &object("a", "m"));
         put(&mut t, "y", &object("b", "m"));
         let owner = |name: &str| Owner { namespace: "ns".into(), name: name.into() };
-        assert!(t.unjudge(&owner("a")) && !t.unjudge(&owner("c")));
+        assert!(t.invalidate_health(&owner("a")) && !t.invalidate_health(&owner("c")));
         assert_eq!(t.get("ns", "x").unwrap().verdict.status, crate::kstatus::Status::InProgress);
         assert_eq!(t.get("ns", "y").unwrap().verdict.status, crate::kstatus::Status::Current);
         assert_eq!(put(&mut t, "x", &object("a", "m")), ["a"], "the new verdict is told");
@@ -285,7 +287,7 @@ mod tests {
             pod["metadata"]["creationTimestamp"] =
                 Timestamp::from_second(start.as_second() - age).unwrap().to_string().into();
             pod["status"] = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]});
-            reduce(&pod, start, None)
+            reduce(&pod, &MANAGER, start, None)
         };
         t.put("ns", "old", pod(10));
         t.put("ns", "young", pod(3));

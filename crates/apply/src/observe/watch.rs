@@ -19,9 +19,9 @@ use tokio::time::timeout;
 
 use super::table::reduce;
 use super::{IndexOptions, Key, Shared, WatchState};
-use crate::mapper::{MapError, Mapped};
+use crate::manager::Manager;
+use crate::mapper::{MapError, RestMapping};
 use crate::object::meta;
-use crate::policy::GROUP;
 use crate::prepare::Owner;
 use crate::request::segment;
 
@@ -88,23 +88,23 @@ impl Resource for Seen {
 }
 
 /// Watches until the index lets go of the key.
-pub(super) async fn run(shared: Weak<Shared>, key: Key, wanted: Arc<Notify>) {
-    let Some((client, options, mapper)) =
-        shared.upgrade().map(|s| (s.client.clone(), s.options.clone(), s.mapper.clone()))
+pub(super) async fn run(shared: Weak<Shared>, key: Key, retry_now: Arc<Notify>) {
+    let Some((client, manager, options, mapper)) =
+        shared.upgrade().map(|s| (s.client.clone(), s.manager, s.options.clone(), s.mapper.clone()))
     else {
         return;
     };
     let mut pause = options.retry.0;
     loop {
         let state = match mapper.resolve_preferred(&key.group, &key.kind).await {
-            Ok(mapped) => follow(&shared, &key, &mapped, &client, &options, &mut pause).await,
+            Ok(mapped) => follow(&shared, &key, &mapped, &client, &manager, &options, &mut pause).await,
             Err(error @ MapError::NoMatch { .. }) => Some(WatchState::NotServed(error.to_string())),
             Err(error) => Some(WatchState::Failing(error.to_string())),
         };
         let Some(state) = state else { return };
         // What discovery said may be the reason.
         if matches!(state, WatchState::NotServed(_)) {
-            mapper.doubt();
+            mapper.mark_stale();
         }
         let Some(index) = shared.upgrade() else { return };
         tracing::debug!(kind = %key.kind, group = %key.group, ?state, "watch failed");
@@ -114,21 +114,22 @@ pub(super) async fn run(shared: Weak<Shared>, key: Key, wanted: Arc<Notify>) {
         }
         drop(index);
         // Being asked for again cuts the wait short.
-        let _ = timeout(pause, wanted.notified()).await;
+        let _ = timeout(pause, retry_now.notified()).await;
         pause = (pause * 2).min(options.retry.1);
     }
 }
 
-/// Takes in events until the watch fails, which is the state it gives, or is no longer wanted.
+/// Takes in events until the watch fails, which is the state it gives, or is no longer retry_now.
 async fn follow(
     shared: &Weak<Shared>,
     key: &Key,
-    mapped: &Mapped,
+    mapped: &RestMapping,
     client: &Client,
+    manager: &Manager,
     options: &IndexOptions,
     pause: &mut Duration,
 ) -> Option<WatchState> {
-    let mut stream = std::pin::pin!(events(key, mapped, client, options));
+    let mut stream = std::pin::pin!(events(key, mapped, client, manager, options));
     let mut expiry: Option<Timestamp> = None;
     loop {
         let until_expiry = expiry.and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok());
@@ -156,8 +157,9 @@ async fn follow(
 
 fn events(
     key: &Key,
-    mapped: &Mapped,
+    mapped: &RestMapping,
     client: &Client,
+    manager: &Manager,
     options: &IndexOptions,
 ) -> impl Stream<Item = watcher::Result<Event<Seen>>> + use<> {
     let config = watcher::Config::default().page_size(options.page_size);
@@ -169,7 +171,7 @@ fn events(
         }
     };
     match &key.only {
-        None => watcher(api(""), config.labels(&format!("{GROUP}/name"))),
+        None => watcher(api(""), config.labels(&manager.key("name"))),
         Some((namespace, name)) => {
             watcher(api(namespace), config.fields(&format!("metadata.name={}", selector_value(name))))
         }
@@ -182,7 +184,7 @@ fn selector_value(text: &str) -> String {
 }
 
 /// Takes in an event. Gives when a verdict that came with it will change by itself.
-fn take(index: &Shared, key: &Key, mapped: &Mapped, event: Event<Seen>) -> Option<Timestamp> {
+fn take(index: &Shared, key: &Key, mapped: &RestMapping, event: Event<Seen>) -> Option<Timestamp> {
     match event {
         Event::Init => index.begin_list(key),
         Event::InitDone => index.end_list(key),
@@ -195,16 +197,23 @@ fn take(index: &Shared, key: &Key, mapped: &Mapped, event: Event<Seen>) -> Optio
 }
 
 /// Reduces an object and takes it in. Gives when its verdict will change by itself.
-fn put(index: &Shared, key: &Key, mapped: &Mapped, mut object: Value, may_be_new: bool) -> Option<Timestamp> {
+fn put(
+    index: &Shared,
+    key: &Key,
+    mapped: &RestMapping,
+    mut object: Value,
+    may_be_new: bool,
+) -> Option<Timestamp> {
     // Items of lists come without them.
     if let Value::Object(fields) = &mut object {
         fields.insert("apiVersion".into(), mapped.resource.api_version.as_str().into());
         fields.insert("kind".into(), mapped.resource.kind.as_str().into());
     }
-    let (name, owner) = ((meta(&object, "namespace"), meta(&object, "name")), Owner::of(&object));
+    let (name, owner) =
+        ((meta(&object, "namespace"), meta(&object, "name")), Owner::of(&object, &index.manager));
     loop {
         let rule = index.rule(key, owner.as_ref());
-        let observed = reduce(&object, Timestamp::now(), rule.as_deref());
+        let observed = reduce(&object, &index.manager, Timestamp::now(), rule.as_deref());
         let expiry = observed.verdict.fails_at;
         if index.put(key, name, observed, rule.as_ref(), may_be_new) {
             return expiry;
@@ -214,7 +223,7 @@ fn put(index: &Shared, key: &Key, mapped: &Mapped, mut object: Value, may_be_new
 
 /// Reads an owner's objects of a kind once more, to judge them by the rule they now have. Tries until it succeeds or the
 /// kind is not watched any more.
-pub(super) async fn judge_again(shared: Weak<Shared>, key: Key, owner: Owner) {
+pub(super) async fn reread_health(shared: Weak<Shared>, key: Key, owner: Owner) {
     let mut pause = None;
     loop {
         let Some(index) = shared.upgrade() else { return };
@@ -222,9 +231,12 @@ pub(super) async fn judge_again(shared: Weak<Shared>, key: Key, owner: Owner) {
             return;
         }
         let (client, mapper, options) = (index.client.clone(), index.mapper.clone(), index.options.clone());
+        let manager = index.manager;
         drop(index);
         let result = match mapper.resolve_preferred(&key.group, &key.kind).await {
-            Ok(mapped) => read_owned(&shared, &key, &mapped, client, &owner, options.page_size).await,
+            Ok(mapped) => {
+                read_owned(&shared, &key, &mapped, client, &manager, &owner, options.page_size).await
+            }
             Err(error) => Err(error.to_string()),
         };
         let Err(error) = result else { return };
@@ -238,12 +250,14 @@ pub(super) async fn judge_again(shared: Weak<Shared>, key: Key, owner: Owner) {
 async fn read_owned(
     shared: &Weak<Shared>,
     key: &Key,
-    mapped: &Mapped,
+    mapped: &RestMapping,
     client: Client,
+    manager: &Manager,
     owner: &Owner,
     page_size: u32,
 ) -> Result<(), String> {
-    let labels: Vec<_> = owner.labels().iter().map(|(label, value)| format!("{label}={value}")).collect();
+    let labels: Vec<_> =
+        owner.labels(manager).iter().map(|(label, value)| format!("{label}={value}")).collect();
     let api: Api<Seen> = Api::all_with(client, &mapped.resource);
     let mut page = ListParams::default().labels(&labels.join(",")).limit(page_size);
     loop {

@@ -1,0 +1,141 @@
+//! What is remembered of a Kustomization's applied objects between passes. All of it only saves requests: an empty memory
+//! costs a full dry-run and nothing else.
+
+use std::collections::{HashMap, HashSet};
+
+use api::kustomization::IgnoreRule;
+use apply::{
+    applier::{Applied, Memory},
+    change::{Action, Change, ChangeSet},
+    drift::{self, Drift, is_older},
+    object::{Manifest, ObjectId},
+    observe::{Index, WatchState},
+    prune::Entry,
+};
+use kube::core::GroupVersionKind;
+
+use crate::run::{BuildInputs, Progress};
+
+/// The memory of one Kustomization's objects.
+#[derive(Default)]
+pub(crate) struct AppliedObjects {
+    /// How the objects were left, and what was wanted of them.
+    memory: Memory,
+    /// The ignore rules that this is good for.
+    ignore: Vec<IgnoreRule>,
+    /// Objects that are not to be touched, by the owners of their fields at that time: a change may be a reason to look again.
+    skipped: HashMap<ObjectId, u64>,
+    /// Jobs that remove themselves when they are done.
+    vanishing: HashSet<ObjectId>,
+    /// Objects that no watch has shown yet.
+    unseen: HashSet<ObjectId>,
+    /// What the objects were built from, if the last run succeeded.
+    pub build: Option<BuildInputs>,
+}
+
+impl AppliedObjects {
+    /// The memory for the applier.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Forgets the objects if they were compared by other ignore rules.
+    pub fn use_ignore_rules(&mut self, rules: &[IgnoreRule]) {
+        if self.ignore != rules {
+            self.ignore = rules.to_vec();
+            self.memory.clear();
+        }
+    }
+
+    /// Takes in what became of the objects of a stage: those of which nothing is known now are forgotten.
+    pub fn stage_applied(&mut self, changes: &ChangeSet, mut memory: Memory) {
+        for change in &changes.changes {
+            match memory.remove(&change.id) {
+                Some(applied) => drop(self.memory.insert(change.id.clone(), applied)),
+                None => drop(self.memory.remove(&change.id)),
+            }
+        }
+    }
+
+    /// Takes in what is known of the objects of a stage that failed.
+    pub fn stage_failed(&mut self, memory: Memory) {
+        self.memory.extend(memory);
+    }
+
+    /// Starts to compare with what a run left behind, which is all there is now. An object that the watch has yet to show is
+    /// not missing.
+    pub fn all_applied(&mut self, index: &Index, progress: &Progress) {
+        let applied: HashSet<&ObjectId> = progress.changes.applied().map(|change| &change.id).collect();
+        self.memory.retain(|id, _| applied.contains(id));
+        self.vanishing.clone_from(&progress.vanishing);
+        let owners = |id: &ObjectId| index.get(id).map(|seen| seen.fingerprint);
+        let skipped = progress.changes.changes.iter().filter(|c| c.action == Action::Skipped);
+        self.skipped = skipped.filter_map(|c| Some((c.id.clone(), owners(&c.id)?))).collect();
+        // An object that is missing may come back.
+        let unrepaired = progress.unrepaired.changes.iter();
+        self.skipped.extend(unrepaired.map(|c| (c.id.clone(), owners(&c.id).unwrap_or_default())));
+        self.unseen = self.memory.keys().filter(|id| index.get(id).is_none()).cloned().collect();
+    }
+
+    /// The objects of the inventory that are not as they were left. What the watches cannot tell is asked for by the next run.
+    pub fn drifted(&mut self, index: &Index, inventory: Vec<Entry>) -> Vec<ObjectId> {
+        let Self { memory, skipped, vanishing, unseen, .. } = self;
+        let has_drifted = |entry: &Entry| {
+            let watched = index.ensure(&entry.id.gvk(&entry.version)) == WatchState::Synced;
+            match (index.get(&entry.id), memory.get(&entry.id), skipped.get(&entry.id)) {
+                _ if !watched => false,
+                (None, Some(_), _) => !unseen.contains(&entry.id) && !vanishing.contains(&entry.id),
+                (Some(seen), Some(applied), _) => {
+                    unseen.remove(&entry.id);
+                    drift::of(applied, &seen) == Some(Drift::Changed)
+                }
+                // What kept it from being touched may be gone.
+                (Some(seen), None, Some(owners)) => seen.fingerprint != *owners,
+                (_, None, _) => false,
+            }
+        };
+        inventory.into_iter().filter(has_drifted).map(|entry| entry.id).collect()
+    }
+
+    /// Takes the manifests out whose objects are as they were left, by what the watches show, and as they are wanted again.
+    pub fn take_unchanged(
+        &self,
+        index: &Index,
+        manifests: Vec<Manifest>,
+    ) -> (Vec<(Change, Applied)>, Vec<Manifest>) {
+        let (mut unchanged, mut open) = (Vec::new(), Vec::new());
+        for manifest in manifests {
+            let (id, gvk) = (manifest.id(), manifest.gvk());
+            let known = self.memory.get(&id);
+            let known = known
+                .filter(|a| a.desired == manifest.digest() && is_untouched(index, &id, &gvk, a))
+                .cloned();
+            match known {
+                Some(applied) => {
+                    let change = Change { id, version: gvk.version, action: Action::Unchanged };
+                    unchanged.push((change, applied));
+                }
+                None => open.push(manifest),
+            }
+        }
+        (unchanged, open)
+    }
+
+    /// Whether every object of the inventory is as the last run left it.
+    pub fn all_untouched(&self, index: &Index, inventory: &[Entry]) -> bool {
+        self.memory.len() == inventory.len()
+            && inventory.iter().all(|entry| {
+                let known = self.memory.get(&entry.id);
+                known
+                    .is_some_and(|known| is_untouched(index, &entry.id, &entry.id.gvk(&entry.version), known))
+            })
+    }
+}
+
+/// Whether a watch that is up to date shows the object as we left it.
+fn is_untouched(index: &Index, id: &ObjectId, gvk: &GroupVersionKind, applied: &Applied) -> bool {
+    let watched = index.ensure(gvk) == WatchState::Synced;
+    index.get(id).filter(|_| watched).is_some_and(|seen| {
+        drift::of(applied, &seen).is_none() && !is_older(&seen.resource_version, &applied.resource_version)
+    })
+}

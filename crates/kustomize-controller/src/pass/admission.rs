@@ -1,0 +1,176 @@
+//! Whether a Kustomization may run now, and on which artifact; what it says if not.
+
+use std::time::Duration;
+
+use api::{
+    Artifact, Kustomization,
+    duration::go_duration_string,
+    kustomize::reasons::{ARTIFACT_FAILED, DEPENDENCY_NOT_READY},
+    meta::reasons::{ACCESS_DENIED, FEATURE_GATE_DISABLED, INVALID_CEL_EXPRESSION},
+};
+use kube::runtime::reflector::ObjectRef;
+use runtime::{
+    conditions::{READY, find},
+    controller::Outcome,
+    events::Severity,
+    patch::PatchError,
+};
+
+use super::Pass;
+use crate::{
+    dependencies::{self, Blocked, Interest},
+    flags::{ADDITIVE_CEL_CHECK, EXTERNAL_ARTIFACT, OBJECT_IDENTITY},
+    health::health_rules,
+    reconciler::State,
+    sources::{self, SourceError, SourceKey},
+    status, unsupported,
+};
+
+type Key = ObjectRef<Kustomization>;
+
+const NO_OBJECT_IDENTITY: &str = "to use spec.decryption.serviceAccountName for decryption authentication please enable \
+                                  the ObjectLevelWorkloadIdentity feature gate in the controller";
+
+impl Pass<'_> {
+    /// Whether the object may run now, and on which artifact.
+    pub(super) async fn admit(
+        &mut self,
+        source: Result<Option<Artifact>, SourceError>,
+    ) -> Result<Result<Artifact, Outcome>, PatchError> {
+        if let Err(error) = health_rules(&self.subject.object, self.context) {
+            return self.misconfigured(&runtime::error::chain(&error)).await.map(Err);
+        }
+        let decryption = self.subject.object.spec.decryption.as_ref();
+        if decryption.is_some_and(|d| d.service_account_name.is_some())
+            && !self.context.arguments.feature_gates.is_on(OBJECT_IDENTITY)
+        {
+            return self.stall(FEATURE_GATE_DISABLED, NO_OBJECT_IDENTITY).await.map(Err);
+        }
+        if let Some(field) = unsupported::field(&self.subject.object.spec) {
+            let message = format!("{field} is not supported yet");
+            return self.stall("UnsupportedField", &message).await.map(Err);
+        }
+        if let Some(denied) = self.denied() {
+            return self.stall(ACCESS_DENIED, &denied).await.map(Err);
+        }
+        let again = self.context.arguments.shared.requeue_dependency;
+        let artifact = match source {
+            Ok(Some(artifact)) => artifact,
+            Ok(None) => {
+                let message = format!("Source artifact not found, retrying in {}", go_duration_string(again));
+                return self.block(ARTIFACT_FAILED, &message, again).await.map(Err);
+            }
+            Err(error @ SourceError::NotFound(_)) => {
+                tracing::info!("Source '{}' not found", SourceKey::of(&self.subject.object));
+                let retry = self.subject.retry_interval();
+                return self.block(ARTIFACT_FAILED, &error.to_string(), retry).await.map(Err);
+            }
+            Err(error) => return Ok(Err(Outcome::Failed(Box::new(error)))),
+        };
+        match self.dependencies_ready(&artifact.revision).await {
+            Ok(()) => Ok(Ok(artifact)),
+            Err(Blocked::Invalid(message)) => self.misconfigured(&message).await.map(Err),
+            Err(Blocked::Waiting(message)) => {
+                let text = format!(
+                    "Dependencies do not meet ready condition, retrying in {}",
+                    go_duration_string(again)
+                );
+                tracing::info!("{text}");
+                let outcome = self.block(DEPENDENCY_NOT_READY, &message, again).await?;
+                self.subject.event(
+                    &self.context.events,
+                    Severity::Info,
+                    DEPENDENCY_NOT_READY,
+                    Some(&artifact),
+                    &text,
+                );
+                Ok(Err(outcome))
+            }
+        }
+    }
+
+    pub(super) fn denied(&self) -> Option<String> {
+        let object = &self.subject.object;
+        let source = SourceKey::of(object);
+        if source.kind == sources::EXTERNAL_ARTIFACT
+            && !self.context.arguments.feature_gates.is_on(EXTERNAL_ARTIFACT)
+        {
+            return Some(format!("can't access '{source}', ExternalArtifact feature gate is disabled"));
+        }
+        let foreign = object.metadata.namespace.as_deref() != Some(source.namespace.as_str());
+        (self.context.arguments.no_cross_namespace_refs && foreign)
+            .then(|| format!("can't access '{source}', cross-namespace references have been blocked"))
+    }
+
+    async fn dependencies_ready(&self, revision: &str) -> Result<(), Blocked> {
+        let object = &self.subject.object;
+        let additive = self.context.arguments.feature_gates.is_on(ADDITIVE_CEL_CHECK);
+        for entry in &object.spec.depends_on {
+            let key = dependencies::key(object, entry);
+            let interest =
+                if entry.ready_expr.is_some() { Interest::Everything } else { Interest::Readiness };
+            self.context.dependencies.wait(ObjectRef::from_obj(object), key.clone(), interest);
+            let dependency = self.context.kustomization(&key).await.map_err(|error| {
+                let namespace = key.namespace.as_deref().unwrap_or_default();
+                let reason = runtime::error::chain(&error);
+                Blocked::Waiting(format!("dependency '{namespace}/{}' not found: {reason}", key.name))
+            })?;
+            let checked = dependencies::check(object, entry, &dependency, revision, additive);
+            checked.map_err(|blocked| self.cycle(object, additive).unwrap_or(blocked))?;
+        }
+        if !object.spec.depends_on.is_empty() {
+            tracing::info!("All dependencies are ready, proceeding with reconciliation");
+        }
+        Ok(())
+    }
+
+    /// The cycle of dependencies that an object is in. Any change of one in it may end it.
+    fn cycle(&self, object: &Kustomization, additive: bool) -> Option<Blocked> {
+        let next = |key: &Key| {
+            let Some(object) = self.context.store.get(key) else { return Vec::new() };
+            let entries = object.spec.depends_on.iter();
+            let entries = entries.filter(|entry| dependencies::waits_for_readiness(entry, additive));
+            entries.map(|entry| dependencies::key(&object, entry)).collect()
+        };
+        let start = ObjectRef::from_obj(object);
+        let cycle = dependencies::cycle(&start, next)?;
+        let name = |key: &Key| format!("{}/{}", key.namespace.as_deref().unwrap_or_default(), key.name);
+        let names: Vec<_> = cycle.iter().map(name).collect();
+        let message = format!("dependency cycle: {}", names.join(" -> "));
+        let told = find(status::listed(object), READY).is_some_and(|ready| ready.message == message);
+        for key in &cycle {
+            self.context.dependencies.wait(start.clone(), key.clone(), Interest::Everything);
+            // Members that were blocked before the cycle was closed must be woken to report it.
+            if !told && *key != start {
+                self.context.waker.wake(key.clone());
+            }
+        }
+        Some(Blocked::Waiting(message))
+    }
+
+    /// The object asks for what cannot be.
+    async fn misconfigured(&mut self, error: &str) -> Result<Outcome, PatchError> {
+        let message = format!("Reconciliation failed terminally due to configuration error: {error}");
+        status::of(&mut self.subject.object).observed_generation = self.subject.object.metadata.generation;
+        self.stall(INVALID_CEL_EXPRESSION, &message).await
+    }
+
+    /// Something outside is missing: says so and looks again when woken, or after `again`.
+    async fn block(&mut self, reason: &str, message: &str, again: Duration) -> Result<Outcome, PatchError> {
+        status::failed(&mut self.subject.object, reason, message);
+        status::settle_conditions(&mut self.subject.object);
+        self.subject.save().await?;
+        self.slot.state = State::Blocked;
+        Ok(Outcome::After(again))
+    }
+
+    /// Only a change of the object can help.
+    async fn stall(&mut self, reason: &str, message: &str) -> Result<Outcome, PatchError> {
+        status::stalled(&mut self.subject.object, reason, message);
+        status::settle_conditions(&mut self.subject.object);
+        self.subject.save().await?;
+        tracing::error!(reason, "{message}");
+        self.subject.event(&self.context.events, Severity::Error, reason, None, message);
+        Ok(Outcome::Wait)
+    }
+}

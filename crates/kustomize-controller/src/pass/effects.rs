@@ -1,0 +1,354 @@
+//! What a run asks for, done in the cluster of the Kustomization and in its identity.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use api::kustomize::{conditions::HEALTHY, reasons::RECONCILIATION_FAILED};
+use api::{duration::go_duration_string, meta::reasons::PROGRESSING};
+use apply::{
+    applier::{Applier, Options},
+    change::{Action, Change, ChangeSet},
+    object::Manifest,
+    order::{self, Stage},
+    prune::{Entry, Pruned},
+    read,
+};
+use kustomize::{
+    Fetcher,
+    tree::{MemoryTree, Trace},
+};
+use runtime::{
+    conditions::{Status, is_true},
+    events::Severity,
+    patch::PatchError,
+};
+use serde_json::Value;
+use substitute::Variables;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Pass;
+use crate::{
+    MANAGER,
+    dependencies::Interest,
+    flags::{GROUP_CHANGES, MIGRATE_API_VERSION, STRICT_SUBSTITUTION},
+    handover,
+    health::{self, Awaited, Health, Polled},
+    ignore,
+    render::Request,
+    run::{
+        BuildInputs, Effects, Failure, Run,
+        build::{self, BuildError, common, load_variables, overlay, render_within},
+        effects::{ApplyError, Build, Downloaded, HealthCheckError, StageApplied},
+        machine::QUICK_DOWNLOAD,
+    },
+    status,
+    subject::Subject,
+};
+
+/// Longest wait for the answer to one request about an applied object.
+pub(crate) const OBJECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long an object that is recreated may take to go away while a worker waits for it.
+const RECREATE_PATIENCE: Duration = Duration::from_secs(1);
+/// Bytes of an error that names every failed object; the condition holds no more.
+const ERROR_BYTES: usize = 30_000;
+
+impl Effects for Pass<'_> {
+    async fn unchanged(&mut self, run: &Run) -> Option<BuildInputs> {
+        let last = run.plan.last_build.as_ref().filter(|last| last.artifact == run.plan.artifact.digest)?;
+        let variables = load_variables(&self.context.client, &self.subject.object).await.ok()?;
+        self.is_unchanged(run, last, variables.as_ref()).then(|| last.clone())
+    }
+
+    async fn download(&mut self, run: &Run) -> Downloaded {
+        let (artifacts, waker) = (self.context.artifacts.clone(), self.context.waker.clone());
+        let (artifact, key) = (&run.plan.artifact, self.subject.reference());
+        let (url, digest) = (artifact.url.clone(), artifact.digest.clone());
+        let mut download = Box::pin(async move { artifacts.get(&url, &digest).await });
+        match tokio::time::timeout(QUICK_DOWNLOAD, &mut download).await {
+            Ok(result) => Downloaded::Now(result),
+            Err(_) => Downloaded::Later(AbortOnDropHandle::new(tokio::spawn(async move {
+                let result = download.await;
+                waker.wake(key);
+                result
+            }))),
+        }
+    }
+
+    async fn build(&mut self, run: &Run, tree: Arc<MemoryTree>) -> Result<Build, BuildError> {
+        let object = &self.subject.object;
+        let variables = load_variables(&self.context.client, object).await?;
+        if let Some(last) = &run.plan.last_build
+            && self.is_unchanged(run, last, variables.as_ref())
+            && reads_the_same(&last.trace, &tree).await
+        {
+            let artifact = run.plan.artifact.digest.clone();
+            return Ok(Build::Unchanged(BuildInputs { artifact, ..last.clone() }));
+        }
+        let hash = build::hash(variables.as_ref());
+        let request = Request {
+            tree,
+            path: run.plan.path.clone(),
+            overlay: overlay(object),
+            options: self.context.build.clone(),
+            bases: self.context.bases.clone().map(|bases| bases as Arc<dyn Fetcher>),
+            variables,
+            strict: self.context.arguments.feature_gates.is_on(STRICT_SUBSTITUTION),
+            manager: MANAGER,
+            owner: self.subject.owner(),
+            common: common(object),
+        };
+        let mut rendered = render_within(self.context.arguments.build_timeout, request).await?;
+        let inputs = rendered.trace.take().map(|trace| BuildInputs {
+            artifact: run.plan.artifact.digest.clone(),
+            trace: Arc::new(trace),
+            variables: hash,
+            digest: rendered.digest.clone(),
+            vanishing: build::vanishing(&rendered.manifests),
+        });
+        Ok(Build::Done(rendered, inputs))
+    }
+
+    fn stages(&mut self, manifests: Vec<Manifest>) -> Vec<Stage> {
+        manifests.iter().for_each(|manifest| drop(self.cluster.index.ensure(&manifest.gvk())));
+        order::stages(manifests, &self.context.arguments.custom_apply_stage_kinds.0)
+    }
+
+    async fn announce(&mut self, run: &Run) -> Result<(), PatchError> {
+        announce(self.subject, run).await
+    }
+
+    async fn apply(&mut self, run: &Run, stage: Stage) -> Result<StageApplied, ApplyError> {
+        let spec = &self.subject.object.spec;
+        let client = self.identity().map_err(ApplyError::NotTried)?;
+        let unusable = |error: ignore::IgnoreError| {
+            ApplyError::NotTried(Failure::new(RECONCILIATION_FAILED, error.to_string()).recorded())
+        };
+        let rules = ignore::rules(spec).map_err(unusable)?;
+        self.slot.applied.use_ignore_rules(&spec.ignore);
+        let report_only = self.is_report_only(&run.progress.digest);
+        let defines_kinds = stage.defines_kinds();
+        let options = Options { ignore: rules, ..self.options(report_only) };
+        let applier = Applier::new(client, self.cluster.mapper.clone(), MANAGER, options);
+        let (unchanged, open) = match run.plan.skip_unchanged {
+            true => self.slot.applied.take_unchanged(&self.cluster.index, stage.manifests),
+            false => (Vec::new(), stage.manifests),
+        };
+        let mut unwritten = None;
+        let (subject, memory) = (&mut *self.subject, self.slot.applied.memory());
+        let outcome = applier
+            .apply_stage(&open, memory, |_planned| async {
+                let announced = announce(subject, run).await;
+                announced.map_err(|error| unwritten.insert(error).to_string().into())
+            })
+            .await;
+        if let Some(error) = unwritten {
+            return Err(ApplyError::Patch(error));
+        }
+        let mut done = outcome.map_err(|error| {
+            let message = error.to_string();
+            self.slot.applied.stage_failed(error.memory);
+            ApplyError::Objects { message, changes: error.changes }
+        })?;
+        let unrepaired = report_only.then(|| done.changes.take_writes());
+        if defines_kinds && done.changes.wrote() {
+            self.cluster.mapper.invalidate();
+        }
+        for (change, applied) in unchanged {
+            done.memory.insert(change.id.clone(), applied);
+            done.changes.changes.push(change);
+        }
+        self.slot.applied.stage_applied(&done.changes, done.memory);
+        let (terminating, unapplied) = (done.terminating, done.left);
+        Ok(StageApplied { changes: done.changes, unrepaired, terminating, unapplied })
+    }
+
+    async fn terminating(&mut self, entries: Vec<Entry>) -> Result<Vec<Entry>, Failure> {
+        let client = self.identity()?;
+        let mut there = Vec::new();
+        for entry in entries {
+            let live = read::object(&client, &self.cluster.mapper, &entry, OBJECT_TIMEOUT).await;
+            // Made anew by somebody else, it is looked at like any other.
+            let going = |live: &Value| live.pointer("/metadata/deletionTimestamp").is_some();
+            if live.is_err() || live.is_ok_and(|live| live.as_ref().is_some_and(going)) {
+                there.push(entry);
+            }
+        }
+        Ok(there)
+    }
+
+    fn applied(&mut self, run: &Run) {
+        self.slot.applied.all_applied(&self.cluster.index, &run.progress);
+        self.publish_drift(run);
+        self.emit_repeated_drift(run);
+        let changes = &run.progress.changes;
+        if changes.wrote() {
+            let grouped = self.context.arguments.feature_gates.is_on(GROUP_CHANGES);
+            tracing::info!(
+                output = output(changes, grouped).to_string(),
+                revision = run.plan.artifact.revision,
+                "server-side apply completed"
+            );
+            let changed = |action| matches!(action, Action::Created | Action::Configured);
+            self.event(run, &changes.lines(changed));
+        }
+    }
+
+    fn awaited(&self, run: &Run, changes: &ChangeSet) -> Vec<Awaited> {
+        let memory = self.slot.applied.memory();
+        let await_change = |change: &Change| Awaited {
+            id: change.id.clone(),
+            gvk: change.id.gvk(&change.version),
+            not_before: memory.get(&change.id).map(|a| a.resource_version.clone()).unwrap_or_default(),
+            may_vanish: run.progress.vanishing.contains(&change.id),
+            watch: None,
+            polled: Polled::default(),
+        };
+        changes.applied().map(await_change).collect()
+    }
+
+    async fn health_checks(&mut self, run: &Run) -> Result<Option<Vec<Awaited>>, HealthCheckError> {
+        let spec = &self.subject.object.spec;
+        if spec.wait {
+            return Ok(Some(self.awaited(run, &run.progress.changes)));
+        }
+        if spec.health_checks.is_empty() {
+            status::conditions(&mut self.subject.object).remove(HEALTHY);
+            return Ok(None);
+        }
+        self.listed_health_checks().await.map(Some)
+    }
+
+    async fn health(&mut self, awaited: &mut [Awaited], fail_fast: bool) -> (Health, Option<Duration>) {
+        let again = self.poll_health(awaited).await;
+        (health::summarise(awaited, &self.cluster.index, fail_fast), again)
+    }
+
+    fn healthy(&mut self, run: &Run, took: Duration) {
+        let message = format!("Health check passed in {}", go_duration_string(took));
+        let object = &mut self.subject.object;
+        let applied = object.status.as_ref().and_then(|s| s.last_applied_revision.as_ref());
+        let is_news = applied != Some(&run.plan.artifact.revision) && run.progress.changes.wrote();
+        // A quiet run leaves the message of the last check that meant something.
+        if is_news || !is_true(status::listed(object), HEALTHY) {
+            status::healthy(object, &message);
+        }
+        if is_news || !run.plan.was_healthy {
+            self.event(run, &message);
+        }
+    }
+
+    async fn still_unhealthy(&mut self, run: &Run) -> Result<(), PatchError> {
+        let message = run.progress.message.clone();
+        let mut conditions = status::conditions(&mut self.subject.object);
+        conditions.set(HEALTHY, Status::Unknown, PROGRESSING, message);
+        announce(self.subject, run).await
+    }
+
+    fn is_handover_pending(&mut self, run: &Run) -> bool {
+        let (own, revision) = (&self.subject.object, &run.plan.artifact.revision);
+        let pending = || handover::pending(own, &self.context.store.state(), revision);
+        for other in pending() {
+            self.context.dependencies.wait(self.subject.reference(), other, Interest::Everything);
+        }
+        // One may have spoken before it was known that we wait for it.
+        !pending().is_empty()
+    }
+
+    async fn prune(&mut self, run: &Run, stale: Vec<Entry>) -> Result<Pruned, Failure> {
+        let keep: HashSet<_> = run.progress.changes.changes.iter().map(|c| c.id.clone()).collect();
+        self.delete(stale, keep).await
+    }
+
+    fn event(&self, run: &Run, message: &str) {
+        let (recorder, artifact) = (&self.context.events, Some(&run.plan.artifact));
+        self.subject.event(recorder, Severity::Info, PROGRESSING, artifact, message);
+    }
+}
+
+impl Pass<'_> {
+    /// Whether the objects are as the last run left them, and the variables as it found them.
+    fn is_unchanged(&self, run: &Run, last: &BuildInputs, variables: Option<&Variables>) -> bool {
+        run.plan.skip_unchanged
+            && build::hash(variables) == last.variables
+            && self.slot.applied.all_untouched(&self.cluster.index, &run.plan.before)
+    }
+
+    fn options(&self, report_only: bool) -> Options {
+        let arguments = &self.context.arguments;
+        Options {
+            force: self.subject.object.spec.force,
+            override_managers: arguments.override_manager.clone(),
+            ignore: Default::default(),
+            migrate_api_version: arguments.feature_gates.is_on(MIGRATE_API_VERSION),
+            report_only,
+            concurrency: arguments.concurrent_ssa.into(),
+            request_timeout: OBJECT_TIMEOUT,
+            recreate_patience: RECREATE_PATIENCE,
+            message_limit: ERROR_BYTES,
+        }
+    }
+}
+
+/// Whether a tree answers all that a build asked as the one before did.
+async fn reads_the_same(trace: &Arc<Trace>, tree: &Arc<MemoryTree>) -> bool {
+    let (trace, tree) = (trace.clone(), tree.clone());
+    tokio::task::spawn_blocking(move || trace.holds(tree.as_ref())).await.is_ok_and(|same| same)
+}
+
+async fn announce(subject: &mut Subject, run: &Run) -> Result<(), PatchError> {
+    let (desired, before) = (&run.progress.desired, &run.plan.before);
+    let known: HashSet<_> = desired.iter().map(|e| &e.id).collect();
+    let union = desired.iter().chain(before.iter().filter(|e| !known.contains(&e.id)));
+    status::set_inventory(&mut subject.object, union);
+    status::progressing(&mut subject.object, &run.progress.message);
+    super::end::write_progress(&mut subject.object, run);
+    subject.save().await
+}
+
+/// What an apply did, for the log: the action by object, or the objects by action.
+fn output(changes: &ChangeSet, grouped: bool) -> Value {
+    let mut output = serde_json::Map::new();
+    for change in &changes.changes {
+        let (subject, action) = (change.id.subject(), change.action.as_str());
+        if !grouped {
+            output.insert(subject, action.into());
+        } else if let Value::Array(subjects) =
+            output.entry(action).or_insert_with(|| Value::Array(Vec::new()))
+        {
+            subjects.push(subject.into());
+        }
+    }
+    output.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apply::object::ObjectId;
+    use serde_json::json;
+
+    #[test]
+    fn the_log_of_an_apply_is_by_object_or_by_action() {
+        let change = |name: &str, action| {
+            let id = ObjectId {
+                group: String::new(),
+                kind: "ConfigMap".into(),
+                namespace: "ns".into(),
+                name: name.into(),
+            };
+            Change { id, version: "v1".into(), action }
+        };
+        let changes = ChangeSet {
+            changes: vec![
+                change("a", Action::Created),
+                change("b", Action::Unchanged),
+                change("c", Action::Created),
+            ],
+        };
+        let by_object =
+            json!({"ConfigMap/ns/a": "created", "ConfigMap/ns/b": "unchanged", "ConfigMap/ns/c": "created"});
+        assert_eq!(output(&changes, false), by_object);
+        let by_action =
+            json!({"created": ["ConfigMap/ns/a", "ConfigMap/ns/c"], "unchanged": ["ConfigMap/ns/b"]});
+        assert_eq!(output(&changes, true), by_action);
+    }
+}

@@ -1,0 +1,121 @@
+//! From the start of a run to its objects.
+
+use std::time::Duration;
+
+use artifact::{cache::CacheError, fetch::FetchError};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::script::{Script, drive_all, entry, inputs, run, slow_download, tree};
+use crate::{
+    render::RenderError,
+    run::{
+        build::BuildError,
+        effects::{Build, Downloaded},
+    },
+    variables::VariablesError,
+};
+
+fn not_found() -> CacheError {
+    CacheError::Fetch(FetchError::NotFound.into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_downloads_builds_applies_and_looks_for_health() {
+    let (mut run, mut script) = (run(vec![]), Script::default());
+    assert_eq!(drive_all(&mut run, &mut script).await, (vec![], "succeeded".into()));
+    assert_eq!(script.asked, ["download", "build", "apply ConfigMap/a", "applied", "health checks"]);
+    assert!(run.progress.attempted);
+    assert_eq!(run.progress.digest, "sha256:new");
+    assert_eq!(run.progress.desired, [entry("ConfigMap", "a")]);
+    assert_eq!(run.progress.inventory, Some(vec![entry("ConfigMap", "a")]));
+    assert_eq!(run.progress.message, "Detecting drift for revision r2 with a timeout of 5m0s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_build_that_would_change_nothing_is_skipped_before_or_after_the_download() {
+    for before_download in [true, false] {
+        let (mut run, mut script) = (run(vec![entry("ConfigMap", "old")]), Script::default());
+        match before_download {
+            true => script.unchanged = Some(inputs("d2")),
+            false => script.built = Some(Ok(Build::Unchanged(inputs("d2")))),
+        }
+        assert_eq!(drive_all(&mut run, &mut script).await.1, "succeeded");
+        let downloads: &[&str] = if before_download { &[] } else { &["download", "build"] };
+        assert_eq!(script.asked, [downloads, &["applied", "health checks"]].concat());
+        assert!(run.progress.attempted && !run.progress.changes.wrote());
+        assert_eq!(run.progress.inventory, Some(vec![entry("ConfigMap", "old")]));
+        assert_eq!(run.progress.digest, "sha256:old");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_download_is_announced_and_waited_for_without_a_worker() {
+    let (mut run, mut script) = (run(vec![]), Script::default());
+    script.download = Some(slow_download(Duration::from_secs(7), Ok(tree())));
+    let waits = vec![("Download".to_owned(), 5), ("Download".to_owned(), 5)];
+    assert_eq!(drive_all(&mut run, &mut script).await, (waits, "succeeded".into()));
+    assert_eq!(script.asked[..4], ["download", "announce", "announce", "build"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_that_fails_ends_the_run() {
+    let panicking = || {
+        let task = tokio::spawn(async { panic!("no bytes") });
+        Downloaded::Later(AbortOnDropHandle::new(task))
+    };
+    let aborted = "ArtifactFailed: failed to extract archive: aborted, not recorded";
+    for (download, end) in [
+        (Downloaded::Now(Err(not_found())), "artifact not found"),
+        (slow_download(Duration::ZERO, Err(not_found())), "artifact not found"),
+        (Downloaded::Now(Err(CacheError::Aborted)), aborted),
+        (slow_download(Duration::ZERO, Err(CacheError::Aborted)), aborted),
+        (panicking(), "ArtifactFailed: task  panicked with message \"no bytes\", not recorded"),
+    ] {
+        let (mut run, mut script) = (run(vec![]), Script::default());
+        script.download = Some(download);
+        let ended = drive_all(&mut run, &mut script).await.1;
+        assert_eq!(ended.replace(|c: char| c.is_ascii_digit(), ""), end);
+        assert!(!run.progress.attempted && run.progress.inventory.is_none());
+        assert_eq!(script.asked, ["download"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_is_given_up_when_the_object_cannot_be_written() {
+    let (mut run, mut script) = (run(vec![]), Script { unwritable: true, ..Script::default() });
+    script.download = Some(slow_download(Duration::from_secs(7), Ok(tree())));
+    let ended = drive_all(&mut run, &mut script).await.1;
+    assert_eq!(ended, "given up: the object was replaced by another of the same name");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_is_missing_fails_before_the_revision_counts_as_attempted() {
+    let (mut run, mut script) = (run(vec![]), Script::default());
+    run.plan.path = "elsewhere".into();
+    let message = "ArtifactFailed: kustomization path not found: stat /elsewhere: no such file or directory";
+    assert_eq!(drive_all(&mut run, &mut script).await.1, format!("{message}, not recorded"));
+    assert!(!run.progress.attempted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_build_that_fails_ends_the_run_and_the_revision_counts_as_attempted() {
+    let panicked = tokio::spawn(async { panic!("oh") }).await.unwrap_err();
+    let timeout = Duration::from_secs(90);
+    let variables = VariablesError::Invalid(substitute::Variables::new([("0", "")]).unwrap_err());
+    let object = RenderError::Object(apply::object::Manifest::new(serde_json::json!({}), None).unwrap_err());
+    for error in [
+        BuildError::Variables(variables),
+        BuildError::Render(object),
+        BuildError::Panic(panicked),
+        BuildError::Timeout(timeout),
+    ] {
+        let (mut run, mut script) = (run(vec![entry("ConfigMap", "old")]), Script::default());
+        let message = error.to_string();
+        script.built = Some(Err(error));
+        let ended = drive_all(&mut run, &mut script).await.1;
+        assert_eq!(ended, format!("BuildFailed: {message}, not recorded"));
+        assert!(run.progress.attempted && run.progress.inventory.is_none());
+        assert_eq!(run.progress.message, "Building manifests for revision r2 with a timeout of 5m0s");
+    }
+    assert_eq!(BuildError::Timeout(timeout).to_string(), "kustomize build did not finish within 1m30s");
+}
