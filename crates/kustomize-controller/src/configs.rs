@@ -20,11 +20,15 @@ use kube::{
     core::{NamespaceResourceScope, PartialObjectMeta},
     runtime::{
         WatchStreamExt,
-        reflector::{ObjectRef, Store},
+        reflector::ObjectRef,
         watcher::{self, Event, watcher},
     },
 };
-use runtime::{controller::Waker, watch::Scope};
+use runtime::{
+    controller::Waker,
+    index::{Index, Referrers},
+    watch::Scope,
+};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
@@ -57,11 +61,19 @@ fn references(object: &Kustomization) -> Vec<ConfigKey> {
         .collect()
 }
 
-/// The watched ConfigMaps and Secrets. Clones share them.
+type Key = ObjectRef<Kustomization>;
+
+#[derive(Default)]
+struct State {
+    /// Resource versions, by kind, as each has a watch of its own.
+    versions: HashMap<String, Index<ConfigKey, String>>,
+    referrers: Referrers<Key, ConfigKey>,
+}
+
+/// The watched ConfigMaps and Secrets, and the Kustomizations that refer to them. Clones share them.
 #[derive(Clone)]
 pub struct Configs {
-    /// By key: the resource version.
-    known: Arc<Mutex<HashMap<ConfigKey, String>>>,
+    state: Arc<Mutex<State>>,
     /// Watches that have not told how they stand.
     starting: watch::Sender<usize>,
 }
@@ -69,14 +81,17 @@ pub struct Configs {
 impl Configs {
     /// Nothing known yet; see [`Self::watch`].
     pub fn new() -> Self {
-        Self { known: Arc::default(), starting: watch::Sender::new(0) }
+        Self { state: Arc::default(), starting: watch::Sender::new(0) }
     }
 
     /// What of the watched ConfigMaps and Secrets a Kustomization refers to, as one number that changes with any of them.
     pub fn state(&self, object: &Kustomization) -> u64 {
-        let known = self.known();
-        let mut seen: Vec<_> =
-            references(object).into_iter().filter_map(|key| known.get_key_value(&key)).collect();
+        let state = self.lock();
+        let version = |key: ConfigKey| {
+            let version = state.versions.get(&key.kind)?.get(&key)?;
+            Some((key, version.clone()))
+        };
+        let mut seen: Vec<_> = references(object).into_iter().filter_map(version).collect();
         // The same whether others are watched or none.
         if seen.is_empty() {
             return 0;
@@ -87,26 +102,20 @@ impl Configs {
         hasher.finish()
     }
 
-    /// One future for each of the two kinds that follows what has the label for ever and wakes the Kustomizations of
-    /// `store` that refer to what changes.
+    /// One future for each of the two kinds that follows what has the label for ever and wakes the Kustomizations that
+    /// refer to what changes.
     pub fn watch(
         &self,
         client: &Client,
         scope: &Scope,
         labels: &str,
-        store: &Store<Kustomization>,
         waker: &Waker<Kustomization>,
     ) -> Vec<BoxFuture<'static, ()>> {
         self.starting.send_replace(2);
         let scope = Scope { labels: Some(labels.to_owned()).filter(|l| !l.is_empty()), ..scope.clone() };
         vec![
-            Box::pin(self.clone().follow::<ConfigMap>(
-                client.clone(),
-                scope.clone(),
-                store.clone(),
-                waker.clone(),
-            )),
-            Box::pin(self.clone().follow::<Secret>(client.clone(), scope, store.clone(), waker.clone())),
+            Box::pin(self.clone().follow::<ConfigMap>(client.clone(), scope.clone(), waker.clone())),
+            Box::pin(self.clone().follow::<Secret>(client.clone(), scope, waker.clone())),
         ]
     }
 
@@ -120,13 +129,8 @@ impl Configs {
         }
     }
 
-    async fn follow<K>(
-        self,
-        client: Client,
-        scope: Scope,
-        store: Store<Kustomization>,
-        waker: Waker<Kustomization>,
-    ) where
+    async fn follow<K>(self, client: Client, scope: Scope, waker: Waker<Kustomization>)
+    where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
             + Debug
@@ -138,15 +142,15 @@ impl Configs {
         let kind = K::kind(&());
         let config = watcher::Config { label_selector: scope.labels.clone(), ..watcher::Config::default() };
         let mut events = pin!(watcher(scope.api::<PartialObjectMeta<K>>(client), config).default_backoff());
-        let (mut listed, mut told, mut settled) = (HashSet::new(), false, false);
+        let (mut told, mut settled) = (false, false);
         while let Some(event) = events.next().await {
             let done = matches!(event, Ok(Event::InitDone) | Err(_));
             match event {
                 Ok(event) => {
-                    let changed = self.observe(&kind, event, &mut listed);
+                    let referrers = self.observe(&kind, &event);
                     // What the first list shows is the state that runs begin with.
-                    if settled && !changed.is_empty() {
-                        wake(&store, &waker, &changed);
+                    if settled {
+                        referrers.into_iter().for_each(|referrer| waker.wake(referrer));
                     }
                 }
                 Err(error) if !told => {
@@ -166,54 +170,34 @@ impl Configs {
         }
     }
 
-    /// Takes in an event; what changed.
+    /// Takes in an event; gives the Kustomizations that refer to what changed.
     fn observe<K: Resource<DynamicType = ()>>(
         &self,
         kind: &str,
-        event: Event<PartialObjectMeta<K>>,
-        listed: &mut HashSet<ConfigKey>,
-    ) -> HashSet<ConfigKey> {
-        let key = |object: &PartialObjectMeta<K>| ConfigKey {
-            kind: kind.to_owned(),
-            namespace: object.namespace().unwrap_or_default(),
-            name: object.name_any(),
+        event: &Event<PartialObjectMeta<K>>,
+    ) -> HashSet<Key> {
+        let reduce = |object: &PartialObjectMeta<K>| {
+            let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+            let key = ConfigKey { kind: kind.to_owned(), namespace, name };
+            (key, object.resource_version().unwrap_or_default())
         };
-        let put = |object: &PartialObjectMeta<K>| {
-            let version = object.resource_version().unwrap_or_default();
-            let before = self.known().insert(key(object), version.clone());
-            (before != Some(version)).then(|| key(object))
-        };
-        match event {
-            Event::Init => listed.clear(),
-            Event::InitApply(object) => {
-                listed.insert(key(&object));
-                return put(&object).into_iter().collect();
-            }
-            Event::Apply(object) => return put(&object).into_iter().collect(),
-            Event::Delete(object) => {
-                self.known().remove(&key(&object));
-                return HashSet::from([key(&object)]);
-            }
-            Event::InitDone => {
-                let mut known = self.known();
-                let gone = known.keys().filter(|k| k.kind == kind && !listed.contains(*k)).cloned().collect();
-                known.retain(|k, _| k.kind != kind || listed.contains(k));
-                return gone;
-            }
-        }
-        HashSet::new()
+        let mut state = self.lock();
+        let changed = state.versions.entry(kind.to_owned()).or_default().observe(event, reduce);
+        changed.iter().flat_map(|config| state.referrers.of(config)).cloned().collect()
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<ConfigKey, String>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes in what a Kustomization refers to.
+    pub fn refer(&self, object: &Kustomization) {
+        self.lock().referrers.set(&ObjectRef::from_obj(object), references(object));
     }
-}
 
-fn wake(store: &Store<Kustomization>, waker: &Waker<Kustomization>, changed: &HashSet<ConfigKey>) {
-    for object in store.state() {
-        if references(&object).iter().any(|key| changed.contains(key)) {
-            waker.wake(ObjectRef::from_obj(object.as_ref()));
-        }
+    /// A Kustomization is gone.
+    pub fn forget(&self, object: &Key) {
+        self.lock().referrers.set(object, Vec::new());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -263,10 +247,11 @@ mod tests {
 
     #[test]
     fn the_state_changes_with_what_is_referred_to_and_nothing_else() {
-        let (configs, app, mut listed) = (Configs::new(), app(), HashSet::new());
-        let mut see = |event| configs.observe("ConfigMap", event, &mut listed).len();
+        let (configs, app) = (Configs::new(), app());
+        configs.refer(&app);
+        let see = |event: Event<PartialObjectMeta<ConfigMap>>| configs.observe("ConfigMap", &event).len();
         let nothing = configs.state(&app);
-        see(Event::Apply(object("other", "1")));
+        assert_eq!(see(Event::Apply(object("other", "1"))), 0);
         assert_eq!(configs.state(&app), nothing, "what is watched for others");
         assert_eq!(see(Event::Apply(object("vars", "1"))), 1);
         let first = configs.state(&app);
@@ -288,9 +273,9 @@ mod tests {
             let body = kube::client::Body::from(status.as_bytes().to_vec());
             http::Response::builder().status(403).body(body)
         });
-        let (configs, (store, _writer)) = (Configs::new(), kube::runtime::reflector::store());
+        let configs = Configs::new();
         let client = Client::new(forbidden, "default");
-        for watch in configs.watch(&client, &Scope::default(), "a=b", &store, &Waker::default()) {
+        for watch in configs.watch(&client, &Scope::default(), "a=b", &Waker::default()) {
             tokio::spawn(watch);
         }
         let settled = configs.settled(Duration::from_secs(60));

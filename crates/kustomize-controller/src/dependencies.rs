@@ -88,10 +88,12 @@ impl Dependencies {
         woken.into_iter().for_each(|dependent| waker.wake(dependent));
     }
 
-    /// Forgets an object that is gone, and that it waits.
-    pub fn forget(&self, object: &Key) {
+    /// Forgets an object that is gone, and that it waits. Wakes those who wait for it.
+    pub fn forget(&self, object: &Key, waker: &Waker<Kustomization>) {
         let mut state = self.lock();
         state.visible.remove(object);
+        let waiting = state.waiting.remove(object).unwrap_or_default();
+        waiting.into_keys().for_each(|dependent| waker.wake(dependent));
         state.waiting.retain(|_, dependents| {
             dependents.remove(object);
             !dependents.is_empty()

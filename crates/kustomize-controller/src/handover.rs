@@ -14,7 +14,7 @@ use apply::{object::ObjectId, prune::Entry};
 use kube::runtime::reflector::ObjectRef;
 use runtime::conditions::{READY, STALLED, find, is_true};
 
-use crate::{dependencies, sources::SourceKey, status};
+use crate::{dependencies, status};
 
 /// How long a run that has something to prune waits for others of its source.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,19 +32,22 @@ pub fn claimed(own: &Kustomization, others: &[Arc<Kustomization>], entries: &[En
     named.filter_map(|entry| wanted.get(&entry.id).map(|id| ObjectId::clone(id))).collect()
 }
 
-/// The Kustomizations of the same source that have yet to say what they will apply of a revision.
-pub fn pending(own: &Kustomization, others: &[Arc<Kustomization>], revision: &str) -> Vec<Key> {
-    let (source, key) = (SourceKey::of(own), ObjectRef::from_obj(own));
-    let by_key: HashMap<Key, &Kustomization> =
-        others.iter().map(|other| (ObjectRef::from_obj(other.as_ref()), other.as_ref())).collect();
+/// Those of `others`, Kustomizations of the same source, that have yet to say what they will apply of a revision. `find` gives
+/// any Kustomization.
+pub fn pending(
+    own: &Kustomization,
+    others: &[Arc<Kustomization>],
+    find: impl Fn(&Key) -> Option<Arc<Kustomization>>,
+    revision: &str,
+) -> Vec<Key> {
+    let key = ObjectRef::from_obj(own);
     let coming = |other: &&Arc<Kustomization>| {
         is_another(own, other)
             && !other.spec.suspend
-            && SourceKey::of(other) == source
             && !has_said(other, revision)
+            && !needs(other, &key, &find)
     };
-    let coming = others.iter().filter(coming).filter(|other| !needs(other, &key, &by_key));
-    coming.map(|other| ObjectRef::from_obj(other.as_ref())).collect()
+    others.iter().filter(coming).map(|other| ObjectRef::from_obj(other.as_ref())).collect()
 }
 
 fn is_another(own: &Kustomization, other: &Kustomization) -> bool {
@@ -60,15 +63,15 @@ fn has_said(object: &Kustomization, revision: &str) -> bool {
 }
 
 /// Whether a Kustomization waits for another one, if only through others.
-fn needs(object: &Kustomization, key: &Key, all: &HashMap<Key, &Kustomization>) -> bool {
-    let (mut open, mut seen) = (vec![object], HashSet::new());
+fn needs(object: &Arc<Kustomization>, key: &Key, find: &impl Fn(&Key) -> Option<Arc<Kustomization>>) -> bool {
+    let (mut open, mut seen) = (vec![object.clone()], HashSet::new());
     while let Some(object) = open.pop() {
-        for dependency in object.spec.depends_on.iter().map(|d| dependencies::key(object, d)) {
+        for dependency in object.spec.depends_on.iter().map(|d| dependencies::key(&object, d)) {
             if dependency == *key {
                 return true;
             }
-            if let Some(next) = all.get(&dependency)
-                && seen.insert(dependency)
+            if seen.insert(dependency.clone())
+                && let Some(next) = find(&dependency)
             {
                 open.push(next);
             }
@@ -105,7 +108,9 @@ mod tests {
     }
 
     fn is_pending(others: Vec<Kustomization>) -> bool {
-        !pending(&object("own"), &others.into_iter().map(Arc::new).collect::<Vec<_>>(), "r2").is_empty()
+        let others: Vec<_> = others.into_iter().map(Arc::new).collect();
+        let find = |key: &Key| others.iter().find(|o| ObjectRef::from_obj(o.as_ref()) == *key).cloned();
+        !pending(&object("own"), &others, find, "r2").is_empty()
     }
 
     #[test]
@@ -118,9 +123,6 @@ mod tests {
         assert!(is_pending(vec![changed.clone()]));
         changed.spec.suspend = true;
         assert!(!is_pending(vec![changed]));
-        let mut elsewhere = object("elsewhere");
-        elsewhere.spec.source_ref.name = "other".into();
-        assert!(!is_pending(vec![elsewhere]));
         let mut stalled = object("stalled");
         status::stalled(&mut stalled, "AccessDenied", "no");
         assert!(!is_pending(vec![stalled]));

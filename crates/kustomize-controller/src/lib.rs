@@ -98,13 +98,13 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     process.metrics.resources(store.clone(), status::info);
     runtime::queue::watch_runs("kustomization", &context.runs, &process.metrics);
     let (scope, client) = (arguments.shared.scope(), process.client.clone());
-    for watch in context.sources.watch(scope.namespace.as_deref(), &store, &waker) {
+    for watch in context.sources.watch(scope.namespace.as_deref(), &waker) {
         app.spawn(watch);
     }
     let configs = context.configs.clone();
     if !arguments.feature_gates.is_on(NO_CONFIG_WATCHES) {
         let labels = &arguments.watch_configs_label_selector;
-        for watch in configs.watch(&client, &scope, labels, &store, &waker) {
+        for watch in configs.watch(&client, &scope, labels, &waker) {
             app.spawn(watch);
         }
     }

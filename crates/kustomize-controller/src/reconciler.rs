@@ -124,6 +124,8 @@ impl Reconcile<Kustomization> for Reconciler {
             // What is invalid stalls the object; until it is mended the built-in rules are good enough.
             let rules = health_rules(object, &self.context).ok();
             self.context.cluster.index.set_health_rules(&owner(object), rules);
+            self.context.sources.refer(object);
+            self.context.configs.refer(object);
         }
         self.context.dependencies.observe(event, &self.context.waker);
     }
@@ -131,7 +133,9 @@ impl Reconcile<Kustomization> for Reconciler {
     fn gone(&self, object: &Key) {
         self.slots().remove(object);
         self.latest.forget(object);
-        self.context.dependencies.forget(object);
+        self.context.dependencies.forget(object, &self.context.waker);
+        self.context.sources.forget(object);
+        self.context.configs.forget(object);
         let namespace = object.namespace.clone().unwrap_or_default();
         let owner = Owner { namespace, name: object.name.clone() };
         self.context.cluster.index.set_health_rules(&owner, None);

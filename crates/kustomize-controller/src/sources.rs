@@ -18,12 +18,15 @@ use kube::{
     core::GroupVersionKind,
     runtime::{
         WatchStreamExt,
-        reflector::{ObjectRef, Store},
+        reflector::ObjectRef,
         watcher::{self, Event, watcher},
     },
 };
-use references::check_name;
-use runtime::controller::Waker;
+use references::{GetError, check_name};
+use runtime::{
+    controller::Waker,
+    index::{Index, Referrers},
+};
 
 /// Kinds that a Kustomization can refer to, with their plurals.
 const KINDS: [(&str, &str); 4] = [
@@ -83,7 +86,7 @@ pub enum SourceError {
         name: String,
         /// What it said.
         #[source]
-        source: Box<kube::Error>,
+        source: GetError,
     },
 }
 
@@ -111,26 +114,43 @@ impl Content {
     }
 }
 
-/// Artifacts by source. Clones share them.
+/// Artifacts by source, and the Kustomizations that refer to it. Clones share them.
 #[derive(Clone)]
 pub struct Sources {
     client: Client,
     options: Options,
-    known: Arc<Mutex<HashMap<SourceKey, Option<Artifact>>>>,
+    state: Arc<Mutex<State>>,
+}
+
+type Key = ObjectRef<Kustomization>;
+
+#[derive(Default)]
+struct State {
+    /// By kind, as each has a watch of its own.
+    artifacts: HashMap<String, Index<SourceKey, Known>>,
+    referrers: Referrers<Key, SourceKey>,
+}
+
+/// An artifact as it is known. Another URL alone is no change.
+struct Known(Option<Artifact>);
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_ref().map(Content::of) == other.0.as_ref().map(Content::of)
+    }
 }
 
 impl Sources {
     /// Nothing known yet; see [`Self::watch`].
     pub fn new(client: Client, options: Options) -> Self {
-        Self { client, options, known: Arc::default() }
+        Self { client, options, state: Arc::default() }
     }
 
-    /// One future per kind that follows it for ever and wakes the Kustomizations of `store` that refer to a source
-    /// of which the artifact's content changed. A kind whose CRD is not installed is tried again and again.
+    /// One future per kind that follows it for ever and wakes the Kustomizations that refer to a source of which the
+    /// artifact's content changed. A kind whose CRD is not installed is tried again and again.
     pub fn watch(
         &self,
         namespace: Option<&str>,
-        store: &Store<Kustomization>,
         waker: &Waker<Kustomization>,
     ) -> Vec<impl Future<Output = ()> + Send + use<>> {
         let follow = |kind: &'static str| {
@@ -139,20 +159,13 @@ impl Sources {
                 Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
                 None => Api::all_with(self.client.clone(), &resource),
             };
-            Some(self.clone().follow(kind, api, store.clone(), waker.clone()))
+            Some(self.clone().follow(kind, api, waker.clone()))
         };
         let allowed = |kind: &&str| *kind != EXTERNAL_ARTIFACT || self.options.external;
         KINDS.into_iter().map(|(kind, _)| kind).filter(allowed).filter_map(follow).collect()
     }
 
-    async fn follow(
-        self,
-        kind: &'static str,
-        api: Api<DynamicObject>,
-        store: Store<Kustomization>,
-        waker: Waker<Kustomization>,
-    ) {
-        let mut listed = HashSet::new();
+    async fn follow(self, kind: &'static str, api: Api<DynamicObject>, waker: Waker<Kustomization>) {
         let events = watcher(api, watcher::Config::default()).default_backoff();
         let mut events = pin!(events.inspect_err(move |error| {
             if !is_absent_kind(error) {
@@ -160,91 +173,68 @@ impl Sources {
             }
         }));
         while let Some(event) = events.next().await {
-            let changed = match event {
-                Err(_) => continue,
-                Ok(event) => self.observe(kind, event, &mut listed),
-            };
-            if !changed.is_empty() {
-                wake(&store, &waker, &changed);
-            }
+            let Ok(event) = event else { continue };
+            self.observe(kind, &event).into_iter().for_each(|referrer| waker.wake(referrer));
         }
     }
 
-    /// Takes in an event; the sources whose content changed.
-    fn observe(
-        &self,
-        kind: &str,
-        event: Event<DynamicObject>,
-        listed: &mut HashSet<SourceKey>,
-    ) -> Vec<SourceKey> {
+    /// Takes in an event; gives the Kustomizations that refer to a source whose content changed.
+    fn observe(&self, kind: &str, event: &Event<DynamicObject>) -> HashSet<Key> {
         let key = |object: &DynamicObject| SourceKey {
             kind: kind.to_owned(),
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
         };
-        let mut known = self.known();
-        match event {
-            Event::Init => {
-                listed.clear();
-                Vec::new()
-            }
-            Event::InitApply(object) => {
-                let key = key(&object);
-                listed.insert(key.clone());
-                put(&mut known, key, artifact(&object))
-            }
-            Event::Apply(object) => put(&mut known, key(&object), artifact(&object)),
-            Event::Delete(object) => {
-                let key = key(&object);
-                known.remove(&key);
-                vec![key]
-            }
-            Event::InitDone => {
-                let gone: Vec<_> =
-                    known.keys().filter(|k| k.kind == kind && !listed.contains(*k)).cloned().collect();
-                known.retain(|k, _| k.kind != kind || listed.contains(k));
-                gone
-            }
-        }
+        let mut state = self.lock();
+        let artifacts = state.artifacts.entry(kind.to_owned()).or_default();
+        let changed = artifacts.observe(event, |object| (key(object), Known(artifact(object))));
+        changed.iter().flat_map(|source| state.referrers.of(source)).cloned().collect()
+    }
+
+    /// Takes in what a Kustomization refers to.
+    pub fn refer(&self, object: &Kustomization) {
+        self.lock().referrers.set(&ObjectRef::from_obj(object), vec![SourceKey::of(object)]);
+    }
+
+    /// A Kustomization is gone.
+    pub fn forget(&self, object: &Key) {
+        self.lock().referrers.set(object, Vec::new());
+    }
+
+    /// The Kustomizations that refer to a source.
+    pub fn referrers(&self, source: &SourceKey) -> Vec<Key> {
+        self.lock().referrers.of(source).cloned().collect()
     }
 
     /// The artifact of a source, `None` if it has none yet. What no watch has seen is asked for.
     pub async fn get(&self, key: &SourceKey) -> Result<Option<Artifact>, SourceError> {
-        if let Some(artifact) = self.known().get(key).filter(|_| !self.options.direct) {
-            return Ok(artifact.clone());
+        if let Some(known) = self.known(key).filter(|_| !self.options.direct) {
+            return Ok(known);
         }
         let Some(resource) = resource(&key.kind) else {
             return Err(SourceError::Kind { kind: key.kind.clone(), name: key.name.clone() });
         };
-        if check_name(&key.name).and(check_name(&key.namespace)).is_err() {
+        if check_name(&key.namespace).is_err() {
             return Err(SourceError::NotFound(key.clone()));
         }
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, &resource);
-        match api.get(&key.name).await {
+        match references::get(&api, &key.name).await {
             Ok(object) => Ok(artifact(&object)),
-            Err(kube::Error::Api(status)) if status.code == 404 => Err(SourceError::NotFound(key.clone())),
-            Err(error) => Err(SourceError::Get {
-                namespace: key.namespace.clone(),
-                name: key.name.clone(),
-                source: Box::new(error),
-            }),
+            Err(GetError::Name(_)) => Err(SourceError::NotFound(key.clone())),
+            Err(error) if error.is_not_found() => Err(SourceError::NotFound(key.clone())),
+            Err(source) => {
+                Err(SourceError::Get { namespace: key.namespace.clone(), name: key.name.clone(), source })
+            }
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<SourceKey, Option<Artifact>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self, key: &SourceKey) -> Option<Option<Artifact>> {
+        self.lock().artifacts.get(&key.kind)?.get(key).map(|known| known.0.clone())
     }
-}
 
-/// Remembers an artifact; the key again if its content is another one than before.
-fn put(
-    known: &mut HashMap<SourceKey, Option<Artifact>>,
-    key: SourceKey,
-    artifact: Option<Artifact>,
-) -> Vec<SourceKey> {
-    let content = artifact.as_ref().map(Content::of);
-    let before = known.insert(key.clone(), artifact).map(|before| before.as_ref().map(Content::of));
-    if before == Some(content) { Vec::new() } else { vec![key] }
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn artifact(object: &DynamicObject) -> Option<Artifact> {
@@ -255,14 +245,6 @@ fn artifact(object: &DynamicObject) -> Option<Artifact> {
 fn resource(kind: &str) -> Option<ApiResource> {
     let (kind, plural) = KINDS.into_iter().find(|(k, _)| *k == kind)?;
     Some(ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, "v1", kind), plural))
-}
-
-fn wake(store: &Store<Kustomization>, waker: &Waker<Kustomization>, changed: &[SourceKey]) {
-    for object in store.state() {
-        if changed.contains(&SourceKey::of(&object)) {
-            waker.wake(ObjectRef::from_obj(object.as_ref()));
-        }
-    }
 }
 
 fn is_absent_kind(error: &watcher::Error) -> bool {
@@ -278,24 +260,65 @@ fn is_absent_kind(error: &watcher::Error) -> bool {
 mod tests {
     use super::*;
 
-    fn key(name: &str) -> SourceKey {
-        SourceKey { kind: "GitRepository".into(), namespace: "ns".into(), name: name.into() }
+    fn app(source: &str) -> Kustomization {
+        let mut app = Kustomization::new("app", Default::default());
+        app.metadata.namespace = Some("ns".into());
+        app.spec.source_ref.kind = "GitRepository".into();
+        app.spec.source_ref.name = source.into();
+        app
     }
 
-    fn some(revision: &str, digest: &str) -> Option<Artifact> {
-        Some(Artifact { revision: revision.into(), digest: digest.into(), ..Artifact::default() })
+    /// A source with an artifact of this revision and digest at this URL.
+    fn source(name: &str, artifact: Option<(&str, &str, &str)>) -> Event<DynamicObject> {
+        let resource = resource("GitRepository").unwrap();
+        let mut object = DynamicObject::new(name, &resource).within("ns");
+        if let Some((revision, digest, url)) = artifact {
+            let artifact = Artifact {
+                revision: revision.into(),
+                digest: digest.into(),
+                url: url.into(),
+                ..Artifact::default()
+            };
+            object.data = serde_json::json!({"status": {"artifact": artifact}});
+        }
+        Event::Apply(object)
     }
 
-    #[test]
-    fn another_revision_or_digest_is_a_change() {
-        let mut known = HashMap::new();
-        assert_eq!(put(&mut known, key("a"), None), [key("a")], "it appeared");
-        assert_eq!(put(&mut known, key("a"), None), []);
-        assert_eq!(put(&mut known, key("a"), some("r1", "d1")), [key("a")]);
-        assert_eq!(put(&mut known, key("a"), some("r1", "d2")), [key("a")], "other content of the revision");
-        assert_eq!(put(&mut known, key("a"), some("r2", "d2")), [key("a")]);
-        let moved = some("r2", "d2").map(|artifact| Artifact { url: "http://elsewhere".into(), ..artifact });
-        assert_eq!(put(&mut known, key("a"), moved), []);
+    fn sources() -> Sources {
+        let nobody = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+            Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("no server"))
+        });
+        Sources::new(Client::new(nobody, "default"), Options::default())
+    }
+
+    #[tokio::test]
+    async fn another_revision_or_digest_is_a_change_and_another_url_is_none() {
+        let (sources, app) = (sources(), app("a"));
+        sources.refer(&app);
+        let woken = |event| sources.observe("GitRepository", &event).len();
+        assert_eq!(woken(source("a", None)), 1, "it appeared");
+        assert_eq!(woken(source("a", None)), 0);
+        assert_eq!(woken(source("a", Some(("r1", "d1", "u")))), 1);
+        assert_eq!(woken(source("a", Some(("r1", "d2", "u")))), 1, "other content of the revision");
+        assert_eq!(woken(source("a", Some(("r2", "d2", "u")))), 1);
+        assert_eq!(woken(source("a", Some(("r2", "d2", "v")))), 0);
+        let known = sources.get(&SourceKey::of(&app)).await.unwrap().unwrap();
+        assert_eq!(known.url, "v", "the URL is the last one all the same");
+    }
+
+    #[tokio::test]
+    async fn a_change_wakes_those_that_refer_to_the_source_and_no_others() {
+        let (sources, mut app) = (sources(), app("a"));
+        sources.refer(&app);
+        let woken = |event| sources.observe("GitRepository", &event);
+        assert!(woken(source("b", None)).is_empty());
+        assert_eq!(woken(source("a", None)), HashSet::from([ObjectRef::from_obj(&app)]));
+        app.spec.source_ref.name = "b".into();
+        sources.refer(&app);
+        assert!(woken(source("a", Some(("r1", "d1", "u")))).is_empty());
+        assert_eq!(sources.referrers(&SourceKey::of(&app)), [ObjectRef::from_obj(&app)]);
+        sources.forget(&ObjectRef::from_obj(&app));
+        assert!(sources.referrers(&SourceKey::of(&app)).is_empty());
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod error;
 pub mod events;
 pub mod flags;
 pub mod gates;
+pub mod index;
 pub mod latest;
 pub mod leader;
 pub mod log;

@@ -1,7 +1,6 @@
 //! Watches that one bad object cannot stop, and the filter that lets only real changes through.
 
 use std::{
-    collections::{HashMap, HashSet},
     fmt::Debug,
     hash::{DefaultHasher, Hash, Hasher},
 };
@@ -17,6 +16,8 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
+
+use crate::index::Index;
 
 /// Which objects a controller looks after.
 #[derive(Clone, Debug, Default)]
@@ -113,15 +114,16 @@ fn fingerprint<K: Resource>(object: &K) -> u64 {
 /// nothing is let through: the store shows the list only when it is complete.
 #[derive(Debug)]
 pub struct Changes<K: Resource<DynamicType = ()>> {
-    known: HashMap<ObjectRef<K>, u64>,
-    listed: HashSet<ObjectRef<K>>,
+    /// Fingerprints.
+    known: Index<ObjectRef<K>, u64>,
+    /// Changed during the list under way.
     due: Vec<K>,
 }
 
 impl<K: Resource<DynamicType = ()>> Default for Changes<K> {
     /// Starts with no object known.
     fn default() -> Self {
-        Self { known: HashMap::new(), listed: HashSet::new(), due: Vec::new() }
+        Self { known: Index::default(), due: Vec::new() }
     }
 }
 
@@ -130,19 +132,21 @@ impl<K: Resource<DynamicType = ()> + Clone> Changes<K> {
     pub fn observe(&mut self, event: &Event<K>) -> Change<K> {
         let mut change = Change { due: Vec::new(), gone: Vec::new() };
         match event {
-            Event::Init => self.listed.clear(),
+            Event::Init => self.known.begin_list(),
             Event::InitApply(object) => {
-                self.listed.insert(ObjectRef::from_obj(object));
-                let due = self.changed(object);
-                self.due.extend(due);
+                if self.known.list(ObjectRef::from_obj(object), fingerprint(object)) {
+                    self.due.push(object.clone());
+                }
             }
             Event::InitDone => {
-                let listed = std::mem::take(&mut self.listed);
-                change.gone = self.known.keys().filter(|k| !listed.contains(*k)).cloned().collect();
-                self.known.retain(|k, _| listed.contains(k));
+                change.gone = self.known.end_list();
                 change.due = std::mem::take(&mut self.due);
             }
-            Event::Apply(object) => change.due.extend(self.changed(object)),
+            Event::Apply(object) => {
+                if self.known.put(ObjectRef::from_obj(object), fingerprint(object)) {
+                    change.due.push(object.clone());
+                }
+            }
             Event::Delete(object) => {
                 let reference = ObjectRef::from_obj(object);
                 self.known.remove(&reference);
@@ -150,12 +154,6 @@ impl<K: Resource<DynamicType = ()> + Clone> Changes<K> {
             }
         }
         change
-    }
-
-    fn changed(&mut self, object: &K) -> Option<K> {
-        let fingerprint = fingerprint(object);
-        let before = self.known.insert(ObjectRef::from_obj(object), fingerprint);
-        (before != Some(fingerprint)).then(|| object.clone())
     }
 }
 

@@ -40,6 +40,7 @@ use crate::{
         effects::{ApplyError, Build, Downloaded, HealthCheckError, StageApplied},
         machine::QUICK_DOWNLOAD,
     },
+    sources::SourceKey,
     status,
     subject::Subject,
 };
@@ -245,7 +246,11 @@ impl Effects for Pass<'_> {
 
     fn is_handover_pending(&mut self, run: &Run) -> bool {
         let (own, revision) = (&self.subject.object, &run.plan.artifact.revision);
-        let pending = || handover::pending(own, &self.context.store.state(), revision);
+        let pending = || {
+            let others = self.context.sources.referrers(&SourceKey::of(own));
+            let others: Vec<_> = others.iter().filter_map(|key| self.context.store.get(key)).collect();
+            handover::pending(own, &others, |key| self.context.store.get(key), revision)
+        };
         for other in pending() {
             self.context.dependencies.wait(self.subject.reference(), other, Interest::Everything);
         }
