@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use kube::Client;
+use net::Backoff;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -74,8 +75,8 @@ pub struct Applier {
 
 /// Attempts to patch managedFields while others keep changing the object.
 const CLEANUP_ATTEMPTS: usize = 5;
-/// Between two looks at an object that is to be gone: at first, and at most.
-const GONE_POLL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// Between two looks at an object that is to be gone.
+const GONE_POLL: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(2) };
 
 /// Step of the recreation of an object that hangs on its finalizers.
 pub const NOT_DELETED: &str = "immutable field detected, failed to wait for object to be deleted";
@@ -282,17 +283,18 @@ impl Applier {
     /// Waits a moment for the object's finalizers to end.
     async fn is_gone_soon(&self, target: &Target<'_>, uid: &str) -> Result<bool, RequestError> {
         let deadline = Instant::now() + self.options.recreate_patience;
-        let (mut pause, longest) = GONE_POLL;
+        let mut looks = 0;
         loop {
             let live = self.requests.get(target).await?;
             if live.is_none_or(|l| crate::object::meta(&l, "uid") != uid) {
                 return Ok(true);
             }
+            looks += 1;
+            let pause = GONE_POLL.after(looks);
             if Instant::now() + pause > deadline {
                 return Ok(false);
             }
             sleep(pause).await;
-            pause = (pause * 2).min(longest);
         }
     }
 

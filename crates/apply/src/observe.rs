@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::Client;
 use kube::core::GroupVersionKind;
+use net::Backoff;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
@@ -48,8 +49,8 @@ pub enum WatchState {
 pub struct IndexOptions {
     /// How long a watch without objects is kept after it was last asked for.
     pub idle: Duration,
-    /// Shortest and longest wait before a failed watch is tried again.
-    pub retry: (Duration, Duration),
+    /// Waits before a failed watch is tried again.
+    pub retry: Backoff,
     /// Objects per page of a list.
     pub page_size: u32,
 }

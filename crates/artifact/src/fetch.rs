@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::StatusCode;
+use net::Backoff;
 use reqwest::{Client, redirect};
 use tempfile::SpooledTempFile;
 use tokio::{
@@ -31,10 +32,8 @@ const SPOOL_QUEUE: usize = 16;
 pub struct Options {
     /// Attempts after the first: `--http-retry`.
     pub retries: u32,
-    /// Wait before the first retry; doubles each time.
-    pub backoff_min: Duration,
-    /// Longest wait between attempts, unless the server asks for a longer one.
-    pub backoff_max: Duration,
+    /// Waits between attempts, unless the server asks for a longer one.
+    pub backoff: Backoff,
     /// Bytes of an archive.
     pub max_bytes: u64,
     /// Bytes of an archive kept in memory; larger ones go to an unlinked temporary file.
@@ -53,8 +52,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             retries: 9,
-            backoff_min: Duration::from_secs(5),
-            backoff_max: Duration::from_secs(30),
+            backoff: Backoff { first: Duration::from_secs(5), longest: Duration::from_secs(30) },
             max_bytes: 1 << 30,
             memory_bytes: 4 << 20,
             idle_timeout: Duration::from_secs(30),
@@ -176,7 +174,7 @@ impl Fetcher {
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(error, asked)) => (error, asked),
             };
-            let wait = asked.unwrap_or_else(|| backoff(retries, &self.options));
+            let wait = asked.unwrap_or_else(|| self.options.backoff.after(retries + 1));
             if retries == self.options.retries || Instant::now() + wait >= deadline {
                 return Err(error);
             }
@@ -267,11 +265,6 @@ fn same_origin(attempt: redirect::Attempt<'_>) -> redirect::Action {
     attempt.follow()
 }
 
-fn backoff(retries: u32, options: &Options) -> Duration {
-    let factor = 2_u32.checked_pow(retries).unwrap_or(u32::MAX);
-    options.backoff_min.saturating_mul(factor).min(options.backoff_max)
-}
-
 /// Hashes and keeps the chunks sent to it, off the runtime. Ends when the sender is dropped.
 fn spool(
     algorithm: Algorithm,
@@ -330,11 +323,5 @@ mod tests {
         }
         let options = Options { source_controller_host: Some("not a host".to_owned()), ..Options::default() };
         assert!(matches!(target("http://host/a", &options), Err(FetchError::Url("malformed host override"))));
-    }
-
-    #[test]
-    fn waits_double_up_to_the_longest() {
-        let waits = [0, 1, 2, 3, 4, 99].map(|retries| backoff(retries, &Options::default()).as_secs());
-        assert_eq!(waits, [5, 10, 20, 30, 30, 30]);
     }
 }

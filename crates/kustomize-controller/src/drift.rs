@@ -16,20 +16,15 @@ use apply::{
     read,
 };
 use kube::ResourceExt;
+use net::Backoff;
 use runtime::events::Severity;
 use tokio::time::Instant;
 
 use crate::{MANAGER, flags::DriftMode, pass::Pass, run::Run, status};
 
-/// How the wait after a repair grows while repairs of an object follow each other, so that two parties that both want
-/// a field do not spin.
-struct RepairBackoff {
-    first: Duration,
-    longest: Duration,
-}
-
-const REPAIR_BACKOFF: RepairBackoff =
-    RepairBackoff { first: Duration::from_secs(1), longest: Duration::from_secs(600) };
+/// The wait after a repair while repairs of an object follow each other, so that two parties that both want a field do not
+/// spin.
+const REPAIR_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(600) };
 /// So many repairs in a row are no accident.
 const REPEATED: u32 = 4;
 /// Most objects of which the other field manager is looked up at once.

@@ -32,6 +32,7 @@ use artifact::{
     unpack::{self, Entry, Limits},
 };
 use kustomize::{Options, ParseCache, tree::MemoryTree};
+use net::Backoff;
 use runtime::{app::App, controller::Objects, queue::InFlight};
 
 pub use crate::flags::Arguments;
@@ -52,7 +53,7 @@ const DISCOVERY: MapperOptions =
     MapperOptions { min_interval: Duration::from_secs(2), request_timeout: Duration::from_secs(30) };
 const INDEX: IndexOptions = IndexOptions {
     idle: Duration::from_secs(3600),
-    retry: (Duration::from_millis(500), Duration::from_secs(30)),
+    retry: Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) },
     page_size: 500,
 };
 

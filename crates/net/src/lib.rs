@@ -9,12 +9,14 @@
 //! The crate knows neither Git nor Kubernetes.
 
 mod answer;
+mod backoff;
 pub mod client;
 mod deadline;
 mod proxy;
 mod text;
 
 pub use answer::{BodyError, read_body, retry_after};
+pub use backoff::Backoff;
 pub use client::{ClientError, TlsConfig};
 pub use deadline::{Deadline, Expired};
 pub use proxy::{ConnectError, Proxy, ProxyError};

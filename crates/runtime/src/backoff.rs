@@ -7,34 +7,33 @@ use std::{
     time::Duration,
 };
 
+use net::Backoff;
 use rand::Rng;
 
-/// Consecutive failures per object. `delay` doubles from `min` up to `max`, success forgets the object.
+/// Consecutive failures of each object.
 #[derive(Debug)]
-pub struct Backoff<K> {
-    min: Duration,
-    max: Duration,
-    failures: Mutex<HashMap<K, u32>>,
+pub struct Failures<K> {
+    backoff: Backoff,
+    count: Mutex<HashMap<K, u32>>,
 }
 
-impl<K: Eq + Hash> Backoff<K> {
-    /// Delays from `min` (after the first failure) to `max` (`--min-retry-delay`, `--max-retry-delay`).
-    pub fn new(min: Duration, max: Duration) -> Self {
-        Self { min, max, failures: Mutex::default() }
+impl<K: Eq + Hash> Failures<K> {
+    /// Delays from `--min-retry-delay`, after the first failure, to `--max-retry-delay`.
+    pub fn new(backoff: Backoff) -> Self {
+        Self { backoff, count: Mutex::default() }
     }
 
     /// Counts one more failure and returns the delay before the next attempt.
     pub fn failed(&self, key: K) -> Duration {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(key).or_default();
-        let delay = self.min.saturating_mul(1_u32.checked_shl(*count).unwrap_or(u32::MAX)).min(self.max);
-        *count = count.saturating_add(1).min(31);
-        delay
+        let mut counts = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(key).or_default();
+        *count = count.saturating_add(1);
+        self.backoff.after(*count)
     }
 
     /// Forgets the failures of an object that succeeded or is gone.
     pub fn reset(&self, key: &K) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.count.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }
 
@@ -50,7 +49,8 @@ mod tests {
 
     #[test]
     fn delay_doubles_to_the_cap_and_starts_over_after_success() {
-        let backoff = Backoff::new(Duration::from_millis(750), Duration::from_secs(900));
+        let delays = Backoff { first: Duration::from_millis(750), longest: Duration::from_secs(900) };
+        let backoff = Failures::new(delays);
         let delays: Vec<_> = (0..3).map(|_| backoff.failed("a").as_millis()).collect();
         assert_eq!(delays, [750, 1500, 3000]);
         for _ in 0..100 {

@@ -30,6 +30,7 @@ use kube::{
     Client, Config,
     client::{Body, ClientBuilder, ConfigExt},
 };
+use net::Backoff;
 use tower::{BoxError, ServiceBuilder};
 
 use self::throttle::Throttle;
@@ -268,7 +269,7 @@ impl Pool {
             let wait = match &answer {
                 _ if attempt == self.options.retries => None,
                 Ok(Ok(response)) => retry_after(response, attempt, repeatable),
-                Ok(Err(_)) if repeatable => Some(backoff(attempt)),
+                Ok(Err(_)) if repeatable => Some(BACKOFF.after(attempt.saturating_add(1))),
                 _ => None,
             };
             let (Some(wait), Some(spare)) = (wait, spare) else {
@@ -332,12 +333,14 @@ fn retry_after<B>(response: &Response<B>, attempt: u32, repeatable: bool) -> Opt
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => repeatable,
         _ => false,
     };
-    again.then(|| net::retry_after(response.headers()).unwrap_or_else(|| backoff(attempt)))
+    again.then(|| {
+        net::retry_after(response.headers()).unwrap_or_else(|| BACKOFF.after(attempt.saturating_add(1)))
+    })
 }
 
-fn backoff(attempt: u32) -> Duration {
-    Duration::from_millis(100) * 2_u32.saturating_pow(attempt.min(10))
-}
+/// Waits before the next attempt, unless the server asks for one.
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(100), longest: Duration::from_millis(102_400) };
 
 /// A client that acts as `user` over the same connections. RBAC groups are added by the server.
 ///

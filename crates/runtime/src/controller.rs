@@ -21,13 +21,14 @@ use kube::{
         watcher::{self, Event},
     },
 };
+use net::Backoff;
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    backoff::{Backoff, jitter},
+    backoff::{Failures, jitter},
     metrics::{Metrics, ReconcileResult},
     queue::Queue,
     watch::Changes,
@@ -68,8 +69,8 @@ pub trait Reconcile<K>: Send + Sync + 'static {
 pub struct Options {
     /// Objects worked on at once (`--concurrent`).
     pub concurrent: u16,
-    /// First and longest delay after failures.
-    pub retry: (Duration, Duration),
+    /// Delays after failures.
+    pub retry: Backoff,
     /// Longest wait for running passes at shutdown.
     pub grace: Duration,
 }
@@ -165,7 +166,7 @@ pub async fn run<K, R>(
 {
     let name = K::kind(&()).to_lowercase();
     metrics.controller(&name, options.concurrent);
-    let backoff = Arc::new(Backoff::new(options.retry.0, options.retry.1));
+    let backoff = Arc::new(Failures::new(options.retry));
     let queue = Queue::new(&name, &metrics);
     let (mut changes, cleaner) = (Changes::default(), (reconciler.clone(), backoff.clone(), metrics.clone()));
     let (asked, woken) = (queue.clone(), queue.clone());
@@ -222,7 +223,7 @@ pub async fn run<K, R>(
 /// One pass of one object, with everything around it.
 struct Pass<K: Resource, R> {
     reconciler: Arc<R>,
-    backoff: Arc<Backoff<ObjectRef<K>>>,
+    backoff: Arc<Failures<ObjectRef<K>>>,
     metrics: Metrics,
     name: String,
     queue: Arc<Queue<ObjectRef<K>>>,

@@ -10,6 +10,7 @@ use std::{
 
 use clap::builder::Resettable;
 use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches};
+use net::Backoff;
 
 use crate::{
     controller::Options,
@@ -166,7 +167,7 @@ impl Flags {
     pub fn controller(&self, concurrent: u16) -> Options {
         Options {
             concurrent,
-            retry: (self.min_retry_delay, self.max_retry_delay),
+            retry: Backoff { first: self.min_retry_delay, longest: self.max_retry_delay },
             grace: self.graceful_shutdown_timeout,
         }
     }

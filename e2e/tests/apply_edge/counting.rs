@@ -69,7 +69,7 @@ async fn an_unreachable_server_costs_a_few_deadlines_not_one_an_object() -> Resu
     let config = Config::new(format!("http://{}", silent.local_addr()?).parse()?);
     let client = recording(Client::try_from(config)?, bed.requests.clone(), None);
     bed.options = Options { concurrency: 2, request_timeout: Duration::from_millis(200), ..bed.options };
-    let applier = Applier::new(client.clone(), bed.mapper.clone(), bed.options.clone());
+    let applier = Applier::new(client.clone(), bed.mapper.clone(), MANAGER, bed.options.clone());
     let error = applier.apply_stage(&manifests, &Memory::new(), |_| async { Ok(()) }).await.unwrap_err();
     assert!(error.to_string().contains("no answer from the API server within 200ms"), "{error}");
     let sent = bed.take_requests().len();
@@ -77,6 +77,7 @@ async fn an_unreachable_server_costs_a_few_deadlines_not_one_an_object() -> Resu
 
     let entries: Vec<Entry> = manifests.iter().map(|m| Entry { id: m.id(), version: "v1".into() }).collect();
     let options = PruneOptions {
+        manager: MANAGER,
         owner: bed.owner(),
         keep: Default::default(),
         claimed: Default::default(),

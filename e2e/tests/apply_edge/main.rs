@@ -22,6 +22,7 @@ use apply::change::Action;
 use apply::drift;
 use apply::error::StageError;
 use apply::kstatus::Status;
+use apply::manager::Manager;
 use apply::mapper::{MapError, Mapper, MapperOptions};
 use apply::object::{Manifest, ObjectId, manifests};
 use apply::observe::{Index, IndexOptions, WatchState};
@@ -36,9 +37,12 @@ use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Config};
+use net::Backoff;
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(30);
+const MANAGER: Manager =
+    Manager { field_manager: "kustomize-controller", group: "kustomize.toolkit.fluxcd.io" };
 
 /// A namespace with a client that records what it asks.
 struct Bed {
@@ -68,8 +72,9 @@ impl Bed {
         let client = Client::try_from(config)?;
         let requests = Arc::new(Mutex::new(Vec::new()));
         let recorded = recording(client.clone(), requests.clone(), None);
-        let floor = Duration::from_millis(200);
-        let mapper = Arc::new(Mapper::new(client.clone(), MapperOptions { floor, request_timeout: LIMIT }));
+        let min_interval = Duration::from_millis(200);
+        let mapper =
+            Arc::new(Mapper::new(client.clone(), MapperOptions { min_interval, request_timeout: LIMIT }));
         let options = Options {
             force: false,
             override_managers: Vec::new(),
@@ -97,12 +102,12 @@ impl Bed {
             }
             built.extend(manifests(object, Some("app/objects.yaml".into()))?);
         }
-        let prepared = prepare(built, &self.owner(), &CommonMetadata::default())?;
+        let prepared = prepare(built, &MANAGER, &self.owner(), &CommonMetadata::default())?;
         Ok(stages(prepared, &BTreeSet::new()).into_iter().flat_map(|s| s.manifests).collect())
     }
 
     fn applier(&self) -> Applier {
-        Applier::new(self.recorded.clone(), self.mapper.clone(), self.options.clone())
+        Applier::new(self.recorded.clone(), self.mapper.clone(), MANAGER, self.options.clone())
     }
 
     async fn try_apply(&self, yaml: &str, memory: &Memory) -> Result<Result<StageOutcome, StageError>> {
@@ -165,13 +170,14 @@ impl Bed {
     }
 
     fn index(&self) -> Index {
-        let retry = (Duration::from_millis(100), Duration::from_secs(1));
+        let retry = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
         let options = IndexOptions { idle: Duration::from_secs(3600), retry, page_size: 2 };
-        Index::new(self.client.clone(), self.mapper.clone(), options)
+        Index::new(self.client.clone(), MANAGER, self.mapper.clone(), options)
     }
 
     async fn prune(&self, entries: Vec<Entry>, protected: &[&str]) -> Pruned {
         let options = PruneOptions {
+            manager: MANAGER,
             owner: self.owner(),
             keep: Default::default(),
             claimed: Default::default(),

@@ -121,8 +121,9 @@ async fn a_single_object_is_watched_for_as_long_as_somebody_asks() -> Result<()>
 async fn a_forbidden_watch_says_so() -> Result<()> {
     let bed = Bed::new("forbidden").await?;
     let nobody = recording(bed.client.clone(), Arc::default(), Some("nobody".into()));
-    let retry = (Duration::from_millis(100), Duration::from_secs(1));
-    let index = Index::new(nobody, bed.mapper.clone(), IndexOptions { idle: LIMIT, retry, page_size: 100 });
+    let retry = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
+    let index =
+        Index::new(nobody, MANAGER, bed.mapper.clone(), IndexOptions { idle: LIMIT, retry, page_size: 100 });
     let kind = GroupVersionKind::gvk("", "v1", "Secret");
     index.settled(std::slice::from_ref(&kind), LIMIT).await;
     assert!(matches!(index.ensure(&kind), WatchState::Forbidden(_)));
@@ -169,9 +170,9 @@ async fn the_index_and_the_apply_survive_an_api_server_restart() -> Result<()> {
 async fn a_watch_without_objects_ends_when_nobody_asks_for_it() -> Result<()> {
     let bed = Bed::new("idle").await?;
     bed.apply(MAP, &mut Memory::new()).await?;
-    let retry = (Duration::from_millis(100), Duration::from_secs(1));
+    let retry = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
     let options = IndexOptions { idle: Duration::from_millis(200), retry, page_size: 100 };
-    let index = Index::new(bed.client.clone(), bed.mapper.clone(), options);
+    let index = Index::new(bed.client.clone(), MANAGER, bed.mapper.clone(), options);
     // No test owns one of the second.
     let kinds = ["ConfigMap", "PodTemplate"].map(|kind| GroupVersionKind::gvk("", "v1", kind));
     index.settled(&kinds, LIMIT).await;

@@ -51,6 +51,7 @@ async fn an_object_that_may_not_be_deleted_stays_in_the_inventory() -> Result<()
     bed.apply(MAP, &mut memory).await?;
     let tenant = recording(bed.client.clone(), Arc::default(), Some("nobody".into()));
     let options = PruneOptions {
+        manager: MANAGER,
         owner: bed.owner(),
         keep: Default::default(),
         claimed: Default::default(),
@@ -115,6 +116,7 @@ async fn an_entry_that_means_a_wanted_object_deletes_nothing() -> Result<()> {
     assert_eq!(wanted.namespace, "");
     let written_ahead = ObjectId { namespace: bed.namespace.clone(), ..wanted.clone() };
     let options = PruneOptions {
+        manager: MANAGER,
         owner: bed.owner(),
         keep: [wanted.clone()].into(),
         claimed: Default::default(),

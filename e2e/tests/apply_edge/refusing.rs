@@ -157,7 +157,7 @@ async fn rights_are_those_of_the_impersonated_user() -> Result<()> {
     let bed = Bed::new("tenant").await?;
     let user = format!("system:serviceaccount:{}:tenant", bed.namespace);
     let tenant = recording(bed.client.clone(), Arc::default(), Some(user.clone()));
-    let applier = Applier::new(tenant, bed.mapper.clone(), bed.options.clone());
+    let applier = Applier::new(tenant, bed.mapper.clone(), MANAGER, bed.options.clone());
     let error =
         applier.apply_stage(&bed.prepared(MAP)?, &Memory::new(), |_| async { Ok(()) }).await.unwrap_err();
     let text = error.to_string();

@@ -94,10 +94,10 @@ pub(super) async fn run(shared: Weak<Shared>, key: Key, retry_now: Arc<Notify>) 
     else {
         return;
     };
-    let mut pause = options.retry.0;
+    let mut failures = 0;
     loop {
         let state = match mapper.resolve_preferred(&key.group, &key.kind).await {
-            Ok(mapped) => follow(&shared, &key, &mapped, &client, &manager, &options, &mut pause).await,
+            Ok(mapped) => follow(&shared, &key, &mapped, &client, &manager, &options, &mut failures).await,
             Err(error @ MapError::NoMatch { .. }) => Some(WatchState::NotServed(error.to_string())),
             Err(error) => Some(WatchState::Failing(error.to_string())),
         };
@@ -114,8 +114,8 @@ pub(super) async fn run(shared: Weak<Shared>, key: Key, retry_now: Arc<Notify>) 
         }
         drop(index);
         // Being asked for again cuts the wait short.
-        let _ = timeout(pause, retry_now.notified()).await;
-        pause = (pause * 2).min(options.retry.1);
+        failures = failures.saturating_add(1);
+        let _ = timeout(options.retry.after(failures), retry_now.notified()).await;
     }
 }
 
@@ -127,7 +127,7 @@ async fn follow(
     client: &Client,
     manager: &Manager,
     options: &IndexOptions,
-    pause: &mut Duration,
+    failures: &mut u32,
 ) -> Option<WatchState> {
     let mut stream = std::pin::pin!(events(key, mapped, client, manager, options));
     let mut expiry: Option<Timestamp> = None;
@@ -144,7 +144,7 @@ async fn follow(
             Ok(Some(Err(error))) => return Some(state_of(&error)),
             Ok(Some(Ok(event))) => {
                 if matches!(event, Event::InitDone) {
-                    *pause = options.retry.0;
+                    *failures = 0;
                 }
                 expiry = [expiry, take(&index, key, mapped, event)].into_iter().flatten().min();
             }
@@ -224,7 +224,7 @@ fn put(
 /// Reads an owner's objects of a kind once more, to judge them by the rule they now have. Tries until it succeeds or the
 /// kind is not watched any more.
 pub(super) async fn reread_health(shared: Weak<Shared>, key: Key, owner: Owner) {
-    let mut pause = None;
+    let mut failures = 0_u32;
     loop {
         let Some(index) = shared.upgrade() else { return };
         if !index.lock().watches.contains_key(&key) {
@@ -241,9 +241,8 @@ pub(super) async fn reread_health(shared: Weak<Shared>, key: Key, owner: Owner) 
         };
         let Err(error) = result else { return };
         tracing::debug!(kind = %key.kind, group = %key.group, error, "objects are not judged yet");
-        let wait: Duration = pause.unwrap_or(options.retry.0);
-        tokio::time::sleep(wait).await;
-        pause = Some((wait * 2).min(options.retry.1));
+        failures = failures.saturating_add(1);
+        tokio::time::sleep(options.retry.after(failures)).await;
     }
 }
 

@@ -13,13 +13,13 @@ use artifact::{
     store::{self, Store, StoreError},
     unpack::{Entry, Limits, unpack},
 };
+use net::Backoff;
 use tokio::net::TcpListener;
 
 fn options() -> Options {
     Options {
         retries: 0,
-        backoff_min: Duration::from_millis(5),
-        backoff_max: Duration::from_millis(20),
+        backoff: Backoff { first: Duration::from_millis(5), longest: Duration::from_millis(20) },
         idle_timeout: Duration::from_secs(5),
         deadline: Duration::from_secs(20),
         ..Options::default()

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::core::v1::ObjectReference;
+use net::Backoff;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -12,7 +13,7 @@ use crate::{error::truncate, metrics::Metrics};
 /// Upstream's client: 5 s a request, four more attempts, 1 s to 30 s between them.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRIES: u32 = 4;
-const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 
 /// Longest message that the receiver takes, in bytes.
 const MAX_MESSAGE: usize = 39_000;
@@ -72,7 +73,7 @@ async fn post(client: &reqwest::Client, url: &str, payload: &Payload<'_>) -> boo
             Ok(status) if status.is_success() || status.as_u16() == 429 => return true,
             Ok(status) if !status.is_server_error() => return false,
             _ if attempt == RETRIES => return false,
-            _ => tokio::time::sleep((WAIT.0 * 2_u32.pow(attempt)).min(WAIT.1)).await,
+            _ => tokio::time::sleep(BACKOFF.after(attempt + 1)).await,
         }
     }
     false
