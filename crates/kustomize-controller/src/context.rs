@@ -15,7 +15,8 @@ use references::check_name;
 use runtime::{controller::Waker, events::Recorder, metrics::Metrics, queue::InFlight};
 
 use crate::{
-    configs::Configs, dependencies::Dependencies, flags::Arguments, remote::RemoteBases, sources::Sources,
+    configs::Configs, dependencies::Dependencies, drift::DriftedObjects, flags::Arguments,
+    remote::RemoteBases, sources::Sources,
 };
 
 /// Shared by all passes; nothing in it belongs to one Kustomization.
@@ -24,6 +25,7 @@ pub struct Context {
     /// The controller's own identity.
     pub client: Client,
     pub metrics: Metrics,
+    pub drifted: DriftedObjects,
     pub events: Recorder,
     /// The cluster that the controller runs in.
     pub cluster: Cluster,

@@ -1,8 +1,13 @@
 //! Drift: how often it is repaired, and what is said of it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use api::{
+    Kustomization,
     duration::go_duration_string,
     kustomize::{
         DRIFT_ANNOTATION,
@@ -15,9 +20,12 @@ use apply::{
     ownership::last_foreign_manager,
     read,
 };
-use kube::ResourceExt;
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use net::Backoff;
-use runtime::events::Severity;
+use runtime::{
+    events::Severity,
+    metrics::{Metrics, Sample},
+};
 use tokio::time::Instant;
 
 use crate::{MANAGER, flags::DriftMode, pass::Pass, run::Run, status};
@@ -86,6 +94,45 @@ impl Repairs {
     }
 }
 
+/// How many objects of each Kustomization have drifted and stay so, as a metric. Clones share it.
+#[derive(Clone, Default)]
+pub struct DriftedObjects(Arc<Mutex<HashMap<ObjectRef<Kustomization>, usize>>>);
+
+impl DriftedObjects {
+    /// Shows the counts in the controller's metrics.
+    pub fn register(&self, metrics: &Metrics) {
+        let counts = self.clone();
+        metrics.live(move || counts.samples());
+    }
+
+    /// A run found so many. Without any there is no series.
+    pub fn set(&self, object: ObjectRef<Kustomization>, count: usize) {
+        let mut counts = self.lock();
+        match count {
+            0 => drop(counts.remove(&object)),
+            count => drop(counts.insert(object, count)),
+        }
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        let sample = |(object, count): (&ObjectRef<Kustomization>, &usize)| Sample {
+            name: "gotk_drifted_objects",
+            help: "Applied objects that are not as Git says and are only reported, per Kustomization.",
+            labels: vec![
+                ("kind", "Kustomization".to_owned()),
+                ("name", object.name.clone()),
+                ("namespace", object.namespace.clone().unwrap_or_default()),
+            ],
+            value: *count as f64,
+        };
+        self.lock().iter().map(sample).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef<Kustomization>, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Pass<'_> {
     /// The applied objects that are not as we left them.
     pub(crate) fn drifted(&mut self) -> Vec<ObjectId> {
@@ -140,8 +187,7 @@ impl Pass<'_> {
     pub(crate) fn publish_drift(&mut self, run: &Run) {
         let unrepaired = &run.progress.unrepaired;
         let lines = unrepaired.lines(|_| true);
-        let (namespace, name) = (self.subject.namespace(), self.subject.name());
-        self.context.metrics.drifted("Kustomization", namespace, name, unrepaired.changes.len());
+        self.context.drifted.set(self.subject.reference(), unrepaired.changes.len());
         if status::drifted(&mut self.subject.object, &lines) {
             tracing::warn!(revision = run.plan.artifact.revision, "drift detected: {lines}");
             let (recorder, artifact) = (&self.context.events, Some(&run.plan.artifact));
@@ -151,6 +197,7 @@ impl Pass<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use apply::change::Change;
@@ -161,6 +208,19 @@ mod tests {
 
     fn changed(name: &str, action: Action) -> ChangeSet {
         ChangeSet { changes: vec![Change { id: id(name), version: "v1".into(), action }] }
+    }
+
+    #[test]
+    fn drifted_objects_are_a_series_as_long_as_there_are_some() {
+        let (metrics, drifted) = (Metrics::new().unwrap(), DriftedObjects::default());
+        drifted.register(&metrics);
+        drifted.set(ObjectRef::new("app").within("flux-system"), 3);
+        drifted.set(ObjectRef::new("whole").within("flux-system"), 0);
+        let line = r#"gotk_drifted_objects{kind="Kustomization",name="app",namespace="flux-system"} 3"#;
+        assert!(metrics.render().contains(line), "{}", metrics.render());
+        assert!(!metrics.render().contains("whole"));
+        drifted.set(ObjectRef::new("app").within("flux-system"), 0);
+        assert!(!metrics.render().contains("gotk_drifted_objects"));
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub use crate::flags::Arguments;
 use crate::{
     configs::Configs,
     context::Context,
+    drift::DriftedObjects,
     flags::{DIRECT_SOURCES, EXTERNAL_ARTIFACT, NO_CONFIG_WATCHES},
     reconciler::Reconciler,
     remote::RemoteBases,
@@ -91,12 +92,14 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         dependencies: Default::default(),
         client: process.client.clone(),
         metrics: process.metrics.clone(),
+        drifted: DriftedObjects::default(),
         events: process.events.clone(),
         waker: waker.clone(),
         store: store.clone(),
         arguments: arguments.clone(),
     };
     process.metrics.resources(store.clone(), status::info);
+    context.drifted.register(&process.metrics);
     runtime::queue::watch_runs("kustomization", &context.runs, &process.metrics);
     let (scope, client) = (arguments.shared.scope(), process.client.clone());
     for watch in context.sources.watch(scope.namespace.as_deref(), &waker) {

@@ -134,6 +134,7 @@ impl Reconcile<Kustomization> for Reconciler {
         self.slots().remove(object);
         self.latest.forget(object);
         self.context.dependencies.forget(object, &self.context.waker);
+        self.context.drifted.set(object.clone(), 0);
         self.context.sources.forget(object);
         self.context.configs.forget(object);
         let namespace = object.namespace.clone().unwrap_or_default();

@@ -38,7 +38,6 @@ pub struct Metrics {
     active: IntGaugeVec,
     max_concurrent: IntGaugeVec,
     duration: HistogramVec,
-    drifted: IntGaugeVec,
     api_requests: IntCounterVec,
     events_dropped: IntCounterVec,
     leader: IntGaugeVec,
@@ -143,11 +142,6 @@ impl Metrics {
                 "gotk_reconcile_duration_seconds",
                 "The duration in seconds of a GitOps Toolkit resource reconciliation.",
                 run_buckets(),
-                &by_object,
-            )?,
-            drifted: gauge(
-                "gotk_drifted_objects",
-                "Applied objects that are not as Git says and are only reported, per Kustomization.",
                 &by_object,
             )?,
             api_requests: counter(
@@ -274,7 +268,6 @@ impl Metrics {
     pub fn forget(&self, kind: &str, namespace: &str, name: &str) {
         // An object that never ran has no series; that is no fault.
         let _absent = self.duration.remove_label_values(&[kind, name, namespace]);
-        self.drifted(kind, namespace, name, 0);
         for lookup in LOOKUPS {
             let _absent = self.tokens.events.remove_label_values(&[lookup, kind, name, namespace, OPERATION]);
         }
@@ -296,16 +289,6 @@ impl Metrics {
         self.tokens.items.set(i64::try_from(items).unwrap_or(i64::MAX));
         let new = evictions.saturating_sub(self.tokens.evictions.get());
         self.tokens.evictions.inc_by(new);
-    }
-
-    /// Tells how many objects of an owner have drifted and stay so; without any there is no series.
-    pub fn drifted(&self, kind: &str, namespace: &str, name: &str, objects: usize) {
-        let labels = [kind, name, namespace];
-        if objects == 0 {
-            let _absent = self.drifted.remove_label_values(&labels);
-        } else {
-            self.drifted.with_label_values(&labels).set(i64::try_from(objects).unwrap_or(i64::MAX));
-        }
     }
 
     /// Counts one request to an API server.
@@ -354,8 +337,6 @@ mod tests {
         metrics.controller("gitrepository", 2);
         metrics.reconciled("gitrepository", ReconcileResult::RequeueAfter, Duration::from_millis(7));
         metrics.ran("GitRepository", "flux-system", "app", Duration::from_secs(2));
-        metrics.drifted("Kustomization", "flux-system", "app", 3);
-        metrics.drifted("Kustomization", "flux-system", "whole", 0);
         let text = metrics.render();
         for line in [
             r#"controller_runtime_reconcile_total{controller="gitrepository",result="requeue_after"} 1"#,
@@ -365,11 +346,9 @@ mod tests {
             r#"controller_runtime_active_workers{controller="gitrepository"} 0"#,
             r#"controller_runtime_max_concurrent_reconciles{controller="gitrepository"} 2"#,
             r#"gotk_reconcile_duration_seconds_count{kind="GitRepository",name="app",namespace="flux-system"} 1"#,
-            r#"gotk_drifted_objects{kind="Kustomization",name="app",namespace="flux-system"} 3"#,
         ] {
             assert!(text.contains(line), "{line}\nnot in\n{text}");
         }
-        assert!(!text.contains("whole"), "{text}");
         assert_eq!(text.matches("gotk_reconcile_duration_seconds_bucket{").count(), 11, "ten and +Inf");
         assert!(text.contains("process_resident_memory_bytes"));
         metrics.forget("GitRepository", "flux-system", "app");
