@@ -3,32 +3,8 @@
 /// The API group of Kustomizations.
 pub const GROUP: &str = "kustomize.toolkit.fluxcd.io";
 
-/// Field manager of server-side applies.
-pub const FIELD_MANAGER: &str = "kustomize-controller";
 /// Field manager of writes to the Kustomization itself.
 pub const STATUS_FIELD_MANAGER: &str = "gotk-kustomize-controller";
-
-/// Label on each applied object: name of the owning Kustomization.
-pub const NAME_LABEL: &str = "kustomize.toolkit.fluxcd.io/name";
-/// Label on each applied object: namespace of the owning Kustomization.
-pub const NAMESPACE_LABEL: &str = "kustomize.toolkit.fluxcd.io/namespace";
-
-/// Label or annotation on an object; `disabled`: neither applied nor pruned.
-pub const RECONCILE_KEY: &str = "kustomize.toolkit.fluxcd.io/reconcile";
-/// Label or annotation on an object: how it is applied, `Override`, `Merge`, `IfNotPresent` or `Ignore`.
-pub const SSA_KEY: &str = "kustomize.toolkit.fluxcd.io/ssa";
-/// Label or annotation on an object; `enabled`: recreated when an immutable field changes.
-pub const FORCE_KEY: &str = "kustomize.toolkit.fluxcd.io/force";
-/// Label or annotation on an object; `disabled`: never deleted.
-pub const PRUNE_KEY: &str = "kustomize.toolkit.fluxcd.io/prune";
-/// Label or annotation on an object; `disabled`: no post-build substitution.
-pub const SUBSTITUTE_KEY: &str = "kustomize.toolkit.fluxcd.io/substitute";
-/// Annotation on an object; `disabled`: no decryption.
-pub const DECRYPT_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/decrypt";
-/// Value that switches most of the keys above off. Compared without regard to case, except for substitution.
-pub const DISABLED: &str = "disabled";
-/// Value that switches [`FORCE_KEY`] on. Compared without regard to case.
-pub const ENABLED: &str = "enabled";
 
 /// Annotation on a Kustomization: what is done about drift, `repair` or `report`. Compared without regard to case. Not known to
 /// Flux.

@@ -17,9 +17,6 @@ pub const RECONCILE_REQUEST_ANNOTATION: &str = "reconcile.fluxcd.io/requestedAt"
 /// Annotations of an object with this prefix are copied to the metadata of its events.
 pub const EVENT_ANNOTATION_PREFIX: &str = "event.toolkit.fluxcd.io/";
 
-/// Label that makes ConfigMaps and Secrets trigger the objects that refer to them, with the value `Enabled`.
-pub const WATCH_LABEL: &str = "reconcile.fluxcd.io/watch";
-
 /// Condition types that all kinds share.
 pub mod conditions {
     /// The object is what its spec asks for.

@@ -95,11 +95,6 @@ impl ChangeSet {
         self.changes.iter().filter(|c| keep(c.action)).map(Change::to_string).collect::<Vec<_>>().join("\n")
     }
 
-    /// Inventory entries of all changes: id text and version.
-    pub fn entries(&self) -> impl Iterator<Item = (String, &str)> {
-        self.changes.iter().map(|c| (c.id.inventory_id(), c.version.as_str()))
-    }
-
     /// The objects that were not skipped: those whose health counts.
     pub fn applied(&self) -> impl Iterator<Item = &Change> {
         self.changes.iter().filter(|c| c.action != Action::Skipped)
@@ -131,10 +126,6 @@ mod tests {
         };
         let changed = |a| matches!(a, Action::Created | Action::Configured);
         assert_eq!(set.lines(changed), "ConfigMap/ns/b created\nConfigMap/ns/a configured");
-        assert_eq!(
-            set.entries().map(|(id, v)| format!("{id} {v}")).collect::<Vec<_>>(),
-            ["ns_b__ConfigMap v1", "ns_c__ConfigMap v1", "ns_a__ConfigMap v1"]
-        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::policy::{self, Policy, Ssa};
 use crate::request::Target;
 
 /// Comparisons of an object that others keep changing.
-const COMPARISONS: usize = 3;
+const COMPARISON_ATTEMPTS: usize = 3;
 
 /// A checked object.
 #[derive(Debug)]
@@ -151,7 +151,9 @@ impl Applier {
                 return plan(Action::Unchanged, Plan::Keep(Some(Box::new(applied))));
             }
             // What changed between the two answers is no difference from what is desired.
-            if meta(&live, "resourceVersion") == meta(&answer, "resourceVersion") || attempt == COMPARISONS {
+            if meta(&live, "resourceVersion") == meta(&answer, "resourceVersion")
+                || attempt == COMPARISON_ATTEMPTS
+            {
                 return Ok(configured(id, manifest, apply, ignored.pending(&answer)));
             }
             attempt += 1;

@@ -76,19 +76,6 @@ impl RequestError {
         )
     }
 
-    /// Whether the same request will fail again until the object or the cluster changes. A field that the schema does not
-    /// have comes as a server error, though the manifest is at fault.
-    pub fn is_permanent(&self) -> bool {
-        match self {
-            Self::Api(status) => {
-                matches!(status.code, 400..=499 if !matches!(status.code, 408 | 409 | 429))
-                    || status.message.starts_with("failed to create typed patch object")
-            }
-            Self::Kind(MapError::NoMatch { .. }) => true,
-            _ => false,
-        }
-    }
-
     /// The word in brackets after `dry-run failed`.
     fn reason(&self) -> &str {
         let Some(status) = self.status() else { return "" };
@@ -243,19 +230,6 @@ mod tests {
         let status = json!({"code": 409, "reason": "Conflict", "message": "m", "details": {"causes": [{"reason": "FieldManagerConflict"}]}});
         let error = RequestError::Api(Box::new(serde_json::from_value(status).unwrap_or_default()));
         assert_eq!(message("n", error), "Service/n/a dry-run failed (FieldManagerConflict): m");
-    }
-
-    #[test]
-    fn only_what_the_manifest_causes_is_permanent() {
-        assert!(api(422, "Invalid", "").is_permanent());
-        assert!(
-            api(500, "", "failed to create typed patch object (/b): .x: field not declared in schema")
-                .is_permanent()
-        );
-        for (code, text) in [(500, "etcd"), (429, ""), (409, ""), (503, "")] {
-            assert!(!api(code, "", text).is_permanent(), "{code}");
-        }
-        assert!(!RequestError::Deadline(Duration::from_secs(1)).is_permanent());
     }
 
     fn stage(names: &[&str], message_limit: usize) -> StageError {

@@ -177,29 +177,6 @@ impl Manifest {
     }
 }
 
-/// The objects in a built value: itself, or the items of a list. Build instructions of kustomize are dropped.
-///
-/// # Errors
-/// If one of them is no object.
-pub fn manifests(value: Value, source_file: Option<Arc<str>>) -> Result<Vec<Manifest>, NotAnObject> {
-    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|k| k.ends_with("List"));
-    let values = match value {
-        Value::Object(mut fields) if is_list && fields.get("items").is_some_and(Value::is_array) => {
-            match fields.remove("items") {
-                Some(Value::Array(items)) => items,
-                _ => Vec::new(),
-            }
-        }
-        single => vec![single],
-    };
-    let made = values.into_iter().map(|v| Manifest::new(v, source_file.clone()));
-    made.filter(|m| !m.as_ref().is_ok_and(is_build_instruction)).collect()
-}
-
-fn is_build_instruction(manifest: &Manifest) -> bool {
-    manifest.group() == "kustomize.config.k8s.io" && manifest.kind().eq_ignore_ascii_case("Kustomization")
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -236,18 +213,6 @@ mod tests {
     #[test]
     fn colons_outside_rbac_stay_as_they_are() {
         assert_eq!(id("", "Secret", "a", "x:y").inventory_id(), "a_x:y__Secret");
-    }
-
-    #[test]
-    fn lists_are_taken_apart_and_build_instructions_dropped() {
-        let item =
-            |kind: &str, api: &str| json!({"apiVersion": api, "kind": kind, "metadata": {"name": "a"}});
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": [
-            item("ConfigMap", "v1"), item("Kustomization", "kustomize.config.k8s.io/v1beta1"), item("Secret", "v1")]});
-        let got = manifests(list, Some("a.yaml".into())).unwrap();
-        assert_eq!(got.iter().map(Manifest::kind).collect::<Vec<_>>(), ["ConfigMap", "Secret"]);
-        assert_eq!(got[1].source_file.as_deref(), Some("a.yaml"));
-        assert!(manifests(json!({"apiVersion": "v1", "kind": "List", "items": [1]}), None).is_err());
     }
 
     #[test]

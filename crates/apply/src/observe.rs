@@ -14,7 +14,7 @@ use kube::core::GroupVersionKind;
 use net::Backoff;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::kstatus::custom::{HealthRules, Rule};
 use crate::manager::Manager;
@@ -110,8 +110,6 @@ struct Shared {
     state: Mutex<State>,
     /// An owner was added to those to be told.
     changed: Notify,
-    /// A watch changed its state.
-    state_changed: Notify,
 }
 
 /// The index of one cluster. Clones share it; its watches end when the last clone is dropped.
@@ -131,7 +129,6 @@ impl Index {
                 options,
                 state: Mutex::default(),
                 changed: Notify::new(),
-                state_changed: Notify::new(),
             }),
         }
     }
@@ -140,29 +137,6 @@ impl Index {
     /// watch stands. A kind that was not served is looked for again at once. Must be called within a Tokio runtime.
     pub fn ensure(&self, gvk: &GroupVersionKind) -> WatchState {
         self.watch(Key::of(gvk, None), None)
-    }
-
-    /// Waits until none of the kinds' watches is starting, or the time is over.
-    pub async fn settled(&self, gvks: &[GroupVersionKind], limit: Duration) {
-        for gvk in gvks {
-            self.ensure(gvk);
-        }
-        let starting =
-            |gvk: &GroupVersionKind| self.shared.state_of(&Key::of(gvk, None)) == WatchState::Starting;
-        let settle = async {
-            loop {
-                let state_changed = self.shared.state_changed.notified();
-                tokio::pin!(state_changed);
-                // Registers before looking, so that no move is missed.
-                state_changed.as_mut().enable();
-                if !gvks.iter().any(starting) {
-                    return;
-                }
-                state_changed.await;
-            }
-        };
-        // The time being over is an answer too: the states say what is missing.
-        let _ = timeout(limit, settle).await;
     }
 
     /// What is known about an owned object, or one that is watched by [`Self::watch_object`].
@@ -362,7 +336,6 @@ impl Shared {
             (true, if was_synced { gone } else { watch.table.owners().chain(gone).collect() })
         });
         self.lock().owners.retain(|owner| Arc::strong_count(owner) > 1);
-        self.state_changed.notify_waiters();
     }
 
     /// The watch failed. If the kind is not served, its objects are gone.
@@ -377,7 +350,6 @@ impl Shared {
             watch.state = failure;
             (is_news, owners)
         });
-        self.state_changed.notify_waiters();
     }
 
     /// Ends a watch that has nothing to watch and that nobody asked for in a long time.

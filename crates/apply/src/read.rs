@@ -30,7 +30,7 @@ pub async fn object(
 }
 
 /// Pods of a set that are looked at.
-const PODS: u32 = 500;
+const LISTED_PODS: u32 = 500;
 
 /// Whether one of the Pods of a StatefulSet or ReplicaSet has failed, among the first of them.
 ///
@@ -45,7 +45,7 @@ pub async fn has_failed_pods(client: &Client, set: &Value, timeout: Duration) ->
     let mapped = RestMapping { resource, namespaced: true };
     let requests = Requests { client: client.clone(), timeout };
     let target = Target { mapped: &mapped, namespace: meta(set, "namespace"), name: "" };
-    let mut pods = requests.list(&target, &selector, PODS).await?;
+    let mut pods = requests.list(&target, &selector, LISTED_PODS).await?;
     let now = Timestamp::now();
     Ok(pods.iter_mut().any(|pod| {
         // Items of lists come without them.

@@ -143,7 +143,7 @@ pub fn check(
     if expression.is_some() && !additive {
         return Ok(());
     }
-    check_readiness(dependent, dependency, revision).map_err(Blocked::Waiting)
+    check_readiness(dependent, dependency, revision)
 }
 
 /// Whether an entry waits for more than its expression.
@@ -215,13 +215,13 @@ fn check_readiness(
     dependent: &Kustomization,
     dependency: &Kustomization,
     revision: &str,
-) -> Result<(), String> {
+) -> Result<(), Blocked> {
     if !is_ready(dependency) {
-        return Err(format!("{} is not ready", subject(dependency)));
+        return Err(Blocked::Waiting(format!("{} is not ready", subject(dependency))));
     }
     let applied = dependency.status.as_ref().and_then(|s| s.last_applied_revision.as_deref());
     if SourceKey::of(dependent) == SourceKey::of(dependency) && applied != Some(revision) {
-        return Err(format!("{} revision is not up to date", subject(dependency)));
+        return Err(Blocked::Waiting(format!("{} revision is not up to date", subject(dependency))));
     }
     Ok(())
 }
@@ -255,11 +255,17 @@ mod tests {
     fn a_dependency_is_ready_at_its_present_generation_only() {
         let app = object("app", "one");
         let mut base = object("base", "two");
-        assert_eq!(check_readiness(&app, &base, "r1"), Err("dependency 'ns/base' is not ready".into()));
+        assert_eq!(
+            check_readiness(&app, &base, "r1"),
+            Err(Blocked::Waiting("dependency 'ns/base' is not ready".into()))
+        );
         base = applied(base, "other");
         assert_eq!(check_readiness(&app, &base, "r1"), Ok(()));
         base.metadata.generation = Some(2);
-        assert_eq!(check_readiness(&app, &base, "r1"), Err("dependency 'ns/base' is not ready".into()));
+        assert_eq!(
+            check_readiness(&app, &base, "r1"),
+            Err(Blocked::Waiting("dependency 'ns/base' is not ready".into()))
+        );
     }
 
     #[test]
@@ -268,7 +274,7 @@ mod tests {
         assert_eq!(check_readiness(&app, &base, "r1"), Ok(()));
         assert_eq!(
             check_readiness(&app, &base, "r2"),
-            Err("dependency 'ns/base' revision is not up to date".into())
+            Err(Blocked::Waiting("dependency 'ns/base' revision is not up to date".into()))
         );
     }
 

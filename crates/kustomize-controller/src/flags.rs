@@ -6,7 +6,7 @@ use apply::order::GroupKind;
 use clap::{ArgAction, Parser, ValueEnum};
 use runtime::{
     flags::{Flags, boolean, duration},
-    gates::{Gate, Gates},
+    gates::{Gate, GateError, Gates},
 };
 
 impl runtime::app::Arguments for Arguments {
@@ -129,7 +129,7 @@ const GATES: [Gate; 12] = [
     Gate { name: OBJECT_IDENTITY, default: false, switchable: false },
 ];
 
-fn gates(text: &str) -> Result<Gates, String> {
+fn gates(text: &str) -> Result<Gates, GateError> {
     Gates::parse(text, &GATES)
 }
 
@@ -137,10 +137,15 @@ fn gates(text: &str) -> Result<Gates, String> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageKinds(pub BTreeSet<GroupKind>);
 
-fn stage_kinds(text: &str) -> Result<StageKinds, String> {
+/// A value of `--custom-apply-stage-kinds` that names no kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names a group without a kind")]
+struct NoKind(String);
+
+fn stage_kinds(text: &str) -> Result<StageKinds, NoKind> {
     let kinds = text.split(',').map(str::trim).filter(|k| !k.is_empty()).map(|kind| {
         let Ok(kind) = kind.parse::<GroupKind>();
-        if kind.kind.is_empty() { Err(format!("{text:?} names a group without a kind")) } else { Ok(kind) }
+        if kind.kind.is_empty() { Err(NoKind(text.to_owned())) } else { Ok(kind) }
     });
     kinds.collect::<Result<_, _>>().map(StageKinds)
 }

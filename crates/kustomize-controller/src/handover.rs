@@ -17,7 +17,7 @@ use runtime::conditions::{READY, STALLED, find, is_true};
 use crate::{dependencies, status};
 
 /// How long a run that has something to prune waits for others of its source.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const HANDOVER_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub type Key = ObjectRef<Kustomization>;
 

@@ -164,7 +164,6 @@ mod tests {
         Some(Observed {
             uid: "u".into(),
             resource_version: version.into(),
-            generation: 1,
             deleting: false,
             fingerprint: 0,
             verdict: Verdict { status, message: String::new(), fails_at: None },

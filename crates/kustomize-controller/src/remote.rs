@@ -2,9 +2,9 @@
 //!
 //! Called from within a build, on a thread that may block.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use git::{Cache, Connector, Entry, Kind, Outcome, Reference, Remote, WalkError};
+use git::{Cache, Connector, Entry, Kind, Outcome, Reference, Remote, TransportError, UrlError, WalkError};
 use kustomize::{FetchError, Fetcher, FileTree, MemoryTree, RepoSpec};
 use net::{BodyError, Deadline};
 use tokio::runtime::Handle;
@@ -31,23 +31,20 @@ impl RemoteBases {
         Ok(Self { connector: Connector::default(), client, runtime: Handle::current(), max_bytes })
     }
 
-    fn checkout(&self, spec: &RepoSpec) -> Result<MemoryTree, String> {
-        let text = |error: &dyn std::error::Error| error.to_string();
-        let remote = Remote::new(&spec.clone_url()).map_err(|e| text(&e))?;
+    fn checkout(&self, spec: &RepoSpec) -> Result<MemoryTree, BaseError> {
+        let remote = Remote::new(&spec.clone_url())?;
         if remote.is_ssh() {
-            return Err("unsupported scheme 'ssh': there is no key for it".to_owned());
+            return Err(BaseError::Ssh);
         }
         let limits = git::Limits { pack_bytes: self.max_bytes, ..git::Limits::default() };
         let deadline = Deadline::new(Duration::from_secs(spec.timeout));
-        let reference = self.reference(spec, &remote, &limits, &deadline).map_err(|e| text(&e))?;
-        let folder = tempfile::tempdir().map_err(|e| text(&e))?;
+        let reference = self.reference(spec, &remote, &limits, &deadline)?;
+        let folder = tempfile::tempdir().map_err(BaseError::Folder)?;
         let cache = Cache::new(folder.path().to_owned(), limits);
         let outcome = cache.checkout(&self.connector, &remote, &reference, None, &deadline);
-        let Outcome::Checkout(checkout) = outcome.map_err(|e| text(&e))? else {
-            return Err("nothing was fetched".to_owned());
-        };
+        let Outcome::Checkout(checkout) = outcome? else { return Err(BaseError::Nothing) };
         let (mut tree, mut bytes) = (MemoryTree::default(), 0_u64);
-        checkout.walk(|entry| self.add(&mut tree, &mut bytes, entry)).map_err(|TooMuch(reason)| reason)?;
+        checkout.walk(|entry| self.add(&mut tree, &mut bytes, entry))?;
         Ok(tree)
     }
 
@@ -58,7 +55,7 @@ impl RemoteBases {
         remote: &Remote,
         limits: &git::Limits,
         deadline: &Deadline,
-    ) -> Result<Reference, git::TransportError> {
+    ) -> Result<Reference, TransportError> {
         let wanted = spec.reference.as_str();
         if wanted.len() == 40 && wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Ok(Reference { commit: Some(wanted.to_owned()), ..Reference::default() });
@@ -73,7 +70,7 @@ impl RemoteBases {
         Ok(Reference { name: Some(name), ..Reference::default() })
     }
 
-    fn add(&self, tree: &mut MemoryTree, bytes: &mut u64, mut entry: Entry<'_, '_>) -> Result<(), TooMuch> {
+    fn add(&self, tree: &mut MemoryTree, bytes: &mut u64, mut entry: Entry<'_, '_>) -> Result<(), BaseError> {
         let Ok(path) = std::str::from_utf8(entry.path).map(str::to_owned) else { return Ok(()) };
         match entry.kind {
             Kind::Directory => tree.insert_directory(&path),
@@ -81,7 +78,7 @@ impl RemoteBases {
                 let content = entry.read()?;
                 *bytes += content.len() as u64;
                 if *bytes > self.max_bytes {
-                    return Err(TooMuch(format!("the repository has more than {} bytes", self.max_bytes)));
+                    return Err(BaseError::TooLarge(self.max_bytes));
                 }
                 tree.insert(&path, content);
             }
@@ -92,18 +89,38 @@ impl RemoteBases {
     }
 }
 
-/// Why a walk ended early.
-struct TooMuch(String);
-
-impl From<WalkError> for TooMuch {
-    fn from(error: WalkError) -> Self {
-        Self(error.to_string())
-    }
+/// Why a base in another repository cannot be had.
+#[derive(Debug, thiserror::Error)]
+enum BaseError {
+    /// The URL is none.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// A build has no key.
+    #[error("unsupported scheme 'ssh': there is no key for it")]
+    Ssh,
+    /// The reference cannot be looked up.
+    #[error(transparent)]
+    Reference(#[from] TransportError),
+    /// There is no place to fetch to.
+    #[error(transparent)]
+    Folder(io::Error),
+    /// The fetch failed.
+    #[error(transparent)]
+    Fetch(#[from] git::Error),
+    /// The fetch had no result.
+    #[error("nothing was fetched")]
+    Nothing,
+    /// The tree cannot be read.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    /// The files are too large.
+    #[error("the repository has more than {0} bytes")]
+    TooLarge(u64),
 }
 
 impl Fetcher for RemoteBases {
     fn git(&self, spec: &RepoSpec) -> Result<Arc<dyn FileTree>, FetchError> {
-        let tree = self.checkout(spec).map_err(FetchError::Failed)?;
+        let tree = self.checkout(spec).map_err(|error| FetchError::Failed(error.to_string()))?;
         Ok(Arc::new(tree))
     }
 

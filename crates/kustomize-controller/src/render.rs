@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use substitute::{Limits, Variables, is_disabled, substitute_object};
 
 /// Most questions to a tree that are taken down; a build that asks more is done every time.
-const QUESTIONS: usize = 10_000;
+const TRACED_QUESTIONS: usize = 10_000;
 
 /// Everything that a build depends on.
 pub struct Request {
@@ -82,8 +82,8 @@ pub enum RenderError {
 /// See [`RenderError`].
 pub fn render(request: Request) -> Result<Rendered, RenderError> {
     let Request { tree, path, overlay, options, bases, variables, strict, manager, owner, common } = request;
-    let traced = Traced::new(tree.as_ref(), QUESTIONS);
-    let bases = bases.map(|bases| Noticed { bases, used: AtomicBool::new(false) });
+    let traced = Traced::new(tree.as_ref(), TRACED_QUESTIONS);
+    let bases = bases.map(|bases| TrackingFetcher { bases, used: AtomicBool::new(false) });
     let fetcher = bases.as_ref().map(|bases| bases as &dyn Fetcher);
     let resources = kustomize::flux::build(&traced, &path, &overlay, &options, fetcher)?;
     let closed = bases.is_none_or(|bases| !bases.used.into_inner());
@@ -104,13 +104,13 @@ pub fn render(request: Request) -> Result<Rendered, RenderError> {
     Ok(Rendered { manifests, digest: format!("sha256:{digest}"), trace })
 }
 
-/// Notices whether a build reads anything from elsewhere.
-struct Noticed {
+/// Tells whether a build read anything from elsewhere.
+struct TrackingFetcher {
     bases: Arc<dyn Fetcher>,
     used: AtomicBool,
 }
 
-impl Fetcher for Noticed {
+impl Fetcher for TrackingFetcher {
     fn git(&self, spec: &RepoSpec) -> Result<Arc<dyn FileTree>, FetchError> {
         self.used.store(true, Ordering::Relaxed);
         self.bases.git(spec)

@@ -28,7 +28,7 @@ use runtime::{
 pub const OWNED: [&str; 5] = [READY, RECONCILING, STALLED, HEALTHY, DRIFTED];
 
 /// Snapshots kept in `status.history`.
-const HISTORY: usize = 5;
+const HISTORY_LENGTH: usize = 5;
 
 /// `status` of the object, made if absent.
 pub fn of(object: &mut Kustomization) -> &mut KustomizationStatus {
@@ -162,7 +162,7 @@ pub fn record(object: &mut Kustomization, digest: &str, reason: &str, artifact: 
             metadata,
         },
     );
-    history.truncate(HISTORY);
+    history.truncate(HISTORY_LENGTH);
 }
 
 /// The inventory as entries; one that cannot be parsed cannot be acted upon and is left out.

@@ -130,24 +130,29 @@ fn pflag(command: Command) -> Command {
     })
 }
 
+/// A text that is no boolean, in Go's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid syntax")]
+pub struct InvalidSyntax;
+
 /// A boolean as Go's `strconv.ParseBool` reads it.
 ///
 /// # Errors
-/// The reason as text, for clap.
-pub fn boolean(text: &str) -> Result<bool, String> {
+/// For any other text.
+pub fn boolean(text: &str) -> Result<bool, InvalidSyntax> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("invalid syntax".to_owned()),
+        _ => Err(InvalidSyntax),
     }
 }
 
 /// A flag's duration in Go's syntax.
 ///
 /// # Errors
-/// The reason as text, for clap.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    api::duration::parse_go_duration(text).map_err(|e| e.to_string())
+/// For any other text.
+pub fn duration(text: &str) -> Result<Duration, api::duration::ParseDurationError> {
+    api::duration::parse_go_duration(text)
 }
 
 impl Flags {

@@ -13,6 +13,30 @@ pub struct Gate {
     pub switchable: bool,
 }
 
+/// A value of `--feature-gates` that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GateError {
+    /// There is no such gate.
+    #[error("feature-gate '{0}' not supported")]
+    Unknown(String),
+    /// Neither true nor false.
+    #[error("feature-gate '{name}': '{value}' is no boolean")]
+    NoBoolean {
+        /// Name of the gate.
+        name: String,
+        /// What was given.
+        value: String,
+    },
+    /// Only its default is possible.
+    #[error("feature-gate '{name}' cannot be {value} yet")]
+    NotSwitchable {
+        /// Name of the gate.
+        name: String,
+        /// What was given.
+        value: bool,
+    },
+}
+
 /// The values of a process's gates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gates(BTreeMap<&'static str, bool>);
@@ -22,16 +46,16 @@ impl Gates {
     ///
     /// # Errors
     /// Names what is unknown, no boolean, or cannot be switched yet: a gate must not be without effect in silence.
-    pub fn parse(text: &str, known: &[Gate]) -> Result<Self, String> {
+    pub fn parse(text: &str, known: &[Gate]) -> Result<Self, GateError> {
         let mut values: BTreeMap<_, _> = known.iter().map(|gate| (gate.name, gate.default)).collect();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, "true"));
             let gate = known.iter().find(|gate| gate.name == name);
-            let gate = gate.ok_or_else(|| format!("feature-gate '{name}' not supported"))?;
-            let value =
-                value.parse().map_err(|_| format!("feature-gate '{name}': '{value}' is no boolean"))?;
+            let gate = gate.ok_or_else(|| GateError::Unknown(name.to_owned()))?;
+            let no_boolean = |_| GateError::NoBoolean { name: name.to_owned(), value: value.to_owned() };
+            let value = value.parse().map_err(no_boolean)?;
             if value != gate.default && !gate.switchable {
-                return Err(format!("feature-gate '{name}' cannot be {value} yet"));
+                return Err(GateError::NotSwitchable { name: name.to_owned(), value });
             }
             values.insert(gate.name, value);
         }
@@ -63,7 +87,8 @@ mod tests {
 
     #[test]
     fn a_gate_without_effect_is_refused() {
-        let error = |text| Gates::parse(text, &KNOWN).err().unwrap_or_default();
+        let error =
+            |text| Gates::parse(text, &KNOWN).err().map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(error("Nonsense=true"), "feature-gate 'Nonsense' not supported");
         assert_eq!(error("Later=true"), "feature-gate 'Later' cannot be true yet");
         assert_eq!(error("Strict=maybe"), "feature-gate 'Strict': 'maybe' is no boolean");

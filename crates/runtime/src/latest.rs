@@ -7,7 +7,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
 /// Objects that the watch may be behind with, before those are looked for that it is not.
-const FEW: usize = 16;
+const KEPT_WITHOUT_CHECK: usize = 16;
 
 /// Objects as the API server answered our writes, of which the watch has not caught up with all.
 pub struct Latest<K: Resource<DynamicType = ()> + 'static> {
@@ -24,7 +24,7 @@ struct Written<K: Resource> {
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
     /// Nothing written yet; `watched` is what the watch knows.
     pub fn new(watched: Store<K>) -> Self {
-        Latest { watched, written: Mutex::new(Written { objects: HashMap::new(), most: FEW }) }
+        Latest { watched, written: Mutex::new(Written { objects: HashMap::new(), most: KEPT_WITHOUT_CHECK }) }
     }
 
     /// Remembers the answer to a write.
@@ -37,7 +37,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
                 self.watched.get(key).is_some_and(|watched| is_newer(ours.as_ref(), watched.as_ref()))
             };
             written.objects.retain(|key, ours| behind(key, ours));
-            written.most = 2 * written.objects.len() + FEW;
+            written.most = 2 * written.objects.len() + KEPT_WITHOUT_CHECK;
         }
     }
 
@@ -115,7 +115,7 @@ mod tests {
             writer.apply_watcher_event(&Event::Apply(named(name, "10")));
             latest.wrote(named(name, "10"));
         }
-        assert!(latest.lock().objects.len() <= FEW, "the watch knows all");
+        assert!(latest.lock().objects.len() <= KEPT_WITHOUT_CHECK, "the watch knows all");
         for name in 0..1000 {
             latest.wrote(named(name, "11"));
         }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::conditions;
 
 /// Conflicts in a row before a patch is given up.
-const CONFLICTS: u32 = 5;
+const CONFLICT_ATTEMPTS: u32 = 5;
 
 /// A write that failed.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ where
     let Some(mut change) = merge_diff(&old, &new) else { return Ok(after.clone()) };
     let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
     let mut version = after.resource_version();
-    for attempt in 0..=CONFLICTS {
+    for attempt in 0..=CONFLICT_ATTEMPTS {
         let locked = change.get("conditions").is_some();
         let metadata = if locked {
             json!({ "uid": after.uid(), "resourceVersion": version })
@@ -70,7 +70,7 @@ where
         };
         let body = json!({ "metadata": metadata, "status": change });
         match api.patch_status(&name, &params, &Patch::Merge(body)).await {
-            Err(kube::Error::Api(status)) if status.code == 409 && attempt < CONFLICTS => {
+            Err(kube::Error::Api(status)) if status.code == 409 && attempt < CONFLICT_ATTEMPTS => {
                 let live = live(api, after).await?;
                 version = live.resource_version();
                 let merged = conditions::merge(
@@ -105,7 +105,7 @@ where
 {
     let name = object.name_any();
     let mut current = object.clone();
-    for attempt in 0..=CONFLICTS {
+    for attempt in 0..=CONFLICT_ATTEMPTS {
         let mut list = current.finalizers().to_vec();
         if list.iter().any(|f| f == finalizer) == present {
             break;
@@ -120,7 +120,7 @@ where
         } });
         let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
         match api.patch(&name, &params, &Patch::Merge(body)).await {
-            Err(kube::Error::Api(status)) if status.code == 409 && attempt < CONFLICTS => {
+            Err(kube::Error::Api(status)) if status.code == 409 && attempt < CONFLICT_ATTEMPTS => {
                 current = live(api, object).await?;
             }
             other => return Ok(other?),

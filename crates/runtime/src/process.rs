@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Longest wait for queued events at the end.
-const FLUSH: Duration = Duration::from_secs(2);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a process could not start or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -174,7 +174,7 @@ impl Process {
         let Self { events, mut event_workers, mut tasks, lease, .. } = self;
         drop(events);
         let flush = async { while event_workers.join_next().await.is_some() {} };
-        if tokio::time::timeout(FLUSH, flush).await.is_err() {
+        if tokio::time::timeout(FLUSH_TIMEOUT, flush).await.is_err() {
             tracing::error!("stopping with events still queued");
         }
         if let Some(lease) = lease {

@@ -8,7 +8,7 @@ use artifact::store;
 use clap::Parser;
 use git::ssh::{Algorithms, HostKeyAlgorithms, KexAlgorithms};
 use runtime::flags::duration;
-use runtime::gates::{Gate, Gates};
+use runtime::gates::{Gate, GateError, Gates};
 
 /// Arguments that do not go together, or mean nothing.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +147,7 @@ const GATES: [Gate; 2] = [
     Gate { name: OBJECT_IDENTITY, default: false, switchable: true },
 ];
 
-fn gates(text: &str) -> Result<Gates, String> {
+fn gates(text: &str) -> Result<Gates, GateError> {
     Gates::parse(text, &GATES)
 }
 

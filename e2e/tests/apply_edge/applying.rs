@@ -104,8 +104,11 @@ async fn a_definition_and_its_object_are_applied_in_one_go() -> Result<()> {
     let group = format!("{}.example.org", bed.namespace);
     let widget = GroupVersionKind::gvk(&group, "v1", "Widget");
     let index = bed.index();
-    index.settled(std::slice::from_ref(&widget), LIMIT).await;
-    assert!(matches!(index.ensure(&widget), WatchState::NotServed(_)), "it says why");
+    wait::until(LIMIT, async || match index.ensure(&widget) {
+        WatchState::NotServed(_) => Ok(()),
+        state => Err(Not::Yet(format!("{state:?}"))),
+    })
+    .await?;
     assert_eq!(index.ensure(&widget), WatchState::Starting, "and is looked for again");
     let crd = format!(
         "apiVersion: apiextensions.k8s.io/v1
@@ -124,7 +127,7 @@ spec:
         [format!("CustomResourceDefinition/widgets.{group} created")]
     );
     let definition = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
-    index.settled(std::slice::from_ref(&definition), LIMIT).await;
+    settled(&index, std::slice::from_ref(&definition)).await?;
     let id = memory.keys().next().unwrap().clone();
     assert_eq!(id.namespace, "", "the scope comes from discovery");
     wait::until(LIMIT, async || match index.get(&id) {
@@ -136,8 +139,11 @@ spec:
     let object =
         format!("{{apiVersion: {group}/v1, kind: Widget, metadata: {{name: w}}, spec: {{size: 1}}}}");
     assert_eq!(bed.apply(&object, &mut memory).await?, ["Widget/w created"]);
-    index.settled(std::slice::from_ref(&widget), LIMIT).await;
-    assert_eq!(index.ensure(&widget), WatchState::Synced);
+    wait::until(LIMIT, async || match index.ensure(&widget) {
+        WatchState::Synced => Ok(()),
+        state => Err(Not::Yet(format!("{state:?}"))),
+    })
+    .await?;
     assert!(index.get(&bed.object_id(&group, "Widget", "w")).is_some());
 
     // When the definition goes, its objects go, and the index says so.

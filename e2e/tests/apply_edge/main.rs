@@ -24,7 +24,7 @@ use apply::error::StageError;
 use apply::kstatus::Status;
 use apply::manager::Manager;
 use apply::mapper::{MapError, Mapper, MapperOptions};
-use apply::object::{Manifest, ObjectId, manifests};
+use apply::object::{Manifest, ObjectId};
 use apply::observe::{Index, IndexOptions, WatchState};
 use apply::order::stages;
 use apply::prepare::{CommonMetadata, Owner, prepare};
@@ -100,7 +100,7 @@ impl Bed {
             if object["metadata"].get("namespace").is_none() {
                 object["metadata"]["namespace"] = self.namespace.clone().into();
             }
-            built.extend(manifests(object, Some("app/objects.yaml".into()))?);
+            built.push(Manifest::new(object, Some("app/objects.yaml".into()))?);
         }
         let prepared = prepare(built, &MANAGER, &self.owner(), &CommonMetadata::default())?;
         Ok(stages(prepared, &BTreeSet::new()).into_iter().flat_map(|s| s.manifests).collect())
@@ -240,4 +240,13 @@ fn repeated(what: &[(&str, usize)]) -> Vec<String> {
 fn age() -> tokio::time::Sleep {
     // Longer than the clocks of API servers may differ.
     tokio::time::sleep(Duration::from_millis(5100))
+}
+
+/// Watches kinds and waits until the state of each watch is known.
+async fn settled(index: &Index, kinds: &[GroupVersionKind]) -> Result<()> {
+    wait::until(LIMIT, async || match kinds.iter().find(|kind| index.ensure(kind) == WatchState::Starting) {
+        Some(kind) => Err(Not::Yet(format!("the watch of {} is starting", kind.kind))),
+        None => Ok(()),
+    })
+    .await
 }

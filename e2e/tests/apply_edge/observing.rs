@@ -11,7 +11,7 @@ async fn the_index_tells_drift_and_health_without_being_asked() -> Result<()> {
     let kinds = ["ConfigMap", "Secret", "Service"].map(|k| GroupVersionKind::gvk("", "v1", k));
     let deployments = GroupVersionKind::gvk("apps", "v1", "Deployment");
     let all: Vec<_> = kinds.into_iter().chain([deployments]).collect();
-    index.settled(&all, LIMIT).await;
+    settled(&index, &all).await?;
     assert!(all.iter().all(|k| index.ensure(k) == WatchState::Synced));
     let deployment = bed.object_id("apps", "Deployment", "web");
     // Scaled to zero, it becomes available, which its status tells and no owner of a field.
@@ -57,7 +57,7 @@ async fn a_field_that_came_back_under_another_owner_is_looked_at_once() -> Resul
     let mut memory = Memory::new();
     bed.apply(MAP, &mut memory).await?;
     let index = bed.index();
-    index.settled(&[GroupVersionKind::gvk("", "v1", "ConfigMap")], LIMIT).await;
+    settled(&index, &[GroupVersionKind::gvk("", "v1", "ConfigMap")]).await?;
     for value in ["w", "v"] {
         bed.patch_as("someone", "ConfigMap/a", json!({"data": {"k": value}})).await?;
     }
@@ -125,7 +125,7 @@ async fn a_forbidden_watch_says_so() -> Result<()> {
     let index =
         Index::new(nobody, MANAGER, bed.mapper.clone(), IndexOptions { idle: LIMIT, retry, page_size: 100 });
     let kind = GroupVersionKind::gvk("", "v1", "Secret");
-    index.settled(std::slice::from_ref(&kind), LIMIT).await;
+    settled(&index, std::slice::from_ref(&kind)).await?;
     assert!(matches!(index.ensure(&kind), WatchState::Forbidden(_)));
     Ok(())
 }
@@ -151,7 +151,7 @@ async fn the_index_and_the_apply_survive_an_api_server_restart() -> Result<()> {
     cluster.kill_apiserver();
     watch(|state| matches!(state, WatchState::Failing(_))).await?;
     let error = bed.try_apply(MAP, &memory).await?.unwrap_err();
-    assert!(error.failures.iter().all(|f| !f.source.is_permanent()), "{error}");
+    assert!(error.failures.iter().all(|f| f.source.status().is_none()), "{error}");
     cluster.start_apiserver().await?;
     watch(|state| *state == WatchState::Synced).await?;
     // What happens from now on is seen.
@@ -175,7 +175,7 @@ async fn a_watch_without_objects_ends_when_nobody_asks_for_it() -> Result<()> {
     let index = Index::new(bed.client.clone(), MANAGER, bed.mapper.clone(), options);
     // No test owns one of the second.
     let kinds = ["ConfigMap", "PodTemplate"].map(|kind| GroupVersionKind::gvk("", "v1", kind));
-    index.settled(&kinds, LIMIT).await;
+    settled(&index, &kinds).await?;
     assert_eq!(kinds.each_ref().map(|kind| index.ensure(kind)), [WatchState::Synced, WatchState::Synced]);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(kinds.each_ref().map(|kind| index.ensure(kind)), [WatchState::Synced, WatchState::Starting]);

@@ -13,7 +13,7 @@ use crate::object::split_api_version;
 use crate::order::GroupKind;
 
 /// Bytes that are kept of an evaluation error.
-const MESSAGE: usize = 1024;
+const MESSAGE_BYTES: usize = 1024;
 
 /// A mistake in `healthCheckExprs`. The texts are Flux's.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -152,7 +152,7 @@ impl Rule {
 }
 
 fn shortened(mut message: String) -> String {
-    let end = (0..=MESSAGE).rev().find(|at| message.is_char_boundary(*at)).unwrap_or_default();
+    let end = (0..=MESSAGE_BYTES).rev().find(|at| message.is_char_boundary(*at)).unwrap_or_default();
     message.truncate(end);
     message
 }
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!((verdict.status, verdict.message.as_str()), (Status::Unknown, text));
         let long =
             Rule::new(&check("x.org/v1", "W", &format!("{}status.ready", " ".repeat(5000))), 0).unwrap();
-        assert!(long.verdict(&json!({})).message.len() <= MESSAGE);
+        assert!(long.verdict(&json!({})).message.len() <= MESSAGE_BYTES);
     }
 
     #[test]

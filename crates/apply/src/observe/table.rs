@@ -21,8 +21,6 @@ pub struct Observed {
     pub uid: Box<str>,
     /// resourceVersion.
     pub resource_version: Box<str>,
-    /// generation, 0 for kinds without.
-    pub generation: i64,
     /// Whether its deletion was asked for.
     pub deleting: bool,
     /// Ownership fingerprint; see [`Owners::fingerprint`].
@@ -38,7 +36,6 @@ pub fn reduce(object: &Value, manager: &Manager, now: Timestamp, rule: Option<&R
     Observed {
         uid: meta(object, "uid").into(),
         resource_version: meta(object, "resourceVersion").into(),
-        generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
         deleting: !meta(object, "deletionTimestamp").is_empty(),
         fingerprint: Owners::of(object, manager).fingerprint(),
         verdict: rule.map_or_else(|| verdict(object, now), |rule| rule.verdict(object)),

@@ -221,6 +221,17 @@ fn put(
     }
 }
 
+/// Why objects could not be read again.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    /// The kind is not served.
+    #[error(transparent)]
+    Kind(#[from] MapError),
+    /// The API server did not list them.
+    #[error(transparent)]
+    List(#[from] kube::Error),
+}
+
 /// Reads an owner's objects of a kind once more, to judge them by the rule they now have. Tries until it succeeds or the
 /// kind is not watched any more.
 pub(super) async fn reread_health(shared: Weak<Shared>, key: Key, owner: Owner) {
@@ -237,10 +248,10 @@ pub(super) async fn reread_health(shared: Weak<Shared>, key: Key, owner: Owner) 
             Ok(mapped) => {
                 read_owned(&shared, &key, &mapped, client, &manager, &owner, options.page_size).await
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.into()),
         };
         let Err(error) = result else { return };
-        tracing::debug!(kind = %key.kind, group = %key.group, error, "objects are not judged yet");
+        tracing::debug!(kind = %key.kind, group = %key.group, %error, "objects are not judged yet");
         failures = failures.saturating_add(1);
         tokio::time::sleep(options.retry.after(failures)).await;
     }
@@ -254,13 +265,13 @@ async fn read_owned(
     manager: &Manager,
     owner: &Owner,
     page_size: u32,
-) -> Result<(), String> {
+) -> Result<(), ReadError> {
     let labels: Vec<_> =
         owner.labels(manager).iter().map(|(label, value)| format!("{label}={value}")).collect();
     let api: Api<Seen> = Api::all_with(client, &mapped.resource);
     let mut page = ListParams::default().labels(&labels.join(",")).limit(page_size);
     loop {
-        let list = api.list(&page).await.map_err(|error| error.to_string())?;
+        let list = api.list(&page).await?;
         let Some(index) = shared.upgrade() else { return Ok(()) };
         for seen in list.items {
             put(&index, key, mapped, seen.object, false);

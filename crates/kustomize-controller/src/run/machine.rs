@@ -176,7 +176,7 @@ async fn apply_next(
     let Some(stage) = stages.pop_front() else {
         effects.applied(run);
         let stale = prune::stale(&run.plan.before, &run.progress.applied());
-        return Ok(Step::Next(Phase::Prune { stale, deadline: Instant::now() + handover::PATIENCE }));
+        return Ok(Step::Next(Phase::Prune { stale, deadline: Instant::now() + handover::HANDOVER_TIMEOUT }));
     };
     let kind = stage.kind;
     let done = match effects.apply(run, stage).await {

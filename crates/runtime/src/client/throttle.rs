@@ -8,7 +8,7 @@ use std::{
 use http::HeaderMap;
 
 /// A header of servers with priority and fairness.
-const FAIR: &str = "x-kubernetes-pf-flowschema-uid";
+const FLOW_SCHEMA_HEADER: &str = "x-kubernetes-pf-flowschema-uid";
 
 /// How many requests may be sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,7 +22,7 @@ pub struct Rate {
 impl Rate {
     /// Whether a server that answers with these headers needs no help of ours.
     pub(super) fn is_needless(headers: &HeaderMap) -> bool {
-        headers.contains_key(FAIR)
+        headers.contains_key(FLOW_SCHEMA_HEADER)
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
     fn a_server_with_priority_and_fairness_is_told_by_its_header() {
         let mut headers = HeaderMap::new();
         assert!(!Rate::is_needless(&headers));
-        headers.insert(FAIR, "uid".parse().unwrap());
+        headers.insert(FLOW_SCHEMA_HEADER, "uid".parse().unwrap());
         assert!(Rate::is_needless(&headers));
     }
 }

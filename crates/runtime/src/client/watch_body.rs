@@ -18,22 +18,22 @@ use super::ResponseBody;
 /// How long a watch lasts at least.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// How much longer than asked for a watch may last.
-const SLACK: Duration = Duration::from_secs(30);
+const WATCH_END_SLACK: Duration = Duration::from_secs(30);
 /// The longest time that kube-apiserver takes by itself for a watch that asks for none.
-const UNASKED: Duration = Duration::from_secs(3600);
+const DEFAULT_WATCH_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// How long the watch of a query may last; `None` when it is no watch.
 pub(super) fn longest(query: &str) -> Option<Duration> {
     let mut watch = false;
-    let mut longest = UNASKED;
+    let mut longest = DEFAULT_WATCH_TIMEOUT;
     for parameter in query.split('&') {
         if parameter == "watch=true" {
             watch = true;
         } else if let Some(Ok(seconds)) = parameter.strip_prefix("timeoutSeconds=").map(str::parse) {
-            longest = Duration::from_secs(seconds).min(UNASKED);
+            longest = Duration::from_secs(seconds).min(DEFAULT_WATCH_TIMEOUT);
         }
     }
-    watch.then_some(longest + SLACK)
+    watch.then_some(longest + WATCH_END_SLACK)
 }
 
 /// A watch that has just begun; `held` is let go of with it.
@@ -73,20 +73,23 @@ mod tests {
     fn a_watch_may_last_somewhat_longer_than_it_asked_for() {
         assert_eq!(longest("limit=500"), None);
         assert_eq!(longest("watch=true&timeoutSeconds=290"), Some(Duration::from_secs(320)));
-        assert_eq!(longest("timeoutSeconds=x&watch=true"), Some(UNASKED + SLACK));
-        assert_eq!(longest("watch=true&timeoutSeconds=18446744073709551615"), Some(UNASKED + SLACK));
+        assert_eq!(longest("timeoutSeconds=x&watch=true"), Some(DEFAULT_WATCH_TIMEOUT + WATCH_END_SLACK));
+        assert_eq!(
+            longest("watch=true&timeoutSeconds=18446744073709551615"),
+            Some(DEFAULT_WATCH_TIMEOUT + WATCH_END_SLACK)
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_ends_at_once_lasts_a_second_for_its_reader() {
         let began = Instant::now();
-        let mut watch = bounded(Full::new(Bytes::from_static(b"event")), UNASKED, ());
+        let mut watch = bounded(Full::new(Bytes::from_static(b"event")), DEFAULT_WATCH_TIMEOUT, ());
         assert_eq!(watch.frame().await.unwrap().unwrap().into_data().unwrap(), "event");
         assert_eq!(began.elapsed(), Duration::ZERO, "what it tells comes at once");
         assert!(watch.frame().await.is_none());
         assert_eq!(began.elapsed(), SHORTEST);
         tokio::time::sleep(SHORTEST).await;
-        let watch = bounded(Empty::<Bytes>::new(), UNASKED, ());
+        let watch = bounded(Empty::<Bytes>::new(), DEFAULT_WATCH_TIMEOUT, ());
         watch.collect().await.unwrap();
         assert_eq!(began.elapsed(), 3 * SHORTEST);
     }
@@ -103,7 +106,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_watch_holds_is_let_go_of_with_it() {
         let held = std::sync::Arc::new(());
-        let watch = bounded(Empty::<Bytes>::new(), UNASKED, held.clone());
+        let watch = bounded(Empty::<Bytes>::new(), DEFAULT_WATCH_TIMEOUT, held.clone());
         assert_eq!(std::sync::Arc::strong_count(&held), 2);
         drop(watch);
         assert_eq!(std::sync::Arc::strong_count(&held), 1);

@@ -20,7 +20,7 @@ use super::{
 use crate::{conditions::MAX_MESSAGE, error::truncate, metrics::Metrics};
 
 /// Longest time one event may take; the queue behind it is bounded.
-const DEADLINE: Duration = Duration::from_secs(30);
+const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(
     mut queue: mpsc::Receiver<Event>,
@@ -32,7 +32,7 @@ pub(super) async fn run(
     let mut correlator = Correlator::new(Limits::default());
     while let Some(event) = queue.recv().await {
         let store = store(&event, &client, component, &instance, &mut correlator);
-        match tokio::time::timeout(DEADLINE, store).await {
+        match tokio::time::timeout(CREATE_TIMEOUT, store).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 metrics.event_dropped("kubernetes");

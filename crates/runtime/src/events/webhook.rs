@@ -11,12 +11,12 @@ use super::Event;
 use crate::{error::truncate, metrics::Metrics};
 
 /// Upstream's client: 5 s a request, four more attempts, 1 s to 30 s between them.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const POST_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRIES: u32 = 4;
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 
 /// Longest message that the receiver takes, in bytes.
-const MAX_MESSAGE: usize = 39_000;
+const MAX_MESSAGE_BYTES: usize = 39_000;
 
 /// event.toolkit.fluxcd.io/v1beta1.
 #[derive(Serialize)]
@@ -40,7 +40,7 @@ pub(super) async fn run(
     instance: String,
     metrics: Metrics,
 ) {
-    let client = match reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build() {
+    let client = match reqwest::Client::builder().timeout(POST_TIMEOUT).no_proxy().build() {
         Ok(client) => client,
         Err(error) => {
             tracing::error!(logger = "events", error = %error, "events are not posted");
@@ -48,7 +48,7 @@ pub(super) async fn run(
         }
     };
     while let Some(event) = queue.recv().await {
-        let message = truncate(&event.message, MAX_MESSAGE);
+        let message = truncate(&event.message, MAX_MESSAGE_BYTES);
         let payload = Payload {
             involved_object: &event.object,
             severity: event.severity.label(),
