@@ -112,7 +112,8 @@ impl Applier {
         F: FnOnce(ChangeSet) -> Fut + Send,
         Fut: Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send,
     {
-        let checks = manifests.iter().map(|m| self.check(m, remembered));
+        let since = Instant::now();
+        let checks = manifests.iter().map(|m| self.check(m, remembered, since));
         let (checked, failures) = self.in_parallel(checks).await;
         if !failures.is_empty() {
             return Err(self.failed(failures, StageOutcome::default()));

@@ -46,13 +46,14 @@ pub(crate) enum Plan {
 }
 
 impl Applier {
-    /// Finds out what applying the manifest would do, and changes nothing.
+    /// Finds out what applying the manifest would do, and changes nothing. `since` is when the stage began.
     pub(crate) async fn check(
         &self,
         manifest: &Manifest,
         remembered: &Memory,
+        since: Instant,
     ) -> Result<Checked, ObjectError> {
-        let resolved = self.mapper.resolve(&manifest.gvk()).await;
+        let resolved = self.mapper.resolve_since(&manifest.gvk(), since).await;
         let id = scoped_id(manifest, resolved.as_ref().ok());
         let desired_policy = Policy::of(manifest.value(), &self.manager);
         if desired_policy.forbids_apply() {
@@ -171,7 +172,7 @@ impl Applier {
         mapped: &RestMapping,
     ) -> Result<Checked, ObjectError> {
         if error.is_unknown_path() {
-            self.mapper.mark_stale();
+            self.mapper.mark_stale(manifest.group(), manifest.kind());
         }
         let target = Target { mapped, namespace: &id.namespace, name: &id.name };
         // If that fails too, the first error is the one to tell.

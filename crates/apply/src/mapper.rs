@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use kube::Client;
@@ -56,8 +56,8 @@ pub struct Mapper {
     refreshed: Mutex<Option<Instant>>,
     /// How often definitions were applied: a table from before is asked for anew at once.
     invalidated: AtomicU64,
-    /// How often a path turned out to be gone: a table from before is asked for anew when the min_interval allows.
-    marked_stale: AtomicU64,
+    /// Kinds of which a path turned out to be gone since the last discovery began: they wait for another one.
+    stale: StdMutex<HashSet<(String, String)>>,
 }
 
 impl Mapper {
@@ -69,7 +69,7 @@ impl Mapper {
             table: RwLock::default(),
             refreshed: Mutex::new(None),
             invalidated: AtomicU64::new(1),
-            marked_stale: AtomicU64::new(0),
+            stale: StdMutex::default(),
         }
     }
 
@@ -78,7 +78,19 @@ impl Mapper {
     /// # Errors
     /// If the cluster does not serve it, or could not be asked.
     pub async fn resolve(&self, gvk: &GroupVersionKind) -> Result<RestMapping, MapError> {
-        self.find(|table| table.find(&gvk.group, &gvk.kind, Some(&gvk.version))).await
+        self.resolve_since(gvk, Instant::now()).await
+    }
+
+    /// The same for one of many kinds that are wanted since this moment: they share one discovery, however many are missing.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub async fn resolve_since(
+        &self,
+        gvk: &GroupVersionKind,
+        since: Instant,
+    ) -> Result<RestMapping, MapError> {
+        self.find(&gvk.group, &gvk.kind, Some(&gvk.version), since).await
     }
 
     /// The kind at the version the cluster prefers.
@@ -86,7 +98,26 @@ impl Mapper {
     /// # Errors
     /// As [`Self::resolve`].
     pub async fn resolve_preferred(&self, group: &str, kind: &str) -> Result<RestMapping, MapError> {
-        self.find(|table| table.find(group, kind, None)).await
+        self.resolve_preferred_since(group, kind, Instant::now()).await
+    }
+
+    /// The same, content with an answer from this moment or later.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub async fn resolve_preferred_since(
+        &self,
+        group: &str,
+        kind: &str,
+        since: Instant,
+    ) -> Result<RestMapping, MapError> {
+        self.find(group, kind, None, since).await
+    }
+
+    /// Whether the cluster served the kind, in any version, when it was last asked; `None` if it never was.
+    pub fn last_known(&self, group: &str, kind: &str) -> Option<bool> {
+        let table = self.table();
+        (table.invalidated > 0).then(|| table.find(group, kind, None).is_ok())
     }
 
     /// Makes the next question be answered by a fresh discovery, min_interval or not: call it when definitions were applied.
@@ -94,31 +125,38 @@ impl Mapper {
         self.invalidated.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Makes the next question be answered by a discovery after this moment, not sooner than the min_interval allows: a path that
-    /// discovery named turned out to be gone.
-    pub(crate) fn mark_stale(&self) {
-        self.marked_stale.fetch_add(1, Ordering::AcqRel);
+    /// Makes the next question about this kind be answered by a discovery after this moment, not sooner than the shortest time
+    /// between two allows: a path that discovery named turned out to be gone. Questions about other kinds are not held up.
+    pub(crate) fn mark_stale(&self, group: &str, kind: &str) {
+        self.stale().insert((group.to_owned(), kind.to_owned()));
+    }
+
+    fn stale(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn find(
         &self,
-        find: impl Fn(&Table) -> Result<RestMapping, MapError>,
+        group: &str,
+        kind: &str,
+        version: Option<&str>,
+        since: Instant,
     ) -> Result<RestMapping, MapError> {
-        let asked = Instant::now();
-        let (table, min_interval) = (self.table(), self.options.min_interval);
-        let refreshed = if table.invalidated != self.invalidated.load(Ordering::Acquire) {
-            self.refresh(asked, Duration::ZERO).await
-        } else if table.marked_stale != self.marked_stale.load(Ordering::Acquire) {
-            self.refresh(asked, min_interval).await
+        let min_interval = self.options.min_interval;
+        let is_stale = || self.stale().contains(&(group.to_owned(), kind.to_owned()));
+        let refreshed = if self.table().invalidated != self.invalidated.load(Ordering::Acquire) {
+            self.refresh(Instant::now(), Duration::ZERO).await
+        } else if is_stale() {
+            self.refresh(Instant::now(), min_interval).await
         } else {
             Ok(())
         };
-        match (find(&self.table()), refreshed) {
+        match (self.table().find(group, kind, version), refreshed) {
             (Ok(mapped), _) => Ok(mapped),
             (Err(_), Err(error)) => Err(error),
             (Err(_), Ok(())) => {
-                self.refresh(asked, min_interval).await?;
-                find(&self.table())
+                self.refresh(since, min_interval).await?;
+                self.table().find(group, kind, version)
             }
         }
     }
@@ -127,17 +165,17 @@ impl Mapper {
         self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks the cluster, unless somebody else did since `asked`, and not sooner than `min_interval` after the last time.
-    async fn refresh(&self, asked: Instant, min_interval: Duration) -> Result<(), MapError> {
+    /// Asks the cluster, unless somebody did after `since`, and not sooner than `min_interval` after the last time.
+    async fn refresh(&self, since: Instant, min_interval: Duration) -> Result<(), MapError> {
         let mut refreshed = self.refreshed.lock().await;
         if let Some(at) = *refreshed {
-            if at > asked {
+            if at > since {
                 return Ok(());
             }
             sleep_until(at + min_interval).await;
         }
-        let (invalidated, marked_stale) =
-            (self.invalidated.load(Ordering::Acquire), self.marked_stale.load(Ordering::Acquire));
+        let invalidated = self.invalidated.load(Ordering::Acquire);
+        let stale = self.stale().clone();
         let limit = self.options.request_timeout;
         let lists = async {
             tokio::try_join!(
@@ -150,8 +188,9 @@ impl Mapper {
             .map_err(|_| MapError::Discovery(format!("no answer within {limit:?}")))?;
         let (core, groups) = lists.map_err(|e| MapError::Discovery(e.to_string()))?;
         let table = Table::new(core.items.into_iter().chain(groups.items));
-        let table = Arc::new(Table { invalidated, marked_stale, ..table });
+        let table = Arc::new(Table { invalidated, ..table });
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
+        self.stale().retain(|kind| !stale.contains(kind));
         *refreshed = Some(Instant::now());
         Ok(())
     }
@@ -164,9 +203,8 @@ struct Table {
     kinds: HashMap<(String, String), Vec<RestMapping>>,
     /// Group versions that could not be asked.
     stale: HashSet<(String, String)>,
-    /// The mapper's counters when it was asked for.
+    /// The mapper's counter when it was asked for; zero before the first discovery.
     invalidated: u64,
-    marked_stale: u64,
 }
 
 impl Table {

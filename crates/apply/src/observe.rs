@@ -51,6 +51,8 @@ pub struct IndexOptions {
     pub idle: Duration,
     /// Waits before a failed watch is tried again.
     pub retry: Backoff,
+    /// How old an answer of discovery may be by which a kind that was not served is looked for again.
+    pub rediscovery: Duration,
     /// Objects per page of a list.
     pub page_size: u32,
 }
@@ -134,9 +136,16 @@ impl Index {
     }
 
     /// Watches the owned objects of a kind from now on, in the version the cluster prefers, and tells how that
-    /// watch stands. A kind that was not served is looked for again at once. Must be called within a Tokio runtime.
+    /// watch stands. A kind that was served before is looked for again at once; one that discovery does not have is not watched,
+    /// so that made-up kinds cost nothing. Must be called within a Tokio runtime.
     pub fn ensure(&self, gvk: &GroupVersionKind) -> WatchState {
-        self.watch(Key::of(gvk, None), None)
+        let key = Key::of(gvk, None);
+        let is_unknown = || self.shared.mapper.last_known(&gvk.group, &gvk.kind) == Some(false);
+        if !self.shared.lock().watches.contains_key(&key) && is_unknown() {
+            let (kind, group) = (&gvk.kind, &gvk.group);
+            return WatchState::NotServed(format!("no matches for kind \"{kind}\" in group \"{group}\""));
+        }
+        self.watch(key, None)
     }
 
     /// What is known about an owned object, or one that is watched by [`Self::watch_object`].

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use kube::Client;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::change::{Action, Change, ChangeSet};
 use crate::error::RequestError;
@@ -80,11 +81,12 @@ pub async fn delete(
 ) -> Pruned {
     entries.sort_by(|a, b| compare(&b.id, &a.id));
     let requests = Requests { client: client.clone(), timeout: options.request_timeout };
-    let mut pruned = Pruned::default();
+    let (mut pruned, since) = (Pruned::default(), Instant::now());
     // Once the API server cannot be reached, every further object would take its whole deadline.
     let mut unreachable: Option<String> = None;
     for same_rank in entries.chunk_by(|a, b| rank(&a.id.kind) == rank(&b.id.kind)) {
-        let deletions: Vec<_> = same_rank.iter().map(|e| delete_one(&requests, mapper, e, options)).collect();
+        let deletions: Vec<_> =
+            same_rank.iter().map(|e| delete_one(&requests, mapper, e, options, since)).collect();
         let mut results = stream::iter(deletions).buffered(options.concurrency.max(1));
         for entry in same_rank {
             let result = match unreachable {
@@ -130,8 +132,9 @@ async fn delete_one(
     mapper: &Mapper,
     entry: &Entry,
     options: &PruneOptions,
+    since: Instant,
 ) -> Result<Fate, (&'static str, RequestError)> {
-    let Some(mapped) = served(requests, mapper, entry).await.map_err(|e| ("query", e))? else {
+    let Some(mapped) = served(requests, mapper, entry, since).await.map_err(|e| ("query", e))? else {
         return Ok(Fate::Ended(Action::Deleted));
     };
     // An entry written ahead may carry the namespace that its manifest gives an object of the cluster.
@@ -168,9 +171,10 @@ async fn served(
     requests: &Requests,
     mapper: &Mapper,
     entry: &Entry,
+    since: Instant,
 ) -> Result<Option<RestMapping>, RequestError> {
     let gvk = entry.id.gvk(&entry.version);
-    match mapper.resolve(&gvk).await {
+    match mapper.resolve_since(&gvk, since).await {
         Ok(mapped) => Ok(Some(mapped)),
         Err(MapError::NoMatch { .. }) if !requests.serves(&gvk).await? => Ok(None),
         Err(error) => Err(error.into()),
@@ -194,15 +198,16 @@ pub async fn remaining(
     options: &PruneOptions,
 ) -> Vec<ObjectId> {
     let requests = Requests { client: client.clone(), timeout: options.request_timeout };
+    let since = Instant::now();
     let deleted: Vec<&Change> = changes.changes.iter().filter(|c| c.action == Action::Deleted).collect();
-    let looks: Vec<_> = deleted.iter().map(|c| exists(&requests, mapper, c)).collect();
+    let looks: Vec<_> = deleted.iter().map(|c| exists(&requests, mapper, c, since)).collect();
     let found: Vec<bool> = stream::iter(looks).buffered(options.concurrency.max(1)).collect().await;
     deleted.iter().zip(found).filter(|(_, exists)| *exists).map(|(c, _)| c.id.clone()).collect()
 }
 
-async fn exists(requests: &Requests, mapper: &Mapper, change: &Change) -> bool {
+async fn exists(requests: &Requests, mapper: &Mapper, change: &Change, since: Instant) -> bool {
     let entry = Entry { id: change.id.clone(), version: change.version.clone() };
-    match served(requests, mapper, &entry).await {
+    match served(requests, mapper, &entry, since).await {
         Ok(Some(mapped)) => {
             let target = Target { mapped: &mapped, namespace: &entry.id.namespace, name: &entry.id.name };
             !matches!(requests.get(&target).await, Ok(None))

@@ -2,7 +2,11 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use api::{Kustomization, kustomization::DeletionPolicy, meta::FINALIZER};
+use api::{
+    Kustomization,
+    kustomization::DeletionPolicy,
+    meta::{FINALIZER, reasons::PROGRESSING},
+};
 use apply::{
     change::ChangeSet,
     object::ObjectId,
@@ -131,13 +135,29 @@ impl Pass<'_> {
 
     /// Deletes entries of the inventory in the Kustomization's identity, but for those that another one names.
     pub(crate) async fn delete(
-        &self,
+        &mut self,
         entries: Vec<Entry>,
         keep: HashSet<ObjectId>,
     ) -> Result<prune::Pruned, Failure> {
-        let claimed = handover::claimed(&self.subject.object, &self.context.store.state(), &entries);
+        let account = &self.context.arguments.default_service_account;
+        let claims = handover::claimed(&self.subject.object, &self.context.store.state(), &entries, account);
+        let claimed = self.slot.claims.admit(claims.keys(), Instant::now());
         let options = PruneOptions { keep, claimed, ..self.prune_options() };
-        Ok(prune::delete(&self.identity()?, &self.cluster.mapper, entries, &options).await)
+        let pruned = prune::delete(&self.identity()?, &self.cluster.mapper, entries, &options).await;
+        let left: Vec<_> = pruned.claimed.iter().map(|entry| &entry.id).collect();
+        let news = self.slot.claims.left(&left, Instant::now());
+        let line = |id: &ObjectId| {
+            let by = claims.get(id)?;
+            let namespace = by.namespace.as_deref().unwrap_or_default();
+            Some(format!("{id} is left to Kustomization/{namespace}/{}, which is about to apply it", by.name))
+        };
+        let lines: Vec<_> = news.into_iter().filter_map(line).collect();
+        if !lines.is_empty() {
+            let message = lines.join("\n");
+            tracing::info!("{message}");
+            self.subject.event(&self.context.events, Severity::Info, PROGRESSING, None, &message);
+        }
+        Ok(pruned)
     }
 
     /// What deletions respect.

@@ -13,36 +13,116 @@ use api::Kustomization;
 use apply::{object::ObjectId, prune::Entry};
 use kube::runtime::reflector::ObjectRef;
 use runtime::conditions::{READY, STALLED, find, is_true};
+use tokio::time::Instant;
 
-use crate::{dependencies, status};
+use crate::{dependencies, sources::SourceKey, status, subject::service_account};
 
 /// How long a run that has something to prune waits for others of its source.
 pub const HANDOVER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long an object that is to be pruned is left to another Kustomization which does not get to apply it.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(600);
+/// How soon a run that left something to others is followed by another.
+pub const CLAIM_RECHECK: Duration = Duration::from_secs(60);
+
 pub type Key = ObjectRef<Kustomization>;
 
-/// The entries that other Kustomizations name, in the same cluster.
-pub fn claimed(own: &Kustomization, others: &[Arc<Kustomization>], entries: &[Entry]) -> HashSet<ObjectId> {
-    let wanted: HashMap<String, &ObjectId> = entries.iter().map(|e| (e.id.inventory_id(), &e.id)).collect();
-    let inventories = others
-        .iter()
-        .filter(|other| is_another(own, other) && other.spec.kube_config == own.spec.kube_config)
-        .filter_map(|other| other.status.as_ref()?.inventory.as_ref());
-    let named = inventories.flat_map(|inventory| &inventory.entries);
-    named.filter_map(|entry| wanted.get(&entry.id).map(|id| ObjectId::clone(id))).collect()
+/// Objects of one Kustomization that are left to others instead of being pruned, since when.
+#[derive(Debug, Default)]
+pub struct Claims(HashMap<ObjectId, Instant>);
+
+impl Claims {
+    /// The claims that still count.
+    pub fn admit<'a>(&self, claimed: impl Iterator<Item = &'a ObjectId>, now: Instant) -> HashSet<ObjectId> {
+        let counts = |id: &&ObjectId| {
+            self.0.get(*id).is_none_or(|since| now.saturating_duration_since(*since) < CLAIM_TIMEOUT)
+        };
+        claimed.filter(counts).cloned().collect()
+    }
+
+    /// Takes down what was left to others in a prune, which is all there is. Gives what was not left before.
+    pub fn left<'a>(&mut self, left: &[&'a ObjectId], now: Instant) -> Vec<&'a ObjectId> {
+        self.0.retain(|id, _| left.contains(&id));
+        let mut news = Vec::new();
+        for id in left {
+            if self.0.insert(ObjectId::clone(id), self.0.get(*id).copied().unwrap_or(now)).is_none() {
+                news.push(*id);
+            }
+        }
+        news
+    }
+
+    /// These objects are wanted again.
+    pub fn forget<'a>(&mut self, wanted: impl Iterator<Item = &'a ObjectId>) {
+        for id in wanted {
+            self.0.remove(id);
+        }
+    }
+
+    /// Whether something is left to others.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
-/// Those of `others`, Kustomizations of the same source, that have yet to say what they will apply of a revision. `find` gives
+/// The entries that other Kustomizations are about to apply, each with the one that does.
+///
+/// A status is believed only of a Kustomization that could take the object anyway: it applies in the same identity, and is of the
+/// same namespace or source. It is believed only until its run is over: the object then carries its labels, or it was skipped
+/// there and is not going to.
+pub fn claimed(
+    own: &Kustomization,
+    others: &[Arc<Kustomization>],
+    entries: &[Entry],
+    default_account: &str,
+) -> HashMap<ObjectId, Key> {
+    let wanted: HashMap<String, &ObjectId> = entries.iter().map(|e| (e.id.inventory_id(), &e.id)).collect();
+    let mut claimed = HashMap::new();
+    for other in others {
+        let trusted = is_another(own, other)
+            && is_same_identity(own, other, default_account)
+            && (own.metadata.namespace == other.metadata.namespace
+                || SourceKey::of(own) == SourceKey::of(other));
+        if !trusted || is_over(other) {
+            continue;
+        }
+        let inventory = other.status.iter().filter_map(|status| status.inventory.as_ref());
+        let ids = inventory.flat_map(|i| &i.entries).filter_map(|entry| wanted.get(&entry.id));
+        claimed.extend(ids.map(|id| (ObjectId::clone(id), ObjectRef::from_obj(other.as_ref()))));
+    }
+    claimed
+}
+
+/// Whether two Kustomizations apply to the same cluster as the same user.
+fn is_same_identity(own: &Kustomization, other: &Kustomization, default_account: &str) -> bool {
+    let account = |object: &Kustomization| {
+        let account = service_account(object, default_account)?;
+        Some((object.metadata.namespace.clone(), account))
+    };
+    own.spec.kube_config == other.spec.kube_config && account(own) == account(other)
+}
+
+/// Whether the last run of a Kustomization succeeded, for what it asks for now.
+fn is_over(object: &Kustomization) -> bool {
+    let Some(status) = &object.status else { return false };
+    is_true(&status.conditions, READY)
+        && status.observed_generation == object.metadata.generation
+        && status.last_applied_revision == status.last_attempted_revision
+}
+
+/// Those of `others`, Kustomizations of the same source, that apply in the same identity and have yet to say what they will apply of a revision. `find` gives
 /// any Kustomization.
 pub fn pending(
     own: &Kustomization,
     others: &[Arc<Kustomization>],
     find: impl Fn(&Key) -> Option<Arc<Kustomization>>,
     revision: &str,
+    default_account: &str,
 ) -> Vec<Key> {
     let key = ObjectRef::from_obj(own);
     let coming = |other: &&Arc<Kustomization>| {
         is_another(own, other)
+            && is_same_identity(own, other, default_account)
             && !other.spec.suspend
             && !has_said(other, revision)
             && !needs(other, &key, &find)
@@ -110,7 +190,7 @@ mod tests {
     fn is_pending(others: Vec<Kustomization>) -> bool {
         let others: Vec<_> = others.into_iter().map(Arc::new).collect();
         let find = |key: &Key| others.iter().find(|o| ObjectRef::from_obj(o.as_ref()) == *key).cloned();
-        !pending(&object("own"), &others, find, "r2").is_empty()
+        !pending(&object("own"), &others, find, "r2", "").is_empty()
     }
 
     #[test]
@@ -139,7 +219,24 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_claimed_by_the_inventories_of_others() {
+    fn a_claim_is_news_once_and_counts_for_a_while() {
+        let id = ObjectId { group: String::new(), kind: "A".into(), namespace: "n".into(), name: "a".into() };
+        let (mut claims, start) = (Claims::default(), Instant::now());
+        let admitted = |claims: &Claims, at| claims.admit([&id].into_iter(), at).len();
+        assert_eq!(admitted(&claims, start), 1);
+        assert_eq!(claims.left(&[&id], start).len(), 1);
+        let later = start + CLAIM_TIMEOUT / 2;
+        assert_eq!((admitted(&claims, later), claims.left(&[&id], later).len()), (1, 0));
+        assert_eq!(admitted(&claims, start + CLAIM_TIMEOUT), 0, "it does not begin anew each time");
+        claims.left(&[], later);
+        assert!(claims.is_empty());
+        claims.left(&[&id], later);
+        claims.forget([&id].into_iter());
+        assert!(claims.is_empty());
+    }
+
+    #[test]
+    fn claims_are_of_trusted_kustomizations_whose_run_is_not_over() {
         let id = |name: &str| ObjectId {
             group: String::new(),
             kind: "ConfigMap".into(),
@@ -156,9 +253,23 @@ mod tests {
         going.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
         let mut remote = with("remote", "d");
         remote.spec.kube_config = Some(Default::default());
-        let others: Vec<_> =
-            [with("own", "a"), with("other", "b"), going, remote].into_iter().map(Arc::new).collect();
-        let entries = ["a", "b", "c", "d"].map(entry);
-        assert_eq!(claimed(&object("own"), &others, &entries), HashSet::from([id("b")]));
+        let mut over = at(with("over", "e"), "r2");
+        status::settle_conditions(&mut over);
+        let mut foreign = with("foreign", "f");
+        foreign.metadata.namespace = Some("tenant".into());
+        let mut shared = with("shared", "g");
+        shared.metadata.namespace = Some("tenant".into());
+        shared.spec.source_ref.namespace = Some("ns".into());
+        let mut other_user = with("other-user", "h");
+        other_user.spec.service_account_name = Some("deployer".into());
+        let others = [with("own", "a"), with("other", "b"), going, remote, over, foreign, shared, other_user];
+        let others: Vec<_> = others.into_iter().map(Arc::new).collect();
+        let entries = ["a", "b", "c", "d", "e", "f", "g", "h"].map(entry);
+        let mut names: Vec<_> = claimed(&object("own"), &others, &entries, "").into_iter().collect();
+        names.sort_by(|a, b| a.0.cmp(&b.0));
+        let names: Vec<_> = names.iter().map(|(id, by)| format!("{} by {}", id.name, by.name)).collect();
+        assert_eq!(names, ["b by other", "g by shared"]);
+        let names = claimed(&object("own"), &others, &entries, "default");
+        assert_eq!(names.len(), 1, "each namespace has a default account of its own");
     }
 }

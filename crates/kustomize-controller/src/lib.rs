@@ -55,6 +55,7 @@ const DISCOVERY: MapperOptions =
 const INDEX: IndexOptions = IndexOptions {
     idle: Duration::from_secs(3600),
     retry: Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) },
+    rediscovery: Duration::from_secs(30),
     page_size: 500,
 };
 

@@ -21,6 +21,7 @@ use crate::{
     applied::AppliedObjects,
     context::Context,
     drift::Repairs,
+    handover::Claims,
     health::health_rules,
     pass::Pass,
     run::{Inputs, Phase, Run},
@@ -43,6 +44,7 @@ pub(crate) struct Slot {
     pub state: State,
     pub applied: AppliedObjects,
     pub repairs: Repairs,
+    pub claims: Claims,
 }
 
 #[derive(Default)]

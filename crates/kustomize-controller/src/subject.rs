@@ -140,9 +140,14 @@ impl Subject {
 
     /// The service account of the namespace that applies; none means the controller itself.
     pub fn service_account(&self, default: &str) -> Option<String> {
-        let named = self.object.spec.service_account_name.as_deref().filter(|name| !name.is_empty());
-        named.or(Some(default).filter(|name| !name.is_empty())).map(str::to_owned)
+        service_account(&self.object, default)
     }
+}
+
+/// The service account that a Kustomization applies with, of its own namespace; none means the controller itself.
+pub fn service_account(object: &Kustomization, default: &str) -> Option<String> {
+    let named = object.spec.service_account_name.as_deref().filter(|name| !name.is_empty());
+    named.or(Some(default).filter(|name| !name.is_empty())).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -171,7 +171,12 @@ impl Bed {
 
     fn index(&self) -> Index {
         let retry = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
-        let options = IndexOptions { idle: Duration::from_secs(3600), retry, page_size: 2 };
+        let options = IndexOptions {
+            idle: Duration::from_secs(3600),
+            retry,
+            rediscovery: Duration::from_secs(1),
+            page_size: 2,
+        };
         Index::new(self.client.clone(), MANAGER, self.mapper.clone(), options)
     }
 

@@ -122,8 +122,12 @@ async fn a_forbidden_watch_says_so() -> Result<()> {
     let bed = Bed::new("forbidden").await?;
     let nobody = recording(bed.client.clone(), Arc::default(), Some("nobody".into()));
     let retry = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
-    let index =
-        Index::new(nobody, MANAGER, bed.mapper.clone(), IndexOptions { idle: LIMIT, retry, page_size: 100 });
+    let index = Index::new(
+        nobody,
+        MANAGER,
+        bed.mapper.clone(),
+        IndexOptions { idle: LIMIT, retry, rediscovery: Duration::from_secs(1), page_size: 100 },
+    );
     let kind = GroupVersionKind::gvk("", "v1", "Secret");
     settled(&index, std::slice::from_ref(&kind)).await?;
     assert!(matches!(index.ensure(&kind), WatchState::Forbidden(_)));
@@ -171,7 +175,12 @@ async fn a_watch_without_objects_ends_when_nobody_asks_for_it() -> Result<()> {
     let bed = Bed::new("idle").await?;
     bed.apply(MAP, &mut Memory::new()).await?;
     let retry = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
-    let options = IndexOptions { idle: Duration::from_millis(200), retry, page_size: 100 };
+    let options = IndexOptions {
+        idle: Duration::from_millis(200),
+        retry,
+        rediscovery: Duration::from_secs(1),
+        page_size: 100,
+    };
     let index = Index::new(bed.client.clone(), MANAGER, bed.mapper.clone(), options);
     // No test owns one of the second.
     let kinds = ["ConfigMap", "PodTemplate"].map(|kind| GroupVersionKind::gvk("", "v1", kind));

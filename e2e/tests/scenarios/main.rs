@@ -25,6 +25,7 @@ mod health_exprs;
 mod ignore;
 mod include;
 mod invariants;
+mod isolation;
 mod kill_points;
 mod kustomization;
 mod kustomization_faults;

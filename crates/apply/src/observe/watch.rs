@@ -15,7 +15,7 @@ use kube::{Client, Resource};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::table::reduce;
 use super::{IndexOptions, Key, Shared, WatchState};
@@ -95,17 +95,15 @@ pub(super) async fn run(shared: Weak<Shared>, key: Key, retry_now: Arc<Notify>) 
         return;
     };
     let mut failures = 0;
+    // A kind that is not served is looked for again when somebody asks for it; by itself, what others find out will do.
+    let mut since = Instant::now();
     loop {
-        let state = match mapper.resolve_preferred(&key.group, &key.kind).await {
+        let state = match mapper.resolve_preferred_since(&key.group, &key.kind, since).await {
             Ok(mapped) => follow(&shared, &key, &mapped, &client, &manager, &options, &mut failures).await,
             Err(error @ MapError::NoMatch { .. }) => Some(WatchState::NotServed(error.to_string())),
             Err(error) => Some(WatchState::Failing(error.to_string())),
         };
         let Some(state) = state else { return };
-        // What discovery said may be the reason.
-        if matches!(state, WatchState::NotServed(_)) {
-            mapper.mark_stale();
-        }
         let Some(index) = shared.upgrade() else { return };
         tracing::debug!(kind = %key.kind, group = %key.group, ?state, "watch failed");
         index.failed(&key, state);
@@ -115,7 +113,11 @@ pub(super) async fn run(shared: Weak<Shared>, key: Key, retry_now: Arc<Notify>) 
         drop(index);
         // Being asked for again cuts the wait short.
         failures = failures.saturating_add(1);
-        let _ = timeout(options.retry.after(failures), retry_now.notified()).await;
+        let (begun, pause) = (Instant::now(), options.retry.after(failures));
+        since = match timeout(pause, retry_now.notified()).await {
+            Ok(()) => Instant::now(),
+            Err(_) => begun.checked_sub(options.rediscovery).unwrap_or(begun),
+        };
     }
 }
 
@@ -141,7 +143,14 @@ async fn follow(
             Err(_) if expiry.is_some() => expiry = index.expire(key),
             Err(_) => {}
             Ok(None) => return Some(WatchState::Failing("the watch ended".into())),
-            Ok(Some(Err(error))) => return Some(state_of(&error)),
+            Ok(Some(Err(error))) => {
+                let state = state_of(&error);
+                // What discovery said is no longer so.
+                if matches!(state, WatchState::NotServed(_)) {
+                    index.mapper.mark_stale(&key.group, &key.kind);
+                }
+                return Some(state);
+            }
             Ok(Some(Ok(event))) => {
                 if matches!(event, Event::InitDone) {
                     *failures = 0;

@@ -157,6 +157,9 @@ impl Effects for Pass<'_> {
             done.memory.insert(change.id.clone(), applied);
             done.changes.changes.push(change);
         }
+        // A kind that the stage before defined was not known when the objects were built.
+        let kinds: HashSet<_> = done.changes.applied().map(|change| change.id.gvk(&change.version)).collect();
+        kinds.iter().for_each(|gvk| drop(self.cluster.index.ensure(gvk)));
         self.slot.applied.stage_applied(&done.changes, done.memory);
         let (terminating, unapplied) = (done.terminating, done.left);
         Ok(StageApplied { changes: done.changes, unrepaired, terminating, unapplied })
@@ -249,7 +252,8 @@ impl Effects for Pass<'_> {
         let pending = || {
             let others = self.context.sources.referrers(&SourceKey::of(own));
             let others: Vec<_> = others.iter().filter_map(|key| self.context.store.get(key)).collect();
-            handover::pending(own, &others, |key| self.context.store.get(key), revision)
+            let account = &self.context.arguments.default_service_account;
+            handover::pending(own, &others, |key| self.context.store.get(key), revision, account)
         };
         for other in pending() {
             self.context.dependencies.wait(self.subject.reference(), other, Interest::Everything);

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::Pass;
 use crate::{
+    handover,
     reconciler::State,
     run::{Ending, Failure, Inputs, Phase, Run},
     sources::SourceKey,
@@ -63,7 +64,11 @@ impl Pass<'_> {
         );
         tracing::info!(revision = artifact.revision, "{message}");
         self.subject.finished_event(&self.context.events, artifact, &message);
-        let wait = jitter(interval, self.context.arguments.shared.interval_jitter_percentage);
+        let mut wait = jitter(interval, self.context.arguments.shared.interval_jitter_percentage);
+        self.slot.claims.forget(run.progress.changes.changes.iter().map(|change| &change.id));
+        if !self.slot.claims.is_empty() {
+            wait = wait.min(handover::CLAIM_RECHECK);
+        }
         Ok(self.over(run, wait, true))
     }
 

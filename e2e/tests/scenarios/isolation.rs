@@ -1,0 +1,137 @@
+//! What one tenant does reaches no other.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use e2e::objects::Id;
+use e2e::scenario::Scenario;
+use e2e::wait::{self, Not};
+
+use crate::config_map;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// GitRepository and Kustomization of another tenant, in a namespace of its own, for a folder of the repository.
+async fn tenant(test: &Scenario, path: &str, more: &str) -> Result<String> {
+    let namespace = format!("{}-tenant", test.namespace);
+    test.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}")).await?;
+    let in_namespace = |yaml: String| {
+        yaml.replace("metadata: {name: ", &format!("metadata: {{namespace: {namespace}, name: "))
+    };
+    test.apply(&in_namespace(test.source_yaml("1h", ""))).await?;
+    let kustomization = test.kustomization_yaml("tenant", path, more).replace("  targetNamespace: ", "  # ");
+    test.apply(&in_namespace(kustomization)).await?;
+    Ok(namespace)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pruning_cannot_be_vetoed_by_who_names_the_object_and_does_not_apply_it() -> Result<()> {
+    let test = Scenario::new("veto").await?;
+    let named = |key: &str| {
+        let metadata = format!(
+            "metadata: {{namespace: {}, annotations: {{kustomize.toolkit.fluxcd.io/{key}}}, ",
+            test.namespace
+        );
+        config_map("revoked", "1").replace("metadata: {", &metadata)
+    };
+    test.repo.write("app/revoked.yaml", &config_map("revoked", "1"))?;
+    test.repo.write("app/stays.yaml", &config_map("stays", "1"))?;
+    test.repo.write("same/revoked.yaml", &named("ssa: Ignore"))?;
+    test.repo.write("other/revoked.yaml", &named("reconcile: disabled"))?;
+    let commit = test.repo.commit("start")?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    // One of the same namespace whose run is over, and one of another tenant whose run never is.
+    test.apply(&test.kustomization_yaml("same", "./same", "")).await?;
+    test.applied("Kustomization/same", &commit).await?;
+    let absent = "  healthChecks: [{apiVersion: v1, kind: ConfigMap, namespace: default, name: never}]";
+    let namespace = tenant(&test, "./other", absent).await?;
+    let names_it = |object: &serde_json::Value| {
+        object
+            .pointer("/status/inventory/entries")
+            .is_some_and(|entries| entries.to_string().contains("revoked"))
+    };
+    let tenant = Id::of("kustomize.toolkit.fluxcd.io/v1", "Kustomization", &namespace, "tenant");
+    wait::until(LIMIT, async || match test.objects.get(&tenant).await.map_err(wait::not_yet)? {
+        Some(object) if names_it(&object) => Ok(()),
+        object => Err(Not::Yet(format!("{object:?}"))),
+    })
+    .await?;
+    assert!(names_it(&test.get("Kustomization/same").await?));
+
+    test.repo.remove("app/revoked.yaml")?;
+    let commit = test.repo.commit("revoke")?;
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
+    test.gone("ConfigMap/revoked").await?;
+    assert!(!names_it(&test.get("Kustomization/app").await?));
+    test.kubectl(&["delete", "namespace", &namespace, "--wait=false"])?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prune_that_is_left_to_another_is_told() -> Result<()> {
+    let test = Scenario::new("left").await?;
+    test.repo.write("from/moving.yaml", &config_map("moving", "1"))?;
+    test.repo.write("from/stays.yaml", &config_map("from", "1"))?;
+    test.repo.write("to/stays.yaml", &config_map("to", "1"))?;
+    let commit = test.repo.commit("start")?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("from", "./from", "")).await?;
+    test.apply(&test.kustomization_yaml("to", "./to", "")).await?;
+    test.applied("Kustomization/from", &commit).await?;
+    test.applied("Kustomization/to", &commit).await?;
+    // The first stage of the new owner is applied, the second cannot be.
+    let class = format!(
+        "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {{name: {}}}\nvalue: 1\n",
+        test.namespace
+    );
+    test.repo.remove("from/moving.yaml")?;
+    test.repo.write("to/moving.yaml", &config_map("moving", "1"))?;
+    test.repo.write("to/class.yaml", &class)?;
+    test.repo.write("to/bad.yaml", &config_map("bad", "1").replace("\ndata:", "\ndat:"))?;
+    let commit = test.repo.commit("half")?;
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/from", &commit).await?;
+    let ns = &test.namespace;
+    let message =
+        format!("ConfigMap/{ns}/moving is left to Kustomization/{ns}/to, which is about to apply it");
+    test.event("Kustomization/from", "Normal", "Progressing", &message).await?;
+    test.get("ConfigMap/moving").await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn made_up_kinds_cost_one_discovery_and_hold_up_nobody() -> Result<()> {
+    let test = Scenario::through_proxy("kinds", &[]).await?;
+    let kind = |n: u32| format!("apiVersion: made{n}.up/v1\nkind: Kind{n}\nmetadata: {{name: a}}\n---\n");
+    test.repo.write("attack/all.yaml", &(0..300).map(kind).collect::<String>())?;
+    test.repo.write("bystander/a.yaml", &config_map("a", "1"))?;
+    let commit = test.repo.commit("start")?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("bystander", "./bystander", "")).await?;
+    test.applied("Kustomization/bystander", &commit).await?;
+    let discoveries = || test.proxy().map(|proxy| proxy.calls(|call| call.path == "/apis").len());
+    let before = discoveries()?;
+    let slow = |yaml: String| yaml.replace("retryInterval: 2s", "retryInterval: 1h");
+    test.apply(&slow(test.kustomization_yaml("attack", "./attack", ""))).await?;
+    let failed = test
+        .condition("Kustomization/attack", "Ready", "False", "ReconciliationFailed", "no matches for kind")
+        .await?;
+    assert!(failed.message.len() <= 32_768);
+    let asked = discoveries()? - before;
+    assert!(asked <= 3, "300 kinds cost {asked} discoveries");
+
+    // Nothing of it is watched, and others are applied without another discovery.
+    test.repo.write("bystander/a.yaml", &config_map("a", "2"))?;
+    let (commit, before) = (test.repo.commit("bystander")?, discoveries()?);
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/bystander", &commit).await?;
+    test.kubectl(&["delete", "kustomization", "attack", "--wait=false"])?;
+    test.gone("Kustomization/attack").await?;
+    let asked = discoveries()? - before;
+    // The new commit brings another run of the attacker's, too.
+    assert!(asked <= 4, "a commit and a deletion cost {asked} discoveries");
+    test.finish().await
+}
