@@ -1,7 +1,10 @@
 //! What went wrong in a pass, in the terms of the API: condition, reason, message, and whether to try again.
 
-use std::fmt;
+use std::fmt::{self, Display};
 
+use artifact::ignore::IgnoreError;
+use artifact::store::StoreError;
+use runtime::error::chain;
 use runtime::patch::PatchError;
 
 use crate::blocking::BlockingError;
@@ -58,6 +61,27 @@ impl Failure {
         Failure { condition: Some(condition::STORAGE_OPERATION_FAILED), ..Failure::fetch(reason, message) }
     }
 
+    /// The store did not take an artifact; `operation` is what was tried: `archive` or `copy`.
+    pub fn store(operation: &str, error: &StoreError) -> Self {
+        match error {
+            StoreError::Locked(_) => {
+                let message = format!("failed to acquire lock for artifact: {}", chain(error));
+                Failure::plain(reason::FAILED, message)
+            }
+            StoreError::Directory { source, .. } => {
+                let message = format!("failed to create artifact directory: {source}");
+                Failure::storage(reason::DIRECTORY_CREATION_FAILED, message)
+            }
+            error => Failure::artifact(operation, chain(error)),
+        }
+    }
+
+    /// An artifact could not be written; `operation` as in [`Failure::store`].
+    pub fn artifact(operation: &str, why: impl Display) -> Self {
+        let message = format!("unable to {operation} artifact to storage: {why}");
+        Failure::storage(reason::ARCHIVE_OPERATION_FAILED, message)
+    }
+
     /// An included source has nothing to offer yet.
     pub fn include(reason: &'static str, message: impl Into<String>) -> Self {
         Failure {
@@ -83,13 +107,20 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
 impl std::error::Error for Failure {}
+
+impl From<IgnoreError> for Failure {
+    fn from(error: IgnoreError) -> Self {
+        let message = format!("failed to load source ignore patterns from repository: {error}");
+        Failure::plain(reason::SOURCE_IGNORE_ERROR, message)
+    }
+}
 
 /// Why a pass did not come to its end.
 #[derive(Debug)]
@@ -108,7 +139,7 @@ impl From<BlockingError> for Interrupted {
     fn from(error: BlockingError) -> Self {
         match error {
             BlockingError::Stopped => Interrupted::Stopped,
-            BlockingError::Panicked(_) => Failure::plain("Failed", runtime::error::chain(&error)).into(),
+            BlockingError::Panicked(_) => Failure::plain("Failed", chain(&error)).into(),
         }
     }
 }
@@ -116,5 +147,61 @@ impl From<BlockingError> for Interrupted {
 impl From<Failure> for Interrupted {
     fn from(failure: Failure) -> Self {
         Interrupted::Failure(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_store_failure_tells_a_lock_and_a_directory_from_the_rest() {
+        let source = || io::Error::other("disk on fire");
+        let directory = StoreError::Directory { path: "p".to_owned(), source: source() };
+        let write = || StoreError::Io { step: "write", path: "p".to_owned(), source: source() };
+        for (operation, error, condition, reason, message) in [
+            (
+                "archive",
+                StoreError::Locked("p".to_owned()),
+                None,
+                "Failed",
+                "failed to acquire lock for artifact: failed to lock artifact \"p\": held by another writer",
+            ),
+            (
+                "copy",
+                directory,
+                Some("StorageOperationFailed"),
+                "DirectoryCreationFailed",
+                "failed to create artifact directory: disk on fire",
+            ),
+            (
+                "archive",
+                write(),
+                Some("StorageOperationFailed"),
+                "ArchiveOperationFailed",
+                "unable to archive artifact to storage: failed to write \"p\": disk on fire",
+            ),
+            (
+                "copy",
+                write(),
+                Some("StorageOperationFailed"),
+                "ArchiveOperationFailed",
+                "unable to copy artifact to storage: failed to write \"p\": disk on fire",
+            ),
+        ] {
+            let message = message.to_owned();
+            let expected = Failure { class: Class::Generic, condition, reason, message };
+            assert_eq!(Failure::store(operation, &error), expected);
+        }
+    }
+
+    #[test]
+    fn an_ignore_failure_has_no_condition_of_its_own() {
+        let message = "failed to load source ignore patterns from repository: \
+                       an ignore file exceeds the limit of 7 bytes";
+        let expected = Failure::plain("SourceIgnoreError", message);
+        assert_eq!(Failure::from(IgnoreError::FileBytes(7)), expected);
     }
 }

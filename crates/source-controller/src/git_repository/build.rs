@@ -149,27 +149,14 @@ impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         let text = runtime::error::chain(&error);
         match error {
-            BuildError::Store(StoreError::Locked(_)) => {
-                Failure::plain(reason::FAILED, format!("failed to acquire lock for artifact: {text}"))
-            }
-            BuildError::Store(StoreError::Directory { source, .. }) => {
-                let message = format!("failed to create artifact directory: {source}");
-                Failure::storage(reason::DIRECTORY_CREATION_FAILED, message)
-            }
+            BuildError::Store(error) => Failure::store("archive", &error),
+            BuildError::Ignore(error) => error.into(),
             BuildError::Include(IncludeError::Path { .. }) => Failure::storage(reason::ILLEGAL_PATH, text),
             BuildError::Include(IncludeError::Copy { .. }) => Failure::storage(reason::COPY_FAILURE, text),
-            BuildError::Ignore(_) => {
-                let message = format!("failed to load source ignore patterns from repository: {text}");
-                Failure::plain(reason::SOURCE_IGNORE_ERROR, message)
+            BuildError::Walk(WalkError::Limit { what, .. }) => {
+                Failure::artifact("archive", format!("{text}{}", hint(Some(what))))
             }
-            error => {
-                let bound = match error {
-                    BuildError::Walk(WalkError::Limit { what, .. }) => Some(what),
-                    _ => None,
-                };
-                let message = format!("unable to archive artifact to storage: {text}{}", hint(bound));
-                Failure::storage(reason::ARCHIVE_OPERATION_FAILED, message)
-            }
+            _ => Failure::artifact("archive", text),
         }
     }
 }

@@ -13,7 +13,7 @@ use artifact::store::{Artifact, Store, StoreError};
 use artifact::unpack::{Entry, UnpackError, unpack};
 use net::Deadline;
 use runtime::error::chain;
-use source::failure::{Failure, reason};
+use source::failure::Failure;
 
 use super::Limits;
 use super::pull::layer_failure;
@@ -43,29 +43,21 @@ pub enum LayerError {
 
 impl From<LayerError> for Failure {
     fn from(error: LayerError) -> Self {
-        let text = chain(&error);
         match error {
-            LayerError::Unpack(_) => {
+            LayerError::Unpack(error) => {
+                let text = chain(&error);
                 layer_failure(format!("failed to extract layer contents from artifact: {text}"))
             }
-            LayerError::Ignore(_) => {
-                let message = format!("failed to load source ignore patterns from repository: {text}");
-                Failure::plain(reason::SOURCE_IGNORE_ERROR, message)
-            }
-            _ => {
-                let message = format!("unable to archive artifact to storage: {text}");
-                Failure::storage(reason::ARCHIVE_OPERATION_FAILED, message)
-            }
+            LayerError::Ignore(error) => error.into(),
+            LayerError::Store(error) => Failure::store("archive", &error),
+            error => Failure::artifact("archive", chain(&error)),
         }
     }
 }
 
 /// Stores a layer as it is.
 pub fn copy(store: &Store, path: &str, revision: &str, mut layer: File) -> Result<Artifact, Failure> {
-    store.copy(path, revision, &mut layer).map_err(|error| {
-        let message = format!("unable to copy artifact to storage: {}", chain(&error));
-        Failure::storage(reason::ARCHIVE_OPERATION_FAILED, message)
-    })
+    store.copy(path, revision, &mut layer).map_err(|error| Failure::store("copy", &error))
 }
 
 /// Where the content of a file is kept.
