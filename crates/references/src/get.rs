@@ -42,7 +42,7 @@ where
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::{Arc, Mutex};
 
     use k8s_openapi::api::core::v1::Secret;
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     /// Answers each request with a status, and remembers its path.
-    fn api(code: u16) -> (Api<Secret>, Arc<Mutex<Vec<String>>>) {
+    pub(crate) fn server(code: u16) -> (Client, Arc<Mutex<Vec<String>>>) {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let paths = asked.clone();
         let server = tower::service_fn(move |request: http::Request<Body>| {
@@ -64,7 +64,12 @@ mod tests {
             let body = Body::from(status.to_string().into_bytes());
             async move { Ok::<_, std::io::Error>(http::Response::builder().status(code).body(body).unwrap()) }
         });
-        (Api::namespaced(Client::new(server, "default"), "apps"), asked)
+        (Client::new(server, "default"), asked)
+    }
+
+    fn api(code: u16) -> (Api<Secret>, Arc<Mutex<Vec<String>>>) {
+        let (client, asked) = server(code);
+        (Api::namespaced(client, "apps"), asked)
     }
 
     #[tokio::test]

@@ -4,15 +4,17 @@
 //! through [`get`], which refuses names that would change the request.
 //!
 //! ```text
-//! spec.secretRef.name ── get ──▶ Secret ── SecretData ──▶ TLS settings, a proxy, texts
+//! spec.secretRef.name ── Secrets, get ──▶ Secret ── SecretData ──▶ TLS settings, a proxy, texts
 //! ```
 
 mod get;
 mod name;
 mod pull_secret;
 mod secret_data;
+mod secrets;
 
 pub use get::{GetError, get};
 pub use name::{InvalidName, check_name};
 pub use pull_secret::{PullCredentials, PullSecretError, PullSecrets};
 pub use secret_data::{SecretData, SecretDataError};
+pub use secrets::{SecretError, Secrets};

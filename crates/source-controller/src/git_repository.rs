@@ -10,7 +10,6 @@ mod includes;
 pub mod limits;
 mod provider;
 mod repository;
-mod secrets;
 mod spec;
 mod status;
 mod verify;

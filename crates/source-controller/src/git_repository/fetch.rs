@@ -1,6 +1,6 @@
 //! From an object to what its upstream has: its Secrets, a token, the object cache, Git.
 //!
-//! All of this waits for others, so it may outlast the pass that began it (see [`super::background`]). Credentials are read
+//! All of this waits for others, so it may outlast the pass that began it (see [`source::background`]). Credentials are read
 //! once for each fetch, so new ones count from the next one on.
 
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use git::{Connector, Remote};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
 use net::Deadline;
-use references::SecretData;
+use references::{SecretData, Secrets};
 use source::background::Host;
-use source::failure::{Failure, Interrupted};
+use source::failure::{Failure, Interrupted, reason};
 use source::{blocking, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,6 @@ use super::failure::git_failure;
 use super::limits::Limits;
 use super::provider::{Ask, Providers};
 use super::repository::{Found, Repository};
-use super::secrets::Secrets;
 use super::spec;
 use super::verify::{KeyVersions, Verification};
 
@@ -101,10 +100,18 @@ impl Fetcher {
         let (spec, namespace) = (&object.spec, object.namespace().unwrap_or_default());
         let secrets = Secrets::new(&self.client, &namespace);
         if let Some(reference) = &spec.proxy_secret_ref {
-            remote = remote.with_proxy(secrets.proxy(&reference.name).await?);
+            let proxy = secrets
+                .proxy(&reference.name)
+                .await
+                .map_err(|error| denied(format!("failed to configure proxy options: {error}")))?;
+            remote = remote.with_proxy(proxy);
         }
         let data = match &spec.secret_ref {
-            Some(reference) => secrets.credentials(&reference.name).await?,
+            Some(reference) => secrets.data(&reference.name).await.map_err(|error| {
+                let full = secrets.full_name(&reference.name);
+                // Upstream says it twice, and people search for it.
+                denied(format!("failed to get secret '{full}': failed to get secret '{full}': {error}"))
+            })?,
             None => SecretData::default(),
         };
         remote = auth::authenticate(remote, &data)?;
@@ -117,7 +124,11 @@ impl Fetcher {
     async fn verification(&self, object: &GitRepository) -> Option<Result<Verification, Failure>> {
         let wanted = object.spec.verification.as_ref()?;
         let namespace = object.namespace().unwrap_or_default();
-        let keys = Secrets::new(&self.client, &namespace).keys(&wanted.secret_ref.name).await;
+        let keys = Secrets::new(&self.client, &namespace).get(&wanted.secret_ref.name).await;
+        let keys = keys.map_err(|error| {
+            let message = format!("public keys secret error: {error}");
+            Failure::verification(reason::VERIFICATION_ERROR, message)
+        });
         Some(keys.map(|keys| Verification::new(wanted.mode, &keys, self.limits.verification.clone())))
     }
 
@@ -133,4 +144,9 @@ impl Fetcher {
             Some(Ok(verification)) => self.verified.is_current(&ObjectRef::from_obj(object), verification),
         }
     }
+}
+
+/// What is to let the object in cannot be had.
+fn denied(message: String) -> Failure {
+    Failure::fetch(reason::AUTHENTICATION_FAILED, message)
 }
