@@ -10,6 +10,8 @@ use git::ssh::{Algorithms, HostKeyAlgorithms, KexAlgorithms};
 use runtime::flags::duration;
 use runtime::gates::{Gate, GateError, Gates};
 
+use crate::NAME;
+
 /// Arguments that do not go together, or mean nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -138,6 +140,9 @@ impl Later {
     }
 }
 
+/// How long an artifact may be in the making.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// The gate for identities of objects instead of the controller's.
 const OBJECT_IDENTITY: &str = "ObjectLevelWorkloadIdentity";
 
@@ -166,6 +171,17 @@ impl Arguments {
         match default {
             Some(_) => Err(ConfigError::DefaultServiceAccount),
             None => Ok(None),
+        }
+    }
+
+    /// How the controller of one kind works, with so many fetches from one server at once.
+    pub fn controller(&self, host_concurrency: u16) -> source::Options {
+        source::Options {
+            manager: NAME,
+            jitter: self.shared.interval_jitter_percentage,
+            requeue_dependency: self.shared.requeue_dependency,
+            host_concurrency: host_concurrency.into(),
+            build_timeout: BUILD_TIMEOUT,
         }
     }
 

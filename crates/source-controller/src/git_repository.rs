@@ -27,14 +27,12 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::Event;
 use net::Deadline;
 use runtime::app::App;
-use runtime::conditions::{READY, find};
 use runtime::controller::{Objects, Waker};
 use runtime::latest::Latest;
-use runtime::metrics::ResourceInfo;
 use source::background::Host;
 use source::failure::{Failure, Interrupted};
 use source::upstream::{self, Build, Built, Fetched, Outcome, Resolved, Verified};
-use source::{Controller, Options, Upstream};
+use source::{Controller, Upstream};
 
 use self::build::Recipe;
 use self::caches::Caches;
@@ -45,7 +43,6 @@ use self::limits::Limits;
 use self::provider::Providers;
 use self::repository::Repository;
 use self::verify::KeyVersions;
-use crate::NAME;
 use crate::flags::{Arguments, ConfigError};
 
 /// The kind's name.
@@ -69,21 +66,14 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>) -> Result<(), ConfigE
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let tokens = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
     let (client, metrics) = (process.client.clone(), process.metrics.clone());
-    let limits = Limits::new(arguments);
-    let options = Options {
-        manager: NAME,
-        jitter: arguments.shared.interval_jitter_percentage,
-        requeue_dependency: arguments.shared.requeue_dependency,
-        host_concurrency: arguments.git_host_concurrency.into(),
-        build_timeout: limits.build_time,
-    };
+    let options = arguments.controller(arguments.git_host_concurrency);
     let fetcher = Fetcher {
         client: client.clone(),
         providers: Providers::new(client, metrics, tokens, arguments.object_identity()?),
         caches: Caches::open(storage.root(), arguments.git_cache_max_size),
         connector: Arc::new(Connector::new(arguments.ssh())),
         verified: KeyVersions::default(),
-        limits,
+        limits: Limits::new(arguments),
         stop: process.stop.clone(),
     };
     let latest = Arc::new(Latest::new(objects.store()));
@@ -216,20 +206,8 @@ impl Upstream for GitRepositories {
         git::current_revision(&artifact.revision) == revision
     }
 
-    fn copy_status(object: &mut GitRepository, from: &GitRepository) {
-        object.status.clone_from(&from.status);
-    }
-
-    fn info(object: &GitRepository) -> ResourceInfo {
-        let status = object.status.as_ref();
-        let ready = status.and_then(|s| find(&s.conditions, READY)).map(|ready| ready.status.to_string());
-        let artifact = status.and_then(|s| s.artifact.as_ref());
-        ResourceInfo {
-            ready: ready.unwrap_or_default(),
-            suspended: object.spec.suspend,
-            revision: artifact.map(|artifact| artifact.revision.clone()).unwrap_or_default(),
-            more: vec![("url", net::redact(&object.spec.url))],
-        }
+    fn labels(object: &GitRepository) -> Vec<(&'static str, String)> {
+        vec![("url", net::redact(&object.spec.url))]
     }
 
     /// Who includes what changed gets a pass, and after a list the object caches go whose sources went while no process was

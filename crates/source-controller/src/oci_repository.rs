@@ -6,7 +6,6 @@ mod pull;
 mod tag;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::oci_repository::{LayerOperation, OciProvider, OciRepository};
 use api::source::{OCI_REVISION_METADATA, OCI_SOURCE_METADATA, Source};
@@ -17,25 +16,20 @@ use kube::Client;
 use net::{Deadline, redact};
 use oci::{Clients, Repository};
 use runtime::app::App;
-use runtime::conditions::{READY, find};
+use runtime::conditions::find;
 use runtime::controller::Objects;
 use runtime::latest::Latest;
-use runtime::metrics::ResourceInfo;
 use source::background::Host;
 use source::failure::condition::ARTIFACT_IN_STORAGE;
 use source::failure::{Failure, Interrupted, reason};
-use source::upstream::{Build, Built, Fetched, Outcome, Request, Resolved, Verified};
-use source::{Controller, Options, Upstream, timeout};
+use source::upstream::{Build, Built, Fetched, Outcome, Request, Resolved};
+use source::{Controller, Upstream, timeout};
 
 use self::pull::Content;
-use crate::NAME;
 use crate::flags::Arguments;
 
 /// The kind's name.
 pub const KIND: &str = "OCIRepository";
-
-/// How long an artifact may be in the making.
-const BUILD_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What one object may cost, beside what its registry may.
 #[derive(Debug, Clone, Default)]
@@ -56,13 +50,7 @@ pub struct OciRepositories {
 /// Adds the controller of the kind to a process that keeps its artifacts in `storage`.
 pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>) {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
-    let options = Options {
-        manager: NAME,
-        jitter: arguments.shared.interval_jitter_percentage,
-        requeue_dependency: arguments.shared.requeue_dependency,
-        host_concurrency: arguments.oci_host_concurrency.into(),
-        build_timeout: BUILD_TIMEOUT,
-    };
+    let options = arguments.controller(arguments.oci_host_concurrency);
     let limits = oci::Limits { blob_bytes: arguments.oci_layer_max_size, ..oci::Limits::default() };
     let upstream = OciRepositories {
         client: process.client.clone(),
@@ -96,8 +84,6 @@ impl Upstream for OciRepositories {
     type References = Repository;
     type Content = Content;
 
-    fn begin(&self, _object: &mut OciRepository, _now: Timestamp) {}
-
     fn resolve(&self, object: &mut OciRepository, _now: Timestamp) -> Result<Resolved<Repository>, Failure> {
         if let Some(field) = unsupported(object) {
             let message = format!("{field} is not supported yet");
@@ -120,9 +106,10 @@ impl Upstream for OciRepositories {
 
     /// As with Flux, another URL or other credentials alone do not make an artifact outdated: the digest tells what it holds.
     fn has_changed(&self, object: &OciRepository, _references: &Repository) -> bool {
-        let status = object.status.clone().unwrap_or_default();
-        object.spec.ignore != status.observed_ignore
-            || object.spec.layer_selector != status.observed_layer_selector
+        let (spec, status) = (&object.spec, object.status.as_ref());
+        status.and_then(|status| status.observed_ignore.as_ref()) != spec.ignore.as_ref()
+            || status.and_then(|status| status.observed_layer_selector.as_ref())
+                != spec.layer_selector.as_ref()
     }
 
     async fn fetch(
@@ -179,8 +166,6 @@ impl Upstream for OciRepositories {
         (status.observed_ignore, status.observed_layer_selector) = (ignore, selector);
     }
 
-    fn verified(&self, _object: &mut OciRepository, _verified: &Verified) {}
-
     fn stored_text(revision: &str) -> String {
         format!("stored artifact for digest '{revision}'")
     }
@@ -198,17 +183,7 @@ impl Upstream for OciRepositories {
         }
     }
 
-    fn copy_status(object: &mut OciRepository, from: &OciRepository) {
-        object.status.clone_from(&from.status);
-    }
-
-    fn info(object: &OciRepository) -> ResourceInfo {
-        let ready = find(object.conditions(), READY).map(|ready| ready.status.to_string());
-        ResourceInfo {
-            ready: ready.unwrap_or_default(),
-            suspended: object.spec.suspend,
-            revision: object.artifact().map(|artifact| artifact.revision.clone()).unwrap_or_default(),
-            more: vec![("url", redact(&object.spec.url))],
-        }
+    fn labels(object: &OciRepository) -> Vec<(&'static str, String)> {
+        vec![("url", redact(&object.spec.url))]
     }
 }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::source::Source;
 use artifact::store::Store;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use kube::{Client, Resource, ResourceExt};
+use runtime::conditions::{READY, find};
 use runtime::controller::{Objects, Outcome, Reconcile};
 use runtime::events::Recorder;
 use runtime::latest::Latest;
-use runtime::metrics::Metrics;
+use runtime::metrics::{Metrics, ResourceInfo};
 use runtime::process::Process;
 use runtime::queue::InFlight;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +68,7 @@ impl<U: Upstream> Controller<U> {
     ) -> Self {
         let runs = InFlight::default();
         runtime::queue::watch_runs(&U::KIND.to_lowercase(), &runs, &process.metrics);
-        process.metrics.resources(objects.store(), U::info);
+        process.metrics.resources(objects.store(), info::<U>);
         Controller {
             client: process.client.clone(),
             events: process.events.clone(),
@@ -82,6 +84,17 @@ impl<U: Upstream> Controller<U> {
             stop: process.stop.clone(),
             runs,
         }
+    }
+}
+
+/// What dashboards read of an object.
+fn info<U: Upstream>(object: &U::Object) -> ResourceInfo {
+    let ready = find(object.conditions(), READY).map(|ready| ready.status.to_string());
+    ResourceInfo {
+        ready: ready.unwrap_or_default(),
+        suspended: object.is_suspended(),
+        revision: object.artifact().map(|artifact| artifact.revision.clone()).unwrap_or_default(),
+        more: U::labels(object),
     }
 }
 

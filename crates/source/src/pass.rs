@@ -266,7 +266,7 @@ impl<'a, U: Upstream> Pass<'a, U> {
         if written.meta().resource_version == self.object.meta().resource_version {
             return;
         }
-        U::copy_status(&mut self.object, &written);
+        status::copy(&mut self.object, &written);
         let metadata = self.object.meta_mut();
         metadata.resource_version.clone_from(&written.meta().resource_version);
         metadata.finalizers.clone_from(&written.meta().finalizers);

@@ -10,6 +10,7 @@ use api::ConditionStatus;
 use api::meta::RECONCILE_REQUEST_ANNOTATION;
 use api::source::Source;
 use jiff::Timestamp;
+use kube::core::object::HasStatus;
 use kube::{Resource, ResourceExt};
 use runtime::conditions::Conditions;
 
@@ -72,6 +73,11 @@ pub fn is_news<K: Source + Resource>(object: &K) -> bool {
     let observed = object.observed_generation().unwrap_or_default();
     let requested = request(object).is_some_and(|token| object.handled_request() != Some(&token));
     object.meta().generation.unwrap_or_default() != observed || requested
+}
+
+/// Takes over the whole status of another version of the object.
+pub fn copy<K: HasStatus<Status: Clone>>(object: &mut K, from: &K) {
+    *object.status_mut() = from.status().cloned();
 }
 
 /// The token of the last request for a pass.

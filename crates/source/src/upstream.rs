@@ -11,10 +11,10 @@ use artifact::store::{self, StoreError};
 use jiff::Timestamp;
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
+use kube::core::object::HasStatus;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use net::Deadline;
-use runtime::metrics::ResourceInfo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -36,6 +36,7 @@ pub trait Upstream: Send + Sync + 'static {
     const KIND: &'static str;
     /// The API type.
     type Object: Source
+        + HasStatus<Status: Clone>
         + Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
         + Debug
@@ -51,7 +52,7 @@ pub trait Upstream: Send + Sync + 'static {
     type Content: Send + 'static;
 
     /// A pass begins: what the status says of verification and the like that no longer holds.
-    fn begin(&self, object: &mut Self::Object, now: Timestamp);
+    fn begin(&self, _object: &mut Self::Object, _now: Timestamp) {}
 
     /// Reads the spec and finds what it refers to.
     ///
@@ -94,7 +95,7 @@ pub trait Upstream: Send + Sync + 'static {
     fn stored(&self, object: &mut Self::Object, references: Self::References);
 
     /// What was fetched is signed as the spec wants it.
-    fn verified(&self, object: &mut Self::Object, verified: &Verified);
+    fn verified(&self, _object: &mut Self::Object, _verified: &Verified) {}
 
     /// What the status says of an artifact that is up to date.
     fn stored_text(revision: &str) -> String;
@@ -107,11 +108,8 @@ pub trait Upstream: Send + Sync + 'static {
         artifact.revision == revision
     }
 
-    /// Takes over the whole status of another version of the object.
-    fn copy_status(object: &mut Self::Object, from: &Self::Object);
-
-    /// What dashboards read of an object.
-    fn info(object: &Self::Object) -> ResourceInfo;
+    /// What dashboards read of an object beside what all sources have: the name of each label and its value.
+    fn labels(object: &Self::Object) -> Vec<(&'static str, String)>;
 
     /// The watch tells of objects.
     fn observe(&self, _event: &Event<Self::Object>) {}

@@ -1,14 +1,12 @@
 //! What one object may cost.
 
-use std::time::Duration;
-
 use artifact::{ignore, unpack};
 use git::Bound;
 
 use crate::flags::Arguments;
 
 /// What one object may cost.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Limits {
     /// What its server may send, and what its tree may hold.
     pub git: git::Limits,
@@ -18,8 +16,6 @@ pub struct Limits {
     pub include: unpack::Limits,
     /// Its signatures.
     pub verification: verification::Limits,
-    /// How long an artifact may be in the making.
-    pub build_time: Duration,
 }
 
 impl Limits {
@@ -31,18 +27,6 @@ impl Limits {
             ..git::Limits::default().with_object_bytes(flags.git_object_max_size)
         };
         Limits { git, ..Limits::default() }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            git: git::Limits::default(),
-            ignore: ignore::Limits::default(),
-            include: unpack::Limits::default(),
-            verification: verification::Limits::default(),
-            build_time: Duration::from_secs(600),
-        }
     }
 }
 
