@@ -12,6 +12,8 @@
 //! - A pattern with a malformed glob never matches.
 //! - Any user pattern at all switches the built-in list off, except for Git's own files.
 
+use std::io::{self, Read};
+
 use glob::Glob;
 
 /// The file that holds ignore patterns for its directory.
@@ -146,6 +148,13 @@ impl<'a> Files<'a> {
         }
         self.files.push((directory.to_vec(), text.to_vec()));
         Ok(())
+    }
+
+    /// The text of a file for [`Files::add`]. Of one that is too long only so much is read that it is seen to be.
+    pub fn read(&self, file: impl Read) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        file.take(self.limits.file_bytes as u64 + 1).read_to_end(&mut text)?;
+        Ok(text)
     }
 
     /// The rules of the files and of `spec.ignore`, see [`Matcher::from_rules`].

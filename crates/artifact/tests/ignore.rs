@@ -65,7 +65,10 @@ fn rules_beyond_the_limits_are_refused() {
 fn files_beyond_the_limits_are_refused_while_they_are_collected() {
     let limits = Limits { file_bytes: 4, total_bytes: 10, ..Limits::default() };
     let mut files = Files::new(&limits);
-    assert_eq!(files.add(b"", b"a\nb\nc"), Err(IgnoreError::FileBytes(4)));
+    let long = files.read(&b"a\nb\nc\nd"[..]).unwrap();
+    assert_eq!(long, b"a\nb\nc", "one byte more than may be");
+    assert_eq!(files.add(b"", &long), Err(IgnoreError::FileBytes(4)));
+    assert_eq!(files.read(&b"*.md"[..]).unwrap(), b"*.md");
     assert_eq!(files.add(b"", b"*.md"), Ok(()));
     assert_eq!(files.add(b"x", b"!a.*"), Ok(()));
     assert_eq!(files.add(b"y", b"abc"), Err(IgnoreError::TotalBytes(10)));

@@ -72,7 +72,7 @@ impl SecretData {
 
     /// The value of a key as text; bytes that are no UTF-8 are replaced.
     pub fn text(&self, key: &str) -> Option<String> {
-        self.values.get(key).map(|value| String::from_utf8_lossy(&value.0).into_owned())
+        self.values.get(key).map(text)
     }
 
     /// The same as a text that cannot be printed.
@@ -81,8 +81,8 @@ impl SecretData {
     }
 
     /// All keys with their values as texts, which are secret.
-    pub fn texts(&self) -> impl Iterator<Item = (String, String)> {
-        self.values.keys().filter_map(|key| Some((key.clone(), self.text(key)?)))
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        self.values.iter().map(|(key, value)| (key.clone(), text(value))).collect()
     }
 
     /// The bytes of a key, unless there are none.
@@ -122,6 +122,10 @@ impl SecretData {
         Proxy::new(&address, credentials)
             .map_err(|source| SecretDataError::Proxy { secret: secret(), source })
     }
+}
+
+fn text(value: &ByteString) -> String {
+    String::from_utf8_lossy(&value.0).into_owned()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod tag;
 
 use std::sync::Arc;
 
-use api::oci_repository::{LayerOperation, OciProvider, OciRepository};
+use api::oci_repository::{LayerOperation, OciProvider, OciRepository, OciRepositoryStatus};
 use api::source::{OCI_REVISION_METADATA, OCI_SOURCE_METADATA, Source};
 use artifact::store::Store;
 use artifact::{ignore, unpack};
@@ -106,10 +106,9 @@ impl Upstream for OciRepositories {
 
     /// As with Flux, another URL or other credentials alone do not make an artifact outdated: the digest tells what it holds.
     fn has_changed(&self, object: &OciRepository, _references: &Repository) -> bool {
-        let (spec, status) = (&object.spec, object.status.as_ref());
-        status.and_then(|status| status.observed_ignore.as_ref()) != spec.ignore.as_ref()
-            || status.and_then(|status| status.observed_layer_selector.as_ref())
-                != spec.layer_selector.as_ref()
+        let (spec, none) = (&object.spec, OciRepositoryStatus::default());
+        let status = object.status.as_ref().unwrap_or(&none);
+        spec.ignore != status.observed_ignore || spec.layer_selector != status.observed_layer_selector
     }
 
     async fn fetch(

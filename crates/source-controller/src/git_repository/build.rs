@@ -1,7 +1,6 @@
 //! From a checkout to a stored artifact. Everything here blocks.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use artifact::archive::{ArchiveError, Contents};
 use artifact::ignore::{self, IGNORE_FILE, Matcher};
@@ -76,8 +75,7 @@ impl Recipe {
 
     /// The rules of all `.sourceignore` files of the content, and of the spec.
     fn matcher(&self, content: &Content<'_>, deadline: &Deadline) -> Result<Matcher, BuildError> {
-        let limits = &self.limits.ignore;
-        let mut files = ignore::Files::new(limits);
+        let mut files = ignore::Files::new(&self.limits.ignore);
         content.walk(&mut |path, item| {
             check(deadline)?;
             let (directory, name) = split(path);
@@ -88,11 +86,10 @@ impl Recipe {
                 Item::Directory => {}
                 Item::Git(mut entry) => files.add(directory, entry.read()?)?,
                 Item::Archived { content, .. } => {
-                    let mut text = Vec::new();
-                    // One byte more, so that what is too long is seen to be.
-                    let read = content.take(limits.file_bytes as u64 + 1).read_to_end(&mut text);
-                    let path = String::from_utf8_lossy(path).into_owned();
-                    read.map_err(|source| ArchiveError::Read { path, source })?;
+                    let text = files.read(content).map_err(|source| {
+                        let path = String::from_utf8_lossy(path).into_owned();
+                        ArchiveError::Read { path, source }
+                    })?;
                     files.add(directory, &text)?;
                 }
             }

@@ -1,6 +1,5 @@
 //! `spec.provider`: credentials that a forge or a cloud gives for an identity.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
@@ -83,7 +82,7 @@ impl Providers {
         if ask.object.spec.secret_ref.is_none() {
             return Err(invalid().stalling());
         }
-        let data: BTreeMap<_, _> = ask.data.texts().collect();
+        let data = ask.data.texts();
         match github::check(&data) {
             Ok(true) => {}
             Ok(false) => return Err(invalid()),

@@ -86,11 +86,8 @@ pub fn extract(
         if let (Some(kept), Some((name, directory))) = (kept, components.split_last())
             && name == IGNORE_FILE.as_bytes()
         {
-            let mut text = Vec::new();
-            // One byte more, so that what is too long is seen to be.
-            let most = kept.size.min(limits.ignore.file_bytes as u64 + 1);
             contents.seek(SeekFrom::Start(kept.offset))?;
-            (&mut contents).take(most).read_to_end(&mut text)?;
+            let text = files.read((&mut contents).take(kept.size))?;
             files.add(&directory.join(&b'/'), &text)?;
         }
     }

@@ -1,6 +1,6 @@
 //! Whether the artifact in the status is what the spec asks for, whatever the upstream says.
 
-use api::{Artifact, ConditionStatus, GitRepository};
+use api::{Artifact, ConditionStatus, GitRepository, GitRepositoryStatus};
 use runtime::conditions;
 
 use source::failure::condition::ARTIFACT_IN_STORAGE;
@@ -10,7 +10,8 @@ use super::verification;
 /// Whether the stored artifact was made from other settings than those in the spec, so that an unmoved upstream does
 /// not make it current.
 pub fn config_changed(object: &GitRepository, includes: &[Artifact]) -> bool {
-    let (spec, status) = (&object.spec, object.status.clone().unwrap_or_default());
+    let (spec, none) = (&object.spec, GitRepositoryStatus::default());
+    let status = object.status.as_ref().unwrap_or(&none);
     let same =
         |(one, other): (&Artifact, &Artifact)| one.revision == other.revision && one.digest == other.digest;
     spec.ignore != status.observed_ignore
