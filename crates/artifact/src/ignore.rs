@@ -129,6 +129,14 @@ enum Step {
     Component(Glob),
 }
 
+/// The directory of an [`IGNORE_FILE`], empty for the root; `None` if the path is another one.
+pub fn directory(path: &[u8]) -> Option<&[u8]> {
+    match path.strip_suffix(IGNORE_FILE.as_bytes())? {
+        b"" => Some(b""),
+        directory => directory.strip_suffix(b"/"),
+    }
+}
+
 // === impl Files ===
 
 impl<'a> Files<'a> {

@@ -6,12 +6,15 @@
 //! defines it; what follows the end-of-archive mark is not read.
 
 mod inflate;
+mod sorted;
 mod tar_stream;
 
 use std::{
     collections::BTreeMap,
     io::{self, BufReader, Read},
 };
+
+pub use sorted::{SortError, Sorted};
 
 use inflate::Inflated;
 use tar_stream::{Kind, TarStream};

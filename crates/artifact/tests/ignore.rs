@@ -2,7 +2,7 @@
 //! `LoadIgnorePatterns`, `ReadPatterns` and the matcher of fluxcd/pkg/sourceignore over the same rules), and its bounds.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use artifact::ignore::{Files, IgnoreError, Limits, Matcher};
+use artifact::ignore::{self, Files, IgnoreError, Limits, Matcher};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -59,6 +59,20 @@ fn rules_beyond_the_limits_are_refused() {
     assert_eq!(rules(&[("", "a\n# comment\n\nb")], Some("12345")), Ok(()));
     assert_eq!(rules(&[("", "a\nb"), ("d", "c")], Some("d")), Err(IgnoreError::Patterns(3)));
     assert_eq!(rules(&[], Some("123456")), Err(IgnoreError::PatternBytes(5)));
+}
+
+#[test]
+fn the_directory_of_an_ignore_file_is_known_by_its_whole_name() {
+    for (path, directory) in [
+        (".sourceignore", Some("")),
+        ("a/b/.sourceignore", Some("a/b")),
+        ("a.sourceignore", None),
+        ("a/x.sourceignore", None),
+        (".sourceignore/a", None),
+        ("", None),
+    ] {
+        assert_eq!(ignore::directory(path.as_bytes()), directory.map(str::as_bytes), "{path}");
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Whom a client trusts, what it goes through and who it is stands in [`Access`]; what a registry may cost, in [`Limits`]; how long an
-//! operation may take, in a [`Deadline`](net::Deadline). Nothing is tried twice: whether an error may pass is for the caller to
-//! judge, and [`RequestError::retry_after`] tells what the server asks for.
+//! operation may take, in a [`Deadline`](net::Deadline). A client tries nothing twice: for callers that want to, there is
+//! [`retried`].
 //!
 //! Rules come from the OCI distribution and image specifications 1.1, from distribution's token authentication, and, where these leave
 //! things open, from go-containerregistry, which Flux uses. Stricter than the latter: names cannot leave their path, a manifest that
@@ -26,6 +26,7 @@ mod link;
 mod manifest;
 mod pull;
 mod reference;
+mod retry;
 mod status;
 mod tags;
 mod token;
@@ -45,6 +46,7 @@ pub use manifest::{
 };
 pub use pull::{ManifestError, RawManifest, Resolved};
 pub use reference::{Identifier, Reference, Registry, Repository, Tag, TagError, UrlError};
+pub use retry::retried;
 pub use status::StatusError;
 pub use tags::TagsError;
 pub use token::{RealmError, TokenError};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use artifact::archive::{ArchiveError, Contents};
-use artifact::ignore::{self, IGNORE_FILE, Matcher};
+use artifact::ignore::{self, Matcher};
 use artifact::store::{Artifact, StoreError};
 use git::{Blobs, Checkout, Kind, Outcome, WalkError};
 use net::Deadline;
@@ -78,10 +78,7 @@ impl Recipe {
         let mut files = ignore::Files::new(&self.limits.ignore);
         content.walk(&mut |path, item| {
             check(deadline)?;
-            let (directory, name) = split(path);
-            if name != IGNORE_FILE.as_bytes() {
-                return Ok(());
-            }
+            let Some(directory) = ignore::directory(path) else { return Ok(()) };
             match item {
                 Item::Directory => {}
                 Item::Git(mut entry) => files.add(directory, entry.read()?)?,
@@ -160,14 +157,6 @@ impl From<BuildError> for Failure {
 
 fn check(deadline: &Deadline) -> Result<(), BuildError> {
     if deadline.is_cancelled() { Err(BuildError::Time) } else { Ok(()) }
-}
-
-/// Directory and name.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|b| *b == b'/') {
-        Some(slash) => (path.get(..slash).unwrap_or_default(), path.get(slash + 1..).unwrap_or_default()),
-        None => (&[], path),
-    }
 }
 
 #[cfg(test)]

@@ -3,14 +3,13 @@
 //! A layer may have its entries in any order, and an artifact has them sorted. So a layer is unpacked into one file without a
 //! name, and its entries are written from there.
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io;
 
 use artifact::archive::ArchiveError;
-use artifact::ignore::{self, IGNORE_FILE, IgnoreError};
+use artifact::ignore::{self, IgnoreError};
 use artifact::store::{Artifact, Store, StoreError};
-use artifact::unpack::{Entry, UnpackError, unpack};
+use artifact::unpack::{Entry, SortError, Sorted, UnpackError};
 use net::Deadline;
 use runtime::error::chain;
 use source::failure::Failure;
@@ -41,6 +40,16 @@ pub enum LayerError {
     Time,
 }
 
+impl From<SortError> for LayerError {
+    fn from(error: SortError) -> Self {
+        match error {
+            SortError::Unpack(error) => LayerError::Unpack(error),
+            SortError::Keep(error) => LayerError::Keep(error),
+            SortError::Cancelled => LayerError::Time,
+        }
+    }
+}
+
 impl From<LayerError> for Failure {
     fn from(error: LayerError) -> Self {
         match error {
@@ -60,16 +69,6 @@ pub fn copy(store: &Store, path: &str, revision: &str, mut layer: File) -> Resul
     store.copy(path, revision, &mut layer).map_err(|error| Failure::store("copy", &error))
 }
 
-/// Where the content of a file is kept.
-struct Kept {
-    executable: bool,
-    offset: u64,
-    size: u64,
-}
-
-/// A path as the order of an archive compares it: component by component.
-type Components = Vec<Vec<u8>>;
-
 /// Stores the files of a layer, a `tar.gz`, but for those that the ignore rules leave out.
 pub fn extract(
     store: &Store,
@@ -80,83 +79,42 @@ pub fn extract(
     limits: &Limits,
     deadline: &Deadline,
 ) -> Result<Artifact, LayerError> {
-    let (entries, mut contents) = unpacked(layer, limits, deadline)?;
+    let mut layer = Sorted::unpack(layer, tempfile::tempfile()?, &limits.layer, deadline)?;
     let mut files = ignore::Files::new(&limits.ignore);
-    for (components, kept) in &entries {
-        if let (Some(kept), Some((name, directory))) = (kept, components.split_last())
-            && name == IGNORE_FILE.as_bytes()
-        {
-            contents.seek(SeekFrom::Start(kept.offset))?;
-            let text = files.read((&mut contents).take(kept.size))?;
-            files.add(&directory.join(&b'/'), &text)?;
+    layer.visit::<LayerError>(&mut |entry| match entry {
+        Entry::File { path, content, .. } if let Some(directory) = ignore::directory(path) => {
+            let text = files.read(content)?;
+            Ok(files.add(directory, &text)?)
         }
-    }
+        _ => Ok(()),
+    })?;
     let matcher = files.matcher(ignore)?;
     store.archive(path, revision, |archive| {
-        for (components, kept) in &entries {
+        layer.visit(&mut |entry| {
             if deadline.is_cancelled() {
                 return Err(LayerError::Time);
             }
-            let path = components.join(&b'/');
-            if matcher.is_ignored(&path, kept.is_none()) {
-                continue;
-            }
-            match kept {
-                None => archive.directory(&path)?,
-                Some(Kept { executable, offset, size }) => {
-                    contents.seek(SeekFrom::Start(*offset))?;
-                    archive.file(&path, *executable, *size, &mut (&mut contents).take(*size))?;
+            match entry {
+                Entry::Directory { path } if !matcher.is_ignored(path, true) => archive.directory(path)?,
+                Entry::File { path, executable, size, content } if !matcher.is_ignored(path, false) => {
+                    archive.file(path, executable, size, content)?;
                 }
+                _ => {}
             }
-        }
-        Ok(())
+            Ok(())
+        })
     })
-}
-
-/// The entries of a layer in the order of an archive, directories that only paths imply included, and the contents of its files.
-fn unpacked(
-    layer: File,
-    limits: &Limits,
-    deadline: &Deadline,
-) -> Result<(BTreeMap<Components, Option<Kept>>, File), LayerError> {
-    let mut entries: BTreeMap<Components, Option<Kept>> = BTreeMap::new();
-    let mut contents = BufWriter::new(tempfile::tempfile()?);
-    let (mut end, mut is_late) = (0, false);
-    let done = unpack(layer, &limits.layer, &mut |entry| {
-        is_late = deadline.is_cancelled();
-        if is_late {
-            return Err("it took too long".into());
-        }
-        let (path, kept) = match entry {
-            Entry::Directory { path } => (path, None),
-            Entry::File { path, executable, size, content } => {
-                let offset = end;
-                end += io::copy(content, &mut contents)?;
-                (path, Some(Kept { executable, offset, size }))
-            }
-        };
-        let components: Components = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
-        for end in 1..components.len() {
-            entries.entry(components.get(..end).unwrap_or_default().to_vec()).or_insert(None);
-        }
-        entries.insert(components, kept);
-        Ok(())
-    });
-    if is_late {
-        return Err(LayerError::Time);
-    }
-    done?;
-    contents.flush()?;
-    let contents = contents.into_inner().map_err(|error| error.into_error())?;
-    Ok((entries, contents))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::io::{Seek, Write};
+
     use artifact::archive::ArchiveWriter;
     use artifact::digest::Algorithm;
     use artifact::store::Options;
+    use artifact::unpack::unpack;
 
     use super::*;
 

@@ -3,18 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::File;
-use std::time::Duration;
 
 use api::oci_repository::OciRepository;
 use net::{Deadline, redact};
-use oci::{BlobError, Client, Digest, ManifestError, Reference, Repository, RequestError, TagsError};
+use oci::{BlobError, Client, Digest, ManifestError, Reference, Repository, TagsError, retried};
 use source::failure::{Failure, Interrupted, reason};
 use tokio::io::AsyncSeekExt;
 
 use super::tag;
-
-/// Pauses before a request is tried again that failed for a reason that may pass, as go-containerregistry has them.
-const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
 /// An artifact that a registry has.
 pub struct Artifact {
@@ -36,28 +32,6 @@ pub struct Content {
     pub metadata: BTreeMap<String, String>,
     /// The layer, from its first byte on.
     pub file: File,
-}
-
-/// Tries again what failed for a reason that may pass, as long as there is time. `request` gives the request that an error is of.
-async fn retried<T, E, F: Future<Output = Result<T, E>>>(
-    deadline: &Deadline,
-    request: fn(&E) -> Option<&RequestError>,
-    mut attempt: impl FnMut() -> F,
-) -> Result<T, E> {
-    for pause in PAUSES {
-        match attempt().await {
-            Err(error) if request(&error).is_some_and(RequestError::is_temporary) => {
-                let asked = request(&error).and_then(RequestError::retry_after);
-                let pause = asked.map_or(pause, |asked| asked.max(pause));
-                if pause >= deadline.remaining() {
-                    return Err(error);
-                }
-                tokio::time::sleep(pause).await;
-            }
-            other => return other,
-        }
-    }
-    attempt().await
 }
 
 /// Finds out which artifact the spec means now: a digest asks nobody, a tag costs one request, a range a list of tags.

@@ -1,0 +1,202 @@
+//! An archive of any order, its entries in the order of an artifact.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+
+use net::Deadline;
+
+use super::{Entry, Limits, UnpackError, unpack};
+
+/// Why an archive is not sorted.
+#[derive(Debug, thiserror::Error)]
+pub enum SortError {
+    /// It cannot be unpacked.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    /// Its content cannot be kept.
+    #[error("failed to keep the content of the archive")]
+    Keep(#[from] io::Error),
+    /// Nobody waits for it any more.
+    #[error("it took too long")]
+    Cancelled,
+}
+
+/// The entries of an archive, sorted; the contents of its files are in one file.
+pub struct Sorted {
+    entries: BTreeMap<Components, Option<Content>>,
+    contents: File,
+}
+
+/// A path as the order of an archive compares it: component by component.
+type Components = Vec<Vec<u8>>;
+
+/// Where the content of a file is kept.
+struct Content {
+    executable: bool,
+    offset: u64,
+    size: u64,
+}
+
+impl Sorted {
+    /// Unpacks `archive`, and keeps the contents of its files in `contents`, which is empty. A path that it has several times has
+    /// the last content.
+    ///
+    /// # Errors
+    /// What is wrong with the archive, what cannot be written, or that the deadline is cancelled.
+    pub fn unpack(
+        archive: impl Read,
+        contents: File,
+        limits: &Limits,
+        deadline: &Deadline,
+    ) -> Result<Sorted, SortError> {
+        let mut entries: BTreeMap<Components, Option<Content>> = BTreeMap::new();
+        let mut contents = BufWriter::new(contents);
+        let mut end = 0;
+        each(archive, limits, deadline, &mut |entry| {
+            let (path, content) = match entry {
+                Entry::Directory { path } => (path, None),
+                Entry::File { path, executable, size, content } => {
+                    let offset = end;
+                    end += io::copy(content, &mut contents)?;
+                    (path, Some(Content { executable, offset, size }))
+                }
+            };
+            let components: Components = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
+            for end in 1..components.len() {
+                entries.entry(components.get(..end).unwrap_or_default().to_vec()).or_insert(None);
+            }
+            entries.insert(components, content);
+            Ok(())
+        })?;
+        contents.flush()?;
+        let contents = contents.into_inner().map_err(|error| error.into_error())?;
+        Ok(Sorted { entries, contents })
+    }
+
+    /// The bytes that [`Sorted::unpack`] keeps of an archive.
+    ///
+    /// # Errors
+    /// What is wrong with the archive, or that the deadline is cancelled.
+    pub fn content_bytes(archive: impl Read, limits: &Limits, deadline: &Deadline) -> Result<u64, SortError> {
+        let mut bytes = 0_u64;
+        each(archive, limits, deadline, &mut |entry| {
+            if let Entry::File { size, .. } = entry {
+                bytes = bytes.saturating_add(size);
+            }
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// Visits all entries in order, directories that only paths imply included.
+    ///
+    /// # Errors
+    /// Those of `visit`, and what cannot be read.
+    pub fn visit<E: From<io::Error>>(
+        &mut self,
+        visit: &mut dyn FnMut(Entry<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for (components, content) in &self.entries {
+            let path = &components.join(&b'/');
+            match content {
+                None => visit(Entry::Directory { path })?,
+                Some(Content { executable, offset, size }) => {
+                    self.contents.seek(SeekFrom::Start(*offset))?;
+                    let content = &mut (&mut self.contents).take(*size);
+                    visit(Entry::File { path, executable: *executable, size: *size, content })?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Unpacks as long as somebody waits.
+fn each(
+    archive: impl Read,
+    limits: &Limits,
+    deadline: &Deadline,
+    sink: &mut dyn FnMut(Entry<'_>) -> Result<(), crate::BoxError>,
+) -> Result<(), SortError> {
+    let mut is_cancelled = false;
+    let unpacked = unpack(archive, limits, &mut |entry| {
+        is_cancelled = deadline.is_cancelled();
+        if is_cancelled { Err(SortError::Cancelled.into()) } else { sink(entry) }
+    });
+    if is_cancelled { Err(SortError::Cancelled) } else { Ok(unpacked?) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::archive::ArchiveWriter;
+    use crate::digest::Algorithm;
+
+    fn archive(files: &[(&str, &str)]) -> File {
+        let mut archive = ArchiveWriter::new(tempfile::tempfile().unwrap(), Algorithm::Sha256).unwrap();
+        for (path, content) in files {
+            let size = content.len() as u64;
+            archive.file(path.as_bytes(), path.ends_with(".sh"), size, &mut content.as_bytes()).unwrap();
+        }
+        let (_, mut file) = archive.finish().unwrap();
+        file.rewind().unwrap();
+        file
+    }
+
+    fn unlimited() -> Deadline {
+        Deadline::new(Duration::from_secs(60))
+    }
+
+    /// The entries in order, executable files with a star.
+    fn sorted(files: &[(&str, &str)]) -> Vec<String> {
+        let (contents, limits) = (tempfile::tempfile().unwrap(), Limits::default());
+        let mut sorted = Sorted::unpack(archive(files), contents, &limits, &unlimited()).unwrap();
+        let mut entries = Vec::new();
+        let visited: io::Result<()> = sorted.visit(&mut |entry| {
+            entries.push(match entry {
+                Entry::Directory { path } => format!("{}/", String::from_utf8_lossy(path)),
+                Entry::File { path, executable, content, .. } => {
+                    let mut text = String::new();
+                    content.read_to_string(&mut text)?;
+                    let star = if executable { "*" } else { "" };
+                    format!("{}{star} {text}", String::from_utf8_lossy(path))
+                }
+            });
+            Ok(())
+        });
+        visited.unwrap();
+        entries
+    }
+
+    #[test]
+    fn sorted_entries_have_implied_directories_and_the_last_content() {
+        let files = [("b/z", "1"), ("run.sh", "2"), ("b.a", ""), ("a", "3"), ("b/y/x", "4"), ("a", "5")];
+        assert_eq!(sorted(&files), ["a 5", "b/", "b/y/", "b/y/x 4", "b/z 1", "b.a ", "run.sh* 2"]);
+    }
+
+    #[test]
+    fn content_bytes_are_those_that_are_kept() {
+        let files = [("a", "123"), ("b/c", "4567"), ("a", "89")];
+        let (contents, limits) = (tempfile::tempfile().unwrap(), Limits::default());
+        let kept = contents.try_clone().unwrap();
+        Sorted::unpack(archive(&files), contents, &limits, &unlimited()).unwrap();
+        assert_eq!(kept.metadata().unwrap().len(), 9);
+        assert_eq!(Sorted::content_bytes(archive(&files), &limits, &unlimited()).unwrap(), 9);
+    }
+
+    #[test]
+    fn a_cancelled_deadline_ends_sorting() {
+        let deadline = unlimited();
+        deadline.cancel();
+        let files = [("a", "1")];
+        let (contents, limits) = (tempfile::tempfile().unwrap(), Limits::default());
+        let sorted = Sorted::unpack(archive(&files), contents, &limits, &deadline);
+        assert!(matches!(sorted, Err(SortError::Cancelled)));
+        let counted = Sorted::content_bytes(archive(&files), &limits, &deadline);
+        assert!(matches!(counted, Err(SortError::Cancelled)));
+    }
+}
