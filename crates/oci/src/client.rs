@@ -117,7 +117,8 @@ impl Client {
         })
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
+    /// What a registry may cost.
+    pub fn limits(&self) -> &Limits {
         self.shared.http.limits()
     }
 

@@ -75,6 +75,9 @@ pub struct Arguments {
     /// Maximum number of concurrent fetches from one OCI registry.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub oci_host_concurrency: u16,
+    /// Bytes that the temporary files of OCI layers may have together: one half for layers, the other for their contents.
+    #[arg(long, default_value_t = 4 << 30)]
+    pub oci_temporary_max_size: u64,
     /// Algorithm of artifact digests: sha256, sha384, sha512, sha1 or blake3.
     #[arg(long, default_value = "sha256")]
     pub artifact_digest_algo: Algorithm,

@@ -4,7 +4,9 @@ mod access;
 mod layer;
 mod pull;
 mod tag;
+mod temporary;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::oci_repository::{LayerOperation, OciProvider, OciRepository, OciRepositoryStatus};
@@ -14,7 +16,7 @@ use artifact::{ignore, unpack};
 use jiff::Timestamp;
 use kube::Client;
 use net::{Deadline, redact};
-use oci::{Clients, Repository};
+use oci::{Clients, Digest, Repository};
 use runtime::app::App;
 use runtime::conditions::find;
 use runtime::controller::Objects;
@@ -25,7 +27,8 @@ use source::failure::{Failure, Interrupted, reason};
 use source::upstream::{Build, Built, Fetched, Outcome, Request, Resolved};
 use source::{Controller, Upstream, timeout};
 
-use self::pull::Content;
+use self::pull::Artifact;
+use self::temporary::{Layer, TemporaryFiles};
 use crate::flags::Arguments;
 
 /// The kind's name.
@@ -44,7 +47,17 @@ pub struct Limits {
 pub struct OciRepositories {
     client: Client,
     registries: Clients,
+    temporary: TemporaryFiles,
     limits: Limits,
+}
+
+/// What was pulled.
+pub struct Content {
+    revision: String,
+    digest: Digest,
+    /// The annotations of the manifest.
+    metadata: BTreeMap<String, String>,
+    layer: Layer,
 }
 
 /// Adds the controller of the kind to a process that keeps its artifacts in `storage`.
@@ -52,11 +65,10 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>) {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let options = arguments.controller(arguments.oci_host_concurrency);
     let limits = oci::Limits { blob_bytes: arguments.oci_layer_max_size, ..oci::Limits::default() };
-    let upstream = OciRepositories {
-        client: process.client.clone(),
-        registries: Clients::new(limits),
-        limits: Limits::default(),
-    };
+    let (registries, limits) = (Clients::new(limits), Limits::default());
+    let (bytes, stop) = (arguments.oci_temporary_max_size, process.stop.clone());
+    let temporary = TemporaryFiles::new(bytes, limits.layer.clone(), stop);
+    let upstream = OciRepositories { client: process.client.clone(), registries, temporary, limits };
     let latest = Arc::new(Latest::new(objects.store()));
     let controller = Controller::new(process, options, storage.clone(), &objects, latest, Arc::new(upstream));
     let concurrent = arguments.concurrent;
@@ -122,15 +134,25 @@ impl Upstream for OciRepositories {
             let message = format!("failed to generate transport for '{}': {error}", redact(&object.spec.url));
             Failure::fetch(reason::AUTHENTICATION_FAILED, message)
         })?;
-        let _turn = host.turn().await;
+        let turn = host.turn().await;
         let deadline = Deadline::new(timeout(&object));
         let artifact = pull::resolve(&client, &object, &repository, &deadline).await?;
         if known.as_deref() == Some(artifact.revision.as_str()) {
             return Ok(Fetched { outcome: Outcome::Unchanged(artifact.revision), verified: None });
         }
-        let news = format!("new revision '{}' for '{}'", artifact.revision, artifact.reference);
-        let revision = artifact.revision.clone();
-        let content = pull::pull(&client, &object, &repository, artifact, &deadline).await?;
+        let Artifact { reference, revision, digest } = artifact;
+        let manifest = pull::manifest(&client, &object, &repository, &digest, &deadline).await?;
+        let layer = pull::layer(&object, &manifest)?;
+        // Others may ask the registry while this one waits for room.
+        drop(turn);
+        let bytes = layer.size.min(client.limits().blob_bytes);
+        let room = self.temporary.room(&object, bytes, &deadline).await?;
+        let turn = host.turn().await;
+        let file = pull::file(&client, &repository, layer, &deadline).await?;
+        drop(turn);
+        let layer = self.temporary.layer(&object, file, room, &deadline).await?;
+        let news = format!("new revision '{revision}' for '{reference}'");
+        let content = Content { revision: revision.clone(), digest, metadata: manifest.annotations, layer };
         Ok(Fetched { outcome: Outcome::New { revision, news, content }, verified: None })
     }
 
@@ -145,15 +167,15 @@ impl Upstream for OciRepositories {
         deadline: &Deadline,
     ) -> Result<Built, Failure> {
         let Build { object, storage, .. } = build;
-        let Content { revision, digest, metadata, file } = content;
+        let Content { revision, digest, metadata, layer } = content;
         let path = storage.path(&digest.to_string());
         let operation =
             object.spec.layer_selector.and_then(|selector| selector.operation).unwrap_or_default();
         let artifact = match operation {
-            LayerOperation::Copy => layer::copy(&storage.store, &path, &revision, file)?,
+            LayerOperation::Copy => layer::copy(&storage.store, &path, &revision, layer.file)?,
             LayerOperation::Extract | LayerOperation::Unknown => {
                 let ignore = object.spec.ignore.as_deref();
-                layer::extract(&storage.store, &path, &revision, file, ignore, &self.limits, deadline)?
+                layer::extract(&storage.store, &path, &revision, layer.file, ignore, &self.limits, deadline)?
             }
         };
         Ok(Built { artifact, metadata, title: revision, verified: None })

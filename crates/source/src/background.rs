@@ -14,10 +14,10 @@ use runtime::controller::Waker;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::{JoinError, JoinHandle};
 
+use crate::named::Named;
+
 /// How long a pass waits for a server that keeps nobody else waiting.
 pub const PATIENCE: Duration = Duration::from_millis(500);
-/// Hosts that are remembered before those are forgotten that nobody asks.
-const HOSTS: usize = 64;
 
 /// The fetches of all sources of the kind `K`; `I` is what a fetch was begun with, `T` what it gives.
 pub struct Background<K: Resource, I, T> {
@@ -25,7 +25,7 @@ pub struct Background<K: Resource, I, T> {
     /// Fetches from one host at once.
     per_host: usize,
     pending: Mutex<HashMap<ObjectRef<K>, Pending<I, T>>>,
-    hosts: Mutex<HashMap<String, Arc<Host>>>,
+    hosts: Named<Host>,
 }
 
 struct Pending<I, T> {
@@ -80,7 +80,7 @@ where
 {
     /// No fetches yet; `waker` brings objects back, and `per_host` fetches from one host go on at once.
     pub fn new(waker: Waker<K>, per_host: usize) -> Self {
-        Background { waker, per_host, pending: Mutex::default(), hosts: Mutex::default() }
+        Background { waker, per_host, pending: Mutex::default(), hosts: Named::default() }
     }
 
     /// What `fetch` gives; `None` if it takes longer, and then the object is woken when it is done. A fetch that is already
@@ -147,12 +147,8 @@ where
     }
 
     fn host(&self, name: &str) -> Arc<Host> {
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if hosts.len() >= HOSTS && !hosts.contains_key(name) {
-            hosts.retain(|_, host| Arc::strong_count(host) > 1);
-        }
         let new = || Host { permits: Semaphore::new(self.per_host), waiting: AtomicUsize::new(0) };
-        hosts.entry(name.to_owned()).or_insert_with(|| Arc::new(new())).clone()
+        self.hosts.get(name, new)
     }
 
     fn pending(&self) -> MutexGuard<'_, HashMap<ObjectRef<K>, Pending<I, T>>> {

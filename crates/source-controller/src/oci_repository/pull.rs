@@ -1,13 +1,14 @@
 //! From a reference to a layer in a file.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::File;
 
 use api::oci_repository::OciRepository;
 use net::{Deadline, redact};
-use oci::{BlobError, Client, Digest, ManifestError, Reference, Repository, TagsError, retried};
-use source::failure::{Failure, Interrupted, reason};
+use oci::{
+    BlobError, Client, Descriptor, Digest, Manifest, ManifestError, Reference, Repository, TagsError, retried,
+};
+use source::failure::{Failure, reason};
 use tokio::io::AsyncSeekExt;
 
 use super::tag;
@@ -20,18 +21,6 @@ pub struct Artifact {
     pub revision: String,
     /// The digest of its manifest, or of the index that has it.
     pub digest: Digest,
-}
-
-/// A layer of an artifact, verified to its last byte.
-pub struct Content {
-    /// See [`Artifact::revision`].
-    pub revision: String,
-    /// See [`Artifact::digest`].
-    pub digest: Digest,
-    /// The annotations of the manifest.
-    pub metadata: BTreeMap<String, String>,
-    /// The layer, from its first byte on.
-    pub file: File,
 }
 
 /// Finds out which artifact the spec means now: a digest asks nobody, a tag costs one request, a range a list of tags.
@@ -70,31 +59,36 @@ pub async fn resolve(
     Ok(Artifact { reference: reference.to_string(), revision: format!("{tag}@{digest}"), digest })
 }
 
-/// Fetches the layer that the spec selects.
-pub async fn pull(
+/// Fetches the manifest of an artifact.
+pub async fn manifest(
     client: &Client,
     object: &OciRepository,
     repository: &Repository,
-    artifact: Artifact,
+    digest: &Digest,
     deadline: &Deadline,
-) -> Result<Content, Interrupted> {
-    let Artifact { revision, digest, .. } = artifact;
+) -> Result<Manifest, Failure> {
     let manifest =
-        retried(deadline, ManifestError::request, || client.manifest(repository, &digest, deadline)).await;
-    let manifest = manifest.map_err(|error| match error {
+        retried(deadline, ManifestError::request, || client.manifest(repository, digest, deadline)).await;
+    manifest.map_err(|error| match error {
         ManifestError::Format { .. } => layer_failure(format!("failed to parse artifact manifest: {error}")),
-        error => {
-            let url = redact(&object.spec.url);
-            let message = format!("failed to pull artifact from '{url}': {error}");
-            Failure::fetch(reason::OCI_PULL_FAILED, message)
-        }
-    })?;
+        error => not_pulled(object, &error),
+    })
+}
+
+/// The layer that the spec selects.
+pub fn layer<'a>(object: &OciRepository, manifest: &'a Manifest) -> Result<&'a Descriptor, Failure> {
     let selector = object.spec.layer_selector.as_ref();
     let media_type = selector.and_then(|s| s.media_type.as_deref()).filter(|kind| !kind.is_empty());
-    let layer = manifest.layer(media_type).map_err(|error| layer_failure(error.to_string()))?;
-    let failed = |error: &dyn Display| {
-        layer_failure(format!("failed to extract the first layer from artifact: {error}"))
-    };
+    manifest.layer(media_type).map_err(|error| layer_failure(error.to_string()))
+}
+
+/// Fetches a layer, verified to its last byte, into a file without a name.
+pub async fn file(
+    client: &Client,
+    repository: &Repository,
+    layer: &Descriptor,
+    deadline: &Deadline,
+) -> Result<File, Failure> {
     let file = retried(deadline, BlobError::request, || async {
         let blob = client.blob(repository, layer, deadline).await?;
         let mut file = tokio::fs::File::from_std(tempfile::tempfile()?);
@@ -102,8 +96,14 @@ pub async fn pull(
         file.rewind().await?;
         Ok::<_, BlobError>(file.into_std().await)
     });
-    let file = file.await.map_err(|error| failed(&error))?;
-    Ok(Content { revision, digest, metadata: manifest.annotations, file })
+    file.await
+        .map_err(|error| layer_failure(format!("failed to extract the first layer from artifact: {error}")))
+}
+
+/// The artifact cannot be had.
+pub fn not_pulled(object: &OciRepository, why: &dyn Display) -> Failure {
+    let url = redact(&object.spec.url);
+    Failure::fetch(reason::OCI_PULL_FAILED, format!("failed to pull artifact from '{url}': {why}"))
 }
 
 /// Something is wrong with the content of an artifact.
