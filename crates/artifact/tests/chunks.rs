@@ -78,7 +78,7 @@ fn gunzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn only_the_compression_differs_from_one_stream() {
+fn chunks_differ_from_one_stream_in_compression_only() {
     let files = tree(500);
     let (reads, chunks, bytes) = write(&files, None);
     assert_eq!(reads, files.len());
@@ -100,7 +100,7 @@ fn only_the_compression_differs_from_one_stream() {
 }
 
 #[test]
-fn what_was_there_before_saves_reads_and_changes_no_byte() {
+fn chunks_of_an_earlier_archive_save_reads_and_change_no_byte() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("earlier");
     let files = tree(1000);
@@ -203,7 +203,7 @@ fn the_store_copies_from_the_last_archive_of_the_object() {
 }
 
 #[test]
-fn no_more_chunks_are_remembered_than_are_allowed() {
+fn chunks_are_remembered_up_to_a_limit() {
     let temp = tempfile::tempdir().unwrap();
     let files = tree(500);
     let chunks = write(&files, None).1.len();

@@ -155,7 +155,7 @@ async fn an_unchanged_file_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn nothing_outside_the_root_is_served() {
+async fn files_outside_the_root_are_not_served() {
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("secret"), "secret").unwrap();
     let server = server(Options::default(), |root| {
@@ -254,7 +254,7 @@ async fn objects_may_be_called_like_locks() {
 }
 
 #[tokio::test]
-async fn only_reading_is_allowed() {
+async fn methods_that_do_not_read_are_refused() {
     let server = server(Options::default(), artifact_tree).await;
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
         let answer = server.ask(method, FILE, &[("content-length", "0")]).await;

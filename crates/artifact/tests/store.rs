@@ -260,7 +260,7 @@ fn paths_outside_the_layout_are_refused() {
 }
 
 #[test]
-fn nothing_is_read_written_or_removed_through_a_link() {
+fn links_are_not_followed_to_read_write_or_remove() {
     let (root, store) = store();
     let outside = tempfile::tempdir().unwrap();
     fs::create_dir_all(outside.path().join("app")).unwrap();

@@ -89,7 +89,7 @@ fn file(content: &str) -> Option<(bool, Vec<u8>)> {
 }
 
 #[test]
-fn what_was_archived_comes_back() {
+fn an_archive_unpacks_to_what_was_archived() {
     let mut archive = ArchiveWriter::new(Vec::new(), Algorithm::Sha256).unwrap();
     let long = format!("apps/{}/{}", "é".repeat(90), "n".repeat(200));
     archive.directory(b"apps").unwrap();
@@ -212,7 +212,7 @@ fn the_last_of_two_files_with_one_name_wins() {
 }
 
 #[test]
-fn one_name_for_a_file_and_a_directory_is_refused() {
+fn a_path_of_both_a_file_and_a_directory_is_refused() {
     for (first, second) in [
         ((&b"a"[..], b'0'), (&b"a"[..], b'5')),
         ((b"a", b'5'), (b"a", b'0')),
@@ -225,7 +225,7 @@ fn one_name_for_a_file_and_a_directory_is_refused() {
 }
 
 #[test]
-fn what_is_not_gzip_or_not_tar_is_refused() {
+fn bytes_that_are_not_gzip_or_not_tar_are_refused() {
     for bytes in [&b""[..], b"\x1f", b"plain text", &Raw::default().add(b"a", b'0', b"x").tar()] {
         assert!(matches!(unpacked(bytes), Err(UnpackError::Gzip(_))), "{bytes:?}");
     }

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_used_least_recently_goes_when_it_is_full() {
+    async fn a_full_cache_drops_the_least_recently_used_token() {
         let cache = TokenCache::new(2, HOUR);
         for key in ["a", "b", "a", "c"] {
             hit(&cache, key, HOUR).await;
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_ask_at_once_share_one_request_and_a_failure_is_not_kept() {
+    async fn lookups_at_once_share_one_request_and_a_failure_is_not_kept() {
         let (cache, fetched) = (TokenCache::new(9, HOUR), AtomicU32::new(0));
         let ask = || {
             cache.get(Key::new(["a"]), async {

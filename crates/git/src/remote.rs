@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_say_means_no_header() {
+    fn an_empty_auth_sends_no_header() {
         let plain = Remote::new("http://example.com/r").unwrap();
         assert_eq!(plain.authorization(), None);
         assert_eq!(plain.clone().with_auth(basic("", "")).unwrap().authorization(), None);

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn all_commits_of_very_many_tags_are_asked_for_by_what_is_advertised() {
+    fn commits_of_very_many_tags_are_asked_for_by_what_is_advertised() {
         const MANY: usize = 100_000;
         let mut refs: Vec<_> = (1..=MANY)
             .map(|i| Ref::Peeled {

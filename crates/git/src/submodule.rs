@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn only_http_and_ssh_servers_are_asked() {
+    fn submodules_are_asked_of_http_and_ssh_servers_only() {
         let parent = Remote::new("https://h/app").unwrap();
         for url in ["file:///etc", "git://h/r", "ftp://h/r", "ext::sh -c id", "--upload-pack=x", "fd::17", ""]
         {

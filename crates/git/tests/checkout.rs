@@ -456,7 +456,7 @@ fn a_tag_of_another_commit_is_known_to_be_that() {
 }
 
 #[test]
-fn what_an_earlier_process_left_is_checked_before_it_is_used() {
+fn a_cache_of_an_earlier_process_is_checked_before_it_is_used() {
     let f = fixture();
     let long: String = (0..5000).map(|i| format!("line {i}\n")).collect();
     f.repository.write("f", &long);
@@ -528,7 +528,7 @@ fn objects_that_are_read_stay_while_the_cache_begins_anew() {
 }
 
 #[test]
-fn one_question_is_enough_for_all_who_ask_at_the_same_time() {
+fn polls_at_the_same_time_share_one_request() {
     let f = fixture();
     f.repository.write("f", "1");
     f.repository.commit("one");

@@ -122,7 +122,7 @@ fn pages_of_errors_are_quoted_in_part_and_without_control_characters() {
 }
 
 #[test]
-fn what_is_compressed_is_not_unpacked() {
+fn compressed_answers_are_not_unpacked() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(&lines(&["version 2\n"])).unwrap();
     encoder.write_all(&vec![b'0'; 64 << 20]).unwrap();
@@ -192,7 +192,7 @@ fn redirects_end_and_keep_credentials_at_home() {
 }
 
 #[test]
-fn nothing_leads_from_https_to_http() {
+fn redirects_do_not_lead_from_https_to_http() {
     let (pki, other) = (pki(false), answering("info/refs", status("404 Not Found", "")));
     let server = Server::with_tls(Some(pki.server.clone()));
     *server.control.redirect.lock().unwrap() = Some(other.url());

@@ -280,7 +280,7 @@ fn work_on_a_pack_ends_with_its_time() {
 }
 
 #[test]
-fn what_comes_before_a_pack_has_a_limit() {
+fn bytes_before_a_pack_have_a_limit() {
     let limits = Limits { answer_bytes: 100_000, ..Limits::default() };
     let id = id(BLOB, b"");
     for (section, entry) in [

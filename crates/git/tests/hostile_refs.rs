@@ -103,7 +103,7 @@ fn links_in_circles_lead_nowhere_and_two_refs_of_one_name_are_the_first() {
 }
 
 #[test]
-fn what_is_no_list_of_refs_is_an_error_in_few_words() {
+fn a_malformed_ref_advertisement_is_an_error_in_few_words() {
     let bare = |text: String| text.into_bytes();
     let cases: [(u8, Vec<u8>); 19] = [
         (2, bare(format!("{} refs/heads/a", &ID[1..]))),

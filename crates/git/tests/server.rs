@@ -177,7 +177,7 @@ fn an_old_server_gives_annotated_tags_whose_commit_no_branch_is_at() {
 }
 
 #[test]
-fn what_is_no_git_server_says_so() {
+fn a_server_that_speaks_no_git_is_an_error() {
     let f = fixture();
     for (kind, page) in [
         ("text/html; charset=utf-8", "<html>Sign in</html>"),

@@ -394,7 +394,7 @@ fn the_user_of_the_url_logs_in() {
 }
 
 #[test]
-fn no_path_is_run_by_a_shell() {
+fn paths_are_not_run_by_a_shell() {
     let f = fixture(&["ed25519"]);
     let marker = f.ssh.dir.path().join("marker");
     let evil = format!("it's!; touch {}; $(touch {0}) `touch {0}` \\ -x", marker.display());
@@ -407,7 +407,7 @@ fn no_path_is_run_by_a_shell() {
 }
 
 #[test]
-fn what_the_servers_program_says_is_shown() {
+fn stderr_of_the_servers_program_is_shown() {
     let f = fixture(&["ed25519"]);
     let known = f.ssh.known_hosts();
     std::fs::rename(&f.repository.bare, f.repository.bare.with_extension("away")).unwrap();
@@ -502,7 +502,7 @@ fn whatever_hangs_ends_with_the_budget() {
 }
 
 #[test]
-fn what_is_no_ssh_server_is_an_error_at_once() {
+fn a_server_that_speaks_no_ssh_is_an_error_at_once() {
     let f = fixture(&["ed25519"]);
     let ask = |port: u16| {
         let remote = f.remote_at(&format!("ssh://127.0.0.1:{port}/r"), &f.ssh.known_hosts());
@@ -534,7 +534,7 @@ fn a_wait_can_be_cancelled() {
 }
 
 #[test]
-fn one_connection_is_enough_for_refs_and_objects() {
+fn refs_and_objects_come_over_one_connection() {
     let f = fixture(&["ed25519"]);
     f.fetch(&f.ssh.known_hosts()).unwrap();
     assert_eq!(f.ssh.connections.load(Ordering::Relaxed), 1);

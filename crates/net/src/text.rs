@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn no_credentials_are_left_in_a_url() {
+    fn redacted_urls_have_no_credentials() {
         for (text, left) in [
             ("https://me:pw@h:1/r?x=y#z", "https://h:1/r?x=y#z"),
             ("https://me@h/", "https://h/"),

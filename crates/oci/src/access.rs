@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_secret_is_printed() {
+    fn secrets_of_an_access_are_not_printed() {
         let secret = || Secret::new("hunter2");
         let proxy = Proxy::new("http://me:s%40cret@proxy:3128", None).unwrap();
         let tls = TlsConfig { ca_bundle: None, client: Some((Vec::new(), secret())) };

@@ -196,7 +196,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_quoted_is_read_as_it_was(realm in "[ -~]{1,40}", service in "[a-zA-Z0-9._-]{1,20}") {
+        fn quoted_values_are_read_as_they_were(realm in "[ -~]{1,40}", service in "[a-zA-Z0-9._-]{1,20}") {
             let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
             let header = format!("Negotiate x==, Bearer service={service},realm=\"{quoted}\"");
             proptest::prop_assert_eq!(select(&[&header]), Ok(Some(bearer(&realm, Some(&service), None))));

@@ -41,7 +41,7 @@ fn some(text: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_where_nothing_is_needed() {
+async fn a_registry_without_tokens_is_asked_for_none() {
     let server = Hostile::start(|_| tags());
     assert_eq!(list(&me(), &server).await.unwrap(), ["v1"]);
     assert_eq!(server.lines(), ["GET /v2/team/app/tags/list?n=1000"]);

@@ -159,7 +159,7 @@ async fn a_registry_that_asks_to_be_spared_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_told_from_what_may_not() {
+async fn temporary_errors_are_told_from_permanent_ones() {
     for (status, is_temporary) in [
         (408, true),
         (429, true),

@@ -44,7 +44,7 @@ async fn an_artifact_is_read_from_an_open_registry() {
 }
 
 #[tokio::test]
-async fn what_a_registry_does_not_have_is_told_in_its_own_words() {
+async fn a_missing_artifact_is_told_in_the_words_of_the_registry() {
     let registry = Registry::start(Setup::default()).await;
     let pushed = registry.pusher().artifact("v1", &[(LAYER, b"x")]).await;
     let (client, repository) = (client(&Access::default()), repository(&registry.address()));

@@ -73,7 +73,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_asked_for_a_name_that_is_none() {
+    async fn an_invalid_name_sends_no_request() {
         let (api, asked) = api(404);
         for name in ["../../default/secrets/other", "a?watch=true", "", "a%2fb"] {
             let error = get(&api, name).await.unwrap_err();

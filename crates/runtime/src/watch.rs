@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_list_brings_is_told_when_the_list_is_complete() {
+    fn includers_are_told_of_a_list_when_it_is_complete() {
         let mut changes = changes();
         changes.observe(&Event::Apply(object("a", 1)));
         changes.observe(&Event::Apply(object("b", 1)));

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_slow_fetch_gives_is_taken_by_a_later_pass() {
+    async fn a_slow_fetch_gives_its_result_to_a_later_pass() {
         let (background, (give, get)) = (background(1), oneshot::channel());
         assert_eq!(background.run(&source("quick"), 0, "h", |_| ready(7)).await, Some(7));
         let slow = source("slow");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_asks_a_host_that_keeps_others_waiting_does_not_wait() {
+    async fn a_host_that_keeps_passes_waiting_keeps_no_further_pass_waiting() {
         let background = background(100);
         let begun = tokio::time::Instant::now();
         for i in 0..50 {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_so_many_ask_one_host_at_once() {
+    async fn a_host_is_asked_by_a_limited_number_at_once() {
         let background = background(2);
         let (begun, most) = (Arc::new(AtomicUsize::new(0)), 10);
         for i in 0..most {

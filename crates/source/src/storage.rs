@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn only_other_content_and_unreadable_digests_are_damage() {
+    fn an_artifact_is_damaged_only_by_other_content_or_an_unreadable_digest() {
         let (root, storage) = storage();
         let good = stored(&storage);
         assert!(matches!(storage.inspect(&good).1, Verdict::Good));

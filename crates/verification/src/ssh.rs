@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_line_voids_the_entry() {
+    fn an_entry_with_a_bad_line_is_void() {
         for line in
             ["nonsense", "ssh-ed25519", "ssh-ed25519 AAAA", "\"", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAILM+"]
         {

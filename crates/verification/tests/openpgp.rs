@@ -149,7 +149,7 @@ fn signatures_over_text_and_by_secret_rings_count() {
 }
 
 #[test]
-fn one_good_signature_of_two_is_enough() {
+fn a_signature_by_one_known_key_of_two_is_enough() {
     let gpg = Gpg::new();
     let [a, b] = ["a", "b"].map(|name| gpg.key(name, "ed25519", "sign", "never"));
     let tag = gpg.tag(&a, &["--local-user", &b]);

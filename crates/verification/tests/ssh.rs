@@ -121,7 +121,7 @@ fn security_keys_are_read_though_none_is_here_to_sign() {
 }
 
 #[test]
-fn what_is_no_signature_is_said_to_be_none() {
+fn bytes_that_are_no_signature_are_an_error() {
     let ssh = Ssh::new();
     let key = ssh.key("k", &["-t", "ed25519"]);
     let tag = ssh.tag("k", "git", &[]);

@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_constraint_is_an_error() {
+    fn malformed_constraints_are_errors() {
         for bad in ["", "abc", ">=", "1.0.0 ||", ">=1.0.0<2.0.0", "==1.0.0", "1.0.0 and 2.0.0", "1.2.3 -"] {
             assert!(matches!(Constraint::parse(bad), Err(ConstraintError::Improper(_))), "{bad:?}");
         }

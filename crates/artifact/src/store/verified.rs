@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_file_with_the_same_digest_is_known() {
+    fn a_verified_file_is_the_same_file_with_the_same_digest() {
         let digest = |text: &[u8]| {
             let mut hasher = Hasher::new(Algorithm::Sha256);
             hasher.update(text);

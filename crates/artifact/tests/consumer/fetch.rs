@@ -35,7 +35,7 @@ async fn fetch(options: Options, url: &str, digest: &str) -> Result<Vec<u8>, Fet
 }
 
 #[tokio::test]
-async fn what_the_store_published_is_fetched_and_unpacked() {
+async fn an_artifact_that_the_store_published_is_fetched_and_unpacked() {
     let root = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn only_urls_of_codecommit_are_signed() {
+    fn urls_of_other_services_than_codecommit_are_not_signed() {
         for (url, region) in [
             ("https://git-codecommit.us-east-1.amazonaws.com/v1/repos/a", "us-east-1"),
             ("https://git-codecommit-fips.us-gov-west-1.amazonaws.com/v1/repos/a", "us-gov-west-1"),

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn no_path_leaves_its_quotes() {
+    fn paths_do_not_leave_their_quotes() {
         for (url, command) in [
             ("ssh://h/a'b", r"git-upload-pack '/a'\''b'"),
             ("ssh://h/';id;'", r"git-upload-pack '/'\'';id;'\'''"),

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_key_says_so() {
+    fn bytes_that_are_no_key_are_an_error() {
         for (text, error) in [
             ("", IdentityError::Missing),
             ("ssh-ed25519 AAAA", IdentityError::Missing),

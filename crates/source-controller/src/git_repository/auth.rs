@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_secrets_must_not_hold() {
+    fn a_secret_that_contradicts_itself_is_refused() {
         for (url, pairs, reason, message) in [
             (
                 "http://h/r",
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_secrets_may_hold() {
+    fn a_secret_may_hold_keys_of_other_transports() {
         for (url, pairs) in [
             ("http://h/r", &[][..]),
             ("http://h/r", &[("username", "u")]),

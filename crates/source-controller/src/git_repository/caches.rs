@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gave_up_claims_nothing() {
+    fn a_cancelled_deadline_claims_no_cache() {
         let (_storage, caches) = caches(1 << 20);
         let cache = filled(&caches, "ns/a", &[b"new"]);
         let given_up = unlimited();
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_for_sources_that_are_gone_is_swept() {
+    fn a_sweep_removes_the_caches_of_sources_that_are_gone() {
         let (storage, before) = caches(1 << 20);
         let (gone, lives) = (filled(&before, "ns/gone", &[b"1"]), filled(&before, "ns/lives", &[b"2"]));
         let (moved, orphan) = (filled(&before, "ns/moved", &[b"3"]), filled(&before, "ns/x", &[b"4"]));
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time_fetches_and_the_others_wait_no_longer_than_they_may() {
+    fn a_fetch_lock_has_one_holder_and_others_wait_until_their_deadline() {
         let (_storage, caches) = caches(1 << 20);
         let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {

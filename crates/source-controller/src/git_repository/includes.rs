@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_list_brings_is_told_when_the_list_is_complete() {
+    fn includers_are_told_of_a_list_when_it_is_complete() {
         let mut includers = Includers::default();
         apply(&mut includers, source("old", "1", &[]));
         apply(&mut includers, source("lib", "1", &[]));

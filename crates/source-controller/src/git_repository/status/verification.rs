@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_verified_stays_so_until_the_spec_changes() {
+    fn a_verification_stands_until_the_spec_changes() {
         let mut object = wanting(VerificationMode::LegacyHead);
         assert_eq!(known_revision(&object, &[]), None);
         source::status::verified(&mut object, "by me", now());
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_a_verification_that_is_not_asked_for() {
+    fn a_verification_that_is_not_asked_for_leaves_no_condition() {
         let mut object = wanting(VerificationMode::Tag);
         source::status::verified(&mut object, "by me", now());
         verified(&mut object);
