@@ -16,7 +16,9 @@ use crate::NAME;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A default for what is switched off.
-    #[error("invalid configuration: --default-service-account needs --feature-gates={OBJECT_IDENTITY}=true")]
+    #[error(
+        "invalid configuration: --default-service-account needs --feature-gates={OBJECT_IDENTITY_GATE}=true"
+    )]
     DefaultServiceAccount,
     /// `--storage-addr` has no port, or the host has no name.
     #[error("invalid storage address {0:?}")]
@@ -99,9 +101,9 @@ pub struct Arguments {
     /// Feature gates, as Name=true,Other=false.
     #[arg(long, default_value = "", value_parser = gates)]
     pub feature_gates: Gates,
-    /// Flags of kinds that are not here yet.
+    /// Flags without effect.
     #[command(flatten)]
-    pub later: Later,
+    pub ignored: IgnoredHelmFlags,
     /// Name of this host, for the address of the artifact server.
     #[arg(long, env = "HOSTNAME", default_value = "", hide = true)]
     pub hostname: String,
@@ -111,7 +113,7 @@ pub struct Arguments {
 /// does not use either. They are accepted so that the arguments of a Flux that is replaced still start the process.
 #[derive(clap::Args, Clone, Debug)]
 #[allow(missing_docs)]
-pub struct Later {
+pub struct IgnoredHelmFlags {
     #[arg(long, hide = true)]
     pub helm_index_max_size: Option<String>,
     #[arg(long, hide = true)]
@@ -128,7 +130,7 @@ pub struct Later {
     pub watch_configs_label_selector: Option<String>,
 }
 
-impl Later {
+impl IgnoredHelmFlags {
     /// The flags for Helm that are given.
     pub fn given(&self) -> Vec<&'static str> {
         let flags = [
@@ -147,12 +149,12 @@ impl Later {
 const BUILD_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The gate for identities of objects instead of the controller's.
-const OBJECT_IDENTITY: &str = "ObjectLevelWorkloadIdentity";
+const OBJECT_IDENTITY_GATE: &str = "ObjectLevelWorkloadIdentity";
 
 /// Flux's gates. Secrets are read when they are needed, so the first makes no difference.
 const GATES: [Gate; 2] = [
     Gate { name: "CacheSecretsAndConfigMaps", default: false, switchable: true },
-    Gate { name: OBJECT_IDENTITY, default: false, switchable: true },
+    Gate { name: OBJECT_IDENTITY_GATE, default: false, switchable: true },
 ];
 
 fn gates(text: &str) -> Result<Gates, GateError> {
@@ -168,7 +170,7 @@ impl Arguments {
     /// Whether objects may have identities of their own, and the service account of those that name none.
     pub fn object_identity(&self) -> Result<Option<Option<String>>, ConfigError> {
         let default = Some(self.default_service_account.clone()).filter(|name| !name.is_empty());
-        if self.feature_gates.is_on(OBJECT_IDENTITY) {
+        if self.feature_gates.is_on(OBJECT_IDENTITY_GATE) {
             return Ok(Some(default));
         }
         match default {
@@ -233,7 +235,7 @@ mod tests {
     fn flags_for_kinds_that_are_not_here_are_accepted_and_known() {
         let flags =
             parse(&["--helm-cache-max-size=10", "--helm-cache-ttl=1h", "--watch-configs-label-selector="]);
-        assert_eq!(flags.later.given(), ["--helm-cache-max-size", "--helm-cache-ttl"]);
+        assert_eq!(flags.ignored.given(), ["--helm-cache-max-size", "--helm-cache-ttl"]);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub enum StartError {
 /// See [`StartError`].
 pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let arguments = app.arguments.clone();
-    for flag in arguments.later.given() {
+    for flag in arguments.ignored.given() {
         tracing::warn!(logger = "setup", "{flag} has no effect: the kinds of Helm are not here yet");
     }
     let storage = store::Store::open(&arguments.storage_path, arguments.storage()?);

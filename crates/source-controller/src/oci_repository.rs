@@ -134,7 +134,7 @@ impl Upstream for OciRepositories {
             let message = format!("failed to generate transport for '{}': {error}", redact(&object.spec.url));
             Failure::fetch(reason::AUTHENTICATION_FAILED, message)
         })?;
-        let turn = host.turn().await;
+        let permit = host.permit().await;
         let deadline = Deadline::new(timeout(&object));
         let artifact = pull::resolve(&client, &object, &repository, &deadline).await?;
         if known.as_deref() == Some(artifact.revision.as_str()) {
@@ -144,12 +144,12 @@ impl Upstream for OciRepositories {
         let manifest = pull::manifest(&client, &object, &repository, &digest, &deadline).await?;
         let layer = pull::layer(&object, &manifest)?;
         // Others may ask the registry while this one waits for room.
-        drop(turn);
+        drop(permit);
         let bytes = layer.size.min(client.limits().blob_bytes);
         let room = self.temporary.room(&object, bytes, &deadline).await?;
-        let turn = host.turn().await;
+        let permit = host.permit().await;
         let file = pull::file(&client, &repository, layer, &deadline).await?;
-        drop(turn);
+        drop(permit);
         let layer = self.temporary.layer(&object, file, room, &deadline).await?;
         let news = format!("new revision '{revision}' for '{reference}'");
         let content = Content { revision: revision.clone(), digest, metadata: manifest.annotations, layer };

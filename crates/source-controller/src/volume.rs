@@ -5,8 +5,8 @@ use std::time::Duration;
 use artifact::store::Store;
 use runtime::process::Process;
 
-/// How long to wait before trying again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// How long to wait before the storage is claimed again.
+const CLAIM_POLL: Duration = Duration::from_secs(1);
 
 /// Waits until the storage is ours; meanwhile the process is not ready. `false` means that it was told to stop first.
 pub async fn claim(process: &Process, storage: &Store) -> bool {
@@ -28,7 +28,7 @@ pub async fn claim(process: &Process, storage: &Store) -> bool {
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(AGAIN) => {}
+            () = tokio::time::sleep(CLAIM_POLL) => {}
             () = process.stop.cancelled() => return false,
         }
     }

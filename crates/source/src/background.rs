@@ -16,8 +16,8 @@ use tokio::task::{JoinError, JoinHandle};
 
 use crate::named::Named;
 
-/// How long a pass waits for a server that keeps nobody else waiting.
-pub const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a pass waits, for a server that keeps no other pass waiting or for a build, before it ends or writes what is under way.
+pub const PASS_WAIT: Duration = Duration::from_millis(500);
 
 /// The fetches of all sources of the kind `K`; `I` is what a fetch was begun with, `T` what it gives.
 pub struct Background<K: Resource, I, T> {
@@ -31,7 +31,7 @@ pub struct Background<K: Resource, I, T> {
 struct Pending<I, T> {
     inputs: I,
     task: JoinHandle<T>,
-    _waits: Waits,
+    _waiting: WaitingFetch,
 }
 
 impl<I, T> Pending<I, T> {
@@ -52,14 +52,14 @@ pub struct Host {
 
 impl Host {
     /// Waits for the right to ask, which goes when what this gives is dropped.
-    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    pub async fn permit(&self) -> Option<SemaphorePermit<'_>> {
         // It fails only for semaphores that are closed.
         self.permits.acquire().await.ok()
     }
 }
 
-/// Counts as waiting for its host.
-struct Waits(Arc<Host>);
+/// A fetch that outlasted its pass, as its host counts it.
+struct WaitingFetch(Arc<Host>);
 
 /// Who gets what a fetch gives.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ where
             pending.end().await;
         }
         let host = self.host(host);
-        let patience = if host.waiting.load(Ordering::Relaxed) == 0 { PATIENCE } else { Duration::ZERO };
+        let wait = if host.waiting.load(Ordering::Relaxed) == 0 { PASS_WAIT } else { Duration::ZERO };
         let stage = Arc::new(Mutex::new(Stage::Attended));
         let ending = Ending { stage: stage.clone(), waker: self.waker.clone(), source: source.clone() };
         let fetch = fetch(host.clone());
@@ -115,7 +115,7 @@ where
             let _ending = ending;
             fetch.await
         });
-        if let Ok(done) = tokio::time::timeout(patience, &mut task).await {
+        if let Ok(done) = tokio::time::timeout(wait, &mut task).await {
             return ended(done);
         }
         {
@@ -123,7 +123,7 @@ where
             if *stage == Stage::Attended {
                 *stage = Stage::Left;
                 host.waiting.fetch_add(1, Ordering::Relaxed);
-                let pending = Pending { inputs, task, _waits: Waits(host) };
+                let pending = Pending { inputs, task, _waiting: WaitingFetch(host) };
                 self.pending().insert(source.clone(), pending);
                 return None;
             }
@@ -156,7 +156,7 @@ where
     }
 }
 
-impl Drop for Waits {
+impl Drop for WaitingFetch {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
@@ -247,7 +247,7 @@ mod tests {
         for i in 0..50 {
             assert_eq!(background.run(&source(&i.to_string()), 1, "dead", |_| pending()).await, None);
         }
-        assert!(begun.elapsed() < 2 * PATIENCE, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < 2 * PASS_WAIT, "{:?}", begun.elapsed());
         assert_eq!(background.run(&source("healthy"), 1, "alive", |_| ready(1)).await, Some(1));
         for i in 0..50 {
             background.forget(&source(&i.to_string()));
@@ -262,7 +262,7 @@ mod tests {
         for i in 0..most {
             let begun = begun.clone();
             let fetch = |host: Arc<Host>| async move {
-                let _turn = host.turn().await;
+                let _permit = host.permit().await;
                 begun.fetch_add(1, Ordering::Relaxed);
                 pending().await
             };

@@ -7,8 +7,8 @@ use net::Deadline;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-/// How long work is waited for that was told to end because the process stops.
-const LAST_MOMENT: Duration = Duration::from_secs(2);
+/// How long work may go on that was told to end because the process stops.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Why blocking work gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ pub async fn run<T: Send + 'static, E: Send + 'static>(
         never = overdue => match never {},
         () = stop.cancelled() => {
             guard.0.cancel();
-            tokio::time::timeout(LAST_MOMENT, running).await.map_err(|_| BlockingError::Stopped)??
+            tokio::time::timeout(STOP_GRACE, running).await.map_err(|_| BlockingError::Stopped)??
         }
     };
     if done.is_err() && stop.is_cancelled() {

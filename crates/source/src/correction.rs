@@ -11,8 +11,8 @@ use artifact::unpack::{self, Entry, UnpackError, unpack};
 
 use crate::storage::ObjectStorage;
 
-/// How many files are named.
-const NAMED: usize = 5;
+/// Files that an event names.
+const NAMED_FILES: usize = 5;
 
 /// The files that had content although they are empty.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Correction {
 
     fn add(&mut self, path: &[u8]) {
         self.count += 1;
-        if self.named.len() < NAMED {
+        if self.named.len() < NAMED_FILES {
             self.named.push(path.escape_ascii().to_string());
         }
     }

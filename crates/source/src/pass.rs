@@ -16,7 +16,7 @@ use net::Deadline;
 use runtime::controller;
 use runtime::patch::{self, PatchError};
 
-use crate::background::PATIENCE;
+use crate::background::PASS_WAIT;
 use crate::blocking;
 use crate::controller::Controller;
 use crate::correction;
@@ -25,8 +25,8 @@ use crate::status::{self, End, Snapshot};
 use crate::storage::{ObjectStorage, status_artifact};
 use crate::upstream::{Build, Fetched, Outcome, Request, Resolved, Upstream};
 
-/// How old an answer may be that a poll takes from another source; a tenth of the interval if that is less.
-const FRESH: Duration = Duration::from_secs(2);
+/// How old the answer to another source may be for a poll to share it; a tenth of the interval if that is less.
+const SHARED_ANSWER_AGE: Duration = Duration::from_secs(2);
 
 /// `spec.timeout` where it says none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -62,8 +62,8 @@ pub struct Pass<'a, U: Upstream> {
     before: U::Object,
     /// The object as it will be written.
     object: U::Object,
-    /// Whether others have yet to see what is under way.
-    untold: bool,
+    /// Whether the status in memory has progress that is not written yet.
+    has_unwritten_progress: bool,
     /// Whether the stored artifact is of a version whose artifacts may be wrong, and is made anew whatever its revision.
     outdated: bool,
 }
@@ -79,7 +79,7 @@ impl<'a, U: Upstream> Pass<'a, U> {
             beginning: Beginning { time: Instant::now(), status: Snapshot::of(object) },
             before: object.clone(),
             object: object.clone(),
-            untold: false,
+            has_unwritten_progress: false,
             outdated: false,
         }
     }
@@ -120,7 +120,7 @@ impl<'a, U: Upstream> Pass<'a, U> {
         self.begin().await?;
         let Resolved { references, server, news } =
             self.controller.upstream.resolve(&mut self.object, Timestamp::now())?;
-        self.untold |= news;
+        self.has_unwritten_progress |= news;
         let Fetched { outcome, verified } = self.fetch(&references, &server).await?;
         self.note_verified(verified);
         match outcome {
@@ -138,7 +138,7 @@ impl<'a, U: Upstream> Pass<'a, U> {
     /// Looks at what is stored.
     async fn begin(&mut self) -> Result<(), Interrupted> {
         let news = status::begin(&mut self.object, Timestamp::now());
-        self.untold = !self.check_storage().await? || news;
+        self.has_unwritten_progress = !self.check_storage().await? || news;
         self.controller.upstream.begin(&mut self.object, Timestamp::now());
         Ok(())
     }
@@ -163,7 +163,7 @@ impl<'a, U: Upstream> Pass<'a, U> {
         let fetch = |host| async move { (beginning, upstream.fetch(request, host).await) };
         let done = self.controller.background.run(&self.source(), inputs, server, fetch).await;
         let Some((beginning, fetched)) = done else {
-            self.tell().await?;
+            self.write_progress().await?;
             return Err(Interrupted::Underway);
         };
         self.beginning = beginning;
@@ -186,7 +186,7 @@ impl<'a, U: Upstream> Pass<'a, U> {
         let moved = self.object.artifact().is_none_or(|artifact| !U::is_revision(artifact, &revision));
         if moved {
             status::new_revision(&mut self.object, news, Timestamp::now());
-            self.untold = true;
+            self.has_unwritten_progress = true;
         }
         let changed = moved || upstream.has_changed(&self.object, &references);
         if changed || self.outdated {
@@ -201,7 +201,7 @@ impl<'a, U: Upstream> Pass<'a, U> {
                     former.and_then(|former| correction::find(&storage, former, &built.artifact));
                 Ok((built, correction))
             });
-            let (built, correction) = self.meanwhile(work).await?;
+            let (built, correction) = self.write_progress_if_slow(work).await?;
             self.note_verified(built.verified);
             // Later than those above if the content had to be fetched anew.
             (revision, title) = (built.artifact.revision.clone(), built.title);
@@ -222,28 +222,28 @@ impl<'a, U: Upstream> Pass<'a, U> {
             return now;
         }
         let interval = self.object.interval().parse().unwrap_or_default();
-        now.checked_sub(FRESH.min(interval / 10)).unwrap_or(now)
+        now.checked_sub(SHARED_ANSWER_AGE.min(interval / 10)).unwrap_or(now)
     }
 
-    /// Waits for `work`. What is under way is told if that takes long; most passes are over before anybody could read it, and
+    /// Waits for `work`. The progress is written if that takes long; most passes are over before anybody could read it, and
     /// each write is an event for everybody who watches.
-    async fn meanwhile<T>(
+    async fn write_progress_if_slow<T>(
         &mut self,
         work: impl Future<Output = Result<T, Interrupted>>,
     ) -> Result<T, Interrupted> {
         let mut work = pin!(work);
-        match tokio::time::timeout(PATIENCE, &mut work).await {
+        match tokio::time::timeout(PASS_WAIT, &mut work).await {
             Ok(done) => done,
             Err(_) => {
-                self.tell().await?;
+                self.write_progress().await?;
                 work.await
             }
         }
     }
 
     /// Writes the status as it is in memory, so that others see it before the pass ends.
-    async fn tell(&mut self) -> Result<(), Interrupted> {
-        if !std::mem::take(&mut self.untold) {
+    async fn write_progress(&mut self) -> Result<(), Interrupted> {
+        if !std::mem::take(&mut self.has_unwritten_progress) {
             return Ok(());
         }
         self.patch().await.map_err(|error| {

@@ -18,7 +18,7 @@ use crate::failure::condition::*;
 use crate::failure::reason;
 
 /// The conditions that decide on Ready, most important first. A kind that has not all of them never sets the others.
-const ORDER: [&str; 8] = [
+const CONDITION_ORDER: [&str; 8] = [
     STORAGE_OPERATION_FAILED,
     FETCH_FAILED,
     INCLUDE_UNAVAILABLE,
@@ -30,12 +30,12 @@ const ORDER: [&str; 8] = [
 ];
 
 /// Those of them that are bad news when True.
-const NEGATIVE: [&str; 6] =
+const NEGATIVE_CONDITIONS: [&str; 6] =
     [STORAGE_OPERATION_FAILED, FETCH_FAILED, INCLUDE_UNAVAILABLE, ARTIFACT_OUTDATED, STALLED, RECONCILING];
 
 /// The conditions that nobody else may write.
 pub fn owned() -> Vec<&'static str> {
-    [&ORDER[..], &[READY]].concat()
+    [&CONDITION_ORDER[..], &[READY]].concat()
 }
 
 /// The object's conditions, to be changed at the time `now`.

@@ -70,7 +70,7 @@ pub trait Upstream: Send + Sync + 'static {
     /// Whether the stored artifact was made from other settings than those in the spec.
     fn has_changed(&self, object: &Self::Object, references: &Self::References) -> bool;
 
-    /// Asks the upstream, and fetches unless it has the known revision. Waits for its turn at `host`.
+    /// Asks the upstream, and fetches unless it has the known revision. Waits for a permit of `host`.
     fn fetch(
         self: Arc<Self>,
         request: Request<Self::Object, Self::References>,

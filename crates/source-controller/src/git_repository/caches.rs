@@ -20,10 +20,10 @@ use git::{Cache, Known, TransportError};
 use kube::runtime::reflector::ObjectRef;
 use net::Deadline;
 
-const KEY: &str = "key";
-const OWNERS: &str = "owners";
-/// How often somebody who waits for a cache looks whether it is worth it.
-const LOOK: Duration = Duration::from_millis(100);
+const KEY_FILE: &str = "key";
+const OWNERS_FILE: &str = "owners";
+/// How often a fetch that waits for its lock looks whether its deadline is over.
+const LOCK_POLL: Duration = Duration::from_millis(100);
 
 /// All caches of a storage directory.
 pub struct Caches {
@@ -62,8 +62,8 @@ pub struct InUse {
     shared: Arc<Shared>,
 }
 
-/// The right to fetch into a cache; others wait.
-pub struct Turn<'a>(&'a Shared);
+/// The lock of a cache, which a fetch holds while it writes; others wait.
+pub struct FetchLock<'a>(&'a Shared);
 
 /// The name by which caches know a source.
 pub fn owner(source: &ObjectRef<GitRepository>) -> String {
@@ -75,8 +75,11 @@ impl Caches {
     /// nothing: whoever needs a cache will say so.
     pub fn open(storage: &Path, most: u64) -> Arc<Caches> {
         let root = storage.join(".cache/git");
-        let key =
-            DirBuilder::new().recursive(true).mode(0o700).create(&root).and_then(|()| key(&root.join(KEY)));
+        let key = DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&root)
+            .and_then(|()| key(&root.join(KEY_FILE)));
         let key = key.unwrap_or_else(|error| {
             tracing::warn!(%error, "object caches cannot be kept for the next process");
             rand::random::<[u8; 32]>().to_vec()
@@ -118,7 +121,7 @@ impl Caches {
         let shared = state.caches.entry(name.clone()).or_insert_with(|| Arc::new(self.shared(&name))).clone();
         shared.usage().last = SystemTime::now();
         if state.owners.get(owner) != Some(&name) {
-            self.part(&mut state, owner)?;
+            self.detach(&mut state, owner)?;
             state.owners.insert(owner.to_owned(), name.clone());
             self.write_owners(&state, &name)?;
         }
@@ -127,7 +130,7 @@ impl Caches {
 
     /// `owner` is gone, and with it its cache, unless others use it.
     pub fn release(&self, owner: &str) -> io::Result<()> {
-        self.part(&mut self.state(), owner)
+        self.detach(&mut self.state(), owner)
     }
 
     /// Removes what an earlier process left for sources that are no more.
@@ -137,7 +140,7 @@ impl Caches {
         let names: Vec<String> =
             state.caches.keys().filter(|name| !claimed.contains(name)).cloned().collect();
         for name in names {
-            let owners = fs::read_to_string(self.root.join(&name).join(OWNERS)).unwrap_or_default();
+            let owners = fs::read_to_string(self.root.join(&name).join(OWNERS_FILE)).unwrap_or_default();
             if !owners.lines().any(&lives) {
                 self.remove(&mut state, &name)?;
             }
@@ -145,7 +148,8 @@ impl Caches {
         Ok(())
     }
 
-    fn part(&self, state: &mut State, owner: &str) -> io::Result<()> {
+    /// Takes the cache from `owner`; without another owner it is removed.
+    fn detach(&self, state: &mut State, owner: &str) -> io::Result<()> {
         let Some(name) = state.owners.remove(owner) else { return Ok(()) };
         if state.owners.values().any(|other| *other == name) {
             self.write_owners(state, &name)
@@ -164,7 +168,7 @@ impl Caches {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         let owners = state.owners.iter().filter(|(_, cache)| *cache == name);
         let text: String = owners.map(|(owner, _)| format!("{owner}\n")).collect();
-        fs::write(dir.join(OWNERS), text)
+        fs::write(dir.join(OWNERS_FILE), text)
     }
 
     /// Empties caches that nobody uses, the longest unused one first, until all fit.
@@ -209,22 +213,22 @@ impl InUse {
         Cache::new(self.shared.dir.clone(), limits).sharing(self.shared.known.clone(), since)
     }
 
-    /// Waits until nobody else fetches.
-    pub fn turn(&self, deadline: &Deadline) -> Result<Turn<'_>, TransportError> {
+    /// Waits until no other fetch holds the lock.
+    pub fn fetch_lock(&self, deadline: &Deadline) -> Result<FetchLock<'_>, TransportError> {
         let mut busy = self.shared.busy();
         while *busy {
             if deadline.is_over() {
                 return Err(TransportError::Deadline);
             }
-            let wait = self.shared.free.wait_timeout(busy, LOOK);
+            let wait = self.shared.free.wait_timeout(busy, LOCK_POLL);
             (busy, _) = wait.unwrap_or_else(PoisonError::into_inner);
         }
         *busy = true;
-        Ok(Turn(&self.shared))
+        Ok(FetchLock(&self.shared))
     }
 
-    /// Takes note of what was fetched, and makes room for it.
-    pub fn settle(&self) -> io::Result<()> {
+    /// Records how large the cache is after a fetch, and evicts others if all together are too large.
+    pub fn record_size(&self) -> io::Result<()> {
         self.shared.usage().bytes = size(&self.shared.dir);
         self.caches.evict()
     }
@@ -240,7 +244,7 @@ impl Shared {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for FetchLock<'_> {
     fn drop(&mut self) {
         *self.0.busy() = false;
         self.0.free.notify_one();
@@ -300,7 +304,7 @@ mod tests {
         let cache = caches.claim(owner, identity, &unlimited()).unwrap();
         fs::create_dir_all(cache.shared.dir.join("content")).unwrap();
         fs::write(cache.shared.dir.join("content/pack"), [0; 1000]).unwrap();
-        cache.settle().unwrap();
+        cache.record_size().unwrap();
         cache
     }
 
@@ -357,7 +361,7 @@ mod tests {
         let (storage, before) = caches(1 << 20);
         let (gone, lives) = (filled(&before, "ns/gone", &[b"1"]), filled(&before, "ns/lives", &[b"2"]));
         let (moved, orphan) = (filled(&before, "ns/moved", &[b"3"]), filled(&before, "ns/x", &[b"4"]));
-        fs::remove_file(orphan.shared.dir.join(OWNERS)).unwrap();
+        fs::remove_file(orphan.shared.dir.join(OWNERS_FILE)).unwrap();
         let caches = Caches::open(storage.path(), 1 << 20);
         caches.claim("ns/moved", &[b"3"], &unlimited()).unwrap();
         caches.sweep(|owner| owner == "ns/lives").unwrap();
@@ -372,7 +376,7 @@ mod tests {
         let second = filled(&caches, "ns/2", &[b"2"]).shared.dir.clone();
         let third = filled(&caches, "ns/3", &[b"3"]);
         assert!(is_there(&first) && is_there(&third), "in use");
-        assert!(!second.join("content").exists() && second.join(OWNERS).exists());
+        assert!(!second.join("content").exists() && second.join(OWNERS_FILE).exists());
         let unused = |cache: InUse| cache.shared.dir.clone();
         let (first, third) = (unused(first), unused(third));
         caches.claim("ns/1", &[b"1"], &unlimited()).unwrap();
@@ -393,7 +397,7 @@ mod tests {
                 let (caches, inside, most) = (&caches, &inside, &most);
                 scope.spawn(move || {
                     let cache = caches.claim(owner, &[b"url"], &unlimited()).unwrap();
-                    let _turn = cache.turn(&unlimited()).ok().unwrap();
+                    let _lock = cache.fetch_lock(&unlimited()).ok().unwrap();
                     most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     std::thread::sleep(Duration::from_millis(5));
                     inside.fetch_sub(1, Ordering::SeqCst);
@@ -402,8 +406,8 @@ mod tests {
         });
         assert_eq!(most.load(Ordering::SeqCst), 1);
         let cache = caches.claim("a", &[b"url"], &unlimited()).unwrap();
-        let _turn = cache.turn(&unlimited()).ok().unwrap();
-        let late = cache.turn(&Deadline::new(Duration::from_millis(1)));
+        let _lock = cache.fetch_lock(&unlimited()).ok().unwrap();
+        let late = cache.fetch_lock(&Deadline::new(Duration::from_millis(1)));
         assert!(matches!(late, Err(TransportError::Deadline)));
     }
 }

@@ -59,12 +59,12 @@ pub enum IncludeError {
 pub struct Content<'a> {
     checkout: &'a Checkout,
     /// In the order of their targets.
-    grafts: Vec<Graft<'a>>,
+    entries: Vec<IncludeEntry<'a>>,
     limits: &'a unpack::Limits,
 }
 
 /// An include whose place is known to be free.
-struct Graft<'a> {
+struct IncludeEntry<'a> {
     include: &'a Include,
     /// The path in its archive; empty for all of it.
     from: String,
@@ -105,15 +105,16 @@ impl<'a> Content<'a> {
         limits: &'a unpack::Limits,
     ) -> Result<Self, BuildError> {
         let targets: Vec<String> = includes.iter().map(Include::target).collect::<Result<_, _>>()?;
-        let mut grafts: Vec<Graft<'a>> = Vec::new();
+        let mut entries: Vec<IncludeEntry<'a>> = Vec::new();
         let mut bytes = 0;
         for (at, (include, to)) in includes.iter().zip(&targets).enumerate() {
-            let in_the_way =
-                |other: &Graft<'_>| lies_in(other.to.as_bytes(), to.as_bytes()) || other.hides.contains(&at);
-            if grafts.iter().any(in_the_way) {
+            let in_the_way = |other: &IncludeEntry<'_>| {
+                lies_in(other.to.as_bytes(), to.as_bytes()) || other.hides.contains(&at)
+            };
+            if entries.iter().any(in_the_way) {
                 return Err(include.failed("file exists").into());
             }
-            let mut graft = Graft {
+            let mut entry = IncludeEntry {
                 include,
                 from: confine(&include.from),
                 to: to.clone(),
@@ -121,21 +122,21 @@ impl<'a> Content<'a> {
                 hides: Vec::new(),
                 storage: storage.sibling(&include.name),
             };
-            graft.survey(&targets, limits, &mut bytes)?;
-            if let Some(obstacle) = obstacle(checkout, to, graft.is_file)? {
+            entry.scan(&targets, limits, &mut bytes)?;
+            if let Some(obstacle) = obstacle(checkout, to, entry.is_file)? {
                 return Err(include.failed(obstacle).into());
             }
-            grafts.push(graft);
+            entries.push(entry);
         }
-        grafts.sort_by(|a, b| order(a.to.as_bytes(), b.to.as_bytes()));
-        Ok(Content { checkout, grafts, limits })
+        entries.sort_by(|a, b| order(a.to.as_bytes(), b.to.as_bytes()));
+        Ok(Content { checkout, entries, limits })
     }
 
     /// Visits every file and directory, a directory before its content, each directory in byte order of its names.
     pub fn walk(&self, visit: Visit<'_>) -> Result<(), BuildError> {
         let mut merge = Merge { content: self, next: 0, last: Vec::new(), visit };
         self.checkout.walk(|entry| merge.git(entry))?;
-        merge.grafts_before(None)
+        merge.includes_before(None)
     }
 }
 
@@ -177,9 +178,9 @@ impl Include {
     }
 }
 
-impl Graft<'_> {
-    /// Checks the archive and finds out what is in it.
-    fn survey(
+impl IncludeEntry<'_> {
+    /// Verifies the archive and reads which places its entries take.
+    fn scan(
         &mut self,
         targets: &[String],
         limits: &unpack::Limits,
@@ -280,26 +281,26 @@ impl Merge<'_> {
             Kind::File { .. } => Item::Git(entry),
             Kind::Symlink => return Ok(()),
         };
-        self.grafts_before(Some(path))?;
-        let grafts = &self.content.grafts;
-        if grafts.binary_search_by(|graft| order(graft.to.as_bytes(), path)).is_ok() {
+        self.includes_before(Some(path))?;
+        let entries = &self.content.entries;
+        if entries.binary_search_by(|entry| order(entry.to.as_bytes(), path)).is_ok() {
             return Ok(());
         }
         self.put(path, item)
     }
 
     /// Visits the includes that have to come before `path`, or in its place.
-    fn grafts_before(&mut self, path: Option<&[u8]>) -> Result<(), BuildError> {
-        while let Some(graft) = self.content.grafts.get(self.next) {
-            if path.is_some_and(|path| order(graft.to.as_bytes(), path) == Ordering::Greater) {
+    fn includes_before(&mut self, path: Option<&[u8]>) -> Result<(), BuildError> {
+        while let Some(entry) = self.content.entries.get(self.next) {
+            if path.is_some_and(|path| order(entry.to.as_bytes(), path) == Ordering::Greater) {
                 break;
             }
             self.next += 1;
-            if !graft.is_file {
-                self.put(graft.to.as_bytes(), Item::Directory)?;
+            if !entry.is_file {
+                self.put(entry.to.as_bytes(), Item::Directory)?;
             }
-            graft.read(self.content.limits, &mut |path, item| {
-                self.grafts_before(Some(path))?;
+            entry.read(self.content.limits, &mut |path, item| {
+                self.includes_before(Some(path))?;
                 self.put(path, item)
             })?;
         }

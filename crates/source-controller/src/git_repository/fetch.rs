@@ -21,7 +21,7 @@ use super::auth;
 use super::caches::{self, Caches};
 use super::failure::git_failure;
 use super::limits::Limits;
-use super::provider::{Ask, Providers};
+use super::provider::{Providers, TokenContext};
 use super::repository::{Found, Repository};
 use super::spec;
 use super::verify::{KeyVersions, Verification};
@@ -60,13 +60,13 @@ pub struct Request {
 pub type FetchResult = Result<(Arc<Repository>, Found), Interrupted>;
 
 impl Fetcher {
-    /// Gets what lets the object in, waits for its turn at the server, and fetches.
+    /// Gets what lets the object in, waits for a permit of the server, and fetches.
     pub async fn fetch(self: Arc<Self>, request: Request, host: Arc<Host>) -> FetchResult {
         let Request { object, remote, known, since } = request;
         let (remote, identity) = self.authenticate(&object, remote).await?;
         let verification = self.verification(&object).await;
         let known = known.filter(|_| self.is_verified(&object, verification.as_ref()));
-        let _turn = host.turn().await;
+        let _permit = host.permit().await;
         let limit = timeout(&object);
         let fetcher = self.clone();
         let work = move |deadline: &Deadline| {
@@ -115,8 +115,8 @@ impl Fetcher {
             None => SecretData::default(),
         };
         remote = auth::authenticate(remote, &data)?;
-        let ask = Ask { object, data: &data, timeout: timeout(object) };
-        let remote = self.providers.authenticate(remote, &ask).await?;
+        let context = TokenContext { object, data: &data, timeout: timeout(object) };
+        let remote = self.providers.authenticate(remote, &context).await?;
         Ok((remote, auth::identity(object, &data)))
     }
 

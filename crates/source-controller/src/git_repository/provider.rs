@@ -25,9 +25,10 @@ use super::auth::bad_options;
 use source::failure::{Failure, reason};
 
 /// Bytes that the answer to a request for a token may have.
-const ANSWER: usize = 1 << 20;
-const NO_APP: &str = "secretRef with github app data must be specified when provider is set to github";
-const NO_GATE: &str = "to use spec.serviceAccountName for provider authentication please enable the ObjectLevelWorkloadIdentity feature gate in the controller";
+const TOKEN_ANSWER_BYTES: usize = 1 << 20;
+const MISSING_APP_TEXT: &str =
+    "secretRef with github app data must be specified when provider is set to github";
+const DISABLED_GATE_TEXT: &str = "to use spec.serviceAccountName for provider authentication please enable the ObjectLevelWorkloadIdentity feature gate in the controller";
 
 /// What all passes share.
 pub struct Providers {
@@ -39,8 +40,8 @@ pub struct Providers {
     object_identity: Option<Option<String>>,
 }
 
-/// What one object asks with.
-pub struct Ask<'a> {
+/// For whom a token is asked, and with what.
+pub struct TokenContext<'a> {
     /// The object.
     pub object: &'a GitRepository,
     /// What is in the Secret of `spec.secretRef`; nothing without one.
@@ -61,13 +62,13 @@ impl Providers {
     }
 
     /// Lets the remote use the credentials of the provider in place of all others.
-    pub async fn authenticate(&self, remote: Remote, ask: &Ask<'_>) -> Result<Remote, Failure> {
-        let auth = match ask.object.spec.provider {
-            Some(GitProvider::Github) => self.github(&remote, ask).await?,
-            Some(GitProvider::Azure) => self.azure(&remote, ask).await?,
-            Some(GitProvider::Aws) => self.aws(&remote, ask).await?,
-            _ if ask.data.given("githubAppID").is_some() => {
-                let secret = ask.data.name();
+    pub async fn authenticate(&self, remote: Remote, context: &TokenContext<'_>) -> Result<Remote, Failure> {
+        let auth = match context.object.spec.provider {
+            Some(GitProvider::Github) => self.github(&remote, context).await?,
+            Some(GitProvider::Azure) => self.azure(&remote, context).await?,
+            Some(GitProvider::Aws) => self.aws(&remote, context).await?,
+            _ if context.data.given("githubAppID").is_some() => {
+                let secret = context.data.name();
                 let message =
                     format!("secretRef '{secret}' has github app data but provider is not set to github");
                 return Err(Failure::fetch(reason::INVALID_PROVIDER_CONFIGURATION, message));
@@ -77,38 +78,44 @@ impl Providers {
         Ok(if remote.is_ssh() { remote } else { remote.replace_auth(auth) })
     }
 
-    async fn github(&self, remote: &Remote, ask: &Ask<'_>) -> Result<Auth, Failure> {
-        let invalid = || Failure::fetch(reason::INVALID_PROVIDER_CONFIGURATION, NO_APP);
-        if ask.object.spec.secret_ref.is_none() {
+    async fn github(&self, remote: &Remote, context: &TokenContext<'_>) -> Result<Auth, Failure> {
+        let invalid = || Failure::fetch(reason::INVALID_PROVIDER_CONFIGURATION, MISSING_APP_TEXT);
+        if context.object.spec.secret_ref.is_none() {
             return Err(invalid().stalling());
         }
-        let data = ask.data.texts();
+        let data = context.data.texts();
         match github::check(&data) {
             Ok(true) => {}
             Ok(false) => return Err(invalid()),
             Err(error @ github::DataError::Missing(_)) => {
-                return Err(Failure::plain(reason::FAILED, format!("secret '{}': {error}", ask.data.name())));
+                return Err(Failure::plain(
+                    reason::FAILED,
+                    format!("secret '{}': {error}", context.data.name()),
+                ));
             }
             Err(error) => {
-                return Err(Failure::plain(reason::FAILED, format!("secret '{}' {error}", ask.data.name())));
+                return Err(Failure::plain(
+                    reason::FAILED,
+                    format!("secret '{}' {error}", context.data.name()),
+                ));
             }
         }
         let app = github::App::new(&data).map_err(bad_options)?;
-        let token = self.token(ask, app.cache_key(), async {
+        let token = self.token(context, app.cache_key(), async {
             // The API is the forge's own, so what the Secret says about trust holds for it.
-            app.token(&http(remote.tls(), remote, ask)?).await.map_err(bad_options)
+            app.token(&http(remote.tls(), remote, context)?).await.map_err(bad_options)
         });
         let password = opaque(token.await?)?;
         Ok(Auth::Basic { username: github::USERNAME.to_owned(), password })
     }
 
-    async fn azure(&self, remote: &Remote, ask: &Ask<'_>) -> Result<Auth, Failure> {
-        let account = self.service_account(ask).await?;
+    async fn azure(&self, remote: &Remote, context: &TokenContext<'_>) -> Result<Auth, Failure> {
+        let account = self.service_account(context).await?;
         let token = match &account {
             None => {
                 let key = Key::new(["azure"]);
-                self.token(ask, key, async {
-                    let http = http(&TlsConfig::default(), remote, ask)?;
+                self.token(context, key, async {
+                    let http = http(&TlsConfig::default(), remote, context)?;
                     let token = azure::controller_token(&self.environment, &http).await;
                     token.map_err(of_controller)
                 })
@@ -117,9 +124,9 @@ impl Providers {
             Some(account) => {
                 let application = application(account)?;
                 let key = application.cache_key(&full_name(account));
-                self.token(ask, key, async {
+                self.token(context, key, async {
                     let assertion = self.assertion(account, azure::AUDIENCE).await?;
-                    let http = http(&TlsConfig::default(), remote, ask)?;
+                    let http = http(&TlsConfig::default(), remote, context)?;
                     azure::workload_token(&application, assertion.expose(), &self.environment, &http)
                         .await
                         .map_err(|error| of_account(account, &error))
@@ -130,17 +137,17 @@ impl Providers {
         Ok(Auth::Bearer(opaque(token)?))
     }
 
-    async fn aws(&self, remote: &Remote, ask: &Ask<'_>) -> Result<Auth, Failure> {
-        self.check_gate(ask)?;
-        let url = Url::parse(&ask.object.spec.url).map_err(bad_options)?;
+    async fn aws(&self, remote: &Remote, context: &TokenContext<'_>) -> Result<Auth, Failure> {
+        self.check_gate(context)?;
+        let url = Url::parse(&context.object.spec.url).map_err(bad_options)?;
         let repository = Repository::new(&url).map_err(bad_options)?;
         let region = repository.region();
-        let account = self.service_account(ask).await?;
+        let account = self.service_account(context).await?;
         let token = match &account {
             None => {
                 let key = aws::cache_key("", "", region);
-                self.token(ask, key, async {
-                    let http = http(&TlsConfig::default(), remote, ask)?;
+                self.token(context, key, async {
+                    let http = http(&TlsConfig::default(), remote, context)?;
                     let token = aws::controller_token(&self.environment, region, &http).await;
                     token.map_err(of_controller)
                 })
@@ -149,9 +156,9 @@ impl Providers {
             Some(account) => {
                 let role = role(account)?;
                 let key = aws::cache_key(role, &full_name(account), region);
-                self.token(ask, key, async {
+                self.token(context, key, async {
                     let assertion = self.assertion(account, aws::AUDIENCE).await?;
-                    let http = http(&TlsConfig::default(), remote, ask)?;
+                    let http = http(&TlsConfig::default(), remote, context)?;
                     let (name, namespace) = (account.name_any(), account.namespace().unwrap_or_default());
                     let session = format!("{name}.{namespace}.{region}.fluxcd.io");
                     let environment = &self.environment;
@@ -170,32 +177,34 @@ impl Providers {
     /// A token from the cache, or a new one.
     async fn token(
         &self,
-        ask: &Ask<'_>,
+        context: &TokenContext<'_>,
         key: Key,
         fetch: impl Future<Output = Result<AccessToken, Failure>>,
     ) -> Result<AccessToken, Failure> {
         let lookup = self.cache.get(key, fetch).await;
-        let (namespace, name) = (ask.object.namespace().unwrap_or_default(), ask.object.name_any());
+        let (namespace, name) = (context.object.namespace().unwrap_or_default(), context.object.name_any());
         self.metrics.token_asked(KIND, &namespace, &name, lookup.as_ref().ok().map(|lookup| lookup.hit));
         self.metrics.token_cache(self.cache.len(), self.cache.evictions());
         lookup.map(|lookup| lookup.token)
     }
 
-    fn check_gate(&self, ask: &Ask<'_>) -> Result<(), Failure> {
-        if ask.object.spec.service_account_name.is_some() && self.object_identity.is_none() {
-            return Err(Failure::fetch(reason::FEATURE_GATE_DISABLED, NO_GATE).stalling());
+    fn check_gate(&self, context: &TokenContext<'_>) -> Result<(), Failure> {
+        if context.object.spec.service_account_name.is_some() && self.object_identity.is_none() {
+            return Err(Failure::fetch(reason::FEATURE_GATE_DISABLED, DISABLED_GATE_TEXT).stalling());
         }
         Ok(())
     }
 
     /// The service account whose identity is asked for; without one it is the controller's.
-    async fn service_account(&self, ask: &Ask<'_>) -> Result<Option<ServiceAccount>, Failure> {
-        self.check_gate(ask)?;
+    async fn service_account(&self, context: &TokenContext<'_>) -> Result<Option<ServiceAccount>, Failure> {
+        self.check_gate(context)?;
         let default = self.object_identity.as_ref().and_then(Option::as_deref);
-        let Some(name) = ask.object.spec.service_account_name.as_deref().or(default) else { return Ok(None) };
-        let account = get(&self.accounts(&ask.object.namespace().unwrap_or_default()), name).await;
+        let Some(name) = context.object.spec.service_account_name.as_deref().or(default) else {
+            return Ok(None);
+        };
+        let account = get(&self.accounts(&context.object.namespace().unwrap_or_default()), name).await;
         account.map(Some).map_err(|error| {
-            let namespace = ask.object.namespace().unwrap_or_default();
+            let namespace = context.object.namespace().unwrap_or_default();
             no_token(format!("failed to get service account '{namespace}/{name}': {error}"))
         })
     }
@@ -222,9 +231,12 @@ impl Providers {
 }
 
 /// A client for the servers that give tokens.
-fn http(tls: &TlsConfig, remote: &Remote, ask: &Ask<'_>) -> Result<Http, Failure> {
+fn http(tls: &TlsConfig, remote: &Remote, context: &TokenContext<'_>) -> Result<Http, Failure> {
     let client = net::client::builder(tls, remote.proxy()).map_err(bad_options)?;
-    Ok(Http::new(client.timeout(ask.timeout).build().map_err(|_| bad_options("no HTTP client"))?, ANSWER))
+    Ok(Http::new(
+        client.timeout(context.timeout).build().map_err(|_| bad_options("no HTTP client"))?,
+        TOKEN_ANSWER_BYTES,
+    ))
 }
 
 fn opaque(token: AccessToken) -> Result<Secret, Failure> {

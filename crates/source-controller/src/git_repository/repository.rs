@@ -52,15 +52,15 @@ impl Repository {
             other => other,
         }?;
         if matches!(fetched.outcome, Outcome::Checkout(_)) {
-            self.cache.settle().map_err(|error| git_failure(error.into()))?;
+            self.cache.record_size().map_err(|error| git_failure(error.into()))?;
         }
         Ok(fetched)
     }
 
     fn checkout(&self, known: Option<&str>, deadline: &Deadline) -> Result<Found, CheckoutError> {
-        let turn = self.cache.turn(deadline);
+        let lock = self.cache.fetch_lock(deadline);
         let url = || self.remote.url().to_owned();
-        let _turn = turn.map_err(|source| git::Error::Clone { url: url(), source })?;
+        let _lock = lock.map_err(|source| git::Error::Clone { url: url(), source })?;
         let cache = self.cache.cache(self.limits.clone(), self.since);
         let mut outcome = cache.checkout(&self.connector, &self.remote, &self.reference, known, deadline)?;
         let mut signed = None;

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use kube::Resource;
 use runtime::conditions::{Conditions, find, is_true};
 
-use super::{NEGATIVE, ORDER, conditions, request};
+use super::{CONDITION_ORDER, NEGATIVE_CONDITIONS, conditions, request};
 use crate::failure::condition::*;
 use crate::failure::{Class, Failure, reason};
 
 /// Conditions whose end is worth an event.
-const FAILURES: [&str; 3] = [FETCH_FAILED, INCLUDE_UNAVAILABLE, STORAGE_OPERATION_FAILED];
+const FAILURE_CONDITIONS: [&str; 3] = [FETCH_FAILED, INCLUDE_UNAVAILABLE, STORAGE_OPERATION_FAILED];
 
 /// How a pass ended.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub fn end<K: Source + Resource>(object: &mut K, end: &End, now: Timestamp) {
             true
         }
     };
-    conditions.summarise(&ORDER, &NEGATIVE);
+    conditions.summarise(&CONDITION_ORDER, &NEGATIVE_CONDITIONS);
     // Bad signatures are said louder than anything else.
     if let Some(bad) = conditions.get(SOURCE_VERIFIED).filter(|c| c.status == ConditionStatus::False).cloned()
     {
@@ -93,7 +93,7 @@ impl Snapshot {
     pub fn of(object: &impl Source) -> Snapshot {
         Snapshot {
             digest: object.artifact().map(|artifact| artifact.digest.clone()),
-            failing: FAILURES.iter().any(|kind| is_true(object.conditions(), kind)),
+            failing: FAILURE_CONDITIONS.iter().any(|kind| is_true(object.conditions(), kind)),
         }
     }
 }
