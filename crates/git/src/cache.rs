@@ -9,19 +9,20 @@ use gix::ObjectId;
 use gix::bstr::BString;
 use gix::objs::Kind;
 
-use crate::answers::{Answers, Talk};
+use crate::lazy_session::LazySession;
 use crate::objects::{Buffer, Objects};
+use crate::ref_cache::RefCache;
 use crate::reference::{Selector, highest_tags, revision};
 use crate::session::Depth;
 use crate::signed::TagRefName;
 use crate::sparse::Selection;
-use crate::store::{Lease, Store};
+use crate::store::{ReadLock, Store};
 use crate::{
     Commit, Connector, Error, Limits, Reference, Remote, RemoteRef, TransportError, current_revision, history,
 };
 use net::{Deadline, redact};
 
-const TAGS: &str = "refs/tags/";
+const TAGS_PREFIX: &str = "refs/tags/";
 
 /// The objects of one source, kept between reconciles so that a new commit costs only what changed.
 ///
@@ -31,14 +32,14 @@ const TAGS: &str = "refs/tags/";
 pub struct Cache {
     dir: PathBuf,
     limits: Limits,
-    known: Arc<Known>,
+    shared: Arc<SharedState>,
     since: Instant,
 }
 
-/// What a process knows of a cache, for all who use it.
+/// What all users of one cache directory share in memory.
 #[derive(Debug, Default)]
-pub struct Known {
-    answers: Answers,
+pub struct SharedState {
+    refs: RefCache,
     /// Directories of packs that were found to be whole.
     checked: Mutex<HashSet<PathBuf>>,
 }
@@ -60,7 +61,7 @@ pub struct Checkout {
     pub commit: Commit,
     pub(crate) tag: Option<TagRefName>,
     pub(crate) objects: Objects,
-    lease: Lease,
+    read_lock: ReadLock,
     pub(crate) limits: Limits,
     pub(crate) selection: Selection,
     /// The submodules that are here, by their paths.
@@ -83,13 +84,13 @@ struct Target {
 impl Cache {
     /// A cache in `dir`, which is made when needed.
     pub fn new(dir: PathBuf, limits: Limits) -> Cache {
-        Cache { dir, limits, known: Arc::default(), since: Instant::now() }
+        Cache { dir, limits, shared: Arc::default(), since: Instant::now() }
     }
 
-    /// Shares what is known with others that use the same directory. What a server said counts if it was asked at `since`
-    /// or later.
-    pub fn sharing(self, known: Arc<Known>, since: Instant) -> Cache {
-        Cache { known, since, ..self }
+    /// Shares state with others that use the same directory. Refs that a server listed count if it was asked at `since` or
+    /// later.
+    pub fn sharing(self, shared: Arc<SharedState>, since: Instant) -> Cache {
+        Cache { shared, since, ..self }
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -123,15 +124,15 @@ impl Cache {
         let clone_error = |source| Error::Clone { url: url(), source };
         let list_error =
             |source| if lists { Error::List { url: url(), source } } else { clone_error(source) };
-        let mut talk = self.talk(connector, remote, deadline);
+        let mut session = self.session(connector, remote, deadline);
         let mut store = Store::open(self.dir.join("content"))?;
 
         let target = match selector {
             Selector::Branch(branch) => {
                 let name = format!("refs/heads/{branch}");
-                match find(&mut talk, &name).map_err(list_error)? {
+                match find(&mut session, &name).map_err(list_error)? {
                     Some(tip) => Target::new(Some(branch), tip.target()),
-                    None if !is_empty(&mut talk) => {
+                    None if !is_empty(&mut session) => {
                         return Err(clone_error(TransportError::RefNotFound(name)));
                     }
                     None if lists => return Err(list_error(TransportError::Empty)),
@@ -140,19 +141,19 @@ impl Cache {
             }
             Selector::Tag(tag) => {
                 let name = format!("refs/tags/{tag}");
-                let found = find(&mut talk, &name).map_err(list_error)?;
+                let found = find(&mut session, &name).map_err(list_error)?;
                 let found = found.ok_or_else(|| clone_error(TransportError::RefNotFound(name)))?;
                 Target::new(Some(tag), found.target()).found_by(&found)
             }
             Selector::Name(name) => {
-                let found = find_name(&mut talk, name).map_err(list_error)?;
+                let found = find_name(&mut session, name).map_err(list_error)?;
                 let found = found.ok_or_else(|| Error::UnresolvedName(name.to_owned()))?;
                 Target::new(Some(name), found.target()).found_by(&found)
             }
             Selector::Semver(constraint) => {
-                let tags = talk.refs("refs/tags/").map_err(clone_error)?;
+                let tags = session.refs("refs/tags/").map_err(clone_error)?;
                 let tags = highest_tags(constraint, &tags)?;
-                let tag = self.newest(&mut talk, &mut store, tags).map_err(clone_error)?;
+                let tag = self.newest(&mut session, &mut store, tags).map_err(clone_error)?;
                 Target::new(tag.name.strip_prefix("refs/tags/"), tag.target()).found_by(&tag)
             }
             Selector::Commit { commit, branch, name } => {
@@ -164,18 +165,18 @@ impl Cache {
                 let id = id.ok_or_else(missing)?;
                 // A server that is down, or that does not let us in any more, is news even if nothing is asked of it.
                 if branch.is_none() {
-                    talk.session().map_err(clone_error)?;
+                    session.open().map_err(clone_error)?;
                 }
                 if let Some(branch) = branch {
                     let full = format!("refs/heads/{branch}");
-                    let tip = find(&mut talk, &full).map_err(clone_error)?;
+                    let tip = find(&mut session, &full).map_err(clone_error)?;
                     let tip = tip.ok_or_else(|| clone_error(TransportError::RefNotFound(full)))?.target();
-                    history::reach(&mut talk, self.dir.join("history"), tip, id)
+                    history::reach(&mut session, self.dir.join("history"), tip, id)
                         .map_err(|e| e.into_error(commit, branch))?;
                 }
                 let target = Target::new(name.or(branch), id);
-                match name.filter(|name| name.starts_with(TAGS)) {
-                    Some(name) => match find_name(&mut talk, name).map_err(clone_error)? {
+                match name.filter(|name| name.starts_with(TAGS_PREFIX)) {
+                    Some(name) => match find_name(&mut session, name).map_err(clone_error)? {
                         Some(found) => target.found_by(&found),
                         None => target,
                     },
@@ -186,7 +187,7 @@ impl Cache {
         if known.map(current_revision).as_ref() == Some(&target.revision) {
             return Ok(Outcome::Unchanged(target.revision));
         }
-        let checkout = self.fetch(&mut talk, &mut store, target);
+        let checkout = self.fetch(&mut session, &mut store, target);
         checkout.map(|c| Outcome::Checkout(Box::new(c))).map_err(|source| match (selector, source) {
             (Selector::Commit { commit, .. }, source @ TransportError::ObjectNotFound) => {
                 Error::Commit { commit: commit.to_owned(), source }
@@ -198,14 +199,14 @@ impl Cache {
     /// The tag whose commit is the newest, of those that semver holds for equal.
     fn newest(
         &self,
-        talk: &mut Talk<'_>,
+        session: &mut LazySession<'_>,
         store: &mut Store,
         tags: Vec<RemoteRef>,
     ) -> Result<RemoteRef, TransportError> {
         let mut newest: Option<(i64, RemoteRef)> = None;
         let only = tags.len() == 1;
         for tag in tags {
-            let time = if only { 0 } else { self.commit(talk, store, tag.target(), None)?.committed };
+            let time = if only { 0 } else { self.commit(session, store, tag.target(), None)?.committed };
             if newest.as_ref().is_none_or(|(t, _)| time > *t) {
                 newest = Some((time, tag));
             }
@@ -215,18 +216,23 @@ impl Cache {
 
     fn fetch(
         &self,
-        talk: &mut Talk<'_>,
+        session: &mut LazySession<'_>,
         store: &mut Store,
         target: Target,
     ) -> Result<Checkout, TransportError> {
         let tag = target.tag.as_ref().and_then(|tag| tag.object);
-        let commit = self.commit(talk, store, target.commit, tag)?;
+        let commit = self.commit(session, store, target.commit, tag)?;
         Ok(Checkout { tag: target.tag, ..self.opened(target.revision, commit, store)? })
     }
 
-    fn talk<'a>(&'a self, connector: &'a Connector, remote: &'a Remote, deadline: &'a Deadline) -> Talk<'a> {
-        let (limits, answers, since) = (&self.limits, &self.known.answers, self.since);
-        Talk { connector, remote, limits, deadline, answers, since, session: None }
+    fn session<'a>(
+        &'a self,
+        connector: &'a Connector,
+        remote: &'a Remote,
+        deadline: &'a Deadline,
+    ) -> LazySession<'a> {
+        let (limits, cached, since) = (&self.limits, &self.shared.refs, self.since);
+        LazySession { connector, remote, limits, deadline, cached, since, opened: None }
     }
 
     fn opened(&self, revision: String, commit: Commit, store: &Store) -> std::io::Result<Checkout> {
@@ -234,7 +240,7 @@ impl Cache {
             revision,
             commit,
             tag: None,
-            lease: store.lease()?,
+            read_lock: store.read_lock()?,
             objects: store.objects(&self.limits)?,
             limits: self.limits.clone(),
             selection: Selection::default(),
@@ -257,11 +263,11 @@ impl Cache {
             return Ok((self.opened(id.to_string(), commit, &store)?, 0));
         }
         let before = store.bytes()?;
-        let mut talk = self.talk(connector, remote, deadline);
-        let found = match self.commit(&mut talk, &mut store, id, None) {
+        let mut session = self.session(connector, remote, deadline);
+        let found = match self.commit(&mut session, &mut store, id, None) {
             // A server of the old protocol gives what refs lead to, and refuses in words that gix takes for a broken pack.
             Err(TransportError::ObjectNotFound | TransportError::Protocol(_)) => {
-                let session = talk.session().map_err(failed)?;
+                let session = session.open().map_err(failed)?;
                 session.restart().map_err(failed)?;
                 let refs = session.refs(&["refs/heads/", "refs/tags/"]).map_err(failed)?;
                 let tips: Vec<_> =
@@ -304,7 +310,7 @@ impl Cache {
 
     /// Reads what an earlier process has left, once: from then on only a disk that forgets can damage it.
     fn check(&self, store: &Store) -> Result<(), TransportError> {
-        let mut checked = self.known.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut checked = self.shared.checked.lock().unwrap_or_else(PoisonError::into_inner);
         if !checked.contains(store.dir()) {
             store.check()?;
             checked.insert(store.dir().to_owned());
@@ -315,7 +321,7 @@ impl Cache {
     /// The commit from the store, fetched with the tag object if one of them is not there or cannot be read.
     fn commit(
         &self,
-        talk: &mut Talk<'_>,
+        session: &mut LazySession<'_>,
         store: &mut Store,
         id: ObjectId,
         tag: Option<ObjectId>,
@@ -324,7 +330,7 @@ impl Cache {
             return Ok(cached);
         }
         let missing: Vec<ObjectId> = tag.into_iter().chain([id]).filter(|id| !store.has(id)).collect();
-        store.fetch(talk.session()?, &missing, Depth::One)?;
+        store.fetch(session.open()?, &missing, Depth::One)?;
         read_commit(&store.objects(&self.limits)?, id)
     }
 }
@@ -332,7 +338,7 @@ impl Cache {
 impl Checkout {
     /// Forgets all that its objects come from, because one of them cannot be read. Others that read there go on.
     pub fn discard(&self) -> std::io::Result<()> {
-        self.lease.discard()?;
+        self.read_lock.discard()?;
         self.modules.values().try_for_each(Checkout::discard)
     }
 }
@@ -344,7 +350,7 @@ impl Target {
 
     /// The ref by which it was found, which may be a tag.
     fn found_by(mut self, found: &RemoteRef) -> Target {
-        self.tag = found.name.strip_prefix(TAGS).map(|name| TagRefName {
+        self.tag = found.name.strip_prefix(TAGS_PREFIX).map(|name| TagRefName {
             name: name.to_owned(),
             object: found.peeled.is_some().then_some(found.object),
         });
@@ -363,20 +369,20 @@ fn check_syntax(selector: &Selector<'_>) -> Result<(), Error> {
     }
 }
 
-fn find(talk: &mut Talk<'_>, name: &str) -> Result<Option<RemoteRef>, TransportError> {
-    Ok(talk.refs(name)?.into_iter().find(|r| r.name == name))
+fn find(session: &mut LazySession<'_>, name: &str) -> Result<Option<RemoteRef>, TransportError> {
+    Ok(session.refs(name)?.into_iter().find(|r| r.name == name))
 }
 
 /// `refs/tags/v1^{}` names what an annotated tag points to, without the tag object, and nothing for other refs.
-fn find_name(talk: &mut Talk<'_>, name: &str) -> Result<Option<RemoteRef>, TransportError> {
-    let Some(tag) = name.strip_suffix("^{}") else { return find(talk, name) };
-    let peeled = find(talk, tag)?.and_then(|found| found.peeled);
+fn find_name(session: &mut LazySession<'_>, name: &str) -> Result<Option<RemoteRef>, TransportError> {
+    let Some(tag) = name.strip_suffix("^{}") else { return find(session, name) };
+    let peeled = find(session, tag)?.and_then(|found| found.peeled);
     Ok(peeled.map(|object| RemoteRef { name: name.to_owned(), object, peeled: None }))
 }
 
 /// Whether the server advertises no ref at all; an error means it does, or that it does not matter any more.
-fn is_empty(talk: &mut Talk<'_>) -> bool {
-    talk.refs("refs/").is_ok_and(|refs| refs.is_empty())
+fn is_empty(session: &mut LazySession<'_>) -> bool {
+    session.refs("refs/").is_ok_and(|refs| refs.is_empty())
 }
 
 fn read_commit(objects: &Objects, id: ObjectId) -> Result<Commit, TransportError> {

@@ -9,7 +9,7 @@ use gix::bstr::ByteSlice;
 use gix::objs::Kind;
 
 use crate::TransportError;
-use crate::wire::{EXCERPT, printable};
+use crate::connection::{EXCERPT_BYTES, printable};
 
 /// What is of interest in a commit object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Commit {
             None => rest.split_once_str(b"\n\n").map_or(&[][..], |(_, message)| message),
         };
         let subject = message.lines().next().unwrap_or_default();
-        Ok(Commit { id, tree, subject: printable(subject, EXCERPT), committed: committed(rest) })
+        Ok(Commit { id, tree, subject: printable(subject, EXCERPT_BYTES), committed: committed(rest) })
     }
 }
 
@@ -117,7 +117,11 @@ impl TagLinks {
             let (target, rest) = link(data, b"object ")??;
             let (kind, rest) = rest.strip_prefix(b"type ")?.split_once_str(b"\n")?;
             let (name, _) = rest.strip_prefix(b"tag ")?.split_once_str(b"\n")?;
-            Some(TagLinks { target, kind: Kind::from_bytes(kind).ok()?, name: printable(name, EXCERPT) })
+            Some(TagLinks {
+                target,
+                kind: Kind::from_bytes(kind).ok()?,
+                name: printable(name, EXCERPT_BYTES),
+            })
         };
         parse().ok_or(Malformed::Tag(id))
     }

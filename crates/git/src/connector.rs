@@ -6,24 +6,24 @@ use std::sync::{Mutex, PoisonError};
 use net::{ClientError, Deadline, Proxy, TlsConfig};
 use reqwest::blocking::Client;
 
-use crate::http::{Caller, Greetings};
+use crate::connection::Connection;
+use crate::http::{AdvertisementCache, HttpTransport};
 use crate::remote::Remote;
-use crate::session::Dial;
-use crate::ssh::{Algorithms, Dialler};
-use crate::wire::Wire;
+use crate::session::Connect;
+use crate::ssh::{Algorithms, SshTransport};
 use crate::{Limits, Session, TransportError};
 
 /// Opens sessions; keeps one HTTP client (and its idle connections) for each set of TLS settings and proxy in use.
 #[derive(Debug, Default)]
 pub struct Connector {
     clients: Mutex<HashMap<(TlsConfig, Option<Proxy>), Client>>,
-    greetings: Greetings,
+    advertisements: AdvertisementCache,
     ssh: Algorithms,
 }
 
 impl Connector {
     /// Clients kept before all are dropped and made anew.
-    const CLIENTS: usize = 64;
+    const MAX_CLIENTS: usize = 64;
 
     /// A connector that restricts SSH to these algorithms.
     pub fn new(ssh: Algorithms) -> Connector {
@@ -37,15 +37,20 @@ impl Connector {
         limits: &Limits,
         deadline: &Deadline,
     ) -> Result<Session, TransportError> {
-        let wire = Wire::new(deadline.clone());
-        let dial: Box<dyn Dial> = match remote.is_ssh() {
-            true => Box::new(Dialler::new(remote, &self.ssh, wire.clone())?),
+        let connection = Connection::new(deadline.clone());
+        let connect: Box<dyn Connect> = match remote.is_ssh() {
+            true => Box::new(SshTransport::new(remote, &self.ssh, connection.clone())?),
             false => {
-                let greetings = self.greetings.clone();
-                Box::new(Caller::new(remote, self.client(remote)?, greetings, wire.clone())?)
+                let advertisements = self.advertisements.clone();
+                Box::new(HttpTransport::new(
+                    remote,
+                    self.client(remote)?,
+                    advertisements,
+                    connection.clone(),
+                )?)
             }
         };
-        Session::start(dial, wire, limits.clone())
+        Session::start(connect, connection, limits.clone())
     }
 
     fn client(&self, remote: &Remote) -> Result<Client, TransportError> {
@@ -55,7 +60,7 @@ impl Connector {
             return Ok(client.clone());
         }
         let client = build_client(&remote.tls, remote.proxy.as_ref())?;
-        if clients.len() >= Self::CLIENTS {
+        if clients.len() >= Self::MAX_CLIENTS {
             clients.clear();
         }
         clients.insert(key, client.clone());

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use gix::ObjectId;
 use gix::objs::Kind;
 
-use crate::answers::Talk;
 use crate::commit::parents;
+use crate::lazy_session::LazySession;
 use crate::objects::Buffer;
 use crate::session::Depth;
 use crate::store::Store;
@@ -34,7 +34,7 @@ impl<E: Into<TransportError>> From<E> for Missing {
 
 /// Succeeds if `commit` is `tip` or one of its ancestors. `dir` belongs to this question alone.
 pub(crate) fn reach(
-    talk: &mut Talk<'_>,
+    session: &mut LazySession<'_>,
     dir: PathBuf,
     tip: ObjectId,
     commit: ObjectId,
@@ -49,28 +49,28 @@ pub(crate) fn reach(
         return Ok(());
     }
     if !store.has(&tip) {
-        store.fetch(talk.session()?, &[tip], Depth::Commits)?;
+        store.fetch(session.open()?, &[tip], Depth::Commits)?;
     }
-    match search(talk, &store, tip, commit) {
+    match search(session, &store, tip, commit) {
         // The store is damaged: once more from nothing.
         Err(Missing::Transport(TransportError::Protocol(_))) => {
             store.clear()?;
-            store.fetch(talk.session()?, &[tip], Depth::Commits)?;
-            search(talk, &store, tip, commit)?;
+            store.fetch(session.open()?, &[tip], Depth::Commits)?;
+            search(session, &store, tip, commit)?;
         }
         other => other?,
     }
     Ok(std::fs::write(answer, verified)?)
 }
 
-fn search(talk: &Talk<'_>, store: &Store, tip: ObjectId, commit: ObjectId) -> Result<(), Missing> {
-    let limit = talk.limits.history;
-    let objects = store.objects(talk.limits)?;
+fn search(session: &LazySession<'_>, store: &Store, tip: ObjectId, commit: ObjectId) -> Result<(), Missing> {
+    let limit = session.limits.history;
+    let objects = store.objects(session.limits)?;
     let mut seen = HashSet::from([tip]);
     let mut open = vec![tip];
     let mut buffer = Buffer::default();
     while let Some(id) = open.pop() {
-        if talk.deadline.is_over() {
+        if session.deadline.is_over() {
             return Err(TransportError::Deadline.into());
         }
         let data = objects.read(&id, Kind::Commit, &mut buffer).map_err(TransportError::from)?;

@@ -3,8 +3,8 @@
 //! gix brings its own reqwest transport, but it refuses basic auth over plain http, hides response bodies of errors,
 //! starts a thread for each connection and has no byte limit; its `Http` trait lets us bring ours.
 
+mod advertisement;
 mod exchange;
-mod greeting;
 
 use std::io::{BufReader, Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,48 +15,55 @@ use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use url::Url;
 
+pub(crate) use self::advertisement::AdvertisementCache;
 use self::exchange::{Body, Exchange, Headers, Pending, PostBody, Stage};
-pub(crate) use self::greeting::Greetings;
 use crate::TransportError;
+use crate::connection::{Connection, EXCERPT_BYTES, printable};
 use crate::remote::Remote;
-use crate::session::{Dial, Transport};
-use crate::wire::{EXCERPT, Wire, printable};
+use crate::session::{Connect, Transport};
 use net::redact;
 
 /// How many redirects the first request may take.
-const REDIRECTS: usize = 5;
+const MAX_REDIRECTS: usize = 5;
 /// How much of an answer may be unread when its connection is to be used again.
-const ANSWER_TAIL: u64 = 64;
-/// The type of a greeting's content.
-const GREETING_TYPE: &str = "application/x-git-upload-pack-advertisement";
+const ANSWER_TAIL_BYTES: u64 = 64;
+/// The type of an advertisement's content.
+const ADVERTISEMENT_TYPE: &str = "application/x-git-upload-pack-advertisement";
 
 /// What every request of a session shares.
 #[derive(Clone)]
-pub(crate) struct Caller {
+pub(crate) struct HttpTransport {
     client: Client,
     /// The URL credentials belong to.
     home: Url,
     authorization: Option<HeaderValue>,
-    wire: Wire,
-    greetings: Greetings,
+    connection: Connection,
+    advertisements: AdvertisementCache,
     /// The answer that was read last.
     last: Arc<Mutex<Option<Arc<Mutex<Stage>>>>>,
 }
 
-impl Caller {
+impl HttpTransport {
     pub(crate) fn new(
         remote: &Remote,
         client: Client,
-        greetings: Greetings,
-        wire: Wire,
-    ) -> Result<Caller, TransportError> {
+        advertisements: AdvertisementCache,
+        connection: Connection,
+    ) -> Result<HttpTransport, TransportError> {
         let authorization = remote.authorization().map(|text| {
             let mut value = HeaderValue::from_str(text.expose())?;
             value.set_sensitive(true);
             Ok::<_, reqwest::header::InvalidHeaderValue>(value)
         });
         let authorization = authorization.transpose().map_err(|_| TransportError::Credentials)?;
-        Ok(Caller { client, home: remote.url.clone(), authorization, wire, greetings, last: Arc::default() })
+        Ok(HttpTransport {
+            client,
+            home: remote.url.clone(),
+            authorization,
+            connection,
+            advertisements,
+            last: Arc::default(),
+        })
     }
 
     /// Reads the end of the last answer, if only that is left of it: then its connection can be used again.
@@ -65,7 +72,7 @@ impl Caller {
         let Some(stage) = last else { return };
         // Only the connection depends on it.
         let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = (&mut *stage).take(ANSWER_TAIL).read_to_end(&mut Vec::new());
+        let _ = (&mut *stage).take(ANSWER_TAIL_BYTES).read_to_end(&mut Vec::new());
     }
 
     /// Credentials go to the host they were given for, and never from https back to http.
@@ -81,16 +88,16 @@ impl Caller {
     }
 
     fn send(&self, request: RequestBuilder, url: &Url) -> Result<Response, TransportError> {
-        if self.wire.deadline.is_over() {
+        if self.connection.deadline.is_over() {
             return Err(TransportError::Deadline);
         }
-        self.authorize(request.timeout(self.wire.deadline.remaining()), url)
+        self.authorize(request.timeout(self.connection.deadline.remaining()), url)
             .send()
             .map_err(|e| self.explain(&e))
     }
 
     fn explain(&self, error: &(dyn std::error::Error + 'static)) -> TransportError {
-        if self.wire.deadline.is_over() {
+        if self.connection.deadline.is_over() {
             TransportError::Deadline
         } else {
             TransportError::Connection(net::causes(error))
@@ -104,8 +111,8 @@ impl Caller {
         }
         let mut body = Vec::new();
         // A body that cannot be read only makes the message shorter.
-        let _ = response.take(EXCERPT as u64).read_to_end(&mut body);
-        let body = printable(&body, EXCERPT);
+        let _ = response.take(EXCERPT_BYTES as u64).read_to_end(&mut body);
+        let body = printable(&body, EXCERPT_BYTES);
         Err(match status.as_u16() {
             401 => TransportError::AuthenticationRequired(body),
             403 => TransportError::AuthorizationFailed(body),
@@ -119,7 +126,7 @@ impl Caller {
     fn get(&self, url: &str, base: &str, headers: &HeaderMap) -> Result<(Response, Url), TransportError> {
         let tail = url.strip_prefix(base).unwrap_or_default();
         let mut target = parse(url)?;
-        for _ in 0..=REDIRECTS {
+        for _ in 0..=MAX_REDIRECTS {
             let response = self.send(self.client.get(target.clone()).headers(headers.clone()), &target)?;
             if !response.status().is_redirection() {
                 let response = self.check(response, &target)?;
@@ -127,7 +134,8 @@ impl Caller {
                 return Ok((response, target));
             }
             let location = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
-            let refused = |url: &str| TransportError::Redirect(printable(redact(url).as_bytes(), EXCERPT));
+            let refused =
+                |url: &str| TransportError::Redirect(printable(redact(url).as_bytes(), EXCERPT_BYTES));
             let mut next = target.join(location).map_err(|_| refused(location))?;
             // Credentials that a server thinks of are not ours.
             net::remove_credentials(&mut next);
@@ -141,29 +149,29 @@ impl Caller {
     }
 
     fn fail(&self, error: TransportError) -> gix::Error {
-        gix::Error::from_error(self.wire.failure.set(error))
+        gix::Error::from_error(self.connection.failure.set(error))
     }
 }
 
 /// One session's way of sending requests.
 struct Http {
-    caller: Caller,
-    /// The greeting, if it need not be asked for.
-    recalled: Option<Arc<[u8]>>,
+    transport: HttpTransport,
+    /// The advertisement, if it need not be asked for.
+    cached: Option<Arc<[u8]>>,
     redirected: Option<String>,
 }
 
-impl Dial for Caller {
+impl Connect for HttpTransport {
     /// Protocol 2 is asked for, older answers are understood.
-    fn dial(&self, recall: bool) -> Result<(Box<dyn Transport>, bool), TransportError> {
+    fn connect(&self, use_cached: bool) -> Result<(Box<dyn Transport>, bool), TransportError> {
         let url = gix::url::parse(self.home.as_str()).map_err(|e| TransportError::Protocol(e.to_string()))?;
-        if !recall {
-            self.greetings.forget(&self.home);
+        if !use_cached {
+            self.advertisements.forget(&self.home);
         }
-        let recalled = self.greetings.recall(&self.home);
-        let remembered = recalled.is_some();
-        let http = Http { caller: self.clone(), recalled, redirected: None };
-        Ok((Box::new(gix_http::Transport::new_http(http, url, Protocol::V2, false)), remembered))
+        let cached = self.advertisements.cached(&self.home);
+        let is_cached = cached.is_some();
+        let http = Http { transport: self.clone(), cached, redirected: None };
+        Ok((Box::new(gix_http::Transport::new_http(http, url, Protocol::V2, false)), is_cached))
     }
 
     fn url(&self) -> &str {
@@ -173,40 +181,40 @@ impl Dial for Caller {
 
 impl Drop for Http {
     fn drop(&mut self) {
-        self.caller.release();
+        self.transport.release();
     }
 }
 
 impl Http {
-    /// Asks for the greeting.
-    fn greet(&mut self, url: &str, base_url: &str, headers: &HeaderMap) -> Result<Stage, TransportError> {
-        let (mut response, target) = self.caller.get(url, base_url, headers)?;
+    /// Asks for the advertisement.
+    fn advertise(&mut self, url: &str, base_url: &str, headers: &HeaderMap) -> Result<Stage, TransportError> {
+        let (mut response, target) = self.transport.get(url, base_url, headers)?;
         if target.as_str() != url {
             let tail = url.strip_prefix(base_url).unwrap_or_default();
             self.redirected = target.as_str().strip_suffix(tail).map(str::to_owned);
             return Ok(Stage::Answered(response));
         }
-        let text = self.caller.greetings.listen(&self.caller.home, &mut response);
-        let text = text.map_err(|e| self.caller.explain(&e))?;
-        Ok(Stage::Greeted(Cursor::new(text.into()), Some(response)))
+        let text = self.transport.advertisements.read(&self.transport.home, &mut response);
+        let text = text.map_err(|e| self.transport.explain(&e))?;
+        Ok(Stage::Advertised(Cursor::new(text.into()), Some(response)))
     }
 
     fn exchange(&self, stage: Stage) -> Exchange {
         let stage = Arc::new(Mutex::new(stage));
-        *self.caller.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(stage.clone());
-        Exchange { stage, caller: self.caller.clone() }
+        *self.transport.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(stage.clone());
+        Exchange { stage, transport: self.transport.clone() }
     }
 }
 
 /// Web pages, and servers that know nothing of Git and only hand out its files, answer with something else.
 fn check_content_type(response: &Response) -> Result<(), TransportError> {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("none");
-    if kind.to_ascii_lowercase().starts_with(GREETING_TYPE) {
+    if kind.to_ascii_lowercase().starts_with(ADVERTISEMENT_TYPE) {
         return Ok(());
     }
     Err(TransportError::Protocol(format!(
         "the server's answer is not one of Git's smart HTTP protocol: content type {}",
-        printable(kind.as_bytes(), EXCERPT)
+        printable(kind.as_bytes(), EXCERPT_BYTES)
     )))
 }
 
@@ -235,9 +243,11 @@ impl gix_http::Http for Http {
         base_url: &str,
         headers: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> gix::Result<gix_http::GetResponse<Headers, BufReader<Body>>> {
-        let stage = match self.recalled.clone() {
-            Some(greeting) => Stage::Greeted(Cursor::new(greeting), None),
-            None => self.greet(url, base_url, &header_map(headers)).map_err(|e| self.caller.fail(e))?,
+        let stage = match self.cached.clone() {
+            Some(advertisement) => Stage::Advertised(Cursor::new(advertisement), None),
+            None => {
+                self.advertise(url, base_url, &header_map(headers)).map_err(|e| self.transport.fail(e))?
+            }
         };
         let exchange = self.exchange(stage);
         Ok(gix_http::GetResponse { headers: Headers::new(&exchange), body: Body::reader(exchange) })
@@ -250,8 +260,8 @@ impl gix_http::Http for Http {
         headers: impl IntoIterator<Item = impl AsRef<str>>,
         _kind: PostBodyDataKind,
     ) -> gix::Result<gix_http::PostResponse<Headers, BufReader<Body>, PostBody>> {
-        let target = parse(url).map_err(|e| self.caller.fail(e))?;
-        let request = self.caller.client.post(target.clone()).headers(header_map(headers));
+        let target = parse(url).map_err(|e| self.transport.fail(e))?;
+        let request = self.transport.client.post(target.clone()).headers(header_map(headers));
         let exchange =
             self.exchange(Stage::Collecting(Box::new(Pending { request, target, body: Vec::new() })));
         Ok(gix_http::PostResponse {

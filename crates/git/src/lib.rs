@@ -6,16 +6,18 @@
 //!
 //! Everything blocks; callers bring a thread, and a [`Deadline`] that ends every wait.
 
-mod answers;
 mod cache;
 mod commit;
+mod connection;
 mod connector;
 mod error;
 mod history;
 mod http;
+mod lazy_session;
 mod limits;
 mod objects;
 mod pack;
+mod ref_cache;
 mod reference;
 mod remote;
 mod session;
@@ -25,9 +27,8 @@ pub mod ssh;
 mod store;
 mod submodule;
 mod tree;
-mod wire;
 
-pub use cache::{Cache, Checkout, Known, Outcome};
+pub use cache::{Cache, Checkout, Outcome, SharedState};
 pub use commit::Commit;
 pub use connector::Connector;
 pub use error::{Error, TransportError};

@@ -20,9 +20,9 @@ use tempfile::NamedTempFile;
 
 use self::chains::Chains;
 use self::entries::Incoming;
+use crate::connection::Connection;
 use crate::error::chain;
 use crate::objects::{Buffer, Objects};
-use crate::wire::Wire;
 use crate::{Bound, Limits, TransportError};
 
 const SHA1: gix::hash::Kind = gix::hash::Kind::Sha1;
@@ -56,16 +56,16 @@ pub(crate) fn receive(
     directory: &Path,
     bases: Option<&Objects>,
     limits: &Limits,
-    wire: &Wire,
+    connection: &Connection,
 ) -> Result<(), TransportError> {
-    let received = download(pack, NamedTempFile::new_in(directory)?, bases, limits, wire)?;
+    let received = download(pack, NamedTempFile::new_in(directory)?, bases, limits, connection)?;
     if received.objects.is_empty() {
         return Ok(());
     }
     // Which object a delta by id builds on can be seen from the order in which one thread asks.
     let (hash, threads) = (received.hash, threads(&received.objects, received.by_id, limits));
     let index = NamedTempFile::new_in(directory)?;
-    write_index(&received, &index, threads, limits, wire)?;
+    write_index(&received, &index, threads, limits, connection)?;
     let path = directory.join(format!("pack-{hash}.pack"));
     received.file.persist(&path).map_err(|e| e.error)?;
     index.persist(path.with_extension("idx")).map_err(|e| e.error)?;
@@ -77,10 +77,10 @@ fn download(
     mut file: NamedTempFile,
     bases: Option<&Objects>,
     limits: &Limits,
-    wire: &Wire,
+    connection: &Connection,
 ) -> Result<Received, TransportError> {
     let mut incoming =
-        Incoming::begin(pack, BufWriter::with_capacity(1 << 16, file.as_file()), limits, wire)?;
+        Incoming::begin(pack, BufWriter::with_capacity(1 << 16, file.as_file()), limits, connection)?;
     // The number that is announced is not believed before the objects are here.
     let (mut objects, mut wanted) = (Vec::new(), BTreeSet::new());
     while let Some((object, base)) = incoming.next()? {
@@ -91,7 +91,7 @@ fn download(
     let by_id = !wanted.is_empty();
     let before = objects.len();
     for (id, bases) in wanted.into_iter().filter_map(|id| Some((id, bases?))) {
-        if let Some((object, size)) = append(&mut to, end, bases, &id, wire)? {
+        if let Some((object, size)) = append(&mut to, end, bases, &id, connection)? {
             objects.push(object);
             end += size;
         }
@@ -112,9 +112,9 @@ fn append(
     offset: u64,
     bases: &Objects,
     id: &gix::oid,
-    wire: &Wire,
+    connection: &Connection,
 ) -> Result<Option<(Object, u64)>, TransportError> {
-    if wire.deadline.is_over() {
+    if connection.deadline.is_over() {
         return Err(TransportError::Deadline);
     }
     let mut buffer = Buffer::default();
@@ -153,15 +153,15 @@ fn write_index(
     index: &NamedTempFile,
     threads: usize,
     limits: &Limits,
-    wire: &Wire,
+    connection: &Connection,
 ) -> Result<(), TransportError> {
     let unindexed = |error: gix::Error| match error.is_resource_exhausted() {
         true => TransportError::Limit { limit: limits.allocation_bytes as u64, what: Bound::ObjectBytes },
         false => TransportError::Protocol(chain(&error)),
     };
     let pack = data::File::at(received.file.path(), SHA1).map_err(unindexed)?;
-    let mut entries = received.entries(&pack, wire);
-    let chains = Chains::new(&received.objects, limits, wire);
+    let mut entries = received.entries(&pack, connection);
+    let chains = Chains::new(&received.objects, limits, connection);
     let mut out = BufWriter::with_capacity(1 << 16, index.as_file());
     index::write_data_iter_to_stream(
         index::Version::V2,
@@ -170,7 +170,7 @@ fn write_index(
         Some(threads),
         &mut gix::progress::Discard,
         &mut out,
-        wire.deadline.cancel_flag(),
+        connection.deadline.cancel_flag(),
         SHA1,
         Some(limits.allocation_bytes),
         pack.version(),
@@ -191,12 +191,12 @@ impl Received {
     fn entries<'a>(
         &'a self,
         pack: &'a data::File,
-        wire: &'a Wire,
+        connection: &'a Connection,
     ) -> impl Iterator<Item = gix::Result<data::input::Entry>> + 'a {
         let ends = self.objects.iter().skip(1).map(|next| next.offset).chain([self.end]);
         self.objects.iter().zip(ends).map(move |(object, end)| {
-            if wire.deadline.is_over() {
-                return Err(gix::Error::from_error(wire.failure.set(TransportError::Deadline)));
+            if connection.deadline.is_over() {
+                return Err(gix::Error::from_error(connection.failure.set(TransportError::Deadline)));
             }
             let bytes = pack.entry_slice(object.offset..end).unwrap_or_default();
             let entry = data::Entry::from_bytes(bytes, object.offset, SHA1)?;

@@ -1,4 +1,4 @@
-//! One conversation with a server: handshake, ls-refs, fetch.
+//! One session with a server: handshake, ls-refs, fetch.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -14,9 +14,9 @@ pub(crate) use gix::protocol::transport::client::blocking_io::Transport;
 use gix::protocol::transport::{Protocol, Service};
 use gix::protocol::{Handshake, LsRefsCommand};
 
+use crate::connection::{Connection, EXCERPT_BYTES, printable};
 use crate::error::chain;
 use crate::objects::Objects;
-use crate::wire::{EXCERPT, Wire, printable};
 use crate::{Bound, Limits, TransportError, pack};
 
 /// A ref as the server advertises it.
@@ -37,11 +37,11 @@ impl RemoteRef {
     }
 }
 
-/// Opens connections to one repository, each for one conversation.
-pub(crate) trait Dial {
-    /// Connects; the handshake of the Git protocol comes after that. With `recall` it may be the one that is remembered of
-    /// this server, and whether it is comes with the transport; without, it is forgotten.
-    fn dial(&self, recall: bool) -> Result<(Box<dyn Transport>, bool), TransportError>;
+/// Opens connections to one repository.
+pub(crate) trait Connect {
+    /// Connects; the handshake of the Git protocol comes after that. With `use_cached` the server's
+    /// advertisement may come from the cache, and whether it does is told with the transport; without, it is dropped there.
+    fn connect(&self, use_cached: bool) -> Result<(Box<dyn Transport>, bool), TransportError>;
 
     /// The repository, without secrets.
     fn url(&self) -> &str;
@@ -53,16 +53,16 @@ pub struct Session {
     handshake: Handshake,
     /// Whether a pack was asked for. A server of protocol 0 or 1 hangs up then, unless each request is its own, as with HTTP.
     fetched: bool,
-    /// Whether the handshake is from memory, so that the server has yet to show that it still holds.
-    recalled: bool,
-    dial: Box<dyn Dial>,
-    wire: Wire,
+    /// Whether the handshake used a cached advertisement, so that the server has yet to show that it still holds.
+    is_cached: bool,
+    connect: Box<dyn Connect>,
+    connection: Connection,
     limits: Limits,
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("url", &self.dial.url()).finish_non_exhaustive()
+        f.debug_struct("Session").field("url", &self.connect.url()).finish_non_exhaustive()
     }
 }
 
@@ -98,32 +98,37 @@ pub(crate) struct Destination<'a> {
 }
 
 /// Bytes of the longest ref name: no file system that Git runs on has longer paths.
-const REF_NAME: usize = 4096;
+const REF_NAME_BYTES: usize = 4096;
 
 fn agent() -> (&'static str, Option<String>) {
     ("agent", Some(concat!("git/ferroflux-", env!("CARGO_PKG_VERSION")).into()))
 }
 
 impl Session {
-    pub(crate) fn start(dial: Box<dyn Dial>, wire: Wire, limits: Limits) -> Result<Session, TransportError> {
-        let (transport, handshake, recalled) = open(&*dial, &wire, &limits, true)?;
-        Ok(Session { transport, handshake, fetched: false, recalled, dial, wire, limits })
+    pub(crate) fn start(
+        connect: Box<dyn Connect>,
+        connection: Connection,
+        limits: Limits,
+    ) -> Result<Session, TransportError> {
+        let (transport, handshake, is_cached) = open(&*connect, &connection, &limits, true)?;
+        Ok(Session { transport, handshake, fetched: false, is_cached, connect, connection, limits })
     }
 
-    /// Connects anew after a conversation broke off.
+    /// Connects anew after a connection broke off.
     pub(crate) fn restart(&mut self) -> Result<(), TransportError> {
-        (self.transport, self.handshake, self.recalled) = open(&*self.dial, &self.wire, &self.limits, false)?;
+        (self.transport, self.handshake, self.is_cached) =
+            open(&*self.connect, &self.connection, &self.limits, false)?;
         self.fetched = false;
         Ok(())
     }
 
-    /// Asks the server something, and once more after a new handshake if it refuses and the last one was from memory.
+    /// Asks the server something, and once more after a new handshake if it refuses and the last one used a cached advertisement.
     fn ask<T>(
         &mut self,
         question: impl Fn(&mut Self) -> Result<T, TransportError>,
     ) -> Result<T, TransportError> {
         match question(self) {
-            Err(error) if std::mem::take(&mut self.recalled) && may_be_outdated(&error) => {
+            Err(error) if std::mem::take(&mut self.is_cached) && may_be_stale(&error) => {
                 self.restart()?;
                 question(self)
             }
@@ -151,7 +156,7 @@ impl Session {
                 let command = LsRefsCommand::new(Some(wanted), &self.handshake.capabilities, agent());
                 let transport = &mut self.transport;
                 answer = guarded(|| command.invoke_blocking(transport, &mut gix::progress::Discard, false))
-                    .map_err(|e| explain(&self.wire, &self.limits, &e))?;
+                    .map_err(|e| explain(&self.connection, &self.limits, &e))?;
                 &answer
             }
         };
@@ -179,8 +184,8 @@ impl Session {
             self.restart()?;
         }
         self.fetched = true;
-        let (limits, wire) = (&self.limits, &self.wire);
-        wire.meter.allow(limits.answer_bytes, Bound::AnswerBytes);
+        let (limits, connection) = (&self.limits, &self.connection);
+        connection.meter.allow(limits.answer_bytes, Bound::AnswerBytes);
         let shallow = match request.depth {
             Depth::One => Shallow::DepthAtRemote(NonZeroU32::MIN),
             Depth::Commits | Depth::All => Shallow::NoChange,
@@ -202,19 +207,19 @@ impl Session {
             gix::protocol::fetch(
                 &mut Request { want: &want, ..*request },
                 |pack, _, _| {
-                    let counted = wire.meter.go_on(limits.pack_bytes, Bound::PackBytes);
-                    let received =
-                        counted.and_then(|()| pack::receive(pack, to.packs, to.bases.as_ref(), limits, wire));
-                    received.map_err(|error| gix::Error::from_error(wire.failure.set(error)))?;
+                    let counted = connection.meter.go_on(limits.pack_bytes, Bound::PackBytes);
+                    let received = counted
+                        .and_then(|()| pack::receive(pack, to.packs, to.bases.as_ref(), limits, connection));
+                    received.map_err(|error| gix::Error::from_error(connection.failure.set(error)))?;
                     Ok(true)
                 },
                 gix::progress::Discard,
-                wire.deadline.cancel_flag(),
+                connection.deadline.cancel_flag(),
                 context,
                 options,
             )
         });
-        result.map(drop).map_err(|error| explain(wire, limits, &error))
+        result.map(drop).map_err(|error| explain(connection, limits, &error))
     }
 }
 
@@ -232,49 +237,49 @@ fn advertised(refs: &[Ref], wanted: &[ObjectId]) -> Vec<ObjectId> {
 }
 
 /// gix trusts servers not to say certain things, and panics where they do.
-fn guarded<T>(talk: impl FnOnce() -> gix::Result<T>) -> gix::Result<T> {
+fn guarded<T>(call: impl FnOnce() -> gix::Result<T>) -> gix::Result<T> {
     let broken = || std::io::Error::other("the server's answer is not one of Git's protocol");
-    catch_unwind(AssertUnwindSafe(talk)).unwrap_or_else(|_| Err(gix::Error::from_error(broken())))
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(gix::Error::from_error(broken())))
 }
 
 fn open(
-    dial: &dyn Dial,
-    wire: &Wire,
+    connect: &dyn Connect,
+    connection: &Connection,
     limits: &Limits,
-    recall: bool,
+    use_cached: bool,
 ) -> Result<(Box<dyn Transport>, Handshake, bool), TransportError> {
-    // What an earlier conversation died of does not concern this one.
-    wire.failure.take();
-    wire.meter.allow(limits.advertised_bytes, Bound::RefBytes);
-    let (mut transport, recalled) = dial.dial(recall)?;
+    // Why an earlier connection broke off does not concern this one.
+    connection.failure.take();
+    connection.meter.allow(limits.advertised_bytes, Bound::RefBytes);
+    let (mut transport, is_cached) = connect.connect(use_cached)?;
     // The transport has the credentials already; a server that wants others will not get them.
     let refuse = |_| Err(gix::Error::from_error(std::io::Error::from(std::io::ErrorKind::PermissionDenied)));
     let (service, progress) = (Service::UploadPack, &mut gix::progress::Discard);
     let handshake =
         guarded(|| gix::protocol::handshake(&mut transport, service, refuse, Vec::new(), progress))
-            .map_err(|e| explain(wire, limits, &e))?;
+            .map_err(|e| explain(connection, limits, &e))?;
     let format = handshake.capabilities.capability("object-format");
     if format.is_some_and(|f| f.supports("sha256").unwrap_or(false)) {
         return Err(TransportError::Protocol(
             "repositories with SHA-256 objects are not supported".to_owned(),
         ));
     }
-    Ok((transport, handshake, recalled))
+    Ok((transport, handshake, is_cached))
 }
 
-/// Whether a server refuses like that what it no longer understands.
-fn may_be_outdated(error: &TransportError) -> bool {
+/// Whether the error may mean that the cached advertisement is stale.
+fn may_be_stale(error: &TransportError) -> bool {
     use TransportError::*;
     let refused = matches!(error, AuthenticationRequired(_) | AuthorizationFailed(_) | RepositoryNotFound(_));
     refused || matches!(error, Protocol(_) | Redirect(_) | Status { .. })
 }
 
 /// The failure that the transport saw, else what gix says.
-fn explain(wire: &Wire, limits: &Limits, error: &gix::Error) -> TransportError {
-    if let Some(error) = wire.failure.take() {
+fn explain(connection: &Connection, limits: &Limits, error: &gix::Error) -> TransportError {
+    if let Some(error) = connection.failure.take() {
         return error;
     }
-    if wire.deadline.is_over() {
+    if connection.deadline.is_over() {
         return TransportError::Deadline;
     }
     if error.is_resource_exhausted() {
@@ -285,7 +290,7 @@ fn explain(wire: &Wire, limits: &Limits, error: &gix::Error) -> TransportError {
         return TransportError::ObjectNotFound;
     }
     // Much of it may be the server's words.
-    TransportError::Protocol(printable(text.as_bytes(), EXCERPT))
+    TransportError::Protocol(printable(text.as_bytes(), EXCERPT_BYTES))
 }
 
 fn remote_ref(from: &Ref) -> Option<RemoteRef> {
@@ -297,7 +302,7 @@ fn remote_ref(from: &Ref) -> Option<RemoteRef> {
         }
         Ref::Unborn { .. } => return None,
     };
-    if name.len() > REF_NAME {
+    if name.len() > REF_NAME_BYTES {
         return None;
     }
     gix::validate::reference::name(name.as_ref()).ok()?;

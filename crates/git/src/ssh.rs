@@ -13,7 +13,7 @@ mod stream;
 
 use gix::protocol::transport::Protocol;
 use gix::protocol::transport::client::git::ConnectMode;
-use gix::protocol::transport::client::git::blocking_io::Connection;
+use gix::protocol::transport::client::git::blocking_io::Connection as GitConnection;
 
 pub(crate) use self::address::Address;
 pub use self::algorithms::{Algorithms, HostKeyAlgorithms, KexAlgorithms, UnknownAlgorithm};
@@ -22,14 +22,14 @@ pub use self::identity::{IdentityError, is_encrypted};
 pub(crate) use self::known_hosts::KnownHosts;
 pub use self::known_hosts::{HostKeyError, MalformedLine};
 use self::stream::{Driver, split};
-use crate::session::{Dial, Transport};
-use crate::wire::Wire;
+use crate::connection::Connection;
+use crate::session::{Connect, Transport};
 use crate::{Auth, Remote, TransportError};
 use net::Proxy;
 use secret::Secret;
 
 /// What is needed to connect to one repository, again if need be.
-pub(crate) struct Dialler {
+pub(crate) struct SshTransport {
     url: String,
     address: Address,
     identity: Secret,
@@ -37,15 +37,15 @@ pub(crate) struct Dialler {
     known_hosts: String,
     algorithms: Algorithms,
     proxy: Option<Proxy>,
-    wire: Wire,
+    connection: Connection,
 }
 
-impl Dialler {
+impl SshTransport {
     pub(crate) fn new(
         remote: &Remote,
         algorithms: &Algorithms,
-        wire: Wire,
-    ) -> Result<Dialler, TransportError> {
+        connection: Connection,
+    ) -> Result<SshTransport, TransportError> {
         let address =
             Address::new(&remote.url).map_err(|error| TransportError::Protocol(error.to_string()))?;
         let Auth::Key { identity, passphrase, known_hosts } = &remote.auth else {
@@ -56,7 +56,7 @@ impl Dialler {
         }
         let environment = |name: &str| std::env::var(name).ok();
         let proxy = remote.proxy.clone();
-        Ok(Dialler {
+        Ok(SshTransport {
             url: remote.url().to_owned(),
             proxy: proxy.or_else(|| Proxy::from_environment(&address.host, address.port, environment)),
             address,
@@ -64,13 +64,13 @@ impl Dialler {
             passphrase: passphrase.clone(),
             known_hosts: known_hosts.clone(),
             algorithms: algorithms.clone(),
-            wire,
+            connection,
         })
     }
 }
 
-impl Dial for Dialler {
-    fn dial(&self, _recall: bool) -> Result<(Box<dyn Transport>, bool), TransportError> {
+impl Connect for SshTransport {
+    fn connect(&self, _use_cached: bool) -> Result<(Box<dyn Transport>, bool), TransportError> {
         let known = KnownHosts::parse(&self.known_hosts)?;
         let plan = Plan {
             address: &self.address,
@@ -79,14 +79,15 @@ impl Dial for Dialler {
             preferred: self.algorithms.preferred(&known, &self.address.host, self.address.port),
             known,
         };
-        let driver = Driver::new(self.wire.clone())?;
-        let connected = driver.run(plan.run(&self.wire)).and_then(|line| line);
+        let driver = Driver::new(self.connection.clone())?;
+        let connected = driver.run(plan.run(&self.connection)).and_then(|channel| channel);
         // The limit of bytes knows better why a connection broke.
-        let line = connected.map_err(|error| self.wire.failure.take().unwrap_or(error))?;
-        let (reader, writer) = split(driver, line);
+        let channel = connected.map_err(|error| self.connection.failure.take().unwrap_or(error))?;
+        let (reader, writer) = split(driver, channel);
         let host = None::<(String, Option<u16>)>;
-        let connection = Connection::new(reader, writer, Protocol::V2, "", host, ConnectMode::Process, false);
-        Ok((Box::new(connection.custom_url(Some(self.url.as_str().into()))), false))
+        let transport =
+            GitConnection::new(reader, writer, Protocol::V2, "", host, ConnectMode::Process, false);
+        Ok((Box::new(transport.custom_url(Some(self.url.as_str().into()))), false))
     }
 
     fn url(&self) -> &str {

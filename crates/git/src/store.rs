@@ -25,10 +25,10 @@ use crate::session::{Depth, Destination, Request};
 use crate::{Limits, Session, TransportError};
 
 /// How many of the newest complete commits a server is told about.
-const HAVES: usize = 16;
+const MAX_HAVES: usize = 16;
 
 /// First line of `complete` if there must be a file `shallow`.
-const SHALLOW: &str = "shallow\n";
+const SHALLOW_LINE: &str = "shallow\n";
 
 pub(crate) struct Store {
     base: PathBuf,
@@ -37,8 +37,8 @@ pub(crate) struct Store {
     complete: Vec<ObjectId>,
 }
 
-/// Keeps a generation from being removed while it is read.
-pub(crate) struct Lease {
+/// A lock that keeps a generation from being removed while it is read.
+pub(crate) struct ReadLock {
     base: PathBuf,
     generation: u64,
     _lock: File,
@@ -87,7 +87,7 @@ impl Store {
     fn read_complete(&self) -> Option<Vec<ObjectId>> {
         match fs::read_to_string(self.dir.join("complete")) {
             Ok(text) => {
-                let commits = match text.strip_prefix(SHALLOW) {
+                let commits = match text.strip_prefix(SHALLOW_LINE) {
                     Some(_) if !self.shallow().exists() => return None,
                     Some(commits) => commits,
                     None => &text,
@@ -120,11 +120,11 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps this generation as long as the lease is.
-    pub(crate) fn lease(&self) -> io::Result<Lease> {
+    /// Keeps this generation as long as the lock is held.
+    pub(crate) fn read_lock(&self) -> io::Result<ReadLock> {
         let lock = lock_file(&self.dir)?;
         lock.lock_shared()?;
-        Ok(Lease { base: self.base.clone(), generation: self.generation, _lock: lock })
+        Ok(ReadLock { base: self.base.clone(), generation: self.generation, _lock: lock })
     }
 
     /// Whether the commit and all it needs was received.
@@ -174,7 +174,7 @@ impl Store {
         depth: Depth,
     ) -> Result<(), TransportError> {
         let bases = if self.complete.is_empty() { None } else { Some(self.objects(session.limits())?) };
-        let recent = self.complete.len().saturating_sub(HAVES);
+        let recent = self.complete.len().saturating_sub(MAX_HAVES);
         let have = self.complete.get(recent..).unwrap_or_default();
         let packs = self.dir.join("objects/pack");
         let request = Request { want, have, depth };
@@ -186,7 +186,7 @@ impl Store {
     fn write_complete(&self) -> io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
         if self.shallow().exists() {
-            write!(file, "{SHALLOW}")?;
+            write!(file, "{SHALLOW_LINE}")?;
         }
         for id in &self.complete {
             writeln!(file, "{id}")?;
@@ -232,7 +232,7 @@ impl Store {
     }
 }
 
-impl Lease {
+impl ReadLock {
     /// Begins a new generation, unless there is one already.
     pub(crate) fn discard(&self) -> io::Result<()> {
         let mut store = Store::open(self.base.clone())?;

@@ -12,13 +12,13 @@ use url::Url;
 use crate::{Cache, Checkout, Connector, Error, Kind, Limits, Remote, TransportError, UrlError};
 use net::Deadline;
 
-const FILE: &str = ".gitmodules";
+const GITMODULES_FILE: &str = ".gitmodules";
 
 /// Why a submodule has no repository that could be asked.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SubmoduleError {
     /// Not something that Git could read.
-    #[error("{FILE} cannot be read: {0}")]
+    #[error("{GITMODULES_FILE} cannot be read: {0}")]
     File(String),
     /// More than [`Limits::submodules`].
     #[error("more than the limit of {0} submodules")]
@@ -64,8 +64,8 @@ impl Modules<'_> {
         if depth > self.limits.submodule_depth {
             return Ok(());
         }
-        let Some(text) = checkout.file(FILE, self.limits.gitmodules_bytes)? else { return Ok(()) };
-        let urls = parse(&text).map_err(|e| at(FILE.into(), e))?;
+        let Some(text) = checkout.file(GITMODULES_FILE, self.limits.gitmodules_bytes)? else { return Ok(()) };
+        let urls = parse(&text).map_err(|e| at(GITMODULES_FILE.into(), e))?;
         for (path, url) in urls {
             // Each is looked for in the tree, and there may be more of them than submodules.
             if self.deadline.is_over() {

@@ -532,7 +532,7 @@ fn polls_at_the_same_time_share_one_request() {
     let f = fixture();
     f.repository.write("f", "1");
     f.repository.commit("one");
-    let (known, begun) = (std::sync::Arc::new(git::Known::default()), std::time::Instant::now());
+    let (known, begun) = (std::sync::Arc::new(git::SharedState::default()), std::time::Instant::now());
     let look = |since| {
         let cache = Cache::new(f.dir.path().join("cache"), f.limits.clone()).sharing(known.clone(), since);
         let remote = Remote::new(&f.server.url("r")).unwrap();

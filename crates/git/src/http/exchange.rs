@@ -7,22 +7,22 @@ use reqwest::blocking::{RequestBuilder, Response};
 use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
-use super::{Caller, GREETING_TYPE};
+use super::{ADVERTISEMENT_TYPE, HttpTransport};
 use crate::TransportError;
 
 /// A request that is sent when its answer is first read, and the answer.
 #[derive(Clone)]
 pub(super) struct Exchange {
     pub(super) stage: Arc<Mutex<Stage>>,
-    pub(super) caller: Caller,
+    pub(super) transport: HttpTransport,
 }
 
 /// How far an exchange has come.
 pub(super) enum Stage {
     Collecting(Box<Pending>),
     Answered(Response),
-    /// A greeting, or its first part that was read already.
-    Greeted(Cursor<Arc<[u8]>>, Option<Response>),
+    /// An advertisement, or its first part that was read already.
+    Advertised(Cursor<Arc<[u8]>>, Option<Response>),
     Failed,
 }
 
@@ -40,11 +40,11 @@ impl Exchange {
         *stage = match std::mem::replace(&mut *stage, Stage::Failed) {
             Stage::Collecting(pending) => {
                 let Pending { request, target, body } = *pending;
-                let response = self.caller.send(request.body(body), &target);
+                let response = self.transport.send(request.body(body), &target);
                 Stage::Answered(
                     response
-                        .and_then(|r| self.caller.check(r, &target))
-                        .map_err(|e| self.caller.wire.failure.set(e))?,
+                        .and_then(|r| self.transport.check(r, &target))
+                        .map_err(|e| self.transport.connection.failure.set(e))?,
                 )
             }
             answered => answered,
@@ -60,7 +60,7 @@ impl Stage {
             Stage::Answered(response) => {
                 Ok(response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()))
             }
-            Stage::Greeted(..) => Ok(Some(GREETING_TYPE)),
+            Stage::Advertised(..) => Ok(Some(ADVERTISEMENT_TYPE)),
             Stage::Collecting(_) | Stage::Failed => Err(failed()),
         }
     }
@@ -70,7 +70,7 @@ impl Read for Stage {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         match self {
             Stage::Answered(response) => response.read(out),
-            Stage::Greeted(text, rest) => match (text.read(out)?, rest) {
+            Stage::Advertised(text, rest) => match (text.read(out)?, rest) {
                 (0, Some(rest)) => rest.read(out),
                 (got, _) => Ok(got),
             },
@@ -150,13 +150,13 @@ impl Body {
 
 impl Read for Body {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let caller = &self.0.caller;
-        if caller.wire.deadline.is_over() {
-            return Err(caller.wire.failure.set(TransportError::Deadline));
+        let transport = &self.0.transport;
+        if transport.connection.deadline.is_over() {
+            return Err(transport.connection.failure.set(TransportError::Deadline));
         }
         let mut answer = self.0.answered()?;
-        let got = answer.read(out).map_err(|e| caller.wire.failure.set(caller.explain(&e)))?;
-        caller.wire.received(got)?;
+        let got = answer.read(out).map_err(|e| transport.connection.failure.set(transport.explain(&e)))?;
+        transport.connection.received(got)?;
         Ok(got)
     }
 }

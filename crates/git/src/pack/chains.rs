@@ -11,8 +11,8 @@ use gix::ObjectId;
 use gix::odb::pack::data::{self, EntryRange, entry::Header};
 
 use super::{Object, SHA1, broken};
+use crate::connection::Connection;
 use crate::error::chain;
-use crate::wire::Wire;
 use crate::{Bound, Limits, TransportError};
 
 /// Is asked for the bytes of each object right before it is resolved, and after the base of a delta.
@@ -20,7 +20,7 @@ pub(super) struct Chains<'a> {
     objects: &'a [Object],
     state: Mutex<State>,
     limits: &'a Limits,
-    wire: &'a Wire,
+    connection: &'a Connection,
 }
 
 struct State {
@@ -40,25 +40,25 @@ struct Chain {
 }
 
 impl<'a> Chains<'a> {
-    pub(super) fn new(objects: &'a [Object], limits: &'a Limits, wire: &'a Wire) -> Self {
+    pub(super) fn new(objects: &'a [Object], limits: &'a Limits, connection: &'a Connection) -> Self {
         let chains = vec![Chain::default(); objects.len()];
         let state = State { chains, named: HashMap::new(), last: Chain::default() };
-        Chains { objects, state: Mutex::new(state), limits, wire }
+        Chains { objects, state: Mutex::new(state), limits, connection }
     }
 
-    /// Gives the bytes of an object, unless its chain is too long; then the wire knows why.
+    /// Gives the bytes of an object, unless its chain is too long; then the connection knows why.
     pub(super) fn resolver<'f>(
         &self,
     ) -> impl for<'p> Fn(EntryRange, &'p &'f data::File) -> Option<&'p [u8]> + Send + Clone {
         |range, pack| {
             let bytes = pack.entry_slice(range.clone())?;
-            self.admit(range.start, bytes).map_err(|error| self.wire.failure.set(error)).ok()?;
+            self.admit(range.start, bytes).map_err(|error| self.connection.failure.set(error)).ok()?;
             Some(bytes)
         }
     }
 
     fn admit(&self, offset: u64, bytes: &[u8]) -> Result<(), TransportError> {
-        if self.wire.deadline.is_over() {
+        if self.connection.deadline.is_over() {
             return Err(TransportError::Deadline);
         }
         let entry = data::Entry::from_bytes(bytes, offset, SHA1).map_err(|e| broken(chain(&e)))?;

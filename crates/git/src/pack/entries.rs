@@ -8,12 +8,12 @@ use gix::ObjectId;
 use gix::odb::pack::data::{self, entry::Header};
 
 use super::{Object, SHA1, broken};
+use crate::connection::Connection;
 use crate::error::chain;
-use crate::wire::Wire;
 use crate::{Bound, Limits, TransportError};
 
 /// Bytes of a delta that hold the sizes of base and result at most.
-const SIZES: usize = 20;
+const DELTA_SIZES_BYTES: usize = 20;
 
 /// A pack on its way.
 pub(super) struct Incoming<'a> {
@@ -23,7 +23,7 @@ pub(super) struct Incoming<'a> {
     inflate: Decompress,
     scratch: Vec<u8>,
     limits: &'a Limits,
-    wire: &'a Wire,
+    connection: &'a Connection,
 }
 
 /// What passes from the server into the file, measured and hashed.
@@ -33,7 +33,7 @@ struct Stream<'a> {
     hash: gix::hash::Hasher,
     crc: Crc,
     offset: u64,
-    wire: &'a Wire,
+    connection: &'a Connection,
 }
 
 /// An error of reading, for which a transport may know a better reason.
@@ -50,16 +50,24 @@ impl<'a> Incoming<'a> {
         from: &'a mut dyn BufRead,
         to: BufWriter<&'a File>,
         limits: &'a Limits,
-        wire: &'a Wire,
+        connection: &'a Connection,
     ) -> Result<Self, TransportError> {
-        let mut stream = Stream { from, to, hash: gix::hash::hasher(SHA1), crc: Crc::new(), offset: 0, wire };
+        let mut stream =
+            Stream { from, to, hash: gix::hash::hasher(SHA1), crc: Crc::new(), offset: 0, connection };
         let mut header = [0; data::header::SIZE];
         stream.read_exact(&mut header).map_err(unread)?;
         let (_, left) = data::header::decode(&header).map_err(|e| broken(chain(&e)))?;
         if left > limits.pack_objects {
             return Err(TransportError::Limit { limit: limits.pack_objects.into(), what: Bound::Objects });
         }
-        Ok(Incoming { stream, left, inflate: Decompress::new(true), scratch: vec![0; 1 << 14], limits, wire })
+        Ok(Incoming {
+            stream,
+            left,
+            inflate: Decompress::new(true),
+            scratch: vec![0; 1 << 14],
+            limits,
+            connection,
+        })
     }
 
     /// The next object; with it the base of a delta that names it by its id.
@@ -101,7 +109,7 @@ impl<'a> Incoming<'a> {
         let mut head = Vec::new();
         self.inflate.reset(true);
         loop {
-            if self.wire.deadline.is_over() {
+            if self.connection.deadline.is_over() {
                 return Err(TransportError::Deadline);
             }
             let input = self.stream.from.fill_buf().map_err(unread)?;
@@ -113,7 +121,7 @@ impl<'a> Incoming<'a> {
             let status = status.map_err(|e| broken(e.to_string()))?;
             let consumed = self.inflate.total_in() - before;
             let produced = (self.inflate.total_out() - produced) as usize;
-            let wanted = produced.min(SIZES.saturating_sub(head.len()));
+            let wanted = produced.min(DELTA_SIZES_BYTES.saturating_sub(head.len()));
             head.extend_from_slice(self.scratch.get(..wanted).unwrap_or_default());
             self.stream.pass(consumed as usize).map_err(unread)?;
             let (done, stuck) = (status == Status::StreamEnd, consumed == 0 && produced == 0);
@@ -169,7 +177,7 @@ impl Stream<'_> {
         let bytes = self.from.fill_buf()?;
         let bytes = bytes.get(..count).ok_or(io::ErrorKind::UnexpectedEof)?;
         // Not the server's fault, and no reason to think ill of what was fetched before.
-        self.to.write_all(bytes).map_err(|error| self.wire.failure.set(error.into()))?;
+        self.to.write_all(bytes).map_err(|error| self.connection.failure.set(error.into()))?;
         self.hash.update(bytes);
         self.crc.update(bytes);
         self.offset += count as u64;
@@ -210,10 +218,11 @@ mod tests {
         encoder.write_all(&vec![1; size as usize]).unwrap();
         let pack = encoder.finish().unwrap();
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let (limits, wire) = (Limits::default(), Wire::new(Deadline::new(Duration::from_secs(60))));
+        let (limits, connection) =
+            (Limits::default(), Connection::new(Deadline::new(Duration::from_secs(60))));
         let mut from = pack.as_slice();
-        let mut incoming = Incoming::begin(&mut from, BufWriter::new(&full), &limits, &wire).unwrap();
+        let mut incoming = Incoming::begin(&mut from, BufWriter::new(&full), &limits, &connection).unwrap();
         assert!(incoming.next().is_err());
-        assert!(matches!(wire.failure.take(), Some(TransportError::Io(_))));
+        assert!(matches!(connection.failure.take(), Some(TransportError::Io(_))));
     }
 }

@@ -12,10 +12,10 @@ use ssh_key::{HashAlg, PrivateKey};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::handler::{Client, Ended, Farewell};
+use super::handler::{Client, CloseReason, Ended};
 use super::{Address, KnownHosts};
 use crate::TransportError;
-use crate::wire::{EXCERPT, Wire, printable};
+use crate::connection::{Connection, EXCERPT_BYTES, printable};
 use net::Proxy;
 use net::client::CONNECT_TIMEOUT;
 
@@ -28,47 +28,47 @@ pub(super) struct Plan<'a> {
     pub(super) preferred: Preferred,
 }
 
-/// A connection whose channel is Git's.
-pub(super) struct Line {
+/// The channel in which Git's program runs, and its connection.
+pub(super) struct SshChannel {
     pub(super) handle: Handle<Client>,
     pub(super) channel: Channel<Msg>,
-    pub(super) farewell: Farewell,
+    pub(super) close_reason: CloseReason,
 }
 
 impl Plan<'_> {
     /// All steps. Whoever awaits this sets the deadline.
-    pub(super) async fn run(self, wire: &Wire) -> Result<Line, TransportError> {
+    pub(super) async fn run(self, connection: &Connection) -> Result<SshChannel, TransportError> {
         let Address { host, port, user, .. } = self.address;
-        let dialled = tokio::time::timeout(CONNECT_TIMEOUT, self.dial()).await;
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.connect_tcp()).await;
         let timeout = || TransportError::Connection(format!("dial tcp {host}:{port}: i/o timeout"));
-        let stream = dialled.map_err(|_| timeout())??;
-        // Answers are waited for: a small packet must not wait for a larger one.
+        let stream = connected.map_err(|_| timeout())??;
+        // RefCache are waited for: a small packet must not wait for a larger one.
         stream.set_nodelay(true).map_err(|error| TransportError::Connection(error.to_string()))?;
-        let stream = Metered { stream, wire: wire.clone() };
+        let stream = Metered { stream, connection: connection.clone() };
         let config = client::Config {
             client_id: SshId::Standard(concat!("SSH-2.0-ferroflux_", env!("CARGO_PKG_VERSION")).into()),
             preferred: self.preferred,
             ..client::Config::default()
         };
-        let farewell = Farewell::default();
+        let close_reason = CloseReason::default();
         let client = Client {
             known: Arc::new(self.known),
             host: host.clone(),
             port: *port,
-            farewell: farewell.clone(),
+            close_reason: close_reason.clone(),
         };
         let mut handle =
             client::connect_stream(Arc::new(config), stream, client).await.map_err(handshake_error)?;
-        let lost = |error: russh::Error| farewell.explain(&error);
-        authenticate(&mut handle, user, Arc::new(self.key), &farewell).await?;
+        let lost = |error: russh::Error| close_reason.explain(&error);
+        authenticate(&mut handle, user, Arc::new(self.key), &close_reason).await?;
         let channel = handle.channel_open_session().await.map_err(lost)?;
         // Servers may refuse the variable; then they speak an older protocol.
         channel.set_env(false, "GIT_PROTOCOL", "version=2").await.map_err(lost)?;
         channel.exec(true, self.address.command()).await.map_err(lost)?;
-        Ok(Line { handle, channel, farewell })
+        Ok(SshChannel { handle, channel, close_reason })
     }
 
-    async fn dial(&self) -> Result<TcpStream, TransportError> {
+    async fn connect_tcp(&self) -> Result<TcpStream, TransportError> {
         let Address { host, port, .. } = self.address;
         match self.proxy {
             Some(proxy) => Ok(proxy.connect(host, *port).await?),
@@ -84,9 +84,9 @@ async fn authenticate(
     handle: &mut Handle<Client>,
     user: &str,
     key: Arc<PrivateKey>,
-    farewell: &Farewell,
+    close_reason: &CloseReason,
 ) -> Result<(), TransportError> {
-    let lost = |error: russh::Error| farewell.explain(&error);
+    let lost = |error: russh::Error| close_reason.explain(&error);
     let hashes = match key.algorithm().is_rsa() {
         false => vec![None],
         true => match handle.best_supported_rsa_hash().await.map_err(lost)? {
@@ -101,7 +101,7 @@ async fn authenticate(
         }
     }
     // A refusal and the end of the connection look the same.
-    match farewell.get() {
+    match close_reason.get() {
         Some(words) if handle.is_closed() => Err(TransportError::SshHandshake(words)),
         _ => Err(TransportError::KeyRefused),
     }
@@ -121,7 +121,7 @@ fn handshake_error(error: Ended) -> TransportError {
             TransportError::SshHandshake(format!(
                 "ssh: no common algorithm for {what}; we offered: [{}], peer offered: [{}]",
                 ours.join(" "),
-                printable(theirs.join(" ").as_bytes(), EXCERPT)
+                printable(theirs.join(" ").as_bytes(), EXCERPT_BYTES)
             ))
         }
         other => TransportError::SshHandshake(other.to_string()),
@@ -131,7 +131,7 @@ fn handshake_error(error: Ended) -> TransportError {
 /// A connection whose bytes are counted as they come, whatever they are good for.
 struct Metered {
     stream: TcpStream,
-    wire: Wire,
+    connection: Connection,
 }
 
 impl AsyncRead for Metered {
@@ -142,7 +142,7 @@ impl AsyncRead for Metered {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        Poll::Ready(self.wire.received(buffer.filled().len() - before))
+        Poll::Ready(self.connection.received(buffer.filled().len() - before))
     }
 }
 

@@ -9,7 +9,7 @@ use russh::keys::PublicKeyOrCertificate;
 
 use super::known_hosts::{HostKeyError, KnownHosts};
 use crate::TransportError;
-use crate::wire::{EXCERPT, printable};
+use crate::connection::{EXCERPT_BYTES, printable};
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -22,17 +22,17 @@ pub(super) enum Ended {
     Ssh(#[from] russh::Error),
 }
 
-/// Where the server's last words are kept; the session's own error only says that it is gone.
+/// Why the server closed the connection, in its words; the session's own error only says that it is gone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Farewell(Arc<Mutex<Option<String>>>);
+pub(super) struct CloseReason(Arc<Mutex<Option<String>>>);
 
-impl Farewell {
+impl CloseReason {
     fn set(&self, text: &str) {
-        let text = printable(text.as_bytes(), EXCERPT);
+        let text = printable(text.as_bytes(), EXCERPT_BYTES);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);
     }
 
-    /// What a failed step means: the last words, if there were any.
+    /// What a failed step means: the server's reason, if it gave one.
     pub(super) fn explain(&self, error: &russh::Error) -> TransportError {
         TransportError::SshHandshake(self.get().unwrap_or_else(|| error.to_string()))
     }
@@ -47,7 +47,7 @@ pub(super) struct Client {
     pub(super) known: Arc<KnownHosts>,
     pub(super) host: String,
     pub(super) port: u16,
-    pub(super) farewell: Farewell,
+    pub(super) close_reason: CloseReason,
 }
 
 impl Handler for Client {
@@ -68,8 +68,8 @@ impl Handler for Client {
 
     async fn disconnected(&mut self, reason: DisconnectReason<Ended>) -> Result<(), Ended> {
         match reason {
-            DisconnectReason::ReceivedDisconnect(info) => self.farewell.set(&info.message),
-            DisconnectReason::Error(error) => self.farewell.set(&error.to_string()),
+            DisconnectReason::ReceivedDisconnect(info) => self.close_reason.set(&info.message),
+            DisconnectReason::Error(error) => self.close_reason.set(&error.to_string()),
         }
         Ok(())
     }

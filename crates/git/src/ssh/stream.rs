@@ -11,17 +11,17 @@ use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use super::connect::Line;
-use super::handler::{Client, Farewell};
+use super::connect::SshChannel;
+use super::handler::{Client, CloseReason};
 use crate::TransportError;
-use crate::wire::{Wire, printable};
+use crate::connection::{Connection, printable};
 
-/// How often a wait looks whether it was cancelled.
-const TICK: Duration = Duration::from_millis(100);
+/// How often a wait checks whether it was cancelled.
+const CANCEL_POLL: Duration = Duration::from_millis(100);
 /// How long the server may take to say how its program ended, once that said its last.
-const EPILOGUE: Duration = Duration::from_secs(2);
+const EXIT_STATUS_WAIT: Duration = Duration::from_secs(2);
 /// How much of what the program says on stderr is kept.
-const STDERR: usize = 8 * 1024;
+const STDERR_BYTES: usize = 8 * 1024;
 const VERSION_1: &[u8] = b"000eversion 1\n";
 
 /// Drives the tasks of one connection, on the thread and for the time that somebody waits for it.
@@ -32,28 +32,28 @@ pub(super) struct Driver(Arc<Owner>);
 
 struct Owner {
     runtime: Option<Runtime>,
-    wire: Wire,
+    connection: Connection,
 }
 
 impl Driver {
-    pub(super) fn new(wire: Wire) -> io::Result<Driver> {
+    pub(super) fn new(connection: Connection) -> io::Result<Driver> {
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
-        Ok(Driver(Arc::new(Owner { runtime: Some(runtime), wire })))
+        Ok(Driver(Arc::new(Owner { runtime: Some(runtime), connection })))
     }
 
-    pub(super) fn wire(&self) -> &Wire {
-        &self.0.wire
+    pub(super) fn connection(&self) -> &Connection {
+        &self.0.connection
     }
 
     /// Waits for `step` as long as the deadline lets it.
     pub(super) fn run<T>(&self, step: impl Future<Output = T>) -> Result<T, TransportError> {
-        let (Some(runtime), deadline) = (&self.0.runtime, &self.0.wire.deadline) else {
+        let (Some(runtime), deadline) = (&self.0.runtime, &self.0.connection.deadline) else {
             return Err(TransportError::Deadline);
         };
         runtime.block_on(async {
             let mut step = pin!(step);
             while !deadline.is_over() {
-                if let Ok(result) = timeout(TICK.min(deadline.remaining()), &mut step).await {
+                if let Ok(result) = timeout(CANCEL_POLL.min(deadline.remaining()), &mut step).await {
                     return Ok(result);
                 }
             }
@@ -77,7 +77,7 @@ pub(super) struct Reader {
     channel: ChannelReadHalf,
     /// The connection ends when this is dropped.
     _handle: Handle<Client>,
-    farewell: Farewell,
+    close_reason: CloseReason,
     received: bytes::Bytes,
     stderr: Vec<u8>,
     exit: Option<u32>,
@@ -91,13 +91,13 @@ pub(super) struct Writer {
     channel: ChannelWriteHalf<Msg>,
 }
 
-pub(super) fn split(driver: Driver, line: Line) -> (Reader, Writer) {
-    let (read, write) = line.channel.split();
+pub(super) fn split(driver: Driver, ssh: SshChannel) -> (Reader, Writer) {
+    let (read, write) = ssh.channel.split();
     let reader = Reader {
         driver: driver.clone(),
         channel: read,
-        _handle: line.handle,
-        farewell: line.farewell,
+        _handle: ssh.handle,
+        close_reason: ssh.close_reason,
         received: bytes::Bytes::new(),
         stderr: Vec::new(),
         exit: None,
@@ -126,7 +126,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Every conversation begins with a length of four hexadecimal digits. What a login shell prints does not.
+    /// Every answer of the protocol begins with a length of four hexadecimal digits. What a login shell prints does not.
     ///
     /// Protocol 1 is protocol 0 behind one line more, which gix does not know.
     fn first(&mut self, mut data: bytes::Bytes) -> Result<bytes::Bytes, TransportError> {
@@ -149,7 +149,7 @@ impl Reader {
     /// What comes after the last data: the exit status, more of stderr.
     fn drain(&mut self) -> Result<(), TransportError> {
         while !self.ended {
-            match self.driver.run(async { timeout(EPILOGUE, self.channel.wait()).await })? {
+            match self.driver.run(async { timeout(EXIT_STATUS_WAIT, self.channel.wait()).await })? {
                 Ok(message) => self.note(message),
                 Err(_) => self.ended = true,
             }
@@ -160,7 +160,7 @@ impl Reader {
     fn note(&mut self, message: Option<ChannelMsg>) {
         match message {
             Some(ChannelMsg::ExtendedData { data, .. }) => {
-                let room = STDERR.saturating_sub(self.stderr.len()).min(data.len());
+                let room = STDERR_BYTES.saturating_sub(self.stderr.len()).min(data.len());
                 self.stderr.extend_from_slice(data.get(..room).unwrap_or_default());
             }
             Some(ChannelMsg::ExitStatus { exit_status }) => self.exit = Some(exit_status),
@@ -171,7 +171,7 @@ impl Reader {
 
     /// Why there is no more: what the program said, else what the server said.
     fn end(&self) -> TransportError {
-        let stderr = printable(&self.stderr, STDERR);
+        let stderr = printable(&self.stderr, STDERR_BYTES);
         // Forges frame their message in lines of a mere label.
         let says = |line: &&str| !matches!(line.trim_end(), "error:" | "remote:");
         let stderr = stderr.lines().filter(says).collect::<Vec<_>>().join("\n");
@@ -185,7 +185,7 @@ impl Reader {
         if missing.iter().any(|text| stderr.contains(text)) {
             return TransportError::RepositoryNotFound(stderr);
         }
-        let mut text = match (stderr.is_empty(), self.farewell.get()) {
+        let mut text = match (stderr.is_empty(), self.close_reason.get()) {
             (false, _) => format!("ssh: {stderr}"),
             (true, Some(words)) => format!("ssh: {words}"),
             (true, None) => "ssh: the server ended the conversation".to_owned(),
@@ -199,9 +199,9 @@ impl Reader {
 
 impl Read for Reader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.fill().map_err(|error| self.driver.wire().failure.set(error))?;
+        self.fill().map_err(|error| self.driver.connection().failure.set(error))?;
         if self.received.is_empty() {
-            self.driver.wire().failure.set(self.end());
+            self.driver.connection().failure.set(self.end());
             return Ok(0);
         }
         let count = out.len().min(self.received.len());
@@ -213,7 +213,7 @@ impl Read for Reader {
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let sent = self.driver.run(self.channel.data_bytes(bytes.to_vec()));
-        match sent.map_err(|error| self.driver.wire().failure.set(error))? {
+        match sent.map_err(|error| self.driver.connection().failure.set(error))? {
             Ok(()) => Ok(bytes.len()),
             // The reader knows why.
             Err(_) => Err(io::ErrorKind::BrokenPipe.into()),

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use api::GitRepository;
 use artifact::digest::{Algorithm, Hasher};
-use git::{Cache, Known, TransportError};
+use git::{Cache, SharedState, TransportError};
 use kube::runtime::reflector::ObjectRef;
 use net::Deadline;
 
@@ -44,7 +44,7 @@ struct State {
 /// A cache, for those who use it now.
 struct Shared {
     dir: PathBuf,
-    known: Arc<Known>,
+    state: Arc<SharedState>,
     busy: Mutex<bool>,
     free: Condvar,
     usage: Mutex<Usage>,
@@ -195,7 +195,7 @@ impl Caches {
     fn shared(&self, name: &str) -> Shared {
         Shared {
             dir: self.root.join(name),
-            known: Arc::default(),
+            state: Arc::default(),
             busy: Mutex::default(),
             free: Condvar::new(),
             usage: Mutex::new(Usage { last: SystemTime::now(), bytes: 0 }),
@@ -210,7 +210,7 @@ impl Caches {
 impl InUse {
     /// The cache, in which what a server said counts if it was asked at `since` or later.
     pub fn cache(&self, limits: git::Limits, since: Instant) -> Cache {
-        Cache::new(self.shared.dir.clone(), limits).sharing(self.shared.known.clone(), since)
+        Cache::new(self.shared.dir.clone(), limits).sharing(self.shared.state.clone(), since)
     }
 
     /// Waits until no other fetch holds the lock.

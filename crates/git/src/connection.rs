@@ -1,4 +1,4 @@
-//! What bounds a conversation with a server, and why it broke off; the same for all transports.
+//! What a connection to a server may receive and until when, and why it broke off; the same for all transports.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::{Bound, TransportError};
 use net::Deadline;
 
-/// Shared by everything that reads from or writes to one server. Clones mean the same conversation.
+/// Shared by everything that reads from or writes to one server. Clones mean the same connection.
 #[derive(Clone)]
-pub(crate) struct Wire {
+pub(crate) struct Connection {
     pub(crate) meter: Meter,
     pub(crate) failure: Failure,
     pub(crate) deadline: Deadline,
 }
 
-impl Wire {
-    pub(crate) fn new(deadline: Deadline) -> Wire {
-        Wire { meter: Meter::nothing(), failure: Failure::default(), deadline }
+impl Connection {
+    pub(crate) fn new(deadline: Deadline) -> Connection {
+        Connection { meter: Meter::nothing(), failure: Failure::default(), deadline }
     }
 
     /// Counts what came, which may be too much.
@@ -25,7 +25,7 @@ impl Wire {
     }
 }
 
-/// The first failure of a conversation; gix only carries opaque errors through its layers.
+/// The first failure of a connection; gix only carries opaque errors through its layers.
 #[derive(Clone, Default)]
 pub(crate) struct Failure(Arc<Mutex<Option<TransportError>>>);
 
@@ -83,8 +83,8 @@ impl Allowance {
     }
 }
 
-/// How much of what a server says goes into a message.
-pub(crate) const EXCERPT: usize = 1024;
+/// Bytes of what a server says that go into a message.
+pub(crate) const EXCERPT_BYTES: usize = 1024;
 
 /// The first `limit` bytes of what a server says, fit for a message.
 pub(crate) fn printable(text: &[u8], limit: usize) -> String {

@@ -1,4 +1,4 @@
-//! What a server said it can do is remembered, and holds only as long as the server agrees.
+//! Capability advertisements are cached, and hold only as long as the server agrees.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod support;
@@ -11,7 +11,7 @@ use net::Deadline;
 use support::{Repository, Server, git};
 use tempfile::TempDir;
 
-const GREETING: &str = "GET info/refs";
+const ADVERTISEMENT: &str = "GET info/refs";
 const QUESTION: &str = "POST git-upload-pack";
 
 struct Fixture {
@@ -28,7 +28,7 @@ fn known() -> Fixture {
     repository.commit("one");
     let f = Fixture { server, repository, dir: TempDir::new().unwrap(), connector: Connector::default() };
     f.look().unwrap();
-    assert_eq!(f.requests(), [GREETING, QUESTION, QUESTION], "greeting, ls-refs, fetch");
+    assert_eq!(f.requests(), [ADVERTISEMENT, QUESTION, QUESTION], "advertisement, ls-refs, fetch");
     f
 }
 
@@ -50,7 +50,7 @@ impl Fixture {
 }
 
 #[test]
-fn a_server_that_is_known_is_not_greeted_again() {
+fn the_advertisement_of_a_known_server_is_not_requested_again() {
     let f = known();
     f.look().unwrap();
     assert_eq!(f.requests(), [QUESTION]);
@@ -60,7 +60,7 @@ fn a_server_that_is_known_is_not_greeted_again() {
 }
 
 #[test]
-fn a_server_that_speaks_an_older_protocol_now_is_greeted_again() {
+fn the_advertisement_of_a_server_with_an_older_protocol_is_requested_again() {
     let f = known();
     f.server.control.old_protocol.store(true, Ordering::Relaxed);
     for next in ["two", "three"] {
@@ -68,11 +68,11 @@ fn a_server_that_speaks_an_older_protocol_now_is_greeted_again() {
         assert_eq!(f.look().unwrap(), format!("master@sha1:{next}"));
     }
     // What protocol 0 says names refs, so it is not remembered.
-    assert_eq!(f.requests(), [QUESTION, GREETING, QUESTION, GREETING, QUESTION]);
+    assert_eq!(f.requests(), [QUESTION, ADVERTISEMENT, QUESTION, ADVERTISEMENT, QUESTION]);
     f.server.control.old_protocol.store(false, Ordering::Relaxed);
     f.look().unwrap();
     f.look().unwrap();
-    assert_eq!(f.requests(), [GREETING, QUESTION, QUESTION]);
+    assert_eq!(f.requests(), [ADVERTISEMENT, QUESTION, QUESTION]);
 }
 
 #[test]
@@ -85,15 +85,15 @@ fn a_repository_that_moved_is_found_where_it_is_now() {
     for _ in 0..2 {
         assert_eq!(f.look().unwrap(), format!("master@sha1:{head}"));
     }
-    assert_eq!(f.requests(), [QUESTION, GREETING, GREETING], "where it moved to may change");
-    assert_eq!(other.traffic().0, [GREETING, QUESTION, GREETING, QUESTION]);
+    assert_eq!(f.requests(), [QUESTION, ADVERTISEMENT, ADVERTISEMENT], "where it moved to may change");
+    assert_eq!(other.traffic().0, [ADVERTISEMENT, QUESTION, ADVERTISEMENT, QUESTION]);
 }
 
 #[test]
-fn refusals_read_as_those_of_a_greeting() {
+fn refusals_read_as_those_of_an_advertisement() {
     let f = known();
     *f.server.control.authorization.lock().unwrap() = Some("Bearer new".to_owned());
-    for expected in [&[QUESTION, GREETING][..], &[GREETING]] {
+    for expected in [&[QUESTION, ADVERTISEMENT][..], &[ADVERTISEMENT]] {
         let error = f.look().unwrap_err().to_string();
         assert!(error.ends_with("authentication required: who are you?"), "{error}");
         assert_eq!(f.requests(), expected);
