@@ -38,4 +38,4 @@ pub use remote::{Auth, Remote, UrlError};
 pub use session::{RemoteRef, Session};
 pub use signed::{Tag, TagObject};
 pub use submodule::SubmoduleError;
-pub use tree::{Blobs, Entry, Kind, WalkError};
+pub use tree::{Blobs, Entry, Kind, NameError, WalkError};

@@ -55,7 +55,7 @@ pub enum WalkError {
         /// The path of the entry.
         path: BString,
         /// The rule it breaks.
-        reason: String,
+        reason: NameError,
     },
     /// A limit of [`Limits`](crate::Limits) was hit.
     #[error("the tree has more than the limit of {limit} {what}")]
@@ -65,6 +65,20 @@ pub enum WalkError {
         /// What is bounded.
         what: Bound,
     },
+}
+
+/// The rule that an entry of a tree breaks.
+#[derive(Debug, thiserror::Error)]
+pub enum NameError {
+    /// Its name could leave the tree, or reach into `.git`.
+    #[error(transparent)]
+    Component(#[from] gix::validate::path::component::Error),
+    /// Its mode is none that Git has.
+    #[error("unknown mode")]
+    Mode,
+    /// Another entry of the directory has its name.
+    #[error("duplicate name")]
+    Duplicate,
 }
 
 /// One entry of a tree.
@@ -304,7 +318,7 @@ impl<'a, V> Walker<'a, V> {
             }
             // As by Git, permissions beyond the executable bit are not minded. But a file is a file.
             if !matches!(entry.mode.value() & 0o170_000, 0o040_000 | 0o100_000 | 0o120_000 | 0o160_000) {
-                return Err(refused(&self.path, entry.filename, "unknown mode".to_owned()));
+                return Err(refused(&self.path, entry.filename, NameError::Mode));
             }
             let kind = Kind::of(entry.mode.kind());
             check_name(entry.filename, kind).map_err(|reason| refused(&self.path, entry.filename, reason))?;
@@ -312,13 +326,13 @@ impl<'a, V> Walker<'a, V> {
         }
         children.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         if let Some([twin, _]) = children.array_windows().find(|[a, b]| a.name == b.name) {
-            return Err(refused(&self.path, twin.name.as_ref(), "duplicate name".to_owned()));
+            return Err(refused(&self.path, twin.name.as_ref(), NameError::Duplicate));
         }
         Ok(children)
     }
 }
 
-fn refused(parent: &[u8], name: &BStr, reason: String) -> WalkError {
+fn refused(parent: &[u8], name: &BStr, reason: NameError) -> WalkError {
     let mut path = parent.to_vec();
     if !path.is_empty() {
         path.push(b'/');
@@ -328,11 +342,11 @@ fn refused(parent: &[u8], name: &BStr, reason: String) -> WalkError {
 }
 
 /// The names that `git fsck` refuses, with all their disguises (`.GIT`, `git~1`, invisible characters, `.git\config`).
-fn check_name(name: &BStr, kind: Kind) -> Result<(), String> {
+fn check_name(name: &BStr, kind: Kind) -> Result<(), NameError> {
     use gix::validate::path::{component, component::Mode, component::Options};
     let options = Options { protect_windows: false, protect_hfs: true, protect_ntfs: true };
     let mode = (kind == Kind::Symlink).then_some(Mode::Symlink);
-    let check = |name: &BStr| component(name, mode, options).map(drop).map_err(|e| e.to_string());
+    let check = |name: &BStr| component(name, mode, options).map(drop).map_err(NameError::from);
     check(name)?;
     // A backslash is a letter, but not to all who may read it later.
     let parts = name.split(|byte| *byte == b'\\').filter(|part| !matches!(*part, b"" | b"." | b".."));

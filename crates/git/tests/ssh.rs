@@ -455,11 +455,11 @@ fn bytes_have_limits_whatever_they_are_good_for() {
     f.fetch(&known).unwrap();
 }
 
-/// A server that is none: `session` gets each connection.
-fn impostor(session: impl Fn(std::net::TcpStream) + Send + Sync + 'static) -> u16 {
+/// A server that is none: `serve` gets each connection.
+fn impostor(serve: impl Fn(std::net::TcpStream) + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || listener.incoming().flatten().for_each(session));
+    std::thread::spawn(move || listener.incoming().flatten().for_each(serve));
     port
 }
 

@@ -19,7 +19,7 @@ use std::time::SystemTime;
 
 pub use keys::Keys;
 pub use object::{Kind, SignedObject};
-pub use openpgp::{Flaw, OpenPgpError};
+pub use openpgp::{ArmorError, Flaw, OpenPgpError, RingError};
 pub use ssh::SshError;
 
 /// What a signed object may cost.

@@ -11,12 +11,14 @@
 mod policy;
 mod ring;
 
+use std::io::{self, Read};
 use std::time::SystemTime;
 
 use pgp::armor::{BlockType, Dearmor};
 use pgp::packet::{Packet, PacketParser, Signature};
 
 pub use self::policy::Flaw;
+pub use self::ring::RingError;
 use crate::Limits;
 use crate::object::SignedObject;
 
@@ -25,10 +27,21 @@ use crate::object::SignedObject;
 pub enum OpenPgpError {
     /// None of the rings can be read.
     #[error("unable to read armored key ring: {0}")]
-    Ring(String),
+    Ring(#[from] RingError),
     /// There are keys, but none accepts it; the id of one that has made it, and what is wrong.
     #[error("unable to verify payload with any of the given key rings: no matching key{}", because(.0.as_ref()))]
     NoMatch(Option<(String, Flaw)>),
+}
+
+/// Why an armored block cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArmorError {
+    /// It is malformed.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// Its first line does not say what it holds.
+    #[error("armor without a type")]
+    Type,
 }
 
 fn because(flaw: Option<&(String, Flaw)>) -> String {
@@ -84,12 +97,10 @@ fn signatures(armored: &str, limits: &Limits) -> Vec<Signature> {
 }
 
 /// Type and bytes of an armored block.
-fn dearmor(text: &str, limit: usize) -> Result<(BlockType, Vec<u8>), String> {
-    use std::io::Read;
+fn dearmor(text: &str, limit: usize) -> Result<(BlockType, Vec<u8>), ArmorError> {
     let mut reader = Dearmor::new(text.as_bytes());
     let mut data = Vec::new();
-    let read = (&mut reader).take(limit as u64).read_to_end(&mut data);
-    read.map_err(|error| error.to_string())?;
-    let kind = reader.typ.ok_or("armor without a type")?;
+    (&mut reader).take(limit as u64).read_to_end(&mut data)?;
+    let kind = reader.typ.ok_or(ArmorError::Type)?;
     Ok((kind, data))
 }

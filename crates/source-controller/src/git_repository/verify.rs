@@ -1,6 +1,7 @@
 //! `spec.verify`: whether what was checked out is signed by somebody the user trusts.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -10,7 +11,7 @@ use git::{Checkout, Tag};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use verification::{Keys, Limits, SignedObject, verify};
+use verification::{Keys, Limits, SignedObject, VerifyError, verify};
 
 use source::failure::{Failure, reason};
 use source::upstream::Verified;
@@ -81,13 +82,13 @@ impl Verification {
         if !signed.is_signed() {
             return Err(unsigned(&tag).into());
         }
-        let failed = |why: String| {
+        let failed = |why: &dyn Display| {
             let message = format!("signature verification of tag '{tag}' failed: {why}");
             Failure::verification(reason::INVALID_TAG_SIGNATURE, message)
         };
-        let key = self.key(&signed).map_err(failed)?;
+        let key = self.key(&signed).map_err(|error| failed(&error))?;
         if !object.is_of_commit {
-            return Err(failed(format!("it is not a tag of commit '{}'", checkout.commit.id)).into());
+            return Err(failed(&format!("it is not a tag of commit '{}'", checkout.commit.id)).into());
         }
         Ok(format!("- tag '{tag}' with key '{key}'"))
     }
@@ -95,15 +96,15 @@ impl Verification {
     fn check_commit(&self, checkout: &Checkout) -> Result<String, CheckoutError> {
         let id = checkout.commit.id;
         let raw = checkout.commit_object()?;
-        let key = self.key(&SignedObject::commit(&raw)).map_err(|why| {
-            let message = format!("signature verification of commit '{id}' failed: {why}");
+        let key = self.key(&SignedObject::commit(&raw)).map_err(|error| {
+            let message = format!("signature verification of commit '{id}' failed: {error}");
             Failure::verification(reason::INVALID_COMMIT_SIGNATURE, message)
         })?;
         Ok(format!("- commit '{id}' with key '{key}'"))
     }
 
-    fn key(&self, object: &SignedObject) -> Result<String, String> {
-        verify(object, &self.keys, SystemTime::now(), &self.limits).map_err(|error| error.to_string())
+    fn key(&self, object: &SignedObject) -> Result<String, VerifyError> {
+        verify(object, &self.keys, SystemTime::now(), &self.limits)
     }
 }
 
