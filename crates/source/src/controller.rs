@@ -43,7 +43,7 @@ type FetchResult<C> = Result<Fetched<C>, Interrupted>;
 pub struct Controller<U: Upstream> {
     pub(crate) client: Client,
     pub(crate) events: Recorder,
-    metrics: Metrics,
+    pub(crate) metrics: Metrics,
     pub(crate) storage: Arc<Store>,
     pub(crate) upstream: Arc<U>,
     pub(crate) background: Background<U::Object, Inputs, (Beginning, FetchResult<U::Content>)>,
@@ -53,7 +53,7 @@ pub struct Controller<U: Upstream> {
     pub(crate) requeue_dependency: Duration,
     pub(crate) build_timeout: Duration,
     pub(crate) stop: CancellationToken,
-    runs: InFlight,
+    pub(crate) runs: InFlight,
 }
 
 impl<U: Upstream> Controller<U> {

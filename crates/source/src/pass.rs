@@ -2,6 +2,9 @@
 
 mod outcome;
 mod storage;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;
 
 use std::pin::pin;
 use std::time::{Duration, Instant};

@@ -1,0 +1,88 @@
+//! Fetches that outlast their pass, and what happens to their object meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::oneshot;
+
+use super::upstream::{Fetch, Scripted};
+use super::{Fixture, script};
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_fetch_is_told_in_the_status_and_taken_by_a_later_pass() {
+    let (give, get) = oneshot::channel();
+    let fixture = Fixture::new(script([Fetch::When(get)]));
+    assert_eq!(fixture.reconcile().await, "under way");
+    assert_eq!(
+        fixture.conditions(),
+        ["Reconciling=True/Progressing building artifact", "Ready=Unknown/Progressing building artifact",]
+    );
+    assert_eq!(fixture.reconcile().await, "under way");
+    give.send("one").unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(fixture.reconcile().await, "again after 600s");
+    assert_eq!(fixture.revision().as_deref(), Some("one"));
+    assert_eq!(fixture.upstream.begun.load(Ordering::Relaxed), 1);
+    assert_eq!(fixture.events().await, ["Normal NewArtifact stored artifact for title of one"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_under_way_is_replaced_for_a_new_spec_a_request_and_another_object() {
+    let changes: [fn(&mut serde_json::Value); 3] = [
+        |object| object["metadata"]["generation"] = 2.into(),
+        |object| {
+            object["metadata"]["annotations"] = serde_json::json!({"reconcile.fluxcd.io/requestedAt": "now"});
+        },
+        |object| object["metadata"]["uid"] = "4-5-6".into(),
+    ];
+    for change in changes {
+        let fixture = Fixture::new(script([Fetch::Never, Fetch::Revision("one")]));
+        assert_eq!(fixture.reconcile().await, "under way");
+        fixture.server.edit(change);
+        assert_eq!(fixture.reconcile().await, "again after 600s");
+        assert_eq!(Arc::strong_count(&fixture.upstream.running), 1, "the first fetch has ended");
+        assert_eq!(fixture.upstream.begun.load(Ordering::Relaxed), 2);
+        assert_eq!(fixture.revision().as_deref(), Some("one"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_fetch_writes_nothing() {
+    let fixture = Fixture::new(script([Fetch::Stopped]));
+    assert_eq!(fixture.reconcile().await, "wait");
+    assert_eq!(fixture.server.status_writes(), 0);
+    assert!(fixture.events().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_a_build_and_writes_no_failure() {
+    let fixture = Fixture::new(Scripted { builds_without_end: true, ..script([Fetch::Revision("one")]) });
+    let stop = fixture.stop.clone();
+    let stopping = async {
+        while fixture.upstream.begun.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    let (outcome, ()) = tokio::join!(fixture.reconcile(), stopping);
+    assert_eq!(outcome, "wait");
+    assert_eq!(fixture.revision(), None);
+    assert!(fixture.events().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_goes_during_its_pass_is_no_failure() {
+    let (give, get) = oneshot::channel();
+    let fixture = Fixture::new(script([Fetch::When(get)]));
+    let going = async {
+        while fixture.upstream.begun.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        fixture.server.remove();
+        give.send("one").unwrap();
+    };
+    let (outcome, ()) = tokio::join!(fixture.reconcile(), going);
+    assert_eq!(outcome, "wait");
+    let object: Option<api::GitRepository> = fixture.server.object();
+    assert!(object.is_none());
+}
