@@ -145,7 +145,7 @@ impl<W: Write> ArchiveWriter<W> {
 
     /// Ends the archive, flushes the sink and gives it back.
     pub fn finish(mut self) -> Result<(Written, W), ArchiveError> {
-        self.gzip.write_all(&[0; 2 * header::BLOCK]).map_err(ArchiveError::Write)?;
+        self.gzip.write_all(&[0; 2 * header::TAR_BLOCK_BYTES]).map_err(ArchiveError::Write)?;
         let (digest, size, sink) = self.gzip.finish().map_err(ArchiveError::Write)?;
         Ok((Written { digest, size, chunks: self.chunks }, sink))
     }

@@ -25,7 +25,7 @@ use crate::digest::{Algorithm, Digest, DigestError, HashingWriter};
 /// As many as Go's client follows.
 const MAX_REDIRECTS: usize = 10;
 /// Chunks received but not yet hashed.
-const SPOOL_QUEUE: usize = 16;
+const SPOOL_QUEUE_CHUNKS: usize = 16;
 
 /// How downloads behave.
 #[derive(Clone, Debug)]
@@ -270,7 +270,7 @@ fn spool(
     algorithm: Algorithm,
     memory_bytes: usize,
 ) -> (mpsc::Sender<Bytes>, JoinHandle<io::Result<(Digest, SpooledTempFile)>>) {
-    let (chunks, mut received) = mpsc::channel::<Bytes>(SPOOL_QUEUE);
+    let (chunks, mut received) = mpsc::channel::<Bytes>(SPOOL_QUEUE_CHUNKS);
     let spool = tokio::task::spawn_blocking(move || {
         let mut writer = HashingWriter::new(SpooledTempFile::new(memory_bytes), algorithm);
         while let Some(chunk) = received.blocking_recv() {

@@ -19,9 +19,9 @@ use glob::Glob;
 /// The file that holds ignore patterns for its directory.
 pub const IGNORE_FILE: &str = ".sourceignore";
 
-const GIT: [&str; 4] = [".git/", ".gitignore", ".gitmodules", ".gitattributes"];
+const GIT_PATTERNS: [&str; 4] = [".git/", ".gitignore", ".gitmodules", ".gitattributes"];
 
-const DEFAULTS: [&str; 20] = [
+const DEFAULT_PATTERNS: [&str; 20] = [
     "*.jpg",
     "*.jpeg",
     "*.gif",
@@ -189,7 +189,7 @@ impl Matcher {
         files.sort_by(|(a, _), (b, _)| components(a).cmp(components(b)));
         files.extend(spec.map(|text| (&b""[..], text.as_bytes())));
 
-        let mut groups = vec![Group::root(&GIT)];
+        let mut groups = vec![Group::root(&GIT_PATTERNS)];
         let mut count = 0;
         for (directory, text) in files {
             let mut patterns = Vec::new();
@@ -206,7 +206,7 @@ impl Matcher {
             groups.push(Group { domain: directory.to_vec(), patterns });
         }
         if count == 0 {
-            groups.push(Group::root(&DEFAULTS));
+            groups.push(Group::root(&DEFAULT_PATTERNS));
         }
         Ok(Self { groups })
     }

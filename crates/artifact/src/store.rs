@@ -41,7 +41,7 @@ use crate::{
 /// What a name ends in while its content is being written.
 const TEMP_SUFFIX: &str = ".tmp";
 /// The lock of the whole store.
-const CLAIM: &str = ".lock";
+const STORE_LOCK_FILE: &str = ".lock";
 /// What the name of a lock ends in, after the name of the file that it guards.
 const LOCK_SUFFIX: &str = ".lock";
 
@@ -198,9 +198,12 @@ impl Store {
         if self.claim.get().is_some() {
             return Ok(true);
         }
-        let locked = lock::try_lock(&self.root.join(CLAIM));
-        let locked =
-            locked.map_err(|source| StoreError::Io { step: "lock", path: CLAIM.to_owned(), source })?;
+        let locked = lock::try_lock(&self.root.join(STORE_LOCK_FILE));
+        let locked = locked.map_err(|source| StoreError::Io {
+            step: "lock",
+            path: STORE_LOCK_FILE.to_owned(),
+            source,
+        })?;
         Ok(locked.map(|file| self.claim.set(file)).is_some())
     }
 

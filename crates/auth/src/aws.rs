@@ -20,10 +20,10 @@ pub const ROLE_ANNOTATION: &str = "eks.amazonaws.com/role-arn";
 pub const ROLE_PATTERN: &str = r"^arn:aws[\w-]*:iam::[0-9]{1,30}:role/.{1,200}$";
 
 /// Where ECS and EKS tell credentials to a container.
-const CONTAINER_HOST: &str = "http://169.254.170.2";
-const METADATA: &str = "http://169.254.169.254";
+const CONTAINER_URL: &str = "http://169.254.170.2";
+const METADATA_URL: &str = "http://169.254.169.254";
 /// How long credentials without an end are taken for good.
-const FOREVER: Duration = Duration::from_secs(3600);
+const DEFAULT_CREDENTIAL_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// Keys that sign requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,14 +130,14 @@ fn of_environment(environment: &Environment) -> Option<Credentials> {
         access_key: environment.get("AWS_ACCESS_KEY_ID")?.to_owned(),
         secret_key: Secret::new(environment.get("AWS_SECRET_ACCESS_KEY")?),
         session_token: environment.get("AWS_SESSION_TOKEN").map(Secret::new),
-        expires: SystemTime::now() + FOREVER,
+        expires: SystemTime::now() + DEFAULT_CREDENTIAL_LIFETIME,
     })
 }
 
 fn container_url(environment: &Environment) -> Option<String> {
     let full = environment.get("AWS_CONTAINER_CREDENTIALS_FULL_URI").map(str::to_owned);
     let relative = || environment.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-    full.or_else(|| relative().map(|path| format!("{CONTAINER_HOST}{path}")))
+    full.or_else(|| relative().map(|path| format!("{CONTAINER_URL}{path}")))
 }
 
 async fn of_container(url: &str, environment: &Environment, http: &Http) -> Result<Credentials, AwsError> {
@@ -152,7 +152,8 @@ async fn of_container(url: &str, environment: &Environment, http: &Http) -> Resu
 
 /// The second version of the metadata service, which asks for a token first.
 async fn of_instance(environment: &Environment, http: &Http) -> Result<Credentials, HttpError> {
-    let host = environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or(METADATA).trim_end_matches('/');
+    let host =
+        environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or(METADATA_URL).trim_end_matches('/');
     let session = http.put(format!("{host}/latest/api/token"));
     let session = http.text(session.header("X-aws-ec2-metadata-token-ttl-seconds", "300")).await?;
     let get = |path: &str| {
@@ -181,7 +182,7 @@ impl Answer {
     fn credentials(self) -> Result<Credentials, HttpError> {
         let expires = match &self.expiration {
             Some(text) => time(text).ok_or_else(|| HttpError::Malformed("Expiration".to_owned()))?,
-            None => SystemTime::now() + FOREVER,
+            None => SystemTime::now() + DEFAULT_CREDENTIAL_LIFETIME,
         };
         Ok(Credentials {
             access_key: self.access_key_id,

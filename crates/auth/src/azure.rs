@@ -19,8 +19,8 @@ pub const TENANT_ANNOTATION: &str = "azure.workload.identity/tenant-id";
 pub const CLIENT_ANNOTATION: &str = "azure.workload.identity/client-id";
 
 const PUBLIC_AUTHORITY: &str = "https://login.microsoftonline.com/";
-const METADATA: &str = "http://169.254.169.254";
-const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const METADATA_URL: &str = "http://169.254.169.254";
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,7 @@ pub async fn workload_token(
     environment: &Environment,
     http: &Http,
 ) -> Result<AccessToken, AzureError> {
-    let proof = [("client_assertion_type", ASSERTION), ("client_assertion", assertion)];
+    let proof = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)];
     exchange(application, &proof, environment, http).await
 }
 
@@ -101,7 +101,7 @@ async fn managed_identity(
     environment: &Environment,
     http: &Http,
 ) -> Result<AccessToken, AzureError> {
-    let host = environment.get("AZURE_POD_IDENTITY_AUTHORITY_HOST").unwrap_or(METADATA);
+    let host = environment.get("AZURE_POD_IDENTITY_AUTHORITY_HOST").unwrap_or(METADATA_URL);
     let resource = DEVOPS_SCOPE.trim_end_matches("/.default");
     let query = [("api-version", "2018-02-01"), ("resource", resource)];
     let query = form(query.into_iter().chain(client.map(|client| ("client_id", client))));

@@ -18,16 +18,16 @@ use crate::{AccessToken, Http, HttpError, Secret};
 /// The user that goes with an installation token.
 pub const USERNAME: &str = "x-access-token";
 
-const APP_ID: &str = "githubAppID";
-const PRIVATE_KEY: &str = "githubAppPrivateKey";
-const OWNER: &str = "githubAppInstallationOwner";
-const INSTALLATION: &str = "githubAppInstallationID";
-const BASE_URL: &str = "githubAppBaseURL";
+const APP_ID_KEY: &str = "githubAppID";
+const PRIVATE_KEY_KEY: &str = "githubAppPrivateKey";
+const OWNER_KEY: &str = "githubAppInstallationOwner";
+const INSTALLATION_KEY: &str = "githubAppInstallationID";
+const BASE_URL_KEY: &str = "githubAppBaseURL";
 
 /// What a JWT allows for clocks that differ, seconds.
-const DRIFT: u64 = 30;
+const CLOCK_DRIFT_SECONDS: u64 = 30;
 /// How long a JWT is good, seconds.
-const JWT_LIFE: u64 = 120;
+const JWT_LIFETIME_SECONDS: u64 = 120;
 
 /// An app and the installation that is wanted.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub enum DataError {
     #[error("key '{0}' not found")]
     Missing(&'static str),
     /// None or both of the ways to name an installation.
-    #[error("must contain exactly one of '{OWNER}' or '{INSTALLATION}'")]
+    #[error("must contain exactly one of '{OWNER_KEY}' or '{INSTALLATION_KEY}'")]
     Installation,
 }
 
@@ -92,12 +92,14 @@ pub enum GitHubError {
 /// Whether the data of a Secret is that of an app; it is an error if only a part of it is. The values are looked at by
 /// [`App::new`].
 pub fn check(data: &BTreeMap<String, String>) -> Result<bool, DataError> {
-    if ![APP_ID, PRIVATE_KEY, OWNER, INSTALLATION].iter().any(|key| data.contains_key(*key)) {
+    if ![APP_ID_KEY, PRIVATE_KEY_KEY, OWNER_KEY, INSTALLATION_KEY].iter().any(|key| data.contains_key(*key)) {
         return Ok(false);
     }
-    match [APP_ID, PRIVATE_KEY].into_iter().find(|key| !data.contains_key(*key)) {
+    match [APP_ID_KEY, PRIVATE_KEY_KEY].into_iter().find(|key| !data.contains_key(*key)) {
         Some(missing) => Err(DataError::Missing(missing)),
-        None if data.contains_key(OWNER) == data.contains_key(INSTALLATION) => Err(DataError::Installation),
+        None if data.contains_key(OWNER_KEY) == data.contains_key(INSTALLATION_KEY) => {
+            Err(DataError::Installation)
+        }
         None => Ok(true),
     }
 }
@@ -108,16 +110,16 @@ impl App {
         let get = |key: &str| data.get(key).map(String::as_str).filter(|value| !value.is_empty());
         let number =
             |key: &str| get(key).and_then(|text| text.parse().ok()).filter(|number| *number != 0_i64);
-        let id = number(APP_ID).ok_or(GitHubError::AppId)?;
-        let installation = match (get(OWNER), number(INSTALLATION)) {
+        let id = number(APP_ID_KEY).ok_or(GitHubError::AppId)?;
+        let installation = match (get(OWNER_KEY), number(INSTALLATION_KEY)) {
             (Some(owner), _) => Installation::Owner(owner.to_owned()),
             (None, Some(id)) => Installation::Id(id),
             (None, None) => return Err(GitHubError::Installation),
         };
-        let key = private_key(get(PRIVATE_KEY).unwrap_or_default())?;
-        let base = base_url(get(BASE_URL).unwrap_or("https://api.github.com/"))?;
-        let parts =
-            [APP_ID, PRIVATE_KEY, OWNER, INSTALLATION, BASE_URL].map(|key| get(key).unwrap_or_default());
+        let key = private_key(get(PRIVATE_KEY_KEY).unwrap_or_default())?;
+        let base = base_url(get(BASE_URL_KEY).unwrap_or("https://api.github.com/"))?;
+        let parts = [APP_ID_KEY, PRIVATE_KEY_KEY, OWNER_KEY, INSTALLATION_KEY, BASE_URL_KEY]
+            .map(|key| get(key).unwrap_or_default());
         Ok(App { id, installation, key, base, cache_key: Key::new(["github"].into_iter().chain(parts)) })
     }
 
@@ -164,10 +166,10 @@ impl App {
 
     fn jwt(&self, now: SystemTime) -> Result<Secret, GitHubError> {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let issued = now.saturating_sub(DRIFT);
+        let issued = now.saturating_sub(CLOCK_DRIFT_SECONDS);
         let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let header = encode(json!({"alg": "RS256", "typ": "JWT"}));
-        let claims = json!({"iss": self.id.to_string(), "exp": issued + JWT_LIFE, "iat": issued});
+        let claims = json!({"iss": self.id.to_string(), "exp": issued + JWT_LIFETIME_SECONDS, "iat": issued});
         let message = format!("{header}.{}", encode(claims));
         let mut signature = vec![0; self.key.public_modulus_len()];
         self.key

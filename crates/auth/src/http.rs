@@ -6,7 +6,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 
 /// How much of an error page goes into a message.
-const ERROR_BODY: usize = 512;
+const ERROR_BODY_BYTES: usize = 512;
 
 /// A client, and how many bytes an answer may have.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ impl Http {
             return Ok(text);
         }
         let shown = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        Err(HttpError::Status { status, body: shown.chars().take(ERROR_BODY).collect() })
+        Err(HttpError::Status { status, body: shown.chars().take(ERROR_BODY_BYTES).collect() })
     }
 
     /// The same, as JSON.

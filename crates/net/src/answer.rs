@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use crate::causes;
 
 /// The longest wait that a server is understood to ask for. It keeps times within what a clock can count.
-const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Why there is no whole body.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         let date = httpdate::parse_http_date(text).ok()?;
         date.duration_since(SystemTime::now()).unwrap_or_default()
     };
-    Some(wait.min(LONGEST_WAIT))
+    Some(wait.min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ mod tests {
         let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
         assert!(asked(&soon).is_some_and(|wait| (98..=100).contains(&wait.as_secs())), "{soon}");
         for far in ["18446744073709551615", "99999999999999999999999", "Wed, 21 Oct 2099 07:28:00 GMT"] {
-            assert_eq!(asked(far), Some(LONGEST_WAIT), "{far}");
+            assert_eq!(asked(far), Some(MAX_RETRY_AFTER), "{far}");
         }
         for nonsense in ["", "soon", "-1", "+1", "1.5", "Wed, 21 Oct 2099"] {
             assert_eq!(asked(nonsense), None, "{nonsense:?}");

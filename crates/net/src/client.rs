@@ -10,7 +10,7 @@ use crate::{Proxy, causes};
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Idle connections kept to one host.
-const IDLE_PER_HOST: usize = 4;
+const IDLE_CONNECTIONS_PER_HOST: usize = 4;
 
 /// TLS settings beyond the system's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -49,7 +49,7 @@ pub enum ClientError {
 pub fn builder(tls: &TlsConfig, proxy: Option<&Proxy>) -> Result<reqwest::ClientBuilder, ClientError> {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
-        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST)
         .http1_only()
         .no_gzip()
         .redirect(reqwest::redirect::Policy::none());

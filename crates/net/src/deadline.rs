@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// The longest time that an operation can be given. It keeps times within what a clock can count.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Deadline {
 impl Deadline {
     /// A deadline in `timeout` from now, but not in more than a year.
     pub fn new(timeout: Duration) -> Self {
-        Deadline { at: Instant::now() + timeout.min(LONGEST), cancelled: Arc::default() }
+        Deadline { at: Instant::now() + timeout.min(MAX_TIMEOUT), cancelled: Arc::default() }
     }
 
     /// Ends the operation soon: at its next read or work step.

@@ -9,13 +9,13 @@ use url::Url;
 use crate::{ClientError, percent_decode, redact, remove_credentials};
 
 /// Bytes that the address of a proxy may have.
-const MAX_ADDRESS: usize = 2048;
+const MAX_ADDRESS_BYTES: usize = 2048;
 
 /// The address is not one of a proxy.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ProxyError {
     /// More bytes than anybody needs.
-    #[error("proxy URL exceeds maximum length of {MAX_ADDRESS} characters")]
+    #[error("proxy URL exceeds maximum length of {MAX_ADDRESS_BYTES} characters")]
     TooLong,
     /// Not a URL at all.
     #[error("failed to parse proxy address '{address}': {source}")]
@@ -60,7 +60,7 @@ impl Proxy {
     /// # Errors
     /// For what is no address of a proxy.
     pub fn new(address: &str, credentials: Option<(String, Secret)>) -> Result<Proxy, ProxyError> {
-        if address.len() > MAX_ADDRESS {
+        if address.len() > MAX_ADDRESS_BYTES {
             return Err(ProxyError::TooLong);
         }
         let invalid = |source| ProxyError::Invalid { address: redact(address), source };

@@ -3,7 +3,7 @@
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
 /// Challenges that are read of one answer.
-const CHALLENGES: usize = 16;
+const MAX_CHALLENGES: usize = 16;
 
 /// Why the header cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +50,7 @@ impl Challenge {
             return Err(ChallengeError::TooLarge(limit));
         }
         let raw: Vec<Raw> =
-            values().filter_map(|value| value.to_str().ok()).flat_map(parse).take(CHALLENGES).collect();
+            values().filter_map(|value| value.to_str().ok()).flat_map(parse).take(MAX_CHALLENGES).collect();
         let Some(first) = raw.first() else { return Ok(None) };
         match raw.iter().find(|raw| matches!(raw.scheme.as_str(), "basic" | "bearer")) {
             None => Err(ChallengeError::Unrecognized(first.scheme.chars().take(64).collect())),

@@ -22,7 +22,7 @@ use crate::token::{Grant, Slot, TokenError, Tokens};
 use crate::urls::{Redirects, redact};
 
 /// How long it is believed that a registry is spoken with by http or https, before that is found out anew.
-const ROOT_LIFE: Duration = Duration::from_secs(300);
+const ENDPOINT_LIFETIME: Duration = Duration::from_secs(300);
 /// How long https has before http is tried as well, where that is allowed.
 const HTTPS_ADVANTAGE: Duration = Duration::from_millis(300);
 
@@ -59,9 +59,9 @@ struct Kept {
 
 impl Clients {
     /// HTTP clients kept before all are dropped and made anew.
-    const HTTP: usize = 64;
+    const MAX_HTTP_CLIENTS: usize = 64;
     /// Clients kept before all are dropped and made anew, with their tokens.
-    const CLIENTS: usize = 1024;
+    const MAX_CLIENTS: usize = 1024;
 
     /// No clients yet; all will have these limits.
     pub fn new(limits: Limits) -> Clients {
@@ -80,10 +80,10 @@ impl Clients {
             None => access.http_client(self.limits.connect_timeout)?,
         };
         let client = Client::with_http(access, self.limits.clone(), http.clone())?;
-        if kept.http.len() >= Self::HTTP {
+        if kept.http.len() >= Self::MAX_HTTP_CLIENTS {
             kept.http.clear();
         }
-        if kept.clients.len() >= Self::CLIENTS {
+        if kept.clients.len() >= Self::MAX_CLIENTS {
             kept.clients.clear();
         }
         kept.http.insert(key, http);
@@ -210,10 +210,10 @@ impl Client {
         }
         let root = self.race(registry, deadline).await?;
         let mut roots = self.roots();
-        if roots.len() >= Clients::CLIENTS {
+        if roots.len() >= Clients::MAX_CLIENTS {
             roots.clear();
         }
-        roots.insert(registry.clone(), (root.clone(), Instant::now() + ROOT_LIFE));
+        roots.insert(registry.clone(), (root.clone(), Instant::now() + ENDPOINT_LIFETIME));
         Ok(root)
     }
 

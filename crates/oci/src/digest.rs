@@ -8,9 +8,9 @@ use std::str::FromStr;
 use aws_lc_rs::digest::{Context, SHA256};
 
 /// Hexadecimal digits of a SHA-256 hash.
-const DIGITS: usize = 64;
+const SHA256_DIGITS: usize = 64;
 /// Characters of a text that is no digest that an error repeats.
-const SHOWN: usize = 200;
+const SHOWN_CHARACTERS: usize = 200;
 
 /// Why a text is not a digest. The texts are those of go-containerregistry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +57,7 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Digest, DigestError> {
-        let shown = |text: &str| text.chars().take(SHOWN).collect::<String>();
+        let shown = |text: &str| text.chars().take(SHOWN_CHARACTERS).collect::<String>();
         let (algorithm, hex) = match text.split_once(':') {
             Some((algorithm, hex)) if !algorithm.is_empty() && !hex.is_empty() => (algorithm, hex),
             _ => return Err(DigestError::Format(shown(text))),
@@ -68,7 +68,7 @@ impl FromStr for Digest {
         if algorithm != "sha256" {
             return Err(DigestError::Algorithm(shown(algorithm)));
         }
-        if hex.len() != DIGITS {
+        if hex.len() != SHA256_DIGITS {
             return Err(DigestError::Length(shown(hex)));
         }
         Ok(Digest { hex: hex.to_owned() })

@@ -16,7 +16,7 @@ use crate::token::TokenError;
 use crate::urls::{Redirects, place, redact, refusal};
 
 /// How long a body that nobody needs is waited for.
-const DISCARD: Duration = Duration::from_secs(1);
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a request got no answer of use. Each text begins with method and URL; values of query parameters that are not the
 /// protocol's are replaced by `REDACTED`, and of redirects nothing but scheme and host is told.
@@ -297,7 +297,7 @@ impl Answer {
     pub(crate) async fn discard(mut self) {
         let (limit, deadline) = (self.error_bytes, self.deadline.clone());
         // Only the connection depends on it.
-        let _ = deadline.bound(DISCARD, self.body(limit)).await;
+        let _ = deadline.bound(DISCARD_TIMEOUT, self.body(limit)).await;
     }
 }
 

@@ -25,7 +25,7 @@ const DOCKER_SCHEMA_1: [&str; 2] = [
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
 ];
 /// What is asked for: all of them, in go-containerregistry's order.
-pub(crate) const ACCEPT: &str = "application/vnd.docker.distribution.manifest.v1+json,\
+pub(crate) const ACCEPTED_TYPES: &str = "application/vnd.docker.distribution.manifest.v1+json,\
     application/vnd.docker.distribution.manifest.v1+prettyjws,\
     application/vnd.docker.distribution.manifest.v2+json,\
     application/vnd.oci.image.manifest.v1+json,\

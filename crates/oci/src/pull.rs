@@ -181,7 +181,7 @@ impl Client {
     async fn call(&self, reference: &Reference, deadline: &Deadline) -> Result<Call, RequestError> {
         let path = format!("manifests/{}", reference.identifier());
         let url = self.endpoint(reference.repository(), &path, deadline).await?;
-        let accept = Some(HeaderValue::from_static(manifest::ACCEPT));
+        let accept = Some(HeaderValue::from_static(manifest::ACCEPTED_TYPES));
         Ok(Call { accept, ..Call::get(url, deadline) })
     }
 }

@@ -10,7 +10,7 @@ use url::Url;
 use crate::digest::Digest;
 
 /// What the URL of an OCI repository begins with.
-const PREFIX: &str = "oci://";
+const URL_PREFIX: &str = "oci://";
 /// The registry of names that have no host.
 const DOCKER_HUB: &str = "index.docker.io";
 /// Another name of it.
@@ -22,7 +22,7 @@ const REPOSITORY_CHARACTERS: &str = "abcdefghijklmnopqrstuvwxyz0123456789_-./";
 /// Most bytes of a tag (OCI distribution specification, "Pulling manifests").
 const TAG_BYTES: usize = 128;
 /// Characters of a refused text that an error repeats.
-const SHOWN: usize = 512;
+const SHOWN_CHARACTERS: usize = 512;
 
 /// Why a URL does not name a repository.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -152,7 +152,7 @@ impl Repository {
     /// What stands before the first `/` is a host if it has a `.` or `:`; otherwise the whole is a repository of Docker Hub, and
     /// one without `/` is in its namespace `library`.
     pub fn parse(url: &str) -> Result<Repository, UrlError> {
-        let text = url.strip_prefix(PREFIX).ok_or(UrlError::Scheme)?;
+        let text = url.strip_prefix(URL_PREFIX).ok_or(UrlError::Scheme)?;
         if text.is_empty() {
             return Err(UrlError::Empty);
         }
@@ -266,7 +266,7 @@ fn split_port(host: &str) -> (&str, Option<&str>) {
 }
 
 fn shown(text: &str) -> String {
-    text.chars().take(SHOWN).collect()
+    text.chars().take(SHOWN_CHARACTERS).collect()
 }
 
 #[cfg(test)]

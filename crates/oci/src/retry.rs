@@ -7,7 +7,7 @@ use net::Deadline;
 use crate::http::RequestError;
 
 /// Pauses before a request is tried again that failed for a reason that may pass, as go-containerregistry has them.
-const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+const RETRY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
 /// Tries again what failed for a reason that may pass, as long as there is time. A server that asks for a longer pause gets it.
 /// `request` gives the request that an error is of.
@@ -19,7 +19,7 @@ pub async fn retried<T, E, F: Future<Output = Result<T, E>>>(
     request: fn(&E) -> Option<&RequestError>,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, E> {
-    for pause in PAUSES {
+    for pause in RETRY_PAUSES {
         match attempt().await {
             Err(error) if request(&error).is_some_and(RequestError::is_temporary) => {
                 let asked = request(&error).and_then(RequestError::retry_after);

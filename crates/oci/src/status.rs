@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Characters of what a server says that an error repeats.
-const SHOWN: usize = 1024;
+const SHOWN_CHARACTERS: usize = 1024;
 
 /// A status that is not the one that was wanted. The text is that of go-containerregistry, shortened and without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,8 +114,9 @@ impl fmt::Display for Go<'_> {
 /// The beginning of a text, without control characters.
 pub(crate) fn printable(text: &str) -> String {
     let text = text.trim();
-    let mut shown: String = text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(SHOWN).is_some() {
+    let mut shown: String =
+        text.chars().take(SHOWN_CHARACTERS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(SHOWN_CHARACTERS).is_some() {
         shown.push('…');
     }
     shown

@@ -22,11 +22,11 @@ use crate::status::{StatusError, printable};
 use crate::urls::{Redirects, is_internal};
 
 /// How long a token lives that does not say so.
-const DEFAULT_LIFE: Duration = Duration::from_secs(60);
+const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 /// How long a token is used at most.
-const LONGEST_LIFE: Duration = Duration::from_secs(3600);
+const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 /// Repositories whose tokens are kept at the same time.
-const SLOTS: usize = 1024;
+const MAX_TOKEN_REPOSITORIES: usize = 1024;
 
 /// Why there is no token. No text has a token or password in it.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +124,7 @@ impl Tokens {
     pub(crate) fn slot(&self, registry: &Url, scope: &str) -> Arc<Slot> {
         let key = (registry.origin().ascii_serialization(), scope.to_owned());
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.len() >= SLOTS && !slots.contains_key(&key) {
+        if slots.len() >= MAX_TOKEN_REPOSITORIES && !slots.contains_key(&key) {
             slots.clear();
         }
         slots.entry(key).or_default().clone()
@@ -258,8 +258,8 @@ fn usable_life(expires_in: &Value) -> Duration {
         other => other.as_f64(),
     };
     let life = seconds.filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
-    let life = life.map_or(DEFAULT_LIFE, |seconds| Duration::from_secs_f64(seconds.min(1e9)));
-    life.mul_f64(0.8).min(LONGEST_LIFE)
+    let life = life.map_or(DEFAULT_TOKEN_LIFETIME, |seconds| Duration::from_secs_f64(seconds.min(1e9)));
+    life.mul_f64(0.8).min(MAX_TOKEN_LIFETIME)
 }
 
 #[cfg(test)]

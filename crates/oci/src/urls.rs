@@ -8,7 +8,7 @@ use url::{Host, Url};
 const SHOWN_PARAMETERS: [&str; 7] = ["scope", "service", "mount", "from", "digest", "n", "last"];
 
 /// Characters of a URL that an error shows.
-const SHOWN: usize = 1024;
+const SHOWN_CHARACTERS: usize = 1024;
 
 /// Where redirects may lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +84,8 @@ pub(crate) fn redact(url: &Url) -> String {
 
 /// The beginning of a URL, which is ASCII.
 fn shorten(mut url: String) -> String {
-    if url.len() > SHOWN {
-        url.truncate(SHOWN);
+    if url.len() > SHOWN_CHARACTERS {
+        url.truncate(SHOWN_CHARACTERS);
         url.push('…');
     }
     url

@@ -16,7 +16,7 @@ use secret::Secret;
 use serde::Deserialize;
 
 /// Entries of all Secrets of one object.
-const ENTRIES: usize = 10_000;
+const MAX_PULL_ENTRIES: usize = 10_000;
 
 /// Base64 with its padding, or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -25,9 +25,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Type and key of the Secrets that `kubectl create secret docker-registry` writes.
-const CONFIG: (&str, &str) = ("kubernetes.io/dockerconfigjson", ".dockerconfigjson");
+const DOCKER_CONFIG_JSON: (&str, &str) = ("kubernetes.io/dockerconfigjson", ".dockerconfigjson");
 /// The same of Docker's older format.
-const OLD_CONFIG: (&str, &str) = ("kubernetes.io/dockercfg", ".dockercfg");
+const DOCKER_CFG: (&str, &str) = ("kubernetes.io/dockercfg", ".dockercfg");
 
 /// What lets a pull in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub enum PullSecretError {
         registry: String,
     },
     /// More than anybody needs.
-    #[error("pull secrets have more than the limit of {ENTRIES} entries")]
+    #[error("pull secrets have more than the limit of {MAX_PULL_ENTRIES} entries")]
     Entries,
 }
 
@@ -112,7 +112,7 @@ impl PullSecrets {
             for (registry, auth) in auths(secret, &name)? {
                 let credentials = auth.credentials(&name, &registry)?;
                 pulls.entries.entry(Reverse(normalised(&registry))).or_insert(credentials);
-                if pulls.entries.len() > ENTRIES {
+                if pulls.entries.len() > MAX_PULL_ENTRIES {
                     return Err(PullSecretError::Entries);
                 }
             }
@@ -130,8 +130,8 @@ impl PullSecrets {
 
 fn auths(secret: &v1::Secret, name: &str) -> Result<BTreeMap<String, Auth>, PullSecretError> {
     let (key, is_old) = match secret.type_.as_deref() {
-        Some(kind) if kind == CONFIG.0 => (CONFIG.1, false),
-        Some(kind) if kind == OLD_CONFIG.0 => (OLD_CONFIG.1, true),
+        Some(kind) if kind == DOCKER_CONFIG_JSON.0 => (DOCKER_CONFIG_JSON.1, false),
+        Some(kind) if kind == DOCKER_CFG.0 => (DOCKER_CFG.1, true),
         _ => return Ok(BTreeMap::new()),
     };
     let Some(value) = secret.data.as_ref().and_then(|data| data.get(key)) else { return Ok(BTreeMap::new()) };
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn config(auths: Value) -> v1::Secret {
-        secret(CONFIG.0, CONFIG.1, &json!({ "auths": auths }))
+        secret(DOCKER_CONFIG_JSON.0, DOCKER_CONFIG_JSON.1, &json!({ "auths": auths }))
     }
 
     fn basic(username: &str) -> Option<PullCredentials> {
@@ -301,11 +301,11 @@ mod tests {
 
     #[test]
     fn the_type_of_a_secret_says_how_it_is_read() {
-        let old = secret(OLD_CONFIG.0, OLD_CONFIG.1, &json!({"h": {"username": "old", "password": "p"}}));
+        let old = secret(DOCKER_CFG.0, DOCKER_CFG.1, &json!({"h": {"username": "old", "password": "p"}}));
         assert_eq!(PullSecrets::of(&[old]).unwrap().find("h", "r"), basic("old"));
-        let opaque = secret("Opaque", CONFIG.1, &json!({"auths": {"h": {"username": "u"}}}));
+        let opaque = secret("Opaque", DOCKER_CONFIG_JSON.1, &json!({"auths": {"h": {"username": "u"}}}));
         assert_eq!(PullSecrets::of(&[opaque]).unwrap().find("h", "r"), None);
-        let broken = secret(CONFIG.0, CONFIG.1, &json!("s3cret"));
+        let broken = secret(DOCKER_CONFIG_JSON.0, DOCKER_CONFIG_JSON.1, &json!("s3cret"));
         let error = PullSecrets::of(&[broken]).unwrap_err().to_string();
         assert!(
             error.starts_with("secret 'ns/pull': key '.dockerconfigjson' is no Docker configuration: line 1")
@@ -314,7 +314,8 @@ mod tests {
         let first = config(json!({"https://h": {"username": "first", "password": "p"}}));
         let second = config(json!({"h": {"username": "second", "password": "p"}}));
         assert_eq!(PullSecrets::of(&[first, second]).unwrap().find("h", "r"), basic("first"));
-        let many: serde_json::Map<_, _> = (0..=ENTRIES).map(|n| (format!("h{n}"), json!({}))).collect();
+        let many: serde_json::Map<_, _> =
+            (0..=MAX_PULL_ENTRIES).map(|n| (format!("h{n}"), json!({}))).collect();
         assert_eq!(PullSecrets::of(&[config(many.into())]).unwrap_err(), PullSecretError::Entries);
     }
 }

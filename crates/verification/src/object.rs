@@ -6,11 +6,11 @@
 use std::fmt;
 
 /// What Git calls the header with the signature of a commit.
-const HEADER: &[u8] = b"gpgsig ";
+const SIGNATURE_HEADER: &[u8] = b"gpgsig ";
 /// The same for the object in a SHA-256 repository.
-const OTHER_HEADER: &[u8] = b"gpgsig-sha256 ";
+const SHA256_SIGNATURE_HEADER: &[u8] = b"gpgsig-sha256 ";
 /// First lines of the signatures that Git looks for at the end of tags.
-const ARMOR: [&[u8]; 4] = [
+const ARMOR_BEGINNINGS: [&[u8]; 4] = [
     b"-----BEGIN PGP SIGNATURE-----",
     b"-----BEGIN PGP MESSAGE-----",
     b"-----BEGIN SIGNED MESSAGE-----",
@@ -54,7 +54,7 @@ impl SignedObject {
     pub fn tag(raw: &[u8]) -> SignedObject {
         let (mut position, mut start) = (0, raw.len());
         for line in raw.split_inclusive(|b| *b == b'\n') {
-            if ARMOR.iter().any(|armor| line.starts_with(armor)) {
+            if ARMOR_BEGINNINGS.iter().any(|armor| line.starts_with(armor)) {
                 start = position;
             }
             position += line.len();
@@ -104,9 +104,9 @@ fn without_signature_headers(raw: &[u8]) -> (Vec<u8>, Vec<u8>) {
             if matches!(part, Part::Signature) {
                 content = continued;
             }
-        } else if let Some(first) = line.strip_prefix(HEADER) {
+        } else if let Some(first) = line.strip_prefix(SIGNATURE_HEADER) {
             (part, content) = (Part::Signature, first);
-        } else if line.starts_with(OTHER_HEADER) {
+        } else if line.starts_with(SHA256_SIGNATURE_HEADER) {
             part = Part::Other;
         } else {
             part = Part::Payload;

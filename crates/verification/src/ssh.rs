@@ -9,7 +9,7 @@ use ssh_key::{Algorithm, HashAlg, PublicKey, SshSig};
 use crate::object::SignedObject;
 
 /// What Git signs for; a signature made for another purpose does not count.
-const NAMESPACE: &str = "git";
+const SIGNATURE_NAMESPACE: &str = "git";
 /// RSA keys of fewer bits are refused.
 const RSA_BITS: u32 = 2048;
 
@@ -92,7 +92,7 @@ fn accepts(key: &PublicKey, signature: &SshSig, payload: &[u8]) -> Result<(), &'
     if key.key_data() != signature.public_key() {
         return Err("public key does not match");
     }
-    if signature.namespace() != NAMESPACE {
+    if signature.namespace() != SIGNATURE_NAMESPACE {
         return Err("namespace does not match");
     }
     match (key.key_data(), signature.algorithm()) {
@@ -102,7 +102,7 @@ fn accepts(key: &PublicKey, signature: &SshSig, payload: &[u8]) -> Result<(), &'
         }
         _ => {}
     }
-    key.verify(NAMESPACE, payload, signature).map_err(|_| "signature did not verify")
+    key.verify(SIGNATURE_NAMESPACE, payload, signature).map_err(|_| "signature did not verify")
 }
 
 #[cfg(test)]

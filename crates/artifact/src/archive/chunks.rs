@@ -10,9 +10,9 @@ use super::gzip::Chunk;
 use super::{ArchiveError, ArchiveWriter, check_path};
 
 /// Fewest and most entries of a chunk: each chunk costs memory to remember, and compresses less well by itself.
-const ENTRIES: std::ops::RangeInclusive<usize> = 16..=1024;
+const CHUNK_ENTRIES: std::ops::RangeInclusive<usize> = 16..=1024;
 /// One name in so many ends a chunk.
-const ONE_IN: u64 = 32;
+const NAMES_PER_CHUNK: u64 = 32;
 
 /// What identifies the entries of a chunk: BLAKE3 of their names, kinds and ids.
 type Key = [u8; 32];
@@ -100,10 +100,14 @@ impl<'a, W: Write, C: Contents> Chunked<'a, W, C> {
 
     fn push(&mut self, entry: Pending) -> Result<(), C::Error> {
         check_path(&entry.path)?;
-        let ends = hash(&entry.path).is_multiple_of(ONE_IN);
+        let ends = hash(&entry.path).is_multiple_of(NAMES_PER_CHUNK);
         self.pending.push(entry);
         let entries = self.pending.len();
-        if entries >= *ENTRIES.end() || ends && entries >= *ENTRIES.start() { self.close() } else { Ok(()) }
+        if entries >= *CHUNK_ENTRIES.end() || ends && entries >= *CHUNK_ENTRIES.start() {
+            self.close()
+        } else {
+            Ok(())
+        }
     }
 
     fn close(&mut self) -> Result<(), C::Error> {

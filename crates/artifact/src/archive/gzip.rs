@@ -18,19 +18,19 @@ use crate::digest::{Algorithm, Digest, HashingWriter};
 
 /// How hard deflate tries, of 1 (fast) to 9 (small): as upstream. With incompressible content stored as it is, a lower
 /// level saves little time and makes every consumer's download larger. A change changes the digest of every artifact.
-const LEVEL: u32 = 6;
+const COMPRESSION_LEVEL: u32 = 6;
 /// Bytes that are compressed as one piece.
-const UNIT: usize = 128 * 1024;
+const UNIT_BYTES: usize = 128 * 1024;
 /// Units that are stored after one that did not shrink.
 const STORED_UNITS: u32 = 8;
 /// The largest content of a stored block.
-const STORED_BLOCK: usize = 65_535;
+const STORED_BLOCK_BYTES: usize = 65_535;
 
 /// No flags, no name, time zero, no hint about the level, system unknown: what Go writes.
-const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 /// Bytes that are copied at once.
-const COPY: usize = 256 * 1024;
+const COPY_BYTES: usize = 256 * 1024;
 
 /// A stretch of a member that stands by itself.
 #[derive(Clone, Debug)]
@@ -75,14 +75,14 @@ impl<W: Write> Sink<W> {
 impl<W: Write> GzipWriter<W> {
     pub(super) fn new(sink: W, algorithm: Algorithm) -> io::Result<Self> {
         let mut sink = Sink { inner: HashingWriter::new(sink, algorithm), chunk: None };
-        sink.write_all(&HEADER)?;
+        sink.write_all(&GZIP_HEADER)?;
         Ok(Self {
             sink,
-            deflate: Compress::new(Compression::new(LEVEL), false),
+            deflate: Compress::new(Compression::new(COMPRESSION_LEVEL), false),
             total: Crc::new(),
             crc: Crc::new(),
-            unit: Vec::with_capacity(UNIT),
-            output: Vec::with_capacity(UNIT),
+            unit: Vec::with_capacity(UNIT_BYTES),
+            output: Vec::with_capacity(UNIT_BYTES),
             stored_units: 0,
         })
     }
@@ -90,10 +90,10 @@ impl<W: Write> GzipWriter<W> {
     pub(super) fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         self.crc.update(bytes);
         while !bytes.is_empty() {
-            let (head, tail) = bytes.split_at(bytes.len().min(UNIT - self.unit.len()));
+            let (head, tail) = bytes.split_at(bytes.len().min(UNIT_BYTES - self.unit.len()));
             self.unit.extend_from_slice(head);
             bytes = tail;
-            if self.unit.len() == UNIT {
+            if self.unit.len() == UNIT_BYTES {
                 self.flush_unit()?;
             }
         }
@@ -129,10 +129,11 @@ impl<W: Write> GzipWriter<W> {
     pub(super) fn copy_chunk(&mut self, chunk: &Chunk, file: &File) -> io::Result<Option<Chunk>> {
         self.cut()?;
         let offset = self.offset();
-        let (mut hasher, mut buffer) = (blake3::Hasher::new(), vec![0; COPY]);
+        let (mut hasher, mut buffer) = (blake3::Hasher::new(), vec![0; COPY_BYTES]);
         let mut copied = 0;
         while copied < chunk.length {
-            let wanted = usize::try_from(chunk.length - copied).map_or(COPY, |left| left.min(COPY));
+            let wanted =
+                usize::try_from(chunk.length - copied).map_or(COPY_BYTES, |left| left.min(COPY_BYTES));
             let read = file.read_at(buffer.get_mut(..wanted).unwrap_or_default(), chunk.offset + copied)?;
             if read == 0 {
                 return Ok(None);
@@ -175,7 +176,7 @@ impl<W: Write> GzipWriter<W> {
         }
         // Flushed to a byte boundary, where stored blocks written by hand may follow.
         let written = self.compress_unit(FlushCompress::Sync)?;
-        if written > UNIT - UNIT / 32 {
+        if written > UNIT_BYTES - UNIT_BYTES / 32 {
             self.stored_units = STORED_UNITS;
             // What comes after the stored units must not refer back across them: deflate has not seen them.
             self.deflate.reset();
@@ -204,7 +205,7 @@ impl<W: Write> GzipWriter<W> {
     }
 
     fn store_unit(&mut self) -> io::Result<()> {
-        for block in self.unit.chunks(STORED_BLOCK) {
+        for block in self.unit.chunks(STORED_BLOCK_BYTES) {
             let [low, high] = (block.len() as u16).to_le_bytes();
             self.sink.write_all(&[0, low, high, !low, !high])?;
             self.sink.write_all(block)?;

@@ -1,10 +1,10 @@
 //! Tar headers as Go's `archive/tar` lays them out: USTAR where the name fits, a PAX record before it otherwise.
 
 /// The unit of a tar stream in bytes.
-pub(super) const BLOCK: usize = 512;
+pub(super) const TAR_BLOCK_BYTES: usize = 512;
 
-const NAME: usize = 100;
-const PREFIX: usize = 155;
+const NAME_BYTES: usize = 100;
+const PREFIX_BYTES: usize = 155;
 /// The first size that eleven octal digits cannot hold.
 const OCTAL_SIZE_END: u64 = 1 << 33;
 
@@ -20,15 +20,15 @@ pub(super) fn file(path: &[u8], executable: bool, size: u64) -> Vec<u8> {
 
 /// The zero bytes that fill the last block of a file's content.
 pub(super) fn padding(size: u64) -> &'static [u8] {
-    const ZEROS: [u8; BLOCK] = [0; BLOCK];
-    let last = (size % BLOCK as u64) as usize;
+    const ZEROS: [u8; TAR_BLOCK_BYTES] = [0; TAR_BLOCK_BYTES];
+    let last = (size % TAR_BLOCK_BYTES as u64) as usize;
     if last == 0 { &[] } else { ZEROS.get(last..).unwrap_or_default() }
 }
 
 fn header(path: &[u8], mode: u64, size: u64, kind: u8) -> Vec<u8> {
     let plain = path.is_ascii();
     if plain && size < OCTAL_SIZE_END {
-        if path.len() <= NAME {
+        if path.len() <= NAME_BYTES {
             return main_block(path, b"", mode, size, kind).to_vec();
         }
         if let Some((prefix, name)) = split(path) {
@@ -36,7 +36,7 @@ fn header(path: &[u8], mode: u64, size: u64, kind: u8) -> Vec<u8> {
         }
     }
     let mut records = Vec::new();
-    if !plain || path.len() > NAME {
+    if !plain || path.len() > NAME_BYTES {
         records.extend(pax_record("path", path));
     }
     if size >= OCTAL_SIZE_END {
@@ -52,10 +52,10 @@ fn header(path: &[u8], mode: u64, size: u64, kind: u8) -> Vec<u8> {
 
 /// Splits a long path at a slash into USTAR's prefix (at most 155 bytes) and name (at most 100).
 fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
-    let head = path.get(..PREFIX + 1).unwrap_or(path);
+    let head = path.get(..PREFIX_BYTES + 1).unwrap_or(path);
     let slash = head.iter().rposition(|&b| b == b'/')?;
     let (prefix, name) = (path.get(..slash)?, path.get(slash + 1..)?);
-    (!prefix.is_empty() && !name.is_empty() && name.len() <= NAME).then_some((prefix, name))
+    (!prefix.is_empty() && !name.is_empty() && name.len() <= NAME_BYTES).then_some((prefix, name))
 }
 
 /// `<length> <key>=<value>\n`, where the length counts its own digits.
@@ -71,23 +71,23 @@ fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
     record
 }
 
-fn pax_block(path: &[u8], size: usize) -> [u8; BLOCK] {
+fn pax_block(path: &[u8], size: usize) -> [u8; TAR_BLOCK_BYTES] {
     let slash = path.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
     let (dir, base) = path.split_at(slash);
     let mut name = ascii(&[dir, b"PaxHeaders.0/", base].concat());
-    name.truncate(NAME);
+    name.truncate(NAME_BYTES);
     while name.last() == Some(&b'/') {
         name.pop();
     }
     let mut header = tar::Header::new_ustar();
-    *header.as_mut_bytes() = [0; BLOCK];
+    *header.as_mut_bytes() = [0; TAR_BLOCK_BYTES];
     common(&mut header, &name, 0, size as u64, b'x');
     seal(&mut header)
 }
 
-fn main_block(name: &[u8], prefix: &[u8], mode: u64, size: u64, kind: u8) -> [u8; BLOCK] {
+fn main_block(name: &[u8], prefix: &[u8], mode: u64, size: u64, kind: u8) -> [u8; TAR_BLOCK_BYTES] {
     let mut header = tar::Header::new_ustar();
-    *header.as_mut_bytes() = [0; BLOCK];
+    *header.as_mut_bytes() = [0; TAR_BLOCK_BYTES];
     common(&mut header, name, mode, size, kind);
     if let Some(ustar) = header.as_ustar_mut() {
         octal(&mut ustar.dev_major, 0);
@@ -114,7 +114,7 @@ fn common(header: &mut tar::Header, name: &[u8], mode: u64, size: u64, kind: u8)
 }
 
 /// Fills in the checksum: the sum of all bytes with the checksum field as blanks, in six digits, NUL and blank.
-fn seal(header: &mut tar::Header) -> [u8; BLOCK] {
+fn seal(header: &mut tar::Header) -> [u8; TAR_BLOCK_BYTES] {
     if let Some(ustar) = header.as_ustar_mut() {
         ustar.cksum = [b' '; 8];
     }

@@ -11,7 +11,7 @@ use std::{
 
 use super::{StoreError, path::StorePath};
 
-const RETRY: Duration = Duration::from_millis(20);
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// Held until dropped.
 pub(super) struct FileLock(File);
@@ -34,7 +34,7 @@ impl FileLock {
             if Instant::now() >= deadline {
                 return Err(StoreError::Locked(path.relative.clone()));
             }
-            thread::sleep(RETRY);
+            thread::sleep(LOCK_POLL);
         }
     }
 }

@@ -15,7 +15,7 @@ use std::{
 use crate::digest::Digest;
 
 /// How long a file must have been left alone; more than any file system's resolution.
-const SETTLED: Duration = Duration::from_secs(2);
+const UNTOUCHED_TIME: Duration = Duration::from_secs(2);
 
 /// Digests by path, with the state of the file that had them.
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl Stamp {
 
     fn is_settled(&self, now: SystemTime) -> bool {
         let changed = UNIX_EPOCH + Duration::from_secs(u64::try_from(self.changed.0).unwrap_or_default());
-        now.duration_since(changed).is_ok_and(|age| age > SETTLED)
+        now.duration_since(changed).is_ok_and(|age| age > UNTOUCHED_TIME)
     }
 }
 

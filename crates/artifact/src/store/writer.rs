@@ -14,10 +14,10 @@ use crate::digest::Digest;
 /// Raised when all artifacts that earlier versions stored have to be made anew:
 ///
 /// - 2: earlier versions could give empty files the content of other files.
-const VERSION: u32 = 2;
+const WRITER_VERSION: u32 = 2;
 
 fn note(digest: &Digest) -> String {
-    format!("writer {VERSION} {digest}\n")
+    format!("writer {WRITER_VERSION} {digest}\n")
 }
 
 /// Notes in a lock that is held that this version writes the artifact with this digest.

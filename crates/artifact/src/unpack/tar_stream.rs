@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use super::{Limits, UnpackError};
 
-const BLOCK: usize = 512;
+const TAR_BLOCK_BYTES: usize = 512;
 
 pub(super) struct TarStream<R> {
     reader: R,
@@ -74,7 +74,7 @@ impl<R: Read> TarStream<R> {
         Content {
             reader: &mut self.reader,
             left: size,
-            padding: size.next_multiple_of(BLOCK as u64) - size,
+            padding: size.next_multiple_of(TAR_BLOCK_BYTES as u64) - size,
             failure: None,
         }
     }
@@ -84,10 +84,10 @@ impl<R: Read> TarStream<R> {
         if !self.read_block(header.as_mut_bytes())? {
             return Ok(None);
         }
-        if header.as_bytes() == &[0; BLOCK] {
+        if header.as_bytes() == &[0; TAR_BLOCK_BYTES] {
             // Two such blocks end an archive; one and the end of the stream is accepted too.
-            let mut second = [0; BLOCK];
-            return match self.read_block(&mut second)? && second != [0; BLOCK] {
+            let mut second = [0; TAR_BLOCK_BYTES];
+            return match self.read_block(&mut second)? && second != [0; TAR_BLOCK_BYTES] {
                 true => Err(UnpackError::Header),
                 false => Ok(None),
             };
@@ -101,7 +101,7 @@ impl<R: Read> TarStream<R> {
     }
 
     /// False at a clean end of the stream.
-    fn read_block(&mut self, block: &mut [u8; BLOCK]) -> Result<bool, UnpackError> {
+    fn read_block(&mut self, block: &mut [u8; TAR_BLOCK_BYTES]) -> Result<bool, UnpackError> {
         let mut filled = 0;
         while let Some(rest) = block.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match self.reader.read(rest) {

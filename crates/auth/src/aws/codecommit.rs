@@ -9,7 +9,7 @@ use url::Url;
 use super::Credentials;
 use crate::Secret;
 
-const SERVICE: &str = "codecommit";
+const SIGNED_SERVICE: &str = "codecommit";
 
 /// A repository of CodeCommit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,11 +73,11 @@ impl Repository {
         let date = time.get(..8).unwrap_or_default();
         // Only the host is signed, there is no payload, and the time has no zone.
         let request = format!("GIT\n{}\n\nhost:{}\n\nhost\n", self.path, self.host);
-        let scope = format!("{date}/{}/{SERVICE}/aws4_request", self.region);
+        let scope = format!("{date}/{}/{SIGNED_SERVICE}/aws4_request", self.region);
         let request = hex(digest::digest(&digest::SHA256, request.as_bytes()).as_ref());
         let message = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{request}");
         let first = format!("AWS4{}", credentials.secret_key.expose()).into_bytes();
-        let key = [date, &self.region, SERVICE, "aws4_request"]
+        let key = [date, &self.region, SIGNED_SERVICE, "aws4_request"]
             .iter()
             .fold(first, |key, part| sign(&key, part.as_bytes()));
         let signature = hex(&sign(&key, message.as_bytes()));
