@@ -7,6 +7,7 @@ mod tag;
 mod temporary;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::sync::Arc;
 
 use api::oci_repository::{LayerOperation, OciProvider, OciRepository, OciRepositoryStatus};
@@ -24,11 +25,12 @@ use runtime::latest::Latest;
 use source::background::Host;
 use source::failure::condition::ARTIFACT_IN_STORAGE;
 use source::failure::{Failure, Interrupted, reason};
+use source::quota::ByteShare;
 use source::upstream::{Build, Built, Fetched, Outcome, Request, Resolved};
 use source::{Controller, Upstream, timeout};
 
 use self::pull::Artifact;
-use self::temporary::{Layer, TemporaryFiles};
+use self::temporary::TemporaryFiles;
 use crate::flags::Arguments;
 
 /// The kind's name.
@@ -57,7 +59,9 @@ pub struct Content {
     digest: Digest,
     /// The annotations of the manifest.
     metadata: BTreeMap<String, String>,
-    layer: Layer,
+    file: File,
+    /// For the file and for its content.
+    _rooms: [ByteShare; 2],
 }
 
 /// Adds the controller of the kind to a process that keeps its artifacts in `storage`.
@@ -149,10 +153,17 @@ impl Upstream for OciRepositories {
         let room = self.temporary.room(&object, bytes, &deadline).await?;
         let permit = host.permit().await;
         let file = pull::file(&client, &repository, layer, &deadline).await?;
+        let (file, bytes) = self.temporary.content_bytes(&object, file, &deadline).await?;
         drop(permit);
-        let layer = self.temporary.layer(&object, file, room, &deadline).await?;
+        let rooms = [room, self.temporary.content_room(&object, bytes, &deadline).await?];
         let news = format!("new revision '{revision}' for '{reference}'");
-        let content = Content { revision: revision.clone(), digest, metadata: manifest.annotations, layer };
+        let content = Content {
+            revision: revision.clone(),
+            digest,
+            metadata: manifest.annotations,
+            file,
+            _rooms: rooms,
+        };
         Ok(Fetched { outcome: Outcome::New { revision, news, content }, verified: None })
     }
 
@@ -167,15 +178,15 @@ impl Upstream for OciRepositories {
         deadline: &Deadline,
     ) -> Result<Built, Failure> {
         let Build { object, storage, .. } = build;
-        let Content { revision, digest, metadata, layer } = content;
+        let Content { revision, digest, metadata, file, _rooms } = content;
         let path = storage.path(&digest.to_string());
         let operation =
             object.spec.layer_selector.and_then(|selector| selector.operation).unwrap_or_default();
         let artifact = match operation {
-            LayerOperation::Copy => layer::copy(&storage.store, &path, &revision, layer.file)?,
+            LayerOperation::Copy => layer::copy(&storage.store, &path, &revision, file)?,
             LayerOperation::Extract | LayerOperation::Unknown => {
                 let ignore = object.spec.ignore.as_deref();
-                layer::extract(&storage.store, &path, &revision, layer.file, ignore, &self.limits, deadline)?
+                layer::extract(&storage.store, &path, &revision, file, ignore, &self.limits, deadline)?
             }
         };
         Ok(Built { artifact, metadata, title: revision, verified: None })

@@ -96,6 +96,11 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
+    fn unlimited() -> Deadline {
+        Deadline::new(Duration::from_secs(60))
+    }
+
+    /// For what is not to be had.
     fn soon() -> Deadline {
         Deadline::new(Duration::from_millis(10))
     }
@@ -108,7 +113,7 @@ mod tests {
     #[tokio::test]
     async fn a_share_is_free_again_when_it_is_dropped() {
         let quota = ByteQuota::new(4 * MIB);
-        let share = quota.take("a", 3 * MIB, &soon()).await.unwrap();
+        let share = quota.take("a", 3 * MIB, &unlimited()).await.unwrap();
         assert!(is_free(&quota, "b", MIB).await && !is_free(&quota, "b", MIB + 1).await);
         drop(share);
         assert!(is_free(&quota, "b", 4 * MIB).await);
@@ -122,7 +127,7 @@ mod tests {
             error(quota.take("a", 4 * MIB + 1, &soon()).await),
             "4194305 bytes of temporary files exceed the limit of 4194304"
         );
-        let _share = quota.take("a", 4 * MIB, &soon()).await.unwrap();
+        let _share = quota.take("a", 4 * MIB, &unlimited()).await.unwrap();
         assert_eq!(
             error(quota.take("b", 1, &soon()).await),
             "timed out waiting for 1 bytes of the 4194304 that temporary files may have"
@@ -132,24 +137,21 @@ mod tests {
     #[tokio::test]
     async fn a_namespace_has_half_of_a_quota_unless_one_file_needs_more() {
         let quota = ByteQuota::new(4 * MIB);
-        let first = quota.take("a", MIB, &soon()).await.unwrap();
-        let second = quota.take("a", MIB, &soon()).await.unwrap();
+        let first = quota.take("a", MIB, &unlimited()).await.unwrap();
+        let second = quota.take("a", MIB, &unlimited()).await.unwrap();
         assert!(!is_free(&quota, "a", 1).await);
         assert!(is_free(&quota, "b", 2 * MIB).await, "its half is free");
         drop((first, second));
-        let _large = quota.take("a", 3 * MIB, &soon()).await.unwrap();
+        let _large = quota.take("a", 3 * MIB, &unlimited()).await.unwrap();
         assert!(!is_free(&quota, "a", 1).await && is_free(&quota, "b", MIB).await);
     }
 
     #[tokio::test]
     async fn a_cancelled_waiter_gives_back_what_it_has() {
         let quota = Arc::new(ByteQuota::new(4 * MIB));
-        let share = quota.take("a", 4 * MIB, &soon()).await.unwrap();
+        let share = quota.take("a", 4 * MIB, &unlimited()).await.unwrap();
         let waiting = quota.clone();
-        let waiter = tokio::spawn(async move {
-            let deadline = Deadline::new(Duration::from_secs(60));
-            waiting.take("b", 2 * MIB, &deadline).await.map(drop)
-        });
+        let waiter = tokio::spawn(async move { waiting.take("b", 2 * MIB, &unlimited()).await.map(drop) });
         while quota.namespaces.get("b", || Semaphore::new(512)).available_permits() > 0 {
             tokio::task::yield_now().await;
         }
@@ -162,12 +164,9 @@ mod tests {
     #[tokio::test]
     async fn shares_are_given_in_the_order_in_which_they_were_asked_for() {
         let quota = Arc::new(ByteQuota::new(4 * MIB));
-        let share = quota.take("a", MIB, &soon()).await.unwrap();
+        let share = quota.take("a", MIB, &unlimited()).await.unwrap();
         let waiting = quota.clone();
-        let large = tokio::spawn(async move {
-            let deadline = Deadline::new(Duration::from_secs(60));
-            waiting.take("b", 4 * MIB, &deadline).await.map(drop)
-        });
+        let large = tokio::spawn(async move { waiting.take("b", 4 * MIB, &unlimited()).await.map(drop) });
         while quota.units.available_permits() > 0 {
             tokio::task::yield_now().await;
         }

@@ -27,14 +27,6 @@ pub struct TemporaryFiles {
     stop: CancellationToken,
 }
 
-/// A layer in a file without a name, and the room for it and for its content.
-pub struct Layer {
-    /// The file, at its beginning.
-    pub file: File,
-    _room: ByteShare,
-    _content_room: Option<ByteShare>,
-}
-
 impl TemporaryFiles {
     /// So many bytes for all files: one half for layers, the other one for their contents.
     pub fn new(bytes: u64, limits: unpack::Limits, stop: CancellationToken) -> TemporaryFiles {
@@ -52,17 +44,16 @@ impl TemporaryFiles {
         take(&self.layers, object, bytes, deadline).await
     }
 
-    /// Waits until there is room for the content of a layer, if the spec wants it extracted.
-    pub async fn layer(
+    /// Counts the bytes of the content of a layer; none if the spec does not want it extracted.
+    pub async fn content_bytes(
         &self,
         object: &OciRepository,
         mut file: File,
-        room: ByteShare,
         deadline: &Deadline,
-    ) -> Result<Layer, Interrupted> {
+    ) -> Result<(File, u64), Interrupted> {
         let operation = object.spec.layer_selector.as_ref().and_then(|selector| selector.operation);
         if operation == Some(LayerOperation::Copy) {
-            return Ok(Layer { file, _room: room, _content_room: None });
+            return Ok((file, 0));
         }
         let (limits, left) = (self.limits.clone(), deadline.remaining());
         let count = move |deadline: &Deadline| {
@@ -71,9 +62,17 @@ impl TemporaryFiles {
             Ok::<_, io::Error>((file, bytes))
         };
         let counted = blocking::run(Deadline::new(left), Some(left), &self.stop, count).await?;
-        let (file, bytes) = counted.map_err(|error| not_pulled(object, &error))?;
-        let content_room = take(&self.contents, object, bytes, deadline).await?;
-        Ok(Layer { file, _room: room, _content_room: Some(content_room) })
+        Ok(counted.map_err(|error| not_pulled(object, &error))?)
+    }
+
+    /// Waits until there is room for the content of a layer, which has so many bytes.
+    pub async fn content_room(
+        &self,
+        object: &OciRepository,
+        bytes: u64,
+        deadline: &Deadline,
+    ) -> Result<ByteShare, Failure> {
+        take(&self.contents, object, bytes, deadline).await
     }
 }
 
@@ -92,7 +91,7 @@ async fn take(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::io::Read;
     use std::time::Duration;
 
     use api::oci_repository::{LayerSelector, OciRepositorySpec};
@@ -117,8 +116,13 @@ mod tests {
         object
     }
 
+    fn unlimited() -> Deadline {
+        Deadline::new(Duration::from_secs(60))
+    }
+
+    /// For what is not to be had.
     fn soon() -> Deadline {
-        Deadline::new(Duration::from_millis(200))
+        Deadline::new(Duration::from_millis(20))
     }
 
     /// A layer whose content has 64 KiB, and which has far fewer itself.
@@ -139,7 +143,7 @@ mod tests {
             "failed to pull artifact from 'oci://registry/app': 4097 bytes of temporary files exceed the limit of \
              4096 (half of --oci-temporary-max-size)"
         );
-        let _room = files.room(&object, 4096, &soon()).await.unwrap();
+        let _room = files.room(&object, 4096, &unlimited()).await.unwrap();
         assert_eq!(
             message(files.room(&object, 1, &soon()).await),
             "failed to pull artifact from 'oci://registry/app': timed out waiting for 1 bytes of the 4096 that \
@@ -148,30 +152,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_layer_that_is_extracted_has_room_for_its_content() {
-        let (files, extract) = (files(2 * 65536), object(LayerOperation::Extract));
-        let layer = || async {
-            let room = files.room(&extract, 4096, &soon()).await.unwrap();
-            files.layer(&extract, archive(), room, &soon()).await
-        };
-        let mut first = layer().await.unwrap_or_else(|_| panic!("there is room"));
+    async fn content_is_counted_for_a_layer_that_is_extracted() {
+        let files = files(8192);
+        let (extract, copy) = (object(LayerOperation::Extract), object(LayerOperation::Copy));
+        let counted = files.content_bytes(&extract, archive(), &unlimited()).await;
+        let (mut file, bytes) = counted.unwrap_or_else(|_| panic!("it can be read"));
+        assert_eq!(bytes, 65536);
         let mut magic = [0; 2];
-        first.file.read_exact(&mut magic).unwrap();
+        file.read_exact(&mut magic).unwrap();
         assert_eq!(magic, [0x1f, 0x8b], "the file is at its beginning");
-        let Err(Interrupted::Failure(failure)) = layer().await else { panic!("there is no room left") };
-        let text = "timed out waiting for 65536 bytes of the 65536 that temporary files may have";
-        assert!(failure.message.contains(text), "{failure}");
-        drop(first);
-        assert!(layer().await.is_ok());
+        let counted = files.content_bytes(&copy, archive(), &unlimited()).await;
+        assert!(counted.is_ok_and(|(_, bytes)| bytes == 0));
     }
 
     #[tokio::test]
-    async fn a_layer_that_is_copied_needs_no_room_for_content() {
-        let (files, copy) = (files(8192), object(LayerOperation::Copy));
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(b"plain text").unwrap();
-        let room = files.room(&copy, 10, &soon()).await.unwrap();
-        let layer = files.layer(&copy, file, room, &soon()).await;
-        assert!(layer.is_ok_and(|layer| layer._content_room.is_none()));
+    async fn room_for_content_is_not_that_for_layers() {
+        let (files, object) = (files(8192), object(LayerOperation::Extract));
+        let _layer = files.room(&object, 4096, &unlimited()).await.unwrap();
+        let content = files.content_room(&object, 4096, &unlimited()).await.unwrap();
+        assert!(files.content_room(&object, 1, &soon()).await.is_err());
+        drop(content);
+        assert!(files.content_room(&object, 1, &unlimited()).await.is_ok());
     }
 }
