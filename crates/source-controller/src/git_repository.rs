@@ -137,11 +137,11 @@ impl Upstream for GitRepositories {
     }
 
     fn known_revision(&self, object: &GitRepository, references: &References) -> Option<String> {
-        status::content::known_revision(object, &references.artifacts())
+        status::observed::known_revision(object, &references.artifacts())
     }
 
     fn has_changed(&self, object: &GitRepository, references: &References) -> bool {
-        status::content::config_changed(object, &references.artifacts())
+        status::observed::config_changed(object, &references.artifacts())
     }
 
     async fn fetch(

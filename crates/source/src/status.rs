@@ -2,6 +2,9 @@
 
 mod artifact;
 mod end;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
 pub use self::artifact::{answered, artifact_missing, fetched, new_revision, up_to_date, verified};
 pub use self::end::{End, Snapshot, end, news, unready};

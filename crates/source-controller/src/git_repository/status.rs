@@ -1,9 +1,7 @@
 //! What the status of a GitRepository has beyond that of any source: what its artifact was made from.
 
-pub mod content;
-#[cfg(test)]
-mod end;
 mod includes;
+pub mod observed;
 pub mod verification;
 
 pub use self::includes::{included, includes_changed};
@@ -27,11 +25,7 @@ mod tests {
     use super::super::GitRepositories;
     use super::*;
     use api::GitRepositoryStatus;
-    use api::meta::RECONCILE_REQUEST_ANNOTATION;
-    use api::meta::conditions::READY;
     use jiff::Timestamp;
-    use kube::ResourceExt;
-    use runtime::conditions::is_true;
     use source::Upstream;
     use source::status::{End, artifact_missing, begin, end, new_revision, up_to_date};
 
@@ -89,67 +83,15 @@ mod tests {
         object.status.as_ref().unwrap().observed_generation
     }
 
-    pub(super) fn request_pass(object: &mut GitRepository, token: &str) {
-        object.annotations_mut().insert(RECONCILE_REQUEST_ANNOTATION.into(), token.into());
-    }
-
-    #[test]
-    fn a_new_object_is_progressing_until_its_artifact_is_stored() {
-        let mut object = object();
-        assert!(begin(&mut object, now()));
-        let text = "processing object: new generation -1 -> 1";
-        assert_eq!(
-            shown(&object),
-            [format!("Reconciling=True/Progressing {text}"), format!("Ready=Unknown/Progressing {text}")]
-        );
-        artifact_missing(&mut object, false, now());
-        assert_eq!(
-            shown(&object),
-            ["Reconciling=True/Progressing building artifact", "Ready=Unknown/Progressing building artifact"]
-        );
-        new_revision(&mut object, &news_text(REVISION), now());
-        let text = "building artifact: new upstream revision 'main@sha1:1'";
-        assert_eq!(
-            shown(&object),
-            [format!("Reconciling=True/Progressing {text}"), format!("Ready=Unknown/Progressing {text}")]
-        );
-        assert_eq!(
-            shown(&good()),
-            [
-                "Ready=True/Succeeded stored artifact for revision 'main@sha1:1'",
-                "ArtifactInStorage=True/Succeeded stored artifact for revision 'main@sha1:1'",
-            ]
-        );
-        assert_eq!(observed(&good()), Some(1));
-    }
-
     #[test]
     fn a_quiet_pass_leaves_the_status_as_it_was() {
         let mut object = good();
         let before = object.clone();
         let later = Timestamp::from_second(1_800_000_000).unwrap();
         assert!(!begin(&mut object, later));
-        assert_eq!(content::known_revision(&object, &[]).as_deref(), Some(REVISION));
+        assert_eq!(observed::known_revision(&object, &[]).as_deref(), Some(REVISION));
         up_to_date(&mut object, &stored_text(REVISION), later);
         end(&mut object, &End::Success, later);
         assert_eq!(object, before);
-    }
-
-    #[test]
-    fn ready_stays_true_while_a_poll_finds_nothing_and_is_unknown_while_a_new_revision_is_built() {
-        let mut object = good();
-        begin(&mut object, now());
-        assert!(is_true(&object.status.as_ref().unwrap().conditions, READY));
-        new_revision(&mut object, &news_text("main@sha1:2"), now());
-        let text = "new upstream revision 'main@sha1:2'";
-        assert_eq!(
-            shown(&object),
-            [
-                format!("Reconciling=True/Progressing building artifact: {text}"),
-                format!("Ready=Unknown/Progressing building artifact: {text}"),
-                format!("ArtifactInStorage=True/Succeeded stored artifact for revision '{REVISION}'"),
-                format!("ArtifactOutdated=True/NewRevision {text}"),
-            ]
-        );
     }
 }

@@ -19,7 +19,7 @@ pub fn artifact_missing<K: Source + Resource>(object: &mut K, disappeared: bool,
     conditions.remove(ARTIFACT_IN_STORAGE);
 }
 
-/// The upstream answered, well or not. That the artifact is outdated is said anew if it is by what it answered.
+/// The upstream answered, well or not. Clears ArtifactOutdated; it is set again if the answer differs.
 pub fn answered<K: Source + Resource>(object: &mut K, now: Timestamp) {
     conditions(object, now).remove(ARTIFACT_OUTDATED);
 }

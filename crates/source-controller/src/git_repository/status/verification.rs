@@ -55,7 +55,7 @@ pub fn forget(object: &mut GitRepository, now: Timestamp) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::content::{config_changed, known_revision};
+    use super::super::observed::{config_changed, known_revision};
     use super::super::tests::{good, now, shown, stored_text};
     use super::*;
     use api::git_repository::GitRepositoryVerification;
