@@ -4,7 +4,7 @@
 //! asks the server where the wanted [`Reference`] points, fetches what the cache lacks, and hands out a [`Checkout`]
 //! whose tree can be [walked](Checkout::walk) as often as needed. No work tree is ever written and no program is started.
 //!
-//! Everything blocks; callers bring a thread, and a [`Deadline`] that ends every wait.
+//! Everything blocks; callers bring a thread, and a [`Deadline`](net::Deadline) that ends every wait.
 
 mod cache;
 mod commit;

@@ -1,7 +1,7 @@
 //! Objects that a spec names: Secrets, ConfigMaps, service accounts, other sources.
 //!
 //! Whoever writes a spec chooses these names, and the controllers read with an identity of their own. So every such read goes
-//! through [`get`], which refuses names that would change the request.
+//! through [`get()`], which refuses names that would change the request.
 //!
 //! ```text
 //! spec.secretRef.name ── Secrets, get ──▶ Secret ── SecretData ──▶ TLS settings, a proxy, texts

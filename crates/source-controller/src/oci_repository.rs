@@ -9,6 +9,7 @@ mod temporary;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::oci_repository::{LayerOperation, OciProvider, OciRepository, OciRepositoryStatus};
 use api::source::{OCI_REVISION_METADATA, OCI_SOURCE_METADATA, Source};
@@ -151,7 +152,8 @@ impl Upstream for OciRepositories {
         drop(permit);
         let bytes = layer.size.min(client.limits().blob_bytes);
         let room = self.temporary.room(&object, bytes, &deadline).await?;
-        let permit = host.permit().await;
+        // Room is not kept for longer than the timeout: without time, the next request says so.
+        let permit = deadline.bound(Duration::MAX, host.permit()).await;
         let file = pull::file(&client, &repository, layer, &deadline).await?;
         let (file, bytes) = self.temporary.content_bytes(&object, file, &deadline).await?;
         drop(permit);

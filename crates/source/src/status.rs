@@ -1,4 +1,4 @@
-//! How a pass shows in the status: pure functions on the object in memory. When it is written is [`crate::pass`]'s affair.
+//! How a pass shows in the status: pure functions on the object in memory. When it is written is `crate::pass`'s affair.
 
 mod artifact;
 mod end;

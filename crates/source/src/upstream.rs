@@ -1,4 +1,4 @@
-//! What one kind of source does itself. All else of a pass is written once, in [`crate::pass`].
+//! What one kind of source does itself. All else of a pass is written once, in `crate::pass`.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
