@@ -266,13 +266,17 @@ impl Controller {
 
     /// The sum of a metric over the series whose labels contain every one of `labels`.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> Result<f64> {
-        let text = self.metrics().await?;
-        let series = text.lines().filter(|line| {
-            let rest = line.strip_prefix(name).unwrap_or_default();
-            rest.starts_with(['{', ' ']) && labels.iter().all(|label| rest.contains(label))
-        });
-        Ok(series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+        Ok(sum(&self.metrics().await?, name, labels))
     }
+}
+
+/// The same of series that were read before.
+pub(crate) fn sum(text: &str, name: &str, labels: &[&str]) -> f64 {
+    let series = text.lines().filter(|line| {
+        let rest = line.strip_prefix(name).unwrap_or_default();
+        rest.starts_with(['{', ' ']) && labels.iter().all(|label| rest.contains(label))
+    });
+    series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
 /// A JSON log line as time, level, message and error; any other line as it is.

@@ -13,6 +13,7 @@
 //! - [`api_proxy`] stands in front of the API server and misbehaves;
 //! - [`webhook`] answers the API server's admission reviews;
 //! - [`controller`] runs `source-controller` and `kustomize-controller`;
+//! - [`wait`] waits for what is seen, [`idle`] until controllers have nothing to do;
 //! - [`objects`] reads and writes Kubernetes objects as plain JSON, as any other client would;
 //! - [`example`] is what users start from;
 //! - [`scenario`] puts these together for one test, in a namespace of its own.
@@ -26,6 +27,7 @@ pub mod example;
 pub mod forge;
 pub mod git_server;
 mod http_server;
+pub mod idle;
 pub mod objects;
 pub mod pki;
 pub mod process;

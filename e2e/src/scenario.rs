@@ -5,7 +5,6 @@
 //! with its value.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -15,18 +14,18 @@ use crate::api_proxy::ApiProxy;
 use crate::cluster::{Cluster, User};
 use crate::controller::Controller;
 use crate::git_server::GitServer;
+use crate::idle::idle;
 use crate::objects::{Condition, Id, Look, Objects, documents};
 use crate::repository::Repository;
 use crate::wait::{self, Not, not_yet};
+
+pub use crate::wait::LIMIT;
 
 /// The label that takes an object away from the shared controllers.
 pub const SHARD: &str = "sharding.fluxcd.io/key";
 
 /// The annotation that asks for a run now.
 pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
-
-/// How long a test waits for what should happen at once. Generous: machines are shared.
-pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// Both controllers over one cluster.
 #[derive(Debug)]
@@ -153,6 +152,19 @@ impl Scenario {
     /// The controllers that serve this test.
     pub fn pair(&self) -> Result<&Pair> {
         self.own.as_ref().or(self.shared).context("this test has no controllers")
+    }
+
+    /// Waits for what is no state of one object, `what` in words. The error tells what the controllers logged.
+    pub async fn wait<T>(&self, what: &str, look: impl AsyncFnMut() -> Result<T, Not>) -> Result<T> {
+        let waited = wait::until(LIMIT, look).await;
+        waited.map_err(|error| error.context(format!("{what}\n{}", self.logs())))
+    }
+
+    /// Waits until the controllers of this test's own have nothing to do; [`crate::idle`] tells what that shows.
+    pub async fn idle(&self) -> Result<()> {
+        let own = self.own.as_ref().context("others' objects keep the shared controllers busy")?;
+        let waited = idle(&[&own.source, &own.kustomize]).await;
+        waited.map_err(|error| error.context(format!("both controllers are idle\n{}", self.logs())))
     }
 
     /// `Kind/name` in the namespace of this test.
@@ -334,13 +346,14 @@ impl Scenario {
             let field = |pointer| event.text(pointer);
             events += &format!("{} {}: {}\n", field("/type"), field("/reason"), field("/message"));
         }
-        let mut logs = String::new();
-        if let Ok(pair) = self.pair() {
-            for controller in [&pair.source, &pair.kustomize] {
-                logs += &format!("--- {}\n", controller.log_about(&self.namespace, 15));
-            }
-        }
-        format!("--- object\n{object}--- events\n{events}{logs}")
+        format!("--- object\n{object}--- events\n{events}{}", self.logs())
+    }
+
+    /// What both controllers logged about the namespace of this test.
+    fn logs(&self) -> String {
+        let Ok(pair) = self.pair() else { return String::new() };
+        let log = |controller: &Controller| format!("--- {}\n", controller.log_about(&self.namespace, 15));
+        [&pair.source, &pair.kustomize].map(log).concat()
     }
 }
 
