@@ -16,7 +16,8 @@
 //! - [`wait`] waits for what is seen, [`idle`] until controllers have nothing to do;
 //! - [`objects`] reads and writes Kubernetes objects as plain JSON, as any other client would;
 //! - [`example`] is what users start from;
-//! - [`scenario`] puts these together for one test, in a namespace of its own.
+//! - [`scenario`] puts these together for one test, in a namespace of its own;
+//! - [`testkit`] has the manifests and steps that scenarios share.
 
 pub mod api_proxy;
 pub mod artifact;
@@ -34,6 +35,7 @@ pub mod process;
 pub mod repository;
 pub mod scenario;
 pub mod signer;
+pub mod testkit;
 pub mod token_server;
 pub mod toolchain;
 pub mod wait;

@@ -3,10 +3,8 @@
 use anyhow::Result;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
+use e2e::testkit::{applied, config_map, deployment, roll_out};
 use serde_json::{Value, json};
-
-use crate::kustomization::{applied, roll_out};
-use crate::{config_map, deployment};
 
 fn role(name: &str, rules: &str) -> String {
     format!(

@@ -5,10 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use e2e::objects::{Condition, Id, Look};
 use e2e::scenario::{LIMIT, Scenario};
+use e2e::testkit::{config_map, deployment};
 use e2e::wait::{self, Not};
 use serde_json::{Value, json};
-
-use crate::{config_map, deployment};
 
 const APP: &str = "Kustomization/app";
 /// Healthy says of ConfigMap `map` what its data say.

@@ -12,19 +12,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use e2e::api_proxy::{Break, Fault as ApiFault, Rule, When};
+use e2e::artifact::download;
 use e2e::git_server::Fault;
 use e2e::objects::Look;
 use e2e::process::temp_folder;
 use e2e::repository::Repository;
 use e2e::scenario::{LIMIT, REQUESTED_AT, Scenario};
+use e2e::testkit::config_map;
 use e2e::wait::{self, Not};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
-
-use crate::config_map;
-use crate::storage_faults::download;
 
 const REPOSITORIES: usize = 4;
 const COMMITS: usize = 8;

@@ -5,12 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use e2e::artifact::{digest, download};
 use e2e::objects::Look;
 use e2e::process::temp_folder;
 use e2e::scenario::Scenario;
 use serde_json::{Value, json};
-
-use crate::storage_faults::{digest, download};
 
 const SOURCES: [&str; 3] = ["GitRepository/app", "GitRepository/fine", "GitRepository/asleep"];
 

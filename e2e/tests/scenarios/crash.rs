@@ -9,23 +9,9 @@ use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::objects::Look;
 use e2e::scenario::{LIMIT, SHARD, Scenario};
+use e2e::testkit::{config_map, owned_are};
 use e2e::wait::{self, Not};
 use serde_json::json;
-
-use crate::config_map;
-
-/// Waits until exactly these ConfigMaps carry the owner label of Kustomization `app`.
-pub(crate) async fn owned_are(test: &Scenario, wanted: &BTreeSet<String>) -> Result<()> {
-    let like = test.id("ConfigMap/any")?;
-    wait::until(LIMIT, async || {
-        let all = test.objects.list(&like).await.map_err(wait::not_yet)?;
-        let owned =
-            all.iter().filter(|o| o["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] == "app");
-        let seen: BTreeSet<String> = owned.map(|o| o.text("/metadata/name").to_owned()).collect();
-        if seen == *wanted { Ok(()) } else { Err(Not::Yet(format!("{seen:?} instead of {wanted:?}"))) }
-    })
-    .await
-}
 
 /// Replaces all ConfigMaps of the repository by eight that name `round`; answers their names and the commit.
 fn replace_all(test: &Scenario, round: usize) -> Result<(BTreeSet<String>, String)> {

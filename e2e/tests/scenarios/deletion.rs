@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
+use e2e::testkit::{applied, config_map};
 use serde_json::json;
-
-use crate::config_map;
-use crate::kustomization::applied;
 
 async fn delete(test: &Scenario) -> Result<()> {
     test.kubectl(&["delete", "--wait=false", "kustomization/app"]).map(drop)

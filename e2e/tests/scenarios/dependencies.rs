@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
+use e2e::testkit::config_map;
 use serde_json::json;
-
-use crate::config_map;
 
 /// A scenario whose source has a folder with one ConfigMap for each of `names`.
 async fn folders(test: Scenario, names: &[&str]) -> Result<(Scenario, String)> {

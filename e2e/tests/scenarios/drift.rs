@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use e2e::objects::Look;
 use e2e::scenario::{LIMIT, Scenario};
+use e2e::testkit::config_map;
 use e2e::wait::{self, Not};
 use serde_json::{Value, json};
-
-use crate::config_map;
 
 /// The scenario once Kustomization `app` has applied ConfigMaps `a` and `b`, with `more` lines of metadata.
 async fn start(test: Scenario, more: &str) -> Result<Scenario> {

@@ -3,9 +3,8 @@
 use anyhow::{Context, Result};
 use e2e::objects::{Id, Look};
 use e2e::scenario::Scenario;
+use e2e::testkit::config_map;
 use serde_json::{Value, json};
-
-use crate::config_map;
 
 const GROUP: &str = "source.toolkit.fluxcd.io";
 

@@ -5,11 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use e2e::objects::{Id, Look};
 use e2e::scenario::{LIMIT, Scenario};
+use e2e::testkit::config_map;
 use e2e::wait::{self, Not};
 use e2e::webhook::{Verdict, Webhook};
 use serde_json::{Value, json};
-
-use crate::config_map;
 
 /// What a policy or webhook is about: these operations on ConfigMaps of the test's namespace.
 fn rules(operations: &[&str]) -> Value {

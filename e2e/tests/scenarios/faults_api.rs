@@ -9,11 +9,9 @@ use e2e::api_proxy::{ApiProxy, Break, Call, Fault, Rule, When};
 use e2e::cluster::User;
 use e2e::objects::Look;
 use e2e::scenario::{LIMIT, Scenario};
+use e2e::testkit::{config_map, deployment, owned_are};
 use e2e::wait::{self, Not};
 use serde_json::json;
-
-use crate::crash::owned_are;
-use crate::{config_map, deployment};
 
 /// Objects that each version has: a ConfigMap that stays, one that changes its name, a Deployment.
 fn write_version(test: &Scenario, version: usize) -> Result<(BTreeSet<String>, String)> {

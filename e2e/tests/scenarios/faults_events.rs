@@ -6,12 +6,11 @@ use anyhow::{Context, Result};
 use e2e::api_proxy::{Fault, Rule, When};
 use e2e::objects::Look;
 use e2e::scenario::{LIMIT, REQUESTED_AT, Scenario};
+use e2e::testkit::config_map;
 use e2e::wait::{self, Not};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-
-use crate::config_map;
 
 /// What a receiver does with a connection.
 #[derive(Clone, Copy, Debug)]

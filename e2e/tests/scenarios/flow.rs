@@ -8,11 +8,10 @@ use e2e::cluster::User;
 use e2e::git_server::Asked;
 use e2e::objects::Look;
 use e2e::scenario::{LIMIT, Scenario};
+use e2e::testkit::{config_map, deployment};
 use e2e::wait::{self, Not};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
-
-use crate::{config_map, deployment};
 
 /// Tests that measure or load the machine take turns.
 static MACHINE: Mutex<()> = Mutex::const_new(());

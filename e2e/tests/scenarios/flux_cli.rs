@@ -11,11 +11,10 @@ use e2e::git_server::Fault;
 use e2e::objects::{Look, documents};
 use e2e::process::temp_folder;
 use e2e::scenario::Scenario;
+use e2e::testkit::config_map;
 use e2e::toolchain;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::config_map;
 
 /// A test whose user has the client.
 struct Flux {

@@ -3,9 +3,8 @@
 use anyhow::Result;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
+use e2e::testkit::{config_map, deployment};
 use serde_json::{Value, json};
-
-use crate::{config_map, deployment};
 
 /// The scenario once Kustomization `from` has applied ConfigMap `moving`, and `to` something else.
 async fn start(name: &str, to: &str) -> Result<Scenario> {

@@ -3,9 +3,8 @@
 use anyhow::Result;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
+use e2e::testkit::config_map;
 use serde_json::json;
-
-use crate::config_map;
 
 const APP: &str = "Kustomization/app";
 

@@ -3,10 +3,9 @@
 use anyhow::Result;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
+use e2e::testkit::{config_map, deployment};
 use e2e::wait::{self, Not};
 use serde_json::json;
-
-use crate::{config_map, deployment};
 
 const RULE: &str = "  ignore: [{paths: [/spec/replicas], target: {kind: 'Deploy.*', name: scaled}}]";
 

@@ -11,18 +11,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::api_proxy::{Call, Fault, Rule, When};
+use e2e::artifact::download;
 use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::objects::Look;
 use e2e::scenario::{LIMIT, Pair, Scenario};
+use e2e::testkit::{config_map, deployment, files};
 use e2e::wait::{self, Not};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
-
-use crate::storage_faults::{download, files};
-use crate::{config_map, deployment};
 
 /// Points that are tried when nothing else is said.
 const POINTS: usize = 8;

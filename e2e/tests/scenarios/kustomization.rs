@@ -5,27 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
+use e2e::testkit::{applied, config_map, deployment, roll_out};
 use serde_json::json;
-
-use crate::{config_map, deployment};
-
-/// The scenario once Kustomization `app` has applied `files` of the folder `app`, with `more` lines of spec.
-pub(crate) async fn applied(test: Scenario, files: &[(&str, String)], more: &str) -> Result<Scenario> {
-    for (file, text) in files {
-        test.repo.write(&format!("app/{file}"), text)?;
-    }
-    let commit = test.repo.commit("start")?;
-    test.apply_source().await?;
-    test.apply(&test.kustomization_yaml("app", "./app", more)).await?;
-    test.applied("Kustomization/app", &commit).await?;
-    Ok(test)
-}
-
-/// Asks the source for a run, as a webhook would, and waits until the commit is applied.
-pub(crate) async fn roll_out(test: &Scenario, commit: &str) -> Result<()> {
-    test.request("GitRepository/app").await?;
-    test.applied("Kustomization/app", commit).await.map(drop)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_removed_from_git_disappears_from_the_cluster() -> Result<()> {

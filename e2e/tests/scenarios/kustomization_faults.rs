@@ -5,9 +5,8 @@ use std::fs;
 use anyhow::Result;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
+use e2e::testkit::{config_map, deployment};
 use serde_json::json;
-
-use crate::{config_map, deployment};
 
 /// A scenario with source `app` at a first commit of one good ConfigMap `map`, and a Kustomization of `path`.
 async fn start(name: &str, path: &str) -> Result<Scenario> {

@@ -8,10 +8,9 @@ use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::process::Signal;
 use e2e::scenario::{LIMIT, SHARD, Scenario};
+use e2e::testkit::config_map;
 use e2e::wait::{self, Not};
 use http::Method;
-
-use crate::config_map;
 
 /// Flags for a Lease that is renewed every second; its holder gives it up after so many without, others wait two more.
 fn election(renew_deadline: u64) -> [String; 4] {

@@ -57,17 +57,3 @@ mod registry;
 mod proxy;
 #[path = "../../../crates/git/tests/support/sshd.rs"]
 mod sshd;
-
-/// A ConfigMap `name` whose key `value` holds `value`.
-fn config_map(name: &str, value: &str) -> String {
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{value: \"{value}\"}}\n")
-}
-
-/// A Deployment; without a node it becomes ready only with 0 replicas.
-fn deployment(name: &str, replicas: u32) -> String {
-    format!(
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec:\n  replicas: {replicas}\n  \
-         selector: {{matchLabels: {{app: {name}}}}}\n  template:\n    metadata: {{labels: {{app: {name}}}}}\n    \
-         spec: {{containers: [{{name: app, image: app}}]}}\n"
-    )
-}

@@ -5,8 +5,7 @@ use e2e::audit::Request;
 use e2e::cluster::User;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
-
-use crate::config_map;
+use e2e::testkit::config_map;
 
 /// What kustomize-controller says (at debug) when it skips a build.
 const SKIPPED: &str = "nothing that the build reads has changed";

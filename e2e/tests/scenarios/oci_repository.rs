@@ -3,18 +3,17 @@
 use std::io::Write;
 
 use anyhow::Result;
-use e2e::artifact::artifact_entries;
+use e2e::artifact::{artifact_entries, digest, download};
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
+use e2e::testkit::config_map;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use oci::Digest;
 use serde_json::{Value, json};
 
-use crate::config_map;
 use crate::push::LAYER;
 use crate::registry::{PASSWORD, Registry, Setup, USER};
-use crate::storage_faults::{digest, download};
 
 const HELM: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 

@@ -3,10 +3,8 @@
 use anyhow::Result;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
+use e2e::testkit::{applied, config_map, roll_out};
 use serde_json::json;
-
-use crate::config_map;
-use crate::kustomization::{applied, roll_out};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_folder_empties_the_inventory_and_restoring_brings_all_back() -> Result<()> {

@@ -2,8 +2,7 @@
 
 use anyhow::Result;
 use e2e::scenario::Scenario;
-
-use crate::config_map;
+use e2e::testkit::config_map;
 
 /// A repository of its own with a base at `v1`, and what follows at the tip of its branch.
 fn base(test: &Scenario) -> Result<String> {

@@ -7,10 +7,9 @@ use e2e::artifact::artifact_entries;
 use e2e::git_server::GitServer;
 use e2e::objects::Look;
 use e2e::scenario::{LIMIT, Scenario};
+use e2e::testkit::config_map;
 use e2e::wait::{self, Not};
 use serde_json::{Value, json};
-
-use crate::config_map;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_reference_gives_the_revision_of_flux() -> Result<()> {

@@ -5,21 +5,8 @@ use e2e::git_server::{Fault, GitServer};
 use e2e::objects::Look;
 use e2e::pki::Ca;
 use e2e::scenario::Scenario;
+use e2e::testkit::fetch_fails;
 use serde_json::{Value, json};
-
-/// Expects that `app` failed to fetch: the condition and the event, which Ready copies.
-pub(crate) async fn fails(test: &Scenario, reason: &str, message: &str) -> Result<()> {
-    let failed = test.condition("GitRepository/app", "FetchFailed", "True", reason, message).await?;
-    let app = test
-        .until("GitRepository/app", "has Ready False as FetchFailed has it", |o| {
-            o.condition("Ready")
-                .is_some_and(|r| r.status == "False" && r.reason == reason && r.message == failed.message)
-        })
-        .await?;
-    assert_eq!(app.condition("Reconciling").unwrap().reason, "ProgressingWithRetry");
-    assert_eq!(app.condition("Stalled"), None);
-    test.event("GitRepository/app", "Warning", reason, message).await.map(drop)
-}
 
 /// Expects that `app` holds the commit, and that it says so.
 async fn recovers(test: &Scenario, commit: &str) -> Result<Value> {
@@ -41,7 +28,7 @@ async fn a_host_that_is_unknown() -> Result<()> {
     let unknown =
         test.source_yaml("1h", "").replace(&test.git.url("app"), "http://no-such-host.invalid/app.git");
     test.apply(&unknown).await?;
-    fails(&test, "GitOperationFailed", "failed to checkout and determine revision: ").await?;
+    fetch_fails(&test, "GitOperationFailed", "failed to checkout and determine revision: ").await?;
     let app = test.get("GitRepository/app").await?;
     assert_eq!(app.number("/status/observedGeneration"), -1);
     test.apply_source().await?;
@@ -57,14 +44,14 @@ async fn a_branch_that_does_not_exist_and_one_that_is_deleted() -> Result<()> {
     test.apply_source().await?;
     let text =
         format!("unable to clone '{}': couldn't find remote ref \"refs/heads/main\"", test.git.url("app"));
-    fails(&test, "GitOperationFailed", &text).await?;
+    fetch_fails(&test, "GitOperationFailed", &text).await?;
     test.repo.switch("main")?;
     let commit = test.repo.commit_file("a.txt", "two")?;
     // Nobody has to say so.
     let before = recovers(&test, &commit).await?;
     test.repo.delete("refs/heads/main")?;
     test.request("GitRepository/app").await?;
-    fails(&test, "GitOperationFailed", "couldn't find remote ref \"refs/heads/main\"").await?;
+    fetch_fails(&test, "GitOperationFailed", "couldn't find remote ref \"refs/heads/main\"").await?;
     let after = test.get("GitRepository/app").await?;
     assert_eq!(after["status"]["artifact"], before["status"]["artifact"], "the last artifact stays");
     test.finish().await
@@ -74,7 +61,7 @@ async fn a_branch_that_does_not_exist_and_one_that_is_deleted() -> Result<()> {
 async fn a_repository_that_is_empty() -> Result<()> {
     let test = Scenario::new("empty").await?;
     test.apply_source().await?;
-    fails(&test, "EmptyGitRepository", "git repository is empty").await?;
+    fetch_fails(&test, "EmptyGitRepository", "git repository is empty").await?;
     let commit = test.repo.commit_file("a.txt", "one")?;
     recovers(&test, &commit).await?;
     test.finish().await
@@ -86,7 +73,7 @@ async fn a_repository_that_does_not_exist() -> Result<()> {
     let commit = test.repo.commit_file("a.txt", "one")?;
     let unknown = test.source_yaml("1h", "").replace("/app.git", "/nope.git");
     test.apply(&unknown).await?;
-    fails(&test, "GitOperationFailed", "repository not found").await?;
+    fetch_fails(&test, "GitOperationFailed", "repository not found").await?;
     test.apply_source().await?;
     recovers(&test, &commit).await?;
     test.finish().await
@@ -106,7 +93,7 @@ async fn a_password_that_is_wrong() -> Result<()> {
     };
     test.apply(&secret("mistyped")).await?;
     test.apply(&test.source_yaml("1h", "  secretRef: {name: git}")).await?;
-    fails(&test, "GitOperationFailed", "authentication required").await?;
+    fetch_fails(&test, "GitOperationFailed", "authentication required").await?;
     let pair = test.pair()?;
     assert!(!pair.source.log_text().contains("mistyped"), "the password is not in the log");
     test.apply(&secret("s3cret")).await?;
@@ -122,8 +109,8 @@ async fn a_secret_that_is_missing() -> Result<()> {
     test.git.set_account(Some(("alice", "s3cret")));
     test.apply(&test.source_yaml("1h", "  secretRef: {name: git}")).await?;
     let text = format!("failed to get secret '{}/git': ", test.namespace);
-    fails(&test, "AuthenticationFailed", &text).await?;
-    fails(&test, "AuthenticationFailed", "secrets \"git\" not found").await?;
+    fetch_fails(&test, "AuthenticationFailed", &text).await?;
+    fetch_fails(&test, "AuthenticationFailed", "secrets \"git\" not found").await?;
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git"},
         "stringData": {"username": "alice", "password": "s3cret"},
@@ -189,14 +176,14 @@ async fn certificates_that_cannot_be_used() -> Result<()> {
         (json!({"ca.crt": good, "tls.crt": client.certificate}), "AuthenticationFailed", "'tls.key'"),
     ] {
         secret(data).await?;
-        fails(&test, reason, message).await?;
+        fetch_fails(&test, reason, message).await?;
     }
     assert_eq!(server.take_requests(), []);
     secret(json!({"ca.crt": good, "caFile": garbage})).await?;
     let before = recovers(&test, &commit).await?;
     // A failure leaves what is there.
     secret(json!({"ca.crt": good, "tls.crt": client.certificate, "tls.key": "broken"})).await?;
-    fails(&test, "GitOperationFailed", unusable).await?;
+    fetch_fails(&test, "GitOperationFailed", unusable).await?;
     let during = test.get("GitRepository/app").await?;
     assert_eq!(during["status"]["artifact"], before["status"]["artifact"]);
     assert_eq!(during.condition("ArtifactInStorage"), before.condition("ArtifactInStorage"));
@@ -213,7 +200,7 @@ async fn a_git_server_that_goes_away_keeps_the_last_artifact() -> Result<()> {
     let before = recovers(&test, &commit).await?;
     for fault in [Fault::Down, Fault::Status(503)] {
         test.git.set_fault(fault);
-        fails(&test, "GitOperationFailed", "failed to checkout and determine revision: ").await?;
+        fetch_fails(&test, "GitOperationFailed", "failed to checkout and determine revision: ").await?;
         let during = test.get("GitRepository/app").await?;
         assert_eq!(during["status"]["artifact"], before["status"]["artifact"], "{fault:?}");
         test.git.set_fault(Fault::None);

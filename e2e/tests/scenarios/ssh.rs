@@ -3,10 +3,10 @@
 use anyhow::Result;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
+use e2e::testkit::fetch_fails;
 use serde_json::{Value, json};
 
 use crate::proxy::ProxyServer;
-use crate::source_faults::fails;
 use crate::sshd::{KeyPair, SshServer, keygen};
 
 /// A test whose source `app` is behind SSH.
@@ -74,10 +74,10 @@ async fn an_ssh_server_that_is_not_the_known_one() -> Result<()> {
     ssh.secret(&[("known_hosts", &format!("{} {}", ssh.server.host(), other.public))]).await?;
     ssh.apply_source("").await?;
     let mismatch = "ssh: handshake failed: knownhosts: key mismatch";
-    fails(&ssh.test, "GitOperationFailed", handshake).await?;
-    fails(&ssh.test, "GitOperationFailed", mismatch).await?;
+    fetch_fails(&ssh.test, "GitOperationFailed", handshake).await?;
+    fetch_fails(&ssh.test, "GitOperationFailed", mismatch).await?;
     ssh.secret(&[("known_hosts", &format!("example.com {}", other.public))]).await?;
-    fails(&ssh.test, "GitOperationFailed", "ssh: handshake failed: knownhosts: key is unknown").await?;
+    fetch_fails(&ssh.test, "GitOperationFailed", "ssh: handshake failed: knownhosts: key is unknown").await?;
     ssh.secret(&[]).await?;
     ssh.holds(&commit).await?;
     ssh.test.finish().await
@@ -93,9 +93,9 @@ async fn an_encrypted_ssh_key_needs_its_password() -> Result<()> {
         "SSH identity key is encrypted but no 'password' field was provided in the secret '{}/git'",
         ssh.test.namespace
     );
-    fails(&ssh.test, "AuthenticationFailed", &text).await?;
+    fetch_fails(&ssh.test, "AuthenticationFailed", &text).await?;
     ssh.secret(&[("password", "mist1ped")]).await?;
-    fails(&ssh.test, "GitOperationFailed", "x509: decryption password incorrect").await?;
+    fetch_fails(&ssh.test, "GitOperationFailed", "x509: decryption password incorrect").await?;
     ssh.secret(&[("password", "pass w0rd")]).await?;
     ssh.holds(&commit).await?;
     let log = ssh.test.pair()?.source.log_text();
@@ -112,9 +112,9 @@ async fn an_ssh_secret_that_lacks_something() -> Result<()> {
     };
     ssh.secret(&[("identity", "")]).await?;
     ssh.apply_source("").await?;
-    fails(&ssh.test, "AuthenticationFailed", &option("identity")).await?;
+    fetch_fails(&ssh.test, "AuthenticationFailed", &option("identity")).await?;
     ssh.secret(&[("known_hosts", "")]).await?;
-    fails(&ssh.test, "AuthenticationFailed", &option("known_hosts")).await?;
+    fetch_fails(&ssh.test, "AuthenticationFailed", &option("known_hosts")).await?;
     ssh.secret(&[]).await?;
     ssh.holds(&commit).await?;
     ssh.test.finish().await
@@ -128,15 +128,15 @@ async fn a_source_behind_a_proxy() -> Result<()> {
     ssh.test.apply(&ssh.test.source_yaml("1h", "  proxySecretRef: {name: proxy}")).await?;
     let failed =
         |why: &str| format!("failed to configure proxy options: secret '{}/proxy'{why}", ssh.test.namespace);
-    fails(&ssh.test, "AuthenticationFailed", &failed(" not found")).await?;
+    fetch_fails(&ssh.test, "AuthenticationFailed", &failed(" not found")).await?;
     let proxy = |address: String| {
         secret("proxy", &json!({"address": address, "username": "pat", "password": "pr0xy"}))
     };
     ssh.test.apply(&proxy("ftp://127.0.0.1".into())).await?;
     let schemes = ": proxy URL must use one of the supported schemes (http, https, socks5), got 'ftp'";
-    fails(&ssh.test, "AuthenticationFailed", &failed(schemes)).await?;
+    fetch_fails(&ssh.test, "AuthenticationFailed", &failed(schemes)).await?;
     ssh.test.apply(&proxy(format!("http://127.0.0.1:{dead}"))).await?;
-    fails(&ssh.test, "GitOperationFailed", "failed to checkout and determine revision: ").await?;
+    fetch_fails(&ssh.test, "GitOperationFailed", "failed to checkout and determine revision: ").await?;
     assert_eq!(ssh.test.git.take_requests(), [], "nothing went around the proxy");
 
     let http = ProxyServer::http(Some(("pat", "pr0xy")));

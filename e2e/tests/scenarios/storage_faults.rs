@@ -6,35 +6,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use e2e::artifact::{digest, download};
 use e2e::controller::Controller;
 use e2e::objects::{Look, documents};
 use e2e::process::Signal;
 use e2e::scenario::{LIMIT, SHARD, Scenario};
+use e2e::testkit::{config_map, files};
 use e2e::wait::{self, Not};
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::config_map;
-
 /// Text that cannot be compressed much.
 fn noise(bytes: usize) -> String {
     Alphanumeric.sample_string(&mut rand::rng(), bytes)
-}
-
-/// The bytes of an artifact, which have to be those that the status tells of.
-pub(crate) async fn download(source: &Value) -> Result<Vec<u8>> {
-    let answer = reqwest::get(source.text("/status/artifact/url")).await?.error_for_status()?;
-    let bytes = answer.bytes().await?.to_vec();
-    ensure!(digest(&bytes) == source.text("/status/artifact/digest"), "not the artifact that was told of");
-    Ok(bytes)
-}
-
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    use sha2::{Digest, Sha256};
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
 }
 
 /// Waits until `app` holds the commit and serves it.
@@ -46,15 +32,6 @@ async fn holds(test: &Scenario, commit: &str) -> Result<Value> {
         .await?;
     download(&source).await?;
     Ok(source)
-}
-
-/// The files below a folder.
-pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.path().is_dir() { all.extend(files(&entry.path())) } else { all.push(entry.path()) }
-    }
-    all
 }
 
 /// No file is left that was being written.

@@ -4,10 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use e2e::scenario::Scenario;
+use e2e::testkit::{applied, config_map, deployment, roll_out};
 use serde_json::json;
-
-use crate::kustomization::{applied, roll_out};
-use crate::{config_map, deployment};
 
 /// A Deployment that gives up after a second: there is no node for its Pod.
 fn failing(name: &str) -> String {
