@@ -78,3 +78,35 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     }
     all
 }
+
+/// Applies Kustomization `barrier` with this one object, for [`pass_barrier`].
+pub async fn add_barrier(test: &Scenario, manifest: &str) -> Result<()> {
+    let commit = test.repo.commit_file("barrier/object.yaml", manifest)?;
+    test.request("GitRepository/app").await?;
+    let barrier = test.kustomization_yaml("barrier", "./barrier", "");
+    let repair = "{name: barrier, annotations: {kustomize.toolkit.fluxcd.io/drift: repair}}\nspec";
+    test.apply(&barrier.replace("{name: barrier}\nspec", repair)).await?;
+    test.applied("Kustomization/barrier", &commit).await.map(drop)
+}
+
+/// Deletes the object of Kustomization `barrier` and waits until it is made anew: by then the controller has seen all that
+/// had happened to objects of that kind before. Then waits until it has nothing to do, so what it has not done by now it
+/// had no reason to do.
+pub async fn pass_barrier(test: &Scenario, object: &str) -> Result<()> {
+    let id = test.id(object)?;
+    let before = test.get(object).await?.text("/metadata/uid").to_owned();
+    test.objects.delete(&id).await?;
+    test.until(object, "is made anew", |o| {
+        o.text("/metadata/uid") != before && o.text("/metadata/deletionTimestamp").is_empty()
+    })
+    .await?;
+    test.ready("Kustomization/barrier").await?;
+    test.idle().await
+}
+
+/// How many runs of a Kustomization of this test are over, well or not.
+pub async fn runs(test: &Scenario, name: &str) -> Result<f64> {
+    let labels = [format!("namespace=\"{}\"", test.namespace), format!("name=\"{name}\"")];
+    let labels = labels.each_ref().map(String::as_str);
+    test.pair()?.kustomize.metric("gotk_reconcile_duration_seconds_count", &labels).await
+}

@@ -1,11 +1,12 @@
 //! ConfigMaps and Secrets that start runs when they change.
 
-use std::time::Duration;
-
 use anyhow::Result;
+use e2e::api_proxy::Call;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
-use serde_json::{Value, json};
+use e2e::testkit::runs;
+use e2e::wait::{Not, not_yet};
+use serde_json::json;
 
 const WATCHED: &str = "labels: {reconcile.fluxcd.io/watch: Enabled}";
 
@@ -45,33 +46,75 @@ async fn a_change_of_a_labelled_config_starts_a_run() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_without_the_label_or_with_the_gate_waits_for_the_interval() -> Result<()> {
-    let plain = start(Scenario::new("configs-plain").await?).await?;
-    let gate = "--feature-gates=DisableConfigWatchers=true";
-    let gated = start(Scenario::with_own_controllers("configs-off", &[gate]).await?).await?;
-    plain.kubectl(&["label", "configmap/vars", "reconcile.fluxcd.io/watch-"])?;
+async fn a_change_without_the_label_waits_for_the_interval() -> Result<()> {
+    let test = start(Scenario::through_proxy("configs-plain", &[]).await?).await?;
+    assert!(!config_watches(&test)?.is_empty());
+    // Another Kustomization follows another ConfigMap of the watch.
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\ndata: {value: \"${SIZE}\"}\n";
+    test.repo.commit_file("other/map.yaml", map)?;
+    test.run("GitRepository/app").await?;
+    let sizes = format!(
+        "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: sizes, {WATCHED}}}, data: {{SIZE: small}}}}"
+    );
+    test.objects.apply(&sizes, &test.namespace).await?;
+    let from = "  postBuild:\n    substituteFrom: [{kind: ConfigMap, name: sizes}]";
+    test.apply(&test.kustomization_yaml("other", "./other", from)).await?;
+    test.ready("Kustomization/other").await?;
     // Losing the label is a change itself.
-    let runs = |app: &Value| app["status"]["history"][0].number("/totalReconciliations");
-    plain.until("Kustomization/app", "has run again", |app| runs(app) == 2).await?;
-    for test in [&plain, &gated] {
-        test.patch("ConfigMap/vars", &json!({"data": {"COLOUR": "blue"}})).await?;
-    }
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    for test in [&plain, &gated] {
-        assert_eq!(test.get("ConfigMap/map").await?.text("/data/value"), "red round");
-        test.run("Kustomization/app").await?;
-        assert_eq!(test.get("ConfigMap/map").await?.text("/data/value"), "blue round");
-    }
-    plain.finish().await?;
-    gated.finish().await
+    let before = runs(&test, "app").await?;
+    test.kubectl(&["label", "configmap/vars", "reconcile.fluxcd.io/watch-"])?;
+    has_run_once(&test, before).await?;
+
+    test.patch("ConfigMap/vars", &json!({"data": {"COLOUR": "blue"}})).await?;
+    test.patch("ConfigMap/sizes", &json!({"data": {"SIZE": "large"}})).await?;
+    test.until("ConfigMap/other", "is large", |map| map.text("/data/value") == "large").await?;
+    test.idle().await?;
+    assert_eq!(runs(&test, "app").await?, before + 1.0);
+    assert_eq!(test.get("ConfigMap/map").await?.text("/data/value"), "red round");
+    test.run("Kustomization/app").await?;
+    assert_eq!(test.get("ConfigMap/map").await?.text("/data/value"), "blue round");
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_with_the_gate_waits_for_the_interval_as_nobody_watches() -> Result<()> {
+    let gate = "--feature-gates=DisableConfigWatchers=true";
+    let test = start(Scenario::through_proxy("configs-off", &[gate]).await?).await?;
+    test.patch("ConfigMap/vars", &json!({"data": {"COLOUR": "blue"}})).await?;
+    test.idle().await?;
+    assert_eq!(test.get("ConfigMap/map").await?.text("/data/value"), "red round");
+    test.run("Kustomization/app").await?;
+    assert_eq!(test.get("ConfigMap/map").await?.text("/data/value"), "blue round");
+    assert_eq!(config_watches(&test)?, [""; 0]);
+    test.finish().await
+}
+
+/// The watches of ConfigMaps and Secrets with the label.
+fn config_watches(test: &Scenario) -> Result<Vec<String>> {
+    let is_of_configs = |call: &Call| call.is_watch() && call.query.contains("reconcile.fluxcd.io");
+    Ok(test.proxy()?.calls(is_of_configs).into_iter().map(|call| call.path).collect())
+}
+
+/// Waits until Kustomization `app` has run once more, and for the end of all that follows.
+async fn has_run_once(test: &Scenario, before: f64) -> Result<()> {
+    test.wait("app has run again", async || match runs(test, "app").await.map_err(not_yet)? {
+        now if now > before => Ok(()),
+        _ => Err(Not::Yet("it has not".into())),
+    })
+    .await?;
+    test.idle().await?;
+    assert_eq!(runs(test, "app").await?, before + 1.0);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_label_is_what_the_flag_says() -> Result<()> {
     let flag = "--watch-configs-label-selector=team=a";
     let test = start(Scenario::with_own_controllers("configs-flag", &[flag]).await?).await?;
+    // Getting the label is a change itself.
+    let before = runs(&test, "app").await?;
     test.kubectl(&["label", "configmap/vars", "team=a"])?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    has_run_once(&test, before).await?;
     test.patch("ConfigMap/vars", &json!({"data": {"COLOUR": "blue"}})).await?;
     test.until("ConfigMap/map", "is blue", |map| map.text("/data/value") == "blue round").await?;
     test.finish().await

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
-use e2e::testkit::config_map;
+use e2e::testkit::{config_map, runs};
+use e2e::wait::{Not, not_yet};
 use serde_json::json;
 
 const APP: &str = "Kustomization/app";
@@ -105,6 +106,8 @@ async fn a_mistake_in_an_expression_stalls_until_the_spec_changes() -> Result<()
     let twice = "  healthCheckExprs:\n  - {apiVersion: x.org/v1, kind: W, current: 'true'}\n  \
                  - {apiVersion: x.org/v2, kind: W, current: 'true'}";
     start(&test, twice).await?;
+    // Fails, too, and is tried again by the same retry interval.
+    test.apply(&test.kustomization_yaml("retried", "./nowhere", "")).await?;
     let duplicate =
         format!("{terminal}duplicate custom health check for GroupKind W.x.org at healthchecks[1]");
     let unparsable = format!(
@@ -123,8 +126,14 @@ async fn a_mistake_in_an_expression_stalls_until_the_spec_changes() -> Result<()
         test.event(APP, "Warning", "InvalidCELExpression", &text).await?;
         let app = test.get(APP).await?;
         assert_eq!(app.number("/status/observedGeneration"), app.number("/metadata/generation"));
-        // The retry interval is 2 s; nothing is tried again.
-        tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+        let before = runs(&test, "retried").await?;
+        test.wait("another one is tried again", async || {
+            match runs(&test, "retried").await.map_err(not_yet)? {
+                now if now >= before + 3.0 => Ok(()),
+                now => Err(Not::Yet(format!("{} runs", now - before))),
+            }
+        })
+        .await?;
         assert_eq!(test.get(APP).await?["metadata"]["resourceVersion"], app["metadata"]["resourceVersion"]);
     }
     assert!(!test.exists("ConfigMap/map").await?);
