@@ -9,7 +9,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rand::Rng;
@@ -24,10 +23,7 @@ use crate::objects::{Id, Look, Objects};
 use crate::pki::Ca;
 use crate::process::{Owner, Process, free_port, temp_folder};
 use crate::toolchain::Toolchain;
-use crate::wait::{self, Not, not_yet};
-
-/// How long each server may take to answer after its start.
-const START_LIMIT: Duration = Duration::from_secs(60);
+use crate::wait::{self, LIMIT, Not, not_yet};
 
 /// Who talks to the API server; each has a token of its own, so that the audit log tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,7 +173,7 @@ impl Cluster {
         files.sort();
         for file in files {
             for crd in objects.apply(&fs::read_to_string(&file)?, "").await? {
-                wait::until(START_LIMIT, async || match objects.get(&crd).await {
+                wait::until(LIMIT, async || match objects.get(&crd).await {
                     Ok(Some(live)) if live.condition("Established").is_some_and(|c| c.status == "True") => {
                         Ok(())
                     }
@@ -237,7 +233,7 @@ impl Cluster {
     async fn wait(&self, what: &str, mut look: impl AsyncFnMut() -> Result<(), Not>) -> Result<()> {
         let Some(own) = &self.own else { return Ok(()) };
         let processes = || own.processes.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = wait::until(START_LIMIT, async || {
+        let waited = wait::until(LIMIT, async || {
             processes().values_mut().try_for_each(Process::expect_running).map_err(Not::Ever)?;
             look().await
         });

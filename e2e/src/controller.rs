@@ -11,13 +11,10 @@ use serde_json::Value;
 use crate::cluster::{Cluster, User};
 use crate::objects::Look;
 use crate::process::{Owner, Process, Signal, free_port, temp_folder};
-use crate::wait::{self, Not, not_yet};
+use crate::wait::{self, LIMIT, Not, not_yet};
 
 /// The namespace the controllers believe to run in.
 pub const RUNTIME_NAMESPACE: &str = "flux-system";
-
-/// How long a controller may take to become ready.
-const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// One controller: its settings outlive the process, so that it can be restarted over the same storage.
 #[derive(Debug)]
@@ -122,7 +119,7 @@ impl Controller {
     async fn launch(&mut self, owner: Owner<'_>) -> Result<()> {
         self.spawn(owner)?;
         let ready = self.ready_url();
-        let waited = wait::until(START_LIMIT, async || {
+        let waited = wait::until(LIMIT, async || {
             self.expect_running().map_err(Not::Ever)?;
             fetch(&ready).await.map_err(not_yet)
         });

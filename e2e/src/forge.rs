@@ -13,10 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::process::{Owner, Process, free_port, temp_folder};
 use crate::toolchain::{Gitea, gitea};
-use crate::wait::{self, not_yet};
-
-/// How long it may take to answer after its start.
-const START_LIMIT: Duration = Duration::from_secs(60);
+use crate::wait::{self, LIMIT, not_yet};
 
 /// The password of every account.
 pub const PASSWORD: &str = "s3cret-pass";
@@ -72,7 +69,7 @@ impl Forge {
         let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
         let client = client.timeout(Duration::from_secs(60)).build()?;
         let forge = Self { http, ssh, client, _process: process, _temp: temp };
-        wait::until(START_LIMIT, async || {
+        wait::until(LIMIT, async || {
             forge.call(ADMIN, Method::GET, "version", &Value::Null).await.map_err(not_yet)
         })
         .await

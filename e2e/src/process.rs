@@ -22,8 +22,9 @@ use anyhow::{Context, Result, bail};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit, test_kill_process};
 
-/// How long a process may take to stop after SIGTERM before it is killed.
-const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long a process may take to stop after SIGTERM before it is killed: as Kubernetes would, by the longest
+/// `terminationGracePeriodSeconds` of our Deployments.
+const STOP_GRACE: Duration = Duration::from_secs(60);
 
 /// Who ends a process.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +102,7 @@ impl Process {
         Ok(self.child.try_wait()?)
     }
 
-    /// SIGTERM, and waits for the end; killed when it takes longer than ten seconds.
+    /// SIGTERM, and waits for the end; killed when it takes longer than [`STOP_GRACE`].
     pub fn stop(&mut self) -> Result<ExitStatus> {
         if self.child.try_wait()?.is_none() {
             let _ = self.signal(Signal::TERM);

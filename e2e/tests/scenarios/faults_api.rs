@@ -344,7 +344,6 @@ async fn a_write_that_is_never_answered_delays_nobody_else() -> Result<()> {
         .add(Rule::new(Fault::Hold(When::Before), |c| c.is_dry_run() && c.is_about("stays")).times(1));
     test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
     held.has_hit(1, LIMIT).await?;
-    let begin = Instant::now();
     for i in 0..4 {
         test.apply(&test.kustomization_yaml(
             &format!("other-{i}"),
@@ -356,7 +355,7 @@ async fn a_write_that_is_never_answered_delays_nobody_else() -> Result<()> {
     for i in 0..4 {
         test.applied(&format!("Kustomization/other-{i}"), &commit).await?;
     }
-    assert!(begin.elapsed() < Duration::from_secs(30));
+    assert!(!test.exists("ConfigMap/stays").await?, "it hangs still");
     // The connection is lost at last, and what hung is done again.
     test.proxy()?.disconnect();
     test.applied("Kustomization/app", &commit).await?;
