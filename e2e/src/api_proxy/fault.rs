@@ -53,6 +53,7 @@ pub struct Rule {
     pub(super) fault: Fault,
     matches: Box<dyn Fn(&Call) -> bool + Send + Sync>,
     left: Mutex<(usize, usize)>,
+    taken: AtomicUsize,
     hits: AtomicUsize,
 }
 
@@ -66,7 +67,13 @@ impl Rule {
     /// Spoils every request that `matches`.
     pub fn new(fault: Fault, matches: impl Fn(&Call) -> bool + Send + Sync + 'static) -> Self {
         let left = Mutex::new((0, usize::MAX));
-        Self { fault, matches: Box::new(matches), left, hits: AtomicUsize::new(0) }
+        Self {
+            fault,
+            matches: Box::new(matches),
+            left,
+            taken: AtomicUsize::new(0),
+            hits: AtomicUsize::new(0),
+        }
     }
 
     /// Lets the first so many pass.
@@ -88,6 +95,11 @@ impl Rule {
         self.hits.load(Ordering::Acquire)
     }
 
+    /// Whether a request that it spoils is on its way: the server may have done it, and it is not counted yet.
+    pub fn is_under_way(&self) -> bool {
+        self.taken.load(Ordering::Acquire) > self.hits()
+    }
+
     /// Waits until it has spoiled so many.
     pub async fn has_hit(&self, count: usize, limit: Duration) -> Result<()> {
         wait::until(limit, async || match self.hits() {
@@ -106,6 +118,7 @@ impl Rule {
             (0, 0) => false,
             (0, count) => {
                 *count -= 1;
+                self.taken.fetch_add(1, Ordering::AcqRel);
                 true
             }
             (passed, _) => {

@@ -25,6 +25,8 @@ use serde_json::json;
 
 /// Points that are tried when nothing else is said.
 const POINTS: usize = 8;
+/// Time between two looks whether the controller is to be killed.
+const PAUSE: Duration = Duration::from_millis(20);
 
 type Writes = fn(&Call) -> bool;
 
@@ -54,7 +56,7 @@ fn points(writes: usize) -> Result<Vec<(usize, When)>> {
 /// Waits until exactly these objects exist, by `Kind/name`, and belong to `app`.
 async fn objects_are(test: &Scenario, wanted: &[&str]) -> Result<()> {
     let wanted: BTreeSet<String> = wanted.iter().map(|&s| s.to_owned()).collect();
-    wait::until(LIMIT, async || {
+    test.wait("the objects of app are those that are wanted", async || {
         let mut seen = BTreeSet::new();
         for kind in ["ConfigMap", "ServiceAccount", "Deployment"] {
             let like = test.id(&format!("{kind}/any")).map_err(Not::Ever)?;
@@ -96,19 +98,27 @@ async fn through(
     let begin = Instant::now();
     while begin.elapsed() < LIMIT {
         let over = done(test).await?;
-        // A write that is done and held may be what was waited for: its answer is on its way to the proxy.
-        tokio::time::sleep(Duration::from_millis(if over { 100 } else { 20 })).await;
         if let Some(trap) = trap {
+            // A write that is done and held may be what was waited for: its answer is on its way to the proxy.
+            let over = over && !trap.rule.is_under_way();
             trap.spring(test).await?;
-        }
-        if over {
+            if over {
+                return Ok(());
+            }
+        } else if over {
             return Ok(());
         }
+        tokio::time::sleep(PAUSE).await;
     }
     let logs = [&test.pair()?.kustomize, &test.pair()?.source].map(|c| c.log_about(&test.namespace, 10));
     let calls = test.proxy()?.calls(|call| !call.is_watch());
     let last: Vec<_> = calls.iter().rev().take(12).map(|call| format!("{call:?}")).collect();
-    bail!("not within {LIMIT:?}\n{}\nthe last requests first:\n{}", logs.join("\n"), last.join("\n"))
+    bail!(
+        "not within {LIMIT:?}, {}\n{}\nthe last requests first:\n{}",
+        wait::load(),
+        logs.join("\n"),
+        last.join("\n")
+    )
 }
 
 async fn is_gone(test: &Scenario, object: &str) -> Result<bool> {
@@ -207,7 +217,7 @@ async fn source_controller_killed_at_any_write_comes_to_a_good_end() -> Result<(
             .into_iter()
             .filter(|file| !(file.ends_with(".lock") || file.ends_with("key")))
             .collect();
-        ensure!(left.is_empty(), "{left:?}");
+        ensure!(left.is_empty(), "left of a source that is gone, {}: {left:?}", wait::load());
         Ok(())
     };
     life(&mut test, &mut None).await?;
