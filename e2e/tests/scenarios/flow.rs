@@ -1,40 +1,33 @@
-//! From a commit to the cluster: how fast, how quietly, and for how many at once.
-
-use std::time::{Duration, Instant};
+//! From a commit to the cluster: upon which event, how quietly, and for how many at once.
 
 use anyhow::{Context, Result};
 use e2e::audit::Request;
 use e2e::cluster::User;
 use e2e::git_server::Asked;
 use e2e::objects::Look;
-use e2e::scenario::{LIMIT, Scenario};
-use e2e::testkit::{config_map, deployment};
-use e2e::wait::{self, Not};
+use e2e::scenario::Scenario;
+use e2e::testkit::{config_map, deployment, runs};
+use e2e::wait::Not;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
-
-/// Tests that measure or load the machine take turns.
-static MACHINE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_is_applied_within_two_seconds_of_the_request() -> Result<()> {
-    let _turn = MACHINE.lock().await;
-    let test = Scenario::new("fast").await?;
+async fn a_commit_is_applied_upon_the_request_whatever_the_intervals() -> Result<()> {
+    let test = Scenario::with_own_controllers("at-once", &["--requeue-dependency=1h"]).await?;
     test.repo.commit_file("app/map.yaml", &config_map("map", "0"))?;
     test.apply_source().await?;
-    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    let hourly =
+        test.kustomization_yaml("app", "./app", "").replace("retryInterval: 2s", "retryInterval: 1h");
+    test.apply(&hourly).await?;
     test.ready("Kustomization/app").await?;
-    let mut best = LIMIT;
     for value in ["1", "2", "3"] {
         let commit = test.repo.commit_file("app/map.yaml", &config_map("map", value))?;
-        let begin = Instant::now();
+        let before = runs(&test, "app").await?;
         test.request("GitRepository/app").await?;
-        test.until("ConfigMap/map", "has the new value", |map| map.text("/data/value") == value).await?;
-        best = best.min(begin.elapsed());
         test.applied("Kustomization/app", &commit).await?;
+        test.idle().await?;
+        assert_eq!(test.get("ConfigMap/map").await?.text("/data/value"), value);
+        assert_eq!(runs(&test, "app").await?, before + 1.0, "one run for one commit");
     }
-    // The best of three, because the machine is shared.
-    assert!(best < Duration::from_secs(2), "took {best:?}");
     test.finish().await
 }
 
@@ -48,7 +41,7 @@ async fn an_unchanged_poll_writes_nothing_to_the_api_server() -> Result<()> {
     let audit = test.cluster.audit();
     test.git.take_requests();
     let mut asked = Vec::new();
-    wait::until(LIMIT, async || {
+    test.wait("the source is polled five times", async || {
         asked.extend(test.git.take_requests());
         let polls = asked.iter().filter(|a| **a == Asked::Refs).count();
         if polls >= 5 { Ok(()) } else { Err(Not::Yet(format!("{polls} polls"))) }
@@ -67,7 +60,7 @@ async fn an_unchanged_poll_writes_nothing_to_the_api_server() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pass_that_is_soon_over_writes_its_status_once() -> Result<()> {
-    let test = Scenario::new("once").await?;
+    let test = Scenario::with_own_controllers("once", &[]).await?;
     let Some(audit) = test.cluster.audit() else { return test.finish().await };
     test.repo.commit_file("a.txt", "0")?;
     test.apply_source().await?;
@@ -86,9 +79,18 @@ async fn a_pass_that_is_soon_over_writes_its_status_once() -> Result<()> {
         anyhow::Ok(writes.count())
     };
     assert_eq!(writes("gitrepositories")?, 1, "the finalizer");
-    // More only where the machine made a pass take long; telling everything at once would be two or three each.
-    let patches = writes("gitrepositories/status")?;
-    assert!((passes..=passes + passes / 3).contains(&patches), "{patches} writes of {passes} passes");
+    // A pass that takes half a second says that it is under way; telling everything at once would be two or three each.
+    let source = &test.pair()?.source;
+    let times = async |series: &str, labels: &[&str]| {
+        source.metric(&format!("controller_runtime_reconcile_time_seconds_{series}"), labels).await
+    };
+    let all = times("count", &["controller=\"gitrepository\""]).await?;
+    let short = times("bucket", &["controller=\"gitrepository\"", "le=\"0.45\""]).await?;
+    let (patches, most) = (writes("gitrepositories/status")?, passes as f64 + all - short);
+    assert!(
+        (passes as f64..=most).contains(&(patches as f64)),
+        "{patches} writes, {all} passes, {short} short"
+    );
     test.finish().await
 }
 
@@ -104,18 +106,18 @@ async fn an_interval_run_without_changes_asks_nothing_about_objects() -> Result<
     .await?;
     test.applied("Kustomization/app", &commit).await?;
     test.until("Deployment/deploy", "is settled", |d| d.condition("Available").is_some()).await?;
-    let runs = |o: &Value| o.number("/status/history/0/totalReconciliations");
+    let counted = |o: &Value| o.number("/status/history/0/totalReconciliations");
     // One run more may see what the Deployment's own controller wrote last.
-    let settled = runs(&test.get("Kustomization/app").await?) + 2;
-    let app = test.until("Kustomization/app", "has run twice more", |o| runs(o) >= settled).await?;
+    let settled = counted(&test.get("Kustomization/app").await?) + 2;
+    let app = test.until("Kustomization/app", "has run twice more", |o| counted(o) >= settled).await?;
     let Some(audit) = test.cluster.audit() else { return test.finish().await };
-    let begin = runs(&app);
-    let app = test.until("Kustomization/app", "has run four times more", |o| runs(o) >= begin + 4).await?;
+    let begin = counted(&app);
+    let app = test.until("Kustomization/app", "has run four times more", |o| counted(o) >= begin + 4).await?;
     let requests = audit.requests(User::KustomizeController, &test.namespace)?;
     let about_objects = |r: &&Request| !r.resource.starts_with("kustomizations") && r.resource != "events";
     assert_eq!(requests.iter().filter(about_objects).collect::<Vec<_>>(), Vec::<&Request>::new());
     // The status when a run ends, and its event; a run may have begun before the audit or not be over.
-    let ran = usize::try_from(runs(&app) - begin)?;
+    let ran = usize::try_from(counted(&app) - begin)?;
     assert!(requests.len() <= 2 * (ran + 1), "{} requests in {ran} runs: {requests:?}", requests.len());
 
     // A person who asks gets everything looked at, by one dry run each.
@@ -142,7 +144,6 @@ async fn failing_rollouts_do_not_delay_two_hundred_others() -> Result<()> {
     const ALL: usize = 200;
     // More than there are workers.
     const FAILING: usize = 5;
-    let _turn = MACHINE.lock().await;
     let test = Scenario::with_own_controllers("many", &[]).await?;
     let name = |i: usize| format!("app-{i:03}");
     for i in 0..ALL {
@@ -151,33 +152,32 @@ async fn failing_rollouts_do_not_delay_two_hundred_others() -> Result<()> {
     }
     let commit = test.repo.commit("all")?;
     test.apply_source().await?;
-    for i in 0..ALL {
-        test.apply(&test.kustomization_yaml(
-            &name(i),
-            &format!("./{}", name(i)),
-            "  wait: true\n  timeout: 10m",
-        ))
-        .await?;
+    let add = async |i: usize| {
+        let more = "  wait: true\n  timeout: 1h";
+        test.apply(&test.kustomization_yaml(&name(i), &format!("./{}", name(i)), more)).await
+    };
+    let waits = async |i: usize| -> Result<()> {
+        let health =
+            format!("Running health checks for revision main@sha1:{commit} with a timeout of 1h0m0s");
+        let object = format!("Kustomization/{}", name(i));
+        test.condition(&object, "Reconciling", "True", "Progressing", &health).await?;
+        test.condition(&object, "Ready", "Unknown", "Progressing", "").await.map(drop)
+    };
+    for i in 0..FAILING {
+        add(i).await?;
     }
-    let kind = test.id("Kustomization/any")?;
-    let objects = wait::until(2 * LIMIT, async || {
-        let all = test.objects.list(&kind).await.map_err(wait::not_yet)?;
-        let ready = all.iter().filter(|k| k.is_ready()).count();
-        if ready >= ALL - FAILING { Ok(all) } else { Err(Not::Yet(format!("{ready} ready"))) }
-    })
-    .await?;
-    for object in objects {
-        let name = object.text("/metadata/name");
-        let failing = name < &*format!("app-{FAILING:03}");
-        if failing {
-            let ready = object.condition("Ready").unwrap();
-            assert_eq!((&*ready.status, &*ready.reason), ("Unknown", "Progressing"), "{name}");
-            let health =
-                format!("Running health checks for revision main@sha1:{commit} with a timeout of 10m0s");
-            assert_eq!(object.condition("Reconciling").unwrap().message, health, "{name}");
-        } else {
-            assert!(object.is_ready(), "{name}");
-        }
+    for i in 0..FAILING {
+        waits(i).await?;
+    }
+    for i in FAILING..ALL {
+        add(i).await?;
+    }
+    // One after the other, so the deadline is for one of them and not for all.
+    for i in FAILING..ALL {
+        test.ready(&format!("Kustomization/{}", name(i))).await?;
+    }
+    for i in 0..FAILING {
+        waits(i).await?;
     }
     test.finish().await
 }

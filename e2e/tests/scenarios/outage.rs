@@ -9,9 +9,12 @@ use e2e::controller::Controller;
 use e2e::git_server::Fault;
 use e2e::objects::Look;
 use e2e::scenario::{REQUESTED_AT, SHARD, Scenario};
+use e2e::wait::{Not, not_yet};
 use serde_json::{Value, json};
 
 const SOURCES: usize = 24;
+/// The first five delays are 0.75, 1.5, 3, 6 and 10 seconds, each less a tenth at most.
+const FIVE_DELAYS: Duration = Duration::from_secs(19);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_git_host_that_comes_back_after_an_outage_is_not_overrun() -> Result<()> {
@@ -42,6 +45,10 @@ async fn a_git_host_that_comes_back_after_an_outage_is_not_overrun() -> Result<(
         before.push(test.until(name, "holds the first commit", |o| holds(o, &first)).await?);
     }
 
+    let failed = controller.metric("controller_runtime_reconcile_errors_total", &["gitrepository"]);
+    let before_failures = failed.await?;
+    test.git.take_load();
+    let begin = Instant::now();
     test.git.set_fault(Fault::Down);
     let second = format!("main@sha1:{}", test.repo.commit_file("a.txt", "two")?);
     // All of them are due at once.
@@ -49,18 +56,22 @@ async fn a_git_host_that_comes_back_after_an_outage_is_not_overrun() -> Result<(
     for name in &names {
         test.patch(name, &request).await?;
     }
-    test.git.take_load();
-    let begin = Instant::now();
     for name in &names {
         test.condition(name, "FetchFailed", "True", "GitOperationFailed", "failed to checkout").await?;
     }
-    // The first retries come after 0.75, 1.5, 3 and 6 seconds, later ones after 10.
-    tokio::time::sleep(Duration::from_secs(12).saturating_sub(begin.elapsed())).await;
-    let early = test.git.take_load().connections;
-    tokio::time::sleep(Duration::from_secs(12)).await;
-    let late = test.git.take_load().connections;
-    assert!(late >= SOURCES / 2, "it is tried again: {late} connections for {SOURCES} sources");
-    assert!(late * 2 < early, "and more and more rarely: {early} connections, then {late}");
+    // More failures than five for each source, so one of them has been tried six times.
+    let failures = test
+        .wait("each source is tried again", async || {
+            let errors = controller.metric("controller_runtime_reconcile_errors_total", &["gitrepository"]);
+            match errors.await.map_err(not_yet)? {
+                errors if errors > before_failures + 5.0 * SOURCES as f64 => Ok(errors - before_failures),
+                errors => Err(Not::Yet(format!("{errors} failures"))),
+            }
+        })
+        .await?;
+    let (took, connections) = (begin.elapsed(), test.git.take_load().connections);
+    assert!(took >= FIVE_DELAYS, "{failures} failures within {took:?}");
+    assert!(connections as f64 <= 2.0 * failures + 1.0, "{connections} connections for {failures} failures");
     for (name, before) in names.iter().zip(&before) {
         let during = test.get(name).await?;
         assert_eq!(during["status"]["artifact"], before["status"]["artifact"], "{name}");
