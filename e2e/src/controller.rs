@@ -284,7 +284,7 @@ fn shorten(line: &str) -> String {
 }
 
 async fn fetch(url: &str) -> Result<String> {
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
+    let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build()?;
     Ok(client.get(url).send().await?.error_for_status()?.text().await?)
 }
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 pub use reqwest::Method;
@@ -67,7 +66,7 @@ impl Forge {
         let process = Process::start("gitea", &mut program(&["web"]), &log, Owner::Harness)?;
         // A connection must not outlive the test that made it: each has a runtime of its own.
         let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
-        let client = client.timeout(Duration::from_secs(60)).build()?;
+        let client = client.timeout(LIMIT).build()?;
         let forge = Self { http, ssh, client, _process: process, _temp: temp };
         wait::until(LIMIT, async || {
             forge.call(ADMIN, Method::GET, "version", &Value::Null).await.map_err(not_yet)

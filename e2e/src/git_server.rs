@@ -21,6 +21,7 @@ use crate::http_server::{Answer, HttpServer};
 use crate::pki::Ca;
 use crate::process::temp_folder;
 use crate::repository::{self, Repository};
+use crate::wait::LIMIT;
 
 /// A running server; ends when dropped.
 #[derive(Debug)]
@@ -283,7 +284,7 @@ async fn backend(head: &http::request::Parts, body: &Bytes, root: &Path) -> Resu
     let mut stdin = child.stdin.take().context("no standard input")?;
     let body = body.clone();
     let feed = tokio::spawn(async move { stdin.write_all(&body).await });
-    let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await??;
+    let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await??;
     // git may stop reading early, when it refuses the request.
     let _ = feed.await;
     cgi_response(&output.stdout)

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use crate::api_proxy::Call;
 use crate::objects::Look;
 use crate::scenario::Scenario;
 use crate::wait::{Not, not_yet};
@@ -109,4 +111,16 @@ pub async fn runs(test: &Scenario, name: &str) -> Result<f64> {
     let labels = [format!("namespace=\"{}\"", test.namespace), format!("name=\"{name}\"")];
     let labels = labels.each_ref().map(String::as_str);
     test.pair()?.kustomize.metric("gotk_reconcile_duration_seconds_count", &labels).await
+}
+
+/// Expects of repairs of one object that they wait longer and longer for each other: the first comes at once, the second a
+/// second later, the next ones after 2, 4 … seconds more. `begin` is a time before the first of them.
+pub fn follow_back_off(repairs: &[Call], begin: Instant) -> Result<()> {
+    let mut least = Duration::ZERO;
+    for (n, repair) in repairs.iter().enumerate() {
+        let after = repair.at.saturating_duration_since(begin);
+        ensure!(after >= least, "repair {n} comes after {after:?}, not {least:?}: {repairs:?}");
+        least = least * 2 + Duration::from_secs(1);
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! What the observed index sees.
 
+use anyhow::anyhow;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,8 +177,9 @@ async fn a_watch_without_objects_ends_when_nobody_asks_for_it() -> Result<()> {
     let bed = Bed::new("idle").await?;
     bed.apply(MAP, &mut Memory::new()).await?;
     let retry = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
+    // Shorter than the pause between two looks, as each look is one who asks.
     let options = IndexOptions {
-        idle: Duration::from_millis(200),
+        idle: Duration::from_millis(10),
         retry,
         rediscovery: Duration::from_secs(1),
         page_size: 100,
@@ -186,7 +189,10 @@ async fn a_watch_without_objects_ends_when_nobody_asks_for_it() -> Result<()> {
     let kinds = ["ConfigMap", "PodTemplate"].map(|kind| GroupVersionKind::gvk("", "v1", kind));
     settled(&index, &kinds).await?;
     assert_eq!(kinds.each_ref().map(|kind| index.ensure(kind)), [WatchState::Synced, WatchState::Synced]);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(kinds.each_ref().map(|kind| index.ensure(kind)), [WatchState::Synced, WatchState::Starting]);
-    Ok(())
+    wait::until(LIMIT, async || match kinds.each_ref().map(|kind| index.ensure(kind)) {
+        [WatchState::Synced, WatchState::Starting] => Ok(()),
+        [WatchState::Synced, state] => Err(Not::Yet(format!("{state:?}"))),
+        states => Err(Not::Ever(anyhow!("the watch with objects ended: {states:?}"))),
+    })
+    .await
 }

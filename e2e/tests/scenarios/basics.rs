@@ -1,6 +1,6 @@
 //! What a Kustomization says of its runs, and that it comes and goes cleanly.
 
-use std::time::Duration;
+use std::cell::Cell;
 
 use anyhow::Result;
 use e2e::objects::{Condition, Id, Look};
@@ -77,31 +77,27 @@ async fn success_leaves_the_status_of_flux() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_never_ready_and_reconciling_at_once() -> Result<()> {
     let (test, _) = started("conformant", "1", "  wait: true\n  timeout: 10m").await?;
-    let mut seen_under_way = false;
+    let seen_under_way = Cell::new(false);
     for round in 2..8 {
         // Every other commit has something to wait for.
         let replicas = round % 2;
         test.repo.write("app/deployment.yaml", &deployment("web", replicas))?;
         let commit = roll_out(&test, &round.to_string()).await?;
-        for _ in 0..200 {
-            let app = test.get(APP).await?;
-            let is = |kind| app.condition(kind).is_some_and(|c: Condition| c.status == "True");
-            assert!(!(is("Ready") && is("Reconciling")), "{}", app["status"]["conditions"]);
-            assert!(!(is("Stalled") && is("Reconciling")), "{}", app["status"]["conditions"]);
-            seen_under_way |=
-                is("Reconciling") && app.condition("Ready").is_some_and(|c| c.status == "Unknown");
-            let there = app.is_ready() && app.text("/status/lastAppliedRevision").ends_with(&commit);
-            if there
-                || replicas == 1
-                    && is("Reconciling")
-                    && app.text("/status/lastAttemptedRevision").ends_with(&commit)
-            {
-                break;
+        let is = |app: &Value, kind| app.condition(kind).is_some_and(|c: Condition| c.status == "True");
+        test.until(APP, "is ready or has to wait", |app| {
+            assert!(!(is(app, "Ready") && is(app, "Reconciling")), "{}", app["status"]["conditions"]);
+            assert!(!(is(app, "Stalled") && is(app, "Reconciling")), "{}", app["status"]["conditions"]);
+            let under_way = is(app, "Reconciling");
+            if under_way && app.condition("Ready").is_some_and(|c| c.status == "Unknown") {
+                seen_under_way.set(true);
             }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
+            let there = app.is_ready() && app.text("/status/lastAppliedRevision").ends_with(&commit);
+            let tried = app.text("/status/lastAttemptedRevision").ends_with(&commit);
+            there || replicas == 1 && under_way && tried
+        })
+        .await?;
     }
-    assert!(seen_under_way, "a run that waits says so");
+    assert!(seen_under_way.get(), "a run that waits says so");
     test.finish().await
 }
 

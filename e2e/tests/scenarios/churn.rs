@@ -391,11 +391,13 @@ async fn after_churn_the_cluster_is_what_git_says_and_nothing_goes_on() -> Resul
         let id = |(name, _): &(String, String)| format!("{}_{name}__ConfigMap", test.namespace);
         assert_eq!(names, apps.maps(i).iter().map(id).collect::<BTreeSet<_>>());
     }
-    // Repairs that follow each other wait longer and longer; there is nothing left to repair.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // There is nothing left to repair.
+    test.idle().await?;
+    let proxy = test.proxy()?;
     proxy.take_calls();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let writes = proxy.calls(|call| call.is_write());
+    test.run("GitRepository/app").await?;
+    test.idle().await?;
+    let writes = proxy.calls(|call| call.is_write() && !call.is_about("gitrepositories"));
     assert!(writes.is_empty(), "{writes:?}");
     test.finish().await
 }

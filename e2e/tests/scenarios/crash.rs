@@ -127,7 +127,15 @@ async fn both_controllers_survive_a_restart_of_the_api_server() -> Result<()> {
     test.request("GitRepository/app").await?;
     some_way().await;
     test.cluster.kill_apiserver();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Both find that it is away.
+    let pair = test.pair()?;
+    for controller in [&pair.source, &pair.kustomize] {
+        test.wait("the watch fails", async || match controller.log_text().contains("watch failed") {
+            true => Ok(()),
+            false => Err(Not::Yet("the log says nothing of it".into())),
+        })
+        .await?;
+    }
     test.cluster.start_apiserver().await?;
     test.applied("Kustomization/app", &commit).await?;
     owned_are(&test, &names).await?;
@@ -170,9 +178,11 @@ async fn when_the_leader_dies_the_other_one_takes_over() -> Result<()> {
     test.applied("Kustomization/app", &commit).await?;
     owned_are(&test, &names).await?;
     // A run counts when it is over, a moment after its status is seen.
-    wait::until(LIMIT, async || match standby.metric(runs.0, &runs.1).await.map_err(wait::not_yet)? {
-        0.0 => Err(Not::Yet("no run".into())),
-        _ => Ok(()),
+    test.wait("the other one has run", async || {
+        match standby.metric(runs.0, &runs.1).await.map_err(wait::not_yet)? {
+            0.0 => Err(Not::Yet("no run".into())),
+            _ => Ok(()),
+        }
     })
     .await?;
     standby.expect_running()?;
@@ -200,8 +210,8 @@ async fn an_object_that_cannot_be_decoded_harms_no_other() -> Result<()> {
             "{{apiVersion: {group}.toolkit.fluxcd.io/v1, kind: {kind}, metadata: {{name: odd}}, \
              spec: {{interval: [1], url: {{}}, sourceRef: 7, prune: 'yes'}}}}"
         );
-        // The new schema is not in force at once.
-        wait::until(LIMIT, async || test.apply(&odd).await.map_err(wait::not_yet)).await?;
+        test.wait("the new schema is in force", async || test.apply(&odd).await.map_err(wait::not_yet))
+            .await?;
     }
     let (_, commit) = replace_all(&test, 0)?;
     test.apply_source().await?;

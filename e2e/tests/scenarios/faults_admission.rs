@@ -1,11 +1,12 @@
 //! A cluster that refuses, delays or rewrites what is applied, and objects that do not go away.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
+use e2e::api_proxy::Call;
 use e2e::objects::{Id, Look};
 use e2e::scenario::{LIMIT, Scenario};
-use e2e::testkit::config_map;
+use e2e::testkit::{add_barrier, config_map, follow_back_off, pass_barrier};
 use e2e::wait::{self, Not};
 use e2e::webhook::{Verdict, Webhook};
 use serde_json::{Value, json};
@@ -178,6 +179,10 @@ async fn a_webhook_that_hangs_or_denies_holds_up_its_own_objects_only() -> Resul
 async fn a_webhook_that_rewrites_each_time_is_no_reason_to_apply_for_ever() -> Result<()> {
     let test = Scenario::through_proxy("rewritten", &[]).await?;
     let webhook = Webhook::start().await?;
+    test.repo.commit_file("a.txt", "one")?;
+    test.apply_source().await?;
+    add_barrier(&test, "{apiVersion: v1, kind: ConfigMap, metadata: {name: barrier}, data: {key: text}}")
+        .await?;
     // Once a field that nobody wants, once the very field that Git says.
     for (name, key) in [("foreign", "stamp"), ("own", "value")] {
         webhook.say(Verdict::Stamp(key));
@@ -194,17 +199,15 @@ async fn a_webhook_that_rewrites_each_time_is_no_reason_to_apply_for_ever() -> R
         })
         .await?;
         let commit = test.repo.commit_file(&format!("{name}/map.yaml"), &config_map(name, "1"))?;
-        test.apply_source().await?;
+        let begin = Instant::now();
         test.request("GitRepository/app").await?;
         test.apply(&test.kustomization_yaml(name, &format!("./{name}"), "  wait: true")).await?;
         test.applied(&format!("Kustomization/{name}"), &commit).await?;
-        let proxy = test.proxy()?;
-        // A repair that the first events ask for may still come; each one waits longer than the one before.
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        proxy.take_calls();
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        let writes = proxy.calls(|call| call.is_write());
-        assert!(writes.len() <= 2, "{name}: {writes:?}");
+        pass_barrier(&test, "ConfigMap/barrier").await?;
+        // After the apply itself.
+        let ours = |call: &Call| call.is_write() && call.is_about("configmaps") && call.is_about(name);
+        let writes = test.proxy()?.calls(ours);
+        follow_back_off(&writes[1..], begin).context(name)?;
         test.objects.delete(&id).await?;
     }
     test.finish().await

@@ -9,7 +9,7 @@ use e2e::api_proxy::{ApiProxy, Break, Call, Fault, Rule, When};
 use e2e::cluster::User;
 use e2e::objects::Look;
 use e2e::scenario::{LIMIT, Scenario};
-use e2e::testkit::{config_map, deployment, owned_are};
+use e2e::testkit::{add_barrier, config_map, deployment, follow_back_off, owned_are, pass_barrier};
 use e2e::wait::{self, Not};
 use serde_json::json;
 
@@ -70,19 +70,19 @@ async fn live_with(mut test: Scenario, spoil: impl Fn(&ApiProxy)) -> Result<()> 
     test.finish().await
 }
 
-/// Nothing is written, and next to nothing asked, when nothing happens.
+/// A run of the source that finds nothing new leads to its status and to nothing else.
 async fn quiet(test: &Scenario) -> Result<()> {
     let proxy = test.proxy()?;
     proxy.heal();
-    // What was on its way may still arrive.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    test.idle().await?;
     proxy.take_calls();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let calls = proxy.take_calls();
-    let writes: Vec<_> = calls.iter().filter(|call| call.is_write()).collect();
-    assert!(writes.is_empty(), "{writes:?}");
+    test.run("GitRepository/app").await?;
+    test.idle().await?;
     // A watch may end, or be tried again.
-    assert!(calls.len() <= 10, "{} requests while nothing happens: {calls:?}", calls.len());
+    let calls = proxy.calls(|call| !call.is_watch() && !call.is_list() && !call.is_about("events"));
+    let (own, others): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.is_about("gitrepositories"));
+    assert!(others.is_empty(), "{others:?}");
+    assert!(own.len() <= 2, "{own:?}");
     Ok(())
 }
 
@@ -265,18 +265,20 @@ async fn watches_that_end_at_once_are_no_hot_loop() -> Result<()> {
     let proxy = test.proxy()?;
     proxy.add(Rule::new(Fault::EndWatch, |call| call.is_watch()));
     proxy.take_calls();
+    let begin = Instant::now();
     proxy.break_watches(Break::End);
-    const SECONDS: u64 = 4;
-    tokio::time::sleep(Duration::from_secs(SECONDS)).await;
-    let calls = proxy.calls(|call| call.is_watch());
-    let watches: BTreeSet<_> = calls.iter().map(|call| (call.user, &call.path)).collect();
-    let most = watches.len() * (usize::try_from(SECONDS)? + 2);
-    assert!(
-        !watches.is_empty() && calls.len() <= most,
-        "{} requests for {} watches",
-        calls.len(),
-        watches.len()
-    );
+    let (calls, watches) = test
+        .wait("each watch is tried again, four times or more", async || {
+            let calls = proxy.calls(|call| call.is_watch());
+            let watches: BTreeSet<_> = calls.iter().map(|call| (call.user, call.path.clone())).collect();
+            match calls.len() {
+                some if some >= watches.len() * 5 && some > 0 => Ok((some, watches.len())),
+                some => Err(Not::Yet(format!("{some} requests for {watches:?}"))),
+            }
+        })
+        .await?;
+    let (took, seconds) = (begin.elapsed(), usize::try_from(begin.elapsed().as_secs())?);
+    assert!(calls <= watches * (seconds + 2), "{calls} requests for {watches} watches in {took:?}");
     let (names, commit) = write_version(&test, 1)?;
     proxy.heal();
     test.request("GitRepository/app").await?;
@@ -410,7 +412,6 @@ async fn a_spec_that_changes_during_a_run_is_not_ready_before_it_is_applied() ->
 /// Whoever fights for a field is answered more and more slowly.
 #[tokio::test(flavor = "multi_thread")]
 async fn others_who_rewrite_an_object_again_and_again_are_no_hot_loop() -> Result<()> {
-    const FIGHT: Duration = Duration::from_secs(6);
     let test = Scenario::through_proxy("fight", &[]).await?;
     test.repo.write("one/map.yaml", &config_map("shared", "one"))?;
     test.repo.write("two/map.yaml", &config_map("shared", "two"))?;
@@ -421,20 +422,33 @@ async fn others_who_rewrite_an_object_again_and_again_are_no_hot_loop() -> Resul
     test.proxy()?.take_calls();
     // Somebody with a loop of their own.
     let begin = Instant::now();
-    while begin.elapsed() < FIGHT {
-        test.patch("ConfigMap/map", &json!({"data": {"value": "by hand"}})).await?;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let repairs = test.proxy()?.calls(|call| call.is_write() && call.is_about("map"));
-    // After 1, 2 and 4 seconds, and the first at once.
-    assert!((1..=4).contains(&repairs.len()), "{} repairs", repairs.len());
+    let repairs = test
+        .wait("it is repaired four times", async || {
+            test.patch("ConfigMap/map", &json!({"data": {"value": "by hand"}}))
+                .await
+                .map_err(wait::not_yet)?;
+            let proxy = test.proxy().map_err(Not::Ever)?;
+            match proxy.calls(|call| call.is_write() && call.is_about("map")) {
+                repairs if repairs.len() >= 4 => Ok(repairs),
+                repairs => Err(Not::Yet(format!("{} repairs", repairs.len()))),
+            }
+        })
+        .await?;
+    follow_back_off(&repairs, begin)?;
     // Two Kustomizations that want the same object.
+    add_barrier(&test, &config_map("barrier", "1")).await?;
+    let begin = Instant::now();
     for name in ["one", "two"] {
         test.apply(&test.kustomization_yaml(name, &format!("./{name}"), "")).await?;
     }
-    test.proxy()?.take_calls();
-    tokio::time::sleep(FIGHT).await;
+    for name in ["one", "two"] {
+        test.ready(&format!("Kustomization/{name}")).await?;
+    }
+    pass_barrier(&test, "ConfigMap/barrier").await?;
     let writes = test.proxy()?.calls(|call| call.is_write() && call.is_about("shared"));
-    assert!((2..=10).contains(&writes.len()), "{} writes", writes.len());
+    assert!(writes.len() >= 2, "each applies it: {writes:?}");
+    // Of three further ones two are of the same Kustomization.
+    let repairs: Vec<Call> = writes.into_iter().skip(2).step_by(2).collect();
+    follow_back_off(&repairs, begin)?;
     test.finish().await
 }

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::Result;
 use e2e::cluster::Cluster;
@@ -11,7 +10,7 @@ use e2e::git_server::{Asked, Fault, GitServer};
 use e2e::objects::{Id, Look};
 use e2e::process::{exists, temp_folder};
 use e2e::repository::git;
-use e2e::wait::{self, Not};
+use e2e::wait::{self, LIMIT, Not};
 
 const DEPLOYMENT: &str = "
 apiVersion: apps/v1
@@ -32,7 +31,7 @@ async fn a_deployment_of_no_replicas_becomes_available() -> Result<()> {
     objects.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}"), "").await?;
     objects.apply(DEPLOYMENT, &namespace).await?;
     let id = Id::new("Deployment/idle", &namespace)?;
-    wait::until(Duration::from_secs(30), async || match objects.get(&id).await {
+    wait::until(LIMIT, async || match objects.get(&id).await {
         Ok(Some(live)) if live.condition("Available").is_some_and(|c| c.status == "True") => Ok(()),
         seen => Err(Not::Yet(format!("{seen:?}"))),
     })
@@ -124,7 +123,7 @@ async fn nothing_survives_a_killed_harness() -> Result<()> {
         Ok(path) if path.ends_with('\n') => Ok(path.trim().to_owned()),
         _ => Err(Not::Yet("the cluster is not up".into())),
     };
-    let kubeconfig = wait::until(Duration::from_secs(120), read).await;
+    let kubeconfig = wait::until(LIMIT, read).await;
     let command: u32 = fs::read_to_string(temp.path().join("kubeconfig-path.pid"))?.trim().parse()?;
     let kubeconfig = kubeconfig?;
     let folder = Path::new(&kubeconfig).parent().unwrap().to_owned();
@@ -133,7 +132,7 @@ async fn nothing_survives_a_killed_harness() -> Result<()> {
 
     harness.kill()?;
     harness.wait()?;
-    wait::until(Duration::from_secs(20), async || {
+    wait::until(LIMIT, async || {
         let left: Vec<_> = servers.iter().chain([&command]).filter(|pid| exists(**pid)).collect();
         if left.is_empty() && !folder.exists() { Ok(()) } else { Err(Not::Yet(format!("left: {left:?}"))) }
     })

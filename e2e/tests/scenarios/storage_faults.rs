@@ -272,8 +272,12 @@ async fn a_slow_download_ends_well_though_its_artifact_is_collected_or_the_proce
     assert!(!file.exists(), "it is collected");
     assert_eq!(finish(slow).await?, first.text("/status/artifact/digest"));
 
+    // The rest is read when nobody else is let in any more.
+    let address = slower.peer_addr()?;
     let reading = tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         finish(slower).await
     });
     let status = tokio::task::block_in_place(|| test.own()?.source.stop())?;
