@@ -81,6 +81,17 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     all
 }
 
+/// Commits a version of folder `app`: a ConfigMap that stays, one that changes its name, a Deployment. Answers the names of
+/// the ConfigMaps and the commit.
+pub fn write_version(test: &Scenario, version: usize) -> Result<(BTreeSet<String>, String)> {
+    let _ = test.repo.remove("app");
+    test.repo.write("app/stays.yaml", &config_map("stays", &version.to_string()))?;
+    test.repo.write("app/moves.yaml", &config_map(&format!("moves-{version}"), "1"))?;
+    test.repo.write("app/deploy.yaml", &deployment("deploy", 0))?;
+    let names = [format!("moves-{version}"), "stays".to_owned()].into();
+    Ok((names, test.repo.commit(&format!("version {version}"))?))
+}
+
 /// Applies Kustomization `barrier` with this one object, for [`pass_barrier`].
 pub async fn add_barrier(test: &Scenario, manifest: &str) -> Result<()> {
     let commit = test.repo.commit_file("barrier/object.yaml", manifest)?;
