@@ -56,7 +56,7 @@ async fn an_object_without_spec_is_refused() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_older_version_warns() -> Result<()> {
+async fn the_older_version_alone_warns() -> Result<()> {
     let server = Server::connect().await?;
     for (object, kind) in
         [(git("v1beta2", json!({})), "GitRepository"), (kustomization("v1beta2", json!({})), "Kustomization")]

@@ -111,7 +111,7 @@ async fn verification_of_oci_repositories_is_judged_too() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_verification_of_an_oci_repository_has_a_default() -> Result<()> {
+async fn the_verification_of_an_oci_repository_alone_has_a_default() -> Result<()> {
     let server = Server::connect().await?;
     let seen = server.accepts(&oci(json!({"layerSelector": {}}))).await;
     let spec = json!({"url": "oci://example.org/a", "interval": "1m", "layerSelector": {}});

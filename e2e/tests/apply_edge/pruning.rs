@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_our_own_objects_are_pruned() -> Result<()> {
+async fn pruning_takes_our_own_objects_only() -> Result<()> {
     let bed = Bed::new("prune").await?;
     let maps = ["gone", "kept", "moved", "absent"]
         .map(|n| format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {n}}}, data: {{k: v}}}}"))

@@ -90,7 +90,7 @@ spec:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_applied_when_a_check_fails_and_all_failures_are_told() -> Result<()> {
+async fn a_failed_check_leaves_everything_unapplied_and_all_failures_are_told() -> Result<()> {
     let bed = Bed::new("gate").await?;
     let bad = format!(
         "{MAP}

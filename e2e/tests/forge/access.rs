@@ -36,7 +36,7 @@ async fn a_password_and_access_tokens_open_a_private_repository() -> Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn those_who_may_not_read_are_told_so() -> Result<()> {
+async fn accounts_that_may_not_read_are_told_so() -> Result<()> {
     let it = Interop::new("strangers").await?;
     it.create("app", "main").await?;
     let url = it.forge.url(&it.repository("app"));

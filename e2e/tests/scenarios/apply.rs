@@ -79,7 +79,7 @@ async fn owner_labels_and_common_metadata_follow_the_spec() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_kubectl_applied_becomes_gits() -> Result<()> {
+async fn fields_that_kubectl_applied_become_gits() -> Result<()> {
     let test = Scenario::new("adopt").await?;
     let before = config_map("map", "hand").replace("\ndata: {", "\ndata: {other: mine, ");
     test.repo.write("app/map.yaml", &config_map("map", "git"))?;
@@ -185,7 +185,7 @@ async fn an_object_without_a_namespace_is_told() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_server_would_write_otherwise_is_no_difference() -> Result<()> {
+async fn values_that_the_server_would_write_otherwise_are_no_difference() -> Result<()> {
     let test = Scenario::new("normal").await?;
     let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}, ports: [{port: 80}, {port: 443, name: tls}]}\n";
     let service = service.replace("{port: 80}", "{port: 80, name: plain}");

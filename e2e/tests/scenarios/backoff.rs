@@ -97,7 +97,7 @@ async fn a_server_that_asks_for_patience_gets_it() -> Result<()> {
 
 /// Whoever fights for a field is answered more and more slowly.
 #[tokio::test(flavor = "multi_thread")]
-async fn others_who_rewrite_an_object_again_and_again_are_no_hot_loop() -> Result<()> {
+async fn repairs_of_what_others_rewrite_again_and_again_are_no_hot_loop() -> Result<()> {
     let test = Scenario::through_proxy("fight", &[]).await?;
     test.repo.write("one/map.yaml", &config_map("shared", "one"))?;
     test.repo.write("two/map.yaml", &config_map("shared", "two"))?;

@@ -30,7 +30,7 @@ async fn started(name: &str, value: &str, more: &str) -> Result<(Scenario, Strin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_deleted_at_once_is_gone_and_harms_nobody() -> Result<()> {
+async fn a_kustomization_that_is_deleted_at_once_harms_no_other() -> Result<()> {
     let (test, commit) = started("at-once", "1", "").await?;
     for round in 0..10 {
         let name = format!("brief-{round}");
@@ -75,7 +75,7 @@ async fn success_leaves_the_status_of_flux() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_never_ready_and_reconciling_at_once() -> Result<()> {
+async fn a_kustomization_is_never_ready_and_reconciling_at_once() -> Result<()> {
     let (test, _) = started("conformant", "1", "  wait: true\n  timeout: 10m").await?;
     let seen_under_way = Cell::new(false);
     for round in 2..8 {
@@ -190,7 +190,7 @@ async fn the_generation_is_not_observed_before_it_succeeds() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_checked_and_never_comes_fails_after_half_a_minute() -> Result<()> {
+async fn a_health_check_of_what_never_comes_fails_after_half_a_minute() -> Result<()> {
     let more = "  timeout: 1s\n  healthChecks: [{apiVersion: v1, kind: ConfigMap, name: does-not-exist, namespace: NS}]";
     let test = Scenario::new("never").await?;
     test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;

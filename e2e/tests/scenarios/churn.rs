@@ -198,7 +198,7 @@ fn folders(path: &Path) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_churn_every_artifact_is_what_git_says_and_nothing_has_leaked() -> Result<()> {
+async fn artifacts_after_churn_are_what_git_says_and_nothing_has_leaked() -> Result<()> {
     let (count, seconds) = (setting("CHURN_SOURCES", 20)?, setting("CHURN_SECONDS", 10)?);
     let mut dice = dice("sources")?;
     let mut test = Scenario::with_own_controllers("churn", &[]).await?;
@@ -330,7 +330,7 @@ impl Apps {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_churn_the_cluster_is_what_git_says_and_nothing_goes_on() -> Result<()> {
+async fn the_cluster_after_churn_is_what_git_says_and_nothing_goes_on() -> Result<()> {
     let (count, seconds) = (usize::try_from(setting("CHURN_APPS", 10)?)?, setting("CHURN_SECONDS", 10)?);
     let mut dice = dice("applications")?;
     let mut test = Scenario::through_proxy("churn-apps", &["--requeue-dependency=2s"]).await?;

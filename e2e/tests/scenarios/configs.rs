@@ -77,7 +77,7 @@ async fn a_change_without_the_label_waits_for_the_interval() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_with_the_gate_waits_for_the_interval_as_nobody_watches() -> Result<()> {
+async fn a_change_with_the_gate_waits_for_the_interval_without_a_watch() -> Result<()> {
     let gate = "--feature-gates=DisableConfigWatchers=true";
     let test = start(Scenario::through_proxy("configs-off", &[gate]).await?).await?;
     test.patch("ConfigMap/vars", &json!({"data": {"COLOUR": "blue"}})).await?;

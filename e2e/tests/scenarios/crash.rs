@@ -153,7 +153,7 @@ async fn both_controllers_survive_a_restart_of_the_api_server() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_leader_dies_the_other_one_takes_over() -> Result<()> {
+async fn a_standby_takes_over_when_the_leader_dies() -> Result<()> {
     let election = [
         "--enable-leader-election",
         "--leader-election-lease-duration=8s",

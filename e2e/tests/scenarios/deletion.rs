@@ -119,7 +119,7 @@ async fn a_pending_finalizer_delays_the_end_until_the_timeout_if_it_is_waited_fo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_service_account_objects_are_named_and_left() -> Result<()> {
+async fn objects_are_named_and_left_when_their_service_account_is_gone() -> Result<()> {
     let test = Scenario::new("no-account").await?;
     test.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: tenant}}").await?;
     let account = format!("--serviceaccount={}:tenant", test.namespace);

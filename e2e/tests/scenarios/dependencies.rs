@@ -102,7 +102,7 @@ async fn an_expression_that_cannot_be_evaluated_waits_and_one_that_is_wrong_stal
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_the_gate_the_built_in_check_counts_too() -> Result<()> {
+async fn the_built_in_check_of_a_dependency_counts_too_with_the_gate() -> Result<()> {
     let gate = "--feature-gates=AdditiveCELDependencyCheck=true";
     let test = Scenario::with_own_controllers("dep-both", &[gate]).await?;
     let (test, _) = folders(test, &["app"]).await?;

@@ -71,7 +71,7 @@ async fn commit_and_request(test: &Scenario, message: &str) -> Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_denials_are_told_at_once_and_nothing_of_the_stage_is_applied() -> Result<()> {
+async fn denials_are_all_told_at_once_and_nothing_of_the_stage_is_applied() -> Result<()> {
     let test = Scenario::new("denied").await?;
     let denied = policy(&test, &["CREATE", "UPDATE"], "!object.metadata.name.startsWith('denied')").await?;
     admits(&test, "denied-probe", false).await?;

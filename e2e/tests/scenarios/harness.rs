@@ -103,7 +103,7 @@ async fn the_git_server_fails_when_it_is_told_to() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_survives_a_killed_harness() -> Result<()> {
+async fn a_killed_harness_leaves_no_process() -> Result<()> {
     let temp = temp_folder("killed")?;
     let note = temp.path().join("kubeconfig-path");
     let mut harness = Command::new(env!("CARGO_BIN_EXE_kube"))

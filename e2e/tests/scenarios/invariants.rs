@@ -60,7 +60,7 @@ fn check_end(object: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_status_ever_contradicts_itself() -> Result<()> {
+async fn statuses_never_contradict_themselves() -> Result<()> {
     let test = Scenario::new("invariants").await?;
     test.repo.commit_file("a.txt", "one")?;
     let states = Arc::new(Mutex::new(Vec::new()));

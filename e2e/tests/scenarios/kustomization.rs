@@ -35,7 +35,7 @@ async fn a_file_removed_from_git_disappears_from_the_cluster() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_prune_objects_stay() -> Result<()> {
+async fn objects_stay_without_prune() -> Result<()> {
     let test = applied(
         Scenario::new("no-prune").await?,
         &[("a.yaml", config_map("a", "1")), ("b.yaml", config_map("b", "1"))],

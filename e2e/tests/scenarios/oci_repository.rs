@@ -172,7 +172,7 @@ async fn a_registry_that_wants_a_password_gets_that_of_the_pull_secret() -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_source_is_said_in_the_words_of_flux() -> Result<()> {
+async fn faults_of_an_oci_repository_are_told_in_the_words_of_flux() -> Result<()> {
     let test = Scenario::new("oci-faults").await?;
     let registry = Registry::start(Setup::default()).await;
     let manifest = registry.pusher().artifact("latest", &[(LAYER, b"no archive"), (LAYER, b"x")]).await;

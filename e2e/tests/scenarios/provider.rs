@@ -158,7 +158,7 @@ async fn tokens_come_through_the_proxy_of_the_object() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_provider_lacks_is_said_as_flux_says_it() -> Result<()> {
+async fn a_provider_that_lacks_something_says_so_as_flux_does() -> Result<()> {
     let (test, signer) = (Scenario::new("provider-lacks").await?, Signer::new()?);
     test.repo.commit_file("a.txt", "one")?;
     let invalid = "InvalidProviderConfiguration";

@@ -82,7 +82,7 @@ fn guard(test: &Scenario) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_not_be_deleted_stays_in_the_inventory_until_it_is() -> Result<()> {
+async fn an_object_that_may_not_be_deleted_stays_in_the_inventory_until_it_is() -> Result<()> {
     let files = [("a.yaml", config_map("a", "1")), ("b.yaml", config_map("b", "1"))];
     let test = applied(Scenario::new("guard").await?, &files, "").await?;
     let temp = tempfile::NamedTempFile::new()?;

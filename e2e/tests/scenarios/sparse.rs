@@ -7,7 +7,7 @@ use e2e::scenario::Scenario;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_directories_of_a_sparse_checkout_are_in_the_artifact() -> Result<()> {
+async fn a_sparse_checkout_has_only_its_directories_in_the_artifact() -> Result<()> {
     let test = Scenario::new("sparse").await?;
     for file in ["app/one/a.yaml", "app/two.yaml", "apple/b.yaml", "lib/c.yaml", "root.yaml"] {
         test.repo.write(file, "x: y")?;

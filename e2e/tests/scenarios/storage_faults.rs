@@ -287,7 +287,7 @@ async fn a_slow_download_ends_well_though_its_artifact_is_collected_or_the_proce
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_processes_on_one_volume_one_waits_and_takes_over() -> Result<()> {
+async fn a_second_process_on_one_volume_waits_and_takes_over() -> Result<()> {
     let mut test = Scenario::with_own_controllers("two-pods", &[]).await?;
     let commit = test.repo.commit_file("a.txt", "one")?;
     test.apply_source().await?;

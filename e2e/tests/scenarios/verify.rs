@@ -88,7 +88,7 @@ async fn each_mode_verifies_what_it_names_and_says_who_signed() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_signed_by_a_trusted_key_is_never_stored() -> Result<()> {
+async fn a_commit_that_no_trusted_key_signed_is_never_stored() -> Result<()> {
     let (test, signer) = (Scenario::new("verify-bad").await?, Signer::new()?);
     let (id, ring) = signer.openpgp("me")?;
     let (_, other) = signer.openpgp("other")?;
@@ -230,7 +230,7 @@ async fn other_keys_mean_another_verification_and_the_same_keys_none() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_an_unsigned_commit_names_is_fetched() -> Result<()> {
+async fn submodules_of_an_unsigned_commit_are_not_fetched() -> Result<()> {
     let (test, signer) = (Scenario::new("verify-submodule").await?, Signer::new()?);
     let (_, ring) = signer.openpgp("me")?;
     let other = GitServer::start().await?;

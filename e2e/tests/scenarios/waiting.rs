@@ -159,7 +159,7 @@ async fn health_checks_name_what_is_missing_and_see_objects_of_others() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_tenant_may_not_read_is_unknown_with_the_reason() -> Result<()> {
+async fn health_of_what_the_tenant_may_not_read_is_unknown_with_the_reason() -> Result<()> {
     let test = Scenario::new("unseen").await?;
     test.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: tenant}}").await?;
     let account = format!("--serviceaccount={}:tenant", test.namespace);
