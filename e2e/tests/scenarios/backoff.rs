@@ -89,7 +89,7 @@ async fn a_server_that_asks_for_patience_gets_it() -> Result<()> {
                 .min_by_key(|c| c.at);
             after.map(|c| c.at - refused.at).ok_or_else(|| Not::Yet(format!("no further {kind}")))
         };
-        let waited = wait::until(LIMIT, next).await?;
+        let waited = test.wait(&format!("a further {kind} is asked for"), next).await?;
         ensure!(waited >= PATIENCE, "{kind} was tried again after {waited:?}");
     }
     test.finish().await

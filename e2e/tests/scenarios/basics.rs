@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use anyhow::Result;
 use e2e::objects::{Condition, Id, Look};
-use e2e::scenario::{LIMIT, Scenario};
+use e2e::scenario::Scenario;
 use e2e::testkit::{config_map, deployment};
 use e2e::wait::{self, Not};
 use serde_json::{Value, json};
@@ -165,7 +165,7 @@ async fn failed_health_recovery_and_news_are_told_and_remembered() -> Result<()>
     assert_eq!(history(&app).len(), 3);
     let revision = format!("main@sha1:{commit}");
     // Health is told again for content that is new.
-    wait::until(LIMIT, async || {
+    test.wait("health is told of for new content", async || {
         let events = test.objects.events(&test.id(APP).map_err(Not::Ever)?).await.map_err(wait::not_yet)?;
         let told = events.iter().any(|e| {
             e.text("/message").contains("Health check passed in")

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use e2e::objects::Look;
-use e2e::scenario::{LIMIT, Scenario};
+use e2e::scenario::Scenario;
 use e2e::testkit::{add_barrier, config_map, pass_barrier, runs};
 use e2e::wait::{self, Not};
 use serde_json::{Value, json};
@@ -127,13 +127,14 @@ async fn a_fight_over_a_field_slows_down_is_told_once_and_delays_no_other_object
     repaired(&test, "a").await?;
     change(&test, "b").await?;
     repaired(&test, "b").await?;
-    let told = wait::until(LIMIT, async || {
-        let events = test.objects.events(&test.id("Kustomization/app").map_err(Not::Ever)?).await;
-        let events = events.map_err(wait::not_yet)?;
-        let told = events.iter().filter(|e| e.text("/reason") == "DriftRepeated");
-        Ok(told.map(|e| e.number("/count").max(1)).sum::<i64>())
-    })
-    .await?;
+    let told = test
+        .wait("events can be read", async || {
+            let events = test.objects.events(&test.id("Kustomization/app").map_err(Not::Ever)?).await;
+            let events = events.map_err(wait::not_yet)?;
+            let told = events.iter().filter(|e| e.text("/reason") == "DriftRepeated");
+            Ok(told.map(|e| e.number("/count").max(1)).sum::<i64>())
+        })
+        .await?;
     assert_eq!(told, 1);
     test.finish().await
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use e2e::api_proxy::Call;
 use e2e::objects::{Id, Look};
-use e2e::scenario::{LIMIT, Scenario};
+use e2e::scenario::Scenario;
 use e2e::testkit::{add_barrier, config_map, follow_back_off, pass_barrier};
 use e2e::wait::{self, Not};
 use e2e::webhook::{Verdict, Webhook};
@@ -46,7 +46,7 @@ async fn policy(test: &Scenario, operations: &[&str], expression: &str) -> Resul
 async fn admits(test: &Scenario, name: &str, wanted: bool) -> Result<()> {
     let map =
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"probe": "1"}});
-    wait::until(LIMIT, async || {
+    test.wait("the API server lets it pass, or refuses it", async || {
         let admitted = test.objects.apply_one(&map, &test.namespace).await.is_ok();
         if admitted {
             let id = test.id(&format!("ConfigMap/{name}")).map_err(Not::Ever)?;
@@ -108,9 +108,11 @@ async fn deletions_that_are_denied_are_tried_until_they_are_not() -> Result<()> 
     test.applied("Kustomization/app", &commit).await?;
     let denied = policy(&test, &["DELETE"], "oldObject.metadata.name != 'kept'").await?;
     // In force when a dry run is refused.
-    wait::until(LIMIT, async || match test.kubectl(&["delete", "configmap", "kept", "--dry-run=server"]) {
-        Ok(_) => Err(Not::Yet("it could be deleted".into())),
-        Err(_) => Ok(()),
+    test.wait("the policy is in force", async || {
+        match test.kubectl(&["delete", "configmap", "kept", "--dry-run=server"]) {
+            Ok(_) => Err(Not::Yet("it could be deleted".into())),
+            Err(_) => Ok(()),
+        }
     })
     .await?;
     test.repo.remove("app/kept.yaml")?;
@@ -190,7 +192,7 @@ async fn a_webhook_that_rewrites_each_time_is_no_reason_to_apply_for_ever() -> R
         let map = json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe"}, "data": {"value": "1"},
         });
-        wait::until(LIMIT, async || {
+        test.wait("the webhook is asked", async || {
             let probe = test.objects.apply_one(&map, &test.namespace).await.map_err(wait::not_yet)?;
             match test.objects.get(&probe).await.map_err(wait::not_yet)? {
                 Some(map) if !matches!(map.text(&format!("/data/{key}")), "" | "1") => Ok(()),
@@ -300,7 +302,7 @@ async fn a_namespace_that_terminates_refuses_and_a_new_one_is_filled() -> Result
     test.objects.apply(&held_map("held"), &target).await?;
     test.objects.delete(&test.id(&format!("Namespace/{target}"))?).await?;
     let map = Id::new("ConfigMap/map", &target)?;
-    wait::until(LIMIT, async || match test.objects.get(&map).await {
+    test.wait("the object is gone", async || match test.objects.get(&map).await {
         Ok(None) => Ok(()),
         seen => Err(Not::Yet(format!("{seen:?}"))),
     })

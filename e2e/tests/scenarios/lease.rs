@@ -9,7 +9,7 @@ use e2e::controller::Controller;
 use e2e::process::Signal;
 use e2e::scenario::{LIMIT, SHARD, Scenario};
 use e2e::testkit::config_map;
-use e2e::wait::{self, Not};
+use e2e::wait::Not;
 use http::Method;
 
 /// Flags for a Lease that is renewed every second; its holder gives it up after so many without, others wait two more.
@@ -86,9 +86,11 @@ async fn a_leader_that_slept_in_the_middle_of_an_apply_writes_nothing_when_it_wa
 async fn renews(test: &Scenario, renewal: fn(&Call) -> bool) -> Result<()> {
     let well = |call: &Call| renewal(call) && call.status == Some(200);
     let before = test.proxy()?.calls(well).len();
-    wait::until(LIMIT, async || match test.proxy().map_err(Not::Ever)?.calls(well).len() {
-        now if now >= before + 2 => Ok(()),
-        now => Err(Not::Yet(format!("{now} renewals after {before}"))),
+    test.wait("the lease is renewed twice", async || {
+        match test.proxy().map_err(Not::Ever)?.calls(well).len() {
+            now if now >= before + 2 => Ok(()),
+            now => Err(Not::Yet(format!("{now} renewals after {before}"))),
+        }
     })
     .await
 }

@@ -7,10 +7,10 @@ use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::git_server::{Fault, GitServer};
 use e2e::objects::Look;
-use e2e::scenario::{LIMIT, SHARD, Scenario};
+use e2e::scenario::{SHARD, Scenario};
 use e2e::signer::Signer;
 use e2e::token_server::TokenServer;
-use e2e::wait::{self, Not};
+use e2e::wait::Not;
 use serde_json::{Value, json};
 
 use crate::proxy::ProxyServer;
@@ -92,7 +92,7 @@ async fn a_token_endpoint_that_never_answers_keeps_nobody_else_waiting() -> Resu
         let source = test.source_yaml("1h", &more);
         test.apply(&source.replace("{name: app}", &format!("{{name: hung-{i}}}"))).await?;
     }
-    wait::until(LIMIT, async || {
+    test.wait("the provider is asked", async || {
         let asked = api.take_requests().len();
         if asked > 0 { Ok(()) } else { Err(Not::Yet("nobody asked".into())) }
     })

@@ -4,6 +4,7 @@ use anyhow::Result;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
 use e2e::testkit::{applied, config_map, roll_out};
+use e2e::wait::Not;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,10 +91,10 @@ async fn an_object_that_may_not_be_deleted_stays_in_the_inventory_until_it_is() 
     let file = temp.path().display().to_string();
     test.kubectl(&["apply", "-f", &file])?;
     // A policy is not in force at once.
-    e2e::wait::until(e2e::scenario::LIMIT, async || {
+    test.wait("the policy is in force", async || {
         match test.kubectl(&["delete", "--dry-run=server", "configmap/b"]) {
             Err(_) => Ok(()),
-            Ok(_) => Err(e2e::wait::Not::Yet("it would be deleted".into())),
+            Ok(_) => Err(Not::Yet("it would be deleted".into())),
         }
     })
     .await?;

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use e2e::artifact::artifact_entries;
 use e2e::git_server::{Asked, Fault, GitServer};
 use e2e::objects::Look;
-use e2e::scenario::{LIMIT, Scenario};
-use e2e::wait::{self, Not, not_yet};
+use e2e::scenario::Scenario;
+use e2e::wait::{Not, not_yet};
 use serde_json::json;
 
 fn source(name: &str, url: &str, more: &str) -> String {
@@ -136,13 +136,15 @@ async fn a_crash_leaves_no_cache_behind_and_a_damaged_one_is_replaced() -> Resul
     }
     fs::remove_file(storage.join(before.text("/status/artifact/path")))?;
     test.own()?.source.restart().await?;
-    wait::until(LIMIT, async || {
+    test.wait("the orphan is swept", async || {
         if orphan.exists() { Err(Not::Yet("the orphan is still there".into())) } else { Ok(()) }
     })
     .await?;
     let file = storage.join(before.text("/status/artifact/path"));
-    wait::until(LIMIT, async || if file.exists() { Ok(()) } else { Err(Not::Yet("no artifact".into())) })
-        .await?;
+    test.wait("the artifact is stored anew", async || {
+        if file.exists() { Ok(()) } else { Err(Not::Yet("no artifact".into())) }
+    })
+    .await?;
     let after = test.ready("GitRepository/app").await?;
     assert_eq!(after["status"]["artifact"]["digest"], before["status"]["artifact"]["digest"]);
     assert_eq!(artifact_entries(&after).await?, [".", "a.txt"]);
@@ -160,7 +162,7 @@ async fn a_server_that_never_answers_keeps_nobody_else_waiting() -> Result<()> {
     for i in 0..count {
         test.apply(&source(&format!("hung-{i}"), &hung.url(&i.to_string()), "")).await?;
     }
-    wait::until(LIMIT, async || {
+    test.wait("the hung server is asked", async || {
         let asked = hung.take_requests().len();
         if asked > 0 { Ok(()) } else { Err(Not::Yet("nobody asked".into())) }
     })
@@ -214,7 +216,7 @@ async fn a_pass_that_waits_for_its_server_is_one_pass_to_those_who_watch() -> Re
     let controller = &test.pair()?.source;
     let (count, sum) = ("gotk_reconcile_duration_seconds_count", "gotk_reconcile_duration_seconds_sum");
     let passes_after = async |passes: f64| {
-        wait::until(LIMIT, async || match controller.metric(count, &labels).await {
+        test.wait("the pass is over", async || match controller.metric(count, &labels).await {
             Ok(now) if now > passes => Ok(now),
             Ok(_) => Err(Not::Yet("it is not over".into())),
             Err(error) => Err(not_yet(error)),

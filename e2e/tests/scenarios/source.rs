@@ -6,7 +6,7 @@ use anyhow::Result;
 use e2e::artifact::artifact_entries;
 use e2e::git_server::GitServer;
 use e2e::objects::Look;
-use e2e::scenario::{LIMIT, Scenario};
+use e2e::scenario::Scenario;
 use e2e::testkit::config_map;
 use e2e::wait::{self, Not};
 use serde_json::{Value, json};
@@ -296,7 +296,7 @@ async fn the_controllers_report_what_dashboards_read() -> Result<()> {
     test.gone("Kustomization/app").await?;
     test.gone("GitRepository/app").await?;
     for controller in [&pair.source, &pair.kustomize] {
-        wait::until(LIMIT, async || {
+        test.wait("the series of what is gone are gone", async || {
             let left = controller
                 .metric("gotk_reconcile_duration_seconds_count", &[&namespace])
                 .await

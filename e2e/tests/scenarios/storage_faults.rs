@@ -136,12 +136,13 @@ async fn a_storage_that_was_emptied_is_filled_again_with_the_same_bytes() -> Res
             test.run("GitRepository/app").await?;
         }
         // The status still speaks of the artifact from before, until it is there again.
-        let source = wait::until(LIMIT, async || {
-            let source = test.get("GitRepository/app").await.map_err(wait::not_yet)?;
-            download(&source).await.map_err(wait::not_yet)?;
-            if source.is_ready() { Ok(source) } else { Err(Not::Yet("it is not ready".into())) }
-        })
-        .await?;
+        let source = test
+            .wait("the artifact is there again", async || {
+                let source = test.get("GitRepository/app").await.map_err(wait::not_yet)?;
+                download(&source).await.map_err(wait::not_yet)?;
+                if source.is_ready() { Ok(source) } else { Err(Not::Yet("it is not ready".into())) }
+            })
+            .await?;
         for field in ["digest", "revision", "path", "size"] {
             assert_eq!(source["status"]["artifact"][field], before["status"]["artifact"][field], "{field}");
         }
@@ -182,7 +183,7 @@ async fn an_artifact_that_was_damaged_between_two_starts_is_never_served_as_good
         test.own()?.source.kill();
         damage()?;
         test.own()?.source.restart().await?;
-        wait::until(LIMIT, async || {
+        test.wait("the artifact is whole again", async || {
             let source = test.get("GitRepository/app").await.map_err(wait::not_yet)?;
             let bytes = download(&source).await.map_err(wait::not_yet)?;
             if bytes == good { Ok(()) } else { Err(Not::Yet("other bytes".into())) }
@@ -293,7 +294,7 @@ async fn a_second_process_on_one_volume_waits_and_takes_over() -> Result<()> {
     test.apply_source().await?;
     holds(&test, &commit).await?;
     let mut second = test.own()?.source.start_beside()?;
-    wait::until(LIMIT, async || {
+    test.wait("the second process waits for the storage", async || {
         match second.log_text().contains("the storage is in use by another process") {
             true => Ok(()),
             false => Err(Not::Yet(second.log_text())),
@@ -307,10 +308,9 @@ async fn a_second_process_on_one_volume_waits_and_takes_over() -> Result<()> {
     assert_eq!(second.metric("controller_runtime_reconcile_total", &[]).await?, 0.0, "it only waits");
     // However the first one ends.
     test.own()?.source.kill();
-    wait::until(
-        LIMIT,
-        async || if second.is_ready().await { Ok(()) } else { Err(Not::Yet("not ready".into())) },
-    )
+    test.wait("the second process is ready", async || {
+        if second.is_ready().await { Ok(()) } else { Err(Not::Yet("not ready".into())) }
+    })
     .await?;
     let commit = test.repo.commit_file("a.txt", "three")?;
     test.request("GitRepository/app").await?;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use e2e::scenario::Scenario;
 use e2e::testkit::{applied, config_map, deployment, roll_out};
+use e2e::wait::Not;
 use serde_json::json;
 
 /// A Deployment that gives up after a second: there is no node for its Pod.
@@ -102,9 +103,9 @@ async fn a_set_whose_pod_crashes_has_failed() -> Result<()> {
     let test = start(Scenario::new("crash-loop").await?, &[("web.yaml", set.clone())], "10m").await?;
     test.condition("Kustomization/app", "Healthy", "Unknown", "Progressing", "Running health checks").await?;
     let pod = e2e::objects::Id::of("v1", "Pod", &test.namespace, "web-0");
-    e2e::wait::until(e2e::scenario::LIMIT, async || match test.objects.get(&pod).await {
+    test.wait("there is a Pod", async || match test.objects.get(&pod).await {
         Ok(Some(_)) => Ok(()),
-        seen => Err(e2e::wait::Not::Yet(format!("{seen:?}"))),
+        seen => Err(Not::Yet(format!("{seen:?}"))),
     })
     .await?;
     let status = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [
