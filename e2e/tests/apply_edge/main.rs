@@ -31,7 +31,7 @@ use apply::prepare::{CommonMetadata, Owner, prepare};
 use apply::prune::{self, Entry, PruneOptions, Pruned};
 use e2e::cluster::{Cluster, User};
 use e2e::objects::{Id, Look, Objects, documents};
-use e2e::wait::{self, Not};
+use e2e::wait::{self, LIMIT, Not};
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -40,7 +40,6 @@ use kube::{Client, Config};
 use net::Backoff;
 use serde_json::{Value, json};
 
-const LIMIT: Duration = Duration::from_secs(30);
 const MANAGER: Manager =
     Manager { field_manager: "kustomize-controller", group: "kustomize.toolkit.fluxcd.io" };
 
