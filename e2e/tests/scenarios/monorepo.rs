@@ -8,7 +8,7 @@ use e2e::scenario::Scenario;
 use e2e::testkit::config_map;
 
 /// What kustomize-controller says (at debug) when it skips a build.
-const SKIPPED: &str = "nothing that the build reads has changed";
+const SKIPPED: &str = "the artifact is as before in all that the build reads";
 
 fn skipped_builds(test: &mut Scenario) -> Result<usize> {
     Ok(test.own()?.kustomize.log_text().lines().filter(|line| line.contains(SKIPPED)).count())
