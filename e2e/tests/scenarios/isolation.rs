@@ -7,7 +7,7 @@ use e2e::objects::Id;
 use e2e::scenario::Scenario;
 use e2e::wait::{self, Not};
 
-use crate::config_map;
+use e2e::testkit::config_map;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
