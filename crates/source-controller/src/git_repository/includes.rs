@@ -1,6 +1,6 @@
 //! What a source includes, and which sources include which, so that a new artifact wakes those that hold a copy of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use api::git_repository::GitRepositoryInclude;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
+use runtime::index::{Index, Referrers};
 
 use super::content::Include;
 use source::failure::{Failure, reason};
@@ -42,14 +43,8 @@ type Source = ObjectRef<GitRepository>;
 #[derive(Debug, Default)]
 pub struct Includers {
     /// Each source's artifact, as a hash of revision and digest.
-    artifacts: HashMap<Source, u64>,
-    /// What a source includes; those that include nothing are absent.
-    included: HashMap<Source, Vec<Source>>,
-    /// The same the other way round.
-    includers: HashMap<Source, HashSet<Source>>,
-    listed: HashSet<Source>,
-    /// Sources that changed during a list; nobody can see it before the list is complete.
-    changed: Vec<Source>,
+    artifacts: Index<Source, u64>,
+    included: Referrers<Source, Source>,
 }
 
 impl Includers {
@@ -58,79 +53,23 @@ impl Includers {
     /// A source that includes itself, over others or not, is not among them: it could change for ever. It looks at
     /// its includes when it is polled.
     pub fn observe(&mut self, event: &Event<GitRepository>) -> Vec<Source> {
-        let changed = match event {
-            Event::Init => {
-                self.listed.clear();
-                Vec::new()
-            }
-            Event::InitApply(object) => {
-                self.listed.insert(ObjectRef::from_obj(object));
-                let changed = self.put(object);
-                self.changed.extend(changed);
-                Vec::new()
-            }
-            Event::InitDone => {
-                let gone: Vec<_> =
-                    self.artifacts.keys().filter(|source| !self.listed.contains(*source)).cloned().collect();
-                gone.iter().for_each(|source| self.remove(source));
-                [gone, std::mem::take(&mut self.changed)].concat()
-            }
-            Event::Apply(object) => self.put(object).into_iter().collect(),
-            Event::Delete(object) => {
-                let source = ObjectRef::from_obj(object);
-                self.remove(&source);
-                vec![source]
-            }
-        };
-        let woken = changed.iter().flat_map(|source| {
-            let includers = self.includers.get(source).into_iter().flatten();
-            includers.filter(|includer| !self.reaches(source, includer))
-        });
+        if let Event::Apply(object) | Event::InitApply(object) = event {
+            self.included.set(&ObjectRef::from_obj(object), included(object));
+        }
+        let changed =
+            self.artifacts.observe(event, |object| (ObjectRef::from_obj(object), fingerprint(object)));
+        for gone in changed.iter().filter(|source| self.artifacts.get(source).is_none()) {
+            self.included.set(gone, Vec::new());
+        }
+        let woken = changed
+            .iter()
+            .flat_map(|source| self.included.of(source).filter(|includer| !self.reaches(source, includer)));
         woken.cloned().collect()
     }
 
     /// All sources that there are.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.artifacts.keys()
-    }
-
-    /// The source again if its artifact changed.
-    fn put(&mut self, object: &GitRepository) -> Option<Source> {
-        let source = ObjectRef::from_obj(object);
-        self.include(&source, object);
-        let mut hasher = DefaultHasher::new();
-        let artifact = object.status.as_ref().and_then(|status| status.artifact.as_ref());
-        artifact.map(|artifact| (&artifact.revision, &artifact.digest)).hash(&mut hasher);
-        let hash = hasher.finish();
-        (self.artifacts.insert(source.clone(), hash) != Some(hash)).then_some(source)
-    }
-
-    fn include(&mut self, source: &Source, object: &GitRepository) {
-        for before in self.included.remove(source).unwrap_or_default() {
-            if let Some(includers) = self.includers.get_mut(&before) {
-                includers.remove(source);
-                if includers.is_empty() {
-                    self.includers.remove(&before);
-                }
-            }
-        }
-        if object.spec.include.is_empty() {
-            return;
-        }
-        let namespace = object.namespace().unwrap_or_default();
-        let reference = |name: &str| ObjectRef::new(name).within(&namespace);
-        let included: Vec<_> =
-            object.spec.include.iter().map(|include| reference(&include.repository.name)).collect();
-        for other in &included {
-            self.includers.entry(other.clone()).or_default().insert(source.clone());
-        }
-        self.included.insert(source.clone(), included);
-    }
-
-    fn remove(&mut self, source: &Source) {
-        self.artifacts.remove(source);
-        let nothing = GitRepository::new(&source.name, api::GitRepositorySpec::default());
-        self.include(source, &nothing);
     }
 
     /// Whether `from` is `to`, or includes it in the end.
@@ -141,11 +80,26 @@ impl Includers {
                 return true;
             }
             if seen.insert(source) {
-                open.extend(self.included.get(source).into_iter().flatten());
+                open.extend(self.included.targets(source));
             }
         }
         false
     }
+}
+
+/// The sources that a source includes.
+fn included(object: &GitRepository) -> Vec<Source> {
+    let namespace = object.namespace().unwrap_or_default();
+    let names = object.spec.include.iter().map(|include| &include.repository.name);
+    names.map(|name| ObjectRef::new(name).within(&namespace)).collect()
+}
+
+/// What changes with the content of a source's artifact.
+fn fingerprint(object: &GitRepository) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let artifact = object.status.as_ref().and_then(|status| status.artifact.as_ref());
+    artifact.map(|artifact| (&artifact.revision, &artifact.digest)).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -194,7 +148,7 @@ mod tests {
         assert_eq!(names(includers.observe(&Event::Delete(source("lib", "3", &[])))), ["a"]);
         includers.observe(&Event::Delete(source("a", "1", &["lib"])));
         assert_eq!(apply(&mut includers, source("lib", "3", &[])), [""; 0]);
-        assert!(includers.included.len() == 1 && includers.includers.len() == 1, "nothing is kept for ever");
+        assert!(includers.included.targets(&ObjectRef::from_obj(&source("a", "1", &[]))).is_empty());
     }
 
     #[test]
