@@ -12,7 +12,7 @@ use source::upstream::{Built, Verified};
 
 use super::content::{Content, Include, IncludeError, Item};
 use super::limits::{Limits, hint};
-use super::repository::{Found, Repository, discard};
+use super::repository::{Found, Repository};
 use source::storage::ObjectStorage;
 
 /// How an artifact is made from a commit.
@@ -37,8 +37,7 @@ impl Recipe {
     ) -> Result<Built, Failure> {
         match self.archive(checkout, deadline) {
             Err(BuildError::Walk(WalkError::Object { id, reason })) => {
-                discard(checkout, &id, &reason);
-                let Found { outcome, signed } = repository.fetch(None, deadline)?;
+                let Found { outcome, signed } = repository.fetch_anew(checkout, &id, &reason, deadline)?;
                 let Outcome::Checkout(anew) = outcome else { return Err(BuildError::Time.into()) };
                 Ok(built(self.archive(&anew, deadline)?, &anew, signed))
             }

@@ -1,5 +1,6 @@
 //! What a repository has: asked, fetched and verified. Everything here blocks.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -43,7 +44,8 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Finds out where the repository is; fetches and verifies unless that is the `known` revision.
+    /// Finds out where the repository is; fetches and verifies unless that is the `known` revision. A cache that turns out to lack
+    /// an object is emptied and fetched anew, once.
     pub fn fetch(&self, known: Option<&str>, deadline: &Deadline) -> Result<Found, Failure> {
         let fetched = match self.checkout(known, deadline) {
             Err(CheckoutError::Git(git::Error::Tree(WalkError::Object { .. }))) => {
@@ -51,10 +53,27 @@ impl Repository {
             }
             other => other,
         }?;
-        if matches!(fetched.outcome, Outcome::Checkout(_)) {
+        self.fetched(fetched)
+    }
+
+    /// Empties the cache of a checkout of which an object turned out to be unreadable after the fetch, and fetches and verifies
+    /// anew. The second time there is no other attempt.
+    pub fn fetch_anew(
+        &self,
+        checkout: &Checkout,
+        unreadable: &dyn Display,
+        reason: &str,
+        deadline: &Deadline,
+    ) -> Result<Found, Failure> {
+        discard(checkout, unreadable, reason);
+        self.fetched(self.checkout(None, deadline)?)
+    }
+
+    fn fetched(&self, found: Found) -> Result<Found, Failure> {
+        if matches!(found.outcome, Outcome::Checkout(_)) {
             self.cache.record_size().map_err(|error| git_failure(error.into()))?;
         }
-        Ok(fetched)
+        Ok(found)
     }
 
     fn checkout(&self, known: Option<&str>, deadline: &Deadline) -> Result<Found, CheckoutError> {
@@ -94,7 +113,7 @@ impl Repository {
 }
 
 /// Forgets a cache that lacks an object.
-pub fn discard(checkout: &Checkout, id: &dyn std::fmt::Display, reason: &str) {
+fn discard(checkout: &Checkout, id: &dyn Display, reason: &str) {
     tracing::warn!(%id, reason, "object cache is damaged, fetching anew");
     if let Err(error) = checkout.discard() {
         tracing::error!(%error, "failed to remove a damaged object cache");
