@@ -90,26 +90,35 @@ impl Pass<'_> {
         self.terminated(pruned.changes, Instant::now() + self.subject.timeout()).await
     }
 
-    /// Whether the identity that applied the objects still exists. Without it nothing can be deleted in its name, and
-    /// waiting for it would keep the Kustomization for ever: its objects are named and left behind.
+    /// Whether the objects can be deleted where they were applied and in the identity that applied them. If not, waiting would
+    /// keep the Kustomization for ever: its objects are named and left behind.
     async fn may_delete(&self) -> Result<bool, PatchError> {
+        // Objects of the same names in this cluster are others.
+        if self.subject.object.spec.kube_config.is_some() {
+            self.name_objects_left("spec.kubeConfig is not supported yet");
+            return Ok(false);
+        }
         let Some(account) = self.subject.service_account(&self.context.arguments.default_service_account)
         else {
             return Ok(true);
         };
-        if check_name(&account).is_err() {
-            return Ok(false);
+        if check_name(&account).is_ok() {
+            let namespace = self.subject.namespace();
+            let api: Api<ServiceAccount> = Api::namespaced(self.context.client.clone(), namespace);
+            if api.get_opt(&account).await?.is_some() {
+                return Ok(true);
+            }
         }
-        let api: Api<ServiceAccount> = Api::namespaced(self.context.client.clone(), self.subject.namespace());
-        if api.get_opt(&account).await?.is_some() {
-            return Ok(true);
-        }
+        self.name_objects_left(&format!("service account {account} does not exist"));
+        Ok(false)
+    }
+
+    fn name_objects_left(&self, reason: &str) {
         let objects: Vec<_> =
             status::inventory(&self.subject.object).iter().map(|e| e.id.subject()).collect();
         let message = format!("unable to prune objects: \n{}", objects.join("\n"));
-        tracing::error!(account, "{message}");
+        tracing::error!(reason, "{message}");
         self.deletion_event(Severity::Error, &message);
-        Ok(false)
     }
 
     /// Looks whether the deleted objects are gone; the last look is at the deadline.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use api::{Kustomization, kustomization::DependencyReference};
@@ -127,23 +127,34 @@ pub enum Blocked {
     Invalid(String),
 }
 
-/// Whether the dependency of an entry is ready: by its expression if it has one, else, or if `additive` too, by the
-/// built-in check.
-pub fn check(
-    dependent: &Kustomization,
-    entry: &DependencyReference,
-    dependency: &Kustomization,
-    revision: &str,
-    additive: bool,
-) -> Result<(), Blocked> {
-    let expression = entry.ready_expr.as_deref().filter(|text| !text.is_empty());
-    if let Some(expression) = expression {
-        evaluate(expression, dependent, dependency)?;
+/// Whether the dependency of an entry is ready: a question to be answered where blocking is allowed.
+pub struct Check {
+    /// The object that depends.
+    pub dependent: Kustomization,
+    /// The entry of its spec.
+    pub entry: DependencyReference,
+    /// What the entry refers to.
+    pub dependency: Arc<Kustomization>,
+    /// Revision that the dependent is about to apply.
+    pub revision: String,
+    /// Whether the built-in check counts beside an expression.
+    pub additive: bool,
+    /// Whether an expression sees metadata and status of the dependency alone.
+    pub restricted: bool,
+}
+
+impl Check {
+    /// Answers by the entry's expression if it has one, else, or if both count, by the built-in check.
+    pub fn run(&self) -> Result<(), Blocked> {
+        let expression = self.entry.ready_expr.as_deref().filter(|text| !text.is_empty());
+        if let Some(expression) = expression {
+            evaluate(expression, &self.dependent, &self.dependency, self.restricted)?;
+        }
+        if expression.is_some() && !self.additive {
+            return Ok(());
+        }
+        check_readiness(&self.dependent, &self.dependency, &self.revision)
     }
-    if expression.is_some() && !additive {
-        return Ok(());
-    }
-    check_readiness(dependent, dependency, revision)
 }
 
 /// Whether an entry waits for more than its expression.
@@ -151,7 +162,12 @@ pub fn waits_for_readiness(entry: &DependencyReference, additive: bool) -> bool 
     additive || entry.ready_expr.as_deref().is_none_or(str::is_empty)
 }
 
-fn evaluate(text: &str, dependent: &Kustomization, dependency: &Kustomization) -> Result<(), Blocked> {
+fn evaluate(
+    text: &str,
+    dependent: &Kustomization,
+    dependency: &Kustomization,
+    restricted: bool,
+) -> Result<(), Blocked> {
     let name = dependency.metadata.name.as_deref().unwrap_or_default();
     let expression = Expression::check(text, &["self", "dep"], &Limits::default());
     let expression = expression.map_err(|error| {
@@ -161,7 +177,10 @@ fn evaluate(text: &str, dependent: &Kustomization, dependency: &Kustomization) -
         let unreadable = |error| Blocked::Waiting(format!("failed to convert {name} object to map: {error}"));
         serde_json::to_value(object).map_err(unreadable)
     };
-    let (own, other) = (json(dependent, "self")?, json(dependency, "dep")?);
+    let (own, mut other) = (json(dependent, "self")?, json(dependency, "dep")?);
+    if restricted && let Some(fields) = other.as_object_mut() {
+        fields.remove("spec");
+    }
     let variable = |name: &str| match name {
         "self" => Some(&own),
         "dep" => Some(&other),
@@ -234,6 +253,18 @@ fn is_ready(object: &Kustomization) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check(
+        dependent: &Kustomization,
+        entry: &DependencyReference,
+        dependency: &Kustomization,
+        revision: &str,
+        additive: bool,
+    ) -> Result<(), Blocked> {
+        let (dependent, entry, revision) = (dependent.clone(), entry.clone(), revision.to_owned());
+        let dependency = Arc::new(dependency.clone());
+        Check { dependent, entry, dependency, revision, additive, restricted: false }.run()
+    }
     use api::Artifact;
 
     fn object(name: &str, source: &str) -> Kustomization {
@@ -360,5 +391,23 @@ mod tests {
         assert_eq!(names("s").as_deref(), Some("s s"));
         assert_eq!(names("to"), None, "it is before the cycle, not in it");
         assert_eq!(names("x"), None);
+    }
+
+    #[test]
+    fn a_restricted_expression_sees_no_spec() {
+        let mut dependency = Kustomization::new("base", Default::default());
+        dependency.spec.path = "./secret".into();
+        let entry = DependencyReference {
+            name: "base".into(),
+            ready_expr: Some("has(dep.spec) && dep.metadata.name == 'base'".into()),
+            ..DependencyReference::default()
+        };
+        let check = |restricted| {
+            let dependent = Kustomization::new("app", Default::default());
+            let (entry, dependency) = (entry.clone(), Arc::new(dependency.clone()));
+            Check { dependent, entry, dependency, revision: String::new(), additive: false, restricted }.run()
+        };
+        assert_eq!(check(false), Ok(()));
+        assert!(matches!(check(true), Err(Blocked::Waiting(_))));
     }
 }

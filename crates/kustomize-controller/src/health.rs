@@ -38,10 +38,20 @@ pub struct Awaited {
     pub not_before: Box<str>,
     /// A Job that removes itself when it is done.
     pub may_vanish: bool,
-    /// The watch of an object that does not carry our labels.
-    pub watch: Option<ObjectWatch>,
+    /// How it is observed.
+    pub observed: Observation,
     /// What the watch does not tell.
     pub polled: Polled,
+}
+
+/// How an object whose health is awaited is observed.
+pub enum Observation {
+    /// By the watch of the owned objects of its kind.
+    Owned,
+    /// By a watch of its own: it does not carry our labels, and the identity that applies may read it.
+    Watched(ObjectWatch),
+    /// By asking in the identity that applies: whether that may read it is not known.
+    Polled,
 }
 
 /// What was found by asking for an object, where its watch does not tell.
@@ -62,9 +72,10 @@ impl Default for Polled {
 impl Awaited {
     /// How its watch stands, and what that shows.
     pub fn watched(&self, index: &Index) -> (WatchState, Option<Observed>) {
-        match &self.watch {
-            Some(watch) => (watch.state(), watch.get()),
-            None => (index.ensure(&self.gvk), index.get(&self.id)),
+        match &self.observed {
+            Observation::Owned => (index.ensure(&self.gvk), index.get(&self.id)),
+            Observation::Watched(watch) => (watch.state(), watch.get()),
+            Observation::Polled => (WatchState::Forbidden("not looked at yet".to_owned()), None),
         }
     }
 

@@ -111,13 +111,21 @@ impl Pass<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::Observation;
     use apply::object::ObjectId;
 
     fn awaited(kind: &str) -> Awaited {
         let id =
             ObjectId { group: "apps".into(), kind: kind.into(), namespace: "n".into(), name: "a".into() };
         let gvk = id.gvk("v1");
-        Awaited { id, gvk, not_before: "".into(), may_vanish: false, watch: None, polled: Polled::default() }
+        Awaited {
+            id,
+            gvk,
+            not_before: "".into(),
+            may_vanish: false,
+            observed: Observation::Owned,
+            polled: Polled::default(),
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use anyhow::Result;
 use e2e::objects::Id;
 use e2e::scenario::Scenario;
 use e2e::wait::{self, Not};
+use serde_json::json;
 
 use e2e::testkit::config_map;
 
@@ -133,5 +134,46 @@ async fn made_up_kinds_cost_one_discovery_and_hold_up_nobody() -> Result<()> {
     let asked = discoveries()? - before;
     // The new commit brings another run of the attacker's, too.
     assert!(asked <= 4, "a commit and a deletion cost {asked} discoveries");
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletion_for_another_cluster_leaves_the_objects_of_this_one() -> Result<()> {
+    let test = Scenario::new("remote").await?;
+    test.repo.write("app/here.yaml", &config_map("here", "1"))?;
+    let commit = test.repo.commit("start")?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    // As if Flux had applied the same names to another cluster.
+    let kube_config = json!({"spec": {"kubeConfig": {"secretRef": {"name": "elsewhere"}}}});
+    test.patch("Kustomization/app", &kube_config).await?;
+    test.condition("Kustomization/app", "Ready", "False", "UnsupportedField", "spec.kubeConfig").await?;
+    test.kubectl(&["delete", "kustomization", "app", "--wait=false"])?;
+    test.gone("Kustomization/app").await?;
+    assert!(test.exists("ConfigMap/here").await?);
+    let message = format!("unable to prune objects: \nConfigMap/{}/here", test.namespace);
+    test.event("Kustomization/app", "Warning", "UnsupportedField", &message).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ready_expressions_on_other_tenants_see_no_spec_if_references_to_them_are_blocked() -> Result<()> {
+    let test = Scenario::with_own_controllers("oracle", &["--no-cross-namespace-refs"]).await?;
+    test.repo.write("app/a.yaml", &config_map("a", "1"))?;
+    test.repo.commit("start")?;
+    test.apply_source().await?;
+    let secret = "  postBuild: {substitute: {PASSWORD: hunter2}}";
+    let namespace = tenant(&test, "./app", secret).await?;
+    let depends = |expression: &str| {
+        format!("  dependsOn: [{{namespace: {namespace}, name: tenant, readyExpr: \"{expression}\"}}]")
+    };
+    let guess = depends("dep.spec.postBuild.substitute.PASSWORD.startsWith('h')");
+    test.apply(&test.kustomization_yaml("guess", "./app", &guess)).await?;
+    test.condition("Kustomization/guess", "Ready", "False", "DependencyNotReady", "no such").await?;
+    let name = depends("dep.metadata.name == 'tenant'");
+    test.apply(&test.kustomization_yaml("name", "./app", &name)).await?;
+    test.ready("Kustomization/name").await?;
+    test.kubectl(&["delete", "namespace", &namespace, "--wait=false"])?;
     test.finish().await
 }

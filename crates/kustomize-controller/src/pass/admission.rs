@@ -16,9 +16,11 @@ use runtime::{
     patch::PatchError,
 };
 
+use tokio::time::Instant;
+
 use super::Pass;
 use crate::{
-    dependencies::{self, Blocked, Interest},
+    dependencies::{self, Blocked, Check, Interest},
     flags::{ADDITIVE_CEL_CHECK, EXTERNAL_ARTIFACT, OBJECT_IDENTITY},
     health::health_rules,
     reconciler::State,
@@ -31,12 +33,18 @@ type Key = ObjectRef<Kustomization>;
 const NO_OBJECT_IDENTITY: &str = "to use spec.decryption.serviceAccountName for decryption authentication please enable \
                                   the ObjectLevelWorkloadIdentity feature gate in the controller";
 
+/// How long a pass may take to check the dependencies of an object.
+const EXPRESSIONS_TIMEOUT: Duration = Duration::from_secs(5);
+
 impl Pass<'_> {
     /// Whether the object may run now, and on which artifact.
     pub(super) async fn admit(
         &mut self,
         source: Result<Option<Artifact>, SourceError>,
     ) -> Result<Result<Artifact, Outcome>, PatchError> {
+        if let Some(excess) = unsupported::excess(&self.subject.object.spec) {
+            return self.stall("LimitExceeded", &excess).await.map(Err);
+        }
         if let Err(error) = health_rules(&self.subject.object, self.context) {
             return self.misconfigured(&runtime::error::chain(&error)).await.map(Err);
         }
@@ -105,6 +113,7 @@ impl Pass<'_> {
     async fn dependencies_ready(&self, revision: &str) -> Result<(), Blocked> {
         let object = &self.subject.object;
         let additive = self.context.arguments.feature_gates.is_on(ADDITIVE_CEL_CHECK);
+        let began = Instant::now();
         for entry in &object.spec.depends_on {
             let key = dependencies::key(object, entry);
             let interest =
@@ -115,7 +124,23 @@ impl Pass<'_> {
                 let reason = runtime::error::chain(&error);
                 Blocked::Waiting(format!("dependency '{namespace}/{}' not found: {reason}", key.name))
             })?;
-            let checked = dependencies::check(object, entry, &dependency, revision, additive);
+            let restricted = self.context.arguments.no_cross_namespace_refs
+                && object.metadata.namespace != dependency.metadata.namespace;
+            let check = Check {
+                dependent: object.clone(),
+                entry: entry.clone(),
+                dependency,
+                revision: revision.to_owned(),
+                additive,
+                restricted,
+            };
+            // Expressions are bounded each, but there may be many.
+            let checked = tokio::task::spawn_blocking(move || check.run()).await;
+            let checked = checked.unwrap_or_else(|panic| Err(Blocked::Waiting(panic.to_string())));
+            if began.elapsed() > EXPRESSIONS_TIMEOUT {
+                let limit = go_duration_string(EXPRESSIONS_TIMEOUT);
+                return Err(Blocked::Waiting(format!("the dependencies took longer than {limit} to check")));
+            }
             checked.map_err(|blocked| self.cycle(object, additive).unwrap_or(blocked))?;
         }
         if !object.spec.depends_on.is_empty() {

@@ -31,7 +31,7 @@ use crate::{
     dependencies::Interest,
     flags::{GROUP_CHANGES, MIGRATE_API_VERSION, STRICT_SUBSTITUTION},
     handover,
-    health::{self, Awaited, Health, Polled},
+    health::{self, Awaited, Health, Observation, Polled},
     ignore,
     render::Request,
     run::{
@@ -203,7 +203,7 @@ impl Effects for Pass<'_> {
             gvk: change.id.gvk(&change.version),
             not_before: memory.get(&change.id).map(|a| a.resource_version.clone()).unwrap_or_default(),
             may_vanish: run.progress.vanishing.contains(&change.id),
-            watch: None,
+            observed: Observation::Owned,
             polled: Polled::default(),
         };
         changes.applied().map(await_change).collect()

@@ -6,12 +6,32 @@ use references::check_name;
 
 use super::Pass;
 use crate::{
-    health::{Awaited, Polled},
+    health::{Awaited, Observation, Polled},
     run::{Failure, effects::HealthCheckError},
 };
 
-/// What the identity that applies may not read, in the API server's words.
-struct Denied(String);
+/// Whether the identity that applies may read an object.
+#[derive(Debug, PartialEq, Eq)]
+enum Sight {
+    /// The API server gave it, or said that there is none.
+    Allowed,
+    /// It does not say: the kind is not served, or the request failed.
+    Unknown,
+    /// It may not, in the API server's words.
+    Denied(String),
+}
+
+impl Sight {
+    /// What the answer to a read in that identity tells.
+    fn of(answer: Result<(), kube::Error>) -> Self {
+        match answer {
+            Ok(()) => Self::Allowed,
+            Err(kube::Error::Api(status)) if status.code == 404 => Self::Allowed,
+            Err(kube::Error::Api(status)) if status.code == 403 => Self::Denied(status.message.clone()),
+            Err(_) => Self::Unknown,
+        }
+    }
+}
 
 impl Pass<'_> {
     /// The objects that `spec.healthChecks` names, in the version that the cluster prefers, each watched.
@@ -38,42 +58,58 @@ impl Pass<'_> {
                 let line = format!("can't determine status for {}", id.subject());
                 return Err(HealthCheckError::Unknowable(line));
             }
-            let seen = self.may_see(&id, &gvk).await.map_err(HealthCheckError::Run)?;
-            if let Err(Denied(reason)) = seen {
-                let line = format!("{} status: 'Unknown': {reason}", id.subject());
-                return Err(HealthCheckError::Unknowable(line));
-            }
-            let watch = self.cluster.index.watch_object(&gvk, &id.namespace, &id.name, &owner);
-            awaited.push(Awaited {
-                id,
-                gvk,
-                not_before: "".into(),
-                may_vanish: false,
-                watch: Some(watch),
-                polled: Polled::default(),
-            });
+            let observed = match self.may_see(&id, &gvk).await.map_err(HealthCheckError::Run)? {
+                Sight::Allowed => {
+                    let watch = self.cluster.index.watch_object(&gvk, &id.namespace, &id.name, &owner);
+                    Observation::Watched(watch)
+                }
+                Sight::Unknown => Observation::Polled,
+                Sight::Denied(reason) => {
+                    let line = format!("{} status: 'Unknown': {reason}", id.subject());
+                    return Err(HealthCheckError::Unknowable(line));
+                }
+            };
+            let polled = Polled::default();
+            awaited.push(Awaited { id, gvk, not_before: "".into(), may_vanish: false, observed, polled });
         }
         Ok(awaited)
     }
 
     /// Whether the identity that applies may read the object: the watch is the controller's own, and what it shows of
     /// another tenant's object must not reach a status that its author can read.
-    async fn may_see(&self, id: &ObjectId, gvk: &GroupVersionKind) -> Result<Result<(), Denied>, Failure> {
+    async fn may_see(&self, id: &ObjectId, gvk: &GroupVersionKind) -> Result<Sight, Failure> {
         let namespace = if id.namespace.is_empty() { Ok(()) } else { check_name(&id.namespace) };
         if let Err(error) = check_name(&id.name).and(namespace) {
-            return Ok(Err(Denied(error.to_string())));
+            return Ok(Sight::Denied(error.to_string()));
         }
-        let Ok(mapped) = self.cluster.mapper.resolve(gvk).await else { return Ok(Ok(())) };
+        let Ok(mapped) = self.cluster.mapper.resolve(gvk).await else { return Ok(Sight::Unknown) };
         let client = self.identity()?;
         let api: Api<DynamicObject> = if mapped.namespaced {
             Api::namespaced_with(client, &id.namespace, &mapped.resource)
         } else {
             Api::all_with(client, &mapped.resource)
         };
-        Ok(match api.get_metadata(&id.name).await {
-            Err(kube::Error::Api(status)) if status.code == 403 => Err(Denied(status.message.clone())),
-            // Whatever else is wrong, the watch meets it too.
-            _ => Ok(()),
-        })
+        Ok(Sight::of(api.get_metadata(&id.name).await.map(drop)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+
+    #[test]
+    fn sight_is_allowed_only_by_what_the_api_server_gave_or_does_not_have() {
+        let status = |code| {
+            let status = Status::failure("why", "Reason").with_code(code);
+            Err(kube::Error::Api(Box::new(status)))
+        };
+        assert_eq!(Sight::of(Ok(())), Sight::Allowed);
+        assert_eq!(Sight::of(status(404)), Sight::Allowed);
+        assert_eq!(Sight::of(status(403)), Sight::Denied("why".into()));
+        for code in [401, 429, 500, 503, 504] {
+            assert_eq!(Sight::of(status(code)), Sight::Unknown, "{code}");
+        }
+        assert_eq!(Sight::of(Err(kube::Error::TlsRequired)), Sight::Unknown);
     }
 }

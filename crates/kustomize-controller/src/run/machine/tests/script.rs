@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    health::{Awaited, Health, Polled},
+    health::{Awaited, Health, Observation, Polled},
     render::Rendered,
     run::{
         BuildInputs, Effects, Ending, Failure, Inputs, Phase, Plan, Run,
@@ -172,7 +172,14 @@ pub fn change(id: ObjectId, action: Action) -> Change {
 
 pub fn awaited(id: ObjectId) -> Awaited {
     let gvk = id.gvk("v1");
-    Awaited { id, gvk, not_before: "".into(), may_vanish: false, watch: None, polled: Polled::default() }
+    Awaited {
+        id,
+        gvk,
+        not_before: "".into(),
+        may_vanish: false,
+        observed: Observation::Owned,
+        polled: Polled::default(),
+    }
 }
 
 pub fn manifest(kind: &str, name: &str) -> Manifest {
