@@ -1,7 +1,8 @@
 //! Artifacts in use: downloaded and unpacked once per digest, shared by everyone who asks.
 //!
-//! A load runs in a task of its own, so it goes on when the caller who began it gives up. Concurrent callers
-//! share a load only if they ask for the same URL: whoever names a digest together with a dead URL delays nobody else.
+//! A load runs in a task of its own, so it goes on when the caller who began it gives up, and ends when the last one does.
+//! Concurrent callers share a load only if they ask for the same URL: whoever names a digest together with a dead URL delays
+//! nobody else.
 
 use std::{
     collections::HashMap,
@@ -10,9 +11,10 @@ use std::{
 
 use futures::{
     FutureExt as _,
-    future::{BoxFuture, Shared},
+    future::{BoxFuture, Shared, WeakShared},
 };
-use tokio::sync::Semaphore;
+use net::Permits;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     digest::Digest,
@@ -26,13 +28,15 @@ pub struct Options {
     /// Bytes of all values, by the size their builder states. Values in use do not fall out, so this is exceeded while
     /// more than that is in use.
     pub budget_bytes: u64,
-    /// Downloads and builds at once; further ones wait.
-    pub concurrent_loads: usize,
+    /// Builds at once; further ones wait.
+    pub concurrent_builds: usize,
+    /// How many of these may be of one tenant.
+    pub share: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { budget_bytes: 256 << 20, concurrent_loads: 4 }
+        Self { budget_bytes: 256 << 20, concurrent_builds: 4, share: 2 }
     }
 }
 
@@ -69,13 +73,14 @@ struct Inner<T> {
     fetcher: Fetcher,
     build: Box<Build<T>>,
     budget_bytes: u64,
-    loads: Semaphore,
+    builds: Permits,
     state: Mutex<State<T>>,
 }
 
 struct State<T> {
     held: HashMap<Digest, Held<T>>,
-    loading: HashMap<(String, Digest), Loading<T>>,
+    /// Those that somebody waits for.
+    loading: HashMap<(String, Digest), WeakShared<Load<T>>>,
     bytes: u64,
     /// Counts uses, to tell which is the longest ago.
     clock: u64,
@@ -87,7 +92,8 @@ struct Held<T> {
     used: u64,
 }
 
-type Loading<T> = Shared<BoxFuture<'static, Result<Arc<T>, CacheError>>>;
+type Load<T> = BoxFuture<'static, Result<Arc<T>, CacheError>>;
+type Loading<T> = Shared<Load<T>>;
 
 // === impl CacheError ===
 
@@ -120,15 +126,15 @@ impl<T: Send + Sync + 'static> Cache<T> {
                 fetcher,
                 build: Box::new(build),
                 budget_bytes: options.budget_bytes,
-                loads: Semaphore::new(options.concurrent_loads),
+                builds: Permits::new(options.concurrent_builds, options.share),
                 state: Mutex::new(state),
             }),
         }
     }
 
-    /// The value of `digest`, downloaded from `url` if it is not held. Callers that ask for the same at the same time share
-    /// one download. A failure is not remembered.
-    pub async fn get(&self, url: &str, digest: &str) -> Result<Arc<T>, CacheError> {
+    /// The value of `digest`, downloaded from `url` for `tenant` if it is not held. Callers that ask for the same at the same time
+    /// share one download. A failure is not remembered.
+    pub async fn get(&self, url: &str, digest: &str, tenant: &str) -> Result<Arc<T>, CacheError> {
         let digest = Digest::parse_for_verification(digest).map_err(fetch_error)?;
         let loading = {
             let mut state = self.shared.state();
@@ -137,11 +143,14 @@ impl<T: Send + Sync + 'static> Cache<T> {
                 return Ok(value);
             }
             let key = (url.to_owned(), digest);
-            match state.loading.get(&key) {
-                Some(loading) => loading.clone(),
+            match state.loading.get(&key).and_then(WeakShared::upgrade) {
+                Some(loading) => loading,
                 None => {
-                    let loading = Arc::clone(&self.shared).start(key.clone());
-                    state.loading.insert(key, loading.clone());
+                    // Those that were given up.
+                    state.loading.retain(|_, loading| loading.upgrade().is_some());
+                    let loading = Arc::clone(&self.shared).start(key.clone(), tenant.to_owned());
+                    // One that is not over can be referred to.
+                    state.loading.extend(loading.downgrade().map(|weak| (key, weak)));
                     loading
                 }
             }
@@ -153,23 +162,32 @@ impl<T: Send + Sync + 'static> Cache<T> {
 // === impl Inner ===
 
 impl<T: Send + Sync + 'static> Inner<T> {
-    fn start(self: Arc<Self>, key: (String, Digest)) -> Loading<T> {
-        let task = tokio::spawn(async move {
-            let result = Arc::clone(&self).load(&key).await;
+    fn start(self: Arc<Self>, key: (String, Digest), tenant: String) -> Loading<T> {
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+            let result = Arc::clone(&self).load(&key, &tenant).await;
             let mut state = self.state();
             state.loading.remove(&key);
             let value = state.hold(key.1, result?);
             state.evict(self.budget_bytes);
             Ok(value)
-        });
+        }));
         async { task.await.unwrap_or(Err(CacheError::Aborted)) }.boxed().shared()
     }
 
-    async fn load(self: Arc<Self>, (url, digest): &(String, Digest)) -> Result<Built<T>, CacheError> {
-        let _turn = self.loads.acquire().await.map_err(|_| CacheError::Aborted)?;
-        let archive = self.fetcher.fetch(url, &digest.to_string()).await.map_err(fetch_error)?;
+    async fn load(
+        self: Arc<Self>,
+        (url, digest): &(String, Digest),
+        tenant: &str,
+    ) -> Result<Built<T>, CacheError> {
+        let archive = self.fetcher.fetch(url, &digest.to_string(), tenant).await.map_err(fetch_error)?;
+        let permit = self.builds.acquire(tenant).await;
         let this = Arc::clone(&self);
-        let built = tokio::task::spawn_blocking(move || (this.build)(archive)).await;
+        // The permit is held as long as the thread works, whoever still waits for it.
+        let built = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            (this.build)(archive)
+        });
+        let built = built.await;
         built.map_err(|_| CacheError::Aborted)?.map_err(|error| CacheError::Unpack(Arc::new(error)))
     }
 

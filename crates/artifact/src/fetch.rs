@@ -5,18 +5,19 @@
 
 use std::{
     io::{self, Read, Seek, SeekFrom, Write},
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::StatusCode;
-use net::Backoff;
+use net::{Backoff, Permits};
 use reqwest::{Client, redirect};
 use tempfile::SpooledTempFile;
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout_at},
 };
 use url::Url;
 
@@ -34,6 +35,10 @@ pub struct Options {
     pub retries: u32,
     /// Waits between attempts, unless the server asks for a longer one.
     pub backoff: Backoff,
+    /// Attempts at once; further ones wait.
+    pub concurrent: usize,
+    /// How many of these may be of one tenant.
+    pub share: usize,
     /// Bytes of an archive.
     pub max_bytes: u64,
     /// Bytes of an archive kept in memory; larger ones go to an unlinked temporary file.
@@ -53,6 +58,8 @@ impl Default for Options {
         Self {
             retries: 9,
             backoff: Backoff { first: Duration::from_secs(5), longest: Duration::from_secs(30) },
+            concurrent: 16,
+            share: 8,
             max_bytes: 1 << 30,
             memory_bytes: 4 << 20,
             idle_timeout: Duration::from_secs(30),
@@ -92,6 +99,9 @@ pub enum FetchError {
         #[source]
         source: reqwest::Error,
     },
+    /// Other downloads left no room.
+    #[error("no download could begin within {0:?}")]
+    Busy(Duration),
     /// The archive is larger than [`Options::max_bytes`].
     #[error("artifact is greater than the max download size of {0} bytes")]
     TooLarge(u64),
@@ -116,6 +126,7 @@ pub struct Verified {
 #[derive(Clone)]
 pub struct Fetcher {
     client: Client,
+    permits: Arc<Permits>,
     options: Options,
 }
 
@@ -157,19 +168,25 @@ impl Fetcher {
             .no_deflate()
             .no_zstd()
             .build()?;
-        Ok(Self { client, options })
+        let permits = Arc::new(Permits::new(options.concurrent, options.share));
+        Ok(Self { client, permits, options })
     }
 
-    /// Downloads `url` and verifies `digest` (see [`Digest::parse_for_verification`]).
+    /// Downloads `url` for `tenant` and verifies `digest` (see [`Digest::parse_for_verification`]).
     ///
-    /// Failed connections, broken answers, 429 and 5xx (but 501) are tried again.
-    pub async fn fetch(&self, url: &str, digest: &str) -> Result<Verified, FetchError> {
+    /// Failed connections, broken answers, 429 and 5xx (but 501) are tried again. Who waits before the next attempt holds nobody
+    /// else up.
+    pub async fn fetch(&self, url: &str, digest: &str, tenant: &str) -> Result<Verified, FetchError> {
         let digest = Digest::parse_for_verification(digest)?;
         let url = target(url, &self.options)?;
         let deadline = Instant::now() + self.options.deadline;
         let mut retries = 0;
         loop {
-            let (error, asked) = match self.attempt(&url, &digest, deadline).await {
+            let permit = timeout_at(deadline, self.permits.acquire(tenant)).await;
+            let Ok(permit) = permit else { return Err(FetchError::Busy(self.options.deadline)) };
+            let attempt = self.attempt(&url, &digest, deadline).await;
+            drop(permit);
+            let (error, asked) = match attempt {
                 Ok(verified) => return Ok(verified),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(error, asked)) => (error, asked),

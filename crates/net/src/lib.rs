@@ -12,6 +12,7 @@ mod answer;
 mod backoff;
 pub mod client;
 mod deadline;
+mod permits;
 mod proxy;
 mod text;
 
@@ -19,5 +20,6 @@ pub use answer::{BodyError, read_body, retry_after};
 pub use backoff::Backoff;
 pub use client::{ClientError, TlsConfig};
 pub use deadline::{Deadline, Expired};
+pub use permits::{Permit, Permits};
 pub use proxy::{ConnectError, Proxy, ProxyError};
 pub use text::{causes, percent_decode, redact, remove_credentials};

@@ -18,11 +18,15 @@ use tokio::time::timeout;
 
 /// A cache of the text of an archive's only file, which counts its builds. A text of `panic` makes the builder panic.
 fn cache(options: &Options) -> (Cache<String>, Arc<AtomicUsize>) {
-    let fetcher = Fetcher::new(fetch::Options {
-        retries: 0,
-        deadline: Duration::from_secs(20),
-        ..fetch::Options::default()
-    });
+    with(fetch_options(), options)
+}
+
+fn fetch_options() -> fetch::Options {
+    fetch::Options { retries: 0, deadline: Duration::from_secs(20), ..fetch::Options::default() }
+}
+
+fn with(fetching: fetch::Options, options: &Options) -> (Cache<String>, Arc<AtomicUsize>) {
+    let fetcher = Fetcher::new(fetching);
     let builds = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&builds);
     let cache = Cache::new(fetcher.unwrap(), options, move |archive| {
@@ -51,13 +55,13 @@ async fn concurrent_callers_share_one_download_and_one_build() {
     let (cache, builds) = cache(&Options::default());
     let callers = (0..50).map(|_| {
         let (cache, url, digest) = (cache.clone(), server.url("/a"), digest.to_string());
-        tokio::spawn(async move { cache.get(&url, &digest).await.unwrap() })
+        tokio::spawn(async move { cache.get(&url, &digest, "a").await.unwrap() })
     });
     let values: Vec<Arc<String>> =
         futures::future::join_all(callers).await.into_iter().map(Result::unwrap).collect();
     assert!(values.iter().all(|value| Arc::ptr_eq(value, &values[0]) && **value == "text"));
     // A bare hash means the same artifact.
-    assert!(Arc::ptr_eq(&cache.get(&server.url("/b"), digest.hex()).await.unwrap(), &values[0]));
+    assert!(Arc::ptr_eq(&cache.get(&server.url("/b"), digest.hex(), "a").await.unwrap(), &values[0]));
     assert_eq!((server.count(), builds.load(Ordering::SeqCst)), (1, 1));
 }
 
@@ -74,13 +78,13 @@ async fn failures_are_told_and_not_remembered() {
     let (cache, builds) = cache(&Options::default());
     let mut failures = Vec::new();
     for _ in 0..3 {
-        failures.push(cache.get(&server.url("/a"), &digest.to_string()).await.unwrap_err());
+        failures.push(cache.get(&server.url("/a"), &digest.to_string(), "a").await.unwrap_err());
     }
     assert_eq!(failures.iter().map(CacheError::is_not_found).collect::<Vec<_>>(), [true, false, false]);
     assert!(failures[2].to_string().starts_with("failed to verify archive: computed digest"));
     assert_eq!(builds.load(Ordering::SeqCst), 0);
-    assert_eq!(*cache.get(&server.url("/a"), &digest.to_string()).await.unwrap(), "text");
-    assert!(matches!(cache.get(&server.url("/a"), "sha256:short").await, Err(CacheError::Fetch(_))));
+    assert_eq!(*cache.get(&server.url("/a"), &digest.to_string(), "a").await.unwrap(), "text");
+    assert!(matches!(cache.get(&server.url("/a"), "sha256:short", "a").await, Err(CacheError::Fetch(_))));
     assert_eq!(server.count(), 4);
 }
 
@@ -92,7 +96,7 @@ async fn an_archive_that_cannot_be_built_is_an_error_for_all_who_wait() {
     let server = Scripted::start(vec![Reply::ok(b"plain")]).await;
     let (cache, builds) = cache(&Options::default());
     let url = server.url("/a");
-    let (first, second) = tokio::join!(cache.get(&url, &digest), cache.get(&url, &digest));
+    let (first, second) = tokio::join!(cache.get(&url, &digest, "a"), cache.get(&url, &digest, "a"));
     for result in [first, second] {
         assert!(matches!(result, Err(CacheError::Unpack(error)) if matches!(*error, UnpackError::Gzip(_))));
     }
@@ -106,10 +110,10 @@ async fn a_builder_that_panics_fails_its_callers_only() {
     let server = Scripted::start(vec![Reply::ok(&bytes), Reply::ok(&bytes), Reply::ok(&fine)]).await;
     let (cache, _) = cache(&Options::default());
     for _ in 0..2 {
-        let result = cache.get(&server.url("/a"), &digest.to_string()).await;
+        let result = cache.get(&server.url("/a"), &digest.to_string(), "a").await;
         assert!(matches!(result, Err(CacheError::Aborted)));
     }
-    assert_eq!(*cache.get(&server.url("/a"), &fine_digest.to_string()).await.unwrap(), "fine");
+    assert_eq!(*cache.get(&server.url("/a"), &fine_digest.to_string(), "a").await.unwrap(), "fine");
 }
 
 #[tokio::test]
@@ -121,7 +125,8 @@ async fn the_longest_unused_value_falls_out_but_none_in_use() {
     }
     // Room for two.
     let (cache, _) = cache(&within(120));
-    let get = async |n: usize| cache.get(&servers[n].url("/"), &archives[n].1.to_string()).await.unwrap();
+    let get =
+        async |n: usize| cache.get(&servers[n].url("/"), &archives[n].1.to_string(), "a").await.unwrap();
     let counts = || servers.iter().map(Scripted::count).collect::<Vec<_>>();
 
     for n in [0, 1, 0, 2] {
@@ -154,11 +159,60 @@ async fn a_caller_who_gives_up_does_not_end_the_load_of_others() {
     let slow = Reply::Endless(head.into_bytes(), bytes, Duration::from_millis(300));
     let server = Scripted::start(vec![slow]).await;
     let (cache, _) = cache(&Options::default());
-    let url = server.url("/a");
-    let digest = digest.to_string();
-    assert!(timeout(Duration::from_millis(50), cache.get(&url, &digest)).await.is_err());
-    assert_eq!(*cache.get(&url, &digest).await.unwrap(), "text");
+    let (url, digest) = (server.url("/a"), digest.to_string());
+    let first = {
+        let (cache, url, digest) = (cache.clone(), url.clone(), digest.clone());
+        tokio::spawn(async move { cache.get(&url, &digest, "a").await })
+    };
+    while server.count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let second = cache.get(&url, &digest, "b");
+    tokio::pin!(second);
+    assert!(timeout(Duration::from_millis(1), &mut second).await.is_err());
+    first.abort();
+    assert_eq!(*second.await.unwrap(), "text");
     assert_eq!(server.count(), 1);
+}
+
+#[tokio::test]
+async fn a_load_that_nobody_waits_for_ends_and_gives_its_permit_back() {
+    let (bytes, digest) = archive("text");
+    let stuck =
+        Scripted::start(vec![Reply::Endless(Vec::new(), Vec::new(), Duration::from_secs(3600))]).await;
+    let alive = Scripted::start(vec![Reply::ok(&bytes)]).await;
+    let (cache, _) = with(fetch::Options { concurrent: 1, ..fetch_options() }, &Options::default());
+    let digest = digest.to_string();
+    let first = {
+        let (cache, url, digest) = (cache.clone(), stuck.url("/a"), digest.clone());
+        tokio::spawn(async move { cache.get(&url, &digest, "a").await })
+    };
+    while stuck.count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    first.abort();
+    assert_eq!(*cache.get(&alive.url("/a"), &digest, "b").await.unwrap(), "text");
+}
+
+#[tokio::test]
+async fn a_download_that_waits_for_its_next_attempt_holds_nobody_up() {
+    let (bytes, digest) = archive("text");
+    let failing = Scripted::start(vec![Reply::status("503 Service Unavailable")]).await;
+    let alive = Scripted::start(vec![Reply::ok(&bytes)]).await;
+    let backoff = net::Backoff { first: Duration::from_secs(10), longest: Duration::from_secs(10) };
+    let options = fetch::Options { concurrent: 1, retries: 9, backoff, ..fetch_options() };
+    let (cache, _) = with(options, &Options::default());
+    let digest = digest.to_string();
+    let first = {
+        let (cache, url, digest) = (cache.clone(), failing.url("/a"), digest.clone());
+        tokio::spawn(async move { cache.get(&url, &digest, "a").await })
+    };
+    while failing.count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*cache.get(&alive.url("/a"), &digest, "b").await.unwrap(), "text");
+    assert!(!first.is_finished());
+    first.abort();
 }
 
 #[tokio::test]
@@ -170,29 +224,34 @@ async fn a_dead_url_does_not_delay_the_same_digest_from_elsewhere() {
     let digest = digest.to_string();
     let waiting = {
         let (cache, url, digest) = (cache.clone(), dead.url("/a"), digest.clone());
-        tokio::spawn(async move { cache.get(&url, &digest).await })
+        tokio::spawn(async move { cache.get(&url, &digest, "a").await })
     };
     while dead.count() == 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(*cache.get(&alive.url("/a"), &digest).await.unwrap(), "text");
+    assert_eq!(*cache.get(&alive.url("/a"), &digest, "a").await.unwrap(), "text");
     assert!(!waiting.is_finished());
     waiting.abort();
 }
 
 #[tokio::test]
-async fn loads_beyond_the_limit_wait_for_their_turn() {
+async fn downloads_of_one_tenant_leave_room_for_others() {
+    let (bytes, digest) = archive("text");
     let stuck = Reply::Endless(Vec::new(), Vec::new(), Duration::from_secs(3600));
-    let server = Scripted::start(vec![stuck]).await;
-    let (cache, _) = cache(&Options { concurrent_loads: 2, ..Options::default() });
+    let (server, alive) =
+        (Scripted::start(vec![stuck]).await, Scripted::start(vec![Reply::ok(&bytes)]).await);
+    let (cache, _) = with(fetch::Options { concurrent: 3, share: 2, ..fetch_options() }, &Options::default());
     let callers: Vec<_> = (0..5)
         .map(|n| {
             let (cache, url) = (cache.clone(), server.url("/a"));
             let digest = archive(&n.to_string()).1.to_string();
-            tokio::spawn(async move { cache.get(&url, &digest).await })
+            tokio::spawn(async move { cache.get(&url, &digest, "a").await })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(server.count(), 2);
+    while server.count() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*cache.get(&alive.url("/a"), &digest.to_string(), "b").await.unwrap(), "text");
+    assert_eq!(server.count(), 2, "the others wait for their turn");
     callers.iter().for_each(tokio::task::JoinHandle::abort);
 }

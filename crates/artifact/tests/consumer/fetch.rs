@@ -27,7 +27,7 @@ fn options() -> Options {
 }
 
 async fn fetch(options: Options, url: &str, digest: &str) -> Result<Vec<u8>, FetchError> {
-    let mut verified: Verified = Fetcher::new(options).unwrap().fetch(url, digest).await?;
+    let mut verified: Verified = Fetcher::new(options).unwrap().fetch(url, digest, "a").await?;
     let mut bytes = Vec::new();
     verified.read_to_end(&mut bytes).unwrap();
     assert_eq!(verified.size(), bytes.len() as u64);
@@ -53,7 +53,7 @@ async fn an_artifact_that_the_store_published_is_fetched_and_unpacked() {
     });
     let options = Options { source_controller_host: Some(address.to_string()), ..options() };
     let archive =
-        Fetcher::new(options).unwrap().fetch(&artifact.url, &artifact.digest.to_string()).await.unwrap();
+        Fetcher::new(options).unwrap().fetch(&artifact.url, &artifact.digest.to_string(), "a").await.unwrap();
     let mut seen = Vec::new();
     unpack(archive, &Limits::default(), &mut |entry| {
         if let Entry::File { path, content, .. } = entry {

@@ -63,7 +63,8 @@ impl Effects for Pass<'_> {
         let (artifacts, waker) = (self.context.artifacts.clone(), self.context.waker.clone());
         let (artifact, key) = (&run.plan.artifact, self.subject.reference());
         let (url, digest) = (artifact.url.clone(), artifact.digest.clone());
-        let mut download = Box::pin(async move { artifacts.get(&url, &digest).await });
+        let tenant = self.subject.namespace().to_owned();
+        let mut download = Box::pin(async move { artifacts.get(&url, &digest, &tenant).await });
         match tokio::time::timeout(QUICK_DOWNLOAD, &mut download).await {
             Ok(result) => Downloaded::Now(result),
             Err(_) => Downloaded::Later(AbortOnDropHandle::new(tokio::spawn(async move {
