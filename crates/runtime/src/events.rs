@@ -5,6 +5,7 @@
 
 mod cluster;
 mod correlate;
+mod queue;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -13,9 +14,8 @@ use api::meta::EVENT_ANNOTATION_PREFIX;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Client, Resource, ResourceExt};
-use tokio::sync::mpsc;
 
-use crate::metrics::Metrics;
+use crate::{error::truncate, metrics::Metrics};
 
 /// Who an event is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,21 +59,41 @@ pub struct Event {
     time: Timestamp,
 }
 
+/// Longest message that any sink takes, in bytes; the cluster's is shorter.
+const MAX_MESSAGE_BYTES: usize = 39_000;
+/// Bytes of an object's own event annotations, keys and values; those beyond are left out.
+const MAX_ANNOTATION_BYTES: usize = 16 << 10;
+/// Bytes of all events that wait for one sink.
+const QUEUE_BYTES: usize = 16 << 20;
+
+/// The event annotations of an object, as far as they are not too long.
+fn own_annotations(annotations: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let own = annotations.iter().filter(|(key, _)| key.starts_with(EVENT_ANNOTATION_PREFIX));
+    let mut left = MAX_ANNOTATION_BYTES;
+    let fitting = own.filter(|(key, value)| match left.checked_sub(key.len() + value.len()) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    });
+    fitting.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
 impl Event {
-    /// An event of `object` now, with the object's own event annotations.
+    /// An event of `object` now, with the object's own event annotations. Texts are cut to what sinks take.
     pub fn new<K: Resource<DynamicType = ()>>(
         object: &K,
         severity: Severity,
         reason: impl Into<String>,
         message: impl Into<String>,
     ) -> Self {
-        let own = object.annotations().iter().filter(|(key, _)| key.starts_with(EVENT_ANNOTATION_PREFIX));
         Self {
             object: object.object_ref(&()),
             severity,
             reason: reason.into(),
-            message: message.into(),
-            annotations: own.map(|(k, v)| (k.clone(), v.clone())).collect(),
+            message: truncate(&message.into(), MAX_MESSAGE_BYTES),
+            annotations: own_annotations(object.annotations()),
             time: Timestamp::now(),
         }
     }
@@ -101,8 +121,8 @@ pub struct Sinks {
 /// Hands events to the sinks. Cheap to clone.
 #[derive(Clone)]
 pub struct Recorder {
-    cluster: mpsc::Sender<Event>,
-    webhook: Option<mpsc::Sender<Event>>,
+    cluster: queue::Sender,
+    webhook: Option<queue::Sender>,
     metrics: Metrics,
 }
 
@@ -111,11 +131,12 @@ impl Recorder {
     pub fn start(sinks: Sinks, metrics: Metrics) -> (Self, tokio::task::JoinSet<()>) {
         let instance = hostname();
         let mut workers = tokio::task::JoinSet::new();
-        let (cluster, queue) = mpsc::channel(sinks.capacity);
-        workers.spawn(cluster::run(queue, sinks.client, sinks.component, instance.clone(), metrics.clone()));
+        let limits = queue::Limits { events: sinks.capacity, bytes: QUEUE_BYTES };
+        let (cluster, events) = queue::queue(limits);
+        workers.spawn(cluster::run(events, sinks.client, sinks.component, instance.clone(), metrics.clone()));
         let webhook = sinks.webhook.map(|url| {
-            let (sender, queue) = mpsc::channel(sinks.capacity);
-            workers.spawn(webhook::run(queue, url, sinks.component, instance, metrics.clone()));
+            let (sender, events) = queue::queue(limits);
+            workers.spawn(webhook::run(events, url, sinks.component, instance, metrics.clone()));
             sender
         });
         (Self { cluster, webhook, metrics }, workers)
@@ -124,11 +145,11 @@ impl Recorder {
     /// Queues an event for every sink that wants it.
     pub fn record(&self, event: Event) {
         if let Some(webhook) = self.webhook.as_ref().filter(|_| event.severity != Severity::Trace)
-            && webhook.try_send(event.clone()).is_err()
+            && !webhook.try_send(event.clone())
         {
             self.metrics.event_dropped("webhook");
         }
-        if self.cluster.try_send(event).is_err() {
+        if !self.cluster.try_send(event) {
             self.metrics.event_dropped("kubernetes");
         }
     }
@@ -138,4 +159,23 @@ impl Recorder {
 pub(crate) fn hostname() -> String {
     let named = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
     named.or_else(|| std::fs::read_to_string("/etc/hostname").ok()).unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    #[test]
+    fn texts_of_an_event_are_cut_to_what_sinks_take() {
+        let mut object = ConfigMap::default();
+        let annotations = object.annotations_mut();
+        annotations.insert(format!("{EVENT_ANNOTATION_PREFIX}a"), "x".repeat(MAX_ANNOTATION_BYTES));
+        annotations.insert(format!("{EVENT_ANNOTATION_PREFIX}b"), "short".into());
+        annotations.insert("other".into(), "x".into());
+        let event = Event::new(&object, Severity::Info, "Reason", "é".repeat(MAX_MESSAGE_BYTES));
+        assert!(event.message.len() <= MAX_MESSAGE_BYTES && event.message.ends_with("é..."));
+        let kept: Vec<_> = event.annotations.values().map(String::as_str).collect();
+        assert_eq!(kept, ["short"]);
+    }
 }

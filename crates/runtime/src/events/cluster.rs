@@ -11,11 +11,11 @@ use kube::{
     api::{ObjectMeta, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use super::{
     Event,
     correlate::{Correlator, Limits, Verdict},
+    queue::Receiver,
 };
 use crate::{conditions::MAX_MESSAGE, error::truncate, metrics::Metrics};
 
@@ -23,7 +23,7 @@ use crate::{conditions::MAX_MESSAGE, error::truncate, metrics::Metrics};
 const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(
-    mut queue: mpsc::Receiver<Event>,
+    mut queue: Receiver,
     client: Client,
     component: &'static str,
     instance: String,

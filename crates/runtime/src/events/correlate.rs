@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher, RandomState},
     time::{Duration, Instant},
 };
 
@@ -47,13 +48,15 @@ struct Bucket {
 
 pub(super) struct Correlator {
     limits: Limits,
-    seen: HashMap<String, Stored>,
+    /// By a hash of what tells events apart: texts are long and many.
+    seen: HashMap<u64, Stored>,
+    hasher: RandomState,
     buckets: HashMap<String, Bucket>,
 }
 
 impl Correlator {
     pub fn new(limits: Limits) -> Self {
-        Self { limits, seen: HashMap::new(), buckets: HashMap::new() }
+        Self { limits, seen: HashMap::new(), hasher: RandomState::new(), buckets: HashMap::new() }
     }
 
     /// Decides about `event` at `now`.
@@ -61,7 +64,7 @@ impl Correlator {
         if !self.allow(event, now) {
             return Verdict::Drop;
         }
-        match self.seen.get_mut(&key(event)) {
+        match self.seen.get_mut(&self.key(event)) {
             None => Verdict::Create,
             Some(stored) => {
                 stored.count = stored.count.saturating_add(1);
@@ -74,12 +77,17 @@ impl Correlator {
     /// Remembers that `event` is stored under `name`.
     pub fn stored(&mut self, event: &Event, name: String, now: Instant) {
         self.shrink();
-        self.seen.insert(key(event), Stored { name, count: 1, used: now });
+        self.seen.insert(self.key(event), Stored { name, count: 1, used: now });
     }
 
     /// Forgets a stored event that the server no longer has.
     pub fn forget(&mut self, event: &Event) {
-        self.seen.remove(&key(event));
+        self.seen.remove(&self.key(event));
+    }
+
+    fn key(&self, event: &Event) -> u64 {
+        let kind = event.severity.kubernetes_type();
+        self.hasher.hash_one((&event.object.uid, kind, &event.reason, &event.message))
     }
 
     fn allow(&mut self, event: &Event, now: Instant) -> bool {
@@ -113,11 +121,6 @@ impl Correlator {
             }
         }
     }
-}
-
-fn key(event: &Event) -> String {
-    let object = event.object.uid.as_deref().unwrap_or_default();
-    format!("{object}\0{}\0{}\0{}", event.severity.kubernetes_type(), event.reason, event.message)
 }
 
 #[cfg(test)]

@@ -5,18 +5,14 @@ use std::{collections::BTreeMap, time::Duration};
 use k8s_openapi::api::core::v1::ObjectReference;
 use net::Backoff;
 use serde::Serialize;
-use tokio::sync::mpsc;
 
-use super::Event;
-use crate::{error::truncate, metrics::Metrics};
+use super::queue::Receiver;
+use crate::metrics::Metrics;
 
 /// Upstream's client: 5 s a request, four more attempts, 1 s to 30 s between them.
 const POST_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRIES: u32 = 4;
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
-
-/// Longest message that the receiver takes, in bytes.
-const MAX_MESSAGE_BYTES: usize = 39_000;
 
 /// event.toolkit.fluxcd.io/v1beta1.
 #[derive(Serialize)]
@@ -34,7 +30,7 @@ struct Payload<'a> {
 }
 
 pub(super) async fn run(
-    mut queue: mpsc::Receiver<Event>,
+    mut queue: Receiver,
     url: String,
     component: &'static str,
     instance: String,
@@ -48,12 +44,11 @@ pub(super) async fn run(
         }
     };
     while let Some(event) = queue.recv().await {
-        let message = truncate(&event.message, MAX_MESSAGE_BYTES);
         let payload = Payload {
             involved_object: &event.object,
             severity: event.severity.label(),
             timestamp: event.time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            message: &message,
+            message: &event.message,
             reason: &event.reason,
             metadata: &event.annotations,
             reporting_controller: component,
