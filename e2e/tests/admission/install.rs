@@ -44,6 +44,37 @@ fn the_controllers_understand_the_arguments_of_their_manifests() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn editors_may_change_objects_and_not_what_their_status_says() -> Result<()> {
+    let cluster = Cluster::shared().await?;
+    let namespace = format!("editors-{:x}", rand::random::<u32>());
+    let roles = fs::read_to_string(e2e::workspace().join("config/rbac/user_roles.yaml"))?;
+    let binding = format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\n\
+         metadata: {{name: editors, namespace: {namespace}}}\n\
+         subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: editor}}]\n\
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: flux-edit}}\n"
+    );
+    cluster.objects().await?.apply(&format!("{roles}\n---\n{binding}"), "").await?;
+    let may = |verb: &str, resource: &str, subresource: &str| {
+        let mut kubectl = cluster.kubectl();
+        kubectl.args(["auth", "can-i", verb, resource, "--as=editor", "-n", &namespace]);
+        kubectl.args(["--subresource", subresource]);
+        String::from_utf8(kubectl.output().unwrap().stdout).unwrap().trim() == "yes"
+    };
+    for resource in ["gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"]
+    {
+        for (subresource, expected) in [("", true), ("status", false), ("finalizers", false)] {
+            for verb in ["patch", "update"] {
+                assert_eq!(may(verb, resource, subresource), expected, "{verb} {resource}/{subresource}");
+            }
+        }
+    }
+    cluster.kubectl().args(["delete", "namespace", &namespace, "--wait=false"]).output()?;
+    Ok(())
+}
+
 fn stdout(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
