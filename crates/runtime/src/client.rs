@@ -49,6 +49,11 @@ impl Fence {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
     }
 
+    /// Closes the fence now.
+    pub fn close(&self) {
+        self.open_until(Instant::now());
+    }
+
     fn is_open(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|end| Instant::now() < end)
     }
@@ -382,7 +387,7 @@ mod tests {
         assert!(fence.is_open());
         fence.open_until(Instant::now() + Duration::from_secs(60));
         assert!(fence.clone().is_open());
-        fence.open_until(Instant::now());
+        fence.close();
         assert!(!fence.is_open());
     }
 

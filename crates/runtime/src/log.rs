@@ -86,9 +86,8 @@ impl Visit for Fields {
         self.put(field, Value::String(format!("{value:?}")));
     }
     fn record_str(&mut self, field: &Field, value: &str) {
-        // `output` and the object reference are JSON values; tracing has no such field type.
-        let json = matches!(value.as_bytes().first(), Some(b'{' | b'['));
-        let parsed = if json { serde_json::from_str(value).ok() } else { None };
+        // `output` is a JSON value; tracing has no such field type. Any other text is a text, whatever its author wrote.
+        let parsed = if field.name() == "output" { serde_json::from_str(value).ok() } else { None };
         self.put(field, parsed.unwrap_or_else(|| Value::String(value.to_owned())));
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -167,7 +166,8 @@ where
         match self.encoding {
             Encoding::Json => writeln!(writer, "{line}"),
             Encoding::Console => {
-                let message = message.as_str().unwrap_or_default();
+                // One event is one line: a line break in it could pass for another event.
+                let message = message.as_str().unwrap_or_default().replace(['\r', '\n'], " ");
                 writeln!(writer, "{ts}\t{}\t{message}\t{line}", level.to_uppercase())
             }
         }
@@ -198,14 +198,31 @@ mod tests {
     }
 
     fn logged(work: impl FnOnce()) -> Value {
+        serde_json::from_str(&written(Encoding::Json, work)).unwrap()
+    }
+
+    fn written(encoding: Encoding, work: impl FnOnce()) -> String {
         let buffer = Buffer::default();
         let writer = buffer.clone();
         let lines = tracing_subscriber::fmt::layer()
-            .event_format(Zap { encoding: Encoding::Json })
+            .event_format(Zap { encoding })
             .with_writer(move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(SpanFields).with(lines), work);
         let bytes = buffer.0.lock().unwrap().clone();
-        serde_json::from_slice(&bytes).unwrap()
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_text_that_looks_like_json_stays_a_text() {
+        let line = logged(|| tracing::info!(error = r#"{"level": "error"}"#, "failed"));
+        assert_eq!(line["error"], r#"{"level": "error"}"#);
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_its_message_holds() {
+        let text = written(Encoding::Console, || tracing::info!("first\nsecond\r\nthird"));
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("first second  third"), "{text}");
     }
 
     #[test]

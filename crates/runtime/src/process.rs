@@ -18,6 +18,8 @@ use crate::{
     serve::{self, Readiness, ServeError},
 };
 
+/// Longest wait for servers and watches at the end.
+const TASKS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for queued events at the end.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -138,7 +140,11 @@ impl Process {
         let (release, until) = (flags.leader.leader_election_release_on_cancel, finished.clone());
         self.tasks.spawn(async move {
             tokio::select! {
-                () = candidate.hold(&fence) => Err(ProcessError::LeaseLost(name)),
+                () = candidate.hold(&fence) => {
+                    // Whoever holds it now may write; what still waits here must not.
+                    fence.close();
+                    Err(ProcessError::LeaseLost(name))
+                }
                 () = until.cancelled() => {
                     if release {
                         candidate.release().await;
@@ -180,10 +186,17 @@ impl Process {
         if let Some(lease) = lease {
             lease.cancel();
         }
-        while let Some(ended) = tasks.join_next().await {
-            flatten(ended)?;
-        }
-        Ok(())
+        let ended = async {
+            while let Some(ended) = tasks.join_next().await {
+                flatten(ended)?;
+            }
+            Ok(())
+        };
+        // A connection that somebody keeps open must not hold up the end.
+        tokio::time::timeout(TASKS_TIMEOUT, ended).await.unwrap_or_else(|_| {
+            tracing::error!("stopping with servers still answering");
+            Ok(())
+        })
     }
 }
 
