@@ -1,10 +1,13 @@
 //! Prometheus series under the names that Flux dashboards read.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector,
 };
 
 mod live;
@@ -27,7 +30,7 @@ fn run_buckets() -> Vec<f64> {
     (0..10).map(|i| 0.01 * growth.powf(f64::from(i))).collect()
 }
 
-/// All series of a process. Clones share them.
+/// The series of a process that every controller has, and a registry for those of one kind. Clones share them.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
@@ -46,22 +49,14 @@ pub struct Metrics {
     work_time: HistogramVec,
     retries: IntCounterVec,
     live: Live,
-    tokens: Tokens,
+    forgotten: Forgotten,
 }
 
-/// Series of the token cache.
-#[derive(Clone)]
-struct Tokens {
-    events: IntCounterVec,
-    requests: IntCounterVec,
-    items: IntGauge,
-    evictions: IntCounter,
-}
+type Forget = Box<dyn Fn(&str, &str, &str) + Send + Sync>;
 
-/// The only operation that asks the token cache.
-const OPERATION: &str = "reconcile";
-/// What a look into the token cache can find.
-const LOOKUPS: [&str; 2] = ["cache_miss", "cache_hit"];
+/// Who wants to know of objects that are gone. Clones share it.
+#[derive(Clone, Default)]
+struct Forgotten(Arc<Mutex<Vec<Forget>>>);
 
 /// How a reconcile ended: the `result` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,27 +173,9 @@ impl Metrics {
                 &by_queue,
             )?,
             live: Live::default(),
-            tokens: Tokens {
-                events: counter(
-                    "gotk_token_cache_events_total",
-                    "Total number of cache retrieval events for a Gitops Toolkit resource reconciliation.",
-                    &["event_type", "kind", "name", "namespace", "operation"],
-                )?,
-                requests: counter(
-                    "gotk_token_cache_requests_total",
-                    "Total number of cache requests partioned by success or failure.",
-                    &["status"],
-                )?,
-                items: IntGauge::new("gotk_token_cached_items", "Total number of items in the cache.")?,
-                evictions: IntCounter::new(
-                    "gotk_token_cache_evictions_total",
-                    "Total number of cache evictions.",
-                )?,
-            },
+            forgotten: Forgotten::default(),
             registry: registry.clone(),
         };
-        registry.register(Box::new(metrics.tokens.items.clone()))?;
-        registry.register(Box::new(metrics.tokens.evictions.clone()))?;
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(metrics)
@@ -249,6 +226,20 @@ impl Metrics {
         self.work_time.with_label_values(&[controller, controller]).observe(time.as_secs_f64());
     }
 
+    /// Adds series of one kind or controller.
+    ///
+    /// # Errors
+    /// When a name is registered twice, which is a programming error.
+    pub fn register<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C, prometheus::Error> {
+        self.registry.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    /// Calls `forget` with kind, namespace and name of each object that is gone.
+    pub fn on_forget(&self, forget: impl Fn(&str, &str, &str) + Send + Sync + 'static) {
+        self.forgotten.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(forget));
+    }
+
     /// Asks `source` for samples whenever the series are read.
     pub fn live(&self, source: impl Fn() -> Vec<Sample> + Send + Sync + 'static) {
         self.live.add(Box::new(source));
@@ -268,27 +259,9 @@ impl Metrics {
     pub fn forget(&self, kind: &str, namespace: &str, name: &str) {
         // An object that never ran has no series; that is no fault.
         let _absent = self.duration.remove_label_values(&[kind, name, namespace]);
-        for lookup in LOOKUPS {
-            let _absent = self.tokens.events.remove_label_values(&[lookup, kind, name, namespace, OPERATION]);
+        for forget in self.forgotten.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            forget(kind, namespace, name);
         }
-    }
-
-    /// Counts a look into the token cache for an object: whether the token was there, or that there is none to be had.
-    pub fn token_asked(&self, kind: &str, namespace: &str, name: &str, hit: Option<bool>) {
-        let status = if hit.is_some() { "success" } else { "failure" };
-        self.tokens.requests.with_label_values(&[status]).inc();
-        if let Some(hit) = hit {
-            let [miss, found] = LOOKUPS;
-            let labels = [if hit { found } else { miss }, kind, name, namespace, OPERATION];
-            self.tokens.events.with_label_values(&labels).inc();
-        }
-    }
-
-    /// Tells how many tokens there are, and how many had to go since the start.
-    pub fn token_cache(&self, items: usize, evictions: u64) {
-        self.tokens.items.set(i64::try_from(items).unwrap_or(i64::MAX));
-        let new = evictions.saturating_sub(self.tokens.evictions.get());
-        self.tokens.evictions.inc_by(new);
     }
 
     /// Counts one request to an API server.
@@ -353,29 +326,6 @@ mod tests {
         assert!(text.contains("process_resident_memory_bytes"));
         metrics.forget("GitRepository", "flux-system", "app");
         assert!(!metrics.render().contains("gotk_reconcile_duration_seconds_count"));
-    }
-
-    #[test]
-    fn the_token_cache_is_counted_as_flux_counts_it() {
-        let metrics = Metrics::new().unwrap();
-        for hit in [Some(false), Some(true), Some(true), None] {
-            metrics.token_asked("GitRepository", "ns", "app", hit);
-        }
-        metrics.token_cache(2, 1);
-        metrics.token_cache(2, 3);
-        let text = metrics.render();
-        for line in [
-            r#"gotk_token_cache_events_total{event_type="cache_hit",kind="GitRepository",name="app",namespace="ns",operation="reconcile"} 2"#,
-            r#"gotk_token_cache_events_total{event_type="cache_miss",kind="GitRepository",name="app",namespace="ns",operation="reconcile"} 1"#,
-            r#"gotk_token_cache_requests_total{status="success"} 3"#,
-            r#"gotk_token_cache_requests_total{status="failure"} 1"#,
-            "gotk_token_cached_items 2",
-            "gotk_token_cache_evictions_total 3",
-        ] {
-            assert!(text.contains(line), "{line}\nnot in\n{text}");
-        }
-        metrics.forget("GitRepository", "ns", "app");
-        assert!(!metrics.render().contains("gotk_token_cache_events_total{"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod provider;
 mod repository;
 mod spec;
 mod status;
+mod token_metrics;
 mod verify;
 
 use std::collections::HashSet;
@@ -42,8 +43,10 @@ use self::includes::Includers;
 use self::limits::Limits;
 use self::provider::Providers;
 use self::repository::Repository;
+use self::token_metrics::TokenMetrics;
 use self::verify::KeyVersions;
-use crate::flags::{Arguments, ConfigError};
+use crate::StartError;
+use crate::flags::Arguments;
 
 /// The kind's name.
 pub const KIND: &str = "GitRepository";
@@ -62,10 +65,10 @@ pub struct GitRepositories {
 ///
 /// # Errors
 /// For arguments that do not go together.
-pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>) -> Result<(), ConfigError> {
+pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>) -> Result<(), StartError> {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let tokens = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
-    let (client, metrics) = (process.client.clone(), process.metrics.clone());
+    let (client, metrics) = (process.client.clone(), TokenMetrics::register(&process.metrics)?);
     let options = arguments.controller(arguments.git_host_concurrency);
     let fetcher = Fetcher {
         client: client.clone(),

@@ -24,6 +24,9 @@ pub enum StartError {
     /// Arguments that do not go together.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A series is there already.
+    #[error("failed to register metrics")]
+    Metrics(#[from] prometheus::Error),
     /// The storage cannot be opened.
     #[error("unable to initialise storage")]
     Storage(#[source] StoreError),

@@ -16,12 +16,12 @@ use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
 use net::TlsConfig;
 use references::{SecretData, get};
-use runtime::metrics::Metrics;
 use secret::Secret;
 use url::Url;
 
 use super::KIND;
 use super::auth::bad_options;
+use super::token_metrics::TokenMetrics;
 use source::failure::{Failure, reason};
 
 /// Bytes that the answer to a request for a token may have.
@@ -33,7 +33,7 @@ const DISABLED_GATE_TEXT: &str = "to use spec.serviceAccountName for provider au
 /// What all passes share.
 pub struct Providers {
     client: Client,
-    metrics: Metrics,
+    metrics: TokenMetrics,
     cache: TokenCache,
     environment: Environment,
     /// Whether objects may have identities of their own, and the service account of those that name none.
@@ -54,7 +54,7 @@ impl Providers {
     /// Providers that keep tokens in `cache`.
     pub fn new(
         client: Client,
-        metrics: Metrics,
+        metrics: TokenMetrics,
         cache: TokenCache,
         object_identity: Option<Option<String>>,
     ) -> Self {
@@ -183,8 +183,8 @@ impl Providers {
     ) -> Result<AccessToken, Failure> {
         let lookup = self.cache.get(key, fetch).await;
         let (namespace, name) = (context.object.namespace().unwrap_or_default(), context.object.name_any());
-        self.metrics.token_asked(KIND, &namespace, &name, lookup.as_ref().ok().map(|lookup| lookup.hit));
-        self.metrics.token_cache(self.cache.len(), self.cache.evictions());
+        self.metrics.asked(KIND, &namespace, &name, lookup.as_ref().ok().map(|lookup| lookup.hit));
+        self.metrics.cached(self.cache.len(), self.cache.evictions());
         lookup.map(|lookup| lookup.token)
     }
 
