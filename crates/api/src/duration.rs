@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_what_go_writes() {
+    fn durations_are_written_as_go_writes_them() {
         for (nanoseconds, text) in [
             (0, "0s"),
             (1, "1ns"),
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_decodes() {
+    fn durations_of_any_text_decode() {
         for (json, text) in
             [(r#""5m""#, "5m"), (r#""soon""#, "soon"), ("5", "5"), ("null", "null"), ("{}", "{}")]
         {

@@ -164,7 +164,7 @@ fn odd_values_decode_and_are_judged_later() {
 }
 
 #[test]
-fn what_is_not_set_is_not_sent() {
+fn fields_that_are_not_set_are_not_sent() {
     let spec = json!({"interval": "1m", "prune": false, "force": false, "sourceRef": {"kind": "Bucket", "name": "a"}});
     let decoded: api::KustomizationSpec = serde_json::from_value(spec.clone()).unwrap();
     assert_eq!(serde_json::to_value(&decoded).unwrap(), spec);

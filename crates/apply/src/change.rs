@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_can_be_taken_back() {
+    fn a_change_set_gives_back_its_writes() {
         let all = [Action::Created, Action::Unchanged, Action::Configured, Action::Skipped];
         let mut set = ChangeSet { changes: all.into_iter().map(|action| change("a", action)).collect() };
         assert_eq!(set.take_writes().lines(|_| true), "ConfigMap/ns/a created\nConfigMap/ns/a configured");

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_observed_before_the_apply_is_no_drift() {
+    fn an_observation_from_before_the_apply_is_no_drift() {
         assert_eq!(drift(&object("9", "kubectl")), None);
         assert!(!is_older("10", "9") && !is_older("x", "y") && !is_older("1", "1"));
     }

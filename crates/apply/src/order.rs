@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn only_definitions_and_classes_are_waited_for() {
+    fn stages_of_definitions_and_classes_are_waited_for_and_no_others() {
         assert!(StageKind::Definitions.waits() && StageKind::Classes.waits());
         assert!(!StageKind::Custom.waits() && !StageKind::Rest.waits());
     }

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_read_without_regard_to_case_from_labels_and_annotations() {
+    fn policies_are_read_without_regard_to_case_from_labels_and_annotations() {
         assert_eq!(annotated("ssa", "merge").ssa, Ssa::Merge);
         assert_eq!(annotated("ssa", "IFNOTPRESENT").ssa, Ssa::IfNotPresent);
         assert_eq!(annotated("ssa", "Override").ssa, Ssa::Override);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_applied_nor_deleted() {
+    fn policies_forbid_apply_or_deletion() {
         assert!(annotated("reconcile", "disabled").forbids_apply());
         assert!(annotated("ssa", "Ignore").forbids_apply());
         assert!(annotated("ssa", "Ignore").forbids_delete());

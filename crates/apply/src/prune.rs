@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn only_objects_that_say_they_are_ours_are_deleted() {
+    fn objects_are_deleted_if_they_say_that_they_are_ours() {
         let id = entry("Namespace", "team", "v1").id;
         assert!(may_delete(&live("flux-system", json!({})), &id, &options()));
         assert!(!may_delete(&live("elsewhere", json!({})), &id, &options()));

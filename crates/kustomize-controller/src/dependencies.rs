@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn who_looks_at_everything_is_woken_by_any_change() {
+    fn a_dependent_that_looks_at_everything_is_woken_by_any_change() {
         let (dependencies, waker) = (Dependencies::default(), Waker::default());
         let (app, base) = (object("app", "one"), object("base", "one"));
         dependencies.observe(&Event::Apply(base.clone()), &waker);

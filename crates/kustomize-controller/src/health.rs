@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_before_the_apply_does_not_count() {
+    fn an_observation_from_before_the_apply_does_not_count() {
         let status = |version, not_before| {
             verdict(WatchState::Synced, seen(version, Status::Current), not_before, false).status
         };

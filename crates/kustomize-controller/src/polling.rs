@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_watch_does_not_tell_is_asked_for() {
+    fn objects_are_polled_for_what_their_watch_does_not_tell() {
         let forbidden = WatchState::Forbidden("no".into());
         for (kind, state, seen, what) in [
             ("Deployment", &forbidden, None, Some(Unwatched::Object)),

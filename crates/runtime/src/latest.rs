@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_watch_has_seen_is_let_go() {
+    fn written_objects_are_let_go_when_the_watch_has_seen_them() {
         let (store, mut writer) = reflector::store();
         let latest = Latest::new(store);
         let named = |name: usize, version: &str| {

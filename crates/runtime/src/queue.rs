@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_and_has_no_worker_is_the_depth() {
+    fn the_depth_is_what_is_due_and_has_no_worker() {
         let queue = Queue::new("kustomization", &Metrics::new().unwrap());
         queue.ask("a");
         queue.ask("a");

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn all_owners_are_known_to_be_told_after_an_outage() {
+    fn a_table_knows_all_owners_to_be_told_after_an_outage() {
         let mut t = Table::default();
         put(&mut t, "x", &object("a", "m"));
         put(&mut t, "y", &object("b", "m"));
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_new_list_does_not_have_is_gone_and_the_rest_is_quiet() {
+    fn a_new_list_removes_what_it_lacks_and_leaves_the_rest_quiet() {
         let mut t = Table::default();
         put(&mut t, "x", &object("a", "m"));
         put(&mut t, "y", &object("b", "m"));

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_watch_holds_is_let_go_of_with_it() {
+    async fn a_watch_that_ends_lets_go_of_what_it_holds() {
         let held = std::sync::Arc::new(());
         let watch = bounded(Empty::<Bytes>::new(), DEFAULT_WATCH_TIMEOUT, held.clone());
         assert_eq!(std::sync::Arc::strong_count(&held), 2);
