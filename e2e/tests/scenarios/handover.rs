@@ -120,6 +120,9 @@ async fn an_object_is_not_pruned_while_its_new_owner_has_yet_to_apply_it() -> Re
     assert_eq!(uid(&test).await?, first);
     assert_eq!(owner(&test.get("ConfigMap/moving").await?), "from");
     assert_eq!(names(&test, &app), ["from", "moving"], "it is not forgotten either");
+    let ns = &test.namespace;
+    let left = format!("ConfigMap/{ns}/moving is left to Kustomization/{ns}/to, which is about to apply it");
+    test.event("Kustomization/from", "Normal", "Progressing", &left).await?;
 
     test.repo.remove("to/bad.yaml")?;
     let commit = test.repo.commit("whole")?;

@@ -72,38 +72,6 @@ async fn pruning_cannot_be_vetoed_by_who_names_the_object_and_does_not_apply_it(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prune_that_is_left_to_another_is_told() -> Result<()> {
-    let test = Scenario::new("left").await?;
-    test.repo.write("from/moving.yaml", &config_map("moving", "1"))?;
-    test.repo.write("from/stays.yaml", &config_map("from", "1"))?;
-    test.repo.write("to/stays.yaml", &config_map("to", "1"))?;
-    let commit = test.repo.commit("start")?;
-    test.apply_source().await?;
-    test.apply(&test.kustomization_yaml("from", "./from", "")).await?;
-    test.apply(&test.kustomization_yaml("to", "./to", "")).await?;
-    test.applied("Kustomization/from", &commit).await?;
-    test.applied("Kustomization/to", &commit).await?;
-    // The first stage of the new owner is applied, the second cannot be.
-    let class = format!(
-        "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {{name: {}}}\nvalue: 1\n",
-        test.namespace
-    );
-    test.repo.remove("from/moving.yaml")?;
-    test.repo.write("to/moving.yaml", &config_map("moving", "1"))?;
-    test.repo.write("to/class.yaml", &class)?;
-    test.repo.write("to/bad.yaml", &config_map("bad", "1").replace("\ndata:", "\ndat:"))?;
-    let commit = test.repo.commit("half")?;
-    test.request("GitRepository/app").await?;
-    test.applied("Kustomization/from", &commit).await?;
-    let ns = &test.namespace;
-    let message =
-        format!("ConfigMap/{ns}/moving is left to Kustomization/{ns}/to, which is about to apply it");
-    test.event("Kustomization/from", "Normal", "Progressing", &message).await?;
-    test.get("ConfigMap/moving").await?;
-    test.finish().await
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn made_up_kinds_cost_one_discovery_and_hold_up_nobody() -> Result<()> {
     let test = Scenario::through_proxy("kinds", &[]).await?;
     let kind = |n: u32| format!("apiVersion: made{n}.up/v1\nkind: Kind{n}\nmetadata: {{name: a}}\n---\n");
