@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::object::{meta, split_api_version};
 
+mod accessor;
 pub mod custom;
 mod workload;
 
@@ -94,6 +95,9 @@ pub(crate) fn pod_has_failed(pod: &Value, now: Timestamp) -> bool {
 
 /// Judges an object at a time.
 pub fn verdict(object: &Value, now: Timestamp) -> Verdict {
+    if let Err(error) = accessor::check(object) {
+        return Verdict::new(Status::Unknown, error.to_string());
+    }
     if let Some(verdict) = generic(object) {
         return verdict;
     }
@@ -282,8 +286,9 @@ mod tests {
         check("x.org/v1", "W", condition("Ready", "True", "", "yes"), Current, "");
         check("x.org/v1", "W", condition("Ready", "False", "", "not yet"), InProgress, "not yet");
         check("x.org/v1", "W", condition("Ready", "Unknown", "", "who knows"), InProgress, "who knows");
-        check("x.org/v1", "W", json!({"status": "text"}), Current, "");
-        check("x.org/v1", "W", json!({"status": {"conditions": [1, null, "a"]}}), Current, "");
+        check("x.org/v1", "W", json!({"status": "text"}), Unknown, "cannot restore struct from: string");
+        let odd = json!({"status": {"conditions": [1, null, "a"]}});
+        check("x.org/v1", "W", odd, Unknown, "cannot restore struct from: int64");
     }
 
     #[test]
