@@ -1,7 +1,8 @@
 //! The install manifests.
 
 use std::fs;
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use e2e::cluster::Cluster;
@@ -45,6 +46,40 @@ fn the_controllers_understand_the_arguments_of_their_manifests() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_pods_of_the_controllers_are_admitted_under_the_restricted_standard() -> Result<()> {
+    let cluster = Cluster::shared().await?;
+    let namespace = format!("restricted-{:x}", rand::random::<u32>());
+    let config = e2e::workspace().join("config");
+    let labelled = fs::read_to_string(config.join("default/namespace.yaml"))?;
+    assert!(labelled.contains("pod-security.kubernetes.io/enforce: restricted"), "{labelled}");
+    let objects = cluster.objects().await?;
+    objects.apply(&labelled.replace("name: flux-system", &format!("name: {namespace}")), "").await?;
+    for name in ["source-controller", "kustomize-controller"] {
+        objects
+            .apply(&format!("apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {name}}}"), &namespace)
+            .await?;
+        let manifest = config.join(format!("manager/{name}/deployment.yaml"));
+        let deployment = documents(&fs::read_to_string(manifest)?)?.remove(0);
+        let mut pod = deployment["spec"]["template"].clone();
+        pod["apiVersion"] = "v1".into();
+        pod["kind"] = "Pod".into();
+        pod["metadata"]["name"] = name.into();
+        let create = |pod: &serde_json::Value| {
+            let mut kubectl = cluster.kubectl();
+            kubectl.args(["create", "--dry-run=server", "-n", &namespace, "-f", "-"]);
+            run_with_input(&mut kubectl, &pod.to_string())
+        };
+        let (admitted, said) = create(&pod);
+        assert!(admitted, "{said}");
+        pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = true.into();
+        let (admitted, said) = create(&pod);
+        assert!(!admitted && said.contains("violates PodSecurity"), "{said}");
+    }
+    cluster.kubectl().args(["delete", "namespace", &namespace, "--wait=false"]).output()?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn editors_may_change_objects_and_not_what_their_status_says() -> Result<()> {
     let cluster = Cluster::shared().await?;
     let namespace = format!("editors-{:x}", rand::random::<u32>());
@@ -73,6 +108,15 @@ async fn editors_may_change_objects_and_not_what_their_status_says() -> Result<(
     }
     cluster.kubectl().args(["delete", "namespace", &namespace, "--wait=false"]).output()?;
     Ok(())
+}
+
+/// Runs a command with this on its standard input; whether it succeeded, and what it said on standard error.
+fn run_with_input(command: &mut Command, input: &str) -> (bool, String) {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 fn stdout(command: &mut Command) -> String {
