@@ -6,6 +6,7 @@ use serde::forward_to_deserialize_any;
 use yaml::{Node, Resolved, Resolver, Value};
 
 use crate::error::{Error, Result};
+use crate::meter::Meter;
 
 /// How exact the input must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +21,9 @@ pub(crate) enum Mode {
 pub(crate) fn from_text<T: DeserializeOwned + Default>(
     text: &str,
     mode: Mode,
-    limits: &yaml::Limits,
+    meter: &Meter<'_>,
 ) -> Result<T> {
-    match yaml::parse(text, limits)?.first() {
+    match meter.parse(text)?.first() {
         Some(node) => from_node(node, mode),
         None => Ok(T::default()),
     }
@@ -260,6 +261,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::meter::default_meter;
 
     #[derive(Debug, Default, PartialEq, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
@@ -271,7 +273,7 @@ mod tests {
     }
 
     fn read(text: &str, mode: Mode) -> Result<Sample> {
-        from_text(text, mode, &yaml::Limits::default())
+        from_text(text, mode, &default_meter())
     }
 
     #[test]

@@ -7,11 +7,12 @@ use yaml::{Node, Value};
 
 use crate::error::{Error, Result};
 use crate::meta;
+use crate::meter::Meter;
 use crate::resource::{Behavior, Resource};
 
 /// The objects of a text. Nulls and empty documents are skipped; each object must have a kind and, unless it is a list, a name.
-pub(crate) fn resources(text: &str, limits: &yaml::Limits) -> Result<Vec<Resource>> {
-    let mut nodes = parse(text, limits)?;
+pub(crate) fn resources(text: &str, meter: &Meter<'_>) -> Result<Vec<Resource>> {
+    let mut nodes = parse(text, meter)?;
     check(&mut nodes)?;
     let mut queue = VecDeque::from(nodes);
     let mut result = Vec::with_capacity(queue.len());
@@ -35,17 +36,18 @@ pub(crate) fn resources(text: &str, limits: &yaml::Limits) -> Result<Vec<Resourc
 }
 
 /// One node per document; a single document of kind `List` gives its items.
-fn parse(text: &str, limits: &yaml::Limits) -> Result<Vec<Node>> {
+fn parse(text: &str, meter: &Meter<'_>) -> Result<Vec<Node>> {
     let text =
         if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) };
     let chunks = split(&text)?;
-    if chunks.len() > limits.documents {
-        return Err(Error::Limit { what: "documents in one file", limit: limits.documents as u64 });
+    let limit = meter.limits.yaml.documents;
+    if chunks.len() > limit {
+        return Err(Error::Limit { what: "documents in one file", limit: limit as u64 });
     }
     let single = chunks.len() == 1;
     let mut nodes = Vec::with_capacity(chunks.len());
     for chunk in chunks {
-        let Some(mut node) = yaml::parse(chunk, limits)?.into_iter().next() else { continue };
+        let Some(mut node) = meter.parse(chunk)?.into_iter().next() else { continue };
         if node.is_null() {
             continue;
         }
@@ -127,9 +129,10 @@ fn resource(node: Node) -> Resource {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::meter::default_meter;
 
     fn names(text: &str) -> Vec<String> {
-        resources(text, &yaml::Limits::default()).unwrap().iter().map(|r| r.name().to_owned()).collect()
+        resources(text, &default_meter()).unwrap().iter().map(|r| r.name().to_owned()).collect()
     }
 
     #[test]
@@ -147,7 +150,7 @@ mod tests {
 
     #[test]
     fn text_after_a_separator_is_refused() {
-        let error = resources("a: b\n--- x\nc: d\n", &yaml::Limits::default()).unwrap_err();
+        let error = resources("a: b\n--- x\nc: d\n", &default_meter()).unwrap_err();
         assert_eq!(error.to_string(), "invalid document separator: --- x");
     }
 }

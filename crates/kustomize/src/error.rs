@@ -1,5 +1,6 @@
 //! What can go wrong in a build.
 
+use crate::meter::{BYTES, NODES};
 use crate::remote::FetchError;
 use crate::tree::TreeError;
 
@@ -36,6 +37,9 @@ pub enum Error {
     /// A remote resource could not be had.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// Whoever wanted the build wants it no longer.
+    #[error("the build was cancelled")]
+    Cancelled,
     /// The input asks for more than the limits allow.
     #[error("more than {limit} {what}")]
     Limit {
@@ -46,6 +50,15 @@ pub enum Error {
     },
 }
 
+/// A limit that depends on the memory there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budget {
+    /// [`Limits::nodes`](crate::Limits::nodes).
+    Nodes,
+    /// [`Limits::total_bytes`](crate::Limits::total_bytes).
+    Bytes,
+}
+
 /// Result of a build step.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -54,9 +67,33 @@ impl Error {
         Self::Invalid(message.into())
     }
 
+    /// The build keeps more nodes than it may.
+    pub(crate) fn nodes(limit: u64) -> Self {
+        Self::Limit { what: NODES, limit }
+    }
+
     /// The build takes more steps than it may.
     pub(crate) fn work(limit: u64) -> Self {
         Self::Limit { what: "steps of work", limit }
+    }
+
+    /// The limit of [`Limits`](crate::Limits) that was passed, if it is one that depends on the memory there is.
+    pub fn budget(&self) -> Option<Budget> {
+        match self {
+            Self::Context { cause, .. } => cause.budget(),
+            Self::Limit { what, .. } if *what == NODES => Some(Budget::Nodes),
+            Self::Limit { what, .. } if *what == BYTES => Some(Budget::Bytes),
+            _ => None,
+        }
+    }
+
+    /// True when no other reading of the input is worth a try.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Context { cause, .. } => cause.is_final(),
+            Self::Cancelled => true,
+            _ => self.budget().is_some(),
+        }
     }
 
     /// True when the fault is the YAML of a file, so that reading the path as a directory is not worth mentioning.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::config::FieldSpec;
 use crate::decode::{self, Mode};
 use crate::error::{Error, Result};
+use crate::meter::Meter;
 
 /// Names under which a kustomization file is looked for.
 pub(crate) const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -251,9 +252,9 @@ impl GeneratorArgs {
 
 impl Kustomization {
     /// Reads a file, moves deprecated fields where they belong now and checks what must hold for every file.
-    pub fn parse(text: &str, directory: &str, limits: &yaml::Limits) -> Result<Self> {
+    pub fn parse(text: &str, directory: &str, meter: &Meter<'_>) -> Result<Self> {
         let invalid = |error: Error| Error::Invalid(format!("invalid Kustomization: {error}"));
-        let mut file: Self = decode::from_text(text, Mode::Strict, limits).map_err(invalid)?;
+        let mut file: Self = decode::from_text(text, Mode::Strict, meter).map_err(invalid)?;
         let type_only =
             Self { api_version: file.api_version.clone(), kind: file.kind.clone(), ..Self::default() };
         if file == type_only {

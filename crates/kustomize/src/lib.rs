@@ -6,6 +6,7 @@
 
 mod accumulator;
 mod build;
+mod cancel;
 mod config;
 mod decode;
 mod document;
@@ -16,11 +17,13 @@ mod kustomization;
 mod loader;
 mod lookup;
 mod meta;
+mod meter;
 mod options;
 mod origin;
 mod parsed;
 mod patch;
 mod path;
+mod pattern;
 mod plugin;
 mod reference;
 mod remote;
@@ -34,7 +37,8 @@ mod transform;
 pub mod tree;
 mod vars;
 
-pub use error::{Error, Result};
+pub use cancel::Cancel;
+pub use error::{Budget, Error, Result};
 pub use options::{Limits, LoadRestrictor, Options, Reorder};
 pub use parsed::ParseCache;
 pub use remote::{FetchError, Fetcher, NotARepo, RepoSpec};

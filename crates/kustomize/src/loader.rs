@@ -64,7 +64,7 @@ impl<'a> Loader<'a> {
             let location = self.locate(file)?;
             self.tree.get().read(&location, limit)?
         };
-        build.count_bytes(bytes.len())?;
+        build.meter.count_bytes(bytes.len())?;
         Ok(bytes)
     }
 

@@ -3,9 +3,9 @@
 use yaml::{Node, Value};
 
 use crate::error::{Error, Result};
-use crate::options::Limits;
+use crate::meter::Meter;
 use crate::path::MAX_PARTS;
-use crate::selector;
+use crate::pattern::Pattern;
 use crate::transform::field::{Create, wrong_kind};
 
 /// One part of a path.
@@ -140,7 +140,7 @@ fn new_item(field: &str, value: &str) -> Node {
 pub(crate) struct Visitor<'v> {
     /// What to make of missing fields; `Nothing` makes none.
     pub create: Option<Node>,
-    pub limits: &'v Limits,
+    pub meter: &'v Meter<'v>,
     pub visit: &'v mut dyn FnMut(&mut Node) -> Result<()>,
     pub found: usize,
 }
@@ -184,7 +184,7 @@ impl Visitor<'_> {
         if field.is_scalar() && !field.is_null() && !rest.is_empty() {
             // Text that itself is YAML or JSON. What is found in there is a copy, so nothing is written back.
             let text = field.as_str().unwrap_or_default();
-            let Some(mut inner) = yaml::parse(text, &self.limits.yaml)?.into_iter().next() else {
+            let Some(mut inner) = self.meter.parse_briefly(text)?.into_iter().next() else {
                 return Ok(());
             };
             return self.walk(&mut inner, rest);
@@ -221,6 +221,12 @@ impl Visitor<'_> {
         }
     }
 
+    /// Whether the text of a node matches.
+    fn matches(&self, regex: &Pattern, node: &Node) -> Result<bool> {
+        self.meter.count_work(crate::meta::measure(node).1)?;
+        regex.is_match(yaml::emit(node).trim(), self.meter)
+    }
+
     fn walk_items(
         &mut self,
         node: &mut Node,
@@ -231,14 +237,17 @@ impl Visitor<'_> {
         if node.is_null() {
             return Ok(());
         }
-        let regex = selector::compile(pattern, self.limits)?;
+        let regex = Pattern::new(pattern, self.meter.limits)?;
         for attempt in [true, false] {
             let before = self.found;
             let kind = wrong_kind("SequenceNode", node);
             let Some(items) = node.items_mut() else { return Err(kind) };
             for item in items.iter_mut() {
                 let shown = if field.is_empty() { Some(&*item) } else { item.get(field) };
-                let matches = shown.is_some_and(|node| regex.is_match(yaml::emit(node).trim()));
+                let matches = match shown {
+                    Some(node) => self.matches(&regex, node)?,
+                    None => false,
+                };
                 if matches {
                     // A scalar item ends the path.
                     self.walk(item, if field.is_empty() { &[] } else { rest })?;

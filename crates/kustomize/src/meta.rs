@@ -25,12 +25,16 @@ pub(crate) fn is_empty(node: &Node) -> bool {
     }
 }
 
-/// How deep a node is, a scalar being 1, and of how many nodes it consists.
+/// Text that takes as much memory as a node.
+pub(crate) const BYTES_PER_NODE: usize = 64;
+
+/// How deep a node is, a scalar being 1, and of how many nodes it consists; long text counts as several.
 pub(crate) fn measure(node: &Node) -> (usize, usize) {
     let children: Box<dyn Iterator<Item = &Node>> = match node.value() {
         Value::Sequence(items) => Box::new(items.iter()),
         Value::Mapping(mapping) => Box::new(mapping.entries().iter().map(|(_, value)| value)),
-        Value::Scalar(_) | Value::Alias(_) => return (1, 1),
+        Value::Scalar(text) => return (1, 1 + text.len() / BYTES_PER_NODE),
+        Value::Alias(_) => return (1, 1),
     };
     let (depth, nodes) =
         children.map(measure).fold((0, 0), |(depth, nodes), (d, n)| (depth.max(d), nodes + n));

@@ -1,7 +1,9 @@
 //! What a caller may choose.
 
+use crate::cancel::Cancel;
 use crate::document;
 use crate::error::Result;
+use crate::meter::Meter;
 use crate::parsed::ParseCache;
 use crate::resource::Resource;
 
@@ -20,6 +22,8 @@ pub struct Options {
     pub parsed: Option<ParseCache>,
     /// Bounds on what the input may ask for.
     pub limits: Limits,
+    /// Ends the build when it is no longer wanted.
+    pub cancel: Cancel,
 }
 
 impl Default for Options {
@@ -32,16 +36,17 @@ impl Default for Options {
             openapi_adds_to_builtin: true,
             parsed: None,
             limits: Limits::default(),
+            cancel: Cancel::default(),
         }
     }
 }
 
 impl Options {
     /// The resources of a file's text, from those that are parsed already if it is among them.
-    pub(crate) fn parse_resources(&self, text: &str) -> Result<Vec<Resource>> {
+    pub(crate) fn parse_resources(&self, text: &str, meter: &Meter<'_>) -> Result<Vec<Resource>> {
         match &self.parsed {
-            Some(parsed) => parsed.resources(text, &self.limits.yaml),
-            None => document::resources(text, &self.limits.yaml),
+            Some(parsed) => parsed.resources(text, meter),
+            None => document::resources(text, meter),
         }
     }
 }
@@ -75,16 +80,21 @@ pub struct Limits {
     pub resources: u64,
     /// Bytes of one file.
     pub file_bytes: usize,
-    /// Bytes of all files, each as often as it is read.
+    /// Bytes of all files, each as often as it is read, and of texts that are put into many resources.
     pub total_bytes: u64,
+    /// Nodes of all files and patches, generated and copied ones included. A node takes about 350 bytes until its
+    /// resource has been printed.
+    pub nodes: u64,
     /// Bytes of one regular expression.
     pub regex_bytes: usize,
     /// Bytes of memory of one compiled regular expression.
     pub regex_memory: usize,
+    /// Bytes of one text that a regular expression is tried on.
+    pub regex_text_bytes: usize,
+    /// Matching of regular expressions: the states of each times the bytes of its texts, in units of 64.
+    pub regex_work: u64,
     /// Name references, selections and replacements examined, in nodes.
     pub work: u64,
-    /// Nodes that patches and replacements may copy into resources.
-    pub copied_nodes: u64,
     /// Bounds on each YAML text; its depth also bounds what patches and replacements may build.
     pub yaml: yaml::Limits,
 }
@@ -96,11 +106,13 @@ impl Default for Limits {
             kustomizations: 20_000,
             resources: 200_000,
             file_bytes: 64 << 20,
-            total_bytes: 1 << 30,
+            total_bytes: 128 << 20,
+            nodes: 1_000_000,
             regex_bytes: 4 << 10,
             regex_memory: 1 << 20,
+            regex_text_bytes: 64 << 10,
+            regex_work: 50_000_000,
             work: 200_000_000,
-            copied_nodes: 10_000_000,
             yaml: yaml::Limits::default(),
         }
     }

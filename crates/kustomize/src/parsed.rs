@@ -9,6 +9,7 @@ use yaml::{Comments, Node, Value};
 
 use crate::document;
 use crate::error::Result;
+use crate::meter::Meter;
 use crate::resource::Resource;
 
 /// A file that would take more than this part of the budget is not kept: it would push out too much.
@@ -41,6 +42,8 @@ struct Files {
 
 struct File {
     resources: Arc<[Resource]>,
+    /// What it takes of a build's nodes.
+    nodes: usize,
     /// What it was parsed under: it might break others.
     limits: yaml::Limits,
     bytes: usize,
@@ -54,17 +57,20 @@ impl ParseCache {
     }
 
     /// What [`document::resources`] makes of a text.
-    pub(crate) fn resources(&self, text: &str, limits: &yaml::Limits) -> Result<Vec<Resource>> {
+    pub(crate) fn resources(&self, text: &str, meter: &Meter<'_>) -> Result<Vec<Resource>> {
         let key: Key = Sha256::digest(text).into();
-        if let Some(known) = self.find(&key, limits) {
+        if let Some((known, nodes)) = self.find(&key, &meter.limits.yaml) {
+            meter.count_nodes(nodes)?;
             return Ok(known.to_vec());
         }
-        let resources = document::resources(text, limits)?;
-        self.keep(key, &resources, limits);
+        let before = meter.nodes();
+        let resources = document::resources(text, meter)?;
+        let nodes = usize::try_from(meter.nodes() - before).unwrap_or(usize::MAX);
+        self.keep(key, &resources, nodes, &meter.limits.yaml);
         Ok(resources)
     }
 
-    fn find(&self, key: &Key, limits: &yaml::Limits) -> Option<Arc<[Resource]>> {
+    fn find(&self, key: &Key, limits: &yaml::Limits) -> Option<(Arc<[Resource]>, usize)> {
         let mut files = self.files();
         let Files { by_key, by_use, now, .. } = &mut *files;
         let file = by_key.get_mut(key).filter(|file| file.limits == *limits)?;
@@ -72,10 +78,10 @@ impl ParseCache {
         *now += 1;
         file.used = *now;
         by_use.insert(file.used, *key);
-        Some(Arc::clone(&file.resources))
+        Some((Arc::clone(&file.resources), file.nodes))
     }
 
-    fn keep(&self, key: Key, resources: &[Resource], limits: &yaml::Limits) {
+    fn keep(&self, key: Key, resources: &[Resource], nodes: usize, limits: &yaml::Limits) {
         let bytes = size_of::<File>() + resources.iter().map(weight).sum::<usize>();
         if bytes > self.budget / LARGEST_PART || resources.iter().any(|resource| resource.kind() == "Secret")
         {
@@ -95,7 +101,7 @@ impl ParseCache {
         files.bytes += bytes;
         let used = files.now;
         files.by_use.insert(used, key);
-        files.by_key.insert(key, File { resources, limits: limits.clone(), bytes, used });
+        files.by_key.insert(key, File { resources, nodes, limits: limits.clone(), bytes, used });
         drop(files);
     }
 
@@ -153,40 +159,38 @@ fn weight_of_node(node: &Node) -> usize {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use crate::Options;
+    use crate::meter::default_meter;
 
     fn config_map(name: &str) -> String {
         format!("# told\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{long: {}}}\n", "x".repeat(1000))
     }
 
-    fn limits() -> yaml::Limits {
-        yaml::Limits::default()
-    }
-
     fn holds(cache: &ParseCache, text: &str) -> bool {
-        cache.find(&Sha256::digest(text).into(), &limits()).is_some()
+        cache.find(&Sha256::digest(text).into(), &yaml::Limits::default()).is_some()
     }
 
     #[test]
     fn a_file_is_parsed_once_and_read_the_same_twice() {
         let cache = ParseCache::new(1 << 20);
         let text = config_map("a");
-        let parsed = cache.resources(&text, &limits()).unwrap();
+        let parsed = cache.resources(&text, &default_meter()).unwrap();
         assert!(holds(&cache, &text));
-        let mut found = cache.resources(&text, &limits()).unwrap();
+        let mut found = cache.resources(&text, &default_meter()).unwrap();
         assert_eq!(format!("{parsed:?}"), format!("{found:?}"));
         found.first_mut().unwrap().node.insert("kind", Node::string("Other"));
-        assert_eq!(cache.resources(&text, &limits()).unwrap().first().unwrap().kind(), "ConfigMap");
+        assert_eq!(cache.resources(&text, &default_meter()).unwrap().first().unwrap().kind(), "ConfigMap");
     }
 
     #[test]
     fn the_budget_holds_and_what_was_used_last_stays() {
-        let one =
-            size_of::<File>() + weight(&document::resources(&config_map("00"), &limits()).unwrap().remove(0));
+        let one = size_of::<File>()
+            + weight(&document::resources(&config_map("00"), &default_meter()).unwrap().remove(0));
         let cache = ParseCache::new(10 * one);
         let texts: Vec<String> = (10..50).map(|name| config_map(&name.to_string())).collect();
         for text in &texts {
-            cache.resources(text, &limits()).unwrap();
-            cache.resources(&texts[0], &limits()).unwrap();
+            cache.resources(text, &default_meter()).unwrap();
+            cache.resources(&texts[0], &default_meter()).unwrap();
             assert!(cache.files().bytes <= 10 * one);
         }
         let held: Vec<bool> = texts.iter().map(|text| holds(&cache, text)).collect();
@@ -198,11 +202,11 @@ mod tests {
     #[test]
     fn what_is_broken_large_or_secret_is_not_kept() {
         let cache = ParseCache::new(64 << 10);
-        assert!(cache.resources("kind: [", &limits()).is_err());
+        assert!(cache.resources("kind: [", &default_meter()).is_err());
         let large = format!("kind: A\nmetadata: {{name: a}}\nspec: [{}]\n", "a, ".repeat(1000));
         let secret = "kind: Secret\nmetadata: {name: a}\nstringData: {a: b}\n";
         for text in [&large, secret] {
-            cache.resources(text, &limits()).unwrap();
+            cache.resources(text, &default_meter()).unwrap();
             assert!(!holds(&cache, text));
         }
         assert_eq!(cache.files().bytes, 0);
@@ -212,14 +216,23 @@ mod tests {
     fn a_file_that_is_known_still_meets_narrower_limits() {
         let cache = ParseCache::new(1 << 20);
         let text = config_map("a");
-        cache.resources(&text, &limits()).unwrap();
-        assert!(cache.resources(&text, &yaml::Limits { nodes: 3, ..limits() }).is_err());
+        cache.resources(&text, &default_meter()).unwrap();
+        let (mut options, narrow) =
+            (Options::default(), yaml::Limits { nodes: 3, ..yaml::Limits::default() });
+        options.limits.yaml = narrow;
+        assert!(cache.resources(&text, &Meter::new(&options)).is_err());
+        let mut options = Options::default();
+        options.limits.nodes = 15;
+        let meter = Meter::new(&options);
+        assert!(cache.resources(&text, &meter).is_ok());
+        let error = cache.resources(&text, &meter).unwrap_err();
+        assert_eq!(error.to_string(), "more than 15 nodes in all files of a build");
     }
 
     #[test]
     fn content_is_not_shown() {
         let cache = ParseCache::new(1 << 20);
-        cache.resources(&config_map("hush"), &limits()).unwrap();
+        cache.resources(&config_map("hush"), &default_meter()).unwrap();
         assert!(!format!("{cache:?}").contains("hush"));
     }
 }

@@ -206,7 +206,7 @@ pub(crate) fn patches(patch: &Patch, loader: &Loader<'_>, build: &mut Build<'_>)
             (text, format!("[path: {:?}]", patch.path))
         }
     };
-    Patches::new(&text, patch.target.clone(), patch.options.as_ref(), source, build.limits())
+    Patches::new(&text, patch.target.clone(), patch.options.as_ref(), source, &build.meter)
 }
 
 /// One entry of `patchesJson6902`.
@@ -221,7 +221,7 @@ pub(crate) fn json_patch(patch: &Patch, loader: &Loader<'_>, build: &mut Build<'
         (false, true) => patch.patch.clone(),
         (true, false) => loader.load_text(&patch.path, build)?,
     };
-    let operations = json::parse(&text, build.limits()).context(|| format!("decoding {text}"))?;
+    let operations = json::parse(&text, &build.meter).context(|| format!("decoding {text}"))?;
     if operations.is_empty() {
         return Err(Error::Invalid(format!("patch appears to be empty; file={}, JsonOp={text}", patch.path)));
     }
@@ -240,16 +240,17 @@ pub(crate) fn strategic_patches(
     }
     let mut patches = Vec::new();
     for entry in entries {
-        match document::resources(entry, build.limits()) {
+        match document::resources(entry, &build.meter) {
             Ok(inline) => patches.extend(inline),
+            Err(error) if error.is_final() => return Err(error),
             Err(_) => {
                 let text = loader.load_text(entry, build)?;
-                let loaded = document::resources(&text, build.limits());
+                let loaded = document::resources(&text, &build.meter);
                 patches.extend(loaded.context(|| format!("patch file '{entry}'"))?);
             }
         }
     }
-    patches.extend(document::resources(text, build.limits())?);
+    patches.extend(document::resources(text, &build.meter)?);
     if patches.is_empty() {
         return Err(Error::Invalid(format!("patch appears to be empty; files={entries:?}, Patch={text}")));
     }
@@ -272,7 +273,7 @@ pub(crate) fn replacements(
             return Err(Error::invalid("cannot specify both path and inline replacement"));
         }
         let text = loader.load_text(&entry.path, build)?;
-        let root = yaml::parse(&text, build.limits())?.into_iter().next().unwrap_or_else(Node::null);
+        let root = build.meter.parse(&text)?.into_iter().next().unwrap_or_else(Node::null);
         let context = || format!("replacement file '{}'", entry.path);
         if root.is_sequence() {
             let several: Vec<Replacement> = decode::from_node(&root, Mode::Lenient).context(context)?;
@@ -291,7 +292,7 @@ fn value_add(settings: Settings, loader: &Loader<'_>, build: &mut Build<'_>) -> 
     let mut targets = settings.targets;
     if !settings.target_file_path.is_empty() {
         let text = loader.load_text(&settings.target_file_path, build)?;
-        let file: Settings = decode::from_text(&text, Mode::Lenient, build.limits())?;
+        let file: Settings = decode::from_text(&text, Mode::Lenient, &build.meter)?;
         targets.extend(file.targets);
     }
     if targets.is_empty() {

@@ -58,14 +58,17 @@ pub(crate) fn fix(map: &mut ResMap, config: &Config, build: &mut Build<'_>) -> R
         if fields.is_empty() {
             continue;
         }
-        build.count_work(fields.len())?;
+        build.meter.count_work(fields.len())?;
         let view = View::new(resource, &candidates, &build.schema)?;
         let described = resource.describe();
         for (spec, target) in fields {
             let role = if spec.path.ends_with("roleRef/name") { role_gvk(&resource.node) } else { None };
             let fixer = Fixer { view: &view, target, role };
-            field::apply_path(&mut resource.node, spec, Create::Nothing, &mut |node| fixer.set(node))
-                .context(|| format!("updating name reference in '{}' field of '{described}'", spec.path))?;
+            field::apply_path(&mut resource.node, spec, Create::Nothing, &mut |node| {
+                fixer.set(node)?;
+                build.meter.count_bytes(node.as_str().map_or(0, str::len))
+            })
+            .context(|| format!("updating name reference in '{}' field of '{described}'", spec.path))?;
         }
     }
     Ok(())

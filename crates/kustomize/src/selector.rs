@@ -2,92 +2,84 @@
 
 mod labels;
 
-use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use crate::build::Build;
-use crate::error::{Error, Result};
+use crate::cancel::Cancel;
+use crate::error::Result;
 use crate::flux::SelectorOverride;
 use crate::kustomization::Selector;
+use crate::meter::Meter;
 use crate::options::Limits;
+use crate::pattern::Pattern;
 use crate::resid::Gvk;
 use crate::resmap::ResMap;
 use labels::LabelSelector;
 
 /// A compiled selector.
 pub(crate) struct Matcher {
-    group: Pattern,
-    version: Pattern,
-    kind: Pattern,
-    name: Pattern,
-    namespace: Pattern,
+    group: Text,
+    version: Text,
+    kind: Text,
+    name: Text,
+    namespace: Text,
     labels: LabelSelector,
     annotations: LabelSelector,
 }
 
-/// An anchored regular expression.
-enum Pattern {
+/// What a text has to be: an anchored regular expression.
+enum Text {
     Anything,
-    Text(String),
-    Regex(Box<Regex>),
+    Exactly(String),
+    Pattern(Box<Pattern>),
 }
 
-impl Pattern {
+impl Text {
     fn new(text: &str, limits: &Limits) -> Result<Self> {
         Ok(if text.is_empty() {
             Self::Anything
         } else if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/'))
         {
-            Self::Text(text.to_owned())
+            Self::Exactly(text.to_owned())
         } else {
-            Self::Regex(Box::new(compile(&format!("^(?:{text})$"), limits)?))
+            Self::Pattern(Box::new(Pattern::new(&format!("^(?:{text})$"), limits)?))
         })
     }
 
-    fn matches(&self, text: &str) -> bool {
+    fn matches(&self, text: &str, meter: &Meter<'_>) -> Result<bool> {
         match self {
-            Self::Anything => true,
-            Self::Text(wanted) => wanted == text,
-            Self::Regex(regex) => regex.is_match(text),
+            Self::Anything => Ok(true),
+            Self::Exactly(wanted) => Ok(wanted == text),
+            Self::Pattern(pattern) => pattern.is_match(text, meter),
         }
     }
-}
-
-/// Compiles a regular expression within the limits. Matching takes time linear in the text.
-pub(crate) fn compile(pattern: &str, limits: &Limits) -> Result<Regex> {
-    if pattern.len() > limits.regex_bytes {
-        return Err(Error::Limit { what: "bytes in a regular expression", limit: limits.regex_bytes as u64 });
-    }
-    RegexBuilder::new(pattern)
-        .size_limit(limits.regex_memory)
-        .dfa_size_limit(limits.regex_memory)
-        .build()
-        .map_err(|error| Error::Invalid(format!("error parsing regexp `{pattern}`: {error}")))
 }
 
 impl Matcher {
     pub fn new(selector: &Selector, limits: &Limits) -> Result<Self> {
         Ok(Self {
-            group: Pattern::new(&selector.group, limits)?,
-            version: Pattern::new(&selector.version, limits)?,
-            kind: Pattern::new(&selector.kind, limits)?,
-            name: Pattern::new(&selector.name, limits)?,
-            namespace: Pattern::new(&selector.namespace, limits)?,
+            group: Text::new(&selector.group, limits)?,
+            version: Text::new(&selector.version, limits)?,
+            kind: Text::new(&selector.kind, limits)?,
+            name: Text::new(&selector.name, limits)?,
+            namespace: Text::new(&selector.namespace, limits)?,
             labels: LabelSelector::parse(&selector.label_selector)?,
             annotations: LabelSelector::parse(&selector.annotation_selector)?,
         })
     }
 
-    pub fn matches_gvk(&self, gvk: &Gvk) -> bool {
-        self.group.matches(&gvk.group) && self.version.matches(&gvk.version) && self.kind.matches(&gvk.kind)
+    pub fn matches_gvk(&self, gvk: &Gvk, meter: &Meter<'_>) -> Result<bool> {
+        Ok(self.group.matches(&gvk.group, meter)?
+            && self.version.matches(&gvk.version, meter)?
+            && self.kind.matches(&gvk.kind, meter)?)
     }
 
-    pub fn matches_name(&self, name: &str) -> bool {
-        self.name.matches(name)
+    pub fn matches_name(&self, name: &str, meter: &Meter<'_>) -> Result<bool> {
+        self.name.matches(name, meter)
     }
 
-    pub fn matches_namespace(&self, namespace: &str) -> bool {
-        self.namespace.matches(namespace)
+    pub fn matches_namespace(&self, namespace: &str, meter: &Meter<'_>) -> Result<bool> {
+        self.namespace.matches(namespace, meter)
     }
 
     pub fn matches_labels_and_annotations(&self, node: &yaml::Node) -> bool {
@@ -98,8 +90,8 @@ impl Matcher {
     /// The exact name it wants, if it is one.
     pub fn exact_name(&self) -> Option<&str> {
         match &self.name {
-            Pattern::Text(name) => Some(name),
-            Pattern::Anything | Pattern::Regex(_) => None,
+            Text::Exactly(name) => Some(name),
+            Text::Anything | Text::Pattern(_) => None,
         }
     }
 }
@@ -109,7 +101,10 @@ fn lookup<'a>(node: &'a yaml::Node, map: &str, key: &str) -> Option<&'a str> {
 }
 
 /// Chooses Kubernetes objects outside a build by the rules that patches have for their targets.
-pub struct ObjectSelector(Matcher);
+pub struct ObjectSelector {
+    matcher: Matcher,
+    limits: Limits,
+}
 
 impl ObjectSelector {
     /// Compiles a selector.
@@ -126,24 +121,29 @@ impl ObjectSelector {
             annotation_selector: selector.annotation_selector.clone(),
             label_selector: selector.label_selector.clone(),
         };
-        Matcher::new(&selector, limits).map(Self)
+        Ok(Self { matcher: Matcher::new(&selector, limits)?, limits: limits.clone() })
     }
 
-    /// Whether an object is selected.
+    /// Whether an object is selected. One that would take more work than the limits allow is not.
     pub fn matches(&self, object: &Value) -> bool {
+        let cancel = Cancel::default();
+        self.selects(object, &Meter::over(&self.limits, &cancel)).unwrap_or(false)
+    }
+
+    fn selects(&self, object: &Value, meter: &Meter<'_>) -> Result<bool> {
         let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let lookup = |map: &str, key: &str| {
             Some(object.get("metadata")?.get(map)?.get(key)?.as_str().unwrap_or_default())
         };
         let (group, version) = text("/apiVersion").split_once('/').unwrap_or(("", text("/apiVersion")));
-        let matcher = &self.0;
-        matcher.group.matches(group)
-            && matcher.version.matches(version)
-            && matcher.kind.matches(text("/kind"))
-            && matcher.name.matches(text("/metadata/name"))
-            && matcher.namespace.matches(text("/metadata/namespace"))
+        let matcher = &self.matcher;
+        Ok(matcher.group.matches(group, meter)?
+            && matcher.version.matches(version, meter)?
+            && matcher.kind.matches(text("/kind"), meter)?
+            && matcher.name.matches(text("/metadata/name"), meter)?
+            && matcher.namespace.matches(text("/metadata/namespace"), meter)?
             && matcher.labels.matches(|key| lookup("labels", key))
-            && matcher.annotations.matches(|key| lookup("annotations", key))
+            && matcher.annotations.matches(|key| lookup("annotations", key)))
     }
 }
 
@@ -151,16 +151,18 @@ impl ObjectSelector {
 pub(crate) fn select(map: &mut ResMap, selector: &Selector, build: &mut Build<'_>) -> Result<Vec<usize>> {
     let matcher = Matcher::new(selector, &build.options.limits)?;
     let candidates = candidates(map, &matcher);
-    build.count_work(candidates.len())?;
+    build.meter.count_work(candidates.len())?;
     let mut selected = Vec::new();
     for index in candidates {
         let Some(resource) = map.get(index) else { continue };
         let current = resource.id(&build.schema);
         let original = resource.original_id(&build.schema);
-        let matches = matcher.matches_gvk(&current.gvk)
-            && (matcher.matches_name(&original.name) || matcher.matches_name(&current.name))
-            && (matcher.matches_namespace(original.effective_namespace())
-                || matcher.matches_namespace(current.effective_namespace()))
+        let meter = &build.meter;
+        let matches = matcher.matches_gvk(&current.gvk, meter)?
+            && (matcher.matches_name(&original.name, meter)?
+                || matcher.matches_name(&current.name, meter)?)
+            && (matcher.matches_namespace(original.effective_namespace(), meter)?
+                || matcher.matches_namespace(current.effective_namespace(), meter)?)
             && matcher.matches_labels_and_annotations(&resource.node);
         if matches {
             selected.push(index);

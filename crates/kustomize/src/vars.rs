@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::kustomization::Var;
 use crate::lookup;
+use crate::meter::Meter;
 use crate::path;
 use crate::resid::{Gvk, ResId, split_api_version};
 use crate::resmap::ResMap;
@@ -89,11 +90,11 @@ impl Vars {
             return Ok(());
         }
         let values = self.values(map)?;
-        build.count_work(map.resources().len().saturating_mul(config.var_reference.len()))?;
+        build.meter.count_work(map.resources().len().saturating_mul(config.var_reference.len()))?;
         for resource in map.resources_mut() {
             for spec in &config.var_reference {
                 field::apply(&mut resource.node, spec, Create::Nothing, &mut |node| {
-                    replace_in(node, &values)
+                    replace_in(node, &values, &build.meter)
                 })?;
             }
         }
@@ -190,7 +191,7 @@ fn is_string(node: &Node) -> bool {
     matches!(node.resolve(Resolver::KustomizeV3), Ok(Some(Resolved::String(_))))
 }
 
-fn replace_in(node: &mut Node, values: &BTreeMap<&str, Replacement>) -> Result<()> {
+fn replace_in(node: &mut Node, values: &BTreeMap<&str, Replacement>, meter: &Meter<'_>) -> Result<()> {
     match node.value_mut() {
         Value::Mapping(mapping) => {
             for (key, value) in mapping.entries_mut() {
@@ -200,7 +201,7 @@ fn replace_in(node: &mut Node, values: &BTreeMap<&str, Replacement>) -> Result<(
                         key.as_str().unwrap_or_default()
                     )));
                 }
-                replace_in_scalar(value, values);
+                replace_in_scalar(value, values, meter)?;
             }
         }
         Value::Sequence(items) => {
@@ -208,20 +209,20 @@ fn replace_in(node: &mut Node, values: &BTreeMap<&str, Replacement>) -> Result<(
                 if !is_string(item) {
                     return Err(Error::invalid("invalid value type expect a string"));
                 }
-                replace_in_scalar(item, values);
+                replace_in_scalar(item, values, meter)?;
             }
         }
-        Value::Scalar(_) | Value::Alias(_) => replace_in_scalar(node, values),
+        Value::Scalar(_) | Value::Alias(_) => replace_in_scalar(node, values, meter)?,
     }
     Ok(())
 }
 
-fn replace_in_scalar(node: &mut Node, values: &BTreeMap<&str, Replacement>) {
+fn replace_in_scalar(node: &mut Node, values: &BTreeMap<&str, Replacement>, meter: &Meter<'_>) -> Result<()> {
     if !is_string(node) {
-        return;
+        return Ok(());
     }
-    let Some(text) = node.as_str().filter(|text| text.contains('$')) else { return };
-    match expand(text, values) {
+    let Some(text) = node.as_str().filter(|text| text.contains('$')) else { return Ok(()) };
+    match expand(text, values, meter)? {
         Replacement::Typed(text) => {
             *node = Node::plain(text);
             node.set_style(Style::Plain);
@@ -229,10 +230,11 @@ fn replace_in_scalar(node: &mut Node, values: &BTreeMap<&str, Replacement>) {
         Replacement::Text(text) => crate::meta::set_string(node, &text),
         Replacement::Collection => {}
     }
+    Ok(())
 }
 
 /// Replaces `$(NAME)`; `$$` is a dollar sign. A text that is nothing but one var takes over the value's type.
-fn expand(text: &str, values: &BTreeMap<&str, Replacement>) -> Replacement {
+fn expand(text: &str, values: &BTreeMap<&str, Replacement>, meter: &Meter<'_>) -> Result<Replacement> {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -252,10 +254,17 @@ fn expand(text: &str, values: &BTreeMap<&str, Replacement>) -> Replacement {
         };
         let value = values.get(name);
         if name.len() + 3 == text.len() {
-            return value.cloned().unwrap_or(Replacement::Collection);
+            let value = value.cloned().unwrap_or(Replacement::Collection);
+            if let Replacement::Text(text) | Replacement::Typed(text) = &value {
+                meter.count_bytes(text.len())?;
+            }
+            return Ok(value);
         }
         match value {
-            Some(Replacement::Text(value) | Replacement::Typed(value)) => result.push_str(value),
+            Some(Replacement::Text(value) | Replacement::Typed(value)) => {
+                meter.count_bytes(value.len())?;
+                result.push_str(value);
+            }
             Some(Replacement::Collection) | None => {
                 result.push_str("$(");
                 result.push_str(name);
@@ -265,17 +274,18 @@ fn expand(text: &str, values: &BTreeMap<&str, Replacement>) -> Replacement {
         rest = tail;
     }
     result.push_str(rest);
-    Replacement::Text(result)
+    Ok(Replacement::Text(result))
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn expanded(text: &str) -> String {
         let values =
             BTreeMap::from([("A", Replacement::Text("x".into())), ("N", Replacement::Typed("8080".into()))]);
-        match expand(text, &values) {
+        match expand(text, &values, &crate::meter::default_meter()).unwrap() {
             Replacement::Text(text) => format!("text {text}"),
             Replacement::Typed(text) => format!("typed {text}"),
             Replacement::Collection => "unchanged".into(),

@@ -15,9 +15,16 @@ impl Node {
     /// # Errors
     /// An anchor inside itself, a merge of something that is no mapping, or more copies than `limits` allow.
     pub fn expand_aliases(&mut self, limits: &Limits) -> Result<(), Error> {
+        self.expand_counted(limits).map(|_| ())
+    }
+
+    /// The same; says how many nodes were copied.
+    pub(crate) fn expand_counted(&mut self, limits: &Limits) -> Result<usize, Error> {
         let mut wanted = HashSet::new();
         collect_aliases(self, &mut wanted);
-        Expander { limits, wanted, anchors: HashMap::new(), copied: 0 }.expand(self, 0)
+        let mut expander = Expander { limits, wanted, anchors: HashMap::new(), copied: 0 };
+        expander.expand(self, 0)?;
+        Ok(expander.copied)
     }
 }
 

@@ -47,5 +47,5 @@ pub use json::{canonical_json, from_json, json_to_yaml};
 pub use limits::Limits;
 pub use mapping::Mapping;
 pub use node::{Comments, Kind, Node, Style, Value};
-pub use parse::{parse, parse_unexpanded};
+pub use parse::{parse, parse_counted, parse_unexpanded};
 pub use resolve::{Resolved, Resolver};

@@ -10,7 +10,7 @@ pub struct Limits {
     pub depth: usize,
     /// Documents in one stream.
     pub documents: usize,
-    /// Nodes in one stream, before alias expansion. A long tag counts as several.
+    /// Nodes in one stream, before alias expansion. A long tag counts as several, a comment as one more.
     pub nodes: usize,
     /// Nodes that alias expansion and merge keys may add in one document. Long texts and comments count as several.
     pub alias_nodes: usize,

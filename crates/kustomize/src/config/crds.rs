@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 
 use super::{BackReferences, Config, FieldSpec, merge_one};
 use crate::error::{Context, Error, Result};
+use crate::meter::Meter;
 use crate::resid::Gvk;
 
 /// References between types followed below one kind.
@@ -15,8 +16,8 @@ const MAX_DEPTH: usize = 32;
 const MAX_PROPERTIES: usize = 1_000_000;
 
 /// Reads a file of `crds`: type names with an OpenAPI schema each.
-pub(crate) fn from_crds(text: &str, limits: &yaml::Limits) -> Result<Config> {
-    let root = match yaml::parse(text, limits)?.into_iter().next() {
+pub(crate) fn from_crds(text: &str, meter: &Meter<'_>) -> Result<Config> {
+    let root = match meter.parse(text)?.into_iter().next() {
         Some(root) => root.to_json(yaml::Resolver::KubernetesV2)?,
         None => Value::Null,
     };

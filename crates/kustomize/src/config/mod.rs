@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::decode;
 use crate::error::{Context, Error, Result};
+use crate::meter::Meter;
 use crate::resid::Gvk;
 pub(crate) use crds::from_crds;
 pub(crate) use fieldspec::{FieldSpec, Segment, merge_all, merge_one};
@@ -63,8 +64,8 @@ impl Config {
     }
 
     /// Reads a file of `configurations`; unknown fields are errors.
-    pub fn parse(text: &str, limits: &yaml::Limits) -> Result<Self> {
-        let mut config: Self = decode::from_text(text, decode::Mode::Strict, limits)?;
+    pub fn parse(text: &str, meter: &Meter<'_>) -> Result<Self> {
+        let mut config: Self = decode::from_text(text, decode::Mode::Strict, meter)?;
         config.sort();
         Ok(config)
     }

@@ -5,6 +5,7 @@ use yaml::Node;
 use super::{Error, child};
 use crate::error::Error as BuildError;
 use crate::kustomization::{API_VERSION, FILE_NAMES, KIND};
+use crate::meter::Meter;
 use crate::options::Options;
 use crate::tree::{FileTree, Kind};
 
@@ -12,10 +13,10 @@ use crate::tree::{FileTree, Kind};
 pub(super) fn resources(
     tree: &dyn FileTree,
     directory: &str,
-    options: &Options,
+    (options, meter): (&Options, &Meter<'_>),
     ignored: &dyn Fn(&str, bool) -> bool,
 ) -> Result<Vec<String>, Error> {
-    let mut scan = Scan { tree, options, ignored, found: Vec::new(), bytes: 0 };
+    let mut scan = Scan { tree, options, ignored, found: Vec::new(), meter };
     scan.directory(directory, "./", 0)?;
     Ok(scan.found)
 }
@@ -25,7 +26,7 @@ struct Scan<'a> {
     options: &'a Options,
     ignored: &'a dyn Fn(&str, bool) -> bool,
     found: Vec<String>,
-    bytes: u64,
+    meter: &'a Meter<'a>,
 }
 
 impl Scan<'_> {
@@ -64,15 +65,11 @@ impl Scan<'_> {
     /// Checks that a file holds resources.
     fn file(&mut self, path: &str) -> Result<(), Error> {
         let bytes = self.tree.read(path, self.options.limits.file_bytes)?;
-        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-        if self.bytes > self.options.limits.total_bytes {
-            let limit = self.options.limits.total_bytes;
-            return Err(Error::Generate(BuildError::Limit { what: "bytes of files", limit }));
-        }
+        self.meter.count_bytes(bytes.len()).map_err(Error::Generate)?;
         let decode = |cause| Error::Decode { path: self.tree.display(path), cause };
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| decode(BuildError::Invalid("it holds bytes that are not UTF-8".into())))?;
-        self.options.parse_resources(text).map_err(decode)?;
+        self.options.parse_resources(text, self.meter).map_err(decode)?;
         Ok(())
     }
 }

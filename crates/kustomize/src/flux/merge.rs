@@ -4,6 +4,7 @@ use yaml::Node;
 
 use super::{Action, Error};
 use crate::error::Error as BuildError;
+use crate::meter::Meter;
 
 /// The fields of a Kustomization's spec that change the root file.
 #[derive(Debug, Clone, Default)]
@@ -101,12 +102,12 @@ pub(super) fn merge(
     text: &str,
     action: Action,
     overlay: &Overlay,
-    limits: &yaml::Limits,
+    meter: &Meter<'_>,
     keep: impl Fn(&str) -> bool,
     exists: impl Fn(&str) -> bool,
 ) -> Result<String, Error> {
     let invalid = |error: BuildError| Error::Generate(error);
-    let root = yaml::parse(text, limits).map_err(|error| invalid(error.into()))?.into_iter().next();
+    let root = meter.parse(text).map_err(Error::Generate)?.into_iter().next();
     let root = root.filter(|root| !root.is_null()).unwrap_or_else(Node::mapping);
     if !root.is_mapping() {
         return Err(invalid(BuildError::Invalid("the kustomization file is not a mapping".into())));

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 pub use merge::{ImageOverride, Overlay, PatchOverride, SelectorOverride};
 
-use crate::error::Error as BuildError;
+use crate::error::{Budget, Error as BuildError};
 use crate::kustomization::FILE_NAMES;
+use crate::meter::Meter;
 use crate::tree::{Entry, FileTree, Kind, TreeError, path};
 use crate::{Fetcher, LoadRestrictor, Options, Reorder, Resource};
 
@@ -39,6 +40,16 @@ pub enum Error {
     Build(BuildError),
 }
 
+impl Error {
+    /// The limit that was passed, if it is one that depends on the memory there is.
+    pub fn budget(&self) -> Option<Budget> {
+        match self {
+            Self::Decode { cause, .. } | Self::Generate(cause) | Self::Build(cause) => cause.budget(),
+            Self::PathNotFound(_) | Self::RemoteComponent(_) => None,
+        }
+    }
+}
+
 impl From<TreeError> for Error {
     fn from(error: TreeError) -> Self {
         Self::Generate(error.into())
@@ -65,7 +76,7 @@ pub struct Manifest {
     pub action: Action,
 }
 
-/// Flux's choices for a build; only cache and limits are taken from `options`.
+/// Flux's choices for a build; only cache, limits and cancellation are taken from `options`.
 fn flux_options(options: &Options) -> Options {
     Options {
         load_restrictor: LoadRestrictor::None,
@@ -74,6 +85,7 @@ fn flux_options(options: &Options) -> Options {
         openapi_adds_to_builtin: true,
         parsed: options.parsed.clone(),
         limits: options.limits.clone(),
+        cancel: options.cancel.clone(),
     }
 }
 
@@ -116,7 +128,7 @@ pub fn manifest(
     }
     let existing =
         FILE_NAMES.iter().map(|name| child(&directory, name)).find(|path| tree.kind(path) == Kind::File);
-    let limits = &options.limits;
+    let (limits, meter) = (&options.limits, Meter::new(options));
     let (path, text, action) = match existing {
         Some(path) => {
             let bytes = tree.read(&path, limits.file_bytes)?;
@@ -125,7 +137,7 @@ pub fn manifest(
             (path, Cow::Owned(text), Action::Unchanged)
         }
         None => {
-            let resources = generate::resources(tree, &directory, options, ignored)?;
+            let resources = generate::resources(tree, &directory, (options, &meter), ignored)?;
             (child(&directory, "kustomization.yaml"), Cow::Owned(generate::text(&resources)), Action::Created)
         }
     };
@@ -133,7 +145,7 @@ pub fn manifest(
     let kind = |entry: &str| locate(entry).map_or(Kind::Absent, |path| tree.kind(&path));
     let keep =
         |entry: &str| locate(entry).is_none_or(|path| !ignored(&path, tree.kind(&path) == Kind::Directory));
-    let text = merge::merge(&text, action, overlay, &limits.yaml, keep, |entry| kind(entry) != Kind::Absent)?;
+    let text = merge::merge(&text, action, overlay, &meter, keep, |entry| kind(entry) != Kind::Absent)?;
     Ok(Manifest { path, text, action })
 }
 

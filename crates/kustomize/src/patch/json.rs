@@ -8,17 +8,20 @@ use yaml::{Node, Resolver};
 
 use crate::build::Build;
 use crate::error::{Context, Error, Result};
+use crate::meter::Meter;
 
 /// One operation, as written; what it lacks is only missed when it is applied.
 #[derive(Debug, Clone)]
 pub(crate) struct Operation(Map<String, Value>);
 
 /// Reads a patch: a list of operations in YAML, or in JSON if it begins with `[`.
-pub(crate) fn parse(text: &str, limits: &yaml::Limits) -> Result<Vec<Operation>> {
+pub(crate) fn parse(text: &str, meter: &Meter<'_>) -> Result<Vec<Operation>> {
     let root = if text.starts_with('[') {
+        // An upper bound of what it holds.
+        meter.count_nodes(1 + text.bytes().filter(|byte| matches!(byte, b',' | b':')).count())?;
         serde_json::from_str(text).map_err(|error| Error::Invalid(error.to_string()))?
     } else {
-        match yaml::parse(text, limits)?.into_iter().next() {
+        match meter.parse(text)?.into_iter().next() {
             Some(root) => root.to_json(Resolver::KubernetesV2)?,
             None => Value::Null,
         }
@@ -54,9 +57,9 @@ impl Operation {
     fn apply(&self, document: &mut Value, build: &mut Build<'_>) -> Result<()> {
         let kind = self.text("op").unwrap_or("unknown");
         let context = || format!("{kind} operation does not apply");
-        let mut count = |value: &Value, path: &Pointer<'_>| {
+        let count = |value: &Value, path: &Pointer<'_>| {
             let (depth, nodes) = measure(value);
-            build.count_copy(path.parts.len(), depth, nodes)
+            build.meter.count_copy(path.parts.len(), depth, nodes)
         };
         match kind {
             "remove" => remove(document, &self.path("path")?).context(context).map(drop),
@@ -248,10 +251,11 @@ fn float_text(number: f64) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::meter::default_meter;
 
     fn run(document: &str, patch: &str) -> std::result::Result<String, String> {
-        let limits = yaml::Limits::default();
-        let mut node = yaml::parse(document, &limits).unwrap().remove(0);
+        let limits = default_meter();
+        let mut node = limits.parse(document).unwrap().remove(0);
         let operations = parse(patch, &limits).map_err(|error| error.to_string())?;
         let options = crate::Options::default();
         apply(&mut node, &operations, &mut Build::new(&options, None)).map_err(|error| error.to_string())?;
@@ -296,8 +300,8 @@ mod tests {
 
     #[test]
     fn a_patch_that_begins_like_json_must_be_json() {
-        assert!(parse("[{op: remove, path: /a}]", &yaml::Limits::default()).is_err());
-        assert_eq!(parse(r#"[{"op": "remove", "path": "/a"}]"#, &yaml::Limits::default()).unwrap().len(), 1);
+        assert!(parse("[{op: remove, path: /a}]", &default_meter()).is_err());
+        assert_eq!(parse(r#"[{"op": "remove", "path": "/a"}]"#, &default_meter()).unwrap().len(), 1);
     }
 
     #[test]

@@ -62,11 +62,11 @@ pub(super) struct Merger<'a> {
 
 /// Merges a patch into an object. `Gone` means that the patch deletes the object.
 pub(crate) fn merge(target: &mut Node, patch: Node, build: &mut Build<'_>) -> Result<Fate> {
-    let left = build.work_left();
+    let left = build.meter.work_left();
     let mut merger = Merger { schema: &build.schema, left, limit: build.options.limits.work };
     let fate = merger.merge(target, Some(patch), None)?;
     let used = left - merger.left;
-    build.count_work(usize::try_from(used).unwrap_or(usize::MAX))?;
+    build.meter.count_work(usize::try_from(used).unwrap_or(usize::MAX))?;
     Ok(fate)
 }
 

@@ -8,11 +8,11 @@ use yaml::Resolver;
 
 use super::table::{Field, Shape, Table};
 use crate::error::{Context, Error, Result};
+use crate::meter::Meter;
 
 /// Reads an OpenAPI document, JSON or YAML.
-pub(super) fn parse(text: &str) -> Result<Table> {
-    let limits = yaml::Limits::default();
-    let documents = yaml::parse(text, &limits).context(|| "invalid schema file".into())?;
+pub(super) fn parse(text: &str, meter: &Meter<'_>) -> Result<Table> {
+    let documents = meter.parse(text).context(|| "invalid schema file".into())?;
     let root =
         documents.into_iter().next().ok_or_else(|| Error::invalid("invalid schema file: it is empty"))?;
     let root = root.to_json(Resolver::KubernetesV2).context(|| "invalid schema file".into())?;

@@ -6,6 +6,7 @@ mod table;
 use std::sync::OnceLock;
 
 use crate::error::Result;
+use crate::meter::Meter;
 use table::{Field, Table};
 
 /// The only built-in version kustomize 5.8.1 carries.
@@ -38,7 +39,13 @@ impl Schema {
     ///
     /// # Errors
     /// An unknown version, a version together with a file, a file that is no schema.
-    pub fn choose(&mut self, version: Option<&str>, file: Option<&str>, root: bool) -> Result<()> {
+    pub fn choose(
+        &mut self,
+        version: Option<&str>,
+        file: Option<&str>,
+        root: bool,
+        meter: &Meter<'_>,
+    ) -> Result<()> {
         use crate::error::Error;
         if self.chosen && !root {
             return Ok(());
@@ -47,7 +54,7 @@ impl Schema {
             if version.is_some() {
                 return Err(Error::invalid("builtin version and custom schema provided, cannot use both"));
             }
-            self.custom = Some(custom::parse(text)?);
+            self.custom = Some(custom::parse(text, meter)?);
             self.chosen = true;
             return Ok(());
         }
@@ -117,6 +124,7 @@ fn builtin() -> &'static Table {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::meter::default_meter;
 
     #[test]
     fn containers_merge_by_name_and_their_ports_by_number_and_protocol() {
@@ -148,7 +156,7 @@ mod tests {
         let file = r#"{"definitions": {"x": {"x-kubernetes-group-version-kind": [{"group": "e.com", "version": "v1", "kind": "X"}]}}}"#;
         for additive in [false, true] {
             let mut schema = Schema::new(additive);
-            schema.choose(None, Some(file), true).unwrap();
+            schema.choose(None, Some(file), true, &default_meter()).unwrap();
             assert!(schema.of_kind("e.com/v1", "X").is_some());
             assert_eq!(schema.of_kind("apps/v1", "Deployment").is_some(), additive);
         }
@@ -156,7 +164,7 @@ mod tests {
 
     #[test]
     fn an_unknown_version_is_refused() {
-        let error = Schema::default().choose(Some("v1.99.0"), None, true).unwrap_err();
+        let error = Schema::default().choose(Some("v1.99.0"), None, true, &default_meter()).unwrap_err();
         assert_eq!(error.to_string(), "the specified OpenAPI version is not built in");
     }
 }

@@ -37,7 +37,7 @@ struct Step {
 impl<'a> Target<'a> {
     /// Reads the kustomization file of a directory.
     pub fn load(loader: Rc<Loader<'a>>, build: &mut Build<'_>) -> Result<Self> {
-        build.count_kustomization()?;
+        build.meter.count_kustomization()?;
         let root = loader.display_root();
         let found: Vec<&'static str> = FILE_NAMES.into_iter().filter(|name| loader.has_file(name)).collect();
         let file_name = match found[..] {
@@ -51,7 +51,7 @@ impl<'a> Target<'a> {
         };
         let text = loader.load_text(file_name, build)?;
         let file =
-            Kustomization::parse(&text, &root, build.limits()).context(|| format!("{root}/{file_name}"))?;
+            Kustomization::parse(&text, &root, &build.meter).context(|| format!("{root}/{file_name}"))?;
         Ok(Self { loader, file, file_name, origin: None })
     }
 
@@ -64,12 +64,14 @@ impl<'a> Target<'a> {
 
     /// Applies the file's `openapi`. The first one counts, that of the root above all.
     pub fn choose_schema(&self, root: bool, build: &mut Build<'_>) -> Result<()> {
-        let Some(openapi) = &self.file.openapi else { return build.schema.choose(None, None, root) };
+        let Some(openapi) = &self.file.openapi else {
+            return build.schema.choose(None, None, root, &build.meter);
+        };
         let text = match openapi.get("path") {
             Some(path) => Some(self.loader.load_text(path, build)?),
             None => None,
         };
-        build.schema.choose(openapi.get("version").map(String::as_str), text.as_deref(), root)
+        build.schema.choose(openapi.get("version").map(String::as_str), text.as_deref(), root, &build.meter)
     }
 
     /// Everything the kustomization describes, before names are final.
@@ -104,12 +106,12 @@ impl<'a> Target<'a> {
         let mut merged = Config::default_fields();
         for file in self.file.configurations.iter().flatten() {
             let text = self.loader.load_text(file, build)?;
-            let own = Config::parse(&text, build.limits()).context(|| format!("configuration '{file}'"))?;
+            let own = Config::parse(&text, &build.meter).context(|| format!("configuration '{file}'"))?;
             merged = merged.merge(&Arc::new(own))?;
         }
         for file in self.file.crds.iter().flatten() {
             let text = self.loader.load_text(file, build).context(|| "loading CRDs".into())?;
-            let own = config::from_crds(&text, build.limits())
+            let own = config::from_crds(&text, &build.meter)
                 .context(|| format!("unable to parse open API definition from '{file}'"))?;
             merged = merged.merge(&Arc::new(own))?;
         }
@@ -124,12 +126,12 @@ impl<'a> Target<'a> {
     ) -> Result<()> {
         for path in paths {
             let Err(not_a_file) = self.accumulate_file(into, path, build) else { continue };
-            if matches!(not_a_file, Error::Limit { .. }) {
+            if matches!(not_a_file, Error::Limit { .. }) || not_a_file.is_final() {
                 return Err(not_a_file);
             }
             let loader = match self.loader.enter(path, build) {
                 Ok(loader) => loader,
-                Err(limit @ Error::Limit { .. }) => return Err(limit),
+                Err(error) if matches!(error, Error::Limit { .. }) || error.is_final() => return Err(error),
                 Err(_) if not_a_file.is_malformed_yaml() => return Err(not_a_file),
                 Err(error) => return Err(error).context(|| format!("accumulation err='{not_a_file}'")),
             };
@@ -201,11 +203,12 @@ impl<'a> Target<'a> {
 
     fn read_file(&self, path: &str, build: &mut Build<'_>) -> Result<Vec<Resource>> {
         let text = self.loader.load_text(path, build)?;
-        let mut resources = build.options.parse_resources(&text).map_err(|error| match error {
-            Error::Yaml(fault) => Error::Malformed { file: path.to_owned(), fault },
-            error => error,
-        })?;
-        build.count_resources(resources.len())?;
+        let mut resources =
+            build.options.parse_resources(&text, &build.meter).map_err(|error| match error {
+                Error::Yaml(fault) => Error::Malformed { file: path.to_owned(), fault },
+                error => error,
+            })?;
+        build.meter.count_resources(resources.len())?;
         let label = self.loader.label(path);
         let origin = self.origin.as_ref().map(|origin| origin.append(path).to_text());
         for resource in &mut resources {
@@ -222,9 +225,13 @@ impl<'a> Target<'a> {
         let mut configs = Accumulator::default();
         let mut paths = Vec::new();
         for entry in entries.into_iter().flatten() {
-            let Ok(inline) = document::resources(entry, build.limits()) else {
-                paths.push(entry);
-                continue;
+            let inline = match document::resources(entry, &build.meter) {
+                Ok(inline) => inline,
+                Err(error) if error.is_final() => return Err(error),
+                Err(_) => {
+                    paths.push(entry);
+                    continue;
+                }
             };
             for mut config in inline {
                 config.file = Some(self.loader.label(self.file_name));
@@ -261,7 +268,7 @@ impl<'a> Target<'a> {
                 .context(|| "failed to load generator".into())?;
             generated.push((resource, Origin::of_plugin(&config)));
         }
-        build.count_resources(generated.len())?;
+        build.meter.count_resources(generated.len())?;
         for (mut resource, origin) in generated {
             resource.file = Some(self.loader.label(self.file_name));
             if let Some(origin) =

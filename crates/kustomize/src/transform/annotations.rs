@@ -14,7 +14,7 @@ pub(crate) struct Annotations {
 }
 
 impl Transformer for Annotations {
-    fn transform(&self, map: &mut ResMap, _build: &mut Build<'_>) -> Result<()> {
-        labels::set_all(map, &self.fields, &self.annotations)
+    fn transform(&self, map: &mut ResMap, build: &mut Build<'_>) -> Result<()> {
+        labels::set_all(map, &self.fields, &self.annotations, &build.meter)
     }
 }

@@ -1,6 +1,5 @@
 //! Names, tags and digests of container images.
 
-use regex::Regex;
 use yaml::{Node, Value};
 
 use super::Transformer;
@@ -10,8 +9,9 @@ use crate::config::FieldSpec;
 use crate::error::Result;
 use crate::kustomization::Image;
 use crate::meta;
+use crate::meter::Meter;
+use crate::pattern::Pattern;
 use crate::resmap::ResMap;
-use crate::selector;
 
 /// Rewrites image references of one name.
 pub(crate) struct Images {
@@ -22,15 +22,15 @@ pub(crate) struct Images {
 impl Transformer for Images {
     fn transform(&self, map: &mut ResMap, build: &mut Build<'_>) -> Result<()> {
         let pattern = format!("^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$", self.image.name);
-        let pattern = selector::compile(&pattern, &build.options.limits)?;
+        let pattern = Pattern::new(&pattern, &build.options.limits)?;
         for resource in map.contents_mut() {
             if resource.kind() == "CustomResourceDefinition" {
                 continue;
             }
-            self.in_containers(&mut resource.node, &pattern)?;
+            self.in_containers(&mut resource.node, &pattern, &build.meter)?;
             for spec in &self.fields {
                 field::apply(&mut resource.node, spec, Create::Nothing, &mut |node| {
-                    self.update(node, &pattern)
+                    self.update(node, &pattern, &build.meter)
                 })?;
             }
         }
@@ -40,12 +40,14 @@ impl Transformer for Images {
 
 impl Images {
     /// Every `image` in a list called `containers` or `initContainers`, wherever it stands.
-    fn in_containers(&self, node: &mut Node, pattern: &Regex) -> Result<()> {
+    fn in_containers(&self, node: &mut Node, pattern: &Pattern, meter: &Meter<'_>) -> Result<()> {
         match node.value_mut() {
-            Value::Sequence(items) => items.iter_mut().try_for_each(|item| self.in_containers(item, pattern)),
+            Value::Sequence(items) => {
+                items.iter_mut().try_for_each(|item| self.in_containers(item, pattern, meter))
+            }
             Value::Mapping(mapping) => {
                 for (key, value) in mapping.entries_mut() {
-                    self.in_containers(value, pattern)?;
+                    self.in_containers(value, pattern, meter)?;
                     if !matches!(key.as_str(), Some("containers" | "initContainers")) {
                         continue;
                     }
@@ -54,7 +56,7 @@ impl Images {
                             return Err(field::wrong_kind("MappingNode", container));
                         }
                         if let Some(image) = container.get_mut("image") {
-                            self.update(image, pattern)?;
+                            self.update(image, pattern, meter)?;
                         }
                     }
                 }
@@ -64,13 +66,21 @@ impl Images {
         }
     }
 
-    fn update(&self, node: &mut Node, pattern: &Regex) -> Result<()> {
+    fn update(&self, node: &mut Node, pattern: &Pattern, meter: &Meter<'_>) -> Result<()> {
         let old = field::scalar(node)?;
-        if pattern.is_match(old) {
+        if self.may_match(old) && pattern.is_match(old, meter)? {
             let new = self.rewrite(old);
+            meter.count_bytes(new.len())?;
             meta::set_text(node, &new);
         }
         Ok(())
+    }
+
+    /// Rules out at low cost what has another beginning. The name is a regular expression; a dot is common in it.
+    fn may_match(&self, reference: &str) -> bool {
+        let literal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b'.');
+        let name = &self.image.name;
+        !name.bytes().all(literal) || reference.starts_with(name.split('.').next().unwrap_or_default())
     }
 
     fn rewrite(&self, reference: &str) -> String {

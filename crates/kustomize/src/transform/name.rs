@@ -46,6 +46,7 @@ impl Transformer for Affix {
                 }
                 field::apply(&mut resource.node, spec, Create::Scalar, &mut |node| {
                     let old = field::scalar(node)?;
+                    build.meter.count_bytes(old.len() + self.text.len())?;
                     let new = match self.side {
                         Side::Prefix => format!("{}{old}", self.text),
                         Side::Suffix => format!("{old}{}", self.text),

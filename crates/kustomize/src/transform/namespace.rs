@@ -69,6 +69,7 @@ impl Transformer for Namespace {
                 *number = number.saturating_sub(1);
             }
             resource.store_previous_id(schema);
+            build.meter.count_bytes(self.namespace.len())?;
             self.set_in(&mut resource.node, schema)?;
             let number = count.entry(resource.id(schema)).or_default();
             *number += 1;

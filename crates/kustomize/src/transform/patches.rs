@@ -8,6 +8,7 @@ use crate::document;
 use crate::error::{Context, Error, Result};
 use crate::kustomization::{PatchOptions, Selector};
 use crate::meta;
+use crate::meter::Meter;
 use crate::patch::json::{self, Operation};
 use crate::patch::strategic::{self, Fate};
 use crate::resmap::ResMap;
@@ -34,11 +35,12 @@ impl Patches {
         target: Option<Selector>,
         options: Option<&PatchOptions>,
         source: String,
-        limits: &yaml::Limits,
+        meter: &Meter<'_>,
     ) -> Result<Self> {
-        let strategic = document::resources(text, limits);
-        let operations = json::parse(text, limits);
+        let strategic = document::resources(text, meter);
+        let operations = json::parse(text, meter);
         let content = match (strategic, operations) {
+            (Err(error), _) | (_, Err(error)) if error.is_final() => return Err(error),
             (Ok(patches), Ok(operations)) if !patches.is_empty() && !operations.is_empty() => {
                 return Err(Error::Invalid(format!(
                     "illegally qualifies as both an SM and JSON patch: {source}"
@@ -171,7 +173,7 @@ fn apply(map: &mut ResMap, index: usize, patch: &Resource, build: &mut Build<'_>
         target.store_previous_id(&build.schema);
     }
     let (depth, nodes) = meta::measure(&patch.node);
-    build.count_copy(0, depth, nodes)?;
+    build.meter.count_copy(0, depth, nodes)?;
     let fate = strategic::merge(&mut target.node, patch.node.clone(), build)
         .context(|| format!("applying a patch to {}", patch.describe()))?;
     if fate == Fate::Gone {

@@ -7,7 +7,7 @@ use crate::build::Build;
 use crate::error::{Context, Error, Result};
 use crate::kustomization::{FieldOptions, Replacement, Source, Target};
 use crate::lookup::{self, Visitor};
-use crate::options::Limits;
+use crate::meter::Meter;
 use crate::path;
 use crate::resid::{Gvk, ResId};
 use crate::resmap::ResMap;
@@ -62,7 +62,7 @@ fn source_value(map: &mut ResMap, source: &Source, build: &mut Build<'_>) -> Res
         "" => (0..map.resources().len()).collect(),
         name => map.matching_any_name(name),
     };
-    build.count_work(candidates.len())?;
+    build.meter.count_work(candidates.len())?;
     let shown = || {
         let field =
             if source.field_path.is_empty() { String::new() } else { format!(":{}", source.field_path) };
@@ -109,18 +109,18 @@ fn scalar_only() -> Error {
 }
 
 fn replace(map: &mut ResMap, target: &Target, value: &Node, build: &mut Build<'_>) -> Result<()> {
-    let limits = &build.options.limits;
+    let meter = &build.meter;
     let select =
         target.select.as_ref().ok_or_else(|| Error::invalid("target must specify resources to select"))?;
-    let matcher = Matcher::new(select, limits)?;
-    let rejects = target.reject.iter().map(|selector| Ok((selector, Matcher::new(selector, limits)?)));
+    let matcher = Matcher::new(select, meter.limits)?;
+    let rejects = target.reject.iter().map(|selector| Ok((selector, Matcher::new(selector, meter.limits)?)));
     let rejects = rejects.collect::<Result<Vec<_>>>()?;
     let candidates = selector::candidates(map, &matcher);
     let default = [DEFAULT_FIELD.to_owned()];
     let fields = if target.field_paths.is_empty() { &default[..] } else { &target.field_paths };
     let fields: Vec<(&String, Vec<String>)> =
         fields.iter().map(|field| (field, path::split_bracketed(field, '.'))).collect();
-    build.count_work(candidates.len().saturating_mul(fields.len()))?;
+    build.meter.count_work(candidates.len().saturating_mul(fields.len()))?;
     let mut selected = Vec::new();
     for index in candidates {
         let Some(resource) = map.get(index) else { continue };
@@ -128,21 +128,25 @@ fn replace(map: &mut ResMap, target: &Target, value: &Node, build: &mut Build<'_
             continue;
         }
         let ids = ids(resource);
-        let matches = |matcher: &Matcher, id: &ResId| {
-            matcher.matches_gvk(&id.gvk)
-                && matcher.matches_name(&id.name)
-                && matcher.matches_namespace(&id.namespace)
+        let matches = |matcher: &Matcher, id: &ResId| -> Result<bool> {
+            Ok(matcher.matches_gvk(&id.gvk, meter)?
+                && matcher.matches_name(&id.name, meter)?
+                && matcher.matches_namespace(&id.namespace, meter)?)
         };
-        let rejected = rejects.iter().any(|(selector, matcher)| {
+        let matches_any = |matcher: &Matcher| {
+            ids.iter().try_fold(false, |found, id| Ok::<_, Error>(found || matches(matcher, id)?))
+        };
+        let mut rejected = false;
+        for (selector, matcher) in &rejects {
             let by_labels = !selector.label_selector.is_empty() || !selector.annotation_selector.is_empty();
             let by_id =
                 [&selector.group, &selector.version, &selector.kind, &selector.name, &selector.namespace]
                     .iter()
                     .any(|part| !part.is_empty());
-            by_labels && matcher.matches_labels_and_annotations(&resource.node)
-                || by_id && ids.iter().any(|id| matches(matcher, id))
-        });
-        if !rejected && ids.iter().any(|id| matches(&matcher, id)) {
+            rejected |= by_labels && matcher.matches_labels_and_annotations(&resource.node)
+                || by_id && matches_any(matcher)?;
+        }
+        if !rejected && matches_any(&matcher)? {
             selected.push(index);
         }
     }
@@ -151,8 +155,8 @@ fn replace(map: &mut ResMap, target: &Target, value: &Node, build: &mut Build<'_
     for index in selected {
         let Some(resource) = resources.get_mut(index) else { continue };
         for (field, path) in &fields {
-            build.count_copy(path.len(), depth, nodes)?;
-            copy_to(&mut resource.node, field, path, value, target.options.as_ref(), limits)?;
+            build.meter.count_copy(path.len(), depth, nodes)?;
+            copy_to(&mut resource.node, field, path, value, target.options.as_ref(), meter)?;
         }
     }
     Ok(())
@@ -164,17 +168,17 @@ fn copy_to(
     path: &[String],
     value: &Node,
     options: Option<&FieldOptions>,
-    limits: &Limits,
+    meter: &Meter<'_>,
 ) -> Result<()> {
     let create = options.is_some_and(|options| options.create);
-    if copy_into_text(node, path, value, create, limits).unwrap_or(false) {
+    if copy_into_text(node, path, value, create, meter).unwrap_or(false) {
         return Ok(());
     }
     let verb = if create { "find or create" } else { "find" };
     let missing = || format!("unable to {verb} field \"{field}\" in replacement target");
     let mut visitor = Visitor {
         create: create.then(|| value.clone()),
-        limits,
+        meter,
         visit: &mut |node| set(node, value, options),
         found: 0,
     };
@@ -238,17 +242,17 @@ fn copy_into_text(
     path: &[String],
     value: &Node,
     create: bool,
-    limits: &Limits,
+    meter: &Meter<'_>,
 ) -> Result<bool> {
     for length in 1..path.len() {
         let (outer, inner) = path.split_at(length);
         let Ok(Some(found)) = lookup::get(node, outer) else { continue };
         let Some(text) = found.as_str().filter(|_| !found.is_null()).map(str::to_owned) else { continue };
-        let Ok(parsed) = yaml::parse(&text, &limits.yaml) else { continue };
+        let Ok(parsed) = meter.parse_briefly(&text) else { continue };
         let Some(mut parsed) = parsed.into_iter().next() else { continue };
         let mut visitor = Visitor {
             create: create.then(|| value.clone()),
-            limits,
+            meter,
             visit: &mut |node| {
                 if node.is_scalar() {
                     set_value_text(node, value.as_str().unwrap_or_default());

@@ -55,6 +55,7 @@ impl Transformer for ValueAdd {
             let resources = map.resources_mut();
             for index in selected {
                 let Some(resource) = resources.get_mut(index) else { continue };
+                build.meter.count_bytes(self.value.len())?;
                 if target.field_path == "metadata/namespace" {
                     let namespace = Namespace {
                         namespace: self.value.as_str().into(),

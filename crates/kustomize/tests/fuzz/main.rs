@@ -36,7 +36,9 @@ fn options() -> Options {
         regex_bytes: 256,
         regex_memory: 64 << 10,
         work: 100_000,
-        copied_nodes: 10_000,
+        nodes: 10_000,
+        regex_text_bytes: 1 << 10,
+        regex_work: 100_000,
         yaml,
     };
     Options { limits, ..Options::default() }

@@ -20,14 +20,23 @@ use tree::Parser;
 /// # Errors
 /// Bad syntax, an unknown alias, or more than `limits` allow.
 pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Node>, Error> {
+    parse_counted(text, limits).map(|(documents, _)| documents)
+}
+
+/// What [`parse`] yields, and how many nodes it took as [`Limits`] count them, those that aliases copied included.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_counted(text: &str, limits: &Limits) -> Result<(Vec<Node>, usize), Error> {
     let mut parser = parser(text, limits)?;
     let mut documents = parser.stream()?;
+    let mut nodes = parser.nodes;
     if parser.has_aliases {
         for document in &mut documents {
-            document.expand_aliases(limits)?;
+            nodes += document.expand_counted(limits)?;
         }
     }
-    Ok(documents)
+    Ok((documents, nodes))
 }
 
 /// All documents of a stream with anchors, aliases and merge keys as written.

@@ -43,7 +43,7 @@ pub(super) struct Parser<'a> {
     /// Whether any anchor, alias or merge key occurred.
     pub has_aliases: bool,
     depth: usize,
-    nodes: usize,
+    pub nodes: usize,
 }
 
 /// Behaves as an exhausted stream, which the scanner guarantees never to show.
@@ -225,6 +225,8 @@ impl<'a> Parser<'a> {
         let mut node = Node::new(value).at(start.line + 1, start.column + 1);
         node.set_style(style);
         if let Some(comments) = comments {
+            // They take about as much memory as a node.
+            self.count(1, start)?;
             *node.comments_mut() = *comments;
         }
         Ok(node)
