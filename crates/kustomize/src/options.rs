@@ -1,5 +1,7 @@
 //! What a caller may choose.
 
+use std::collections::BTreeMap;
+
 use crate::cancel::Cancel;
 use crate::document;
 use crate::error::Result;
@@ -20,6 +22,8 @@ pub struct Options {
     pub openapi_adds_to_builtin: bool,
     /// Where files of resources that other builds have parsed are found, and those of this one kept.
     pub parsed: Option<ParseCache>,
+    /// What lines of env files without `=` take their values from; empty, so that nothing of a process leaks by itself.
+    pub environment: BTreeMap<String, String>,
     /// Bounds on what the input may ask for.
     pub limits: Limits,
     /// Ends the build when it is no longer wanted.
@@ -27,7 +31,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// As `kustomize build` without flags.
+    /// As `kustomize build` without flags, in an empty environment.
     fn default() -> Self {
         Self {
             load_restrictor: LoadRestrictor::RootOnly,
@@ -35,6 +39,7 @@ impl Default for Options {
             managed_by_label: false,
             openapi_adds_to_builtin: true,
             parsed: None,
+            environment: BTreeMap::new(),
             limits: Limits::default(),
             cancel: Cancel::default(),
         }

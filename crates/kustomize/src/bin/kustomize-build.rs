@@ -69,6 +69,9 @@ fn run(arguments: &Arguments) -> Result<()> {
             Some(Order::Legacy) | None => Reorder::Legacy,
         },
         managed_by_label: arguments.enable_managedby_label,
+        environment: std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
         ..Options::default()
     };
     let resources = kustomize::build(&tree, directory, &options, None)?;

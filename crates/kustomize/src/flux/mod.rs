@@ -76,7 +76,7 @@ pub struct Manifest {
     pub action: Action,
 }
 
-/// Flux's choices for a build; only cache, limits and cancellation are taken from `options`.
+/// Flux's choices for a build; only cache, environment, limits and cancellation are taken from `options`.
 fn flux_options(options: &Options) -> Options {
     Options {
         load_restrictor: LoadRestrictor::None,
@@ -84,6 +84,7 @@ fn flux_options(options: &Options) -> Options {
         managed_by_label: false,
         openapi_adds_to_builtin: true,
         parsed: options.parsed.clone(),
+        environment: options.environment.clone(),
         limits: options.limits.clone(),
         cancel: options.cancel.clone(),
     }

@@ -19,7 +19,8 @@ pub(super) fn load(
         let text = loader
             .load(file, build)
             .context(|| format!("loading KV pairs: env source files: {:?}", args.envs))?;
-        env_lines(&text, &mut pairs).context(|| format!("loading KV pairs: env source file '{file}'"))?;
+        env_lines(&text, &build.options.environment, &mut pairs)
+            .context(|| format!("loading KV pairs: env source file '{file}'"))?;
     }
     for literal in &args.literals {
         pairs.push(parse_literal(literal).context(|| "loading KV pairs: literal sources".into())?);
@@ -64,8 +65,12 @@ fn parse_file(text: &str) -> Result<(&str, &str)> {
     Ok((key, file))
 }
 
-/// Lines of `key=value`; comments and empty lines do not count.
-fn env_lines(bytes: &[u8], pairs: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
+/// Lines of `key=value`; comments and empty lines do not count. A key alone takes its value from the environment.
+fn env_lines(
+    bytes: &[u8],
+    environment: &BTreeMap<String, String>,
+    pairs: &mut Vec<(String, Vec<u8>)>,
+) -> Result<()> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -75,7 +80,8 @@ fn env_lines(bytes: &[u8], pairs: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (key, value) = line.split_once('=').unwrap_or((line, ""));
+        let of_environment = || environment.get(line).map(String::as_str).unwrap_or_default();
+        let (key, value) = line.split_once('=').unwrap_or_else(|| (line, of_environment()));
         if !key.is_empty() {
             pairs.push((key.to_owned(), value.as_bytes().to_vec()));
         }
@@ -101,9 +107,11 @@ mod tests {
     #[test]
     fn env_files_hold_a_pair_a_line() {
         let mut pairs = Vec::new();
-        env_lines(b"\xEF\xBB\xBFa=1\r\n  # no\n\n  b\nc=x=y\n", &mut pairs).unwrap();
+        let environment = [("a", "2"), ("d", "3")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let text = b"\xEF\xBB\xBFa=1\r\n  # no\n\n  b\nc=x=y\nd\n";
+        env_lines(text, &environment.into(), &mut pairs).unwrap();
         let pairs: Vec<_> =
             pairs.iter().map(|(k, v)| (k.as_str(), std::str::from_utf8(v).unwrap())).collect();
-        assert_eq!(pairs, [("a", "1"), ("b", ""), ("c", "x=y")]);
+        assert_eq!(pairs, [("a", "1"), ("b", ""), ("c", "x=y"), ("d", "3")]);
     }
 }
