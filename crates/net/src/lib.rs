@@ -8,6 +8,7 @@
 //!
 //! The crate knows neither Git nor Kubernetes.
 
+mod address;
 mod answer;
 mod backoff;
 pub mod client;
@@ -16,6 +17,7 @@ mod permits;
 mod proxy;
 mod text;
 
+pub use address::{AddressPolicy, Denied, Network, NotANetwork, Refused};
 pub use answer::{BodyError, read_body, retry_after};
 pub use backoff::Backoff;
 pub use client::{ClientError, TlsConfig};
