@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use apply::order::GroupKind;
 use clap::{ArgAction, Parser, ValueEnum};
+use net::Denied;
 use runtime::{
     flags::{Flags, boolean, duration},
     gates::{Gate, GateError, Gates},
@@ -41,6 +42,15 @@ pub struct Arguments {
     /// Refuse bases outside the artifact.
     #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub no_remote_bases: bool,
+    /// Let bases outside the artifact be on link-local addresses and on those of cloud metadata.
+    #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
+    pub remote_bases_allow_link_local: bool,
+    /// Refuse bases on these addresses: loopback, private, or networks such as 10.96.0.0/12, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    pub remote_bases_deny: Vec<Denied>,
+    /// Where redirects may lead that answer for a file outside the artifact.
+    #[arg(long, value_enum, default_value_t = Redirects::SameOrigin)]
+    pub remote_bases_redirects: Redirects,
     /// Attempts to download an artifact after the first.
     #[arg(long, default_value_t = 9)]
     pub http_retry: u32,
@@ -56,9 +66,16 @@ pub struct Arguments {
     /// Largest artifact to download, in bytes.
     #[arg(long, default_value_t = 1 << 30)]
     pub artifact_max_size: u64,
-    /// Largest artifact once unpacked, in bytes.
-    #[arg(long, default_value_t = 2 << 30)]
-    pub artifact_max_unpacked_size: u64,
+    /// Largest artifact once unpacked, and most that one build fetches from elsewhere, in bytes; by default an eighth of the
+    /// memory of the container.
+    #[arg(long)]
+    pub artifact_max_unpacked_size: Option<u64>,
+    /// Most YAML nodes in all files of one build; by default as many as the memory of the container has room for.
+    #[arg(long)]
+    pub build_max_nodes: Option<u64>,
+    /// Most bytes in all files of one build, and in all objects that it yields; by default 64 for each node.
+    #[arg(long)]
+    pub build_max_bytes: Option<u64>,
     /// Memory for unpacked artifacts that are shared between Kustomizations, in bytes.
     #[arg(long, default_value_t = 64 << 20)]
     pub artifact_cache_size: u64,
@@ -80,6 +97,15 @@ pub struct Arguments {
     /// The same for the artifacts of source-watcher.
     #[arg(long, env = "SOURCE_WATCHER_LOCALHOST", hide = true)]
     pub source_watcher_localhost: Option<String>,
+}
+
+/// Where the redirect of a file outside the artifact may lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Redirects {
+    /// To the same scheme, host and port.
+    SameOrigin,
+    /// To any host that may be connected to, but not from https to http.
+    AnyHost,
 }
 
 /// What is done about applied objects that somebody else changed.

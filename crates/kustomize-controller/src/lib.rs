@@ -10,6 +10,7 @@ mod flags;
 mod handover;
 mod health;
 mod ignore;
+mod memory;
 mod pass;
 mod polling;
 mod reconciler;
@@ -32,7 +33,7 @@ use artifact::{
     unpack::{self, Entry, Limits},
 };
 use kustomize::{Options, ParseCache, tree::MemoryTree};
-use net::Backoff;
+use net::{AddressPolicy, Backoff};
 use runtime::{app::App, controller::Objects, queue::InFlight};
 
 pub use crate::flags::Arguments;
@@ -41,8 +42,9 @@ use crate::{
     context::Context,
     drift::DriftedObjects,
     flags::{DIRECT_SOURCES, EXTERNAL_ARTIFACT, NO_CONFIG_WATCHES},
+    memory::Budgets,
     reconciler::Reconciler,
-    remote::RemoteBases,
+    remote::{BaseOptions, RemoteBases},
     sources::Sources,
 };
 
@@ -81,11 +83,12 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let (arguments, process) = (app.arguments.clone(), &app.process);
     let objects = Objects::<Kustomization>::default();
     let (store, waker) = (objects.store(), objects.waker());
+    let budgets = Budgets::new(memory::limit(), &arguments);
     let cluster = Cluster::new(process.client.clone(), MANAGER, DISCOVERY, INDEX);
     let context = Context {
         cluster: cluster.clone(),
-        artifacts: artifacts(&arguments)?,
-        build: Options { parsed: Some(ParseCache::new(arguments.build_cache_size)), ..Options::default() },
+        artifacts: artifacts(&arguments, &budgets)?,
+        build: build_options(&arguments, &budgets),
         bases: remote_bases(&arguments)?,
         sources: Sources::new(process.client.clone(), sources_options(&arguments)),
         configs: Configs::new(),
@@ -135,11 +138,29 @@ fn remote_bases(arguments: &Arguments) -> Result<Option<Arc<RemoteBases>>, Start
     if arguments.no_remote_bases {
         return Ok(None);
     }
-    let bases = RemoteBases::new(arguments.artifact_max_size).map_err(StartError::Bases)?;
-    Ok(Some(Arc::new(bases)))
+    let bases = RemoteBases::new(BaseOptions {
+        pack_bytes: arguments.artifact_max_size,
+        addresses: AddressPolicy {
+            allow_link_local: arguments.remote_bases_allow_link_local,
+            denied: arguments.remote_bases_deny.clone(),
+        },
+        redirects: arguments.remote_bases_redirects,
+    });
+    Ok(Some(Arc::new(bases.map_err(StartError::Bases)?)))
 }
 
-fn artifacts(arguments: &Arguments) -> Result<Cache<MemoryTree>, StartError> {
+fn build_options(arguments: &Arguments, budgets: &Budgets) -> Options {
+    let limits = kustomize::Limits {
+        nodes: budgets.build_nodes,
+        total_bytes: budgets.build_bytes,
+        fetched_bytes: budgets.artifact_bytes,
+        ..kustomize::Limits::default()
+    };
+    let parsed = Some(ParseCache::new(arguments.build_cache_size));
+    Options { parsed, limits, ..Options::default() }
+}
+
+fn artifacts(arguments: &Arguments, budgets: &Budgets) -> Result<Cache<MemoryTree>, StartError> {
     let fetcher = Fetcher::new(fetch::Options {
         retries: arguments.http_retry,
         max_bytes: arguments.artifact_max_size,
@@ -149,7 +170,7 @@ fn artifacts(arguments: &Arguments) -> Result<Cache<MemoryTree>, StartError> {
     })
     .map_err(StartError::Artifacts)?;
     let options = cache::Options { budget_bytes: arguments.artifact_cache_size, ..cache::Options::default() };
-    let limits = Limits { bytes: arguments.artifact_max_unpacked_size, ..Limits::default() };
+    let limits = Limits { bytes: budgets.artifact_bytes, ..Limits::default() };
     Ok(Cache::new(fetcher, &options, move |archive| {
         let (mut tree, mut bytes) = (MemoryTree::default(), 0);
         unpack::unpack(archive, &limits, &mut |entry| {

@@ -11,10 +11,11 @@ use apply::{
     prepare::{CommonMetadata, Owner, PrepareError, prepare},
 };
 use kustomize::{
-    FetchError, Fetcher, Options, RepoSpec,
+    Budget, FetchError, Fetcher, Options, RepoSpec, Repository,
     flux::Overlay,
-    tree::{FileTree, MemoryTree, Trace, Traced},
+    tree::{MemoryTree, Trace, Traced},
 };
+use net::Deadline;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use substitute::{Limits, Variables, is_disabled, substitute_object};
@@ -54,9 +55,18 @@ pub struct Rendered {
 /// Why the objects cannot be had, in upstream's texts.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// The kustomization cannot be built.
-    #[error(transparent)]
-    Build(#[from] kustomize::flux::Error),
+    /// The kustomization cannot be built. The text tells all of the cause.
+    #[error("{cause}{}", flag(cause.budget()))]
+    Build {
+        /// What kustomize says.
+        cause: kustomize::flux::Error,
+    },
+    /// The objects are larger than what a build may yield.
+    #[error("the built objects have more than {0} bytes (--build-max-bytes)")]
+    TooLarge(u64),
+    /// Nobody waits for the objects any longer.
+    #[error("the build was cancelled")]
+    Cancelled,
     /// A built object has no form in JSON.
     #[error(transparent)]
     Json(#[from] kustomize::Error),
@@ -76,26 +86,49 @@ pub enum RenderError {
     Prepare(#[from] PrepareError),
 }
 
-/// Builds the objects.
+impl From<kustomize::flux::Error> for RenderError {
+    fn from(cause: kustomize::flux::Error) -> Self {
+        Self::Build { cause }
+    }
+}
+
+/// What to add to a message about a limit that an argument of the process moves.
+fn flag(budget: Option<Budget>) -> &'static str {
+    match budget {
+        Some(Budget::Nodes) => " (--build-max-nodes)",
+        Some(Budget::Bytes) => " (--build-max-bytes)",
+        None => "",
+    }
+}
+
+/// Builds the objects. Fetches of bases end with the deadline; the cancellation of the options ends the rest.
 ///
 /// # Errors
 /// See [`RenderError`].
-pub fn render(request: Request) -> Result<Rendered, RenderError> {
+pub fn render(request: Request, deadline: &Deadline) -> Result<Rendered, RenderError> {
     let Request { tree, path, overlay, options, bases, variables, strict, manager, owner, common } = request;
     let traced = Traced::new(tree.as_ref(), TRACED_QUESTIONS);
-    let bases = bases.map(|bases| TrackingFetcher { bases, used: AtomicBool::new(false) });
+    let bases = bases.map(|bases| BuildFetcher { bases, deadline, used: AtomicBool::new(false) });
     let fetcher = bases.as_ref().map(|bases| bases as &dyn Fetcher);
     let resources = kustomize::flux::build(&traced, &path, &overlay, &options, fetcher)?;
     let closed = bases.is_none_or(|bases| !bases.used.into_inner());
     let trace = traced.finish().filter(|_| closed);
     let (mut manifests, mut hasher) = (Vec::with_capacity(resources.len()), Sha256::new());
+    let mut bytes_left = options.limits.total_bytes;
     for resource in resources {
+        if options.cancel.is_cancelled() {
+            return Err(RenderError::Cancelled);
+        }
         let mut value = resource.to_json()?;
         if let Some(variables) = &variables {
             value = post_build(&value, variables, strict)?;
         }
         let file = resource.origin_file().map(Arc::from);
-        hasher.update(value.to_string());
+        let text = value.to_string();
+        bytes_left = bytes_left
+            .checked_sub(text.len() as u64)
+            .ok_or(RenderError::TooLarge(options.limits.total_bytes))?;
+        hasher.update(text);
         hasher.update(b"\n");
         manifests.push(Manifest::new(value, file)?);
     }
@@ -104,20 +137,32 @@ pub fn render(request: Request) -> Result<Rendered, RenderError> {
     Ok(Rendered { manifests, digest: format!("sha256:{digest}"), trace })
 }
 
-/// Tells whether a build read anything from elsewhere.
-struct TrackingFetcher {
+/// The fetcher of one build: tells whether it was used, and gives no fetch longer than the build has.
+struct BuildFetcher<'a> {
     bases: Arc<dyn Fetcher>,
+    deadline: &'a Deadline,
     used: AtomicBool,
 }
 
-impl Fetcher for TrackingFetcher {
-    fn git(&self, spec: &RepoSpec) -> Result<Arc<dyn FileTree>, FetchError> {
+impl BuildFetcher<'_> {
+    fn use_once(&self) -> Result<(), FetchError> {
         self.used.store(true, Ordering::Relaxed);
-        self.bases.git(spec)
+        if self.deadline.is_over() {
+            return Err(FetchError::Failed("the time of the build is over".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Fetcher for BuildFetcher<'_> {
+    fn git(&self, spec: &RepoSpec, limit: u64) -> Result<Repository, FetchError> {
+        self.use_once()?;
+        let timeout = spec.timeout.min(self.deadline.remaining().as_secs() + 1);
+        self.bases.git(&RepoSpec { timeout, ..spec.clone() }, limit)
     }
 
     fn http(&self, url: &str, limit: usize) -> Result<Vec<u8>, FetchError> {
-        self.used.store(true, Ordering::Relaxed);
+        self.use_once()?;
         self.bases.http(url, limit)
     }
 }
@@ -164,9 +209,13 @@ mod tests {
         }
     }
 
+    fn build(request: Request) -> Result<Rendered, RenderError> {
+        render(request, &Deadline::new(std::time::Duration::from_secs(3600)))
+    }
+
     #[test]
     fn a_plain_directory_becomes_owned_manifests_in_the_target_namespace() {
-        let rendered = render(request(&[("app/deployment.yaml", DEPLOYMENT)], &[("REPLICAS", "2")])).unwrap();
+        let rendered = build(request(&[("app/deployment.yaml", DEPLOYMENT)], &[("REPLICAS", "2")])).unwrap();
         let manifest = rendered.manifests.first().unwrap();
         assert_eq!(manifest.id().subject(), "Deployment/apps/web");
         assert_eq!(manifest.value().pointer("/spec/replicas"), Some(&Value::from(2)));
@@ -177,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_unset_variable_names_the_object_and_the_variable() {
-        let error = render(request(&[("app/deployment.yaml", DEPLOYMENT)], &[("OTHER", "2")]));
+        let error = build(request(&[("app/deployment.yaml", DEPLOYMENT)], &[("OTHER", "2")]));
         let error = error.err().unwrap().to_string();
         assert!(
             error.starts_with("post build failed for 'Deployment.v1.apps/web': envsubst error: "),
@@ -189,9 +238,67 @@ mod tests {
     #[test]
     fn equal_inputs_have_equal_digests() {
         let digest = |replicas| {
-            render(request(&[("app/deployment.yaml", DEPLOYMENT)], &[("REPLICAS", replicas)])).unwrap().digest
+            build(request(&[("app/deployment.yaml", DEPLOYMENT)], &[("REPLICAS", replicas)])).unwrap().digest
         };
         assert_eq!(digest("2"), digest("2"));
         assert_ne!(digest("2"), digest("3"));
+    }
+
+    /// Answers nothing, and remembers the times that it was given.
+    #[derive(Default)]
+    struct Times(std::sync::Mutex<Vec<u64>>);
+
+    impl Fetcher for Times {
+        fn git(&self, spec: &RepoSpec, _limit: u64) -> Result<Repository, FetchError> {
+            self.0.lock().unwrap().push(spec.timeout);
+            Err(FetchError::Status(404))
+        }
+
+        fn http(&self, _url: &str, _limit: usize) -> Result<Vec<u8>, FetchError> {
+            Err(FetchError::Status(404))
+        }
+    }
+
+    #[test]
+    fn a_fetch_has_no_more_time_than_the_build() {
+        let kustomization = "resources: ['https://h/o/r.git?timeout=18446744073709551615']";
+        let times = Arc::new(Times::default());
+        let run = |seconds| {
+            let mut request = request(&[("app/kustomization.yaml", kustomization)], &[]);
+            request.bases = Some(times.clone());
+            let deadline = Deadline::new(std::time::Duration::from_secs(seconds));
+            render(request, &deadline).err().unwrap().to_string()
+        };
+        run(7);
+        let given = times.0.lock().unwrap().pop().unwrap();
+        assert!(given <= 7, "{given}");
+        assert!(run(0).contains("the time of the build is over"));
+        assert_eq!(times.0.lock().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn limits_name_their_flags() {
+        let with = |change: fn(&mut kustomize::Limits)| {
+            let mut request = request(&[("app/deployment.yaml", DEPLOYMENT)], &[("REPLICAS", "2")]);
+            change(&mut request.options.limits);
+            build(request).err().unwrap().to_string()
+        };
+        assert_eq!(
+            with(|limits| limits.nodes = 5),
+            "failed to decode Kubernetes YAML from /app/deployment.yaml: \
+             more than 5 nodes in all files of a build (--build-max-nodes)"
+        );
+        let error = with(|limits| limits.total_bytes = 5);
+        assert!(error.ends_with("more than 5 bytes of files (--build-max-bytes)"), "{error}");
+    }
+
+    #[test]
+    fn objects_that_substitution_makes_large_are_refused() {
+        let long = "x".repeat(10_000);
+        let text = DEPLOYMENT.replace("replicas: ${REPLICAS}", "a: '${REPLICAS}${REPLICAS}'");
+        let mut request = request(&[("app/deployment.yaml", &text)], &[("REPLICAS", &long)]);
+        request.options.limits.total_bytes = 15_000;
+        let error = build(request).err().unwrap().to_string();
+        assert_eq!(error, "the built objects have more than 15000 bytes (--build-max-bytes)");
     }
 }

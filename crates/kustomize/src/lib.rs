@@ -41,7 +41,7 @@ pub use cancel::Cancel;
 pub use error::{Budget, Error, Result};
 pub use options::{Limits, LoadRestrictor, Options, Reorder};
 pub use parsed::ParseCache;
-pub use remote::{FetchError, Fetcher, NotARepo, RepoSpec};
+pub use remote::{FetchError, Fetcher, NotARepo, RepoSpec, Repository};
 pub use resource::Resource;
 pub use selector::ObjectSelector;
 pub use tree::{DiskTree, FileTree, MemoryTree, TreeError};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::build::Build;
 use crate::error::{Error, Result};
 use crate::options::LoadRestrictor;
-use crate::remote::RepoSpec;
+use crate::remote::{RepoSpec, Repository};
 use crate::tree::{FileTree, Kind, TreeError, path};
 
 /// A kustomization's directory.
@@ -59,7 +59,12 @@ impl<'a> Loader<'a> {
     pub fn load(&self, file: &str, build: &mut Build<'_>) -> Result<Arc<[u8]>> {
         let limit = build.options.limits.file_bytes;
         let bytes: Arc<[u8]> = if is_url(file) {
-            build.fetcher(file)?.http(file, limit)?.into()
+            let fetcher = build.fetcher(file)?;
+            build.meter.count_fetch()?;
+            let limit = limit.min(usize::try_from(build.meter.fetched_left()).unwrap_or(limit));
+            let body = fetcher.http(file, limit)?;
+            build.meter.count_fetched(body.len() as u64)?;
+            body.into()
         } else {
             let location = self.locate(file)?;
             self.tree.get().read(&location, limit)?
@@ -120,7 +125,10 @@ impl<'a> Loader<'a> {
         let referrer = Some(Rc::clone(self));
         if let Ok(spec) = RepoSpec::parse(base) {
             self.refuse_repo_cycle(&spec)?;
-            let tree = build.fetcher(base)?.git(&spec)?;
+            let fetcher = build.fetcher(base)?;
+            build.meter.count_fetch()?;
+            let Repository { tree, bytes } = fetcher.git(&spec, build.meter.fetched_left())?;
+            build.meter.count_fetched(bytes)?;
             let directory = confirm_directory(tree.as_ref(), "", &spec.path)?;
             let tree = Tree::Remote(tree);
             let restrictor = LoadRestrictor::RootOnly;

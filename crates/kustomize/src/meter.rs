@@ -18,6 +18,8 @@ pub(crate) struct Meter<'a> {
     nodes: Cell<u64>,
     work: Cell<u64>,
     regex_work: Cell<u64>,
+    fetches: Cell<u64>,
+    fetched: Cell<u64>,
 }
 
 impl<'a> Meter<'a> {
@@ -35,6 +37,8 @@ impl<'a> Meter<'a> {
             nodes: Cell::default(),
             work: Cell::default(),
             regex_work: Cell::default(),
+            fetches: Cell::default(),
+            fetched: Cell::default(),
         }
     }
 
@@ -103,6 +107,21 @@ impl<'a> Meter<'a> {
     /// Counts the matching of a regular expression.
     pub fn count_regex_work(&self, number: usize) -> Result<()> {
         self.count(&self.regex_work, number, "steps of matching regular expressions", self.limits.regex_work)
+    }
+
+    /// Counts a question to the fetcher.
+    pub fn count_fetch(&self) -> Result<()> {
+        self.count(&self.fetches, 1, "remote resources", self.limits.fetches)
+    }
+
+    /// Counts what the fetcher answered.
+    pub fn count_fetched(&self, bytes: u64) -> Result<()> {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.count(&self.fetched, bytes, "bytes of remote resources", self.limits.fetched_bytes)
+    }
+
+    pub fn fetched_left(&self) -> u64 {
+        self.limits.fetched_bytes.saturating_sub(self.fetched.get())
     }
 
     /// Counts a copy of so many nodes that is put `at` a depth and goes on for another `depth`.

@@ -90,6 +90,10 @@ pub struct Limits {
     /// Nodes of all files and patches, generated and copied ones included. A node takes about 350 bytes until its
     /// resource has been printed.
     pub nodes: u64,
+    /// Repositories and files fetched from elsewhere, each as often as it is referred to.
+    pub fetches: u64,
+    /// Bytes of what was fetched; a repository has those of all its files.
+    pub fetched_bytes: u64,
     /// Bytes of one regular expression.
     pub regex_bytes: usize,
     /// Bytes of memory of one compiled regular expression.
@@ -113,6 +117,8 @@ impl Default for Limits {
             file_bytes: 64 << 20,
             total_bytes: 128 << 20,
             nodes: 1_000_000,
+            fetches: 100,
+            fetched_bytes: 256 << 20,
             regex_bytes: 4 << 10,
             regex_memory: 1 << 20,
             regex_text_bytes: 64 << 10,

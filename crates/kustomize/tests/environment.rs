@@ -1,6 +1,6 @@
 //! Lines of env files without a value: kustomize takes it from its environment, and a controller must not.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::process::Command;
 

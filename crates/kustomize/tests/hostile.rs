@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use kustomize::{
-    DiskTree, Error, FetchError, Fetcher, FileTree, Limits, LoadRestrictor, MemoryTree, Options, RepoSpec,
+    DiskTree, Error, FetchError, Fetcher, Limits, LoadRestrictor, MemoryTree, Options, RepoSpec, Repository,
     build, to_yaml,
 };
 
@@ -265,9 +265,9 @@ struct Remote {
 }
 
 impl Fetcher for Remote {
-    fn git(&self, spec: &RepoSpec) -> Result<Arc<dyn FileTree>, FetchError> {
+    fn git(&self, spec: &RepoSpec, _limit: u64) -> Result<Repository, FetchError> {
         self.asked.lock().unwrap().push(format!("{} at '{}'", spec.clone_url(), spec.reference));
-        Ok(Arc::<MemoryTree>::clone(&self.repository))
+        Ok(Repository { tree: Arc::<MemoryTree>::clone(&self.repository), bytes: 100 })
     }
 
     fn http(&self, url: &str, _limit: usize) -> Result<Vec<u8>, FetchError> {
@@ -300,6 +300,27 @@ fn remote_bases_come_from_the_fetcher_and_from_nowhere_else() {
     assert_eq!(names, ["a-p", "a-c", "a-d"]);
     let asked = remote.asked.into_inner().unwrap();
     assert!(asked.contains(&"https://host/o/r at 'v1'".to_owned()), "{asked:?}");
+}
+
+#[test]
+fn what_is_fetched_has_a_number_and_a_size() {
+    let base = |name: u32| format!("- https://host/o/{name}//sub\n");
+    let kustomization = format!("resources:\n{}", (0..5).map(base).collect::<String>());
+    let refused = |limits: Limits| {
+        let inner = [("sub/kustomization.yaml", "namePrefix: a-\nresources: []")];
+        let remote = Remote { repository: Arc::new(tree(&inner)), asked: Mutex::default() };
+        let files = tree(&[("kustomization.yaml", &kustomization)]);
+        let options = Options { limits, ..Options::default() };
+        let error = build(&files, "", &options, Some(&remote)).unwrap_err().to_string();
+        (error, remote.asked.into_inner().unwrap().iter().filter(|asked| asked.contains(" at ")).count())
+    };
+    let (error, asked) = refused(Limits { fetches: 5, ..Limits::default() });
+    assert_says(&error, &["more than 5 remote resources"]);
+    // A file of that URL is asked for before a repository.
+    assert!(asked < 5, "{asked}");
+    let (error, asked) = refused(Limits { fetched_bytes: 250, ..Limits::default() });
+    assert_says(&error, &["more than 250 bytes of remote resources"]);
+    assert_eq!(asked, 3);
 }
 
 #[test]

@@ -37,6 +37,8 @@ fn options() -> Options {
         regex_memory: 64 << 10,
         work: 100_000,
         nodes: 10_000,
+        fetches: 2,
+        fetched_bytes: 64 << 10,
         regex_text_bytes: 1 << 10,
         regex_work: 100_000,
         yaml,
