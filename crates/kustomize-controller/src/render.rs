@@ -64,6 +64,9 @@ pub enum RenderError {
     /// The objects are larger than what a build may yield.
     #[error("the built objects have more than {0} bytes (--build-max-bytes)")]
     TooLarge(u64),
+    /// The objects have more nodes than a build may yield.
+    #[error("the built objects have more than {0} nodes (--build-max-nodes)")]
+    TooManyNodes(u64),
     /// Nobody waits for the objects any longer.
     #[error("the build was cancelled")]
     Cancelled,
@@ -114,20 +117,24 @@ pub fn render(request: Request, deadline: &Deadline) -> Result<Rendered, RenderE
     let closed = bases.is_none_or(|bases| !bases.used.into_inner());
     let trace = traced.finish().filter(|_| closed);
     let (mut manifests, mut hasher) = (Vec::with_capacity(resources.len()), Sha256::new());
-    let mut bytes_left = options.limits.total_bytes;
+    let (mut bytes_left, mut nodes_left) = (options.limits.total_bytes, options.limits.nodes);
+    let substitution = substitution_limits(&options);
     for resource in resources {
         if options.cancel.is_cancelled() {
             return Err(RenderError::Cancelled);
         }
         let mut value = resource.to_json()?;
         if let Some(variables) = &variables {
-            value = post_build(&value, variables, strict)?;
+            value = post_build(&value, variables, strict, &substitution)?;
         }
         let file = resource.origin_file().map(Arc::from);
         let text = value.to_string();
         bytes_left = bytes_left
             .checked_sub(text.len() as u64)
             .ok_or(RenderError::TooLarge(options.limits.total_bytes))?;
+        nodes_left = nodes_left
+            .checked_sub(count_nodes(&value))
+            .ok_or(RenderError::TooManyNodes(options.limits.nodes))?;
         hasher.update(text);
         hasher.update(b"\n");
         manifests.push(Manifest::new(value, file)?);
@@ -168,12 +175,35 @@ impl Fetcher for BuildFetcher<'_> {
 }
 
 /// Puts the variables into one object, unless it asks to be left alone.
-fn post_build(object: &Value, variables: &Variables, strict: bool) -> Result<Value, RenderError> {
+fn post_build(
+    object: &Value,
+    variables: &Variables,
+    strict: bool,
+    limits: &Limits,
+) -> Result<Value, RenderError> {
     if is_disabled(object) {
         return Ok(object.clone());
     }
-    substitute_object(object, variables, strict, &Limits::default())
+    substitute_object(object, variables, strict, limits)
         .map_err(|source| RenderError::Substitute { object: resource_id(object), source })
+}
+
+/// One object may not become larger than all may.
+fn substitution_limits(options: &Options) -> Limits {
+    let mut limits = Limits::default();
+    let within = |limit: u64, own: usize| usize::try_from(limit).unwrap_or(own).min(own);
+    limits.output_bytes = within(options.limits.total_bytes, limits.output_bytes);
+    limits.yaml.nodes = within(options.limits.nodes, limits.yaml.nodes);
+    limits
+}
+
+/// The values in a value, itself included. Objects that were read from text are not nested deeply.
+fn count_nodes(value: &Value) -> u64 {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(count_nodes).sum::<u64>(),
+        Value::Object(fields) => 1 + fields.values().map(count_nodes).sum::<u64>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
+    }
 }
 
 /// kustomize's text for an object: `Kind.version.group/name`.
@@ -296,9 +326,18 @@ mod tests {
     fn objects_that_substitution_makes_large_are_refused() {
         let long = "x".repeat(10_000);
         let text = DEPLOYMENT.replace("replicas: ${REPLICAS}", "a: '${REPLICAS}${REPLICAS}'");
-        let mut request = request(&[("app/deployment.yaml", &text)], &[("REPLICAS", &long)]);
-        request.options.limits.total_bytes = 15_000;
-        let error = build(request).err().unwrap().to_string();
-        assert_eq!(error, "the built objects have more than 15000 bytes (--build-max-bytes)");
+        let error = |text: &str, long: &str, limits: (u64, u64)| {
+            let mut request = request(
+                &[("app/1.yaml", text), ("app/2.yaml", &text.replace("web", "b"))],
+                &[("REPLICAS", long)],
+            );
+            (request.options.limits.total_bytes, request.options.limits.nodes) = limits;
+            build(request).err().unwrap().to_string()
+        };
+        let large = error(&text, &long, (30_000, 1000));
+        assert_eq!(large, "the built objects have more than 30000 bytes (--build-max-bytes)");
+        let list = format!("[{}]", "a,".repeat(600));
+        let many = error(DEPLOYMENT, &list, (30_000, 1000));
+        assert_eq!(many, "the built objects have more than 1000 nodes (--build-max-nodes)");
     }
 }

@@ -11,13 +11,21 @@ pub struct Limits {
     pub depth: usize,
     /// Characters compared in glob matching; the time of `${v#*a*b*}` grows faster than its value.
     pub match_steps: usize,
+    /// Bytes of values and arguments that operators look at: a short text may ask for a long value many times.
+    pub work_bytes: usize,
     /// Bounds on reading the result as YAML.
     pub yaml: yaml::Limits,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { output_bytes: 32 << 20, depth: 32, match_steps: 20_000_000, yaml: yaml::Limits::default() }
+        Self {
+            output_bytes: 32 << 20,
+            depth: 32,
+            match_steps: 20_000_000,
+            work_bytes: 64 << 20,
+            yaml: yaml::Limits::default(),
+        }
     }
 }
 
@@ -70,7 +78,13 @@ pub(crate) enum Operator {
 /// length; a result cut inside a character; more than `limits` allow.
 pub fn substitute(text: &str, variables: &Variables, strict: bool, limits: &Limits) -> Result<String, Error> {
     let parts = parser::parse(text, limits.depth)?;
-    let mut evaluation = Evaluation { variables, strict, limits, steps_left: limits.match_steps };
+    let mut evaluation = Evaluation {
+        variables,
+        strict,
+        limits,
+        steps_left: limits.match_steps,
+        bytes_left: limits.work_bytes,
+    };
     let value = evaluation.parts(&parts)?;
     String::from_utf8(value).map_err(|_| Error::NotUtf8)
 }
@@ -81,6 +95,7 @@ struct Evaluation<'a> {
     strict: bool,
     limits: &'a Limits,
     steps_left: usize,
+    bytes_left: usize,
 }
 
 impl Evaluation<'_> {
@@ -111,6 +126,7 @@ impl Evaluation<'_> {
         };
         let first = arguments.first().map_or(&[][..], Vec::as_slice);
         let second = arguments.get(1).map(Vec::as_slice);
+        self.charge(value, &arguments)?;
         let max = self.limits.output_bytes;
         Ok(match expression.operator {
             Operator::Value | Operator::Transform => value.to_vec(),
@@ -141,6 +157,18 @@ impl Evaluation<'_> {
                 _ => value.to_vec(),
             },
         })
+    }
+
+    /// Takes what an operator looks at.
+    fn charge(&mut self, value: &[u8], arguments: &[Vec<u8>]) -> Result<(), Error> {
+        let bytes = arguments.iter().map(Vec::len).sum::<usize>().saturating_add(value.len());
+        match self.bytes_left.checked_sub(bytes) {
+            Some(left) => {
+                self.bytes_left = left;
+                Ok(())
+            }
+            None => Err(Error::Limit { what: "bytes of values looked at", limit: self.limits.work_bytes }),
+        }
     }
 
     fn steps(&mut self) -> functions::Steps<'_> {

@@ -1,6 +1,7 @@
 //! The operators, on bytes as in Go.
 
 use glob::{Verdict, first_char};
+use memchr::memmem::Finder;
 
 use crate::Error;
 
@@ -98,10 +99,9 @@ pub(crate) fn replace(
 ) -> Result<Vec<u8>, Error> {
     let mut result = Vec::with_capacity(value.len());
     let mut rest = value;
+    let finder = Finder::new(old);
     for _ in 0..times {
-        let found =
-            if old.is_empty() { Some(0) } else { rest.windows(old.len()).position(|window| window == old) };
-        let Some((before, tail)) = found.and_then(|at| rest.split_at_checked(at)) else { break };
+        let Some((before, tail)) = finder.find(rest).and_then(|at| rest.split_at_checked(at)) else { break };
         result.extend_from_slice(before);
         result.extend_from_slice(new);
         if result.len() > max {
