@@ -3,6 +3,7 @@
 use std::{collections::HashMap, rc::Rc, time::Instant};
 
 use regex::{Regex, RegexBuilder};
+use regex_automata::nfa::thompson::NFA;
 use serde_json::Value as Json;
 
 use crate::{
@@ -14,6 +15,8 @@ use crate::{
 
 /// Bytes of text that cost as much as one step.
 const TEXT_PER_STEP: usize = 8;
+/// Looks at a state of a regular expression that cost as much as one step.
+const LOOKS_PER_STEP: usize = 64;
 /// Steps between two looks at the clock.
 const CLOCK: u64 = 1024;
 /// Memory of a compiled regular expression, in bytes, and what compiling costs beside its length.
@@ -49,7 +52,15 @@ pub struct Meter {
     left: u64,
     clock: u64,
     deadline: Option<Instant>,
-    regexes: HashMap<String, Regex>,
+    regexes: HashMap<String, Pattern>,
+}
+
+/// A compiled regular expression.
+#[derive(Clone)]
+struct Pattern {
+    regex: Regex,
+    /// States of its automaton. In the worst case each of them is looked at for each byte of text.
+    states: usize,
 }
 
 impl Meter {
@@ -77,27 +88,31 @@ impl Meter {
         self.charge(1 + (bytes / TEXT_PER_STEP) as u64)
     }
 
-    /// Takes the steps for comparing each of some things with each of others.
+    /// Whether a regular expression of the linear-time kind is found in a text.
     ///
     /// # Errors
-    /// As [`Self::charge`].
-    pub fn product(&mut self, a: usize, b: usize) -> Result<(), Failure> {
-        self.charge((a as u64).saturating_mul(b as u64))
+    /// When it is none or too large; as [`Self::charge`].
+    pub fn matches(&mut self, text: &str, pattern: &str) -> Result<bool, Failure> {
+        let pattern = self.pattern(pattern)?;
+        // Charged before the search, which does not look at the clock.
+        let looks = text.len().saturating_mul(pattern.states) / LOOKS_PER_STEP;
+        self.charge(1 + looks as u64)?;
+        Ok(pattern.regex.is_match(text))
     }
 
-    /// A regular expression of the linear-time kind.
-    ///
-    /// # Errors
-    /// When it is none, or too large.
-    pub fn regex(&mut self, pattern: &str) -> Result<Regex, Failure> {
+    fn pattern(&mut self, pattern: &str) -> Result<Pattern, Failure> {
         if let Some(known) = self.regexes.get(pattern) {
             return Ok(known.clone());
         }
         self.charge(REGEX_COST + 8 * pattern.len() as u64)?;
+        let invalid = || Failure::error("error parsing regexp: it is invalid or too large");
         let built = RegexBuilder::new(pattern).size_limit(REGEX).dfa_size_limit(REGEX).build();
-        let regex = built.map_err(|_| Failure::error("error parsing regexp: it is invalid or too large"))?;
-        self.regexes.insert(pattern.to_owned(), regex.clone());
-        Ok(regex)
+        let regex = built.map_err(|_| invalid())?;
+        let config = NFA::config().nfa_size_limit(Some(REGEX));
+        let nfa = NFA::compiler().configure(config).build(pattern).map_err(|_| invalid())?;
+        let compiled = Pattern { regex, states: nfa.states().len() };
+        self.regexes.insert(pattern.to_owned(), compiled.clone());
+        Ok(compiled)
     }
 }
 

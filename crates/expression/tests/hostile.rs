@@ -123,6 +123,24 @@ fn a_regular_expression_has_a_limit() {
 }
 
 #[test]
+fn a_regular_expression_costs_what_its_automaton_may_take() {
+    // A second each before, with the default limits: the patterns are short, their automata are not.
+    for (pattern, length) in
+        [("a[ab]{600}[^ab]", 260_000), ("a[ab]{300}[^ab]", 390_000), ("(a|b)*c", 1_000_000)]
+    {
+        let data = json!({"x": "ab".repeat(length / 2)});
+        let error = message(&format!("x.matches('{pattern}')"), &data);
+        assert!(error.ends_with("actual cost limit exceeded"), "{pattern}: {error}");
+    }
+    let data = json!({"x": "registry.example.com/team/app:v1.2.3-rc.1 ".repeat(20)});
+    for pattern in ["^[a-z0-9./:-]+ ", "v\\\\d+\\\\.\\\\d+", "(?i)TEAM/(app|web)"] {
+        assert_eq!(run(&format!("x.matches('{pattern}')"), &data, &Limits::default()), Ok(true), "{pattern}");
+    }
+    let both = "x.matches('^registry') && x.matches('^registry')";
+    assert_eq!(run(both, &data, &Limits { cost: 10_000, ..Limits::default() }), Ok(true));
+}
+
+#[test]
 fn what_is_evaluated_often_is_cheap_in_the_usual_case() {
     let limits = Limits { cost: 200, ..Limits::default() };
     let conditions: Vec<_> = (0..5).map(|i| json!({"type": format!("T{i}"), "status": "True"})).collect();

@@ -58,9 +58,7 @@ fn map<'a>(meter: &mut Meter, values: &[Value<'a>], made: fn(&str) -> String) ->
 
 fn matches<'a>(meter: &mut Meter, values: &[Value<'a>]) -> Outcome<'a> {
     let [Value::String(text), Value::String(pattern)] = values else { return mismatch() };
-    // Linear in the text, for each state of the pattern.
-    meter.product(1 + text.len() / 8, 1 + pattern.len() / 8)?;
-    Ok(Value::Bool(meter.regex(pattern)?.is_match(text)))
+    meter.matches(text, pattern).map(Value::Bool)
 }
 
 fn outside() -> Failure {
