@@ -66,8 +66,8 @@ pub struct Arguments {
     /// Largest artifact to download, in bytes.
     #[arg(long, default_value_t = 1 << 30)]
     pub artifact_max_size: u64,
-    /// Largest artifact once unpacked, and most that one build fetches from elsewhere, in bytes; by default an eighth of the
-    /// memory of the container.
+    /// Largest artifact once unpacked, and most that one build fetches from elsewhere, in bytes; by default a sixteenth of
+    /// the memory of the container, and 64 MiB at least.
     #[arg(long)]
     pub artifact_max_unpacked_size: Option<u64>,
     /// Most YAML nodes in all files of one build; by default as many as the memory of the container has room for.
