@@ -49,7 +49,7 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',')]
     pub remote_bases_deny: Vec<Denied>,
     /// Where redirects may lead that answer for a file outside the artifact.
-    #[arg(long, value_enum, default_value_t = Redirects::SameOrigin)]
+    #[arg(long, value_enum, default_value_t = Redirects::AnyHost)]
     pub remote_bases_redirects: Redirects,
     /// Attempts to download an artifact after the first.
     #[arg(long, default_value_t = 9)]
@@ -66,8 +66,8 @@ pub struct Arguments {
     /// Largest artifact to download, in bytes.
     #[arg(long, default_value_t = 1 << 30)]
     pub artifact_max_size: u64,
-    /// Largest artifact once unpacked, and most that one build fetches from elsewhere, in bytes; by default a sixteenth of
-    /// the memory of the container, and 64 MiB at least.
+    /// Largest artifact once unpacked, and most that one build fetches from elsewhere, in bytes; by default an eighth of
+    /// the memory of the container, and 128 MiB at least.
     #[arg(long)]
     pub artifact_max_unpacked_size: Option<u64>,
     /// Most YAML nodes in all files of one build; by default as many as the memory of the container has room for.

@@ -11,10 +11,10 @@ const DEFAULT_MEMORY: u64 = 1 << 30;
 /// A limit above this is none: v1 writes a number that no machine has.
 const MAX_MEMORY: u64 = 1 << 46;
 
-/// Part of the memory for the builds that run at once, one half; and for one unpacked artifact, a sixteenth, since four are
-/// loaded at once while as many are built.
+/// Part of the memory for the builds that run at once, one half; and for one unpacked artifact, an eighth, since four are
+/// unpacked at once, two of one namespace.
 const BUILDS_PART: u64 = 2;
-const ARTIFACT_PART: u64 = 16;
+const ARTIFACT_PART: u64 = 8;
 /// What a node of a build takes at most; 177 MB were measured for 524,288 of them.
 const NODE_BYTES: u64 = 320;
 /// Bytes of files for each node that a build may have: twice what is usual in manifests.
@@ -23,7 +23,7 @@ const BYTES_PER_NODE: u64 = 64;
 const MIN_NODES: u64 = 400_000;
 /// More are of no use: building them takes longer than anybody waits.
 const MAX_NODES: u64 = 10_000_000;
-const MIN_ARTIFACT_BYTES: u64 = 64 << 20;
+const MIN_ARTIFACT_BYTES: u64 = 128 << 20;
 
 /// Limits that depend on the memory there is, each by its flag if that is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,12 +83,12 @@ mod tests {
     #[test]
     fn budgets_of_all_builds_fit_the_memory() {
         let limits = budgets(1 << 30, &[]);
-        let expected = Budgets { artifact_bytes: 64 << 20, build_nodes: 419_430, build_bytes: 26_843_520 };
+        let expected = Budgets { artifact_bytes: 128 << 20, build_nodes: 419_430, build_bytes: 26_843_520 };
         assert_eq!(limits, expected);
         let limits = budgets(8 << 30, &["--concurrent=8"]);
-        assert_eq!((limits.artifact_bytes, limits.build_nodes), (512 << 20, 1_677_721));
+        assert_eq!((limits.artifact_bytes, limits.build_nodes), (1 << 30, 1_677_721));
         let limits = budgets(256 << 20, &["--concurrent=20"]);
-        assert_eq!((limits.artifact_bytes, limits.build_nodes), (64 << 20, 400_000));
+        assert_eq!((limits.artifact_bytes, limits.build_nodes), (128 << 20, 400_000));
         assert_eq!(budgets(1 << 45, &[]).build_nodes, 10_000_000);
     }
 
