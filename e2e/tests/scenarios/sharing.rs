@@ -245,3 +245,19 @@ async fn a_pass_that_waits_for_its_server_is_one_pass_to_those_who_watch() -> Re
     assert_eq!(told.map(|event| event["count"].as_i64().unwrap_or_default()).sum::<i64>(), 2, "{events:#?}");
     test.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_deleted_while_no_controller_runs_leaves_no_cache() -> Result<()> {
+    let mut test = Scenario::with_own_controllers("sharing-down", &[]).await?;
+    test.repo.commit_file("a.txt", "one")?;
+    test.apply_source().await?;
+    test.ready("GitRepository/app").await?;
+    let (cache, _) = cache_of(&test, "app")?;
+    test.own()?.source.kill();
+    test.objects.delete(&test.id("GitRepository/app")?).await?;
+    test.own()?.source.restart().await?;
+    test.gone("GitRepository/app").await?;
+    test.idle().await?;
+    assert!(!cache.exists(), "{}", cache.display());
+    test.finish().await
+}

@@ -6,7 +6,7 @@
 //! <storage>/.cache/git/<name>/         the rest belongs to `git::Cache`
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -39,6 +39,8 @@ struct State {
     caches: HashMap<String, Arc<Shared>>,
     /// The cache of each source.
     owners: HashMap<String, String>,
+    /// The sources that an earlier process knew and this one has not met yet.
+    inherited: HashSet<String>,
 }
 
 /// A cache, for those who use it now.
@@ -89,6 +91,11 @@ impl Caches {
         for entry in fs::read_dir(&caches.root).into_iter().flatten().flatten() {
             let Ok(metadata) = entry.metadata() else { continue };
             if let (true, Ok(name)) = (metadata.is_dir(), entry.file_name().into_string()) {
+                let owners = fs::read_to_string(entry.path().join(OWNERS_FILE)).unwrap_or_default();
+                for owner in owners.lines().map(str::to_owned) {
+                    state.inherited.insert(owner.clone());
+                    state.owners.insert(owner, name.clone());
+                }
                 let shared = caches.shared(&name);
                 shared.usage().last = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                 shared.usage().bytes = size(&entry.path());
@@ -120,6 +127,7 @@ impl Caches {
         }
         let shared = state.caches.entry(name.clone()).or_insert_with(|| Arc::new(self.shared(&name))).clone();
         shared.usage().last = SystemTime::now();
+        state.inherited.remove(owner);
         if state.owners.get(owner) != Some(&name) {
             self.detach(&mut state, owner)?;
             state.owners.insert(owner.to_owned(), name.clone());
@@ -136,20 +144,22 @@ impl Caches {
     /// Removes what an earlier process left for sources that are no more.
     pub fn sweep(&self, lives: impl Fn(&str) -> bool) -> io::Result<()> {
         let mut state = self.state();
-        let claimed: Vec<String> = state.owners.values().cloned().collect();
-        let names: Vec<String> =
-            state.caches.keys().filter(|name| !claimed.contains(name)).cloned().collect();
-        for name in names {
-            let owners = fs::read_to_string(self.root.join(&name).join(OWNERS_FILE)).unwrap_or_default();
-            if !owners.lines().any(&lives) {
-                self.remove(&mut state, &name)?;
-            }
+        let gone: Vec<String> = state.inherited.iter().filter(|owner| !lives(owner)).cloned().collect();
+        for owner in gone {
+            self.detach(&mut state, &owner)?;
+        }
+        let owned: HashSet<String> = state.owners.values().cloned().collect();
+        let orphans: Vec<String> =
+            state.caches.keys().filter(|name| !owned.contains(*name)).cloned().collect();
+        for name in orphans {
+            self.remove(&mut state, &name)?;
         }
         Ok(())
     }
 
     /// Takes the cache from `owner`; without another owner it is removed.
     fn detach(&self, state: &mut State, owner: &str) -> io::Result<()> {
+        state.inherited.remove(owner);
         let Some(name) = state.owners.remove(owner) else { return Ok(()) };
         if state.owners.values().any(|other| *other == name) {
             self.write_owners(state, &name)
@@ -367,6 +377,19 @@ mod tests {
         caches.sweep(|owner| owner == "ns/lives").unwrap();
         assert!(!gone.shared.dir.exists() && !orphan.shared.dir.exists());
         assert!(is_there(&lives) && is_there(&moved), "claimed, or of a source that has yet to come up");
+    }
+
+    #[test]
+    fn a_source_that_this_process_never_met_takes_its_cache_along() {
+        let (storage, before) = caches(1 << 20);
+        let (cache, shared) = (filled(&before, "ns/a", &[b"1"]), filled(&before, "ns/b", &[b"2"]));
+        before.claim("ns/c", &[b"2"], &unlimited()).unwrap();
+        let caches = Caches::open(storage.path(), 1 << 20);
+        caches.release("ns/a").unwrap();
+        caches.release("ns/b").unwrap();
+        assert!(!cache.shared.dir.exists() && is_there(&shared), "one of them has another owner");
+        caches.claim("ns/c", &[b"moved"], &unlimited()).unwrap();
+        assert!(!shared.shared.dir.exists());
     }
 
     #[test]
