@@ -11,7 +11,7 @@ use std::time::Duration;
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 use runtime::controller::Waker;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::named::Named;
@@ -45,16 +45,16 @@ impl<I, T> Pending<I, T> {
 
 /// A server that fetches ask.
 pub struct Host {
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     /// Fetches that outlasted their passes.
     waiting: AtomicUsize,
 }
 
 impl Host {
-    /// Waits for the right to ask, which goes when what this gives is dropped.
-    pub async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+    /// Waits for the right to ask, which goes when what this gives is dropped: it belongs to what asks, on whatever thread.
+    pub async fn permit(&self) -> Option<OwnedSemaphorePermit> {
         // It fails only for semaphores that are closed.
-        self.permits.acquire().await.ok()
+        self.permits.clone().acquire_owned().await.ok()
     }
 }
 
@@ -147,7 +147,7 @@ where
     }
 
     fn host(&self, name: &str) -> Arc<Host> {
-        let new = || Host { permits: Semaphore::new(self.per_host), waiting: AtomicUsize::new(0) };
+        let new = || Host { permits: Arc::new(Semaphore::new(self.per_host)), waiting: AtomicUsize::new(0) };
         self.hosts.get(name, new)
     }
 

@@ -16,6 +16,21 @@ const SOURCES: usize = 24;
 /// The first five delays are 0.75, 1.5, 3, 6 and 10 seconds, each less a tenth at most.
 const FIVE_DELAYS: Duration = Duration::from_secs(19);
 
+/// GitRepositories of one repository by many names: to the controller they have nothing in common.
+async fn add_sources(test: &Scenario, count: usize) -> Result<Vec<String>> {
+    let folder = test.repo.bare().parent().context("no folder")?;
+    for n in 0..count {
+        std::os::unix::fs::symlink(Path::new("app.git"), folder.join(format!("app-{n}.git")))?;
+        let source = json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+            "metadata": {"name": format!("app-{n}"), "labels": { SHARD: test.namespace }},
+            "spec": {"interval": "1h", "url": test.git.url(&format!("app-{n}")), "ref": {"branch": "main"}},
+        });
+        test.objects.apply_one(&source, &test.namespace).await?;
+    }
+    Ok((0..count).map(|n| format!("GitRepository/app-{n}")).collect())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_git_host_that_comes_back_after_an_outage_is_not_overrun() -> Result<()> {
     let test = Scenario::new("outage").await?;
@@ -25,21 +40,8 @@ async fn a_git_host_that_comes_back_after_an_outage_is_not_overrun() -> Result<(
         "--max-retry-delay=10s",
     ];
     let controller = Controller::start(test.cluster, User::SourceController, &options).await?;
-    // One repository by many names: to the controller they have nothing in common.
-    let folder = test.repo.bare().parent().context("no folder")?;
-    for n in 0..SOURCES {
-        std::os::unix::fs::symlink(Path::new("app.git"), folder.join(format!("app-{n}.git")))?;
-    }
-    let names: Vec<String> = (0..SOURCES).map(|n| format!("GitRepository/app-{n}")).collect();
     let first = format!("main@sha1:{}", test.repo.commit_file("a.txt", "one")?);
-    for n in 0..SOURCES {
-        let source = json!({
-            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
-            "metadata": {"name": format!("app-{n}"), "labels": { SHARD: test.namespace }},
-            "spec": {"interval": "1h", "url": test.git.url(&format!("app-{n}")), "ref": {"branch": "main"}},
-        });
-        test.objects.apply_one(&source, &test.namespace).await?;
-    }
+    let names = add_sources(&test, SOURCES).await?;
     let mut before = Vec::new();
     for name in &names {
         before.push(test.until(name, "holds the first commit", |o| holds(o, &first)).await?);
@@ -99,4 +101,44 @@ async fn a_git_host_that_comes_back_after_an_outage_is_not_overrun() -> Result<(
 
 fn holds(object: &Value, revision: &str) -> bool {
     object.is_ready() && object.text("/status/artifact/revision") == revision
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fetches_that_are_given_up_count_for_their_host_until_they_have_ended() -> Result<()> {
+    const MOST: usize = 2;
+    let test = Scenario::new("given-up").await?;
+    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let options = [&*selector, "--git-host-concurrency=2"];
+    let controller = Controller::start(test.cluster, User::SourceController, &options).await?;
+    test.repo.commit_file("a.txt", "one")?;
+    let names = add_sources(&test, 2 * MOST).await?;
+    for name in &names {
+        test.ready(name).await?;
+    }
+    // Each request gives up the fetch that is under way for the one before.
+    test.git.set_fault(Fault::Slow(Duration::from_secs(2)));
+    test.git.take_load();
+    let mut most = 0;
+    for token in ["1", "2", "3"] {
+        let request = json!({"metadata": {"annotations": { REQUESTED_AT: token }}});
+        for name in &names {
+            test.patch(name, &request).await?;
+        }
+        test.wait("as many as may are under way", async || match test.git.take_load().at_once {
+            now if now >= MOST => {
+                most = most.max(now);
+                Ok(())
+            }
+            now => Err(Not::Yet(format!("{now} requests"))),
+        })
+        .await?;
+    }
+    for name in &names {
+        test.until(name, "has handled the last request", |o| o.text("/status/lastHandledReconcileAt") == "3")
+            .await?;
+    }
+    most = most.max(test.git.take_load().at_once);
+    assert_eq!(most, MOST, "requests at once");
+    drop(controller);
+    test.finish().await
 }

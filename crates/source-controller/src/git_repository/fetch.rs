@@ -66,10 +66,12 @@ impl Fetcher {
         let (remote, identity) = self.authenticate(&object, remote).await?;
         let verification = self.verification(&object).await;
         let known = known.filter(|_| self.is_verified(&object, verification.as_ref()));
-        let _permit = host.permit().await;
+        let permit = host.permit().await;
         let limit = timeout(&object);
         let fetcher = self.clone();
         let work = move |deadline: &Deadline| {
+            // A fetch that is given up goes on until it notices, and asks its host until then.
+            let _permit = permit;
             let owner = caches::owner(&ObjectRef::from_obj(&object));
             let identity: Vec<&[u8]> = identity.iter().map(Vec::as_slice).collect();
             let cache = fetcher.caches.claim(&owner, &identity, deadline);
