@@ -1,13 +1,12 @@
 //! Opens sessions, over http(s) and SSH.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use net::{ClientError, Deadline, Proxy, TlsConfig};
-use reqwest::blocking::Client;
 
 use crate::connection::Connection;
-use crate::http::{AdvertisementCache, HttpTransport};
+use crate::http::{AdvertisementCache, Client, Driver, HttpTransport};
 use crate::remote::Remote;
 use crate::session::Connect;
 use crate::ssh::{Algorithms, SshTransport};
@@ -16,9 +15,16 @@ use crate::{Limits, Session, TransportError};
 /// Opens sessions; keeps one HTTP client (and its idle connections) for each set of TLS settings and proxy in use.
 #[derive(Debug, Default)]
 pub struct Connector {
-    clients: Mutex<HashMap<(TlsConfig, Option<Proxy>), Client>>,
+    clients: Mutex<Clients>,
     advertisements: AdvertisementCache,
     ssh: Algorithms,
+}
+
+#[derive(Debug, Default)]
+struct Clients {
+    by_settings: HashMap<(TlsConfig, Option<Proxy>), Client>,
+    /// Once there is a client.
+    driver: Option<Arc<Driver>>,
 }
 
 impl Connector {
@@ -56,19 +62,25 @@ impl Connector {
     fn client(&self, remote: &Remote) -> Result<Client, TransportError> {
         let key = (remote.tls.clone(), remote.proxy.clone());
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&key) {
+        if let Some(client) = clients.by_settings.get(&key) {
             return Ok(client.clone());
         }
-        let client = build_client(&remote.tls, remote.proxy.as_ref())?;
-        if clients.len() >= Self::MAX_CLIENTS {
-            clients.clear();
+        let client = net::client::builder(&remote.tls, remote.proxy.as_ref())?;
+        let client = Client::new(client.build().map_err(ClientError::tls)?, clients.driver()?);
+        if clients.by_settings.len() >= Self::MAX_CLIENTS {
+            clients.by_settings.clear();
         }
-        clients.insert(key, client.clone());
+        clients.by_settings.insert(key, client.clone());
         Ok(client)
     }
 }
 
-fn build_client(tls: &TlsConfig, proxy: Option<&Proxy>) -> Result<Client, ClientError> {
-    let builder = net::client::builder(tls, proxy)?;
-    reqwest::blocking::ClientBuilder::from(builder).build().map_err(ClientError::tls)
+impl Clients {
+    fn driver(&mut self) -> Result<Arc<Driver>, TransportError> {
+        if let Some(driver) = &self.driver {
+            return Ok(driver.clone());
+        }
+        let driver = Driver::new().map_err(|error| TransportError::Connection(error.to_string()))?;
+        Ok(self.driver.insert(Arc::new(driver)).clone())
+    }
 }

@@ -4,6 +4,7 @@
 //! starts a thread for each connection and has no byte limit; its `Http` trait lets us bring ours.
 
 mod advertisement;
+mod client;
 mod exchange;
 
 use std::io::{BufReader, Cursor, Read};
@@ -11,11 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gix::protocol::transport::client::blocking_io::http as gix_http;
 use gix::protocol::transport::{Protocol, client::blocking_io::http::PostBodyDataKind};
-use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use url::Url;
 
 pub(crate) use self::advertisement::AdvertisementCache;
+use self::client::Response;
+pub(crate) use self::client::{Client, Driver};
 use self::exchange::{Body, Exchange, Headers, Pending, PostBody, Stage};
 use crate::TransportError;
 use crate::connection::{Connection, EXCERPT_BYTES, printable};
@@ -91,9 +94,8 @@ impl HttpTransport {
         if self.connection.deadline.is_over() {
             return Err(TransportError::Deadline);
         }
-        self.authorize(request.timeout(self.connection.deadline.remaining()), url)
-            .send()
-            .map_err(|e| self.explain(&e))
+        let request = self.authorize(request, url);
+        self.client.send(request, &self.connection.deadline).map_err(|e| self.explain(&e))
     }
 
     fn explain(&self, error: &(dyn std::error::Error + 'static)) -> TransportError {

@@ -219,6 +219,20 @@ fn a_silent_server_ends_with_the_budget() {
 }
 
 #[test]
+fn a_wait_for_a_silent_server_can_be_cancelled() {
+    let f = fixture();
+    f.server.control.silent.store(true, Ordering::Relaxed);
+    let deadline = Deadline::new(Duration::from_secs(3600));
+    let canceller = deadline.clone();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        canceller.cancel();
+    });
+    let error = f.look_within(&f.remote(), &deadline).unwrap_err().to_string();
+    assert!(error.ends_with("context deadline exceeded"), "{error}");
+}
+
+#[test]
 fn bytes_objects_and_refs_have_limits() {
     let mut f = fixture();
     for i in 0..20 {

@@ -3,10 +3,11 @@
 use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use reqwest::blocking::{RequestBuilder, Response};
+use reqwest::RequestBuilder;
 use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
+use super::client::Response;
 use super::{ADVERTISEMENT_TYPE, HttpTransport};
 use crate::TransportError;
 
