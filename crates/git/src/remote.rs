@@ -144,6 +144,11 @@ impl Remote {
         self.url.as_str()
     }
 
+    /// The host, without a port.
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
     /// Scheme, host and port: what credentials are given for.
     pub fn server(&self) -> String {
         let (scheme, host) = (self.url.scheme(), self.url.host_str().unwrap_or_default());

@@ -118,6 +118,11 @@ impl Registry {
         &self.host
     }
 
+    /// The host without its port.
+    pub fn host_name(&self) -> &str {
+        split_port(&self.host).0
+    }
+
     /// Whether go-containerregistry speaks plain http with this registry when https fails, without being told that it is
     /// insecure: a private IPv4 address, `localhost:<port>`, a name below `.localhost`, 127.0.0.1 or ::1.
     pub fn is_local(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Arguments, with upstream's names, defaults and environment variables.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use artifact::digest::Algorithm;
@@ -9,6 +10,7 @@ use clap::Parser;
 use git::ssh::{Algorithms, HostKeyAlgorithms, KexAlgorithms};
 use runtime::flags::duration;
 use runtime::gates::{Gate, GateError, Gates};
+use source::slots::{FetchSlots, SlotLimits};
 
 use crate::NAME;
 
@@ -68,18 +70,27 @@ pub struct Arguments {
     /// Bytes that all files of a commit may have together.
     #[arg(long, default_value_t = git::Limits::default().tree_bytes)]
     pub git_tree_max_size: u64,
-    /// Maximum number of concurrent fetches from one Git server.
+    /// Maximum number of concurrent fetches from one Git host, whatever its port.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub git_host_concurrency: u16,
     /// Bytes that one layer of an OCI artifact may have.
     #[arg(long, default_value_t = oci::Limits::default().blob_bytes)]
     pub oci_layer_max_size: u64,
-    /// Maximum number of concurrent fetches from one OCI registry.
+    /// Maximum number of concurrent fetches from one host of OCI registries, whatever its port.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub oci_host_concurrency: u16,
     /// Bytes that the temporary files of OCI layers may have together: one half for layers, the other for their contents.
     #[arg(long, default_value_t = 4 << 30)]
     pub oci_temporary_max_size: u64,
+    /// Maximum number of concurrent fetches of all sources.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=MAX_FETCHES))]
+    pub fetch_concurrency: u16,
+    /// Maximum number of concurrent fetches for the sources of one namespace.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    pub namespace_fetch_concurrency: u16,
+    /// The longest time that a source's spec.timeout may give to an operation.
+    #[arg(long, default_value = "10m", value_parser = duration)]
+    pub max_timeout: Duration,
     /// Algorithm of artifact digests: sha256, sha384, sha512, sha1 or blake3.
     #[arg(long, default_value = "sha256")]
     pub artifact_digest_algo: Algorithm,
@@ -145,6 +156,10 @@ impl IgnoredHelmFlags {
     }
 }
 
+/// A fetch has a thread, and another one that looks up names. Twice as many are half of the threads that a process has for
+/// what blocks: the artifact server and the storage need some at all times.
+const MAX_FETCHES: i64 = 128;
+
 /// How long an artifact may be in the making.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -179,13 +194,20 @@ impl Arguments {
         }
     }
 
-    /// How the controller of one kind works, with so many fetches from one server at once.
-    pub fn controller(&self, host_concurrency: u16) -> source::Options {
+    /// How many fetches may be under way.
+    pub fn slots(&self) -> SlotLimits {
+        SlotLimits { all: self.fetch_concurrency.into(), namespace: self.namespace_fetch_concurrency.into() }
+    }
+
+    /// How the controller of one kind works, with the slots of the process and so many fetches from one host at once.
+    pub fn controller(&self, host_concurrency: u16, slots: &Arc<FetchSlots>) -> source::Options {
         source::Options {
             manager: NAME,
             jitter: self.shared.interval_jitter_percentage,
             requeue_dependency: self.shared.requeue_dependency,
+            slots: slots.clone(),
             host_concurrency: host_concurrency.into(),
+            max_timeout: self.max_timeout,
             build_timeout: BUILD_TIMEOUT,
         }
     }
@@ -250,6 +272,20 @@ mod tests {
         let flags = parse(&["--token-cache-max-size=0", "--token-cache-max-duration=30m"]);
         assert_eq!(flags.token_cache_max_size, 0);
         assert_eq!(flags.token_cache_max_duration, Duration::from_secs(1800));
+    }
+
+    #[test]
+    fn fetches_leave_threads_to_what_else_blocks() {
+        let flags = parse(&["--fetch-concurrency=8", "--namespace-fetch-concurrency=2", "--max-timeout=1h"]);
+        assert_eq!(flags.slots(), SlotLimits { all: 8, namespace: 2 });
+        assert_eq!(flags.max_timeout, Duration::from_secs(3600));
+        assert_eq!(parse(&[]).max_timeout, Duration::from_secs(600));
+        for flag in ["--fetch-concurrency=0", "--fetch-concurrency=129", "--namespace-fetch-concurrency=0"] {
+            assert!(
+                runtime::flags::try_parse_from::<Arguments>(["source-controller", flag]).is_err(),
+                "{flag}"
+            );
+        }
     }
 
     #[test]

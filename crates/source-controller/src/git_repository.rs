@@ -32,6 +32,7 @@ use runtime::controller::{Objects, Waker};
 use runtime::latest::Latest;
 use source::background::Host;
 use source::failure::{Failure, Interrupted};
+use source::slots::FetchSlots;
 use source::upstream::{self, Build, Built, Fetched, Outcome, Resolved, Verified};
 use source::{Controller, Upstream};
 
@@ -61,15 +62,19 @@ pub struct GitRepositories {
     waker: Waker<GitRepository>,
 }
 
-/// Adds the controller of the kind to a process that keeps its artifacts in `storage`.
+/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and fetches with `slots`.
 ///
 /// # Errors
 /// For arguments that do not go together.
-pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>) -> Result<(), StartError> {
+pub fn add(
+    app: &mut App<Arguments>,
+    storage: &Arc<Store>,
+    slots: &Arc<FetchSlots>,
+) -> Result<(), StartError> {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let tokens = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
     let (client, metrics) = (process.client.clone(), TokenMetrics::register(&process.metrics)?);
-    let options = arguments.controller(arguments.git_host_concurrency);
+    let options = arguments.controller(arguments.git_host_concurrency, slots);
     let fetcher = Fetcher {
         client: client.clone(),
         providers: Providers::new(client, metrics, tokens, arguments.object_identity()?),
@@ -77,6 +82,7 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>) -> Result<(), StartEr
         connector: Arc::new(Connector::new(arguments.ssh())),
         verified: KeyVersions::default(),
         limits: Limits::new(arguments),
+        max_timeout: arguments.max_timeout,
         stop: process.stop.clone(),
     };
     let latest = Arc::new(Latest::new(objects.store()));
@@ -133,10 +139,11 @@ impl Upstream for GitRepositories {
         let remote = auth::remote(&object.spec.url)?;
         let namespace = object.namespace().unwrap_or_default();
         let includes = includes::resolve(object, |name| self.source(&namespace, name))?;
-        let (server, references) = (remote.server(), References { remote, includes });
+        let host = upstream::asked_host(remote.host(), &namespace, object.spec.proxy_secret_ref.as_ref());
+        let references = References { remote, includes };
         let news = status::includes_changed(object, &references.artifacts(), now);
         status::included(object, now);
-        Ok(Resolved { references, server, news })
+        Ok(Resolved { references, host, news })
     }
 
     fn known_revision(&self, object: &GitRepository, references: &References) -> Option<String> {

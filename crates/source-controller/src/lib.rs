@@ -11,6 +11,7 @@ use artifact::store::StoreError;
 use artifact::{server, store};
 use runtime::app::App;
 use runtime::serve::{self, ServeError};
+use source::slots::FetchSlots;
 
 pub use crate::flags::Arguments;
 use crate::flags::ConfigError;
@@ -56,7 +57,8 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         let served = server::serve(listener, files.root(), server::Options::default(), stop).await;
         Ok(served.map_err(ServeError::Serve)?)
     });
-    git_repository::add(app, &storage)?;
-    oci_repository::add(app, &storage);
+    let slots = FetchSlots::new(app.arguments.slots());
+    git_repository::add(app, &storage, &slots)?;
+    oci_repository::add(app, &storage, &slots);
     Ok(())
 }

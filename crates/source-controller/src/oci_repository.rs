@@ -16,7 +16,7 @@ use api::source::{OCI_REVISION_METADATA, OCI_SOURCE_METADATA, Source};
 use artifact::store::Store;
 use artifact::{ignore, unpack};
 use jiff::Timestamp;
-use kube::Client;
+use kube::{Client, ResourceExt};
 use net::{Deadline, redact};
 use oci::{Clients, Digest, Repository};
 use runtime::app::App;
@@ -27,7 +27,8 @@ use source::background::Host;
 use source::failure::condition::ARTIFACT_IN_STORAGE;
 use source::failure::{Failure, Interrupted, reason};
 use source::quota::ByteShare;
-use source::upstream::{Build, Built, Fetched, Outcome, Request, Resolved};
+use source::slots::FetchSlots;
+use source::upstream::{Build, Built, Fetched, Outcome, Request, Resolved, asked_host};
 use source::{Controller, Upstream, timeout};
 
 use self::pull::Artifact;
@@ -52,6 +53,8 @@ pub struct OciRepositories {
     registries: Clients,
     temporary: TemporaryFiles,
     limits: Limits,
+    /// The longest `spec.timeout` that counts.
+    max_timeout: Duration,
 }
 
 /// What was pulled.
@@ -65,15 +68,16 @@ pub struct Content {
     _rooms: [ByteShare; 2],
 }
 
-/// Adds the controller of the kind to a process that keeps its artifacts in `storage`.
-pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>) {
+/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and fetches with `slots`.
+pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, slots: &Arc<FetchSlots>) {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
-    let options = arguments.controller(arguments.oci_host_concurrency);
+    let options = arguments.controller(arguments.oci_host_concurrency, slots);
     let limits = oci::Limits { blob_bytes: arguments.oci_layer_max_size, ..oci::Limits::default() };
     let (registries, limits) = (Clients::new(limits), Limits::default());
     let (bytes, stop) = (arguments.oci_temporary_max_size, process.stop.clone());
     let temporary = TemporaryFiles::new(bytes, limits.layer.clone(), stop);
-    let upstream = OciRepositories { client: process.client.clone(), registries, temporary, limits };
+    let (client, max_timeout) = (process.client.clone(), arguments.max_timeout);
+    let upstream = OciRepositories { client, registries, temporary, limits, max_timeout };
     let latest = Arc::new(Latest::new(objects.store()));
     let controller = Controller::new(process, options, storage.clone(), &objects, latest, Arc::new(upstream));
     let concurrent = arguments.concurrent;
@@ -111,8 +115,10 @@ impl Upstream for OciRepositories {
             let message = format!("URL validation failed for '{}': {error}", redact(url));
             Failure::fetch(reason::URL_INVALID, message).stalling()
         })?;
-        let server = repository.registry().host().to_owned();
-        Ok(Resolved { references: repository, server, news: false })
+        let namespace = object.namespace().unwrap_or_default();
+        let proxy = object.spec.proxy_secret_ref.as_ref();
+        let host = asked_host(repository.registry().host_name(), &namespace, proxy);
+        Ok(Resolved { references: repository, host, news: false })
     }
 
     fn known_revision(&self, object: &OciRepository, references: &Repository) -> Option<String> {
@@ -139,8 +145,9 @@ impl Upstream for OciRepositories {
             let message = format!("failed to generate transport for '{}': {error}", redact(&object.spec.url));
             Failure::fetch(reason::AUTHENTICATION_FAILED, message)
         })?;
-        let permit = host.permit().await;
-        let deadline = Deadline::new(timeout(&object));
+        let namespace = object.namespace().unwrap_or_default();
+        let slot = host.slot(&namespace).await;
+        let deadline = Deadline::new(timeout(&object, self.max_timeout));
         let artifact = pull::resolve(&client, &object, &repository, &deadline).await?;
         if known.as_deref() == Some(artifact.revision.as_str()) {
             return Ok(Fetched { outcome: Outcome::Unchanged(artifact.revision), verified: None });
@@ -148,15 +155,14 @@ impl Upstream for OciRepositories {
         let Artifact { reference, revision, digest } = artifact;
         let manifest = pull::manifest(&client, &object, &repository, &digest, &deadline).await?;
         let layer = pull::layer(&object, &manifest)?;
-        // Others may ask the registry while this one waits for room.
-        drop(permit);
+        // Others may fetch while this one waits for room.
+        drop(slot);
         let bytes = layer.size.min(client.limits().blob_bytes);
         let room = self.temporary.room(&object, bytes, &deadline).await?;
         // Room is not kept for longer than the timeout: without time, the next request says so.
-        let permit = deadline.bound(Duration::MAX, host.permit()).await;
+        let slot = deadline.bound(Duration::MAX, host.slot(&namespace)).await;
         let file = pull::file(&client, &repository, layer, &deadline).await?;
-        let (file, bytes) = self.temporary.content_bytes(&object, file, &deadline).await?;
-        drop(permit);
+        let (file, bytes) = self.temporary.content_bytes(&object, file, slot, &deadline).await?;
         let rooms = [room, self.temporary.content_room(&object, bytes, &deadline).await?];
         let news = format!("new revision '{revision}' for '{reference}'");
         let content = Content {

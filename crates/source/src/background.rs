@@ -11,10 +11,10 @@ use std::time::Duration;
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 use runtime::controller::Waker;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::named::Named;
+use crate::slots::{FetchSlots, Slot, SlotRequest};
 
 /// How long a pass waits, for a server that keeps no other pass waiting or for a build, before it ends or writes what is under way.
 pub const PASS_WAIT: Duration = Duration::from_millis(500);
@@ -22,6 +22,8 @@ pub const PASS_WAIT: Duration = Duration::from_millis(500);
 /// The fetches of all sources of the kind `K`; `I` is what a fetch was begun with, `T` what it gives.
 pub struct Background<K: Resource, I, T> {
     waker: Waker<K>,
+    /// Those of the process.
+    slots: Arc<FetchSlots>,
     /// Fetches from one host at once.
     per_host: usize,
     pending: Mutex<HashMap<ObjectRef<K>, Pending<I, T>>>,
@@ -43,18 +45,21 @@ impl<I, T> Pending<I, T> {
     }
 }
 
-/// A server that fetches ask.
+/// A host that fetches ask.
 pub struct Host {
-    permits: Arc<Semaphore>,
+    /// The kind of the sources too: each has a limit of its own.
+    name: String,
+    limit: usize,
+    slots: Arc<FetchSlots>,
     /// Fetches that outlasted their passes.
     waiting: AtomicUsize,
 }
 
 impl Host {
-    /// Waits for the right to ask, which goes when what this gives is dropped: it belongs to what asks, on whatever thread.
-    pub async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        // It fails only for semaphores that are closed.
-        self.permits.clone().acquire_owned().await.ok()
+    /// Waits for a slot to ask it for an object of `namespace`. It belongs to what asks, on whatever thread that goes on.
+    pub async fn slot(&self, namespace: &str) -> Slot {
+        let (namespace, host) = (namespace.to_owned(), self.name.clone());
+        self.slots.take(SlotRequest { namespace, host, host_limit: self.limit }).await
     }
 }
 
@@ -79,8 +84,8 @@ where
     T: Send + 'static,
 {
     /// No fetches yet; `waker` brings objects back, and `per_host` fetches from one host go on at once.
-    pub fn new(waker: Waker<K>, per_host: usize) -> Self {
-        Background { waker, per_host, pending: Mutex::default(), hosts: Named::default() }
+    pub fn new(waker: Waker<K>, slots: Arc<FetchSlots>, per_host: usize) -> Self {
+        Background { waker, slots, per_host, pending: Mutex::default(), hosts: Named::default() }
     }
 
     /// What `fetch` gives; `None` if it takes longer, and then the object is woken when it is done. A fetch that is already
@@ -147,7 +152,12 @@ where
     }
 
     fn host(&self, name: &str) -> Arc<Host> {
-        let new = || Host { permits: Arc::new(Semaphore::new(self.per_host)), waiting: AtomicUsize::new(0) };
+        let new = || Host {
+            name: format!("{} {name}", K::kind(&())),
+            limit: self.per_host,
+            slots: self.slots.clone(),
+            waiting: AtomicUsize::new(0),
+        };
         self.hosts.get(name, new)
     }
 
@@ -193,11 +203,13 @@ fn ended<T>(done: Result<T, JoinError>) -> Option<T> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::slots::SlotLimits;
     use std::future::{pending, ready};
     use tokio::sync::oneshot;
 
     fn background(per_host: usize) -> Background<api::GitRepository, u8, u8> {
-        Background::new(Waker::default(), per_host)
+        let slots = FetchSlots::new(SlotLimits { all: 100, namespace: 100 });
+        Background::new(Waker::default(), slots, per_host)
     }
 
     fn source(name: &str) -> ObjectRef<api::GitRepository> {
@@ -262,7 +274,7 @@ mod tests {
         for i in 0..most {
             let begun = begun.clone();
             let fetch = |host: Arc<Host>| async move {
-                let _permit = host.permit().await;
+                let _slot = host.slot("ns").await;
                 begun.fetch_add(1, Ordering::Relaxed);
                 pending().await
             };

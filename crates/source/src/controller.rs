@@ -20,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 use crate::background::Background;
 use crate::failure::Interrupted;
 use crate::pass::{Beginning, Inputs, Pass};
+use crate::slots::FetchSlots;
 use crate::upstream::{Fetched, Upstream};
 
 /// How a controller works.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// The field manager of its writes: the name of the process.
     pub manager: &'static str,
@@ -31,8 +32,12 @@ pub struct Options {
     pub jitter: u8,
     /// When something that is missing is looked for again.
     pub requeue_dependency: Duration,
-    /// Fetches from one server at once.
+    /// The slots for fetches of the process.
+    pub slots: Arc<FetchSlots>,
+    /// Fetches from one host at once.
     pub host_concurrency: usize,
+    /// The longest `spec.timeout` that counts.
+    pub max_timeout: Duration,
     /// How long an artifact may be in the making.
     pub build_timeout: Duration,
 }
@@ -51,6 +56,7 @@ pub struct Controller<U: Upstream> {
     pub(crate) manager: &'static str,
     pub(crate) jitter: u8,
     pub(crate) requeue_dependency: Duration,
+    pub(crate) max_timeout: Duration,
     pub(crate) build_timeout: Duration,
     pub(crate) stop: CancellationToken,
     pub(crate) runs: InFlight,
@@ -75,11 +81,12 @@ impl<U: Upstream> Controller<U> {
             metrics: process.metrics.clone(),
             storage,
             upstream,
-            background: Background::new(objects.waker(), options.host_concurrency),
+            background: Background::new(objects.waker(), options.slots, options.host_concurrency),
             latest,
             manager: options.manager,
             jitter: options.jitter,
             requeue_dependency: options.requeue_dependency,
+            max_timeout: options.max_timeout,
             build_timeout: options.build_timeout,
             stop: process.stop.clone(),
             runs,

@@ -15,6 +15,7 @@ pub mod failure;
 mod named;
 mod pass;
 pub mod quota;
+pub mod slots;
 pub mod status;
 pub mod storage;
 pub mod upstream;

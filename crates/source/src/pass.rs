@@ -34,9 +34,9 @@ const SHARED_ANSWER_AGE: Duration = Duration::from_secs(2);
 /// `spec.timeout` where it says none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// `spec.timeout`; what is no duration, or none at all, counts as the default of 60s.
-pub fn timeout(object: &impl Source) -> Duration {
-    object.timeout().unwrap_or(DEFAULT_TIMEOUT)
+/// `spec.timeout`, but not more than `max`; what is no duration, or none at all, counts as the default of 60s.
+pub fn timeout(object: &impl Source, max: Duration) -> Duration {
+    object.timeout().unwrap_or(DEFAULT_TIMEOUT).min(max)
 }
 
 /// What a fetch was begun for. One with other inputs is not worth waiting for.
@@ -121,10 +121,10 @@ impl<'a, U: Upstream> Pass<'a, U> {
     /// The steps of a pass; gives the title of what was fetched if it had to be read.
     async fn reconcile(&mut self) -> Result<Option<String>, Interrupted> {
         self.begin().await?;
-        let Resolved { references, server, news } =
+        let Resolved { references, host, news } =
             self.controller.upstream.resolve(&mut self.object, Timestamp::now())?;
         self.has_unwritten_progress |= news;
-        let Fetched { outcome, verified } = self.fetch(&references, &server).await?;
+        let Fetched { outcome, verified } = self.fetch(&references, &host).await?;
         self.note_verified(verified);
         match outcome {
             Outcome::Unchanged(revision) => {
@@ -150,7 +150,7 @@ impl<'a, U: Upstream> Pass<'a, U> {
     async fn fetch(
         &mut self,
         references: &U::References,
-        server: &str,
+        host: &str,
     ) -> Result<Fetched<U::Content>, Interrupted> {
         let upstream = self.controller.upstream.clone();
         let known = upstream.known_revision(&self.object, references).filter(|_| !self.outdated);
@@ -164,16 +164,31 @@ impl<'a, U: Upstream> Pass<'a, U> {
         let request = Request { object, references, known, since: self.since() };
         let beginning = self.beginning.clone();
         let fetch = |host| async move { (beginning, upstream.fetch(request, host).await) };
-        let done = self.controller.background.run(&self.source(), inputs, server, fetch).await;
+        let done = self.controller.background.run(&self.source(), inputs, host, fetch).await;
         let Some((beginning, fetched)) = done else {
             self.write_progress().await?;
             return Err(Interrupted::Underway);
         };
         self.beginning = beginning;
         status::answered(&mut self.object, Timestamp::now());
-        let fetched = fetched?;
+        let fetched = fetched.map_err(|interrupted| self.explain(interrupted))?;
         status::fetched(&mut self.object, Timestamp::now());
         Ok(fetched)
+    }
+
+    /// Says which argument gave a fetch less time than its object wants.
+    fn explain(&self, interrupted: Interrupted) -> Interrupted {
+        let max = self.controller.max_timeout;
+        match interrupted {
+            Interrupted::Failure(mut failure)
+                if self.elapsed() >= max && self.object.timeout().is_some_and(|timeout| timeout > max) =>
+            {
+                let text = format!(" (--max-timeout limits spec.timeout to {}s)", max.as_secs());
+                failure.message.push_str(&text);
+                Interrupted::Failure(failure)
+            }
+            other => other,
+        }
     }
 
     /// Makes an artifact of what was fetched, unless it is the one that there is; gives its title.
@@ -286,7 +301,8 @@ impl<'a, U: Upstream> Pass<'a, U> {
     where
         W: FnOnce(&Deadline) -> Result<T, Failure> + Send + 'static,
     {
-        let (deadline, controller) = (Deadline::new(timeout(&self.object)), self.controller);
+        let controller = self.controller;
+        let deadline = Deadline::new(timeout(&self.object, controller.max_timeout));
         async move { Ok(blocking::run(deadline, limit, &controller.stop, work).await??) }
     }
 

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Instant;
 
-use api::Artifact;
 use api::source::Source;
+use api::{Artifact, LocalObjectReference};
 use artifact::store::{self, StoreError};
 use jiff::Timestamp;
 use kube::Resource;
@@ -70,7 +70,7 @@ pub trait Upstream: Send + Sync + 'static {
     /// Whether the stored artifact was made from other settings than those in the spec.
     fn has_changed(&self, object: &Self::Object, references: &Self::References) -> bool;
 
-    /// Asks the upstream, and fetches unless it has the known revision. Waits for a permit of `host`.
+    /// Asks the upstream, and fetches unless it has the known revision. Waits for a slot of `host`.
     fn fetch(
         self: Arc<Self>,
         request: Request<Self::Object, Self::References>,
@@ -130,10 +130,18 @@ pub trait Upstream: Send + Sync + 'static {
 pub struct Resolved<R> {
     /// What it says and refers to.
     pub references: R,
-    /// The server that will be asked; only so many fetches ask one server at once.
-    pub server: String,
+    /// The host that will be asked, without a port; only so many fetches ask one host at once.
+    pub host: String,
     /// Whether the status has news of this that others should see soon.
     pub news: bool,
+}
+
+/// The host that is asked at `host` for an object of `namespace`: with a proxy it is the proxy, which may answer for any host.
+pub fn asked_host(host: &str, namespace: &str, proxy: Option<&LocalObjectReference>) -> String {
+    match proxy {
+        Some(proxy) => format!("proxy {namespace}/{}", proxy.name),
+        None => host.to_ascii_lowercase(),
+    }
 }
 
 /// What is to be fetched.
@@ -200,4 +208,16 @@ pub struct Built {
     pub title: String,
     /// Who has signed it, if it had to be fetched anew and verified.
     pub verified: Option<Verified>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_through_a_proxy_does_not_count_for_the_host_behind_it() {
+        assert_eq!(asked_host("GitHub.com", "ns", None), "github.com");
+        let proxy = LocalObjectReference { name: "p".to_owned() };
+        assert_eq!(asked_host("github.com", "ns", Some(&proxy)), "proxy ns/p");
+    }
 }

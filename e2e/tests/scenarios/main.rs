@@ -27,6 +27,7 @@ mod ignore;
 mod include;
 mod invariants;
 mod isolation;
+mod isolation_sources;
 mod kill_points;
 mod kustomization;
 mod kustomization_faults;

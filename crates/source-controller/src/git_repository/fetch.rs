@@ -4,7 +4,7 @@
 //! once for each fetch, so new ones count from the next one on.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api::GitRepository;
 use git::{Connector, Remote};
@@ -40,6 +40,8 @@ pub struct Fetcher {
     pub verified: KeyVersions,
     /// What one object may cost.
     pub limits: Limits,
+    /// The longest `spec.timeout` that counts.
+    pub max_timeout: Duration,
     /// The process ends.
     pub stop: CancellationToken,
 }
@@ -60,18 +62,18 @@ pub struct Request {
 pub type FetchResult = Result<(Arc<Repository>, Found), Interrupted>;
 
 impl Fetcher {
-    /// Gets what lets the object in, waits for a permit of the server, and fetches.
+    /// Gets what lets the object in, waits for a slot, and fetches.
     pub async fn fetch(self: Arc<Self>, request: Request, host: Arc<Host>) -> FetchResult {
         let Request { object, remote, known, since } = request;
         let (remote, identity) = self.authenticate(&object, remote).await?;
         let verification = self.verification(&object).await;
         let known = known.filter(|_| self.is_verified(&object, verification.as_ref()));
-        let permit = host.permit().await;
-        let limit = timeout(&object);
+        let slot = host.slot(&object.namespace().unwrap_or_default()).await;
+        let limit = timeout(&object, self.max_timeout);
         let fetcher = self.clone();
         let work = move |deadline: &Deadline| {
             // A fetch that is given up goes on until it notices, and asks its host until then.
-            let _permit = permit;
+            let _slot = slot;
             let owner = caches::owner(&ObjectRef::from_obj(&object));
             let identity: Vec<&[u8]> = identity.iter().map(Vec::as_slice).collect();
             let cache = fetcher.caches.claim(&owner, &identity, deadline);
@@ -117,7 +119,7 @@ impl Fetcher {
             None => SecretData::default(),
         };
         remote = auth::authenticate(remote, &data)?;
-        let context = TokenContext { object, data: &data, timeout: timeout(object) };
+        let context = TokenContext { object, data: &data, timeout: timeout(object, self.max_timeout) };
         let remote = self.providers.authenticate(remote, &context).await?;
         Ok((remote, auth::identity(object, &data)))
     }

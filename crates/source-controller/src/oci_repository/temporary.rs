@@ -44,11 +44,13 @@ impl TemporaryFiles {
         take(&self.layers, object, bytes, deadline).await
     }
 
-    /// Counts the bytes of the content of a layer; none if the spec does not want it extracted.
+    /// Counts the bytes of the content of a layer; none if the spec does not want it extracted. `slot` is kept until that is
+    /// over, also on the thread of one that is given up.
     pub async fn content_bytes(
         &self,
         object: &OciRepository,
         mut file: File,
+        slot: impl Send + 'static,
         deadline: &Deadline,
     ) -> Result<(File, u64), Interrupted> {
         let operation = object.spec.layer_selector.as_ref().and_then(|selector| selector.operation);
@@ -57,6 +59,7 @@ impl TemporaryFiles {
         }
         let (limits, left) = (self.limits.clone(), deadline.remaining());
         let count = move |deadline: &Deadline| {
+            let _slot = slot;
             let bytes = Sorted::content_bytes(&file, &limits, deadline);
             file.rewind()?;
             Ok::<_, io::Error>((file, bytes))
@@ -155,13 +158,13 @@ mod tests {
     async fn content_is_counted_for_a_layer_that_is_extracted() {
         let files = files(8192);
         let (extract, copy) = (object(LayerOperation::Extract), object(LayerOperation::Copy));
-        let counted = files.content_bytes(&extract, archive(), &unlimited()).await;
+        let counted = files.content_bytes(&extract, archive(), (), &unlimited()).await;
         let (mut file, bytes) = counted.unwrap_or_else(|_| panic!("it can be read"));
         assert_eq!(bytes, 65536);
         let mut magic = [0; 2];
         file.read_exact(&mut magic).unwrap();
         assert_eq!(magic, [0x1f, 0x8b], "the file is at its beginning");
-        let counted = files.content_bytes(&copy, archive(), &unlimited()).await;
+        let counted = files.content_bytes(&copy, archive(), (), &unlimited()).await;
         assert!(counted.is_ok_and(|(_, bytes)| bytes == 0));
     }
 

@@ -26,6 +26,7 @@ use self::api_server::ApiServer;
 use self::upstream::{Fetch, Scripted};
 use crate::background::Background;
 use crate::controller::Controller;
+use crate::slots::{FetchSlots, SlotLimits};
 
 /// An object, its API server, and the controller that reconciles it.
 struct Fixture {
@@ -61,17 +62,19 @@ impl Fixture {
             Sinks { client: server.client(), component: "source-controller", webhook: None, capacity: 100 };
         let (events, event_workers) = Recorder::start(sinks, metrics.clone());
         let (upstream, stop) = (Arc::new(upstream), CancellationToken::new());
+        let slots = FetchSlots::new(SlotLimits { all: 16, namespace: 16 });
         let controller = Controller {
             client: server.client(),
             events,
             metrics,
             storage: Arc::new(store),
             upstream: upstream.clone(),
-            background: Background::new(Waker::default(), 16),
+            background: Background::new(Waker::default(), slots, 16),
             latest: Arc::new(Latest::new(Objects::default().store())),
             manager: "source-controller",
             jitter: 0,
             requeue_dependency: Duration::from_secs(30),
+            max_timeout: Duration::from_secs(600),
             build_timeout: Duration::from_secs(600),
             stop: stop.clone(),
             runs: InFlight::default(),

@@ -148,3 +148,17 @@ async fn a_failed_build_says_that_the_artifact_is_outdated() {
     assert!(fixture.conditions().contains(&outdated), "{:?}", fixture.conditions());
     assert_eq!(fixture.revision().as_deref(), Some("one"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_after_the_longest_timeout_names_the_argument() {
+    for (timeout, expected) in
+        [("20m", "failed: too slow (--max-timeout limits spec.timeout to 0s)"), ("0s", "failed: too slow")]
+    {
+        let mut object = super::object();
+        object.spec.timeout = timeout.into();
+        let mut fixture =
+            Fixture::of(&object, script([Fetch::Fails(Failure::fetch("GitOperationFailed", "too slow"))]));
+        fixture.controller.max_timeout = std::time::Duration::ZERO;
+        assert_eq!(fixture.reconcile().await, expected);
+    }
+}

@@ -58,7 +58,7 @@ impl Upstream for Scripted {
     fn resolve(&self, _object: &mut GitRepository, _now: Timestamp) -> Result<Resolved<()>, Failure> {
         match &self.spec_failure {
             Some(failure) => Err(failure.clone()),
-            None => Ok(Resolved { references: (), server: "host".to_owned(), news: false }),
+            None => Ok(Resolved { references: (), host: "host".to_owned(), news: false }),
         }
     }
 
@@ -75,7 +75,7 @@ impl Upstream for Scripted {
         request: Request<GitRepository, ()>,
         host: Arc<Host>,
     ) -> Result<Fetched<&'static str>, Interrupted> {
-        let (_running, _permit) = (self.running.clone(), host.permit().await);
+        let (_running, _slot) = (self.running.clone(), host.slot("ns").await);
         self.begun.fetch_add(1, Ordering::Relaxed);
         let next = self.fetches.lock().unwrap().pop_front().unwrap();
         let content = match next {

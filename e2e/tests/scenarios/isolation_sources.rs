@@ -1,0 +1,110 @@
+//! What one tenant's sources do reaches no other tenant, and no secret of theirs reaches anybody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Result;
+use e2e::cluster::User;
+use e2e::controller::Controller;
+use e2e::objects::{Id, Look};
+use e2e::scenario::{SHARD, Scenario};
+use e2e::wait::{self, Not};
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+
+/// A server that accepts and says nothing, at a loopback address of its own.
+struct SilentServer {
+    url: String,
+    open: Arc<AtomicUsize>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl SilentServer {
+    async fn start(host: &str) -> Result<SilentServer> {
+        let listener = TcpListener::bind((host, 0)).await?;
+        let (url, open) = (format!("http://{}/app", listener.local_addr()?), Arc::new(AtomicUsize::new(0)));
+        let counted = open.clone();
+        let serving = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let counted = counted.clone();
+                tokio::spawn(async move {
+                    let _ = stream.read_to_end(&mut Vec::new()).await;
+                    counted.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Ok(SilentServer { url, open, serving })
+    }
+}
+
+impl Drop for SilentServer {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// Connections that are open at all of them.
+fn open(servers: &[SilentServer]) -> usize {
+    servers.iter().map(|server| server.open.load(Ordering::SeqCst)).sum()
+}
+
+async fn until_open(servers: &[SilentServer], wanted: usize) -> Result<()> {
+    wait::until(wait::LIMIT, async || match open(servers) {
+        now if now == wanted => Ok(()),
+        now => Err(Not::Yet(format!("{now} open connections, not {wanted}"))),
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fetches_without_end_take_no_more_than_the_share_of_their_namespace() -> Result<()> {
+    const SHARE: usize = 3;
+    let test = Scenario::new("fetches").await?;
+    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let options =
+        [&*selector, "--fetch-concurrency=4", "--namespace-fetch-concurrency=3", "--git-host-concurrency=2"];
+    let _controller = Controller::start(test.cluster, User::SourceController, &options).await?;
+    let tenant = format!("{}-tenant", test.namespace);
+    test.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {tenant}}}")).await?;
+    // Several ports of one host, and other hosts.
+    let mut servers = Vec::new();
+    for host in ["127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"] {
+        servers.push(SilentServer::start(host).await?);
+    }
+    let source = |name: &str, namespace: &str, url: &str| {
+        json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+            "metadata": {"name": name, "namespace": namespace, "labels": { SHARD: test.namespace }},
+            "spec": {"interval": "1h", "timeout": "20m", "url": url, "ref": {"branch": "main"}},
+        })
+    };
+    for (n, server) in servers.iter().take(3).enumerate() {
+        test.objects.apply_one(&source(&format!("port-{n}"), &tenant, &server.url), &tenant).await?;
+    }
+    until_open(&servers, 2).await?;
+    for (n, server) in servers.iter().enumerate().skip(3) {
+        test.objects.apply_one(&source(&format!("host-{n}"), &tenant, &server.url), &tenant).await?;
+    }
+    until_open(&servers, SHARE).await?;
+
+    let commit = test.repo.commit_file("a.txt", "one")?;
+    let bystander = source("app", &test.namespace, &test.git.url("app"));
+    test.objects.apply_one(&bystander, &test.namespace).await?;
+    let object = test.ready("GitRepository/app").await?;
+    assert!(object.text("/status/artifact/revision").ends_with(&commit), "{object}");
+    assert_eq!(open(&servers), SHARE);
+
+    // Who is suspended makes room for one who waits, and with the last of them all is given back.
+    let id = |name: &str| Id::of("source.toolkit.fluxcd.io/v1", "GitRepository", &tenant, name);
+    let suspended = json!({"spec": {"suspend": true}});
+    for n in 0..3 {
+        test.objects.patch(&id(&format!("port-{n}")), &suspended).await?;
+    }
+    until_open(servers.get(..3).unwrap_or_default(), 0).await?;
+    until_open(&servers, SHARE).await?;
+    test.kubectl(&["delete", "namespace", &tenant, "--wait=false"])?;
+    until_open(&servers, 0).await?;
+    test.finish().await
+}
