@@ -24,4 +24,4 @@ pub use client::{ClientError, TlsConfig};
 pub use deadline::{Deadline, Expired};
 pub use permits::{Permit, Permits};
 pub use proxy::{ConnectError, Proxy, ProxyError};
-pub use text::{causes, percent_decode, redact, remove_credentials};
+pub use text::{causes, location, percent_decode, redact, remove_credentials};

@@ -21,6 +21,19 @@ pub fn redact(text: &str) -> String {
     }
 }
 
+/// Where a URL leads, for labels of metrics that anybody may read: without user, password, query and fragment, since a token may
+/// stand in each of them. Nothing of what is no URL of a host.
+pub fn location(text: &str) -> String {
+    let Ok(mut url) = Url::parse(text) else { return String::new() };
+    if !url.has_host() {
+        return String::new();
+    }
+    remove_credentials(&mut url);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
+}
+
 /// Takes user and password out of a URL, so that they are neither shown nor sent. A URL without a host has none.
 pub fn remove_credentials(url: &mut Url) {
     // Each fails only where there is no host.
@@ -44,6 +57,20 @@ pub fn percent_decode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_location_holds_nothing_that_may_be_a_token() {
+        for (text, shown) in [
+            ("https://token@h/r.git", "https://h/r.git"),
+            ("https://me:pw@h/r.git?private_token=pw#pw", "https://h/r.git"),
+            ("ssh://git@h:22/r", "ssh://h:22/r"),
+            ("oci://h/r", "oci://h/r"),
+            ("me:pw@h/r", ""),
+            ("token@h", ""),
+        ] {
+            assert_eq!(location(text), shown);
+        }
+    }
 
     #[test]
     fn passwords_do_not_survive_redaction() {

@@ -217,7 +217,7 @@ impl Upstream for GitRepositories {
     }
 
     fn labels(object: &GitRepository) -> Vec<(&'static str, String)> {
-        vec![("url", net::redact(&object.spec.url))]
+        vec![("url", net::location(&object.spec.url))]
     }
 
     /// Who includes what changed gets a pass, and after a list the object caches go whose sources went while no process was

@@ -224,6 +224,6 @@ impl Upstream for OciRepositories {
     }
 
     fn labels(object: &OciRepository) -> Vec<(&'static str, String)> {
-        vec![("url", redact(&object.spec.url))]
+        vec![("url", net::location(&object.spec.url))]
     }
 }
