@@ -100,6 +100,15 @@ impl Applier {
     /// `before_first_write` gets the planned changes and runs to its end before anything is changed in the cluster; it is
     /// not called when nothing needs to change.
     ///
+    /// # Guarantees
+    /// - A stage of which one object fails its dry-run changes nothing.
+    /// - What `remembered` holds only saves requests: with an empty memory the outcome is the same.
+    /// - An object that somebody else deletes or makes anew meanwhile is never deleted in place of the one that was checked.
+    ///
+    /// # Caveats
+    /// - Between dry-run and apply others may write; the apply then takes the fields that it owns, as server-side apply does.
+    /// - An object that is recreated and hangs on its finalizers comes back in `terminating`, with what was not applied because of it.
+    ///
     /// # Errors
     /// With every failed object, what was applied nevertheless, and what is known about it.
     pub async fn apply_stage<F, Fut>(

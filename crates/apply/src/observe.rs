@@ -115,6 +115,20 @@ struct Shared {
 }
 
 /// The index of one cluster. Clones share it; its watches end when the last clone is dropped.
+///
+/// # Flow
+/// [`Self::ensure`] begins the watch of a kind. Its events are reduced to [`Observed`], which [`Self::get`] gives, and
+/// [`Self::changed`] names the owners whom they concern.
+///
+/// # Guarantees
+/// - While a watch is [`WatchState::Synced`], an owned object that is not in the index does not exist, up to the delay of the watch.
+/// - An owner is told at least once of every change that it might act on, also of those during an outage of the watch.
+/// - No content of an object is kept.
+///
+/// # Caveats
+/// - The index proves that work can be skipped, nothing else: what it shows may be older than the last write, so that a caller
+///   compares resource versions.
+/// - A kind that discovery does not have is not watched, until somebody asks for it after it is there.
 #[derive(Clone)]
 pub struct Index {
     shared: Arc<Shared>,

@@ -65,6 +65,15 @@ pub struct Built<T> {
 type Build<T> = dyn Fn(Verified) -> Result<Built<T>, UnpackError> + Send + Sync;
 
 /// Values by digest. Cheap to clone; clones share.
+///
+/// # Guarantees
+/// - A value was built from bytes that match its digest, whoever asked for them and wherever they came from.
+/// - One download for all who ask for the same URL and digest at the same time; it ends with the last of them.
+/// - One tenant cannot take all permits to download and to build.
+///
+/// # Caveats
+/// - Values in use do not fall out, so the budget is exceeded while more than that is in use.
+/// - A failure is not remembered: who asks again, downloads again.
 pub struct Cache<T> {
     shared: Arc<Inner<T>>,
 }

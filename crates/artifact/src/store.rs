@@ -153,6 +153,15 @@ pub struct Artifact {
 }
 
 /// The store. Share it behind an `Arc`; its methods block.
+///
+/// # Guarantees
+/// - A file under its final name is whole and synced: it is written beside it and renamed.
+/// - One writer for each object at a time, also across processes: the lock beside the artifact is a lock of the file system.
+/// - A path of a status that leads to another object's directory is treated as missing.
+///
+/// # Caveats
+/// - What a status names may be gone, or damaged on disk: [`Self::verify`] says so, and the caller makes it anew.
+/// - Retention removes old artifacts by age and number, never the one that was stored last.
 pub struct Store {
     root: PathBuf,
     options: Options,

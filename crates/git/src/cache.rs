@@ -104,6 +104,15 @@ impl Cache {
     /// Finds out what `reference` points to and, unless that is the revision already `known`, makes its objects available.
     ///
     /// A known revision in an old form counts too.
+    ///
+    /// # Guarantees
+    /// - Nothing is taken from the server beyond the limits of the cache, nor after the deadline.
+    /// - A cache that does not fit the server's answer, or that a former process left damaged, is emptied and filled anew.
+    /// - Objects of a checkout stay as long as the checkout is held, whatever is fetched meanwhile.
+    ///
+    /// # Caveats
+    /// - It blocks. One caller at a time for a directory: others wait for its lock outside.
+    /// - An object that is unreadable in the middle of a tree shows when the tree is walked, not here.
     pub fn checkout(
         &self,
         connector: &Connector,

@@ -30,6 +30,12 @@ impl GetError {
 
 /// The object `name`, read with the client's identity in the namespace of `api`.
 ///
+/// # Guarantees
+/// - A name that could change the request, such as `../../other/secrets/x`, is refused and nothing is asked.
+///
+/// # Caveats
+/// - The namespace is that of `api`: it comes from the object itself, or has been checked by [`crate::check_name`].
+///
 /// # Errors
 /// For a name that is none, and what the API server says.
 pub async fn get<K>(api: &Api<K>, name: &str) -> Result<K, GetError>

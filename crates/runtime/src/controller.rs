@@ -51,6 +51,20 @@ pub enum Outcome {
 }
 
 /// The work of one controller.
+///
+/// # Flow
+/// The watch shows an event: `observe` takes it in. If the object asks for a pass, or is woken, or its time has come, `reconcile`
+/// gets one. When the object is gone, `gone` hears of it.
+///
+/// # Guarantees
+/// - Never two passes at once for one object; as many at once as [`Options::concurrent`] for all.
+/// - `observe` has seen an event before any pass that it causes.
+/// - A pass that panics fails, with back-off, and affects no other object.
+///
+/// # Caveats
+/// - The object handed to `reconcile` may be older than the last write of this process: see [`crate::latest`].
+/// - Status writes bring no pass; what must not be missed has to wake the object.
+/// - A pass holds a worker. What may take long is put aside, or done in a task that wakes the object.
 pub trait Reconcile<K>: Send + Sync + 'static {
     /// Brings one object a step closer to what it asks for. Never runs twice at once for one object.
     fn reconcile(&self, object: Arc<K>) -> impl Future<Output = Outcome> + Send;

@@ -44,6 +44,14 @@ impl PatchError {
 /// `manager`. Conditions of the `owned` types win over whatever somebody else wrote there. Returns the object as
 /// the server has it now; without a difference nothing is sent.
 ///
+/// # Guarantees
+/// - A patch that carries conditions is for the version that was read. On a conflict the object is read again and conditions are
+///   merged by type, so that those of others survive.
+/// - An object that was made anew under its name is not written: that is [`PatchError::Replaced`].
+///
+/// # Caveats
+/// - The answer may show a newer spec than the pass works with; that belongs to the next pass.
+///
 /// # Errors
 /// See [`PatchError`]; a conflict only after several attempts.
 pub async fn status<K>(

@@ -31,6 +31,13 @@ use crate::storage::ObjectStorage;
 ///
 /// `fetch` may outlast its pass and may be given up; `build` runs on a thread of its own. The others only look at the object
 /// in memory and must not wait.
+///
+/// # Guarantees
+/// - One `fetch` and one `build` at a time for an object. A new spec, a request or a deletion gives up the fetch under way.
+/// - `build` gets what the last `fetch` of this object brought, and writes only into the storage that it is handed.
+///
+/// # Caveats
+/// - A `fetch` that is given up is dropped at its next await: threads that it started have to look at their deadline themselves.
 pub trait Upstream: Send + Sync + 'static {
     /// The name of the kind.
     const KIND: &'static str;

@@ -177,22 +177,21 @@ async fn a_watch_without_objects_ends_when_nobody_asks_for_it() -> Result<()> {
     let bed = Bed::new("idle").await?;
     bed.apply(MAP, &mut Memory::new()).await?;
     let retry = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
-    // Shorter than the pause between two looks, as each look is one who asks.
-    let options = IndexOptions {
-        idle: Duration::from_millis(10),
-        retry,
-        rediscovery: Duration::from_secs(1),
-        page_size: 100,
-    };
+    let idle = Duration::from_millis(200);
+    let options = IndexOptions { idle, retry, rediscovery: Duration::from_secs(1), page_size: 100 };
     let index = Index::new(bed.client.clone(), MANAGER, bed.mapper.clone(), options);
     // No test owns one of the second.
     let kinds = ["ConfigMap", "PodTemplate"].map(|kind| GroupVersionKind::gvk("", "v1", kind));
     settled(&index, &kinds).await?;
     assert_eq!(kinds.each_ref().map(|kind| index.ensure(kind)), [WatchState::Synced, WatchState::Synced]);
-    wait::until(LIMIT, async || match kinds.each_ref().map(|kind| index.ensure(kind)) {
-        [WatchState::Synced, WatchState::Starting] => Ok(()),
-        [WatchState::Synced, state] => Err(Not::Yet(format!("{state:?}"))),
-        states => Err(Not::Ever(anyhow!("the watch with objects ended: {states:?}"))),
+    wait::until(LIMIT, async || {
+        // Each look is one who asks: between two of them there has to be time to end.
+        tokio::time::sleep(5 * idle).await;
+        match kinds.each_ref().map(|kind| index.ensure(kind)) {
+            [WatchState::Synced, WatchState::Starting] => Ok(()),
+            [WatchState::Synced, state] => Err(Not::Yet(format!("{state:?}"))),
+            states => Err(Not::Ever(anyhow!("the watch with objects ended: {states:?}"))),
+        }
     })
     .await
 }

@@ -43,6 +43,13 @@ pub(crate) struct StageApplied {
 ///
 /// What it remembers of applied objects it keeps to itself. An error of a patch means that the object cannot be written: the
 /// pass ends and the run with it.
+///
+/// # Guarantees that an implementation gives
+/// - `apply` announces the run before it writes anything, if it writes anything.
+/// - Nothing waits for more than single answers: what may take long is looked at again in another pass.
+///
+/// # Caveats
+/// - Any call may be the last one: a run is dropped between two passes when its inputs change.
 pub(crate) trait Effects: Send {
     /// What the objects in the cluster were built from, if a build would give them again and that can be told without the
     /// artifact.

@@ -92,6 +92,14 @@ fn flux_options(options: &Options) -> Options {
 
 /// Generates or changes the root file and builds with it.
 ///
+/// # Guarantees
+/// - Nothing is read but from `tree` and, for bases outside of it, from `fetcher`. Without a fetcher these are refused.
+/// - The same tree, overlay and options give the same bytes.
+/// - It ends: by the limits of `options`, or soon after its `cancel` is set.
+///
+/// # Caveats
+/// - It blocks, and may take long: call it where that is allowed.
+///
 /// # Errors
 /// See [`Error`].
 pub fn build(
