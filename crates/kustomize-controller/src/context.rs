@@ -15,7 +15,7 @@ use references::check_name;
 use runtime::{controller::Waker, events::Recorder, metrics::Metrics, queue::InFlight};
 
 use crate::{
-    configs::Configs, dependencies::Dependencies, drift::DriftedObjects, flags::Arguments,
+    configs::Configs, dependencies::Dependencies, drift::DriftedObjects, flags::Arguments, handover::Skipped,
     remote::RemoteBases, sources::Sources,
 };
 
@@ -26,6 +26,8 @@ pub struct Context {
     pub client: Client,
     pub metrics: Metrics,
     pub drifted: DriftedObjects,
+    /// What claims of others do not count for.
+    pub skipped: Skipped,
     pub events: Recorder,
     /// The cluster that the controller runs in.
     pub cluster: Cluster,

@@ -24,7 +24,8 @@ use runtime::{
 use tokio::time::Instant;
 
 use crate::{
-    MANAGER, handover,
+    MANAGER,
+    handover::{self, Claim},
     pass::{OBJECT_TIMEOUT, Pass},
     reconciler::State,
     run::Failure,
@@ -149,16 +150,19 @@ impl Pass<'_> {
         keep: HashSet<ObjectId>,
     ) -> Result<prune::Pruned, Failure> {
         let account = &self.context.arguments.default_service_account;
-        let claims = handover::claimed(&self.subject.object, &self.context.store.state(), &entries, account);
-        let claimed = self.slot.claims.admit(claims.keys(), Instant::now());
+        let skipped = &self.context.skipped;
+        let claims =
+            handover::claimed(&self.subject.object, &self.context.store.state(), &entries, account, skipped);
+        let claimed = self.slot.claims.admit(&claims, Instant::now());
         let options = PruneOptions { keep, claimed, ..self.prune_options() };
         let pruned = prune::delete(&self.identity()?, &self.cluster.mapper, entries, &options).await;
         let left: Vec<_> = pruned.claimed.iter().map(|entry| &entry.id).collect();
         let news = self.slot.claims.left(&left, Instant::now());
         let line = |id: &ObjectId| {
-            let by = claims.get(id)?;
+            let Claim { by, is_applied } = claims.get(id)?;
+            let what = if *is_applied { "which applies it, too" } else { "which is about to apply it" };
             let namespace = by.namespace.as_deref().unwrap_or_default();
-            Some(format!("{id} is left to Kustomization/{namespace}/{}, which is about to apply it", by.name))
+            Some(format!("{id} is left to Kustomization/{namespace}/{}, {what}", by.name))
         };
         let lines: Vec<_> = news.into_iter().filter_map(line).collect();
         if !lines.is_empty() {

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -27,17 +27,45 @@ pub const CLAIM_RECHECK: Duration = Duration::from_secs(60);
 
 pub type Key = ObjectRef<Kustomization>;
 
+/// Objects that stand in the inventories of Kustomizations and were not applied by their last runs, because they say that they are
+/// not to be. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Skipped(Arc<Mutex<HashMap<Key, HashSet<ObjectId>>>>);
+
+impl Skipped {
+    /// A run of a Kustomization skipped these.
+    pub fn set(&self, by: Key, objects: HashSet<ObjectId>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if objects.is_empty() { drop(all.remove(&by)) } else { drop(all.insert(by, objects)) }
+    }
+
+    fn contains(&self, by: &Key, object: &ObjectId) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(by).is_some_and(|objects| objects.contains(object))
+    }
+}
+
+/// Who claims an object.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The Kustomization that names it.
+    pub by: Key,
+    /// Whether its run is over: it has applied the object, if perhaps another one did after it.
+    pub is_applied: bool,
+}
+
 /// Objects of one Kustomization that are left to others instead of being pruned, since when.
 #[derive(Debug, Default)]
 pub struct Claims(HashMap<ObjectId, Instant>);
 
 impl Claims {
-    /// The claims that still count.
-    pub fn admit<'a>(&self, claimed: impl Iterator<Item = &'a ObjectId>, now: Instant) -> HashSet<ObjectId> {
-        let counts = |id: &&ObjectId| {
-            self.0.get(*id).is_none_or(|since| now.saturating_duration_since(*since) < CLAIM_TIMEOUT)
+    /// The claims that still count: those on applied objects, and for a while those on objects that are yet to be.
+    pub fn admit(&self, claims: &HashMap<ObjectId, Claim>, now: Instant) -> HashSet<ObjectId> {
+        let is_recent = |id: &ObjectId| {
+            self.0.get(id).is_none_or(|since| now.saturating_duration_since(*since) < CLAIM_TIMEOUT)
         };
-        claimed.filter(counts).cloned().collect()
+        let counting = claims.iter().filter(|(id, claim)| claim.is_applied || is_recent(id));
+        counting.map(|(id, _)| id.clone()).collect()
     }
 
     /// Takes down what was left to others in a prune, which is all there is. Gives what was not left before.
@@ -65,17 +93,17 @@ impl Claims {
     }
 }
 
-/// The entries that other Kustomizations are about to apply, each with the one that does.
+/// The entries that other Kustomizations have applied or are about to, each with the one that does.
 ///
 /// A status is believed only of a Kustomization that could take the object anyway: it applies in the same identity, and is of the
-/// same namespace or source. It is believed only until its run is over: the object then carries its labels, or it was skipped
-/// there and is not going to.
+/// same namespace or source. What its runs skip is not claimed.
 pub fn claimed(
     own: &Kustomization,
     others: &[Arc<Kustomization>],
     entries: &[Entry],
     default_account: &str,
-) -> HashMap<ObjectId, Key> {
+    skipped: &Skipped,
+) -> HashMap<ObjectId, Claim> {
     let wanted: HashMap<String, &ObjectId> = entries.iter().map(|e| (e.id.inventory_id(), &e.id)).collect();
     let mut claimed = HashMap::new();
     for other in others {
@@ -83,12 +111,15 @@ pub fn claimed(
             && is_same_identity(own, other, default_account)
             && (own.metadata.namespace == other.metadata.namespace
                 || SourceKey::of(own) == SourceKey::of(other));
-        if !trusted || is_over(other) {
+        if !trusted {
             continue;
         }
+        let (by, is_applied) = (ObjectRef::from_obj(other.as_ref()), is_over(other));
         let inventory = other.status.iter().filter_map(|status| status.inventory.as_ref());
         let ids = inventory.flat_map(|i| &i.entries).filter_map(|entry| wanted.get(&entry.id));
-        claimed.extend(ids.map(|id| (ObjectId::clone(id), ObjectRef::from_obj(other.as_ref()))));
+        for id in ids.filter(|id| !skipped.contains(&by, id)) {
+            claimed.insert(ObjectId::clone(id), Claim { by: by.clone(), is_applied });
+        }
     }
     claimed
 }
@@ -222,12 +253,14 @@ mod tests {
     fn a_claim_is_news_once_and_counts_for_a_while() {
         let id = ObjectId { group: String::new(), kind: "A".into(), namespace: "n".into(), name: "a".into() };
         let (mut claims, start) = (Claims::default(), Instant::now());
-        let admitted = |claims: &Claims, at| claims.admit([&id].into_iter(), at).len();
+        let claim = |is_applied| HashMap::from([(id.clone(), Claim { by: ObjectRef::new("b"), is_applied })]);
+        let admitted = |claims: &Claims, at| claims.admit(&claim(false), at).len();
         assert_eq!(admitted(&claims, start), 1);
         assert_eq!(claims.left(&[&id], start).len(), 1);
         let later = start + CLAIM_TIMEOUT / 2;
         assert_eq!((admitted(&claims, later), claims.left(&[&id], later).len()), (1, 0));
         assert_eq!(admitted(&claims, start + CLAIM_TIMEOUT), 0, "it does not begin anew each time");
+        assert_eq!(claims.admit(&claim(true), start + CLAIM_TIMEOUT).len(), 1, "it was applied");
         claims.left(&[], later);
         assert!(claims.is_empty());
         claims.left(&[&id], later);
@@ -236,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_are_of_trusted_kustomizations_whose_run_is_not_over() {
+    fn claims_are_of_trusted_kustomizations_that_apply_the_object() {
         let id = |name: &str| ObjectId {
             group: String::new(),
             kind: "ConfigMap".into(),
@@ -265,11 +298,24 @@ mod tests {
         let others = [with("own", "a"), with("other", "b"), going, remote, over, foreign, shared, other_user];
         let others: Vec<_> = others.into_iter().map(Arc::new).collect();
         let entries = ["a", "b", "c", "d", "e", "f", "g", "h"].map(entry);
-        let mut names: Vec<_> = claimed(&object("own"), &others, &entries, "").into_iter().collect();
-        names.sort_by(|a, b| a.0.cmp(&b.0));
-        let names: Vec<_> = names.iter().map(|(id, by)| format!("{} by {}", id.name, by.name)).collect();
-        assert_eq!(names, ["b by other", "g by shared"]);
-        let names = claimed(&object("own"), &others, &entries, "default");
-        assert_eq!(names.len(), 1, "each namespace has a default account of its own");
+        let skipped = Skipped::default();
+        let names = |skipped: &Skipped, account: &str| {
+            let claims = claimed(&object("own"), &others, &entries, account, skipped);
+            let name = |(id, claim): (&ObjectId, &Claim)| {
+                format!("{} by {}{}", id.name, claim.by.name, if claim.is_applied { ", applied" } else { "" })
+            };
+            let mut names: Vec<_> = claims.iter().map(name).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&skipped, ""), ["b by other", "e by over, applied", "g by shared"]);
+        let own = names(&skipped, "default");
+        assert_eq!(
+            own,
+            ["b by other", "e by over, applied"],
+            "each namespace has a default account of its own"
+        );
+        skipped.set(ObjectRef::new("over").within("ns"), HashSet::from([id("e")]));
+        assert_eq!(names(&skipped, ""), ["b by other", "g by shared"], "what is skipped is not claimed");
     }
 }

@@ -1,7 +1,7 @@
 //! The memory of all Kustomizations, and the passes over them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -137,6 +137,7 @@ impl Reconcile<Kustomization> for Reconciler {
         self.latest.forget(object);
         self.context.dependencies.forget(object, &self.context.waker);
         self.context.drifted.set(object.clone(), 0);
+        self.context.skipped.set(object.clone(), HashSet::new());
         self.context.sources.forget(object);
         self.context.configs.forget(object);
         let namespace = object.namespace.clone().unwrap_or_default();

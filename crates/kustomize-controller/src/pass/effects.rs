@@ -185,6 +185,8 @@ impl Effects for Pass<'_> {
         self.publish_drift(run);
         self.emit_repeated_drift(run);
         let changes = &run.progress.changes;
+        let skipped = changes.changes.iter().filter(|change| change.action == Action::Skipped);
+        self.context.skipped.set(self.subject.reference(), skipped.map(|c| c.id.clone()).collect());
         if changes.wrote() {
             let grouped = self.context.arguments.feature_gates.is_on(GROUP_CHANGES);
             tracing::info!(
