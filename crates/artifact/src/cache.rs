@@ -29,9 +29,9 @@ pub struct Options {
     /// more than that is in use.
     pub budget_bytes: u64,
     /// Builds at once; further ones wait.
-    pub concurrent_builds: usize,
+    pub concurrent_builds: u32,
     /// How many of these may be of one tenant.
-    pub share: usize,
+    pub share: u32,
 }
 
 impl Default for Options {

@@ -36,9 +36,9 @@ pub struct Options {
     /// Waits between attempts, unless the server asks for a longer one.
     pub backoff: Backoff,
     /// Attempts at once; further ones wait.
-    pub concurrent: usize,
+    pub concurrent: u32,
     /// How many of these may be of one tenant.
-    pub share: usize,
+    pub share: u32,
     /// Bytes of an archive.
     pub max_bytes: u64,
     /// Bytes of an archive kept in memory; larger ones go to an unlinked temporary file.

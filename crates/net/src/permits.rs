@@ -1,23 +1,22 @@
 //! Permits for work that many tenants want.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
-};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::Named;
 
 /// So many permits, of which no tenant holds more than a share. Those who wait get theirs in order, first among their tenant's,
 /// then among all.
 #[derive(Debug)]
 pub struct Permits {
     all: Arc<Semaphore>,
-    share: usize,
+    share: u32,
     /// Those of tenants who hold or wait for a permit.
-    tenants: Mutex<HashMap<String, Weak<Semaphore>>>,
+    tenants: Named<Semaphore>,
 }
 
-/// A permit, given back when dropped.
+/// A permit, or several, given back when dropped.
 #[derive(Debug)]
 pub struct Permit {
     // None once the semaphore is closed, which nobody does.
@@ -27,31 +26,23 @@ pub struct Permit {
 
 impl Permits {
     /// `all` permits, at least one, and at most `share` of them, at least one, for one tenant.
-    pub fn new(all: usize, share: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(all.max(1))), share: share.max(1), tenants: Mutex::default() }
+    pub fn new(all: u32, share: u32) -> Self {
+        let all = Arc::new(Semaphore::new(all.max(1) as usize));
+        Self { all, share: share.max(1), tenants: Named::default() }
     }
 
     /// Waits for a permit. Who is dropped while it waits leaves the queue.
     pub async fn acquire(&self, tenant: &str) -> Permit {
-        let of_tenant = self.tenant(tenant).acquire_owned().await.ok();
-        let of_all = self.all.clone().acquire_owned().await.ok();
+        self.acquire_many(tenant, 1).await
+    }
+
+    /// Waits for so many permits at once, which must not be more than there are. More than the share of a tenant it gets only
+    /// while it holds no others.
+    pub async fn acquire_many(&self, tenant: &str, count: u32) -> Permit {
+        let of_tenant = self.tenants.get(tenant, || Semaphore::new(self.share as usize));
+        let of_tenant = of_tenant.acquire_many_owned(count.min(self.share)).await.ok();
+        let of_all = self.all.clone().acquire_many_owned(count).await.ok();
         Permit { _of_all: of_all, _of_tenant: of_tenant }
-    }
-
-    /// Permits that nobody holds.
-    pub fn available(&self) -> usize {
-        self.all.available_permits()
-    }
-
-    fn tenant(&self, tenant: &str) -> Arc<Semaphore> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = tenants.get(tenant).and_then(Weak::upgrade) {
-            return known;
-        }
-        tenants.retain(|_, semaphore| semaphore.strong_count() > 0);
-        let semaphore = Arc::new(Semaphore::new(self.share));
-        tenants.insert(tenant.to_owned(), Arc::downgrade(&semaphore));
-        semaphore
     }
 }
 
@@ -74,7 +65,7 @@ mod tests {
         assert!(held.0.is_some() && held.1.is_some());
         assert!(soon(&permits, "a").await.is_none(), "its share is two");
         let other = soon(&permits, "b").await;
-        assert!(other.is_some() && permits.available() == 0);
+        assert!(other.is_some() && permits.all.available_permits() == 0);
         assert!(soon(&permits, "c").await.is_none(), "all are held");
         drop(held.0);
         assert!(soon(&permits, "c").await.is_some());
@@ -101,7 +92,6 @@ mod tests {
         for tenant in 0..100 {
             drop(permits.acquire(&tenant.to_string()).await);
         }
-        let known = permits.tenants.lock().unwrap_or_else(PoisonError::into_inner).len();
-        assert_eq!(known, 1, "the last one");
+        assert_eq!(permits.tenants.len(), 1, "the last one");
     }
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
+use net::Named;
 use runtime::controller::Waker;
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::named::Named;
 use crate::slots::{FetchSlots, Slot, SlotRequest};
 
 /// How long a pass waits, for a server that keeps no other pass waiting or for a build, before it ends or writes what is under way.

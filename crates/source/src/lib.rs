@@ -12,7 +12,6 @@ pub mod blocking;
 mod controller;
 mod correction;
 pub mod failure;
-mod named;
 mod pass;
 pub mod quota;
 pub mod slots;

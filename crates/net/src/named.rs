@@ -1,22 +1,29 @@
 //! Values by name, such as a host's or a namespace's, for as long as somebody uses them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Names that are remembered before those are forgotten that nobody uses.
-const REMEMBERED_NAMES: usize = 64;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// One value for each name.
-pub struct Named<T>(Mutex<HashMap<String, Arc<T>>>);
+#[derive(Debug)]
+pub struct Named<T>(Mutex<HashMap<String, Weak<T>>>);
 
 impl<T> Named<T> {
     /// The value of `name`, which is made if there is none.
     pub fn get(&self, name: &str, new: impl FnOnce() -> T) -> Arc<T> {
         let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if values.len() >= REMEMBERED_NAMES && !values.contains_key(name) {
-            values.retain(|_, value| Arc::strong_count(value) > 1);
+        if let Some(used) = values.get(name).and_then(Weak::upgrade) {
+            return used;
         }
-        values.entry(name.to_owned()).or_insert_with(|| Arc::new(new())).clone()
+        values.retain(|_, value| value.strong_count() > 0);
+        let value = Arc::new(new());
+        values.insert(name.to_owned(), Arc::downgrade(&value));
+        value
+    }
+
+    /// How many names are remembered.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
@@ -35,7 +42,7 @@ mod tests {
         let named = Named::default();
         let used = named.get("used", || 1);
         drop(named.get("unused", || 1));
-        for name in 0..REMEMBERED_NAMES {
+        for name in 0..64 {
             drop(named.get(&name.to_string(), || 2));
         }
         assert!(Arc::ptr_eq(&named.get("used", || 3), &used));
