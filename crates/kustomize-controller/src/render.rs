@@ -1,13 +1,16 @@
 //! From an artifact to manifests: build, substitute, prepare. Pure and blocking.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use apply::{
     manager::Manager,
-    object::{Manifest, NotAnObject, split_api_version},
+    object::{Manifest, NotAnObject, ObjectId, split_api_version},
     prepare::{CommonMetadata, Owner, PrepareError, prepare},
 };
 use kustomize::{
@@ -48,6 +51,8 @@ pub struct Rendered {
     pub manifests: Vec<Manifest>,
     /// `sha256:<hex>` over the built objects.
     pub digest: String,
+    /// Jobs among them that remove themselves when they are done.
+    pub vanishing: HashSet<ObjectId>,
     /// What was read of the tree, if nothing else was read.
     pub trace: Option<Trace>,
 }
@@ -141,7 +146,13 @@ pub fn render(request: Request, deadline: &Deadline) -> Result<Rendered, RenderE
     }
     let manifests = prepare(manifests, &manager, &owner, &common)?;
     let digest: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Rendered { manifests, digest: format!("sha256:{digest}"), trace })
+    let vanishing = manifests.iter().filter(|manifest| vanishes(manifest)).map(Manifest::id).collect();
+    Ok(Rendered { manifests, digest: format!("sha256:{digest}"), vanishing, trace })
+}
+
+/// Whether an object is a Job that removes itself when it is done.
+fn vanishes(manifest: &Manifest) -> bool {
+    manifest.kind() == "Job" && manifest.value().pointer("/spec/ttlSecondsAfterFinished").is_some()
 }
 
 /// The fetcher of one build: tells whether it was used, and gives no fetch longer than the build has.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use net::GoValue;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -82,31 +83,7 @@ impl fmt::Display for Diagnostic {
         write!(f, "{}: {}", self.code, self.message)?;
         match &self.detail {
             Value::Null => Ok(()),
-            detail => write!(f, "; {}", Go(detail)),
-        }
-    }
-}
-
-/// A value as Go's `%v` prints it.
-struct Go<'a>(&'a Value);
-
-impl fmt::Display for Go<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Value::Null => f.write_str("<nil>"),
-            Value::String(text) => f.write_str(text),
-            Value::Array(values) => {
-                let values: Vec<String> = values.iter().map(|value| Go(value).to_string()).collect();
-                write!(f, "[{}]", values.join(" "))
-            }
-            Value::Object(members) => {
-                let mut members: Vec<_> = members.iter().collect();
-                members.sort_by_key(|(name, _)| name.as_str());
-                let members: Vec<String> =
-                    members.iter().map(|(name, value)| format!("{name}:{}", Go(value))).collect();
-                write!(f, "map[{}]", members.join(" "))
-            }
-            other => fmt::Display::fmt(other, f),
+            detail => write!(f, "; {}", GoValue(detail)),
         }
     }
 }

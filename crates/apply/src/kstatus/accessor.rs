@@ -1,8 +1,7 @@
 //! Fields that are not of the type that kstatus reads them as. Such an object says nothing about its health, and its status is
 //! unknown: taking it for ready would be unsafe. Texts are those of Go's accessors and converter.
 
-use std::fmt;
-
+use net::GoValue;
 use serde_json::Value;
 
 /// Why an object's status cannot be read.
@@ -93,7 +92,7 @@ fn conditions(object: &Value) -> Result<(), AccessorError> {
 }
 
 fn field(field: &'static str, path: &'static str, value: &Value, expected: &'static str) -> AccessorError {
-    AccessorError::Field { field, path, value: Go(value).to_string(), found: type_of(value), expected }
+    AccessorError::Field { field, path, value: GoValue(value).to_string(), found: type_of(value), expected }
 }
 
 fn restore(what: &str, value: &Value) -> AccessorError {
@@ -122,35 +121,6 @@ fn kind_of(value: &Value) -> &'static str {
         Value::Array(_) => "slice",
         Value::Object(_) => "map",
         other => type_of(other),
-    }
-}
-
-/// A value as Go's `%v` prints it.
-struct Go<'a>(&'a Value);
-
-impl fmt::Display for Go<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Value::Null => f.write_str("<nil>"),
-            Value::String(text) => f.write_str(text),
-            Value::Array(items) => {
-                f.write_str("[")?;
-                for (at, item) in items.iter().enumerate() {
-                    write!(f, "{}{}", if at > 0 { " " } else { "" }, Go(item))?;
-                }
-                f.write_str("]")
-            }
-            Value::Object(fields) => {
-                let mut sorted: Vec<_> = fields.iter().collect();
-                sorted.sort_by_key(|(key, _)| *key);
-                f.write_str("map[")?;
-                for (at, (key, value)) in sorted.into_iter().enumerate() {
-                    write!(f, "{}{key}:{}", if at > 0 { " " } else { "" }, Go(value))?;
-                }
-                f.write_str("]")
-            }
-            other => write!(f, "{other}"),
-        }
     }
 }
 

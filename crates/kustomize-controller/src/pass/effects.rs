@@ -104,7 +104,7 @@ impl Effects for Pass<'_> {
             trace: Arc::new(trace),
             variables: hash,
             digest: rendered.digest.clone(),
-            vanishing: build::vanishing(&rendered.manifests),
+            vanishing: rendered.vanishing.clone(),
         });
         Ok(Build::Done(rendered, inputs))
     }

@@ -12,10 +12,7 @@ use api::{
     duration::go_duration_string,
     kustomization::{BuildMetadataOption, Selector, SubstituteStrategy},
 };
-use apply::{
-    object::{Manifest, ObjectId},
-    prepare::CommonMetadata,
-};
+use apply::{object::ObjectId, prepare::CommonMetadata};
 use kube::Client;
 use kustomize::{
     Cancel,
@@ -106,13 +103,6 @@ impl Drop for CancelOnDrop {
         self.deadline.cancel();
         self.cancel.cancel();
     }
-}
-
-/// Jobs that remove themselves when they are done.
-pub(crate) fn vanishing(manifests: &[Manifest]) -> HashSet<ObjectId> {
-    let vanishes =
-        |m: &&Manifest| m.kind() == "Job" && m.value().pointer("/spec/ttlSecondsAfterFinished").is_some();
-    manifests.iter().filter(vanishes).map(Manifest::id).collect()
 }
 
 /// The fields of the spec that go into the root kustomization file.

@@ -21,7 +21,6 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     BuildInputs, Download, Effects, Ending, Failure, Phase, Run,
-    build::vanishing,
     effects::{ApplyError, Build, Downloaded, HealthCheckError},
 };
 use crate::{
@@ -131,10 +130,10 @@ async fn build(
     match effects.build(run, tree).await {
         Ok(Build::Unchanged(build)) => skip_build(run, build),
         Ok(Build::Done(rendered, inputs)) => {
-            let Rendered { manifests, digest, .. } = rendered;
+            let Rendered { manifests, digest, vanishing, .. } = rendered;
             run.progress.digest = digest;
+            run.progress.vanishing = vanishing;
             run.progress.build = inputs;
-            run.progress.vanishing = vanishing(&manifests);
             run.now("Detecting drift");
             let stages = effects.stages(manifests);
             let manifests = stages.iter().flat_map(|stage| &stage.manifests);

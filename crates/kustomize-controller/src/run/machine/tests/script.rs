@@ -190,7 +190,10 @@ pub fn manifest(kind: &str, name: &str) -> Manifest {
 /// A build of these objects, by kind and name.
 pub fn built(objects: &[(&str, &str)]) -> Build {
     let manifests = objects.iter().map(|(kind, name)| manifest(kind, name)).collect();
-    Build::Done(Rendered { manifests, digest: "sha256:new".into(), trace: None }, Some(inputs("d2")))
+    Build::Done(
+        Rendered { manifests, digest: "sha256:new".into(), vanishing: Default::default(), trace: None },
+        Some(inputs("d2")),
+    )
 }
 
 pub fn inputs(artifact: &str) -> BuildInputs {
