@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use net::{ClientError, Deadline, Proxy, TlsConfig};
+use net::{AddressPolicy, ClientError, Deadline, Proxy, TlsConfig};
 
 use crate::connection::Connection;
 use crate::http::{AdvertisementCache, Client, Driver, HttpTransport};
@@ -18,6 +18,8 @@ pub struct Connector {
     clients: Mutex<Clients>,
     advertisements: AdvertisementCache,
     ssh: Algorithms,
+    /// Where servers over http(s) may be; anywhere if there is none.
+    addresses: Option<AddressPolicy>,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +38,12 @@ impl Connector {
         Connector { ssh, ..Connector::default() }
     }
 
+    /// A connector whose connections over http(s) lead to permitted addresses only, those after a redirect included. The
+    /// caller refuses SSH, and trusts a proxy to judge the names that it resolves.
+    pub fn within(addresses: AddressPolicy) -> Connector {
+        Connector { addresses: Some(addresses), ..Connector::default() }
+    }
+
     /// Connects and shakes hands with the server. Blocks; must not be called on a thread that drives asynchronous tasks.
     pub fn connect(
         &self,
@@ -51,6 +59,7 @@ impl Connector {
                 Box::new(HttpTransport::new(
                     remote,
                     self.client(remote)?,
+                    self.addresses.clone(),
                     advertisements,
                     connection.clone(),
                 )?)
@@ -65,7 +74,10 @@ impl Connector {
         if let Some(client) = clients.by_settings.get(&key) {
             return Ok(client.clone());
         }
-        let client = net::client::builder(&remote.tls, remote.proxy.as_ref())?;
+        let mut client = net::client::builder(&remote.tls, remote.proxy.as_ref())?;
+        if let Some(addresses) = &self.addresses {
+            client = client.dns_resolver(Arc::new(addresses.clone()));
+        }
         let client = Client::new(client.build().map_err(ClientError::tls)?, clients.driver()?);
         if clients.by_settings.len() >= Self::MAX_CLIENTS {
             clients.by_settings.clear();

@@ -31,6 +31,9 @@ pub enum TransportError {
     /// The server was not reached, or the connection broke.
     #[error("{0}")]
     Connection(String),
+    /// The host may not be connected to.
+    #[error(transparent)]
+    Refused(#[from] net::Refused),
     /// The bearer token cannot be put into a header, for example because of a newline in it.
     #[error("invalid header field value for \"Authorization\"")]
     Credentials,

@@ -24,7 +24,7 @@ use crate::TransportError;
 use crate::connection::{Connection, EXCERPT_BYTES, printable};
 use crate::remote::Remote;
 use crate::session::{Connect, Transport};
-use net::redact;
+use net::{AddressPolicy, Refused, redact};
 
 /// How many redirects the first request may take.
 const MAX_REDIRECTS: usize = 5;
@@ -37,6 +37,8 @@ const ADVERTISEMENT_TYPE: &str = "application/x-git-upload-pack-advertisement";
 #[derive(Clone)]
 pub(crate) struct HttpTransport {
     client: Client,
+    /// Judges hosts that are written as addresses; the client judges names.
+    addresses: Option<AddressPolicy>,
     /// The URL credentials belong to.
     home: Url,
     authorization: Option<HeaderValue>,
@@ -50,6 +52,7 @@ impl HttpTransport {
     pub(crate) fn new(
         remote: &Remote,
         client: Client,
+        addresses: Option<AddressPolicy>,
         advertisements: AdvertisementCache,
         connection: Connection,
     ) -> Result<HttpTransport, TransportError> {
@@ -61,6 +64,7 @@ impl HttpTransport {
         let authorization = authorization.transpose().map_err(|_| TransportError::Credentials)?;
         Ok(HttpTransport {
             client,
+            addresses,
             home: remote.url.clone(),
             authorization,
             connection,
@@ -94,15 +98,21 @@ impl HttpTransport {
         if self.connection.deadline.is_over() {
             return Err(TransportError::Deadline);
         }
+        if let Some(addresses) = &self.addresses {
+            addresses.check_url(url)?;
+        }
         let request = self.authorize(request, url);
         self.client.send(request, &self.connection.deadline).map_err(|e| self.explain(&e))
     }
 
     fn explain(&self, error: &(dyn std::error::Error + 'static)) -> TransportError {
         if self.connection.deadline.is_over() {
-            TransportError::Deadline
-        } else {
-            TransportError::Connection(net::causes(error))
+            return TransportError::Deadline;
+        }
+        let mut causes = std::iter::successors(Some(error), |error| error.source());
+        match causes.find_map(|cause| cause.downcast_ref::<Refused>()) {
+            Some(refused) => refused.clone().into(),
+            None => TransportError::Connection(net::causes(error)),
         }
     }
 

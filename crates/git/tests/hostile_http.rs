@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use git::{Auth, Cache, Connector, Limits, Outcome, Reference, Remote};
-use net::{Deadline, TlsConfig};
+use net::{AddressPolicy, Deadline, Denied, TlsConfig};
 use secret::Secret;
 use support::hostile::{Answer, Hostile, line, lines, version_2};
 use support::{Server, pki};
@@ -189,6 +189,31 @@ fn redirects_end_and_keep_credentials_at_home() {
         }
     }
     assert_eq!(other.questions().len(), 1);
+}
+
+#[test]
+fn connections_lead_to_permitted_addresses_only() {
+    let no_loopback = AddressPolicy { allow_link_local: false, denied: vec![Denied::Loopback] };
+    let error = |url: &str, addresses: AddressPolicy| {
+        let (connector, deadline) = (Connector::within(addresses), Deadline::new(LONG));
+        let session = connector.connect(&Remote::new(url).unwrap(), &Limits::default(), &deadline);
+        session.err().unwrap().to_string()
+    };
+    let server = answering("info/refs", status("404 Not Found", "nothing here"));
+    let by_name = server.url().replace("127.0.0.1", "localhost");
+    for (url, host) in [(server.url(), "127.0.0.1"), (by_name, "localhost")] {
+        assert_eq!(error(&url, no_loopback.clone()), format!("connections to {host} are not allowed"));
+    }
+    assert!(server.questions().is_empty());
+    assert_eq!(error(&server.url(), AddressPolicy::default()), "repository not found: nothing here");
+    let metadata = redirecting("http://169.254.169.254/r".to_owned());
+    let refused = "connections to 169.254.169.254 are not allowed";
+    assert_eq!(error(&metadata.url(), AddressPolicy::default()), refused);
+    let [from, to] = [Denied::Loopback, "127.0.0.2/32".parse().unwrap()].map(|denied| vec![denied]);
+    let elsewhere = redirecting("http://127.0.0.2:1/r".to_owned());
+    let error_with = |denied| error(&elsewhere.url(), AddressPolicy { allow_link_local: true, denied });
+    assert_eq!(error_with(to), "connections to 127.0.0.2 are not allowed");
+    assert_eq!(error_with(from), "connections to 127.0.0.1 are not allowed");
 }
 
 #[test]

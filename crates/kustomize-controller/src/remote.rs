@@ -48,7 +48,8 @@ impl RemoteBases {
             .dns_resolver(Arc::new(options.addresses.clone()))
             .redirect(redirect_policy(&options))
             .build()?;
-        Ok(Self { connector: Connector::default(), client, runtime: Handle::current(), options })
+        let connector = Connector::within(options.addresses.clone());
+        Ok(Self { connector, client, runtime: Handle::current(), options })
     }
 
     fn checkout(&self, spec: &RepoSpec, limit: u64) -> Result<(MemoryTree, u64), BaseError> {
@@ -70,7 +71,8 @@ impl RemoteBases {
         Ok((tree, bytes))
     }
 
-    /// Judges the addresses of a repository's host as they are now. The Git client resolves the name once more.
+    /// Judges the addresses of a repository's host before a proxy of the environment may resolve it. Connections are judged
+    /// by the connector.
     fn check_host(&self, url: &str) -> Result<(), Refused> {
         let Ok(url) = Url::parse(url) else { return Ok(()) };
         self.options.addresses.check_url(&url)?;
@@ -202,6 +204,7 @@ fn without_body(error: &TransportError) -> String {
         TransportError::AuthenticationRequired(_) => "authentication required".to_owned(),
         TransportError::AuthorizationFailed(_) => "authorization failed".to_owned(),
         TransportError::RepositoryNotFound(_) => "repository not found".to_owned(),
+        TransportError::Refused(refused) => BaseError::Refused(refused.clone()).to_string(),
         other => other.to_string(),
     }
 }
@@ -340,6 +343,11 @@ mod tests {
                 format!("connections to {host} are not allowed {flags}")
             );
         }
+        let elsewhere = redirect("http://169.254.169.254/o/r.git/info/refs?service=git-upload-pack");
+        assert_eq!(
+            get(elsewhere, &[]).await,
+            format!("connections to 169.254.169.254 are not allowed {flags}")
+        );
         for url in [secret.clone(), secret.replace("127.0.0.1", "localhost")] {
             let error = get(url, &["loopback"]).await;
             assert!(error.ends_with(flags), "{error}");
