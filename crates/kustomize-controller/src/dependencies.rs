@@ -127,10 +127,10 @@ pub enum Blocked {
     Invalid(String),
 }
 
-/// Whether the dependency of an entry is ready: a question to be answered where blocking is allowed.
+/// Whether the dependency of an entry is ready.
 pub struct Check {
     /// The object that depends.
-    pub dependent: Kustomization,
+    pub dependent: Arc<Kustomization>,
     /// The entry of its spec.
     pub entry: DependencyReference,
     /// What the entry refers to.
@@ -144,9 +144,18 @@ pub struct Check {
 }
 
 impl Check {
+    /// Whether an expression is to be evaluated, which may take long: the answer is to be had where blocking is allowed.
+    pub fn has_expression(&self) -> bool {
+        self.expression().is_some()
+    }
+
+    fn expression(&self) -> Option<&str> {
+        self.entry.ready_expr.as_deref().filter(|text| !text.is_empty())
+    }
+
     /// Answers by the entry's expression if it has one, else, or if both count, by the built-in check.
     pub fn run(&self) -> Result<(), Blocked> {
-        let expression = self.entry.ready_expr.as_deref().filter(|text| !text.is_empty());
+        let expression = self.expression();
         if let Some(expression) = expression {
             evaluate(expression, &self.dependent, &self.dependency, self.restricted)?;
         }
@@ -261,7 +270,7 @@ mod tests {
         revision: &str,
         additive: bool,
     ) -> Result<(), Blocked> {
-        let (dependent, entry, revision) = (dependent.clone(), entry.clone(), revision.to_owned());
+        let (dependent, entry, revision) = (Arc::new(dependent.clone()), entry.clone(), revision.to_owned());
         let dependency = Arc::new(dependency.clone());
         Check { dependent, entry, dependency, revision, additive, restricted: false }.run()
     }
@@ -403,7 +412,7 @@ mod tests {
             ..DependencyReference::default()
         };
         let check = |restricted| {
-            let dependent = Kustomization::new("app", Default::default());
+            let dependent = Arc::new(Kustomization::new("app", Default::default()));
             let (entry, dependency) = (entry.clone(), Arc::new(dependency.clone()));
             Check { dependent, entry, dependency, revision: String::new(), additive: false, restricted }.run()
         };

@@ -1,6 +1,6 @@
 //! Whether a Kustomization may run now, and on which artifact; what it says if not.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use api::{
     Artifact, Kustomization,
@@ -112,7 +112,11 @@ impl Pass<'_> {
 
     async fn dependencies_ready(&self, revision: &str) -> Result<(), Blocked> {
         let object = &self.subject.object;
+        if object.spec.depends_on.is_empty() {
+            return Ok(());
+        }
         let additive = self.context.arguments.feature_gates.is_on(ADDITIVE_CEL_CHECK);
+        let dependent = Arc::new(object.clone());
         let began = Instant::now();
         for entry in &object.spec.depends_on {
             let key = dependencies::key(object, entry);
@@ -127,25 +131,27 @@ impl Pass<'_> {
             let restricted = self.context.arguments.no_cross_namespace_refs
                 && object.metadata.namespace != dependency.metadata.namespace;
             let check = Check {
-                dependent: object.clone(),
+                dependent: dependent.clone(),
                 entry: entry.clone(),
                 dependency,
                 revision: revision.to_owned(),
                 additive,
                 restricted,
             };
+            let checked = if check.has_expression() {
+                let checked = tokio::task::spawn_blocking(move || check.run()).await;
+                checked.unwrap_or_else(|panic| Err(Blocked::Waiting(panic.to_string())))
+            } else {
+                check.run()
+            };
             // Expressions are bounded each, but there may be many.
-            let checked = tokio::task::spawn_blocking(move || check.run()).await;
-            let checked = checked.unwrap_or_else(|panic| Err(Blocked::Waiting(panic.to_string())));
             if began.elapsed() > EXPRESSIONS_TIMEOUT {
                 let limit = go_duration_string(EXPRESSIONS_TIMEOUT);
                 return Err(Blocked::Waiting(format!("the dependencies took longer than {limit} to check")));
             }
             checked.map_err(|blocked| self.cycle(object, additive).unwrap_or(blocked))?;
         }
-        if !object.spec.depends_on.is_empty() {
-            tracing::info!("All dependencies are ready, proceeding with reconciliation");
-        }
+        tracing::info!("All dependencies are ready, proceeding with reconciliation");
         Ok(())
     }
 
