@@ -25,22 +25,8 @@ pub enum RequestError {
     #[error(transparent)]
     Kind(#[from] MapError),
     /// The request did not get through, or its answer could not be read.
-    #[error("{}", chain(.0))]
+    #[error("{}", net::chain(.0))]
     Transport(#[source] kube::Error),
-}
-
-/// An error with its causes, unless its own text already ends with them.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 impl RequestError {

@@ -17,6 +17,7 @@ pub mod digest;
 pub mod fetch;
 pub mod ignore;
 pub mod path;
+pub mod repack;
 pub mod server;
 pub mod store;
 pub mod unpack;

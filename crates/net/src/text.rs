@@ -1,7 +1,5 @@
 //! Texts that are fit for messages and logs.
 
-use std::error::Error;
-
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -39,14 +37,6 @@ pub fn remove_credentials(url: &mut Url) {
     // Each fails only where there is no host.
     let _ = url.set_username("");
     let _ = url.set_password(None);
-}
-
-/// The causes of an HTTP client's error, outermost first, without the error's own text: that repeats the URL, which may hold
-/// secrets.
-pub fn causes(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |error| (*error).source());
-    let causes: Vec<String> = causes.map(ToString::to_string).collect();
-    if causes.is_empty() { "request failed".to_owned() } else { causes.join(": ") }
 }
 
 /// User names and passwords as they are written in URLs; bytes that are no UTF-8 are replaced.
@@ -108,14 +98,5 @@ mod tests {
         {
             assert_eq!(percent_decode(text), plain);
         }
-    }
-
-    #[test]
-    fn the_text_of_the_error_itself_is_not_among_its_causes() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("error sending request for url (https://h/?token=secret)")]
-        struct Outer(#[source] std::io::Error);
-        assert_eq!(causes(&Outer(std::io::Error::other("connection reset"))), "connection reset");
-        assert_eq!(causes(&std::io::Error::from(std::io::ErrorKind::TimedOut)), "request failed");
     }
 }

@@ -2,23 +2,16 @@
 
 use std::error::Error;
 
-/// `outer: cause: cause's cause`. A cause whose text its parent already ends with is not repeated.
+/// As [`net::chain`], but of what an API server answered only its sentence: kube prints it with all its fields.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let (part, last) = match error.downcast_ref() {
-            // kube prints an API server's answer with all its fields; people want the sentence.
-            Some(kube::Error::Api(status)) => (status.message.clone(), true),
-            _ => (error.to_string(), false),
-        };
-        if !text.ends_with(&part) {
-            text.push_str(if text.is_empty() { "" } else { ": " });
-            text.push_str(&part);
-        }
-        next = error.source().filter(|_| !last);
-    }
-    text
+    let causes = std::iter::successors(Some(error), |error| match error.downcast_ref() {
+        Some(kube::Error::Api(_)) => None,
+        _ => (*error).source(),
+    });
+    net::join(causes.map(|error| match error.downcast_ref() {
+        Some(kube::Error::Api(status)) => status.message.clone(),
+        _ => error.to_string(),
+    }))
 }
 
 /// At most `most` bytes of a text, with `...` at the end if it was longer.
@@ -35,20 +28,14 @@ mod tests {
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
-    #[error("failed to open")]
-    struct Outer(#[source] std::io::Error);
-
-    #[test]
-    fn causes_follow_once() {
-        let io = std::io::Error::other("disk on fire");
-        assert_eq!(chain(&Outer(io)), "failed to open: disk on fire");
-    }
+    #[error("failed to read")]
+    struct Outer(#[source] kube::Error);
 
     #[test]
     fn an_api_servers_answer_is_its_sentence() {
         let status = kube::core::Status::failure("configmaps \"x\" not found", "NotFound").with_code(404);
-        let error = kube::Error::Api(Box::new(status));
-        assert_eq!(chain(&error), "configmaps \"x\" not found");
+        let error = Outer(kube::Error::Api(Box::new(status)));
+        assert_eq!(chain(&error), "failed to read: configmaps \"x\" not found");
     }
 
     #[test]

@@ -4,7 +4,6 @@ mod access;
 mod layer;
 mod pull;
 mod tag;
-mod temporary;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,8 +12,8 @@ use std::time::Duration;
 
 use api::oci_repository::{LayerOperation, OciProvider, OciRepository, OciRepositoryStatus};
 use api::source::{OCI_REVISION_METADATA, OCI_SOURCE_METADATA, Source};
+use artifact::repack::RepackLimits;
 use artifact::store::Store;
-use artifact::{ignore, unpack};
 use jiff::Timestamp;
 use kube::{Client, ResourceExt};
 use net::{Deadline, redact};
@@ -28,31 +27,22 @@ use source::failure::condition::ARTIFACT_IN_STORAGE;
 use source::failure::{Failure, Interrupted, reason};
 use source::quota::ByteShare;
 use source::slots::FetchSlots;
+use source::temporary::TemporaryFiles;
 use source::upstream::{Build, Built, Fetched, Outcome, Request, Resolved, asked_host};
 use source::{Controller, Upstream, timeout};
 
 use self::pull::Artifact;
-use self::temporary::TemporaryFiles;
 use crate::flags::Arguments;
 
 /// The kind's name.
 pub const KIND: &str = "OCIRepository";
-
-/// What one object may cost, beside what its registry may.
-#[derive(Debug, Clone, Default)]
-pub struct Limits {
-    /// Its ignore rules.
-    pub ignore: ignore::Limits,
-    /// The layer that is extracted.
-    pub layer: unpack::Limits,
-}
 
 /// What all passes over OCIRepositories share.
 pub struct OciRepositories {
     client: Client,
     registries: Clients,
     temporary: TemporaryFiles,
-    limits: Limits,
+    limits: RepackLimits,
     /// The longest `spec.timeout` that counts.
     max_timeout: Duration,
 }
@@ -64,8 +54,8 @@ pub struct Content {
     /// The annotations of the manifest.
     metadata: BTreeMap<String, String>,
     file: File,
-    /// For the file and for its content.
-    _rooms: [ByteShare; 2],
+    /// For the file, and for its content.
+    _rooms: Vec<ByteShare>,
 }
 
 /// Adds the controller of the kind to a process that keeps its artifacts in `storage` and fetches with `slots`.
@@ -73,9 +63,9 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, slots: &Arc<FetchSlot
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let options = arguments.controller(arguments.oci_host_concurrency, slots);
     let limits = oci::Limits { blob_bytes: arguments.oci_layer_max_size, ..oci::Limits::default() };
-    let (registries, limits) = (Clients::new(limits), Limits::default());
+    let (registries, limits) = (Clients::new(limits), RepackLimits::default());
     let (bytes, stop) = (arguments.oci_temporary_max_size, process.stop.clone());
-    let temporary = TemporaryFiles::new(bytes, limits.layer.clone(), stop);
+    let temporary = TemporaryFiles::new(bytes, limits.archive.clone(), stop);
     let (client, max_timeout) = (process.client.clone(), arguments.max_timeout);
     let upstream = OciRepositories { client, registries, temporary, limits, max_timeout };
     let latest = Arc::new(Latest::new(objects.store()));
@@ -157,13 +147,20 @@ impl Upstream for OciRepositories {
         let layer = pull::layer(&object, &manifest)?;
         // Others may fetch while this one waits for room.
         drop(slot);
+        let no_room =
+            |error| pull::not_pulled(&object, &format!("{error} (half of --oci-temporary-max-size)"));
         let bytes = layer.size.min(client.limits().blob_bytes);
-        let room = self.temporary.room(&object, bytes, &deadline).await?;
+        let room = self.temporary.room(&namespace, bytes, &deadline).await.map_err(no_room)?;
         // Room is not kept for longer than the timeout: without time, the next request says so.
         let slot = deadline.bound(Duration::MAX, host.slot(&namespace)).await;
-        let file = pull::file(&client, &repository, layer, &deadline).await?;
-        let (file, bytes) = self.temporary.content_bytes(&object, file, slot, &deadline).await?;
-        let rooms = [room, self.temporary.content_room(&object, bytes, &deadline).await?];
+        let mut file = pull::file(&client, &repository, layer, &deadline).await?;
+        let mut rooms = vec![room];
+        if layer::operation(&object) != LayerOperation::Copy {
+            let counted = self.temporary.content_bytes(file, slot, &deadline).await?;
+            let (rewound, bytes) = counted.map_err(|error| pull::not_pulled(&object, &error))?;
+            file = rewound;
+            rooms.push(self.temporary.content_room(&namespace, bytes, &deadline).await.map_err(no_room)?);
+        }
         let news = format!("new revision '{revision}' for '{reference}'");
         let content = Content {
             revision: revision.clone(),
@@ -188,15 +185,7 @@ impl Upstream for OciRepositories {
         let Build { object, storage, .. } = build;
         let Content { revision, digest, metadata, file, _rooms } = content;
         let path = storage.path(&digest.to_string());
-        let operation =
-            object.spec.layer_selector.and_then(|selector| selector.operation).unwrap_or_default();
-        let artifact = match operation {
-            LayerOperation::Copy => layer::copy(&storage.store, &path, &revision, file)?,
-            LayerOperation::Extract | LayerOperation::Unknown => {
-                let ignore = object.spec.ignore.as_deref();
-                layer::extract(&storage.store, &path, &revision, file, ignore, &self.limits, deadline)?
-            }
-        };
+        let artifact = layer::store(&storage.store, &path, &revision, file, &object, &self.limits, deadline)?;
         Ok(Built { artifact, metadata, title: revision, verified: None })
     }
 

@@ -17,6 +17,7 @@ pub mod quota;
 pub mod slots;
 pub mod status;
 pub mod storage;
+pub mod temporary;
 pub mod upstream;
 
 pub use controller::{Controller, Options};

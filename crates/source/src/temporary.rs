@@ -1,0 +1,144 @@
+//! Temporary files of archives that are fetched: one for an archive as it comes, and one for its content while its artifact is
+//! made.
+//!
+//! Any number of sources may have an archive that waits for its pass. So both kinds of file have a quota, and a fetch waits for its
+//! shares. It waits for the second one only when it has the first, and then for nothing else: somebody always comes to the end.
+
+use std::fs::File;
+use std::io::{self, Seek};
+
+use artifact::unpack::{self, Sorted};
+use net::Deadline;
+use tokio_util::sync::CancellationToken;
+
+use crate::blocking::{self, BlockingError};
+use crate::quota::{ByteQuota, ByteShare, QuotaError};
+
+/// The temporary files of all archives of a kind.
+pub struct TemporaryFiles {
+    archives: ByteQuota,
+    contents: ByteQuota,
+    /// The content of one archive.
+    limits: unpack::Limits,
+    /// The process ends.
+    stop: CancellationToken,
+}
+
+impl TemporaryFiles {
+    /// So many bytes for all files: one half for archives, the other one for their contents.
+    pub fn new(bytes: u64, limits: unpack::Limits, stop: CancellationToken) -> TemporaryFiles {
+        let quota = || ByteQuota::new(bytes / 2);
+        TemporaryFiles { archives: quota(), contents: quota(), limits, stop }
+    }
+
+    /// Waits until there is room for an archive of so many bytes.
+    ///
+    /// # Errors
+    /// When there is not that much room at all, or not before the deadline.
+    pub async fn room(
+        &self,
+        namespace: &str,
+        bytes: u64,
+        deadline: &Deadline,
+    ) -> Result<ByteShare, QuotaError> {
+        self.archives.take(namespace, bytes, deadline).await
+    }
+
+    /// Counts the bytes of the content of an archive. `slot` is kept until that is over, also on the thread of one that is given
+    /// up.
+    ///
+    /// # Errors
+    /// When the process ends, and when the file cannot be read.
+    pub async fn content_bytes(
+        &self,
+        mut archive: File,
+        slot: impl Send + 'static,
+        deadline: &Deadline,
+    ) -> Result<io::Result<(File, u64)>, BlockingError> {
+        let (limits, left) = (self.limits.clone(), deadline.remaining());
+        let count = move |deadline: &Deadline| {
+            let _slot = slot;
+            let bytes = Sorted::content_bytes(&archive, &limits, deadline);
+            archive.rewind()?;
+            Ok((archive, bytes))
+        };
+        blocking::run(Deadline::new(left), Some(left), &self.stop, count).await
+    }
+
+    /// Waits until there is room for the content of an archive, which has so many bytes.
+    ///
+    /// # Errors
+    /// As [`TemporaryFiles::room`].
+    pub async fn content_room(
+        &self,
+        namespace: &str,
+        bytes: u64,
+        deadline: &Deadline,
+    ) -> Result<ByteShare, QuotaError> {
+        self.contents.take(namespace, bytes, deadline).await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Read;
+    use std::time::Duration;
+
+    use artifact::archive::ArchiveWriter;
+    use artifact::digest::Algorithm;
+
+    use super::*;
+
+    fn files(bytes: u64) -> TemporaryFiles {
+        TemporaryFiles::new(bytes, unpack::Limits::default(), CancellationToken::new())
+    }
+
+    fn unlimited() -> Deadline {
+        Deadline::new(Duration::from_secs(60))
+    }
+
+    /// For what is not to be had.
+    fn soon() -> Deadline {
+        Deadline::new(Duration::from_millis(20))
+    }
+
+    /// An archive whose content has 64 KiB, and which has far fewer itself.
+    fn archive() -> File {
+        let mut archive = ArchiveWriter::new(tempfile::tempfile().unwrap(), Algorithm::Sha256).unwrap();
+        archive.file(b"a", false, 65536, &mut io::repeat(b'a').take(65536)).unwrap();
+        let (_, mut file) = archive.finish().unwrap();
+        file.rewind().unwrap();
+        file
+    }
+
+    #[tokio::test]
+    async fn one_half_is_for_archives() {
+        let files = files(8192);
+        let taken = files.room("ns", 4097, &soon()).await.err();
+        assert_eq!(taken, Some(QuotaError::TooMany { bytes: 4097, limit: 4096 }));
+        let _room = files.room("ns", 4096, &unlimited()).await.unwrap();
+        let taken = files.room("ns", 1, &soon()).await.err();
+        assert_eq!(taken, Some(QuotaError::Deadline { bytes: 1, limit: 4096 }));
+    }
+
+    #[tokio::test]
+    async fn content_is_counted_and_the_archive_can_be_read_again() {
+        let files = files(8192);
+        let (mut file, bytes) = files.content_bytes(archive(), (), &unlimited()).await.unwrap().unwrap();
+        assert_eq!(bytes, 65536);
+        let mut magic = [0; 2];
+        file.read_exact(&mut magic).unwrap();
+        assert_eq!(magic, [0x1f, 0x8b], "the file is at its beginning");
+    }
+
+    #[tokio::test]
+    async fn room_for_content_is_not_that_for_archives() {
+        let files = files(8192);
+        let _archive = files.room("ns", 4096, &unlimited()).await.unwrap();
+        let content = files.content_room("ns", 4096, &unlimited()).await.unwrap();
+        assert!(files.content_room("ns", 1, &soon()).await.is_err());
+        drop(content);
+        assert!(files.content_room("ns", 1, &unlimited()).await.is_ok());
+    }
+}
