@@ -6,11 +6,11 @@ mod support;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use e2e::proxy::ProxyServer;
+use e2e::sshd::{SshServer, keygen};
 use git::{Auth, Cache, Connector, Limits, Outcome, Reference, Remote};
 use net::{Deadline, Proxy, TlsConfig};
 use secret::Secret;
-use support::proxy::ProxyServer;
-use support::sshd::{SshServer, keygen};
 use support::{Repository, Server, pki};
 use tempfile::TempDir;
 

@@ -8,11 +8,11 @@ use std::net::TcpListener;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use e2e::sshd::{KeyPair, SshServer, keygen, read_key, ssh_keygen, user};
 use git::ssh::{Algorithms, HostKeyAlgorithms};
 use git::{Auth, Cache, Connector, Error, Limits, Outcome, Reference, Remote};
 use net::Deadline;
 use secret::Secret;
-use support::sshd::{KeyPair, SshServer, keygen, read_key, ssh_keygen, user};
 use support::{Repository, Server};
 use tempfile::TempDir;
 

@@ -6,13 +6,13 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use e2e::sshd::keygen;
 use git::{Auth, Connector, Limits, Remote};
 use net::Deadline;
 use russh::keys::PrivateKey;
 use russh::server::{self, ChannelOpenHandle, Config, Handle, Handler, Msg, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, Disconnect};
 use secret::Secret;
-use support::sshd::keygen;
 use tempfile::TempDir;
 
 /// What the server does instead of running a program.

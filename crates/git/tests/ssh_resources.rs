@@ -6,11 +6,11 @@ mod support;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use e2e::sshd::{SshServer, keygen};
 use git::{Auth, Cache, Connector, Limits, Outcome, Reference, Remote};
 use net::Deadline;
 use secret::Secret;
 use support::Server;
-use support::sshd::{SshServer, keygen};
 use tempfile::TempDir;
 
 fn entries(directory: &str) -> usize {

@@ -5,17 +5,17 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use e2e::registry::{self, LAYER};
 use net::Deadline;
 use oci::{
     Access, BlobError, Client, Descriptor, Digest, Limits, ManifestError, OCI_INDEX, OCI_MANIFEST,
     RequestError, TagsError,
 };
 use support::hostile::{Answer, Hostile};
-use support::push::{self, LAYER};
 use support::{all_of, client, repository, soon};
 
 fn layer(content: &[u8]) -> Descriptor {
-    serde_json::from_value(push::descriptor(LAYER, content)).unwrap()
+    serde_json::from_value(registry::descriptor(LAYER, content)).unwrap()
 }
 
 fn anybody() -> Client {
@@ -65,7 +65,7 @@ async fn a_blob_is_what_the_manifest_says_or_an_error() {
 async fn a_blob_in_its_manifest_is_verified_too() {
     let server = Hostile::start(|_| Answer::status(500));
     let with_data = |data: &str| {
-        let mut layer = push::descriptor(LAYER, b"content");
+        let mut layer = registry::descriptor(LAYER, b"content");
         layer["data"] = data.into();
         serde_json::from_value::<Descriptor>(layer).unwrap()
     };
@@ -79,9 +79,9 @@ async fn a_blob_in_its_manifest_is_verified_too() {
 
 #[tokio::test]
 async fn a_manifest_has_the_digest_that_was_asked_for() {
-    let server = Hostile::start(|_| Answer::ok(push::manifest(&[])).header("Content-Type", OCI_MANIFEST));
+    let server = Hostile::start(|_| Answer::ok(registry::manifest(&[])).header("Content-Type", OCI_MANIFEST));
     let repository = repository(&server.address());
-    let (asked, got) = (Digest::of(b"other"), Digest::of(&push::manifest(&[])));
+    let (asked, got) = (Digest::of(b"other"), Digest::of(&registry::manifest(&[])));
     let error = anybody().manifest(&repository, &asked, &soon()).await.unwrap_err();
     let expected = format!(
         "manifest digest: \"{got}\" does not match requested digest: \"{asked}\" for \"{}@{asked}\"",
@@ -95,7 +95,7 @@ async fn a_digest_header_that_lies_is_found_out() {
     let lie = Digest::of(b"lie");
     let header = lie.to_string();
     let server = Hostile::start(move |_| {
-        let answer = Answer::ok(push::manifest(&[])).header("Content-Type", OCI_MANIFEST);
+        let answer = Answer::ok(registry::manifest(&[])).header("Content-Type", OCI_MANIFEST);
         answer.header("Docker-Content-Digest", header.clone())
     });
     let (client, repository) = (anybody(), repository(&server.address()));
@@ -113,7 +113,7 @@ async fn a_digest_header_that_lies_is_found_out() {
 
 #[tokio::test]
 async fn a_head_that_does_not_tell_all_is_followed_by_a_get() {
-    let manifest = push::manifest(&[]);
+    let manifest = registry::manifest(&[]);
     let digest = Digest::of(&manifest);
     let complete = || {
         let head = Answer::status(200).header("Content-Type", OCI_MANIFEST).header("Content-Length", "2");
@@ -198,9 +198,9 @@ async fn manifests_have_a_limit() {
 
 #[tokio::test]
 async fn indexes_lead_to_one_manifest_and_no_further() {
-    let arm = push::manifest(&[("a/arm", b"arm")]);
-    let nested = push::index(&[("linux", "amd64", &arm)]);
-    let outer = push::index(&[("linux", "amd64", &nested)]);
+    let arm = registry::manifest(&[("a/arm", b"arm")]);
+    let nested = registry::index(&[("linux", "amd64", &arm)]);
+    let outer = registry::index(&[("linux", "amd64", &nested)]);
     let outer_digest = Digest::of(&outer);
     let mut embedded = serde_json::from_slice::<serde_json::Value>(&nested).unwrap();
     let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &arm);

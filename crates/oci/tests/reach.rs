@@ -15,7 +15,7 @@ use support::{BASIC, all_of, client, list, me, repository, soon, tags, token};
 async fn redirects_take_no_credentials_to_other_hosts() {
     let content = b"content";
     let descriptor = || {
-        let value = support::push::descriptor(support::push::LAYER, content);
+        let value = e2e::registry::descriptor(e2e::registry::LAYER, content);
         serde_json::from_value::<oci::Descriptor>(value).unwrap()
     };
     // It would like to be a registry, and have a token asked of itself.

@@ -4,14 +4,13 @@
 mod support;
 
 use e2e::pki::Ca;
+use e2e::registry::{self, LAYER, PASSWORD, Pusher, Registry, Setup, USER};
 use net::TlsConfig;
 use oci::{
     Access, BlobError, Client, Digest, Limits, ManifestError, OCI_INDEX, OCI_MANIFEST, RequestError,
     TagsError,
 };
 use secret::Secret;
-use support::push::{self, LAYER, Pusher};
-use support::registry::{PASSWORD, Registry, Setup, USER};
 use support::tokens::Signer;
 use support::{all_of, basic, client, me, repository, soon};
 
@@ -79,7 +78,7 @@ async fn tags_are_listed_over_pages() {
     let pusher = registry.pusher();
     pusher.artifact("v0", &[]).await;
     for number in 1..7 {
-        pusher.manifest(&format!("v{number}"), OCI_MANIFEST, &push::manifest(&[])).await;
+        pusher.manifest(&format!("v{number}"), OCI_MANIFEST, &registry::manifest(&[])).await;
     }
     let repository = repository(&registry.address());
     let list = async |limits: Limits| {
@@ -100,12 +99,12 @@ async fn tags_are_listed_over_pages() {
 async fn of_an_index_the_manifest_for_the_platform_is_read() {
     let registry = Registry::start(Setup::default()).await;
     let pusher = registry.pusher();
-    let (arm, amd) = (push::manifest(&[("a/arm", b"arm")]), push::manifest(&[("a/amd", b"amd")]));
+    let (arm, amd) = (registry::manifest(&[("a/arm", b"arm")]), registry::manifest(&[("a/amd", b"amd")]));
     pusher.artifact("arm", &[("a/arm", b"arm")]).await;
     let child = pusher.artifact("amd", &[("a/amd", b"amd")]).await;
-    let both = push::index(&[("linux", "arm64", &arm), ("linux", "amd64", &amd)]);
+    let both = registry::index(&[("linux", "arm64", &arm), ("linux", "amd64", &amd)]);
     let both = pusher.manifest("both", OCI_INDEX, &both).await;
-    let none = push::index(&[("linux", "arm64", &arm), ("windows", "amd64", &amd)]);
+    let none = registry::index(&[("linux", "arm64", &arm), ("windows", "amd64", &amd)]);
     let none = pusher.manifest("none", OCI_INDEX, &none).await;
 
     let (client, repository) = (client(&Access::default()), repository(&registry.address()));

@@ -47,15 +47,3 @@ mod storage_faults;
 mod submodules;
 mod verify;
 mod waiting;
-
-#[allow(dead_code, reason = "what the scenarios do not use, the tests of the crate oci do")]
-#[path = "../../../crates/oci/tests/support/push.rs"]
-mod push;
-#[allow(dead_code, reason = "what the scenarios do not use, the tests of the crate oci do")]
-#[path = "../../../crates/oci/tests/support/registry.rs"]
-mod registry;
-
-#[path = "../../../crates/git/tests/support/proxy.rs"]
-mod proxy;
-#[path = "../../../crates/git/tests/support/sshd.rs"]
-mod sshd;

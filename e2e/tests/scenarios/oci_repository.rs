@@ -4,16 +4,17 @@ use std::io::Write;
 
 use anyhow::Result;
 use e2e::artifact::{artifact_entries, digest, download};
+use e2e::cluster::User;
+use e2e::controller::Controller;
 use e2e::objects::Look;
-use e2e::scenario::Scenario;
+use e2e::scenario::{SHARD, Scenario};
 use e2e::testkit::config_map;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use oci::Digest;
 use serde_json::{Value, json};
 
-use crate::push::LAYER;
-use crate::registry::{PASSWORD, Registry, Setup, USER};
+use e2e::registry::{LAYER, PASSWORD, Registry, Setup, USER};
 
 const HELM: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
@@ -217,5 +218,25 @@ async fn faults_of_an_oci_repository_are_told_in_the_words_of_flux() -> Result<(
     test.patch(app, &json!({"spec": copied})).await?;
     let source = stores(&test, &manifest).await?;
     assert_eq!(download(&source).await?, b"no archive");
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_without_room_for_its_temporary_file_names_the_flag() -> Result<()> {
+    let test = Scenario::new("oci-room").await?;
+    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let options = [&*selector, "--oci-temporary-max-size=8192"];
+    let _controller = Controller::start(test.cluster, User::SourceController, &options).await?;
+    let registry = Registry::start(Setup::default()).await;
+    let manifest = registry.pusher().artifact("latest", &[(LAYER, &[b'x'; 4097])]).await;
+    let shard = format!("metadata: {{name: app, labels: {{{SHARD}: {}}}}}", test.namespace);
+    let source = source(&registry, "  layerSelector: {operation: copy}");
+    test.apply(&source.replace("metadata: {name: app}", &shard)).await?;
+    let text = "4097 bytes of temporary files exceed the limit of 4096 (half of --oci-temporary-max-size)";
+    test.condition("OCIRepository/app", "FetchFailed", "True", "OCIArtifactPullFailed", text).await?;
+    let manifest_with_room = registry.pusher().artifact("latest", &[(LAYER, &[b'x'; 4096])]).await;
+    assert_ne!(manifest, manifest_with_room);
+    test.request("OCIRepository/app").await?;
+    stores(&test, &manifest_with_room).await?;
     test.finish().await
 }

@@ -13,7 +13,7 @@ use e2e::token_server::TokenServer;
 use e2e::wait::Not;
 use serde_json::{Value, json};
 
-use crate::proxy::ProxyServer;
+use e2e::proxy::ProxyServer;
 
 const SOURCE: &str = "GitRepository/app";
 

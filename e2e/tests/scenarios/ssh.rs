@@ -6,8 +6,8 @@ use e2e::scenario::Scenario;
 use e2e::testkit::fetch_fails;
 use serde_json::{Value, json};
 
-use crate::proxy::ProxyServer;
-use crate::sshd::{KeyPair, SshServer, keygen};
+use e2e::proxy::ProxyServer;
+use e2e::sshd::{KeyPair, SshServer, keygen};
 
 /// A test whose source `app` is behind SSH.
 struct Ssh {

@@ -3,8 +3,6 @@
 
 pub mod hostile;
 pub mod pack;
-pub mod proxy;
-pub mod sshd;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

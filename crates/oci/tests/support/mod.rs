@@ -1,9 +1,7 @@
-//! A real registry, a server that misbehaves, and what is in them.
+//! A server that misbehaves, a token server, and what asks them.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 pub mod hostile;
-pub mod push;
-pub mod registry;
 pub mod tokens;
 
 use std::error::Error;

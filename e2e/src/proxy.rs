@@ -1,5 +1,5 @@
 //! Small real proxies for tests: HTTP (with CONNECT, also over TLS) and SOCKS5, with user and password or without.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+/// A running proxy; takes no more connections when dropped.
+#[derive(Debug)]
 pub struct ProxyServer {
+    /// On the loopback address.
     pub port: u16,
     requests: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,

@@ -1,7 +1,7 @@
 //! A real OpenSSH server for tests: one `sshd -i` for each connection, so that nothing outlives the test.
 //!
 //! The user of the tests logs in, nothing of the machine's own configuration is read or written.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
@@ -14,8 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tempfile::TempDir;
 
 /// A key pair as `ssh-keygen` writes it.
+#[derive(Debug)]
 pub struct KeyPair {
+    /// The file of the private key.
     pub path: PathBuf,
+    /// Its content.
     pub private: String,
     /// `<type> <base64>`
     pub public: String,
@@ -36,21 +39,28 @@ pub fn keygen(dir: &Path, name: &str, kind: &str, options: &[&str]) -> KeyPair {
     read_key(path)
 }
 
+/// Reads the key pair whose private key is at `path`.
 pub fn read_key(path: PathBuf) -> KeyPair {
     let public = fs::read_to_string(path.with_extension("pub")).unwrap();
     let public = public.split(' ').take(2).collect::<Vec<_>>().join(" ").trim().to_owned();
     KeyPair { private: fs::read_to_string(&path).unwrap(), path, public }
 }
 
+/// Runs `ssh-keygen`.
 pub fn ssh_keygen(args: &[&str]) {
     let output = Command::new("ssh-keygen").args(args).stdin(Stdio::null()).output();
     let output = output.expect("ssh-keygen is needed (Debian: openssh-client)");
     assert!(output.status.success(), "ssh-keygen {args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// A running server; takes no more connections when dropped.
+#[derive(Debug)]
 pub struct SshServer {
+    /// Its configuration, host keys and log.
     pub dir: TempDir,
+    /// On the loopback address.
     pub port: u16,
+    /// One of each kind that it was started with.
     pub host_keys: Vec<KeyPair>,
     /// Connections so far.
     pub connections: Arc<AtomicUsize>,
@@ -98,6 +108,7 @@ impl SshServer {
         fs::write(self.dir.path().join("sshd_config"), text).unwrap();
     }
 
+    /// Lets the owner of `key` in, and nobody else.
     pub fn authorize(&self, key: &KeyPair) {
         fs::write(self.dir.path().join("authorized_keys"), format!("{}\n", key.public)).unwrap();
     }
@@ -112,10 +123,12 @@ impl SshServer {
         format!("[127.0.0.1]:{}", self.port)
     }
 
+    /// What a client that trusts the server has in `known_hosts`.
     pub fn known_hosts(&self) -> String {
         self.host_keys.iter().map(|key| format!("{} {}\n", self.host(), key.public)).collect()
     }
 
+    /// What the server logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }

@@ -1,9 +1,12 @@
 //! Content, and how it gets into a registry: the pushing half of the protocol, by hand.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use oci::{Digest, OCI_INDEX, OCI_MANIFEST};
 use reqwest::{Client, StatusCode};
 
+/// Media type of the layers that `flux push artifact` makes.
 pub const LAYER: &str = "application/vnd.cncf.flux.content.v1.tar+gzip";
+/// Media type of their config.
 pub const CONFIG: &str = "application/vnd.cncf.flux.config.v1+json";
 
 /// The descriptor of some content.
@@ -43,7 +46,9 @@ pub fn index(manifests: &[(&str, &str, &[u8])]) -> Vec<u8> {
 }
 
 /// Pushes to one repository.
+#[derive(Debug)]
 pub struct Pusher {
+    /// Trusts the registry.
     pub client: Client,
     /// `http://host:port/v2/name`
     pub url: String,
@@ -60,6 +65,7 @@ impl Pusher {
         }
     }
 
+    /// Pushes a blob.
     pub async fn blob(&self, content: &[u8]) {
         let begun = self.request("POST", &format!("{}/blobs/uploads/", self.url)).send().await.unwrap();
         assert_eq!(begun.status(), StatusCode::ACCEPTED);
@@ -70,6 +76,7 @@ impl Pusher {
         assert_eq!(put.status(), StatusCode::CREATED);
     }
 
+    /// Pushes a manifest or index under a tag or its digest.
     pub async fn manifest(&self, reference: &str, media_type: &str, content: &[u8]) -> Digest {
         let url = format!("{}/manifests/{reference}", self.url);
         let request = self.request("PUT", &url).header("Content-Type", media_type).body(content.to_vec());

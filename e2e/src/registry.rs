@@ -1,20 +1,25 @@
 //! A process of distribution's registry, on the loopback address.
+#![allow(clippy::unwrap_used)]
+
+mod push;
 
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::pki::{Ca, Identity};
+use crate::process::{Owner, Process, free_port, temp_folder};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use e2e::pki::{Ca, Identity};
-use e2e::process::{Owner, Process, free_port, temp_folder};
 use tempfile::TempDir;
 
-use super::push::Pusher;
+pub use push::{CONFIG, LAYER, Pusher, descriptor, index, manifest};
 
 /// bcrypt of [`PASSWORD`].
 const HASH: &str = "$2a$04$a7acD0ykscPvYi3xSFL4teD6M8WJCh1J5qa.6PrzEemGWMfslpQy2";
+/// The user with [`Setup::basic_auth`].
 pub const USER: &str = "me";
+/// Their password.
 pub const PASSWORD: &str = "pass word";
 
 /// How the registry is set up.
@@ -34,7 +39,7 @@ pub struct Setup<'a> {
 #[derive(Debug)]
 pub struct Registry {
     process: Process,
-    folder: TempDir,
+    _folder: TempDir,
     port: u16,
     pusher: reqwest::Client,
     scheme: &'static str,
@@ -42,9 +47,10 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// Starts one and waits until it answers.
     pub async fn start(setup: Setup<'_>) -> Registry {
-        e2e::init_tls();
-        let program = tokio::task::spawn_blocking(e2e::toolchain::registry).await.unwrap().unwrap();
+        crate::init_tls();
+        let program = tokio::task::spawn_blocking(crate::toolchain::registry).await.unwrap().unwrap();
         let (folder, port) = (temp_folder("registry").unwrap(), free_port().unwrap());
         let path = |name: &str| folder.path().join(name).display().to_string();
         let mut config = format!(
@@ -90,7 +96,7 @@ impl Registry {
         let scheme = if setup.tls.is_some() { "https" } else { "http" };
         let basic_auth = setup.basic_auth;
         let pusher = builder.build().unwrap();
-        let mut registry = Registry { process, folder, port, pusher, scheme, basic_auth };
+        let mut registry = Registry { process, _folder: folder, port, pusher, scheme, basic_auth };
         registry.wait().await;
         registry
     }
@@ -108,6 +114,7 @@ impl Registry {
         format!("{}://{}", self.scheme, self.address())
     }
 
+    /// `host:port`
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
