@@ -13,6 +13,7 @@ use apply::{
     object::{Manifest, NotAnObject, ObjectId, split_api_version},
     prepare::{CommonMetadata, Owner, PrepareError, prepare},
 };
+use artifact::digest::{Algorithm, Hasher};
 use kustomize::{
     Budget, FetchError, Fetcher, Options, RepoSpec, Repository,
     flux::Overlay,
@@ -20,7 +21,6 @@ use kustomize::{
 };
 use net::Deadline;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use substitute::{Limits, Variables, is_disabled, substitute_object};
 
 /// Most questions to a tree that are taken down; a build that asks more is done every time.
@@ -121,7 +121,7 @@ pub fn render(request: Request, deadline: &Deadline) -> Result<Rendered, RenderE
     let resources = kustomize::flux::build(&traced, &path, &overlay, &options, fetcher)?;
     let closed = bases.is_none_or(|bases| !bases.used.into_inner());
     let trace = traced.finish().filter(|_| closed);
-    let (mut manifests, mut hasher) = (Vec::with_capacity(resources.len()), Sha256::new());
+    let (mut manifests, mut hasher) = (Vec::with_capacity(resources.len()), Hasher::new(Algorithm::Sha256));
     let (mut bytes_left, mut nodes_left) = (options.limits.total_bytes, options.limits.nodes);
     let substitution = substitution_limits(&options);
     for resource in resources {
@@ -140,14 +140,13 @@ pub fn render(request: Request, deadline: &Deadline) -> Result<Rendered, RenderE
         nodes_left = nodes_left
             .checked_sub(count_nodes(&value))
             .ok_or(RenderError::TooManyNodes(options.limits.nodes))?;
-        hasher.update(text);
+        hasher.update(text.as_bytes());
         hasher.update(b"\n");
         manifests.push(Manifest::new(value, file)?);
     }
     let manifests = prepare(manifests, &manager, &owner, &common)?;
-    let digest: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let vanishing = manifests.iter().filter(|manifest| vanishes(manifest)).map(Manifest::id).collect();
-    Ok(Rendered { manifests, digest: format!("sha256:{digest}"), vanishing, trace })
+    Ok(Rendered { manifests, digest: hasher.finish().to_string(), vanishing, trace })
 }
 
 /// Whether an object is a Job that removes itself when it is done.

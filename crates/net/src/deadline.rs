@@ -69,8 +69,24 @@ impl Deadline {
     }
 
     /// The flag that [`Deadline::cancel`] raises, for libraries that look at one.
-    pub fn cancel_flag(&self) -> &AtomicBool {
+    pub fn cancel_flag(&self) -> &Arc<AtomicBool> {
         &self.cancelled
+    }
+
+    /// What cancels the deadline when it is dropped: work ends that nobody waits for any more.
+    pub fn cancel_on_drop(&self) -> CancelOnDrop {
+        CancelOnDrop(self.clone())
+    }
+}
+
+/// See [`Deadline::cancel_on_drop`].
+#[derive(Debug)]
+#[must_use = "dropped at once, it cancels at once"]
+pub struct CancelOnDrop(Deadline);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 
@@ -87,6 +103,11 @@ mod tests {
         assert!(deadline.is_over() && deadline.is_cancelled());
         let passed = Deadline::new(Duration::ZERO);
         assert!(passed.is_over() && !passed.is_cancelled());
+        let guarded = Deadline::new(Duration::from_secs(3600));
+        let guard = guarded.cancel_on_drop();
+        assert!(!guarded.is_over());
+        drop(guard);
+        assert!(guarded.is_cancelled());
         assert!(!Deadline::new(Duration::MAX).is_over());
     }
 

@@ -25,7 +25,7 @@ pub use answer::{BodyError, read_body, retry_after};
 pub use backoff::Backoff;
 pub use causes::{causes, chain, join};
 pub use client::{ClientError, TlsConfig};
-pub use deadline::{Deadline, Expired};
+pub use deadline::{CancelOnDrop, Deadline, Expired};
 pub use go_value::GoValue;
 pub use named::Named;
 pub use permits::{Permit, Permits};

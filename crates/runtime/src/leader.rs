@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -15,7 +16,6 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::client::Fence;
@@ -59,8 +59,8 @@ pub fn lease_name(controller: &str, selector: &str) -> String {
     if selector.is_empty() {
         return format!("{controller}-leader-election");
     }
-    let digest = Sha256::digest(selector);
-    let shard: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest(&SHA256, selector.as_bytes());
+    let shard: String = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     format!("{controller}-leader-election-{shard}")
 }
 

@@ -25,4 +25,5 @@ pub mod patch;
 pub mod process;
 pub mod queue;
 pub mod serve;
+mod token_bucket;
 pub mod watch;

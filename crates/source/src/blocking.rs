@@ -39,21 +39,21 @@ pub async fn run<T: Send + 'static, E: Send + 'static>(
     stop: &CancellationToken,
     work: impl FnOnce(&Deadline) -> Result<T, E> + Send + 'static,
 ) -> Result<Result<T, E>, BlockingError> {
-    let guard = CancelOnDrop(deadline.clone());
+    let (cancelled, _guard) = (deadline.clone(), deadline.cancel_on_drop());
     let mut running = tokio::task::spawn_blocking(move || work(&deadline));
     let overdue = async {
         match limit {
             Some(limit) => tokio::time::sleep(limit).await,
             None => std::future::pending().await,
         }
-        guard.0.cancel();
+        cancelled.cancel();
         std::future::pending::<Infallible>().await
     };
     let done = tokio::select! {
         done = &mut running => done?,
         never = overdue => match never {},
         () = stop.cancelled() => {
-            guard.0.cancel();
+            cancelled.cancel();
             tokio::time::timeout(STOP_GRACE, running).await.map_err(|_| BlockingError::Stopped)??
         }
     };
@@ -61,15 +61,6 @@ pub async fn run<T: Send + 'static, E: Send + 'static>(
         return Err(BlockingError::Stopped);
     }
     Ok(done)
-}
-
-/// Ends work that nobody waits for any more.
-struct CancelOnDrop(Deadline);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
 }
 
 #[cfg(test)]

@@ -82,26 +82,13 @@ pub(crate) async fn load_variables(
 
 /// Builds where blocking is allowed, within a time. A build that is not waited for any longer ends at its next step.
 pub(crate) async fn render_within(limit: Duration, mut request: Request) -> Result<Rendered, BuildError> {
-    let guard = CancelOnDrop { deadline: Deadline::new(limit), cancel: Cancel::default() };
-    request.options.cancel = guard.cancel.clone();
-    let deadline = guard.deadline.clone();
+    let deadline = Deadline::new(limit);
+    let _guard = deadline.cancel_on_drop();
+    request.options.cancel = Cancel::from(deadline.cancel_flag().clone());
     match timeout(limit, tokio::task::spawn_blocking(move || render(request, &deadline))).await {
         Ok(Ok(result)) => Ok(result?),
         Ok(Err(panicked)) => Err(BuildError::Panic(panicked)),
         Err(_) => Err(BuildError::Timeout(limit)),
-    }
-}
-
-/// Ends the build of a run that has its result, its time or itself behind it.
-struct CancelOnDrop {
-    deadline: Deadline,
-    cancel: Cancel,
-}
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.deadline.cancel();
-        self.cancel.cancel();
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::Event;
+use crate::token_bucket::TokenBucket;
 
 /// How many events an object may have at once, and how often one more is allowed after that.
 #[derive(Clone, Copy, Debug)]
@@ -41,17 +42,12 @@ struct Stored {
     used: Instant,
 }
 
-struct Bucket {
-    tokens: f64,
-    filled: Instant,
-}
-
 pub(super) struct Correlator {
     limits: Limits,
     /// By a hash of what tells events apart: texts are long and many.
     seen: HashMap<u64, Stored>,
     hasher: RandomState,
-    buckets: HashMap<String, Bucket>,
+    buckets: HashMap<String, TokenBucket>,
 }
 
 impl Correlator {
@@ -93,15 +89,8 @@ impl Correlator {
     fn allow(&mut self, event: &Event, now: Instant) -> bool {
         let Limits { burst, refill, .. } = self.limits;
         let owner = event.object.uid.clone().unwrap_or_default();
-        let bucket = self.buckets.entry(owner).or_insert(Bucket { tokens: burst, filled: now });
-        let earned = now.saturating_duration_since(bucket.filled).as_secs_f64() / refill.as_secs_f64();
-        bucket.tokens = (bucket.tokens + earned).min(burst);
-        bucket.filled = now;
-        let allowed = bucket.tokens >= 1.0;
-        if allowed {
-            bucket.tokens -= 1.0;
-        }
-        allowed
+        let new = || TokenBucket::new(refill.as_secs_f64().recip(), burst, now);
+        self.buckets.entry(owner).or_insert_with(new).try_take(now)
     }
 
     /// Halves what is remembered when it grows over the limit, oldest first.
@@ -114,8 +103,7 @@ impl Correlator {
             self.seen.retain(|_, s| s.used > median);
         }
         if self.buckets.len() >= self.limits.entries {
-            let burst = self.limits.burst;
-            self.buckets.retain(|_, b| b.tokens < burst - 1.0);
+            self.buckets.retain(|_, bucket| bucket.is_used());
             if self.buckets.len() >= self.limits.entries {
                 self.buckets.clear();
             }
