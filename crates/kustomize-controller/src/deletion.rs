@@ -18,7 +18,7 @@ use references::check_name;
 use runtime::{
     conditions::{READY, find},
     controller::Outcome,
-    events::Severity,
+    events::{Severity, action},
     patch::PatchError,
 };
 use tokio::time::Instant;
@@ -168,7 +168,14 @@ impl Pass<'_> {
         if !lines.is_empty() {
             let message = lines.join("\n");
             tracing::info!("{message}");
-            self.subject.event(&self.context.events, Severity::Info, PROGRESSING, None, &message);
+            self.subject.event(
+                &self.context.events,
+                Severity::Info,
+                action::PRUNE,
+                PROGRESSING,
+                None,
+                &message,
+            );
         }
         Ok(pruned)
     }
@@ -190,7 +197,7 @@ impl Pass<'_> {
     fn deletion_event(&self, severity: Severity, message: &str) {
         let ready = find(status::listed(&self.subject.object), READY).map(|c| c.reason.clone());
         let reason = ready.as_deref().unwrap_or(severity.label());
-        self.subject.event(&self.context.events, severity, reason, None, message);
+        self.subject.event(&self.context.events, severity, action::FINALIZE, reason, None, message);
     }
 }
 

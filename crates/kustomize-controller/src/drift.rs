@@ -23,7 +23,7 @@ use apply::{
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use net::Backoff;
 use runtime::{
-    events::Severity,
+    events::{Severity, action},
     metrics::{Metrics, Sample},
 };
 use tokio::time::Instant;
@@ -168,7 +168,7 @@ impl Pass<'_> {
             );
             tracing::warn!("{message}");
             let (recorder, artifact) = (&self.context.events, Some(&run.plan.artifact));
-            self.subject.event(recorder, Severity::Error, DRIFT_REPEATED, artifact, &message);
+            self.subject.event(recorder, Severity::Error, action::APPLY, DRIFT_REPEATED, artifact, &message);
         }
     }
 
@@ -191,7 +191,7 @@ impl Pass<'_> {
         if status::drifted(&mut self.subject.object, &lines) {
             tracing::warn!(revision = run.plan.artifact.revision, "drift detected: {lines}");
             let (recorder, artifact) = (&self.context.events, Some(&run.plan.artifact));
-            self.subject.event(recorder, Severity::Error, DRIFT_DETECTED, artifact, &lines);
+            self.subject.event(recorder, Severity::Error, action::APPLY, DRIFT_DETECTED, artifact, &lines);
         }
     }
 }

@@ -7,12 +7,16 @@ use clap::{ArgAction, Parser, ValueEnum};
 use net::Denied;
 use runtime::{
     flags::{Flags, boolean, duration},
-    gates::{Gate, GateError, Gates},
+    gates::{Gate, GateError, Gates, OBJECT_IDENTITY},
 };
 
 impl runtime::app::Arguments for Arguments {
     fn shared(&self) -> &runtime::flags::Flags {
         &self.shared
+    }
+
+    fn gates(&self) -> &Gates {
+        &self.feature_gates
     }
 }
 
@@ -131,8 +135,8 @@ pub const ADDITIVE_CEL_CHECK: &str = "AdditiveCELDependencyCheck";
 pub const EXTERNAL_ARTIFACT: &str = "ExternalArtifact";
 /// Sources are read from the API server, not from the watch.
 pub const DIRECT_SOURCES: &str = "DirectSourceFetch";
-/// Objects may name the identity that is used for them towards clouds.
-pub const OBJECT_IDENTITY: &str = "ObjectLevelWorkloadIdentity";
+/// No event tells of the end of a run that succeeded, which commit status providers act upon.
+pub const NO_COMMIT_STATUS: &str = "DisableCommitStatusEvent";
 /// ConfigMaps and Secrets start no runs.
 pub const NO_CONFIG_WATCHES: &str = "DisableConfigWatchers";
 /// The log of an apply is by action, not by object.
@@ -140,19 +144,20 @@ pub const GROUP_CHANGES: &str = "GroupChangeLog";
 
 /// Flux's gates. Several have both values because neither makes a difference here: nothing polls, a new revision
 /// always ends a wait, and ConfigMaps and Secrets are read when they are needed.
-const GATES: [Gate; 12] = [
-    Gate { name: STRICT_SUBSTITUTION, default: true, switchable: true },
-    Gate { name: NO_FAIL_FAST, default: false, switchable: true },
-    Gate { name: "DisableStatusPollerCache", default: true, switchable: true },
-    Gate { name: "CancelHealthCheckOnNewRevision", default: false, switchable: true },
-    Gate { name: "CacheSecretsAndConfigMaps", default: false, switchable: true },
-    Gate { name: NO_CONFIG_WATCHES, default: false, switchable: true },
-    Gate { name: DIRECT_SOURCES, default: false, switchable: true },
-    Gate { name: GROUP_CHANGES, default: false, switchable: true },
-    Gate { name: ADDITIVE_CEL_CHECK, default: false, switchable: true },
-    Gate { name: EXTERNAL_ARTIFACT, default: false, switchable: true },
-    Gate { name: MIGRATE_API_VERSION, default: false, switchable: true },
-    Gate { name: OBJECT_IDENTITY, default: false, switchable: false },
+const GATES: [Gate; 13] = [
+    Gate::new(STRICT_SUBSTITUTION, true),
+    Gate::new(NO_FAIL_FAST, false),
+    Gate::new("DisableStatusPollerCache", true),
+    Gate::new("CancelHealthCheckOnNewRevision", false),
+    Gate::new("CacheSecretsAndConfigMaps", false),
+    Gate::new(NO_CONFIG_WATCHES, false),
+    Gate::new(DIRECT_SOURCES, false),
+    Gate::new(GROUP_CHANGES, false),
+    Gate::new(ADDITIVE_CEL_CHECK, false),
+    Gate::new(EXTERNAL_ARTIFACT, false),
+    Gate::new(MIGRATE_API_VERSION, false),
+    Gate::new(NO_COMMIT_STATUS, false),
+    OBJECT_IDENTITY,
 ];
 
 fn gates(text: &str) -> Result<Gates, GateError> {

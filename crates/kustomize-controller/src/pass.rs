@@ -54,8 +54,13 @@ impl Pass<'_> {
         // What may not be referred to is not read either.
         let source = match self.denied() {
             Some(_) => Ok(None),
-            None => self.context.sources.get(&SourceKey::of(&self.subject.object)).await,
+            None => self.context.sources.get(&SourceKey::of(&self.subject.object)).await.map(Some),
         };
+        let source = source.map(|known| {
+            let known = known?;
+            self.subject.source = Some(known.source);
+            known.artifact
+        });
         let artifact = source.as_ref().ok().and_then(Option::as_ref);
         let inputs = inputs(&self.subject.object, artifact, self.context.configs.state(&self.subject.object));
         let drifted = match &self.slot.state {

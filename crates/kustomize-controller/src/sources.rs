@@ -12,6 +12,7 @@ use std::{
 
 use api::{Artifact, Kustomization, source::GROUP};
 use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DynamicObject},
@@ -131,12 +132,36 @@ struct State {
     referrers: Referrers<Key, SourceKey>,
 }
 
-/// An artifact as it is known. Another URL alone is no change.
-struct Known(Option<Artifact>);
+/// What is known of a source.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The object, as it was when it was read.
+    pub source: ObjectReference,
+    /// `None` if it has none yet.
+    pub artifact: Option<Artifact>,
+}
 
+impl Known {
+    fn of(object: &DynamicObject) -> Self {
+        let metadata = object.metadata.clone();
+        let types = object.types.clone().unwrap_or_default();
+        let source = ObjectReference {
+            api_version: Some(types.api_version),
+            kind: Some(types.kind),
+            namespace: metadata.namespace,
+            name: metadata.name,
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
+            field_path: None,
+        };
+        Self { source, artifact: artifact(object) }
+    }
+}
+
+/// The same artifact is no change, whatever else is new. Another URL alone is none either.
 impl PartialEq for Known {
     fn eq(&self, other: &Self) -> bool {
-        self.0.as_ref().map(Content::of) == other.0.as_ref().map(Content::of)
+        self.artifact.as_ref().map(Content::of) == other.artifact.as_ref().map(Content::of)
     }
 }
 
@@ -187,7 +212,7 @@ impl Sources {
         };
         let mut state = self.lock();
         let artifacts = state.artifacts.entry(kind.to_owned()).or_default();
-        let changed = artifacts.observe(event, |object| (key(object), Known(artifact(object))));
+        let changed = artifacts.observe(event, |object| (key(object), Known::of(object)));
         changed.iter().flat_map(|source| state.referrers.of(source)).cloned().collect()
     }
 
@@ -206,8 +231,8 @@ impl Sources {
         self.lock().referrers.of(source).cloned().collect()
     }
 
-    /// The artifact of a source, `None` if it has none yet. What no watch has seen is asked for.
-    pub async fn get(&self, key: &SourceKey) -> Result<Option<Artifact>, SourceError> {
+    /// A source. What no watch has seen is asked for.
+    pub async fn get(&self, key: &SourceKey) -> Result<Known, SourceError> {
         if let Some(known) = self.known(key).filter(|_| !self.options.direct) {
             return Ok(known);
         }
@@ -219,7 +244,7 @@ impl Sources {
         }
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, &resource);
         match references::get(&api, &key.name).await {
-            Ok(object) => Ok(artifact(&object)),
+            Ok(object) => Ok(Known::of(&object)),
             Err(GetError::Name(_)) => Err(SourceError::NotFound(key.clone())),
             Err(error) if error.is_not_found() => Err(SourceError::NotFound(key.clone())),
             Err(source) => {
@@ -228,8 +253,8 @@ impl Sources {
         }
     }
 
-    fn known(&self, key: &SourceKey) -> Option<Option<Artifact>> {
-        self.lock().artifacts.get(&key.kind)?.get(key).map(|known| known.0.clone())
+    fn known(&self, key: &SourceKey) -> Option<Known> {
+        self.lock().artifacts.get(&key.kind)?.get(key).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -302,7 +327,7 @@ mod tests {
         assert_eq!(woken(source("a", Some(("r1", "d2", "u")))), 1, "other content of the revision");
         assert_eq!(woken(source("a", Some(("r2", "d2", "u")))), 1);
         assert_eq!(woken(source("a", Some(("r2", "d2", "v")))), 0);
-        let known = sources.get(&SourceKey::of(&app)).await.unwrap().unwrap();
+        let known = sources.get(&SourceKey::of(&app)).await.unwrap().artifact.unwrap();
         assert_eq!(known.url, "v", "the URL is the last one all the same");
     }
 

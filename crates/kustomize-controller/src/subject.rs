@@ -7,9 +7,10 @@ use api::{
     kustomize::{self as keys, reasons::RECONCILIATION_SUCCEEDED},
 };
 use apply::prepare::Owner;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
 use runtime::{
-    events::{Event, Recorder, Severity},
+    events::{Event, Recorder, Severity, action},
     patch::{self, PatchError},
 };
 
@@ -27,13 +28,15 @@ pub struct Subject {
     written: bool,
     /// The object with our changes.
     pub object: Kustomization,
+    /// Its source, once that was read.
+    pub source: Option<ObjectReference>,
 }
 
 impl Subject {
     /// Starts from the object as it was last read.
     pub fn new(client: Client, object: Kustomization) -> Self {
         let api = Api::namespaced(client, &object.namespace().unwrap_or_default());
-        Self { api, stored: object.clone(), written: false, object }
+        Self { api, stored: object.clone(), written: false, object, source: None }
     }
 
     /// Namespace of the object.
@@ -91,27 +94,36 @@ impl Subject {
         &self,
         recorder: &Recorder,
         severity: Severity,
+        action: &'static str,
         reason: &str,
         artifact: Option<&Artifact>,
         message: &str,
     ) {
-        recorder.record(self.describe(severity, reason, artifact, message));
+        recorder.record(self.describe(severity, action, reason, artifact, message));
     }
 
     /// Records the event of a finished run, which commit status providers act upon.
     pub fn finished_event(&self, recorder: &Recorder, artifact: &Artifact, message: &str) {
-        let event = self.describe(Severity::Info, RECONCILIATION_SUCCEEDED, Some(artifact), message);
+        let event = self.describe(
+            Severity::Info,
+            action::RECONCILE,
+            RECONCILIATION_SUCCEEDED,
+            Some(artifact),
+            message,
+        );
         recorder.record(event.with(keys::COMMIT_STATUS_ANNOTATION, "update"));
     }
 
     fn describe(
         &self,
         severity: Severity,
+        action: &'static str,
         reason: &str,
         artifact: Option<&Artifact>,
         message: &str,
     ) -> Event {
-        let mut event = Event::new(&self.object, severity, reason, message);
+        let event = Event::new(&self.object, severity, action, reason, message);
+        let mut event = event.related_to(self.source.clone());
         if let Some(artifact) = artifact {
             event = event.with(keys::REVISION_ANNOTATION, &artifact.revision);
             if let Some(origin) = status::origin_revision(artifact) {

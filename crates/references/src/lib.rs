@@ -9,12 +9,14 @@
 
 mod get;
 mod name;
+mod object_identity;
 mod pull_secret;
 mod secret_data;
 mod secrets;
 
 pub use get::{GetError, get};
 pub use name::{InvalidName, check_name};
+pub use object_identity::{IdentityError, ObjectIdentity};
 pub use pull_secret::{PullCredentials, PullSecretError, PullSecrets};
 pub use secret_data::{SecretData, SecretDataError};
 pub use secrets::{SecretError, Secrets};

@@ -17,6 +17,7 @@ use crate::{
     controller::{self, Objects, Reconcile},
     error::chain,
     flags::{self, Flags},
+    gates::Gates,
     log,
     process::{Process, ProcessError},
     watch,
@@ -29,6 +30,9 @@ const BLOCKING_TASKS_TIMEOUT: Duration = Duration::from_secs(1);
 pub trait Arguments: CommandFactory + FromArgMatches {
     /// Those that every controller has.
     fn shared(&self) -> &Flags;
+
+    /// `--feature-gates`.
+    fn gates(&self) -> &Gates;
 }
 
 /// Why a process could not start or had to end.
@@ -88,6 +92,7 @@ where
 {
     let arguments: A = flags::parse();
     log::init(arguments.shared().log_encoding, arguments.shared().log_level);
+    arguments.gates().log_retired();
     match run_with(name, arguments, start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

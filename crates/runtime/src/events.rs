@@ -43,11 +43,39 @@ impl Severity {
     }
 }
 
+/// What a controller was doing when it had something to tell: `action` of Flux 2.10's events.
+pub mod action {
+    /// The run or pass as a whole.
+    pub const RECONCILE: &str = "Reconcile";
+    /// What an object depends on.
+    pub const CHECK_DEPENDENCIES: &str = "CheckDependencies";
+    /// The source that an object refers to.
+    pub const RESOLVE_SOURCE: &str = "ResolveSource";
+    /// Objects were applied.
+    pub const APPLY: &str = "Apply";
+    /// Objects that are no longer wanted were deleted.
+    pub const PRUNE: &str = "Prune";
+    /// The health of what was applied.
+    pub const HEALTH_CHECK: &str = "HealthCheck";
+    /// The object is deleted.
+    pub const FINALIZE: &str = "Finalize";
+    /// What is stored of a source.
+    pub const RECONCILE_STORAGE: &str = "ReconcileStorage";
+    /// Signatures of what was fetched.
+    pub const VERIFY_SOURCE: &str = "VerifySource";
+    /// Artifacts that are not needed any more.
+    pub const GARBAGE_COLLECT: &str = "GarbageCollect";
+}
+
 /// One thing that happened to one object.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// The object, with its resource version at the time.
     pub object: ObjectReference,
+    /// Another object that has to do with it, such as the source of a Kustomization. Only posted.
+    pub related: Option<ObjectReference>,
+    /// One of [`action`]. Only posted.
+    pub action: &'static str,
     /// Who it is for.
     pub severity: Severity,
     /// CamelCase word.
@@ -85,17 +113,27 @@ impl Event {
     pub fn new<K: Resource<DynamicType = ()>>(
         object: &K,
         severity: Severity,
+        action: &'static str,
         reason: impl Into<String>,
         message: impl Into<String>,
     ) -> Self {
         Self {
             object: object.object_ref(&()),
+            related: None,
+            action,
             severity,
             reason: reason.into(),
             message: truncate(&message.into(), MAX_MESSAGE_BYTES),
             annotations: own_annotations(object.annotations()),
             time: Timestamp::now(),
         }
+    }
+
+    /// Names another object that has to do with it.
+    #[must_use]
+    pub fn related_to(mut self, object: Option<ObjectReference>) -> Self {
+        self.related = object;
+        self
     }
 
     /// Adds one detail.
@@ -173,7 +211,8 @@ mod tests {
         annotations.insert(format!("{EVENT_ANNOTATION_PREFIX}a"), "x".repeat(MAX_ANNOTATION_BYTES));
         annotations.insert(format!("{EVENT_ANNOTATION_PREFIX}b"), "short".into());
         annotations.insert("other".into(), "x".into());
-        let event = Event::new(&object, Severity::Info, "Reason", "é".repeat(MAX_MESSAGE_BYTES));
+        let event =
+            Event::new(&object, Severity::Info, action::RECONCILE, "Reason", "é".repeat(MAX_MESSAGE_BYTES));
         assert!(event.message.len() <= MAX_MESSAGE_BYTES && event.message.ends_with("é..."));
         let kept: Vec<_> = event.annotations.values().map(String::as_str).collect();
         assert_eq!(kept, ["short"]);

@@ -2,16 +2,35 @@
 
 use std::collections::BTreeMap;
 
-/// A gate of Flux 2.9 and what can be done with it here.
+/// A gate of Flux.
 #[derive(Clone, Copy, Debug)]
 pub struct Gate {
     /// Its name.
     pub name: &'static str,
     /// Its value if it is not named.
     pub default: bool,
-    /// Whether both values are possible; if not, only the default is.
-    pub switchable: bool,
+    /// Why it may be named but changes nothing any more.
+    pub retired: Option<&'static str>,
 }
+
+impl Gate {
+    /// A gate that can be switched.
+    pub const fn new(name: &'static str, default: bool) -> Self {
+        Self { name, default, retired: None }
+    }
+
+    /// A gate of former versions, with the reason why it changes nothing any more.
+    pub const fn retired(name: &'static str, reason: &'static str) -> Self {
+        Self { name, default: true, retired: Some(reason) }
+    }
+}
+
+/// The gate for identities of objects instead of the controller's, which all controllers had.
+pub const OBJECT_IDENTITY: Gate = Gate::retired(
+    "ObjectLevelWorkloadIdentity",
+    "starting with Flux 2.10, the feature is now always enabled. make sure to grant the 'create' RBAC verb for the \
+     'serviceaccounts/token' resource in a ClusterRoleBinding for the controller ServiceAccount to use the feature.",
+);
 
 /// A value of `--feature-gates` that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,26 +46,23 @@ pub enum GateError {
         /// What was given.
         value: String,
     },
-    /// Only its default is possible.
-    #[error("feature-gate '{name}' cannot be {value} yet")]
-    NotSwitchable {
-        /// Name of the gate.
-        name: String,
-        /// What was given.
-        value: bool,
-    },
 }
 
 /// The values of a process's gates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Gates(BTreeMap<&'static str, bool>);
+pub struct Gates {
+    values: BTreeMap<&'static str, bool>,
+    /// Names and reasons of the retired ones that were given.
+    retired: Vec<(&'static str, &'static str)>,
+}
 
 impl Gates {
     /// Reads `Name=true,Other=false`, a bare name meaning true.
     ///
     /// # Errors
-    /// Names what is unknown, no boolean, or cannot be switched yet: a gate must not be without effect in silence.
+    /// Names what is unknown or no boolean.
     pub fn parse(text: &str, known: &[Gate]) -> Result<Self, GateError> {
+        let mut retired = Vec::new();
         let mut values: BTreeMap<_, _> = known.iter().map(|gate| (gate.name, gate.default)).collect();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, "true"));
@@ -54,17 +70,25 @@ impl Gates {
             let gate = gate.ok_or_else(|| GateError::Unknown(name.to_owned()))?;
             let no_boolean = |_| GateError::NoBoolean { name: name.to_owned(), value: value.to_owned() };
             let value = value.parse().map_err(no_boolean)?;
-            if value != gate.default && !gate.switchable {
-                return Err(GateError::NotSwitchable { name: name.to_owned(), value });
+            match gate.retired {
+                Some(reason) => retired.push((gate.name, reason)),
+                None => drop(values.insert(gate.name, value)),
             }
-            values.insert(gate.name, value);
         }
-        Ok(Self(values))
+        Ok(Self { values, retired })
     }
 
     /// Whether a gate is on.
     pub fn is_on(&self, name: &str) -> bool {
-        self.0.get(name).copied().unwrap_or_default()
+        self.values.get(name).copied().unwrap_or_default()
+    }
+
+    /// Logs which gates were given that change nothing any more: none must be without effect in silence.
+    pub fn log_retired(&self) {
+        for (name, reason) in &self.retired {
+            let text = "feature gate is now retired and no longer changes behavior";
+            tracing::info!(logger = "setup", feature_gate = name, reason, "{text}");
+        }
     }
 }
 
@@ -72,25 +96,28 @@ impl Gates {
 mod tests {
     use super::*;
 
-    const KNOWN: [Gate; 2] = [
-        Gate { name: "Strict", default: true, switchable: true },
-        Gate { name: "Later", default: false, switchable: false },
-    ];
+    const KNOWN: [Gate; 2] = [Gate::new("Strict", true), Gate::retired("Old", "it is always on")];
 
     #[test]
     fn gates_have_their_defaults_until_they_are_named() {
         let gates = |text| Gates::parse(text, &KNOWN);
-        assert!(gates("").is_ok_and(|g| g.is_on("Strict") && !g.is_on("Later")));
-        assert!(gates("Strict=false, Later=false").is_ok_and(|g| !g.is_on("Strict")));
+        assert!(gates("").is_ok_and(|g| g.is_on("Strict") && g.retired.is_empty()));
+        assert!(gates("Strict=false, Old=true").is_ok_and(|g| !g.is_on("Strict")));
         assert!(gates("Strict").is_ok_and(|g| g.is_on("Strict")));
     }
 
     #[test]
-    fn a_gate_without_effect_is_refused() {
+    fn a_retired_gate_is_on_whatever_is_given() {
+        let gates = Gates::parse("Old=false", &KNOWN).unwrap_or_default();
+        assert!(gates.is_on("Old"));
+        assert_eq!(gates.retired, [("Old", "it is always on")]);
+    }
+
+    #[test]
+    fn what_is_no_gate_is_refused() {
         let error =
             |text| Gates::parse(text, &KNOWN).err().map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(error("Nonsense=true"), "feature-gate 'Nonsense' not supported");
-        assert_eq!(error("Later=true"), "feature-gate 'Later' cannot be true yet");
         assert_eq!(error("Strict=maybe"), "feature-gate 'Strict': 'maybe' is no boolean");
     }
 }

@@ -9,7 +9,7 @@ use artifact::store;
 use clap::Parser;
 use git::ssh::{Algorithms, HostKeyAlgorithms, KexAlgorithms};
 use runtime::flags::duration;
-use runtime::gates::{Gate, GateError, Gates};
+use runtime::gates::{Gate, GateError, Gates, OBJECT_IDENTITY};
 use source::slots::{FetchSlots, SlotLimits};
 
 use crate::NAME;
@@ -17,11 +17,6 @@ use crate::NAME;
 /// Arguments that do not go together, or mean nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A default for what is switched off.
-    #[error(
-        "invalid configuration: --default-service-account needs --feature-gates={OBJECT_IDENTITY_GATE}=true"
-    )]
-    DefaultServiceAccount,
     /// `--storage-addr` has no port, or the host has no name.
     #[error("invalid storage address {0:?}")]
     StorageAddress(String),
@@ -30,6 +25,10 @@ pub enum ConfigError {
 impl runtime::app::Arguments for Arguments {
     fn shared(&self) -> &runtime::flags::Flags {
         &self.shared
+    }
+
+    fn gates(&self) -> &Gates {
+        &self.feature_gates
     }
 }
 
@@ -100,7 +99,7 @@ pub struct Arguments {
     /// SSH host key algorithms, as a comma list, best first; empty for those that known_hosts has for a host.
     #[arg(long, default_value = "")]
     pub ssh_hostkey_algos: HostKeyAlgorithms,
-    /// Service account for workload identity of objects that name none; needs the gate ObjectLevelWorkloadIdentity.
+    /// Service account whose identity objects have that name none.
     #[arg(long, default_value = "")]
     pub default_service_account: String,
     /// How many tokens are kept; none if it is 0.
@@ -163,14 +162,8 @@ const MAX_FETCHES: i64 = 128;
 /// How long an artifact may be in the making.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The gate for identities of objects instead of the controller's.
-const OBJECT_IDENTITY_GATE: &str = "ObjectLevelWorkloadIdentity";
-
 /// Flux's gates. Secrets are read when they are needed, so the first makes no difference.
-const GATES: [Gate; 2] = [
-    Gate { name: "CacheSecretsAndConfigMaps", default: false, switchable: true },
-    Gate { name: OBJECT_IDENTITY_GATE, default: false, switchable: true },
-];
+const GATES: [Gate; 2] = [Gate::new("CacheSecretsAndConfigMaps", false), OBJECT_IDENTITY];
 
 fn gates(text: &str) -> Result<Gates, GateError> {
     Gates::parse(text, &GATES)
@@ -182,16 +175,9 @@ impl Arguments {
         Algorithms { kex: self.ssh_kex_algos.clone(), host_keys: self.ssh_hostkey_algos.clone() }
     }
 
-    /// Whether objects may have identities of their own, and the service account of those that name none.
-    pub fn object_identity(&self) -> Result<Option<Option<String>>, ConfigError> {
-        let default = Some(self.default_service_account.clone()).filter(|name| !name.is_empty());
-        if self.feature_gates.is_on(OBJECT_IDENTITY_GATE) {
-            return Ok(Some(default));
-        }
-        match default {
-            Some(_) => Err(ConfigError::DefaultServiceAccount),
-            None => Ok(None),
-        }
+    /// The service account whose identity objects have that name none.
+    pub fn object_identity(&self) -> Option<String> {
+        Some(self.default_service_account.clone()).filter(|name| !name.is_empty())
     }
 
     /// How many fetches may be under way.
@@ -261,14 +247,9 @@ mod tests {
     }
 
     #[test]
-    fn a_default_service_account_needs_the_gate_for_identities_of_objects() {
-        let gate = "--feature-gates=ObjectLevelWorkloadIdentity=true";
-        assert_eq!(parse(&[]).object_identity().unwrap(), None);
-        assert_eq!(parse(&[gate]).object_identity().unwrap(), Some(None));
-        let account = "--default-service-account=me";
-        assert_eq!(parse(&[gate, account]).object_identity().unwrap(), Some(Some("me".to_owned())));
-        let error = parse(&[account]).object_identity().unwrap_err().to_string();
-        assert!(error.contains("ObjectLevelWorkloadIdentity"), "{error}");
+    fn objects_have_the_identity_of_the_default_service_account() {
+        assert_eq!(parse(&["--feature-gates=ObjectLevelWorkloadIdentity=false"]).object_identity(), None);
+        assert_eq!(parse(&["--default-service-account=me"]).object_identity(), Some("me".to_owned()));
         let flags = parse(&["--token-cache-max-size=0", "--token-cache-max-duration=30m"]);
         assert_eq!(flags.token_cache_max_size, 0);
         assert_eq!(flags.token_cache_max_duration, Duration::from_secs(1800));

@@ -77,7 +77,7 @@ pub fn add(
     let options = arguments.controller(arguments.git_host_concurrency, slots);
     let fetcher = Fetcher {
         client: client.clone(),
-        providers: Providers::new(client, metrics, tokens, arguments.object_identity()?),
+        providers: Providers::new(client, metrics, tokens, arguments.object_identity()),
         caches: Caches::open(storage.root(), arguments.git_cache_max_size),
         connector: Arc::new(Connector::new(arguments.ssh())),
         verified: KeyVersions::default(),

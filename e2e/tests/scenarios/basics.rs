@@ -261,16 +261,3 @@ async fn a_kind_is_known_as_soon_as_it_is_defined_and_not_any_more_when_it_is_go
     test.condition(APP, "Ready", "False", "ReconciliationFailed", "no matches for kind \"Widget\"").await?;
     test.finish().await
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_identity_for_decryption_needs_its_gate() -> Result<()> {
-    let more = "  decryption: {provider: sops, serviceAccountName: keys}";
-    let (test, _) = started("identity", "1", more).await?;
-    let text = "to use spec.decryption.serviceAccountName for decryption authentication please enable the \
-                ObjectLevelWorkloadIdentity feature gate in the controller";
-    test.condition(APP, "Ready", "False", "FeatureGateDisabled", text).await?;
-    test.condition(APP, "Stalled", "True", "FeatureGateDisabled", text).await?;
-    test.event(APP, "Warning", "FeatureGateDisabled", text).await?;
-    assert_eq!(test.get(APP).await?.number("/status/observedGeneration"), -1);
-    test.finish().await
-}

@@ -13,6 +13,7 @@ mod crash;
 mod deletion;
 mod dependencies;
 mod drift;
+mod events;
 mod example;
 mod external_artifact;
 mod faults_admission;

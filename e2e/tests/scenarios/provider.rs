@@ -189,15 +189,6 @@ async fn a_provider_that_lacks_something_says_so_as_flux_does() -> Result<()> {
         format!("secretRef '{}/git' has github app data but provider is not set to github", test.namespace);
     test.condition(SOURCE, "FetchFailed", "True", invalid, &text).await?;
 
-    for provider in ["azure", "aws"] {
-        test.apply(&test.source_yaml("1h", &format!("  provider: {provider}\n  serviceAccountName: me")))
-            .await?;
-        let text = "to use spec.serviceAccountName for provider authentication please enable the ObjectLevelWorkloadIdentity feature gate in the controller";
-        for kind in ["Stalled", "FetchFailed"] {
-            test.condition(SOURCE, kind, "True", "FeatureGateDisabled", text).await?;
-        }
-    }
-
     let source =
         test.source_yaml("1h", "  provider: aws").replace(&test.git.url("app"), "https://example.com/app");
     test.apply(&source).await?;
@@ -214,7 +205,7 @@ async fn an_object_has_the_identity_of_its_service_account() -> Result<()> {
     let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
     let options = [
         &*selector,
-        "--feature-gates=ObjectLevelWorkloadIdentity=true",
+        "--feature-gates=ObjectLevelWorkloadIdentity=false",
         "--default-service-account=default-identity",
         "--token-cache-max-size=0",
     ];
@@ -239,10 +230,13 @@ async fn an_object_has_the_identity_of_its_service_account() -> Result<()> {
     let label = format!("metadata: {{name: app, labels: {{{SHARD}: {}}}}}", test.namespace);
     let yaml = yaml.replace("metadata: {name: app}", &label);
     test.apply(&yaml).await?;
-    let text = format!(
-        "failed to get access token for Git repository: failed to get service account '{}/me'",
-        test.namespace
-    );
+    let missing = |name: &str| {
+        format!(
+            "failed to get service account '{}/{name}': serviceaccounts \"{name}\" not found",
+            test.namespace
+        )
+    };
+    let text = missing("me");
     test.condition(SOURCE, "FetchFailed", "True", "AuthenticationFailed", &text).await?;
 
     let account = |name: &str, tenant: &str| {
@@ -260,12 +254,12 @@ async fn an_object_has_the_identity_of_its_service_account() -> Result<()> {
 
     // Without a name it is the default account, which is not there yet.
     test.apply(&yaml.replace("\n  serviceAccountName: me", "")).await?;
-    let text = format!("failed to get service account '{}/default-identity'", test.namespace);
+    let text = missing("default-identity");
     test.condition(SOURCE, "FetchFailed", "True", "AuthenticationFailed", &text).await?;
     test.apply(&account("default-identity", "elsewhere")).await?;
     test.run(SOURCE).await?;
     let text = format!(
-        "failed to create provider access token for service account '{}/default-identity': \
+        "failed to create provider access credential for service account '{}/default-identity': \
          failed to get a token from Microsoft Entra: 404 Not Found",
         test.namespace
     );

@@ -6,13 +6,13 @@ use api::{
     Artifact, Kustomization,
     duration::go_duration_string,
     kustomize::reasons::{ARTIFACT_FAILED, DEPENDENCY_NOT_READY},
-    meta::reasons::{ACCESS_DENIED, FEATURE_GATE_DISABLED, INVALID_CEL_EXPRESSION},
+    meta::reasons::{ACCESS_DENIED, INVALID_CEL_EXPRESSION},
 };
 use kube::runtime::reflector::ObjectRef;
 use runtime::{
     conditions::{READY, find},
     controller::Outcome,
-    events::Severity,
+    events::{Severity, action},
     patch::PatchError,
 };
 
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::Pass;
 use crate::{
     dependencies::{self, Blocked, Check, Interest},
-    flags::{ADDITIVE_CEL_CHECK, EXTERNAL_ARTIFACT, OBJECT_IDENTITY},
+    flags::{ADDITIVE_CEL_CHECK, EXTERNAL_ARTIFACT},
     health::health_rules,
     reconciler::State,
     sources::{self, SourceError, SourceKey},
@@ -29,9 +29,6 @@ use crate::{
 };
 
 type Key = ObjectRef<Kustomization>;
-
-const NO_OBJECT_IDENTITY: &str = "to use spec.decryption.serviceAccountName for decryption authentication please enable \
-                                  the ObjectLevelWorkloadIdentity feature gate in the controller";
 
 /// How long a pass may take to check the dependencies of an object.
 const EXPRESSIONS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,23 +40,17 @@ impl Pass<'_> {
         source: Result<Option<Artifact>, SourceError>,
     ) -> Result<Result<Artifact, Outcome>, PatchError> {
         if let Some(excess) = unsupported::excess(&self.subject.object.spec) {
-            return self.stall("LimitExceeded", &excess).await.map(Err);
+            return self.stall(action::RECONCILE, "LimitExceeded", &excess).await.map(Err);
         }
         if let Err(error) = health_rules(&self.subject.object, self.context) {
-            return self.misconfigured(&runtime::error::chain(&error)).await.map(Err);
-        }
-        let decryption = self.subject.object.spec.decryption.as_ref();
-        if decryption.is_some_and(|d| d.service_account_name.is_some())
-            && !self.context.arguments.feature_gates.is_on(OBJECT_IDENTITY)
-        {
-            return self.stall(FEATURE_GATE_DISABLED, NO_OBJECT_IDENTITY).await.map(Err);
+            return self.misconfigured(action::HEALTH_CHECK, &runtime::error::chain(&error)).await.map(Err);
         }
         if let Some(field) = unsupported::field(&self.subject.object.spec) {
             let message = format!("{field} is not supported yet");
-            return self.stall("UnsupportedField", &message).await.map(Err);
+            return self.stall(action::RECONCILE, "UnsupportedField", &message).await.map(Err);
         }
         if let Some(denied) = self.denied() {
-            return self.stall(ACCESS_DENIED, &denied).await.map(Err);
+            return self.stall(action::RESOLVE_SOURCE, ACCESS_DENIED, &denied).await.map(Err);
         }
         let again = self.context.arguments.shared.requeue_dependency;
         let artifact = match source {
@@ -77,7 +68,9 @@ impl Pass<'_> {
         };
         match self.dependencies_ready(&artifact.revision).await {
             Ok(()) => Ok(Ok(artifact)),
-            Err(Blocked::Invalid(message)) => self.misconfigured(&message).await.map(Err),
+            Err(Blocked::Invalid(message)) => {
+                self.misconfigured(action::CHECK_DEPENDENCIES, &message).await.map(Err)
+            }
             Err(Blocked::Waiting(message)) => {
                 let text = format!(
                     "Dependencies do not meet ready condition, retrying in {}",
@@ -88,6 +81,7 @@ impl Pass<'_> {
                 self.subject.event(
                     &self.context.events,
                     Severity::Info,
+                    action::CHECK_DEPENDENCIES,
                     DEPENDENCY_NOT_READY,
                     Some(&artifact),
                     &text,
@@ -180,10 +174,10 @@ impl Pass<'_> {
     }
 
     /// The object asks for what cannot be.
-    async fn misconfigured(&mut self, error: &str) -> Result<Outcome, PatchError> {
+    async fn misconfigured(&mut self, action: &'static str, error: &str) -> Result<Outcome, PatchError> {
         let message = format!("Reconciliation failed terminally due to configuration error: {error}");
         status::of(&mut self.subject.object).observed_generation = self.subject.object.metadata.generation;
-        self.stall(INVALID_CEL_EXPRESSION, &message).await
+        self.stall(action, INVALID_CEL_EXPRESSION, &message).await
     }
 
     /// Something outside is missing: says so and looks again when woken, or after `again`.
@@ -196,12 +190,17 @@ impl Pass<'_> {
     }
 
     /// Only a change of the object can help.
-    async fn stall(&mut self, reason: &str, message: &str) -> Result<Outcome, PatchError> {
+    async fn stall(
+        &mut self,
+        action: &'static str,
+        reason: &str,
+        message: &str,
+    ) -> Result<Outcome, PatchError> {
         status::stalled(&mut self.subject.object, reason, message);
         status::settle_conditions(&mut self.subject.object);
         self.subject.save().await?;
         tracing::error!(reason, "{message}");
-        self.subject.event(&self.context.events, Severity::Error, reason, None, message);
+        self.subject.event(&self.context.events, Severity::Error, action, reason, None, message);
         Ok(Outcome::Wait)
     }
 }

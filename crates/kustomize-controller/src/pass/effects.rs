@@ -18,7 +18,7 @@ use kustomize::{
 };
 use runtime::{
     conditions::{Status, is_true},
-    events::Severity,
+    events::{Severity, action},
     patch::PatchError,
 };
 use serde_json::Value;
@@ -195,7 +195,7 @@ impl Effects for Pass<'_> {
                 "server-side apply completed"
             );
             let changed = |action| matches!(action, Action::Created | Action::Configured);
-            self.event(run, &changes.lines(changed));
+            self.event(run, action::APPLY, &changes.lines(changed));
         }
     }
 
@@ -239,7 +239,7 @@ impl Effects for Pass<'_> {
             status::healthy(object, &message);
         }
         if is_news || !run.plan.was_healthy {
-            self.event(run, &message);
+            self.event(run, action::HEALTH_CHECK, &message);
         }
     }
 
@@ -270,9 +270,9 @@ impl Effects for Pass<'_> {
         self.delete(stale, keep).await
     }
 
-    fn event(&self, run: &Run, message: &str) {
+    fn event(&self, run: &Run, action: &'static str, message: &str) {
         let (recorder, artifact) = (&self.context.events, Some(&run.plan.artifact));
-        self.subject.event(recorder, Severity::Info, PROGRESSING, artifact, message);
+        self.subject.event(recorder, Severity::Info, action, PROGRESSING, artifact, message);
     }
 }
 

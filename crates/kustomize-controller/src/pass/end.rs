@@ -11,12 +11,17 @@ use api::{
     },
 };
 use runtime::{
-    backoff::jitter, conditions::Status, controller::Outcome, events::Severity, patch::PatchError,
+    backoff::jitter,
+    conditions::Status,
+    controller::Outcome,
+    events::{Severity, action},
+    patch::PatchError,
 };
 use tokio::time::Instant;
 
 use super::Pass;
 use crate::{
+    flags::NO_COMMIT_STATUS,
     handover,
     reconciler::State,
     run::{Ending, Failure, Inputs, Phase, Run},
@@ -63,7 +68,9 @@ impl Pass<'_> {
             go_duration_string(interval)
         );
         tracing::info!(revision = artifact.revision, "{message}");
-        self.subject.finished_event(&self.context.events, artifact, &message);
+        if !self.context.arguments.feature_gates.is_on(NO_COMMIT_STATUS) {
+            self.subject.finished_event(&self.context.events, artifact, &message);
+        }
         let mut wait = jitter(interval, self.context.arguments.shared.interval_jitter_percentage);
         self.slot.claims.forget(run.progress.changes.changes.iter().map(|change| &change.id));
         if !self.slot.claims.is_empty() {
@@ -95,7 +102,14 @@ impl Pass<'_> {
             go_duration_string(retry)
         );
         let recorder = &self.context.events;
-        self.subject.event(recorder, Severity::Error, failure.reason, Some(artifact), &failure.message);
+        self.subject.event(
+            recorder,
+            Severity::Error,
+            action::RECONCILE,
+            failure.reason,
+            Some(artifact),
+            &failure.message,
+        );
         Ok(self.over(run, retry, false))
     }
 
@@ -134,6 +148,13 @@ impl Pass<'_> {
         };
         let message = format!("Health checks canceled due to new reconciliation triggered by {trigger}");
         let recorder = &self.context.events;
-        self.subject.event(recorder, Severity::Info, HEALTH_CHECK_CANCELED, Some(&plan.artifact), &message);
+        self.subject.event(
+            recorder,
+            Severity::Info,
+            action::HEALTH_CHECK,
+            HEALTH_CHECK_CANCELED,
+            Some(&plan.artifact),
+            &message,
+        );
     }
 }

@@ -118,8 +118,8 @@ pub(crate) trait Effects: Send {
     fn prune(&mut self, run: &Run, stale: Vec<Entry>)
     -> impl Future<Output = Result<Pruned, Failure>> + Send;
 
-    /// An event of the run while it goes on.
-    fn event(&self, run: &Run, message: &str);
+    /// An event of the run while it goes on, with what it was doing.
+    fn event(&self, run: &Run, action: &'static str, message: &str);
 }
 
 /// Why a stage was not applied, or not all of it.

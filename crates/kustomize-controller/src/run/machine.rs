@@ -16,7 +16,7 @@ use apply::{
 };
 use artifact::cache::CacheError;
 use kustomize::tree::{FileTree, Kind, MemoryTree};
-use runtime::patch::PatchError;
+use runtime::{events::action, patch::PatchError};
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -288,7 +288,7 @@ async fn prune(run: &mut Run, effects: &mut impl Effects, stale: Vec<Entry>, dea
     let lines = pruned.changes.lines(|_| true);
     if !lines.is_empty() {
         tracing::info!(revision = run.plan.artifact.revision, "garbage collection completed: {lines}");
-        effects.event(run, &lines);
+        effects.event(run, action::PRUNE, &lines);
     }
     match pruned.error() {
         Some(message) => Failure::new(PRUNE_FAILED, message).recorded().into(),

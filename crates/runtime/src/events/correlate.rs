@@ -114,13 +114,13 @@ impl Correlator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::Severity;
+    use crate::events::{Severity, action};
     use k8s_openapi::api::core::v1::ConfigMap;
 
     fn event(uid: &str, message: &str) -> Event {
         let mut object = ConfigMap::default();
         object.metadata.uid = Some(uid.into());
-        Event::new(&object, Severity::Info, "Succeeded", message)
+        Event::new(&object, Severity::Info, action::RECONCILE, "Succeeded", message)
     }
 
     #[test]

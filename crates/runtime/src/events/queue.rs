@@ -124,7 +124,7 @@ fn size(event: &Event) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::Severity;
+    use crate::events::{Severity, action};
     use k8s_openapi::api::core::v1::ConfigMap;
 
     const LIMITS: Limits = Limits { events: 10, bytes: 1000 };
@@ -132,7 +132,7 @@ mod tests {
     fn event(namespace: &str, bytes: usize) -> Event {
         let mut object = ConfigMap::default();
         object.metadata.namespace = Some(namespace.into());
-        Event::new(&object, Severity::Info, "", "x".repeat(bytes))
+        Event::new(&object, Severity::Info, action::RECONCILE, "", "x".repeat(bytes))
     }
 
     #[tokio::test]

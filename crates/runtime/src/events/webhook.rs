@@ -14,11 +14,14 @@ const POST_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRIES: u32 = 4;
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 
-/// event.toolkit.fluxcd.io/v1beta1.
+/// event.toolkit.fluxcd.io/v1.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Payload<'a> {
     involved_object: &'a ObjectReference,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    related_object: Option<&'a ObjectReference>,
+    action: &'a str,
     severity: &'a str,
     timestamp: String,
     message: &'a str,
@@ -46,6 +49,8 @@ pub(super) async fn run(
     while let Some(event) = queue.recv().await {
         let payload = Payload {
             involved_object: &event.object,
+            related_object: event.related.as_ref(),
+            action: event.action,
             severity: event.severity.label(),
             timestamp: event.time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             message: &event.message,

@@ -10,12 +10,9 @@ use ::auth::{AccessToken, Environment, Http, TokenCache, aws, azure, github};
 use api::GitRepository;
 use api::git_repository::GitProvider;
 use git::{Auth, Remote};
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
-use kube::{Api, Client, ResourceExt};
+use kube::{Client, ResourceExt};
 use net::TlsConfig;
-use references::{SecretData, get};
+use references::{ObjectIdentity, SecretData};
 use secret::Secret;
 use url::Url;
 
@@ -28,7 +25,6 @@ use source::failure::{Failure, reason};
 const TOKEN_ANSWER_BYTES: usize = 1 << 20;
 const MISSING_APP_TEXT: &str =
     "secretRef with github app data must be specified when provider is set to github";
-const DISABLED_GATE_TEXT: &str = "to use spec.serviceAccountName for provider authentication please enable the ObjectLevelWorkloadIdentity feature gate in the controller";
 
 /// What all passes share.
 pub struct Providers {
@@ -36,8 +32,8 @@ pub struct Providers {
     metrics: TokenMetrics,
     cache: TokenCache,
     environment: Environment,
-    /// Whether objects may have identities of their own, and the service account of those that name none.
-    object_identity: Option<Option<String>>,
+    /// The service account whose identity objects have that name none.
+    default_account: Option<String>,
 }
 
 /// For whom a token is asked, and with what.
@@ -56,17 +52,19 @@ impl Providers {
         client: Client,
         metrics: TokenMetrics,
         cache: TokenCache,
-        object_identity: Option<Option<String>>,
+        default_account: Option<String>,
     ) -> Self {
-        Providers { client, metrics, cache, environment: Environment::of_process(), object_identity }
+        Providers { client, metrics, cache, environment: Environment::of_process(), default_account }
     }
 
     /// Lets the remote use the credentials of the provider in place of all others.
     pub async fn authenticate(&self, remote: Remote, context: &TokenContext<'_>) -> Result<Remote, Failure> {
+        // Whatever the provider: an account that is named has to be there.
+        let identity = self.identity(context).await?;
         let auth = match context.object.spec.provider {
             Some(GitProvider::Github) => self.github(&remote, context).await?,
-            Some(GitProvider::Azure) => self.azure(&remote, context).await?,
-            Some(GitProvider::Aws) => self.aws(&remote, context).await?,
+            Some(GitProvider::Azure) => self.azure(&remote, context, identity).await?,
+            Some(GitProvider::Aws) => self.aws(&remote, context, identity).await?,
             _ if context.data.given("githubAppID").is_some() => {
                 let secret = context.data.name();
                 let message =
@@ -109,9 +107,13 @@ impl Providers {
         Ok(Auth::Basic { username: github::USERNAME.to_owned(), password })
     }
 
-    async fn azure(&self, remote: &Remote, context: &TokenContext<'_>) -> Result<Auth, Failure> {
-        let account = self.service_account(context).await?;
-        let token = match &account {
+    async fn azure(
+        &self,
+        remote: &Remote,
+        context: &TokenContext<'_>,
+        identity: Option<ObjectIdentity>,
+    ) -> Result<Auth, Failure> {
+        let token = match &identity {
             None => {
                 let key = Key::new(["azure"]);
                 self.token(context, key, async {
@@ -121,15 +123,15 @@ impl Providers {
                 })
                 .await?
             }
-            Some(account) => {
-                let application = application(account)?;
-                let key = application.cache_key(&full_name(account));
+            Some(identity) => {
+                let application = application(identity)?;
+                let key = application.cache_key(&identity.cache_key());
                 self.token(context, key, async {
-                    let assertion = self.assertion(account, azure::AUDIENCE).await?;
+                    let assertion = self.assertion(identity, azure::AUDIENCE).await?;
                     let http = http(&TlsConfig::default(), remote, context)?;
                     azure::workload_token(&application, assertion.expose(), &self.environment, &http)
                         .await
-                        .map_err(|error| of_account(account, &error))
+                        .map_err(|error| of_account(identity, &error))
                 })
                 .await?
             }
@@ -137,13 +139,16 @@ impl Providers {
         Ok(Auth::Bearer(opaque(token)?))
     }
 
-    async fn aws(&self, remote: &Remote, context: &TokenContext<'_>) -> Result<Auth, Failure> {
-        self.check_gate(context)?;
+    async fn aws(
+        &self,
+        remote: &Remote,
+        context: &TokenContext<'_>,
+        identity: Option<ObjectIdentity>,
+    ) -> Result<Auth, Failure> {
         let url = Url::parse(&context.object.spec.url).map_err(bad_options)?;
         let repository = Repository::new(&url).map_err(bad_options)?;
         let region = repository.region();
-        let account = self.service_account(context).await?;
-        let token = match &account {
+        let token = match &identity {
             None => {
                 let key = aws::cache_key("", "", region);
                 self.token(context, key, async {
@@ -153,18 +158,19 @@ impl Providers {
                 })
                 .await?
             }
-            Some(account) => {
-                let role = role(account)?;
-                let key = aws::cache_key(role, &full_name(account), region);
+            Some(identity) => {
+                let role = role(identity)?;
+                let key = aws::cache_key(role, &identity.cache_key(), region);
                 self.token(context, key, async {
-                    let assertion = self.assertion(account, aws::AUDIENCE).await?;
+                    let assertion = self.assertion(identity, aws::AUDIENCE).await?;
                     let http = http(&TlsConfig::default(), remote, context)?;
+                    let account = identity.account();
                     let (name, namespace) = (account.name_any(), account.namespace().unwrap_or_default());
                     let session = format!("{name}.{namespace}.{region}.fluxcd.io");
                     let environment = &self.environment;
                     aws::assume_role(role, &session, assertion.expose(), region, environment, &http)
                         .await
-                        .map_err(|error| of_account(account, &error))
+                        .map_err(|error| of_account(identity, &error))
                 })
                 .await?
             }
@@ -188,45 +194,18 @@ impl Providers {
         lookup.map(|lookup| lookup.token)
     }
 
-    fn check_gate(&self, context: &TokenContext<'_>) -> Result<(), Failure> {
-        if context.object.spec.service_account_name.is_some() && self.object_identity.is_none() {
-            return Err(Failure::fetch(reason::FEATURE_GATE_DISABLED, DISABLED_GATE_TEXT).stalling());
-        }
-        Ok(())
-    }
-
     /// The service account whose identity is asked for; without one it is the controller's.
-    async fn service_account(&self, context: &TokenContext<'_>) -> Result<Option<ServiceAccount>, Failure> {
-        self.check_gate(context)?;
-        let default = self.object_identity.as_ref().and_then(Option::as_deref);
-        let Some(name) = context.object.spec.service_account_name.as_deref().or(default) else {
-            return Ok(None);
-        };
-        let account = get(&self.accounts(&context.object.namespace().unwrap_or_default()), name).await;
-        account.map(Some).map_err(|error| {
-            let namespace = context.object.namespace().unwrap_or_default();
-            no_token(format!("failed to get service account '{namespace}/{name}': {error}"))
-        })
+    async fn identity(&self, context: &TokenContext<'_>) -> Result<Option<ObjectIdentity>, Failure> {
+        let named = context.object.spec.service_account_name.as_deref();
+        let Some(name) = named.or(self.default_account.as_deref()) else { return Ok(None) };
+        let namespace = context.object.namespace().unwrap_or_default();
+        let identity = ObjectIdentity::get(&self.client, &namespace, name).await;
+        identity.map(Some).map_err(|error| Failure::fetch(reason::AUTHENTICATION_FAILED, error.to_string()))
     }
 
-    /// A token by which the service account proves itself to `audience`.
-    async fn assertion(&self, account: &ServiceAccount, audience: &str) -> Result<Secret, Failure> {
-        let spec = TokenRequestSpec { audiences: vec![audience.to_owned()], ..TokenRequestSpec::default() };
-        let request = TokenRequest { spec, ..TokenRequest::default() };
-        let accounts = self.accounts(&account.namespace().unwrap_or_default());
-        let (name, parameters) = (account.name_any(), PostParams::default());
-        let answer = accounts.create_token_request(&name, &parameters, &request).await.map_err(|error| {
-            let name = full_name(account);
-            no_token(format!(
-                "failed to create kubernetes token for service account '{name}': {}",
-                runtime::error::chain(&error)
-            ))
-        })?;
-        Ok(Secret::new(answer.status.map(|status| status.token).unwrap_or_default()))
-    }
-
-    fn accounts(&self, namespace: &str) -> Api<ServiceAccount> {
-        Api::namespaced(self.client.clone(), namespace)
+    /// A token by which the object proves itself to `audience`.
+    async fn assertion(&self, identity: &ObjectIdentity, audience: &str) -> Result<Secret, Failure> {
+        identity.token(&self.client, audience).await.map_err(|error| no_token(error.to_string()))
     }
 }
 
@@ -246,15 +225,11 @@ fn opaque(token: AccessToken) -> Result<Secret, Failure> {
     }
 }
 
-fn full_name(account: &ServiceAccount) -> String {
-    format!("{}/{}", account.namespace().unwrap_or_default(), account.name_any())
-}
-
-fn application(account: &ServiceAccount) -> Result<Application, Failure> {
+fn application(identity: &ObjectIdentity) -> Result<Application, Failure> {
     let annotation = |key: &'static str, what: &str| {
-        account.annotations().get(key).cloned().ok_or_else(|| {
+        identity.account().annotations().get(key).cloned().ok_or_else(|| {
             no_identity(
-                account,
+                identity,
                 &format!("azure {what} ID is not set in the service account annotation {key}"),
             )
         })
@@ -265,29 +240,29 @@ fn application(account: &ServiceAccount) -> Result<Application, Failure> {
     })
 }
 
-fn role(account: &ServiceAccount) -> Result<&str, Failure> {
+fn role(identity: &ObjectIdentity) -> Result<&str, Failure> {
     let (key, pattern) = (aws::ROLE_ANNOTATION, aws::ROLE_PATTERN);
-    let role = account.annotations().get(key).map(String::as_str).unwrap_or_default();
+    let role = identity.account().annotations().get(key).map(String::as_str).unwrap_or_default();
     if aws::is_role(role) {
         return Ok(role);
     }
-    Err(no_identity(account, &format!("invalid {key} annotation: '{role}'. must match {pattern}")))
+    Err(no_identity(identity, &format!("invalid {key} annotation: '{role}'. must match {pattern}")))
 }
 
-fn no_identity(account: &ServiceAccount, why: &str) -> Failure {
-    let name = full_name(account);
+fn no_identity(identity: &ObjectIdentity, why: &str) -> Failure {
+    let name = identity.full_name();
     no_token(format!("failed to get provider identity from service account '{name}' annotations: {why}"))
 }
 
 fn of_controller(error: impl Display) -> Failure {
-    no_token(format!("failed to create provider access token for the controller: {error}"))
+    no_token(format!("failed to create provider access credential for the controller: {error}"))
 }
 
-fn of_account(account: &ServiceAccount, error: &dyn Display) -> Failure {
-    let name = full_name(account);
-    no_token(format!("failed to create provider access token for service account '{name}': {error}"))
+fn of_account(identity: &ObjectIdentity, error: &dyn Display) -> Failure {
+    let name = identity.full_name();
+    no_token(format!("failed to create provider access credential for service account '{name}': {error}"))
 }
 
 fn no_token(why: String) -> Failure {
-    bad_options(format!("failed to get access token for Git repository: {why}"))
+    bad_options(format!("failed to get access credential for Git repository: {why}"))
 }

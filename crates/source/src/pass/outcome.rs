@@ -8,7 +8,7 @@ use api::source::{
 use jiff::Timestamp;
 use runtime::backoff::jitter;
 use runtime::controller;
-use runtime::events::{Event, Severity};
+use runtime::events::{Event, Severity, action};
 use runtime::patch::PatchError;
 
 use super::Pass;
@@ -18,14 +18,20 @@ use crate::status::{self, End, Snapshot};
 use crate::upstream::{Upstream, Verified};
 
 impl<U: Upstream> Pass<'_, U> {
-    pub(super) fn record(&self, severity: Severity, reason: &str, message: impl Into<String>) {
-        self.controller.events.record(Event::new(&self.object, severity, reason, message));
+    pub(super) fn record(
+        &self,
+        severity: Severity,
+        action: &'static str,
+        reason: &str,
+        message: impl Into<String>,
+    ) {
+        self.controller.events.record(Event::new(&self.object, severity, action, reason, message));
     }
 
     /// Tells of something that went well in the log and on the object.
-    pub(super) fn trace(&self, reason: &str, message: String) {
+    pub(super) fn trace(&self, action: &'static str, reason: &str, message: String) {
         tracing::info!("{message}");
-        self.record(Severity::Trace, reason, message);
+        self.record(Severity::Trace, action, reason, message);
     }
 
     /// Takes note of a verification, if there was one.
@@ -33,14 +39,14 @@ impl<U: Upstream> Pass<'_, U> {
         let Some(verified) = verified else { return };
         status::verified(&mut self.object, &verified.message, Timestamp::now());
         self.controller.upstream.verified(&mut self.object, &verified);
-        self.trace(reason::SUCCEEDED, verified.message);
+        self.trace(action::VERIFY_SOURCE, reason::SUCCEEDED, verified.message);
     }
 
     /// Tells of an artifact that a former version got wrong.
     pub(super) fn note_correction(&self, revision: &str, correction: Option<&Correction>) {
         if let Some(message) = correction.and_then(|correction| correction.message(revision)) {
             tracing::warn!("{message}");
-            self.record(Severity::Error, reason::ARTIFACT_CORRECTED, message);
+            self.record(Severity::Error, action::RECONCILE_STORAGE, reason::ARTIFACT_CORRECTED, message);
         }
     }
 
@@ -50,7 +56,7 @@ impl<U: Upstream> Pass<'_, U> {
         let (Some(reason), Some(artifact)) = (news, self.artifact()) else { return };
         let message = self.controller.upstream.announcement(&self.object, title);
         tracing::info!("{message}");
-        let event = Event::new(&self.object, Severity::Info, reason, message)
+        let event = Event::new(&self.object, Severity::Info, action::RECONCILE, reason, message)
             .with(REVISION_ANNOTATION, &artifact.revision)
             .with(DIGEST_ANNOTATION, &artifact.digest);
         let origin = artifact.metadata.get(OCI_REVISION_METADATA);
@@ -64,7 +70,7 @@ impl<U: Upstream> Pass<'_, U> {
     pub(super) async fn finish(&mut self, end: End) -> Result<controller::Outcome, PatchError> {
         if let End::Failed(failure) = &end {
             let severity = if failure.class == Class::Waiting { Severity::Trace } else { Severity::Error };
-            self.record(severity, failure.reason, failure.message.clone());
+            self.record(severity, action::RECONCILE, failure.reason, failure.message.clone());
             let (error, reason) = (&failure.message, failure.reason);
             match failure.class {
                 Class::Stalling => tracing::error!(error, reason, "reconciliation stalled"),

@@ -5,7 +5,7 @@ use api::source::Source;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use runtime::controller;
-use runtime::events::Severity;
+use runtime::events::{Severity, action};
 use runtime::patch::{self, PatchError};
 
 use super::Pass;
@@ -25,7 +25,7 @@ impl<U: Upstream> Pass<'_, U> {
         let (removed, verdict) = self.blocking(None, move |_| Ok(storage.inspect(&current))).await?;
         if removed > 0 {
             let message = format!("garbage collected {removed} artifacts");
-            self.trace(reason::GARBAGE_COLLECTION_SUCCEEDED, message);
+            self.trace(action::GARBAGE_COLLECT, reason::GARBAGE_COLLECTION_SUCCEEDED, message);
         }
         match verdict {
             Verdict::Good | Verdict::Outdated => {
@@ -37,7 +37,12 @@ impl<U: Upstream> Pass<'_, U> {
             Verdict::Damaged(why, removed) => {
                 let message = format!("failed to verify integrity of artifact: {why}");
                 tracing::warn!("{message}");
-                self.record(Severity::Error, reason::ARTIFACT_VERIFICATION_FAILED, message);
+                self.record(
+                    Severity::Error,
+                    action::RECONCILE_STORAGE,
+                    reason::ARTIFACT_VERIFICATION_FAILED,
+                    message,
+                );
                 removed.map_err(|error| {
                     let text = runtime::error::chain(&error);
                     Failure::plain(
@@ -75,11 +80,11 @@ impl<U: Upstream> Pass<'_, U> {
         match cleaned.await {
             Ok(true) => {
                 let message = "garbage collected artifacts for deleted resource";
-                self.trace(reason::GARBAGE_COLLECTION_SUCCEEDED, message.to_owned());
+                self.trace(action::FINALIZE, reason::GARBAGE_COLLECTION_SUCCEEDED, message.to_owned());
             }
             Ok(false) => {}
             Err(Interrupted::Failure(failure)) => {
-                self.record(Severity::Error, failure.reason, failure.message.clone());
+                self.record(Severity::Error, action::FINALIZE, failure.reason, failure.message.clone());
                 return Ok(controller::Outcome::Failed(Box::new(failure)));
             }
             Err(Interrupted::Gone(error)) => return Err(error),

@@ -148,7 +148,7 @@ impl Effects for Script {
         })
     }
 
-    fn event(&self, _run: &Run, _message: &str) {}
+    fn event(&self, _run: &Run, _action: &'static str, _message: &str) {}
 }
 
 /// An artifact with the directory that runs build.

@@ -1,0 +1,236 @@
+//! The identity of an object: a service account of its namespace, and the tokens by which that proves itself to others.
+//!
+//! Flux 2.10: annotations `credential.auth.fluxcd.io/*` on the service account say how its tokens are made.
+
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
+use kube::{Api, Client, ResourceExt};
+use runtime::error::chain;
+use secret::Secret;
+use serde::Deserialize;
+
+use crate::{GetError, get};
+
+/// Who makes the token: `kubernetes` is the API server.
+const PROVIDER: &str = "credential.auth.fluxcd.io/provider";
+/// What kind of token it is: `jwt`.
+const TYPE: &str = "credential.auth.fluxcd.io/type";
+/// Whom the token is for, in place of the default.
+const AUDIENCES: &str = "credential.auth.fluxcd.io/audiences";
+/// How long the token is good for, a Go duration.
+const EXPIRATION: &str = "credential.auth.fluxcd.io/expiration";
+/// The controller's own token. What it is good for, a token of an object must not be.
+const OWN_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// Why an object has no identity.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// There is no such service account, or it cannot be read.
+    #[error("failed to get service account '{name}': {source}")]
+    Get {
+        /// `<namespace>/<name>`
+        name: String,
+        /// What the API server says.
+        source: GetError,
+    },
+    /// Its annotations do not go together.
+    #[error("failed to validate configuration: {0}")]
+    Configuration(String),
+    /// The controller's own token cannot be read.
+    #[error("failed to load controller token: {0}")]
+    OwnToken(String),
+    /// A token that would let its holder into this cluster.
+    #[error("audience '{0}' is not allowed as it is intended for the local kubernetes cluster")]
+    LocalAudience(String),
+    /// The API server makes none.
+    #[error("failed to create kubernetes token for service account '{name}': {}", chain(source))]
+    Request {
+        /// `<namespace>/<name>`
+        name: String,
+        /// What the API server says.
+        source: kube::Error,
+    },
+}
+
+/// A service account that is the identity of an object.
+#[derive(Debug)]
+pub struct ObjectIdentity {
+    account: ServiceAccount,
+    audiences: Vec<String>,
+    expiration_seconds: Option<i64>,
+}
+
+impl ObjectIdentity {
+    /// The service account `name` of `namespace`.
+    ///
+    /// # Errors
+    /// When it cannot be read, and when its annotations say what cannot be.
+    pub async fn get(client: &Client, namespace: &str, name: &str) -> Result<ObjectIdentity, IdentityError> {
+        let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+        let account = get(&api, name).await;
+        let full_name = || format!("{namespace}/{name}");
+        Self::of(account.map_err(|source| IdentityError::Get { name: full_name(), source })?)
+    }
+
+    fn of(account: ServiceAccount) -> Result<ObjectIdentity, IdentityError> {
+        let invalid = |why: String| Err(IdentityError::Configuration(why));
+        let annotation = |key: &str| account.annotations().get(key).map(String::as_str);
+        match (annotation(PROVIDER), annotation(TYPE)) {
+            (None, None) | (Some("kubernetes"), Some("jwt")) => {}
+            (Some("spiffe"), Some("jwt")) => {
+                return invalid("SPIFFE Broker client is required for the SPIFFE credential provider".into());
+            }
+            (Some("kubernetes" | "spiffe"), Some(kind)) => {
+                return invalid(format!("credential type '{kind}' is not supported"));
+            }
+            (Some(provider), Some(_)) => {
+                return invalid(format!("credential provider '{provider}' is not supported"));
+            }
+            (Some(_), None) | (None, Some(_)) => {
+                return invalid(format!("the annotations {PROVIDER} and {TYPE} must be set together"));
+            }
+        }
+        let audiences = annotation(AUDIENCES).unwrap_or_default();
+        let audiences = audiences.split([',', ' ', '\t', '\r', '\n']).filter(|name| !name.is_empty());
+        let audiences = audiences.map(str::to_owned).collect();
+        let expiration_seconds = match annotation(EXPIRATION) {
+            None => None,
+            Some(text) => match runtime::flags::duration(text) {
+                Ok(duration) => Some(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)),
+                Err(error) => return invalid(format!("invalid {EXPIRATION} annotation: '{text}': {error}")),
+            },
+        };
+        Ok(ObjectIdentity { account, audiences, expiration_seconds })
+    }
+
+    /// The service account.
+    pub fn account(&self) -> &ServiceAccount {
+        &self.account
+    }
+
+    /// `<namespace>/<name>`, for messages.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.account.namespace().unwrap_or_default(), self.account.name_any())
+    }
+
+    /// What tokens of this identity depend on, beside the account itself: for keys of caches.
+    pub fn cache_key(&self) -> String {
+        format!("{} {:?} {:?}", self.full_name(), self.audiences, self.expiration_seconds)
+    }
+
+    /// A token for the audiences that the service account names, else for `audience`.
+    ///
+    /// # Errors
+    /// When an audience is one of this cluster's own, and when the API server makes no token.
+    pub async fn token(&self, client: &Client, audience: &str) -> Result<Secret, IdentityError> {
+        let mut audiences = self.audiences.clone();
+        if audiences.is_empty() {
+            audiences.push(audience.to_owned());
+        }
+        let local = local_audiences(Path::new(OWN_TOKEN)).await?;
+        if let Some(audience) = audiences.iter().find(|audience| local.contains(audience)) {
+            return Err(IdentityError::LocalAudience(audience.clone()));
+        }
+        let spec =
+            TokenRequestSpec { audiences, expiration_seconds: self.expiration_seconds, ..<_>::default() };
+        let request = TokenRequest { spec, ..TokenRequest::default() };
+        let namespace = self.account.namespace().unwrap_or_default();
+        let api: Api<ServiceAccount> = Api::namespaced(client.clone(), &namespace);
+        let answer =
+            api.create_token_request(&self.account.name_any(), &PostParams::default(), &request).await;
+        let answer = answer.map_err(|source| IdentityError::Request { name: self.full_name(), source })?;
+        Ok(Secret::new(answer.status.map(|status| status.token).unwrap_or_default()))
+    }
+}
+
+/// The audiences of the controller's own token at `path`; none outside of a cluster, where there is no such file.
+async fn local_audiences(path: &Path) -> Result<Vec<String>, IdentityError> {
+    let token = match tokio::fs::read_to_string(path).await {
+        Ok(token) => token,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(IdentityError::OwnToken(error.to_string())),
+    };
+    audiences(token.trim()).ok_or_else(|| IdentityError::OwnToken("it is no JSON Web Token".into()))
+}
+
+/// Whom a JSON Web Token is for.
+fn audiences(token: &str) -> Option<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Claims {
+        aud: Audience,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Audience {
+        One(String),
+        Several(Vec<String>),
+    }
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    Some(match serde_json::from_slice::<Claims>(&payload).ok()?.aud {
+        Audience::One(audience) => vec![audience],
+        Audience::Several(audiences) => audiences,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn account(annotations: &[(&str, &str)]) -> ServiceAccount {
+        let mut account = ServiceAccount::default();
+        let annotations = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        account.metadata.annotations = Some(annotations.collect());
+        account
+    }
+
+    #[test]
+    fn annotations_say_how_tokens_are_made() {
+        let identity = ObjectIdentity::of(account(&[
+            (PROVIDER, "kubernetes"),
+            (TYPE, "jwt"),
+            (AUDIENCES, "a, b\nc"),
+            (EXPIRATION, "1h"),
+        ]))
+        .unwrap();
+        assert_eq!(identity.audiences, ["a", "b", "c"]);
+        assert_eq!(identity.expiration_seconds, Some(3600));
+    }
+
+    #[test]
+    fn annotations_that_do_not_go_together_are_refused() {
+        for (annotations, text) in [
+            (&[(PROVIDER, "kubernetes")][..], "must be set together"),
+            (&[(TYPE, "jwt")], "must be set together"),
+            (&[(PROVIDER, "vault"), (TYPE, "jwt")], "credential provider 'vault' is not supported"),
+            (&[(PROVIDER, "kubernetes"), (TYPE, "x509")], "credential type 'x509' is not supported"),
+            (&[(PROVIDER, "spiffe"), (TYPE, "jwt")], "SPIFFE Broker client is required"),
+            (&[(EXPIRATION, "soon")], "invalid credential.auth.fluxcd.io/expiration annotation: 'soon'"),
+        ] {
+            let error = ObjectIdentity::of(account(annotations)).unwrap_err().to_string();
+            assert!(error.starts_with("failed to validate configuration: "), "{error}");
+            assert!(error.contains(text), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn audiences_of_the_controllers_own_token_are_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        assert_eq!(local_audiences(&path).await.unwrap(), [""; 0]);
+        for (claims, expected) in [
+            (r#"{"aud": "https://kubernetes.default.svc"}"#, vec!["https://kubernetes.default.svc"]),
+            (r#"{"aud": ["a", "b"], "exp": 1}"#, vec!["a", "b"]),
+        ] {
+            std::fs::write(&path, format!("e30.{}.sig\n", URL_SAFE_NO_PAD.encode(claims))).unwrap();
+            assert_eq!(local_audiences(&path).await.unwrap(), expected);
+        }
+        std::fs::write(&path, "no token").unwrap();
+        assert!(local_audiences(&path).await.is_err());
+    }
+}
