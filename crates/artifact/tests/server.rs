@@ -1,16 +1,15 @@
 //! The file server over loopback, asked by hand so that no client cleans up what is sent.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::Path, time::Duration};
+use std::{fs, future::pending, net::SocketAddr, os::unix::fs::symlink, path::Path, time::Duration};
 
-use artifact::server::{Options, serve};
+use artifact::server::serve;
+use net::ServerOptions;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
-    task::JoinHandle,
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 /// Long enough to be no test of speed, short enough to end a hanging test.
@@ -18,8 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Server {
     address: SocketAddr,
-    shutdown: Option<oneshot::Sender<()>>,
-    task: JoinHandle<std::io::Result<()>>,
     _root: TempDir,
 }
 
@@ -29,16 +26,14 @@ struct Answer {
     body: Vec<u8>,
 }
 
-async fn server(options: Options, fill: impl FnOnce(&Path)) -> Server {
+async fn server(fill: impl FnOnce(&Path)) -> Server {
     let root = tempfile::tempdir().unwrap();
     fill(root.path());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (shutdown, asked) = oneshot::channel::<()>();
     let path = root.path().to_owned();
-    let task =
-        tokio::spawn(async move { serve(listener, &path, options, async { drop(asked.await) }).await });
-    Server { address, shutdown: Some(shutdown), task, _root: root }
+    tokio::spawn(async move { serve(listener, &path, ServerOptions::default(), pending()).await });
+    Server { address, _root: root }
 }
 
 fn artifact_tree(root: &Path) {
@@ -84,18 +79,11 @@ impl Server {
     }
 }
 
-/// Waits until the other side ends the connection, in whatever way.
-async fn closed(stream: &mut TcpStream) {
-    let mut buffer = vec![0; 64 * 1024];
-    let ended = async { while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {} };
-    timeout(PATIENCE, ended).await.expect("the server to close the connection");
-}
-
 const FILE: &str = "/gitrepository/ns/app/abc.tar.gz";
 
 #[tokio::test]
 async fn files_are_served_with_their_length() {
-    let server = server(Options::default(), artifact_tree).await;
+    let server = server(artifact_tree).await;
     let answer = server.get(FILE).await;
     assert_eq!((answer.status, answer.body.as_slice()), (200, &b"0123456789"[..]));
     assert_eq!(answer.header("content-length"), Some("10"));
@@ -116,7 +104,7 @@ async fn files_are_served_with_their_length() {
 
 #[tokio::test]
 async fn parts_of_a_file_can_be_asked_for() {
-    let server = server(Options::default(), artifact_tree).await;
+    let server = server(artifact_tree).await;
     for (range, status, body) in [
         ("bytes=2-4", 206, "234"),
         ("bytes=7-", 206, "789"),
@@ -139,7 +127,7 @@ async fn parts_of_a_file_can_be_asked_for() {
 
 #[tokio::test]
 async fn an_unchanged_file_is_not_sent_again() {
-    let server = server(Options::default(), artifact_tree).await;
+    let server = server(artifact_tree).await;
     let answer = server.get(FILE).await;
     let (tag, date) = (answer.header("etag").unwrap(), answer.header("last-modified").unwrap());
     for (header, value, status) in [
@@ -158,7 +146,7 @@ async fn an_unchanged_file_is_not_sent_again() {
 async fn files_outside_the_root_are_not_served() {
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("secret"), "secret").unwrap();
-    let server = server(Options::default(), |root| {
+    let server = server(|root| {
         artifact_tree(root);
         symlink(outside.path().join("secret"), root.join("link")).unwrap();
         symlink(outside.path(), root.join("dir")).unwrap();
@@ -199,7 +187,7 @@ async fn files_outside_the_root_are_not_served() {
 
 #[tokio::test]
 async fn links_within_the_root_are_followed() {
-    let server = server(Options::default(), |root| {
+    let server = server(|root| {
         artifact_tree(root);
         let dir = root.join("gitrepository/ns/app");
         symlink(dir.join("abc.tar.gz"), dir.join("latest.tar.gz")).unwrap();
@@ -210,7 +198,7 @@ async fn links_within_the_root_are_followed() {
 
 #[tokio::test]
 async fn names_with_a_dot_in_front_are_private() {
-    let server = server(Options::default(), |root| {
+    let server = server(|root| {
         artifact_tree(root);
         fs::create_dir_all(root.join(".cache/ns")).unwrap();
         fs::write(root.join(".cache/ns/pack"), "secret").unwrap();
@@ -224,7 +212,7 @@ async fn names_with_a_dot_in_front_are_private() {
 
 #[tokio::test]
 async fn the_root_answers_the_probe_and_no_directory_is_listed() {
-    let server = server(Options::default(), artifact_tree).await;
+    let server = server(artifact_tree).await;
     for method in ["GET", "HEAD"] {
         let root = server.ask(method, "/", &[]).await;
         assert_eq!((root.status, root.body.len()), (200, 0), "{method}");
@@ -236,7 +224,7 @@ async fn the_root_answers_the_probe_and_no_directory_is_listed() {
 
 #[tokio::test]
 async fn objects_may_be_called_like_locks() {
-    let server = server(Options::default(), |root| {
+    let server = server(|root| {
         for object in ["app.lock", "app.tmp"] {
             let dir = root.join("gitrepository/ns").join(object);
             fs::create_dir_all(&dir).unwrap();
@@ -255,7 +243,7 @@ async fn objects_may_be_called_like_locks() {
 
 #[tokio::test]
 async fn methods_that_do_not_read_are_refused() {
-    let server = server(Options::default(), artifact_tree).await;
+    let server = server(artifact_tree).await;
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
         let answer = server.ask(method, FILE, &[("content-length", "0")]).await;
         assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")), "{method}");
@@ -263,91 +251,9 @@ async fn methods_that_do_not_read_are_refused() {
 }
 
 #[tokio::test]
-async fn a_client_that_never_ends_its_headers_is_cut_off() {
-    let options = Options { header_timeout: Duration::from_millis(200), ..Options::default() };
-    let server = server(options, artifact_tree).await;
-    let mut silent = server.connect().await;
-    let mut dripping = server.connect().await;
-    dripping.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
-    closed(&mut silent).await;
-    for _ in 0..200 {
-        if dripping.write_all(b"x: y\r\n").await.is_err() {
-            return;
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the server kept reading");
-}
-
-#[tokio::test]
-async fn headers_are_read_up_to_a_size() {
-    let server = server(Options { max_header_bytes: 8192, ..Options::default() }, artifact_tree).await;
-    let mut stream = server.connect().await;
-    let request = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(20_000));
-    let _ = stream.write_all(request.as_bytes()).await;
-    let mut bytes = Vec::new();
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap();
-    assert!(bytes.is_empty() || parse(&bytes).status == 431);
-}
-
-#[tokio::test]
-async fn connections_beyond_the_limit_wait_for_their_turn() {
-    let server = server(Options { max_connections: 2, ..Options::default() }, artifact_tree).await;
-    let (first, _second) = (server.connect().await, server.connect().await);
-    // Both are served once they have been accepted; then the third has to wait.
-    let mut third = server.connect().await;
-    third.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
-    let mut byte = [0; 1];
-    assert!(timeout(Duration::from_millis(300), third.read(&mut byte)).await.is_err());
-    drop(first);
-    assert_eq!(timeout(PATIENCE, third.read(&mut byte)).await.unwrap().unwrap(), 1);
-}
-
-#[tokio::test]
-async fn a_client_that_takes_nothing_is_cut_off_and_frees_its_place() {
-    let options =
-        Options { max_connections: 1, write_timeout: Duration::from_millis(200), ..Options::default() };
-    let server = server(options, |root| fs::write(root.join("big"), vec![b'x'; 64 << 20]).unwrap()).await;
-    let mut greedy = server.connect().await;
-    greedy.write_all(b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    let answer = timeout(PATIENCE, server.get("/")).await.unwrap();
-    assert_eq!(answer.status, 200);
-}
-
-#[tokio::test]
-async fn shutdown_lets_a_download_end_and_closes_idle_connections() {
-    let mut server =
-        server(Options::default(), |root| fs::write(root.join("big"), vec![b'x'; 64 << 20]).unwrap()).await;
-    let mut idle = server.connect().await;
-    let mut download = server.connect().await;
-    download.write_all(b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    let mut bytes = vec![0; 1000];
-    download.read_exact(&mut bytes).await.unwrap();
-    server.shutdown.take().unwrap().send(()).unwrap();
-    closed(&mut idle).await;
-    assert!(TcpStream::connect(server.address).await.is_err());
-    timeout(PATIENCE, download.read_to_end(&mut bytes)).await.unwrap().unwrap();
-    assert_eq!(parse(&bytes).body.len(), 64 << 20);
-    timeout(PATIENCE, server.task).await.unwrap().unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn shutdown_does_not_wait_for_a_stalled_download() {
-    let options = Options { shutdown_grace: Duration::from_millis(100), ..Options::default() };
-    let mut server = server(options, |root| fs::write(root.join("big"), vec![b'x'; 64 << 20]).unwrap()).await;
-    let mut stalled = server.connect().await;
-    stalled.write_all(b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    stalled.read_exact(&mut [0; 1000]).await.unwrap();
-    server.shutdown.take().unwrap().send(()).unwrap();
-    timeout(PATIENCE, server.task).await.unwrap().unwrap().unwrap();
-    closed(&mut stalled).await;
-}
-
-#[tokio::test]
 async fn a_missing_root_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let result =
-        serve(listener, &dir.path().join("missing"), Options::default(), std::future::pending()).await;
+    let result = serve(listener, &dir.path().join("missing"), ServerOptions::default(), pending()).await;
     assert_eq!(result.unwrap_err().kind(), std::io::ErrorKind::NotFound);
 }

@@ -1,9 +1,10 @@
 //! What every client of another server needs, whatever it speaks: TLS settings, proxies, deadlines, the reading of
-//! answers, and texts that are fit to be shown.
+//! answers, and texts that are fit to be shown. And what every HTTP server of ours needs: limits for those who connect.
 //!
 //! ```text
 //! TlsConfig + Proxy ──▶ client::builder ──▶ a reqwest client (Git, tokens, registries, buckets)
 //!             Proxy ──▶ Proxy::connect  ──▶ a TCP stream (SSH)
+//!     ServerOptions ──▶ serve           ──▶ artifacts, metrics, health
 //! ```
 //!
 //! The crate knows neither Git nor Kubernetes.
@@ -18,6 +19,7 @@ mod go_value;
 mod named;
 mod permits;
 mod proxy;
+mod server;
 mod text;
 
 pub use address::{AddressPolicy, Denied, Network, NotANetwork, Refused};
@@ -30,4 +32,5 @@ pub use go_value::GoValue;
 pub use named::Named;
 pub use permits::{Permit, Permits};
 pub use proxy::{ConnectError, Proxy, ProxyError};
+pub use server::{Pace, ServerOptions, serve};
 pub use text::{location, percent_decode, redact, remove_credentials};

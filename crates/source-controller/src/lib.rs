@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use artifact::store::StoreError;
 use artifact::{server, store};
+use net::ServerOptions;
 use runtime::app::App;
 use runtime::serve::{self, ServeError};
 use source::slots::FetchSlots;
@@ -54,7 +55,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let listener = serve::listen(&arguments.storage_addr).await?;
     let (files, stop) = (storage.clone(), app.process.stop.clone().cancelled_owned());
     app.process.tasks.spawn(async move {
-        let served = server::serve(listener, files.root(), server::Options::default(), stop).await;
+        let served = server::serve(listener, files.root(), ServerOptions::default(), stop).await;
         Ok(served.map_err(ServeError::Serve)?)
     });
     let slots = FetchSlots::new(app.arguments.slots());

@@ -49,7 +49,7 @@ async fn an_artifact_that_the_store_published_is_fetched_and_unpacked() {
         .unwrap();
     let served = root.path().to_owned();
     tokio::spawn(async move {
-        server::serve(listener, &served, server::Options::default(), std::future::pending()).await
+        server::serve(listener, &served, net::ServerOptions::default(), std::future::pending()).await
     });
     let options = Options { source_controller_host: Some(address.to_string()), ..options() };
     let archive =
