@@ -118,7 +118,7 @@ impl Controller {
 
     async fn launch(&mut self, owner: Owner<'_>) -> Result<()> {
         self.spawn(owner)?;
-        let ready = self.ready_url();
+        let ready = self.health_url("/readyz");
         let waited = wait::until(LIMIT, async || {
             self.expect_running().map_err(Not::Ever)?;
             fetch(&ready).await.map_err(not_yet)
@@ -143,13 +143,19 @@ impl Controller {
         Ok(())
     }
 
-    fn ready_url(&self) -> String {
-        format!("http://127.0.0.1:{}/readyz", self.health)
+    fn health_url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.health)
     }
 
     /// Whether it says that it is ready.
     pub async fn is_ready(&self) -> bool {
-        fetch(&self.ready_url()).await.is_ok()
+        fetch(&self.health_url("/readyz")).await.is_ok()
+    }
+
+    /// Status code and text that it answers on the health port.
+    pub async fn health(&self, path: &str) -> Result<(u16, String)> {
+        let answer = client()?.get(self.health_url(path)).send().await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
     }
 
     /// Starts another one like this, over the same storage, and does not wait for it.
@@ -283,9 +289,12 @@ fn shorten(line: &str) -> String {
     fields.join(" ").trim_end().to_owned()
 }
 
+fn client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder().no_proxy().timeout(LIMIT).build()
+}
+
 async fn fetch(url: &str) -> Result<String> {
-    let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build()?;
-    Ok(client.get(url).send().await?.error_for_status()?.text().await?)
+    Ok(client()?.get(url).send().await?.error_for_status()?.text().await?)
 }
 
 /// The binary `name`: in `E2E_BIN_DIR`, else where cargo puts it beside this program.

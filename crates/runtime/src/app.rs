@@ -20,6 +20,7 @@ use crate::{
     gates::Gates,
     log,
     process::{Process, ProcessError},
+    readiness::Check,
     watch,
 };
 
@@ -28,6 +29,9 @@ const BLOCKING_TASKS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The arguments of a process.
 pub trait Arguments: CommandFactory + FromArgMatches {
+    /// What has to hold before the process is ready.
+    const READINESS_CHECKS: &'static [Check] = &[];
+
     /// Those that every controller has.
     fn shared(&self) -> &Flags;
 
@@ -114,8 +118,7 @@ where
     rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| AppError::Tls)?;
     let tokio = tokio::runtime::Runtime::new().map_err(AppError::Tokio)?;
     let result = tokio.block_on(async {
-        let mut process = Process::start(arguments.shared(), name).await?;
-        process.ready.set(true);
+        let mut process = Process::start(arguments.shared(), name, A::READINESS_CHECKS).await?;
         if !process.lead(arguments.shared()).await? {
             return Ok(());
         }

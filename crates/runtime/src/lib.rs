@@ -1,7 +1,7 @@
 //! What every controller shares. Each module is one concern:
 //!
 //! - [`app`]: the main function of a controller process, which ties the others together.
-//! - [`flags`], [`gates`], [`log`], [`serve`], [`metrics`], [`process`]: the process and its surface.
+//! - [`flags`], [`gates`], [`log`], [`serve`], [`readiness`], [`metrics`], [`process`]: the process and its surface.
 //! - [`client`]: the connection pool to an API server, and impersonation.
 //! - [`leader`]: who may act when several replicas run.
 //! - [`watch`] and [`controller`]: from watch events to passes over objects.
@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod patch;
 pub mod process;
 pub mod queue;
+pub mod readiness;
 pub mod serve;
 mod token_bucket;
 pub mod watch;

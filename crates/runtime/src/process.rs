@@ -15,7 +15,8 @@ use crate::{
     flags::Flags,
     leader::{Candidate, Timing, lease_name},
     metrics::Metrics,
-    serve::{self, Readiness, ServeError},
+    readiness::{Check, LEADER_ELECTION, Readiness},
+    serve::{self, ServeError},
 };
 
 /// Longest wait for servers and watches at the end.
@@ -66,13 +67,18 @@ pub struct Process {
 }
 
 impl Process {
-    /// Opens the endpoints and the client. `component` is the name in events, leases and logs.
+    /// Opens the endpoints and the client. `component` is the name in events, leases and logs; the process is ready when
+    /// `checks` have passed.
     ///
     /// # Errors
     /// See [`ProcessError`].
-    pub async fn start(flags: &Flags, component: &'static str) -> Result<Self, ProcessError> {
+    pub async fn start(
+        flags: &Flags,
+        component: &'static str,
+        checks: &[Check],
+    ) -> Result<Self, ProcessError> {
         let metrics = Metrics::new().map_err(ProcessError::Metrics)?;
-        let (stop, ready, mut tasks) = (CancellationToken::new(), Readiness::default(), JoinSet::new());
+        let (stop, ready, mut tasks) = (CancellationToken::new(), Readiness::new(checks), JoinSet::new());
         stop_on_signals(stop.clone())?;
         let listener = serve::listen(&flags.metrics_addr).await?;
         let server = serve::metrics(listener, metrics.clone(), stop.clone());
@@ -103,6 +109,7 @@ impl Process {
     pub async fn lead(&mut self, flags: &Flags) -> Result<bool, ProcessError> {
         let options = &flags.leader;
         if !options.enable_leader_election {
+            self.ready.pass(LEADER_ELECTION);
             return Ok(true);
         }
         if flags.runtime_namespace.is_empty() {
@@ -135,6 +142,7 @@ impl Process {
             () = self.stop.cancelled() => return Ok(false),
         }
         self.metrics.leading(name, true);
+        self.ready.pass(LEADER_ELECTION);
         tracing::info!(logger = "setup", "successfully acquired lease {}/{name}", flags.runtime_namespace);
         let (finished, name, fence) = (CancellationToken::new(), name.to_owned(), self.fence.clone());
         let (release, until) = (flags.leader.leader_election_release_on_cancel, finished.clone());
@@ -230,7 +238,7 @@ mod tests {
         let (client, metrics) = (Client::new(nobody, "default"), Metrics::new().unwrap());
         let sinks = Sinks { client: client.clone(), component: "test", webhook: None, capacity: 1 };
         let (events, event_workers) = Recorder::start(sinks, metrics.clone());
-        let (ready, stop, tasks) = (Readiness::default(), CancellationToken::new(), JoinSet::new());
+        let (ready, stop, tasks) = (Readiness::new(&[]), CancellationToken::new(), JoinSet::new());
         let (component, fence, lease) = ("test", Fence::default(), None);
         Process { client, metrics, events, ready, stop, tasks, component, fence, event_workers, lease }
     }

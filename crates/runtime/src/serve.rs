@@ -1,18 +1,21 @@
-//! The process's own HTTP endpoints: `/metrics` on one address, `/healthz` and `/readyz` on another.
+//! The process's own HTTP endpoints: `/metrics` on one address, `/healthz` and `/readyz` on another, each with a thread of its
+//! own.
 
 use std::{
+    future::{Ready, ready},
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    time::Duration,
 };
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
-use tokio::net::TcpListener;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use net::ServerOptions;
+use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, readiness::Readiness};
 
 /// An address that could not be listened on or stopped serving.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +32,12 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
-    /// Accepting connections failed.
+    /// Serving failed.
     #[error("failed to serve")]
     Serve(#[source] std::io::Error),
+    /// The thread that serves panicked.
+    #[error("the thread that serves panicked")]
+    Panicked,
 }
 
 /// Opens a listener on a Go-style address: `:8080` means every interface.
@@ -52,83 +58,207 @@ pub async fn listen(address: &str) -> Result<TcpListener, ServeError> {
     .map_err(|source| ServeError::Listen { address: address.to_owned(), source })
 }
 
-/// Whether the process is ready for traffic; shared by those who decide and `/readyz`.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicBool>);
-
-impl Readiness {
-    /// Reports ready (or not ready) from now on.
-    pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
-    }
-
-    fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-/// Serves `/metrics` until `stop`.
+/// Serves `/metrics` until `stop`, from a thread of its own: rendering thousands of series holds up nothing but the next one.
 ///
 /// # Errors
-/// When accepting connections fails.
+/// When no thread can be started, or when it panics.
 pub async fn metrics(
     listener: TcpListener,
     metrics: Metrics,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    let app = Router::new().route("/metrics", get(move || async move { metrics.render() }));
-    serve(listener, app, stop).await
+    // Each connection may hold a whole rendering.
+    let options = ServerOptions { max_connections: 32, max_peer_connections: 8, ..ServerOptions::default() };
+    let answer = move |request: Request<Incoming>| {
+        ready(match request.uri().path() {
+            "/metrics" => text(StatusCode::OK, prometheus::TEXT_FORMAT, metrics.render()),
+            _ => not_found(),
+        })
+    };
+    on_own_thread("metrics", listener, options, answer, stop).await
 }
 
-/// Serves `/healthz` (alive) and `/readyz` until `stop`.
+/// Serves `/healthz` (alive) and `/readyz` until `stop`, from a thread of its own: the process is alive whatever its other
+/// threads work on.
 ///
 /// # Errors
-/// When accepting connections fails.
+/// When no thread can be started, or when it panics.
 pub async fn health(
     listener: TcpListener,
-    ready: Readiness,
+    readiness: Readiness,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    let ok = |State(ready): State<Readiness>| async move {
-        if ready.get() { (StatusCode::OK, "ok") } else { (StatusCode::INTERNAL_SERVER_ERROR, "not ready") }
+    let options = ServerOptions {
+        max_connections: 256,
+        max_peer_connections: 16,
+        header_timeout: Duration::from_secs(5),
+        ..ServerOptions::default()
     };
-    let app =
-        Router::new().route("/healthz", get(|| async { "ok" })).route("/readyz", get(ok)).with_state(ready);
-    serve(listener, app, stop).await
+    let alive = Readiness::new(&[]);
+    let answer = move |request: Request<Incoming>| {
+        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+        let verbose = query.split('&').any(|option| option.split('=').next() == Some("verbose"));
+        let checks = [("/healthz", &alive), ("/readyz", &readiness)];
+        let mut below = checks.iter().filter_map(|(root, checks)| Some((path.strip_prefix(root)?, checks)));
+        let answer = below.next().and_then(|(path, checks)| checks.answer(path, verbose));
+        ready(answer.map_or_else(not_found, |(status, body)| text(status, PLAIN_TEXT, body)))
+    };
+    on_own_thread("health", listener, options, answer, stop).await
 }
 
-async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) -> Result<(), ServeError> {
-    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await.map_err(ServeError::Serve)
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
+fn text(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn not_found() -> Response<Full<Bytes>> {
+    text(StatusCode::NOT_FOUND, PLAIN_TEXT, "404 page not found\n".to_owned())
+}
+
+/// Serves until `stop`, or until this future is dropped, by a runtime that has a thread and nothing else to do.
+async fn on_own_thread<A>(
+    name: &str,
+    listener: TcpListener,
+    options: ServerOptions,
+    answer: A,
+    stop: CancellationToken,
+) -> Result<(), ServeError>
+where
+    A: Fn(Request<Incoming>) -> Ready<Response<Full<Bytes>>> + Clone + Send + 'static,
+{
+    // Sockets belong to the runtime that waits for them.
+    let listener = listener.into_std().map_err(ServeError::Serve)?;
+    let stop = stop.child_token();
+    let _end = stop.clone().drop_guard();
+    let (ended, end) = oneshot::channel();
+    let work = move || {
+        let served = (|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener)?;
+                net::serve(listener, options, answer, stop.cancelled()).await;
+                Ok(())
+            })
+        })();
+        // Nobody waits if the process has ended.
+        let _unheard = ended.send(served);
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(ServeError::Serve)?;
+    end.await.map_err(|_| ServeError::Panicked)?.map_err(ServeError::Serve)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::*;
+    use std::{
+        io::{Read, Write},
+        sync::mpsc,
+    };
 
-    async fn status(address: SocketAddr, path: &str) -> u16 {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    use futures::future::BoxFuture;
+
+    use super::*;
+    use crate::readiness::LEADER_ELECTION;
+
+    /// Asks from outside of any runtime.
+    fn get(address: SocketAddr, path: &str) -> (u16, String) {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer.split(' ').nth(1).unwrap().parse().unwrap()
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    async fn ask(address: SocketAddr, path: &'static str) -> (u16, String) {
+        tokio::task::spawn_blocking(move || get(address, path)).await.unwrap()
     }
 
     #[tokio::test]
     async fn readiness_follows_the_process_and_liveness_does_not() {
         let listener = listen("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (ready, stop) = (Readiness::default(), CancellationToken::new());
+        let (ready, stop) = (Readiness::new(&[LEADER_ELECTION]), CancellationToken::new());
         let server = tokio::spawn(health(listener, ready.clone(), stop.clone()));
-        assert_eq!(status(address, "/healthz").await, 200);
-        assert_eq!(status(address, "/readyz").await, 500);
-        ready.set(true);
-        assert_eq!(status(address, "/readyz").await, 200);
-        assert_eq!(status(address, "/other").await, 404);
+        let ok = || (200, "ok".to_owned());
+        assert_eq!(ask(address, "/healthz").await, ok());
+        let failing = "[-]leader-election failed: reason withheld\n[+]ping ok\nhealthz check failed\n";
+        assert_eq!(ask(address, "/readyz").await, (500, failing.to_owned()));
+        let reason = "internal server error: manager is not the leader\n";
+        assert_eq!(ask(address, "/readyz/leader-election").await, (500, reason.to_owned()));
+        ready.pass(LEADER_ELECTION);
+        assert_eq!(ask(address, "/readyz").await, ok());
+        let passing = "[+]leader-election ok\n[+]ping ok\nhealthz check passed\n";
+        assert_eq!(ask(address, "/readyz?verbose").await, (200, passing.to_owned()));
+        assert_eq!(ask(address, "/healthz/ping").await, ok());
+        for path in ["/other", "/", "/healthz/leader-election", "/readyzz"] {
+            assert_eq!(ask(address, path).await, (404, "404 page not found\n".to_owned()), "{path}");
+        }
         stop.cancel();
         server.await.unwrap().unwrap();
+    }
+
+    /// A runtime with one worker that holds a server and then nothing but work that never yields, until the sender goes.
+    fn held_runtime(
+        serve: impl FnOnce(TcpListener) -> BoxFuture<'static, Result<(), ServeError>>,
+    ) -> (tokio::runtime::Runtime, SocketAddr, mpsc::Sender<()>) {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(listen("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(serve(listener));
+        let (release, held) = mpsc::channel::<()>();
+        let (begin, begun) = mpsc::channel();
+        runtime.spawn(async move {
+            begin.send(()).unwrap();
+            let _released = held.recv();
+        });
+        begun.recv().unwrap();
+        (runtime, address, release)
+    }
+
+    #[test]
+    fn liveness_answers_while_all_threads_of_the_runtime_are_held() {
+        let (ready, stop) = (Readiness::new(&[]), CancellationToken::new());
+        let (runtime, address, release) =
+            held_runtime(|listener| Box::pin(health(listener, ready, stop.clone())));
+        assert_eq!(get(address, "/healthz"), (200, "ok".to_owned()));
+        assert_eq!(get(address, "/readyz"), (200, "ok".to_owned()));
+        drop(release);
+        stop.cancel();
+        drop(runtime);
+    }
+
+    #[test]
+    fn metrics_are_rendered_while_all_threads_of_the_runtime_are_held() {
+        let (metrics, stop) = (Metrics::new().unwrap(), CancellationToken::new());
+        metrics.leading("lease", true);
+        let (runtime, address, release) =
+            held_runtime(|listener| Box::pin(super::metrics(listener, metrics, stop.clone())));
+        let (status, text) = get(address, "/metrics");
+        assert!(status == 200 && text.contains("leader_election_master_status{name=\"lease\"} 1"), "{text}");
+        assert_eq!(get(address, "/").0, 404);
+        drop(release);
+        stop.cancel();
+        drop(runtime);
+    }
+
+    #[tokio::test]
+    async fn a_server_ends_with_the_future_that_it_belongs_to() {
+        let listener = listen("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(health(listener, Readiness::new(&[]), CancellationToken::new()));
+        assert_eq!(ask(address, "/healthz").await.0, 200);
+        server.abort();
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

@@ -10,9 +10,14 @@ use clap::Parser;
 use git::ssh::{Algorithms, HostKeyAlgorithms, KexAlgorithms};
 use runtime::flags::duration;
 use runtime::gates::{Gate, GateError, Gates, OBJECT_IDENTITY};
+use runtime::readiness::{Check, LEADER_ELECTION};
 use source::slots::{FetchSlots, SlotLimits};
 
 use crate::NAME;
+
+/// Passes when artifacts are served. It is ours alone: Flux does not wait for the storage.
+pub(crate) const ARTIFACT_SERVER: Check =
+    Check { name: "artifact-server", failure: "artifact server is not listening" };
 
 /// Arguments that do not go together, or mean nothing.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +28,8 @@ pub enum ConfigError {
 }
 
 impl runtime::app::Arguments for Arguments {
+    const READINESS_CHECKS: &'static [Check] = &[LEADER_ELECTION, ARTIFACT_SERVER];
+
     fn shared(&self) -> &runtime::flags::Flags {
         &self.shared
     }

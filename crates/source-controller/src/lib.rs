@@ -15,7 +15,7 @@ use runtime::serve::{self, ServeError};
 use source::slots::FetchSlots;
 
 pub use crate::flags::Arguments;
-use crate::flags::ConfigError;
+use crate::flags::{ARTIFACT_SERVER, ConfigError};
 
 /// The name in events, conditions' field managers, leases and logs.
 pub const NAME: &str = "source-controller";
@@ -51,8 +51,9 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     if !volume::claim(&app.process, &storage).await {
         return Ok(());
     }
-    // Only the leader has the artifacts, so only the leader listens: the readiness probe asks this port.
+    // Only the leader has the artifacts, so only the leader listens and is ready.
     let listener = serve::listen(&arguments.storage_addr).await?;
+    app.process.ready.pass(ARTIFACT_SERVER);
     let (files, stop) = (storage.clone(), app.process.stop.clone().cancelled_owned());
     app.process.tasks.spawn(async move {
         let served = server::serve(listener, files.root(), ServerOptions::default(), stop).await;

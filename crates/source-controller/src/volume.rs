@@ -17,7 +17,6 @@ pub async fn claim(process: &Process, storage: &Store) -> bool {
             Ok(false) if waiting => {}
             Ok(false) => {
                 waiting = true;
-                process.ready.set(false);
                 tracing::error!(logger = "setup", "the storage is in use by another process, waiting for it");
             }
             // What is stored can be served all the same, and what cannot be written says so itself.
@@ -32,6 +31,5 @@ pub async fn claim(process: &Process, storage: &Store) -> bool {
             () = process.stop.cancelled() => return false,
         }
     }
-    process.ready.set(true);
     true
 }

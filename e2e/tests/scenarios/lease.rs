@@ -9,7 +9,7 @@ use e2e::controller::Controller;
 use e2e::process::Signal;
 use e2e::scenario::{LIMIT, SHARD, Scenario};
 use e2e::testkit::config_map;
-use e2e::wait::Not;
+use e2e::wait::{Not, not_yet};
 use http::Method;
 
 /// Flags for a Lease that is renewed every second; its holder gives it up after so many without, others wait two more.
@@ -127,5 +127,37 @@ async fn a_leader_that_cannot_renew_ends_and_the_other_one_takes_over() -> Resul
     test.proxy()?.disconnect();
     test.request("GitRepository/app").await?;
     test.applied("Kustomization/app", &commit).await?;
+    test.finish().await
+}
+
+/// A source-controller that does not lead is alive and not ready, and says so in Flux's words.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_controller_is_ready_when_it_leads() -> Result<()> {
+    let test = Scenario::new("ready-leader").await?;
+    let [enable, lease, renew, retry] = election(15);
+    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let options = [&*enable, &lease, &renew, &retry, &selector];
+    let mut leader = Controller::start(test.cluster, User::SourceController, &options).await?;
+    let mut standby = leader.start_beside()?;
+    let waiting = "[-]artifact-server failed: reason withheld\n[-]leader-election failed: reason withheld\n\
+                   [+]ping ok\nhealthz check failed\n";
+    test.wait("the second one answers", async || {
+        standby.expect_running().map_err(Not::Ever)?;
+        let (status, text) = standby.health("/readyz").await.map_err(not_yet)?;
+        assert_eq!((status, &*text), (500, waiting));
+        Ok(())
+    })
+    .await?;
+    assert_eq!(standby.health("/healthz").await?, (200, "ok".into()));
+    let (status, text) = standby.health("/readyz/leader-election").await?;
+    assert_eq!((status, &*text), (500, "internal server error: manager is not the leader\n"));
+    assert_eq!(leader.health("/readyz/leader-election").await?, (200, "ok".into()));
+    // It gives the Lease up.
+    leader.stop()?;
+    test.wait("the second one is ready", async || match standby.health("/readyz").await {
+        Ok((200, _)) => Ok(()),
+        other => Err(Not::Yet(format!("{other:?}"))),
+    })
+    .await?;
     test.finish().await
 }
