@@ -78,18 +78,23 @@ pub fn repack(
         }
         _ => Ok(()),
     })?;
-    let matcher = files.matcher(ignore)?;
+    let mut matcher = files.matcher(ignore)?;
     store.archive(path, revision, |archive| {
         entries.visit(&mut |entry| {
             if deadline.is_cancelled() {
                 return Err(RepackError::Time);
             }
             match entry {
-                Entry::Directory { path } if !matcher.is_ignored(path, true) => archive.directory(path)?,
-                Entry::File { path, executable, size, content } if !matcher.is_ignored(path, false) => {
-                    archive.file(path, executable, size, content)?;
+                Entry::Directory { path } => {
+                    if !matcher.is_ignored(path, true, deadline)? {
+                        archive.directory(path)?;
+                    }
                 }
-                _ => {}
+                Entry::File { path, executable, size, content } => {
+                    if !matcher.is_ignored(path, false, deadline)? {
+                        archive.file(path, executable, size, content)?;
+                    }
+                }
             }
             Ok(())
         })

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kustomize::flux::{self, Action, ImageOverride, Overlay, PatchOverride, SelectorOverride};
 use kustomize::{MemoryTree, Options};
@@ -85,9 +87,11 @@ fn run(case: &Path) -> Result<(), String> {
     let files = [(&b""[..], &rules[..])];
     let matcher =
         artifact::ignore::Matcher::from_rules(files, Some(&spec), &artifact::ignore::Limits::default());
-    let matcher = matcher.unwrap();
-    let ignored =
-        |path: &str, is_directory: bool| filter && matcher.is_ignored(path.as_bytes(), is_directory);
+    let matcher = RefCell::new(matcher.unwrap());
+    let deadline = net::Deadline::new(Duration::from_secs(3600));
+    let ignored = |path: &str, is_directory: bool| {
+        filter && matcher.borrow_mut().is_ignored(path.as_bytes(), is_directory, &deadline).unwrap()
+    };
     let overlay = overlay(&about["spec"]["spec"]);
     let manifest = flux::manifest(&tree, &directory, &overlay, &Options::default(), &ignored)
         .map_err(|error| error.to_string())?;

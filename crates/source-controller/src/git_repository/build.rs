@@ -48,13 +48,13 @@ impl Recipe {
     /// Stores the checkout as the artifact of its commit, if all its objects can be read.
     pub fn archive(&self, checkout: &Checkout, deadline: &Deadline) -> Result<Artifact, BuildError> {
         let content = Content::new(checkout, &self.includes, &self.storage, &self.limits.include)?;
-        let matcher = self.matcher(&content, deadline)?;
+        let mut matcher = self.matcher(&content, deadline)?;
         let path = self.storage.path(&checkout.commit.id.to_string());
         self.storage.store.archive(&path, &checkout.revision, |archive| {
             let mut archive = archive.chunked(Files { blobs: checkout.blobs(), deadline });
             content.walk(&mut |path, item| {
                 check(deadline)?;
-                if matcher.is_ignored(path, matches!(item, Item::Directory)) {
+                if matcher.is_ignored(path, matches!(item, Item::Directory), deadline)? {
                     return Ok(());
                 }
                 match item {
