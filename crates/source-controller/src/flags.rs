@@ -11,7 +11,7 @@ use git::ssh::{Algorithms, HostKeyAlgorithms, KexAlgorithms};
 use runtime::flags::duration;
 use runtime::gates::{Gate, GateError, Gates, OBJECT_IDENTITY};
 use runtime::readiness::{Check, LEADER_ELECTION};
-use source::slots::{FetchSlots, SlotLimits};
+use source::slots::{SlotLimits, Slots};
 
 use crate::NAME;
 
@@ -94,6 +94,9 @@ pub struct Arguments {
     /// Maximum number of concurrent fetches for the sources of one namespace.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     pub namespace_fetch_concurrency: u16,
+    /// Maximum number of artifacts of all sources in the making at once; those of one namespace get half of them.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=MAX_BUILDS))]
+    pub build_concurrency: u16,
     /// The longest time that a source's spec.timeout may give to an operation.
     #[arg(long, default_value = "10m", value_parser = duration)]
     pub max_timeout: Duration,
@@ -166,6 +169,9 @@ impl IgnoredHelmFlags {
 /// what blocks: the artifact server and the storage need some at all times.
 const MAX_FETCHES: i64 = 128;
 
+/// A build has a thread.
+const MAX_BUILDS: i64 = 64;
+
 /// How long an artifact may be in the making.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -174,6 +180,21 @@ const GATES: [Gate; 2] = [Gate::new("CacheSecretsAndConfigMaps", false), OBJECT_
 
 fn gates(text: &str) -> Result<Gates, GateError> {
     Gates::parse(text, &GATES)
+}
+
+/// What the kinds of sources share.
+pub struct ProcessSlots {
+    /// For fetches.
+    pub fetches: Arc<Slots>,
+    /// For builds.
+    pub builds: Arc<Slots>,
+}
+
+impl ProcessSlots {
+    /// Slots that are all free.
+    pub fn new(arguments: &Arguments) -> Self {
+        Self { fetches: Slots::new(arguments.fetch_slots()), builds: Slots::new(arguments.build_slots()) }
+    }
 }
 
 impl Arguments {
@@ -187,18 +208,25 @@ impl Arguments {
         Some(self.default_service_account.clone()).filter(|name| !name.is_empty())
     }
 
+    /// How many builds may be under way.
+    pub fn build_slots(&self) -> SlotLimits {
+        let all = usize::from(self.build_concurrency);
+        SlotLimits { all, namespace: all.div_ceil(2) }
+    }
+
     /// How many fetches may be under way.
-    pub fn slots(&self) -> SlotLimits {
+    pub fn fetch_slots(&self) -> SlotLimits {
         SlotLimits { all: self.fetch_concurrency.into(), namespace: self.namespace_fetch_concurrency.into() }
     }
 
     /// How the controller of one kind works, with the slots of the process and so many fetches from one host at once.
-    pub fn controller(&self, host_concurrency: u16, slots: &Arc<FetchSlots>) -> source::Options {
+    pub fn controller(&self, host_concurrency: u16, slots: &ProcessSlots) -> source::Options {
         source::Options {
             manager: NAME,
             jitter: self.shared.interval_jitter_percentage,
             requeue_dependency: self.shared.requeue_dependency,
-            slots: slots.clone(),
+            fetch_slots: slots.fetches.clone(),
+            build_slots: slots.builds.clone(),
             host_concurrency: host_concurrency.into(),
             max_timeout: self.max_timeout,
             build_timeout: BUILD_TIMEOUT,
@@ -265,7 +293,9 @@ mod tests {
     #[test]
     fn fetches_leave_threads_to_what_else_blocks() {
         let flags = parse(&["--fetch-concurrency=8", "--namespace-fetch-concurrency=2", "--max-timeout=1h"]);
-        assert_eq!(flags.slots(), SlotLimits { all: 8, namespace: 2 });
+        assert_eq!(flags.fetch_slots(), SlotLimits { all: 8, namespace: 2 });
+        assert_eq!(flags.build_slots(), SlotLimits { all: 4, namespace: 2 });
+        assert_eq!(parse(&["--build-concurrency=1"]).build_slots(), SlotLimits { all: 1, namespace: 1 });
         assert_eq!(flags.max_timeout, Duration::from_secs(3600));
         assert_eq!(parse(&[]).max_timeout, Duration::from_secs(600));
         for flag in ["--fetch-concurrency=0", "--fetch-concurrency=129", "--namespace-fetch-concurrency=0"] {

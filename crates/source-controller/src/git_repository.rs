@@ -32,7 +32,6 @@ use runtime::controller::{Objects, Waker};
 use runtime::latest::Latest;
 use source::background::Host;
 use source::failure::{Failure, Interrupted};
-use source::slots::FetchSlots;
 use source::upstream::{self, Build, Built, Fetched, Outcome, Resolved, Verified};
 use source::{Controller, Upstream};
 
@@ -47,7 +46,7 @@ use self::repository::Repository;
 use self::token_metrics::TokenMetrics;
 use self::verify::KeyVersions;
 use crate::StartError;
-use crate::flags::Arguments;
+use crate::flags::{Arguments, ProcessSlots};
 
 /// The kind's name.
 pub const KIND: &str = "GitRepository";
@@ -62,15 +61,11 @@ pub struct GitRepositories {
     waker: Waker<GitRepository>,
 }
 
-/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and fetches with `slots`.
+/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and works with `slots`.
 ///
 /// # Errors
 /// For arguments that do not go together.
-pub fn add(
-    app: &mut App<Arguments>,
-    storage: &Arc<Store>,
-    slots: &Arc<FetchSlots>,
-) -> Result<(), StartError> {
+pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, slots: &ProcessSlots) -> Result<(), StartError> {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let tokens = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
     let (client, metrics) = (process.client.clone(), TokenMetrics::register(&process.metrics)?);

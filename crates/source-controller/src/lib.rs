@@ -12,10 +12,9 @@ use artifact::{server, store};
 use net::ServerOptions;
 use runtime::app::App;
 use runtime::serve::{self, ServeError};
-use source::slots::FetchSlots;
 
 pub use crate::flags::Arguments;
-use crate::flags::{ARTIFACT_SERVER, ConfigError};
+use crate::flags::{ARTIFACT_SERVER, ConfigError, ProcessSlots};
 
 /// The name in events, conditions' field managers, leases and logs.
 pub const NAME: &str = "source-controller";
@@ -59,7 +58,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         let served = server::serve(listener, files.root(), ServerOptions::default(), stop).await;
         Ok(served.map_err(ServeError::Serve)?)
     });
-    let slots = FetchSlots::new(app.arguments.slots());
+    let slots = ProcessSlots::new(&app.arguments);
     git_repository::add(app, &storage, &slots)?;
     oci_repository::add(app, &storage, &slots);
     Ok(())

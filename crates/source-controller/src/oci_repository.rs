@@ -26,13 +26,12 @@ use source::background::Host;
 use source::failure::condition::ARTIFACT_IN_STORAGE;
 use source::failure::{Failure, Interrupted, reason};
 use source::quota::ByteShare;
-use source::slots::FetchSlots;
 use source::temporary::TemporaryFiles;
 use source::upstream::{Build, Built, Fetched, Outcome, Request, Resolved, asked_host};
 use source::{Controller, Upstream, timeout};
 
 use self::pull::Artifact;
-use crate::flags::Arguments;
+use crate::flags::{Arguments, ProcessSlots};
 
 /// The kind's name.
 pub const KIND: &str = "OCIRepository";
@@ -58,8 +57,8 @@ pub struct Content {
     _rooms: Vec<ByteShare>,
 }
 
-/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and fetches with `slots`.
-pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, slots: &Arc<FetchSlots>) {
+/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and works with `slots`.
+pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, slots: &ProcessSlots) {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let options = arguments.controller(arguments.oci_host_concurrency, slots);
     let limits = oci::Limits { blob_bytes: arguments.oci_layer_max_size, ..oci::Limits::default() };

@@ -1,7 +1,8 @@
-//! Fetches that outlast the pass that began them.
+//! Fetches and builds that outlast the pass that began them.
 //!
 //! A pass waits for its fetch for a moment. If that is not enough the pass ends, its worker goes on with other objects,
-//! and the fetch brings its object back when it is done. So `--concurrent` limits what works, not what waits for a server.
+//! and the fetch brings its object back when it is done. So `--concurrent` limits what works, not what waits for a server. Builds
+//! are treated alike; where the text says host, it is the namespace for them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,20 +15,30 @@ use net::Named;
 use runtime::controller::Waker;
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::slots::{FetchSlots, Slot, SlotRequest};
+use crate::slots::{Slot, SlotRequest, Slots};
 
-/// How long a pass waits, for a server that keeps no other pass waiting or for a build, before it ends or writes what is under way.
+/// How long a pass waits before it ends, if nothing else of this host keeps its pass waiting already.
 pub const PASS_WAIT: Duration = Duration::from_millis(500);
 
 /// The fetches of all sources of the kind `K`; `I` is what a fetch was begun with, `T` what it gives.
 pub struct Background<K: Resource, I, T> {
     waker: Waker<K>,
     /// Those of the process.
-    slots: Arc<FetchSlots>,
+    slots: Arc<Slots>,
     /// Fetches from one host at once.
     per_host: usize,
     pending: Mutex<HashMap<ObjectRef<K>, Pending<I, T>>>,
     hosts: Named<Host>,
+}
+
+/// What there is of a fetch that an earlier pass began.
+pub enum Earlier<T> {
+    /// No fetch.
+    Nothing,
+    /// It goes on, and wakes its object at its end.
+    Underway,
+    /// What it gave.
+    Done(T),
 }
 
 struct Pending<I, T> {
@@ -50,7 +61,7 @@ pub struct Host {
     /// The kind of the sources too: each has a limit of its own.
     name: String,
     limit: usize,
-    slots: Arc<FetchSlots>,
+    slots: Arc<Slots>,
     /// Fetches that outlasted their passes.
     waiting: AtomicUsize,
 }
@@ -84,8 +95,23 @@ where
     T: Send + 'static,
 {
     /// No fetches yet; `waker` brings objects back, and `per_host` fetches from one host go on at once.
-    pub fn new(waker: Waker<K>, slots: Arc<FetchSlots>, per_host: usize) -> Self {
+    pub fn new(waker: Waker<K>, slots: Arc<Slots>, per_host: usize) -> Self {
         Background { waker, slots, per_host, pending: Mutex::default(), hosts: Named::default() }
+    }
+
+    /// The fetch that an earlier pass began with the same `inputs`. One with others is given up.
+    pub async fn earlier(&self, source: &ObjectRef<K>, inputs: &I) -> Earlier<T> {
+        let before = self.pending().remove(source);
+        let Some(pending) = before else { return Earlier::Nothing };
+        if pending.inputs != *inputs {
+            pending.end().await;
+            return Earlier::Nothing;
+        }
+        if !pending.task.is_finished() {
+            self.pending().insert(source.clone(), pending);
+            return Earlier::Underway;
+        }
+        ended(pending.task.await).map_or(Earlier::Underway, Earlier::Done)
     }
 
     /// What `fetch` gives; `None` if it takes longer, and then the object is woken when it is done. A fetch that is already
@@ -100,16 +126,10 @@ where
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let before = self.pending().remove(source);
-        if let Some(pending) = before {
-            if pending.inputs == inputs {
-                if pending.task.is_finished() {
-                    return ended(pending.task.await);
-                }
-                self.pending().insert(source.clone(), pending);
-                return None;
-            }
-            pending.end().await;
+        match self.earlier(source, &inputs).await {
+            Earlier::Nothing => {}
+            Earlier::Underway => return None,
+            Earlier::Done(done) => return Some(done),
         }
         let host = self.host(host);
         let wait = if host.waiting.load(Ordering::Relaxed) == 0 { PASS_WAIT } else { Duration::ZERO };
@@ -208,7 +228,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     fn background(per_host: usize) -> Background<api::GitRepository, u8, u8> {
-        let slots = FetchSlots::new(SlotLimits { all: 100, namespace: 100 });
+        let slots = Slots::new(SlotLimits { all: 100, namespace: 100 });
         Background::new(Waker::default(), slots, per_host)
     }
 

@@ -8,6 +8,7 @@ use artifact::store::Store;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use kube::{Client, Resource, ResourceExt};
+use net::Named;
 use runtime::conditions::{READY, find};
 use runtime::controller::{Objects, Outcome, Reconcile};
 use runtime::events::Recorder;
@@ -15,12 +16,13 @@ use runtime::latest::Latest;
 use runtime::metrics::{Metrics, ResourceInfo};
 use runtime::process::Process;
 use runtime::queue::InFlight;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::background::Background;
 use crate::failure::Interrupted;
-use crate::pass::{Beginning, Inputs, Pass};
-use crate::slots::FetchSlots;
+use crate::pass::{Beginning, EndedBuild, Inputs, Pass, Version};
+use crate::slots::Slots;
 use crate::upstream::{Fetched, Upstream};
 
 /// How a controller works.
@@ -33,7 +35,9 @@ pub struct Options {
     /// When something that is missing is looked for again.
     pub requeue_dependency: Duration,
     /// The slots for fetches of the process.
-    pub slots: Arc<FetchSlots>,
+    pub fetch_slots: Arc<Slots>,
+    /// The slots for builds of the process.
+    pub build_slots: Arc<Slots>,
     /// Fetches from one host at once.
     pub host_concurrency: usize,
     /// The longest `spec.timeout` that counts.
@@ -52,6 +56,10 @@ pub struct Controller<U: Upstream> {
     pub(crate) storage: Arc<Store>,
     pub(crate) upstream: Arc<U>,
     pub(crate) background: Background<U::Object, Inputs, (Beginning, FetchResult<U::Content>)>,
+    pub(crate) builds: Background<U::Object, Version, EndedBuild<U::References>>,
+    pub(crate) build_slots: Arc<Slots>,
+    /// One for each object. A build holds it until its thread has ended.
+    pub(crate) build_turns: Named<Mutex<()>>,
     pub(crate) latest: Arc<Latest<U::Object>>,
     pub(crate) manager: &'static str,
     pub(crate) jitter: u8,
@@ -81,7 +89,14 @@ impl<U: Upstream> Controller<U> {
             metrics: process.metrics.clone(),
             storage,
             upstream,
-            background: Background::new(objects.waker(), options.slots, options.host_concurrency),
+            background: Background::new(
+                objects.waker(),
+                options.fetch_slots.clone(),
+                options.host_concurrency,
+            ),
+            builds: Background::new(objects.waker(), options.fetch_slots, options.host_concurrency),
+            build_slots: options.build_slots,
+            build_turns: Named::default(),
             latest,
             manager: options.manager,
             jitter: options.jitter,
@@ -91,6 +106,21 @@ impl<U: Upstream> Controller<U> {
             stop: process.stop.clone(),
             runs,
         }
+    }
+}
+
+impl<U: Upstream> Controller<U> {
+    /// Gives up what earlier passes over an object began. Nothing of it begins any more when this returns.
+    pub(crate) async fn cancel(&self, source: &ObjectRef<U::Object>) {
+        self.background.cancel(source).await;
+        self.builds.cancel(source).await;
+        // A thread that was told to end may still write.
+        drop(self.build_turn(source).lock().await);
+    }
+
+    /// The turn of an object's builds.
+    pub(crate) fn build_turn(&self, source: &ObjectRef<U::Object>) -> Arc<Mutex<()>> {
+        self.build_turns.get(&source.to_string(), Mutex::default)
     }
 }
 
@@ -129,6 +159,7 @@ impl<U: Upstream> Reconcile<U::Object> for Controller<U> {
 
     fn gone(&self, object: &ObjectRef<U::Object>) {
         self.background.forget(object);
+        self.builds.forget(object);
         self.latest.forget(object);
         self.upstream.gone(object);
     }

@@ -1,12 +1,12 @@
 //! One pass over one object: the steps, and when the status is written: at the end, and before that when something takes long.
 
+mod build;
 mod outcome;
 mod storage;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use api::Artifact;
@@ -19,14 +19,14 @@ use net::Deadline;
 use runtime::controller;
 use runtime::patch::{self, PatchError};
 
-use crate::background::PASS_WAIT;
+pub use self::build::EndedBuild;
+use crate::background::Earlier;
 use crate::blocking;
 use crate::controller::Controller;
-use crate::correction;
 use crate::failure::{Failure, Interrupted, reason};
 use crate::status::{self, End, Snapshot};
-use crate::storage::{ObjectStorage, status_artifact};
-use crate::upstream::{Build, Fetched, Outcome, Request, Resolved, Upstream};
+use crate::storage::ObjectStorage;
+use crate::upstream::{Fetched, Outcome, Request, Resolved, Upstream};
 
 /// How old the answer to another source may be for a poll to share it; a tenth of the interval if that is less.
 const SHARED_ANSWER_AGE: Duration = Duration::from_secs(2);
@@ -42,10 +42,16 @@ pub fn timeout(object: &impl Source, max: Duration) -> Duration {
 /// What a fetch was begun for. One with other inputs is not worth waiting for.
 #[derive(PartialEq, Eq)]
 pub struct Inputs {
+    version: Version,
+    known: Option<String>,
+}
+
+/// What somebody asked for. A build for something else is not worth waiting for.
+#[derive(PartialEq, Eq)]
+pub struct Version {
     uid: Option<String>,
     generation: Option<i64>,
     requested: Option<String>,
-    known: Option<String>,
 }
 
 /// Where a pass began. One that goes on with the fetch of an earlier pass began there.
@@ -69,6 +75,8 @@ pub struct Pass<'a, U: Upstream> {
     has_unwritten_progress: bool,
     /// Whether the stored artifact is of a version whose artifacts may be wrong, and is made anew whatever its revision.
     outdated: bool,
+    /// Whether another pass is due at once.
+    is_due: bool,
 }
 
 impl<'a, U: Upstream> Pass<'a, U> {
@@ -84,6 +92,7 @@ impl<'a, U: Upstream> Pass<'a, U> {
             object: object.clone(),
             has_unwritten_progress: false,
             outdated: false,
+            is_due: false,
         }
     }
 
@@ -120,12 +129,17 @@ impl<'a, U: Upstream> Pass<'a, U> {
 
     /// The steps of a pass; gives the title of what was fetched if it had to be read.
     async fn reconcile(&mut self) -> Result<Option<String>, Interrupted> {
+        match self.controller.builds.earlier(&self.source(), &self.version()).await {
+            Earlier::Nothing => {}
+            Earlier::Underway => return Err(Interrupted::Underway),
+            Earlier::Done(build) => return self.take_build(build).map(Some),
+        }
         self.begin().await?;
         let Resolved { references, host, news } =
             self.controller.upstream.resolve(&mut self.object, Timestamp::now())?;
         self.has_unwritten_progress |= news;
         let Fetched { outcome, verified } = self.fetch(&references, &host).await?;
-        self.note_verified(verified);
+        self.note_verified(verified.as_ref());
         match outcome {
             Outcome::Unchanged(revision) => {
                 tracing::debug!("no changes since last reconciliation: observed revision '{revision}'");
@@ -133,7 +147,7 @@ impl<'a, U: Upstream> Pass<'a, U> {
                 Ok(None)
             }
             Outcome::New { revision, news, content } => {
-                self.store(revision, &news, content, references).await.map(Some)
+                self.store(revision, news, content, references, verified).await.map(Some)
             }
         }
     }
@@ -154,12 +168,7 @@ impl<'a, U: Upstream> Pass<'a, U> {
     ) -> Result<Fetched<U::Content>, Interrupted> {
         let upstream = self.controller.upstream.clone();
         let known = upstream.known_revision(&self.object, references).filter(|_| !self.outdated);
-        let inputs = Inputs {
-            uid: self.object.meta().uid.clone(),
-            generation: self.object.meta().generation,
-            requested: status::request(&self.object),
-            known: known.clone(),
-        };
+        let inputs = Inputs { version: self.version(), known: known.clone() };
         let (object, references) = (self.object.clone(), references.clone());
         let request = Request { object, references, known, since: self.since() };
         let beginning = self.beginning.clone();
@@ -191,47 +200,6 @@ impl<'a, U: Upstream> Pass<'a, U> {
         }
     }
 
-    /// Makes an artifact of what was fetched, unless it is the one that there is; gives its title.
-    async fn store(
-        &mut self,
-        mut revision: String,
-        news: &str,
-        content: U::Content,
-        references: U::References,
-    ) -> Result<String, Interrupted> {
-        let upstream = self.controller.upstream.clone();
-        let mut title = upstream.title(&content);
-        let moved = self.object.artifact().is_none_or(|artifact| !U::is_revision(artifact, &revision));
-        if moved {
-            status::new_revision(&mut self.object, news, Timestamp::now());
-            self.has_unwritten_progress = true;
-        }
-        let changed = moved || upstream.has_changed(&self.object, &references);
-        if changed || self.outdated {
-            let former = self.object.artifact().filter(|_| !changed).map(|artifact| artifact.path.clone());
-            let (object, storage) = (self.object.clone(), self.storage.clone());
-            let build = Build { object, references: references.clone(), storage: storage.clone() };
-            let worker = upstream.clone();
-            let work = self.blocking(Some(self.controller.build_timeout), move |deadline| {
-                let former = former.and_then(|path| storage.store.open_file(&path).ok());
-                let built = worker.build(build, content, deadline)?;
-                let correction =
-                    former.and_then(|former| correction::find(&storage, former, &built.artifact));
-                Ok((built, correction))
-            });
-            let (built, correction) = self.write_progress_if_slow(work).await?;
-            self.note_verified(built.verified);
-            // Later than those above if the content had to be fetched anew.
-            (revision, title) = (built.artifact.revision.clone(), built.title);
-            self.note_correction(&revision, correction.as_ref());
-            let artifact = Artifact { metadata: built.metadata, ..status_artifact(built.artifact) };
-            *self.object.status_mut().artifact = Some(artifact);
-            upstream.stored(&mut self.object, references);
-        }
-        status::up_to_date(&mut self.object, &U::stored_text(&revision), Timestamp::now());
-        Ok(title)
-    }
-
     /// From when on a server's answer counts. Who asks for a pass gets no older answer, not when that pass failed and this
     /// one tries again either; a poll may take one that another source got a moment ago.
     fn since(&self) -> Instant {
@@ -241,22 +209,6 @@ impl<'a, U: Upstream> Pass<'a, U> {
         }
         let interval = self.object.interval().parse().unwrap_or_default();
         now.checked_sub(SHARED_ANSWER_AGE.min(interval / 10)).unwrap_or(now)
-    }
-
-    /// Waits for `work`. The progress is written if that takes long; most passes are over before anybody could read it, and
-    /// each write is an event for everybody who watches.
-    async fn write_progress_if_slow<T>(
-        &mut self,
-        work: impl Future<Output = Result<T, Interrupted>>,
-    ) -> Result<T, Interrupted> {
-        let mut work = pin!(work);
-        match tokio::time::timeout(PASS_WAIT, &mut work).await {
-            Ok(done) => done,
-            Err(_) => {
-                self.write_progress().await?;
-                work.await
-            }
-        }
     }
 
     /// Writes the status as it is in memory, so that others see it before the pass ends.
@@ -292,10 +244,9 @@ impl<'a, U: Upstream> Pass<'a, U> {
         self.controller.latest.wrote(written);
     }
 
-    /// Runs blocking work; what it does over the network ends with `spec.timeout`, and with `limit` everything does.
+    /// Runs blocking work; what it does over the network ends with `spec.timeout`.
     fn blocking<T: Send + 'static, W>(
         &self,
-        limit: Option<Duration>,
         work: W,
     ) -> impl Future<Output = Result<T, Interrupted>> + use<'a, T, W, U>
     where
@@ -303,7 +254,13 @@ impl<'a, U: Upstream> Pass<'a, U> {
     {
         let controller = self.controller;
         let deadline = Deadline::new(timeout(&self.object, controller.max_timeout));
-        async move { Ok(blocking::run(deadline, limit, &controller.stop, work).await??) }
+        async move { Ok(blocking::run(deadline, None, &controller.stop, work).await??) }
+    }
+
+    fn version(&self) -> Version {
+        let meta = self.object.meta();
+        let requested = status::request(&self.object);
+        Version { uid: meta.uid.clone(), generation: meta.generation, requested }
     }
 
     fn source(&self) -> ObjectRef<U::Object> {

@@ -1,4 +1,5 @@
-//! Slots for fetches: the process has so many, one namespace gets no more than its share, and one host no more than its limit.
+//! Slots for fetches, and for builds: the process has so many, one namespace gets no more than its share, and one host no more
+//! than its limit.
 //!
 //! Who waits holds nothing that others could use. Of those who could go on, the one whose namespace has the fewest slots does;
 //! among equals, the one that came first.
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// How many fetches may be under way.
+/// How much may be under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlotLimits {
     /// In the process.
@@ -17,8 +18,8 @@ pub struct SlotLimits {
     pub namespace: usize,
 }
 
-/// The slots of a process.
-pub struct FetchSlots {
+/// Slots of a process.
+pub struct Slots {
     limits: SlotLimits,
     state: Mutex<State>,
 }
@@ -34,9 +35,16 @@ pub struct SlotRequest {
     pub host_limit: usize,
 }
 
-/// The right to fetch, or to wait for that. It is given back when this is dropped.
+impl SlotRequest {
+    /// One for work that asks no host.
+    pub fn without_host(namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned(), host: String::new(), host_limit: usize::MAX }
+    }
+}
+
+/// The right to go on, or to wait for that. It is given back when this is dropped.
 pub struct Slot {
-    slots: Arc<FetchSlots>,
+    slots: Arc<Slots>,
     request: SlotRequest,
     number: u64,
 }
@@ -51,10 +59,10 @@ struct State {
     next_number: u64,
 }
 
-impl FetchSlots {
+impl Slots {
     /// Slots that are all free.
-    pub fn new(limits: SlotLimits) -> Arc<FetchSlots> {
-        Arc::new(FetchSlots { limits, state: Mutex::default() })
+    pub fn new(limits: SlotLimits) -> Arc<Slots> {
+        Arc::new(Slots { limits, state: Mutex::default() })
     }
 
     /// Waits for a slot.
@@ -145,8 +153,8 @@ mod tests {
     use super::*;
     use futures::FutureExt;
 
-    fn slots(all: usize, namespace: usize) -> Arc<FetchSlots> {
-        FetchSlots::new(SlotLimits { all, namespace })
+    fn slots(all: usize, namespace: usize) -> Arc<Slots> {
+        Slots::new(SlotLimits { all, namespace })
     }
 
     fn request(namespace: &str, host: &str) -> SlotRequest {
@@ -154,7 +162,7 @@ mod tests {
     }
 
     /// A slot that is free now.
-    fn taken(slots: &Arc<FetchSlots>, namespace: &str, host: &str) -> Option<Slot> {
+    fn taken(slots: &Arc<Slots>, namespace: &str, host: &str) -> Option<Slot> {
         slots.take(request(namespace, host)).now_or_never()
     }
 

@@ -187,7 +187,7 @@ pub enum Outcome<C> {
 }
 
 /// A verification that succeeded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Verified {
     /// By whom the content is signed, in the words of the condition.
     pub message: String,

@@ -35,11 +35,16 @@ impl<U: Upstream> Pass<'_, U> {
     }
 
     /// Takes note of a verification, if there was one.
-    pub(super) fn note_verified(&mut self, verified: Option<Verified>) {
+    pub(super) fn note_verified(&mut self, verified: Option<&Verified>) {
         let Some(verified) = verified else { return };
+        self.set_verified(verified);
+        self.trace(action::VERIFY_SOURCE, reason::SUCCEEDED, verified.message.clone());
+    }
+
+    /// The same without telling anybody.
+    pub(super) fn set_verified(&mut self, verified: &Verified) {
         status::verified(&mut self.object, &verified.message, Timestamp::now());
-        self.controller.upstream.verified(&mut self.object, &verified);
-        self.trace(action::VERIFY_SOURCE, reason::SUCCEEDED, verified.message);
+        self.controller.upstream.verified(&mut self.object, verified);
     }
 
     /// Tells of an artifact that a former version got wrong.
@@ -79,7 +84,7 @@ impl<U: Upstream> Pass<'_, U> {
             }
         }
         // What an earlier pass began, and this one did not get to.
-        self.controller.background.cancel(&self.source()).await;
+        self.controller.cancel(&self.source()).await;
         status::end(&mut self.object, &end, Timestamp::now());
         self.patch().await?;
         Ok(match end {
@@ -99,6 +104,7 @@ impl<U: Upstream> Pass<'_, U> {
     /// When the upstream is looked at again; an interval of zero means never.
     fn next(&self) -> controller::Outcome {
         match self.object.interval().parse() {
+            _ if self.is_due => controller::Outcome::After(Duration::ZERO),
             Ok(Duration::ZERO) => controller::Outcome::Wait,
             Ok(interval) => controller::Outcome::After(jitter(interval, self.controller.jitter)),
             Err(error) => controller::Outcome::Failed(Box::new(error)),

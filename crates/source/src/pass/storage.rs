@@ -22,7 +22,7 @@ impl<U: Upstream> Pass<'_, U> {
             return Ok(false);
         };
         let (storage, current) = (self.storage.clone(), artifact.clone());
-        let (removed, verdict) = self.blocking(None, move |_| Ok(storage.inspect(&current))).await?;
+        let (removed, verdict) = self.blocking(move |_| Ok(storage.inspect(&current))).await?;
         if removed > 0 {
             let message = format!("garbage collected {removed} artifacts");
             self.trace(action::GARBAGE_COLLECT, reason::GARBAGE_COLLECTION_SUCCEEDED, message);
@@ -67,10 +67,10 @@ impl<U: Upstream> Pass<'_, U> {
         if !self.object.finalizers().iter().any(|f| f == FINALIZER) {
             return Ok(controller::Outcome::Wait);
         }
-        self.controller.background.cancel(&self.source()).await;
+        self.controller.cancel(&self.source()).await;
         let (storage, upstream, source) =
             (self.storage.clone(), self.controller.upstream.clone(), self.source());
-        let cleaned = self.blocking(None, move |_| {
+        let cleaned = self.blocking(move |_| {
             upstream.release(&source).and_then(|()| storage.clear()).map_err(|error| {
                 let why = runtime::error::chain(&error);
                 let message = format!("garbage collection for deleted resource failed: {why}");

@@ -2,6 +2,7 @@
 
 mod api_server;
 mod background;
+mod builds;
 mod deletion;
 mod failures;
 mod upstream;
@@ -13,6 +14,7 @@ use api::meta::FINALIZER;
 use api::{GitRepository, GitRepositorySpec};
 use artifact::store::{self, Store};
 use kube::ResourceExt;
+use net::Named;
 use runtime::controller::{Objects, Outcome, Reconcile, Waker};
 use runtime::events::{Recorder, Sinks};
 use runtime::latest::Latest;
@@ -26,7 +28,7 @@ use self::api_server::ApiServer;
 use self::upstream::{Fetch, Scripted};
 use crate::background::Background;
 use crate::controller::Controller;
-use crate::slots::{FetchSlots, SlotLimits};
+use crate::slots::{SlotLimits, Slots};
 
 /// An object, its API server, and the controller that reconciles it.
 struct Fixture {
@@ -40,9 +42,13 @@ struct Fixture {
 
 /// An object that was never reconciled.
 fn object() -> GitRepository {
+    object_in("ns")
+}
+
+fn object_in(namespace: &str) -> GitRepository {
     let spec = GitRepositorySpec { interval: "10m".into(), ..GitRepositorySpec::default() };
     let mut object = GitRepository::new("app", spec);
-    object.metadata.namespace = Some("ns".to_owned());
+    object.metadata.namespace = Some(namespace.to_owned());
     object.metadata.uid = Some("1-2-3".to_owned());
     object.metadata.generation = Some(1);
     object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
@@ -55,6 +61,10 @@ impl Fixture {
     }
 
     fn of(object: &GitRepository, upstream: Scripted) -> Fixture {
+        Fixture::with_build_slots(object, upstream, Slots::new(SlotLimits { all: 4, namespace: 2 }))
+    }
+
+    fn with_build_slots(object: &GitRepository, upstream: Scripted, build_slots: Arc<Slots>) -> Fixture {
         let (server, metrics) = (ApiServer::new(object), Metrics::new().unwrap());
         let storage = tempfile::tempdir().unwrap();
         let store = Store::open(storage.path(), store::Options::new("localhost")).unwrap();
@@ -62,14 +72,17 @@ impl Fixture {
             Sinks { client: server.client(), component: "source-controller", webhook: None, capacity: 100 };
         let (events, event_workers) = Recorder::start(sinks, metrics.clone());
         let (upstream, stop) = (Arc::new(upstream), CancellationToken::new());
-        let slots = FetchSlots::new(SlotLimits { all: 16, namespace: 16 });
+        let slots = Slots::new(SlotLimits { all: 16, namespace: 16 });
         let controller = Controller {
             client: server.client(),
             events,
             metrics,
             storage: Arc::new(store),
             upstream: upstream.clone(),
-            background: Background::new(Waker::default(), slots, 16),
+            background: Background::new(Waker::default(), slots.clone(), 16),
+            builds: Background::new(Waker::default(), slots, 16),
+            build_slots,
+            build_turns: Named::default(),
             latest: Arc::new(Latest::new(Objects::default().store())),
             manager: "source-controller",
             jitter: 0,

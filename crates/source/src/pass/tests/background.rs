@@ -56,7 +56,8 @@ async fn a_stopped_fetch_writes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_a_build_and_writes_no_failure() {
-    let fixture = Fixture::new(Scripted { builds_without_end: true, ..script([Fetch::Revision("one")]) });
+    let fixture =
+        Fixture::new(Scripted { builds_without_end: true.into(), ..script([Fetch::Revision("one")]) });
     let stop = fixture.stop.clone();
     let stopping = async {
         while fixture.upstream.begun.load(Ordering::Relaxed) == 0 {

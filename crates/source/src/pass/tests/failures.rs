@@ -22,7 +22,7 @@ fn spec(failure: Failure) -> Scripted {
 }
 
 fn build(failure: Failure) -> Scripted {
-    Scripted { build_failure: Some(failure), ..script([Fetch::Revision("one")]) }
+    Scripted { build_failure: Some(failure).into(), ..script([Fetch::Revision("one")]) }
 }
 
 const RETRYING: &str = "Reconciling=True/ProgressingWithRetry building artifact";
@@ -139,7 +139,7 @@ async fn a_failure_leaves_the_artifact_and_its_end_is_an_event() {
 async fn a_failed_build_says_that_the_artifact_is_outdated() {
     let mut fixture = Fixture::stored("one", Scripted::default()).await;
     let failing = Scripted {
-        build_failure: Some(Failure::artifact("archive", "disk full")),
+        build_failure: Some(Failure::artifact("archive", "disk full")).into(),
         ..script([Fetch::Revision("two")])
     };
     fixture.controller.upstream = Arc::new(failing);

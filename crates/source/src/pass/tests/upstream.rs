@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::pending;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use api::GitRepository;
@@ -42,9 +42,13 @@ pub struct Scripted {
     /// Each fetch that goes on has a clone.
     pub running: Arc<()>,
     /// What goes wrong in builds.
-    pub build_failure: Option<Failure>,
-    /// Builds go on until they are cancelled.
-    pub builds_without_end: bool,
+    pub build_failure: Mutex<Option<Failure>>,
+    /// Builds that begin while this is set go on until they are cancelled, or until it is no longer set.
+    pub builds_without_end: AtomicBool,
+    /// Builds that began.
+    pub builds_begun: AtomicUsize,
+    /// Whether the references of the object are others than those of its artifact.
+    pub has_changed: AtomicBool,
     /// What goes wrong when the object is deleted.
     pub release_failure: Option<fn() -> StoreError>,
 }
@@ -67,7 +71,7 @@ impl Upstream for Scripted {
     }
 
     fn has_changed(&self, _object: &GitRepository, _references: &()) -> bool {
-        false
+        self.has_changed.load(Ordering::Relaxed)
     }
 
     async fn fetch(
@@ -103,14 +107,16 @@ impl Upstream for Scripted {
         content: &'static str,
         deadline: &Deadline,
     ) -> Result<Built, Failure> {
-        if self.builds_without_end {
-            while !deadline.is_cancelled() {
-                std::thread::yield_now();
+        let _running = self.running.clone();
+        self.builds_begun.fetch_add(1, Ordering::Relaxed);
+        while self.builds_without_end.load(Ordering::Relaxed) {
+            if deadline.is_cancelled() {
+                return Err(Failure::artifact("archive", "it took too long"));
             }
-            return Err(Failure::artifact("archive", "it took too long"));
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        if let Some(failure) = &self.build_failure {
-            return Err(failure.clone());
+        if let Some(failure) = self.build_failure.lock().unwrap().clone() {
+            return Err(failure);
         }
         let path = build.storage.path(content);
         let stored = build.storage.store.archive(&path, content, |archive| {

@@ -1,0 +1,135 @@
+//! From what was fetched to the artifact in the status. A build that takes long outlasts its pass, as a fetch does; a later
+//! pass takes what it gave. Builds have slots of their own, so those of one namespace do not keep others waiting.
+
+use api::Artifact;
+use api::source::Source;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use net::Deadline;
+
+use super::{Beginning, Pass, timeout};
+use crate::blocking;
+use crate::correction::{self, Correction};
+use crate::failure::{Failure, Interrupted};
+use crate::slots::SlotRequest;
+use crate::status;
+use crate::storage::status_artifact;
+use crate::upstream::{Build, Built, Resolved, Upstream, Verified};
+
+/// A build that ended, and what the pass that began it knew.
+pub struct EndedBuild<R> {
+    beginning: Beginning,
+    /// What the artifact was made from.
+    references: R,
+    /// What the status says of the revision if it is not the stored one.
+    news: Option<String>,
+    /// Who has signed what was fetched.
+    verified: Option<Verified>,
+    result: Result<(Built, Option<Correction>), Interrupted>,
+}
+
+impl<U: Upstream> Pass<'_, U> {
+    /// Makes an artifact of what was fetched, unless it is the one that there is; gives its title.
+    pub(super) async fn store(
+        &mut self,
+        revision: String,
+        news: String,
+        content: U::Content,
+        references: U::References,
+        verified: Option<Verified>,
+    ) -> Result<String, Interrupted> {
+        let upstream = self.controller.upstream.clone();
+        let moved = self.object.artifact().is_none_or(|artifact| !U::is_revision(artifact, &revision));
+        let news = moved.then_some(news);
+        if let Some(news) = &news {
+            status::new_revision(&mut self.object, news, Timestamp::now());
+            self.has_unwritten_progress = true;
+        }
+        let changed = moved || upstream.has_changed(&self.object, &references);
+        if !changed && !self.outdated {
+            status::up_to_date(&mut self.object, &U::stored_text(&revision), Timestamp::now());
+            return Ok(upstream.title(&content));
+        }
+        let former = self.object.artifact().filter(|_| !changed).map(|artifact| artifact.path.clone());
+        let work = self.build(content, references.clone(), former);
+        let beginning = self.beginning.clone();
+        let build = |_| async { EndedBuild { beginning, references, news, verified, result: work.await } };
+        let namespace = self.object.namespace().unwrap_or_default();
+        match self.controller.builds.run(&self.source(), self.version(), &namespace, build).await {
+            Some(ended) => self.finish_build(ended.references, ended.result),
+            None => {
+                self.write_progress().await?;
+                Err(Interrupted::Underway)
+            }
+        }
+    }
+
+    /// Goes on with a build that an earlier pass began.
+    pub(super) fn take_build(&mut self, ended: EndedBuild<U::References>) -> Result<String, Interrupted> {
+        let (upstream, now) = (self.controller.upstream.clone(), Timestamp::now());
+        self.beginning = ended.beginning;
+        status::begin(&mut self.object, now);
+        upstream.begin(&mut self.object, now);
+        let Resolved { references, .. } = upstream.resolve(&mut self.object, now)?;
+        status::answered(&mut self.object, now);
+        status::fetched(&mut self.object, now);
+        if let Some(verified) = &ended.verified {
+            self.set_verified(verified);
+        }
+        if let Some(news) = &ended.news {
+            status::new_revision(&mut self.object, news, now);
+        }
+        let title = self.finish_build(ended.references, ended.result)?;
+        // What it refers to may have changed meanwhile, and whoever woke the object for that found it building.
+        self.is_due = upstream.has_changed(&self.object, &references);
+        Ok(title)
+    }
+
+    /// The build itself: waits for a slot, then works on a thread. `former` is the path of the artifact to compare with.
+    fn build(
+        &self,
+        content: U::Content,
+        references: U::References,
+        former: Option<String>,
+    ) -> impl Future<Output = Result<(Built, Option<Correction>), Interrupted>> + Send + use<U> {
+        let (controller, storage) = (self.controller, self.storage.clone());
+        let (upstream, slots, stop) =
+            (controller.upstream.clone(), controller.build_slots.clone(), controller.stop.clone());
+        let request = SlotRequest::without_host(&self.object.namespace().unwrap_or_default());
+        let (timeout, limit) = (timeout(&self.object, controller.max_timeout), controller.build_timeout);
+        let build = Build { object: self.object.clone(), references, storage: storage.clone() };
+        let turn = controller.build_turn(&self.source());
+        async move {
+            let turn = turn.lock_owned().await;
+            let slot = slots.take(request).await;
+            let work = move |deadline: &Deadline| {
+                // Until it has ended, also if nobody waits for it any more.
+                let _held = (turn, slot);
+                let former = former.and_then(|path| storage.store.open_file(&path).ok());
+                let built = upstream.build(build, content, deadline)?;
+                let correction =
+                    former.and_then(|former| correction::find(&storage, former, &built.artifact));
+                Ok::<_, Failure>((built, correction))
+            };
+            Ok(blocking::run(Deadline::new(timeout), Some(limit), &stop, work).await??)
+        }
+    }
+
+    /// Puts what was built into the status; gives its title.
+    fn finish_build(
+        &mut self,
+        references: U::References,
+        result: Result<(Built, Option<Correction>), Interrupted>,
+    ) -> Result<String, Interrupted> {
+        let (built, correction) = result?;
+        self.note_verified(built.verified.as_ref());
+        // Later than what was fetched first if the content had to be fetched anew.
+        let revision = built.artifact.revision.clone();
+        self.note_correction(&revision, correction.as_ref());
+        let artifact = Artifact { metadata: built.metadata, ..status_artifact(built.artifact) };
+        *self.object.status_mut().artifact = Some(artifact);
+        self.controller.upstream.stored(&mut self.object, references);
+        status::up_to_date(&mut self.object, &U::stored_text(&revision), Timestamp::now());
+        Ok(built.title)
+    }
+}
