@@ -1,5 +1,8 @@
 //! The object caches on disk. Sources with the same URL and the same credentials share one. Everything here blocks.
 //!
+//! One of them fetches at a time. So that nobody makes a source of another namespace wait until its time is over, such a source
+//! goes to a cache that its namespace has for itself, and stays there.
+//!
 //! ```text
 //! <storage>/.cache/git/key             a random text that goes into all names, so that they tell nothing
 //! <storage>/.cache/git/<name>/owners   the sources that use it, one a line
@@ -24,6 +27,8 @@ const KEY_FILE: &str = "key";
 const OWNERS_FILE: &str = "owners";
 /// How often a fetch that waits for its lock looks whether its deadline is over.
 const LOCK_POLL: Duration = Duration::from_millis(100);
+/// This part of its time a fetch waits for one of another namespace, and no longer; what is left is for a clone.
+const FOREIGN_WAIT_DIVISOR: u32 = 2;
 
 /// All caches of a storage directory.
 pub struct Caches {
@@ -41,13 +46,16 @@ struct State {
     owners: HashMap<String, String>,
     /// The sources that an earlier process knew and this one has not met yet.
     inherited: HashSet<String>,
+    /// The sources that left a cache to another namespace, and the name of that cache.
+    left: HashMap<String, String>,
 }
 
 /// A cache, for those who use it now.
 struct Shared {
     dir: PathBuf,
     state: Arc<SharedState>,
-    busy: Mutex<bool>,
+    /// The namespace for which a fetch holds the lock.
+    holder: Mutex<Option<String>>,
     free: Condvar,
     usage: Mutex<Usage>,
 }
@@ -57,15 +65,23 @@ struct Usage {
     bytes: u64,
 }
 
-/// A cache that will not be removed while this exists.
-#[derive(Clone)]
+/// The cache of a source, which will not be removed while this exists.
 pub struct InUse {
     caches: Arc<Caches>,
-    shared: Arc<Shared>,
+    owner: String,
+    /// Another one after the source left one to another namespace.
+    shared: Mutex<Arc<Shared>>,
 }
 
 /// The lock of a cache, which a fetch holds while it writes; others wait.
-pub struct FetchLock<'a>(&'a Shared);
+pub struct FetchLock(Arc<Shared>);
+
+/// Where a wait for a lock led.
+enum Turn {
+    Locked(FetchLock),
+    /// A fetch of another namespace has it.
+    Foreign,
+}
 
 /// The name by which caches know a source.
 pub fn owner(source: &ObjectRef<GitRepository>) -> String {
@@ -122,6 +138,41 @@ impl Caches {
         }
         let name = hasher.finish().hex().to_owned();
         let mut state = self.state();
+        let shared = if state.left.get(owner) == Some(&name) {
+            self.take(&mut state, owner, self.own_name(&name, owner), deadline)?
+        } else {
+            state.left.remove(owner);
+            self.take(&mut state, owner, name, deadline)?
+        };
+        Ok(InUse { caches: self.clone(), owner: owner.to_owned(), shared: Mutex::new(shared) })
+    }
+
+    /// The cache that the namespace of `owner` has for itself in place of the one called `name`.
+    fn leave(&self, owner: &str, name: &str, deadline: &Deadline) -> io::Result<Arc<Shared>> {
+        tracing::info!("another namespace keeps the object cache of this URL busy: using another one");
+        let mut state = self.state();
+        let shared = self.take(&mut state, owner, self.own_name(name, owner), deadline)?;
+        state.left.insert(owner.to_owned(), name.to_owned());
+        Ok(shared)
+    }
+
+    fn own_name(&self, name: &str, owner: &str) -> String {
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        for part in [&self.key[..], name.as_bytes(), namespace(owner).as_bytes()] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        hasher.finish().hex().to_owned()
+    }
+
+    /// Makes `owner` use the cache called `name` and no other.
+    fn take(
+        &self,
+        state: &mut State,
+        owner: &str,
+        name: String,
+        deadline: &Deadline,
+    ) -> io::Result<Arc<Shared>> {
         if deadline.is_cancelled() {
             return Err(io::ErrorKind::Interrupted.into());
         }
@@ -129,16 +180,18 @@ impl Caches {
         shared.usage().last = SystemTime::now();
         state.inherited.remove(owner);
         if state.owners.get(owner) != Some(&name) {
-            self.detach(&mut state, owner)?;
+            self.detach(state, owner)?;
             state.owners.insert(owner.to_owned(), name.clone());
-            self.write_owners(&state, &name)?;
+            self.write_owners(state, &name)?;
         }
-        Ok(InUse { caches: self.clone(), shared })
+        Ok(shared)
     }
 
     /// `owner` is gone, and with it its cache, unless others use it.
     pub fn release(&self, owner: &str) -> io::Result<()> {
-        self.detach(&mut self.state(), owner)
+        let mut state = self.state();
+        state.left.remove(owner);
+        self.detach(&mut state, owner)
     }
 
     /// Removes what an earlier process left for sources that are no more.
@@ -206,7 +259,7 @@ impl Caches {
         Shared {
             dir: self.root.join(name),
             state: Arc::default(),
-            busy: Mutex::default(),
+            holder: Mutex::default(),
             free: Condvar::new(),
             usage: Mutex::new(Usage { last: SystemTime::now(), bytes: 0 }),
         }
@@ -220,27 +273,41 @@ impl Caches {
 impl InUse {
     /// The cache, in which what a server said counts if it was asked at `since` or later.
     pub fn cache(&self, limits: git::Limits, since: Instant) -> Cache {
-        Cache::new(self.shared.dir.clone(), limits).sharing(self.shared.state.clone(), since)
+        let shared = self.shared();
+        Cache::new(shared.dir.clone(), limits).sharing(shared.state.clone(), since)
     }
 
-    /// Waits until no other fetch holds the lock.
-    pub fn fetch_lock(&self, deadline: &Deadline) -> Result<FetchLock<'_>, TransportError> {
-        let mut busy = self.shared.busy();
-        while *busy {
-            if deadline.is_over() {
-                return Err(TransportError::Deadline);
+    /// Waits until no other fetch holds the lock. If that is one for another namespace, this is another cache after a while.
+    pub fn fetch_lock(&self, deadline: &Deadline) -> Result<FetchLock, TransportError> {
+        let patience = deadline.remaining() / FOREIGN_WAIT_DIVISOR;
+        let shared = self.shared();
+        match shared.lock(namespace(&self.owner), deadline, patience)? {
+            Turn::Locked(lock) => Ok(lock),
+            Turn::Foreign => {
+                let name = shared.dir.file_name().unwrap_or_default().to_string_lossy();
+                let own = self.caches.leave(&self.owner, &name, deadline)?;
+                *self.current() = own.clone();
+                match own.lock(namespace(&self.owner), deadline, Duration::MAX)? {
+                    Turn::Locked(lock) => Ok(lock),
+                    Turn::Foreign => Err(TransportError::Deadline),
+                }
             }
-            let wait = self.shared.free.wait_timeout(busy, LOCK_POLL);
-            (busy, _) = wait.unwrap_or_else(PoisonError::into_inner);
         }
-        *busy = true;
-        Ok(FetchLock(&self.shared))
     }
 
     /// Records how large the cache is after a fetch, and evicts others if all together are too large.
     pub fn record_size(&self) -> io::Result<()> {
-        self.shared.usage().bytes = size(&self.shared.dir);
+        let shared = self.shared();
+        shared.usage().bytes = size(&shared.dir);
         self.caches.evict()
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        self.current().clone()
+    }
+
+    fn current(&self) -> MutexGuard<'_, Arc<Shared>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -249,16 +316,45 @@ impl Shared {
         self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn busy(&self) -> MutexGuard<'_, bool> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    fn holder(&self) -> MutexGuard<'_, Option<String>> {
+        self.holder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the lock; with `patience` while the holder is another namespace, which need not be the same one all the time.
+    fn lock(
+        self: &Arc<Self>,
+        namespace: &str,
+        deadline: &Deadline,
+        patience: Duration,
+    ) -> Result<Turn, TransportError> {
+        let begun = Instant::now();
+        let mut holder = self.holder();
+        while let Some(other) = &*holder {
+            if deadline.is_over() {
+                return Err(TransportError::Deadline);
+            }
+            if other != namespace && begun.elapsed() >= patience {
+                return Ok(Turn::Foreign);
+            }
+            let wait = self.free.wait_timeout(holder, LOCK_POLL);
+            (holder, _) = wait.unwrap_or_else(PoisonError::into_inner);
+        }
+        *holder = Some(namespace.to_owned());
+        drop(holder);
+        Ok(Turn::Locked(FetchLock(self.clone())))
     }
 }
 
-impl Drop for FetchLock<'_> {
+impl Drop for FetchLock {
     fn drop(&mut self) {
-        *self.0.busy() = false;
+        *self.0.holder() = None;
         self.0.free.notify_one();
     }
+}
+
+/// The namespace of a source that is known by the name that [`owner`] gives it.
+fn namespace(owner: &str) -> &str {
+    owner.split_once('/').map_or("", |(namespace, _)| namespace)
 }
 
 /// Reads the key, or makes one.
@@ -294,143 +390,4 @@ fn absent(result: io::Result<()>) -> io::Result<()> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use tempfile::TempDir;
-
-    fn caches(most: u64) -> (TempDir, Arc<Caches>) {
-        let storage = tempfile::tempdir().unwrap();
-        let caches = Caches::open(storage.path(), most);
-        (storage, caches)
-    }
-
-    fn unlimited() -> Deadline {
-        Deadline::new(Duration::from_secs(60))
-    }
-
-    /// A cache with a file of 1000 bytes.
-    fn filled(caches: &Arc<Caches>, owner: &str, identity: &[&[u8]]) -> InUse {
-        let cache = caches.claim(owner, identity, &unlimited()).unwrap();
-        fs::create_dir_all(cache.shared.dir.join("content")).unwrap();
-        fs::write(cache.shared.dir.join("content/pack"), [0; 1000]).unwrap();
-        cache.record_size().unwrap();
-        cache
-    }
-
-    fn is_there(cache: &InUse) -> bool {
-        cache.shared.dir.join("content/pack").exists()
-    }
-
-    #[test]
-    fn equal_identities_share_and_nothing_in_a_name_tells_them() {
-        let (storage, caches) = caches(1 << 20);
-        let dir = |owner, identity: &[&[u8]]| {
-            caches.claim(owner, identity, &unlimited()).unwrap().shared.dir.clone()
-        };
-        let one = dir("ns/a", &[b"https://h/r", b"password"]);
-        assert_eq!(one, dir("other/b", &[b"https://h/r", b"password"]));
-        assert_ne!(one, dir("ns/c", &[b"https://h/r", b"passwort"]));
-        assert_ne!(one, dir("ns/d", &[b"https://h/r"]), "anonymous is another identity");
-        assert_ne!(dir("ns/e", &[b"ab", b"c"]), dir("ns/f", &[b"a", b"bc"]));
-        let anew = Caches::open(storage.path(), 1 << 20);
-        assert_eq!(
-            one,
-            anew.claim("ns/a", &[b"https://h/r", b"password"], &unlimited()).unwrap().shared.dir,
-            "kept"
-        );
-        let (_elsewhere, other) = self::caches(1 << 20);
-        let named = other.claim("ns/a", &[b"https://h/r", b"password"], &unlimited()).unwrap();
-        assert_ne!(one.file_name(), named.shared.dir.file_name(), "each storage has a key of its own");
-    }
-
-    #[test]
-    fn a_cache_goes_with_the_last_source_that_uses_it() {
-        let (_storage, caches) = caches(1 << 20);
-        let cache = filled(&caches, "ns/a", &[b"url"]);
-        caches.claim("ns/b", &[b"url"], &unlimited()).unwrap();
-        caches.claim("ns/a", &[b"another url"], &unlimited()).unwrap();
-        assert!(is_there(&cache));
-        caches.release("ns/b").unwrap();
-        assert!(!cache.shared.dir.exists());
-        caches.release("ns/never").unwrap();
-    }
-
-    #[test]
-    fn a_cancelled_deadline_claims_no_cache() {
-        let (_storage, caches) = caches(1 << 20);
-        let cache = filled(&caches, "ns/a", &[b"new"]);
-        let given_up = unlimited();
-        given_up.cancel();
-        assert!(caches.claim("ns/a", &[b"old"], &given_up).is_err());
-        assert!(is_there(&cache));
-    }
-
-    #[test]
-    fn a_sweep_removes_the_caches_of_sources_that_are_gone() {
-        let (storage, before) = caches(1 << 20);
-        let (gone, lives) = (filled(&before, "ns/gone", &[b"1"]), filled(&before, "ns/lives", &[b"2"]));
-        let (moved, orphan) = (filled(&before, "ns/moved", &[b"3"]), filled(&before, "ns/x", &[b"4"]));
-        fs::remove_file(orphan.shared.dir.join(OWNERS_FILE)).unwrap();
-        let caches = Caches::open(storage.path(), 1 << 20);
-        caches.claim("ns/moved", &[b"3"], &unlimited()).unwrap();
-        caches.sweep(|owner| owner == "ns/lives").unwrap();
-        assert!(!gone.shared.dir.exists() && !orphan.shared.dir.exists());
-        assert!(is_there(&lives) && is_there(&moved), "claimed, or of a source that has yet to come up");
-    }
-
-    #[test]
-    fn a_source_that_this_process_never_met_takes_its_cache_along() {
-        let (storage, before) = caches(1 << 20);
-        let (cache, shared) = (filled(&before, "ns/a", &[b"1"]), filled(&before, "ns/b", &[b"2"]));
-        before.claim("ns/c", &[b"2"], &unlimited()).unwrap();
-        let caches = Caches::open(storage.path(), 1 << 20);
-        caches.release("ns/a").unwrap();
-        caches.release("ns/b").unwrap();
-        assert!(!cache.shared.dir.exists() && is_there(&shared), "one of them has another owner");
-        caches.claim("ns/c", &[b"moved"], &unlimited()).unwrap();
-        assert!(!shared.shared.dir.exists());
-    }
-
-    #[test]
-    fn the_longest_unused_caches_make_room_and_used_ones_stay() {
-        let (storage, caches) = caches(2500);
-        let first = filled(&caches, "ns/1", &[b"1"]);
-        let second = filled(&caches, "ns/2", &[b"2"]).shared.dir.clone();
-        let third = filled(&caches, "ns/3", &[b"3"]);
-        assert!(is_there(&first) && is_there(&third), "in use");
-        assert!(!second.join("content").exists() && second.join(OWNERS_FILE).exists());
-        let unused = |cache: InUse| cache.shared.dir.clone();
-        let (first, third) = (unused(first), unused(third));
-        caches.claim("ns/1", &[b"1"], &unlimited()).unwrap();
-        filled(&caches, "ns/2", &[b"2"]);
-        assert!(first.join("content").exists() && !third.join("content").exists());
-        // Also what an earlier process left.
-        let caches = Caches::open(storage.path(), 1500);
-        filled(&caches, "ns/4", &[b"4"]);
-        assert!(!first.join("content").exists());
-    }
-
-    #[test]
-    fn a_fetch_lock_has_one_holder_and_others_wait_until_their_deadline() {
-        let (_storage, caches) = caches(1 << 20);
-        let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        std::thread::scope(|scope| {
-            for owner in ["a", "b", "c", "d"] {
-                let (caches, inside, most) = (&caches, &inside, &most);
-                scope.spawn(move || {
-                    let cache = caches.claim(owner, &[b"url"], &unlimited()).unwrap();
-                    let _lock = cache.fetch_lock(&unlimited()).ok().unwrap();
-                    most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    std::thread::sleep(Duration::from_millis(5));
-                    inside.fetch_sub(1, Ordering::SeqCst);
-                });
-            }
-        });
-        assert_eq!(most.load(Ordering::SeqCst), 1);
-        let cache = caches.claim("a", &[b"url"], &unlimited()).unwrap();
-        let _lock = cache.fetch_lock(&unlimited()).ok().unwrap();
-        let late = cache.fetch_lock(&Deadline::new(Duration::from_millis(1)));
-        assert!(matches!(late, Err(TransportError::Deadline)));
-    }
-}
+mod tests;
