@@ -11,6 +11,7 @@ mod handover;
 mod health;
 mod ignore;
 mod memory;
+mod paced_owners;
 mod pass;
 mod polling;
 mod reconciler;
@@ -44,6 +45,7 @@ use crate::{
     flags::{DIRECT_SOURCES, EXTERNAL_ARTIFACT, NO_CONFIG_WATCHES},
     handover::Skipped,
     memory::Budgets,
+    paced_owners::PacedOwners,
     reconciler::Reconciler,
     remote::{BaseOptions, RemoteBases},
     sources::Sources,
@@ -121,8 +123,9 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let reconciler = Arc::new(Reconciler::new(context));
     let observer = reconciler.clone();
     app.spawn(async move {
+        let mut owners = PacedOwners::default();
         loop {
-            cluster.index.changed().await.iter().for_each(|owner| observer.object_changed(owner));
+            owners.wait(&cluster.index).await.iter().for_each(|owner| observer.object_changed(owner));
         }
     });
     configs.settled(FIRST_LIST_TIMEOUT).await;

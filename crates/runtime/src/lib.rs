@@ -26,5 +26,5 @@ pub mod process;
 pub mod queue;
 pub mod readiness;
 pub mod serve;
-mod token_bucket;
+pub mod token_bucket;
 pub mod watch;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// A bucket that is full at first. Time is an argument, so that tests need none.
 #[derive(Debug)]
-pub(crate) struct TokenBucket {
+pub struct TokenBucket {
     /// Tokens that come in a second.
     per_second: f64,
     /// Tokens that the bucket holds.
