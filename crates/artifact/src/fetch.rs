@@ -85,7 +85,7 @@ pub enum FetchError {
     /// The server answered something else than 200; to the last attempt if the answer is one that is retried.
     #[error("failed to download archive from {url} (status: {status})")]
     Status {
-        /// The URL asked for.
+        /// The URL asked for, redacted.
         url: String,
         /// Code and reason.
         status: StatusCode,
@@ -93,7 +93,7 @@ pub enum FetchError {
     /// No answer or only a part of it, or a redirect to elsewhere.
     #[error("failed to download archive from {url}")]
     Request {
-        /// The URL asked for.
+        /// The URL asked for, redacted.
         url: String,
         /// What the client said.
         #[source]
@@ -204,14 +204,14 @@ impl Fetcher {
     async fn attempt(&self, url: &Url, digest: &Digest, deadline: Instant) -> Result<Verified, Failure> {
         let broken = |source: reqwest::Error| {
             let is_redirect = source.is_redirect();
-            let error = FetchError::Request { url: url.to_string(), source: source.without_url() };
+            let error = FetchError::Request { url: net::redact(url.as_str()), source: source.without_url() };
             if is_redirect { Failure::Final(error) } else { Failure::Passing(error, None) }
         };
         let request = self.client.get(url.clone()).timeout(deadline - Instant::now());
         let mut response = request.send().await.map_err(broken)?;
         let status = response.status();
         if status != StatusCode::OK {
-            let error = FetchError::Status { url: url.to_string(), status };
+            let error = FetchError::Status { url: net::redact(url.as_str()), status };
             return Err(match status {
                 StatusCode::NOT_FOUND => Failure::Final(FetchError::NotFound),
                 StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {

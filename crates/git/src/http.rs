@@ -176,7 +176,10 @@ struct Http {
 impl Connect for HttpTransport {
     /// Protocol 2 is asked for, older answers are understood.
     fn connect(&self, use_cached: bool) -> Result<(Box<dyn Transport>, bool), TransportError> {
-        let url = gix::url::parse(self.home.as_str()).map_err(|e| TransportError::Protocol(e.to_string()))?;
+        // Not the error's own text, which repeats the URL.
+        let unusable =
+            |_| TransportError::Protocol(format!("{}: not a URL of Git", redact(self.home.as_str())));
+        let url = gix::url::parse(self.home.as_str()).map_err(unusable)?;
         if !use_cached {
             self.advertisements.forget(&self.home);
         }

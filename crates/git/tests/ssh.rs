@@ -92,7 +92,7 @@ impl Fixture {
     }
 
     fn fetch_from(&self, remote: &Remote) -> Result<(), String> {
-        let prefix = format!("unable to clone '{}': ", remote.url());
+        let prefix = format!("unable to clone '{}': ", net::redact(remote.url()));
         let outcome = self.look(remote).map_err(|error| {
             let text = error.to_string();
             text.strip_prefix(&prefix).unwrap_or_else(|| panic!("{text}")).to_owned()

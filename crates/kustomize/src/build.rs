@@ -1,10 +1,15 @@
 //! What one build shares among its steps: choices, schema, counts.
 
+use std::collections::BTreeSet;
+
+use secret::redact;
+
 use crate::error::{Error, Result};
 use crate::meter::Meter;
 use crate::options::Options;
-use crate::remote::Fetcher;
+use crate::remote::{Fetcher, RepoSpec};
 use crate::schema::Schema;
+use crate::tree::path;
 
 /// State of one build.
 pub(crate) struct Build<'a> {
@@ -12,32 +17,38 @@ pub(crate) struct Build<'a> {
     pub schema: Schema,
     pub meter: Meter<'a>,
     fetcher: Option<&'a dyn Fetcher>,
+    /// References to what lies outside the tree, as they are written: they may hold secrets, and error texts repeat them.
+    references: BTreeSet<String>,
 }
 
 impl<'a> Build<'a> {
     pub fn new(options: &'a Options, fetcher: Option<&'a dyn Fetcher>) -> Self {
         let schema = Schema::new(options.openapi_adds_to_builtin);
-        Self { options, schema, meter: Meter::new(options), fetcher }
+        Self { options, schema, meter: Meter::new(options), fetcher, references: BTreeSet::new() }
+    }
+
+    /// Takes down what is read, if it looks like something outside the tree, so that errors show it without secrets.
+    pub fn note_reference(&mut self, reference: &str) {
+        if reference.contains("://") || RepoSpec::parse(reference).is_ok() {
+            self.references.insert(reference.to_owned());
+        }
     }
 
     /// Who gets `what` from elsewhere.
     pub fn fetcher(&self, what: &str) -> Result<&'a dyn Fetcher> {
         self.meter.check()?;
-        self.fetcher
-            .ok_or_else(|| Error::Invalid(format!("remote resource '{}' is not allowed", redact(what))))
+        self.fetcher.ok_or_else(|| Error::Invalid(format!("remote resource '{what}' is not allowed")))
     }
-}
 
-/// A URL without user and query.
-fn redact(url: &str) -> String {
-    let (place, _) = url.split_once('?').unwrap_or((url, ""));
-    match place.split_once("://") {
-        Some((scheme, rest)) => {
-            let host = rest.find('/').unwrap_or(rest.len());
-            let (authority, path) = rest.split_at(host);
-            let authority = authority.rsplit('@').next().unwrap_or(authority);
-            format!("{scheme}://{authority}{path}")
-        }
-        None => place.to_owned(),
+    /// The error with references to what lies outside the tree as they may be shown.
+    pub fn redact(&self, error: Error) -> Error {
+        // As it is written, as it is quoted in lists, and as the path that it is taken for where it can be nothing else.
+        let spellings = |text: &String| [text.clone(), text.escape_debug().to_string(), path::clean(text)];
+        let pairs =
+            self.references.iter().flat_map(|text| spellings(text).map(|spelt| (spelt, redact(text))));
+        let mut pairs: Vec<_> = pairs.collect();
+        // One may be the beginning of another.
+        pairs.sort_by_key(|(spelt, _)| std::cmp::Reverse(spelt.len()));
+        error.map_texts(&|text| pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to)))
     }
 }

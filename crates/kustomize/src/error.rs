@@ -87,6 +87,20 @@ impl Error {
         }
     }
 
+    /// The error with each of its texts changed so.
+    pub(crate) fn map_texts(self, change: &impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::Context { context, cause } => {
+                Self::Context { context: change(&context), cause: Box::new(cause.map_texts(change)) }
+            }
+            cause => {
+                let text = cause.to_string();
+                let changed = change(&text);
+                if changed == text { cause } else { Self::Invalid(changed) }
+            }
+        }
+    }
+
     /// True when no other reading of the input is worth a try.
     pub(crate) fn is_final(&self) -> bool {
         match self {

@@ -91,15 +91,20 @@ pub fn build(
     fetcher: Option<&dyn Fetcher>,
 ) -> Result<Vec<Resource>> {
     let mut build = Build::new(options, fetcher);
+    resources(tree, directory, &mut build).map_err(|error| build.redact(error))
+}
+
+fn resources(tree: &dyn FileTree, directory: &str, build: &mut Build<'_>) -> Result<Vec<Resource>> {
+    let options = build.options;
     let loader = Loader::root(tree, directory, options.load_restrictor)?;
-    let mut target = Target::load(loader, &mut build)?;
-    target.choose_schema(true, &mut build)?;
+    let mut target = Target::load(loader, build)?;
+    target.choose_schema(true, build)?;
     target.start_origin();
-    let mut gathered = target.accumulate(Accumulator::default(), &mut build)?;
-    Hash.transform(&mut gathered.map, &mut build)?;
-    reference::fix(&mut gathered.map, &gathered.config, &mut build)?;
-    gathered.vars.resolve(&mut gathered.map, &gathered.config, &mut build)?;
-    let mut map = drop_local(gathered.map, &build)?;
+    let mut gathered = target.accumulate(Accumulator::default(), build)?;
+    Hash.transform(&mut gathered.map, build)?;
+    reference::fix(&mut gathered.map, &gathered.config, build)?;
+    gathered.vars.resolve(&mut gathered.map, &gathered.config, build)?;
+    let mut map = drop_local(gathered.map, build)?;
     let sort = match (&target.file.sort_options, options.reorder) {
         (Some(options), _) => Some(options.clone()),
         (None, Reorder::Legacy) => {
@@ -108,12 +113,12 @@ pub fn build(
         (None, Reorder::None) => None,
     };
     if let Some(options) = sort {
-        Sort { options }.transform(&mut map, &mut build)?;
+        Sort { options }.transform(&mut map, build)?;
     }
     if options.managed_by_label || target.file.has_build_metadata("managedByLabel") {
         let labels = [("app.kubernetes.io/managed-by".to_owned(), MANAGED_BY.to_owned())].into();
         let fields = vec![config::FieldSpec::everywhere("metadata/labels", true)];
-        Labels { labels, fields }.transform(&mut map, &mut build)?;
+        Labels { labels, fields }.transform(&mut map, build)?;
     }
     let keep_origin = target.file.has_build_metadata("originAnnotations");
     let keep_transformations = target.file.has_build_metadata("transformerAnnotations");

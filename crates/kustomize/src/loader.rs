@@ -58,6 +58,7 @@ impl<'a> Loader<'a> {
     /// The bytes of a file or URL.
     pub fn load(&self, file: &str, build: &mut Build<'_>) -> Result<Arc<[u8]>> {
         let limit = build.options.limits.file_bytes;
+        build.note_reference(file);
         let bytes: Arc<[u8]> = if is_url(file) {
             let fetcher = build.fetcher(file)?;
             build.meter.count_fetch()?;
@@ -117,6 +118,7 @@ impl<'a> Loader<'a> {
         if base.is_empty() {
             return Err(Error::invalid("new root cannot be empty"));
         }
+        build.note_reference(base);
         let depth = self.depth + 1;
         if depth > build.options.limits.depth {
             let limit = build.options.limits.depth as u64;
@@ -177,7 +179,7 @@ impl<'a> Loader<'a> {
     /// The path by which resources from `file` are known afterwards.
     pub fn label(&self, file: &str) -> Arc<str> {
         if is_url(file) {
-            return file.into();
+            return secret::redact(file).into();
         }
         path::join(&self.directory, file).unwrap_or_else(|| file.to_owned()).into()
     }

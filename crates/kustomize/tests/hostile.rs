@@ -303,6 +303,50 @@ fn remote_bases_come_from_the_fetcher_and_from_nowhere_else() {
 }
 
 #[test]
+fn what_may_be_secret_in_a_remote_reference_is_in_no_error() {
+    const SECRET: &str = "canary4711";
+    let urls = [
+        format!("https://{SECRET}@host/x.yml"),
+        format!("https://me:{SECRET}@host/x.yml"),
+        format!("https://me:\"{SECRET}@host/x.yml"),
+        format!("https://me:{SECRET}@host/o/r//sub?ref=v1"),
+        format!("https://host/o/r.git?token={SECRET}"),
+        format!("https://host/o/r#{SECRET}"),
+        format!("ssh://me:{SECRET}@host/o/r"),
+        format!("{SECRET}@host:o/r.git"),
+    ];
+    let places = [
+        "resources: ['URL']",
+        "components: ['URL']",
+        "crds: ['URL']",
+        "configurations: ['URL']",
+        "openapi: {path: 'URL'}",
+        "generators: ['URL']",
+        "transformers: ['URL']",
+        "validators: ['URL']",
+        "resources: [pod.yaml]\npatches: [{path: 'URL'}]",
+        "resources: [pod.yaml]\npatchesStrategicMerge: ['URL']",
+        "resources: [pod.yaml]\npatchesJson6902: [{path: 'URL', target: {version: v1, kind: Pod, name: p}}]",
+        "resources: [pod.yaml]\nreplacements: [{path: 'URL'}]",
+        "configMapGenerator: [{name: a, files: ['URL']}]",
+        "configMapGenerator: [{name: a, files: ['k=URL']}]",
+        "configMapGenerator: [{name: a, envs: ['URL']}]",
+        "secretGenerator: [{name: a, env: 'URL'}]",
+    ];
+    let below = format!("resources: ['https://me:{SECRET}@host/o/r//sub?ref=v1']");
+    let repository = Arc::new(tree(&[("sub/kustomization.yaml", &below)]));
+    for (place, url) in places.iter().flat_map(|place| urls.iter().map(move |url| (place, url))) {
+        let kustomization = place.replace("URL", url);
+        let files = tree(&[("kustomization.yaml", &kustomization), ("pod.yaml", POD)]);
+        let remote = Remote { repository: repository.clone(), asked: Mutex::default() };
+        for fetcher in [None, Some(&remote as &dyn Fetcher)] {
+            let error = build(&files, "", &Options::default(), fetcher).unwrap_err().to_string();
+            assert!(!error.contains(SECRET), "{kustomization}: {error}");
+        }
+    }
+}
+
+#[test]
 fn what_is_fetched_has_a_number_and_a_size() {
     let base = |name: u32| format!("- https://host/o/{name}//sub\n");
     let kustomization = format!("resources:\n{}", (0..5).map(base).collect::<String>());

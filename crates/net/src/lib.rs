@@ -32,5 +32,6 @@ pub use go_value::GoValue;
 pub use named::Named;
 pub use permits::{Permit, Permits};
 pub use proxy::{ConnectError, Proxy, ProxyError};
+pub use secret::{redact, remove_credentials};
 pub use server::{Pace, ServerOptions, serve};
-pub use text::{location, percent_decode, redact, remove_credentials};
+pub use text::percent_decode;

@@ -165,11 +165,15 @@ impl Repository {
             Some((host, name)) if host.contains(['.', ':']) => (host, name),
             _ => (DOCKER_HUB, text),
         };
+        if name.contains(['?', '#']) {
+            // What follows may be a secret.
+            return Err(UrlError::Characters(shown(&format!("{}***", net::redact(name)))));
+        }
         if let Some((_, tag)) = name.split_once(':') {
-            return Err(UrlError::Tag(shown(tag.split(':').next().unwrap_or_default())));
+            return Err(UrlError::Tag(shown(&net::redact(tag.split(':').next().unwrap_or_default()))));
         }
         if !(2..=255).contains(&name.chars().count()) {
-            return Err(UrlError::Length(shown(name)));
+            return Err(UrlError::Length(shown(&net::redact(name))));
         }
         if !name.chars().all(|c| REPOSITORY_CHARACTERS.contains(c)) {
             return Err(UrlError::Characters(shown(&net::redact(name))));
@@ -313,10 +317,11 @@ mod tests {
             ("oci://ghcr.io/a", "repository must be between 2 and 255 characters in length: a".to_owned()),
             ("oci://ghcr.io/a/b:v1", "URL must not contain a tag; remove ':v1'".to_owned()),
             ("oci://host:5000/a/b:v1", "URL must not contain a tag; remove ':v1'".to_owned()),
+            ("oci://me:sec/r:et@h/a", "URL must not contain a tag; remove ':***@h/a'".to_owned()),
             ("oci://alpine:3", "URL must not contain a tag; remove ':3'".to_owned()),
             ("oci://ghcr.io/a/b@sha256:01", "URL must not contain a tag; remove ':01'".to_owned()),
             ("oci://ghcr.io/A/b", format!("{characters}: A/b")),
-            ("oci://ghcr.io/a/b?x=y", format!("{characters}: a/b?x=y")),
+            ("oci://ghcr.io/a/b?x=y", format!("{characters}: a/b***")),
             (
                 "oci://ghcr.io/a/../../x",
                 "repository must not have '.' or '..' as a path segment: a/../../x".to_owned(),
@@ -331,7 +336,7 @@ mod tests {
             ),
             ("oci://0x7f.1/a/b", "registries must be valid RFC 3986 URI authorities: 0x7f.1".to_owned()),
             ("oci://a.b\\c/a/b", "registries must be valid RFC 3986 URI authorities: a.b\\c".to_owned()),
-            ("oci://a.b?x/a/b", "registries must be valid RFC 3986 URI authorities: a.b?x".to_owned()),
+            ("oci://a.b?x/a/b", "registries must be valid RFC 3986 URI authorities: a.b".to_owned()),
         ] {
             assert_eq!(Repository::parse(url).unwrap_err().to_string(), error, "{url}");
         }

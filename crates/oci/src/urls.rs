@@ -4,9 +4,6 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// Query parameters that errors may show: those of the protocol, as in go-containerregistry.
-const SHOWN_PARAMETERS: [&str; 7] = ["scope", "service", "mount", "from", "digest", "n", "last"];
-
 /// Characters of a URL that an error shows.
 const SHOWN_CHARACTERS: usize = 1024;
 
@@ -66,20 +63,9 @@ pub(crate) fn place(url: &Url) -> String {
     shorten(format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default()))
 }
 
-/// A URL fit for messages: no user, no password, and of the query only what belongs to the protocol.
+/// The beginning of a URL as it may be shown.
 pub(crate) fn redact(url: &Url) -> String {
-    let mut shown = url.clone();
-    net::remove_credentials(&mut shown);
-    shown.set_fragment(None);
-    if url.query().is_some() {
-        let pairs = url.query_pairs().map(|(name, value)| match SHOWN_PARAMETERS.contains(&name.as_ref()) {
-            true => (name, value),
-            false => (name, "REDACTED".into()),
-        });
-        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        shown.set_query(Some(&query));
-    }
-    shorten(shown.into())
+    shorten(net::redact(url.as_str()))
 }
 
 /// The beginning of a URL, which is ASCII.
@@ -101,15 +87,9 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_shown_without_secrets() {
-        for (given, shown) in [
-            ("https://h/v2/a/tags/list?n=5&last=x", "https://h/v2/a/tags/list?n=5&last=x"),
-            ("https://me:pw@h/b?sig=abc&X-Amz=1#f", "https://h/b?sig=REDACTED&X-Amz=REDACTED"),
-            ("https://h/t?scope=a:b:pull&service=s", "https://h/t?scope=a%3Ab%3Apull&service=s"),
-        ] {
-            assert_eq!(redact(&url(given)), shown);
-        }
-        assert!(redact(&url(&format!("https://h/{}?n={}", "é".repeat(3000), "é".repeat(3000)))).len() < 1100);
+    fn urls_are_shown_without_secrets_and_not_in_full_length() {
+        assert_eq!(redact(&url("https://me:pw@h/b?sig=abc#f")), "https://h/b");
+        assert!(redact(&url(&format!("https://h/{}?n=5", "é".repeat(3000)))).len() < 1100);
     }
 
     #[test]

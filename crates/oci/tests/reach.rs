@@ -110,10 +110,7 @@ async fn a_proxy_is_gone_through_and_knows_who_asks() {
     assert!(!all_of(&error).contains("hunter2"), "{error}");
     let dead = Access { proxy: Some(Proxy::new("http://127.0.0.1:1", None).unwrap()), ..secure };
     let error = client(&dead).tags(&far, &soon()).await.unwrap_err();
-    assert!(
-        error.to_string().starts_with("GET https://registry.invalid/v2/team/app/tags/list?n=1000: "),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("GET https://registry.invalid/v2/team/app/tags/list: "), "{error}");
 }
 
 #[tokio::test]

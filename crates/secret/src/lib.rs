@@ -1,6 +1,10 @@
-//! A text that cannot be printed.
+//! A text that cannot be printed, and URLs without the parts that must not be.
+
+mod url;
 
 use std::fmt;
+
+pub use url::{redact, remove_credentials};
 
 /// A password, token or private key. It can be read from what a server answers, never written: `Debug` shows none of it,
 /// and there is neither `Display` nor `Serialize`.

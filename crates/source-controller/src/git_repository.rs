@@ -161,7 +161,8 @@ impl Upstream for GitRepositories {
             git::Outcome::Unchanged(revision) => Outcome::Unchanged(revision),
             git::Outcome::Checkout(checkout) => {
                 let revision = checkout.revision.clone();
-                tracing::debug!(url = repository.remote.url(), revision, "git repository checked out");
+                let url = net::redact(repository.remote.url());
+                tracing::debug!(url, revision, "git repository checked out");
                 let news = news_text(&revision);
                 Outcome::New { revision, news, content: Content { repository, checkout } }
             }
@@ -212,7 +213,7 @@ impl Upstream for GitRepositories {
     }
 
     fn labels(object: &GitRepository) -> Vec<(&'static str, String)> {
-        vec![("url", net::location(&object.spec.url))]
+        vec![("url", net::redact(&object.spec.url))]
     }
 
     /// Who includes what changed gets a pass, and after a list the object caches go whose sources went while no process was

@@ -212,6 +212,6 @@ impl Upstream for OciRepositories {
     }
 
     fn labels(object: &OciRepository) -> Vec<(&'static str, String)> {
-        vec![("url", net::location(&object.spec.url))]
+        vec![("url", redact(&object.spec.url))]
     }
 }

@@ -108,3 +108,63 @@ async fn fetches_without_end_take_no_more_than_the_share_of_their_namespace() ->
     until_open(&servers, 0).await?;
     test.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_in_urls_are_nowhere_to_be_read() -> Result<()> {
+    const SECRET: &str = "canary4711";
+    let test = Scenario::new("canary").await?;
+    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let controller = Controller::start(test.cluster, User::SourceController, &[&*selector]).await?;
+    test.repo.commit_file("a.txt", "one")?;
+    let host = test.git.url("app").trim_start_matches("http://").trim_end_matches("/app").to_owned();
+    let closed = "127.0.0.1:1";
+    let git = |place: &str| {
+        [
+            format!("http://{SECRET}@{place}"),
+            format!("http://me:{SECRET}@{place}"),
+            format!("http://{place}?private_token={SECRET}"),
+            format!("http://{place}#{SECRET}"),
+            format!("https://{SECRET}@{place}"),
+        ]
+    };
+    let (there, absent, down) = (git(&format!("{host}/app")), git(&format!("{host}/none")), git(closed));
+    let ssh = [format!("ssh://{SECRET}@{closed}/r"), format!("ssh://git:{SECRET}@{closed}/r")];
+    let oci = [
+        format!("oci://me:{SECRET}@{closed}/app"),
+        format!("oci://{SECRET}@{closed}/app"),
+        format!("oci://{closed}/app?private_token={SECRET}"),
+        format!("oci://{closed}/app?private_token=a:{SECRET}"),
+        format!("oci://{closed}/app#{SECRET}"),
+    ];
+    let git = there.iter().chain(&absent).chain(&down).chain(&ssh).map(|url| ("GitRepository", url));
+    let mut names = Vec::new();
+    for (n, (kind, url)) in git.chain(oci.iter().map(|url| ("OCIRepository", url))).enumerate() {
+        let source = json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": kind,
+            "metadata": {"name": format!("source-{n}"), "labels": { SHARD: test.namespace }},
+            "spec": {"interval": "1h", "timeout": "10s", "url": url},
+        });
+        test.objects.apply_one(&source, &test.namespace).await?;
+        names.push(format!("{kind}/source-{n}"));
+    }
+    let mut texts = Vec::new();
+    for name in &names {
+        let is_judged = |object: &serde_json::Value| {
+            object.condition("Ready").is_some_and(|ready| ready.status != "Unknown")
+        };
+        let object = test.until(name, "is judged", is_judged).await?;
+        texts.push(format!("{name}: {}", object["status"]));
+        let events = test.objects.events(&test.id(name)?).await?;
+        texts.extend(events.iter().map(|event| format!("{name}: {}", event["message"])));
+    }
+    let metrics = controller.metrics().await?;
+    for name in &names {
+        let (_, name) = name.split_once('/').unwrap_or_default();
+        assert!(metrics.contains(&format!("name=\"{name}\"")), "{name} is in no series");
+    }
+    texts.push(metrics);
+    texts.push(controller.log_text());
+    let found = texts.iter().flat_map(|text| text.lines()).filter(|line| line.contains(SECRET));
+    assert_eq!(found.collect::<Vec<_>>(), Vec::<&str>::new());
+    test.finish().await
+}

@@ -92,7 +92,8 @@ async fn retries_end_and_the_last_status_is_told() {
     let server = Scripted::start(vec![Reply::status("502 Bad Gateway")]).await;
     let (_, digest) = archive("x");
     let url = server.url("/a");
-    let error = fetch(Options { retries: 2, ..options() }, &url, &digest.to_string()).await.unwrap_err();
+    let secret = format!("{url}?token=canary");
+    let error = fetch(Options { retries: 2, ..options() }, &secret, &digest.to_string()).await.unwrap_err();
     assert_eq!(error.to_string(), format!("failed to download archive from {url} (status: 502 Bad Gateway)"));
     assert_eq!(server.count(), 3);
 }

@@ -14,6 +14,7 @@ pub(super) fn load(
     loader: &Loader<'_>,
     build: &mut Build<'_>,
 ) -> Result<BTreeMap<String, Vec<u8>>> {
+    args.envs.iter().chain(&args.files).for_each(|source| build.note_reference(source));
     let mut pairs = Vec::new();
     for file in &args.envs {
         let text = loader
@@ -51,7 +52,8 @@ fn parse_literal(text: &str) -> Result<(String, Vec<u8>)> {
 /// `path` or `key=path`; the key defaults to the file's name.
 fn parse_file(text: &str) -> Result<(&str, &str)> {
     let Some((key, file)) = text.split_once('=') else { return Ok((path::base_name(text), text)) };
-    if file.contains('=') {
+    // The query of a URL is no file, and may be a secret.
+    if file.contains('=') || key.contains("://") {
         return Err(Error::Invalid(format!("source \"{text}\" key name or file path contains '='")));
     }
     if key.is_empty() {

@@ -78,7 +78,7 @@ impl Repository {
 
     fn checkout(&self, known: Option<&str>, deadline: &Deadline) -> Result<Found, CheckoutError> {
         let lock = self.cache.fetch_lock(deadline);
-        let url = || self.remote.url().to_owned();
+        let url = || net::redact(self.remote.url());
         let _lock = lock.map_err(|source| git::Error::Clone { url: url(), source })?;
         let cache = self.cache.cache(self.limits.clone(), self.since);
         let mut outcome = cache.checkout(&self.connector, &self.remote, &self.reference, known, deadline)?;
