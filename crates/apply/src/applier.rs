@@ -19,6 +19,7 @@ use crate::error::{ObjectError, RequestError, StageError};
 use crate::ignore::{Pending, Rules};
 use crate::manager::Manager;
 use crate::mapper::Mapper;
+use crate::mask::Mask;
 use crate::object::{Manifest, ObjectId};
 use crate::order::rank;
 use crate::ownership::{self, Takeover};
@@ -46,6 +47,8 @@ pub struct Options {
     pub recreate_patience: Duration,
     /// Most bytes of an error message over all failed objects of a stage.
     pub message_limit: usize,
+    /// What no message about an object may hold, beside the data of Secrets.
+    pub mask: Mask,
 }
 
 /// What is remembered of an owner's objects. It only ever saves requests: an empty one is always right. It is good for
@@ -199,8 +202,7 @@ impl Applier {
     /// Does what was planned for one object.
     async fn write(&self, checked: &Checked, manifest: &Manifest) -> Result<Written, ObjectError> {
         let change = checked.change.clone();
-        let fail =
-            |step, source| ObjectError::step(change.id.clone(), manifest.source_file.clone(), step, source);
+        let fail = |step, source| self.step_error(&change.id, manifest, step, source);
         let mapped = match &checked.plan {
             Plan::Keep(applied) => return Ok(Written::Done(change, applied.as_deref().cloned())),
             Plan::Apply(mapped) | Plan::CleanUp(mapped) | Plan::Recreate(mapped, _) => mapped,
@@ -306,6 +308,29 @@ impl Applier {
             }
             sleep(pause).await;
         }
+    }
+
+    /// A dry-run that failed.
+    pub(crate) fn dry_run_error(
+        &self,
+        id: &ObjectId,
+        manifest: &Manifest,
+        source: RequestError,
+    ) -> ObjectError {
+        let mask = self.options.mask.with_data_of(manifest);
+        ObjectError::dry_run(id.clone(), manifest.source_file.clone(), source).masked(&mask)
+    }
+
+    /// Another step that failed.
+    pub(crate) fn step_error(
+        &self,
+        id: &ObjectId,
+        manifest: &Manifest,
+        step: &str,
+        source: RequestError,
+    ) -> ObjectError {
+        let mask = self.options.mask.with_data_of(manifest);
+        ObjectError::step(id.clone(), manifest.source_file.clone(), step, source).masked(&mask)
     }
 
     fn failed(&self, failures: Vec<ObjectError>, done: StageOutcome) -> StageError {

@@ -59,8 +59,7 @@ impl Applier {
         if desired_policy.forbids_apply() {
             return Ok(skipped(id, manifest));
         }
-        let fail =
-            |id: &ObjectId, source| ObjectError::dry_run(id.clone(), manifest.source_file.clone(), source);
+        let fail = |id: &ObjectId, source| self.dry_run_error(id, manifest, source);
         let mapped = resolved.map_err(|e| fail(&id, e.into()))?;
         let target = Target { mapped: &mapped, namespace: &id.namespace, name: &id.name };
         // Applying may hide what the live object says for itself under what the manifest says.
@@ -106,7 +105,7 @@ impl Applier {
         };
         let done = self.patch_live(target, patch).await;
         let step = "failed to migrate API version";
-        done.map_err(|e| ObjectError::step(id.clone(), manifest.source_file.clone(), step, e))
+        done.map_err(|e| self.step_error(id, manifest, step, e))
     }
 
     /// Decides what to do after a dry-run that went well.
@@ -191,7 +190,7 @@ impl Applier {
                 return Ok(Checked { change, plan: Plan::Recreate(mapped.clone(), uid), pending: None });
             }
         }
-        Err(ObjectError::dry_run(id, manifest.source_file.clone(), error))
+        Err(self.dry_run_error(&id, manifest, error))
     }
 
     /// Whether deleting the object would help. A manifest that the server would not accept for a new object either must

@@ -10,6 +10,7 @@ use kube::core::Status;
 use crate::applier::Memory;
 use crate::change::ChangeSet;
 use crate::mapper::MapError;
+use crate::mask::Mask;
 use crate::object::ObjectId;
 
 /// Why a request about an object failed.
@@ -30,6 +31,19 @@ pub enum RequestError {
 }
 
 impl RequestError {
+    fn masked(self, mask: &Mask) -> Self {
+        match self {
+            Self::Api(mut status) => {
+                status.message = mask.apply(&status.message);
+                for cause in status.details.iter_mut().flat_map(|details| &mut details.causes) {
+                    cause.message = mask.apply(&cause.message);
+                }
+                Self::Api(status)
+            }
+            error => error,
+        }
+    }
+
     /// The API server's status, if it answered.
     pub fn status(&self) -> Option<&Status> {
         match self {
@@ -103,6 +117,13 @@ impl ObjectError {
             }
         };
         Self { id, source_file, message, source }
+    }
+
+    /// The error without secret values in its texts.
+    pub(crate) fn masked(mut self, mask: &Mask) -> Self {
+        self.message = mask.apply(&self.message);
+        self.source = self.source.masked(mask);
+        self
     }
 
     /// Another step that failed.

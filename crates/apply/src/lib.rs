@@ -18,6 +18,7 @@ pub mod ignore;
 pub mod kstatus;
 pub mod manager;
 pub mod mapper;
+pub mod mask;
 pub mod object;
 pub mod observe;
 pub mod order;

@@ -10,6 +10,7 @@ use std::{
 
 use apply::{
     manager::Manager,
+    mask::Mask,
     object::{Manifest, NotAnObject, ObjectId, split_api_version},
     prepare::{CommonMetadata, Owner, PrepareError, prepare},
 };
@@ -22,6 +23,8 @@ use kustomize::{
 use net::Deadline;
 use serde_json::Value;
 use substitute::{Limits, Variables, is_disabled, substitute_object};
+
+use crate::variables::Loaded;
 
 /// Most questions to a tree that are taken down; a build that asks more is done every time.
 const TRACED_QUESTIONS: usize = 10_000;
@@ -36,7 +39,7 @@ pub struct Request {
     /// Fetches bases from elsewhere; `None` refuses them.
     pub bases: Option<Arc<dyn Fetcher>>,
     /// Variables of the post-build substitution; `None` does none.
-    pub variables: Option<Variables>,
+    pub variables: Option<Loaded>,
     /// Whether an unset variable is an error.
     pub strict: bool,
     /// Who applies the objects, and for whom.
@@ -53,6 +56,8 @@ pub struct Rendered {
     pub digest: String,
     /// Jobs among them that remove themselves when they are done.
     pub vanishing: HashSet<ObjectId>,
+    /// Values in them that no message may show.
+    pub secrets: Mask,
     /// What was read of the tree, if nothing else was read.
     pub trace: Option<Trace>,
 }
@@ -92,6 +97,9 @@ pub enum RenderError {
     /// An object must not be applied.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    /// One of the others, without the secret values that its text quotes.
+    #[error("{0}")]
+    Masked(String),
 }
 
 impl From<kustomize::flux::Error> for RenderError {
@@ -113,8 +121,23 @@ fn flag(budget: Option<Budget>) -> &'static str {
 ///
 /// # Errors
 /// See [`RenderError`].
-pub fn render(request: Request, deadline: &Deadline) -> Result<Rendered, RenderError> {
-    let Request { tree, path, overlay, options, bases, variables, strict, manager, owner, common } = request;
+pub fn render(mut request: Request, deadline: &Deadline) -> Result<Rendered, RenderError> {
+    let Some(Loaded { variables, secrets }) = request.variables.take() else {
+        return objects(request, None, Mask::default(), deadline);
+    };
+    objects(request, Some(&variables), secrets.clone(), deadline).map_err(|error| {
+        let (text, shown) = (error.to_string(), secrets.apply(&error.to_string()));
+        if shown == text { error } else { RenderError::Masked(shown) }
+    })
+}
+
+fn objects(
+    request: Request,
+    variables: Option<&Variables>,
+    secrets: Mask,
+    deadline: &Deadline,
+) -> Result<Rendered, RenderError> {
+    let Request { tree, path, overlay, options, bases, strict, manager, owner, common, .. } = request;
     let traced = Traced::new(tree.as_ref(), TRACED_QUESTIONS);
     let bases = bases.map(|bases| BuildFetcher { bases, deadline, used: AtomicBool::new(false) });
     let fetcher = bases.as_ref().map(|bases| bases as &dyn Fetcher);
@@ -129,7 +152,7 @@ pub fn render(request: Request, deadline: &Deadline) -> Result<Rendered, RenderE
             return Err(RenderError::Cancelled);
         }
         let mut value = resource.to_json()?;
-        if let Some(variables) = &variables {
+        if let Some(variables) = variables {
             value = post_build(&value, variables, strict, &substitution)?;
         }
         let file = resource.origin_file().map(Arc::from);
@@ -146,7 +169,7 @@ pub fn render(request: Request, deadline: &Deadline) -> Result<Rendered, RenderE
     }
     let manifests = prepare(manifests, &manager, &owner, &common)?;
     let vanishing = manifests.iter().filter(|manifest| vanishes(manifest)).map(Manifest::id).collect();
-    Ok(Rendered { manifests, digest: hasher.finish().to_string(), vanishing, trace })
+    Ok(Rendered { manifests, digest: hasher.finish().to_string(), vanishing, secrets, trace })
 }
 
 /// Whether an object is a Job that removes itself when it is done.
@@ -241,7 +264,10 @@ mod tests {
             overlay: Overlay { target_namespace: Some("apps".into()), ..Overlay::default() },
             options: Options::default(),
             bases: None,
-            variables: Some(Variables::new(variables.iter().copied()).unwrap()).filter(|v| !v.is_empty()),
+            variables: (!variables.is_empty()).then(|| Loaded {
+                variables: Variables::new(variables.iter().copied()).unwrap(),
+                secrets: Mask::new(variables.iter().map(|(_, value)| value)),
+            }),
             strict: true,
             manager: crate::MANAGER,
             owner: Owner { namespace: "flux-system".into(), name: "web".into() },
@@ -273,6 +299,19 @@ mod tests {
             "{error}"
         );
         assert!(error.ends_with(r#"variable not set (strict mode): "REPLICAS""#), "{error}");
+    }
+
+    #[test]
+    fn secret_values_are_in_no_error() {
+        for value in
+            ["*hunter2", "!hunter2 x", "'hunter2", "[hunter2", "&hunter2 a: b: c", "{a: hunter2, a: b}"]
+        {
+            let Err(error) = build(request(&[("app/deployment.yaml", DEPLOYMENT)], &[("REPLICAS", value)]))
+            else {
+                continue;
+            };
+            assert!(!error.to_string().contains("hunter2"), "{value}: {error}");
+        }
     }
 
     #[test]

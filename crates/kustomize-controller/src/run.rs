@@ -23,7 +23,7 @@ use std::{
 };
 
 use api::{Artifact, duration::go_duration_string};
-use apply::{change::ChangeSet, object::ObjectId, order::Stage, prune::Entry};
+use apply::{change::ChangeSet, mask::Mask, object::ObjectId, order::Stage, prune::Entry};
 use artifact::cache::CacheError;
 use kustomize::tree::MemoryTree;
 use runtime::queue::InFlightGuard;
@@ -86,6 +86,8 @@ pub struct Progress {
     pub desired: Vec<Entry>,
     /// Jobs among them that remove themselves when they are done.
     pub vanishing: HashSet<ObjectId>,
+    /// Values in them that no message may show.
+    pub secrets: Mask,
     /// Digest of the built objects.
     pub digest: String,
     /// What the objects are built from, if that can be told.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::kustomization::{PostBuild, SubstituteReference};
+use apply::mask::Mask;
 use k8s_openapi::{
     ByteString,
     api::core::v1::{ConfigMap, Secret},
@@ -40,6 +41,15 @@ pub enum ReferenceError {
     Get(#[from] GetError),
 }
 
+/// Variables, and those of their values that are secret.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The variables.
+    pub variables: Variables,
+    /// The values that come from Secrets. No message about objects shows them.
+    pub secrets: Mask,
+}
+
 /// Reads the referenced ConfigMaps and Secrets with the controller's own identity, each once. Later references win
 /// over earlier ones and inline variables over all.
 ///
@@ -49,17 +59,20 @@ pub async fn load(
     client: &Client,
     namespace: &str,
     post_build: &PostBuild,
-) -> Result<Variables, VariablesError> {
-    let mut variables = BTreeMap::new();
+) -> Result<Loaded, VariablesError> {
+    let (mut variables, mut secrets) = (BTreeMap::new(), Vec::new());
     for reference in &post_build.substitute_from {
         let data = read(client, namespace, reference).await.map_err(|source| {
             let (kind, name) = (reference.kind.clone(), reference.name.clone());
             VariablesError::Reference { kind, name, source }
         })?;
+        if reference.kind == "Secret" {
+            secrets.extend(data.values().cloned());
+        }
         variables.extend(data);
     }
     variables.extend(post_build.substitute.iter().map(|(k, v)| (k.clone(), v.clone().into_bytes())));
-    Ok(Variables::new(variables)?)
+    Ok(Loaded { variables: Variables::new(variables)?, secrets: Mask::new(secrets) })
 }
 
 async fn read(

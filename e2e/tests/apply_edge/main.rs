@@ -24,6 +24,7 @@ use apply::error::StageError;
 use apply::kstatus::Status;
 use apply::manager::Manager;
 use apply::mapper::{MapError, Mapper, MapperOptions};
+use apply::mask::Mask;
 use apply::object::{Manifest, ObjectId};
 use apply::observe::{Index, IndexOptions, WatchState};
 use apply::order::stages;
@@ -84,6 +85,7 @@ impl Bed {
             request_timeout: LIMIT,
             recreate_patience: LIMIT,
             message_limit: 10_000,
+            mask: Mask::default(),
         };
         Ok(Self { namespace, objects, client, recorded, requests, mapper, options })
     }

@@ -168,3 +168,68 @@ async fn secrets_in_urls_are_nowhere_to_be_read() -> Result<()> {
     assert_eq!(found.collect::<Vec<_>>(), Vec::<&str>::new());
     test.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secret_values_are_in_no_text_about_objects() -> Result<()> {
+    const SECRET: &str = "canary4711";
+    const NUMBER: &str = "8150447112";
+    let test = Scenario::with_own_controllers("masked", &[]).await?;
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: ${VALUE}\n  \
+        selector: {matchLabels: {a: b}}\n  template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: a}]}}\n";
+    let secret = |field: &str, value: &str| {
+        format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: bad}}\n{field}: {{password: {value}}}\n")
+    };
+    test.repo.write("replicas/a.yaml", deployment)?;
+    test.repo.write("name/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"${VALUE}_\"}\n")?;
+    test.repo
+        .write("alias/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: *${VALUE}\n")?;
+    test.repo.write("number/a.yaml", &secret("stringData", NUMBER))?;
+    test.repo.write("nested/a.yaml", &secret("stringData", &format!("{{a: {SECRET}}}")))?;
+    test.repo.write("data/a.yaml", &secret("data", &format!("{SECRET}!")))?;
+    test.repo.write("type/a.yaml", &format!("{}type: [{SECRET}]\n", secret("stringData", SECRET)))?;
+    test.repo.write(
+        "base/kustomization.yaml",
+        &format!("resources: ['http://me:{SECRET}@127.0.0.1:1/o/r?ref={SECRET}']\n"),
+    )?;
+    test.repo.commit("start")?;
+    test.objects
+        .apply(
+            &format!(
+                "{{apiVersion: v1, kind: Secret, metadata: {{name: vars}}, stringData: {{VALUE: {SECRET}}}}}"
+            ),
+            &test.namespace,
+        )
+        .await?;
+    test.apply_source().await?;
+    let names = ["replicas", "name", "alias", "number", "nested", "data", "type", "base"];
+    let from = "  postBuild:\n    substituteFrom: [{kind: Secret, name: vars}]";
+    for name in names {
+        test.apply(&test.kustomization_yaml(name, &format!("./{name}"), from)).await?;
+    }
+    let mut texts = Vec::new();
+    for name in names {
+        let name = format!("Kustomization/{name}");
+        let failed = |object: &serde_json::Value| {
+            object.condition("Ready").is_some_and(|ready| ready.status == "False")
+        };
+        let object = test.until(&name, "has failed", failed).await?;
+        texts.push(format!("{name}: {}", object["status"]));
+        let events = test.objects.events(&test.id(&name)?).await?;
+        texts.extend(events.iter().map(|event| format!("{name}: {}", event["message"])));
+    }
+    let masked = |name: &str| {
+        texts
+            .iter()
+            .any(|text| text.starts_with(&format!("Kustomization/{name}: ")) && text.contains("*****"))
+    };
+    assert!(masked("name") && masked("number"), "{texts:?}");
+    for controller in [&test.pair()?.source, &test.pair()?.kustomize] {
+        texts.extend([controller.metrics().await?, controller.log_text()]);
+    }
+    let found = texts
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter(|line| line.contains(SECRET) || line.contains(NUMBER));
+    assert_eq!(found.collect::<Vec<_>>(), Vec::<&str>::new());
+    test.finish().await
+}

@@ -7,6 +7,7 @@ use api::{duration::go_duration_string, meta::reasons::PROGRESSING};
 use apply::{
     applier::{Applier, Options},
     change::{Action, Change, ChangeSet},
+    mask::Mask,
     object::Manifest,
     order::{self, Stage},
     prune::{Entry, Pruned},
@@ -22,7 +23,6 @@ use runtime::{
     patch::PatchError,
 };
 use serde_json::Value;
-use substitute::Variables;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Pass;
@@ -43,6 +43,7 @@ use crate::{
     sources::SourceKey,
     status,
     subject::Subject,
+    variables::Loaded,
 };
 
 /// Longest wait for the answer to one request about an applied object.
@@ -128,7 +129,8 @@ impl Effects for Pass<'_> {
         self.slot.applied.use_ignore_rules(&spec.ignore);
         let report_only = self.is_report_only(&run.progress.digest);
         let defines_kinds = stage.defines_kinds();
-        let options = Options { ignore: rules, ..self.options(report_only) };
+        let mask = run.progress.secrets.clone();
+        let options = Options { ignore: rules, mask, ..self.options(report_only) };
         let applier = Applier::new(client, self.cluster.mapper.clone(), MANAGER, options);
         let (unchanged, open) = match run.plan.skip_unchanged {
             true => self.slot.applied.take_unchanged(&self.cluster.index, stage.manifests),
@@ -278,7 +280,7 @@ impl Effects for Pass<'_> {
 
 impl Pass<'_> {
     /// Whether the objects are as the last run left them, and the variables as it found them.
-    fn is_unchanged(&self, run: &Run, last: &BuildInputs, variables: Option<&Variables>) -> bool {
+    fn is_unchanged(&self, run: &Run, last: &BuildInputs, variables: Option<&Loaded>) -> bool {
         run.plan.skip_unchanged
             && build::hash(variables) == last.variables
             && self.slot.applied.all_untouched(&self.cluster.index, &run.plan.before)
@@ -296,6 +298,7 @@ impl Pass<'_> {
             request_timeout: OBJECT_TIMEOUT,
             recreate_patience: RECREATE_PATIENCE,
             message_limit: ERROR_BYTES,
+            mask: Mask::default(),
         }
     }
 }

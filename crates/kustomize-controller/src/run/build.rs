@@ -20,12 +20,11 @@ use kustomize::{
     tree::Trace,
 };
 use net::Deadline;
-use substitute::Variables;
 use tokio::{task::JoinError, time::timeout};
 
 use crate::{
     render::{RenderError, Rendered, Request, render},
-    variables::{self, VariablesError},
+    variables::{self, Loaded, VariablesError},
 };
 
 /// What the objects of a run were built from, beside the spec.
@@ -64,20 +63,20 @@ pub(crate) enum BuildError {
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// Tells variables apart without keeping them.
-pub(crate) fn hash(variables: Option<&Variables>) -> u64 {
-    HASHER.hash_one(variables)
+pub(crate) fn hash(variables: Option<&Loaded>) -> u64 {
+    HASHER.hash_one(variables.map(|loaded| &loaded.variables))
 }
 
 /// The variables of the post-build substitution, if there is one.
 pub(crate) async fn load_variables(
     client: &Client,
     object: &Kustomization,
-) -> Result<Option<Variables>, VariablesError> {
+) -> Result<Option<Loaded>, VariablesError> {
     let Some(post_build) = &object.spec.post_build else { return Ok(None) };
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-    let variables = variables::load(client, namespace, post_build).await?;
+    let loaded = variables::load(client, namespace, post_build).await?;
     let always = post_build.substitute_strategy == Some(SubstituteStrategy::Always);
-    Ok(Some(variables).filter(|v| always || !v.is_empty()))
+    Ok(Some(loaded).filter(|loaded| always || !loaded.variables.is_empty()))
 }
 
 /// Builds where blocking is allowed, within a time. A build that is not waited for any longer ends at its next step.
@@ -151,7 +150,11 @@ mod tests {
 
     #[test]
     fn variables_are_told_apart_by_name_and_value() {
-        let with = |pairs: &[(&str, &str)]| hash(Some(&Variables::new(pairs.iter().copied()).unwrap()));
+        let loaded = |pairs: &[(&str, &str)]| Loaded {
+            variables: substitute::Variables::new(pairs.iter().copied()).unwrap(),
+            secrets: Default::default(),
+        };
+        let with = |pairs: &[(&str, &str)]| hash(Some(&loaded(pairs)));
         assert_eq!(with(&[("a", "1"), ("b", "2")]), with(&[("b", "2"), ("a", "1")]));
         let others = [with(&[]), with(&[("a", "2")]), with(&[("b", "1")]), hash(None)];
         assert!(others.iter().all(|other| *other != with(&[("a", "1")])));

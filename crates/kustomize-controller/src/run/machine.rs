@@ -130,9 +130,10 @@ async fn build(
     match effects.build(run, tree).await {
         Ok(Build::Unchanged(build)) => skip_build(run, build),
         Ok(Build::Done(rendered, inputs)) => {
-            let Rendered { manifests, digest, vanishing, .. } = rendered;
+            let Rendered { manifests, digest, vanishing, secrets, .. } = rendered;
             run.progress.digest = digest;
             run.progress.vanishing = vanishing;
+            run.progress.secrets = secrets;
             run.progress.build = inputs;
             run.now("Detecting drift");
             let stages = effects.stages(manifests);

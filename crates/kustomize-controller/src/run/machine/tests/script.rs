@@ -191,7 +191,13 @@ pub fn manifest(kind: &str, name: &str) -> Manifest {
 pub fn built(objects: &[(&str, &str)]) -> Build {
     let manifests = objects.iter().map(|(kind, name)| manifest(kind, name)).collect();
     Build::Done(
-        Rendered { manifests, digest: "sha256:new".into(), vanishing: Default::default(), trace: None },
+        Rendered {
+            manifests,
+            digest: "sha256:new".into(),
+            vanishing: Default::default(),
+            secrets: Default::default(),
+            trace: None,
+        },
         Some(inputs("d2")),
     )
 }

@@ -1,0 +1,142 @@
+//! Secret values in messages. What the API server says of an object may quote its values.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::object::Manifest;
+
+/// What stands for a secret value, as in Flux.
+const MASK: &str = "*****";
+/// Shorter values are masked as whole words only: single characters are everywhere, and no secrets.
+const MIN_PART_BYTES: usize = 4;
+
+/// Values that must not be shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Mask(BTreeSet<String>);
+
+impl Mask {
+    /// Hides these values; empty ones cannot be seen anyway.
+    pub fn new<T: AsRef<[u8]>>(values: impl IntoIterator<Item = T>) -> Self {
+        let mut mask = Mask::default();
+        for value in values {
+            if let Ok(text) = std::str::from_utf8(value.as_ref()) {
+                mask.add(text);
+            }
+        }
+        mask
+    }
+
+    /// This, and what a Secret holds; nothing more for objects of other kinds.
+    pub(crate) fn with_data_of(&self, manifest: &Manifest) -> Cow<'_, Mask> {
+        if manifest.kind() != "Secret" || !manifest.group().is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let mut mask = self.clone();
+        for field in ["data", "stringData"] {
+            manifest.value().get(field).into_iter().for_each(|value| mask.add_leaves(value));
+        }
+        Cow::Owned(mask)
+    }
+
+    fn add_leaves(&mut self, value: &Value) {
+        match value {
+            Value::Null => {}
+            Value::Array(items) => items.iter().for_each(|item| self.add_leaves(item)),
+            Value::Object(fields) => fields.values().for_each(|field| self.add_leaves(field)),
+            Value::Bool(_) | Value::Number(_) => self.add(&value.to_string()),
+            Value::String(text) => {
+                self.add(text);
+                let decoded = STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+                decoded.iter().for_each(|decoded| self.add(decoded));
+            }
+        }
+    }
+
+    /// Adds a value: as it is, in one line as substitution puts it, as a YAML alias or tag is called, and each of these as
+    /// it stands between quotes.
+    fn add(&mut self, value: &str) {
+        let line = value.replace('\n', "");
+        let name = line.trim_start_matches(['*', '&', '!']).split_whitespace().next().unwrap_or_default();
+        for text in [value, value.trim(), &line, if line.starts_with(name) { "" } else { name }] {
+            if !text.is_empty() {
+                self.0.insert(text.escape_debug().to_string());
+                self.0.insert(text.to_owned());
+            }
+        }
+    }
+
+    /// The text without the values.
+    pub fn apply(&self, text: &str) -> String {
+        let mut values: Vec<&String> = self.0.iter().filter(|value| text.contains(value.as_str())).collect();
+        // One may be a part of another.
+        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        values.into_iter().fold(text.to_owned(), |text, value| match value.len() {
+            ..MIN_PART_BYTES => mask_words(&text, value),
+            _ => text.replace(value, MASK),
+        })
+    }
+}
+
+/// Masks a value where it is no part of a word.
+fn mask_words(text: &str, value: &str) -> String {
+    let (mut masked, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, after)) = rest.split_once(value) {
+        masked.push_str(before);
+        let in_word = masked.ends_with(char::is_alphanumeric) || after.starts_with(char::is_alphanumeric);
+        masked.push_str(if in_word { value } else { MASK });
+        rest = after;
+    }
+    masked.push_str(rest);
+    masked
+}
+
+impl fmt::Debug for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mask({} values)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_masked_wherever_they_stand() {
+        let mask = Mask::new(["hunter2", "hunter2-long", "7", "", "a\"b c", "  padded\n"]);
+        for (text, shown) in [
+            ("got \"hunter2\"", "got \"*****\""),
+            ("xhunter2y hunter2-long", "x*****y *****"),
+            ("Value:7} v17 7", "Value:*****} v17 *****"),
+            ("got \"a\\\"b c\"", "got \"*****\""),
+            ("padded", "*****"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(mask.apply(text), shown);
+        }
+        assert!(!format!("{mask:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_a_secret_holds_is_masked() {
+        let object = |api_version: &str, kind: &str| {
+            let value = json!({
+                "apiVersion": api_version, "kind": kind, "metadata": {"name": "a"},
+                "data": {"a": "aHVudGVyMg==", "b": 12345}, "stringData": {"c": {"d": ["nested"]}, "e": true},
+            });
+            Manifest::new(value, None).unwrap()
+        };
+        let text = "hunter2 aHVudGVyMg== Value:12345 map[d:nested] true a";
+        let mask = Mask::default();
+        let shown = "***** ***** Value:***** map[d:*****] ***** a";
+        assert_eq!(mask.with_data_of(&object("v1", "Secret")).apply(text), shown);
+        assert_eq!(mask.with_data_of(&object("v1", "ConfigMap")).apply(text), text);
+        assert_eq!(mask.with_data_of(&object("x/v1", "Secret")).apply(text), text);
+    }
+}
