@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use url::Url;
 
 use crate::cache::Key;
 use crate::http::{form, segment};
@@ -18,6 +19,10 @@ pub const TENANT_ANNOTATION: &str = "azure.workload.identity/tenant-id";
 /// See [`TENANT_ANNOTATION`].
 pub const CLIENT_ANNOTATION: &str = "azure.workload.identity/client-id";
 
+/// Where repositories of Azure DevOps are.
+const DEVOPS_HOST: &str = "dev.azure.com";
+/// See [`DEVOPS_HOST`]; before it stands the name of an organisation.
+const DEVOPS_SUFFIX: &str = ".visualstudio.com";
 const PUBLIC_AUTHORITY: &str = "https://login.microsoftonline.com/";
 const METADATA_URL: &str = "http://169.254.169.254";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -34,6 +39,33 @@ pub enum AzureError {
     /// The metadata service gives none.
     #[error("failed to get a token of the managed identity: {0}")]
     Metadata(#[source] HttpError),
+}
+
+/// A repository that must not get a token for Azure DevOps.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum UrlError {
+    /// Plain http.
+    #[error("Azure DevOps authentication requires an HTTPS Git URL")]
+    Scheme,
+    /// Another host.
+    #[error("invalid Azure DevOps Git URL: {0}")]
+    Host(String),
+}
+
+/// Whether a repository may get a token: it is behind https on a host of Azure DevOps, or on one of `more_hosts`.
+///
+/// # Errors
+/// When it may not.
+pub fn check_url(url: &Url, more_hosts: &[String]) -> Result<(), UrlError> {
+    if url.scheme() != "https" {
+        return Err(UrlError::Scheme);
+    }
+    let host = url.host_str().unwrap_or_default();
+    let is_devops = host == DEVOPS_HOST || host.ends_with(DEVOPS_SUFFIX);
+    if is_devops || more_hosts.iter().any(|other| other.eq_ignore_ascii_case(host)) {
+        return Ok(());
+    }
+    Err(UrlError::Host(host.to_owned()))
 }
 
 /// An application in a tenant.
@@ -135,5 +167,29 @@ impl Answer {
         let seconds = seconds.ok_or_else(|| HttpError::Malformed("expires_in".to_owned()))?;
         let expires = SystemTime::now() + Duration::from_secs(seconds.into());
         Ok(AccessToken::Opaque { token: self.access_token, expires })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_for_azure_devops_alone() {
+        let more = ["git.example.com".to_owned()];
+        let check = |url: &str| check_url(&Url::parse(url).unwrap(), &more);
+        for url in [
+            "https://dev.azure.com/org/project/_git/repo",
+            "https://me@DEV.azure.com:443/org",
+            "https://org.visualstudio.com/project/_git/repo",
+            "https://git.example.com/r",
+        ] {
+            assert_eq!(check(url), Ok(()), "{url}");
+        }
+        for host in ["dev.azure.com.evil.org", "evilvisualstudio.com", "example.com", "evil.org"] {
+            assert_eq!(check(&format!("https://{host}/dev.azure.com")), Err(UrlError::Host(host.to_owned())));
+        }
+        assert_eq!(check("http://dev.azure.com/org"), Err(UrlError::Scheme));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -63,9 +64,34 @@ impl Key {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part.as_bytes());
         }
-        let mut key = [0; 32];
-        key.copy_from_slice(context.finish().as_ref());
-        Key(key)
+        finish(context)
+    }
+
+    /// The key for those who ask in such a way: what answers them may be another server, or an impostor.
+    pub fn by_way_of(self, way: &impl Hash) -> Key {
+        let mut hasher = KeyHasher(digest::Context::new(&digest::SHA256));
+        (self, way).hash(&mut hasher);
+        finish(hasher.0)
+    }
+}
+
+fn finish(context: digest::Context) -> Key {
+    let mut key = [0; 32];
+    key.copy_from_slice(context.finish().as_ref());
+    Key(key)
+}
+
+/// Feeds a digest with what is hashed.
+struct KeyHasher(digest::Context);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Nobody asks for 64 bits.
+    fn finish(&self) -> u64 {
+        0
     }
 }
 

@@ -14,6 +14,7 @@ use runtime::readiness::{Check, LEADER_ELECTION};
 use source::slots::{SlotLimits, Slots};
 
 use crate::NAME;
+use crate::git_repository::provider::Settings;
 
 /// Passes when artifacts are served. It is ours alone: Flux does not wait for the storage.
 pub(crate) const ARTIFACT_SERVER: Check =
@@ -112,6 +113,9 @@ pub struct Arguments {
     /// Service account whose identity objects have that name none.
     #[arg(long, default_value = "")]
     pub default_service_account: String,
+    /// Hosts, as a comma list, that may get tokens for Azure DevOps beside dev.azure.com and *.visualstudio.com.
+    #[arg(long, value_delimiter = ',')]
+    pub azure_devops_hosts: Vec<String>,
     /// How many tokens are kept; none if it is 0.
     #[arg(long, default_value_t = 100)]
     pub token_cache_max_size: usize,
@@ -203,15 +207,16 @@ impl Arguments {
         Algorithms { kex: self.ssh_kex_algos.clone(), host_keys: self.ssh_hostkey_algos.clone() }
     }
 
-    /// The service account whose identity objects have that name none.
-    pub fn object_identity(&self) -> Option<String> {
-        Some(self.default_service_account.clone()).filter(|name| !name.is_empty())
-    }
-
     /// How many builds may be under way.
     pub fn build_slots(&self) -> SlotLimits {
         let all = usize::from(self.build_concurrency);
         SlotLimits { all, namespace: all.div_ceil(2) }
+    }
+
+    /// What providers may do.
+    pub fn providers(&self) -> Settings {
+        let default_account = Some(self.default_service_account.clone()).filter(|name| !name.is_empty());
+        Settings { default_account, azure_devops_hosts: self.azure_devops_hosts.clone() }
     }
 
     /// How many fetches may be under way.
@@ -283,8 +288,9 @@ mod tests {
 
     #[test]
     fn objects_have_the_identity_of_the_default_service_account() {
-        assert_eq!(parse(&["--feature-gates=ObjectLevelWorkloadIdentity=false"]).object_identity(), None);
-        assert_eq!(parse(&["--default-service-account=me"]).object_identity(), Some("me".to_owned()));
+        let account = |flags: Arguments| flags.providers().default_account;
+        assert_eq!(account(parse(&["--feature-gates=ObjectLevelWorkloadIdentity=false"])), None);
+        assert_eq!(account(parse(&["--default-service-account=me"])), Some("me".to_owned()));
         let flags = parse(&["--token-cache-max-size=0", "--token-cache-max-duration=30m"]);
         assert_eq!(flags.token_cache_max_size, 0);
         assert_eq!(flags.token_cache_max_duration, Duration::from_secs(1800));

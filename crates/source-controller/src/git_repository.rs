@@ -8,7 +8,7 @@ mod failure;
 mod fetch;
 mod includes;
 pub mod limits;
-mod provider;
+pub(crate) mod provider;
 mod repository;
 mod spec;
 mod status;
@@ -72,7 +72,7 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, slots: &ProcessSlots)
     let options = arguments.controller(arguments.git_host_concurrency, slots);
     let fetcher = Fetcher {
         client: client.clone(),
-        providers: Providers::new(client, metrics, tokens, arguments.object_identity()),
+        providers: Providers::new(client, metrics, tokens, arguments.providers()),
         caches: Caches::open(storage.root(), arguments.git_cache_max_size),
         connector: Arc::new(Connector::new(arguments.ssh())),
         verified: KeyVersions::default(),

@@ -207,6 +207,7 @@ async fn an_object_has_the_identity_of_its_service_account() -> Result<()> {
         &*selector,
         "--feature-gates=ObjectLevelWorkloadIdentity=false",
         "--default-service-account=default-identity",
+        "--azure-devops-hosts=127.0.0.1",
         "--token-cache-max-size=0",
     ];
     let environment = [("AZURE_AUTHORITY_HOST", entra.url.as_str())];
@@ -224,9 +225,12 @@ async fn an_object_has_the_identity_of_its_service_account() -> Result<()> {
     ))?;
     test.apply(&role).await?;
     test.apply(&binding.to_string()).await?;
-    let commit = test.repo.commit_file("a.txt", "one")?;
-    test.git.set_authorization(Some("Bearer entra"));
-    let yaml = test.source_yaml("1h", "  provider: azure\n  serviceAccountName: me");
+    let git = GitServer::start_tls().await?;
+    let commit = git.create("app")?.commit_file("a.txt", "one")?;
+    git.set_authorization(Some("Bearer entra"));
+    test.apply(&secret(&json!({"ca.crt": git.ca_pem()}))).await?;
+    let more = "  provider: azure\n  serviceAccountName: me\n  secretRef: {name: git}";
+    let yaml = test.source_yaml("1h", more).replace(&test.git.url("app"), &git.url("app"));
     let label = format!("metadata: {{name: app, labels: {{{SHARD}: {}}}}}", test.namespace);
     let yaml = yaml.replace("metadata: {name: app}", &label);
     test.apply(&yaml).await?;

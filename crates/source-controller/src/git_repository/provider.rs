@@ -11,7 +11,7 @@ use api::GitRepository;
 use api::git_repository::GitProvider;
 use git::{Auth, Remote};
 use kube::{Client, ResourceExt};
-use net::TlsConfig;
+use net::{Proxy, TlsConfig};
 use references::{ObjectIdentity, SecretData};
 use secret::Secret;
 use url::Url;
@@ -32,8 +32,16 @@ pub struct Providers {
     metrics: TokenMetrics,
     cache: TokenCache,
     environment: Environment,
+    settings: Settings,
+}
+
+/// What the process's arguments say of providers.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
     /// The service account whose identity objects have that name none.
-    default_account: Option<String>,
+    pub default_account: Option<String>,
+    /// Hosts that may get tokens for Azure DevOps beside its own.
+    pub azure_devops_hosts: Vec<String>,
 }
 
 /// For whom a token is asked, and with what.
@@ -48,13 +56,8 @@ pub struct TokenContext<'a> {
 
 impl Providers {
     /// Providers that keep tokens in `cache`.
-    pub fn new(
-        client: Client,
-        metrics: TokenMetrics,
-        cache: TokenCache,
-        default_account: Option<String>,
-    ) -> Self {
-        Providers { client, metrics, cache, environment: Environment::of_process(), default_account }
+    pub fn new(client: Client, metrics: TokenMetrics, cache: TokenCache, settings: Settings) -> Self {
+        Providers { client, metrics, cache, environment: Environment::of_process(), settings }
     }
 
     /// Lets the remote use the credentials of the provider in place of all others.
@@ -99,9 +102,10 @@ impl Providers {
             }
         }
         let app = github::App::new(&data).map_err(bad_options)?;
-        let token = self.token(context, app.cache_key(), async {
+        let key = app.cache_key().by_way_of(&(remote.tls(), remote.proxy()));
+        let token = self.token(context, key, async {
             // The API is the forge's own, so what the Secret says about trust holds for it.
-            app.token(&http(remote.tls(), remote, context)?).await.map_err(bad_options)
+            app.token(&http(remote.tls(), remote.proxy(), context)?).await.map_err(bad_options)
         });
         let password = opaque(token.await?)?;
         Ok(Auth::Basic { username: github::USERNAME.to_owned(), password })
@@ -113,11 +117,15 @@ impl Providers {
         context: &TokenContext<'_>,
         identity: Option<ObjectIdentity>,
     ) -> Result<Auth, Failure> {
+        if !remote.is_ssh() {
+            let url = Url::parse(&context.object.spec.url).map_err(bad_options)?;
+            azure::check_url(&url, &self.settings.azure_devops_hosts).map_err(bad_options)?;
+        }
         let token = match &identity {
             None => {
                 let key = Key::new(["azure"]);
                 self.token(context, key, async {
-                    let http = http(&TlsConfig::default(), remote, context)?;
+                    let http = http(&TlsConfig::default(), None, context)?;
                     let token = azure::controller_token(&self.environment, &http).await;
                     token.map_err(of_controller)
                 })
@@ -125,10 +133,10 @@ impl Providers {
             }
             Some(identity) => {
                 let application = application(identity)?;
-                let key = application.cache_key(&identity.cache_key());
+                let key = application.cache_key(&identity.cache_key()).by_way_of(&remote.proxy());
                 self.token(context, key, async {
                     let assertion = self.assertion(identity, azure::AUDIENCE).await?;
-                    let http = http(&TlsConfig::default(), remote, context)?;
+                    let http = http(&TlsConfig::default(), remote.proxy(), context)?;
                     azure::workload_token(&application, assertion.expose(), &self.environment, &http)
                         .await
                         .map_err(|error| of_account(identity, &error))
@@ -152,7 +160,7 @@ impl Providers {
             None => {
                 let key = aws::cache_key("", "", region);
                 self.token(context, key, async {
-                    let http = http(&TlsConfig::default(), remote, context)?;
+                    let http = http(&TlsConfig::default(), None, context)?;
                     let token = aws::controller_token(&self.environment, region, &http).await;
                     token.map_err(of_controller)
                 })
@@ -160,10 +168,10 @@ impl Providers {
             }
             Some(identity) => {
                 let role = role(identity)?;
-                let key = aws::cache_key(role, &identity.cache_key(), region);
+                let key = aws::cache_key(role, &identity.cache_key(), region).by_way_of(&remote.proxy());
                 self.token(context, key, async {
                     let assertion = self.assertion(identity, aws::AUDIENCE).await?;
-                    let http = http(&TlsConfig::default(), remote, context)?;
+                    let http = http(&TlsConfig::default(), remote.proxy(), context)?;
                     let account = identity.account();
                     let (name, namespace) = (account.name_any(), account.namespace().unwrap_or_default());
                     let session = format!("{name}.{namespace}.{region}.fluxcd.io");
@@ -197,7 +205,7 @@ impl Providers {
     /// The service account whose identity is asked for; without one it is the controller's.
     async fn identity(&self, context: &TokenContext<'_>) -> Result<Option<ObjectIdentity>, Failure> {
         let named = context.object.spec.service_account_name.as_deref();
-        let Some(name) = named.or(self.default_account.as_deref()) else { return Ok(None) };
+        let Some(name) = named.or(self.settings.default_account.as_deref()) else { return Ok(None) };
         let namespace = context.object.namespace().unwrap_or_default();
         let identity = ObjectIdentity::get(&self.client, &namespace, name).await;
         identity.map(Some).map_err(|error| Failure::fetch(reason::AUTHENTICATION_FAILED, error.to_string()))
@@ -209,9 +217,10 @@ impl Providers {
     }
 }
 
-/// A client for the servers that give tokens.
-fn http(tls: &TlsConfig, remote: &Remote, context: &TokenContext<'_>) -> Result<Http, Failure> {
-    let client = net::client::builder(tls, remote.proxy()).map_err(bad_options)?;
+/// A client for the servers that give tokens. What they give for an object's own identity may come by way of the object's
+/// proxy; the identity of the controller, and the metadata services that know it, are none of its business.
+fn http(tls: &TlsConfig, proxy: Option<&Proxy>, context: &TokenContext<'_>) -> Result<Http, Failure> {
+    let client = net::client::builder(tls, proxy).map_err(bad_options)?;
     Ok(Http::new(
         client.timeout(context.timeout).build().map_err(|_| bad_options("no HTTP client"))?,
         TOKEN_ANSWER_BYTES,
@@ -265,4 +274,61 @@ fn of_account(identity: &ObjectIdentity, error: &dyn Display) -> Failure {
 
 fn no_token(why: String) -> Failure {
     bad_options(format!("failed to get access credential for Git repository: {why}"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A server that gives this token to everybody, and its URL.
+    fn token_server(token: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 4096]).unwrap();
+                let body = format!("{{\"access_token\": \"{token}\", \"expires_in\": 3600}}");
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn the_identity_of_the_controller_does_not_come_through_the_proxy_of_an_object() {
+        let (metadata, proxy) = (token_server("genuine"), token_server("forged"));
+        let variables = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", metadata)];
+        let providers = Providers {
+            client: Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap(),
+            metrics: TokenMetrics::register(&runtime::metrics::Metrics::new().unwrap()).unwrap(),
+            cache: TokenCache::new(10, Duration::from_secs(60)),
+            environment: variables.into_iter().collect(),
+            settings: Settings::default(),
+        };
+        let mut object = GitRepository::new("app", api::GitRepositorySpec::default());
+        object.spec.provider = Some(GitProvider::Azure);
+        object.spec.url = "https://dev.azure.com/org/project/_git/app".to_owned();
+        let remote = Remote::new(&object.spec.url).unwrap();
+        let remote = remote.with_proxy(Proxy::new(&proxy, None).unwrap());
+        let data = SecretData::default();
+        let context = TokenContext { object: &object, data: &data, timeout: Duration::from_secs(60) };
+        assert_eq!(
+            providers.azure(&remote, &context, None).await.unwrap(),
+            Auth::Bearer(Secret::new("genuine".to_owned()))
+        );
+        object.spec.url = "https://evil.example/app".to_owned();
+        let context = TokenContext { object: &object, data: &data, timeout: Duration::from_secs(60) };
+        let failure = providers.azure(&remote, &context, None).await.unwrap_err();
+        assert_eq!(
+            failure.message,
+            "failed to configure authentication options: invalid Azure DevOps Git URL: evil.example"
+        );
+    }
 }
