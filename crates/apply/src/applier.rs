@@ -33,6 +33,8 @@ pub struct Options {
     pub force: bool,
     /// Prefixes of further field managers whose fields are taken over.
     pub override_managers: Vec<String>,
+    /// Names of field managers whose fields are taken over before the dry-run: what they own can make it fail.
+    pub override_managers_first: Vec<String>,
     /// Fields that are left to others.
     pub ignore: Rules,
     /// Move managedFields to the version that is applied when the server cannot read them otherwise.

@@ -70,7 +70,12 @@ impl Applier {
             return Ok(skipped(id, manifest));
         }
         let dry_run = async || self.requests.apply(&target, manifest.value(), &self.manager, true).await;
+        let taken_over = self.take_over(&target, manifest, &id).await?;
         match dry_run().await {
+            Ok(answer) if taken_over => {
+                let pending = self.options.ignore.of(&answer).pending(&answer);
+                Ok(configured(id, manifest, Plan::Apply(mapped), pending))
+            }
             Ok(answer) => self
                 .plan_from_dry_run(manifest, remembered.get(&id), &answer, id.clone(), &mapped)
                 .await
@@ -86,6 +91,30 @@ impl Applier {
             }
             Err(error) => self.plan_from_error(manifest, error, id, &mapped).await,
         }
+    }
+
+    /// Takes over the fields of the managers that [`Options::override_managers_first`] names, unless the object is only to be
+    /// merged with. Tells whether there were any.
+    ///
+    /// [`Options::override_managers_first`]: crate::applier::Options::override_managers_first
+    async fn take_over(
+        &self,
+        target: &Target<'_>,
+        manifest: &Manifest,
+        id: &ObjectId,
+    ) -> Result<bool, ObjectError> {
+        let names = &self.options.override_managers_first;
+        let is_merged = |object: &Value| Policy::of(object, &self.manager).ssa == Ssa::Merge;
+        if names.is_empty() || self.options.report_only || is_merged(manifest.value()) {
+            return Ok(false);
+        }
+        let patch = |live: &Value| match Policy::of(live, &self.manager).forbids_apply() || is_merged(live) {
+            true => None,
+            false => ownership::takeover_patch(live, &self.manager, names),
+        };
+        let done = self.patch_live(target, patch).await;
+        let step = "metadata.managedFields takeover failed";
+        done.map_err(|e| self.step_error(id, manifest, step, e))
     }
 
     /// Moves all of the live object's managedFields to the version of the manifest, if that is wanted and they are not

@@ -134,10 +134,20 @@ pub fn cleanup_patch(live: &Value, desired: &Value, takeover: &Takeover<'_>) -> 
         .into_iter()
         .map(|(field, key)| json!({"op": "remove", "path": format!("/metadata/{field}/{}", key.replace('/', "~1"))}))
         .collect();
-    if let Some(entries) = taken_over(live, takeover) {
-        ops.push(json!({"op": "replace", "path": "/metadata/managedFields", "value": entries}));
-    }
+    ops.extend(taken_over(live, &takeover.manager, |entry| is_foreign(entry, takeover)));
     conditional(live, ops)
+}
+
+/// The JSON patch that merges the entries of the field managers with these very names into that of `manager`, whatever they did
+/// to the object itself. It fails with a conflict if the object changed meanwhile. `None` if there are none.
+pub(crate) fn takeover_patch(live: &Value, manager: &Manager, names: &[String]) -> Option<Value> {
+    let is_theirs = |entry: &Value| {
+        text(entry, "subresource").is_empty()
+            && matches!(text(entry, "operation"), "Apply" | "Update")
+            && names.iter().any(|name| name == text(entry, "manager"))
+            && !is_own(entry, manager)
+    };
+    conditional(live, taken_over(live, manager, is_theirs).into_iter().collect())
 }
 
 /// The JSON patch that moves every entry of the live object to one version, status and other managers included. It fails
@@ -165,17 +175,17 @@ fn conditional(live: &Value, mut ops: Vec<Value>) -> Option<Value> {
     Some(Value::Array(ops))
 }
 
-/// The managedFields list after foreign entries were merged into ours, which goes last. Without an entry of ours the
-/// first foreign one becomes it, with its version and time.
-fn taken_over(live: &Value, takeover: &Takeover<'_>) -> Option<Vec<Value>> {
-    let (foreign, mut rest): (Vec<_>, Vec<_>) = entries(live).cloned().partition(|e| is_foreign(e, takeover));
+/// The operation that merges foreign entries of managedFields into ours, which goes last. Without an entry of ours the first
+/// foreign one becomes it, with its version and time.
+fn taken_over(live: &Value, manager: &Manager, is_foreign: impl Fn(&Value) -> bool) -> Option<Value> {
+    let (foreign, mut rest): (Vec<_>, Vec<_>) = entries(live).cloned().partition(is_foreign);
     let mut foreign = foreign.into_iter();
-    let mut ours = match rest.iter().rposition(|e| is_own(e, &takeover.manager)) {
+    let mut ours = match rest.iter().rposition(|e| is_own(e, manager)) {
         Some(at) if foreign.len() > 0 => rest.remove(at),
         _ => {
             let mut first = foreign.next()?;
             if let Value::Object(fields) = &mut first {
-                fields.insert("manager".into(), takeover.manager.field_manager.into());
+                fields.insert("manager".into(), manager.field_manager.into());
                 fields.insert("operation".into(), "Apply".into());
             }
             first
@@ -189,7 +199,7 @@ fn taken_over(live: &Value, takeover: &Takeover<'_>) -> Option<Vec<Value>> {
         }
     }
     rest.push(ours);
-    Some(rest)
+    Some(json!({"op": "replace", "path": "/metadata/managedFields", "value": rest}))
 }
 
 /// Union of two field sets. A node without children is a member; one with children is a member only if it holds `.`.

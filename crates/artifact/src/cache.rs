@@ -111,6 +111,11 @@ impl CacheError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Fetch(error) if matches!(**error, FetchError::NotFound))
     }
+
+    /// Whether the server has an artifact there, but not the one with this digest.
+    pub fn is_mismatch(&self) -> bool {
+        matches!(self, Self::Fetch(error) if matches!(**error, FetchError::Mismatch(_)))
+    }
 }
 
 // === impl Cache ===

@@ -61,6 +61,9 @@ pub struct Arguments {
     /// Field managers (by prefix) whose fields are taken over.
     #[arg(long)]
     pub override_manager: Vec<String>,
+    /// Field managers (by name) whose fields are taken over before an object is checked by a dry-run.
+    #[arg(long)]
+    pub override_manager_before_dry_run: Vec<String>,
     /// Kinds applied in a stage of their own, as group/Kind or Kind, separated by commas.
     #[arg(long, default_value = "", value_parser = stage_kinds)]
     pub custom_apply_stage_kinds: StageKinds,

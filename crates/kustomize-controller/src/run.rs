@@ -135,8 +135,8 @@ pub enum Phase {
 pub enum Ending {
     /// Nothing to do before this much time has passed, unless the run is woken.
     Waiting(Phase, Duration),
-    /// The artifact is not on its server.
-    ArtifactNotFound,
+    /// The server does not have the artifact that the source tells of: the source is about to say more.
+    SourceNotReady(&'static str),
     /// All is applied and, if that is asked for, healthy.
     Succeeded,
     /// The run failed.

@@ -12,9 +12,6 @@ pub enum Error {
     /// Strict mode: a variable without default is not set.
     #[error("envsubst error: variable substitution failed: variable not set (strict mode): {0:?}")]
     NotSet(String),
-    /// `${v:0:-1}`: the length of a substring is negative.
-    #[error("envsubst error: variable substitution failed: negative substring length")]
-    NegativeLength,
     /// The result was cut inside a character.
     #[error("envsubst error: variable substitution failed: the result is not valid UTF-8")]
     NotUtf8,

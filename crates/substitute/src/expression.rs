@@ -74,8 +74,8 @@ pub(crate) enum Operator {
 /// a default; otherwise it is empty.
 ///
 /// # Errors
-/// A malformed expression anywhere in the text, before anything is looked up; an unset variable; a negative substring
-/// length; a result cut inside a character; more than `limits` allow.
+/// A malformed expression anywhere in the text, before anything is looked up; an unset variable; a result
+/// cut inside a character; more than `limits` allow.
 pub fn substitute(text: &str, variables: &Variables, strict: bool, limits: &Limits) -> Result<String, Error> {
     let parts = parser::parse(text, limits.depth)?;
     let mut evaluation = Evaluation {
@@ -137,7 +137,7 @@ impl Evaluation<'_> {
             Operator::Lower => functions::map_all(value, functions::lower),
             Operator::UpperFirst => functions::map_first(value, functions::upper),
             Operator::Upper => functions::map_all(value, functions::upper),
-            Operator::Substring => functions::substring(value, first, second)?.to_vec(),
+            Operator::Substring => functions::substring(value, first, second).to_vec(),
             Operator::TrimShortestPrefix => {
                 functions::trim_prefix(value, first, false, self.steps())?.to_vec()
             }

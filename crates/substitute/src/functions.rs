@@ -68,25 +68,19 @@ fn number(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// `value[position..][..length]`; an argument that is no number leaves the value whole.
-pub(crate) fn substring<'a>(
-    value: &'a [u8],
-    position: &[u8],
-    length: Option<&[u8]>,
-) -> Result<&'a [u8], Error> {
-    let Some(position) = number(position) else { return Ok(value) };
+/// `value[position..][..length]`; a negative length counts from the end of the value, and an argument that is no number leaves the
+/// value whole.
+pub(crate) fn substring<'a>(value: &'a [u8], position: &[u8], length: Option<&[u8]>) -> &'a [u8] {
+    let Some(position) = number(position) else { return value };
     let size = value.len() as i64;
     let start = if position < 0 { size.saturating_add(position).max(0) } else { position };
     let mut end = size;
     if let Some(length) = length {
-        let Some(length) = number(length) else { return Ok(value) };
-        end = start.saturating_add(length);
-        if length < 0 && end < size {
-            return Err(Error::NegativeLength);
-        }
+        let Some(length) = number(length) else { return value };
+        end = if length < 0 { size } else { start }.saturating_add(length);
     }
     let (start, end) = (start.min(size) as usize, end.clamp(0, size) as usize);
-    Ok(value.get(start..end.max(start)).unwrap_or_default())
+    value.get(start..end.max(start)).unwrap_or_default()
 }
 
 /// Go's `strings.Replace`: an empty `old` matches before each character and at the end.

@@ -78,6 +78,7 @@ impl Bed {
         let options = Options {
             force: false,
             override_managers: Vec::new(),
+            override_managers_first: Vec::new(),
             ignore: Default::default(),
             migrate_api_version: false,
             report_only: false,

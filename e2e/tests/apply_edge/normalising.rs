@@ -70,3 +70,44 @@ async fn fields_of_named_managers_are_removed_and_those_of_others_stay() -> Resu
     assert_eq!(bed.apply(MAP, &mut memory).await?, ["ConfigMap/a unchanged"]);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_named_manager_owns_is_taken_over_before_it_makes_the_dry_run_fail() -> Result<()> {
+    let mut bed = Bed::new("takeover").await?;
+    let deployment = |containers: Value| {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 0,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": containers}}}})
+    };
+    let container = |name: &str, image: &str| json!({"name": name, "image": image});
+    let both = deployment(json!([container("a", "a:1"), container("b", "b:1")])).to_string();
+    let one = deployment(json!([container("a", "a:1")])).to_string();
+    let mut memory = Memory::new();
+    bed.apply(&both, &mut memory).await?;
+    // Somebody takes the second container away and puts it back with another image: they own it now.
+    let containers = |list: Value| json!({"spec": {"template": {"spec": {"containers": list}}}});
+    bed.patch_as("legacy", "Deployment/web", containers(json!([container("a", "a:1")]))).await?;
+    let other = json!([container("a", "a:1"), container("b", "b:2")]);
+    bed.patch_as("legacy", "Deployment/web", containers(other)).await?;
+    bed.apply(&both, &mut memory).await?;
+    let error = bed.try_apply(&one, &memory).await?.err().context("the image is missed")?.to_string();
+    assert!(error.contains("image: Required value"), "{error}");
+
+    // Only for its exact name, and not for an object that is merged with.
+    bed.options.override_managers_first = vec!["leg".into()];
+    assert!(bed.try_apply(&one, &memory).await?.is_err());
+    bed.options.override_managers_first = vec!["other".into(), "legacy".into()];
+    let merged = one.replacen(
+        r#""metadata":{"#,
+        r#""metadata":{"annotations":{"kustomize.toolkit.fluxcd.io/ssa":"Merge"},"#,
+        1,
+    );
+    assert!(bed.try_apply(&merged, &memory).await?.is_err());
+
+    assert_eq!(bed.apply(&one, &mut memory).await?, ["Deployment/web configured"]);
+    let live = bed.live("Deployment/web").await?;
+    let names = live["spec"]["template"]["spec"]["containers"].as_array().context("containers")?;
+    assert_eq!(names.len(), 1, "{live}");
+    assert_eq!(bed.apply(&one, &mut memory).await?, ["Deployment/web unchanged"]);
+    Ok(())
+}

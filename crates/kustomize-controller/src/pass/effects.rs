@@ -291,6 +291,7 @@ impl Pass<'_> {
         Options {
             force: self.subject.object.spec.force,
             override_managers: arguments.override_manager.clone(),
+            override_managers_first: arguments.override_manager_before_dry_run.clone(),
             ignore: Default::default(),
             migrate_api_version: arguments.feature_gates.is_on(MIGRATE_API_VERSION),
             report_only,

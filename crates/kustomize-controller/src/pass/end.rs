@@ -47,7 +47,7 @@ impl Pass<'_> {
                 self.slot.state = State::Running(run, phase);
                 Ok(Outcome::After(wait))
             }
-            Ending::ArtifactNotFound => self.artifact_not_found(*run).await,
+            Ending::SourceNotReady(why) => self.source_not_ready(*run, why).await,
             Ending::Succeeded => self.succeeded(*run).await,
             Ending::Failed(failure) => self.failed(*run, failure).await,
         }
@@ -113,11 +113,11 @@ impl Pass<'_> {
         Ok(self.over(run, retry, false))
     }
 
-    /// The artifact is not on the server: no failure of ours, looked at again soon.
-    async fn artifact_not_found(&mut self, run: Run) -> Result<Outcome, PatchError> {
+    /// The artifact that the source tells of is not on the server: no failure of ours, looked at again soon.
+    async fn source_not_ready(&mut self, run: Run, why: &str) -> Result<Outcome, PatchError> {
         let again = self.context.arguments.shared.requeue_dependency;
         let retrying = go_duration_string(again);
-        let message = format!("Source is not ready, artifact not found, retrying in {retrying}");
+        let message = format!("Source is not ready, {why}, retrying in {retrying}");
         let object = &mut self.subject.object;
         status::progressing(object, &run.progress.message);
         status::failed(object, ARTIFACT_FAILED, &message);

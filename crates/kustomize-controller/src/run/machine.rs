@@ -117,7 +117,10 @@ async fn build(
 ) -> Step {
     let tree = match result {
         Ok(tree) => tree,
-        Err(error) if error.is_not_found() => return Step::End(Ending::ArtifactNotFound),
+        Err(error) if error.is_not_found() => return Step::End(Ending::SourceNotReady("artifact not found")),
+        Err(error) if error.is_mismatch() => {
+            return Step::End(Ending::SourceNotReady("artifact digest changed"));
+        }
         Err(error) => return Failure::new(ARTIFACT_FAILED, runtime::error::chain(&error)).into(),
     };
     let path = &run.plan.path;

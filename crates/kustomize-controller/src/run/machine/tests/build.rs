@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use artifact::{cache::CacheError, fetch::FetchError};
+use artifact::{
+    cache::CacheError,
+    digest::{Algorithm, Hasher},
+    fetch::FetchError,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::script::{Script, drive_all, entry, inputs, run, slow_download, tree};
@@ -17,6 +21,10 @@ use crate::{
 
 fn not_found() -> CacheError {
     CacheError::Fetch(FetchError::NotFound.into())
+}
+
+fn mismatch() -> CacheError {
+    CacheError::Fetch(FetchError::Mismatch(Hasher::new(Algorithm::Sha256).finish()).into())
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,6 +75,7 @@ async fn a_download_that_fails_ends_the_run() {
     for (download, end) in [
         (Downloaded::Now(Err(not_found())), "artifact not found"),
         (slow_download(Duration::ZERO, Err(not_found())), "artifact not found"),
+        (Downloaded::Now(Err(mismatch())), "artifact digest changed"),
         (Downloaded::Now(Err(CacheError::Aborted)), aborted),
         (slow_download(Duration::ZERO, Err(CacheError::Aborted)), aborted),
         (panicking(), "ArtifactFailed: task  panicked with message \"no bytes\", not recorded"),

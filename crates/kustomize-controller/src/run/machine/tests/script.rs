@@ -246,7 +246,7 @@ pub async fn drive_all(run: &mut Run, script: &mut Script) -> (Vec<(String, u64)
                 tokio::time::sleep(wait).await;
                 phase
             }
-            Ending::ArtifactNotFound => return (waits, "artifact not found".to_owned()),
+            Ending::SourceNotReady(why) => return (waits, why.to_owned()),
             Ending::Succeeded => return (waits, "succeeded".to_owned()),
             Ending::Failed(failure) => {
                 let recorded = if failure.recorded { "" } else { ", not recorded" };
