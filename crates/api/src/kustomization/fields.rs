@@ -26,16 +26,10 @@ pub struct CrossNamespaceSourceReference {
 /// Where the credentials of a remote cluster are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {
-        "rule": "has(self.configMapRef) || has(self.secretRef)",
-        "message": "exactly one of spec.kubeConfig.configMapRef or spec.kubeConfig.secretRef must be specified",
-    },
-    {
-        "rule": "!has(self.configMapRef) || !has(self.secretRef)",
-        "message": "exactly one of spec.kubeConfig.configMapRef or spec.kubeConfig.secretRef must be specified",
-    },
-]))]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.configMapRef) != has(self.secretRef)",
+    "message": "exactly one of spec.kubeConfig.configMapRef or spec.kubeConfig.secretRef must be specified",
+}]))]
 pub struct KubeConfigReference {
     /// ConfigMap with the keys 'provider' (aws, azure, gcp or generic), 'cluster', 'address', 'ca.crt', 'audiences' (one
     /// a line) and 'serviceAccountName'. Excludes SecretRef.
