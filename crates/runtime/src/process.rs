@@ -15,7 +15,7 @@ use crate::{
     flags::Flags,
     leader::{Candidate, Timing, lease_name},
     metrics::Metrics,
-    readiness::{Check, LEADER_ELECTION, Readiness},
+    readiness::{Check, LEADER_ELECTION, PING, Readiness},
     serve::{self, ServeError},
 };
 
@@ -97,6 +97,7 @@ impl Process {
             capacity: flags.events_queue_size,
         };
         let (events, event_workers) = Recorder::start(sinks, metrics.clone());
+        ready.pass(PING);
         tracing::info!(logger = "setup", version = env!("CARGO_PKG_VERSION"), "starting {component}");
         Ok(Self { client, metrics, events, ready, stop, tasks, component, fence, event_workers, lease: None })
     }

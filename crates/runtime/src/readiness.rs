@@ -8,8 +8,8 @@ use std::{
 
 use http::StatusCode;
 
-/// The check that is there always: the process answers.
-const PING: &str = "ping";
+/// The check that is there always: the process has started.
+pub(crate) const PING: Check = Check { name: "ping", failure: "manager has not started" };
 
 /// The check of a process whose readiness means that it leads.
 pub const LEADER_ELECTION: Check = Check { name: "leader-election", failure: "manager is not the leader" };
@@ -28,10 +28,10 @@ pub struct Check {
 pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, Result<(), &'static str>>>>);
 
 impl Readiness {
-    /// Ready when all of `checks` have passed.
+    /// Ready when the process has started and all of `checks` have passed.
     pub fn new(checks: &[Check]) -> Self {
-        let checks = checks.iter().map(|check| (check.name, Err(check.failure)));
-        Self(Arc::new(Mutex::new(checks.chain([(PING, Ok(()))]).collect())))
+        let checks = checks.iter().chain([&PING]).map(|check| (check.name, Err(check.failure)));
+        Self(Arc::new(Mutex::new(checks.collect())))
     }
 
     /// The check holds from now on; one that this process does not have makes no difference.
@@ -85,6 +85,10 @@ mod tests {
     fn readiness_takes_all_checks_and_names_those_that_fail() {
         let readiness = Readiness::new(&[LEADER_ELECTION, OTHER]);
         let answer = |path: &str| readiness.answer(path, false).map(|(status, text)| (status.as_u16(), text));
+        let text = "[-]leader-election failed: reason withheld\n[-]other failed: reason withheld\n\
+                    [-]ping failed: reason withheld\nhealthz check failed\n";
+        assert_eq!(answer("").unwrap(), (500, text.to_owned()));
+        readiness.pass(PING);
         readiness.pass(OTHER);
         let text =
             "[-]leader-election failed: reason withheld\n[+]other ok\n[+]ping ok\nhealthz check failed\n";
@@ -103,7 +107,9 @@ mod tests {
 
     #[test]
     fn readiness_shows_the_checks_that_hold_on_request() {
-        let (status, text) = Readiness::new(&[]).answer("", true).unwrap();
+        let readiness = Readiness::new(&[]);
+        readiness.pass(PING);
+        let (status, text) = readiness.answer("", true).unwrap();
         assert_eq!((status.as_u16(), &*text), (200, "[+]ping ok\nhealthz check passed\n"));
     }
 

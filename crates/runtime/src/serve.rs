@@ -15,7 +15,10 @@ use net::ServerOptions;
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::{metrics::Metrics, readiness::Readiness};
+use crate::{
+    metrics::Metrics,
+    readiness::{PING, Readiness},
+};
 
 /// An address that could not be listened on or stopped serving.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +98,7 @@ pub async fn health(
         ..ServerOptions::default()
     };
     let alive = Readiness::new(&[]);
+    alive.pass(PING);
     let answer = move |request: Request<Incoming>| {
         let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
         let verbose = query.split('&').any(|option| option.split('=').next() == Some("verbose"));
@@ -186,6 +190,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (ready, stop) = (Readiness::new(&[LEADER_ELECTION]), CancellationToken::new());
         let server = tokio::spawn(health(listener, ready.clone(), stop.clone()));
+        ready.pass(PING);
         let ok = || (200, "ok".to_owned());
         assert_eq!(ask(address, "/healthz").await, ok());
         let failing = "[-]leader-election failed: reason withheld\n[+]ping ok\nhealthz check failed\n";
@@ -226,6 +231,7 @@ mod tests {
     #[test]
     fn liveness_answers_while_all_threads_of_the_runtime_are_held() {
         let (ready, stop) = (Readiness::new(&[]), CancellationToken::new());
+        ready.pass(PING);
         let (runtime, address, release) =
             held_runtime(|listener| Box::pin(health(listener, ready, stop.clone())));
         assert_eq!(get(address, "/healthz"), (200, "ok".to_owned()));
