@@ -221,9 +221,14 @@ async fn source_controller_killed_at_any_write_comes_to_a_good_end() -> Result<(
         Ok(())
     };
     life(&mut test, &mut None).await?;
-    let writes = test.proxy()?.take_calls().into_iter().filter(of_source_controller).count();
-    // The finalizer comes, a status for each commit, the finalizer goes.
-    ensure!(writes >= 4, "a source's life has {writes} writes");
+    // The finalizer comes, a status for each commit, the finalizer goes. The proxy notes a write when it has the answer, and the
+    // object may be seen to be gone before that.
+    let counted = test.wait("a source's life has four writes", async || {
+        let writes = test.proxy().map_err(Not::Ever)?.calls(of_source_controller);
+        if writes.len() >= 4 { Ok(writes.len()) } else { Err(Not::Yet(format!("{writes:?}"))) }
+    });
+    let writes = counted.await?;
+    test.proxy()?.take_calls();
     for (k, when) in points(writes)? {
         eprintln!("{when:?} write {k} of {writes}");
         let rule = Rule::new(Fault::Hold(when), of_source_controller).after(k).times(1);
