@@ -219,6 +219,9 @@ pub struct GitRepositoryStatus {
     /// Mode of the last verification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_verification_mode: Option<String>,
+    /// Digest of the keys that the last verification trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_verification_fingerprint: Option<String>,
     /// Value of the last reconcile request that was handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,

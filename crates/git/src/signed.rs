@@ -15,6 +15,8 @@ const NESTED_TAGS: usize = 8;
 pub struct Tag {
     /// What an annotated tag calls itself; the ref's name without `refs/tags/` for others.
     pub name: String,
+    /// The ref's name without `refs/tags/`. A signature says nothing about it.
+    pub ref_name: String,
     /// The tag object, which only annotated tags have.
     pub object: Option<TagObject>,
 }
@@ -45,8 +47,11 @@ impl Checkout {
 
     /// The tag by which the commit was found; `None` if it was found in another way.
     pub fn tag(&self) -> Result<Option<Tag>, WalkError> {
-        let Some(TagRefName { name, object }) = &self.tag else { return Ok(None) };
-        let Some(id) = *object else { return Ok(Some(Tag { name: name.clone(), object: None })) };
+        let Some(TagRefName { name: ref_name, object }) = &self.tag else { return Ok(None) };
+        let ref_name = ref_name.clone();
+        let Some(id) = *object else {
+            return Ok(Some(Tag { name: ref_name.clone(), ref_name, object: None }));
+        };
         let data = self.raw(id, Kind::Tag)?;
         let TagLinks { mut target, mut kind, name } = tag_links(id, &data)?;
         for _ in 1..NESTED_TAGS {
@@ -56,7 +61,7 @@ impl Checkout {
             TagLinks { target, kind, .. } = tag_links(target, &self.raw(target, Kind::Tag)?)?;
         }
         let is_of_commit = (target, kind) == (self.commit.id, Kind::Commit);
-        Ok(Some(Tag { name, object: Some(TagObject { id, data, is_of_commit }) }))
+        Ok(Some(Tag { name, ref_name, object: Some(TagObject { id, data, is_of_commit }) }))
     }
 
     fn raw(&self, id: ObjectId, kind: Kind) -> Result<Vec<u8>, WalkError> {

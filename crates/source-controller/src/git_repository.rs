@@ -44,7 +44,7 @@ use self::limits::Limits;
 use self::provider::Providers;
 use self::repository::Repository;
 use self::token_metrics::TokenMetrics;
-use self::verify::KeyVersions;
+use self::verify::VerifiedKeys;
 use crate::StartError;
 use crate::flags::{Arguments, ProcessSlots};
 
@@ -75,7 +75,7 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, slots: &ProcessSlots)
         providers: Providers::new(client, metrics, tokens, arguments.providers()),
         caches: Caches::open(storage.root(), arguments.git_cache_max_size),
         connector: Arc::new(Connector::new(arguments.ssh())),
-        verified: KeyVersions::default(),
+        verified: VerifiedKeys::default(),
         limits: Limits::new(arguments),
         max_timeout: arguments.max_timeout,
         stop: process.stop.clone(),
@@ -194,8 +194,8 @@ impl Upstream for GitRepositories {
     }
 
     fn verified(&self, object: &mut GitRepository, verified: &Verified) {
-        status::verification::verified(object);
-        self.fetcher.verified.set(ObjectRef::from_obj(object), verified.version.clone());
+        status::verification::verified(object, &verified.keys);
+        self.fetcher.verified.set(ObjectRef::from_obj(object), verified.keys.clone());
     }
 
     fn stored_text(revision: &str) -> String {

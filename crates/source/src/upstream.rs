@@ -191,8 +191,8 @@ pub enum Outcome<C> {
 pub struct Verified {
     /// By whom the content is signed, in the words of the condition.
     pub message: String,
-    /// The version of the keys.
-    pub version: String,
+    /// What identifies the keys that were trusted.
+    pub keys: String,
 }
 
 /// What an artifact is made for.

@@ -201,6 +201,7 @@ async fn secret_values_are_in_no_text_about_objects() -> Result<()> {
         )
         .await?;
     test.apply_source().await?;
+    test.ready("GitRepository/app").await?;
     let names = ["replicas", "name", "alias", "number", "nested", "data", "type", "base"];
     let from = "  postBuild:\n    substituteFrom: [{kind: Secret, name: vars}]";
     for name in names {
@@ -210,7 +211,9 @@ async fn secret_values_are_in_no_text_about_objects() -> Result<()> {
     for name in names {
         let name = format!("Kustomization/{name}");
         let failed = |object: &serde_json::Value| {
-            object.condition("Ready").is_some_and(|ready| ready.status == "False")
+            object
+                .condition("Ready")
+                .is_some_and(|ready| ready.status == "False" && ready.reason != "ArtifactFailed")
         };
         let object = test.until(&name, "has failed", failed).await?;
         texts.push(format!("{name}: {}", object["status"]));

@@ -84,6 +84,7 @@ async fn each_mode_verifies_what_it_names_and_says_who_signed() -> Result<()> {
     let object = test.ready(SOURCE).await?;
     assert!(object.condition("SourceVerified").is_none());
     assert_eq!(object.pointer("/status/sourceVerificationMode"), None);
+    assert_eq!(object.pointer("/status/sourceVerificationFingerprint"), None);
     test.finish().await
 }
 
@@ -218,6 +219,13 @@ async fn other_keys_mean_another_verification_and_the_same_keys_none() -> Result
     test.git.take_requests();
     let after = test.run(SOURCE).await?;
     assert_eq!(before.pointer("/status/conditions"), after.pointer("/status/conditions"));
+    let fingerprint = |object: &Value| object.text("/status/sourceVerificationFingerprint").to_owned();
+    assert!(fingerprint(&after).starts_with("sha256:"), "{after}");
+    // Another Secret with the same keys under other names.
+    apply_keys(&test, &[("renamed.asc", &ring)]).await?;
+    let renamed = test.run(SOURCE).await?;
+    assert_eq!(fingerprint(&renamed), fingerprint(&after));
+    assert_eq!(renamed.pointer("/status/conditions"), after.pointer("/status/conditions"));
     // The revision has not moved, but the key is not trusted any more.
     apply_keys(&test, &[("other.asc", &signer.openpgp("other")?.1)]).await?;
     test.run(SOURCE).await?;
@@ -226,6 +234,33 @@ async fn other_keys_mean_another_verification_and_the_same_keys_none() -> Result
     test.run(SOURCE).await?;
     test.ready(SOURCE).await?;
     assert!(!test.git.take_requests().contains(&Asked::Objects), "all of it was here");
+    // More keys that are trusted are other keys.
+    apply_keys(&test, &[("me.asc", &ring), ("other.asc", &signer.openpgp("third")?.1)]).await?;
+    test.run(SOURCE).await?;
+    assert_ne!(fingerprint(&test.ready(SOURCE).await?), fingerprint(&after));
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_tag_that_is_shown_under_another_name_is_refused() -> Result<()> {
+    let (test, signer) = (Scenario::new("verify-renamed").await?, Signer::new()?);
+    let (_, ring) = signer.openpgp("me")?;
+    signer.sign_with_openpgp(&test.repo, "me")?;
+    test.repo.commit_file("a.txt", "old")?;
+    let tag = tag_signed(&test.repo, "v1.0.0")?;
+    test.repo.git(&["push", "-q", "origin", "refs/tags/v1.0.0:refs/tags/v9.9.9"])?;
+    apply_keys(&test, &[("me.asc", &ring)]).await?;
+    for reference in [json!({"semver": ">=1"}), json!({"tag": "v9.9.9"})] {
+        apply(&test, "Tag", &reference).await?;
+        let text =
+            format!("signature verification of tag 'v1.0.0@{tag}' failed: it is shown as tag 'v9.9.9'");
+        test.condition(SOURCE, "SourceVerified", "False", "InvalidTagSignature", &text).await?;
+        apply(&test, "Tag", &json!({"tag": "v1.0.0"})).await?;
+        test.ready(SOURCE).await?;
+    }
+    // Whoever names the ref means what is there.
+    apply(&test, "Tag", &json!({"name": "refs/tags/v9.9.9"})).await?;
+    test.ready(SOURCE).await?;
     test.finish().await
 }
 

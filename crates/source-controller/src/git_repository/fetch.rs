@@ -24,7 +24,7 @@ use super::limits::Limits;
 use super::provider::{Providers, TokenContext};
 use super::repository::{Found, Repository};
 use super::spec;
-use super::verify::{KeyVersions, Verification};
+use super::verify::{Verification, VerifiedKeys};
 
 /// What all fetches share.
 pub struct Fetcher {
@@ -37,7 +37,7 @@ pub struct Fetcher {
     /// Asks Git servers.
     pub connector: Arc<Connector>,
     /// What was verified before.
-    pub verified: KeyVersions,
+    pub verified: VerifiedKeys,
     /// What one object may cost.
     pub limits: Limits,
     /// The longest `spec.timeout` that counts.
@@ -133,7 +133,7 @@ impl Fetcher {
             let message = format!("public keys secret error: {error}");
             Failure::verification(reason::VERIFICATION_ERROR, message)
         });
-        Some(keys.map(|keys| Verification::new(wanted.mode, &keys, self.limits.verification.clone())))
+        keys.map(|keys| Verification::of(object, &keys, self.limits.verification.clone())).transpose()
     }
 
     /// Whether nothing has to be verified, or not again because the keys are those of the last time.
@@ -145,7 +145,12 @@ impl Fetcher {
         match verification {
             None => true,
             Some(Err(_)) => false,
-            Some(Ok(verification)) => self.verified.is_current(&ObjectRef::from_obj(object), verification),
+            Some(Ok(verification)) => {
+                let status = object.status.as_ref();
+                let told = status.and_then(|status| status.source_verification_fingerprint.as_deref());
+                told == Some(verification.fingerprint())
+                    && self.verified.is_current(&ObjectRef::from_obj(object), verification)
+            }
         }
     }
 }

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 
 use api::GitRepository;
 use api::git_repository::VerificationMode;
+use aws_lc_rs::digest::{Context, SHA256};
 use git::{Checkout, Tag};
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use verification::{Keys, Limits, SignedObject, VerifyError, verify};
 
@@ -18,30 +18,36 @@ use source::upstream::Verified;
 
 use super::repository::CheckoutError;
 
+/// Entries of the Secret with this suffix are SSH keys, all others key rings.
+const SSH_SUFFIX: &str = ".sshpub";
+
 /// What must be signed, and by whom.
 #[derive(Debug)]
 pub struct Verification {
     mode: VerificationMode,
+    /// Whether `ref.name` says which ref is meant, whatever the tag there calls itself.
+    is_ref_named: bool,
     keys: Keys,
     limits: Limits,
-    /// The version of the Secret with the keys.
-    version: String,
+    /// What identifies the keys.
+    fingerprint: String,
 }
 
 impl Verification {
-    /// A verification with the keys of `secret`.
-    pub fn new(mode: VerificationMode, secret: &Secret, limits: Limits) -> Verification {
-        let entries = secret.data.iter().flatten();
-        Verification {
-            mode,
-            keys: Keys::new(entries.map(|(name, value)| (name.as_str(), value.0.as_slice()))),
-            limits,
-            version: format!(
-                "{}/{}",
-                secret.uid().unwrap_or_default(),
-                secret.resource_version().unwrap_or_default()
-            ),
-        }
+    /// What `spec.verify` asks of the object, with the keys of `secret`; `None` without one.
+    pub fn of(object: &GitRepository, secret: &Secret, limits: Limits) -> Option<Verification> {
+        let mode = object.spec.verification.as_ref()?.mode;
+        let reference = object.spec.reference.as_ref();
+        let is_ref_named =
+            reference.and_then(|reference| reference.name.as_ref()).is_some_and(|name| !name.is_empty());
+        let entries = secret.data.iter().flatten().map(|(name, value)| (name.as_str(), value.0.as_slice()));
+        let fingerprint = fingerprint(entries.clone());
+        Some(Verification { mode, is_ref_named, keys: Keys::new(entries), limits, fingerprint })
+    }
+
+    /// What identifies the keys.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// Verifies the tag, the commit, or both. Blocks.
@@ -64,11 +70,11 @@ impl Verification {
         if commit {
             lines.push(self.check_commit(checkout)?);
         }
-        Ok(Verified { message: lines.join("\n\t"), version: self.version.clone() })
+        Ok(Verified { message: lines.join("\n\t"), keys: self.fingerprint.clone() })
     }
 
     fn check_tag(&self, checkout: &Checkout) -> Result<String, CheckoutError> {
-        let Some(Tag { name, object }) = checkout.tag()? else {
+        let Some(Tag { name, ref_name, object }) = checkout.tag()? else {
             let message = "cannot verify tag object's signature if a tag reference is not specified";
             return Err(Failure::verification(reason::INVALID_VERIFICATION_MODE, message).stalling().into());
         };
@@ -87,6 +93,10 @@ impl Verification {
             Failure::verification(reason::INVALID_TAG_SIGNATURE, message)
         };
         let key = self.key(&signed).map_err(|error| failed(&error))?;
+        // Whoever has the server can show an old tag under a new name, which a range would take for the newest.
+        if name != ref_name && !self.is_ref_named {
+            return Err(failed(&format!("it is shown as tag '{ref_name}'")).into());
+        }
         if !object.is_of_commit {
             return Err(failed(&format!("it is not a tag of commit '{}'", checkout.commit.id)).into());
         }
@@ -108,21 +118,38 @@ impl Verification {
     }
 }
 
-/// With which version of its keys each object was verified last, so that other keys mean another verification.
-///
-/// It is lost when the process ends; then every object is verified once more, with what is in its cache.
-#[derive(Debug, Default)]
-pub struct KeyVersions(Mutex<HashMap<ObjectRef<GitRepository>, String>>);
+/// What identifies a set of keys, as Flux writes it to the status: `sha256:<hex>` over the key rings, then the SSH keys, each
+/// sorted. Names of entries do not count, but for their suffix.
+fn fingerprint<'a>(entries: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> String {
+    let mut digest = Context::new(&SHA256);
+    for (prefix, is_ssh) in [("pgp:", false), ("ssh:", true)] {
+        let of_kind = entries.clone().filter(|(name, _)| name.ends_with(SSH_SUFFIX) == is_ssh);
+        let mut values: Vec<&[u8]> = of_kind.map(|(_, value)| value).collect();
+        values.sort_unstable();
+        for value in values {
+            [prefix.as_bytes(), value, b"\0"].iter().for_each(|part| digest.update(part));
+        }
+    }
+    let hex: String = digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
 
-impl KeyVersions {
+/// With which keys each object was verified last by this process, so that other keys mean another verification.
+///
+/// It is lost when the process ends; then every object is verified once more, with what is in its cache. The status alone
+/// does not prove it: others may write that.
+#[derive(Debug, Default)]
+pub struct VerifiedKeys(Mutex<HashMap<ObjectRef<GitRepository>, String>>);
+
+impl VerifiedKeys {
     /// Whether the object was last verified with the keys that `verification` has.
     pub fn is_current(&self, object: &ObjectRef<GitRepository>, verification: &Verification) -> bool {
-        self.lock().get(object) == Some(&verification.version)
+        self.lock().get(object) == Some(&verification.fingerprint)
     }
 
     /// The object was verified.
-    pub fn set(&self, object: ObjectRef<GitRepository>, version: String) {
-        self.lock().insert(object, version);
+    pub fn set(&self, object: ObjectRef<GitRepository>, keys: String) {
+        self.lock().insert(object, keys);
     }
 
     /// The object is gone.
@@ -132,5 +159,21 @@ impl KeyVersions {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectRef<GitRepository>, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_of_the_keys_and_not_of_their_names() {
+        let of = |entries: &[(&'static str, &'static [u8])]| fingerprint(entries.iter().copied());
+        let keys = of(&[("b.asc", b"one"), ("a.asc", b"two"), ("a.sshpub", b"three")]);
+        // printf 'pgp:one\0pgp:two\0ssh:three\0' | sha256sum
+        assert_eq!(keys, "sha256:d370e88dd65f42678bf181385defdcd2ad6ce92089932f0674cfa036938b6c52");
+        assert_eq!(of(&[("x.sshpub", b"three"), ("1", b"two"), ("2", b"one")]), keys);
+        assert_ne!(of(&[("a.asc", b"one"), ("b.asc", b"two"), ("c.asc", b"three")]), keys);
+        assert_ne!(of(&[("a.asc", b"one"), ("b.sshpub", b"three")]), keys);
     }
 }

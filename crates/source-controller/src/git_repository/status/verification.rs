@@ -9,9 +9,11 @@ use runtime::conditions::{find, is_false};
 use source::failure::condition::SOURCE_VERIFIED;
 use source::status::conditions;
 
-/// What was fetched is signed as the spec wants it.
-pub fn verified(object: &mut GitRepository) {
-    object.status.get_or_insert_default().source_verification_mode = wanted_mode(object).map(str::to_owned);
+/// What was fetched is signed as the spec wants it, by one of these keys.
+pub fn verified(object: &mut GitRepository, keys: &str) {
+    let mode = wanted_mode(object).map(str::to_owned);
+    let status = object.status.get_or_insert_default();
+    (status.source_verification_mode, status.source_verification_fingerprint) = (mode, Some(keys.to_owned()));
 }
 
 /// The mode of verification as the status says it.
@@ -46,7 +48,8 @@ pub fn stands(object: &GitRepository) -> bool {
 pub fn forget(object: &mut GitRepository, now: Timestamp) {
     if object.spec.verification.is_none() {
         conditions(object, now).remove(SOURCE_VERIFIED);
-        object.status.get_or_insert_default().source_verification_mode = None;
+        let status = object.status.get_or_insert_default();
+        (status.source_verification_mode, status.source_verification_fingerprint) = (None, None);
     } else if is_false(object.conditions(), SOURCE_VERIFIED) {
         conditions(object, now).remove(SOURCE_VERIFIED);
     }
@@ -101,9 +104,11 @@ mod tests {
         let mut object = wanting(VerificationMode::LegacyHead);
         assert_eq!(known_revision(&object, &[]), None);
         source::status::verified(&mut object, "by me", now());
-        verified(&mut object);
+        verified(&mut object, "sha256:1");
         assert_eq!(condition_of(&object).unwrap(), "SourceVerified=True/Succeeded by me");
         assert_eq!(object.status.as_ref().unwrap().source_verification_mode.as_deref(), Some("HEAD"));
+        let status = object.status.as_ref().unwrap();
+        assert_eq!(status.source_verification_fingerprint.as_deref(), Some("sha256:1"));
         assert!(known_revision(&object, &[]).is_some());
         forget(&mut object, now());
         up_to_date(&mut object, &stored_text("main@sha1:1"), now());
@@ -116,11 +121,12 @@ mod tests {
     fn a_verification_that_is_not_asked_for_leaves_no_condition() {
         let mut object = wanting(VerificationMode::Tag);
         source::status::verified(&mut object, "by me", now());
-        verified(&mut object);
+        verified(&mut object, "sha256:1");
         object.spec.verification = None;
         forget(&mut object, now());
         assert_eq!(condition_of(&object), None);
         assert_eq!(object.status.as_ref().unwrap().source_verification_mode, None);
+        assert_eq!(object.status.as_ref().unwrap().source_verification_fingerprint, None);
     }
 
     #[test]
