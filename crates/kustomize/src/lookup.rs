@@ -184,7 +184,7 @@ impl Visitor<'_> {
         if field.is_scalar() && !field.is_null() && !rest.is_empty() {
             // Text that itself is YAML or JSON. What is found in there is a copy, so nothing is written back.
             let text = field.as_str().unwrap_or_default();
-            let Some(mut inner) = self.meter.parse_briefly(text)?.into_iter().next() else {
+            let Some(mut inner) = self.meter.parse_as_written(text)?.into_iter().next() else {
                 return Ok(());
             };
             return self.walk(&mut inner, rest);

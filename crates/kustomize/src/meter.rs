@@ -8,6 +8,9 @@ use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::options::{Limits, Options};
 
+/// A parser that says how many nodes it made.
+type Parse = fn(&str, &yaml::Limits) -> std::result::Result<(Vec<Node>, usize), yaml::Error>;
+
 /// Counts for one build.
 pub(crate) struct Meter<'a> {
     pub limits: &'a Limits,
@@ -46,28 +49,38 @@ impl<'a> Meter<'a> {
     pub fn parse(&self, text: &str) -> Result<Vec<Node>> {
         self.check()?;
         let (limit, left) = (self.limits.nodes, self.limits.nodes.saturating_sub(self.nodes.get()));
-        let (documents, nodes) = self.parse_within(text, left, Error::nodes(limit))?;
+        let (documents, nodes) = self.parse_within(text, left, Error::nodes(limit), yaml::parse_counted)?;
         self.count_nodes(nodes)?;
         Ok(documents)
     }
 
     /// All documents of a text that is forgotten soon, charged to the build's work.
     pub fn parse_briefly(&self, text: &str) -> Result<Vec<Node>> {
+        self.parse_for_work(text, yaml::parse_counted)
+    }
+
+    /// The same with anchors, aliases and merge keys as they stand in the text.
+    pub fn parse_as_written(&self, text: &str) -> Result<Vec<Node>> {
+        self.parse_for_work(text, yaml::parse_unexpanded)
+    }
+
+    fn parse_for_work(&self, text: &str, parse: Parse) -> Result<Vec<Node>> {
         self.count_work(text.len() / BYTES_PER_STEP)?;
-        let (documents, nodes) = self.parse_within(text, self.work_left(), Error::work(self.limits.work))?;
+        let over = Error::work(self.limits.work);
+        let (documents, nodes) = self.parse_within(text, self.work_left(), over, parse)?;
         self.count_work(nodes)?;
         Ok(documents)
     }
 
     /// Parses no more than `left` nodes; one more is an error for the build, not for the text.
-    fn parse_within(&self, text: &str, left: u64, over: Error) -> Result<(Vec<Node>, usize)> {
+    fn parse_within(&self, text: &str, left: u64, over: Error, parse: Parse) -> Result<(Vec<Node>, usize)> {
         let own = &self.limits.yaml;
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         if left >= own.nodes {
-            return Ok(yaml::parse_counted(text, own)?);
+            return Ok(parse(text, own)?);
         }
         let limits = yaml::Limits { nodes: left, alias_nodes: own.alias_nodes.min(left), ..own.clone() };
-        match yaml::parse_counted(text, &limits) {
+        match parse(text, &limits) {
             Err(yaml::Error::Limit { what: "nodes" | "nodes copied by aliases", limit, .. })
                 if limit == left =>
             {

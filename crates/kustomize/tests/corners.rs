@@ -104,3 +104,57 @@ fn a_number_patched_over_a_quoted_text_is_a_text() {
     let built = run(&[("top/kustomization.yaml", top), ("top/c.yaml", config)]).unwrap();
     assert!(built.contains("  plain: 31\n  quoted: \"0x1F\"\n"), "{built}");
 }
+
+/// Sets a field of a text that is YAML or JSON itself, within the ConfigMap's field `text`.
+fn set_in_text(text: &str, field: &str, value: &str) -> String {
+    let indented: String = text.lines().map(|line| format!("    {line}\n")).collect();
+    let config = format!("kind: ConfigMap\nmetadata: {{name: c}}\ndata:\n  text: |\n{indented}");
+    let top = format!(
+        "resources: [c.yaml]\nreplacements:\n- sourceValue: {value:?}\n  targets: [{{select: {{kind: ConfigMap}}, fieldPaths: ['data.text.{field}']}}]\n"
+    );
+    let built = run(&[("top/kustomization.yaml", &top), ("top/c.yaml", &config)]).unwrap();
+    let built: serde_json::Value = yaml::parse(&built, &yaml::Limits::default())
+        .unwrap()
+        .remove(0)
+        .to_json(yaml::Resolver::KustomizeV3)
+        .unwrap();
+    built["data"]["text"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_value_set_within_a_text_leaves_all_around_it_as_it_is() {
+    for (text, value, expected) in [
+        ("f: 'old' # note", "new", "f: 'new' # note"),
+        ("f: \"old\"", "new", "f: \"new\""),
+        ("f: old", "12", "f: \"12\""),
+        ("f: old", "two\nlines", "f: |-\n  two\n  lines"),
+        ("f: 'old'", "12", "f: '12'"),
+        ("f: 5", "new", "f: !!int new"),
+        ("f:", "new", "f: !!null new"),
+        ("f: 2001-01-01", "12", "f: !!timestamp 12"),
+        ("f: !!str 5", "6", "f: !!str 6"),
+        ("f: !c old", "12", "f: !c 12"),
+        ("f: ! old", "12", "f: \"12\""),
+        ("f: |\n  old", "new", "f: |-\n  new"),
+        ("# head\nf: &x old # note\nref: *x\n# foot", "new", "# head\nf: &x new # note\nref: *x\n# foot"),
+        ("f: old\n<<: {z: 1}", "new", "f: new\n!!merge <<: {z: 1}"),
+        ("x: &x {z: 1}\nf: *x", "new", "x: &x {z: 1}\nf: new"),
+    ] {
+        assert_eq!(set_in_text(text, "f", value), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_value_set_within_json_is_written_as_go_writes_json() {
+    let fields = "\"f\": \"x\", \"h\": \"<&>\", \"n\": [1e21, 1.0], \"o\": {}, \"l\": []";
+    assert_eq!(
+        set_in_text(&format!("{{{fields}}}"), "f", "a<b"),
+        r#"{"f":"a\u003cb","h":"\u003c\u0026\u003e","l":[],"n":[1e+21,1],"o":{}}"#
+    );
+    assert_eq!(
+        set_in_text(&format!("{{\n  {fields}\n}}"), "f", "a<b"),
+        "{\n  \"f\": \"a\\u003cb\",\n  \"h\": \"\\u003c\\u0026\\u003e\",\n  \"l\": [],\n  \"n\": [\n    1e+21,\n    1\n  ],\n  \"o\": {}\n}"
+    );
+    // Nothing that JSON has no form for is written.
+    assert_eq!(set_in_text("{1: {z: 1}, f: old}", "f", "new"), "{1: {z: 1}, f: old}\n");
+}

@@ -31,7 +31,12 @@ fn to_json(node: &Node, resolver: Resolver, top: bool, in_flow: bool) -> Result<
     let in_flow = in_flow || node.style() == Style::Flow;
     match node.value() {
         // In a flow collection kyaml writes a missing value as '' and reads that back.
-        Value::Scalar(text) if in_flow && text.is_empty() && resolver == Resolver::KustomizeV3 => {
+        Value::Scalar(text)
+            if in_flow
+                && text.is_empty()
+                && matches!(node.tag(), "" | "!")
+                && resolver == Resolver::KustomizeV3 =>
+        {
             Ok("".into())
         }
         Value::Scalar(_) => scalar_to_json(node, resolver),
@@ -185,11 +190,20 @@ fn number_text(number: &serde_json::Number, float: impl Fn(f64) -> String) -> St
 /// The text Go's `json.Marshal` gives: no spaces, sorted keys, `<`, `>`, `&`, U+2028 and U+2029 escaped, Go's float text.
 pub fn canonical_json(value: &Json) -> String {
     let mut text = String::new();
-    put_json(&mut text, value);
+    put_json(&mut text, value, None);
     text
 }
 
-fn put_json(out: &mut String, value: &Json) {
+/// The text Go's `json.MarshalIndent` gives with two spaces: that of [`canonical_json`], an entry or item on each line.
+pub fn indented_json(value: &Json) -> String {
+    let mut text = String::new();
+    put_json(&mut text, value, Some(0));
+    text
+}
+
+/// `depth`: of the value, when each entry and item has a line of its own.
+fn put_json(out: &mut String, value: &Json, depth: Option<usize>) {
+    let inner = depth.map(|depth| depth + 1);
     match value {
         Json::Null => out.push_str("null"),
         Json::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
@@ -198,27 +212,42 @@ fn put_json(out: &mut String, value: &Json) {
         Json::Array(items) => {
             out.push('[');
             for (position, item) in items.iter().enumerate() {
-                if position > 0 {
-                    out.push(',');
-                }
-                put_json(out, item);
+                separate(out, position, inner);
+                put_json(out, item, inner);
             }
-            out.push(']');
+            close(out, ']', depth.filter(|_| !items.is_empty()));
         }
         Json::Object(object) => {
             let mut entries: Vec<_> = object.iter().collect();
             entries.sort_by_key(|(key, _)| *key);
             out.push('{');
             for (position, (key, value)) in entries.into_iter().enumerate() {
-                if position > 0 {
-                    out.push(',');
-                }
+                separate(out, position, inner);
                 put_json_string(out, key);
-                out.push(':');
-                put_json(out, value);
+                out.push_str(if depth.is_some() { ": " } else { ":" });
+                put_json(out, value, inner);
             }
-            out.push('}');
+            close(out, '}', depth.filter(|_| !object.is_empty()));
         }
+    }
+}
+
+fn separate(out: &mut String, position: usize, depth: Option<usize>) {
+    if position > 0 {
+        out.push(',');
+    }
+    put_json_line(out, depth);
+}
+
+fn close(out: &mut String, bracket: char, depth: Option<usize>) {
+    put_json_line(out, depth);
+    out.push(bracket);
+}
+
+fn put_json_line(out: &mut String, depth: Option<usize>) {
+    if let Some(depth) = depth {
+        out.push('\n');
+        (0..depth).for_each(|_| out.push_str("  "));
     }
 }
 

@@ -9,6 +9,7 @@
 //! yaml::emit(&node)                        // go-yaml v3 with kyaml's settings: `RNode.String()`
 //! yaml::json_to_yaml(&json)                // sigs.k8s.io/yaml `JSONToYAML`: what `kustomize build` prints
 //! yaml::canonical_json(&json)              // Go's `json.Marshal`: sorted keys, HTML escapes, Go's number text
+//! yaml::indented_json(&json)               // Go's `json.MarshalIndent`, with two spaces
 //! ```
 //!
 //! A scalar stays text until it is asked for its type: [`Node::resolve`] answers for one of two [`Resolver`]s,
@@ -43,7 +44,7 @@ const BYTES_PER_NODE: usize = 64;
 
 pub use emit::{emit, emit_all};
 pub use error::Error;
-pub use json::{canonical_json, from_json, json_to_yaml};
+pub use json::{canonical_json, from_json, indented_json, json_to_yaml};
 pub use limits::Limits;
 pub use mapping::Mapping;
 pub use node::{Comments, Kind, Node, Style, Value};

@@ -208,6 +208,29 @@ impl Node {
         self.style = style;
     }
 
+    /// Gives this scalar another text and leaves everything else of it alone, as go-yaml does when `Node.Value` is set: comments,
+    /// anchor, style, and the type that the old text had.
+    ///
+    /// A plain string is quoted where the new text would read as another type; any other type that does not fit is named by a tag.
+    /// Does nothing to other nodes.
+    pub fn set_scalar_text(&mut self, text: impl AsRef<str>) {
+        let Value::Scalar(old) = &self.value else { return };
+        let text = SmolStr::new(text);
+        // Text that nobody parsed and that says nothing has no type yet.
+        let blank = old.is_empty() && self.line == 0 && self.style == Style::Plain;
+        if matches!(self.tag(), "" | "!") && self.style == Style::Plain && !blank {
+            let tag = Resolver::KustomizeV3.tag_of(old);
+            if tag != Resolver::KustomizeV3.tag_of(&text) {
+                match tag {
+                    "!!str" if text.contains('\n') => self.style = Style::Literal,
+                    "!!str" => self.style = Style::DoubleQuoted,
+                    tag => self.set_tag(tag),
+                }
+            }
+        }
+        self.value = Value::Scalar(text);
+    }
+
     /// True for a mapping.
     pub fn is_mapping(&self) -> bool {
         self.kind() == Kind::Mapping

@@ -66,6 +66,11 @@ impl Resolver {
         !matches!(self.resolve_plain(text), Resolved::String(_))
     }
 
+    /// The tag of a plain text.
+    pub(crate) fn tag_of(self, text: &str) -> &'static str {
+        self.resolve_plain(text).tag()
+    }
+
     fn resolve_tagged<'a>(self, text: &'a str, tag: &str) -> Result<Resolved<'a>, Error> {
         let resolved = match self.resolve_plain(text) {
             // Only an explicit timestamp tag lets digits be tried as a date.

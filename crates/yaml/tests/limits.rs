@@ -98,7 +98,7 @@ fn billion_laughs() -> String {
 fn alias_bombs_are_refused() {
     let limits = Limits::default();
     assert_eq!(refused(&billion_laughs(), &limits), ("nodes copied by aliases", limits.alias_nodes));
-    let unexpanded = parse_unexpanded(&billion_laughs(), &limits).unwrap();
+    let (unexpanded, _) = parse_unexpanded(&billion_laughs(), &limits).unwrap();
     assert_eq!(unexpanded[0].entries().len(), 10);
 
     let big: String = (0..1000).map(|n| format!("  k{n}: v\n")).collect();

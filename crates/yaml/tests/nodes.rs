@@ -98,7 +98,8 @@ fn resolvers_differ_where_go_yaml_versions_differ() {
 
 #[test]
 fn aliases_stay_as_written_when_asked() {
-    let node = parse_unexpanded("a: &x {b: 1}\nc: *x\nd:\n  <<: *x\n", &Limits::default()).unwrap().remove(0);
+    let node =
+        parse_unexpanded("a: &x {b: 1}\nc: *x\nd:\n  <<: *x\n", &Limits::default()).unwrap().0.remove(0);
     assert_eq!(node.get("a").unwrap().anchor(), "x");
     assert_eq!(node.get("c").unwrap().kind(), Kind::Alias);
     assert!(node.to_json(Resolver::KustomizeV3).is_err());

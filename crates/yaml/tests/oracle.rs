@@ -74,7 +74,7 @@ fn places(node: &Node, out: &mut Vec<String>) {
 
 fn documents_agree(row: &Row) -> Result<(), String> {
     let documents = match parse_unexpanded(row.text(), &Limits::default()) {
-        Ok(documents) => documents,
+        Ok((documents, _)) => documents,
         Err(error) => return same("error", row.field("err").unwrap_or("none"), &error.to_string()),
     };
     if let Some(error) = row.field("err") {

@@ -165,7 +165,7 @@ proptest! {
     #[test]
     fn any_text_is_parsed_or_refused(text in text()) {
         for text in [text.clone(), format!("a:\n  {text}"), format!("- {text}\n# c"), format!("[{text}]")] {
-            if let Ok(documents) = parse_unexpanded(&text, &Limits::default()) {
+            if let Ok((documents, _)) = parse_unexpanded(&text, &Limits::default()) {
                 for document in &documents {
                     let _ = emit(document);
                     let _ = document.to_json(Resolver::KubernetesV2);

@@ -1,6 +1,6 @@
 //! Values copied from one place to others.
 
-use yaml::{Node, Resolved, Resolver, Style};
+use yaml::{Node, Resolver};
 
 use super::Transformer;
 use crate::build::Build;
@@ -100,7 +100,7 @@ fn part_of(value: &Node, options: Option<&FieldOptions>) -> Result<Node> {
         Error::Invalid(format!("options.index {} is out of bounds for value {text}", options.index))
     })?;
     let part = part.to_owned();
-    crate::meta::set_text(&mut value, &part);
+    value.set_scalar_text(part);
     Ok(value)
 }
 
@@ -187,52 +187,31 @@ fn copy_to(
 }
 
 fn set(node: &mut Node, value: &Node, options: Option<&FieldOptions>) -> Result<()> {
-    let mut value = value.clone();
-    if let Some(options) = options.filter(|options| !options.delimiter.is_empty()) {
-        let old = node.as_str().ok_or_else(scalar_only)?;
-        let new = value.as_str().unwrap_or_default().to_owned();
-        let mut parts: Vec<&str> = old.split(&options.delimiter).collect();
-        match usize::try_from(options.index) {
-            Err(_) => parts.insert(0, &new),
-            Ok(index) => match parts.get_mut(index) {
-                Some(part) => *part = &new,
-                None => parts.push(&new),
-            },
-        }
-        let joined = parts.join(&options.delimiter);
-        crate::meta::set_text(&mut value, &joined);
+    let Some(options) = options.filter(|options| !options.delimiter.is_empty()) else {
+        put(node, value);
+        return Ok(());
+    };
+    let old = node.as_str().ok_or_else(scalar_only)?;
+    let new = value.as_str().unwrap_or_default();
+    let mut parts: Vec<&str> = old.split(&options.delimiter).collect();
+    match usize::try_from(options.index) {
+        Err(_) => parts.insert(0, new),
+        Ok(index) => match parts.get_mut(index) {
+            Some(part) => *part = new,
+            None => parts.push(new),
+        },
     }
-    if node.is_scalar() && !value.is_scalar() {
-        // kyaml copies only the text, of which a collection has none.
-        set_value_text(node, "");
-    } else if node.is_scalar() {
-        set_value_text(node, value.as_str().unwrap_or_default());
-    } else {
-        *node = value;
-    }
+    let joined = parts.join(&options.delimiter);
+    node.set_scalar_text(joined);
     Ok(())
 }
 
-/// New text under the old type: a string stays a string, and a number has to be given a number.
-fn set_value_text(node: &mut Node, text: &str) {
-    let tag = match node.resolve(Resolver::KustomizeV3) {
-        Ok(Some(Resolved::String(old))) if old.is_empty() && node.style() == Style::Plain => "",
-        Ok(Some(Resolved::String(_))) => return crate::meta::set_string(node, text),
-        Ok(Some(Resolved::Int(_) | Resolved::Uint(_))) => "!!int",
-        Ok(Some(Resolved::Float(_))) => "!!float",
-        Ok(Some(Resolved::Bool(_))) => "!!bool",
-        _ => "",
-    };
-    crate::meta::set_text(node, text);
-    let fits = match (tag, node.resolve(Resolver::KustomizeV3)) {
-        ("!!int", Ok(Some(Resolved::Int(_) | Resolved::Uint(_)))) => true,
-        ("!!float", Ok(Some(Resolved::Float(_) | Resolved::Int(_) | Resolved::Uint(_)))) => true,
-        ("!!bool", Ok(Some(Resolved::Bool(_)))) => true,
-        (tag, _) => tag.is_empty(),
-    };
-    if !fits {
-        // The output names the mismatch, as kustomize's does.
-        node.set_tag(tag);
+/// A scalar takes over the text alone, of which a collection has none; any other node is replaced.
+fn put(node: &mut Node, value: &Node) {
+    if node.is_scalar() {
+        node.set_scalar_text(value.as_str().unwrap_or_default());
+    } else {
+        *node = value.clone();
     }
 }
 
@@ -248,17 +227,13 @@ fn copy_into_text(
         let (outer, inner) = path.split_at(length);
         let Ok(Some(found)) = lookup::get(node, outer) else { continue };
         let Some(text) = found.as_str().filter(|_| !found.is_null()).map(str::to_owned) else { continue };
-        let Ok(parsed) = meter.parse_briefly(&text) else { continue };
+        let Ok(parsed) = meter.parse_as_written(&text) else { continue };
         let Some(mut parsed) = parsed.into_iter().next() else { continue };
         let mut visitor = Visitor {
             create: create.then(|| value.clone()),
             meter,
             visit: &mut |node| {
-                if node.is_scalar() {
-                    set_value_text(node, value.as_str().unwrap_or_default());
-                } else {
-                    *node = value.clone();
-                }
+                put(node, value);
                 Ok(())
             },
             found: 0,
@@ -267,10 +242,10 @@ fn copy_into_text(
         if visitor.found == 0 {
             return Ok(false);
         }
-        let text = serialize(&parsed, &text)?;
+        let text = serialize(&parsed, &text, meter)?;
         let outer: Vec<String> = outer.to_vec();
         if let Some(field) = lookup::create(node, &outer, super::field::Create::Scalar)? {
-            crate::meta::set_text(field, &text);
+            field.set_scalar_text(text);
         }
         return Ok(true);
     }
@@ -278,16 +253,15 @@ fn copy_into_text(
 }
 
 /// The changed text in the format it had.
-fn serialize(node: &Node, original: &str) -> Result<String> {
+fn serialize(node: &Node, original: &str, meter: &Meter<'_>) -> Result<String> {
+    let text = yaml::emit(node);
     if !original.trim_start().starts_with(['{', '[']) {
-        return Ok(yaml::emit(node).trim().to_owned());
+        return Ok(text.trim().to_owned());
     }
-    let json = node.to_json(Resolver::KustomizeV3)?;
-    let compact = yaml::canonical_json(&json);
-    if original.contains('\n') && original.contains("  ") {
-        let sorted: serde_json::Value =
-            serde_json::from_str(&compact).map_err(|error| Error::Invalid(error.to_string()))?;
-        return serde_json::to_string_pretty(&sorted).map_err(|error| Error::Invalid(error.to_string()));
-    }
-    Ok(compact)
+    let documents = meter.parse_briefly(&text)?;
+    // Within a list, since only the keys of an object's own fields may be other than strings.
+    let json = Node::sequence_of(documents.into_iter().take(1)).to_json(Resolver::KustomizeV3)?;
+    let json = json.get(0).unwrap_or(&serde_json::Value::Null);
+    let indented = original.contains('\n') && original.contains("  ");
+    Ok(if indented { yaml::indented_json(json) } else { yaml::canonical_json(json) })
 }

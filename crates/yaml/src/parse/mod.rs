@@ -39,12 +39,14 @@ pub fn parse_counted(text: &str, limits: &Limits) -> Result<(Vec<Node>, usize), 
     Ok((documents, nodes))
 }
 
-/// All documents of a stream with anchors, aliases and merge keys as written.
+/// All documents of a stream with anchors, aliases and merge keys as written, and how many nodes they took.
 ///
 /// # Errors
 /// Bad syntax, an unknown alias, or more than `limits` allow.
-pub fn parse_unexpanded(text: &str, limits: &Limits) -> Result<Vec<Node>, Error> {
-    parser(text, limits)?.stream()
+pub fn parse_unexpanded(text: &str, limits: &Limits) -> Result<(Vec<Node>, usize), Error> {
+    let mut parser = parser(text, limits)?;
+    let documents = parser.stream()?;
+    Ok((documents, parser.nodes))
 }
 
 fn parser<'a>(text: &'a str, limits: &'a Limits) -> Result<Parser<'a>, Error> {
