@@ -158,3 +158,65 @@ fn a_value_set_within_json_is_written_as_go_writes_json() {
     // Nothing that JSON has no form for is written.
     assert_eq!(set_in_text("{1: {z: 1}, f: old}", "f", "new"), "{1: {z: 1}, f: old}\n");
 }
+
+#[test]
+fn an_item_that_shall_replace_another_one_only_gives_it_its_place() {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - {name: a, image: one}\n  - {name: b, image: two, env: [{name: E, value: x}]}\n";
+    let with = |spec: &str| {
+        let top = format!(
+            "resources: [p.yaml]\npatches:\n- patch: '{{apiVersion: v1, kind: Pod, metadata: {{name: p}}, spec: {spec}}}'\n"
+        );
+        run(&[("top/kustomization.yaml", &top), ("top/p.yaml", pod)]).unwrap()
+    };
+    let list = |containers: &str| {
+        format!("apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\nspec:\n  containers:\n{containers}")
+    };
+    let (a, b) = (
+        "  - image: one\n    name: a\n",
+        "  - env:\n    - name: E\n      value: x\n    image: two\n    name: b\n",
+    );
+    assert_eq!(with("{containers: [{name: b, $patch: replace, image: new}]}"), list(&format!("{b}{a}")));
+    assert_eq!(
+        with("{containers: [{name: b, env: [{name: E, $patch: replace}]}]}"),
+        list(&format!("{b}{a}"))
+    );
+    // One that is new is added, a mapping that is no item is replaced.
+    let new = "  - image: new\n    name: c\n";
+    assert_eq!(with("{containers: [{name: c, $patch: replace, image: new}]}"), list(&format!("{new}{a}{b}")));
+    assert_eq!(with("{$patch: replace, containers: [{name: c, image: new}]}"), list(new));
+}
+
+#[test]
+fn a_patch_that_shall_replace_an_object_has_no_effect() {
+    let thing = "kind: Thing\nmetadata: {name: t, labels: {l: v}}\nspec: {a: 1}\n";
+    let with = |patch: &str| {
+        let top = format!("resources: [t.yaml]\npatches: [{{patch: '{patch}'}}]\n");
+        run(&[("top/kustomization.yaml", &top), ("top/t.yaml", thing)])
+    };
+    let unchanged = with("{kind: Thing, metadata: {name: t}}").unwrap();
+    let replaced = with("{kind: Thing, metadata: {name: t}, $patch: replace, spec: {b: 1}}").unwrap();
+    assert_eq!(replaced, unchanged);
+    assert!(with("{kind: Thing, metadata: {name: t}, $patch: replace, spec: {$patch: x}}").is_err());
+}
+
+#[test]
+fn a_replica_count_in_quotes_keeps_them() {
+    for (count, expected) in [
+        ("1", "3"),
+        ("'1'", "\"3\""),
+        ("\"\"", "\"3\""),
+        ("! '1'", "\"3\""),
+        ("|-\n    1", "\"3\""),
+        ("!!str 1", "3"),
+        ("!!str '1'", "3"),
+        ("", "3"),
+        ("abc", "3"),
+    ] {
+        let workload = format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d}}\nspec:\n  replicas: {count}\n"
+        );
+        let top = "resources: [d.yaml]\nreplicas: [{name: d, count: 3}]\n";
+        let built = run(&[("top/kustomization.yaml", top), ("top/d.yaml", &workload)]).unwrap();
+        assert!(built.ends_with(&format!("spec:\n  replicas: {expected}\n")), "{count}: {built}");
+    }
+}

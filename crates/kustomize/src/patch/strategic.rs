@@ -37,6 +37,11 @@ impl Directive {
         }
     }
 
+    /// Whether a mapping asks to replace its counterpart.
+    pub fn replaces(patch: &Node) -> bool {
+        patch.get(DIRECTIVE).and_then(Node::as_str) == Some("replace")
+    }
+
     /// Takes the directive out of a mapping.
     fn take(patch: &mut Node) -> Result<Self> {
         match patch.get(DIRECTIVE).and_then(Node::as_str) {
@@ -64,7 +69,13 @@ pub(super) struct Merger<'a> {
 pub(crate) fn merge(target: &mut Node, patch: Node, build: &mut Build<'_>) -> Result<Fate> {
     let left = build.meter.work_left();
     let mut merger = Merger { schema: &build.schema, left, limit: build.options.limits.work };
-    let fate = merger.merge(target, Some(patch), None)?;
+    // kyaml hands out a replaced object, and kustomize goes on with the one it has.
+    let fate = if Directive::replaces(&patch) {
+        merger.tidy(patch, None)?;
+        Fate::Keep
+    } else {
+        merger.merge(target, Some(patch), None)?
+    };
     let used = left - merger.left;
     build.meter.count_work(usize::try_from(used).unwrap_or(usize::MAX))?;
     Ok(fate)

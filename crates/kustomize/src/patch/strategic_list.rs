@@ -123,6 +123,10 @@ impl<'s> Merger<'s> {
         for (addition, partner) in patch.into_iter().zip(by_key.partners) {
             match partner.and_then(|at| own.get_mut(at)).and_then(Option::take) {
                 None => self.tidy(addition, place)?.into_iter().for_each(&mut keep),
+                Some(item) if Directive::replaces(&addition) => {
+                    self.tidy(addition, place)?;
+                    keep(item);
+                }
                 Some(mut item) => {
                     if self.merge(&mut item, Some(addition), place)? == Fate::Keep {
                         keep(item);
@@ -138,7 +142,8 @@ impl<'s> Merger<'s> {
         Ok(merged)
     }
 
-    /// Merges the two items of these key values. The target's item is changed where it stands, too.
+    /// Merges the two items of these key values. The target's item is changed where it stands, too, and later laid over the result;
+    /// so an item that replaces another one has no effect.
     fn merge_one(
         &mut self,
         own: &mut [Node],
@@ -147,13 +152,16 @@ impl<'s> Merger<'s> {
         values: &[&SmolStr],
         place: Option<Place<'s>>,
     ) -> Result<Option<Node>> {
-        let addition = position(patch, keys, values).and_then(|at| patch.get(at).cloned());
+        let mut addition = position(patch, keys, values).and_then(|at| patch.get(at).cloned());
         let Some(own) = position(own, keys, values).and_then(|at| own.get_mut(at)) else {
             return match addition {
                 Some(addition) => self.tidy(addition, place),
                 None => Ok(None),
             };
         };
+        if let Some(addition) = addition.take_if(|addition| Directive::replaces(addition)) {
+            return self.tidy(addition, place);
+        }
         match self.merge(own, addition, place)? {
             Fate::Keep => Ok(Some(own.clone())),
             Fate::Gone => Ok(None),

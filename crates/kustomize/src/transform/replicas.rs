@@ -1,6 +1,6 @@
 //! Replica counts.
 
-use yaml::Node;
+use yaml::{Node, Style};
 
 use super::Transformer;
 use super::field::{self, Create};
@@ -32,7 +32,7 @@ impl Transformer for Replicas {
                     found = true;
                     field::apply(&mut resource.node, spec, Create::Scalar, &mut |node| {
                         field::scalar(node)?;
-                        *node = Node::integer(self.replica.count);
+                        set_count(node, self.replica.count);
                         Ok(())
                     })?;
                 }
@@ -47,5 +47,16 @@ impl Transformer for Replicas {
             self.replica.name,
             kinds.join(" ")
         )))
+    }
+}
+
+/// A count in quotes keeps them, so that it stays a text; anything else becomes a number.
+fn set_count(node: &mut Node, count: i64) {
+    let made = node.line() == 0 && node.as_str() == Some("");
+    let quoted = node.style() != Style::Plain && matches!(node.tag(), "" | "!");
+    if quoted && !made {
+        node.set_scalar_text(count.to_string());
+    } else {
+        *node = Node::integer(count);
     }
 }
