@@ -50,7 +50,7 @@ pub(crate) struct Kustomization {
     pub bases: Option<Vec<String>>,
     pub config_map_generator: Option<Vec<GeneratorArgs>>,
     pub secret_generator: Option<Vec<GeneratorArgs>>,
-    pub helm_globals: Option<serde_json::Value>,
+    pub helm_globals: Option<HelmGlobals>,
     pub helm_charts: Option<Vec<serde_json::Value>>,
     pub helm_chart_inflation_generator: Option<Vec<serde_json::Value>>,
     pub generator_options: Option<GeneratorOptions>,
@@ -59,6 +59,14 @@ pub(crate) struct Kustomization {
     pub transformers: Option<Vec<String>>,
     pub validators: Option<Vec<String>>,
     pub build_metadata: Option<Vec<String>>,
+}
+
+/// Settings for charts, read so that what is wrong in them is told.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct HelmGlobals {
+    pub chart_home: String,
+    pub config_home: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -296,13 +304,12 @@ impl Kustomization {
         if self.api_version != self.expected_api_version() {
             faults.push(format!("apiVersion for {} should be {}", self.kind, self.expected_api_version()));
         }
-        let helm = [
-            ("helmGlobals", self.helm_globals.is_some()),
-            ("helmCharts", self.helm_charts.is_some()),
-            ("helmChartInflationGenerator", self.helm_chart_inflation_generator.is_some()),
+        let charts = [
+            ("helmCharts", &self.helm_charts),
+            ("helmChartInflationGenerator", &self.helm_chart_inflation_generator),
         ];
         if faults.is_empty() {
-            return match helm.iter().find(|(_, used)| *used) {
+            return match charts.iter().find(|(_, charts)| charts.iter().flatten().next().is_some()) {
                 Some((field, _)) => Err(Error::Invalid(format!(
                     "field '{field}' of the kustomization under {directory}: Helm charts are not rendered; must specify --enable-helm"
                 ))),

@@ -33,6 +33,11 @@ fn part(text: &str) -> Result<Part<'_>> {
     }
 }
 
+/// Whether a part of a path is the key of a mapping.
+pub(crate) fn is_key(text: &str) -> Result<bool> {
+    Ok(matches!(part(text)?, Part::Key(_)))
+}
+
 /// Field and value of `[field=value]`.
 fn item_part(text: &str) -> Result<Option<(&str, &str)>> {
     let Some(inner) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) else { return Ok(None) };

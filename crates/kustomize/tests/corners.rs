@@ -220,3 +220,45 @@ fn a_replica_count_in_quotes_keeps_them() {
         assert!(built.ends_with(&format!("spec:\n  replicas: {expected}\n")), "{count}: {built}");
     }
 }
+
+#[test]
+fn helm_is_asked_for_by_charts_alone() {
+    let with = |helm: &str| {
+        let top = format!("resources: [t.yaml]\n{helm}\n");
+        run(&[("top/kustomization.yaml", &top), ("top/t.yaml", THING)])
+    };
+    for helm in [
+        "helmGlobals: {chartHome: x}",
+        "helmGlobals: {}",
+        "helmGlobals:",
+        "helmCharts: []",
+        "helmChartInflationGenerator: []",
+    ] {
+        assert!(with(helm).is_ok(), "{helm}");
+    }
+    for helm in [
+        "helmCharts: [{}]",
+        "helmChartInflationGenerator: [{chartName: x}]",
+        "helmGlobals: {chartHome: x}\nhelmCharts: [{name: x}]",
+    ] {
+        assert!(with(helm).unwrap_err().contains("--enable-helm"), "{helm}");
+    }
+    for helm in ["helmGlobals: [1]", "helmGlobals: {bogus: x}", "helmGlobals: {chartHome: [x]}"] {
+        assert!(with(helm).is_err(), "{helm}");
+    }
+}
+
+#[test]
+fn a_field_of_a_configuration_is_looked_for_as_a_path() {
+    let with = |path: &str| {
+        let top = "resources: [t.yaml]\nconfigurations: [c.yaml]\ncommonAnnotations: {a: v}\n";
+        let config = format!("commonAnnotations: [{{path: '{path}'}}]\n");
+        run(&[("top/kustomization.yaml", top), ("top/c.yaml", &config), ("top/t.yaml", THING)])
+    };
+    for path in ["spec/*", "*", "spec/0", "spec/-", "spec/[a=b]", "spec/[a]", "spec/*/x"] {
+        assert!(with(path).is_err(), "{path}");
+    }
+    for path in ["spec/x*", "spec/**", "spec/-1x", "spec/nothing/*"] {
+        assert!(with(path).is_ok(), "{path}");
+    }
+}

@@ -50,8 +50,8 @@ impl FieldSpec {
         let segments = path::split(path, '/')
             .into_iter()
             .map(|part| match part.strip_suffix("[]") {
-                Some(key) => Segment { key: key.into(), list: true },
-                None => Segment { key: part.into(), list: false },
+                Some(key) => Segment { key: key.trim().into(), list: true },
+                None => Segment { key: part.trim().into(), list: false },
             })
             .collect();
         Self { gvk, path: path.into(), segments, create }

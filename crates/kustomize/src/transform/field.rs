@@ -4,6 +4,7 @@ use yaml::{Node, Value};
 
 use crate::config::{FieldSpec, Segment};
 use crate::error::{Context, Error, Result};
+use crate::lookup;
 use crate::meta;
 use crate::path;
 use crate::resid::split_api_version;
@@ -70,6 +71,10 @@ fn walk(
 ) -> Result<()> {
     let Some((segment, rest)) = path.split_first() else { return set(node) };
     let is_null = node.is_scalar() && node.is_null();
+    // kustomize looks for each key as for a path, in which some texts stand for the items of a list.
+    if node.is_mapping() && !lookup::is_key(&segment.key)? {
+        return Err(wrong_kind("SequenceNode", node));
+    }
     match node.value_mut() {
         Value::Sequence(items) => items.iter_mut().try_for_each(|item| walk(item, path, create, set)),
         Value::Mapping(mapping) => {
