@@ -51,7 +51,7 @@ impl Default for ServerOptions {
             max_peer_connections: 64,
             header_timeout: Duration::from_secs(30),
             max_header_bytes: 16 * 1024,
-            pace: Pace { bytes: 4 << 20, time: Duration::from_secs(60) },
+            pace: Pace { bytes: 1 << 20, time: Duration::from_secs(60) },
             shutdown_grace: Duration::from_secs(5),
         }
     }
