@@ -19,6 +19,7 @@ use crate::{AccessToken, Http, HttpError, Secret};
 pub const USERNAME: &str = "x-access-token";
 
 const APP_ID_KEY: &str = "githubAppID";
+const CLIENT_ID_KEY: &str = "githubAppClientID";
 const PRIVATE_KEY_KEY: &str = "githubAppPrivateKey";
 const OWNER_KEY: &str = "githubAppInstallationOwner";
 const INSTALLATION_KEY: &str = "githubAppInstallationID";
@@ -32,7 +33,8 @@ const JWT_LIFETIME_SECONDS: u64 = 120;
 /// An app and the installation that is wanted.
 #[derive(Debug)]
 pub struct App {
-    id: i64,
+    /// Its ID or its client ID: either is an issuer of JWTs.
+    issuer: String,
     installation: Installation,
     key: RsaKeyPair,
     base: Url,
@@ -51,6 +53,9 @@ pub enum DataError {
     /// A field is missing.
     #[error("key '{0}' not found")]
     Missing(&'static str),
+    /// Both ways to name an app.
+    #[error("must contain exactly one of '{APP_ID_KEY}' or '{CLIENT_ID_KEY}'")]
+    App,
     /// None or both of the ways to name an installation.
     #[error("must contain exactly one of '{OWNER_KEY}' or '{INSTALLATION_KEY}'")]
     Installation,
@@ -59,8 +64,8 @@ pub enum DataError {
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum GitHubError {
-    /// No number.
-    #[error("app ID must be provided to use github app authentication")]
+    /// No ID, or one that is no number.
+    #[error("app ID or client ID must be provided to use github app authentication")]
     AppId,
     /// Neither an owner nor a number.
     #[error("app installation owner or ID must be provided to use github app authentication")]
@@ -92,11 +97,14 @@ pub enum GitHubError {
 /// Whether the data of a Secret is that of an app; it is an error if only a part of it is. The values are looked at by
 /// [`App::new`].
 pub fn check(data: &BTreeMap<String, String>) -> Result<bool, DataError> {
-    if ![APP_ID_KEY, PRIVATE_KEY_KEY, OWNER_KEY, INSTALLATION_KEY].iter().any(|key| data.contains_key(*key)) {
+    let keys = [APP_ID_KEY, CLIENT_ID_KEY, PRIVATE_KEY_KEY, OWNER_KEY, INSTALLATION_KEY];
+    if !keys.iter().any(|key| data.contains_key(*key)) {
         return Ok(false);
     }
-    match [APP_ID_KEY, PRIVATE_KEY_KEY].into_iter().find(|key| !data.contains_key(*key)) {
+    let id = if data.contains_key(CLIENT_ID_KEY) { CLIENT_ID_KEY } else { APP_ID_KEY };
+    match [id, PRIVATE_KEY_KEY].into_iter().find(|key| !data.contains_key(*key)) {
         Some(missing) => Err(DataError::Missing(missing)),
+        None if data.contains_key(APP_ID_KEY) && id == CLIENT_ID_KEY => Err(DataError::App),
         None if data.contains_key(OWNER_KEY) == data.contains_key(INSTALLATION_KEY) => {
             Err(DataError::Installation)
         }
@@ -104,13 +112,20 @@ pub fn check(data: &BTreeMap<String, String>) -> Result<bool, DataError> {
     }
 }
 
+/// Whether the data names an app.
+pub fn is_given(data: &BTreeMap<String, String>) -> bool {
+    [APP_ID_KEY, CLIENT_ID_KEY].iter().any(|key| data.get(*key).is_some_and(|id: &String| !id.is_empty()))
+}
+
 impl App {
     /// The app whose data a Secret holds.
     pub fn new(data: &BTreeMap<String, String>) -> Result<App, GitHubError> {
         let get = |key: &str| data.get(key).map(String::as_str).filter(|value| !value.is_empty());
         let number =
-            |key: &str| get(key).and_then(|text| text.parse().ok()).filter(|number| *number != 0_i64);
-        let id = number(APP_ID_KEY).ok_or(GitHubError::AppId)?;
+            |key: &str| get(key).and_then(|text| text.parse::<i64>().ok()).filter(|number| *number != 0);
+        let issuer = get(CLIENT_ID_KEY).map(str::to_owned);
+        let issuer =
+            issuer.or_else(|| number(APP_ID_KEY).map(|id| id.to_string())).ok_or(GitHubError::AppId)?;
         let installation = match (get(OWNER_KEY), number(INSTALLATION_KEY)) {
             (Some(owner), _) => Installation::Owner(owner.to_owned()),
             (None, Some(id)) => Installation::Id(id),
@@ -118,9 +133,9 @@ impl App {
         };
         let key = private_key(get(PRIVATE_KEY_KEY).unwrap_or_default())?;
         let base = base_url(get(BASE_URL_KEY).unwrap_or("https://api.github.com/"))?;
-        let parts = [APP_ID_KEY, PRIVATE_KEY_KEY, OWNER_KEY, INSTALLATION_KEY, BASE_URL_KEY]
+        let parts = [APP_ID_KEY, CLIENT_ID_KEY, PRIVATE_KEY_KEY, OWNER_KEY, INSTALLATION_KEY, BASE_URL_KEY]
             .map(|key| get(key).unwrap_or_default());
-        Ok(App { id, installation, key, base, cache_key: Key::new(["github"].into_iter().chain(parts)) })
+        Ok(App { issuer, installation, key, base, cache_key: Key::new(["github"].into_iter().chain(parts)) })
     }
 
     /// What its token depends on.
@@ -169,7 +184,7 @@ impl App {
         let issued = now.saturating_sub(CLOCK_DRIFT_SECONDS);
         let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let header = encode(json!({"alg": "RS256", "typ": "JWT"}));
-        let claims = json!({"iss": self.id.to_string(), "exp": issued + JWT_LIFETIME_SECONDS, "iat": issued});
+        let claims = json!({"iss": self.issuer, "exp": issued + JWT_LIFETIME_SECONDS, "iat": issued});
         let message = format!("{header}.{}", encode(claims));
         let mut signature = vec![0; self.key.public_modulus_len()];
         self.key

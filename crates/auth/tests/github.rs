@@ -71,6 +71,31 @@ async fn an_app_proves_itself_with_a_jwt_and_gets_a_token() {
 }
 
 #[tokio::test]
+async fn a_client_id_names_an_app_as_well_as_its_id() {
+    let (_, pem) = key();
+    let server = Server::saying(201, TOKEN);
+    let named = |id: (&'static str, &'static str)| {
+        let installation = ("githubAppInstallationID", "45");
+        data(&[id, ("githubAppPrivateKey", &pem), installation, ("githubAppBaseURL", &server.url)])
+    };
+    let by_client_id = named(("githubAppClientID", "Iv23li.x"));
+    assert_eq!(auth::github::check(&by_client_id), Ok(true));
+    let app = App::new(&by_client_id).unwrap();
+    app.token(&http()).await.unwrap();
+    let [request] = &server.asked()[..] else { panic!("one request") };
+    let claims = request.header("authorization").split('.').nth(1).unwrap().to_owned();
+    let claims: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    assert_eq!(claims["iss"], "Iv23li.x");
+    assert_ne!(app.cache_key(), App::new(&named(("githubAppID", "123"))).unwrap().cache_key());
+    let mut both = by_client_id;
+    both.insert("githubAppID".to_owned(), "123".to_owned());
+    assert_eq!(
+        auth::github::check(&both).unwrap_err().to_string(),
+        "must contain exactly one of 'githubAppID' or 'githubAppClientID'"
+    );
+}
+
+#[tokio::test]
 async fn an_owner_is_looked_up_as_an_organization_and_then_as_a_user() {
     let (_, pem) = key();
     let answer = |request: &Request| {
@@ -137,8 +162,8 @@ fn data_that_is_incomplete_or_wrong_is_said_to_be_so() {
     );
     let (_, pem) = key();
     for (id, key, url, expected) in [
-        ("x", pem.as_str(), "", "app ID must be provided"),
-        ("0", &pem, "", "app ID must be provided"),
+        ("x", pem.as_str(), "", "app ID or client ID must be provided"),
+        ("0", &pem, "", "app ID or client ID must be provided"),
         ("1", "nonsense", "", "could not parse private key: "),
         (
             "1",

@@ -68,7 +68,7 @@ impl Providers {
             Some(GitProvider::Github) => self.github(&remote, context).await?,
             Some(GitProvider::Azure) => self.azure(&remote, context, identity).await?,
             Some(GitProvider::Aws) => self.aws(&remote, context, identity).await?,
-            _ if context.data.given("githubAppID").is_some() => {
+            _ if github::is_given(&context.data.texts()) => {
                 let secret = context.data.name();
                 let message =
                     format!("secretRef '{secret}' has github app data but provider is not set to github");
