@@ -15,6 +15,7 @@ use api::{
 };
 use apply::{cluster::Cluster, prune::Entry};
 use kube::{Client, ResourceExt};
+use references::check_account_name;
 use runtime::{conditions::is_true, controller::Outcome, patch::PatchError};
 use tokio::time::Instant;
 
@@ -136,6 +137,8 @@ impl Pass<'_> {
     pub(crate) fn identity(&self) -> Result<Client, Failure> {
         let account = self.subject.service_account(&self.context.arguments.default_service_account);
         let Some(account) = account else { return Ok(self.cluster.client.clone()) };
+        check_account_name(&account)
+            .map_err(|error| Failure::new(RECONCILIATION_FAILED, format!("service account: {error}")))?;
         let user = format!("system:serviceaccount:{}:{account}", self.subject.namespace());
         runtime::client::impersonate(&self.cluster.client, &user)
             .map_err(|error| Failure::new(RECONCILIATION_FAILED, error.to_string()))

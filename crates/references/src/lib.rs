@@ -15,7 +15,7 @@ mod secret_data;
 mod secrets;
 
 pub use get::{GetError, get};
-pub use name::{InvalidName, check_name};
+pub use name::{InvalidName, check_account_name, check_name};
 pub use object_identity::{IdentityError, ObjectIdentity};
 pub use pull_secret::{PullCredentials, PullSecretError, PullSecrets};
 pub use secret_data::{SecretData, SecretDataError};

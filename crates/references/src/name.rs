@@ -1,5 +1,8 @@
 //! Names that come from objects and go into URLs.
 
+/// Bytes that a DNS-1123 subdomain may have.
+const MAX_SUBDOMAIN_BYTES: usize = 253;
+
 /// A name that is none for the API server either.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid resource name {name:?}: {reason}")]
@@ -36,9 +39,41 @@ pub fn check_name(name: &str) -> Result<(), InvalidName> {
     Err(InvalidName { name: name.to_owned(), reason })
 }
 
+/// Whether a name may be that of a service account: as a part of a user's name, as with impersonation, `a:b` would be the
+/// account of another namespace, or a user of another kind.
+///
+/// # Errors
+/// When it is no DNS-1123 subdomain.
+pub fn check_account_name(name: &str) -> Result<(), InvalidName> {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_label = |label: &str| {
+        let bytes = label.as_bytes();
+        bytes.iter().all(|byte| is_letter(*byte) || *byte == b'-')
+            && [bytes.first(), bytes.last()].iter().all(|end| end.is_some_and(|byte| is_letter(*byte)))
+    };
+    if name.len() <= MAX_SUBDOMAIN_BYTES && name.split('.').all(is_label) {
+        return Ok(());
+    }
+    Err(InvalidName { name: name.to_owned(), reason: "is no DNS-1123 subdomain" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_account_name_is_a_subdomain() {
+        for name in ["app", "a.b-c", "0"] {
+            assert_eq!(check_account_name(name), Ok(()));
+        }
+        let long = "a".repeat(254);
+        for name in
+            ["", "a:b", "a/b", "A", "a..b", "-a", "a-", ".a", "a.", "a_b", "kube-system:x", "é", &long]
+        {
+            let error = check_account_name(name).map_err(|error| error.to_string());
+            assert_eq!(error, Err(format!("invalid resource name {name:?}: is no DNS-1123 subdomain")));
+        }
+    }
 
     #[test]
     fn a_name_that_would_change_the_request_is_invalid() {

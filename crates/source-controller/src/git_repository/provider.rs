@@ -117,7 +117,8 @@ impl Providers {
         context: &TokenContext<'_>,
         identity: Option<ObjectIdentity>,
     ) -> Result<Auth, Failure> {
-        if !remote.is_ssh() {
+        // The token of the controller goes to no host that a tenant chose; that of its own account is the tenant's.
+        if identity.is_none() && !remote.is_ssh() {
             let url = Url::parse(&context.object.spec.url).map_err(bad_options)?;
             azure::check_url(&url, &self.settings.azure_devops_hosts).map_err(bad_options)?;
         }

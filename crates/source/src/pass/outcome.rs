@@ -17,6 +17,9 @@ use crate::failure::{Class, reason};
 use crate::status::{self, End, Snapshot};
 use crate::upstream::{Upstream, Verified};
 
+/// No upstream is looked at more often, whatever `spec.interval` says.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
 impl<U: Upstream> Pass<'_, U> {
     pub(super) fn record(
         &self,
@@ -106,7 +109,9 @@ impl<U: Upstream> Pass<'_, U> {
         match self.object.interval().parse() {
             _ if self.is_due => controller::Outcome::After(Duration::ZERO),
             Ok(Duration::ZERO) => controller::Outcome::Wait,
-            Ok(interval) => controller::Outcome::After(jitter(interval, self.controller.jitter)),
+            Ok(interval) => {
+                controller::Outcome::After(jitter(interval.max(SHORTEST_INTERVAL), self.controller.jitter))
+            }
             Err(error) => controller::Outcome::Failed(Box::new(error)),
         }
     }

@@ -210,3 +210,13 @@ async fn a_handled_request_is_in_the_status() {
     assert_eq!(fixture.reconcile().await, "again after 600s");
     assert_eq!(fixture.object().status.unwrap().last_handled_reconcile_at.as_deref(), Some("now"));
 }
+
+#[tokio::test]
+async fn an_interval_has_a_floor() {
+    let mut object = object();
+    object.spec.interval = "1ms".into();
+    let upstream = Scripted::default();
+    upstream.fetches.lock().unwrap().push_front(Fetch::Revision("main@sha1:1"));
+    let fixture = Fixture::of(&object, upstream);
+    assert_eq!(fixture.reconcile().await, "again after 1s");
+}
