@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 use smol_str::SmolStr;
 use yaml::Resolver;
 
-use super::table::{Field, Shape, Table};
+use super::builtin;
+use super::table::{Field, Shape, Table, TypeId};
 use crate::error::{Context, Error, Result};
 use crate::meter::Meter;
 
@@ -21,11 +22,11 @@ pub(super) fn parse(text: &str, meter: &Meter<'_>) -> Result<Table> {
     };
     let empty = Map::new();
     let definitions = root.get("definitions").and_then(Value::as_object).unwrap_or(&empty);
-    let ids: HashMap<&str, usize> =
-        definitions.keys().enumerate().map(|(id, name)| (name.as_str(), id)).collect();
+    let names: HashMap<SmolStr, TypeId> =
+        definitions.keys().enumerate().map(|(id, name)| (name.into(), id)).collect();
     let mut table = Table::default();
     for (id, definition) in definitions.values().enumerate() {
-        table.definitions.push(field(definition, &ids));
+        table.definitions.push(field(definition, &names));
         let kinds = definition.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
         for (api_version, kind) in kinds.into_iter().flatten().filter_map(type_meta) {
             table.kinds.insert(&api_version, kind, Field { shape: Shape::Named(id), merge_keys: None });
@@ -39,6 +40,9 @@ pub(super) fn parse(text: &str, meter: &Meter<'_>) -> Result<Table> {
             table.namespaced.insert(&api_version, kind, namespaced);
         }
     }
+    table.replaces =
+        names.iter().filter_map(|(name, own)| Some((*builtin().names.get(name)?, *own))).collect();
+    table.names = names;
     Ok(table)
 }
 
@@ -53,23 +57,39 @@ fn type_meta(kind: &Value) -> Option<(String, &str)> {
 }
 
 /// Nesting is bounded by the YAML parser.
-fn field(schema: &Value, ids: &HashMap<&str, usize>) -> Field {
+fn field(schema: &Value, names: &HashMap<SmolStr, TypeId>) -> Field {
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
-        let id = reference.strip_prefix("#/definitions/").and_then(|name| ids.get(name));
-        return Field { shape: id.map_or(Shape::Opaque, |id| Shape::Named(*id)), merge_keys: None };
+        let named = |name: &str| {
+            let own = names.get(name).map(|id| Shape::Named(*id));
+            own.or_else(|| builtin().names.get(name).map(|id| Shape::Builtin(*id)))
+        };
+        let shape = reference.strip_prefix("#/definitions/").and_then(named).unwrap_or_default();
+        return Field { shape, merge_keys: None };
     }
     let properties = schema.get("properties").and_then(Value::as_object);
     let rest = schema.get("additionalProperties").filter(|rest| rest.is_object());
-    let shape = if schema.get("type").and_then(Value::as_str) == Some("array") {
-        Shape::List(Box::new(schema.get("items").map_or_else(Field::default, |items| field(items, ids))))
+    let shape = if is_list(schema) {
+        Shape::List(Box::new(schema.get("items").map_or_else(Field::default, |items| field(items, names))))
     } else if properties.is_some() || rest.is_some() {
-        let fields =
-            properties.into_iter().flatten().map(|(name, value)| (name.into(), field(value, ids))).collect();
-        Shape::Inline(fields, rest.map(|rest| Box::new(field(rest, ids))))
+        let fields = properties
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.into(), field(value, names)))
+            .collect();
+        Shape::Inline(fields, rest.map(|rest| Box::new(field(rest, names))))
     } else {
         Shape::Opaque
     };
     Field { shape, merge_keys: merge_keys(schema) }
+}
+
+/// `type: array`, or `type: [array]`.
+fn is_list(schema: &Value) -> bool {
+    match schema.get("type") {
+        Some(Value::Array(types)) => types.len() == 1 && types.contains(&"array".into()),
+        Some(kind) => kind == "array",
+        None => false,
+    }
 }
 
 fn merge_keys(schema: &Value) -> Option<Vec<SmolStr>> {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use crate::error::Result;
 use crate::meter::Meter;
-use table::{Field, Table};
+use table::{Field, Shape, Table, TypeId};
 
 /// The only built-in version kustomize 5.8.1 carries.
 const BUILTIN_VERSION: &str = "v1.21.2";
@@ -26,9 +26,14 @@ pub(crate) struct Schema {
 /// Where a walk through an object stands: in a known type, or below an unknown one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
+    schema: &'a Schema,
     table: &'a Table,
+    /// Never a name.
     field: &'a Field,
 }
+
+/// Names that lead on to other names; a longer way is taken for a circle, which leads nowhere.
+const MAX_NAMES: usize = 16;
 
 impl Schema {
     pub fn new(additive: bool) -> Self {
@@ -81,32 +86,62 @@ impl Schema {
 
     /// The type of an object.
     pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<Place<'_>> {
-        let find = |table: &'static Table| Some(Place { table, field: table.kinds.get(api_version, kind)? });
-        match &self.custom {
-            None => {
-                self.builtin_in_use.set(true);
-                find(builtin())
-            }
-            Some(custom) => match custom.kinds.get(api_version, kind) {
-                Some(field) => Some(Place { table: custom, field }),
-                None if self.additive || self.builtin_in_use.get() => find(builtin()),
-                None => None,
-            },
+        let find = |table| self.place(table, table.kinds.get(api_version, kind)?);
+        let Some(custom) = &self.custom else {
+            self.builtin_in_use.set(true);
+            return find(builtin());
+        };
+        if custom.kinds.get(api_version, kind).is_some() {
+            return find(custom);
         }
+        if self.shows_builtin() { find(builtin()) } else { None }
+    }
+
+    /// Whether the built-in types count beside those of the user's file.
+    fn shows_builtin(&self) -> bool {
+        self.additive || self.builtin_in_use.get()
+    }
+
+    /// Follows names to what they stand for. A definition of the user's file takes the place of a built-in one of the same name.
+    fn place<'a>(&'a self, mut table: &'a Table, mut field: &'a Field) -> Option<Place<'a>> {
+        for _ in 0..MAX_NAMES {
+            (table, field) = match field.shape {
+                Shape::Named(id) if std::ptr::eq(table, builtin()) => self.builtin_definition(id)?,
+                Shape::Named(id) => (table, table.definitions.get(id)?),
+                Shape::Builtin(id) if self.shows_builtin() => self.builtin_definition(id)?,
+                Shape::Builtin(_) => return None,
+                _ => return Some(Place { schema: self, table, field }),
+            };
+        }
+        None
+    }
+
+    fn builtin_definition(&self, id: TypeId) -> Option<(&Table, &Field)> {
+        let replaced = self
+            .custom
+            .as_ref()
+            .and_then(|custom| Some((custom, custom.definitions.get(*custom.replaces.get(&id)?)?)));
+        replaced.or_else(|| Some((builtin(), builtin().definitions.get(id)?)))
     }
 }
 
 impl<'a> Place<'a> {
     /// The type under a key of a mapping.
     pub fn field(self, key: &str) -> Option<Place<'a>> {
-        let (table, field) = self.table.child(self.field, key)?;
-        Some(Place { table, field })
+        match &self.field.shape {
+            Shape::Inline(fields, rest) => {
+                self.schema.place(self.table, fields.get(key).or(rest.as_deref())?)
+            }
+            _ => None,
+        }
     }
 
     /// The type of a list's items.
     pub fn items(self) -> Option<Place<'a>> {
-        let (table, field) = self.table.items(self.field)?;
-        Some(Place { table, field })
+        match &self.field.shape {
+            Shape::List(items) => self.schema.place(self.table, items),
+            _ => None,
+        }
     }
 
     /// The keys by which a list merges; `None` for a list that is replaced.
@@ -159,6 +194,31 @@ mod tests {
             schema.choose(None, Some(file), true, &default_meter()).unwrap();
             assert!(schema.of_kind("e.com/v1", "X").is_some());
             assert_eq!(schema.of_kind("apps/v1", "Deployment").is_some(), additive);
+        }
+    }
+
+    #[test]
+    fn a_schema_file_may_refer_to_built_in_types_and_replace_them() {
+        let file = r##"{"definitions": {
+            "x": {"x-kubernetes-group-version-kind": [{"group": "e.com", "version": "v1", "kind": "X"}], "properties": {
+                "pod": {"$ref": "#/definitions/io.k8s.api.core.v1.PodSpec"},
+                "list": {"$ref": "#/definitions/list"},
+                "loop": {"$ref": "#/definitions/loop"}}},
+            "list": {"type": ["array"], "items": {"type": "object"}, "x-kubernetes-patch-strategy": "merge", "x-kubernetes-patch-merge-key": "id"},
+            "loop": {"$ref": "#/definitions/loop"},
+            "io.k8s.api.core.v1.Container": {"properties": {"env": {"type": "array"}}}}}"##;
+        let mut schema = Schema::new(true);
+        schema.choose(None, Some(file), true, &default_meter()).unwrap();
+        let thing = schema.of_kind("e.com/v1", "X").unwrap();
+        assert_eq!(thing.field("list").unwrap().merge_keys().unwrap(), ["id"]);
+        assert!(thing.field("list").unwrap().items().is_some());
+        assert!(thing.field("loop").is_none());
+        let pod = schema.of_kind("v1", "Pod").unwrap().field("spec").unwrap();
+        for pod in [thing.field("pod").unwrap(), pod] {
+            assert_eq!(pod.field("volumes").unwrap().merge_keys().unwrap(), ["name"]);
+            let containers = pod.field("containers").unwrap();
+            assert_eq!(containers.merge_keys().unwrap(), ["name"]);
+            assert!(containers.items().unwrap().field("env").unwrap().merge_keys().is_none());
         }
     }
 

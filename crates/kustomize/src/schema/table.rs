@@ -29,8 +29,10 @@ pub(crate) enum Shape {
     /// Nothing that matters here.
     #[default]
     Opaque,
-    /// A type with a name.
+    /// A type with a name, of the same table.
     Named(TypeId),
+    /// A built-in type that a file of the user refers to.
+    Builtin(TypeId),
     /// An object described in place, and the type of entries it does not name.
     Inline(HashMap<SmolStr, Field>, Option<Box<Field>>),
     /// A list.
@@ -41,6 +43,10 @@ pub(crate) enum Shape {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub definitions: Vec<Field>,
+    /// What the definitions are called.
+    pub names: HashMap<SmolStr, TypeId>,
+    /// Built-in definitions, and those of this table that have their names and take their place.
+    pub replaces: HashMap<TypeId, TypeId>,
     pub kinds: ByKind<Field>,
     pub namespaced: ByKind<bool>,
 }
@@ -75,7 +81,8 @@ impl Table {
         for line in text.lines() {
             let mut words = line.split(' ');
             match (words.next(), words.next()) {
-                (Some("D"), Some(_name)) => {
+                (Some("D"), Some(name)) => {
+                    table.names.insert(name.into(), table.definitions.len());
                     let fields = words
                         .filter_map(|word| word.split_once(':'))
                         .map(|(name, kind)| (name.into(), parse_type(kind)))
@@ -97,31 +104,6 @@ impl Table {
             }
         }
         table
-    }
-
-    pub fn child<'a>(&'a self, field: &'a Field, key: &str) -> Option<(&'a Table, &'a Field)> {
-        match &self.resolve(field)?.shape {
-            Shape::Inline(fields, rest) => Some((self, fields.get(key).or(rest.as_deref())?)),
-            _ => None,
-        }
-    }
-
-    pub fn items<'a>(&'a self, field: &'a Field) -> Option<(&'a Table, &'a Field)> {
-        match &self.resolve(field)?.shape {
-            Shape::List(items) => Some((self, items)),
-            _ => None,
-        }
-    }
-
-    /// Follows names; a name that leads in a circle leads nowhere.
-    fn resolve<'a>(&'a self, mut field: &'a Field) -> Option<&'a Field> {
-        for _ in 0..16 {
-            match field.shape {
-                Shape::Named(id) => field = self.definitions.get(id)?,
-                _ => return Some(field),
-            }
-        }
-        None
     }
 }
 
