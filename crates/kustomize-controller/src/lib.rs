@@ -86,7 +86,16 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let (arguments, process) = (app.arguments.clone(), &app.process);
     let objects = Objects::<Kustomization>::default();
     let (store, waker) = (objects.store(), objects.waker());
-    let budgets = Budgets::new(memory::limit(), &arguments);
+    let memory = memory::limit();
+    let budgets = Budgets::new(memory, &arguments);
+    tracing::info!(
+        logger = "setup",
+        memory,
+        artifact_bytes = budgets.artifact_bytes,
+        build_nodes = budgets.build_nodes,
+        build_bytes = budgets.build_bytes,
+        "limits of artifacts and builds follow the memory of the process"
+    );
     let cluster = Cluster::new(process.client.clone(), MANAGER, DISCOVERY, INDEX);
     let context = Context {
         cluster: cluster.clone(),

@@ -59,6 +59,8 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         Ok(served.map_err(ServeError::Serve)?)
     });
     let slots = ProcessSlots::new(&app.arguments);
+    slots.fetches.show("fetch", &app.process.metrics);
+    slots.builds.show("build", &app.process.metrics);
     git_repository::add(app, &storage, &slots)?;
     oci_repository::add(app, &storage, &slots);
     Ok(())

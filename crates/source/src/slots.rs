@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use runtime::metrics::{Metrics, Sample};
 use tokio::sync::Notify;
 
 /// How much may be under way.
@@ -70,6 +71,23 @@ impl Slots {
         let (slot, granted) = self.enter(request);
         granted.notified().await;
         slot
+    }
+
+    /// Shows in the metrics how many are taken, and how many wait; `work` is what they are for.
+    pub fn show(self: &Arc<Self>, work: &'static str, metrics: &Metrics) {
+        let slots = self.clone();
+        metrics.live(move || {
+            let state = slots.state();
+            let numbers =
+                [("limit", slots.limits.all), ("taken", state.taken), ("waiting", state.waiting.len())];
+            let sample = |(kind, number): (&'static str, usize)| Sample {
+                name: "gotk_slots",
+                help: "How much work of a sort may be under way, is under way, and waits for that.",
+                labels: vec![("state", kind.to_owned()), ("work", work.to_owned())],
+                value: number as f64,
+            };
+            numbers.map(sample).to_vec()
+        });
     }
 
     /// Takes a slot, or a place among those who wait.
@@ -208,6 +226,19 @@ mod tests {
             order.iter().map(|(namespace, _)| *namespace).collect::<Vec<_>>(),
             ["few", "none", "many"]
         );
+    }
+
+    #[test]
+    fn slots_show_in_the_metrics() {
+        let (slots, metrics) = (slots(2, 1), Metrics::new().unwrap());
+        slots.show("fetch", &metrics);
+        let _taken = taken(&slots, "a", "h").unwrap();
+        let _waiting = [slots.enter(request("a", "h")), slots.enter(request("a", "i"))];
+        let text = metrics.render();
+        for (state, number) in [("limit", 2), ("taken", 1), ("waiting", 2)] {
+            let line = format!("gotk_slots{{state=\"{state}\",work=\"fetch\"}} {number}\n");
+            assert!(text.contains(&line), "{line} in {text}");
+        }
     }
 
     #[test]
