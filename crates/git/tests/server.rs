@@ -3,11 +3,14 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use git::{Auth, Cache, Connector, Error, Limits, Outcome, Reference, Remote, WalkError};
 use net::{Deadline, TlsConfig};
+use rcgen::{CertificateParams, date_time_ymd};
 use secret::Secret;
 use support::{Repository, Server, git, pki};
 use tempfile::TempDir;
@@ -128,6 +131,54 @@ fn tls_is_verified_with_the_given_authority() {
         let error = f.error(&remote.clone().with_tls(tls));
         assert_eq!(error, "invalid TLS configuration: no certificates in the CA bundle");
     }
+}
+
+#[test]
+fn a_certificate_of_another_time_or_name_is_refused() {
+    let of = |name: &str| CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let (mut expired, mut early) = (of("127.0.0.1"), of("127.0.0.1"));
+    (expired.not_before, expired.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+    early.not_before = date_time_ymd(2999, 1, 1);
+    for (certificate, text) in [
+        (expired, "certificate expired"),
+        (early, "certificate not valid yet"),
+        (of("other.example"), "not valid for name"),
+    ] {
+        let pki = support::pki_with(false, certificate);
+        let f = with(Server::with_tls(Some(pki.server.clone())));
+        let tls = TlsConfig { ca_bundle: Some(pki.ca_pem.clone().into_bytes()), client: None };
+        let remote = Remote::new(&f.server.url("r").replace("http:", "https:")).unwrap();
+        let error = f.error(&remote.with_tls(tls));
+        assert!(error.contains(text), "{error}");
+    }
+}
+
+/// A server that says it can do nothing newer, in plain bytes: no library here speaks that any more.
+#[test]
+fn a_server_with_tls_1_1_alone_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/app", listener.local_addr().unwrap());
+    let serving = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut header = [0; 5];
+        stream.read_exact(&mut header).unwrap();
+        let mut hello = vec![0; usize::from(u16::from_be_bytes([header[3], header[4]]))];
+        stream.read_exact(&mut hello).unwrap();
+        // ServerHello: TLS 1.1, no session, TLS_RSA_WITH_AES_128_CBC_SHA, no compression.
+        let body = [&[3, 2][..], &[7; 32], &[0, 0, 0x2f, 0]].concat();
+        let length = u8::try_from(body.len()).unwrap();
+        let record = [&[22, 3, 2, 0, length + 4, 2, 0, 0, length][..], &body].concat();
+        stream.write_all(&record).unwrap();
+        let mut alert = Vec::new();
+        let _ = stream.read_to_end(&mut alert);
+        alert
+    });
+    let f = with(Server::start());
+    let error = f.error(&Remote::new(&url).unwrap());
+    // protocol_version, or another fatal alert: nothing was agreed upon.
+    let alert = serving.join().unwrap();
+    assert_eq!((alert.first(), alert.get(5)), (Some(&21), Some(&2)), "{alert:?} {error}");
+    assert!(error.contains("peer"), "{error}");
 }
 
 #[test]

@@ -292,12 +292,18 @@ pub struct Pki {
 }
 
 pub fn pki(clients: bool) -> Pki {
+    let server = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    pki_with(clients, server)
+}
+
+/// The same with these contents of the server's certificate.
+pub fn pki_with(clients: bool, server: rcgen::CertificateParams) -> Pki {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
+    let server = server.signed_by(&key, &ca).unwrap();
     let client_key = KeyPair::generate().unwrap();
     let client =
         CertificateParams::new(vec!["client".to_owned()]).unwrap().signed_by(&client_key, &ca).unwrap();
