@@ -30,15 +30,7 @@ impl Node {
 fn to_json(node: &Node, resolver: Resolver, top: bool, in_flow: bool) -> Result<Json, Error> {
     let in_flow = in_flow || node.style() == Style::Flow;
     match node.value() {
-        // In a flow collection kyaml writes a missing value as '' and reads that back.
-        Value::Scalar(text)
-            if in_flow
-                && text.is_empty()
-                && matches!(node.tag(), "" | "!")
-                && resolver == Resolver::KustomizeV3 =>
-        {
-            Ok("".into())
-        }
+        Value::Scalar(text) if in_flow && is_quoted_in_flow(node, text, resolver) => Ok(text.as_str().into()),
         Value::Scalar(_) => scalar_to_json(node, resolver),
         Value::Sequence(items) => items
             .iter()
@@ -49,7 +41,11 @@ fn to_json(node: &Node, resolver: Resolver, top: bool, in_flow: bool) -> Result<
             let mut object = Map::with_capacity(mapping.len());
             for (key, value) in mapping.entries() {
                 let value = to_json(value, resolver, false, in_flow)?;
-                let earlier = object.insert(key_to_json(key, resolver, top)?, value);
+                let key_text = match key.scalar_text() {
+                    Some(text) if in_flow && is_quoted_in_flow(key, text, resolver) => text.to_string(),
+                    _ => key_to_json(key, resolver, top)?,
+                };
+                let earlier = object.insert(key_text, value);
                 if earlier.is_some() && resolver == Resolver::KustomizeV3 {
                     return Err(duplicate(mapping.entries(), key));
                 }
@@ -58,6 +54,16 @@ fn to_json(node: &Node, resolver: Resolver, top: bool, in_flow: bool) -> Result<
         }
         Value::Alias(name) => Err(convert(node, format!("alias '{name}' was not expanded"))),
     }
+}
+
+/// kyaml makes JSON by writing YAML and reading it again. In a flow collection it puts a plain text in quotes that may not stand
+/// there: an empty one, and a time with its colons. What comes back is a string.
+fn is_quoted_in_flow(node: &Node, text: &str, resolver: Resolver) -> bool {
+    resolver == Resolver::KustomizeV3
+        && node.style() == Style::Plain
+        && matches!(node.tag(), "" | "!")
+        && (text.is_empty() || text.contains(':'))
+        && !emit::may_be_plain_in_flow(text)
 }
 
 fn scalar_to_json(node: &Node, resolver: Resolver) -> Result<Json, Error> {
@@ -109,7 +115,11 @@ fn key_to_json(key: &Node, resolver: Resolver, top: bool) -> Result<String, Erro
     let resolved = key.resolve(resolver)?;
     Ok(match (resolver, resolved) {
         (_, Some(Resolved::String(text))) => text.into_owned(),
-        (Resolver::KustomizeV3, Some(Resolved::Null)) if key.as_str() == Some("") => String::new(),
+        (Resolver::KustomizeV3, Some(Resolved::Null))
+            if key.as_str() == Some("") && matches!(key.tag(), "" | "!") =>
+        {
+            String::new()
+        }
         (Resolver::KustomizeV3, Some(Resolved::Null)) => {
             // kyaml's merge writes such an entry twice.
             let text = key.as_str().unwrap_or_default();

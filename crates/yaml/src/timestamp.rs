@@ -26,7 +26,8 @@ pub(crate) fn parse(text: &str) -> Option<String> {
         ' ' => false,
         _ => return None,
     };
-    rest = rest.get(1..)?;
+    // In Go one space of a layout stands for any number of them.
+    rest = if zoned { rest.get(1..)? } else { rest.trim_start_matches(' ') };
     let hour = number(&mut rest)?;
     literal(&mut rest, ':')?;
     let minute = number(&mut rest)?;

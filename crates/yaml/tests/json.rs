@@ -116,3 +116,23 @@ fn doubled_quotes_count_as_columns_when_folding() {
         "spec:\n  conditions:\n    all:\n    - key: '{{ time_since('''', ''{{ target.metadata.creationTimestamp }}'', '''')\n        }}'\n"
     );
 }
+
+#[test]
+fn kustomize_quotes_what_may_not_stand_plain_in_a_flow_collection() {
+    for (text, expected) in [
+        ("at: 2001-12-14 21:59:43", json!({"at": "2001-12-14T21:59:43Z"})),
+        ("{at: 2001-12-14 21:59:43}", json!({"at": "2001-12-14 21:59:43"})),
+        ("a: [2001-12-14t21:59:43.10-05:00]", json!({"a": ["2001-12-14t21:59:43.10-05:00"]})),
+        ("a: {2001-12-14 21:59:43: 1}", json!({"a": {"2001-12-14 21:59:43": 1}})),
+        ("a: {b: [[2001-12-14   21:59:43]]}", json!({"a": {"b": [["2001-12-14   21:59:43"]]}})),
+        ("a: {at: !!timestamp 2001-12-14 21:59:43}", json!({"a": {"at": "2001-12-14T21:59:43Z"}})),
+        ("a: {at: 2001-12-14}", json!({"a": {"at": "2001-12-14T00:00:00Z"}})),
+        ("a: {b: , c: 1.5}", json!({"a": {"b": "", "c": 1.5}})),
+    ] {
+        let node = parse(text, &Limits::default()).unwrap().remove(0);
+        assert_eq!(node.to_json(Resolver::KustomizeV3).unwrap(), expected, "{text}");
+    }
+    // Go reads one space in the layout of a time as any number of them.
+    let node = parse("at: 2001-12-14   21:59:43", &Limits::default()).unwrap().remove(0);
+    assert_eq!(node.to_json(Resolver::KustomizeV3).unwrap(), json!({"at": "2001-12-14T21:59:43Z"}));
+}

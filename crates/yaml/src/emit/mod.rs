@@ -33,3 +33,8 @@ pub(crate) fn emit_v2(node: &Node) -> String {
     emitter.document(node);
     emitter.into_text()
 }
+
+/// Whether a text needs no quotes in a flow collection.
+pub(crate) fn may_be_plain_in_flow(text: &str) -> bool {
+    analysis::Analysis::of(text, false).flow_plain
+}
