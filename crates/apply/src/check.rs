@@ -71,26 +71,22 @@ impl Applier {
         }
         let dry_run = async || self.requests.apply(&target, manifest.value(), &self.manager, true).await;
         let taken_over = self.take_over(&target, manifest, &id).await?;
-        match dry_run().await {
-            Ok(answer) if taken_over => {
-                let pending = self.options.ignore.of(&answer).pending(&answer);
-                Ok(configured(id, manifest, Plan::Apply(mapped), pending))
+        let answer = match dry_run().await {
+            Ok(answer) if taken_over => answer,
+            Ok(answer) => {
+                return self
+                    .plan_from_dry_run(manifest, remembered.get(&id), &answer, id.clone(), &mapped)
+                    .await
+                    .map_err(|e| fail(&id, e));
             }
-            Ok(answer) => self
-                .plan_from_dry_run(manifest, remembered.get(&id), &answer, id.clone(), &mapped)
-                .await
-                .map_err(|e| fail(&id, e)),
             Err(error) if error.status().is_some() && self.migrate(&target, manifest, &id).await? => {
-                let answer = dry_run().await.map_err(|e| fail(&id, e))?;
-                Ok(configured(
-                    id,
-                    manifest,
-                    Plan::Apply(mapped),
-                    self.options.ignore.of(&answer).pending(&answer),
-                ))
+                dry_run().await.map_err(|e| fail(&id, e))?
             }
-            Err(error) => self.plan_from_error(manifest, error, id, &mapped).await,
-        }
+            Err(error) => return self.plan_from_error(manifest, error, id, &mapped).await,
+        };
+        // Its managedFields were written: there is no question whether it is as desired.
+        let pending = self.options.ignore.of(&answer).pending(&answer);
+        Ok(configured(id, manifest, Plan::Apply(mapped), pending))
     }
 
     /// Takes over the fields of the managers that [`Options::override_managers_first`] names, unless the object is only to be
@@ -108,13 +104,11 @@ impl Applier {
         if names.is_empty() || self.options.report_only || is_merged(manifest.value()) {
             return Ok(false);
         }
-        let patch = |live: &Value| match Policy::of(live, &self.manager).forbids_apply() || is_merged(live) {
+        let needs = |live: &Value| match is_merged(live) {
             true => None,
             false => ownership::takeover_patch(live, &self.manager, names),
         };
-        let done = self.patch_live(target, patch).await;
-        let step = "metadata.managedFields takeover failed";
-        done.map_err(|e| self.step_error(id, manifest, step, e))
+        self.patch_owners(target, manifest, id, "metadata.managedFields takeover failed", needs).await
     }
 
     /// Moves all of the live object's managedFields to the version of the manifest, if that is wanted and they are not
@@ -128,13 +122,25 @@ impl Applier {
         if !self.options.migrate_api_version || self.options.report_only {
             return Ok(false);
         }
+        let needs = |live: &Value| ownership::migration_patch(live, manifest.api_version());
+        self.patch_owners(target, manifest, id, "failed to migrate API version", needs).await
+    }
+
+    /// Sends the patch of managedFields that the live object needs, unless it says that it is not to be applied. Tells whether
+    /// it was patched.
+    async fn patch_owners(
+        &self,
+        target: &Target<'_>,
+        manifest: &Manifest,
+        id: &ObjectId,
+        step: &str,
+        needs: impl Fn(&Value) -> Option<Value>,
+    ) -> Result<bool, ObjectError> {
         let patch = |live: &Value| match Policy::of(live, &self.manager).forbids_apply() {
             true => None,
-            false => ownership::migration_patch(live, manifest.api_version()),
+            false => needs(live),
         };
-        let done = self.patch_live(target, patch).await;
-        let step = "failed to migrate API version";
-        done.map_err(|e| self.step_error(id, manifest, step, e))
+        self.patch_live(target, patch).await.map_err(|e| self.step_error(id, manifest, step, e))
     }
 
     /// Decides what to do after a dry-run that went well.

@@ -1,8 +1,8 @@
 //! Secret values in messages. What the API server says of an object may quote its values.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,71 +15,63 @@ const MASK: &str = "*****";
 /// Shorter values are masked as whole words only: single characters are everywhere, and no secrets.
 const MIN_PART_BYTES: usize = 4;
 
-/// Values that must not be shown.
+/// Values that must not be shown. Clones share them.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Mask(BTreeSet<String>);
+pub struct Mask(Arc<BTreeSet<String>>);
 
 impl Mask {
     /// Hides these values; empty ones cannot be seen anyway.
     pub fn new<T: AsRef<[u8]>>(values: impl IntoIterator<Item = T>) -> Self {
-        let mut mask = Mask::default();
-        for value in values {
-            if let Ok(text) = std::str::from_utf8(value.as_ref()) {
-                mask.add(text);
-            }
-        }
-        mask
+        let text = |value: T| std::str::from_utf8(value.as_ref()).ok().map(str::to_owned);
+        Mask(Arc::new(values.into_iter().filter_map(text).collect()))
     }
 
     /// This, and what a Secret holds; nothing more for objects of other kinds.
-    pub(crate) fn with_data_of(&self, manifest: &Manifest) -> Cow<'_, Mask> {
+    pub(crate) fn with_data_of(&self, manifest: &Manifest) -> Mask {
         if manifest.kind() != "Secret" || !manifest.group().is_empty() {
-            return Cow::Borrowed(self);
+            return self.clone();
         }
-        let mut mask = self.clone();
+        let mut values = BTreeSet::clone(&self.0);
         for field in ["data", "stringData"] {
-            manifest.value().get(field).into_iter().for_each(|value| mask.add_leaves(value));
+            manifest.value().get(field).into_iter().for_each(|value| add_leaves(&mut values, value));
         }
-        Cow::Owned(mask)
-    }
-
-    fn add_leaves(&mut self, value: &Value) {
-        match value {
-            Value::Null => {}
-            Value::Array(items) => items.iter().for_each(|item| self.add_leaves(item)),
-            Value::Object(fields) => fields.values().for_each(|field| self.add_leaves(field)),
-            Value::Bool(_) | Value::Number(_) => self.add(&value.to_string()),
-            Value::String(text) => {
-                self.add(text);
-                let decoded = STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-                decoded.iter().for_each(|decoded| self.add(decoded));
-            }
-        }
-    }
-
-    /// Adds a value: as it is, in one line as substitution puts it, as a YAML alias or tag is called, and each of these as
-    /// it stands between quotes.
-    fn add(&mut self, value: &str) {
-        let line = value.replace('\n', "");
-        let name = line.trim_start_matches(['*', '&', '!']).split_whitespace().next().unwrap_or_default();
-        for text in [value, value.trim(), &line, if line.starts_with(name) { "" } else { name }] {
-            if !text.is_empty() {
-                self.0.insert(text.escape_debug().to_string());
-                self.0.insert(text.to_owned());
-            }
-        }
+        Mask(Arc::new(values))
     }
 
     /// The text without the values.
     pub fn apply(&self, text: &str) -> String {
-        let mut values: Vec<&String> = self.0.iter().filter(|value| text.contains(value.as_str())).collect();
+        let spelt: BTreeSet<String> = self.0.iter().flat_map(|value| spellings(value)).collect();
+        let mut shown: Vec<_> = spelt.iter().filter(|spelt| text.contains(spelt.as_str())).collect();
         // One may be a part of another.
-        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-        values.into_iter().fold(text.to_owned(), |text, value| match value.len() {
-            ..MIN_PART_BYTES => mask_words(&text, value),
-            _ => text.replace(value, MASK),
+        shown.sort_by_key(|spelt| std::cmp::Reverse(spelt.len()));
+        shown.into_iter().fold(text.to_owned(), |text, spelt| match spelt.len() {
+            ..MIN_PART_BYTES => mask_words(&text, spelt),
+            _ => text.replace(spelt, MASK),
         })
     }
+}
+
+fn add_leaves(values: &mut BTreeSet<String>, value: &Value) {
+    match value {
+        Value::Null => {}
+        Value::Array(items) => items.iter().for_each(|item| add_leaves(values, item)),
+        Value::Object(fields) => fields.values().for_each(|field| add_leaves(values, field)),
+        Value::Bool(_) | Value::Number(_) => drop(values.insert(value.to_string())),
+        Value::String(text) => {
+            values.insert(text.clone());
+            values.extend(STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok()));
+        }
+    }
+}
+
+/// How a value may stand in a message: as it is, in one line as substitution puts it, as a YAML alias or tag is called, and each
+/// of these as it stands between quotes.
+fn spellings(value: &str) -> Vec<String> {
+    let line = value.replace('\n', "");
+    let name = line.trim_start_matches(['*', '&', '!']).split_whitespace().next().unwrap_or_default();
+    let name = if line.starts_with(name) { "" } else { name };
+    let texts = [value, value.trim(), &line, name].into_iter().filter(|text| !text.is_empty());
+    texts.flat_map(|text| [text.to_owned(), text.escape_debug().to_string()]).collect()
 }
 
 /// Masks a value where it is no part of a word.

@@ -126,7 +126,8 @@ pub fn render(mut request: Request, deadline: &Deadline) -> Result<Rendered, Ren
         return objects(request, None, Mask::default(), deadline);
     };
     objects(request, Some(&variables), secrets.clone(), deadline).map_err(|error| {
-        let (text, shown) = (error.to_string(), secrets.apply(&error.to_string()));
+        let text = error.to_string();
+        let shown = secrets.apply(&text);
         if shown == text { error } else { RenderError::Masked(shown) }
     })
 }
