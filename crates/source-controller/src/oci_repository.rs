@@ -149,7 +149,7 @@ impl Upstream for OciRepositories {
         let no_room =
             |error| pull::not_pulled(&object, &format!("{error} (half of --oci-temporary-max-size)"));
         let bytes = layer.size.min(client.limits().blob_bytes);
-        let room = self.temporary.room(&namespace, bytes, &deadline).await.map_err(no_room)?;
+        let room = self.temporary.archives.take(&namespace, bytes, &deadline).await.map_err(no_room)?;
         // Room is not kept for longer than the timeout: without time, the next request says so.
         let slot = deadline.bound(Duration::MAX, host.slot(&namespace)).await;
         let mut file = pull::file(&client, &repository, layer, &deadline).await?;
@@ -158,7 +158,7 @@ impl Upstream for OciRepositories {
             let counted = self.temporary.content_bytes(file, slot, &deadline).await?;
             let (rewound, bytes) = counted.map_err(|error| pull::not_pulled(&object, &error))?;
             file = rewound;
-            rooms.push(self.temporary.content_room(&namespace, bytes, &deadline).await.map_err(no_room)?);
+            rooms.push(self.temporary.contents.take(&namespace, bytes, &deadline).await.map_err(no_room)?);
         }
         let news = format!("new revision '{revision}' for '{reference}'");
         let content = Content {

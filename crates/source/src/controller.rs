@@ -57,7 +57,6 @@ pub struct Controller<U: Upstream> {
     pub(crate) upstream: Arc<U>,
     pub(crate) background: Background<U::Object, Inputs, (Beginning, FetchResult<U::Content>)>,
     pub(crate) builds: Background<U::Object, Version, EndedBuild<U::References>>,
-    pub(crate) build_slots: Arc<Slots>,
     /// One for each object. A build holds it until its thread has ended.
     pub(crate) build_turns: Named<Mutex<()>>,
     pub(crate) latest: Arc<Latest<U::Object>>,
@@ -89,13 +88,9 @@ impl<U: Upstream> Controller<U> {
             metrics: process.metrics.clone(),
             storage,
             upstream,
-            background: Background::new(
-                objects.waker(),
-                options.fetch_slots.clone(),
-                options.host_concurrency,
-            ),
-            builds: Background::new(objects.waker(), options.fetch_slots, options.host_concurrency),
-            build_slots: options.build_slots,
+            background: Background::new(objects.waker(), options.fetch_slots, options.host_concurrency),
+            // The share of a namespace is a limit already.
+            builds: Background::new(objects.waker(), options.build_slots, usize::MAX),
             build_turns: Named::default(),
             latest,
             manager: options.manager,

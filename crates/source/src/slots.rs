@@ -36,13 +36,6 @@ pub struct SlotRequest {
     pub host_limit: usize,
 }
 
-impl SlotRequest {
-    /// One for work that asks no host.
-    pub fn without_host(namespace: &str) -> Self {
-        Self { namespace: namespace.to_owned(), host: String::new(), host_limit: usize::MAX }
-    }
-}
-
 /// The right to go on, or to wait for that. It is given back when this is dropped.
 pub struct Slot {
     slots: Arc<Slots>,

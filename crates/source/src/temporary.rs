@@ -12,12 +12,14 @@ use net::Deadline;
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking::{self, BlockingError};
-use crate::quota::{ByteQuota, ByteShare, QuotaError};
+use crate::quota::ByteQuota;
 
 /// The temporary files of all archives of a kind.
 pub struct TemporaryFiles {
-    archives: ByteQuota,
-    contents: ByteQuota,
+    /// Room for archives as they come.
+    pub archives: ByteQuota,
+    /// Room for their contents.
+    pub contents: ByteQuota,
     /// The content of one archive.
     limits: unpack::Limits,
     /// The process ends.
@@ -29,19 +31,6 @@ impl TemporaryFiles {
     pub fn new(bytes: u64, limits: unpack::Limits, stop: CancellationToken) -> TemporaryFiles {
         let quota = || ByteQuota::new(bytes / 2);
         TemporaryFiles { archives: quota(), contents: quota(), limits, stop }
-    }
-
-    /// Waits until there is room for an archive of so many bytes.
-    ///
-    /// # Errors
-    /// When there is not that much room at all, or not before the deadline.
-    pub async fn room(
-        &self,
-        namespace: &str,
-        bytes: u64,
-        deadline: &Deadline,
-    ) -> Result<ByteShare, QuotaError> {
-        self.archives.take(namespace, bytes, deadline).await
     }
 
     /// Counts the bytes of the content of an archive. `slot` is kept until that is over, also on the thread of one that is given
@@ -64,19 +53,6 @@ impl TemporaryFiles {
         };
         blocking::run(Deadline::new(left), Some(left), &self.stop, count).await
     }
-
-    /// Waits until there is room for the content of an archive, which has so many bytes.
-    ///
-    /// # Errors
-    /// As [`TemporaryFiles::room`].
-    pub async fn content_room(
-        &self,
-        namespace: &str,
-        bytes: u64,
-        deadline: &Deadline,
-    ) -> Result<ByteShare, QuotaError> {
-        self.contents.take(namespace, bytes, deadline).await
-    }
 }
 
 #[cfg(test)]
@@ -89,6 +65,7 @@ mod tests {
     use artifact::digest::Algorithm;
 
     use super::*;
+    use crate::quota::QuotaError;
 
     fn files(bytes: u64) -> TemporaryFiles {
         TemporaryFiles::new(bytes, unpack::Limits::default(), CancellationToken::new())
@@ -115,10 +92,10 @@ mod tests {
     #[tokio::test]
     async fn one_half_is_for_archives() {
         let files = files(8192);
-        let taken = files.room("ns", 4097, &soon()).await.err();
+        let taken = files.archives.take("ns", 4097, &soon()).await.err();
         assert_eq!(taken, Some(QuotaError::TooMany { bytes: 4097, limit: 4096 }));
-        let _room = files.room("ns", 4096, &unlimited()).await.unwrap();
-        let taken = files.room("ns", 1, &soon()).await.err();
+        let _room = files.archives.take("ns", 4096, &unlimited()).await.unwrap();
+        let taken = files.archives.take("ns", 1, &soon()).await.err();
         assert_eq!(taken, Some(QuotaError::Deadline { bytes: 1, limit: 4096 }));
     }
 
@@ -135,10 +112,10 @@ mod tests {
     #[tokio::test]
     async fn room_for_content_is_not_that_for_archives() {
         let files = files(8192);
-        let _archive = files.room("ns", 4096, &unlimited()).await.unwrap();
-        let content = files.content_room("ns", 4096, &unlimited()).await.unwrap();
-        assert!(files.content_room("ns", 1, &soon()).await.is_err());
+        let _archive = files.archives.take("ns", 4096, &unlimited()).await.unwrap();
+        let content = files.contents.take("ns", 4096, &unlimited()).await.unwrap();
+        assert!(files.contents.take("ns", 1, &soon()).await.is_err());
         drop(content);
-        assert!(files.content_room("ns", 1, &unlimited()).await.is_ok());
+        assert!(files.contents.take("ns", 1, &unlimited()).await.is_ok());
     }
 }

@@ -1,7 +1,7 @@
 //! Public keys as a Secret holds them.
 
 /// The suffix of entries that hold SSH keys; everything else counts as OpenPGP.
-const SSH_SUFFIX: &str = ".sshpub";
+pub const SSH_SUFFIX: &str = ".sshpub";
 
 /// Who may sign: armored OpenPGP key rings and `authorized_keys` files, in the order of their names.
 ///

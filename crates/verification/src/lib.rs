@@ -17,7 +17,7 @@ mod ssh;
 
 use std::time::SystemTime;
 
-pub use keys::Keys;
+pub use keys::{Keys, SSH_SUFFIX};
 pub use object::{Kind, SignedObject};
 pub use openpgp::{ArmorError, Flaw, OpenPgpError, RingError};
 pub use ssh::SshError;

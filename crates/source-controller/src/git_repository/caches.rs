@@ -131,12 +131,7 @@ impl Caches {
         identity: &[&[u8]],
         deadline: &Deadline,
     ) -> io::Result<InUse> {
-        let mut hasher = Hasher::new(Algorithm::Sha256);
-        for part in [&self.key[..]].iter().chain(identity) {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
-        let name = hasher.finish().hex().to_owned();
+        let name = self.name(identity);
         let mut state = self.state();
         let shared = if state.left.get(owner) == Some(&name) {
             self.take(&mut state, owner, self.own_name(&name, owner), deadline)?
@@ -157,8 +152,13 @@ impl Caches {
     }
 
     fn own_name(&self, name: &str, owner: &str) -> String {
+        self.name(&[name.as_bytes(), namespace(owner).as_bytes()])
+    }
+
+    /// The name of the cache for these parts, which tells nothing about them.
+    fn name(&self, parts: &[&[u8]]) -> String {
         let mut hasher = Hasher::new(Algorithm::Sha256);
-        for part in [&self.key[..], name.as_bytes(), namespace(owner).as_bytes()] {
+        for part in [&self.key[..]].iter().chain(parts) {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }

@@ -7,19 +7,16 @@ use std::time::SystemTime;
 
 use api::GitRepository;
 use api::git_repository::VerificationMode;
-use aws_lc_rs::digest::{Context, SHA256};
+use artifact::digest::{Algorithm, Hasher};
 use git::{Checkout, Tag};
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::reflector::ObjectRef;
-use verification::{Keys, Limits, SignedObject, VerifyError, verify};
+use verification::{Keys, Limits, SSH_SUFFIX, SignedObject, VerifyError, verify};
 
 use source::failure::{Failure, reason};
 use source::upstream::Verified;
 
 use super::repository::CheckoutError;
-
-/// Entries of the Secret with this suffix are SSH keys, all others key rings.
-const SSH_SUFFIX: &str = ".sshpub";
 
 /// What must be signed, and by whom.
 #[derive(Debug)]
@@ -121,7 +118,7 @@ impl Verification {
 /// What identifies a set of keys, as Flux writes it to the status: `sha256:<hex>` over the key rings, then the SSH keys, each
 /// sorted. Names of entries do not count, but for their suffix.
 fn fingerprint<'a>(entries: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> String {
-    let mut digest = Context::new(&SHA256);
+    let mut digest = Hasher::new(Algorithm::Sha256);
     for (prefix, is_ssh) in [("pgp:", false), ("ssh:", true)] {
         let of_kind = entries.clone().filter(|(name, _)| name.ends_with(SSH_SUFFIX) == is_ssh);
         let mut values: Vec<&[u8]> = of_kind.map(|(_, value)| value).collect();
@@ -130,8 +127,7 @@ fn fingerprint<'a>(entries: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -
             [prefix.as_bytes(), value, b"\0"].iter().for_each(|part| digest.update(part));
         }
     }
-    let hex: String = digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    digest.finish().to_string()
 }
 
 /// With which keys each object was verified last by this process, so that other keys mean another verification.

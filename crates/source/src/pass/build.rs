@@ -1,6 +1,8 @@
 //! From what was fetched to the artifact in the status. A build that takes long outlasts its pass, as a fetch does; a later
 //! pass takes what it gave. Builds have slots of their own, so those of one namespace do not keep others waiting.
 
+use std::sync::Arc;
+
 use api::Artifact;
 use api::source::Source;
 use jiff::Timestamp;
@@ -8,10 +10,10 @@ use kube::ResourceExt;
 use net::Deadline;
 
 use super::{Beginning, Pass, timeout};
+use crate::background::Host;
 use crate::blocking;
 use crate::correction::{self, Correction};
 use crate::failure::{Failure, Interrupted};
-use crate::slots::SlotRequest;
 use crate::status;
 use crate::storage::status_artifact;
 use crate::upstream::{Build, Built, Resolved, Upstream, Verified};
@@ -51,9 +53,11 @@ impl<U: Upstream> Pass<'_, U> {
             return Ok(upstream.title(&content));
         }
         let former = self.object.artifact().filter(|_| !changed).map(|artifact| artifact.path.clone());
-        let work = self.build(content, references.clone(), former);
         let beginning = self.beginning.clone();
-        let build = |_| async { EndedBuild { beginning, references, news, verified, result: work.await } };
+        let build = |host| {
+            let work = self.build(content, references.clone(), former, host);
+            async { EndedBuild { beginning, references, news, verified, result: work.await } }
+        };
         let namespace = self.object.namespace().unwrap_or_default();
         match self.controller.builds.run(&self.source(), self.version(), &namespace, build).await {
             Some(ended) => self.finish_build(ended.references, ended.result),
@@ -91,17 +95,17 @@ impl<U: Upstream> Pass<'_, U> {
         content: U::Content,
         references: U::References,
         former: Option<String>,
+        host: Arc<Host>,
     ) -> impl Future<Output = Result<(Built, Option<Correction>), Interrupted>> + Send + use<U> {
         let (controller, storage) = (self.controller, self.storage.clone());
-        let (upstream, slots, stop) =
-            (controller.upstream.clone(), controller.build_slots.clone(), controller.stop.clone());
-        let request = SlotRequest::without_host(&self.object.namespace().unwrap_or_default());
+        let (upstream, stop) = (controller.upstream.clone(), controller.stop.clone());
+        let namespace = self.object.namespace().unwrap_or_default();
         let (timeout, limit) = (timeout(&self.object, controller.max_timeout), controller.build_timeout);
         let build = Build { object: self.object.clone(), references, storage: storage.clone() };
         let turn = controller.build_turn(&self.source());
         async move {
             let turn = turn.lock_owned().await;
-            let slot = slots.take(request).await;
+            let slot = host.slot(&namespace).await;
             let work = move |deadline: &Deadline| {
                 // Until it has ended, also if nobody waits for it any more.
                 let _held = (turn, slot);

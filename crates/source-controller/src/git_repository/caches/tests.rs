@@ -138,11 +138,6 @@ fn a_fetch_lock_has_one_holder_and_others_wait_until_their_deadline() {
     assert!(matches!(late, Err(TransportError::Deadline)));
 }
 
-/// As of a fetch that has so long.
-fn within(time: Duration) -> Deadline {
-    Deadline::new(time)
-}
-
 #[test]
 fn a_fetch_of_another_namespace_is_not_waited_for_until_the_end() {
     let (storage, caches) = caches(1 << 20);
@@ -154,7 +149,7 @@ fn a_fetch_of_another_namespace_is_not_waited_for_until_the_end() {
     assert!(one.shared().dir == shared && two.shared().dir == shared);
     for waiting in [&one, &two] {
         // Half of that is too long for it.
-        drop(waiting.fetch_lock(&within(Duration::from_secs(2))).ok().unwrap());
+        drop(waiting.fetch_lock(&Deadline::new(Duration::from_secs(2))).ok().unwrap());
         assert_ne!(waiting.shared().dir, shared);
     }
     assert_eq!(one.shared().dir, two.shared().dir, "of one namespace");
@@ -177,7 +172,7 @@ fn a_fetch_of_the_same_namespace_is_waited_for() {
     let claim = |owner: &str| caches.claim(owner, &[b"url"], &unlimited()).unwrap();
     let (first, second) = (claim("a/1"), claim("a/2"));
     let _lock = first.fetch_lock(&unlimited()).ok().unwrap();
-    let late = second.fetch_lock(&within(Duration::from_millis(300)));
+    let late = second.fetch_lock(&Deadline::new(Duration::from_millis(300)));
     assert!(matches!(late, Err(TransportError::Deadline)));
     assert_eq!(second.shared().dir, first.shared().dir);
 }
