@@ -37,8 +37,6 @@ pub mod reasons {
     pub const PROGRESSING: &str = "Progressing";
     /// The last attempt failed and will be retried.
     pub const PROGRESSING_WITH_RETRY: &str = "ProgressingWithRetry";
-    /// A field needs a feature gate that is off.
-    pub const FEATURE_GATE_DISABLED: &str = "FeatureGateDisabled";
     /// A reference is forbidden by the controller's configuration.
     pub const ACCESS_DENIED: &str = "AccessDenied";
     /// A CEL expression of the spec does not compile.

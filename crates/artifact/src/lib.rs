@@ -20,6 +20,9 @@ pub mod path;
 pub mod repack;
 pub mod server;
 pub mod store;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod test_archive;
 pub mod unpack;
 
 /// An error of a closure handed to this crate, carried through unchanged.

@@ -107,42 +107,21 @@ mod tests {
     use std::io::{Seek, Write};
 
     use super::*;
-    use crate::archive::ArchiveWriter;
-    use crate::digest::Algorithm;
     use crate::store::Options;
+    use crate::test_archive::{archive, shown};
     use crate::unpack::unpack;
 
     const PATH: &str = "ocirepository/ns/app/sha256:1.tar.gz";
-
-    /// An archive with these files in this order, and no entries for directories.
-    fn foreign(files: &[(&str, &str)]) -> File {
-        let mut archive = ArchiveWriter::new(tempfile::tempfile().unwrap(), Algorithm::Sha256).unwrap();
-        for (path, content) in files {
-            let size = content.len() as u64;
-            archive.file(path.as_bytes(), path.ends_with(".sh"), size, &mut content.as_bytes()).unwrap();
-        }
-        let (_, mut file) = archive.finish().unwrap();
-        file.rewind().unwrap();
-        file
-    }
 
     /// The entries of the artifact, executable files with a star.
     fn stored(files: &[(&str, &str)], ignore: Option<&str>) -> Vec<String> {
         let root = tempfile::tempdir().unwrap();
         let store = Store::open(root.path(), Options::new("localhost")).unwrap();
         let deadline = Deadline::new(std::time::Duration::from_secs(60));
-        repack(&store, PATH, "r", foreign(files), ignore, &RepackLimits::default(), &deadline).unwrap();
+        repack(&store, PATH, "r", archive(files), ignore, &RepackLimits::default(), &deadline).unwrap();
         let mut entries = Vec::new();
         unpack(store.open_file(PATH).unwrap(), &unpack::Limits::default(), &mut |entry| {
-            entries.push(match entry {
-                Entry::Directory { path } => format!("{}/", String::from_utf8_lossy(path)),
-                Entry::File { path, executable, content, .. } => {
-                    let mut text = String::new();
-                    content.read_to_string(&mut text)?;
-                    let star = if executable { "*" } else { "" };
-                    format!("{}{star} {text}", String::from_utf8_lossy(path))
-                }
-            });
+            entries.push(shown(entry)?);
             Ok(())
         })
         .unwrap();

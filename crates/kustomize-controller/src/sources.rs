@@ -14,7 +14,7 @@ use api::{Artifact, Kustomization, source::GROUP};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::{ApiResource, DynamicObject},
     core::GroupVersionKind,
     runtime::{
@@ -142,18 +142,9 @@ pub struct Known {
 }
 
 impl Known {
-    fn of(object: &DynamicObject) -> Self {
-        let metadata = object.metadata.clone();
-        let types = object.types.clone().unwrap_or_default();
-        let source = ObjectReference {
-            api_version: Some(types.api_version),
-            kind: Some(types.kind),
-            namespace: metadata.namespace,
-            name: metadata.name,
-            uid: metadata.uid,
-            resource_version: metadata.resource_version,
-            field_path: None,
-        };
+    fn of(object: &DynamicObject, resource: &ApiResource) -> Self {
+        let resource_version = object.resource_version();
+        let source = ObjectReference { resource_version, ..object.object_ref(resource) };
         Self { source, artifact: artifact(object) }
     }
 }
@@ -210,9 +201,10 @@ impl Sources {
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
         };
+        let Some(resource) = resource(kind) else { return HashSet::new() };
         let mut state = self.lock();
         let artifacts = state.artifacts.entry(kind.to_owned()).or_default();
-        let changed = artifacts.observe(event, |object| (key(object), Known::of(object)));
+        let changed = artifacts.observe(event, |object| (key(object), Known::of(object, &resource)));
         changed.iter().flat_map(|source| state.referrers.of(source)).cloned().collect()
     }
 
@@ -244,7 +236,7 @@ impl Sources {
         }
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, &resource);
         match references::get(&api, &key.name).await {
-            Ok(object) => Ok(Known::of(&object)),
+            Ok(object) => Ok(Known::of(&object, &resource)),
             Err(GetError::Name(_)) => Err(SourceError::NotFound(key.clone())),
             Err(error) if error.is_not_found() => Err(SourceError::NotFound(key.clone())),
             Err(source) => {
@@ -329,6 +321,20 @@ mod tests {
         assert_eq!(woken(source("a", Some(("r2", "d2", "v")))), 0);
         let known = sources.get(&SourceKey::of(&app)).await.unwrap().artifact.unwrap();
         assert_eq!(known.url, "v", "the URL is the last one all the same");
+    }
+
+    #[tokio::test]
+    async fn a_source_is_referred_to_by_its_kind_though_a_list_does_not_name_it() {
+        let (sources, app) = (sources(), app("a"));
+        let Event::Apply(mut object) = source("a", None) else { panic!("an event with an object") };
+        object.types = None;
+        object.metadata.resource_version = Some("7".into());
+        sources.observe("GitRepository", &Event::InitApply(object.clone()));
+        sources.observe("GitRepository", &Event::Apply(object));
+        let known = sources.get(&SourceKey::of(&app)).await.unwrap().source;
+        assert_eq!(known.kind.as_deref(), Some("GitRepository"));
+        assert_eq!(known.api_version.as_deref(), Some("source.toolkit.fluxcd.io/v1"));
+        assert_eq!((known.name.as_deref(), known.resource_version.as_deref()), (Some("a"), Some("7")));
     }
 
     #[tokio::test]

@@ -131,19 +131,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::archive::ArchiveWriter;
-    use crate::digest::Algorithm;
-
-    fn archive(files: &[(&str, &str)]) -> File {
-        let mut archive = ArchiveWriter::new(tempfile::tempfile().unwrap(), Algorithm::Sha256).unwrap();
-        for (path, content) in files {
-            let size = content.len() as u64;
-            archive.file(path.as_bytes(), path.ends_with(".sh"), size, &mut content.as_bytes()).unwrap();
-        }
-        let (_, mut file) = archive.finish().unwrap();
-        file.rewind().unwrap();
-        file
-    }
+    use crate::test_archive::{archive, shown};
 
     fn unlimited() -> Deadline {
         Deadline::new(Duration::from_secs(60))
@@ -155,15 +143,7 @@ mod tests {
         let mut sorted = Sorted::unpack(archive(files), contents, &limits, &unlimited()).unwrap();
         let mut entries = Vec::new();
         let visited: io::Result<()> = sorted.visit(&mut |entry| {
-            entries.push(match entry {
-                Entry::Directory { path } => format!("{}/", String::from_utf8_lossy(path)),
-                Entry::File { path, executable, content, .. } => {
-                    let mut text = String::new();
-                    content.read_to_string(&mut text)?;
-                    let star = if executable { "*" } else { "" };
-                    format!("{}{star} {text}", String::from_utf8_lossy(path))
-                }
-            });
+            entries.push(shown(entry)?);
             Ok(())
         });
         visited.unwrap();
