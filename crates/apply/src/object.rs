@@ -87,8 +87,31 @@ pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
 
 /// A built value that is no Kubernetes object.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to decode Kubernetes apiVersion, kind and name from: {0}")]
-pub struct NotAnObject(String);
+#[error("failed to decode Kubernetes apiVersion, kind and name from: {object}{}: {cause}", in_file(.source_file.as_ref()))]
+pub struct NotAnObject {
+    /// What is known of the object: `Kind.apiVersion/name`.
+    object: String,
+    /// The field at fault and what is wrong with it.
+    cause: String,
+    source_file: Option<Arc<str>>,
+}
+
+fn in_file(file: Option<&Arc<str>>) -> String {
+    file.map(|file| format!(" in {file}")).unwrap_or_default()
+}
+
+/// What keeps a value from being a text with content.
+fn fault_of_text(value: Option<&Value>) -> Option<&'static str> {
+    match value {
+        Some(Value::String(text)) if text.is_empty() => Some("is empty"),
+        Some(Value::String(_)) => None,
+        None | Some(Value::Null) => Some("is missing"),
+        Some(Value::Bool(_)) => Some("is a boolean, not a string"),
+        Some(Value::Number(_)) => Some("is a number, not a string"),
+        Some(Value::Array(_)) => Some("is a list, not a string"),
+        Some(Value::Object(_)) => Some("is an object, not a string"),
+    }
+}
 
 /// A desired object and where it came from. It has `apiVersion`, `kind` and `metadata.name`.
 #[derive(Clone, PartialEq)]
@@ -111,13 +134,14 @@ impl Manifest {
     /// # Errors
     /// If `apiVersion`, `kind` or `metadata.name` is missing or no string.
     pub fn new(value: Value, source_file: Option<Arc<str>>) -> Result<Self, NotAnObject> {
-        let text = |v: Option<&Value>| v.and_then(Value::as_str).is_some_and(|s| !s.is_empty());
-        if text(value.get("apiVersion")) && text(value.get("kind")) && text(value.pointer("/metadata/name")) {
-            Ok(Self { value, source_file })
-        } else {
-            let part = |p: &str| value.pointer(p).and_then(Value::as_str).unwrap_or_default().to_owned();
-            Err(NotAnObject(format!("{}.{}/{}", part("/kind"), part("/apiVersion"), part("/metadata/name"))))
-        }
+        let fields = [("/apiVersion", "apiVersion"), ("/kind", "kind"), ("/metadata/name", "metadata.name")];
+        let fault = fields.iter().find_map(|(pointer, field)| {
+            fault_of_text(value.pointer(pointer)).map(|fault| format!("{field} {fault}"))
+        });
+        let Some(cause) = fault else { return Ok(Self { value, source_file }) };
+        let part = |pointer| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let object = format!("{}.{}/{}", part("/kind"), part("/apiVersion"), part("/metadata/name"));
+        Err(NotAnObject { object, cause, source_file })
     }
 
     /// The object itself.
@@ -228,8 +252,19 @@ mod tests {
         let m = Manifest::new(good, None).unwrap();
         assert_eq!(m.id(), id("apps", "Deployment", "b", "a"));
         assert_eq!(m.id().subject(), "Deployment/b/a");
-        for bad in [json!(1), json!({}), json!({"apiVersion": "v1", "kind": "A", "metadata": {"name": 3}})] {
-            assert!(Manifest::new(bad, None).is_err());
+        let named = |name: Value| json!({"apiVersion": "v1", "kind": "A", "metadata": {"name": name}});
+        for (bad, object, cause) in [
+            (json!(1), "./", "apiVersion is missing"),
+            (json!({"apiVersion": true, "kind": "A"}), "A./", "apiVersion is a boolean, not a string"),
+            (json!({"apiVersion": "v1", "kind": ""}), ".v1/", "kind is empty"),
+            (json!({"apiVersion": "v1", "kind": "A", "metadata": []}), "A.v1/", "metadata.name is missing"),
+            (named(json!(3)), "A.v1/", "metadata.name is a number, not a string"),
+            (named(json!(["a"])), "A.v1/", "metadata.name is a list, not a string"),
+            (named(json!({"a": 1})), "A.v1/", "metadata.name is an object, not a string"),
+        ] {
+            let error = Manifest::new(bad, Some("app/a.yaml".into())).unwrap_err().to_string();
+            let start = "failed to decode Kubernetes apiVersion, kind and name from: ";
+            assert_eq!(error, format!("{start}{object} in app/a.yaml: {cause}"));
         }
     }
 }

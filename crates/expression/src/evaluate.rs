@@ -137,10 +137,10 @@ impl<'a, 'v> Evaluator<'a, 'v> {
             Kind::Literal(literal) => Ok(self::literal(literal)),
             Kind::Name(name) => self.name(name),
             Kind::Select { operand, field, optional } => {
-                let operand = self.evaluate(operand)?;
+                let operand = self.operand(operand, Some(field))?;
                 self.at(operand, Value::String(Text::Given(field)), *optional, Some(field))
             }
-            Kind::Has { operand, field } => match self.evaluate(operand)? {
+            Kind::Has { operand, field } => match self.operand(operand, Some(field))? {
                 Value::Map(map) => {
                     let key = Value::String(Text::Given(field));
                     map.get(&key, &mut self.meter).map(|found| Value::Bool(found.is_some()))
@@ -153,7 +153,7 @@ impl<'a, 'v> Evaluator<'a, 'v> {
                 _ => Err(Failure::error("no such overload")),
             },
             Kind::Index { operand, index, optional } => {
-                let operand = self.evaluate(operand)?;
+                let operand = self.operand(operand, literal_text(index))?;
                 let key = self.evaluate(index)?;
                 self.at(operand, key, *optional, written(index).as_deref())
             }
@@ -191,6 +191,16 @@ impl<'a, 'v> Evaluator<'a, 'v> {
         }
     }
 
+    /// What a field is selected of. cel-go names a variable that is missing with all the fields that are selected of it.
+    fn operand(&mut self, operand: &'a Node, field: Option<&str>) -> Outcome<'a> {
+        self.evaluate(operand).map_err(|failure| match (&failure, attribute(operand), field) {
+            (Failure::Error(text), Some(path), Some(field)) if *text == missing(&path) => {
+                Failure::Error(missing(&format!("{path}.{field}")))
+            }
+            _ => failure,
+        })
+    }
+
     fn name(&self, name: &str) -> Outcome<'a> {
         if let Some((_, value)) = self.scope.iter().rev().find(|(own, _)| *own == name) {
             return Ok(value.clone());
@@ -199,7 +209,7 @@ impl<'a, 'v> Evaluator<'a, 'v> {
             return Ok(Value::of(json));
         }
         let kind = Type::named(name);
-        kind.map(Value::Type).ok_or_else(|| Failure::error(format!("no such attribute(s): {name}")))
+        kind.map(Value::Type).ok_or_else(|| Failure::Error(missing(name)))
     }
 
     /// A field, an entry or an element, which is an optional value if so asked for or if it is one of an optional value.
@@ -375,6 +385,28 @@ fn literal(literal: &Literal) -> Value<'_> {
         Literal::Double(value) => Value::Double(*value),
         Literal::String(text) => Value::String(Text::Given(text)),
         Literal::Bytes(bytes) => Value::Bytes(bytes.clone()),
+    }
+}
+
+fn missing(attribute: &str) -> String {
+    format!("no such attribute(s): {attribute}")
+}
+
+/// A variable, or fields that are selected of one: `a.b`.
+fn attribute(node: &Node) -> Option<String> {
+    let (operand, field) = match &node.kind {
+        Kind::Name(name) => return Some(name.clone()),
+        Kind::Select { operand, field, .. } => (operand, field.as_str()),
+        Kind::Index { operand, index, .. } => (operand, literal_text(index)?),
+        _ => return None,
+    };
+    Some(format!("{}.{field}", attribute(operand)?))
+}
+
+fn literal_text(node: &Node) -> Option<&str> {
+    match &node.kind {
+        Kind::Literal(Literal::String(text)) => Some(text),
+        _ => None,
     }
 }
 

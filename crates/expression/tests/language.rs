@@ -44,6 +44,26 @@ fn fields_of_the_object_are_variables() {
 }
 
 #[test]
+fn a_missing_variable_is_named_with_what_is_selected_of_it() {
+    for (source, name) in [
+        ("absent.phase", "absent.phase"),
+        ("absent.phase.x == 1", "absent.phase.x"),
+        ("absent['a'].b", "absent.a.b"),
+        ("absent.c[0].type", "absent.c"),
+        ("absent[spec.replicas].x", "absent"),
+        ("has(absent.a.b)", "absent.a.b"),
+        ("absent.a.?b", "absent.a.b"),
+        ("absent[?'a']", "absent.a"),
+        ("absent.phase.startsWith('x')", "absent.phase"),
+        ("absent.list.exists(e, e.type == 'x')", "absent.list"),
+        ("[absent][0].x", "absent"),
+        ("size(absent.x)", "absent.x"),
+    ] {
+        fails(source, &format!("no such attribute(s): {name}"));
+    }
+}
+
+#[test]
 fn the_errors_of_one_side_do_not_matter_if_the_other_decides() {
     holds("spec.missing || true");
     holds("!(spec.missing && false)");

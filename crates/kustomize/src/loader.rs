@@ -48,6 +48,11 @@ impl<'a> Loader<'a> {
         self.tree.get().display(&self.directory)
     }
 
+    /// A file of the directory as messages show it.
+    pub fn display_file(&self, name: &str) -> String {
+        path::clean(&format!("{}/{name}", self.display_root()))
+    }
+
     /// The text of a file or URL.
     pub fn load_text(&self, file: &str, build: &mut Build<'_>) -> Result<String> {
         let bytes = self.load(file, build)?;

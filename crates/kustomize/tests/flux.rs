@@ -118,3 +118,12 @@ fn a_resource_knows_the_file_it_came_from() {
         built.iter().map(|resource| (resource.kind(), resource.origin_file().unwrap())).collect();
     assert_eq!(origins, [("ConfigMap", "a/kustomization.yaml"), ("Deployment", "a/d.yaml")]);
 }
+
+#[test]
+fn a_file_at_the_top_is_named_with_one_slash() {
+    for (path, file) in [("", "/kustomization.yaml"), ("a", "/a/kustomization.yaml")] {
+        let files = [(file.trim_start_matches('/'), "kind: Bogus")];
+        let failed = build(&files, path, &Overlay::default()).unwrap_err();
+        assert!(failed.contains(file) && !failed.contains("//"), "{failed}");
+    }
+}

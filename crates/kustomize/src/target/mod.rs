@@ -51,7 +51,7 @@ impl<'a> Target<'a> {
         };
         let text = loader.load_text(file_name, build)?;
         let file =
-            Kustomization::parse(&text, &root, &build.meter).context(|| format!("{root}/{file_name}"))?;
+            Kustomization::parse(&text, &root, &build.meter).context(|| loader.display_file(file_name))?;
         Ok(Self { loader, file, file_name, origin: None })
     }
 
