@@ -186,8 +186,8 @@ impl Visitor<'_> {
             node.insert(key, made);
         }
         let Some(field) = node.get_mut(key) else { return Ok(()) };
-        if field.is_scalar() && !field.is_null() && !rest.is_empty() {
-            // Text that itself is YAML or JSON. What is found in there is a copy, so nothing is written back.
+        if field.is_scalar() && !rest.is_empty() {
+            // Text that itself is YAML or JSON, `null` included. What is found in there is a copy, so nothing is written back.
             let text = field.as_str().unwrap_or_default();
             let Some(mut inner) = self.meter.parse_as_written(text)?.into_iter().next() else {
                 return Ok(());

@@ -262,3 +262,32 @@ fn a_field_of_a_configuration_is_looked_for_as_a_path() {
         assert!(with(path).is_ok(), "{path}");
     }
 }
+
+#[test]
+fn of_equal_keys_of_a_patch_the_first_counts() {
+    let patch = "{apiVersion: e.com/v1, kind: Thing, metadata: {name: t}, spec: {count: 1, new: 1, count: 2, new: 2}}";
+    let top = format!("resources: [t.yaml]\npatches: [{{patch: '{patch}'}}]\n");
+    let built = run(&[("top/kustomization.yaml", &top), ("top/t.yaml", THING)]).unwrap();
+    assert!(built.ends_with("spec:\n  count: 1\n  new: 1\n"), "{built}");
+}
+
+#[test]
+fn what_a_patch_adds_in_flow_style_stays_in_it() {
+    let patch =
+        "{apiVersion: e.com/v1, kind: Thing, metadata: {name: t}, spec: {new: {at: 2001-12-14 21:59:43}}}";
+    let top = format!("resources: [t.yaml]\npatches: [{{patch: '{patch}'}}]\n");
+    let thing = "apiVersion: e.com/v1\nkind: Thing\nmetadata:\n  name: t\nspec:\n  a: 1\n";
+    let built = run(&[("top/kustomization.yaml", &top), ("top/t.yaml", thing)]).unwrap();
+    assert!(built.ends_with("spec:\n  a: 1\n  new:\n    at: \"2001-12-14 21:59:43\"\n"), "{built}");
+}
+
+#[test]
+fn a_null_is_a_text_for_what_is_set_below_it() {
+    let with = |value: &str| {
+        let config = format!("kind: ConfigMap\nmetadata:\n  name: c\ndata:\n  a: {value}\n");
+        let top = "resources: [c.yaml]\nreplacements:\n- sourceValue: v\n  targets: [{select: {kind: ConfigMap}, fieldPaths: [data.a.b], options: {create: true}}]\n";
+        run(&[("top/kustomization.yaml", top), ("top/c.yaml", &config)])
+    };
+    assert!(with("null").unwrap().starts_with("data:\n  a: null\n"));
+    assert!(with("").is_err());
+}

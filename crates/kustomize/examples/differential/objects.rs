@@ -1,11 +1,12 @@
 //! Random Kubernetes objects and patches for them.
 
 use super::random::Random;
+use super::structured;
 
 /// Names of objects; each layer of a tree makes its own, and all refer to any.
 pub const NAMES: [&str; 7] = ["web", "api", "db", "cache", "part", "top", "job"];
 pub const WORKLOADS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"];
-const SCALARS: [&str; 34] = [
+const SCALARS: [&str; 38] = [
     "yes",
     "no",
     "on",
@@ -28,6 +29,10 @@ const SCALARS: [&str; 34] = [
     ".5",
     "12345678901234567890",
     "2020-01-01",
+    "2001-12-14 21:59:43",
+    "2001-12-14t21:59:43.10-05:00",
+    "2001-12-14   21:59:43",
+    "!!timestamp 2001-12-14 21:59:43",
     "1:30",
     "abc",
     "a b",
@@ -71,6 +76,9 @@ fn metadata(random: &mut Random, name: &str, namespaced: bool) -> String {
     }
     if random.chance(30) {
         out.push_str(&format!("  annotations:\n    note: {}\n", scalar(random)));
+        if random.chance(5) {
+            out.push_str(&format!("    {}: odd\n", random.pick(&["1", "true", "'1'", "2001-01-01", "y"])));
+        }
     }
     out
 }
@@ -178,7 +186,8 @@ pub fn object(random: &mut Random, names: &[&'static str]) -> (String, &'static 
             let kind = random.pick(&WORKLOADS);
             let mut spec = String::new();
             if random.chance(60) {
-                spec.push_str(&format!("replicas: {}\n", random.below(4)));
+                let quote = random.pick(&["", "", "", "", "", "", "", "'"]);
+                spec.push_str(&format!("replicas: {quote}{}{quote}\n", random.below(4)));
             }
             if random.chance(80) {
                 spec.push_str(&format!("selector:\n  matchLabels: {{app: {name}}}\n"));
@@ -200,7 +209,11 @@ pub fn object(random: &mut Random, names: &[&'static str]) -> (String, &'static 
             let mut data = String::new();
             for key in ["k", "l", "m"] {
                 if random.chance(60) {
-                    let value = if random.chance(50) { scalar(random).to_owned() } else { text(random) };
+                    let value = match random.below(4) {
+                        0 | 1 => scalar(random).to_owned(),
+                        2 => text(random),
+                        _ => structured::text(random),
+                    };
                     data.push_str(&format!("{key}: {value}\n"));
                 }
             }
@@ -305,7 +318,7 @@ pub fn object(random: &mut Random, names: &[&'static str]) -> (String, &'static 
             let meta = metadata(random, name, true);
             (
                 format!(
-                    "apiVersion: example.com/v1\nkind: Thing\n{meta}spec:\n  list: [1, a, {{b: c}}]\n  odd: {}\n  deep: {{x: {{y: {}}}}}\n  items:\n  - {{name: a, v: 1}}\n  - {{name: b, v: 2}}\n",
+                    "apiVersion: example.com/v1\nkind: Thing\n{meta}spec:\n  list: [1, a, {{b: c}}]\n  odd: {}\n  deep: {{x: {{y: {}}}}}\n  items:\n  - {{name: a, v: 1}}\n  - {{name: b, v: 2}}\n  pod: {{spec: {{containers: [{{name: main, image: a, env: [{{name: A, value: x}}]}}]}}}}\n",
                     scalar(random),
                     scalar(random)
                 ),
@@ -331,7 +344,21 @@ pub fn api_version(kind: &str) -> &'static str {
 /// The body of a strategic merge patch, without type and name.
 pub fn patch_body(random: &mut Random, kind: &str) -> String {
     let workload = WORKLOADS.contains(&kind);
-    match random.below(10) {
+    match random.below(15) {
+        10 if workload => format!(
+            "spec:\n  template:\n    spec:\n      containers:\n      - name: main\n        $patch: {}\n        image: directed\n      - {{name: side, image: s}}\n",
+            random.pick(&["replace", "merge", "delete"])
+        ),
+        11 if workload => format!(
+            "spec:\n  template:\n    spec:\n      containers:\n      - name: main\n        env:\n        - {{name: A, $patch: {}, value: directed}}\n        ports:\n        - {{containerPort: 80, $patch: {}, name: p}}\n      volumes:\n      - {{name: data, $patch: replace, emptyDir: {{}}}}\n",
+            random.pick(&["replace", "merge", "delete"]),
+            random.pick(&["replace", "merge", "delete"])
+        ),
+        12 => "$patch: replace\nspec: {only: this}\n".into(),
+        13 if kind == "Thing" => format!(
+            "spec:\n  items: [{{name: b, v: {}}}, {{name: c, $patch: replace}}]\n  pod: {{spec: {{containers: [{{name: main, env: [{{name: B, value: y}}]}}]}}}}\n",
+            scalar(random)
+        ),
         0 if workload => "spec:\n  template:\n    spec:\n      containers:\n      - name: main\n        env:\n        - {name: A, value: patched}\n        - {name: Z, value: '1'}\n".into(),
         1 if workload => "spec:\n  template:\n    spec:\n      containers:\n      - name: extra\n        image: extra:1\n      - name: side\n        $patch: delete\n".into(),
         2 if workload => "spec:\n  template:\n    spec:\n      containers:\n      - name: main\n        ports:\n        - {containerPort: 80, protocol: UDP}\n        - {containerPort: 8080}\n".into(),

@@ -6,6 +6,15 @@ use std::path::Path;
 
 use super::objects::{self, NAMES, WORKLOADS, indent};
 use super::random::Random;
+use super::structured;
+
+/// A schema for things, which refers to built-in types.
+const SCHEMA: &str = r##"{"definitions": {"thing": {
+    "type": "object",
+    "x-kubernetes-group-version-kind": [{"group": "example.com", "version": "v1", "kind": "Thing"}],
+    "properties": {"spec": {"type": "object", "properties": {
+        "items": {"type": "array", "x-kubernetes-patch-strategy": "merge", "x-kubernetes-patch-merge-key": "name", "items": {"type": "object"}},
+        "pod": {"$ref": "#/definitions/io.k8s.api.core.v1.PodTemplateSpec"}}}}}}}"##;
 
 /// Writes a tree whose root is `top`.
 pub fn write(random: &mut Random, folder: &Path) -> io::Result<()> {
@@ -59,6 +68,11 @@ fn kustomization(
     if let Some(component) = component {
         list(&mut file, "components", &[format!("../{component}")]);
     }
+    // Elsewhere kustomize forgets the built-in types.
+    if folder.ends_with("component") && random.chance(50) {
+        fs::write(folder.join("schema.json"), SCHEMA)?;
+        file.push_str("openapi: {path: schema.json}\n");
+    }
     renames(random, &mut file);
     labels(random, &mut file);
     images(random, &mut file, &known);
@@ -102,7 +116,8 @@ fn labels(random: &mut Random, file: &mut String) {
         file.push_str(&format!("labels:\n- pairs: {{env: prod, num: '1'}}\n{selectors}{fields}"));
     }
     if random.chance(25) {
-        file.push_str("commonAnnotations: {owner: team, flag: 'true'}\n");
+        let odd = if random.chance(8) { ", '1': odd" } else { "" };
+        file.push_str(&format!("commonAnnotations: {{owner: team, flag: 'true'{odd}}}\n"));
     }
 }
 
@@ -280,6 +295,11 @@ fn late(random: &mut Random, file: &mut String, known: &[(&str, &str)]) {
             "replacements:\n- source: {{kind: {kind}, name: {name}, fieldPath: {source}}}\n  targets:\n  - select: {{kind: {}}}\n    fieldPaths: ['{field}']\n{options}",
             random.pick(&[WORKLOADS[0], WORKLOADS[1], "Thing", "ConfigMap"])
         ));
+    }
+    let texts = known.iter().any(|(kind, _)| *kind == "ConfigMap");
+    if texts && random.chance(60) && !file.contains("replacements:") {
+        file.push_str("replacements:\n");
+        file.push_str(&structured::replacement(random));
     }
     if random.chance(15) && !known.is_empty() {
         let field = random.pick(&["metadata.name", "spec.replicas", "metadata.labels.app"]);

@@ -175,6 +175,10 @@ impl<'s> Merger<'s> {
         }
         let Value::Mapping(patch) = patch.into_value() else { return Ok(Fate::Keep) };
         for (key, value) in patch.into_entries() {
+            // Of equal keys the first counts.
+            if key.as_str().is_some_and(|key| fields.contains_key(key)) {
+                continue;
+            }
             let child = key.as_str().and_then(|key| place.and_then(|place| place.field(key)));
             if let Some(value) = self.tidy(value, child)? {
                 fields.push(key, value);
@@ -207,6 +211,7 @@ impl<'s> Merger<'s> {
                 if Directive::take(&mut patch)? == Directive::Delete {
                     return Ok(None);
                 }
+                let style = patch.style();
                 let Value::Mapping(fields) = patch.into_value() else { return Ok(None) };
                 let mut tidied = Vec::with_capacity(fields.len());
                 for (key, value) in fields.into_entries() {
@@ -215,7 +220,10 @@ impl<'s> Merger<'s> {
                         tidied.push((key, value));
                     }
                 }
-                Ok(Some(Node::new(Value::Mapping(tidied.into()))))
+                let mut node = Node::new(Value::Mapping(tidied.into()));
+                // What is in a flow collection is written in another way.
+                node.set_style(style);
+                Ok(Some(node))
             }
             Kind::Sequence => match place.and_then(Place::merge_keys) {
                 None => Ok(Some(patch)),
