@@ -9,11 +9,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use budget::{Budget, Limits, Request};
 use futures::{
     FutureExt as _,
     future::{BoxFuture, Shared, WeakShared},
 };
-use net::Permits;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -28,15 +28,22 @@ pub struct Options {
     /// Bytes of all values, by the size their builder states. Values in use do not fall out, so this is exceeded while
     /// more than that is in use.
     pub budget_bytes: u64,
-    /// Builds at once; further ones wait.
-    pub concurrent_builds: u32,
-    /// How many of these may be of one tenant.
-    pub share: u32,
+    /// Bytes of the contents of all archives that values are being built from; who finds no room waits.
+    pub content_bytes: u64,
+    /// Bytes of the content of one archive. It may be more than there is for all, and is then built alone.
+    pub archive_bytes: u64,
+    /// Bytes that the content of an archive gets at first. One that turns out to be larger is read anew with all that one may have.
+    pub first_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { budget_bytes: 256 << 20, concurrent_builds: 4, share: 2 }
+        Self {
+            budget_bytes: 256 << 20,
+            content_bytes: 128 << 20,
+            archive_bytes: 128 << 20,
+            first_bytes: 16 << 20,
+        }
     }
 }
 
@@ -62,14 +69,14 @@ pub struct Built<T> {
     pub bytes: u64,
 }
 
-type Build<T> = dyn Fn(Verified) -> Result<Built<T>, UnpackError> + Send + Sync;
+type Build<T> = dyn Fn(&mut Verified, u64) -> Result<Built<T>, UnpackError> + Send + Sync;
 
 /// Values by digest. Cheap to clone; clones share.
 ///
 /// # Guarantees
 /// - A value was built from bytes that match its digest, whoever asked for them and wherever they came from.
 /// - One download for all who ask for the same URL and digest at the same time; it ends with the last of them.
-/// - One tenant cannot take all permits to download and to build.
+/// - One tenant cannot take all there is for downloads and builds.
 ///
 /// # Caveats
 /// - Values in use do not fall out, so the budget is exceeded while more than that is in use.
@@ -81,8 +88,8 @@ pub struct Cache<T> {
 struct Inner<T> {
     fetcher: Fetcher,
     build: Box<Build<T>>,
-    budget_bytes: u64,
-    builds: Permits,
+    options: Options,
+    contents: Budget,
     state: Mutex<State<T>>,
 }
 
@@ -103,6 +110,16 @@ struct Held<T> {
 
 type Load<T> = BoxFuture<'static, Result<Arc<T>, CacheError>>;
 type Loading<T> = Shared<Load<T>>;
+
+// === impl Options ===
+
+impl Options {
+    /// A tenant gets all but what an archive of another one needs to begin.
+    fn limits(&self) -> Limits {
+        let (process, first) = (self.content_bytes, self.first_bytes);
+        Limits { process, tenant: process.saturating_sub(first).max(first) }
+    }
+}
 
 // === impl CacheError ===
 
@@ -127,23 +144,33 @@ impl<T> Clone for Cache<T> {
 }
 
 impl<T: Send + Sync + 'static> Cache<T> {
-    /// An empty cache. `build` makes a value from an archive, usually through [`crate::unpack::unpack`]; it runs where
-    /// blocking is allowed.
+    /// An empty cache. `build` makes a value from an archive whose content has no more than the given bytes, usually through
+    /// [`crate::unpack::unpack`]; it runs where blocking is allowed.
     pub fn new(
         fetcher: Fetcher,
         options: &Options,
-        build: impl Fn(Verified) -> Result<Built<T>, UnpackError> + Send + Sync + 'static,
+        build: impl Fn(&mut Verified, u64) -> Result<Built<T>, UnpackError> + Send + Sync + 'static,
     ) -> Self {
         let state = State { held: HashMap::new(), loading: HashMap::new(), bytes: 0, clock: 0 };
         Self {
             shared: Arc::new(Inner {
                 fetcher,
                 build: Box::new(build),
-                budget_bytes: options.budget_bytes,
-                builds: Permits::new(options.concurrent_builds, options.share),
+                contents: Budget::new(options.limits()),
+                options: options.clone(),
                 state: Mutex::new(state),
             }),
         }
+    }
+
+    /// What downloads draw on.
+    pub fn downloads(&self) -> &Budget {
+        self.shared.fetcher.budget()
+    }
+
+    /// What the contents of archives draw on, in bytes.
+    pub fn contents(&self) -> &Budget {
+        &self.shared.contents
     }
 
     /// The value of `digest`, downloaded from `url` for `tenant` if it is not held. Callers that ask for the same at the same time
@@ -153,7 +180,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
         let loading = {
             let mut state = self.shared.state();
             if let Some(value) = state.touch(&digest) {
-                state.evict(self.shared.budget_bytes);
+                state.evict(self.shared.options.budget_bytes);
                 return Ok(value);
             }
             let key = (url.to_owned(), digest);
@@ -182,7 +209,7 @@ impl<T: Send + Sync + 'static> Inner<T> {
             let mut state = self.state();
             state.loading.remove(&key);
             let value = state.hold(key.1, result?);
-            state.evict(self.budget_bytes);
+            state.evict(self.options.budget_bytes);
             Ok(value)
         }));
         async { task.await.unwrap_or(Err(CacheError::Aborted)) }.boxed().shared()
@@ -194,15 +221,36 @@ impl<T: Send + Sync + 'static> Inner<T> {
         tenant: &str,
     ) -> Result<Built<T>, CacheError> {
         let archive = self.fetcher.fetch(url, &digest.to_string(), tenant).await.map_err(fetch_error)?;
-        let permit = self.builds.acquire(tenant).await;
-        let this = Arc::clone(&self);
-        // The permit is held as long as the thread works, whoever still waits for it.
+        let Options { first_bytes: first, archive_bytes: all, .. } = self.options;
+        let (archive, built) = self.build(archive, tenant, first.min(all)).await?;
+        let built = match built {
+            Err(error) if first < all && error.is_too_many_bytes() => {
+                self.build(archive, tenant, all).await?.1
+            }
+            built => built,
+        };
+        built.map_err(|error| CacheError::Unpack(Arc::new(error)))
+    }
+
+    /// Builds from an archive whose content may have so many bytes, when there is room for them.
+    async fn build(
+        self: &Arc<Self>,
+        mut archive: Verified,
+        tenant: &str,
+        bytes: u64,
+    ) -> Result<(Verified, Result<Built<T>, UnpackError>), CacheError> {
+        let grant = self.contents.acquire(Request::new(tenant, bytes)).await;
+        let this = Arc::clone(self);
+        // The grant is held as long as the thread works, whoever still waits for it.
         let built = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            (this.build)(archive)
+            let _grant = grant;
+            let built = archive
+                .rewind()
+                .map_err(UnpackError::Archive)
+                .and_then(|()| (this.build)(&mut archive, bytes));
+            (archive, built)
         });
-        let built = built.await;
-        built.map_err(|_| CacheError::Aborted)?.map_err(|error| CacheError::Unpack(Arc::new(error)))
+        built.await.map_err(|_| CacheError::Aborted)
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {

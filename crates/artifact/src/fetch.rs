@@ -5,13 +5,13 @@
 
 use std::{
     io::{self, Read, Seek, SeekFrom, Write},
-    sync::Arc,
     time::Duration,
 };
 
+use budget::{Budget, Limits, Request};
 use bytes::Bytes;
 use http::StatusCode;
-use net::{Backoff, Permits};
+use net::Backoff;
 use reqwest::{Client, redirect};
 use tempfile::SpooledTempFile;
 use tokio::{
@@ -126,7 +126,7 @@ pub struct Verified {
 #[derive(Clone)]
 pub struct Fetcher {
     client: Client,
-    permits: Arc<Permits>,
+    attempts: Budget,
     options: Options,
 }
 
@@ -143,6 +143,14 @@ impl Verified {
     /// Number of bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The next read begins with the first byte.
+    ///
+    /// # Errors
+    /// When the temporary file fails.
+    pub fn rewind(&mut self) -> io::Result<()> {
+        self.spool.rewind()
     }
 }
 
@@ -168,8 +176,13 @@ impl Fetcher {
             .no_deflate()
             .no_zstd()
             .build()?;
-        let permits = Arc::new(Permits::new(options.concurrent, options.share));
-        Ok(Self { client, permits, options })
+        let limits = Limits { process: options.concurrent.into(), tenant: options.share.into() };
+        Ok(Self { client, attempts: Budget::new(limits), options })
+    }
+
+    /// What attempts draw on.
+    pub fn budget(&self) -> &Budget {
+        &self.attempts
     }
 
     /// Downloads `url` for `tenant` and verifies `digest` (see [`Digest::parse_for_verification`]).
@@ -182,10 +195,10 @@ impl Fetcher {
         let deadline = Instant::now() + self.options.deadline;
         let mut retries = 0;
         loop {
-            let permit = timeout_at(deadline, self.permits.acquire(tenant)).await;
-            let Ok(permit) = permit else { return Err(FetchError::Busy(self.options.deadline)) };
+            let grant = timeout_at(deadline, self.attempts.acquire(Request::new(tenant, 1))).await;
+            let Ok(grant) = grant else { return Err(FetchError::Busy(self.options.deadline)) };
             let attempt = self.attempt(&url, &digest, deadline).await;
-            drop(permit);
+            drop(grant);
             let (error, asked) = match attempt {
                 Ok(verified) => return Ok(verified),
                 Err(Failure::Final(error)) => return Err(error),

@@ -73,9 +73,15 @@ pub enum Entry<'a> {
     },
 }
 
+/// What [`Limits::bytes`] limits.
+const CONTENT_BYTES: &str = "bytes after decompression";
+
 /// Why an archive was not unpacked to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
+    /// The archive cannot be read again.
+    #[error("failed to read archive")]
+    Archive(#[source] io::Error),
     /// The bytes are not gzip.
     #[error("requires gzip-compressed body")]
     Gzip(#[source] io::Error),
@@ -150,7 +156,7 @@ pub fn unpack(
         }
         tree.add(&path, is_dir)?;
         if header.size > limits.bytes {
-            return Err(UnpackError::limit("bytes after decompression", limits.bytes));
+            return Err(UnpackError::limit(CONTENT_BYTES, limits.bytes));
         }
         let mut content = stream.content(header.size);
         let result = sink(if is_dir {
@@ -241,6 +247,11 @@ fn lossy(path: &[u8]) -> String {
 }
 
 impl UnpackError {
+    /// Whether the content has more than [`Limits::bytes`].
+    pub fn is_too_many_bytes(&self) -> bool {
+        matches!(self, Self::Limit { what: CONTENT_BYTES, .. })
+    }
+
     fn limit(what: &'static str, limit: u64) -> Self {
         Self::Limit { what, limit }
     }

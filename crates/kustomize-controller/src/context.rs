@@ -15,8 +15,8 @@ use references::check_name;
 use runtime::{controller::Waker, events::Recorder, metrics::Metrics, queue::InFlight};
 
 use crate::{
-    configs::Configs, dependencies::Dependencies, drift::DriftedObjects, flags::Arguments, handover::Skipped,
-    remote::RemoteBases, sources::Sources,
+    builds::Builds, configs::Configs, dependencies::Dependencies, drift::DriftedObjects, flags::Arguments,
+    handover::Skipped, remote::RemoteBases, sources::Sources,
 };
 
 /// Shared by all passes; nothing in it belongs to one Kustomization.
@@ -35,6 +35,8 @@ pub struct Context {
     pub artifacts: Cache<MemoryTree>,
     /// How builds are done; holds what they share.
     pub build: kustomize::Options,
+    /// What builds draw on.
+    pub builds: Arc<Builds>,
     /// Bases from elsewhere, if they are allowed.
     pub bases: Option<Arc<RemoteBases>>,
     pub sources: Sources,

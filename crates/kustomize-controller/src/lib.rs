@@ -1,6 +1,7 @@
 //! kustomize-controller: builds artifacts with kustomize, applies them and keeps them applied.
 
 mod applied;
+mod builds;
 mod configs;
 mod context;
 mod deletion;
@@ -39,12 +40,13 @@ use runtime::{app::App, controller::Objects, queue::InFlight};
 
 pub use crate::flags::Arguments;
 use crate::{
+    builds::Builds,
     configs::Configs,
     context::Context,
     drift::DriftedObjects,
     flags::{DIRECT_SOURCES, EXTERNAL_ARTIFACT, NO_CONFIG_WATCHES},
     handover::Skipped,
-    memory::Budgets,
+    memory::MemoryShares,
     paced_owners::PacedOwners,
     reconciler::Reconciler,
     remote::{BaseOptions, RemoteBases},
@@ -86,21 +88,29 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let (arguments, process) = (app.arguments.clone(), &app.process);
     let objects = Objects::<Kustomization>::default();
     let (store, waker) = (objects.store(), objects.waker());
-    let memory = memory::limit();
-    let budgets = Budgets::new(memory, &arguments);
+    let memory = budget::memory_limit();
+    let shares = MemoryShares::new(memory, &arguments);
     tracing::info!(
         logger = "setup",
         memory,
-        artifact_bytes = budgets.artifact_bytes,
-        build_nodes = budgets.build_nodes,
-        build_bytes = budgets.build_bytes,
+        artifact_bytes = shares.artifact_bytes,
+        all_artifact_bytes = shares.all_artifact_bytes,
+        build_nodes = shares.build_nodes,
+        build_bytes = shares.build_bytes,
+        all_build_nodes = shares.all_build_nodes,
         "limits of artifacts and builds follow the memory of the process"
     );
+    let builds = Arc::new(Builds::new(&shares, arguments.build_timeout));
+    process.metrics.budget("build_nodes", builds.budget());
+    let artifacts = artifacts(&arguments, &shares)?;
+    process.metrics.budget("download", artifacts.downloads());
+    process.metrics.budget("unpack_bytes", artifacts.contents());
     let cluster = Cluster::new(process.client.clone(), MANAGER, DISCOVERY, INDEX);
     let context = Context {
         cluster: cluster.clone(),
-        artifacts: artifacts(&arguments, &budgets)?,
-        build: build_options(&arguments, &budgets),
+        artifacts,
+        build: build_options(&arguments, &shares),
+        builds,
         bases: remote_bases(&arguments)?,
         sources: Sources::new(process.client.clone(), sources_options(&arguments)),
         configs: Configs::new(),
@@ -163,18 +173,18 @@ fn remote_bases(arguments: &Arguments) -> Result<Option<Arc<RemoteBases>>, Start
     Ok(Some(Arc::new(bases.map_err(StartError::Bases)?)))
 }
 
-fn build_options(arguments: &Arguments, budgets: &Budgets) -> Options {
+fn build_options(arguments: &Arguments, shares: &MemoryShares) -> Options {
     let limits = kustomize::Limits {
-        nodes: budgets.build_nodes,
-        total_bytes: budgets.build_bytes,
-        fetched_bytes: budgets.artifact_bytes,
+        nodes: shares.build_nodes,
+        total_bytes: shares.build_bytes,
+        fetched_bytes: shares.artifact_bytes,
         ..kustomize::Limits::default()
     };
     let parsed = Some(ParseCache::new(arguments.build_cache_size));
     Options { parsed, limits, ..Options::default() }
 }
 
-fn artifacts(arguments: &Arguments, budgets: &Budgets) -> Result<Cache<MemoryTree>, StartError> {
+fn artifacts(arguments: &Arguments, shares: &MemoryShares) -> Result<Cache<MemoryTree>, StartError> {
     let fetcher = Fetcher::new(fetch::Options {
         retries: arguments.http_retry,
         max_bytes: arguments.artifact_max_size,
@@ -183,10 +193,15 @@ fn artifacts(arguments: &Arguments, budgets: &Budgets) -> Result<Cache<MemoryTre
         ..fetch::Options::default()
     })
     .map_err(StartError::Artifacts)?;
-    let options = cache::Options { budget_bytes: arguments.artifact_cache_size, ..cache::Options::default() };
-    let limits = Limits { bytes: budgets.artifact_bytes, ..Limits::default() };
-    Ok(Cache::new(fetcher, &options, move |archive| {
+    let options = cache::Options {
+        budget_bytes: arguments.artifact_cache_size,
+        content_bytes: shares.all_artifact_bytes,
+        archive_bytes: shares.artifact_bytes,
+        first_bytes: shares.first_artifact_bytes,
+    };
+    Ok(Cache::new(fetcher, &options, |archive, most_bytes| {
         let (mut tree, mut bytes) = (MemoryTree::default(), 0);
+        let limits = Limits { bytes: most_bytes, ..Limits::default() };
         unpack::unpack(archive, &limits, &mut |entry| {
             match entry {
                 Entry::Directory { path } => tree.insert_directory(std::str::from_utf8(path)?),

@@ -1,65 +1,61 @@
 //! How the memory of the process is shared out: what artifacts and builds may take by default.
 
-use std::fs;
-
 use crate::flags::Arguments;
 
-/// Where a container sees its own limit: cgroup v2, then v1.
-const LIMIT_FILES: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-/// What is assumed where there is no limit: that of the install manifests.
-const DEFAULT_MEMORY: u64 = 1 << 30;
-/// A limit above this is none: v1 writes a number that no machine has.
-const MAX_MEMORY: u64 = 1 << 46;
-
-/// Part of the memory for the builds that run at once, one half; and for one unpacked artifact, an eighth, since four are
-/// unpacked at once, two of one namespace.
-const BUILDS_PART: u64 = 2;
-const ARTIFACT_PART: u64 = 8;
-/// What a node of a build takes at most; 177 MB were measured for 524,288 of them.
+/// Part of the memory for all builds, and for all artifacts that are being unpacked.
+const BUILDS_PART: u64 = 4;
+const ARTIFACTS_PART: u64 = 8;
+/// What a node of a build takes at most, in bytes; 177 MB were measured for 524,288 of them.
 const NODE_BYTES: u64 = 320;
 /// Bytes of files for each node that a build may have: twice what is usual in manifests.
-const BYTES_PER_NODE: u64 = 64;
+pub(crate) const BYTES_PER_NODE: u64 = 64;
 /// A build may always have this many nodes: some 10 MB of manifests, as large operators have them.
 const MIN_NODES: u64 = 400_000;
 /// More are of no use: building them takes longer than anybody waits.
 const MAX_NODES: u64 = 10_000_000;
+/// What a build gets at first, whatever `--concurrent` says: enough for nearly all.
+const MIN_FIRST_NODES: u64 = 20_000;
 const MIN_ARTIFACT_BYTES: u64 = 128 << 20;
+/// How many artifacts are unpacked at once while they are small.
+const ARTIFACTS_AT_ONCE: u64 = 8;
 
-/// Limits that depend on the memory there is, each by its flag if that is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budgets {
+/// Limits that depend on the memory there is, those of one artifact and one build by their flags if these are given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryShares {
     /// Bytes of one artifact once unpacked, and of what one build fetches.
     pub artifact_bytes: u64,
+    /// Bytes of all artifacts that are being unpacked.
+    pub all_artifact_bytes: u64,
+    /// Bytes that an artifact gets at first.
+    pub first_artifact_bytes: u64,
     /// Nodes of one build.
     pub build_nodes: u64,
     /// Bytes of files and of objects of one build.
     pub build_bytes: u64,
+    /// Nodes of all builds.
+    pub all_build_nodes: u64,
+    /// Nodes that a build gets at first.
+    pub first_build_nodes: u64,
 }
 
-impl Budgets {
+impl MemoryShares {
     /// The limits for a process with so much memory.
     pub fn new(memory: u64, arguments: &Arguments) -> Self {
-        let share = memory / BUILDS_PART / u64::from(arguments.concurrent.max(1));
-        let nodes = (share / NODE_BYTES).clamp(MIN_NODES, MAX_NODES);
-        let artifact = (memory / ARTIFACT_PART).max(MIN_ARTIFACT_BYTES);
-        let build_nodes = arguments.build_max_nodes.unwrap_or(nodes);
+        let all_artifacts = (memory / ARTIFACTS_PART).max(MIN_ARTIFACT_BYTES);
+        let artifact = arguments.artifact_max_unpacked_size.unwrap_or(all_artifacts);
+        let all_nodes = (memory / BUILDS_PART / NODE_BYTES).max(MIN_NODES);
+        let first_nodes = (all_nodes / u64::from(arguments.concurrent.max(1))).max(MIN_FIRST_NODES);
+        let nodes = arguments.build_max_nodes.unwrap_or((all_nodes / 2).clamp(MIN_NODES, MAX_NODES));
         Self {
-            artifact_bytes: arguments.artifact_max_unpacked_size.unwrap_or(artifact),
-            build_nodes,
+            artifact_bytes: artifact,
+            all_artifact_bytes: all_artifacts,
+            first_artifact_bytes: (all_artifacts / ARTIFACTS_AT_ONCE).min(artifact),
+            build_nodes: nodes,
             build_bytes: arguments.build_max_bytes.unwrap_or(nodes * BYTES_PER_NODE),
+            all_build_nodes: all_nodes,
+            first_build_nodes: first_nodes.min(nodes),
         }
     }
-}
-
-/// The memory that this process may have.
-pub fn limit() -> u64 {
-    let mut texts = LIMIT_FILES.iter().filter_map(|path| fs::read_to_string(path).ok());
-    texts.find_map(|text| parse(&text)).unwrap_or(DEFAULT_MEMORY)
-}
-
-/// The text of a limit file, unless it says that there is none.
-fn parse(text: &str) -> Option<u64> {
-    text.trim().parse().ok().filter(|limit| (1..MAX_MEMORY).contains(limit))
 }
 
 #[cfg(test)]
@@ -67,35 +63,37 @@ fn parse(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn budgets(memory: u64, arguments: &[&str]) -> Budgets {
+    fn shares(memory: u64, arguments: &[&str]) -> MemoryShares {
         let arguments = ["kustomize-controller"].iter().chain(arguments);
-        Budgets::new(memory, &runtime::flags::try_parse_from(arguments).unwrap())
+        MemoryShares::new(memory, &runtime::flags::try_parse_from(arguments).unwrap())
     }
 
     #[test]
-    fn limit_files_hold_a_number_or_say_that_there_is_none() {
-        assert_eq!(parse("1073741824\n"), Some(1 << 30));
-        for text in ["max\n", "9223372036854771712\n", "", "0", "x"] {
-            assert_eq!(parse(text), None, "{text:?}");
-        }
+    fn shares_of_the_memory_fit_it() {
+        let expected = MemoryShares {
+            artifact_bytes: 128 << 20,
+            all_artifact_bytes: 128 << 20,
+            first_artifact_bytes: 16 << 20,
+            build_nodes: 419_430,
+            build_bytes: 26_843_520,
+            all_build_nodes: 838_860,
+            first_build_nodes: 209_715,
+        };
+        assert_eq!(shares(1 << 30, &[]), expected);
+        assert!(expected.all_build_nodes * NODE_BYTES + expected.all_artifact_bytes < 400 << 20);
+        let large = shares(8 << 30, &["--concurrent=8"]);
+        assert_eq!((large.artifact_bytes, large.build_nodes), (1 << 30, 3_355_443));
+        let small = shares(256 << 20, &["--concurrent=200"]);
+        assert_eq!((small.artifact_bytes, small.build_nodes), (128 << 20, 400_000));
+        assert_eq!((small.all_build_nodes, small.first_build_nodes), (400_000, 20_000));
+        assert_eq!(shares(1 << 45, &[]).build_nodes, 10_000_000);
     }
 
     #[test]
-    fn budgets_of_all_builds_fit_the_memory() {
-        let limits = budgets(1 << 30, &[]);
-        let expected = Budgets { artifact_bytes: 128 << 20, build_nodes: 419_430, build_bytes: 26_843_520 };
-        assert_eq!(limits, expected);
-        let limits = budgets(8 << 30, &["--concurrent=8"]);
-        assert_eq!((limits.artifact_bytes, limits.build_nodes), (1 << 30, 1_677_721));
-        let limits = budgets(256 << 20, &["--concurrent=20"]);
-        assert_eq!((limits.artifact_bytes, limits.build_nodes), (128 << 20, 400_000));
-        assert_eq!(budgets(1 << 45, &[]).build_nodes, 10_000_000);
-    }
-
-    #[test]
-    fn budgets_are_what_flags_say() {
+    fn shares_of_one_artifact_and_one_build_are_what_flags_say() {
         let flags = ["--artifact-max-unpacked-size=1", "--build-max-nodes=2", "--build-max-bytes=3"];
-        let expected = Budgets { artifact_bytes: 1, build_nodes: 2, build_bytes: 3 };
-        assert_eq!(budgets(1 << 30, &flags), expected);
+        let shares = shares(1 << 30, &flags);
+        assert_eq!((shares.artifact_bytes, shares.build_nodes, shares.build_bytes), (1, 2, 3));
+        assert_eq!((shares.first_artifact_bytes, shares.first_build_nodes), (1, 2));
     }
 }

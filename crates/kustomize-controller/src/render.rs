@@ -30,6 +30,7 @@ use crate::variables::Loaded;
 const TRACED_QUESTIONS: usize = 10_000;
 
 /// Everything that a build depends on.
+#[derive(Clone)]
 pub struct Request {
     pub tree: Arc<MemoryTree>,
     /// Directory in the tree.
@@ -39,7 +40,7 @@ pub struct Request {
     /// Fetches bases from elsewhere; `None` refuses them.
     pub bases: Option<Arc<dyn Fetcher>>,
     /// Variables of the post-build substitution; `None` does none.
-    pub variables: Option<Loaded>,
+    pub variables: Option<Arc<Loaded>>,
     /// Whether an unset variable is an error.
     pub strict: bool,
     /// Who applies the objects, and for whom.
@@ -98,13 +99,33 @@ pub enum RenderError {
     #[error(transparent)]
     Prepare(#[from] PrepareError),
     /// One of the others, without the secret values that its text quotes.
-    #[error("{0}")]
-    Masked(String),
+    #[error("{text}")]
+    Masked {
+        /// What is shown of it.
+        text: String,
+        /// See [`RenderError::may_need_more`].
+        may_need_more: bool,
+    },
 }
 
 impl From<kustomize::flux::Error> for RenderError {
     fn from(cause: kustomize::flux::Error) -> Self {
         Self::Build { cause }
+    }
+}
+
+impl RenderError {
+    /// Whether the build could go further with more nodes and bytes.
+    pub fn may_need_more(&self) -> bool {
+        match self {
+            Self::Build { cause } => cause.budget().is_some(),
+            Self::TooLarge(_) | Self::TooManyNodes(_) => true,
+            Self::Substitute { source, .. } => {
+                matches!(source, substitute::Error::Limit { .. } | substitute::Error::Yaml(_))
+            }
+            Self::Masked { may_need_more, .. } => *may_need_more,
+            Self::Cancelled | Self::Json(_) | Self::Object(_) | Self::Prepare(_) => false,
+        }
     }
 }
 
@@ -122,13 +143,17 @@ fn flag(budget: Option<Budget>) -> &'static str {
 /// # Errors
 /// See [`RenderError`].
 pub fn render(mut request: Request, deadline: &Deadline) -> Result<Rendered, RenderError> {
-    let Some(Loaded { variables, secrets }) = request.variables.take() else {
+    let Some(loaded) = request.variables.take() else {
         return objects(request, None, Mask::default(), deadline);
     };
-    objects(request, Some(&variables), secrets.clone(), deadline).map_err(|error| {
+    let Loaded { variables, secrets } = loaded.as_ref();
+    objects(request, Some(variables), secrets.clone(), deadline).map_err(|error| {
         let text = error.to_string();
         let shown = secrets.apply(&text);
-        if shown == text { error } else { RenderError::Masked(shown) }
+        if shown == text {
+            return error;
+        }
+        RenderError::Masked { text: shown, may_need_more: error.may_need_more() }
     })
 }
 
@@ -265,9 +290,11 @@ mod tests {
             overlay: Overlay { target_namespace: Some("apps".into()), ..Overlay::default() },
             options: Options::default(),
             bases: None,
-            variables: (!variables.is_empty()).then(|| Loaded {
-                variables: Variables::new(variables.iter().copied()).unwrap(),
-                secrets: Mask::new(variables.iter().map(|(_, value)| value)),
+            variables: (!variables.is_empty()).then(|| {
+                Arc::new(Loaded {
+                    variables: Variables::new(variables.iter().copied()).unwrap(),
+                    secrets: Mask::new(variables.iter().map(|(_, value)| value)),
+                })
             }),
             strict: true,
             manager: crate::MANAGER,

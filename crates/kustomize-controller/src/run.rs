@@ -1,7 +1,7 @@
 //! One run of a Kustomization, from its artifact to healthy objects.
 //!
 //! ```text
-//! Start → Download → (build) → Apply(stage) → AwaitStage → … → Prune → AwaitHealth → Ending
+//! Start → Download → Build → Apply(stage) → AwaitStage → … → Prune → AwaitHealth → Ending
 //!                                   └→ Recreate ┘
 //! ```
 //!
@@ -13,7 +13,9 @@ pub(crate) mod build;
 pub(crate) mod effects;
 pub(crate) mod machine;
 
+use build::BuildError;
 pub(crate) use build::BuildInputs;
+use effects::Build;
 pub(crate) use effects::Effects;
 
 use std::{
@@ -30,7 +32,7 @@ use runtime::queue::InFlightGuard;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{health::Awaited, sources::Content};
+use crate::{builds::Queued, health::Awaited, sources::Content};
 
 /// What a run is for. A run whose inputs are no longer the object's is replaced at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,12 +115,22 @@ pub struct Run {
 /// A download in a task of its own. Who drops it no longer waits for it.
 pub type Download = AbortOnDropHandle<Result<Arc<MemoryTree>, CacheError>>;
 
+/// A build in a task of its own. Who drops it no longer waits for it.
+pub struct BuildTask {
+    /// Its end.
+    pub(crate) task: AbortOnDropHandle<Result<Build, BuildError>>,
+    /// Whether it waits for its turn.
+    pub queued: Queued,
+}
+
 /// A point at which a run can be put aside.
 pub enum Phase {
     /// Nothing is done yet.
     Start,
     /// The artifact is being downloaded.
     Download(Download),
+    /// The objects are being built, or wait for that.
+    Build(BuildTask),
     /// These stages are left to apply.
     Apply(VecDeque<Stage>),
     /// Deleted objects of the first stage that is left must be gone before they are made anew.

@@ -22,7 +22,7 @@ impl<T> Named<T> {
 
     /// How many names are remembered.
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
@@ -45,6 +45,7 @@ mod tests {
         for name in 0..64 {
             drop(named.get(&name.to_string(), || 2));
         }
+        assert_eq!(named.len(), 2, "that in use and the last one");
         assert!(Arc::ptr_eq(&named.get("used", || 3), &used));
         assert_eq!(*named.get("unused", || 3), 3, "it was forgotten");
     }

@@ -10,6 +10,7 @@ use prometheus::{
     core::Collector,
 };
 
+mod budget;
 mod live;
 mod resource;
 

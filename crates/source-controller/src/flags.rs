@@ -1,17 +1,16 @@
 //! Arguments, with upstream's names, defaults and environment variables.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use artifact::digest::Algorithm;
 use artifact::store;
+use budget::{Budget, Limits};
 use clap::Parser;
 use git::ssh::{Algorithms, HostKeyAlgorithms, KexAlgorithms};
 use runtime::flags::duration;
 use runtime::gates::{Gate, GateError, Gates, OBJECT_IDENTITY};
 use runtime::readiness::{Check, LEADER_ELECTION};
-use source::slots::{SlotLimits, Slots};
 
 use crate::NAME;
 use crate::git_repository::provider::Settings;
@@ -186,18 +185,18 @@ fn gates(text: &str) -> Result<Gates, GateError> {
     Gates::parse(text, &GATES)
 }
 
-/// What the kinds of sources share.
-pub struct ProcessSlots {
-    /// For fetches.
-    pub fetches: Arc<Slots>,
-    /// For builds.
-    pub builds: Arc<Slots>,
+/// What the kinds of sources draw on.
+pub struct Budgets {
+    /// Fetches under way.
+    pub fetches: Budget,
+    /// Builds under way.
+    pub builds: Budget,
 }
 
-impl ProcessSlots {
-    /// Slots that are all free.
+impl Budgets {
+    /// Those of a process, of which nothing is used.
     pub fn new(arguments: &Arguments) -> Self {
-        Self { fetches: Slots::new(arguments.fetch_slots()), builds: Slots::new(arguments.build_slots()) }
+        Self { fetches: Budget::new(arguments.fetch_limits()), builds: Budget::new(arguments.build_limits()) }
     }
 }
 
@@ -208,9 +207,9 @@ impl Arguments {
     }
 
     /// How many builds may be under way.
-    pub fn build_slots(&self) -> SlotLimits {
-        let all = usize::from(self.build_concurrency);
-        SlotLimits { all, namespace: all.div_ceil(2) }
+    fn build_limits(&self) -> Limits {
+        let process = u64::from(self.build_concurrency);
+        Limits { process, tenant: process.div_ceil(2) }
     }
 
     /// What providers may do.
@@ -220,18 +219,18 @@ impl Arguments {
     }
 
     /// How many fetches may be under way.
-    pub fn fetch_slots(&self) -> SlotLimits {
-        SlotLimits { all: self.fetch_concurrency.into(), namespace: self.namespace_fetch_concurrency.into() }
+    fn fetch_limits(&self) -> Limits {
+        Limits { process: self.fetch_concurrency.into(), tenant: self.namespace_fetch_concurrency.into() }
     }
 
-    /// How the controller of one kind works, with the slots of the process and so many fetches from one host at once.
-    pub fn controller(&self, host_concurrency: u16, slots: &ProcessSlots) -> source::Options {
+    /// How the controller of one kind works, with so many fetches from one host at once.
+    pub fn controller(&self, host_concurrency: u16, budgets: &Budgets) -> source::Options {
         source::Options {
             manager: NAME,
             jitter: self.shared.interval_jitter_percentage,
             requeue_dependency: self.shared.requeue_dependency,
-            fetch_slots: slots.fetches.clone(),
-            build_slots: slots.builds.clone(),
+            fetches: budgets.fetches.clone(),
+            builds: budgets.builds.clone(),
             host_concurrency: host_concurrency.into(),
             max_timeout: self.max_timeout,
             build_timeout: BUILD_TIMEOUT,
@@ -299,9 +298,9 @@ mod tests {
     #[test]
     fn fetches_leave_threads_to_what_else_blocks() {
         let flags = parse(&["--fetch-concurrency=8", "--namespace-fetch-concurrency=2", "--max-timeout=1h"]);
-        assert_eq!(flags.fetch_slots(), SlotLimits { all: 8, namespace: 2 });
-        assert_eq!(flags.build_slots(), SlotLimits { all: 4, namespace: 2 });
-        assert_eq!(parse(&["--build-concurrency=1"]).build_slots(), SlotLimits { all: 1, namespace: 1 });
+        assert_eq!(flags.fetch_limits(), Limits { process: 8, tenant: 2 });
+        assert_eq!(flags.build_limits(), Limits { process: 4, tenant: 2 });
+        assert_eq!(parse(&["--build-concurrency=1"]).build_limits(), Limits { process: 1, tenant: 1 });
         assert_eq!(flags.max_timeout, Duration::from_secs(3600));
         assert_eq!(parse(&[]).max_timeout, Duration::from_secs(600));
         for flag in ["--fetch-concurrency=0", "--fetch-concurrency=129", "--namespace-fetch-concurrency=0"] {

@@ -46,7 +46,7 @@ use self::repository::Repository;
 use self::token_metrics::TokenMetrics;
 use self::verify::VerifiedKeys;
 use crate::StartError;
-use crate::flags::{Arguments, ProcessSlots};
+use crate::flags::{Arguments, Budgets};
 
 /// The kind's name.
 pub const KIND: &str = "GitRepository";
@@ -61,15 +61,15 @@ pub struct GitRepositories {
     waker: Waker<GitRepository>,
 }
 
-/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and works with `slots`.
+/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and draws on `budgets`.
 ///
 /// # Errors
 /// For arguments that do not go together.
-pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, slots: &ProcessSlots) -> Result<(), StartError> {
+pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) -> Result<(), StartError> {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let tokens = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
     let (client, metrics) = (process.client.clone(), TokenMetrics::register(&process.metrics)?);
-    let options = arguments.controller(arguments.git_host_concurrency, slots);
+    let options = arguments.controller(arguments.git_host_concurrency, budgets);
     let fetcher = Fetcher {
         client: client.clone(),
         providers: Providers::new(client, metrics, tokens, arguments.providers()),
@@ -152,7 +152,7 @@ impl Upstream for GitRepositories {
     async fn fetch(
         self: Arc<Self>,
         request: upstream::Request<GitRepository, References>,
-        host: Arc<Host>,
+        host: Host,
     ) -> Result<Fetched<Content>, Interrupted> {
         let upstream::Request { object, references: References { remote, .. }, known, since } = request;
         let request = Request { object, remote, known, since };

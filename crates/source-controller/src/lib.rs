@@ -14,7 +14,7 @@ use runtime::app::App;
 use runtime::serve::{self, ServeError};
 
 pub use crate::flags::Arguments;
-use crate::flags::{ARTIFACT_SERVER, ConfigError, ProcessSlots};
+use crate::flags::{ARTIFACT_SERVER, Budgets, ConfigError};
 
 /// The name in events, conditions' field managers, leases and logs.
 pub const NAME: &str = "source-controller";
@@ -58,10 +58,10 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         let served = server::serve(listener, files.root(), ServerOptions::default(), stop).await;
         Ok(served.map_err(ServeError::Serve)?)
     });
-    let slots = ProcessSlots::new(&app.arguments);
-    slots.fetches.show("fetch", &app.process.metrics);
-    slots.builds.show("build", &app.process.metrics);
-    git_repository::add(app, &storage, &slots)?;
-    oci_repository::add(app, &storage, &slots);
+    let budgets = Budgets::new(&app.arguments);
+    app.process.metrics.budget("fetch", &budgets.fetches);
+    app.process.metrics.budget("build", &budgets.builds);
+    git_repository::add(app, &storage, &budgets)?;
+    oci_repository::add(app, &storage, &budgets);
     Ok(())
 }

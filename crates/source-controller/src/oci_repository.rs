@@ -14,6 +14,7 @@ use api::oci_repository::{LayerOperation, OciProvider, OciRepository, OciReposit
 use api::source::{OCI_REVISION_METADATA, OCI_SOURCE_METADATA, Source};
 use artifact::repack::RepackLimits;
 use artifact::store::Store;
+use budget::Grant;
 use jiff::Timestamp;
 use kube::{Client, ResourceExt};
 use net::{Deadline, redact};
@@ -25,13 +26,12 @@ use runtime::latest::Latest;
 use source::background::Host;
 use source::failure::condition::ARTIFACT_IN_STORAGE;
 use source::failure::{Failure, Interrupted, reason};
-use source::quota::ByteShare;
 use source::temporary::TemporaryFiles;
 use source::upstream::{Build, Built, Fetched, Outcome, Request, Resolved, asked_host};
 use source::{Controller, Upstream, timeout};
 
 use self::pull::Artifact;
-use crate::flags::{Arguments, ProcessSlots};
+use crate::flags::{Arguments, Budgets};
 
 /// The kind's name.
 pub const KIND: &str = "OCIRepository";
@@ -54,17 +54,19 @@ pub struct Content {
     metadata: BTreeMap<String, String>,
     file: File,
     /// For the file, and for its content.
-    _rooms: Vec<ByteShare>,
+    _rooms: Vec<Grant>,
 }
 
-/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and works with `slots`.
-pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, slots: &ProcessSlots) {
+/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and draws on `budgets`.
+pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
-    let options = arguments.controller(arguments.oci_host_concurrency, slots);
+    let options = arguments.controller(arguments.oci_host_concurrency, budgets);
     let limits = oci::Limits { blob_bytes: arguments.oci_layer_max_size, ..oci::Limits::default() };
     let (registries, limits) = (Clients::new(limits), RepackLimits::default());
     let (bytes, stop) = (arguments.oci_temporary_max_size, process.stop.clone());
     let temporary = TemporaryFiles::new(bytes, limits.archive.clone(), stop);
+    process.metrics.budget("archive_bytes", temporary.archives.budget());
+    process.metrics.budget("archive_content_bytes", temporary.contents.budget());
     let (client, max_timeout) = (process.client.clone(), arguments.max_timeout);
     let upstream = OciRepositories { client, registries, temporary, limits, max_timeout };
     let latest = Arc::new(Latest::new(objects.store()));
@@ -126,7 +128,7 @@ impl Upstream for OciRepositories {
     async fn fetch(
         self: Arc<Self>,
         request: Request<OciRepository, Repository>,
-        host: Arc<Host>,
+        host: Host,
     ) -> Result<Fetched<Content>, Interrupted> {
         let Request { object, references: repository, known, .. } = request;
         let access = access::of(&self.client, &object, &repository).await?;

@@ -3,19 +3,25 @@
 //! A pass waits for its fetch for a moment. If that is not enough the pass ends, its worker goes on with other objects,
 //! and the fetch brings its object back when it is done. So `--concurrent` limits what works, not what waits for a server. Builds
 //! are treated alike; where the text says host, it is the namespace for them.
+//!
+//! What is under way draws on a budget, so a fetch may have to wait for its turn. One that waits for long shows in the status.
+
+mod queue;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use budget::Budget;
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 use net::Named;
 use runtime::controller::Waker;
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::slots::{Slot, SlotRequest, Slots};
+use self::queue::Queue;
+pub use self::queue::{Host, QUEUE_NEWS, Queued};
 
 /// How long a pass waits before it ends, if nothing else of this host keeps its pass waiting already.
 pub const PASS_WAIT: Duration = Duration::from_millis(500);
@@ -23,12 +29,12 @@ pub const PASS_WAIT: Duration = Duration::from_millis(500);
 /// The fetches of all sources of the kind `K`; `I` is what a fetch was begun with, `T` what it gives.
 pub struct Background<K: Resource, I, T> {
     waker: Waker<K>,
-    /// Those of the process.
-    slots: Arc<Slots>,
-    /// Fetches from one host at once.
-    per_host: usize,
+    /// What the process may have under way.
+    budget: Budget,
+    /// Fetches from one host at once, if that is limited.
+    per_host: Option<u64>,
     pending: Mutex<HashMap<ObjectRef<K>, Pending<I, T>>>,
-    hosts: Named<Host>,
+    hosts: Named<LeftFetches>,
 }
 
 /// What there is of a fetch that an earlier pass began.
@@ -44,7 +50,8 @@ pub enum Earlier<T> {
 struct Pending<I, T> {
     inputs: I,
     task: JoinHandle<T>,
-    _waiting: WaitingFetch,
+    queue: Arc<Queue>,
+    _left: LeftFetch,
 }
 
 impl<I, T> Pending<I, T> {
@@ -56,26 +63,12 @@ impl<I, T> Pending<I, T> {
     }
 }
 
-/// A host that fetches ask.
-pub struct Host {
-    /// The kind of the sources too: each has a limit of its own.
-    name: String,
-    limit: usize,
-    slots: Arc<Slots>,
-    /// Fetches that outlasted their passes.
-    waiting: AtomicUsize,
-}
+/// How many fetches of a host outlasted their passes.
+#[derive(Default)]
+struct LeftFetches(AtomicUsize);
 
-impl Host {
-    /// Waits for a slot to ask it for an object of `namespace`. It belongs to what asks, on whatever thread that goes on.
-    pub async fn slot(&self, namespace: &str) -> Slot {
-        let (namespace, host) = (namespace.to_owned(), self.name.clone());
-        self.slots.take(SlotRequest { namespace, host, host_limit: self.limit }).await
-    }
-}
-
-/// A fetch that outlasted its pass, as its host counts it.
-struct WaitingFetch(Arc<Host>);
+/// One of them.
+struct LeftFetch(Arc<LeftFetches>);
 
 /// Who gets what a fetch gives.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,8 +88,13 @@ where
     T: Send + 'static,
 {
     /// No fetches yet; `waker` brings objects back, and `per_host` fetches from one host go on at once.
-    pub fn new(waker: Waker<K>, slots: Arc<Slots>, per_host: usize) -> Self {
-        Background { waker, slots, per_host, pending: Mutex::default(), hosts: Named::default() }
+    pub fn new(waker: Waker<K>, budget: Budget, per_host: Option<u64>) -> Self {
+        Background { waker, budget, per_host, pending: Mutex::default(), hosts: Named::default() }
+    }
+
+    /// What the fetch of an object waits for before it may begin, and since when.
+    pub fn queued(&self, source: &ObjectRef<K>) -> Option<Queued> {
+        self.pending().get(source)?.queue.queued()
     }
 
     /// The fetch that an earlier pass began with the same `inputs`. One with others is given up.
@@ -121,7 +119,7 @@ where
         source: &ObjectRef<K>,
         inputs: I,
         host: &str,
-        fetch: impl FnOnce(Arc<Host>) -> F,
+        fetch: impl FnOnce(Host) -> F,
     ) -> Option<T>
     where
         F: Future<Output = T> + Send + 'static,
@@ -131,11 +129,12 @@ where
             Earlier::Underway => return None,
             Earlier::Done(done) => return Some(done),
         }
-        let host = self.host(host);
-        let wait = if host.waiting.load(Ordering::Relaxed) == 0 { PASS_WAIT } else { Duration::ZERO };
+        let left = self.left(host);
+        let wait = if left.0.load(Ordering::Relaxed) == 0 { PASS_WAIT } else { Duration::ZERO };
+        let queue = self.queue(source);
         let stage = Arc::new(Mutex::new(Stage::Attended));
         let ending = Ending { stage: stage.clone(), waker: self.waker.clone(), source: source.clone() };
-        let fetch = fetch(host.clone());
+        let fetch = fetch(self.host(host, queue.clone()));
         let mut task = tokio::spawn(async move {
             let _ending = ending;
             fetch.await
@@ -147,8 +146,8 @@ where
             let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
             if *stage == Stage::Attended {
                 *stage = Stage::Left;
-                host.waiting.fetch_add(1, Ordering::Relaxed);
-                let pending = Pending { inputs, task, _waiting: WaitingFetch(host) };
+                left.0.fetch_add(1, Ordering::Relaxed);
+                let pending = Pending { inputs, task, queue, _left: LeftFetch(left) };
                 self.pending().insert(source.clone(), pending);
                 return None;
             }
@@ -171,14 +170,19 @@ where
         }
     }
 
-    fn host(&self, name: &str) -> Arc<Host> {
-        let new = || Host {
-            name: format!("{} {name}", K::kind(&())),
-            limit: self.per_host,
-            slots: self.slots.clone(),
-            waiting: AtomicUsize::new(0),
-        };
-        self.hosts.get(name, new)
+    fn left(&self, host: &str) -> Arc<LeftFetches> {
+        self.hosts.get(host, LeftFetches::default)
+    }
+
+    fn queue(&self, source: &ObjectRef<K>) -> Arc<Queue> {
+        let (waker, source) = (self.waker.clone(), source.clone());
+        Arc::new(Queue::new(self.budget.clone(), move || waker.wake(source.clone())))
+    }
+
+    fn host(&self, name: &str, queue: Arc<Queue>) -> Host {
+        // The kinds of sources have a limit each.
+        let limited = |limit| budget::Host { name: format!("{} {name}", K::kind(&())), limit };
+        Host::new(self.per_host.map(limited), queue)
     }
 
     fn pending(&self) -> MutexGuard<'_, HashMap<ObjectRef<K>, Pending<I, T>>> {
@@ -186,9 +190,9 @@ where
     }
 }
 
-impl Drop for WaitingFetch {
+impl Drop for LeftFetch {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -223,13 +227,12 @@ fn ended<T>(done: Result<T, JoinError>) -> Option<T> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::slots::SlotLimits;
     use std::future::{pending, ready};
     use tokio::sync::oneshot;
 
-    fn background(per_host: usize) -> Background<api::GitRepository, u8, u8> {
-        let slots = Slots::new(SlotLimits { all: 100, namespace: 100 });
-        Background::new(Waker::default(), slots, per_host)
+    fn background(per_host: u64) -> Background<api::GitRepository, u8, u8> {
+        let budget = Budget::new(budget::Limits { process: 100, tenant: 100 });
+        Background::new(Waker::default(), budget, Some(per_host))
     }
 
     fn source(name: &str) -> ObjectRef<api::GitRepository> {
@@ -284,7 +287,7 @@ mod tests {
         for i in 0..50 {
             background.forget(&source(&i.to_string()));
         }
-        assert_eq!(background.host("dead").waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(background.left("dead").0.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -293,7 +296,7 @@ mod tests {
         let (begun, most) = (Arc::new(AtomicUsize::new(0)), 10);
         for i in 0..most {
             let begun = begun.clone();
-            let fetch = |host: Arc<Host>| async move {
+            let fetch = |host: Host| async move {
                 let _slot = host.slot("ns").await;
                 begun.fetch_add(1, Ordering::Relaxed);
                 pending().await
@@ -302,5 +305,7 @@ mod tests {
         }
         tokio::task::yield_now().await;
         assert_eq!(begun.load(Ordering::Relaxed), 2);
+        let queued = |name: &str| background.queued(&source(name)).map(|queued| queued.to_string());
+        assert_eq!((queued("0"), queued("2")), (None, Some("its host is asked by 2 already".to_owned())));
     }
 }

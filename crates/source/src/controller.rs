@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api::source::Source;
 use artifact::store::Store;
+use budget::Budget;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use kube::{Client, Resource, ResourceExt};
@@ -22,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 use crate::background::Background;
 use crate::failure::Interrupted;
 use crate::pass::{Beginning, EndedBuild, Inputs, Pass, Version};
-use crate::slots::Slots;
 use crate::upstream::{Fetched, Upstream};
 
 /// How a controller works.
@@ -34,12 +34,12 @@ pub struct Options {
     pub jitter: u8,
     /// When something that is missing is looked for again.
     pub requeue_dependency: Duration,
-    /// The slots for fetches of the process.
-    pub fetch_slots: Arc<Slots>,
-    /// The slots for builds of the process.
-    pub build_slots: Arc<Slots>,
+    /// Fetches that the process may have under way.
+    pub fetches: Budget,
+    /// Builds that the process may have under way.
+    pub builds: Budget,
     /// Fetches from one host at once.
-    pub host_concurrency: usize,
+    pub host_concurrency: u64,
     /// The longest `spec.timeout` that counts.
     pub max_timeout: Duration,
     /// How long an artifact may be in the making.
@@ -56,6 +56,7 @@ pub struct Controller<U: Upstream> {
     pub(crate) storage: Arc<Store>,
     pub(crate) upstream: Arc<U>,
     pub(crate) background: Background<U::Object, Inputs, (Beginning, FetchResult<U::Content>)>,
+    /// With the share of a namespace as their only limit.
     pub(crate) builds: Background<U::Object, Version, EndedBuild<U::References>>,
     /// One for each object. A build holds it until its thread has ended.
     pub(crate) build_turns: Named<Mutex<()>>,
@@ -88,9 +89,8 @@ impl<U: Upstream> Controller<U> {
             metrics: process.metrics.clone(),
             storage,
             upstream,
-            background: Background::new(objects.waker(), options.fetch_slots, options.host_concurrency),
-            // The share of a namespace is a limit already.
-            builds: Background::new(objects.waker(), options.build_slots, usize::MAX),
+            background: Background::new(objects.waker(), options.fetches, Some(options.host_concurrency)),
+            builds: Background::new(objects.waker(), options.builds, None),
             build_turns: Named::default(),
             latest,
             manager: options.manager,

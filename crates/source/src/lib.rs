@@ -13,8 +13,6 @@ mod controller;
 mod correction;
 pub mod failure;
 mod pass;
-pub mod quota;
-pub mod slots;
 pub mod status;
 pub mod storage;
 pub mod temporary;

@@ -20,7 +20,7 @@ use runtime::controller;
 use runtime::patch::{self, PatchError};
 
 pub use self::build::EndedBuild;
-use crate::background::Earlier;
+use crate::background::{Earlier, QUEUE_NEWS, Queued};
 use crate::blocking;
 use crate::controller::Controller;
 use crate::failure::{Failure, Interrupted, reason};
@@ -131,7 +131,11 @@ impl<'a, U: Upstream> Pass<'a, U> {
     async fn reconcile(&mut self) -> Result<Option<String>, Interrupted> {
         match self.controller.builds.earlier(&self.source(), &self.version()).await {
             Earlier::Nothing => {}
-            Earlier::Underway => return Err(Interrupted::Underway),
+            Earlier::Underway => {
+                self.note_queued("build", self.controller.builds.queued(&self.source()));
+                self.write_progress().await?;
+                return Err(Interrupted::Underway);
+            }
             Earlier::Done(build) => return self.take_build(build).map(Some),
         }
         self.begin().await?;
@@ -175,6 +179,7 @@ impl<'a, U: Upstream> Pass<'a, U> {
         let fetch = |host| async move { (beginning, upstream.fetch(request, host).await) };
         let done = self.controller.background.run(&self.source(), inputs, host, fetch).await;
         let Some((beginning, fetched)) = done else {
+            self.note_queued("fetch", self.controller.background.queued(&self.source()));
             self.write_progress().await?;
             return Err(Interrupted::Underway);
         };
@@ -209,6 +214,17 @@ impl<'a, U: Upstream> Pass<'a, U> {
         }
         let interval = self.object.interval().parse().unwrap_or_default();
         now.checked_sub(SHARED_ANSWER_AGE.min(interval / 10)).unwrap_or(now)
+    }
+
+    /// Says why a fetch or a build has not begun for long, or that it has begun after all.
+    fn note_queued(&mut self, work: &str, queued: Option<Queued>) {
+        let message = match queued {
+            Some(queued) if queued.time >= QUEUE_NEWS => status::queued_message(work, queued),
+            None if status::is_queued(&self.before) => status::BEGUN.to_owned(),
+            _ => return,
+        };
+        status::progress(&mut self.object, &message, Timestamp::now());
+        self.has_unwritten_progress = true;
     }
 
     /// Writes the status as it is in memory, so that others see it before the pass ends.

@@ -15,8 +15,9 @@ use api::source::Source;
 use jiff::Timestamp;
 use kube::core::object::HasStatus;
 use kube::{Resource, ResourceExt};
-use runtime::conditions::Conditions;
+use runtime::conditions::{Conditions, find};
 
+use crate::background::Queued;
 use crate::failure::condition::*;
 use crate::failure::reason;
 
@@ -56,13 +57,34 @@ pub fn progressing(conditions: &mut Conditions<'_>, behind: bool, message: &str)
     }
 }
 
+/// What is told of work that waited for its turn and has it.
+pub const BEGUN: &str = "reconciliation in progress";
+
+/// What is told of work that waits for its turn begins so.
+const QUEUED: &str = "waiting to ";
+
+/// Why a fetch or a build has not begun.
+pub fn queued_message(work: &str, queued: Queued) -> String {
+    format!("{QUEUED}{work}: {queued}")
+}
+
+/// Whether the status tells of work that waits for its turn.
+pub fn is_queued<K: Source>(object: &K) -> bool {
+    find(object.conditions(), RECONCILING).is_some_and(|condition| condition.message.starts_with(QUEUED))
+}
+
+/// Tells what the pass is at.
+pub fn progress<K: Source + Resource>(object: &mut K, message: &str, now: Timestamp) {
+    progressing(&mut conditions(object, now), false, message);
+}
+
 /// The pass begins. Gives whether that is to be written at once: somebody changed the object or asked for the pass.
 pub fn begin<K: Source + Resource>(object: &mut K, now: Timestamp) -> bool {
     let news = is_news(object);
     let generation = object.meta().generation.unwrap_or_default();
     let observed = object.observed_generation().unwrap_or_default();
     let mut conditions = conditions(object, now);
-    progressing(&mut conditions, false, "reconciliation in progress");
+    progressing(&mut conditions, false, BEGUN);
     if generation != observed {
         let message = format!("processing object: new generation {observed} -> {generation}");
         progressing(&mut conditions, false, &message);

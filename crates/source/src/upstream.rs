@@ -77,11 +77,11 @@ pub trait Upstream: Send + Sync + 'static {
     /// Whether the stored artifact was made from other settings than those in the spec.
     fn has_changed(&self, object: &Self::Object, references: &Self::References) -> bool;
 
-    /// Asks the upstream, and fetches unless it has the known revision. Waits for a slot of `host`.
+    /// Asks the upstream, and fetches unless it has the known revision. Waits for its turn at `host`.
     fn fetch(
         self: Arc<Self>,
         request: Request<Self::Object, Self::References>,
-        host: Arc<Host>,
+        host: Host,
     ) -> impl Future<Output = Result<Fetched<Self::Content>, Interrupted>> + Send;
 
     /// What people call the content, such as the first line of a commit's message.

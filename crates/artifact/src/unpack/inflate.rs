@@ -43,7 +43,7 @@ impl<R: Read> Read for Inflated<R> {
         self.bytes += n as u64;
         let Limits { bytes, ratio, ratio_free_bytes, .. } = self.limits;
         if self.bytes > bytes {
-            return Err(io::Error::other(UnpackError::limit("bytes after decompression", bytes)));
+            return Err(io::Error::other(UnpackError::limit(super::CONTENT_BYTES, bytes)));
         }
         if self.bytes > ratio_free_bytes && self.bytes > self.compressed.get().saturating_mul(ratio) {
             return Err(io::Error::other(UnpackError::limit(

@@ -29,10 +29,10 @@ fn with(fetching: fetch::Options, options: &Options) -> (Cache<String>, Arc<Atom
     let fetcher = Fetcher::new(fetching);
     let builds = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&builds);
-    let cache = Cache::new(fetcher.unwrap(), options, move |archive| {
+    let cache = Cache::new(fetcher.unwrap(), options, move |archive, bytes| {
         counted.fetch_add(1, Ordering::SeqCst);
         let mut text = String::new();
-        unpack(archive, &Limits::default(), &mut |entry| {
+        unpack(archive, &Limits { bytes, ..Limits::default() }, &mut |entry| {
             if let Entry::File { content, .. } = entry {
                 content.read_to_string(&mut text)?;
             }
@@ -63,6 +63,31 @@ async fn concurrent_callers_share_one_download_and_one_build() {
     // A bare hash means the same artifact.
     assert!(Arc::ptr_eq(&cache.get(&server.url("/b"), digest.hex(), "a").await.unwrap(), &values[0]));
     assert_eq!((server.count(), builds.load(Ordering::SeqCst)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_is_larger_than_most_is_read_anew_when_there_is_room() {
+    let options =
+        Options { content_bytes: 8 << 20, archive_bytes: 4 << 20, first_bytes: 8192, ..within(1 << 20) };
+    let (cache, builds) = cache(&options);
+    for (bytes, attempts) in [(1000, 1), (100_000, 2), (5 << 20, 2)] {
+        builds.store(0, Ordering::SeqCst);
+        let (archive, digest) = archive(&"x".repeat(bytes));
+        let server = Scripted::start(vec![Reply::ok(&archive)]).await;
+        let result = cache.get(&server.url("/a"), &digest.to_string(), "a").await;
+        assert_eq!((builds.load(Ordering::SeqCst), server.count()), (attempts, 1));
+        match result {
+            Ok(text) => assert_eq!(text.len(), bytes),
+            Err(CacheError::Unpack(error)) => {
+                assert_eq!(
+                    error.to_string(),
+                    "archive exceeds the limit of 4194304 bytes after decompression"
+                );
+            }
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(cache.contents().usage().used, 0);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What a run asks for, done in the cluster of the Kustomization and in its identity.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, task::Poll, time::Duration};
 
 use api::kustomize::{conditions::HEALTHY, reasons::RECONCILIATION_FAILED};
 use api::{duration::go_duration_string, meta::reasons::PROGRESSING};
@@ -28,6 +28,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Pass;
 use crate::{
     MANAGER,
+    builds::Queued,
     dependencies::Interest,
     flags::{GROUP_CHANGES, MIGRATE_API_VERSION, STRICT_SUBSTITUTION},
     handover,
@@ -35,10 +36,10 @@ use crate::{
     ignore,
     render::Request,
     run::{
-        BuildInputs, Effects, Failure, Run,
-        build::{self, BuildError, common, load_variables, overlay, render_within},
-        effects::{ApplyError, Build, Downloaded, HealthCheckError, StageApplied},
-        machine::QUICK_DOWNLOAD,
+        BuildInputs, BuildTask, Effects, Failure, Run,
+        build::{self, common, load_variables, overlay},
+        effects::{ApplyError, Build, Built, Downloaded, HealthCheckError, StageApplied},
+        machine::{QUICK_BUILD, QUICK_DOWNLOAD},
     },
     sources::SourceKey,
     status,
@@ -76,15 +77,18 @@ impl Effects for Pass<'_> {
         }
     }
 
-    async fn build(&mut self, run: &Run, tree: Arc<MemoryTree>) -> Result<Build, BuildError> {
+    async fn build(&mut self, run: &Run, tree: Arc<MemoryTree>) -> Built {
         let object = &self.subject.object;
-        let variables = load_variables(&self.context.client, object).await?;
+        let variables = match load_variables(&self.context.client, object).await {
+            Ok(variables) => variables,
+            Err(error) => return Built::Now(Err(error.into())),
+        };
         if let Some(last) = &run.plan.last_build
             && self.is_unchanged(run, last, variables.as_ref())
             && reads_the_same(&last.trace, &tree).await
         {
             let artifact = run.plan.artifact.digest.clone();
-            return Ok(Build::Unchanged(BuildInputs { artifact, ..last.clone() }));
+            return Built::Now(Ok(Build::Unchanged(BuildInputs { artifact, ..last.clone() })));
         }
         let hash = build::hash(variables.as_ref());
         let request = Request {
@@ -93,21 +97,44 @@ impl Effects for Pass<'_> {
             overlay: overlay(object),
             options: self.context.build.clone(),
             bases: self.context.bases.clone().map(|bases| bases as Arc<dyn Fetcher>),
-            variables,
+            variables: variables.map(Arc::new),
             strict: self.context.arguments.feature_gates.is_on(STRICT_SUBSTITUTION),
             manager: MANAGER,
             owner: self.subject.owner(),
             common: common(object),
         };
-        let mut rendered = render_within(self.context.arguments.build_timeout, request).await?;
-        let inputs = rendered.trace.take().map(|trace| BuildInputs {
-            artifact: run.plan.artifact.digest.clone(),
-            trace: Arc::new(trace),
-            variables: hash,
-            digest: rendered.digest.clone(),
-            vanishing: rendered.vanishing.clone(),
+        let (artifact, queued) = (run.plan.artifact.digest.clone(), Queued::default());
+        let is_large = run.plan.last_build.as_ref().is_some_and(|last| last.is_large);
+        let (builds, waits) = (self.context.builds.clone(), queued.clone());
+        let namespace = self.subject.namespace().to_owned();
+        let mut build = Box::pin(async move {
+            let (mut rendered, is_large) = builds.build(&namespace, request, is_large, &waits).await?;
+            let inputs = rendered.trace.take().map(|trace| BuildInputs {
+                artifact,
+                trace: Arc::new(trace),
+                variables: hash,
+                digest: rendered.digest.clone(),
+                vanishing: rendered.vanishing.clone(),
+                is_large,
+            });
+            Ok(Build::Done(rendered, inputs))
         });
-        Ok(Build::Done(rendered, inputs))
+        // One that has to wait for its turn does not keep the worker waiting.
+        let first = futures::poll!(&mut build);
+        if let Poll::Ready(result) = first {
+            return Built::Now(result);
+        }
+        let wait = if queued.is_set() { Duration::ZERO } else { QUICK_BUILD };
+        if let Ok(result) = tokio::time::timeout(wait, &mut build).await {
+            return Built::Now(result);
+        }
+        let (waker, key) = (self.context.waker.clone(), self.subject.reference());
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+            let result = build.await;
+            waker.wake(key);
+            result
+        }));
+        Built::Later(BuildTask { task, queued })
     }
 
     fn stages(&mut self, manifests: Vec<Manifest>) -> Vec<Stage> {

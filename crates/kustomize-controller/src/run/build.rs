@@ -15,15 +15,13 @@ use api::{
 use apply::{object::ObjectId, prepare::CommonMetadata};
 use kube::Client;
 use kustomize::{
-    Cancel,
     flux::{ImageOverride, Overlay, PatchOverride, SelectorOverride},
     tree::Trace,
 };
-use net::Deadline;
-use tokio::{task::JoinError, time::timeout};
+use tokio::task::JoinError;
 
 use crate::{
-    render::{RenderError, Rendered, Request, render},
+    render::RenderError,
     variables::{self, Loaded, VariablesError},
 };
 
@@ -40,6 +38,8 @@ pub(crate) struct BuildInputs {
     pub digest: String,
     /// Jobs among them that remove themselves when they are done.
     pub vanishing: HashSet<ObjectId>,
+    /// Whether the build needed more than one gets at first.
+    pub is_large: bool,
 }
 
 /// Why there are no objects.
@@ -54,6 +54,9 @@ pub(crate) enum BuildError {
     /// The build engine panicked.
     #[error("recovered from kustomize build panic: {0}")]
     Panic(#[source] JoinError),
+    /// Other builds left no memory.
+    #[error("no kustomize build could begin within {}", go_duration_string(*.0))]
+    Busy(Duration),
     /// The build took too long.
     #[error("kustomize build did not finish within {}", go_duration_string(*.0))]
     Timeout(Duration),
@@ -77,18 +80,6 @@ pub(crate) async fn load_variables(
     let loaded = variables::load(client, namespace, post_build).await?;
     let always = post_build.substitute_strategy == Some(SubstituteStrategy::Always);
     Ok(Some(loaded).filter(|loaded| always || !loaded.variables.is_empty()))
-}
-
-/// Builds where blocking is allowed, within a time. A build that is not waited for any longer ends at its next step.
-pub(crate) async fn render_within(limit: Duration, mut request: Request) -> Result<Rendered, BuildError> {
-    let deadline = Deadline::new(limit);
-    let _guard = deadline.cancel_on_drop();
-    request.options.cancel = Cancel::from(deadline.cancel_flag().clone());
-    match timeout(limit, tokio::task::spawn_blocking(move || render(request, &deadline))).await {
-        Ok(Ok(result)) => Ok(result?),
-        Ok(Err(panicked)) => Err(BuildError::Panic(panicked)),
-        Err(_) => Err(BuildError::Timeout(limit)),
-    }
 }
 
 /// The fields of the spec that go into the root kustomization file.
@@ -158,56 +149,5 @@ mod tests {
         assert_eq!(with(&[("a", "1"), ("b", "2")]), with(&[("b", "2"), ("a", "1")]));
         let others = [with(&[]), with(&[("a", "2")]), with(&[("b", "1")]), hash(None)];
         assert!(others.iter().all(|other| *other != with(&[("a", "1")])));
-    }
-
-    /// Waits until it is told to go on, and counts what it is asked.
-    struct Slow {
-        go_on: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
-        asked: std::sync::atomic::AtomicUsize,
-    }
-
-    impl kustomize::Fetcher for Slow {
-        fn git(
-            &self,
-            _spec: &kustomize::RepoSpec,
-            _limit: u64,
-        ) -> Result<kustomize::Repository, kustomize::FetchError> {
-            Err(kustomize::FetchError::Status(404))
-        }
-
-        fn http(&self, _url: &str, _limit: usize) -> Result<Vec<u8>, kustomize::FetchError> {
-            self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let _ = self.go_on.lock().unwrap().recv();
-            Ok(b"kind: A\nmetadata: {name: a}\n".to_vec())
-        }
-    }
-
-    #[tokio::test]
-    async fn a_build_that_took_too_long_ends_at_its_next_step() {
-        let mut tree = kustomize::MemoryTree::default();
-        tree.insert("kustomization.yaml", "resources: ['https://h/a.yaml', 'https://h/b.yaml']".as_bytes());
-        let (release, go_on) = std::sync::mpsc::channel();
-        let slow = Arc::new(Slow { go_on: std::sync::Mutex::new(go_on), asked: Default::default() });
-        let request = Request {
-            tree: Arc::new(tree),
-            path: String::new(),
-            overlay: Overlay::default(),
-            options: kustomize::Options::default(),
-            bases: Some(slow.clone()),
-            variables: None,
-            strict: true,
-            manager: crate::MANAGER,
-            owner: apply::prepare::Owner { namespace: "n".into(), name: "a".into() },
-            common: CommonMetadata::default(),
-        };
-        let shared = request.options.cancel.clone();
-        let error = render_within(Duration::from_millis(50), request).await.err().unwrap();
-        assert_eq!(error.to_string(), "kustomize build did not finish within 50ms");
-        drop(release);
-        while Arc::strong_count(&slow) > 1 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert_eq!(slow.asked.load(std::sync::atomic::Ordering::Relaxed), 1);
-        assert!(!shared.is_cancelled(), "other builds with these options go on");
     }
 }

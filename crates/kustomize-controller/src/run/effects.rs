@@ -7,7 +7,7 @@ use artifact::cache::CacheError;
 use kustomize::tree::MemoryTree;
 use runtime::patch::PatchError;
 
-use super::{BuildInputs, Download, Failure, Run, build::BuildError};
+use super::{BuildInputs, BuildTask, Download, Failure, Run, build::BuildError};
 use crate::{
     health::{Awaited, Health},
     render::Rendered,
@@ -17,6 +17,12 @@ use crate::{
 pub(crate) enum Downloaded {
     Now(Result<Arc<MemoryTree>, CacheError>),
     Later(Download),
+}
+
+/// What was built, or the build that is to bring it.
+pub(crate) enum Built {
+    Now(Result<Build, BuildError>),
+    Later(BuildTask),
 }
 
 /// What a build came to.
@@ -58,12 +64,8 @@ pub(crate) trait Effects: Send {
     /// Gets the artifact. A download that takes long goes on, and its end wakes the object.
     fn download(&mut self, run: &Run) -> impl Future<Output = Downloaded> + Send;
 
-    /// Builds the objects.
-    fn build(
-        &mut self,
-        run: &Run,
-        tree: Arc<MemoryTree>,
-    ) -> impl Future<Output = Result<Build, BuildError>> + Send;
+    /// Builds the objects. A build that takes long or has to wait for its turn goes on, and its end wakes the object.
+    fn build(&mut self, run: &Run, tree: Arc<MemoryTree>) -> impl Future<Output = Built> + Send;
 
     /// Splits built objects into stages, and begins to watch their kinds.
     fn stages(&mut self, manifests: Vec<Manifest>) -> Vec<Stage>;

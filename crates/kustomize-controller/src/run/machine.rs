@@ -20,8 +20,9 @@ use runtime::{events::action, patch::PatchError};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    BuildInputs, Download, Effects, Ending, Failure, Phase, Run,
-    effects::{ApplyError, Build, Downloaded, HealthCheckError},
+    BuildInputs, BuildTask, Download, Effects, Ending, Failure, Phase, Run,
+    build::BuildError,
+    effects::{ApplyError, Build, Built, Downloaded, HealthCheckError},
 };
 use crate::{
     handover,
@@ -31,8 +32,10 @@ use crate::{
 
 /// A download that takes longer than this is waited for without a worker.
 pub(crate) const QUICK_DOWNLOAD: Duration = Duration::from_millis(250);
-/// How often a run looks after its download if nothing wakes it.
-const DOWNLOAD_POLL: Duration = Duration::from_secs(5);
+/// How often a run looks after its download or build if nothing wakes it.
+const TASK_POLL: Duration = Duration::from_secs(5);
+/// A build that takes longer than this is waited for without a worker.
+pub(crate) const QUICK_BUILD: Duration = Duration::from_millis(250);
 /// How long the objects of a stage may take to get ready; upstream's, whatever `spec.timeout` says.
 const STAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long an object that is recreated may take to go away.
@@ -66,6 +69,7 @@ pub(crate) async fn drive(
         let step = match phase {
             Phase::Start => start(run, effects).await,
             Phase::Download(download) => resume_download(run, effects, download).await?,
+            Phase::Build(build) => resume_build(run, effects, build).await?,
             Phase::Apply(stages) => apply_next(run, effects, stages).await?,
             Phase::Recreate { terminating, deadline, remaining } => {
                 recreate(run, effects, terminating, deadline, remaining).await
@@ -105,7 +109,7 @@ async fn resume_download(
         Ok(Err(panicked)) => Ok(Failure::new(ARTIFACT_FAILED, panicked.to_string()).into()),
         Err(_) => {
             effects.announce(run).await?;
-            Ok(Step::End(Ending::Waiting(Phase::Download(download), DOWNLOAD_POLL)))
+            Ok(Step::End(Ending::Waiting(Phase::Download(download), TASK_POLL)))
         }
     }
 }
@@ -131,6 +135,36 @@ async fn build(
     run.progress.attempted = true;
     run.now("Building manifests");
     match effects.build(run, tree).await {
+        Built::Now(result) => built(run, effects, result),
+        Built::Later(task) => Step::End(Ending::Waiting(Phase::Build(task), TASK_POLL)),
+    }
+}
+
+/// Looks after a build that goes on. Only one that is still there is worth a write.
+async fn resume_build(
+    run: &mut Run,
+    effects: &mut impl Effects,
+    mut build: BuildTask,
+) -> Result<Step, PatchError> {
+    let wait = if build.queued.is_set() { Duration::ZERO } else { QUICK_BUILD };
+    match timeout(wait, &mut build.task).await {
+        Ok(Ok(result)) => {
+            run.now("Building manifests");
+            Ok(built(run, effects, result))
+        }
+        Ok(Err(panicked)) => Ok(Failure::new(BUILD_FAILED, panicked.to_string()).into()),
+        Err(_) => {
+            let doing =
+                if build.queued.is_set() { "Waiting to build manifests" } else { "Building manifests" };
+            run.now(doing);
+            effects.announce(run).await?;
+            Ok(Step::End(Ending::Waiting(Phase::Build(build), TASK_POLL)))
+        }
+    }
+}
+
+fn built(run: &mut Run, effects: &mut impl Effects, result: Result<Build, BuildError>) -> Step {
+    match result {
         Ok(Build::Unchanged(build)) => skip_build(run, build),
         Ok(Build::Done(rendered, inputs)) => {
             let Rendered { manifests, digest, vanishing, secrets, .. } = rendered;

@@ -62,8 +62,8 @@ pub struct Request {
 pub type FetchResult = Result<(Arc<Repository>, Found), Interrupted>;
 
 impl Fetcher {
-    /// Gets what lets the object in, waits for a slot, and fetches.
-    pub async fn fetch(self: Arc<Self>, request: Request, host: Arc<Host>) -> FetchResult {
+    /// Gets what lets the object in, waits for its turn, and fetches.
+    pub async fn fetch(self: Arc<Self>, request: Request, host: Host) -> FetchResult {
         let Request { object, remote, known, since } = request;
         let (remote, identity) = self.authenticate(&object, remote).await?;
         let verification = self.verification(&object).await;

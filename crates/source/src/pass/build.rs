@@ -1,7 +1,5 @@
 //! From what was fetched to the artifact in the status. A build that takes long outlasts its pass, as a fetch does; a later
-//! pass takes what it gave. Builds have slots of their own, so those of one namespace do not keep others waiting.
-
-use std::sync::Arc;
+//! pass takes what it gave. Builds have a budget of their own, of which a namespace gets a share.
 
 use api::Artifact;
 use api::source::Source;
@@ -89,13 +87,13 @@ impl<U: Upstream> Pass<'_, U> {
         Ok(title)
     }
 
-    /// The build itself: waits for a slot, then works on a thread. `former` is the path of the artifact to compare with.
+    /// The build itself: waits for its turn, then works on a thread. `former` is the path of the artifact to compare with.
     fn build(
         &self,
         content: U::Content,
         references: U::References,
         former: Option<String>,
-        host: Arc<Host>,
+        host: Host,
     ) -> impl Future<Output = Result<(Built, Option<Correction>), Interrupted>> + Send + use<U> {
         let (controller, storage) = (self.controller, self.storage.clone());
         let (upstream, stop) = (controller.upstream.clone(), controller.stop.clone());

@@ -13,6 +13,7 @@ use std::time::Duration;
 use api::meta::FINALIZER;
 use api::{GitRepository, GitRepositorySpec};
 use artifact::store::{self, Store};
+use budget::{Budget, Limits};
 use kube::ResourceExt;
 use net::Named;
 use runtime::controller::{Objects, Outcome, Reconcile, Waker};
@@ -28,7 +29,6 @@ use self::api_server::ApiServer;
 use self::upstream::{Fetch, Scripted};
 use crate::background::Background;
 use crate::controller::Controller;
-use crate::slots::{SlotLimits, Slots};
 
 /// An object, its API server, and the controller that reconciles it.
 struct Fixture {
@@ -61,10 +61,14 @@ impl Fixture {
     }
 
     fn of(object: &GitRepository, upstream: Scripted) -> Fixture {
-        Fixture::with_build_slots(object, upstream, Slots::new(SlotLimits { all: 4, namespace: 2 }))
+        Fixture::with_builds(object, upstream, Budget::new(Limits { process: 4, tenant: 2 }))
     }
 
-    fn with_build_slots(object: &GitRepository, upstream: Scripted, build_slots: Arc<Slots>) -> Fixture {
+    fn with_builds(object: &GitRepository, upstream: Scripted, builds: Budget) -> Fixture {
+        Fixture::with_budgets(object, upstream, Budget::new(Limits { process: 16, tenant: 16 }), builds)
+    }
+
+    fn with_budgets(object: &GitRepository, upstream: Scripted, fetches: Budget, builds: Budget) -> Fixture {
         let (server, metrics) = (ApiServer::new(object), Metrics::new().unwrap());
         let storage = tempfile::tempdir().unwrap();
         let store = Store::open(storage.path(), store::Options::new("localhost")).unwrap();
@@ -72,15 +76,14 @@ impl Fixture {
             Sinks { client: server.client(), component: "source-controller", webhook: None, capacity: 100 };
         let (events, event_workers) = Recorder::start(sinks, metrics.clone());
         let (upstream, stop) = (Arc::new(upstream), CancellationToken::new());
-        let slots = Slots::new(SlotLimits { all: 16, namespace: 16 });
         let controller = Controller {
             client: server.client(),
             events,
             metrics,
             storage: Arc::new(store),
             upstream: upstream.clone(),
-            background: Background::new(Waker::default(), slots, 16),
-            builds: Background::new(Waker::default(), build_slots, usize::MAX),
+            background: Background::new(Waker::default(), fetches, Some(16)),
+            builds: Background::new(Waker::default(), builds, None),
             build_turns: Named::default(),
             latest: Arc::new(Latest::new(Objects::default().store())),
             manager: "source-controller",

@@ -7,9 +7,14 @@ use std::collections::VecDeque;
 use api::Artifact;
 use apply::change::ChangeSet;
 use runtime::queue::InFlight;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::{run::Plan, sources::Content};
+use crate::{
+    builds::Queued,
+    run::{BuildTask, Plan},
+    sources::Content,
+};
 
 fn inputs() -> Inputs {
     let content = Some(Content { revision: "r1".into(), digest: "d1".into() });
@@ -39,7 +44,11 @@ fn every_phase() -> Vec<State> {
     let download = tokio::spawn(std::future::pending());
     let phases = vec![
         Phase::Start,
-        Phase::Download(tokio_util::task::AbortOnDropHandle::new(download)),
+        Phase::Download(AbortOnDropHandle::new(download)),
+        Phase::Build(BuildTask {
+            task: AbortOnDropHandle::new(tokio::spawn(std::future::pending())),
+            queued: Queued::default(),
+        }),
         Phase::Apply(VecDeque::new()),
         Phase::Recreate { terminating: Vec::new(), deadline, remaining: VecDeque::new() },
         Phase::AwaitStage { awaited: Vec::new(), deadline, remaining: VecDeque::new() },

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use budget::{Budget, Limits, Request};
 use tokio::sync::oneshot;
 
 use super::upstream::{Fetch, Scripted};
-use super::{Fixture, script};
+use super::{Fixture, object, script};
+use crate::background::QUEUE_NEWS;
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_fetch_is_told_in_the_status_and_taken_by_a_later_pass() {
@@ -24,6 +26,34 @@ async fn a_slow_fetch_is_told_in_the_status_and_taken_by_a_later_pass() {
     assert_eq!(fixture.revision().as_deref(), Some("one"));
     assert_eq!(fixture.upstream.begun.load(Ordering::Relaxed), 1);
     assert_eq!(fixture.events().await, ["Normal NewArtifact stored artifact for title of one"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_waits_long_for_its_turn_is_told_in_the_status() {
+    let budget = || Budget::new(Limits { process: 1, tenant: 1 });
+    let (fetches, builds) = (budget(), budget());
+    let held = (fetches.acquire(Request::new("a", 1)).await, builds.acquire(Request::new("a", 1)).await);
+    let fixture = Fixture::with_budgets(&object(), script([Fetch::Revision("one")]), fetches, builds);
+    let told = |reason: &str| {
+        ["Reconciling=True", "Ready=Unknown"].map(|condition| format!("{condition}/Progressing {reason}"))
+    };
+    assert_eq!(fixture.reconcile().await, "under way");
+    assert_eq!(fixture.conditions(), told("building artifact"));
+    tokio::time::sleep(QUEUE_NEWS).await;
+    assert_eq!(fixture.reconcile().await, "under way");
+    assert_eq!(fixture.conditions(), told("waiting to fetch: all 1 are in use"));
+    let writes = fixture.server.status_writes();
+    assert_eq!(fixture.reconcile().await, "under way");
+    assert_eq!(fixture.server.status_writes(), writes, "nothing is new");
+
+    drop(held.0);
+    tokio::task::yield_now().await;
+    assert_eq!(fixture.reconcile().await, "under way");
+    assert_eq!(fixture.conditions(), told("building artifact: new revision 'one'"));
+    tokio::time::sleep(QUEUE_NEWS).await;
+    assert_eq!(fixture.reconcile().await, "under way");
+    assert_eq!(fixture.conditions(), told("waiting to build: all 1 are in use"));
+    drop(held.1);
 }
 
 #[tokio::test(start_paused = true)]

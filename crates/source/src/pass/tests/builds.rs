@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use budget::{Budget, Limits};
+
 use super::upstream::{Fetch, Scripted};
 use super::{Fixture, object, object_in, script};
 use crate::failure::Failure;
-use crate::slots::{SlotLimits, Slots};
 
 fn endless(fetches: impl IntoIterator<Item = Fetch>) -> Scripted {
     Scripted { builds_without_end: true.into(), ..script(fetches) }
@@ -126,16 +127,16 @@ async fn an_object_whose_references_changed_during_its_build_is_woken() {
 }
 
 #[tokio::test]
-async fn builds_of_one_namespace_leave_slots_and_workers_to_others() {
-    let slots = Slots::new(SlotLimits { all: 3, namespace: 2 });
-    let hostile = || Fixture::with_build_slots(&object(), endless([Fetch::Revision("one")]), slots.clone());
+async fn builds_of_one_namespace_leave_turns_and_workers_to_others() {
+    let builds = Budget::new(Limits { process: 3, tenant: 2 });
+    let hostile = || Fixture::with_builds(&object(), endless([Fetch::Revision("one")]), builds.clone());
     let hostile = [hostile(), hostile(), hostile()];
     for fixture in &hostile {
         assert_eq!(fixture.reconcile().await, "under way");
     }
     assert_eq!(hostile.iter().map(Fixture::builds).sum::<usize>(), 2);
     let bystander = script([Fetch::Revision("one")]);
-    let bystander = Fixture::with_build_slots(&object_in("other"), bystander, slots.clone());
+    let bystander = Fixture::with_builds(&object_in("other"), bystander, builds.clone());
     assert_eq!(bystander.reconcile_to_the_end().await, "again after 600s");
     assert_eq!(bystander.revision().as_deref(), Some("one"));
     for fixture in &hostile {

@@ -77,7 +77,7 @@ impl Upstream for Scripted {
     async fn fetch(
         self: Arc<Self>,
         request: Request<GitRepository, ()>,
-        host: Arc<Host>,
+        host: Host,
     ) -> Result<Fetched<&'static str>, Interrupted> {
         let (_running, _slot) = (self.running.clone(), host.slot("ns").await);
         self.begun.fetch_add(1, Ordering::Relaxed);

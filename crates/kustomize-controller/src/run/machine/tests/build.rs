@@ -9,12 +9,15 @@ use artifact::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::script::{Script, drive_all, entry, inputs, run, slow_download, tree};
+use super::script::{Script, built, drive_all, entry, inputs, run, slow_build, slow_download, tree};
 use crate::{
+    builds::Queued,
     render::RenderError,
     run::{
+        BuildTask, Ending, Phase,
         build::BuildError,
-        effects::{Build, Downloaded},
+        effects::{Build, Built, Downloaded},
+        machine::drive,
     },
     variables::VariablesError,
 };
@@ -45,7 +48,7 @@ async fn a_build_that_would_change_nothing_is_skipped_before_or_after_the_downlo
         let (mut run, mut script) = (run(vec![entry("ConfigMap", "old")]), Script::default());
         match before_download {
             true => script.unchanged = Some(inputs("d2")),
-            false => script.built = Some(Ok(Build::Unchanged(inputs("d2")))),
+            false => script.built = Some(Built::Now(Ok(Build::Unchanged(inputs("d2"))))),
         }
         assert_eq!(drive_all(&mut run, &mut script).await.1, "succeeded");
         let downloads: &[&str] = if before_download { &[] } else { &["download", "build"] };
@@ -63,6 +66,45 @@ async fn a_slow_download_is_announced_and_waited_for_without_a_worker() {
     let waits = vec![("Download".to_owned(), 5), ("Download".to_owned(), 5)];
     assert_eq!(drive_all(&mut run, &mut script).await, (waits, "succeeded".into()));
     assert_eq!(script.asked[..4], ["download", "announce", "announce", "build"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_build_is_waited_for_without_a_worker_and_announced_if_it_goes_on() {
+    for (time, looks) in [(3, 1), (7, 2)] {
+        let (mut run, mut script) = (run(vec![]), Script::default());
+        let built = Ok(built(&[("ConfigMap", "a")]));
+        script.built = Some(slow_build(Duration::from_secs(time), built));
+        let waits = vec![("Build".to_owned(), 5); looks];
+        assert_eq!(drive_all(&mut run, &mut script).await, (waits, "succeeded".into()));
+        let announced = script.asked.iter().filter(|asked| *asked == "announce").count();
+        assert_eq!(announced, looks - 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_build_that_waits_for_its_turn_says_so() {
+    let (mut run, mut script) = (run(vec![]), Script::default());
+    let queued = Queued::default();
+    queued.set(true);
+    let task = AbortOnDropHandle::new(tokio::spawn(std::future::pending()));
+    let phase = Phase::Build(BuildTask { task, queued });
+    let Ok(Ending::Waiting(Phase::Build(build), _)) = drive(&mut run, phase, &mut script).await else {
+        panic!("it does not wait");
+    };
+    assert_eq!(run.progress.message, "Waiting to build manifests for revision r2 with a timeout of 5m0s");
+    build.queued.set(false);
+    assert!(drive(&mut run, Phase::Build(build), &mut script).await.is_ok());
+    assert_eq!(run.progress.message, "Building manifests for revision r2 with a timeout of 5m0s");
+    assert_eq!(script.asked, ["announce", "announce"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_build_whose_task_panics_fails_the_run() {
+    let (mut run, mut script) = (run(vec![]), Script::default());
+    let task = AbortOnDropHandle::new(tokio::spawn(async { panic!("no objects") }));
+    script.built = Some(Built::Later(BuildTask { task, queued: Queued::default() }));
+    let end = drive_all(&mut run, &mut script).await.1;
+    assert!(end.starts_with("BuildFailed: ") && end.contains("no objects"), "{end}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +162,7 @@ async fn a_build_that_fails_ends_the_run_and_the_revision_counts_as_attempted() 
     ] {
         let (mut run, mut script) = (run(vec![entry("ConfigMap", "old")]), Script::default());
         let message = error.to_string();
-        script.built = Some(Err(error));
+        script.built = Some(Built::Now(Err(error)));
         let ended = drive_all(&mut run, &mut script).await.1;
         assert_eq!(ended, format!("BuildFailed: {message}, not recorded"));
         assert!(run.progress.attempted && run.progress.inventory.is_none());

@@ -6,24 +6,26 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::script::{Script, awaited, built, entry, id, manifest, name, run};
 use crate::{
+    builds::Queued,
     health::Health,
     run::{
-        Ending, Phase,
-        effects::{Downloaded, StageApplied},
+        BuildTask, Ending, Phase,
+        effects::{Built, Downloaded, StageApplied},
         machine::drive,
     },
 };
 
-/// A download without end, which shows by the count of the `Arc` whether it still runs.
-fn endless(alive: Arc<()>) -> Downloaded {
-    Downloaded::Later(AbortOnDropHandle::new(tokio::spawn(async move {
+/// A task without end, which shows by the count of the `Arc` whether it still runs.
+fn endless<T: Send + 'static>(alive: &Arc<()>) -> AbortOnDropHandle<T> {
+    let alive = alive.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move {
         let _alive = alive;
         std::future::pending().await
-    })))
+    }))
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_dropped_asks_for_nothing_more_and_its_download_ends() {
+async fn a_run_that_is_dropped_asks_for_nothing_more_and_its_tasks_end() {
     let alive = Arc::new(());
     let waiting = || (Health::Waiting(vec![]), None);
     let terminating = StageApplied {
@@ -36,10 +38,13 @@ async fn a_run_that_is_dropped_asks_for_nothing_more_and_its_download_ends() {
         terminating: [Ok(vec![entry("Pod", "p")])].into(),
         ..Script::default()
     };
-    let definitions = Some(Ok(built(&[("Namespace", "n")])));
+    let definitions = Some(Built::Now(Ok(built(&[("Namespace", "n")]))));
+    let download = Some(Downloaded::Later(endless(&alive)));
+    let building = Some(Built::Later(BuildTask { task: endless(&alive), queued: Queued::default() }));
     let checks = Some(Ok(Some(vec![awaited(id("ConfigMap", "a"))])));
     for (phase, before, mut script) in [
-        ("Download", vec![], Script { download: Some(endless(alive.clone())), ..Script::default() }),
+        ("Download", vec![], Script { download, ..Script::default() }),
+        ("Build", vec![], Script { built: building, ..Script::default() }),
         ("Recreate", vec![], recreating),
         (
             "AwaitStage",
@@ -59,5 +64,5 @@ async fn a_run_that_is_dropped_asks_for_nothing_more_and_its_download_ends() {
         tokio::time::sleep(Duration::from_secs(600)).await;
         assert_eq!(script.asked.len(), asked, "{phase}");
     }
-    assert_eq!(Arc::strong_count(&alive), 1, "the download still runs");
+    assert_eq!(Arc::strong_count(&alive), 1, "a download or build still runs");
 }

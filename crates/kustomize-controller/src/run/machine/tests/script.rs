@@ -17,12 +17,13 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
+    builds::Queued,
     health::{Awaited, Health, Observation, Polled},
     render::Rendered,
     run::{
-        BuildInputs, Effects, Ending, Failure, Inputs, Phase, Plan, Run,
+        BuildInputs, BuildTask, Effects, Ending, Failure, Inputs, Phase, Plan, Run,
         build::BuildError,
-        effects::{ApplyError, Build, Downloaded, HealthCheckError, StageApplied},
+        effects::{ApplyError, Build, Built, Downloaded, HealthCheckError, StageApplied},
         machine::drive,
     },
 };
@@ -32,7 +33,7 @@ pub struct Script {
     pub asked: Vec<String>,
     pub unchanged: Option<BuildInputs>,
     pub download: Option<Downloaded>,
-    pub built: Option<Result<Build, BuildError>>,
+    pub built: Option<Built>,
     /// Answers for one stage after the other; those that are missing create every object of the stage.
     pub stages: VecDeque<Result<StageApplied, ApplyError>>,
     /// Answers for one look after the other; those that are missing find nothing.
@@ -53,7 +54,7 @@ impl Default for Script {
             asked: Vec::new(),
             unchanged: None,
             download: Some(Downloaded::Now(Ok(tree()))),
-            built: Some(Ok(built(&[("ConfigMap", "a")]))),
+            built: Some(Built::Now(Ok(built(&[("ConfigMap", "a")])))),
             stages: VecDeque::new(),
             terminating: VecDeque::new(),
             checks: Some(Ok(None)),
@@ -82,7 +83,7 @@ impl Effects for Script {
         self.download.take().unwrap()
     }
 
-    async fn build(&mut self, _run: &Run, _tree: Arc<MemoryTree>) -> Result<Build, BuildError> {
+    async fn build(&mut self, _run: &Run, _tree: Arc<MemoryTree>) -> Built {
         self.asked.push("build".into());
         self.built.take().unwrap()
     }
@@ -209,6 +210,7 @@ pub fn inputs(artifact: &str) -> BuildInputs {
         variables: 0,
         digest: "sha256:old".into(),
         vanishing: Default::default(),
+        is_large: false,
     }
 }
 
@@ -260,12 +262,22 @@ pub fn name(phase: &Phase) -> &'static str {
     match phase {
         Phase::Start => "Start",
         Phase::Download(_) => "Download",
+        Phase::Build(_) => "Build",
         Phase::Apply(_) => "Apply",
         Phase::Recreate { .. } => "Recreate",
         Phase::AwaitStage { .. } => "AwaitStage",
         Phase::Prune { .. } => "Prune",
         Phase::AwaitHealth { .. } => "AwaitHealth",
     }
+}
+
+/// A build that ends after this time.
+pub fn slow_build(time: Duration, result: Result<Build, BuildError>) -> Built {
+    let task = AbortOnDropHandle::new(tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        result
+    }));
+    Built::Later(BuildTask { task, queued: Queued::default() })
 }
 
 /// A download that ends after this time.

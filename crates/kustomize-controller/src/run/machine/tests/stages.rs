@@ -10,7 +10,7 @@ use crate::{
     health::Health,
     run::{
         Failure,
-        effects::{ApplyError, StageApplied},
+        effects::{ApplyError, Built, StageApplied},
     },
 };
 
@@ -24,7 +24,7 @@ fn created(kind: &str, name: &str) -> ChangeSet {
 
 fn two_stages() -> Script {
     let objects = [("ConfigMap", "a"), ("Namespace", "n")];
-    Script { built: Some(Ok(built(&objects))), ..Script::default() }
+    Script { built: Some(Built::Now(Ok(built(&objects)))), ..Script::default() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +117,7 @@ fn recreating() -> Script {
         unapplied: vec![manifest("Pod", "p")],
         ..StageApplied::default()
     };
-    let built = Some(Ok(built(&[("ConfigMap", "a"), ("Pod", "p")])));
+    let built = Some(Built::Now(Ok(built(&[("ConfigMap", "a"), ("Pod", "p")]))));
     Script { built, stages: [Ok(first)].into(), ..Script::default() }
 }
 

@@ -1,0 +1,134 @@
+use futures::FutureExt as _;
+
+use super::*;
+
+fn budget(process: u64, tenant: u64) -> Budget {
+    Budget::new(Limits { process, tenant })
+}
+
+/// One unit, at a host that has three.
+fn at_host(tenant: &str, host: &str) -> Request {
+    let host = Some(Host { name: host.to_owned(), limit: 3 });
+    Request { host, ..Request::new(tenant, 1) }
+}
+
+/// A grant that is to be had now.
+fn now(budget: &Budget, request: Request) -> Option<Grant> {
+    budget.acquire(request).now_or_never()
+}
+
+fn granted<'a>(pending: &mut [(&'a str, Pending)]) -> Vec<&'a str> {
+    pending.iter_mut().filter_map(|(name, pending)| pending.is_granted().then_some(*name)).collect()
+}
+
+#[test]
+fn the_process_a_tenant_and_a_host_have_so_much() {
+    let budget = budget(6, 4);
+    let of_host: Vec<_> = (0..5).filter_map(|_| now(&budget, at_host("a", "one"))).collect();
+    assert_eq!(of_host.len(), 3, "of one host");
+    let of_tenant: Vec<_> = (0..5).filter_map(|n| now(&budget, at_host("a", &n.to_string()))).collect();
+    assert_eq!(of_tenant.len(), 1, "of one tenant");
+    assert!(budget.is_share_used_up("a") && !budget.is_share_used_up("b"));
+    let of_process: Vec<_> = (0..5).filter_map(|_| now(&budget, Request::new("b", 1))).collect();
+    assert_eq!(of_process.len(), 2, "of all");
+    drop((of_host, of_tenant, of_process));
+    assert!(budget.state().is_empty());
+}
+
+#[test]
+fn who_waits_for_a_share_or_a_host_keeps_nobody_else_waiting() {
+    let budget = budget(10, 3);
+    let _held: Vec<_> = (0..3).map(|_| now(&budget, at_host("a", "slow")).unwrap()).collect();
+    let _share = budget.enter(at_host("a", "shared"));
+    let _host = budget.enter(at_host("b", "slow"));
+    assert!(now(&budget, at_host("b", "shared")).is_some() && now(&budget, at_host("c", "shared")).is_some());
+}
+
+#[test]
+fn what_is_free_goes_to_the_tenant_that_uses_the_least() {
+    let budget = budget(3, 3);
+    let held: Vec<_> = (0..3).map(|_| now(&budget, Request::new("many", 1)).unwrap()).collect();
+    let enter = |tenant| (tenant, budget.enter(Request::new(tenant, 1)));
+    let mut waiting: Vec<_> = ["many", "few", "none"].map(enter).into();
+    let mut order = Vec::new();
+    for grant in held {
+        drop(grant);
+        let went = waiting.iter_mut().position(|(_, pending)| pending.is_granted());
+        order.push(waiting.remove(went.unwrap()));
+    }
+    assert_eq!(order.iter().map(|(tenant, _)| *tenant).collect::<Vec<_>>(), ["few", "none", "many"]);
+}
+
+#[test]
+fn a_large_request_is_not_passed_by_small_ones_that_came_later() {
+    let budget = budget(4, 2);
+    let small = now(&budget, Request::new("a", 1)).unwrap();
+    let mut waiting =
+        vec![("large", budget.enter(Request::new("b", 4))), ("small", budget.enter(Request::new("c", 1)))];
+    assert!(granted(&mut waiting).is_empty());
+    drop(small);
+    assert_eq!(granted(&mut waiting), ["large"]);
+    waiting.remove(0);
+    assert_eq!(granted(&mut waiting), ["small"]);
+}
+
+#[test]
+fn a_tenant_that_uses_nothing_may_have_more_than_its_share() {
+    let budget = budget(4, 2);
+    let large = now(&budget, Request::new("a", 3)).unwrap();
+    assert!(now(&budget, Request::new("a", 1)).is_none());
+    assert!(now(&budget, Request::new("b", 1)).is_some());
+    drop(large);
+    let _two = (now(&budget, Request::new("a", 1)).unwrap(), now(&budget, Request::new("a", 1)).unwrap());
+    assert!(now(&budget, Request::new("a", 1)).is_none());
+}
+
+#[test]
+fn more_than_there_is_is_refused_and_counted() {
+    let budget = budget(4, 2);
+    let error = budget.check(5).err().unwrap();
+    assert_eq!(error, Exceeded { cost: 5, limit: 4 });
+    assert_eq!((error.to_string().as_str(), budget.check(4)), ("5 exceeds the limit of 4", Ok(())));
+    let _grant = now(&budget, Request::new("a", 3)).unwrap();
+    let _pending = budget.enter(Request::new("b", 2));
+    assert_eq!(budget.usage(), Usage { limit: 4, used: 3, waiting: 1, refused: 1 });
+}
+
+#[test]
+fn a_cost_of_more_than_there_is_takes_all_of_it() {
+    let budget = budget(4, 2);
+    let all = now(&budget, Request::new("a", u64::MAX)).unwrap();
+    assert_eq!(budget.usage().used, 4);
+    drop(all);
+    assert!(budget.state().is_empty());
+}
+
+#[test]
+fn a_request_that_waits_is_told_why() {
+    let budget = budget(5, 4);
+    let _held: Vec<_> = (0..3).map(|_| now(&budget, at_host("a", "slow")).unwrap()).collect();
+    assert_eq!(budget.bound(&at_host("b", "slow")), Bound::Host(3));
+    let _fourth = now(&budget, Request::new("a", 1)).unwrap();
+    assert_eq!(budget.bound(&at_host("a", "other")), Bound::Tenant(4));
+    assert_eq!(budget.bound(&Request::new("b", 2)), Bound::Process(5));
+}
+
+#[test]
+fn who_gives_up_waiting_leaves_nothing_behind() {
+    let budget = budget(2, 2);
+    let held = now(&budget, Request::new("a", 1)).unwrap();
+    let given_up = budget.enter(Request::new("b", 2));
+    let mut next = budget.enter(Request::new("c", 1));
+    assert!(!next.is_granted());
+    drop(given_up);
+    assert!(next.is_granted(), "nobody is before it any more");
+    let granted_unseen = budget.enter(Request::new("d", 1));
+    drop((held, next, granted_unseen));
+    assert!(budget.state().is_empty());
+}
+
+#[test]
+fn a_budget_of_nothing_lets_work_go_on() {
+    let budget = budget(0, 0);
+    assert!(now(&budget, Request::new("a", 1)).is_some());
+}

@@ -1,0 +1,124 @@
+//! The turn of one fetch: what it draws on the budget, and what there is to say while it waits for that.
+
+use std::fmt::{self, Display};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use budget::{Bound, Budget, Grant, Request};
+use tokio::time::{Instant, sleep};
+
+/// How long a fetch waits for its turn before its object is brought back to say so.
+pub const QUEUE_NEWS: Duration = Duration::from_secs(10);
+
+/// The host that one fetch asks.
+pub struct Host {
+    host: Option<budget::Host>,
+    queue: Arc<Queue>,
+}
+
+/// Where a fetch stands that may have to wait.
+pub(super) struct Queue {
+    budget: Budget,
+    waiting: Mutex<Option<(Request, Instant)>>,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What a fetch waits for. Its text goes on after "waiting: ".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queued {
+    bound: Bound,
+    /// For how long.
+    pub time: Duration,
+}
+
+impl Host {
+    pub(super) fn new(host: Option<budget::Host>, queue: Arc<Queue>) -> Self {
+        Host { host, queue }
+    }
+
+    /// Waits for a turn to ask it for an object of `namespace`. The grant belongs to what asks, on whatever thread that goes on.
+    pub async fn slot(&self, namespace: &str) -> Grant {
+        let request = Request { host: self.host.clone(), ..Request::new(namespace, 1) };
+        self.queue.turn(request).await
+    }
+}
+
+impl Queue {
+    pub fn new(budget: Budget, wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Queue { budget, waiting: Mutex::default(), wake: Box::new(wake) }
+    }
+
+    /// What is waited for now.
+    pub fn queued(&self) -> Option<Queued> {
+        let (request, since) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some(Queued { bound: self.budget.bound(&request), time: since.elapsed() })
+    }
+
+    /// Waits for a grant. The object is woken if that takes long, and again when its status is no longer true.
+    async fn turn(&self, request: Request) -> Grant {
+        let mut pending = self.budget.enter(request.clone());
+        if pending.is_granted() {
+            return pending.granted().await;
+        }
+        self.set(Some((request, Instant::now())));
+        let mut granted = std::pin::pin!(pending.granted());
+        let grant = tokio::select! {
+            grant = &mut granted => grant,
+            () = sleep(QUEUE_NEWS) => {
+                (self.wake)();
+                let grant = granted.await;
+                (self.wake)();
+                grant
+            }
+        };
+        self.set(None);
+        grant
+    }
+
+    fn set(&self, waiting: Option<(Request, Instant)>) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+    }
+}
+
+impl Display for Queued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bound {
+            Bound::Process(limit) => write!(f, "all {limit} are in use"),
+            Bound::Tenant(limit) => write!(f, "its namespace uses its share of {limit}"),
+            Bound::Host(limit) => write!(f, "its host is asked by {limit} already"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use budget::Limits;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_is_woken_when_its_fetch_has_waited_long_and_when_that_is_over() {
+        let budget = Budget::new(Limits { process: 2, tenant: 1 });
+        let woken = Arc::new(AtomicUsize::new(0));
+        let counter = woken.clone();
+        let wake = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
+        let queue = Arc::new(Queue::new(budget.clone(), wake));
+        let host = Host::new(None, queue.clone());
+        let held = host.slot("ns").await;
+        assert_eq!(queue.queued(), None);
+        let waiting = tokio::spawn(async move { host.slot("ns").await });
+        sleep(QUEUE_NEWS / 2).await;
+        let queued = queue.queued().map(|queued| (queued.to_string(), queued.time));
+        assert_eq!(queued, Some(("its namespace uses its share of 1".to_owned(), QUEUE_NEWS / 2)));
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        sleep(QUEUE_NEWS).await;
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        drop(held);
+        assert!(waiting.await.is_ok());
+        assert_eq!((woken.load(Ordering::Relaxed), queue.queued()), (2, None));
+    }
+}
