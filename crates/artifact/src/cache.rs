@@ -6,14 +6,17 @@
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use budget::{Budget, Limits, Request};
+use budget::{Budget, Grant, Limits, Request};
 use futures::{
     FutureExt as _,
     future::{BoxFuture, Shared, WeakShared},
 };
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -22,27 +25,32 @@ use crate::{
     unpack::UnpackError,
 };
 
+/// A value that is let go of tells nobody: how often who waits for memory looks for some to take it from.
+const EVICTION_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Bounds of a [`Cache`].
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Bytes of all values, by the size their builder states. Values in use do not fall out, so this is exceeded while
-    /// more than that is in use.
-    pub budget_bytes: u64,
-    /// Bytes of the contents of all archives that values are being built from; who finds no room waits.
-    pub content_bytes: u64,
-    /// Bytes of the content of one archive. It may be more than there is for all, and is then built alone.
-    pub archive_bytes: u64,
-    /// Bytes that the content of an archive gets at first. One that turns out to be larger is read anew with all that one may have.
+    /// Bytes of values that nobody uses, by the size their builder states.
+    pub idle_bytes: u64,
+    /// Bytes of values that are used or being built, beside those. Who finds no room waits.
+    pub used_bytes: u64,
+    /// Bytes of one value. They may be more than there are for all: it is then the only one.
+    pub value_bytes: u64,
+    /// Bytes that a value gets at first. One that turns out to be larger is built anew with all that one may have.
     pub first_bytes: u64,
+    /// How long a load waits for room.
+    pub wait: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            budget_bytes: 256 << 20,
-            content_bytes: 128 << 20,
-            archive_bytes: 128 << 20,
+            idle_bytes: 256 << 20,
+            used_bytes: 128 << 20,
+            value_bytes: 128 << 20,
             first_bytes: 16 << 20,
+            wait: Duration::from_secs(600),
         }
     }
 }
@@ -56,6 +64,9 @@ pub enum CacheError {
     /// The archive is not acceptable.
     #[error("failed to extract archive (check whether file size exceeds max download size)")]
     Unpack(#[source] Arc<UnpackError>),
+    /// Other values left no room.
+    #[error("no memory to extract the archive within {0:?}")]
+    Busy(Duration),
     /// The builder panicked, or the runtime shuts down.
     #[error("failed to extract archive: aborted")]
     Aborted,
@@ -65,7 +76,7 @@ pub enum CacheError {
 pub struct Built<T> {
     /// The value.
     pub value: T,
-    /// What it counts against the budget, in bytes.
+    /// What it takes of the memory, in bytes.
     pub bytes: u64,
 }
 
@@ -76,10 +87,10 @@ type Build<T> = dyn Fn(&mut Verified, u64) -> Result<Built<T>, UnpackError> + Se
 /// # Guarantees
 /// - A value was built from bytes that match its digest, whoever asked for them and wherever they came from.
 /// - One download for all who ask for the same URL and digest at the same time; it ends with the last of them.
-/// - One tenant cannot take all there is for downloads and builds.
+/// - All values together have a limit, those in use included, and one tenant cannot have all of it. Nor can it take all downloads.
 ///
 /// # Caveats
-/// - Values in use do not fall out, so the budget is exceeded while more than that is in use.
+/// - Who holds a value must let go of it without waiting for another one of the same cache.
 /// - A failure is not remembered: who asks again, downloads again.
 pub struct Cache<T> {
     shared: Arc<Inner<T>>,
@@ -89,7 +100,7 @@ struct Inner<T> {
     fetcher: Fetcher,
     build: Box<Build<T>>,
     options: Options,
-    contents: Budget,
+    memory: Budget,
     state: Mutex<State<T>>,
 }
 
@@ -106,6 +117,8 @@ struct Held<T> {
     value: Arc<T>,
     bytes: u64,
     used: u64,
+    tenant: String,
+    _memory: Grant,
 }
 
 type Load<T> = BoxFuture<'static, Result<Arc<T>, CacheError>>;
@@ -114,9 +127,9 @@ type Loading<T> = Shared<Load<T>>;
 // === impl Options ===
 
 impl Options {
-    /// A tenant gets all but what an archive of another one needs to begin.
+    /// A tenant gets all but what a value of another one needs to begin.
     fn limits(&self) -> Limits {
-        let (process, first) = (self.content_bytes, self.first_bytes);
+        let (process, first) = (self.used_bytes.saturating_add(self.idle_bytes), self.first_bytes);
         Limits { process, tenant: process.saturating_sub(first).max(first) }
     }
 }
@@ -144,7 +157,7 @@ impl<T> Clone for Cache<T> {
 }
 
 impl<T: Send + Sync + 'static> Cache<T> {
-    /// An empty cache. `build` makes a value from an archive whose content has no more than the given bytes, usually through
+    /// An empty cache. `build` makes a value of no more than the given bytes from an archive, usually through
     /// [`crate::unpack::unpack`]; it runs where blocking is allowed.
     pub fn new(
         fetcher: Fetcher,
@@ -156,7 +169,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
             shared: Arc::new(Inner {
                 fetcher,
                 build: Box::new(build),
-                contents: Budget::new(options.limits()),
+                memory: Budget::new(options.limits()),
                 options: options.clone(),
                 state: Mutex::new(state),
             }),
@@ -168,9 +181,9 @@ impl<T: Send + Sync + 'static> Cache<T> {
         self.shared.fetcher.budget()
     }
 
-    /// What the contents of archives draw on, in bytes.
-    pub fn contents(&self) -> &Budget {
-        &self.shared.contents
+    /// What values draw on, in bytes.
+    pub fn memory(&self) -> &Budget {
+        &self.shared.memory
     }
 
     /// The value of `digest`, downloaded from `url` for `tenant` if it is not held. Callers that ask for the same at the same time
@@ -180,7 +193,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
         let loading = {
             let mut state = self.shared.state();
             if let Some(value) = state.touch(&digest) {
-                state.evict(self.shared.options.budget_bytes);
+                state.evict(self.shared.options.idle_bytes);
                 return Ok(value);
             }
             let key = (url.to_owned(), digest);
@@ -208,8 +221,9 @@ impl<T: Send + Sync + 'static> Inner<T> {
             let result = Arc::clone(&self).load(&key, &tenant).await;
             let mut state = self.state();
             state.loading.remove(&key);
-            let value = state.hold(key.1, result?);
-            state.evict(self.options.budget_bytes);
+            let (built, memory) = result?;
+            let value = state.hold(key.1, built, tenant, memory);
+            state.evict(self.options.idle_bytes);
             Ok(value)
         }));
         async { task.await.unwrap_or(Err(CacheError::Aborted)) }.boxed().shared()
@@ -219,9 +233,9 @@ impl<T: Send + Sync + 'static> Inner<T> {
         self: Arc<Self>,
         (url, digest): &(String, Digest),
         tenant: &str,
-    ) -> Result<Built<T>, CacheError> {
+    ) -> Result<(Built<T>, Grant), CacheError> {
         let archive = self.fetcher.fetch(url, &digest.to_string(), tenant).await.map_err(fetch_error)?;
-        let Options { first_bytes: first, archive_bytes: all, .. } = self.options;
+        let Options { first_bytes: first, value_bytes: all, .. } = self.options;
         let (archive, built) = self.build(archive, tenant, first.min(all)).await?;
         let built = match built {
             Err(error) if first < all && error.is_too_many_bytes() => {
@@ -232,25 +246,45 @@ impl<T: Send + Sync + 'static> Inner<T> {
         built.map_err(|error| CacheError::Unpack(Arc::new(error)))
     }
 
-    /// Builds from an archive whose content may have so many bytes, when there is room for them.
+    /// Builds a value of up to so many bytes, when there is room for them.
     async fn build(
         self: &Arc<Self>,
         mut archive: Verified,
         tenant: &str,
         bytes: u64,
-    ) -> Result<(Verified, Result<Built<T>, UnpackError>), CacheError> {
-        let grant = self.contents.acquire(Request::new(tenant, bytes)).await;
+    ) -> Result<(Verified, Result<(Built<T>, Grant), UnpackError>), CacheError> {
+        let mut memory = self.room(tenant, bytes).await?;
         let this = Arc::clone(self);
-        // The grant is held as long as the thread works, whoever still waits for it.
+        // The memory is held as long as the thread works, whoever still waits for it.
         let built = tokio::task::spawn_blocking(move || {
-            let _grant = grant;
-            let built = archive
-                .rewind()
-                .map_err(UnpackError::Archive)
-                .and_then(|()| (this.build)(&mut archive, bytes));
+            let built = archive.rewind().map_err(UnpackError::Archive);
+            let built = built.and_then(|()| (this.build)(&mut archive, bytes)).map(|built| {
+                memory.shrink(built.bytes);
+                (built, memory)
+            });
             (archive, built)
         });
         built.await.map_err(|_| CacheError::Aborted)
+    }
+
+    /// Waits until there is memory for so many bytes. Values that nobody uses make room for others of their tenant.
+    async fn room(&self, tenant: &str, bytes: u64) -> Result<Grant, CacheError> {
+        let deadline = Instant::now() + self.options.wait;
+        let mut granted = pin!(self.memory.acquire(Request::new(tenant, bytes)));
+        let mut look = Instant::now();
+        loop {
+            if let Ok(memory) = timeout_at(look.min(deadline), &mut granted).await {
+                return Ok(memory);
+            }
+            if look >= deadline {
+                return Err(CacheError::Busy(self.options.wait));
+            }
+            let mut state = self.state();
+            state.evict(self.options.idle_bytes);
+            state.evict_all_of(tenant);
+            drop(state);
+            look = Instant::now() + EVICTION_INTERVAL;
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -274,21 +308,23 @@ impl<T> State<T> {
     }
 
     /// Keeps the value, unless another URL brought the same one in the meantime.
-    fn hold(&mut self, digest: Digest, built: Built<T>) -> Arc<T> {
+    fn hold(&mut self, digest: Digest, built: Built<T>, tenant: String, memory: Grant) -> Arc<T> {
         if let Some(value) = self.touch(&digest) {
             return value;
         }
         let value = Arc::new(built.value);
         self.clock += 1;
         self.bytes += built.bytes;
-        self.held.insert(digest, Held { value: Arc::clone(&value), bytes: built.bytes, used: self.clock });
+        let (bytes, used) = (built.bytes, self.clock);
+        let held = Held { value: Arc::clone(&value), bytes, used, tenant, _memory: memory };
+        self.held.insert(digest, held);
         value
     }
 
-    /// Drops values that nobody holds, the longest unused first, until the budget is kept.
-    fn evict(&mut self, budget_bytes: u64) {
-        while self.bytes > budget_bytes {
-            let idle = self.held.iter().filter(|(_, held)| Arc::strong_count(&held.value) == 1);
+    /// Drops values that nobody holds, the longest unused first, until there are no more bytes than these.
+    fn evict(&mut self, idle_bytes: u64) {
+        while self.bytes > idle_bytes {
+            let idle = self.held.iter().filter(|(_, held)| held.is_idle());
             let Some(digest) = idle.min_by_key(|(_, held)| held.used).map(|(digest, _)| digest.clone())
             else {
                 return;
@@ -297,5 +333,24 @@ impl<T> State<T> {
                 self.bytes -= held.bytes;
             }
         }
+    }
+
+    /// Drops all values of a tenant that nobody holds.
+    fn evict_all_of(&mut self, tenant: &str) {
+        let bytes = &mut self.bytes;
+        self.held.retain(|_, held| {
+            let stays = held.tenant != tenant || !held.is_idle();
+            *bytes -= if stays { 0 } else { held.bytes };
+            stays
+        });
+    }
+}
+
+// === impl Held ===
+
+impl<T> Held<T> {
+    /// Whether nobody uses the value.
+    fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.value) == 1
     }
 }

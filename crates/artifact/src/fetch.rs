@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use budget::{Budget, Limits, Request};
+use budget::{Budget, Grant, Limits, Request};
 use bytes::Bytes;
 use http::StatusCode;
 use net::Backoff;
@@ -35,7 +35,7 @@ pub struct Options {
     pub retries: u32,
     /// Waits between attempts, unless the server asks for a longer one.
     pub backoff: Backoff,
-    /// Attempts at once; further ones wait.
+    /// Attempts at once, and archives that are not unpacked yet; further attempts wait.
     pub concurrent: u32,
     /// How many of these may be of one tenant.
     pub share: u32,
@@ -116,10 +116,12 @@ pub enum FetchError {
     Spool(#[source] io::Error),
 }
 
-/// A downloaded archive whose bytes match its digest and can no longer change.
+/// A downloaded archive whose bytes match its digest and can no longer change. It counts as a download until it is dropped, so
+/// that archives which wait to be unpacked cannot pile up.
 pub struct Verified {
     spool: SpooledTempFile,
     size: u64,
+    _grant: Grant,
 }
 
 /// Downloads archives. Cheap to clone; clones share connections.
@@ -197,13 +199,12 @@ impl Fetcher {
         loop {
             let grant = timeout_at(deadline, self.attempts.acquire(Request::new(tenant, 1))).await;
             let Ok(grant) = grant else { return Err(FetchError::Busy(self.options.deadline)) };
-            let attempt = self.attempt(&url, &digest, deadline).await;
-            drop(grant);
-            let (error, asked) = match attempt {
-                Ok(verified) => return Ok(verified),
+            let (error, asked) = match self.attempt(&url, &digest, deadline).await {
+                Ok((spool, size)) => return Ok(Verified { spool, size, _grant: grant }),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(error, asked)) => (error, asked),
             };
+            drop(grant);
             let wait = asked.unwrap_or_else(|| self.options.backoff.after(retries + 1));
             if retries == self.options.retries || Instant::now() + wait >= deadline {
                 return Err(error);
@@ -214,7 +215,13 @@ impl Fetcher {
         }
     }
 
-    async fn attempt(&self, url: &Url, digest: &Digest, deadline: Instant) -> Result<Verified, Failure> {
+    /// The bytes of the archive and their number.
+    async fn attempt(
+        &self,
+        url: &Url,
+        digest: &Digest,
+        deadline: Instant,
+    ) -> Result<(SpooledTempFile, u64), Failure> {
         let broken = |source: reqwest::Error| {
             let is_redirect = source.is_redirect();
             let error = FetchError::Request { url: net::redact(url.as_str()), source: source.without_url() };
@@ -257,7 +264,7 @@ impl Fetcher {
         if actual != *digest {
             return Err(Failure::Final(FetchError::Mismatch(digest.clone())));
         }
-        Ok(Verified { spool, size })
+        Ok((spool, size))
     }
 }
 

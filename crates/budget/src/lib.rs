@@ -96,7 +96,7 @@ pub struct Budget {
 #[derive(Debug)]
 pub struct Grant {
     budget: Budget,
-    request: Request,
+    request: Box<Request>,
     number: u64,
 }
 
@@ -147,7 +147,11 @@ impl Budget {
         let (number, told) = state.wait(request.clone());
         state.grant(self.limits);
         drop(state);
-        Pending { told, is_granted: false, grant: Grant { budget: self.clone(), request, number } }
+        Pending {
+            told,
+            is_granted: false,
+            grant: Grant { budget: self.clone(), request: request.into(), number },
+        }
     }
 
     /// What keeps such a request waiting, or would.
@@ -191,6 +195,17 @@ impl Pending {
             let _ = self.told.await;
         }
         self.grant
+    }
+}
+
+impl Grant {
+    /// Gives back what is not needed: keeps no more than `cost`.
+    pub fn shrink(&mut self, cost: u64) {
+        let mut state = self.budget.state();
+        let left = self.request.cost.saturating_sub(cost);
+        self.request.cost -= left;
+        state.give_back(&Request { cost: left, ..(*self.request).clone() });
+        state.grant(self.budget.limits);
     }
 }
 

@@ -60,6 +60,11 @@ impl State {
         if self.waiting.remove(&number).is_some() {
             return;
         }
+        self.give_back(request);
+    }
+
+    /// Takes back what was granted.
+    pub fn give_back(&mut self, request: &Request) {
         self.used = self.used.saturating_sub(request.cost);
         subtract(&mut self.tenants, &request.tenant, request.cost);
         if let Some(host) = &request.host {

@@ -132,3 +132,17 @@ fn a_budget_of_nothing_lets_work_go_on() {
     let budget = budget(0, 0);
     assert!(now(&budget, Request::new("a", 1)).is_some());
 }
+
+#[test]
+fn a_grant_gives_back_what_it_does_not_need() {
+    let budget = budget(10, 8);
+    let mut grant = now(&budget, Request::new("a", 8)).unwrap();
+    let mut next = budget.enter(Request::new("b", 5));
+    grant.shrink(9);
+    assert!(!next.is_granted());
+    grant.shrink(5);
+    assert!(next.is_granted());
+    assert_eq!(budget.usage().used, 10);
+    drop((grant, next));
+    assert!(budget.state().is_empty());
+}

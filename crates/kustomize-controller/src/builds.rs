@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::{
     memory::{BYTES_PER_NODE, MemoryShares},
-    render::{Rendered, Request, render},
+    render::{RenderError, Rendered, Request, render},
     run::build::BuildError,
 };
 
@@ -29,6 +29,15 @@ pub struct Builds {
     first: u64,
     /// How long a build may take, and how long it may have to wait before that.
     limit: Duration,
+}
+
+/// What a build gave.
+pub struct Objects {
+    pub(crate) rendered: Rendered,
+    /// For the objects, until they are applied.
+    pub(crate) memory: Grant,
+    /// Whether it needed more than a build gets at first.
+    pub(crate) is_large: bool,
 }
 
 /// Whether a build waits for its turn. Clones share it.
@@ -61,7 +70,7 @@ impl Builds {
     }
 
     /// Builds for an object of `namespace`. `queued` is set while this waits for its turn. `is_large` is whether the object is known
-    /// to need more than a build gets at first; the answer says so, too.
+    /// to need more than a build gets at first.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -71,7 +80,7 @@ impl Builds {
         request: Request,
         is_large: bool,
         queued: &Queued,
-    ) -> Result<(Rendered, bool), BuildError> {
+    ) -> Result<Objects, BuildError> {
         let all = request.options.limits.nodes;
         if self.first < all && !is_large {
             let grant = self.turn(namespace, self.first, queued).await?;
@@ -81,11 +90,15 @@ impl Builds {
             *bytes = (*bytes).min(self.first * BYTES_PER_NODE);
             match render_within(self.limit, small, grant).await {
                 Err(BuildError::Render(error)) if error.may_need_more() => {}
-                result => return Ok((result?, false)),
+                result => {
+                    let (rendered, memory) = result?;
+                    return Ok(Objects { rendered, memory, is_large: false });
+                }
             }
         }
         let grant = self.turn(namespace, all, queued).await?;
-        Ok((render_within(self.limit, request, grant).await?, true))
+        let (rendered, memory) = render_within(self.limit, request, grant).await?;
+        Ok(Objects { rendered, memory, is_large: self.first < all })
     }
 
     async fn turn(&self, namespace: &str, nodes: u64, queued: &Queued) -> Result<Grant, BuildError> {
@@ -98,14 +111,19 @@ impl Builds {
 }
 
 /// Builds where blocking is allowed, within a time. A build that is not waited for any longer ends at its next step, and keeps its
-/// grant until then.
-async fn render_within(limit: Duration, mut request: Request, grant: Grant) -> Result<Rendered, BuildError> {
+/// grant until then. The objects keep what they need of it.
+async fn render_within(
+    limit: Duration,
+    mut request: Request,
+    mut grant: Grant,
+) -> Result<(Rendered, Grant), BuildError> {
     let deadline = Deadline::new(limit);
     let _guard = deadline.cancel_on_drop();
     request.options.cancel = Cancel::from(deadline.cancel_flag().clone());
     let work = move || {
-        let _grant = grant;
-        render(request, &deadline)
+        let rendered = render(request, &deadline)?;
+        grant.shrink(rendered.nodes);
+        Ok::<_, RenderError>((rendered, grant))
     };
     match timeout(limit, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(result)) => Ok(result?),
@@ -162,7 +180,8 @@ mod tests {
     fn request(nodes: usize, bases: &Arc<Bases>) -> Request {
         let mut tree = MemoryTree::default();
         tree.insert("kustomization.yaml", "resources: ['https://h/a.yaml', b.yaml]".as_bytes());
-        let object = format!("apiVersion: v1\nkind: B\nmetadata: {{name: b}}\nspec: [{}]\n", "1, ".repeat(nodes));
+        let object =
+            format!("apiVersion: v1\nkind: B\nmetadata: {{name: b}}\nspec: [{}]\n", "1, ".repeat(nodes));
         tree.insert("b.yaml", object.into_bytes());
         let mut options = kustomize::Options::default();
         options.limits.nodes = 1000;
@@ -206,8 +225,10 @@ mod tests {
             let (bases, release) = Bases::new();
             drop(release);
             let built = builds.build("n", request(nodes, &bases), is_known, &Queued::default()).await;
-            let (rendered, large) = built.unwrap();
+            let Objects { rendered, memory, is_large: large } = built.unwrap();
             assert_eq!((bases.asked(), large, rendered.manifests.len()), (attempts, is_large, 2));
+            assert_eq!(builds.budget().usage().used, rendered.nodes, "what is left to apply");
+            drop(memory);
         }
         let (bases, release) = Bases::new();
         drop(release);

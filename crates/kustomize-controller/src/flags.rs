@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Arguments that all controllers have.
     #[command(flatten)]
     pub shared: Flags,
-    /// Kustomizations worked on at once. Waiting ones do not count.
+    /// Kustomizations worked on at once, and small builds. Waiting ones do not count.
     #[arg(long, default_value_t = 4)]
     pub concurrent: u16,
     /// Objects of one Kustomization sent to the API server at once.

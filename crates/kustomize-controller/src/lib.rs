@@ -104,7 +104,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     process.metrics.budget("build_nodes", builds.budget());
     let artifacts = artifacts(&arguments, &shares)?;
     process.metrics.budget("download", artifacts.downloads());
-    process.metrics.budget("unpack_bytes", artifacts.contents());
+    process.metrics.budget("artifact_bytes", artifacts.memory());
     let cluster = Cluster::new(process.client.clone(), MANAGER, DISCOVERY, INDEX);
     let context = Context {
         cluster: cluster.clone(),
@@ -194,10 +194,11 @@ fn artifacts(arguments: &Arguments, shares: &MemoryShares) -> Result<Cache<Memor
     })
     .map_err(StartError::Artifacts)?;
     let options = cache::Options {
-        budget_bytes: arguments.artifact_cache_size,
-        content_bytes: shares.all_artifact_bytes,
-        archive_bytes: shares.artifact_bytes,
+        idle_bytes: arguments.artifact_cache_size,
+        used_bytes: shares.all_artifact_bytes,
+        value_bytes: shares.artifact_bytes,
         first_bytes: shares.first_artifact_bytes,
+        ..cache::Options::default()
     };
     Ok(Cache::new(fetcher, &options, |archive, most_bytes| {
         let (mut tree, mut bytes) = (MemoryTree::default(), 0);

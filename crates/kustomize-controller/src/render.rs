@@ -61,6 +61,8 @@ pub struct Rendered {
     pub secrets: Mask,
     /// What was read of the tree, if nothing else was read.
     pub trace: Option<Trace>,
+    /// Nodes of the objects.
+    pub nodes: u64,
 }
 
 /// Why the objects cannot be had, in upstream's texts.
@@ -195,7 +197,8 @@ fn objects(
     }
     let manifests = prepare(manifests, &manager, &owner, &common)?;
     let vanishing = manifests.iter().filter(|manifest| vanishes(manifest)).map(Manifest::id).collect();
-    Ok(Rendered { manifests, digest: hasher.finish().to_string(), vanishing, secrets, trace })
+    let (digest, nodes) = (hasher.finish().to_string(), options.limits.nodes - nodes_left);
+    Ok(Rendered { manifests, digest, vanishing, secrets, trace, nodes })
 }
 
 /// Whether an object is a Job that removes itself when it is done.

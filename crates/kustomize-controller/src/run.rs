@@ -27,6 +27,7 @@ use std::{
 use api::{Artifact, duration::go_duration_string};
 use apply::{change::ChangeSet, mask::Mask, object::ObjectId, order::Stage, prune::Entry};
 use artifact::cache::CacheError;
+use budget::Grant;
 use kustomize::tree::MemoryTree;
 use runtime::queue::InFlightGuard;
 use tokio::time::Instant;
@@ -94,6 +95,8 @@ pub struct Progress {
     pub digest: String,
     /// What the objects are built from, if that can be told.
     pub build: Option<BuildInputs>,
+    /// For the objects that are left to apply.
+    pub memory: Option<Grant>,
     /// What the finished stages did.
     pub changes: ChangeSet,
     /// What was done of the present stage before it had to wait.

@@ -14,6 +14,7 @@ use artifact::{
     fetch::{self, Fetcher},
     unpack::{Entry, Limits, UnpackError, unpack},
 };
+use futures::FutureExt as _;
 use tokio::time::timeout;
 
 /// A cache of the text of an archive's only file, which counts its builds. A text of `panic` makes the builder panic.
@@ -29,10 +30,10 @@ fn with(fetching: fetch::Options, options: &Options) -> (Cache<String>, Arc<Atom
     let fetcher = Fetcher::new(fetching);
     let builds = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&builds);
-    let cache = Cache::new(fetcher.unwrap(), options, move |archive, bytes| {
+    let cache = Cache::new(fetcher.unwrap(), options, move |archive, _| {
         counted.fetch_add(1, Ordering::SeqCst);
         let mut text = String::new();
-        unpack(archive, &Limits { bytes, ..Limits::default() }, &mut |entry| {
+        unpack(archive, &Limits::default(), &mut |entry| {
             if let Entry::File { content, .. } = entry {
                 content.read_to_string(&mut text)?;
             }
@@ -45,7 +46,7 @@ fn with(fetching: fetch::Options, options: &Options) -> (Cache<String>, Arc<Atom
 }
 
 fn within(budget_bytes: u64) -> Options {
-    Options { budget_bytes, ..Options::default() }
+    Options { idle_bytes: budget_bytes, ..Options::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,31 +64,6 @@ async fn concurrent_callers_share_one_download_and_one_build() {
     // A bare hash means the same artifact.
     assert!(Arc::ptr_eq(&cache.get(&server.url("/b"), digest.hex(), "a").await.unwrap(), &values[0]));
     assert_eq!((server.count(), builds.load(Ordering::SeqCst)), (1, 1));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_archive_that_is_larger_than_most_is_read_anew_when_there_is_room() {
-    let options =
-        Options { content_bytes: 8 << 20, archive_bytes: 4 << 20, first_bytes: 8192, ..within(1 << 20) };
-    let (cache, builds) = cache(&options);
-    for (bytes, attempts) in [(1000, 1), (100_000, 2), (5 << 20, 2)] {
-        builds.store(0, Ordering::SeqCst);
-        let (archive, digest) = archive(&"x".repeat(bytes));
-        let server = Scripted::start(vec![Reply::ok(&archive)]).await;
-        let result = cache.get(&server.url("/a"), &digest.to_string(), "a").await;
-        assert_eq!((builds.load(Ordering::SeqCst), server.count()), (attempts, 1));
-        match result {
-            Ok(text) => assert_eq!(text.len(), bytes),
-            Err(CacheError::Unpack(error)) => {
-                assert_eq!(
-                    error.to_string(),
-                    "archive exceeds the limit of 4194304 bytes after decompression"
-                );
-            }
-            Err(error) => panic!("{error}"),
-        }
-        assert_eq!(cache.contents().usage().used, 0);
-    }
 }
 
 #[tokio::test]
@@ -279,4 +255,89 @@ async fn downloads_of_one_tenant_leave_room_for_others() {
     assert_eq!(*cache.get(&alive.url("/a"), &digest.to_string(), "b").await.unwrap(), "text");
     assert_eq!(server.count(), 2, "the others wait for their turn");
     callers.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_is_larger_than_most_is_built_anew_when_there_is_room() {
+    let options = Options { value_bytes: 4 << 20, first_bytes: 8192, ..within(0) };
+    let builds = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&builds);
+    let cache = Cache::new(Fetcher::new(fetch_options()).unwrap(), &options, move |archive, bytes| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        unpack(archive, &Limits { bytes, ..Limits::default() }, &mut |_| Ok(()))?;
+        Ok(Built { bytes: 100, value: bytes })
+    });
+    for (size, attempts, limit) in [(1000, 1, Some(8192)), (100_000, 2, Some(4 << 20)), (5 << 20, 2, None)] {
+        builds.store(0, Ordering::SeqCst);
+        let (bytes, digest) = archive(&"x".repeat(size));
+        let server = Scripted::start(vec![Reply::ok(&bytes)]).await;
+        let result = cache.get(&server.url("/a"), &digest.to_string(), "a").await;
+        assert_eq!((builds.load(Ordering::SeqCst), server.count()), (attempts, 1));
+        let used = cache.memory().usage().used;
+        match (result, limit) {
+            (Ok(value), Some(limit)) => assert_eq!((*value, used), (limit, 100)),
+            (Err(CacheError::Unpack(error)), None) => {
+                assert_eq!(
+                    error.to_string(),
+                    "archive exceeds the limit of 4194304 bytes after decompression"
+                );
+            }
+            (result, _) => panic!("{result:?}"),
+        }
+    }
+}
+
+/// A cache whose values have 60 bytes each, with room for three of them and two of one tenant.
+fn narrow(fetching: fetch::Options) -> (Cache<String>, Arc<AtomicUsize>) {
+    let sizes =
+        Options { idle_bytes: 0, used_bytes: 180, value_bytes: 60, first_bytes: 60, ..Options::default() };
+    with(fetching, &sizes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_in_use_leave_memory_to_other_tenants_and_those_that_wait_are_not_unpacked() {
+    let archives: Vec<_> = (0..6).map(|n| archive(&n.to_string())).collect();
+    let mut servers = Vec::new();
+    for (bytes, _) in &archives {
+        servers.push(Scripted::start(vec![Reply::ok(bytes)]).await);
+    }
+    let fetching = fetch::Options { concurrent: 5, share: 3, ..fetch_options() };
+    let (cache, builds) = narrow(fetching);
+    let get = |n: usize, tenant: &'static str| {
+        let (cache, url, digest) = (cache.clone(), servers[n].url("/"), archives[n].1.to_string());
+        async move { cache.get(&url, &digest, tenant).await }
+    };
+    let held = (get(0, "a").await.unwrap(), get(1, "a").await.unwrap());
+    let load = |n: usize| tokio::spawn(get(n, "a").map(|value| drop(value.unwrap())));
+    let waiting: Vec<_> = (2..6).map(load).collect();
+    // Archives that wait for memory count as downloads: the last one is not even asked for.
+    let asked = || servers[2..].iter().map(Scripted::count).sum::<usize>();
+    while asked() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let (bytes, digest) = archive("other");
+    let alive = Scripted::start(vec![Reply::ok(&bytes)]).await;
+    let other = cache.get(&alive.url("/"), &digest.to_string(), "b").await.unwrap();
+    assert_eq!((other.as_str(), builds.load(Ordering::SeqCst), asked()), ("other", 3, 3));
+    assert!(waiting.iter().all(|load| !load.is_finished()));
+    // Each that is let go of makes room for one that waits.
+    drop(held);
+    for load in waiting {
+        load.await.unwrap();
+    }
+    assert_eq!(builds.load(Ordering::SeqCst), 7);
+}
+
+#[tokio::test]
+async fn a_load_that_finds_no_memory_in_time_says_so() {
+    let (bytes, digest) = archive("one");
+    let (other_bytes, other) = archive("two");
+    let server = Scripted::start(vec![Reply::ok(&bytes), Reply::ok(&other_bytes)]).await;
+    let wait = Duration::from_millis(300);
+    let sizes = Options { used_bytes: 60, value_bytes: 60, first_bytes: 60, wait, ..within(0) };
+    let (cache, _) = cache(&sizes);
+    let held = cache.get(&server.url("/a"), &digest.to_string(), "a").await.unwrap();
+    let error = cache.get(&server.url("/b"), &other.to_string(), "b").await.unwrap_err();
+    assert_eq!(error.to_string(), "no memory to extract the archive within 300ms");
+    assert_eq!(held.as_str(), "one");
 }

@@ -28,7 +28,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Pass;
 use crate::{
     MANAGER,
-    builds::Queued,
+    builds::{Objects, Queued},
     dependencies::Interest,
     flags::{GROUP_CHANGES, MIGRATE_API_VERSION, STRICT_SUBSTITUTION},
     handover,
@@ -108,7 +108,8 @@ impl Effects for Pass<'_> {
         let (builds, waits) = (self.context.builds.clone(), queued.clone());
         let namespace = self.subject.namespace().to_owned();
         let mut build = Box::pin(async move {
-            let (mut rendered, is_large) = builds.build(&namespace, request, is_large, &waits).await?;
+            let built = builds.build(&namespace, request, is_large, &waits).await?;
+            let Objects { mut rendered, memory, is_large } = built;
             let inputs = rendered.trace.take().map(|trace| BuildInputs {
                 artifact,
                 trace: Arc::new(trace),
@@ -117,7 +118,7 @@ impl Effects for Pass<'_> {
                 vanishing: rendered.vanishing.clone(),
                 is_large,
             });
-            Ok(Build::Done(rendered, inputs))
+            Ok(Build::Done(Box::new(rendered), inputs, memory))
         });
         // One that has to wait for its turn does not keep the worker waiting.
         let first = futures::poll!(&mut build);

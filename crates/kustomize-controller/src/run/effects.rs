@@ -4,6 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use apply::{change::ChangeSet, object::Manifest, order::Stage, prune::Entry, prune::Pruned};
 use artifact::cache::CacheError;
+use budget::Grant;
 use kustomize::tree::MemoryTree;
 use runtime::patch::PatchError;
 
@@ -29,8 +30,8 @@ pub(crate) enum Built {
 pub(crate) enum Build {
     /// It would give the objects that are in the cluster.
     Unchanged(BuildInputs),
-    /// Its objects. What they are built from, if that can be told.
-    Done(Rendered, Option<BuildInputs>),
+    /// Its objects. What they are built from, if that can be told. Their memory.
+    Done(Box<Rendered>, Option<BuildInputs>, Grant),
 }
 
 /// What became of a stage that did not fail.

@@ -166,12 +166,13 @@ async fn resume_build(
 fn built(run: &mut Run, effects: &mut impl Effects, result: Result<Build, BuildError>) -> Step {
     match result {
         Ok(Build::Unchanged(build)) => skip_build(run, build),
-        Ok(Build::Done(rendered, inputs)) => {
-            let Rendered { manifests, digest, vanishing, secrets, .. } = rendered;
+        Ok(Build::Done(rendered, inputs, memory)) => {
+            let Rendered { manifests, digest, vanishing, secrets, .. } = *rendered;
             run.progress.digest = digest;
             run.progress.vanishing = vanishing;
             run.progress.secrets = secrets;
             run.progress.build = inputs;
+            run.progress.memory = Some(memory);
             run.now("Detecting drift");
             let stages = effects.stages(manifests);
             let manifests = stages.iter().flat_map(|stage| &stage.manifests);
@@ -211,6 +212,7 @@ async fn apply_next(
     mut stages: VecDeque<Stage>,
 ) -> Result<Step, PatchError> {
     let Some(stage) = stages.pop_front() else {
+        run.progress.memory = None;
         effects.applied(run);
         let stale = prune::stale(&run.plan.before, &run.progress.applied());
         return Ok(Step::Next(Phase::Prune { stale, deadline: Instant::now() + handover::HANDOVER_TIMEOUT }));

@@ -39,6 +39,7 @@ async fn a_run_downloads_builds_applies_and_looks_for_health() {
     assert_eq!(run.progress.digest, "sha256:new");
     assert_eq!(run.progress.desired, [entry("ConfigMap", "a")]);
     assert_eq!(run.progress.inventory, Some(vec![entry("ConfigMap", "a")]));
+    assert!(run.progress.memory.is_none(), "nothing is left to apply");
     assert_eq!(run.progress.message, "Detecting drift for revision r2 with a timeout of 5m0s");
 }
 

@@ -10,6 +10,8 @@ use apply::{
     prune::{Entry, Pruned},
 };
 use artifact::cache::CacheError;
+use budget::{Budget, Grant, Limits, Request};
+use futures::FutureExt as _;
 use kustomize::tree::{MemoryTree, Traced};
 use runtime::{patch::PatchError, queue::InFlight};
 use serde_json::json;
@@ -188,18 +190,26 @@ pub fn manifest(kind: &str, name: &str) -> Manifest {
     Manifest::new(value, None).unwrap()
 }
 
+/// Memory of a build.
+fn memory() -> Grant {
+    let budget = Budget::new(Limits { process: 1, tenant: 1 });
+    budget.acquire(Request::new("ns", 1)).now_or_never().unwrap()
+}
+
 /// A build of these objects, by kind and name.
 pub fn built(objects: &[(&str, &str)]) -> Build {
     let manifests = objects.iter().map(|(kind, name)| manifest(kind, name)).collect();
     Build::Done(
-        Rendered {
+        Box::new(Rendered {
             manifests,
             digest: "sha256:new".into(),
             vanishing: Default::default(),
             secrets: Default::default(),
             trace: None,
-        },
+            nodes: 1,
+        }),
         Some(inputs("d2")),
+        memory(),
     )
 }
 
