@@ -99,10 +99,15 @@ impl Repairs {
 pub struct DriftedObjects(Arc<Mutex<HashMap<ObjectRef<Kustomization>, usize>>>);
 
 impl DriftedObjects {
-    /// Shows the counts in the controller's metrics.
+    /// Shows the counts in the controller's metrics, as long as there is the object.
     pub fn register(&self, metrics: &Metrics) {
-        let counts = self.clone();
+        let (counts, known) = (self.clone(), self.clone());
         metrics.live(move || counts.samples());
+        metrics.on_forget(move |kind, namespace, name| {
+            if kind == "Kustomization" {
+                known.set(ObjectRef::new(name).within(namespace), 0);
+            }
+        });
     }
 
     /// A run found so many. Without any there is no series.
@@ -220,6 +225,11 @@ mod tests {
         assert!(metrics.render().contains(line), "{}", metrics.render());
         assert!(!metrics.render().contains("whole"));
         drifted.set(ObjectRef::new("app").within("flux-system"), 0);
+        assert!(!metrics.render().contains("gotk_drifted_objects"));
+        drifted.set(ObjectRef::new("app").within("flux-system"), 1);
+        metrics.forget("GitRepository", "flux-system", "app");
+        assert!(metrics.render().contains("gotk_drifted_objects"), "another kind");
+        metrics.forget("Kustomization", "flux-system", "app");
         assert!(!metrics.render().contains("gotk_drifted_objects"));
     }
 

@@ -136,7 +136,6 @@ impl Reconcile<Kustomization> for Reconciler {
         self.slots().remove(object);
         self.latest.forget(object);
         self.context.dependencies.forget(object, &self.context.waker);
-        self.context.drifted.set(object.clone(), 0);
         self.context.skipped.set(object.clone(), HashSet::new());
         self.context.sources.forget(object);
         self.context.configs.forget(object);

@@ -182,25 +182,19 @@ pub async fn run<K, R>(
     metrics.controller(&name, options.concurrent);
     let backoff = Arc::new(Failures::new(options.retry));
     let queue = Queue::new(&name, &metrics);
-    let (mut changes, cleaner) = (Changes::default(), (reconciler.clone(), backoff.clone(), metrics.clone()));
-    let (asked, woken) = (queue.clone(), queue.clone());
+    let (mut changes, asked, woken) = (Changes::default(), queue.clone(), queue.clone());
     let observing = reconciler.clone();
+    let pass = Arc::new(Pass { reconciler, backoff, metrics, name, queue, store: store.clone() });
+    let of_gone = pass.clone();
     let events = events.inspect_ok(move |event| observing.observe(event));
     let triggers = events.default_backoff().reflect(writer).flat_map(move |event| {
         let due: Vec<Result<K, watcher::Error>> = match event {
             Err(error) => vec![Err(error)],
             Ok(event) => {
-                let (reconciler, backoff, metrics) = &cleaner;
                 let change = changes.observe(&event);
                 for object in change.gone {
-                    backoff.reset(&object);
-                    metrics.forget(
-                        &K::kind(&()),
-                        object.namespace.as_deref().unwrap_or_default(),
-                        &object.name,
-                    );
-                    asked.forget(&object);
-                    reconciler.gone(&object);
+                    of_gone.forget(&object);
+                    of_gone.reconciler.gone(&object);
                 }
                 change.due.iter().for_each(|object| asked.ask(ObjectRef::from_obj(object)));
                 change.due.into_iter().map(Ok).collect()
@@ -208,7 +202,6 @@ pub async fn run<K, R>(
         };
         futures::stream::iter(due)
     });
-    let context = Arc::new(Pass { reconciler, backoff, metrics, name, queue });
     let results = Controller::for_stream(triggers, store)
         .with_config(controller::Config::default().concurrency(options.concurrent))
         .reconcile_on(waker.stream().inspect(move |object| woken.ask(object.clone())))
@@ -216,7 +209,7 @@ pub async fn run<K, R>(
         .run(
             |object, pass: Arc<Pass<K, R>>| async move { Ok::<_, Infallible>(pass.run(object).await) },
             |_, never, _| match *never {},
-            context,
+            pass,
         )
         .for_each(|result| {
             if let Err(controller::Error::QueueError(error)) = result {
@@ -235,12 +228,13 @@ pub async fn run<K, R>(
 }
 
 /// One pass of one object, with everything around it.
-struct Pass<K: Resource, R> {
+struct Pass<K: Resource<DynamicType = ()> + 'static, R> {
     reconciler: Arc<R>,
     backoff: Arc<Failures<ObjectRef<K>>>,
     metrics: Metrics,
     name: String,
     queue: Arc<Queue<ObjectRef<K>>>,
+    store: Store<K>,
 }
 
 impl<K, R> Pass<K, R>
@@ -286,12 +280,74 @@ where
             }
         };
         self.metrics.reconciled(&self.name, result, started.elapsed());
-        self.queue.end(reference, started.elapsed(), next);
+        self.queue.end(reference.clone(), started.elapsed(), next);
+        // An object can go while its pass is under way. What the pass leaves behind would stay for ever.
+        if self.store.get(&reference).is_none() {
+            self.forget(&reference);
+        }
         next.map_or_else(Action::await_change, Action::requeue)
+    }
+
+    /// Drops what is known of an object that is gone.
+    fn forget(&self, object: &ObjectRef<K>) {
+        self.backoff.reset(object);
+        self.metrics.forget(&K::kind(&()), object.namespace.as_deref().unwrap_or_default(), &object.name);
+        self.queue.forget(object);
     }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    use super::*;
+
+    const BACKOFF: Backoff = Backoff { first: Duration::from_nanos(10), longest: Duration::from_nanos(40) };
+
+    struct Measures(Metrics);
+
+    impl Reconcile<ConfigMap> for Measures {
+        async fn reconcile(&self, object: Arc<ConfigMap>) -> Outcome {
+            self.0.ran("ConfigMap", "ns", &object.name_any(), Duration::ZERO);
+            Outcome::Failed("no".into())
+        }
+
+        fn gone(&self, _object: &ObjectRef<ConfigMap>) {}
+    }
+
+    /// What a pass that fails leaves behind: whether it is a series, whether it is due, and the delay after the next failure.
+    async fn left_by_a_pass(object_is_there: bool) -> (bool, bool, Duration) {
+        let metrics = Metrics::new().unwrap();
+        let (store, mut writer) = reflector::store();
+        let mut object = ConfigMap::default();
+        (object.metadata.name, object.metadata.namespace) = (Some("app".into()), Some("ns".into()));
+        if object_is_there {
+            writer.apply_watcher_event(&Event::Apply(object.clone()));
+        }
+        let pass = Pass {
+            reconciler: Arc::new(Measures(metrics.clone())),
+            backoff: Arc::new(Failures::new(BACKOFF)),
+            metrics: metrics.clone(),
+            name: "configmap".into(),
+            queue: Queue::new("configmap", &metrics),
+            store,
+        };
+        pass.run(Arc::new(object.clone())).await;
+        let text = metrics.render();
+        let measured = text.contains(r#"gotk_reconcile_duration_seconds_count{kind="ConfigMap",name="app""#);
+        let due = text.contains(r#"workqueue_depth{controller="configmap",name="configmap"} 1"#);
+        (measured, due, pass.backoff.failed(ObjectRef::from_obj(&object)))
+    }
+
+    #[tokio::test]
+    async fn a_pass_leaves_nothing_of_an_object_that_has_gone_meanwhile() {
+        assert_eq!(left_by_a_pass(true).await, (true, true, BACKOFF.after(2)));
+        assert_eq!(left_by_a_pass(false).await, (false, false, BACKOFF.after(1)));
+    }
 }

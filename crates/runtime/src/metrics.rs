@@ -11,6 +11,7 @@ use prometheus::{
 };
 
 mod budget;
+mod labels;
 mod live;
 mod resource;
 
@@ -285,6 +286,7 @@ impl Metrics {
         let mut text = Vec::new();
         let mut families = self.registry.gather();
         families.extend(self.live.gather());
+        labels::limit_labels(&mut families);
         // Encoding into memory fails only for a series without samples, which is left out.
         let _incomplete = TextEncoder::new().encode(&families, &mut text);
         String::from_utf8_lossy(&text).into_owned()
@@ -327,6 +329,28 @@ mod tests {
         assert!(text.contains("process_resident_memory_bytes"));
         metrics.forget("GitRepository", "flux-system", "app");
         assert!(!metrics.render().contains("gotk_reconcile_duration_seconds_count"));
+    }
+
+    #[test]
+    fn label_values_are_limited_and_escaped_wherever_they_come_from() {
+        let metrics = Metrics::new().unwrap();
+        let (revision, name) = ("x".repeat(1 << 20), "a\"b\\c\nd");
+        let labels = vec![("name", name.to_owned()), ("revision", revision.clone())];
+        metrics
+            .live(move || vec![Sample { name: "test_live", help: "", labels: labels.clone(), value: 1.0 }]);
+        metrics.ran(&revision, "ns", name, Duration::ZERO);
+        metrics.api_request("200", &revision, "GET");
+        let text = metrics.render();
+        let cut = "x".repeat(509) + "…";
+        for line in [
+            format!(r#"test_live{{name="a\"b\\c\nd",revision="{cut}"}} 1"#),
+            format!(
+                r#"gotk_reconcile_duration_seconds_count{{kind="{cut}",name="a\"b\\c\nd",namespace="ns"}} 1"#
+            ),
+            format!(r#"rest_client_requests_total{{code="200",host="{cut}",method="GET"}} 1"#),
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\nnot in\n{text}");
+        }
     }
 
     #[test]
