@@ -118,9 +118,10 @@ fn without_empty(command: Command, variable: impl Fn(&OsStr) -> Option<OsString>
     })
 }
 
-/// Has a command read booleans as pflag does: a bare flag means true, and a value comes after `=`.
+/// Has a command read flags as pflag does: of a flag that is given twice the last one counts, a bare boolean means true, and a
+/// boolean's value comes after `=`.
 fn pflag(command: Command) -> Command {
-    command.mut_args(|arg| {
+    command.args_override_self(true).mut_args(|arg| {
         let boolean = arg.get_value_parser().type_id() == TypeId::of::<bool>();
         if boolean && matches!(arg.get_action(), ArgAction::Set) {
             arg.num_args(0..=1).default_missing_value("true").require_equals(true)
@@ -239,6 +240,29 @@ mod tests {
         assert_eq!(leads(&["--enable-leader-election=F"]), Some(false));
         assert_eq!(leads(&["--enable-leader-election=perhaps"]), None);
         assert_eq!(leads(&["--enable-leader-election", "false"]), None, "a stray argument");
+    }
+
+    #[test]
+    fn the_last_one_counts_of_a_flag_that_is_given_twice() {
+        // A patch of the install manifests adds to the arguments that are there.
+        let flags = parse(&["--log-level=info", "--requeue-dependency=1m", "--log-level=debug"]).unwrap();
+        assert_eq!((flags.log_level, flags.requeue_dependency), (LogLevel::Debug, Duration::from_secs(60)));
+        let flags = parse(&["--enable-leader-election", "--enable-leader-election=false"]).unwrap();
+        assert!(!flags.leader.enable_leader_election);
+    }
+
+    #[test]
+    fn all_values_count_of_a_flag_that_is_a_list() {
+        #[derive(Parser)]
+        struct Lists {
+            #[arg(long)]
+            name: Vec<String>,
+            #[arg(long, value_delimiter = ',')]
+            host: Vec<String>,
+        }
+        let Lists { name, host } =
+            try_parse_from(["p", "--name=a", "--host=x,y", "--name=b", "--host=z"]).unwrap();
+        assert_eq!((name.join(" "), host.join(" ")), ("a b".into(), "x y z".into()));
     }
 
     #[test]
