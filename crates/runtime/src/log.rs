@@ -6,13 +6,14 @@ use std::fmt;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tracing::{
-    Event, Level, Subscriber,
+    Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span,
 };
 use tracing_subscriber::{
     Layer,
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    filter::{FilterFn, LevelFilter},
+    fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter, format::Writer},
     layer::{Context, SubscriberExt},
     registry::LookupSpan,
     util::SubscriberInitExt,
@@ -27,10 +28,10 @@ pub enum Encoding {
     Console,
 }
 
-/// `--log-level`.
+/// `--log-level`. Libraries tell no more than their warnings, see [`is_shown`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogLevel {
-    /// Everything, libraries included.
+    /// Everything.
     Trace,
     /// Details of each reconcile.
     Debug,
@@ -40,23 +41,80 @@ pub enum LogLevel {
     Error,
 }
 
+impl LogLevel {
+    fn of_our_crates(self) -> LevelFilter {
+        match self {
+            Self::Trace => LevelFilter::TRACE,
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Info => LevelFilter::INFO,
+            Self::Error => LevelFilter::ERROR,
+        }
+    }
+
+    fn of_libraries(self) -> LevelFilter {
+        match self {
+            Self::Trace | Self::Debug => LevelFilter::WARN,
+            Self::Info | Self::Error => LevelFilter::ERROR,
+        }
+    }
+}
+
+/// The crates of this workspace, which print no secrets.
+const OUR_CRATES: [&str; 20] = [
+    "api",
+    "apply",
+    "artifact",
+    "auth",
+    "expression",
+    "git",
+    "glob",
+    "kustomize",
+    "kustomize_controller",
+    "net",
+    "oci",
+    "references",
+    "runtime",
+    "secret",
+    "source",
+    "source_controller",
+    "substitute",
+    "verification",
+    "versions",
+    "yaml",
+];
+
+/// Whether what is written with this target and level is in the log.
+///
+/// HTTP, TLS, SSH and Git libraries show headers, bodies and keys in their details, and those may be secrets: below warnings they
+/// say nothing, whatever `--log-level` is. kube's client logs whole bodies that it cannot decode, at every level, so it is silent.
+fn is_shown(log_level: LogLevel, target: &str, level: Level) -> bool {
+    let name = target.split("::").next().unwrap_or_default();
+    if OUR_CRATES.contains(&name) {
+        return level <= log_level.of_our_crates();
+    }
+    let is_kube_client = target == "kube_client::client" || target.starts_with("kube_client::client::");
+    !is_kube_client && level <= log_level.of_libraries()
+}
+
+/// Spans of ours are there at every level: failures are told with the object that they are about.
+fn is_enabled(log_level: LogLevel, metadata: &Metadata<'_>) -> bool {
+    let level = if metadata.is_span() { Level::ERROR } else { *metadata.level() };
+    is_shown(log_level, metadata.target(), level)
+}
+
 /// Installs the process-wide logger on standard error. Called once, before anything logs.
 pub fn init(encoding: Encoding, level: LogLevel) {
-    // kube's client logs whole bodies that it cannot decode, and those may be Secrets: never, at any level.
-    let filter = match level {
-        LogLevel::Trace => "trace,kube_client::client=off",
-        LogLevel::Debug => {
-            "debug,kube_client::client=off,hyper=info,h2=info,rustls=info,tower=info,kube=info,reqwest=info,gix=info"
-        }
-        LogLevel::Info => "info,kube_runtime=error,kube_client=error,kube_client::client=off,tower=error",
-        LogLevel::Error => "error,kube_client::client=off",
-    };
-    let lines = tracing_subscriber::fmt::layer()
-        .event_format(Zap { encoding })
-        .with_ansi(false)
-        .with_writer(std::io::stderr)
-        .with_filter(tracing_subscriber::EnvFilter::new(filter));
-    tracing_subscriber::registry().with(SpanFields).with(lines).init();
+    subscriber(encoding, level, std::io::stderr).init();
+}
+
+fn subscriber<W>(encoding: Encoding, level: LogLevel, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines =
+        tracing_subscriber::fmt::layer().event_format(Zap { encoding }).with_ansi(false).with_writer(writer);
+    let enabled = FilterFn::new(move |metadata| is_enabled(level, metadata));
+    tracing_subscriber::registry().with(SpanFields).with(lines).with(enabled)
 }
 
 /// Keeps each span's fields as JSON so that a line can carry them flat.
@@ -202,14 +260,95 @@ mod tests {
     }
 
     fn written(encoding: Encoding, work: impl FnOnce()) -> String {
+        written_at(LogLevel::Info, encoding, work)
+    }
+
+    fn written_at(level: LogLevel, encoding: Encoding, work: impl FnOnce()) -> String {
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        let lines = tracing_subscriber::fmt::layer()
-            .event_format(Zap { encoding })
-            .with_writer(move || writer.clone());
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(SpanFields).with(lines), work);
+        tracing::subscriber::with_default(subscriber(encoding, level, move || writer.clone()), work);
         let bytes = buffer.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn libraries_say_no_more_than_warnings_and_kubes_client_says_nothing() {
+        use LogLevel::{Debug, Error, Info, Trace};
+        let most = |log_level, target: &str| {
+            let levels = [Level::TRACE, Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR];
+            levels.into_iter().find(|level| is_shown(log_level, target, *level))
+        };
+        for target in ["git::http", "source_controller", "kustomize_controller::pass::end", "runtime"] {
+            let shown = [Trace, Debug, Info, Error].map(|log_level| most(log_level, target));
+            let all = [Level::TRACE, Level::DEBUG, Level::INFO, Level::ERROR].map(Some);
+            assert_eq!(shown, all, "{target}");
+        }
+        let libraries = [
+            "russh::client",
+            "ssh_key",
+            "h2::codec::framed_read",
+            "hyper::proto::h1::io",
+            "hyper_util::client",
+            "rustls::client::hs",
+            "kube_runtime::watcher",
+            "kube_client::config",
+            "reqwest::connect",
+            "gix_transport",
+            "tower::buffer",
+            "git2",
+            "sources::x",
+            "netlink",
+            "",
+        ];
+        for target in libraries {
+            let shown = [Trace, Debug, Info, Error].map(|log_level| most(log_level, target));
+            let warnings = [Level::WARN, Level::WARN, Level::ERROR, Level::ERROR].map(Some);
+            assert_eq!(shown, warnings, "{target}");
+        }
+        for target in ["kube_client::client", "kube_client::client::builder"] {
+            assert_eq!([Trace, Debug, Info, Error].map(|log_level| most(log_level, target)), [None; 4]);
+        }
+    }
+
+    #[test]
+    fn all_crates_of_the_workspace_are_ours() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let folders = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+        let crates = folders.filter(|entry| entry.path().join("Cargo.toml").exists());
+        let mut names: Vec<_> =
+            crates.map(|entry| entry.file_name().into_string().unwrap().replace('-', "_")).collect();
+        names.sort();
+        assert_eq!(names, OUR_CRATES);
+    }
+
+    #[test]
+    fn the_details_of_libraries_are_in_no_log_and_neither_are_their_spans() {
+        let text = written_at(LogLevel::Trace, Encoding::Json, || {
+            let request = tracing::span!(target: "kube_client::client", Level::ERROR, "HTTP", url = "canary");
+            let _entered = request.entered();
+            let span = tracing::trace_span!("fetch", name = "app");
+            let _within = span.entered();
+            tracing::trace!(target: "h2::codec", header = "authorization: canary");
+            tracing::debug!(target: "hyper::proto", "canary");
+            tracing::error!(target: "kube_client::client", body = "canary", "failed to decode");
+            tracing::trace!("ours");
+        });
+        assert!(!text.contains("canary"), "{text}");
+        let line: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&line["msg"], &line["name"]), (&json!("ours"), &json!("app")));
+    }
+
+    #[test]
+    fn failures_are_told_with_their_object_at_every_level() {
+        let text = written_at(LogLevel::Error, Encoding::Json, || {
+            let span = tracing::info_span!("reconcile", name = "app");
+            span.in_scope(|| {
+                tracing::info!("no failure");
+                tracing::error!("failed");
+            });
+        });
+        let line: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&line["msg"], &line["name"]), (&json!("failed"), &json!("app")));
     }
 
     #[test]

@@ -114,7 +114,8 @@ async fn secrets_in_urls_are_nowhere_to_be_read() -> Result<()> {
     const SECRET: &str = "canary4711";
     let test = Scenario::new("canary").await?;
     let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
-    let controller = Controller::start(test.cluster, User::SourceController, &[&*selector]).await?;
+    let options = [&*selector, "--log-level=trace"];
+    let controller = Controller::start(test.cluster, User::SourceController, &options).await?;
     test.repo.commit_file("a.txt", "one")?;
     let host = test.git.url("app").trim_start_matches("http://").trim_end_matches("/app").to_owned();
     let closed = "127.0.0.1:1";
@@ -173,7 +174,7 @@ async fn secrets_in_urls_are_nowhere_to_be_read() -> Result<()> {
 async fn secret_values_are_in_no_text_about_objects() -> Result<()> {
     const SECRET: &str = "canary4711";
     const NUMBER: &str = "8150447112";
-    let test = Scenario::with_own_controllers("masked", &[]).await?;
+    let test = Scenario::with_own_controllers("masked", &["--log-level=trace"]).await?;
     let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: ${VALUE}\n  \
         selector: {matchLabels: {a: b}}\n  template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: a}]}}\n";
     let secret = |field: &str, value: &str| {
