@@ -14,7 +14,7 @@ use api::{Artifact, Kustomization, source::GROUP};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, Client, ResourceExt,
     api::{ApiResource, DynamicObject},
     core::GroupVersionKind,
     runtime::{
@@ -26,6 +26,7 @@ use kube::{
 use references::{GetError, check_name};
 use runtime::{
     controller::Waker,
+    events::reference,
     index::{Index, Referrers},
 };
 
@@ -143,9 +144,7 @@ pub struct Known {
 
 impl Known {
     fn of(object: &DynamicObject, resource: &ApiResource) -> Self {
-        let resource_version = object.resource_version();
-        let source = ObjectReference { resource_version, ..object.object_ref(resource) };
-        Self { source, artifact: artifact(object) }
+        Self { source: reference(object, resource), artifact: artifact(object) }
     }
 }
 

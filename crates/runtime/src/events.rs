@@ -108,6 +108,12 @@ fn own_annotations(annotations: &BTreeMap<String, String>) -> BTreeMap<String, S
     fitting.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
+/// A reference to an object as it is now, as client-go's `GetReference` makes it: with its resource version, which kube's
+/// `object_ref` leaves out.
+pub fn reference<K: Resource>(object: &K, dynamic_type: &K::DynamicType) -> ObjectReference {
+    ObjectReference { resource_version: object.resource_version(), ..object.object_ref(dynamic_type) }
+}
+
 impl Event {
     /// An event of `object` now, with the object's own event annotations. Texts are cut to what sinks take.
     pub fn new<K: Resource<DynamicType = ()>>(
@@ -118,7 +124,7 @@ impl Event {
         message: impl Into<String>,
     ) -> Self {
         Self {
-            object: object.object_ref(&()),
+            object: reference(object, &()),
             related: None,
             action,
             severity,
@@ -203,6 +209,26 @@ pub(crate) fn hostname() -> String {
 mod tests {
     use super::*;
     use k8s_openapi::api::core::v1::ConfigMap;
+
+    #[test]
+    fn an_event_names_its_object_in_full() {
+        let mut object = ConfigMap::default();
+        object.metadata.name = Some("app".into());
+        object.metadata.namespace = Some("ns".into());
+        object.metadata.uid = Some("u".into());
+        object.metadata.resource_version = Some("17".into());
+        let event = Event::new(&object, Severity::Info, action::RECONCILE, "Reason", "text");
+        let expected = ObjectReference {
+            api_version: Some("v1".into()),
+            kind: Some("ConfigMap".into()),
+            name: Some("app".into()),
+            namespace: Some("ns".into()),
+            uid: Some("u".into()),
+            resource_version: Some("17".into()),
+            field_path: None,
+        };
+        assert_eq!(event.object, expected);
+    }
 
     #[test]
     fn texts_of_an_event_are_cut_to_what_sinks_take() {

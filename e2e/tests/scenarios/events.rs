@@ -9,7 +9,7 @@ use e2e::objects::Look;
 use e2e::scenario::{SHARD, Scenario};
 use e2e::testkit::config_map;
 use e2e::token_server::TokenServer;
-use e2e::wait::Not;
+use e2e::wait::{self, Not};
 use serde_json::Value;
 
 /// A receiver, and what it got so far.
@@ -36,6 +36,14 @@ impl Receiver {
     }
 }
 
+/// All that Flux's events say of their object.
+fn assert_names_object(event: &Value, namespace: &str) {
+    assert_eq!(event.text("/involvedObject/namespace"), namespace, "{event}");
+    for field in ["apiVersion", "kind", "name", "uid", "resourceVersion"] {
+        assert_ne!(event.text(&format!("/involvedObject/{field}")), "", "{field} of {event}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn posts_name_the_action_and_the_source_of_a_kustomization() -> Result<()> {
     let server = TokenServer::start(false, &[("POST /", 200, "")]).await?;
@@ -56,17 +64,29 @@ async fn posts_name_the_action_and_the_source_of_a_kustomization() -> Result<()>
     let stored = receiver.posted(&test, "NewArtifact", "Reconcile").await?;
     assert_eq!(stored.text("/involvedObject/kind"), "GitRepository");
     assert_eq!(stored.get("relatedObject"), None);
+    assert_names_object(&stored, &test.namespace);
+    let uid = source.text("/metadata/uid");
+    for name in ["GitRepository/app", "Kustomization/app"] {
+        let id = test.id(name)?;
+        let what = format!("{name} has an event");
+        let stored = test.wait(&what, async || {
+            let events = test.objects.events(&id).await.map_err(wait::not_yet)?;
+            events.first().cloned().ok_or_else(|| Not::Yet("there is none".into()))
+        });
+        assert_names_object(&stored.await?, &test.namespace);
+    }
     for (reason, action) in
         [("Progressing", "Apply"), ("Progressing", "HealthCheck"), ("ReconciliationSucceeded", "Reconcile")]
     {
         let event = receiver.posted(&test, reason, action).await?;
         assert_eq!(event.text("/involvedObject/kind"), "Kustomization", "{event}");
+        assert_names_object(&event, &test.namespace);
         for (field, expected) in [
             ("kind", "GitRepository"),
             ("name", "app"),
             ("namespace", &test.namespace),
             ("apiVersion", "source.toolkit.fluxcd.io/v1"),
-            ("uid", source.text("/metadata/uid")),
+            ("uid", uid),
         ] {
             assert_eq!(event.text(&format!("/relatedObject/{field}")), expected, "{event}");
         }
