@@ -148,6 +148,25 @@ pub fn boolean(text: &str) -> Result<bool, InvalidSyntax> {
     }
 }
 
+/// A time that must not be zero.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseTimeoutError {
+    /// Zero.
+    #[error("must be longer than 0")]
+    Zero,
+    /// No duration.
+    #[error(transparent)]
+    Duration(#[from] api::duration::ParseDurationError),
+}
+
+/// A flag's duration in Go's syntax, if it is longer than zero.
+///
+/// # Errors
+/// For any other text.
+pub fn timeout(text: &str) -> Result<Duration, ParseTimeoutError> {
+    Some(duration(text)?).filter(|time| !time.is_zero()).ok_or(ParseTimeoutError::Zero)
+}
+
 /// A flag's duration in Go's syntax.
 ///
 /// # Errors
@@ -263,6 +282,13 @@ mod tests {
         let Lists { name, host } =
             try_parse_from(["p", "--name=a", "--host=x,y", "--name=b", "--host=z"]).unwrap();
         assert_eq!((name.join(" "), host.join(" ")), ("a b".into(), "x y z".into()));
+    }
+
+    #[test]
+    fn a_timeout_is_longer_than_zero() {
+        assert_eq!(timeout("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(timeout("0s"), Err(ParseTimeoutError::Zero));
+        assert!(timeout("soon").is_err());
     }
 
     #[test]

@@ -8,7 +8,8 @@ use artifact::store;
 use budget::{Budget, Limits};
 use clap::Parser;
 use git::ssh::{Algorithms, HostKeyAlgorithms, KexAlgorithms};
-use runtime::flags::duration;
+use net::{Pace, ServerOptions};
+use runtime::flags::{duration, timeout};
 use runtime::gates::{Gate, GateError, Gates, OBJECT_IDENTITY};
 use runtime::readiness::{Check, LEADER_ELECTION};
 
@@ -58,6 +59,21 @@ pub struct Arguments {
     /// Host, port or base URL of the artifact server as others see it.
     #[arg(long, env = "STORAGE_ADV_ADDR", default_value = "")]
     pub storage_adv_addr: String,
+    /// Connections that the artifact server serves at once; further ones wait.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..))]
+    pub storage_max_connections: u16,
+    /// Connections from one address that the artifact server serves at once; further ones are closed.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub storage_max_client_connections: u16,
+    /// How long a client of the artifact server may take to send the headers of a request, and may stay idle between requests.
+    #[arg(long, default_value = "30s", value_parser = timeout)]
+    pub storage_header_timeout: Duration,
+    /// Bytes that the headers of a request to the artifact server may have.
+    #[arg(long, default_value_t = 16 * 1024, value_parser = clap::value_parser!(u32).range(MIN_HEADER_BYTES..))]
+    pub storage_max_header_size: u32,
+    /// How long a client of the artifact server may keep it waiting for each MiB that it takes.
+    #[arg(long, default_value = "1m", value_parser = timeout)]
+    pub storage_write_timeout: Duration,
     /// How long an artifact that is not the current one is kept.
     #[arg(long, default_value = "1m", value_parser = duration)]
     pub artifact_retention_ttl: Duration,
@@ -175,6 +191,9 @@ const MAX_FETCHES: i64 = 128;
 /// A build has a thread.
 const MAX_BUILDS: i64 = 64;
 
+/// hyper reads headers in a buffer of 8 KiB or more.
+const MIN_HEADER_BYTES: i64 = 8 * 1024;
+
 /// How long an artifact may be in the making.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -234,6 +253,19 @@ impl Arguments {
             host_concurrency: host_concurrency.into(),
             max_timeout: self.max_timeout,
             build_timeout: BUILD_TIMEOUT,
+        }
+    }
+
+    /// What clients of the artifact server may do.
+    pub fn artifact_server(&self) -> ServerOptions {
+        let defaults = ServerOptions::default();
+        ServerOptions {
+            max_connections: self.storage_max_connections.into(),
+            max_peer_connections: self.storage_max_client_connections.into(),
+            header_timeout: self.storage_header_timeout,
+            max_header_bytes: usize::try_from(self.storage_max_header_size).unwrap_or(usize::MAX),
+            pace: Pace { time: self.storage_write_timeout, ..defaults.pace },
+            shutdown_grace: defaults.shutdown_grace.min(self.shared.graceful_shutdown_timeout),
         }
     }
 
@@ -308,6 +340,36 @@ mod tests {
                 runtime::flags::try_parse_from::<Arguments>(["source-controller", flag]).is_err(),
                 "{flag}"
             );
+        }
+    }
+
+    #[test]
+    fn clients_of_the_artifact_server_have_limits() {
+        let limits = |flags: Arguments| {
+            let options = flags.artifact_server();
+            let numbers = (options.max_connections, options.max_peer_connections, options.max_header_bytes);
+            let times = [options.header_timeout, options.pace.time, options.shutdown_grace];
+            (numbers, times.map(|time| time.as_secs()))
+        };
+        assert_eq!(limits(parse(&[])), ((1024, 64, 16_384), [30, 60, 5]));
+        let flags = [
+            "--storage-max-connections=2000",
+            "--storage-max-client-connections=100",
+            "--storage-max-header-size=8192",
+            "--storage-header-timeout=5s",
+            "--storage-write-timeout=2m",
+            "--graceful-shutdown-timeout=3s",
+        ];
+        assert_eq!(limits(parse(&flags)), ((2000, 100, 8192), [5, 120, 3]));
+        for flag in [
+            "--storage-max-connections=0",
+            "--storage-max-client-connections=0",
+            "--storage-max-header-size=8191",
+            "--storage-header-timeout=0s",
+            "--storage-write-timeout=0",
+        ] {
+            let parsed = runtime::flags::try_parse_from::<Arguments>(["source-controller", flag]);
+            assert!(parsed.is_err(), "{flag}");
         }
     }
 

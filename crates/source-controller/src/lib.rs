@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use artifact::store::StoreError;
 use artifact::{server, store};
-use net::ServerOptions;
 use runtime::app::App;
 use runtime::serve::{self, ServeError};
 
@@ -53,9 +52,10 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     // Only the leader has the artifacts, so only the leader listens and is ready.
     let listener = serve::listen(&arguments.storage_addr).await?;
     app.process.ready.pass(ARTIFACT_SERVER);
-    let (files, stop) = (storage.clone(), app.process.stop.clone().cancelled_owned());
+    let (files, options) = (storage.clone(), arguments.artifact_server());
+    let stop = app.process.stop.clone().cancelled_owned();
     app.process.tasks.spawn(async move {
-        let served = server::serve(listener, files.root(), ServerOptions::default(), stop).await;
+        let served = server::serve(listener, files.root(), options, stop).await;
         Ok(served.map_err(ServeError::Serve)?)
     });
     let budgets = Budgets::new(&app.arguments);
