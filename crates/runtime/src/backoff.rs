@@ -8,7 +8,7 @@ use std::{
 };
 
 use net::Backoff;
-use rand::Rng;
+use rand::RngExt;
 
 /// Consecutive failures of each object.
 #[derive(Debug)]

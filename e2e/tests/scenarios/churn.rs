@@ -22,7 +22,7 @@ use e2e::testkit::config_map;
 use e2e::wait::{self, Not};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 const REPOSITORIES: usize = 4;

@@ -20,7 +20,7 @@ use e2e::testkit::{config_map, deployment, files};
 use e2e::wait::{self, Not};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
 /// Points that are tried when nothing else is said.

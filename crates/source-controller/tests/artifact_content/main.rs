@@ -18,7 +18,7 @@ use git::{Cache, Checkout, Connector, Outcome, Reference, Remote};
 use net::Deadline;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use source::storage::{ObjectStorage, status_artifact};
 use source_controller::git_repository::KIND;
 use source_controller::git_repository::build::Recipe;
@@ -153,7 +153,7 @@ fn random_spec(world: &World, content: &Content, rng: &mut StdRng) -> Spec {
     let text = |path: &Vec<u8>| String::from_utf8(path.clone()).ok();
     match rng.random_range(0..4) {
         0 => {
-            let directories = content.directories.iter().filter_map(text).choose_multiple(rng, 2);
+            let directories = content.directories.iter().filter_map(text).sample(rng, 2);
             spec.sparse = directories;
         }
         1 => {}

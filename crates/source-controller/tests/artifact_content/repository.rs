@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use e2e::repository::command;
-use rand::Rng;
+use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
