@@ -2,7 +2,9 @@
 #   docker build --target source-controller --tag ferroflux/source-controller:v0.1.0 .
 #   docker build --target kustomize-controller --tag ferroflux/kustomize-controller:v0.1.0 .
 
-FROM rust:1.95 AS build
+# A digest pins it: --build-arg RUST_IMAGE=rust:1.95@sha256:...
+ARG RUST_IMAGE=rust:1.95
+FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY . .
 # The C library is linked in, so that the image needs none.

@@ -38,11 +38,8 @@ lint: ## format check, clippy, each crate alone, crate graph, dependencies
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(call say,"crate graph$(comma) each crate alone")
 	@.ci/crate-graph
-	@if command -v cargo-deny >/dev/null; then \
-		printf '==> dependencies\n'; $(CARGO) deny --log-level error check bans licenses sources; \
-	else \
-		printf '==> dependencies: not checked, cargo-deny is not installed\n'; \
-	fi
+	$(call say,"dependencies")
+	@.ci/dependencies
 
 # Always the whole workspace, so that its crates agree on the features of their dependencies and nothing is built twice.
 .PHONY: build
