@@ -2,6 +2,7 @@
 
 use versions::ConstraintError;
 
+use crate::http::RedirectError;
 use crate::ssh::{HostKeyError, IdentityError, MalformedLine};
 use crate::{Bound, SubmoduleError, WalkError};
 
@@ -26,8 +27,8 @@ pub enum TransportError {
         status: u16,
     },
     /// A redirect that must not be followed.
-    #[error("redirect to \"{0}\" refused")]
-    Redirect(String),
+    #[error("http redirect: {0}")]
+    Redirect(#[from] RedirectError),
     /// The server was not reached, or the connection broke.
     #[error("{0}")]
     Connection(String),

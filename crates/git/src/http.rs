@@ -6,6 +6,7 @@
 mod advertisement;
 mod client;
 mod exchange;
+mod redirect;
 
 use std::io::{BufReader, Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,21 +14,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gix::protocol::transport::client::blocking_io::http as gix_http;
 use gix::protocol::transport::{Protocol, client::blocking_io::http::PostBodyDataKind};
 use reqwest::RequestBuilder;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 pub(crate) use self::advertisement::AdvertisementCache;
 use self::client::Response;
 pub(crate) use self::client::{Client, Driver};
 use self::exchange::{Body, Exchange, Headers, Pending, PostBody, Stage};
+pub use self::redirect::RedirectError;
 use crate::TransportError;
 use crate::connection::{Connection, EXCERPT_BYTES, printable};
 use crate::remote::Remote;
 use crate::session::{Connect, Transport};
 use net::{AddressPolicy, Refused, redact};
 
-/// How many redirects the first request may take.
-const MAX_REDIRECTS: usize = 5;
 /// How much of an answer may be unread when its connection is to be used again.
 const ANSWER_TAIL_BYTES: u64 = 64;
 /// The type of an advertisement's content.
@@ -82,14 +82,10 @@ impl HttpTransport {
         let _ = (&mut *stage).take(ANSWER_TAIL_BYTES).read_to_end(&mut Vec::new());
     }
 
-    /// Credentials go to the host they were given for, and never from https back to http.
+    /// Adds the credentials if they may be sent to `url`.
     fn authorize(&self, request: RequestBuilder, url: &Url) -> RequestBuilder {
-        let default_ports = self.home.port().is_none() && url.port().is_none();
-        let upgraded = url.host_str() == self.home.host_str() && default_ports && url.scheme() == "https";
         match &self.authorization {
-            Some(value) if upgraded || url.origin() == self.home.origin() => {
-                request.header(AUTHORIZATION, value.clone())
-            }
+            Some(value) if redirect::is_home(&self.home, url) => request.header(AUTHORIZATION, value.clone()),
             _ => request,
         }
     }
@@ -101,7 +97,6 @@ impl HttpTransport {
         if let Some(addresses) = &self.addresses {
             addresses.check_url(url)?;
         }
-        let request = self.authorize(request, url);
         self.client.send(request, &self.connection.deadline).map_err(|e| self.explain(&e))
     }
 
@@ -121,6 +116,9 @@ impl HttpTransport {
         if status.is_success() {
             return Ok(response);
         }
+        if let Some(location) = redirect::location(&response) {
+            return Err(redirect::not_initial(url, location).into());
+        }
         let mut body = Vec::new();
         // A body that cannot be read only makes the message shorter.
         let _ = response.take(EXCERPT_BYTES as u64).read_to_end(&mut body);
@@ -129,35 +127,25 @@ impl HttpTransport {
             401 => TransportError::AuthenticationRequired(body),
             403 => TransportError::AuthorizationFailed(body),
             404 => TransportError::RepositoryNotFound(body),
-            _ if status.is_redirection() => TransportError::Redirect(redact(url.as_str())),
             status => TransportError::Status { url: redact(url.as_str()), status },
         })
     }
 
-    /// Gets `url`, following redirects that keep its tail (what follows `base`); also returns where it ended up.
-    fn get(&self, url: &str, base: &str, headers: &HeaderMap) -> Result<(Response, Url), TransportError> {
-        let tail = url.strip_prefix(base).unwrap_or_default();
-        let mut target = parse(url)?;
-        for _ in 0..=MAX_REDIRECTS {
-            let response = self.send(self.client.get(target.clone()).headers(headers.clone()), &target)?;
-            if !response.status().is_redirection() {
-                let response = self.check(response, &target)?;
-                check_content_type(&response)?;
-                return Ok((response, target));
+    /// Gets `url`, following redirects; also returns where the answer came from. Once a chain has left the origin of `url`, the
+    /// rest of it gets no credentials, wherever it leads: the path was chosen by somebody else.
+    fn get(&self, url: &str, headers: &HeaderMap) -> Result<(Response, Url), TransportError> {
+        let (mut target, mut is_home) = (parse(url)?, true);
+        for _ in 0..redirect::CHAIN_REQUESTS {
+            is_home &= redirect::is_home(&self.home, &target);
+            let request = self.client.get(target.clone()).headers(headers.clone());
+            let request = if is_home { self.authorize(request, &target) } else { request };
+            let response = self.send(request, &target)?;
+            match redirect::location(&response) {
+                Some(location) => target = redirect::next(&target, location)?,
+                None => return Ok((response, target)),
             }
-            let location = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
-            let refused =
-                |url: &str| TransportError::Redirect(printable(redact(url).as_bytes(), EXCERPT_BYTES));
-            let mut next = target.join(location).map_err(|_| refused(location))?;
-            // Credentials that a server thinks of are not ours.
-            net::remove_credentials(&mut next);
-            let downgrade = target.scheme() == "https" && next.scheme() != "https";
-            if downgrade || !matches!(next.scheme(), "http" | "https") || !next.as_str().ends_with(tail) {
-                return Err(refused(next.as_str()));
-            }
-            target = next;
         }
-        Err(TransportError::Redirect(redact(target.as_str())))
+        Err(RedirectError::TooMany.into())
     }
 
     fn fail(&self, error: TransportError) -> gix::Error {
@@ -202,11 +190,15 @@ impl Drop for Http {
 
 impl Http {
     /// Asks for the advertisement.
-    fn advertise(&mut self, url: &str, base_url: &str, headers: &HeaderMap) -> Result<Stage, TransportError> {
-        let (mut response, target) = self.transport.get(url, base_url, headers)?;
-        if target.as_str() != url {
-            let tail = url.strip_prefix(base_url).unwrap_or_default();
-            self.redirected = target.as_str().strip_suffix(tail).map(str::to_owned);
+    fn advertise(&mut self, url: &str, headers: &HeaderMap) -> Result<Stage, TransportError> {
+        let (response, target) = self.transport.get(url, headers)?;
+        let is_redirected = target.as_str() != url;
+        if is_redirected {
+            self.redirected = Some(redirect::repository(&target)?);
+        }
+        let mut response = self.transport.check(response, &target)?;
+        check_content_type(&response)?;
+        if is_redirected {
             return Ok(Stage::Answered(response));
         }
         let text = self.transport.advertisements.read(&self.transport.home, &mut response);
@@ -255,14 +247,12 @@ impl gix_http::Http for Http {
     fn get(
         &mut self,
         url: &str,
-        base_url: &str,
+        _base_url: &str,
         headers: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> gix::Result<gix_http::GetResponse<Headers, BufReader<Body>>> {
         let stage = match self.cached.clone() {
             Some(advertisement) => Stage::Advertised(Cursor::new(advertisement), None),
-            None => {
-                self.advertise(url, base_url, &header_map(headers)).map_err(|e| self.transport.fail(e))?
-            }
+            None => self.advertise(url, &header_map(headers)).map_err(|e| self.transport.fail(e))?,
         };
         let exchange = self.exchange(stage);
         Ok(gix_http::GetResponse { headers: Headers::new(&exchange), body: Body::reader(exchange) })

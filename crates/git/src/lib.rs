@@ -32,6 +32,7 @@ pub use cache::{Cache, Checkout, Outcome, SharedState};
 pub use commit::Commit;
 pub use connector::Connector;
 pub use error::{Error, TransportError};
+pub use http::RedirectError;
 pub use limits::{Bound, Limits};
 pub use reference::{Reference, current_revision};
 pub use remote::{Auth, Remote, UrlError};

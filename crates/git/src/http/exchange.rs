@@ -41,7 +41,8 @@ impl Exchange {
         *stage = match std::mem::replace(&mut *stage, Stage::Failed) {
             Stage::Collecting(pending) => {
                 let Pending { request, target, body } = *pending;
-                let response = self.transport.send(request.body(body), &target);
+                let request = self.transport.authorize(request.body(body), &target);
+                let response = self.transport.send(request, &target);
                 Stage::Answered(
                     response
                         .and_then(|r| self.transport.check(r, &target))
