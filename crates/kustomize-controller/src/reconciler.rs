@@ -143,6 +143,10 @@ impl Reconcile<Kustomization> for Reconciler {
         let owner = Owner { namespace, name: object.name.clone() };
         self.context.cluster.index.set_health_rules(&owner, None);
     }
+
+    fn outlasted(&self, object: &Key) {
+        self.context.skipped.set(object.clone(), HashSet::new());
+    }
 }
 
 fn owner(object: &Kustomization) -> Owner {

@@ -76,6 +76,14 @@ pub trait Reconcile<K>: Send + Sync + 'static {
     fn gone(&self, object: &ObjectRef<K>)
     where
         K: Resource;
+
+    /// A pass has ended that outlasted its object; drop what it left behind since [`Self::gone`]. What `observe` keeps stays: there
+    /// may be an object of the same name again, which has had no pass yet.
+    fn outlasted(&self, _object: &ObjectRef<K>)
+    where
+        K: Resource,
+    {
+    }
 }
 
 /// How a controller runs.
@@ -283,6 +291,7 @@ where
         self.queue.end(reference.clone(), started.elapsed(), next);
         // An object can go while its pass is under way. What the pass leaves behind would stay for ever.
         if self.store.get(&reference).is_none() {
+            self.reconciler.outlasted(&reference);
             self.forget(&reference);
         }
         next.map_or_else(Action::await_change, Action::requeue)
@@ -304,21 +313,30 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use k8s_openapi::api::core::v1::ConfigMap;
 
     use super::*;
 
     const BACKOFF: Backoff = Backoff { first: Duration::from_nanos(10), longest: Duration::from_nanos(40) };
 
-    struct Measures(Metrics);
+    struct Measures {
+        metrics: Metrics,
+        outlasted: AtomicBool,
+    }
 
     impl Reconcile<ConfigMap> for Measures {
         async fn reconcile(&self, object: Arc<ConfigMap>) -> Outcome {
-            self.0.ran("ConfigMap", "ns", &object.name_any(), Duration::ZERO);
+            self.metrics.ran("ConfigMap", "ns", &object.name_any(), Duration::ZERO);
             Outcome::Failed("no".into())
         }
 
         fn gone(&self, _object: &ObjectRef<ConfigMap>) {}
+
+        fn outlasted(&self, _object: &ObjectRef<ConfigMap>) {
+            self.outlasted.store(true, Ordering::Relaxed);
+        }
     }
 
     /// What a pass that fails leaves behind: whether it is a series, whether it is due, and the delay after the next failure.
@@ -331,7 +349,7 @@ mod tests {
             writer.apply_watcher_event(&Event::Apply(object.clone()));
         }
         let pass = Pass {
-            reconciler: Arc::new(Measures(metrics.clone())),
+            reconciler: Arc::new(Measures { metrics: metrics.clone(), outlasted: AtomicBool::new(false) }),
             backoff: Arc::new(Failures::new(BACKOFF)),
             metrics: metrics.clone(),
             name: "configmap".into(),
@@ -340,6 +358,7 @@ mod tests {
         };
         pass.run(Arc::new(object.clone())).await;
         let text = metrics.render();
+        assert_eq!(pass.reconciler.outlasted.load(Ordering::Relaxed), !object_is_there);
         let measured = text.contains(r#"gotk_reconcile_duration_seconds_count{kind="ConfigMap",name="app""#);
         let due = text.contains(r#"workqueue_depth{controller="configmap",name="configmap"} 1"#);
         (measured, due, pass.backoff.failed(ObjectRef::from_obj(&object)))

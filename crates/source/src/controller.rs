@@ -158,4 +158,9 @@ impl<U: Upstream> Reconcile<U::Object> for Controller<U> {
         self.latest.forget(object);
         self.upstream.gone(object);
     }
+
+    fn outlasted(&self, object: &ObjectRef<U::Object>) {
+        self.background.forget(object);
+        self.builds.forget(object);
+    }
 }

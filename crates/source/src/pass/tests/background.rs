@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use budget::{Budget, Limits, Request};
+use kube::runtime::reflector::ObjectRef;
+use runtime::controller::Reconcile;
 use tokio::sync::oneshot;
 
 use super::upstream::{Fetch, Scripted};
@@ -73,6 +75,19 @@ async fn a_fetch_under_way_is_replaced_for_a_new_spec_a_request_and_another_obje
         assert_eq!(Arc::strong_count(&fixture.upstream.running), 1, "the first fetch has ended");
         assert_eq!(fixture.upstream.begun.load(Ordering::Relaxed), 2);
         assert_eq!(fixture.revision().as_deref(), Some("one"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_ends_with_the_pass_that_outlasts_its_object() {
+    let fixture = Fixture::new(script([Fetch::Never]));
+    let source = ObjectRef::from_obj(&fixture.object());
+    fixture.controller.gone(&source);
+    assert_eq!(fixture.reconcile().await, "under way");
+    assert_eq!(Arc::strong_count(&fixture.upstream.running), 2);
+    fixture.controller.outlasted(&source);
+    while Arc::strong_count(&fixture.upstream.running) > 1 {
+        tokio::task::yield_now().await;
     }
 }
 
