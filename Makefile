@@ -11,7 +11,7 @@ CRD_FOLDERS := config/crd/bases charts/ferroflux/crds
 # How much `make bench` measures, and where.
 N ?= 40
 BENCH_TMP = $(abspath $(TARGET))/bench
-# The version that Flux 2.9 builds with.
+# The version that Flux 2.9 and 2.10 build with.
 KUSTOMIZE_VERSION := 5.8.1
 # Cases that the build engine does not pass yet, if any.
 KNOWN_FAILURES := $(wildcard crates/kustomize/known-failures.txt)
