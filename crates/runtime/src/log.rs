@@ -60,11 +60,12 @@ impl LogLevel {
 }
 
 /// The crates of this workspace, which print no secrets.
-const OUR_CRATES: [&str; 20] = [
+const OUR_CRATES: [&str; 21] = [
     "api",
     "apply",
     "artifact",
     "auth",
+    "budget",
     "expression",
     "git",
     "glob",
