@@ -114,6 +114,24 @@ async fn an_object_that_the_api_server_rejects_keeps_its_stage_unapplied() -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_too_large_for_the_api_server() -> Result<()> {
+    let test = Scenario::new("too-large").await?;
+    test.repo.write("app/kustomization.yaml", "configMapGenerator: [{name: large, files: [large.txt]}]\n")?;
+    test.repo.write("app/large.txt", &"x".repeat(2_000_000))?;
+    test.repo.commit("start")?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    let text = "Too long: may not be more than 1048576 bytes";
+    let ready = test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", text).await?;
+    assert!(ready.message.len() < 1000, "{} bytes", ready.message.len());
+    test.repo.write("app/large.txt", "x")?;
+    let commit = test.repo.commit("small")?;
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_does_not_exist() -> Result<()> {
     let test = start("no-namespace", "./app").await?;
     test.ready("Kustomization/app").await?;
