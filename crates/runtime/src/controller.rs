@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     fmt::Debug,
     future::Future,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -59,7 +59,7 @@ pub enum Outcome {
 /// # Guarantees
 /// - Never two passes at once for one object; as many at once as [`Options::concurrent`] for all.
 /// - `observe` has seen an event before any pass that it causes.
-/// - A pass that panics fails, with back-off, and affects no other object.
+/// - A pass that panics fails, with back-off, and affects no other object. The watch goes on when `observe` or `gone` panics.
 ///
 /// # Caveats
 /// - The object handed to `reconcile` may be older than the last write of this process: see [`crate::latest`].
@@ -191,10 +191,9 @@ pub async fn run<K, R>(
     let backoff = Arc::new(Failures::new(options.retry));
     let queue = Queue::new(&name, &metrics);
     let (mut changes, asked, woken) = (Changes::default(), queue.clone(), queue.clone());
-    let observing = reconciler.clone();
     let pass = Arc::new(Pass { reconciler, backoff, metrics, name, queue, store: store.clone() });
-    let of_gone = pass.clone();
-    let events = events.inspect_ok(move |event| observing.observe(event));
+    let (of_gone, observing) = (pass.clone(), pass.clone());
+    let events = events.inspect_ok(move |event| observing.shield(|| observing.reconciler.observe(event)));
     let triggers = events.default_backoff().reflect(writer).flat_map(move |event| {
         let due: Vec<Result<K, watcher::Error>> = match event {
             Err(error) => vec![Err(error)],
@@ -202,7 +201,7 @@ pub async fn run<K, R>(
                 let change = changes.observe(&event);
                 for object in change.gone {
                     of_gone.forget(&object);
-                    of_gone.reconciler.gone(&object);
+                    of_gone.shield(|| of_gone.reconciler.gone(&object));
                 }
                 change.due.iter().for_each(|object| asked.ask(ObjectRef::from_obj(object)));
                 change.due.into_iter().map(Ok).collect()
@@ -297,6 +296,14 @@ where
         next.map_or_else(Action::await_change, Action::requeue)
     }
 
+    /// Keeps the watch alive when the reconciler panics over one object.
+    fn shield(&self, hook: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(hook)) {
+            self.metrics.panicked(&self.name);
+            tracing::error!(error = panic_text(panic.as_ref()), "panic while an event was taken in");
+        }
+    }
+
     /// Drops what is known of an object that is gone.
     fn forget(&self, object: &ObjectRef<K>) {
         self.backoff.reset(object);
@@ -316,6 +323,8 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::api::ObjectMeta;
+    use tokio::sync::mpsc;
 
     use super::*;
 
@@ -368,5 +377,69 @@ mod tests {
     async fn a_pass_leaves_nothing_of_an_object_that_has_gone_meanwhile() {
         assert_eq!(left_by_a_pass(true).await, (true, true, BACKOFF.after(2)));
         assert_eq!(left_by_a_pass(false).await, (false, false, BACKOFF.after(1)));
+    }
+
+    /// Panics wherever it meets an object that is named so, and tells of its passes.
+    struct Panicking(mpsc::UnboundedSender<String>);
+
+    impl Reconcile<ConfigMap> for Panicking {
+        async fn reconcile(&self, object: Arc<ConfigMap>) -> Outcome {
+            let name = object.name_any();
+            self.0.send(name.clone()).unwrap();
+            assert_ne!(name, "in a pass");
+            Outcome::Wait
+        }
+
+        fn observe(&self, event: &Event<ConfigMap>) {
+            if let Event::Apply(object) = event {
+                assert_ne!(object.name_any(), "in the watch");
+            }
+        }
+
+        fn gone(&self, object: &ObjectRef<ConfigMap>) {
+            assert_ne!(object.name, "in the watch");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_in_a_pass_or_hook_affects_that_object_alone() {
+        let (passes, mut seen) = mpsc::unbounded_channel();
+        let (events, received) = futures::channel::mpsc::unbounded();
+        let (metrics, stop) = (Metrics::new().unwrap(), CancellationToken::new());
+        let retry = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(1) };
+        let options = Options { concurrent: 1, retry, grace: Duration::from_secs(1) };
+        let reconciler = Arc::new(Panicking(passes));
+        let (objects, stopped) = (Objects::default(), stop.clone());
+        let running = tokio::spawn(run(reconciler, objects, received, options, metrics.clone(), stopped));
+        let object = |name: &str| ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                namespace: Some("n".to_owned()),
+                uid: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..ConfigMap::default()
+        };
+        for event in [Event::Init, Event::InitDone] {
+            events.unbounded_send(Ok(event)).unwrap();
+        }
+        for name in ["in the watch", "in a pass"] {
+            events.unbounded_send(Ok(Event::Apply(object(name)))).unwrap();
+        }
+        events.unbounded_send(Ok(Event::Delete(object("in the watch")))).unwrap();
+        events.unbounded_send(Ok(Event::Apply(object("after them")))).unwrap();
+        let mut names = Vec::new();
+        while names.iter().filter(|name| *name == "in a pass").count() < 3
+            || !names.contains(&"after them".to_owned())
+        {
+            names.push(seen.recv().await.unwrap());
+        }
+        assert!(!running.is_finished());
+        let panics = r#"controller_runtime_reconcile_panics_total{controller="configmap"} "#;
+        let text = metrics.render();
+        let count = text.lines().find_map(|line| line.strip_prefix(panics)).unwrap();
+        assert!(count.parse::<u32>().unwrap() >= 4, "two hooks and two passes: {count}");
+        stop.cancel();
+        running.await.unwrap();
     }
 }

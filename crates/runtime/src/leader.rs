@@ -212,6 +212,7 @@ impl Candidate {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -241,5 +242,24 @@ mod tests {
             lease_name("source-controller", "sharding.fluxcd.io/key=shard1"),
             "source-controller-leader-election-73fdc1be"
         );
+    }
+
+    /// Clocks of machines jump, and differ: what counts is how long we saw the Lease unchanged.
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_taken_over_by_its_age_on_our_clock_alone() {
+        let second = Duration::from_secs(1);
+        let timing = Timing { lease: 10 * second, renew_deadline: 8 * second, retry: second };
+        let client = Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        let year = jiff::Span::new().hours(365 * 24);
+        let now = Timestamp::now();
+        for renewed in [now, now.checked_add(year).unwrap(), now.checked_sub(year).unwrap()] {
+            let mut candidate = Candidate::new(client.clone(), "n", "lease", "host", timing);
+            let spec = candidate.spec(&MicroTime(renewed), &MicroTime(renewed), 0);
+            candidate.observed = Some((Some("1".into()), Instant::now()));
+            tokio::time::advance(9 * second).await;
+            assert!(!candidate.expired(&spec), "renewed at {renewed}");
+            tokio::time::advance(second).await;
+            assert!(candidate.expired(&spec), "renewed at {renewed}");
+        }
     }
 }
