@@ -38,6 +38,7 @@ lint: ## format check, clippy, each crate alone, crate graph, dependencies
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(call say,"crate graph$(comma) each crate alone")
 	@.ci/crate-graph
+	@.ci/security-tests
 	$(call say,"dependencies")
 	@.ci/dependencies
 

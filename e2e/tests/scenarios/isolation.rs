@@ -10,6 +10,8 @@ use serde_json::json;
 
 use e2e::testkit::config_map;
 
+use crate::isolation_sources::{SilentServer, until_open};
+
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// GitRepository and Kustomization of another tenant, in a namespace of its own, for a folder of the repository.
@@ -143,5 +145,86 @@ async fn ready_expressions_on_other_tenants_see_no_spec_if_references_to_them_ar
     test.apply(&test.kustomization_yaml("name", "./app", &name)).await?;
     test.ready("Kustomization/name").await?;
     test.kubectl(&["delete", "namespace", &namespace, "--wait=false"])?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_that_wait_for_a_silent_server_hold_up_no_other_namespace() -> Result<()> {
+    let options = ["--concurrent=2", "--build-timeout=1h"];
+    let test = Scenario::with_own_controllers("silent-base", &options).await?;
+    let server = [SilentServer::start("127.0.0.6").await?];
+    let base = format!("resources: ['{}.git?timeout=3600']\n", server[0].url);
+    test.repo.write("attack/kustomization.yaml", &base)?;
+    test.repo.write("app/a.yaml", &config_map("a", "1"))?;
+    let commit = test.repo.commit("start")?;
+    test.apply_source().await?;
+    test.ready("GitRepository/app").await?;
+    let tenant = tenant(&test, "./attack", "").await?;
+    for n in 0..4 {
+        let attack = test.kustomization_yaml(&format!("attack-{n}"), "./attack", "");
+        let attack = attack
+            .replace("  targetNamespace: ", "  # ")
+            .replace("metadata: {name: ", &format!("metadata: {{namespace: {tenant}, name: "));
+        test.apply(&attack).await?;
+    }
+    // One builds, and the others of its namespace wait for that.
+    until_open(&server, 1).await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    let building = Id::of("kustomize.toolkit.fluxcd.io/v1", "Kustomization", &tenant, "attack-0");
+    wait::until(LIMIT, async || match test.objects.get(&building).await.map_err(wait::not_yet)? {
+        Some(object) if object.to_string().contains("Building manifests for revision") => Ok(()),
+        object => Err(Not::Yet(format!("{object:?}"))),
+    })
+    .await?;
+    // Who is deleted gives up its build.
+    test.kubectl(&["delete", "namespace", &tenant, "--wait=false"])?;
+    until_open(&server, 0).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locked_down_tenants_have_the_rights_of_their_account_and_no_others() -> Result<()> {
+    let options = ["--default-service-account=tenant", "--no-cross-namespace-refs", "--no-remote-bases"];
+    let test = Scenario::with_own_controllers("locked", &options).await?;
+    let user = format!("system:serviceaccount:{}:tenant", test.namespace);
+    let stronger = test.kustomization_yaml("strong", "./app", "  serviceAccountName: strong");
+    test.repo.write("app/a.yaml", &config_map("a", "1"))?;
+    test.repo.write("stronger/a.yaml", &stronger)?;
+    test.repo.write("outside/a.yaml", &config_map("outside", "1"))?;
+    test.repo.write("base/kustomization.yaml", &format!("resources: ['{}']\n", test.git.url("app")))?;
+    let commit = test.repo.commit("start")?;
+    test.apply_source().await?;
+    let failed = async |name: &str, reason: &str, text: &str| -> Result<String> {
+        let object = format!("Kustomization/{name}");
+        Ok(test.condition(&object, "Ready", "False", reason, text).await?.message)
+    };
+    // Who names no account is the default one, also where that is not there yet.
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    let message = failed("app", "ReconciliationFailed", &user).await?;
+    assert!(message.contains("(Forbidden)"), "{message}");
+    test.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: tenant}}").await?;
+    let verbs = "--verb=get,list,watch,create,patch,delete";
+    test.kubectl(&["create", "role", "tenant", verbs, "--resource=configmaps"])?;
+    let account = format!("--serviceaccount={}:tenant", test.namespace);
+    test.kubectl(&["create", "rolebinding", "tenant", "--role=tenant", &account])?;
+    test.applied("Kustomization/app", &commit).await?;
+
+    // Content makes no object that the account may not make: neither one that would act as a stronger account, nor elsewhere.
+    for (name, namespace) in [("stronger", &*test.namespace), ("outside", "default")] {
+        let own = format!("  targetNamespace: {}", test.namespace);
+        let more = test.kustomization_yaml(name, &format!("./{name}"), "");
+        test.apply(&more.replace(&own, &format!("  targetNamespace: {namespace}"))).await?;
+        let message = failed(name, "ReconciliationFailed", &user).await?;
+        assert!(message.contains("(Forbidden)"), "{message}");
+    }
+    assert!(test.objects.get(&Id::new("ConfigMap/outside", "default")?).await?.is_none());
+    assert!(!test.exists("Kustomization/strong").await?);
+    test.apply(&test.kustomization_yaml("base", "./base", "")).await?;
+    failed("base", "BuildFailed", "").await?;
+    for account in ["system:masters", "system:serviceaccount:kube-system:default", "a/b", "../b"] {
+        test.patch("Kustomization/app", &json!({"spec": {"serviceAccountName": account}})).await?;
+        failed("app", "ReconciliationFailed", "service account: ").await?;
+    }
     test.finish().await
 }

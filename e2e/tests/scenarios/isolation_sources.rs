@@ -14,14 +14,14 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 /// A server that accepts and says nothing, at a loopback address of its own.
-struct SilentServer {
-    url: String,
-    open: Arc<AtomicUsize>,
+pub struct SilentServer {
+    pub url: String,
+    pub open: Arc<AtomicUsize>,
     serving: tokio::task::JoinHandle<()>,
 }
 
 impl SilentServer {
-    async fn start(host: &str) -> Result<SilentServer> {
+    pub async fn start(host: &str) -> Result<SilentServer> {
         let listener = TcpListener::bind((host, 0)).await?;
         let (url, open) = (format!("http://{}/app", listener.local_addr()?), Arc::new(AtomicUsize::new(0)));
         let counted = open.clone();
@@ -50,7 +50,8 @@ fn open(servers: &[SilentServer]) -> usize {
     servers.iter().map(|server| server.open.load(Ordering::SeqCst)).sum()
 }
 
-async fn until_open(servers: &[SilentServer], wanted: usize) -> Result<()> {
+/// Waits until so many connections are open.
+pub async fn until_open(servers: &[SilentServer], wanted: usize) -> Result<()> {
     wait::until(wait::LIMIT, async || match open(servers) {
         now if now == wanted => Ok(()),
         now => Err(Not::Yet(format!("{now} open connections, not {wanted}"))),
