@@ -9,7 +9,7 @@ use e2e::controller::Controller;
 use e2e::git_server::Fault;
 use e2e::objects::Look;
 use e2e::scenario::{REQUESTED_AT, SHARD, Scenario};
-use e2e::wait::{Not, not_yet};
+use e2e::wait::{self, Not, not_yet};
 use serde_json::{Value, json};
 
 const SOURCES: usize = 24;
@@ -94,7 +94,9 @@ async fn a_git_host_that_comes_back_after_an_outage_is_not_overrun() -> Result<(
         assert_eq!(after.condition("FetchFailed"), None, "{name}");
     }
     let load = test.git.take_load();
-    assert!((2..=4).contains(&load.at_once), "{load:?}");
+    assert!(load.at_once <= 4, "the controller asks for more at once than it may: {load:?}");
+    // Only a machine that is too slow for two requests within a tenth of a second shows fewer.
+    assert!(load.at_once >= 2, "one after the other, {}: {load:?}", wait::load());
     drop(controller);
     test.finish().await
 }
@@ -138,7 +140,7 @@ async fn fetches_that_are_given_up_count_for_their_host_until_they_have_ended() 
             .await?;
     }
     most = most.max(test.git.take_load().at_once);
-    assert_eq!(most, MOST, "requests at once");
+    assert_eq!(most, MOST, "requests at once, more than the controller may");
     drop(controller);
     test.finish().await
 }
