@@ -10,6 +10,9 @@
 //!   those who came later, so that a large request is not passed by small ones forever.
 //! - A tenant that uses nothing may have more than its share in one grant, up to all there is.
 //! - Who gives up waiting leaves nothing behind.
+//!
+//! # Caveats
+//! - A grant that grows does not wait and asks nobody who does: a budget is either waited for or grown in.
 
 mod memory;
 mod state;
@@ -81,7 +84,7 @@ pub struct Usage {
     pub used: u64,
     /// How many wait for a grant.
     pub waiting: u64,
-    /// How many were refused since the start: see [`Budget::check`].
+    /// How many were refused since the start: see [`Budget::check`] and [`Grant::try_grow`].
     pub refused: u64,
 }
 
@@ -154,6 +157,13 @@ impl Budget {
         }
     }
 
+    /// A grant of nothing for a tenant, which may grow.
+    pub fn start(&self, tenant: &str) -> Grant {
+        let request = Request::new(tenant, 0);
+        let number = self.state().start(&request);
+        Grant { budget: self.clone(), request: request.into(), number }
+    }
+
     /// What keeps such a request waiting, or would.
     pub fn bound(&self, request: &Request) -> Bound {
         self.state().bound(request, self.limits)
@@ -199,6 +209,24 @@ impl Pending {
 }
 
 impl Grant {
+    /// Makes it one of `cost`, if that can be had now.
+    ///
+    /// # Errors
+    /// If it cannot. The grant stays as it was.
+    pub fn try_grow(&mut self, cost: u64) -> Result<(), Exceeded> {
+        let more = cost.saturating_sub(self.request.cost);
+        let mut state = self.budget.state();
+        let of_others = state.of_tenant(&self.request.tenant).saturating_sub(self.request.cost);
+        let is_within_share = of_others == 0 || of_others.saturating_add(cost) <= self.budget.limits.tenant;
+        if !is_within_share || state.used().saturating_add(more) > self.budget.limits.process {
+            state.refused += 1;
+            return Err(Exceeded { cost, limit: self.budget.limits.process });
+        }
+        state.count(&Request { cost: more, ..(*self.request).clone() });
+        self.request.cost += more;
+        Ok(())
+    }
+
     /// Gives back what is not needed: keeps no more than `cost`.
     pub fn shrink(&mut self, cost: u64) {
         let mut state = self.budget.state();

@@ -33,6 +33,13 @@ impl State {
         (number, receiver)
     }
 
+    /// Counts a request at once.
+    pub fn start(&mut self, request: &Request) -> u64 {
+        self.count(request);
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
     /// Lets go on whoever can.
     pub fn grant(&mut self, limits: Limits) {
         loop {
@@ -107,7 +114,8 @@ impl State {
         })
     }
 
-    fn count(&mut self, request: &Request) {
+    /// Counts what is granted.
+    pub fn count(&mut self, request: &Request) {
         self.used = self.used.saturating_add(request.cost);
         *self.tenants.entry(request.tenant.clone()).or_default() += request.cost;
         if let Some(host) = &request.host {

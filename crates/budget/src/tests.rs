@@ -146,3 +146,16 @@ fn a_grant_gives_back_what_it_does_not_need() {
     drop((grant, next));
     assert!(budget.state().is_empty());
 }
+
+#[test]
+fn a_grant_grows_within_the_share_of_its_tenant_or_alone() {
+    let budget = budget(10, 5);
+    let mut grants = [budget.start("a"), budget.start("a"), budget.start("b")];
+    let mut grow = |grant: usize, cost| grants[grant].try_grow(cost).is_ok();
+    assert!(grow(0, 6), "it is the only one of its tenant");
+    assert!(!grow(1, 1) && !grow(2, 5));
+    assert!(grow(2, 4) && grow(0, 3), "less than it has changes nothing");
+    assert_eq!(budget.usage(), Usage { limit: 10, used: 10, waiting: 0, refused: 2 });
+    drop(grants);
+    assert!(budget.state().is_empty());
+}

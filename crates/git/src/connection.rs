@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Bound, TransportError};
+use crate::memory::Taken;
+use crate::{Bound, TenantMemory, TransportError};
 use net::Deadline;
 
 /// Shared by everything that reads from or writes to one server. Clones mean the same connection.
@@ -12,16 +13,19 @@ pub(crate) struct Connection {
     pub(crate) meter: Meter,
     pub(crate) failure: Failure,
     pub(crate) deadline: Deadline,
+    pub(crate) memory: Arc<Taken>,
 }
 
 impl Connection {
-    pub(crate) fn new(deadline: Deadline) -> Connection {
-        Connection { meter: Meter::nothing(), failure: Failure::default(), deadline }
+    pub(crate) fn new(deadline: Deadline, memory: Option<TenantMemory>) -> Connection {
+        let memory = Arc::new(Taken::new(memory));
+        Connection { meter: Meter::nothing(), failure: Failure::default(), deadline, memory }
     }
 
     /// Counts what came, which may be too much.
     pub(crate) fn received(&self, bytes: usize) -> io::Result<()> {
-        self.meter.count(bytes).map_err(|error| self.failure.set(error))
+        let refs = self.meter.count(bytes);
+        refs.and_then(|bytes| self.memory.refs(bytes)).map_err(|error| self.failure.set(error))
     }
 }
 
@@ -70,8 +74,11 @@ impl Meter {
         allowance.add(0)
     }
 
-    fn count(&self, bytes: usize) -> Result<(), TransportError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(bytes)
+    /// Counts what came; gives the bytes of refs among it.
+    fn count(&self, bytes: usize) -> Result<u64, TransportError> {
+        let mut allowance = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        allowance.add(bytes)?;
+        Ok(if allowance.what == Bound::RefBytes { allowance.used } else { 0 })
     }
 }
 

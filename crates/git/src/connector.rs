@@ -51,7 +51,7 @@ impl Connector {
         limits: &Limits,
         deadline: &Deadline,
     ) -> Result<Session, TransportError> {
-        let connection = Connection::new(deadline.clone());
+        let connection = Connection::new(deadline.clone(), limits.memory.clone());
         let connect: Box<dyn Connect> = match remote.is_ssh() {
             true => Box::new(SshTransport::new(remote, &self.ssh, connection.clone())?),
             false => {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::TenantMemory;
+
 /// Upper bounds for one source. Exceeding one fails the operation and keeps what was there before.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -43,6 +45,8 @@ pub struct Limits {
     pub gitmodules_bytes: u64,
     /// Bytes of all files read in one walk over a tree. One blob counts each time it is read.
     pub tree_bytes: u64,
+    /// Memory that is shared with other fetches; `None` counts none.
+    pub memory: Option<TenantMemory>,
 }
 
 impl Default for Limits {
@@ -66,6 +70,7 @@ impl Default for Limits {
             submodule_depth: 10,
             gitmodules_bytes: 1 << 20,
             tree_bytes: 2 << 30,
+            memory: None,
         }
     }
 }
@@ -104,6 +109,8 @@ pub enum Bound {
     GitmodulesBytes,
     /// [`Limits::tree_bytes`]
     FileBytes,
+    /// [`Limits::memory`]
+    Memory,
 }
 
 impl fmt::Display for Bound {
@@ -121,6 +128,7 @@ impl fmt::Display for Bound {
             Bound::Depth => "nested directories",
             Bound::GitmodulesBytes => "bytes of .gitmodules",
             Bound::FileBytes => "bytes of files",
+            Bound::Memory => "bytes of memory for all fetches together",
         })
     }
 }

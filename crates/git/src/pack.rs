@@ -25,6 +25,9 @@ use crate::error::chain;
 use crate::objects::{Buffer, Objects};
 use crate::{Bound, Limits, TransportError};
 
+/// Memory is counted after so many objects each.
+const COUNTED_OBJECTS: usize = 1024;
+
 const SHA1: gix::hash::Kind = gix::hash::Kind::Sha1;
 
 /// Where an object begins in its pack, and what is known of it. In the order of their offsets.
@@ -86,6 +89,9 @@ fn download(
     while let Some((object, base)) = incoming.next()? {
         objects.push(object);
         wanted.extend(base);
+        if objects.len() % COUNTED_OBJECTS == 0 {
+            connection.memory.objects(objects.len())?;
+        }
     }
     let (mut end, mut hash, mut to) = incoming.finish()?;
     let by_id = !wanted.is_empty();
@@ -119,6 +125,8 @@ fn append(
     }
     let mut buffer = Buffer::default();
     let Some(object) = bases.find(id, &mut buffer)? else { return Ok(None) };
+    // As it is, and compressed.
+    connection.memory.deltas(2 * object.data.len() as u64)?;
     let header = match object.kind {
         gix::objs::Kind::Blob => Header::Blob,
         gix::objs::Kind::Tree => Header::Tree,
@@ -161,7 +169,7 @@ fn write_index(
     };
     let pack = data::File::at(received.file.path(), SHA1).map_err(unindexed)?;
     let mut entries = received.entries(&pack, connection);
-    let chains = Chains::new(&received.objects, limits, connection);
+    let chains = Chains::new(&received.objects, threads, limits, connection);
     let mut out = BufWriter::with_capacity(1 << 16, index.as_file());
     index::write_data_iter_to_stream(
         index::Version::V2,

@@ -111,7 +111,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         artifacts,
         build: build_options(&arguments, &shares),
         builds,
-        bases: remote_bases(&arguments)?,
+        bases: remote_bases(&arguments, &shares)?,
         sources: Sources::new(process.client.clone(), sources_options(&arguments)),
         configs: Configs::new(),
         runs: InFlight::default(),
@@ -158,12 +158,16 @@ fn sources_options(arguments: &Arguments) -> sources::Options {
 }
 
 /// Bases from elsewhere, unless `--no-remote-bases`.
-fn remote_bases(arguments: &Arguments) -> Result<Option<Arc<RemoteBases>>, StartError> {
+fn remote_bases(
+    arguments: &Arguments,
+    shares: &MemoryShares,
+) -> Result<Option<Arc<RemoteBases>>, StartError> {
     if arguments.no_remote_bases {
         return Ok(None);
     }
     let bases = RemoteBases::new(BaseOptions {
         pack_bytes: arguments.artifact_max_size,
+        memory: git::Memory::new(shares.artifact_bytes),
         addresses: AddressPolicy {
             allow_link_local: arguments.remote_bases_allow_link_local,
             denied: arguments.remote_bases_deny.clone(),

@@ -22,6 +22,8 @@ const MAX_REDIRECTS: usize = 10;
 pub struct BaseOptions {
     /// Bytes of one pack.
     pub pack_bytes: u64,
+    /// Memory that all fetches of repositories may take together.
+    pub memory: git::Memory,
     /// Where a base may be.
     pub addresses: AddressPolicy,
     /// Where a redirect may lead.
@@ -59,7 +61,9 @@ impl RemoteBases {
             return Err(BaseError::Ssh);
         }
         self.check_host(&url)?;
-        let limits = git::Limits { pack_bytes: self.options.pack_bytes, ..git::Limits::default() };
+        // How many builds a namespace has at once is limited already.
+        let memory = Some(self.options.memory.of(&url));
+        let limits = git::Limits { pack_bytes: self.options.pack_bytes, memory, ..git::Limits::default() };
         let deadline = Deadline::new(Duration::from_secs(spec.timeout).min(FETCH_TIMEOUT));
         let reference = self.reference(spec, &remote, &limits, &deadline)?;
         let folder = tempfile::tempdir().map_err(BaseError::Folder)?;
@@ -283,7 +287,7 @@ mod tests {
     fn options(denied: &[&str], redirects: Redirects) -> BaseOptions {
         let denied = denied.iter().map(|text| text.parse().unwrap()).collect();
         let addresses = AddressPolicy { allow_link_local: false, denied };
-        BaseOptions { pack_bytes: 1 << 20, addresses, redirects }
+        BaseOptions { pack_bytes: 1 << 20, memory: git::Memory::new(64 << 20), addresses, redirects }
     }
 
     /// What a fetch of a file says.

@@ -92,6 +92,10 @@ pub struct Arguments {
     /// Bytes that all files of a commit may have together.
     #[arg(long, default_value_t = git::Limits::default().tree_bytes)]
     pub git_tree_max_size: u64,
+    /// Bytes of memory that the fetches of all Git repositories may take together; those of one namespace get half of them. By
+    /// default a quarter of the memory of the container.
+    #[arg(long)]
+    pub git_memory_max_size: Option<u64>,
     /// Maximum number of concurrent fetches from one Git host, whatever its port.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub git_host_concurrency: u16,

@@ -70,13 +70,23 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) ->
     let tokens = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
     let (client, metrics) = (process.client.clone(), TokenMetrics::register(&process.metrics)?);
     let options = arguments.controller(arguments.git_host_concurrency, budgets);
+    let limits = Limits::new(arguments);
+    let memory = limits.memory.budget();
+    process.metrics.budget("git_memory_bytes", memory);
+    let (git_memory_bytes, memory) = (memory.usage().limit, budget::memory_limit());
+    tracing::info!(
+        logger = "setup",
+        memory,
+        git_memory_bytes,
+        "limits of fetches follow the memory of the process"
+    );
     let fetcher = Fetcher {
         client: client.clone(),
         providers: Providers::new(client, metrics, tokens, arguments.providers()),
         caches: Caches::open(storage.root(), arguments.git_cache_max_size),
         connector: Arc::new(Connector::new(arguments.ssh())),
         verified: VerifiedKeys::default(),
-        limits: Limits::new(arguments),
+        limits,
         max_timeout: arguments.max_timeout,
         stop: process.stop.clone(),
     };

@@ -18,6 +18,8 @@ use crate::{Bound, Limits, TransportError};
 /// Is asked for the bytes of each object right before it is resolved, and after the base of a delta.
 pub(super) struct Chains<'a> {
     objects: &'a [Object],
+    /// Each keeps a chain in memory.
+    threads: u64,
     state: Mutex<State>,
     limits: &'a Limits,
     connection: &'a Connection,
@@ -40,10 +42,15 @@ struct Chain {
 }
 
 impl<'a> Chains<'a> {
-    pub(super) fn new(objects: &'a [Object], limits: &'a Limits, connection: &'a Connection) -> Self {
+    pub(super) fn new(
+        objects: &'a [Object],
+        threads: usize,
+        limits: &'a Limits,
+        connection: &'a Connection,
+    ) -> Self {
         let chains = vec![Chain::default(); objects.len()];
         let state = State { chains, named: HashMap::new(), last: Chain::default() };
-        Chains { objects, state: Mutex::new(state), limits, connection }
+        Chains { objects, threads: threads as u64, state: Mutex::new(state), limits, connection }
     }
 
     /// Gives the bytes of an object, unless its chain is too long; then the connection knows why.
@@ -90,6 +97,6 @@ impl<'a> Chains<'a> {
         if last.bytes > bytes && entry.header.is_delta() {
             return Err(TransportError::Limit { limit: bytes, what: Bound::DeltaBytes });
         }
-        Ok(())
+        self.connection.memory.deltas(last.bytes.saturating_mul(self.threads))
     }
 }

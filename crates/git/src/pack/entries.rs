@@ -219,7 +219,7 @@ mod tests {
         let pack = encoder.finish().unwrap();
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let (limits, connection) =
-            (Limits::default(), Connection::new(Deadline::new(Duration::from_secs(60))));
+            (Limits::default(), Connection::new(Deadline::new(Duration::from_secs(60)), None));
         let mut from = pack.as_slice();
         let mut incoming = Incoming::begin(&mut from, BufWriter::new(&full), &limits, &connection).unwrap();
         assert!(incoming.next().is_err());

@@ -68,7 +68,8 @@ impl Fetcher {
         let (remote, identity) = self.authenticate(&object, remote).await?;
         let verification = self.verification(&object).await;
         let known = known.filter(|_| self.is_verified(&object, verification.as_ref()));
-        let slot = host.slot(&object.namespace().unwrap_or_default()).await;
+        let namespace = object.namespace().unwrap_or_default();
+        let slot = host.slot(&namespace).await;
         let limit = timeout(&object, self.max_timeout);
         let fetcher = self.clone();
         let work = move |deadline: &Deadline| {
@@ -87,7 +88,7 @@ impl Fetcher {
                 cache,
                 since,
                 verification,
-                limits: fetcher.limits.git.clone(),
+                limits: fetcher.limits.of(&namespace),
             };
             let found = repository.fetch(known.as_deref(), deadline)?;
             Ok::<_, Failure>((Arc::new(repository), found))

@@ -5,11 +5,16 @@ use git::Bound;
 
 use crate::flags::Arguments;
 
+/// Part of the memory of the process that fetches may take together, by default.
+const MEMORY_PART: u64 = 4;
+
 /// What one object may cost.
 #[derive(Debug, Clone, Default)]
 pub struct Limits {
     /// What its server may send, and what its tree may hold.
     pub git: git::Limits,
+    /// What all fetches may take together.
+    pub memory: git::Memory,
     /// Its ignore rules.
     pub ignore: ignore::Limits,
     /// The archives that it includes: each of them, and their bytes together.
@@ -26,7 +31,13 @@ impl Limits {
             tree_bytes: flags.git_tree_max_size,
             ..git::Limits::default().with_object_bytes(flags.git_object_max_size)
         };
-        Limits { git, ..Limits::default() }
+        let memory = flags.git_memory_max_size.unwrap_or_else(|| budget::memory_limit() / MEMORY_PART);
+        Limits { git, memory: git::Memory::new(memory), ..Limits::default() }
+    }
+
+    /// What a fetch for an object of a namespace may take.
+    pub fn of(&self, namespace: &str) -> git::Limits {
+        git::Limits { memory: Some(self.memory.of(namespace)), ..self.git.clone() }
     }
 }
 
@@ -36,6 +47,7 @@ pub fn hint(bound: Option<Bound>) -> String {
         Some(Bound::PackBytes) => "--git-pack-max-size",
         Some(Bound::ObjectBytes | Bound::DeltaBytes) => "--git-object-max-size",
         Some(Bound::FileBytes) => "--git-tree-max-size",
+        Some(Bound::Memory) => "--git-memory-max-size",
         _ => return String::new(),
     };
     format!(" ({flag})")
@@ -58,6 +70,10 @@ mod tests {
                      the server sent more than the limit of 7";
         assert_eq!(over(Bound::PackBytes), format!("{begin} bytes of a pack (--git-pack-max-size)"));
         assert_eq!(over(Bound::ObjectBytes), format!("{begin} bytes in one object (--git-object-max-size)"));
+        assert_eq!(
+            over(Bound::Memory),
+            format!("{begin} bytes of memory for all fetches together (--git-memory-max-size)")
+        );
         assert_eq!(over(Bound::Refs), format!("{begin} refs"));
         let walk = git::WalkError::Limit { limit: 7, what: Bound::FileBytes };
         let message = Failure::from(BuildError::Walk(walk)).message;
@@ -71,6 +87,7 @@ mod tests {
             "--git-pack-max-size=1",
             "--git-object-max-size=2",
             "--git-tree-max-size=3",
+            "--git-memory-max-size=4",
         ];
         let flags: Result<Arguments, _> = runtime::flags::try_parse_from(arguments);
         let git = flags.map(|flags| Limits::new(&flags).git).map_err(|error| error.to_string());
