@@ -150,12 +150,12 @@ fn a_grant_gives_back_what_it_does_not_need() {
 #[test]
 fn a_grant_grows_within_the_share_of_its_tenant_or_alone() {
     let budget = budget(10, 5);
-    let mut grants = [budget.start("a"), budget.start("a"), budget.start("b")];
-    let mut grow = |grant: usize, cost| grants[grant].try_grow(cost).is_ok();
-    assert!(grow(0, 6), "it is the only one of its tenant");
-    assert!(!grow(1, 1) && !grow(2, 5));
-    assert!(grow(2, 4) && grow(0, 3), "less than it has changes nothing");
+    let (mut first, mut second, mut other) = (budget.start("a"), budget.start("a"), budget.start("b"));
+    assert_eq!(first.try_grow(6), Ok(()), "it is the only one of its tenant");
+    let refused = |cost| Err(Exceeded { cost, limit: 10 });
+    assert_eq!((second.try_grow(1), other.try_grow(5)), (refused(1), refused(5)));
+    assert_eq!((other.try_grow(4), first.try_grow(3)), (Ok(()), Ok(())), "less changes nothing");
     assert_eq!(budget.usage(), Usage { limit: 10, used: 10, waiting: 0, refused: 2 });
-    drop(grants);
+    drop((first, second, other));
     assert!(budget.state().is_empty());
 }
