@@ -97,6 +97,10 @@ async fn a_token_endpoint_that_never_answers_keeps_nobody_else_waiting() -> Resu
         if asked > 0 { Ok(()) } else { Err(Not::Yet("nobody asked".into())) }
     })
     .await?;
+    for i in 0..count {
+        let begun = |object: &Value| object.condition("Reconciling").is_some_and(|c| c.status == "True");
+        test.until(&hung(i), "has had a pass", begun).await?;
+    }
     test.apply_source().await?;
     test.ready(SOURCE).await?;
     for i in 1..4 {
