@@ -87,11 +87,11 @@ impl Controller {
 
     fn new(kubeconfig: &Path, user: User, options: &[&str], folder: &Path) -> Result<Self> {
         let (metrics, health) = (free_port()?, free_port()?);
-        let mut flags = vec![
-            format!("--metrics-addr=127.0.0.1:{metrics}"),
-            format!("--health-addr=127.0.0.1:{health}"),
-            "--log-level=debug".into(),
-        ];
+        let mut flags =
+            vec![format!("--metrics-addr=127.0.0.1:{metrics}"), format!("--health-addr=127.0.0.1:{health}")];
+        if !options.iter().any(|option| option.starts_with("--log-level=")) {
+            flags.push("--log-level=debug".into());
+        }
         if user == User::SourceController {
             let storage = folder.join("storage");
             fs::create_dir_all(&storage)?;
