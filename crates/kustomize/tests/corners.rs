@@ -291,3 +291,27 @@ fn a_null_is_a_text_for_what_is_set_below_it() {
     assert!(with("null").unwrap().starts_with("data:\n  a: null\n"));
     assert!(with("").is_err());
 }
+
+#[test]
+fn items_with_two_keys_stay_where_they_are() {
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec:\n  ports: [{port: 80, protocol: TCP}, {port: 443, protocol: TCP}, {port: 9, protocol: UDP}]\n";
+    let ports = |patch: &str| {
+        let top = format!(
+            "resources: [s.yaml]\npatches: [{{patch: '{{apiVersion: v1, kind: Service, metadata: {{name: s}}, spec: {{ports: [{patch}]}}}}'}}]\n"
+        );
+        let built = run(&[("top/kustomization.yaml", &top), ("top/s.yaml", service)]).unwrap();
+        let ports =
+            built.lines().filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix("port: "));
+        ports.collect::<Vec<_>>().join(" ")
+    };
+    for (patch, expected) in [
+        ("{port: 443, protocol: TCP, nodePort: 1}", "80 443 9"),
+        ("{port: 9, protocol: UDP, nodePort: 1}, {port: 80, protocol: TCP, nodePort: 2}", "80 443 9"),
+        ("{port: 443, protocol: TCP, nodePort: 1}, {port: 1, protocol: TCP}", "1 80 443 9"),
+        ("{port: 9, protocol: UDP, $patch: delete}, {port: 80, protocol: TCP, nodePort: 2}", "80 443"),
+        ("{port: 443, protocol: TCP, $patch: replace}", "80 443 9"),
+        ("{port: 443, nodePort: 1}", "80 443 9"),
+    ] {
+        assert_eq!(ports(patch), expected, "{patch}");
+    }
+}

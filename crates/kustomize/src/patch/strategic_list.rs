@@ -1,7 +1,7 @@
 //! Lists that merge item by item.
 //!
 //! Items are known by the texts of their key fields. Items of the patch come first, in its order, then those that only the
-//! target has. The odd cases (items without their key, keys that occur twice) follow kyaml's `ElementSetter` step by step.
+//! target has; where items have several keys, those that both have stay where the target has them. The odd cases (items without their key, keys that occur twice) follow kyaml's `ElementSetter` step by step.
 
 use std::collections::{HashMap, HashSet};
 
@@ -115,29 +115,30 @@ impl<'s> Merger<'s> {
     ) -> Result<Vec<Node>> {
         let mut own: Vec<Option<Node>> = own.into_iter().map(Some).collect();
         let mut merged = Vec::with_capacity(own.len() + patch.len());
-        let mut keep = |item: Node| {
-            if !is_nothing(&item) {
-                merged.push(item);
-            }
-        };
+        let mut in_place: Vec<Option<Node>> = vec![None; if by_key.several_keys { own.len() } else { 0 }];
         for (addition, partner) in patch.into_iter().zip(by_key.partners) {
-            match partner.and_then(|at| own.get_mut(at)).and_then(Option::take) {
-                None => self.tidy(addition, place)?.into_iter().for_each(&mut keep),
+            let item = match partner.and_then(|at| own.get_mut(at)).and_then(Option::take) {
+                None => self.tidy(addition, place)?,
                 Some(item) if Directive::replaces(&addition) => {
                     self.tidy(addition, place)?;
-                    keep(item);
+                    Some(item)
                 }
                 Some(mut item) => {
-                    if self.merge(&mut item, Some(addition), place)? == Fate::Keep {
-                        keep(item);
-                    }
+                    (self.merge(&mut item, Some(addition), place)? == Fate::Keep).then_some(item)
                 }
+            };
+            match partner.and_then(|at| in_place.get_mut(at)) {
+                Some(its_place) => *its_place = item,
+                None => merged.extend(item.filter(|item| !is_nothing(item))),
             }
         }
-        for mut item in own.into_iter().flatten() {
-            if self.merge(&mut item, None, place)? == Fate::Keep {
-                keep(item);
-            }
+        in_place.resize_with(own.len(), || None);
+        for (item, changed) in own.into_iter().zip(in_place) {
+            let item = match item {
+                None => changed,
+                Some(mut item) => (self.merge(&mut item, None, place)? == Fate::Keep).then_some(item),
+            };
+            merged.extend(item.filter(|item| !is_nothing(item)));
         }
         Ok(merged)
     }
@@ -217,6 +218,7 @@ impl<'s> Merger<'s> {
 /// Which of the target's items each of the patch's items is for; exists when every item has all its keys, and has them alone.
 struct ByKey {
     partners: Vec<Option<usize>>,
+    several_keys: bool,
 }
 
 impl ByKey {
@@ -251,7 +253,7 @@ impl ByKey {
                 return None;
             }
         }
-        Some(Self { partners })
+        Some(Self { partners, several_keys: in_use.len() > 1 })
     }
 }
 
