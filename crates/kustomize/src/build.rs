@@ -16,6 +16,8 @@ pub(crate) struct Build<'a> {
     pub options: &'a Options,
     pub schema: Schema,
     pub meter: Meter<'a>,
+    /// The last number that was given to nodes that are shared.
+    shared: u32,
     fetcher: Option<&'a dyn Fetcher>,
     /// References to what lies outside the tree, as they are written: they may hold secrets, and error texts repeat them.
     references: BTreeSet<String>,
@@ -24,7 +26,13 @@ pub(crate) struct Build<'a> {
 impl<'a> Build<'a> {
     pub fn new(options: &'a Options, fetcher: Option<&'a dyn Fetcher>) -> Self {
         let schema = Schema::new(options.openapi_adds_to_builtin);
-        Self { options, schema, meter: Meter::new(options), fetcher, references: BTreeSet::new() }
+        Self { options, schema, meter: Meter::new(options), shared: 0, fetcher, references: BTreeSet::new() }
+    }
+
+    /// A number for a node that may be shared, which no other has.
+    pub fn next_shared(&mut self) -> u32 {
+        self.shared = self.shared.saturating_add(1);
+        self.shared
     }
 
     /// Takes down what is read, if it looks like something outside the tree, so that errors show it without secrets.

@@ -32,6 +32,7 @@ mod resmap;
 mod resource;
 mod schema;
 mod selector;
+mod shared;
 mod target;
 mod transform;
 pub mod tree;

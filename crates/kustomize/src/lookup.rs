@@ -132,7 +132,7 @@ fn blank(next: Option<&str>, leaf: Create) -> Node {
         Some(_) => Node::mapping(),
         None => match leaf {
             Create::Mapping | Create::Nothing => Node::mapping(),
-            Create::Scalar => crate::meta::string(""),
+            Create::Scalar => crate::meta::untyped(""),
         },
     }
 }
@@ -203,7 +203,7 @@ impl Visitor<'_> {
             Some(_) => Node::mapping(),
             None if leaf.is_mapping() => Node::mapping(),
             None if leaf.is_sequence() => Node::sequence(),
-            None => Node::plain(""),
+            None => crate::meta::untyped(""),
         }
     }
 

@@ -46,21 +46,67 @@ pub(crate) fn set_text(node: &mut Node, text: &str) {
     let style = if node.is_scalar() && node.style() != Style::Flow { node.style() } else { Style::Plain };
     node.set_value(Value::Scalar(text.into()));
     node.set_style(style);
+    node.set_untyped();
+}
+
+/// A scalar whose type follows from the text it has: kyaml's untagged scalar.
+pub(crate) fn untyped(text: &str) -> Node {
+    let mut node = Node::plain(text);
+    node.set_untyped();
+    node
 }
 
 /// A string, whatever it looks like.
 pub(crate) fn set_string(node: &mut Node, text: &str) {
-    *node = string(text);
+    node.assign(string(text));
 }
 
-/// A string that stays one: quoted if either of Go's YAML libraries would read it as something else.
+/// A string that stays one, in the style that kyaml gives it: quotes where YAML 1.1 would read something else.
 pub(crate) fn string(text: &str) -> Node {
     let mut node = Node::plain(text);
-    let is_string = |resolver| matches!(node.resolve(resolver), Ok(Some(Resolved::String(_))));
-    if !is_string(Resolver::KustomizeV3) || !is_string(Resolver::KubernetesV2) {
-        node.set_style(Style::DoubleQuoted);
-    }
+    set_string_style(&mut node, if is_other_in_yaml_1_1(text) { Style::DoubleQuoted } else { Style::Plain });
     node
+}
+
+/// A string in plain style.
+pub(crate) fn plain_string(text: &str) -> Node {
+    let mut node = Node::plain(text);
+    set_string_style(&mut node, Style::Plain);
+    node
+}
+
+/// Gives a string a style; one that would not be a string in it says by a tag that it is one.
+pub(crate) fn set_string_style(node: &mut Node, style: Style) {
+    node.set_tag("");
+    node.set_style(style);
+    if !is_string(node) {
+        node.set_tag("!!str");
+    }
+}
+
+/// kyaml's `IsValueNonString`, which takes the text for a whole document: `5`, `yes`, but also `{}`, `a: b` and `# a`.
+pub(crate) fn is_other_in_yaml_1_1(text: &str) -> bool {
+    if text.is_empty() || text.contains('\n') {
+        return false;
+    }
+    if !text.contains(|character: char| character.is_ascii_punctuation() && !"./_".contains(character)) {
+        return !resolves_to_string(&Node::plain(text), Resolver::KubernetesV2);
+    }
+    match yaml::parse(text, &yaml::Limits::default()) {
+        Ok(documents) => {
+            documents.first().is_none_or(|node| !resolves_to_string(node, Resolver::KubernetesV2))
+        }
+        Err(_) => false,
+    }
+}
+
+/// Whether kustomize reads a node as a string.
+pub(crate) fn is_string(node: &Node) -> bool {
+    resolves_to_string(node, Resolver::KustomizeV3)
+}
+
+fn resolves_to_string(node: &Node, resolver: Resolver) -> bool {
+    matches!(node.resolve(resolver), Ok(Some(Resolved::String(_))))
 }
 
 /// Sets a scalar as kyaml's `SetMapField` does: a new field is a string, an existing one keeps its style.
@@ -168,6 +214,7 @@ pub(crate) fn normalize_string_map(node: &mut Node, map: &str) {
     }
     for (_, value) in entries.entries_mut() {
         let text = value.as_str().unwrap_or_default().to_owned();
-        set_string(value, &text);
+        // kustomize writes all of them anew.
+        *value = string(&text);
     }
 }

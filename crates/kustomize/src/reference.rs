@@ -64,7 +64,7 @@ pub(crate) fn fix(map: &mut ResMap, config: &Config, build: &mut Build<'_>) -> R
         for (spec, target) in fields {
             let role = if spec.path.ends_with("roleRef/name") { role_gvk(&resource.node) } else { None };
             let fixer = Fixer { view: &view, target, role };
-            field::apply_path(&mut resource.node, spec, Create::Nothing, &mut |node| {
+            field::apply_path(&mut resource.node, spec, Create::Nothing, &build.meter, &mut |node| {
                 fixer.set(node)?;
                 build.meter.count_bytes(node.as_str().map_or(0, str::len))
             })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
-use yaml::{Node, Resolved, Resolver, Style, Value};
+use yaml::{Node, Resolved, Resolver, Value};
 
 use crate::build::Build;
 use crate::config::Config;
@@ -14,6 +14,7 @@ use crate::meter::Meter;
 use crate::path;
 use crate::resid::{Gvk, ResId, split_api_version};
 use crate::resmap::ResMap;
+use crate::shared::Written;
 use crate::transform::field::{self, Create};
 
 /// Vars by name.
@@ -93,9 +94,11 @@ impl Vars {
         build.meter.count_work(map.resources().len().saturating_mul(config.var_reference.len()))?;
         for resource in map.resources_mut() {
             for spec in &config.var_reference {
-                field::apply(&mut resource.node, spec, Create::Nothing, &mut |node| {
-                    replace_in(node, &values, &build.meter)
+                let mut written = Written::default();
+                field::apply(&mut resource.node, spec, Create::Nothing, &build.meter, &mut |node| {
+                    replace_in(node, &values, &mut written, &build.meter)
                 })?;
+                written.spread(&mut resource.node, &build.meter)?;
             }
         }
         Ok(())
@@ -191,7 +194,12 @@ fn is_string(node: &Node) -> bool {
     matches!(node.resolve(Resolver::KustomizeV3), Ok(Some(Resolved::String(_))))
 }
 
-fn replace_in(node: &mut Node, values: &BTreeMap<&str, Replacement>, meter: &Meter<'_>) -> Result<()> {
+fn replace_in(
+    node: &mut Node,
+    values: &BTreeMap<&str, Replacement>,
+    written: &mut Written,
+    meter: &Meter<'_>,
+) -> Result<()> {
     match node.value_mut() {
         Value::Mapping(mapping) => {
             for (key, value) in mapping.entries_mut() {
@@ -201,7 +209,7 @@ fn replace_in(node: &mut Node, values: &BTreeMap<&str, Replacement>, meter: &Met
                         key.as_str().unwrap_or_default()
                     )));
                 }
-                replace_in_scalar(value, values, meter)?;
+                written.set(value, |value| replace_in_scalar(value, values, meter))?;
             }
         }
         Value::Sequence(items) => {
@@ -224,8 +232,7 @@ fn replace_in_scalar(node: &mut Node, values: &BTreeMap<&str, Replacement>, mete
     let Some(text) = node.as_str().filter(|text| text.contains('$')) else { return Ok(()) };
     match expand(text, values, meter)? {
         Replacement::Typed(text) => {
-            *node = Node::plain(text);
-            node.set_style(Style::Plain);
+            node.assign(Node::plain(text));
         }
         Replacement::Text(text) => crate::meta::set_string(node, &text),
         Replacement::Collection => {}

@@ -315,3 +315,51 @@ fn items_with_two_keys_stay_where_they_are() {
         assert_eq!(ports(patch), expected, "{patch}");
     }
 }
+
+/// The fields of a ConfigMap's data after what a kustomization does to it.
+fn data(before: &str, kustomization: &str) -> String {
+    let config = format!("kind: ConfigMap\nmetadata: {{name: c}}\ndata: {{{before}}}\n");
+    let top = format!("resources: [c.yaml]\n{kustomization}\n");
+    let built = run(&[("top/kustomization.yaml", &top), ("top/c.yaml", &config)]).unwrap();
+    let data = built.strip_prefix("data:\n").unwrap().split("kind:").next().unwrap();
+    data.lines().map(str::trim).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn a_value_that_is_patched_keeps_the_style_that_it_had() {
+    let patch =
+        |data: &str| format!("- patch: '{{kind: ConfigMap, metadata: {{name: c}}, data: {{{data}}}}}'\n");
+    let patches = [patch("a: \"5\", b: x"), patch("a: 6, b: 7, c: 8, d: 9"), patch("e: 1")]
+        .map(|p| p.to_string())
+        .concat();
+    assert_eq!(
+        data("a: one, b: \"two\", c: yes, d: yesno, e: !!str 1", &format!("patches:\n{patches}")),
+        "a: 6, b: \"7\", c: \"8\", d: 9, e: 1"
+    );
+}
+
+#[test]
+fn a_replacement_sees_what_it_makes_of_its_source() {
+    let target = "targets: [{select: {kind: ConfigMap}, fieldPaths: [data.a, data.b], options: {delimiter: '-', index: -1}}]";
+    let with = |source: &str| {
+        data(
+            "a: one, b: two",
+            &format!("replacements: [{{source: {{kind: ConfigMap, {source}}}, {target}}}]"),
+        )
+    };
+    assert_eq!(with("fieldPath: data.a"), "a: one-one, b: one-one-two");
+    assert_eq!(with("fieldPath: data.a, options: {delimiter: '-'}"), "a: one-one, b: one-two");
+}
+
+#[test]
+fn a_field_that_a_replacement_has_made_takes_any_later_value() {
+    let target = |value: &str, options: &str| {
+        format!(
+            "- {{sourceValue: {value}, targets: [{{select: {{kind: ConfigMap}}, fieldPaths: [data.new]{options}}}]}}\n"
+        )
+    };
+    let number = target("'5'", ", options: {create: true}");
+    assert_eq!(data("a: one", &format!("replacements:\n{number}")), "a: one, new: 5");
+    let both = format!("replacements:\n{number}{}", target("text", ""));
+    assert_eq!(data("a: one", &both), "a: one, new: text");
+}

@@ -12,8 +12,10 @@ use crate::{Error, Mapping};
 pub struct Node {
     value: Value,
     style: Style,
+    untyped: bool,
     line: u32,
     column: u32,
+    shared: u32,
     extra: Option<Box<Extra>>,
 }
 
@@ -98,7 +100,7 @@ static NO_COMMENTS: Comments = Comments::NONE;
 impl Node {
     /// A node in plain style without a place.
     pub fn new(value: Value) -> Self {
-        Self { value, style: Style::Plain, line: 0, column: 0, extra: None }
+        Self { value, style: Style::Plain, untyped: false, line: 0, column: 0, shared: 0, extra: None }
     }
 
     /// A string: text that YAML 1.1 or 1.2 would read as another type comes out quoted, as go-yaml and kyaml do it.
@@ -191,6 +193,7 @@ impl Node {
     pub fn set_value(&mut self, value: Value) {
         self.value = value;
         self.style = Style::Plain;
+        self.untyped = false;
         self.set_tag("");
     }
 
@@ -216,9 +219,7 @@ impl Node {
     pub fn set_scalar_text(&mut self, text: impl AsRef<str>) {
         let Value::Scalar(old) = &self.value else { return };
         let text = SmolStr::new(text);
-        // Text that nobody parsed and that says nothing has no type yet.
-        let blank = old.is_empty() && self.line == 0 && self.style == Style::Plain;
-        if matches!(self.tag(), "" | "!") && self.style == Style::Plain && !blank {
+        if matches!(self.tag(), "" | "!") && self.style == Style::Plain && !self.untyped {
             let tag = Resolver::KustomizeV3.tag_of(old);
             if tag != Resolver::KustomizeV3.tag_of(&text) {
                 match tag {
@@ -229,6 +230,12 @@ impl Node {
             }
         }
         self.value = Value::Scalar(text);
+    }
+
+    /// Lets the type of this scalar follow from its text even when it gets another text, as it is with nodes of go-yaml that were
+    /// made without a tag.
+    pub fn set_untyped(&mut self) {
+        self.untyped = true;
     }
 
     /// True for a mapping.
@@ -421,6 +428,25 @@ impl Node {
             }),
             Value::Scalar(_) | Value::Alias(_) => {}
         }
+    }
+}
+
+/// Identity.
+impl Node {
+    /// In go-yaml one node may be in several places of a tree. Nodes of a tree with the same number stand for such a node; 0 is the
+    /// number of those that are in one place. Clones keep the number.
+    pub fn shared(&self) -> u32 {
+        self.shared
+    }
+
+    /// Sets the number of a node that is in several places.
+    pub fn set_shared(&mut self, number: u32) {
+        self.shared = number;
+    }
+
+    /// Takes over everything of another node but its identity, as `*node = *other` does in Go.
+    pub fn assign(&mut self, other: Node) {
+        *self = Self { shared: self.shared, ..other };
     }
 }
 

@@ -187,7 +187,7 @@ fn append(file: &mut Node, field: &str, items: impl Iterator<Item = Node>) {
 
 fn mapping_of_texts(pairs: &[(&str, &String)]) -> Node {
     let pairs = pairs.iter().filter(|(_, text)| !text.is_empty());
-    Node::mapping_of(pairs.map(|(key, text)| (*key, crate::meta::string(text))))
+    Node::mapping_of(pairs.map(|(key, text)| (*key, Node::string(text))))
 }
 
 fn patch(patch: &PatchOverride) -> Node {
@@ -221,7 +221,7 @@ fn merge_image(file: &mut Node, image: &ImageOverride) {
         return append(file, "images", std::iter::once(image));
     };
     if !image.new_name.is_empty() {
-        known.insert("newName", crate::meta::string(&image.new_name));
+        known.insert("newName", Node::string(&image.new_name));
     }
     if image.new_tag.is_empty() && image.digest.is_empty() {
         return;
@@ -229,7 +229,7 @@ fn merge_image(file: &mut Node, image: &ImageOverride) {
     for (field, text) in [("newTag", &image.new_tag), ("digest", &image.digest)] {
         known.remove(field);
         if !text.is_empty() {
-            known.insert(field, crate::meta::string(text));
+            known.insert(field, Node::string(text));
         }
     }
 }

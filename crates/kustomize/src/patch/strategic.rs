@@ -10,6 +10,7 @@ use crate::build::Build;
 use crate::error::{Error, Result};
 use crate::meta;
 use crate::schema::{Place, Schema};
+use crate::shared::Written;
 use crate::transform::field::wrong_kind;
 
 /// What is left of a node after a merge.
@@ -63,12 +64,14 @@ pub(super) struct Merger<'a> {
     /// Steps left, of how many the build may take.
     left: u64,
     limit: u64,
+    written: Written,
 }
 
 /// Merges a patch into an object. `Gone` means that the patch deletes the object.
 pub(crate) fn merge(target: &mut Node, patch: Node, build: &mut Build<'_>) -> Result<Fate> {
     let left = build.meter.work_left();
-    let mut merger = Merger { schema: &build.schema, left, limit: build.options.limits.work };
+    let mut merger =
+        Merger { schema: &build.schema, left, limit: build.options.limits.work, written: Written::default() };
     // kyaml hands out a replaced object, and kustomize goes on with the one it has.
     let fate = if Directive::replaces(&patch) {
         merger.tidy(patch, None)?;
@@ -78,6 +81,7 @@ pub(crate) fn merge(target: &mut Node, patch: Node, build: &mut Build<'_>) -> Re
     };
     let used = left - merger.left;
     build.meter.count_work(usize::try_from(used).unwrap_or(usize::MAX))?;
+    merger.written.spread(target, &build.meter)?;
     Ok(fate)
 }
 
@@ -125,13 +129,13 @@ impl<'s> Merger<'s> {
             Kind::Mapping => self.merge_mapping(target, patch, place),
             Kind::Sequence => match place.and_then(Place::merge_keys) {
                 Some(keys) => self.merge_list(target, patch, keys, place.and_then(Place::items)),
-                None => Ok(replace(target, patch)),
+                None => Ok(self.replace(target, patch)),
             },
             Kind::Scalar | Kind::Alias if target.is_null() && patch.is_none() => {
                 // `key: null` stays, `key:` goes.
                 Ok(if target.as_str() == Some("") { Fate::Gone } else { Fate::Keep })
             }
-            Kind::Scalar | Kind::Alias => Ok(replace(target, patch)),
+            Kind::Scalar | Kind::Alias => Ok(self.replace(target, patch)),
         }
     }
 
@@ -158,7 +162,12 @@ impl<'s> Merger<'s> {
     fn merge_fields(&mut self, target: &mut Node, mut patch: Node, place: Option<Place<'s>>) -> Result<Fate> {
         let Some(fields) = target.as_mapping_mut() else { return Ok(Fate::Keep) };
         let mut gone = Vec::new();
-        for (index, (key, value)) in fields.entries_mut().enumerate() {
+        let mut entries: Vec<_> = fields.entries_mut().enumerate().collect();
+        if !patch.entries().is_empty() {
+            // Where fields share a node, the last one counts.
+            entries.sort_by(|(_, (a, _)), (_, (b, _))| a.as_str().cmp(&b.as_str()));
+        }
+        for (index, (key, value)) in entries {
             let key = key.as_str().unwrap_or_default();
             let addition = patch.remove(key);
             let child = place.and_then(|place| place.field(key));
@@ -167,6 +176,7 @@ impl<'s> Merger<'s> {
             }
         }
         if !gone.is_empty() {
+            gone.sort_unstable();
             let mut index = 0;
             fields.entries_vec_mut().retain(|_| {
                 index += 1;
@@ -206,7 +216,10 @@ impl<'s> Merger<'s> {
         }
         let place = self.place(place, &[Some(&patch)]);
         match patch.kind() {
-            Kind::Scalar | Kind::Alias => Ok(Some(patch)),
+            Kind::Scalar | Kind::Alias => {
+                quote(&mut patch);
+                Ok(Some(patch))
+            }
             Kind::Mapping => {
                 if Directive::take(&mut patch)? == Directive::Delete {
                     return Ok(None);
@@ -274,22 +287,50 @@ impl<'s> Merger<'s> {
         target.set_value(Value::Sequence(items));
         Ok(Fate::Keep)
     }
+
+    /// A list that does not merge, or a scalar: the patch's value, if it has one.
+    ///
+    /// A scalar takes over the style of the one it replaces: over a quoted text, a plain number becomes a text.
+    fn replace(&mut self, target: &mut Node, patch: Option<Node>) -> Fate {
+        match patch {
+            None => self.written.set(target, quote),
+            Some(patch) if patch.is_null() => return Fate::Gone,
+            Some(patch) => self.written.set(target, |target| put(target, patch)),
+        }
+        Fate::Keep
+    }
 }
 
-/// A list that does not merge, or a scalar: the patch's value, if it has one.
-///
-/// A scalar takes over the style of the one it replaces: over a quoted text, a plain number becomes a text.
-fn replace(target: &mut Node, patch: Option<Node>) -> Fate {
-    let Some(mut patch) = patch else { return Fate::Keep };
-    if patch.is_null() {
-        return Fate::Gone;
+/// Puts a patch's value in place of the one that is there, whose style it takes over.
+fn put(target: &mut Node, mut patch: Node) {
+    if target.is_scalar() && patch.is_scalar() && matches!(patch.tag(), "" | "!!str") {
+        if is_quoted(target) {
+            if !is_quoted(&patch) {
+                patch.set_style(target.style());
+            }
+        } else if is_quoted(&patch) || patch.tag() == "!!str" {
+            patch = meta::plain_string(patch.as_str().unwrap_or_default());
+        }
     }
-    let quoted = |node: &Node| node.is_scalar() && !matches!(node.style(), Style::Plain | Style::Flow);
-    if quoted(target) && patch.is_scalar() && !quoted(&patch) && patch.tag().is_empty() {
-        patch.set_style(Style::DoubleQuoted);
+    target.assign(patch);
+}
+
+/// Whatever a merge leaves or adds is set anew (`FieldSetter`): a plain string that is something else in YAML 1.1 gets quotes.
+fn quote(node: &mut Node) {
+    const LONGEST_OLD_BOOLEAN: usize = "off".len();
+    let Some(text) = node.as_str() else { return };
+    // A tag that stands in a file is a style for go-yaml.
+    let may_be = match node.tag() {
+        "!!str" => node.line() == 0,
+        tag => tag.is_empty() && text.len() <= LONGEST_OLD_BOOLEAN,
+    };
+    if node.style() == Style::Plain && may_be && meta::is_string(node) && meta::is_other_in_yaml_1_1(text) {
+        meta::set_string_style(node, Style::DoubleQuoted);
     }
-    *target = patch;
-    Fate::Keep
+}
+
+fn is_quoted(node: &Node) -> bool {
+    node.is_scalar() && !matches!(node.style(), Style::Plain | Style::Flow)
 }
 
 fn mismatch(expected: Kind, patch: &Node) -> Error {

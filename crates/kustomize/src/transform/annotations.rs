@@ -15,6 +15,6 @@ pub(crate) struct Annotations {
 
 impl Transformer for Annotations {
     fn transform(&self, map: &mut ResMap, build: &mut Build<'_>) -> Result<()> {
-        labels::set_all(map, &self.fields, &self.annotations, &build.meter)
+        labels::set_all(map, &self.fields, &self.annotations, build)
     }
 }

@@ -6,8 +6,10 @@ use crate::config::{FieldSpec, Segment};
 use crate::error::{Context, Error, Result};
 use crate::lookup;
 use crate::meta;
+use crate::meter::Meter;
 use crate::path;
 use crate::resid::split_api_version;
+use crate::shared::Written;
 
 /// What to make of a field that is missing and that the specification lets be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +24,13 @@ pub(crate) fn apply(
     node: &mut Node,
     spec: &FieldSpec,
     create: Create,
+    meter: &Meter<'_>,
     set: &mut dyn FnMut(&mut Node) -> Result<()>,
 ) -> Result<()> {
     if !covers(spec, node) {
         return Ok(());
     }
-    apply_path(node, spec, create, set)
+    apply_path(node, spec, create, meter, set)
 }
 
 /// As [`apply`], whatever the kind.
@@ -35,13 +38,16 @@ pub(crate) fn apply_path(
     node: &mut Node,
     spec: &FieldSpec,
     create: Create,
+    meter: &Meter<'_>,
     set: &mut dyn FnMut(&mut Node) -> Result<()>,
 ) -> Result<()> {
     if spec.segments.len() > path::MAX_PARTS {
         return Err(Error::Limit { what: "parts in a field path", limit: path::MAX_PARTS as u64 });
     }
     let create = if spec.create { create } else { Create::Nothing };
-    let result = walk(node, &spec.segments, create, set);
+    let mut written = Written::default();
+    let result = walk(node, &spec.segments, create, &mut |field| written.set(field, &mut *set));
+    let result = result.and_then(|()| written.spread(node, meter));
     result.context(|| {
         format!(
             "considering field '{}' of object {}",
@@ -99,7 +105,7 @@ fn walk(
 }
 
 fn blank(create: Create, last: bool) -> Node {
-    if last && create == Create::Scalar { meta::string("") } else { Node::mapping() }
+    if last && create == Create::Scalar { meta::untyped("") } else { Node::mapping() }
 }
 
 /// A setter's complaint about a node of the wrong kind.
@@ -122,21 +128,4 @@ pub(crate) fn scalar(node: &Node) -> Result<&str> {
         Some(text) => Ok(text),
         None => Err(wrong_kind("ScalarNode", node)),
     }
-}
-
-/// Sets entries of a mapping to strings; a null that could not be created stays.
-pub(crate) fn set_entries<'e>(
-    node: &mut Node,
-    entries: impl IntoIterator<Item = (&'e String, &'e String)>,
-) -> Result<()> {
-    if node.is_null() {
-        return Ok(());
-    }
-    if !node.is_mapping() {
-        return Err(wrong_kind("MappingNode", node));
-    }
-    for (key, text) in entries {
-        node.insert(key, meta::string(text));
-    }
-    Ok(())
 }

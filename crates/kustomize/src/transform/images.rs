@@ -29,7 +29,7 @@ impl Transformer for Images {
             }
             self.in_containers(&mut resource.node, &pattern, &build.meter)?;
             for spec in &self.fields {
-                field::apply(&mut resource.node, spec, Create::Nothing, &mut |node| {
+                field::apply(&mut resource.node, spec, Create::Nothing, &build.meter, &mut |node| {
                     self.update(node, &pattern, &build.meter)
                 })?;
             }

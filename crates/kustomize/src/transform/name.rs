@@ -44,7 +44,7 @@ impl Transformer for Affix {
                     }
                     resource.store_previous_id(&build.schema);
                 }
-                field::apply(&mut resource.node, spec, Create::Scalar, &mut |node| {
+                field::apply(&mut resource.node, spec, Create::Scalar, &build.meter, &mut |node| {
                     let old = field::scalar(node)?;
                     build.meter.count_bytes(old.len() + self.text.len())?;
                     let new = match self.side {

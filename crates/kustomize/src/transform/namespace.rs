@@ -14,7 +14,6 @@ use crate::error::{Context, Error, Result};
 use crate::meta;
 use crate::resid::ResId;
 use crate::resmap::ResMap;
-use crate::schema::Schema;
 
 /// Sets namespaces.
 pub(crate) struct Namespace {
@@ -70,7 +69,7 @@ impl Transformer for Namespace {
             }
             resource.store_previous_id(schema);
             build.meter.count_bytes(self.namespace.len())?;
-            self.set_in(&mut resource.node, schema)?;
+            self.set_in(&mut resource.node, build)?;
             let number = count.entry(resource.id(schema)).or_default();
             *number += 1;
             if *number > 1 {
@@ -86,12 +85,12 @@ impl Transformer for Namespace {
 
 impl Namespace {
     /// Sets the namespace in one object.
-    pub fn set_in(&self, node: &mut Node, schema: &Schema) -> Result<()> {
+    pub fn set_in(&self, node: &mut Node, build: &Build<'_>) -> Result<()> {
         let kind = meta::text(node, "kind").to_owned();
         let is_core = meta::text(node, "apiVersion") == "v1";
-        if !schema.is_cluster_scoped(meta::text(node, "apiVersion"), &kind) {
+        if !build.schema.is_cluster_scoped(meta::text(node, "apiVersion"), &kind) {
             let spec = FieldSpec::everywhere("metadata/namespace", true);
-            field::apply(node, &spec, Create::Scalar, &mut |node| self.set(node))?;
+            field::apply(node, &spec, Create::Scalar, &build.meter, &mut |node| self.set(node))?;
         }
         let is_binding = kind == "RoleBinding" || kind == "ClusterRoleBinding";
         if is_binding {
@@ -106,7 +105,7 @@ impl Namespace {
                     && path == "subjects/namespace"
                     && matches!(spec.gvk.kind.as_str(), "RoleBinding" | "ClusterRoleBinding");
             if !handled {
-                field::apply(node, spec, Create::Scalar, &mut |node| self.set(node))
+                field::apply(node, spec, Create::Scalar, &build.meter, &mut |node| self.set(node))
                     .context(|| "namespace transformation failed".into())?;
             }
         }
@@ -139,7 +138,7 @@ impl Namespace {
                 continue;
             }
             if subject.get("namespace").is_none() {
-                subject.insert("namespace", meta::string(""));
+                subject.insert("namespace", meta::untyped(""));
             }
             if let Some(namespace) = subject.get_mut("namespace") {
                 self.set(namespace)?;

@@ -7,12 +7,14 @@ use crate::build::Build;
 use crate::error::{Context, Error, Result};
 use crate::kustomization::{FieldOptions, Replacement, Source, Target};
 use crate::lookup::{self, Visitor};
+use crate::meta;
 use crate::meter::Meter;
 use crate::path;
 use crate::resid::{Gvk, ResId};
 use crate::resmap::ResMap;
 use crate::resource::Resource;
 use crate::selector::{self, Matcher};
+use crate::shared::{self, Written};
 
 const DEFAULT_FIELD: &str = "metadata.name";
 
@@ -24,21 +26,39 @@ pub(crate) struct Replacements {
 impl Transformer for Replacements {
     fn transform(&self, map: &mut ResMap, build: &mut Build<'_>) -> Result<()> {
         for replacement in &self.replacements {
-            let value = match (&replacement.source, &replacement.source_value, &replacement.targets) {
+            let mut value = match (&replacement.source, &replacement.source_value, &replacement.targets) {
                 (None, None, _) | (_, _, None) => {
                     return Err(Error::invalid("replacements must specify a source and at least one target"));
                 }
                 (Some(_), Some(_), _) => {
                     return Err(Error::invalid("value and resource selectors are mutually exclusive"));
                 }
-                (None, Some(text), _) => Node::plain(text),
+                (None, Some(text), _) => Copied { node: meta::untyped(text), place: None },
                 (Some(source), None, _) => source_value(map, source, build)?,
             };
             for target in replacement.targets.iter().flatten() {
-                replace(map, target, &value, build)?;
+                replace(map, target, &mut value, build)?;
             }
         }
         Ok(())
+    }
+}
+
+/// The value that is copied. kustomize holds the very node of the source, so that targets see what targets before them have made
+/// of it.
+struct Copied {
+    node: Node,
+    /// The resource and the path of the source; nothing for a value that is of no resource, or a part of a field.
+    place: Option<(usize, Vec<String>)>,
+}
+
+impl Copied {
+    /// Reads the value again after a resource was changed.
+    fn refresh(&mut self, changed: usize, resource: &Node) {
+        let Some((_, path)) = self.place.as_ref().filter(|(index, _)| *index == changed) else { return };
+        if let Ok(Some(node)) = lookup::get(resource, path) {
+            self.node = shared::copy(node);
+        }
     }
 }
 
@@ -47,7 +67,7 @@ fn ids(resource: &Resource) -> Vec<ResId> {
     [resource.id_unscoped()].into_iter().chain(resource.previous_ids()).collect()
 }
 
-fn source_value(map: &mut ResMap, source: &Source, build: &mut Build<'_>) -> Result<Node> {
+fn source_value(map: &mut ResMap, source: &Source, build: &mut Build<'_>) -> Result<Copied> {
     let wanted = ResId {
         gvk: Gvk {
             group: source.group.as_str().into(),
@@ -69,30 +89,37 @@ fn source_value(map: &mut ResMap, source: &Source, build: &mut Build<'_>) -> Res
         format!("{wanted}{field}")
     };
     let mut found = None;
-    for resource in candidates.iter().filter_map(|index| map.get(*index)) {
+    for (index, resource) in candidates.iter().filter_map(|index| Some((*index, map.get(*index)?))) {
         let selected = ids(resource).iter().any(|id| {
             (wanted.name.is_empty() || wanted.name == id.name)
                 && (wanted.namespace.is_empty() || wanted.is_namespace_equal(id))
                 && id.gvk.is_selected_by(&wanted.gvk)
         });
-        if selected && found.replace(resource).is_some() {
+        if selected && found.replace((index, resource)).is_some() {
             return Err(Error::Invalid(format!("multiple matches for selector {}", shown())));
         }
     }
-    let resource = found.ok_or_else(|| Error::Invalid(format!("nothing selected by {}", shown())))?;
+    let (index, resource) =
+        found.ok_or_else(|| Error::Invalid(format!("nothing selected by {}", shown())))?;
     let field = if source.field_path.is_empty() { DEFAULT_FIELD } else { &source.field_path };
-    let value = lookup::get(&resource.node, &path::split_bracketed(field, '.'))
-        .context(|| "error looking up replacement source".into())?;
-    let value = value.filter(|value| !crate::meta::is_empty(value)).ok_or_else(|| {
+    let path = path::split_bracketed(field, '.');
+    let value =
+        lookup::get(&resource.node, &path).context(|| "error looking up replacement source".into())?;
+    let value = value.filter(|value| !meta::is_empty(value)).ok_or_else(|| {
         Error::Invalid(format!("fieldPath `{field}` is missing for replacement source {wanted}"))
     })?;
-    part_of(value, source.options.as_ref())
+    let mut node = shared::copy(value);
+    match source.options.as_ref().filter(|options| !options.delimiter.is_empty()) {
+        None => Ok(Copied { node, place: Some((index, path)) }),
+        Some(options) => {
+            take_part(&mut node, options)?;
+            Ok(Copied { node, place: None })
+        }
+    }
 }
 
-/// The value, or one part of it.
-fn part_of(value: &Node, options: Option<&FieldOptions>) -> Result<Node> {
-    let mut value = value.clone();
-    let Some(options) = options.filter(|options| !options.delimiter.is_empty()) else { return Ok(value) };
+/// Leaves one part of a text.
+fn take_part(value: &mut Node, options: &FieldOptions) -> Result<()> {
     let text = value.as_str().ok_or_else(scalar_only)?;
     let part =
         usize::try_from(options.index).ok().and_then(|index| text.split(&options.delimiter).nth(index));
@@ -101,14 +128,14 @@ fn part_of(value: &Node, options: Option<&FieldOptions>) -> Result<Node> {
     })?;
     let part = part.to_owned();
     value.set_scalar_text(part);
-    Ok(value)
+    Ok(())
 }
 
 fn scalar_only() -> Error {
     Error::invalid("delimiter option can only be used with scalar nodes")
 }
 
-fn replace(map: &mut ResMap, target: &Target, value: &Node, build: &mut Build<'_>) -> Result<()> {
+fn replace(map: &mut ResMap, target: &Target, value: &mut Copied, build: &mut Build<'_>) -> Result<()> {
     let meter = &build.meter;
     let select =
         target.select.as_ref().ok_or_else(|| Error::invalid("target must specify resources to select"))?;
@@ -150,13 +177,14 @@ fn replace(map: &mut ResMap, target: &Target, value: &Node, build: &mut Build<'_
             selected.push(index);
         }
     }
-    let (depth, nodes) = crate::meta::measure(value);
     let resources = map.resources_mut();
     for index in selected {
         let Some(resource) = resources.get_mut(index) else { continue };
         for (field, path) in &fields {
-            build.meter.count_copy(path.len(), depth, nodes)?;
-            copy_to(&mut resource.node, field, path, value, target.options.as_ref(), meter)?;
+            let (depth, nodes) = meta::measure(&value.node);
+            meter.count_copy(path.len(), depth, nodes)?;
+            copy_to(&mut resource.node, field, path, &value.node, target.options.as_ref(), meter)?;
+            value.refresh(index, &resource.node);
         }
     }
     Ok(())
@@ -176,19 +204,27 @@ fn copy_to(
     }
     let verb = if create { "find or create" } else { "find" };
     let missing = || format!("unable to {verb} field \"{field}\" in replacement target");
+    let mut written = Written::default();
     let mut visitor = Visitor {
         create: create.then(|| value.clone()),
         meter,
-        visit: &mut |node| set(node, value, options),
+        visit: &mut |node| written.set(node, |node| set(node, value, options)),
         found: 0,
     };
     visitor.walk(node, path).context(missing)?;
-    if visitor.found == 0 { Err(Error::Invalid(missing())) } else { Ok(()) }
+    if visitor.found == 0 {
+        return Err(Error::Invalid(missing()));
+    }
+    written.spread(node, meter)
 }
 
 fn set(node: &mut Node, value: &Node, options: Option<&FieldOptions>) -> Result<()> {
     let Some(options) = options.filter(|options| !options.delimiter.is_empty()) else {
-        put(node, value);
+        if node.is_scalar() {
+            set_text(node, value.as_str().unwrap_or_default());
+        } else {
+            *node = value.clone();
+        }
         return Ok(());
     };
     let old = node.as_str().ok_or_else(scalar_only)?;
@@ -202,8 +238,17 @@ fn set(node: &mut Node, value: &Node, options: Option<&FieldOptions>) -> Result<
         },
     }
     let joined = parts.join(&options.delimiter);
-    node.set_scalar_text(joined);
+    set_text(node, &joined);
     Ok(())
+}
+
+/// Sets the text alone. A string that needs quotes now is only written with them; what it is merged with later finds it plain.
+fn set_text(node: &mut Node, text: &str) {
+    let style = node.style();
+    node.set_scalar_text(text);
+    if node.style() != style {
+        node.assign(meta::plain_string(text));
+    }
 }
 
 /// A scalar takes over the text alone, of which a collection has none; any other node is replaced.
@@ -244,9 +289,11 @@ fn copy_into_text(
         }
         let text = serialize(&parsed, &text, meter)?;
         let outer: Vec<String> = outer.to_vec();
+        let mut written = Written::default();
         if let Some(field) = lookup::create(node, &outer, super::field::Create::Scalar)? {
-            field.set_scalar_text(text);
+            written.set(field, |field| set_text(field, &text));
         }
+        written.spread(node, meter)?;
         return Ok(true);
     }
     Ok(false)

@@ -30,7 +30,7 @@ impl Transformer for Replicas {
                     .any(|id| id.name == self.replica.name && id.gvk.is_selected_by(&spec.gvk));
                 if matches {
                     found = true;
-                    field::apply(&mut resource.node, spec, Create::Scalar, &mut |node| {
+                    field::apply(&mut resource.node, spec, Create::Scalar, &build.meter, &mut |node| {
                         field::scalar(node)?;
                         set_count(node, self.replica.count);
                         Ok(())
@@ -52,11 +52,10 @@ impl Transformer for Replicas {
 
 /// A count in quotes keeps them, so that it stays a text; anything else becomes a number.
 fn set_count(node: &mut Node, count: i64) {
-    let made = node.line() == 0 && node.as_str() == Some("");
     let quoted = node.style() != Style::Plain && matches!(node.tag(), "" | "!");
-    if quoted && !made {
+    if quoted {
         node.set_scalar_text(count.to_string());
     } else {
-        *node = Node::integer(count);
+        node.assign(Node::integer(count));
     }
 }

@@ -9,9 +9,11 @@ use crate::build::Build;
 use crate::error::{Error, Result};
 use crate::kustomization::Selector;
 use crate::meta;
+use crate::meter::Meter;
 use crate::path;
 use crate::resmap::ResMap;
 use crate::selector;
+use crate::shared::Written;
 
 /// Puts a value into fields of the targets.
 pub(crate) struct ValueAdd {
@@ -63,9 +65,9 @@ impl Transformer for ValueAdd {
                         unset_only: false,
                         subjects: SubjectMode::DefaultOnly,
                     };
-                    namespace.set_in(&mut resource.node, &build.schema)?;
+                    namespace.set_in(&mut resource.node, build)?;
                 } else {
-                    self.set(&mut resource.node, target)?;
+                    self.set(&mut resource.node, target, &build.meter)?;
                 }
             }
         }
@@ -74,7 +76,7 @@ impl Transformer for ValueAdd {
 }
 
 impl ValueAdd {
-    fn set(&self, node: &mut Node, target: &ValueTarget) -> Result<()> {
+    fn set(&self, node: &mut Node, target: &ValueTarget, meter: &Meter<'_>) -> Result<()> {
         let parts = path::split(&target.field_path, '/');
         let leaf = crate::lookup::create(node, &parts, Create::Scalar)?;
         let Some(leaf) = leaf else { return Ok(()) };
@@ -84,8 +86,9 @@ impl ValueAdd {
             Ok(position @ 1..) => insert_part(old, position - 1, &self.value),
             _ => self.value.clone(),
         };
-        meta::set_text(leaf, &new);
-        Ok(())
+        let mut written = Written::default();
+        written.set(leaf, |leaf| meta::set_text(leaf, &new));
+        written.spread(node, meter)
     }
 }
 
