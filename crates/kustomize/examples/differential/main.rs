@@ -7,6 +7,7 @@
 //! A difference is an output that is not the same bytes, or a failure of only one of the two. The tree of each is kept in
 //! `KEEP-FOLDER`, if given. Exit status 1 when there was any. Failures that `docs/differences.md` lists are counted apart.
 
+mod labels;
 mod objects;
 mod random;
 mod structured;
@@ -59,6 +60,9 @@ fn main() -> Result<ExitCode> {
 /// kustomize cannot write a key of a label or annotation that YAML reads as another type than string.
 const KEY_IS_NO_STRING: &str = "json: unsupported type: map[interface {}]interface {}";
 
+/// A text that a replacement puts over a number or boolean, which a patch has put over a text in quotes.
+const TEXT_IS_NO_VALUE: &str = "yaml: cannot decode !!str";
+
 enum Outcome {
     Same,
     Listed,
@@ -78,7 +82,11 @@ fn compare(kustomize: &str, folder: &Path) -> Result<Outcome> {
     Ok(match (theirs.status.success(), ours) {
         (false, Err(error)) => Outcome::BothFailed(format!("{} / {error}", their_error())),
         (true, Err(error)) => Outcome::Different(format!("only ours fails: {error}")),
-        (false, Ok(_)) if their_error().contains(KEY_IS_NO_STRING) => Outcome::Listed,
+        (false, Ok(_))
+            if [KEY_IS_NO_STRING, TEXT_IS_NO_VALUE].iter().any(|why| their_error().contains(why)) =>
+        {
+            Outcome::Listed
+        }
         (false, Ok(_)) => Outcome::Different(format!("only theirs fails: {}", their_error())),
         (true, Ok(text)) if text.as_bytes() == theirs.stdout => Outcome::Same,
         (true, Ok(text)) => Outcome::Different(difference(&String::from_utf8_lossy(&theirs.stdout), &text)),

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::labels;
 use super::objects::{self, NAMES, WORKLOADS, indent};
 use super::random::Random;
 use super::structured;
@@ -16,8 +17,14 @@ const SCHEMA: &str = r##"{"definitions": {"thing": {
         "items": {"type": "array", "x-kubernetes-patch-strategy": "merge", "x-kubernetes-patch-merge-key": "name", "items": {"type": "object"}},
         "pod": {"$ref": "#/definitions/io.k8s.api.core.v1.PodTemplateSpec"}}}}}}}"##;
 
+/// Of 100 trees, those that are about labels.
+const LABEL_TREES: usize = 25;
+
 /// Writes a tree whose root is `top`.
 pub fn write(random: &mut Random, folder: &Path) -> io::Result<()> {
+    if random.chance(LABEL_TREES) {
+        return labels::write(random, folder);
+    }
     let bases = random.below(3);
     let mut names = Vec::new();
     let some = |range: std::ops::Range<usize>| NAMES.get(range).unwrap_or(&NAMES);
