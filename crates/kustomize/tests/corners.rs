@@ -362,4 +362,7 @@ fn a_field_that_a_replacement_has_made_takes_any_later_value() {
     assert_eq!(data("a: one", &format!("replacements:\n{number}")), "a: one, new: 5");
     let both = format!("replacements:\n{number}{}", target("text", ""));
     assert_eq!(data("a: one", &both), "a: one, new: text");
+    // A patch takes it for a text.
+    let transformer = "transformers: ['{apiVersion: builtin, kind: PatchTransformer, metadata: {name: t}, patch: \"{kind: ConfigMap, metadata: {name: c}, data: {a: two}}\"}']";
+    assert_eq!(data("a: one", &format!("replacements:\n{number}{transformer}")), "a: two, new: \"5\"");
 }

@@ -238,6 +238,11 @@ impl Node {
         self.untyped = true;
     }
 
+    /// True for a scalar that [`Node::set_untyped`] was called on.
+    pub fn is_untyped(&self) -> bool {
+        self.untyped
+    }
+
     /// True for a mapping.
     pub fn is_mapping(&self) -> bool {
         self.kind() == Kind::Mapping

@@ -131,7 +131,7 @@ impl<'s> Merger<'s> {
                 Some(keys) => self.merge_list(target, patch, keys, place.and_then(Place::items)),
                 None => Ok(self.replace(target, patch)),
             },
-            Kind::Scalar | Kind::Alias if target.is_null() && patch.is_none() => {
+            Kind::Scalar | Kind::Alias if target.is_null() && !target.is_untyped() && patch.is_none() => {
                 // `key: null` stays, `key:` goes.
                 Ok(if target.as_str() == Some("") { Fate::Gone } else { Fate::Keep })
             }
@@ -315,16 +315,17 @@ fn put(target: &mut Node, mut patch: Node) {
     target.assign(patch);
 }
 
-/// Whatever a merge leaves or adds is set anew (`FieldSetter`): a plain string that is something else in YAML 1.1 gets quotes.
+/// Whatever a merge leaves or adds is set anew (`FieldSetter`): a plain string that is something else in YAML 1.1 gets
+/// quotes, and what has no type yet counts as a string.
 fn quote(node: &mut Node) {
     const LONGEST_OLD_BOOLEAN: usize = "off".len();
     let Some(text) = node.as_str() else { return };
     // A tag that stands in a file is a style for go-yaml.
     let may_be = match node.tag() {
         "!!str" => node.line() == 0,
-        tag => tag.is_empty() && text.len() <= LONGEST_OLD_BOOLEAN,
+        tag => tag.is_empty() && text.len() <= LONGEST_OLD_BOOLEAN && meta::is_string(node),
     };
-    if node.style() == Style::Plain && may_be && meta::is_string(node) && meta::is_other_in_yaml_1_1(text) {
+    if node.style() == Style::Plain && (may_be || node.is_untyped()) && meta::is_other_in_yaml_1_1(text) {
         meta::set_string_style(node, Style::DoubleQuoted);
     }
 }
