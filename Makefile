@@ -82,6 +82,14 @@ test: programs kube flux registry ## all tests: units, then scenarios on a real 
 e2e: programs kube flux ## the scenarios alone
 	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(filter-out forge,$(notdir $(wildcard e2e/tests/*))))
 
+# `PROFILE=release` measures what ships; the default is what `make test` has built.
+.PHONY: attacks
+attacks: build programs kube ## one tenant attacks, a bystander and the memory are watched
+	$(call say,"attacks$(comma) one after the other")
+	@if [ "$(PROFILE)" = release ]; then $(CARGO) build --release -p source-controller -p kustomize-controller; fi
+	@$(if $(filter release,$(PROFILE)),E2E_BIN_DIR=$(abspath $(TARGET))/release) \
+		$(CARGO) test --workspace --test attacks -- --nocapture --test-threads=1
+
 .PHONY: interop
 interop: programs kube ## sources on a Git forge, which is built first
 	$(call say,"a forge$(comma) once per version and user")

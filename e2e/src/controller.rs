@@ -13,6 +13,19 @@ use crate::objects::Look;
 use crate::process::{Owner, Process, Signal, free_port, temp_folder};
 use crate::wait::{self, LIMIT, Not, not_yet};
 
+/// What a process holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Open files and sockets.
+    pub files: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Resident memory in MiB.
+    pub memory_mib: u64,
+    /// The most that it ever was.
+    pub peak_mib: u64,
+}
+
 /// The namespace the controllers believe to run in.
 pub const RUNTIME_NAMESPACE: &str = "flux-system";
 
@@ -230,6 +243,23 @@ impl Controller {
         let status = fs::read_to_string(format!("{process}/status"))?;
         let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
         Ok((open, memory.context("no VmRSS")?.parse()?))
+    }
+
+    /// What it holds now.
+    pub fn usage(&self) -> Result<Usage> {
+        let process = format!("/proc/{}", self.id().context("not running")?);
+        let status = fs::read_to_string(format!("{process}/status"))?;
+        let field = |name: &str| -> Result<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let value = line.and_then(|line| line.split_whitespace().next());
+            Ok(value.with_context(|| format!("no {name}"))?.parse()?)
+        };
+        Ok(Usage {
+            files: fs::read_dir(format!("{process}/fd"))?.count() as u64,
+            threads: field("Threads:")?,
+            memory_mib: field("VmRSS:")? >> 10,
+            peak_mib: field("VmHWM:")? >> 10,
+        })
     }
 
     /// The folder that `--storage-path` names.

@@ -13,6 +13,7 @@
 //! - [`audit`] tells what the controllers asked the API server;
 //! - [`api_proxy`] stands in front of the API server and misbehaves;
 //! - [`webhook`] answers the API server's admission reviews;
+//! - [`confinement`] gives a process the limits of a container;
 //! - [`controller`] runs `source-controller` and `kustomize-controller`;
 //! - [`wait`] waits for what is seen, [`idle`] until controllers have nothing to do;
 //! - [`objects`] reads and writes Kubernetes objects as plain JSON, as any other client would;
@@ -24,6 +25,7 @@ pub mod api_proxy;
 pub mod artifact;
 pub mod audit;
 pub mod cluster;
+pub mod confinement;
 pub mod controller;
 pub mod example;
 pub mod forge;
