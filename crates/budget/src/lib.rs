@@ -1,7 +1,7 @@
 //! How much of what work costs may be used at once.
 //!
 //! A [`Budget`] is an amount of something: work under way, bytes on disk, nodes of builds, connections. The process has so much of it,
-//! a tenant gets no more than a share, and a host no more than its limit. Whoever needs some gets a [`Grant`], at once or after
+//! a tenant gets no more than a share, and a host no more than its limit, of which a tenant gets no more than a share, too. Whoever needs some gets a [`Grant`], at once or after
 //! a wait, and gives it back by dropping it.
 //!
 //! # Guarantees
@@ -52,6 +52,8 @@ pub struct Host {
     pub name: String,
     /// How much may be used at it at once.
     pub limit: u64,
+    /// How much of that by one tenant: who names a host that others need must not use up all of it.
+    pub tenant: u64,
 }
 
 /// More was asked for than there is at all.
@@ -73,6 +75,8 @@ pub enum Bound {
     Tenant(u64),
     /// The limit of the host.
     Host(u64),
+    /// The share of the tenant in that.
+    HostTenant(u64),
 }
 
 /// What a budget is used for at the moment.

@@ -1,16 +1,20 @@
 //! Who uses what, and who is next.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 use tokio::sync::oneshot;
 
-use crate::{Bound, Limits, Request};
+use crate::{Bound, Host, Limits, Request};
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
     used: u64,
     tenants: HashMap<String, u64>,
     hosts: HashMap<String, u64>,
+    /// By host and tenant.
+    host_tenants: HashMap<(String, String), u64>,
     /// In the order in which they came.
     waiting: BTreeMap<u64, Waiting>,
     next_number: u64,
@@ -43,9 +47,8 @@ impl State {
     /// Lets go on whoever can.
     pub fn grant(&mut self, limits: Limits) {
         loop {
-            let ready = self.waiting.iter().filter(|(_, Waiting { request, .. })| {
-                self.is_within_share(request, limits) && self.is_within_host(request)
-            });
+            let ready =
+                self.waiting.iter().filter(|(_, Waiting { request, .. })| self.is_ready(request, limits));
             let next = ready
                 .map(|(number, Waiting { request, .. })| {
                     (self.of_tenant(&request.tenant), *number, request.cost)
@@ -76,6 +79,8 @@ impl State {
         subtract(&mut self.tenants, &request.tenant, request.cost);
         if let Some(host) = &request.host {
             subtract(&mut self.hosts, &host.name, request.cost);
+            let key = (host.name.clone(), request.tenant.clone());
+            subtract(&mut self.host_tenants, &key, request.cost);
         }
     }
 
@@ -97,7 +102,8 @@ impl State {
             return Bound::Tenant(limits.tenant);
         }
         match &request.host {
-            Some(host) if !self.is_within_host(request) => Bound::Host(host.limit),
+            Some(host) if !self.is_within_host_share(request, host) => Bound::HostTenant(host.tenant),
+            Some(host) if !self.is_within_host(request, host) => Bound::Host(host.limit),
             _ => Bound::Process(limits.process),
         }
     }
@@ -107,11 +113,23 @@ impl State {
         used == 0 || used.saturating_add(request.cost) <= limits.tenant
     }
 
-    fn is_within_host(&self, request: &Request) -> bool {
-        request.host.as_ref().is_none_or(|host| {
-            let used = self.hosts.get(&host.name).copied().unwrap_or_default();
-            used.saturating_add(request.cost) <= host.limit
-        })
+    fn is_within_host(&self, request: &Request, host: &Host) -> bool {
+        let used = self.hosts.get(&host.name).copied().unwrap_or_default();
+        used.saturating_add(request.cost) <= host.limit
+    }
+
+    fn is_within_host_share(&self, request: &Request, host: &Host) -> bool {
+        let key = (host.name.clone(), request.tenant.clone());
+        let used = self.host_tenants.get(&key).copied().unwrap_or_default();
+        used.saturating_add(request.cost) <= host.tenant
+    }
+
+    /// Whether nothing but what the process has keeps a request waiting.
+    fn is_ready(&self, request: &Request, limits: Limits) -> bool {
+        self.is_within_share(request, limits)
+            && request.host.as_ref().is_none_or(|host| {
+                self.is_within_host(request, host) && self.is_within_host_share(request, host)
+            })
     }
 
     /// Counts what is granted.
@@ -120,17 +138,27 @@ impl State {
         *self.tenants.entry(request.tenant.clone()).or_default() += request.cost;
         if let Some(host) = &request.host {
             *self.hosts.entry(host.name.clone()).or_default() += request.cost;
+            let key = (host.name.clone(), request.tenant.clone());
+            *self.host_tenants.entry(key).or_default() += request.cost;
         }
     }
 
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
-        self.used == 0 && self.tenants.is_empty() && self.hosts.is_empty() && self.waiting.is_empty()
+        self.used == 0
+            && self.tenants.is_empty()
+            && self.hosts.is_empty()
+            && self.host_tenants.is_empty()
+            && self.waiting.is_empty()
     }
 }
 
 /// Counts so much less; names that count nothing are forgotten.
-fn subtract(counts: &mut HashMap<String, u64>, name: &str, cost: u64) {
+fn subtract<K, Q>(counts: &mut HashMap<K, u64>, name: &Q, cost: u64)
+where
+    K: Borrow<Q> + Eq + Hash,
+    Q: Eq + Hash + ?Sized,
+{
     if let Some(count) = counts.get_mut(name) {
         *count = count.saturating_sub(cost);
         if *count == 0 {

@@ -8,7 +8,7 @@ fn budget(process: u64, tenant: u64) -> Budget {
 
 /// One unit, at a host that has three.
 fn at_host(tenant: &str, host: &str) -> Request {
-    let host = Some(Host { name: host.to_owned(), limit: 3 });
+    let host = Some(Host { name: host.to_owned(), limit: 3, tenant: 3 });
     Request { host, ..Request::new(tenant, 1) }
 }
 
@@ -157,5 +157,22 @@ fn a_grant_grows_within_the_share_of_its_tenant_or_alone() {
     assert_eq!((other.try_grow(4), first.try_grow(3)), (Ok(()), Ok(())), "less changes nothing");
     assert_eq!(budget.usage(), Usage { limit: 10, used: 10, waiting: 0, refused: 2 });
     drop((first, second, other));
+    assert!(budget.state().is_empty());
+}
+
+#[test]
+fn a_tenant_has_a_share_of_each_host() {
+    let budget = budget(10, 10);
+    let ask = |tenant, host: &str| {
+        let host = Some(Host { name: host.to_owned(), limit: 4, tenant: 2 });
+        Request { host, ..Request::new(tenant, 1) }
+    };
+    let held: Vec<_> = (0..4).filter_map(|_| now(&budget, ask("a", "one"))).collect();
+    assert_eq!((held.len(), budget.bound(&ask("a", "one"))), (2, Bound::HostTenant(2)));
+    assert!(now(&budget, ask("a", "other")).is_some());
+    let others = (now(&budget, ask("b", "one")), now(&budget, ask("c", "one")));
+    assert!(others.0.is_some() && others.1.is_some());
+    assert_eq!(budget.bound(&ask("d", "one")), Bound::Host(4));
+    drop((held, others));
     assert!(budget.state().is_empty());
 }

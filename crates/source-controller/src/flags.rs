@@ -96,13 +96,13 @@ pub struct Arguments {
     /// default a quarter of the memory of the container.
     #[arg(long)]
     pub git_memory_max_size: Option<u64>,
-    /// Maximum number of concurrent fetches from one Git host, whatever its port.
+    /// Maximum number of concurrent fetches from one Git host, whatever its port; half of them for one namespace.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub git_host_concurrency: u16,
     /// Bytes that one layer of an OCI artifact may have.
     #[arg(long, default_value_t = oci::Limits::default().blob_bytes)]
     pub oci_layer_max_size: u64,
-    /// Maximum number of concurrent fetches from one host of OCI registries, whatever its port.
+    /// Maximum number of concurrent fetches from one host of OCI registries, whatever its port; half of them for one namespace.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub oci_host_concurrency: u16,
     /// Bytes that the temporary files of OCI layers may have together: one half for layers, the other for their contents.

@@ -180,8 +180,12 @@ where
     }
 
     fn host(&self, name: &str, queue: Arc<Queue>) -> Host {
-        // The kinds of sources have a limit each.
-        let limited = |limit| budget::Host { name: format!("{} {name}", K::kind(&())), limit };
+        // The kinds of sources have a limit each, and a namespace has half of it: anybody can name a host that others need.
+        let limited = |limit: u64| budget::Host {
+            name: format!("{} {name}", K::kind(&())),
+            limit,
+            tenant: limit.div_ceil(2),
+        };
         Host::new(self.per_host.map(limited), queue)
     }
 
@@ -297,7 +301,7 @@ mod tests {
         for i in 0..most {
             let begun = begun.clone();
             let fetch = |host: Host| async move {
-                let _slot = host.slot("ns").await;
+                let _slot = host.slot(&format!("ns-{i}")).await;
                 begun.fetch_add(1, Ordering::Relaxed);
                 pending().await
             };

@@ -65,7 +65,7 @@ async fn fetches_without_end_take_no_more_than_the_share_of_their_namespace() ->
     let test = Scenario::new("fetches").await?;
     let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
     let options =
-        [&*selector, "--fetch-concurrency=4", "--namespace-fetch-concurrency=3", "--git-host-concurrency=2"];
+        [&*selector, "--fetch-concurrency=4", "--namespace-fetch-concurrency=3", "--git-host-concurrency=4"];
     let _controller = Controller::start(test.cluster, User::SourceController, &options).await?;
     let tenant = format!("{}-tenant", test.namespace);
     test.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {tenant}}}")).await?;

@@ -86,6 +86,7 @@ impl Display for Queued {
             Bound::Process(limit) => write!(f, "all {limit} are in use"),
             Bound::Tenant(limit) => write!(f, "its namespace uses its share of {limit}"),
             Bound::Host(limit) => write!(f, "its host is asked by {limit} already"),
+            Bound::HostTenant(limit) => write!(f, "its host is asked by {limit} of its namespace already"),
         }
     }
 }
