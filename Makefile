@@ -82,6 +82,14 @@ test: programs kube flux registry ## all tests: units, then scenarios on a real 
 e2e: programs kube flux ## the scenarios alone
 	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(filter-out forge,$(notdir $(wildcard e2e/tests/*))))
 
+# Tests that guess at time fail here, beside two processes that take all the time they get.
+.PHONY: e2e-load
+e2e-load: build programs kube flux registry ## the scenarios on a busy machine
+	$(call say,"scenarios$(comma) beside two busy loops")
+	@busy=(); trap 'kill "$${busy[@]}"' EXIT; \
+	for _ in 1 2; do (while :; do :; done) & busy+=($$!); done; \
+	$(AT_ONCE) $(CARGO) test --workspace --test scenarios
+
 # `PROFILE=release` measures what ships; the default is what `make test` has built.
 .PHONY: attacks
 attacks: build programs kube ## one tenant attacks, a bystander and the memory are watched

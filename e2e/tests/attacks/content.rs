@@ -28,6 +28,7 @@ async fn yaml_that_grows_when_it_is_read_leaves_memory_to_others() -> Result<()>
             for n in 0..KUSTOMIZATIONS {
                 trial.apply_kustomization(&format!("yaml-{n}"), "yaml", ".", json!({})).await?;
             }
+            trial.reached("Kustomization", "yaml-0", &["BuildFailed"]).await?;
             Ok(())
         })
         .await
@@ -45,6 +46,7 @@ async fn made_up_kinds_leave_workers_and_discovery_to_others() -> Result<()> {
             for n in 0..KUSTOMIZATIONS {
                 trial.apply_kustomization(&format!("kinds-{n}"), "kinds", ".", json!({})).await?;
             }
+            trial.reached("Kustomization", "kinds-0", &["ReconciliationFailed"]).await?;
             Ok(())
         })
         .await
@@ -66,6 +68,9 @@ async fn large_artifacts_leave_memory_and_disk_to_others() -> Result<()> {
                 let (name, only) = (format!("large-{n}"), format!("/*\n!/{n}\n"));
                 trial.apply_source(&name, "large", &only).await?;
                 trial.apply_kustomization(&name, &name, &n.to_string(), json!({})).await?;
+            }
+            for n in 0..KUSTOMIZATIONS {
+                trial.reached("GitRepository", &format!("large-{n}"), &["Succeeded"]).await?;
             }
             Ok(())
         })
@@ -91,6 +96,11 @@ async fn expressions_that_compute_without_end_leave_time_to_others() -> Result<(
                 let check = json!([{"apiVersion": "v1", "kind": "ConfigMap", "current": expression}]);
                 let more = json!({"wait": true, "healthCheckExprs": check});
                 trial.apply_kustomization(&format!("maps-{n}"), "maps", ".", more).await?;
+            }
+            for n in 0..2 {
+                let reasons =
+                    ["HealthCheckFailed", "Progressing", "InvalidCELExpression", "ReconciliationSucceeded"];
+                trial.reached("Kustomization", &format!("maps-{n}"), &reasons).await?;
             }
             Ok(())
         })

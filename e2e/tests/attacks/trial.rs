@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use e2e::confinement::Confinement;
 use e2e::controller::{Controller, Usage};
+use e2e::objects::{Id, Look};
 use e2e::scenario::{SHARD, Scenario};
 use e2e::testkit::config_map;
 use e2e::wait::{self, Not};
@@ -21,7 +22,7 @@ const HEALTH_LIMIT: Duration = Duration::from_secs(1);
 /// How long it may take until all is given back.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
 /// Commits of the bystander before and during an attack.
-const COMMITS: u32 = 3;
+const COMMITS: u32 = 5;
 /// What a process may hold more than before, when it is over: connections that are kept for reuse, idle threads.
 const MORE_FILES: u64 = 16;
 const MORE_THREADS: u64 = 8;
@@ -100,6 +101,22 @@ impl Trial {
             spec.extend(more);
         }
         self.apply("Kustomization", name, spec).await
+    }
+
+    /// Waits until an object of the attacker has been worked on: its Ready has one of these reasons.
+    pub async fn reached(&self, kind: &str, name: &str, reasons: &[&str]) -> Result<()> {
+        let group = if kind == "Kustomization" { "kustomize" } else { "source" };
+        let id = Id::of(&format!("{group}.toolkit.fluxcd.io/v1"), kind, &self.tenant, name);
+        self.test
+            .wait(&format!("{id} has been worked on"), async || {
+                let object = self.test.objects.get(&id).await.map_err(wait::not_yet)?;
+                let ready = object.as_ref().and_then(|object| object.condition("Ready"));
+                match ready {
+                    Some(ready) if reasons.contains(&&*ready.reason) => Ok(()),
+                    ready => Err(Not::Yet(format!("{ready:?}"))),
+                }
+            })
+            .await
     }
 
     /// Looks at the bystander, makes the attack, looks again, and lets the attacker go: its namespace, and what the attack gave.
