@@ -51,6 +51,11 @@ impl LogLevel {
         }
     }
 
+    /// The most detailed level that anything has which is enabled; spans of ours are at `info`.
+    fn hint(self) -> LevelFilter {
+        self.of_our_crates().max(LevelFilter::INFO)
+    }
+
     fn of_libraries(self) -> LevelFilter {
         match self {
             Self::Trace | Self::Debug => LevelFilter::WARN,
@@ -114,7 +119,8 @@ where
 {
     let lines =
         tracing_subscriber::fmt::layer().event_format(Zap { encoding }).with_ansi(false).with_writer(writer);
-    let enabled = FilterFn::new(move |metadata| is_enabled(level, metadata));
+    // Libraries have spans and events at every level in their innermost loops: the hint spares them the question.
+    let enabled = FilterFn::new(move |metadata| is_enabled(level, metadata)).with_max_level_hint(level.hint());
     tracing_subscriber::registry().with(SpanFields).with(lines).with(enabled)
 }
 
