@@ -89,7 +89,8 @@ impl Subject {
         self.written.then_some(self.stored)
     }
 
-    /// Records an event about the object and, if given, the artifact it is reconciled to.
+    /// Records an event about the object and, if given, the artifact it is reconciled to and the source of that. At deletion,
+    /// and before the source counts, there is none.
     pub fn event(
         &self,
         recorder: &Recorder,
@@ -123,14 +124,12 @@ impl Subject {
         message: &str,
     ) -> Event {
         let event = Event::new(&self.object, severity, action, reason, message);
-        let mut event = event.related_to(self.source.clone());
-        if let Some(artifact) = artifact {
-            event = event.with(keys::REVISION_ANNOTATION, &artifact.revision);
-            if let Some(origin) = status::origin_revision(artifact) {
-                event = event.with(keys::ORIGIN_REVISION_ANNOTATION, origin);
-            }
+        let Some(artifact) = artifact else { return event };
+        let event = event.related_to(self.source.clone()).with(keys::REVISION_ANNOTATION, &artifact.revision);
+        match status::origin_revision(artifact) {
+            Some(origin) => event.with(keys::ORIGIN_REVISION_ANNOTATION, origin),
+            None => event,
         }
-        event
     }
 
     /// Time between successful runs. With an interval that cannot be read the object is at least looked at.

@@ -40,17 +40,20 @@ impl Pass<'_> {
         source: Result<Option<Artifact>, SourceError>,
     ) -> Result<Result<Artifact, Outcome>, PatchError> {
         if let Some(excess) = unsupported::excess(&self.subject.object.spec) {
-            return self.stall(action::RECONCILE, "LimitExceeded", &excess).await.map(Err);
+            return self.stall(action::RECONCILE, "LimitExceeded", None, &excess).await.map(Err);
         }
         if let Err(error) = health_rules(&self.subject.object, self.context) {
-            return self.misconfigured(action::HEALTH_CHECK, &runtime::error::chain(&error)).await.map(Err);
+            return self
+                .misconfigured(action::HEALTH_CHECK, None, &runtime::error::chain(&error))
+                .await
+                .map(Err);
         }
         if let Some(field) = unsupported::field(&self.subject.object.spec) {
             let message = format!("{field} is not supported yet");
-            return self.stall(action::RECONCILE, "UnsupportedField", &message).await.map(Err);
+            return self.stall(action::RECONCILE, "UnsupportedField", None, &message).await.map(Err);
         }
         if let Some(denied) = self.denied() {
-            return self.stall(action::RESOLVE_SOURCE, ACCESS_DENIED, &denied).await.map(Err);
+            return self.stall(action::RESOLVE_SOURCE, ACCESS_DENIED, None, &denied).await.map(Err);
         }
         let again = self.context.arguments.shared.requeue_dependency;
         let artifact = match source {
@@ -69,7 +72,7 @@ impl Pass<'_> {
         match self.dependencies_ready(&artifact.revision).await {
             Ok(()) => Ok(Ok(artifact)),
             Err(Blocked::Invalid(message)) => {
-                self.misconfigured(action::CHECK_DEPENDENCIES, &message).await.map(Err)
+                self.misconfigured(action::CHECK_DEPENDENCIES, Some(&artifact), &message).await.map(Err)
             }
             Err(Blocked::Waiting(message)) => {
                 let text = format!(
@@ -174,10 +177,15 @@ impl Pass<'_> {
     }
 
     /// The object asks for what cannot be.
-    async fn misconfigured(&mut self, action: &'static str, error: &str) -> Result<Outcome, PatchError> {
+    async fn misconfigured(
+        &mut self,
+        action: &'static str,
+        artifact: Option<&Artifact>,
+        error: &str,
+    ) -> Result<Outcome, PatchError> {
         let message = format!("Reconciliation failed terminally due to configuration error: {error}");
         status::of(&mut self.subject.object).observed_generation = self.subject.object.metadata.generation;
-        self.stall(action, INVALID_CEL_EXPRESSION, &message).await
+        self.stall(action, INVALID_CEL_EXPRESSION, artifact, &message).await
     }
 
     /// Something outside is missing: says so and looks again when woken, or after `again`.
@@ -194,13 +202,14 @@ impl Pass<'_> {
         &mut self,
         action: &'static str,
         reason: &str,
+        artifact: Option<&Artifact>,
         message: &str,
     ) -> Result<Outcome, PatchError> {
         status::stalled(&mut self.subject.object, reason, message);
         status::settle_conditions(&mut self.subject.object);
         self.subject.save().await?;
         tracing::error!(reason, "{message}");
-        self.subject.event(&self.context.events, Severity::Error, action, reason, None, message);
+        self.subject.event(&self.context.events, Severity::Error, action, reason, artifact, message);
         Ok(Outcome::Wait)
     }
 }
