@@ -85,6 +85,11 @@ impl ObjectIdentity {
             (Some("spiffe"), Some("jwt")) => {
                 return invalid("SPIFFE Broker client is required for the SPIFFE credential provider".into());
             }
+            (Some("spiffe"), Some("x509")) => {
+                return invalid(
+                    "credential type 'x509' for the spiffe credential provider is not implemented yet".into(),
+                );
+            }
             (Some("kubernetes" | "spiffe"), Some(kind)) => {
                 return invalid(format!("credential type '{kind}' is not supported"));
             }
@@ -178,8 +183,10 @@ fn audiences(token: &str) -> Option<Vec<String>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn account(annotations: &[(&str, &str)]) -> ServiceAccount {
@@ -209,12 +216,50 @@ mod tests {
             (&[(TYPE, "jwt")], "must be set together"),
             (&[(PROVIDER, "vault"), (TYPE, "jwt")], "credential provider 'vault' is not supported"),
             (&[(PROVIDER, "kubernetes"), (TYPE, "x509")], "credential type 'x509' is not supported"),
+            (
+                &[(PROVIDER, "spiffe"), (TYPE, "x509")],
+                "credential type 'x509' for the spiffe credential provider is not implemented yet",
+            ),
             (&[(PROVIDER, "spiffe"), (TYPE, "jwt")], "SPIFFE Broker client is required"),
             (&[(EXPIRATION, "soon")], "invalid credential.auth.fluxcd.io/expiration annotation: 'soon'"),
         ] {
             let error = ObjectIdentity::of(account(annotations)).unwrap_err().to_string();
             assert!(error.starts_with("failed to validate configuration: "), "{error}");
             assert!(error.contains(text), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_asked_for_as_the_annotations_say() {
+        for (annotations, audiences, seconds) in [
+            (&[][..], json!(["default"]), Value::Null),
+            (&[(AUDIENCES, " ,\n")], json!(["default"]), Value::Null),
+            (&[(AUDIENCES, "a,b c\nd, ,\te")], json!(["a", "b", "c", "d", "e"]), Value::Null),
+            (&[(EXPIRATION, "1h30m0.5s")], json!(["default"]), json!(5400)),
+        ] {
+            let (sender, receiver) = std::sync::mpsc::channel();
+            let server = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+                let sender = sender.clone();
+                async move {
+                    let path = request.uri().path().to_owned();
+                    let body = request.into_body().collect_bytes().await.unwrap();
+                    sender.send((path, serde_json::from_slice::<Value>(&body).unwrap())).unwrap();
+                    let answer = r#"{"spec": {"audiences": []}, "status": {"token": "secret", "expirationTimestamp": "2026-01-01T00:00:00Z"}}"#;
+                    Ok::<_, std::convert::Infallible>(http::Response::new(kube::client::Body::from(
+                        answer.as_bytes().to_vec(),
+                    )))
+                }
+            });
+            let client = Client::new(server, "default");
+            let mut account = account(annotations);
+            account.metadata.name = Some("me".to_owned());
+            account.metadata.namespace = Some("ns".to_owned());
+            let identity = ObjectIdentity::of(account).unwrap();
+            assert_eq!(identity.token(&client, "default").await.unwrap().expose(), "secret");
+            let (path, body) = receiver.recv().unwrap();
+            assert_eq!(path, "/api/v1/namespaces/ns/serviceaccounts/me/token");
+            assert_eq!(body["spec"]["audiences"], audiences, "{annotations:?}");
+            assert_eq!(body["spec"].get("expirationSeconds").cloned().unwrap_or_default(), seconds);
         }
     }
 
