@@ -152,3 +152,26 @@ async fn required_and_immutable_fields_can_be_ignored_and_other_objects_are_not(
     assert_eq!(bed.owners_of("f:selector").await?, ["kustomize-controller"]);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_the_manifest_lacks_is_left_to_who_sets_it() -> Result<()> {
+    let mut bed = Bed::new("ignore-lacking").await?;
+    ignoring(&mut bed, &[REPLICAS, "/spec/strategy/rollingUpdate/maxSurge"]);
+    let without = WEB.replace("  replicas: 0\n", "");
+    let mut memory = Memory::new();
+    assert_eq!(bed.apply(&without, &mut memory).await?, ["Deployment/web created"]);
+    let surge = |share: &str| json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": share}});
+    for (replicas, minimum) in [(0, 2), (2, 3)] {
+        bed.apply_as("hpa", json!({"spec": {"replicas": replicas}})).await?;
+        bed.patch_as("someone", "Deployment/web", json!({"spec": {"strategy": surge("50%")}})).await?;
+        assert_eq!(bed.apply(&without, &mut memory).await?, UNCHANGED);
+        let changed = without.replace("minReadySeconds: 1", &format!("minReadySeconds: {minimum}"));
+        assert_eq!(bed.apply(&changed, &mut memory).await?, CONFIGURED);
+        let spec = bed.live("Deployment/web").await?["spec"].take();
+        assert_eq!([&spec["replicas"], &spec["minReadySeconds"]], [replicas, minimum]);
+        assert_eq!(spec["strategy"]["rollingUpdate"]["maxSurge"], "50%");
+        assert_eq!(bed.apply(&without, &mut Memory::new()).await?, CONFIGURED, "the minimum is back");
+    }
+    assert_eq!(bed.owners_of("f:replicas").await?, ["hpa"]);
+    Ok(())
+}

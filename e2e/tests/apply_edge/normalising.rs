@@ -111,3 +111,63 @@ async fn what_a_named_manager_owns_is_taken_over_before_it_makes_the_dry_run_fai
     assert_eq!(bed.apply(&one, &mut memory).await?, ["Deployment/web unchanged"]);
     Ok(())
 }
+
+const READER: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader}
+rules: [{apiGroups: [''], resources: [configmaps], verbs: [get]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: reader}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects: [{kind: User, apiGroup: rbac.authorization.k8s.io, name: reader}]
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_takeover_that_is_refused_names_the_object_and_the_step() -> Result<()> {
+    let mut bed = Bed::new("takeover-refused").await?;
+    bed.apply(MAP, &mut Memory::new()).await?;
+    bed.patch_as("legacy", "ConfigMap/a", json!({"data": {"legacy": "x"}})).await?;
+    let before = bed.live("ConfigMap/a").await?;
+    bed.objects.apply(READER, &bed.namespace).await?;
+    bed.recorded = recording(bed.client.clone(), bed.requests.clone(), Some("reader".into()));
+    bed.options.override_managers_first = vec!["legacy".into()];
+    let object = format!("ConfigMap/{}/a", bed.namespace);
+    let refused = format!("{object} metadata.managedFields takeover failed: ");
+    // The rights may take a moment to count; without them the object cannot be read at all.
+    let error = wait::until(LIMIT, async || match bed.try_apply(MAP, &Memory::new()).await {
+        Ok(Err(error)) if error.to_string().contains(" cannot patch ") => Ok(error.to_string()),
+        other => Err(Not::Yet(format!("{other:?}"))),
+    })
+    .await?;
+    let cause = format!(
+        "configmaps \"a\" is forbidden: User \"reader\" cannot patch resource \"configmaps\" in API group \"\" in the namespace \"{}\"",
+        bed.namespace
+    );
+    assert_eq!(error, format!("{refused}{cause}\n  in app/objects.yaml"));
+    assert_eq!(bed.live("ConfigMap/a").await?, before);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_object_that_is_merged_with_is_not_taken_over_from_named_managers() -> Result<()> {
+    const POLICY: &str = "kustomize.toolkit.fluxcd.io/ssa";
+    let mut bed = Bed::new("takeover-merge").await?;
+    let mut memory = Memory::new();
+    bed.apply(MAP, &mut memory).await?;
+    let theirs = json!({"metadata": {"annotations": {POLICY: "Merge"}}, "data": {"legacy": "x"}});
+    bed.patch_as("legacy", "ConfigMap/a", theirs).await?;
+    bed.options.override_managers_first = vec!["legacy".into()];
+    let before = bed.live("ConfigMap/a").await?;
+    assert_eq!(bed.apply(MAP, &mut memory).await?, ["ConfigMap/a unchanged"]);
+    assert_eq!(bed.live("ConfigMap/a").await?, before);
+
+    // Once it does not say so any more, all that they own goes.
+    bed.patch_as("legacy", "ConfigMap/a", json!({"metadata": {"annotations": {POLICY: null}}})).await?;
+    assert_eq!(bed.apply(MAP, &mut memory).await?, ["ConfigMap/a configured"]);
+    assert_eq!(bed.live("ConfigMap/a").await?["data"], json!({"k": "v"}));
+    assert_eq!(bed.apply(MAP, &mut memory).await?, ["ConfigMap/a unchanged"]);
+    Ok(())
+}
