@@ -241,6 +241,62 @@ async fn other_keys_mean_another_verification_and_the_same_keys_none() -> Result
     test.finish().await
 }
 
+/// How often source-controller has told of a good signature.
+fn verifications(test: &Scenario) -> Result<usize> {
+    Ok(test.pair()?.source.log_text().matches("verified signature of").count())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_without_a_fingerprint_is_verified_once_and_keeps_its_artifact() -> Result<()> {
+    let (mut test, signer) = (Scenario::with_own_controllers("verify-upgrade", &[]).await?, Signer::new()?);
+    let (_, ring) = signer.openpgp("me")?;
+    signer.sign_with_openpgp(&test.repo, "me")?;
+    commit_signed(&test.repo, "signed")?;
+    apply_keys(&test, &[("me.asc", &ring)]).await?;
+    apply(&test, "HEAD", &json!({"branch": "main"})).await?;
+    let before = test.ready(SOURCE).await?;
+    assert_eq!(verifications(&test)?, 1);
+
+    // As Flux 2.9 leaves it.
+    test.own()?.source.kill();
+    let nothing = r#"{"status": {"sourceVerificationFingerprint": null}}"#;
+    test.kubectl(&["patch", "gitrepository", "app", "--subresource=status", "--type=merge", "-p", nothing])?;
+    test.own()?.source.restart().await?;
+    let told = verifications(&test)?;
+    let after = test.run(SOURCE).await?;
+    let fingerprint = "/status/sourceVerificationFingerprint";
+    assert!(after.text(fingerprint).starts_with("sha256:"), "{after}");
+    assert_eq!(after.text(fingerprint), before.text(fingerprint));
+    assert_eq!(after.pointer("/status/artifact"), before.pointer("/status/artifact"));
+    test.run(SOURCE).await?;
+    assert_eq!(verifications(&test)? - told, 1);
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_gone_are_told_of_at_the_next_interval_without_a_new_commit() -> Result<()> {
+    let (test, signer) = (Scenario::new("verify-gone").await?, Signer::new()?);
+    let (_, ring) = signer.openpgp("me")?;
+    signer.sign_with_openpgp(&test.repo, "me")?;
+    commit_signed(&test.repo, "signed")?;
+    apply_keys(&test, &[("me.asc", &ring)]).await?;
+    let source = test.source_yaml("2s", "  verify: {mode: HEAD, secretRef: {name: keys}}");
+    test.apply(&source).await?;
+    let before = test.ready(SOURCE).await?;
+    test.objects.delete(&test.id("Secret/keys")?).await?;
+    let text = "public keys secret error: secrets \"keys\" not found";
+    for kind in ["SourceVerified", "Ready"] {
+        test.condition(SOURCE, kind, "False", "VerificationError", text).await?;
+    }
+    test.event(SOURCE, "Warning", "VerificationError", text).await?;
+    let object = test.get(SOURCE).await?;
+    assert_eq!(object.pointer("/status/artifact"), before.pointer("/status/artifact"));
+    apply_keys(&test, &[("me.asc", &ring)]).await?;
+    let object = test.ready(SOURCE).await?;
+    assert_eq!(object.pointer("/status/artifact"), before.pointer("/status/artifact"));
+    test.finish().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signed_tag_that_is_shown_under_another_name_is_refused() -> Result<()> {
     let (test, signer) = (Scenario::new("verify-renamed").await?, Signer::new()?);
