@@ -280,8 +280,12 @@ fn no_token(why: String) -> Failure {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::io::{Read, Write};
     use std::net::TcpListener;
+
+    use e2e::token_server::TokenServer;
+    use k8s_openapi::ByteString;
 
     use super::*;
 
@@ -302,17 +306,25 @@ mod tests {
         url
     }
 
+    /// Providers that reach an API server at `api` and see these variables.
+    fn providers(api: &str, variables: &[(&'static str, &str)]) -> Providers {
+        Providers {
+            client: client(api),
+            metrics: TokenMetrics::register(&runtime::metrics::Metrics::new().unwrap()).unwrap(),
+            cache: TokenCache::new(10, Duration::from_secs(60)),
+            environment: variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            settings: Settings::default(),
+        }
+    }
+
+    fn client(api: &str) -> Client {
+        Client::try_from(kube::Config::new(api.parse().unwrap())).unwrap()
+    }
+
     #[tokio::test]
     async fn the_identity_of_the_controller_does_not_come_through_the_proxy_of_an_object() {
         let (metadata, proxy) = (token_server("genuine"), token_server("forged"));
-        let variables = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", metadata)];
-        let providers = Providers {
-            client: Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap(),
-            metrics: TokenMetrics::register(&runtime::metrics::Metrics::new().unwrap()).unwrap(),
-            cache: TokenCache::new(10, Duration::from_secs(60)),
-            environment: variables.into_iter().collect(),
-            settings: Settings::default(),
-        };
+        let providers = providers("http://127.0.0.1:1", &[("AZURE_POD_IDENTITY_AUTHORITY_HOST", &metadata)]);
         let mut object = GitRepository::new("app", api::GitRepositorySpec::default());
         object.spec.provider = Some(GitProvider::Azure);
         object.spec.url = "https://dev.azure.com/org/project/_git/app".to_owned();
@@ -331,5 +343,89 @@ mod tests {
             failure.message,
             "failed to configure authentication options: invalid Azure DevOps Git URL: evil.example"
         );
+    }
+
+    /// An API server with service account `ns/me`, which has these annotations beside those of Azure.
+    async fn api_server(annotations: &[(&str, &str)]) -> TokenServer {
+        let mut all = BTreeMap::from([
+            ("azure.workload.identity/tenant-id", "tenant-1"),
+            ("azure.workload.identity/client-id", "client-1"),
+        ]);
+        all.extend(annotations.iter().copied());
+        let all: Vec<_> = all.iter().map(|(key, value)| format!("{key:?}: {value:?}")).collect();
+        let account = format!(
+            r#"{{"metadata": {{"name": "me", "namespace": "ns", "annotations": {{{}}}}}}}"#,
+            all.join(", ")
+        );
+        let token = r#"{"spec": {"audiences": []}, "status": {"token": "assertion", "expirationTimestamp": "2026-01-01T00:00:00Z"}}"#;
+        let path = "/api/v1/namespaces/ns/serviceaccounts/me";
+        let (get, post) = (format!("GET {path}"), format!("POST {path}/token"));
+        TokenServer::start(false, &[(&get, 200, &account), (&post, 201, token)]).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn another_annotation_of_the_service_account_means_another_token() {
+        let answer = r#"{"access_token": "entra", "expires_in": 3600}"#;
+        let tenants = ["1", "2"].map(|tenant| format!("POST /tenant-{tenant}/oauth2/v2.0/token"));
+        let entra = TokenServer::start(false, &[(&tenants[0], 200, answer), (&tenants[1], 200, answer)])
+            .await
+            .unwrap();
+        let mut providers = providers("http://127.0.0.1:1", &[("AZURE_AUTHORITY_HOST", &entra.url)]);
+        let mut object = GitRepository::new("app", api::GitRepositorySpec::default());
+        object.metadata.namespace = Some("ns".to_owned());
+        object.spec.service_account_name = Some("me".to_owned());
+        object.spec.url = "https://dev.azure.com/org/project/_git/app".to_owned();
+        let remote = Remote::new(&object.spec.url).unwrap();
+        let data = SecretData::default();
+        let context = TokenContext { object: &object, data: &data, timeout: Duration::from_secs(60) };
+        for (annotations, is_asked) in [
+            (&[][..], true),
+            (&[], false),
+            (&[("credential.auth.fluxcd.io/audiences", "a")], true),
+            (&[("credential.auth.fluxcd.io/audiences", "a")], false),
+            (&[("credential.auth.fluxcd.io/audiences", "a b")], true),
+            (&[("credential.auth.fluxcd.io/expiration", "1h")], true),
+            (&[("azure.workload.identity/tenant-id", "tenant-2")], true),
+            (&[("azure.workload.identity/client-id", "client-2")], true),
+            (&[("example.org/note", "x")], false),
+        ] {
+            let server = api_server(annotations).await;
+            providers.client = client(&server.url);
+            let identity = providers.identity(&context).await.unwrap();
+            providers.azure(&remote, &context, identity).await.unwrap();
+            assert_eq!(entra.take_requests().len(), usize::from(is_asked), "{annotations:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn data_of_a_github_app_goes_with_its_provider_whichever_way_the_app_is_named() {
+        let (providers, remote) = (providers("http://127.0.0.1:1", &[]), Remote::new("http://h/r").unwrap());
+        let mut object = GitRepository::new("app", api::GitRepositorySpec::default());
+        object.spec.secret_ref = Some(Default::default());
+        let generic = Some((
+            "InvalidProviderConfiguration",
+            "secretRef 'ns/git' has github app data but provider is not set to github",
+        ));
+        let both = Some((
+            "Failed",
+            "secret 'ns/git' must contain exactly one of 'githubAppID' or 'githubAppClientID'",
+        ));
+        for (provider, keys, expected) in [
+            (None, &["githubAppID"][..], generic),
+            (None, &["githubAppClientID"], generic),
+            (None, &["githubAppID", "githubAppClientID"], generic),
+            (Some(GitProvider::Generic), &["githubAppClientID"], generic),
+            (None, &["githubAppPrivateKey"], None),
+            (None, &["username"], None),
+            (Some(GitProvider::Github), &["githubAppID", "githubAppClientID", "githubAppPrivateKey"], both),
+        ] {
+            object.spec.provider = provider;
+            let values = keys.iter().map(|key| ((*key).to_owned(), ByteString(b"1".to_vec()))).collect();
+            let data = SecretData::new("ns/git", values);
+            let context = TokenContext { object: &object, data: &data, timeout: Duration::from_secs(60) };
+            let failure = providers.authenticate(remote.clone(), &context).await.err();
+            let failure = failure.as_ref().map(|failure| (failure.reason, failure.message.as_str()));
+            assert_eq!(failure, expected, "{provider:?} {keys:?}");
+        }
     }
 }
