@@ -366,3 +366,17 @@ fn a_field_that_a_replacement_has_made_takes_any_later_value() {
     let transformer = "transformers: ['{apiVersion: builtin, kind: PatchTransformer, metadata: {name: t}, patch: \"{kind: ConfigMap, metadata: {name: c}, data: {a: two}}\"}']";
     assert_eq!(data("a: one", &format!("replacements:\n{number}{transformer}")), "a: two, new: \"5\"");
 }
+
+#[test]
+fn a_patch_that_deletes_all_annotations_leaves_names_to_be_followed() {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: c\n    envFrom: [{configMapRef: {name: cfg}}]\n";
+    let built = run(&[
+        (
+            "top/kustomization.yaml",
+            "resources: [p.yaml]\nnamePrefix: a-\nconfigMapGenerator: [{name: cfg, literals: [k=v]}]\npatches:\n- patch: '{apiVersion: v1, kind: ConfigMap, metadata: {name: cfg, annotations: {$patch: delete}}}'\n",
+        ),
+        ("top/p.yaml", pod),
+    ])
+    .unwrap();
+    assert_eq!(built.matches("name: a-cfg-bdg947hgcc\n").count(), 2, "{built}");
+}

@@ -129,7 +129,7 @@ pub struct Arguments {
     /// SSH host key algorithms, as a comma list, best first; empty for those that known_hosts has for a host.
     #[arg(long, default_value = "")]
     pub ssh_hostkey_algos: HostKeyAlgorithms,
-    /// Service account whose identity objects have that name none.
+    /// Service account whose identity GitRepositories have that name none.
     #[arg(long, default_value = "")]
     pub default_service_account: String,
     /// Hosts, as a comma list, that may get tokens for Azure DevOps beside dev.azure.com and *.visualstudio.com.

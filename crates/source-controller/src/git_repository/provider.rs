@@ -428,4 +428,35 @@ mod tests {
             assert_eq!(failure, expected, "{provider:?} {keys:?}");
         }
     }
+
+    #[tokio::test]
+    async fn the_default_service_account_has_to_be_there_whatever_the_provider() {
+        let status = r#"{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404,
+            "message": "serviceaccounts \"nope\" not found"}"#;
+        let account = "GET /api/v1/namespaces/ns/serviceaccounts/nope";
+        let server = TokenServer::start(false, &[(account, 404, status)]).await.unwrap();
+        let mut providers = providers(&server.url, &[]);
+        providers.settings.default_account = Some("nope".to_owned());
+        let mut object = GitRepository::new("app", api::GitRepositorySpec::default());
+        object.metadata.namespace = Some("ns".to_owned());
+        let data = SecretData::default();
+        for provider in [
+            None,
+            Some(GitProvider::Generic),
+            Some(GitProvider::Github),
+            Some(GitProvider::Azure),
+            Some(GitProvider::Aws),
+        ] {
+            object.spec.provider = provider;
+            let context = TokenContext { object: &object, data: &data, timeout: Duration::from_secs(60) };
+            let remote = Remote::new("http://h/r").unwrap();
+            let failure = providers.authenticate(remote, &context).await.unwrap_err();
+            let text = "failed to get service account 'ns/nope': serviceaccounts \"nope\" not found";
+            assert_eq!(
+                (failure.reason, failure.message.as_str()),
+                ("AuthenticationFailed", text),
+                "{provider:?}"
+            );
+        }
+    }
 }
