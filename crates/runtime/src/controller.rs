@@ -1,4 +1,6 @@
-//! Runs a reconciler on kube-runtime's `Controller`: triggers, back-off, panics, metrics and log fields.
+//! Runs a reconciler on kube-runtime's `Controller`: triggers, shares of namespaces, back-off, panics, metrics and log fields.
+
+mod turns;
 
 use std::{
     collections::HashSet,
@@ -33,6 +35,7 @@ use crate::{
     queue::Queue,
     watch::Changes,
 };
+use turns::{Turn, Turns};
 
 /// Percentage by which the delay after a failure varies, so that what failed together does not come back together.
 const RETRY_JITTER: u8 = 10;
@@ -57,14 +60,15 @@ pub enum Outcome {
 /// gets one. When the object is gone, `gone` hears of it.
 ///
 /// # Guarantees
-/// - Never two passes at once for one object; as many at once as [`Options::concurrent`] for all.
+/// - Never two passes at once for one object; as many at once as [`Options::concurrent`] for one namespace, and one more for all.
+/// - An object whose namespace has no pass left waits, holds nothing, and gets its pass in the order in which it came.
 /// - `observe` has seen an event before any pass that it causes.
 /// - A pass that panics fails, with back-off, and affects no other object. The watch goes on when `observe` or `gone` panics.
 ///
 /// # Caveats
 /// - The object handed to `reconcile` may be older than the last write of this process: see [`crate::latest`].
 /// - Status writes bring no pass; what must not be missed has to wake the object.
-/// - A pass holds a worker. What may take long is put aside, or done in a task that wakes the object.
+/// - A pass holds one of those of its namespace. What may take long is put aside, or done in a task that wakes the object.
 pub trait Reconcile<K>: Send + Sync + 'static {
     /// Brings one object a step closer to what it asks for. Never runs twice at once for one object.
     fn reconcile(&self, object: Arc<K>) -> impl Future<Output = Outcome> + Send;
@@ -89,7 +93,7 @@ pub trait Reconcile<K>: Send + Sync + 'static {
 /// How a controller runs.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Objects worked on at once (`--concurrent`).
+    /// Objects of one namespace worked on at once (`--concurrent`), at least one.
     pub concurrent: u16,
     /// Delays after failures.
     pub retry: Backoff,
@@ -190,8 +194,10 @@ pub async fn run<K, R>(
     metrics.controller(&name, options.concurrent);
     let backoff = Arc::new(Failures::new(options.retry));
     let queue = Queue::new(&name, &metrics);
-    let (mut changes, asked, woken) = (Changes::default(), queue.clone(), queue.clone());
-    let pass = Arc::new(Pass { reconciler, backoff, metrics, name, queue, store: store.clone() });
+    let turns = Turns::new(options.concurrent);
+    metrics.budget(format!("{name}_passes"), turns.budget());
+    let (mut changes, asked, woken, come) = (Changes::default(), queue.clone(), queue.clone(), turns.come());
+    let pass = Arc::new(Pass { reconciler, backoff, metrics, name, queue, turns, store: store.clone() });
     let (of_gone, observing) = (pass.clone(), pass.clone());
     let events = events.inspect_ok(move |event| observing.shield(|| observing.reconciler.observe(event)));
     let triggers = events.default_backoff().reflect(writer).flat_map(move |event| {
@@ -209,12 +215,23 @@ pub async fn run<K, R>(
         };
         futures::stream::iter(due)
     });
+    // Without a limit of its own: an object that is due asks for its turn at once. Those that kube-runtime kept back would be
+    // in its queue, where a namespace with many of them is before all others.
     let results = Controller::for_stream(triggers, store)
-        .with_config(controller::Config::default().concurrency(options.concurrent))
         .reconcile_on(waker.stream().inspect(move |object| woken.ask(object.clone())))
+        .reconcile_on(come)
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
-            |object, pass: Arc<Pass<K, R>>| async move { Ok::<_, Infallible>(pass.run(object).await) },
+            |object, pass: Arc<Pass<K, R>>| {
+                // Here, and not in the future, it happens in the order in which they came, and between events of the watch.
+                let turn = pass.turns.take(&ObjectRef::from_obj(object.as_ref()));
+                // Boxed, so that those without a turn are small.
+                let action = match turn {
+                    Some(turn) => async move { pass.run(object, turn).await }.boxed(),
+                    None => future::ready(Action::await_change()).boxed(),
+                };
+                action.map(Ok::<_, Infallible>)
+            },
             |_, never, _| match *never {},
             pass,
         )
@@ -241,6 +258,7 @@ struct Pass<K: Resource<DynamicType = ()> + 'static, R> {
     metrics: Metrics,
     name: String,
     queue: Arc<Queue<ObjectRef<K>>>,
+    turns: Arc<Turns<K>>,
     store: Store<K>,
 }
 
@@ -249,7 +267,7 @@ where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     R: Reconcile<K>,
 {
-    async fn run(&self, object: Arc<K>) -> Action {
+    async fn run(&self, object: Arc<K>, _turn: Turn<K>) -> Action {
         let span = tracing::info_span!(
             "reconcile",
             logger = "controller-runtime.reconciler",
@@ -309,6 +327,7 @@ where
         self.backoff.reset(object);
         self.metrics.forget(&K::kind(&()), object.namespace.as_deref().unwrap_or_default(), &object.name);
         self.queue.forget(object);
+        self.turns.forget(object);
     }
 }
 
@@ -363,9 +382,11 @@ mod tests {
             metrics: metrics.clone(),
             name: "configmap".into(),
             queue: Queue::new("configmap", &metrics),
+            turns: Turns::new(1),
             store,
         };
-        pass.run(Arc::new(object.clone())).await;
+        let turn = pass.turns.take(&ObjectRef::from_obj(&object)).unwrap();
+        pass.run(Arc::new(object.clone()), turn).await;
         let text = metrics.render();
         assert_eq!(pass.reconciler.outlasted.load(Ordering::Relaxed), !object_is_there);
         let measured = text.contains(r#"gotk_reconcile_duration_seconds_count{kind="ConfigMap",name="app""#);

@@ -47,7 +47,7 @@ pub struct Arguments {
     /// Arguments that all controllers have.
     #[command(flatten)]
     pub shared: runtime::flags::Flags,
-    /// Objects of one kind worked on at once.
+    /// Objects of one kind and namespace worked on at once, and one more of all namespaces.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrent: u16,
     /// Existing directory that artifacts are stored in.

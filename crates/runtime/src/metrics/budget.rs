@@ -6,8 +6,8 @@ use super::{Metrics, Sample};
 
 impl Metrics {
     /// Shows what is used of a budget, and how many wait for it; `work` is what it is for.
-    pub fn budget(&self, work: &'static str, budget: &Budget) {
-        let budget = budget.clone();
+    pub fn budget(&self, work: impl Into<String>, budget: &Budget) {
+        let (work, budget) = (work.into(), budget.clone());
         self.live(move || {
             let usage = budget.usage();
             let numbers = [
@@ -19,7 +19,7 @@ impl Metrics {
             let sample = |(state, number): (&'static str, u64)| Sample {
                 name: "gotk_budget",
                 help: "What work of a sort may use at once and uses, how many wait for some, and how many were refused.",
-                labels: vec![("state", state.to_owned()), ("work", work.to_owned())],
+                labels: vec![("state", state.to_owned()), ("work", work.clone())],
                 value: number as f64,
             };
             numbers.map(sample).to_vec()
