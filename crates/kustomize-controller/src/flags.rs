@@ -6,7 +6,7 @@ use apply::order::GroupKind;
 use clap::{ArgAction, Parser, ValueEnum};
 use net::Denied;
 use runtime::{
-    flags::{Flags, boolean, duration},
+    flags::{Flags, boolean, timeout},
     gates::{Gate, GateError, Gates, OBJECT_IDENTITY},
 };
 
@@ -27,8 +27,8 @@ pub struct Arguments {
     /// Arguments that all controllers have.
     #[command(flatten)]
     pub shared: Flags,
-    /// Kustomizations worked on at once, and small builds. Waiting ones do not count.
-    #[arg(long, default_value_t = 4)]
+    /// Kustomizations of one namespace worked on at once, and one more of all; small builds of all. Waiting ones do not count.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrent: u16,
     /// Objects of one Kustomization sent to the API server at once.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
@@ -96,7 +96,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = DriftMode::Repair)]
     pub drift_mode: DriftMode,
     /// Longest time a build may take.
-    #[arg(long, default_value = "2m", value_parser = duration)]
+    #[arg(long, default_value = "2m", value_parser = timeout)]
     pub build_timeout: Duration,
     /// Replaces the host of artifact URLs, for running outside the cluster.
     #[arg(long, env = "SOURCE_CONTROLLER_LOCALHOST", hide = true)]
@@ -198,5 +198,16 @@ mod tests {
         );
         assert_eq!(stage_kinds(""), Ok(StageKinds::default()));
         assert!(stage_kinds("apps/").is_err());
+    }
+
+    #[test]
+    fn work_that_could_never_begin_or_end_is_refused() {
+        let parse = |flag: &str| runtime::flags::try_parse_from::<Arguments>(["kustomize-controller", flag]);
+        for flag in ["--concurrent=0", "--concurrent-ssa=0", "--build-timeout=0", "--build-timeout=0s"] {
+            assert!(parse(flag).is_err(), "{flag}");
+        }
+        for flag in ["--concurrent=1", "--concurrent=65535", "--build-timeout=1ms"] {
+            assert!(parse(flag).is_ok(), "{flag}");
+        }
     }
 }
