@@ -6,6 +6,7 @@ use anyhow::Result;
 use e2e::objects::Id;
 use e2e::scenario::Scenario;
 use e2e::wait::{self, Not};
+use e2e::webhook::{Verdict, Webhook};
 use serde_json::json;
 
 use e2e::testkit::config_map;
@@ -25,6 +26,15 @@ async fn tenant(test: &Scenario, path: &str, more: &str) -> Result<String> {
     let kustomization = test.kustomization_yaml("tenant", path, more).replace("  targetNamespace: ", "  # ");
     test.apply(&in_namespace(kustomization)).await?;
     Ok(namespace)
+}
+
+/// A Kustomization for a folder of the repository, for the namespace of the other tenant and in it.
+async fn in_tenant(test: &Scenario, tenant: &str, name: &str, path: &str) -> Result<()> {
+    let kustomization = test.kustomization_yaml(name, path, "");
+    let kustomization = kustomization
+        .replace(&format!("targetNamespace: {}", test.namespace), &format!("targetNamespace: {tenant}"))
+        .replace("metadata: {name: ", &format!("metadata: {{namespace: {tenant}, name: "));
+    test.apply(&kustomization).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,11 +171,7 @@ async fn builds_that_wait_for_a_silent_server_hold_up_no_other_namespace() -> Re
     test.ready("GitRepository/app").await?;
     let tenant = tenant(&test, "./attack", "").await?;
     for n in 0..4 {
-        let attack = test.kustomization_yaml(&format!("attack-{n}"), "./attack", "");
-        let attack = attack
-            .replace("  targetNamespace: ", "  # ")
-            .replace("metadata: {name: ", &format!("metadata: {{namespace: {tenant}, name: "));
-        test.apply(&attack).await?;
+        in_tenant(&test, &tenant, &format!("attack-{n}"), "./attack").await?;
     }
     // One builds, and the others of its namespace wait for that.
     until_open(&server, 1).await?;
@@ -180,6 +186,66 @@ async fn builds_that_wait_for_a_silent_server_hold_up_no_other_namespace() -> Re
     // Who is deleted gives up its build.
     test.kubectl(&["delete", "namespace", &tenant, "--wait=false"])?;
     until_open(&server, 0).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_hangs_takes_the_passes_of_its_namespace_alone() -> Result<()> {
+    let test = Scenario::with_own_controllers("hanging-hook", &["--concurrent=2"]).await?;
+    let attacks = ["attack-0", "attack-1", "attack-2"];
+    for name in attacks {
+        // Many rounds of requests, each as long as the API server lets a webhook take.
+        for n in 0..40 {
+            test.repo.write(&format!("{name}/{n}.yaml"), &config_map(&format!("{name}-{n}"), "1"))?;
+        }
+    }
+    test.repo.write("app/a.yaml", &config_map("a", "1"))?;
+    let commit = test.repo.commit("start")?;
+    test.apply_source().await?;
+    test.ready("GitRepository/app").await?;
+    let tenant = tenant(&test, "./app", "  suspend: true").await?;
+    for name in attacks {
+        in_tenant(&test, &tenant, name, name).await?;
+        let object = format!("kustomization/{name}");
+        test.kubectl(&["wait", "-n", &tenant, "--for=condition=Ready", &object, "--timeout=2m"])?;
+    }
+
+    let webhook = Webhook::start().await?;
+    webhook.say(Verdict::Deny("not yet"));
+    let hook = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": tenant},
+        "webhooks": [{
+            "name": "maps.e2e.test", "clientConfig": webhook.client_config, "timeoutSeconds": 30,
+            "admissionReviewVersions": ["v1"], "sideEffects": "None", "failurePolicy": "Fail",
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": tenant}},
+            "rules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["DELETE"],
+            }],
+        }],
+    });
+    let hook = test.objects.apply_one(&hook, "").await?;
+    let probe = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe"}});
+    test.wait("the webhook is asked", async || {
+        let probe = test.objects.apply_one(&probe, &tenant).await.map_err(wait::not_yet)?;
+        let deleted = test.objects.delete(&probe).await;
+        if deleted.is_err() { Ok(()) } else { Err(Not::Yet("deleted".into())) }
+    })
+    .await?;
+    webhook.say(Verdict::Hang);
+    test.kubectl(&[&["delete", "-n", &tenant, "--wait=false", "kustomization"], &attacks[..]].concat())?;
+    let waiting = ["work=\"kustomization_passes\"", "state=\"waiting\""];
+    test.wait("two have the passes of their namespace, and one waits", async || {
+        match test.pair().map_err(Not::Ever)?.kustomize.metric("gotk_budget", &waiting).await {
+            Ok(1.0) => Ok(()),
+            other => Err(Not::Yet(format!("{other:?}"))),
+        }
+    })
+    .await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    test.objects.delete(&hook).await?;
+    test.kubectl(&["delete", "namespace", &tenant, "--wait=false"])?;
     test.finish().await
 }
 
