@@ -151,8 +151,12 @@ impl Budget {
     pub fn enter(&self, mut request: Request) -> Pending {
         request.cost = request.cost.min(self.limits.process);
         let mut state = self.state();
+        let is_ready = state.is_ready(&request, self.limits);
         let (number, told) = state.wait(request.clone());
-        state.grant(self.limits);
+        if is_ready {
+            // Nobody else can go on because of this one.
+            state.grant(self.limits);
+        }
         drop(state);
         Pending {
             told,

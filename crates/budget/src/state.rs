@@ -46,7 +46,7 @@ impl State {
 
     /// Lets go on whoever can.
     pub fn grant(&mut self, limits: Limits) {
-        loop {
+        while self.used < limits.process {
             let ready =
                 self.waiting.iter().filter(|(_, Waiting { request, .. })| self.is_ready(request, limits));
             let next = ready
@@ -125,7 +125,7 @@ impl State {
     }
 
     /// Whether nothing but what the process has keeps a request waiting.
-    fn is_ready(&self, request: &Request, limits: Limits) -> bool {
+    pub fn is_ready(&self, request: &Request, limits: Limits) -> bool {
         self.is_within_share(request, limits)
             && request.host.as_ref().is_none_or(|host| {
                 self.is_within_host(request, host) && self.is_within_host_share(request, host)

@@ -120,7 +120,8 @@ where
     let lines =
         tracing_subscriber::fmt::layer().event_format(Zap { encoding }).with_ansi(false).with_writer(writer);
     // Libraries have spans and events at every level in their innermost loops: the hint spares them the question.
-    let enabled = FilterFn::new(move |metadata| is_enabled(level, metadata)).with_max_level_hint(level.hint());
+    let enabled =
+        FilterFn::new(move |metadata| is_enabled(level, metadata)).with_max_level_hint(level.hint());
     tracing_subscriber::registry().with(SpanFields).with(lines).with(enabled)
 }
 
