@@ -265,6 +265,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn objects_that_wait_to_be_applied_leave_room_to_their_own_namespace() {
+        for concurrent in ["--concurrent=1", "--concurrent=4"] {
+            let arguments = runtime::flags::try_parse_from(["kustomize-controller", concurrent]).unwrap();
+            let builds = Builds::new(&MemoryShares::new(1 << 30, &arguments), LONG);
+            let (bases, release) = Bases::new();
+            drop(release);
+            // As many as a large operator has.
+            let _left = builds.budget().acquire(budget::Request::new("n", 100_000)).await;
+            let queued = Queued::default();
+            let build = builds.build("n", request(1, &bases), false, &queued);
+            let built = tokio::time::timeout(LONG, build).await.unwrap();
+            assert!(built.is_ok() && !queued.is_set(), "{concurrent}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_build_without_room_says_so_in_the_end() {
         let builds = builds(100, Duration::from_millis(20));
         let _held = builds.budget().acquire(budget::Request::new("other", 100)).await;

@@ -13,6 +13,8 @@ pub(crate) const BYTES_PER_NODE: u64 = 64;
 const MIN_NODES: u64 = 400_000;
 /// More are of no use: building them takes longer than anybody waits.
 const MAX_NODES: u64 = 10_000_000;
+/// Room for as many small builds beside `--concurrent`: one that others always find, and one for objects that are left to apply.
+const BUILDS_BESIDE: u64 = 2;
 /// What a build gets at first, whatever `--concurrent` says: enough for nearly all.
 const MIN_FIRST_NODES: u64 = 20_000;
 const MIN_ARTIFACT_BYTES: u64 = 128 << 20;
@@ -44,7 +46,8 @@ impl MemoryShares {
         let all_artifacts = (memory / ARTIFACTS_PART).max(MIN_ARTIFACT_BYTES);
         let artifact = arguments.artifact_max_unpacked_size.unwrap_or(all_artifacts);
         let all_nodes = (memory / BUILDS_PART / NODE_BYTES).max(MIN_NODES);
-        let first_nodes = (all_nodes / u64::from(arguments.concurrent.max(1))).max(MIN_FIRST_NODES);
+        let at_once = u64::from(arguments.concurrent) + BUILDS_BESIDE;
+        let first_nodes = (all_nodes / at_once).max(MIN_FIRST_NODES);
         let nodes = arguments.build_max_nodes.unwrap_or((all_nodes / 2).clamp(MIN_NODES, MAX_NODES));
         Self {
             artifact_bytes: artifact,
@@ -77,7 +80,7 @@ mod tests {
             build_nodes: 419_430,
             build_bytes: 26_843_520,
             all_build_nodes: 838_860,
-            first_build_nodes: 209_715,
+            first_build_nodes: 139_810,
         };
         assert_eq!(shares(1 << 30, &[]), expected);
         assert!(expected.all_build_nodes * NODE_BYTES + expected.all_artifact_bytes < 400 << 20);
