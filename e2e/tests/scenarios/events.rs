@@ -174,7 +174,13 @@ async fn the_gate_against_commit_status_events_drops_that_of_a_successful_run_an
     test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
     test.ready("Kustomization/app").await?;
     receiver.posted(&test, "Progressing", "Apply").await?;
-    assert!(test.pair()?.kustomize.log_text().contains("Reconciliation finished in "), "the log says it");
+    let log = &test.pair()?.kustomize;
+    // It is written after the status.
+    test.wait("the log says it", async || match log.log_text().contains("Reconciliation finished in ") {
+        true => Ok(()),
+        false => Err(Not::Yet("it does not".into())),
+    })
+    .await?;
 
     // Events come in order, so after this one the other would have come.
     test.patch("Kustomization/app", &json!({"spec": {"path": "./nothing"}})).await?;
