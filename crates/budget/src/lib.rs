@@ -1,8 +1,8 @@
 //! How much of what work costs may be used at once.
 //!
-//! A [`Budget`] is an amount of something: work under way, bytes on disk, nodes of builds, connections. The process has so much of it,
-//! a tenant gets no more than a share, and a host no more than its limit, of which a tenant gets no more than a share, too. Whoever needs some gets a [`Grant`], at once or after
-//! a wait, and gives it back by dropping it.
+//! A [`Budget`] is an amount of something: work under way, bytes on disk, nodes of builds. The process has so much of it, and a
+//! tenant gets no more than a share. A host has a limit, of which a tenant gets no more than a share, too. Whoever needs some gets
+//! a [`Grant`], at once or after a wait, and gives it back by dropping it.
 //!
 //! # Guarantees
 //! - Of those who wait, the one whose tenant uses the least goes on; among equals, the one that came first.
@@ -175,11 +175,6 @@ impl Budget {
     /// What keeps such a request waiting, or would.
     pub fn bound(&self, request: &Request) -> Bound {
         self.state().bound(request, self.limits)
-    }
-
-    /// Whether a tenant has used up its share, whatever the process has left.
-    pub fn is_share_used_up(&self, tenant: &str) -> bool {
-        self.state().of_tenant(tenant) >= self.limits.tenant
     }
 
     /// What is used, and how many wait.
