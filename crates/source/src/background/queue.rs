@@ -23,7 +23,7 @@ pub(super) struct Queue {
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
-/// What a fetch waits for. Its text goes on after "waiting: ".
+/// What a fetch waits for. Its text goes on after "waiting to fetch: ".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queued {
     bound: Bound,
@@ -62,16 +62,17 @@ impl Queue {
         }
         self.set(Some((request, Instant::now())));
         let mut granted = std::pin::pin!(pending.granted());
-        let grant = tokio::select! {
-            grant = &mut granted => grant,
+        let (grant, is_told) = tokio::select! {
+            grant = &mut granted => (grant, false),
             () = sleep(QUEUE_NEWS) => {
                 (self.wake)();
-                let grant = granted.await;
-                (self.wake)();
-                grant
+                (granted.await, true)
             }
         };
         self.set(None);
+        if is_told {
+            (self.wake)();
+        }
         grant
     }
 
@@ -92,8 +93,9 @@ impl Display for Queued {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Weak;
 
     use budget::Limits;
 
@@ -102,12 +104,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_object_is_woken_when_its_fetch_has_waited_long_and_when_that_is_over() {
         let budget = Budget::new(Limits { process: 2, tenant: 1 });
-        let woken = Arc::new(AtomicUsize::new(0));
-        let counter = woken.clone();
-        let wake = move || {
-            counter.fetch_add(1, Ordering::Relaxed);
-        };
-        let queue = Arc::new(Queue::new(budget.clone(), wake));
+        // Whether it still waits when its object is woken.
+        let woken = Arc::new(Mutex::new(Vec::new()));
+        let queue = Arc::new_cyclic(|queue: &Weak<Queue>| {
+            let (queue, woken) = (queue.clone(), woken.clone());
+            let is_queued = move || queue.upgrade().is_some_and(|queue| queue.queued().is_some());
+            Queue::new(budget.clone(), move || woken.lock().unwrap().push(is_queued()))
+        });
+        let woken = || woken.lock().unwrap().clone();
         let host = Host::new(None, queue.clone());
         let held = host.slot("ns").await;
         assert_eq!(queue.queued(), None);
@@ -115,11 +119,11 @@ mod tests {
         sleep(QUEUE_NEWS / 2).await;
         let queued = queue.queued().map(|queued| (queued.to_string(), queued.time));
         assert_eq!(queued, Some(("its namespace uses its share of 1".to_owned(), QUEUE_NEWS / 2)));
-        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        assert!(woken().is_empty());
         sleep(QUEUE_NEWS).await;
-        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        assert_eq!(woken(), [true]);
         drop(held);
         assert!(waiting.await.is_ok());
-        assert_eq!((woken.load(Ordering::Relaxed), queue.queued()), (2, None));
+        assert_eq!((woken(), queue.queued()), (vec![true, false], None));
     }
 }
