@@ -82,23 +82,31 @@ impl Builds {
         queued: &Queued,
     ) -> Result<Objects, BuildError> {
         let all = request.options.limits.nodes;
-        if self.first < all && !is_large {
-            let grant = self.turn(namespace, self.first, queued).await?;
-            let mut small = request.clone();
-            small.options.limits.nodes = self.first;
-            let bytes = &mut small.options.limits.total_bytes;
-            *bytes = (*bytes).min(self.first * BYTES_PER_NODE);
-            match render_within(self.limit, small, grant).await {
-                Err(BuildError::Render(error)) if error.may_need_more() => {}
-                result => {
-                    let (rendered, memory) = result?;
-                    return Ok(Objects { rendered, memory, is_large: false });
-                }
+        let first = if is_large { all } else { self.first.min(all) };
+        match self.attempt(namespace, request.clone(), first, queued).await {
+            Err(BuildError::Render(error)) if first < all && error.may_need_more() => {
+                self.attempt(namespace, request, all, queued).await
             }
+            result => result,
         }
-        let grant = self.turn(namespace, all, queued).await?;
+    }
+
+    /// Builds with so many nodes, and the bytes that go with them if that is not all that a build may have.
+    async fn attempt(
+        &self,
+        namespace: &str,
+        mut request: Request,
+        nodes: u64,
+        queued: &Queued,
+    ) -> Result<Objects, BuildError> {
+        let limits = &mut request.options.limits;
+        if nodes < limits.nodes {
+            limits.nodes = nodes;
+            limits.total_bytes = limits.total_bytes.min(nodes * BYTES_PER_NODE);
+        }
+        let grant = self.turn(namespace, nodes, queued).await?;
         let (rendered, memory) = render_within(self.limit, request, grant).await?;
-        Ok(Objects { rendered, memory, is_large: self.first < all })
+        Ok(Objects { rendered, memory, is_large: nodes > self.first })
     }
 
     async fn turn(&self, namespace: &str, nodes: u64, queued: &Queued) -> Result<Grant, BuildError> {

@@ -1,6 +1,6 @@
 //! What a run asks for, done in the cluster of the Kustomization and in its identity.
 
-use std::{collections::HashSet, sync::Arc, task::Poll, time::Duration};
+use std::{collections::HashSet, future::Future, sync::Arc, task::Poll, time::Duration};
 
 use api::kustomize::{conditions::HEALTHY, reasons::RECONCILIATION_FAILED};
 use api::{duration::go_duration_string, meta::reasons::PROGRESSING};
@@ -36,10 +36,10 @@ use crate::{
     ignore,
     render::Request,
     run::{
-        BuildInputs, BuildTask, Effects, Failure, Run,
+        BuildInputs, Effects, Failure, Run,
         build::{self, common, load_variables, overlay},
-        effects::{ApplyError, Build, Built, Downloaded, HealthCheckError, StageApplied},
-        machine::{QUICK_BUILD, QUICK_DOWNLOAD},
+        effects::{ApplyError, Background, Build, Built, Downloaded, HealthCheckError, StageApplied},
+        machine::moment,
     },
     sources::SourceKey,
     status,
@@ -62,22 +62,14 @@ impl Effects for Pass<'_> {
     }
 
     async fn download(&mut self, run: &Run) -> Downloaded {
-        let (artifacts, waker) = (self.context.artifacts.clone(), self.context.waker.clone());
-        let (artifact, key) = (&run.plan.artifact, self.subject.reference());
+        let (artifacts, artifact) = (self.context.artifacts.clone(), &run.plan.artifact);
         let (url, digest) = (artifact.url.clone(), artifact.digest.clone());
         let tenant = self.subject.namespace().to_owned();
-        let mut download = Box::pin(async move { artifacts.get(&url, &digest, &tenant).await });
-        match tokio::time::timeout(QUICK_DOWNLOAD, &mut download).await {
-            Ok(result) => Downloaded::Now(result),
-            Err(_) => Downloaded::Later(AbortOnDropHandle::new(tokio::spawn(async move {
-                let result = download.await;
-                waker.wake(key);
-                result
-            }))),
-        }
+        let download = async move { artifacts.get(&url, &digest, &tenant).await };
+        self.in_background(&Queued::default(), download).await
     }
 
-    async fn build(&mut self, run: &Run, tree: Arc<MemoryTree>) -> Built {
+    async fn build(&mut self, run: &Run, tree: Arc<MemoryTree>, queued: &Queued) -> Built {
         let object = &self.subject.object;
         let variables = match load_variables(&self.context.client, object).await {
             Ok(variables) => variables,
@@ -103,11 +95,11 @@ impl Effects for Pass<'_> {
             owner: self.subject.owner(),
             common: common(object),
         };
-        let (artifact, queued) = (run.plan.artifact.digest.clone(), Queued::default());
+        let artifact = run.plan.artifact.digest.clone();
         let is_large = run.plan.last_build.as_ref().is_some_and(|last| last.is_large);
         let (builds, waits) = (self.context.builds.clone(), queued.clone());
         let namespace = self.subject.namespace().to_owned();
-        let mut build = Box::pin(async move {
+        let build = async move {
             let built = builds.build(&namespace, request, is_large, &waits).await?;
             let Objects { mut rendered, memory, is_large } = built;
             let inputs = rendered.trace.take().map(|trace| BuildInputs {
@@ -119,23 +111,8 @@ impl Effects for Pass<'_> {
                 is_large,
             });
             Ok(Build::Done(Box::new(rendered), inputs, memory))
-        });
-        // One that has to wait for its turn does not keep the worker waiting.
-        let first = futures::poll!(&mut build);
-        if let Poll::Ready(result) = first {
-            return Built::Now(result);
-        }
-        let wait = if queued.is_set() { Duration::ZERO } else { QUICK_BUILD };
-        if let Ok(result) = tokio::time::timeout(wait, &mut build).await {
-            return Built::Now(result);
-        }
-        let (waker, key) = (self.context.waker.clone(), self.subject.reference());
-        let task = AbortOnDropHandle::new(tokio::spawn(async move {
-            let result = build.await;
-            waker.wake(key);
-            result
-        }));
-        Built::Later(BuildTask { task, queued })
+        };
+        self.in_background(queued, build).await
     }
 
     fn stages(&mut self, manifests: Vec<Manifest>) -> Vec<Stage> {
@@ -307,6 +284,28 @@ impl Effects for Pass<'_> {
 }
 
 impl Pass<'_> {
+    /// Gives work a moment, unless it has to wait for its turn. What takes longer goes on in a task, and its end wakes the object.
+    async fn in_background<T: Send + 'static>(
+        &self,
+        queued: &Queued,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Background<T> {
+        let mut work = Box::pin(work);
+        // Only what has begun can tell whether it has to wait.
+        if let Poll::Ready(result) = futures::poll!(&mut work) {
+            return Background::Now(result);
+        }
+        if let Ok(result) = tokio::time::timeout(moment(queued), &mut work).await {
+            return Background::Now(result);
+        }
+        let (waker, key) = (self.context.waker.clone(), self.subject.reference());
+        Background::Later(AbortOnDropHandle::new(tokio::spawn(async move {
+            let result = work.await;
+            waker.wake(key);
+            result
+        })))
+    }
+
     /// Whether the objects are as the last run left them, and the variables as it found them.
     fn is_unchanged(&self, run: &Run, last: &BuildInputs, variables: Option<&Loaded>) -> bool {
         run.plan.skip_unchanged

@@ -7,24 +7,26 @@ use artifact::cache::CacheError;
 use budget::Grant;
 use kustomize::tree::MemoryTree;
 use runtime::patch::PatchError;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{BuildInputs, BuildTask, Download, Failure, Run, build::BuildError};
+use super::{BuildInputs, Failure, Run, build::BuildError};
 use crate::{
+    builds::Queued,
     health::{Awaited, Health},
     render::Rendered,
 };
 
-/// An artifact, or the download that is to bring it.
-pub(crate) enum Downloaded {
-    Now(Result<Arc<MemoryTree>, CacheError>),
-    Later(Download),
+/// What takes long or not: its result, or the task that is to bring it. Who drops the task no longer waits for it.
+pub(crate) enum Background<T> {
+    Now(T),
+    Later(AbortOnDropHandle<T>),
 }
 
+/// An artifact, or the download that is to bring it.
+pub(crate) type Downloaded = Background<Result<Arc<MemoryTree>, CacheError>>;
+
 /// What was built, or the build that is to bring it.
-pub(crate) enum Built {
-    Now(Result<Build, BuildError>),
-    Later(BuildTask),
-}
+pub(crate) type Built = Background<Result<Build, BuildError>>;
 
 /// What a build came to.
 pub(crate) enum Build {
@@ -65,8 +67,14 @@ pub(crate) trait Effects: Send {
     /// Gets the artifact. A download that takes long goes on, and its end wakes the object.
     fn download(&mut self, run: &Run) -> impl Future<Output = Downloaded> + Send;
 
-    /// Builds the objects. A build that takes long or has to wait for its turn goes on, and its end wakes the object.
-    fn build(&mut self, run: &Run, tree: Arc<MemoryTree>) -> impl Future<Output = Built> + Send;
+    /// Builds the objects; `queued` tells while that waits for its turn. A build that takes long or has to wait goes on, and its end
+    /// wakes the object.
+    fn build(
+        &mut self,
+        run: &Run,
+        tree: Arc<MemoryTree>,
+        queued: &Queued,
+    ) -> impl Future<Output = Built> + Send;
 
     /// Splits built objects into stages, and begins to watch their kinds.
     fn stages(&mut self, manifests: Vec<Manifest>) -> Vec<Stage>;

@@ -25,17 +25,16 @@ use super::{
     effects::{ApplyError, Build, Built, Downloaded, HealthCheckError},
 };
 use crate::{
+    builds::Queued,
     handover,
     health::{self, Awaited, Health},
     render::Rendered,
 };
 
-/// A download that takes longer than this is waited for without a worker.
-pub(crate) const QUICK_DOWNLOAD: Duration = Duration::from_millis(250);
+/// A download or build that takes longer than this is waited for without a worker.
+const QUICK: Duration = Duration::from_millis(250);
 /// How often a run looks after its download or build if nothing wakes it.
 const TASK_POLL: Duration = Duration::from_secs(5);
-/// A build that takes longer than this is waited for without a worker.
-pub(crate) const QUICK_BUILD: Duration = Duration::from_millis(250);
 /// How long the objects of a stage may take to get ready; upstream's, whatever `spec.timeout` says.
 const STAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long an object that is recreated may take to go away.
@@ -104,7 +103,7 @@ async fn resume_download(
     effects: &mut impl Effects,
     mut download: Download,
 ) -> Result<Step, PatchError> {
-    match timeout(QUICK_DOWNLOAD, &mut download).await {
+    match timeout(QUICK, &mut download).await {
         Ok(Ok(result)) => Ok(build(run, effects, result).await),
         Ok(Err(panicked)) => Ok(Failure::new(ARTIFACT_FAILED, panicked.to_string()).into()),
         Err(_) => {
@@ -134,10 +133,16 @@ async fn build(
     }
     run.progress.attempted = true;
     run.now("Building manifests");
-    match effects.build(run, tree).await {
+    let queued = Queued::default();
+    match effects.build(run, tree, &queued).await {
         Built::Now(result) => built(run, effects, result),
-        Built::Later(task) => Step::End(Ending::Waiting(Phase::Build(task), TASK_POLL)),
+        Built::Later(task) => Step::End(Ending::Waiting(Phase::Build(BuildTask { task, queued }), TASK_POLL)),
     }
+}
+
+/// How long a worker waits for work: what has to wait for its turn gets no time.
+pub(crate) fn moment(queued: &Queued) -> Duration {
+    if queued.is_set() { Duration::ZERO } else { QUICK }
 }
 
 /// Looks after a build that goes on. Only one that is still there is worth a write.
@@ -146,8 +151,7 @@ async fn resume_build(
     effects: &mut impl Effects,
     mut build: BuildTask,
 ) -> Result<Step, PatchError> {
-    let wait = if build.queued.is_set() { Duration::ZERO } else { QUICK_BUILD };
-    match timeout(wait, &mut build.task).await {
+    match timeout(moment(&build.queued), &mut build.task).await {
         Ok(Ok(result)) => {
             run.now("Building manifests");
             Ok(built(run, effects, result))

@@ -36,6 +36,12 @@ struct Places<K: Resource> {
     granted: HashMap<ObjectRef<K>, Pending>,
 }
 
+impl<K: Resource<DynamicType = ()>> Places<K> {
+    fn remove(&mut self, object: &ObjectRef<K>) -> Option<Pending> {
+        self.granted.remove(object).or_else(|| self.waiting.remove(object))
+    }
+}
+
 /// The right to run one pass, until this is dropped.
 pub(super) struct Turn<K: Resource<DynamicType = ()> + 'static> {
     /// Taken when the turn ends.
@@ -68,8 +74,7 @@ impl<K: Resource<DynamicType = ()> + 'static> Turns<K> {
     pub fn take(self: &Arc<Self>, object: &ObjectRef<K>) -> Option<Turn<K>> {
         // Held over all of it: who gets a turn meanwhile is found among those who wait, or has it already.
         let mut places = self.places();
-        let known = places.granted.remove(object).or_else(|| places.waiting.remove(object));
-        let mut place = known.unwrap_or_else(|| {
+        let mut place = places.remove(object).unwrap_or_else(|| {
             self.budget.enter(Request::new(object.namespace.as_deref().unwrap_or_default(), 1))
         });
         if place.is_granted() {
@@ -81,9 +86,7 @@ impl<K: Resource<DynamicType = ()> + 'static> Turns<K> {
 
     /// The object is gone: its place goes, or the turn that it has not taken yet.
     pub fn forget(&self, object: &ObjectRef<K>) {
-        let mut places = self.places();
-        let known = places.granted.remove(object).or_else(|| places.waiting.remove(object));
-        drop(places);
+        let known = self.places().remove(object);
         if known.is_some() {
             drop(known);
             self.bring_back();

@@ -9,7 +9,7 @@ use artifact::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::script::{Script, built, drive_all, entry, inputs, run, slow_build, slow_download, tree};
+use super::script::{Script, built, drive_all, entry, inputs, run, slow, tree};
 use crate::{
     builds::Queued,
     render::RenderError,
@@ -63,7 +63,7 @@ async fn a_build_that_would_change_nothing_is_skipped_before_or_after_the_downlo
 #[tokio::test(start_paused = true)]
 async fn a_slow_download_is_announced_and_waited_for_without_a_worker() {
     let (mut run, mut script) = (run(vec![]), Script::default());
-    script.download = Some(slow_download(Duration::from_secs(7), Ok(tree())));
+    script.download = Some(slow(Duration::from_secs(7), Ok(tree())));
     let waits = vec![("Download".to_owned(), 5), ("Download".to_owned(), 5)];
     assert_eq!(drive_all(&mut run, &mut script).await, (waits, "succeeded".into()));
     assert_eq!(script.asked[..4], ["download", "announce", "announce", "build"]);
@@ -74,7 +74,7 @@ async fn a_slow_build_is_waited_for_without_a_worker_and_announced_if_it_goes_on
     for (time, looks) in [(3, 1), (7, 2)] {
         let (mut run, mut script) = (run(vec![]), Script::default());
         let built = Ok(built(&[("ConfigMap", "a")]));
-        script.built = Some(slow_build(Duration::from_secs(time), built));
+        script.built = Some(slow(Duration::from_secs(time), built));
         let waits = vec![("Build".to_owned(), 5); looks];
         assert_eq!(drive_all(&mut run, &mut script).await, (waits, "succeeded".into()));
         let announced = script.asked.iter().filter(|asked| *asked == "announce").count();
@@ -103,7 +103,7 @@ async fn a_build_that_waits_for_its_turn_says_so() {
 async fn a_build_whose_task_panics_fails_the_run() {
     let (mut run, mut script) = (run(vec![]), Script::default());
     let task = AbortOnDropHandle::new(tokio::spawn(async { panic!("no objects") }));
-    script.built = Some(Built::Later(BuildTask { task, queued: Queued::default() }));
+    script.built = Some(Built::Later(task));
     let end = drive_all(&mut run, &mut script).await.1;
     assert!(end.starts_with("BuildFailed: ") && end.contains("no objects"), "{end}");
 }
@@ -117,10 +117,10 @@ async fn a_download_that_fails_ends_the_run() {
     let aborted = "ArtifactFailed: failed to extract archive: aborted, not recorded";
     for (download, end) in [
         (Downloaded::Now(Err(not_found())), "artifact not found"),
-        (slow_download(Duration::ZERO, Err(not_found())), "artifact not found"),
+        (slow(Duration::ZERO, Err(not_found())), "artifact not found"),
         (Downloaded::Now(Err(mismatch())), "artifact digest changed"),
         (Downloaded::Now(Err(CacheError::Aborted)), aborted),
-        (slow_download(Duration::ZERO, Err(CacheError::Aborted)), aborted),
+        (slow(Duration::ZERO, Err(CacheError::Aborted)), aborted),
         (panicking(), "ArtifactFailed: task  panicked with message \"no bytes\", not recorded"),
     ] {
         let (mut run, mut script) = (run(vec![]), Script::default());
@@ -135,7 +135,7 @@ async fn a_download_that_fails_ends_the_run() {
 #[tokio::test(start_paused = true)]
 async fn a_download_is_given_up_when_the_object_cannot_be_written() {
     let (mut run, mut script) = (run(vec![]), Script { unwritable: true, ..Script::default() });
-    script.download = Some(slow_download(Duration::from_secs(7), Ok(tree())));
+    script.download = Some(slow(Duration::from_secs(7), Ok(tree())));
     let ended = drive_all(&mut run, &mut script).await.1;
     assert_eq!(ended, "given up: the object was replaced by another of the same name");
 }

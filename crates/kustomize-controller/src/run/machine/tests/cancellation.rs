@@ -6,10 +6,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::script::{Script, awaited, built, entry, id, manifest, name, run};
 use crate::{
-    builds::Queued,
     health::Health,
     run::{
-        BuildTask, Ending, Phase,
+        Ending, Phase,
         effects::{Built, Downloaded, StageApplied},
         machine::drive,
     },
@@ -40,7 +39,7 @@ async fn a_run_that_is_dropped_asks_for_nothing_more_and_its_tasks_end() {
     };
     let definitions = Some(Built::Now(Ok(built(&[("Namespace", "n")]))));
     let download = Some(Downloaded::Later(endless(&alive)));
-    let building = Some(Built::Later(BuildTask { task: endless(&alive), queued: Queued::default() }));
+    let building = Some(Built::Later(endless(&alive)));
     let checks = Some(Ok(Some(vec![awaited(id("ConfigMap", "a"))])));
     for (phase, before, mut script) in [
         ("Download", vec![], Script { download, ..Script::default() }),

@@ -9,7 +9,6 @@ use apply::{
     order::{Stage, stages},
     prune::{Entry, Pruned},
 };
-use artifact::cache::CacheError;
 use budget::{Budget, Grant, Limits, Request};
 use futures::FutureExt as _;
 use kustomize::tree::{MemoryTree, Traced};
@@ -23,9 +22,8 @@ use crate::{
     health::{Awaited, Health, Observation, Polled},
     render::Rendered,
     run::{
-        BuildInputs, BuildTask, Effects, Ending, Failure, Inputs, Phase, Plan, Run,
-        build::BuildError,
-        effects::{ApplyError, Build, Built, Downloaded, HealthCheckError, StageApplied},
+        BuildInputs, Effects, Ending, Failure, Inputs, Phase, Plan, Run,
+        effects::{ApplyError, Background, Build, Built, Downloaded, HealthCheckError, StageApplied},
         machine::drive,
     },
 };
@@ -85,7 +83,7 @@ impl Effects for Script {
         self.download.take().unwrap()
     }
 
-    async fn build(&mut self, _run: &Run, _tree: Arc<MemoryTree>) -> Built {
+    async fn build(&mut self, _run: &Run, _tree: Arc<MemoryTree>, _queued: &Queued) -> Built {
         self.asked.push("build".into());
         self.built.take().unwrap()
     }
@@ -281,18 +279,9 @@ pub fn name(phase: &Phase) -> &'static str {
     }
 }
 
-/// A build that ends after this time.
-pub fn slow_build(time: Duration, result: Result<Build, BuildError>) -> Built {
-    let task = AbortOnDropHandle::new(tokio::spawn(async move {
-        tokio::time::sleep(time).await;
-        result
-    }));
-    Built::Later(BuildTask { task, queued: Queued::default() })
-}
-
-/// A download that ends after this time.
-pub fn slow_download(time: Duration, result: Result<Arc<MemoryTree>, CacheError>) -> Downloaded {
-    Downloaded::Later(AbortOnDropHandle::new(tokio::spawn(async move {
+/// A download or build that ends after this time.
+pub fn slow<T: Send + 'static>(time: Duration, result: T) -> Background<T> {
+    Background::Later(AbortOnDropHandle::new(tokio::spawn(async move {
         tokio::time::sleep(time).await;
         result
     })))
