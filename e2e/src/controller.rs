@@ -20,10 +20,10 @@ pub struct Usage {
     pub files: u64,
     /// Threads.
     pub threads: u64,
-    /// Resident memory in MiB.
-    pub memory_mib: u64,
+    /// Resident memory in KiB.
+    pub memory_kib: u64,
     /// The most that it ever was.
-    pub peak_mib: u64,
+    pub peak_kib: u64,
 }
 
 /// The namespace the controllers believe to run in.
@@ -236,15 +236,6 @@ impl Controller {
         self.folder.join("tmp")
     }
 
-    /// How many files and sockets it has open, and its memory in KiB.
-    pub fn footprint(&self) -> Result<(usize, u64)> {
-        let process = format!("/proc/{}", self.id().context("not running")?);
-        let open = fs::read_dir(format!("{process}/fd"))?.count();
-        let status = fs::read_to_string(format!("{process}/status"))?;
-        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
-        Ok((open, memory.context("no VmRSS")?.parse()?))
-    }
-
     /// What it holds now.
     pub fn usage(&self) -> Result<Usage> {
         let process = format!("/proc/{}", self.id().context("not running")?);
@@ -257,8 +248,8 @@ impl Controller {
         Ok(Usage {
             files: fs::read_dir(format!("{process}/fd"))?.count() as u64,
             threads: field("Threads:")?,
-            memory_mib: field("VmRSS:")? >> 10,
-            peak_mib: field("VmHWM:")? >> 10,
+            memory_kib: field("VmRSS:")?,
+            peak_kib: field("VmHWM:")?,
         })
     }
 

@@ -8,7 +8,7 @@
 //! - [`process`] starts programs so that none outlives its owner;
 //! - [`cluster`] is a control plane, [`git_server`] and [`repository`] a Git host;
 //! - [`forge`] is a Git forge, with accounts, tokens, deploy keys and an API;
-//! - [`registry`] is an OCI registry, [`sshd`] an SSH server, [`proxy`] an HTTP or SOCKS5 proxy;
+//! - [`registry`] is an OCI registry, [`sshd`] an SSH server, [`silent_server`] one that never answers, [`proxy`] an HTTP or SOCKS5 proxy;
 //! - [`artifact`] reads what the controllers serve;
 //! - [`audit`] tells what the controllers asked the API server;
 //! - [`api_proxy`] stands in front of the API server and misbehaves;
@@ -40,6 +40,7 @@ pub mod registry;
 pub mod repository;
 pub mod scenario;
 pub mod signer;
+pub mod silent_server;
 pub mod sshd;
 pub mod testkit;
 pub mod token_server;

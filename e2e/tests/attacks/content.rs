@@ -8,6 +8,15 @@ use crate::trial::Trial;
 /// Kustomizations of the attacker at once: more than there are workers.
 const KUSTOMIZATIONS: u32 = 8;
 
+/// Kustomizations for a repository, once they have begun to fail for `reason`.
+async fn apply_all(trial: &Trial, repository: &str, reason: &str) -> Result<()> {
+    trial.apply_source(repository, repository, "").await?;
+    for n in 0..KUSTOMIZATIONS {
+        trial.apply_kustomization(&format!("{repository}-{n}"), repository, ".", json!({})).await?;
+    }
+    trial.reached("Kustomization", &format!("{repository}-0"), &[reason]).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn yaml_that_grows_when_it_is_read_leaves_memory_to_others() -> Result<()> {
     let trial = Trial::new("yaml").await?;
@@ -22,16 +31,7 @@ async fn yaml_that_grows_when_it_is_read_leaves_memory_to_others() -> Result<()>
     let names: Vec<_> = (0..8).map(|file| format!("{file}.yaml")).collect();
     repo.write("kustomization.yaml", &format!("resources: [{}]\n", names.join(", ")))?;
     repo.commit("attack")?;
-    trial
-        .run(async |trial| {
-            trial.apply_source("yaml", "yaml", "").await?;
-            for n in 0..KUSTOMIZATIONS {
-                trial.apply_kustomization(&format!("yaml-{n}"), "yaml", ".", json!({})).await?;
-            }
-            trial.reached("Kustomization", "yaml-0", &["BuildFailed"]).await?;
-            Ok(())
-        })
-        .await
+    trial.run(async |trial| apply_all(trial, "yaml", "BuildFailed").await).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,16 +40,7 @@ async fn made_up_kinds_leave_workers_and_discovery_to_others() -> Result<()> {
     let repo = trial.test.git.create("kinds")?;
     let kind = |n: u32| format!("apiVersion: made{n}.up/v1\nkind: Kind{n}\nmetadata: {{name: a}}\n---\n");
     repo.commit_file("all.yaml", &(0..300).map(kind).collect::<String>())?;
-    trial
-        .run(async |trial| {
-            trial.apply_source("kinds", "kinds", "").await?;
-            for n in 0..KUSTOMIZATIONS {
-                trial.apply_kustomization(&format!("kinds-{n}"), "kinds", ".", json!({})).await?;
-            }
-            trial.reached("Kustomization", "kinds-0", &["ReconciliationFailed"]).await?;
-            Ok(())
-        })
-        .await
+    trial.run(async |trial| apply_all(trial, "kinds", "ReconciliationFailed").await).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
+use e2e::silent_server::SilentServer;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
 use crate::trial::Trial;
 
@@ -18,28 +19,19 @@ const CONNECTIONS: usize = 500;
 #[tokio::test(flavor = "multi_thread")]
 async fn sources_at_servers_that_say_nothing_leave_fetches_to_others() -> Result<()> {
     let trial = Trial::new("silent").await?;
-    let (mut urls, mut serving) = (Vec::new(), Vec::new());
+    let mut servers = Vec::new();
     for _ in 0..PORTS {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        urls.push(format!("http://{}/app", listener.local_addr()?));
-        serving.push(tokio::spawn(async move {
-            let mut held: Vec<TcpStream> = Vec::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                held.push(stream);
-            }
-        }));
+        servers.push(SilentServer::start("127.0.0.1").await?);
     }
-    let result = trial
+    trial
         .run(async |trial| {
             for n in 0..SOURCES {
-                let spec = json!({"interval": "1h", "timeout": "20m", "url": urls[n % PORTS], "ref": {"branch": "main"}});
+                let spec = json!({"interval": "1h", "timeout": "20m", "url": servers[n % PORTS].url, "ref": {"branch": "main"}});
                 trial.apply("GitRepository", &format!("silent-{n}"), spec).await?;
             }
             Ok(())
         })
-        .await;
-    serving.iter().for_each(tokio::task::JoinHandle::abort);
-    result
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,7 @@ const COMMITS: u32 = 5;
 const MORE_FILES: u64 = 16;
 const MORE_THREADS: u64 = 8;
 /// An allocator does not give all memory back at once.
-const MORE_MEMORY_MIB: u64 = 128;
+const MORE_MEMORY_KIB: u64 = 128 << 10;
 
 /// One at a time: they are measured.
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -125,7 +125,7 @@ impl Trial {
         let held = self.usages()?;
         let attacker = attack(&self).await?;
         let during = self.look().await?;
-        let peaks = self.usages()?.map(|usage| usage.peak_mib);
+        let peaks = self.usages()?.map(|usage| usage.peak_kib >> 10);
         self.test.kubectl(&["delete", "namespace", &self.tenant, "--wait=false"])?;
         drop(attacker);
         let recovered = Instant::now();
@@ -189,5 +189,5 @@ impl Trial {
 fn holds_more(held: &Usage, now: &Usage) -> bool {
     now.files > held.files + MORE_FILES
         || now.threads > held.threads + MORE_THREADS
-        || now.memory_mib > held.memory_mib + MORE_MEMORY_MIB
+        || now.memory_kib > held.memory_kib + MORE_MEMORY_KIB
 }

@@ -204,7 +204,7 @@ async fn artifacts_after_churn_are_what_git_says_and_nothing_has_leaked() -> Res
     let mut test = Scenario::with_own_controllers("churn", &[]).await?;
     let mut sources = Sources::start(&test, usize::try_from(count)?, &mut dice).await?;
     sources.settle(&test).await?;
-    let (files, memory) = test.pair()?.source.footprint()?;
+    let before = test.pair()?.source.usage()?;
     let (begin, time) = (Instant::now(), Duration::from_secs(seconds));
     let mut events = 0;
     while begin.elapsed() < time {
@@ -240,7 +240,9 @@ async fn artifacts_after_churn_are_what_git_says_and_nothing_has_leaked() -> Res
         assert!(tarballs <= 3 && !kept.iter().any(|name| name.ends_with(".tmp")), "{name}: {kept:?}");
     }
     assert_eq!(folders(&controller.temporary()), BTreeSet::new());
-    let (files_now, memory_now) = controller.footprint()?;
+    let now = controller.usage()?;
+    let (files, files_now) = (before.files, now.files);
+    let (memory, memory_now) = (before.memory_kib, now.memory_kib);
     eprintln!("{events} events; open files {files} → {files_now}, memory {memory} → {memory_now} KiB");
     assert!(files_now <= files + 32, "open files grew from {files} to {files_now}");
     assert!(memory_now <= 2 * memory + 32 * 1024, "memory grew from {memory} to {memory_now} KiB");

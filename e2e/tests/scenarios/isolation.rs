@@ -11,7 +11,7 @@ use serde_json::json;
 
 use e2e::testkit::config_map;
 
-use crate::isolation_sources::{SilentServer, until_open};
+use e2e::silent_server::{SilentServer, until_open};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -173,8 +173,8 @@ async fn builds_that_wait_for_a_silent_server_hold_up_no_other_namespace() -> Re
     for n in 0..4 {
         in_tenant(&test, &tenant, &format!("attack-{n}"), "./attack").await?;
     }
-    // One builds, and the others of its namespace wait for that.
-    until_open(&server, 1).await?;
+    // Three build, which is the share of a namespace with two workers, and the last one waits.
+    until_open(&server, 3).await?;
     test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
     test.applied("Kustomization/app", &commit).await?;
     let building = Id::of("kustomize.toolkit.fluxcd.io/v1", "Kustomization", &tenant, "attack-0");

@@ -1,63 +1,12 @@
 //! What one tenant's sources do reaches no other tenant, and no secret of theirs reaches anybody.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use anyhow::Result;
 use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::objects::{Id, Look};
 use e2e::scenario::{SHARD, Scenario};
-use e2e::wait::{self, Not};
+use e2e::silent_server::{SilentServer, open, until_open};
 use serde_json::json;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpListener;
-
-/// A server that accepts and says nothing, at a loopback address of its own.
-pub struct SilentServer {
-    pub url: String,
-    pub open: Arc<AtomicUsize>,
-    serving: tokio::task::JoinHandle<()>,
-}
-
-impl SilentServer {
-    pub async fn start(host: &str) -> Result<SilentServer> {
-        let listener = TcpListener::bind((host, 0)).await?;
-        let (url, open) = (format!("http://{}/app", listener.local_addr()?), Arc::new(AtomicUsize::new(0)));
-        let counted = open.clone();
-        let serving = tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                counted.fetch_add(1, Ordering::SeqCst);
-                let counted = counted.clone();
-                tokio::spawn(async move {
-                    let _ = stream.read_to_end(&mut Vec::new()).await;
-                    counted.fetch_sub(1, Ordering::SeqCst);
-                });
-            }
-        });
-        Ok(SilentServer { url, open, serving })
-    }
-}
-
-impl Drop for SilentServer {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
-/// Connections that are open at all of them.
-fn open(servers: &[SilentServer]) -> usize {
-    servers.iter().map(|server| server.open.load(Ordering::SeqCst)).sum()
-}
-
-/// Waits until so many connections are open.
-pub async fn until_open(servers: &[SilentServer], wanted: usize) -> Result<()> {
-    wait::until(wait::LIMIT, async || match open(servers) {
-        now if now == wanted => Ok(()),
-        now => Err(Not::Yet(format!("{now} open connections, not {wanted}"))),
-    })
-    .await
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fetches_without_end_take_no_more_than_the_share_of_their_namespace() -> Result<()> {

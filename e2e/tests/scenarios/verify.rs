@@ -38,6 +38,15 @@ fn commit_signed(repo: &Repository, message: &str) -> Result<String> {
     repo.head()
 }
 
+/// A signed commit, and the key of who signed it in the Secret `keys`; answers the key.
+async fn begin_signed(test: &Scenario, signer: &Signer) -> Result<String> {
+    let (_, ring) = signer.openpgp("me")?;
+    signer.sign_with_openpgp(&test.repo, "me")?;
+    commit_signed(&test.repo, "signed")?;
+    apply_keys(test, &[("me.asc", &ring)]).await?;
+    Ok(ring)
+}
+
 /// Answers the id of the tag object.
 fn tag_signed(repo: &Repository, name: &str) -> Result<String> {
     repo.git(&["tag", "-s", "-f", "-m", "release", name])?;
@@ -210,10 +219,7 @@ async fn a_tag_must_be_signed_and_its_commit_too_if_that_is_asked_for() -> Resul
 #[tokio::test(flavor = "multi_thread")]
 async fn other_keys_mean_another_verification_and_the_same_keys_none() -> Result<()> {
     let (test, signer) = (Scenario::new("verify-keys").await?, Signer::new()?);
-    let (_, ring) = signer.openpgp("me")?;
-    signer.sign_with_openpgp(&test.repo, "me")?;
-    commit_signed(&test.repo, "signed")?;
-    apply_keys(&test, &[("me.asc", &ring)]).await?;
+    let ring = begin_signed(&test, &signer).await?;
     apply(&test, "HEAD", &json!({"branch": "main"})).await?;
     let before = test.ready(SOURCE).await?;
     test.git.take_requests();
@@ -249,10 +255,7 @@ fn verifications(test: &Scenario) -> Result<usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_without_a_fingerprint_is_verified_once_and_keeps_its_artifact() -> Result<()> {
     let (mut test, signer) = (Scenario::with_own_controllers("verify-upgrade", &[]).await?, Signer::new()?);
-    let (_, ring) = signer.openpgp("me")?;
-    signer.sign_with_openpgp(&test.repo, "me")?;
-    commit_signed(&test.repo, "signed")?;
-    apply_keys(&test, &[("me.asc", &ring)]).await?;
+    begin_signed(&test, &signer).await?;
     apply(&test, "HEAD", &json!({"branch": "main"})).await?;
     let before = test.ready(SOURCE).await?;
     assert_eq!(verifications(&test)?, 1);
@@ -276,10 +279,7 @@ async fn an_object_without_a_fingerprint_is_verified_once_and_keeps_its_artifact
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_that_are_gone_are_told_of_at_the_next_interval_without_a_new_commit() -> Result<()> {
     let (test, signer) = (Scenario::new("verify-gone").await?, Signer::new()?);
-    let (_, ring) = signer.openpgp("me")?;
-    signer.sign_with_openpgp(&test.repo, "me")?;
-    commit_signed(&test.repo, "signed")?;
-    apply_keys(&test, &[("me.asc", &ring)]).await?;
+    let ring = begin_signed(&test, &signer).await?;
     let source = test.source_yaml("2s", "  verify: {mode: HEAD, secretRef: {name: keys}}");
     test.apply(&source).await?;
     let before = test.ready(SOURCE).await?;
