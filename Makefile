@@ -104,6 +104,12 @@ interop: programs kube ## sources on a Git forge, which is built first
 	@$(TARGET)/debug/kube build gitea
 	@$(AT_ONCE) $(CARGO) test --workspace --test forge
 
+# `PROFILE=dev` takes what `make test` has built: quick, and ten times as large.
+.PHONY: images
+images: ## container images as archives, without a container engine
+	$(call say,"images$(comma) bills of materials and provenances into $(TARGET)/images")
+	@$(CARGO) run -q -p images -- $(or $(PROFILE),dist)
+
 .PHONY: conformance
 conformance: ## kustomize's own cases against the build engine
 	@[ -d "$(SHARED)/kustomize-cases" ] || { echo "no conformance cases in $(SHARED): set SHARED to the folder that has kustomize-cases, flux-cases and tools" >&2; exit 1; }

@@ -15,6 +15,10 @@ use tempfile::TempDir;
 
 use crate::process::on_path;
 
+mod node;
+
+pub use self::node::NodeToolchain;
+
 /// The programs of a control plane.
 #[derive(Clone, Debug)]
 pub struct Toolchain {

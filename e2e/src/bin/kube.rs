@@ -7,11 +7,12 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, bail};
 use e2e::cluster::{Cluster, User};
 use e2e::process::{run, stop_recorded};
-use e2e::toolchain::{Toolchain, cache, flux, gitea, registry};
+use e2e::toolchain::{NodeToolchain, Toolchain, cache, flux, gitea, registry};
 
 const USAGE: &str = "usage: kube build            build the Kubernetes programs
        kube build flux       build Flux's command line client
        kube build gitea      build a Git forge
+       kube build node       build what runs Pods, beside the system's runc, iptables and network plugins
        kube build registry   build an OCI registry
        kube up               start a control plane that stays
        kube down             stop it and remove its state
@@ -29,6 +30,9 @@ async fn main() -> Result<ExitCode> {
         }
         ["build", "flux"] => println!("{}", tokio::task::spawn_blocking(flux).await??.display()),
         ["build", "gitea"] => println!("{}", tokio::task::spawn_blocking(gitea).await??.program.display()),
+        ["build", "node"] => {
+            println!("{}", tokio::task::spawn_blocking(NodeToolchain::ensure).await??.kubelet.display())
+        }
         ["build", "registry"] => println!("{}", tokio::task::spawn_blocking(registry).await??.display()),
         ["up"] => up().await?,
         ["down"] => down()?,

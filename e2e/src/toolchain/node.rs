@@ -1,0 +1,77 @@
+//! The programs of a node: what runs Pods, and what gives them addresses and names.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::{Build, KUBERNETES, Module};
+use crate::process::on_path;
+
+const CONTAINERD: Module = Module {
+    name: "containerd",
+    go_mod: include_str!("../../tools/containerd/go.mod"),
+    root: "github.com/containerd/containerd/v2",
+    version_variables: &["github.com/containerd/containerd/v2/version.Version=v{version}"],
+    // Snapshots of file systems that a test has no use for.
+    tags: "no_btrfs,no_devmapper,no_zfs",
+    build: Build::Here,
+};
+
+const COREDNS: Module = Module {
+    name: "coredns",
+    go_mod: include_str!("../../tools/coredns/go.mod"),
+    root: "github.com/coredns/coredns",
+    version_variables: &[],
+    tags: "",
+    build: Build::Here,
+};
+
+/// The programs of a node.
+#[derive(Clone, Debug)]
+pub struct NodeToolchain {
+    /// Runs containers.
+    pub containerd: PathBuf,
+    /// Imports images; the client of containerd.
+    pub ctr: PathBuf,
+    /// Runs Pods.
+    pub kubelet: PathBuf,
+    /// Gives Services their addresses.
+    pub proxy: PathBuf,
+    /// Gives Pods their node.
+    pub scheduler: PathBuf,
+    /// Gives Services their names.
+    pub coredns: PathBuf,
+    /// The folder with the plugins that give Pods their addresses.
+    pub network_plugins: PathBuf,
+}
+
+impl NodeToolchain {
+    /// Finds the programs in the cache and builds those that are missing, which takes minutes. `runc`, `iptables` and the network
+    /// plugins are those of the system.
+    pub fn ensure() -> Result<Self> {
+        for (program, package) in [("runc", "runc"), ("iptables", "iptables"), ("ip", "iproute2")] {
+            on_path(program)
+                .with_context(|| format!("{program} is not installed (Debian's package {package})"))?;
+        }
+        let network_plugins = ["/usr/lib/cni", "/opt/cni/bin"].map(PathBuf::from);
+        let network_plugins = network_plugins
+            .into_iter()
+            .find(|folder| folder.join("bridge").is_file())
+            .context("no network plugins are installed (Debian's package containernetworking-plugins)")?;
+        let kubernetes =
+            |program: &str| KUBERNETES.ensure(program, &format!("{}/cmd/{program}", KUBERNETES.root));
+        let containerd =
+            |program: &str| CONTAINERD.ensure(program, &format!("{}/cmd/{program}", CONTAINERD.root));
+        // containerd looks for it beside itself.
+        containerd("containerd-shim-runc-v2")?;
+        Ok(Self {
+            containerd: containerd("containerd")?,
+            ctr: containerd("ctr")?,
+            kubelet: kubernetes("kubelet")?,
+            proxy: kubernetes("kube-proxy")?,
+            scheduler: kubernetes("kube-scheduler")?,
+            coredns: COREDNS.ensure("coredns", COREDNS.root)?,
+            network_plugins,
+        })
+    }
+}

@@ -1,0 +1,177 @@
+//! `make images`: builds the controllers and writes an archive, a bill of materials and a provenance for each.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use images::archive::{File, Image};
+use images::components::Metadata;
+use images::provenance::Provenance;
+use images::{authorities, sha256};
+
+const USAGE: &str = "usage: images [PROFILE]
+Builds the controllers with a profile of Cargo.toml (dist) and writes their images to images/ in the target folder.
+SOURCE_URL, if set, is the address of the sources in their labels.";
+
+/// The controllers that have an image: the package, which is also the binary and the image's name, and what it is for.
+const CONTROLLERS: [(&str, &str); 2] = [
+    ("source-controller", "Fetches sources and serves them as artifacts."),
+    ("kustomize-controller", "Builds kustomizations and keeps clusters equal to them."),
+];
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let profile = match arguments.as_slice() {
+        [] => "dist",
+        [profile] if !profile.starts_with('-') => profile,
+        _ => bail!("{USAGE}"),
+    };
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let metadata = said(cargo(&workspace).args([
+        "metadata",
+        "--format-version=1",
+        "--locked",
+        "--filter-platform",
+        &platform,
+    ]))?;
+    let metadata: Metadata = serde_json::from_str(&metadata).context("read what cargo metadata says")?;
+    let target = metadata.target_directory.as_path();
+    let folder = target.join("images");
+    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    let version = format!("v{}", env!("CARGO_PKG_VERSION"));
+    let mut provenance = Provenance {
+        // Where the sources are to be had, for the labels.
+        repository: std::env::var("SOURCE_URL").ok(),
+        commit: commit(&workspace)?,
+        lock: sha256(&fs::read(workspace.join("Cargo.lock")).context("read Cargo.lock")?),
+        compiler: said(Command::new("rustc").args(["--version", "--verbose"]))?,
+        commands: Vec::new(),
+    };
+    let created = said(git(&workspace).args(["log", "-1", "--format=%ct"]))?.parse()?;
+    for (name, description) in CONTROLLERS {
+        println!("==> {name}: cargo build, profile {profile}");
+        let (binary, command) = build(&workspace, target, name, profile)?;
+        provenance.commands = vec![command];
+        let image = image(name, description, &version, created, &provenance, binary);
+        let written = image.write()?;
+        let (archive, bill, statement) = (
+            folder.join(format!("{name}.tar")),
+            folder.join(format!("{name}.cdx.json")),
+            folder.join(format!("{name}.provenance.json")),
+        );
+        fs::write(&archive, &written.archive).with_context(|| format!("write {}", archive.display()))?;
+        fs::write(&bill, serde_json::to_vec_pretty(&metadata.bill_of_materials(name, &version)?)?)?;
+        fs::write(&statement, serde_json::to_vec_pretty(&provenance.statement(name, &written.digest))?)?;
+        let unpacked: usize = image.files.values().map(|file| file.content.len()).sum();
+        println!(
+            "{} ({}): {:.1} MB, {:.1} MB to transfer, {}",
+            image.reference,
+            archive.display(),
+            megabytes(unpacked),
+            megabytes(written.compressed),
+            written.digest
+        );
+    }
+    Ok(())
+}
+
+/// Builds one controller as a static binary, so that its image needs no C library. Says with what command, too.
+fn build(workspace: &Path, target: &Path, name: &str, profile: &str) -> Result<(Vec<u8>, String)> {
+    let arguments = [
+        "rustc",
+        "--locked",
+        "--profile",
+        profile,
+        "--package",
+        name,
+        "--bin",
+        name,
+        "--",
+        "-Ctarget-feature=+crt-static",
+    ];
+    let mut command = cargo(workspace);
+    command.args(arguments);
+    // Paths of this machine would make each machine's binary another one. With `dev` what `make test` has built is taken.
+    if profile != "dev" {
+        let home =
+            std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| home + "/.cargo"))?;
+        let maps = [(target, "/target"), (workspace, "/src"), (Path::new(&home), "/cargo")];
+        let map = |prefix: &str| {
+            let maps = maps.iter().map(|(from, to)| format!("{prefix}{}={to}", from.display()));
+            maps.collect::<Vec<_>>().join(" ")
+        };
+        command.env("RUSTFLAGS", map("--remap-path-prefix=")).env("CFLAGS", map("-ffile-prefix-map="));
+    }
+    let status = command.status().context("start cargo")?;
+    ensure!(status.success(), "cargo {} failed ({status})", arguments.join(" "));
+    let folder = if profile == "dev" { "debug" } else { profile };
+    let binary = target.join(folder).join(name);
+    let content = fs::read(&binary).with_context(|| format!("read {}", binary.display()))?;
+    Ok((content, format!("cargo {}", arguments.join(" "))))
+}
+
+fn image(
+    name: &str,
+    description: &str,
+    version: &str,
+    created: u64,
+    provenance: &Provenance,
+    binary: Vec<u8>,
+) -> Image {
+    let mut labels = BTreeMap::from(
+        [("title", name), ("description", description), ("version", version), ("licenses", "Apache-2.0")]
+            .map(label),
+    );
+    labels.extend(provenance.commit.as_deref().map(|commit| label(("revision", commit))));
+    labels.extend(provenance.repository.as_deref().map(|repository| label(("source", repository))));
+    let authorities = File { content: authorities::pem().into_bytes(), mode: 0o644 };
+    Image {
+        reference: format!("ferroflux/{name}:{version}"),
+        architecture: if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        created,
+        labels,
+        entrypoint: format!("/{name}"),
+        files: BTreeMap::from([
+            (authorities::PATH.to_owned(), authorities),
+            (name.to_owned(), File { content: binary, mode: 0o755 }),
+        ]),
+    }
+}
+
+fn label((name, value): (&str, &str)) -> (String, String) {
+    (format!("org.opencontainers.image.{name}"), value.to_owned())
+}
+
+/// The commit of the sources, if they are as it has them.
+fn commit(workspace: &Path) -> Result<Option<String>> {
+    let changed = said(git(workspace).args(["status", "--porcelain", "--untracked-files=no"]))?;
+    if changed.is_empty() { said(git(workspace).args(["rev-parse", "HEAD"])).map(Some) } else { Ok(None) }
+}
+
+fn cargo(workspace: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace);
+    command
+}
+
+fn git(workspace: &Path) -> Command {
+    let mut command = Command::new("git");
+    command.current_dir(workspace);
+    command
+}
+
+/// What a command says, without the end of the last line.
+fn said(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("start {}", command.get_program().display()))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{} failed: {}", command.get_program().display(), errors.trim());
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn megabytes(bytes: usize) -> f64 {
+    bytes as f64 / 1e6
+}
