@@ -98,6 +98,18 @@ attacks: build programs kube ## one tenant attacks, a bystander and the memory a
 	@$(if $(filter release,$(PROFILE)),E2E_BIN_DIR=$(abspath $(TARGET))/release) \
 		$(CARGO) test --workspace --test attacks -- --nocapture --test-threads=1
 
+# In namespaces of its own: bridges, rules, mounts and processes end with it. `PROFILE=dist` runs what ships.
+.PHONY: e2e-node
+e2e-node: kube ## the images as Pods on a node of this machine; needs root
+	@[ "$$(id -u)" = 0 ] || { echo "a node needs root: sudo make e2e-node" >&2; exit 1; }
+	@.ci/programs node
+	$(call say,"what runs Pods$(comma) once per version and user")
+	@$(TARGET)/debug/kube build node
+	@$(MAKE) --no-print-directory images PROFILE=$(or $(PROFILE),dev)
+	$(call say,"a node")
+	@test=$$($(CARGO) test -p e2e --test node --no-run --message-format=json-render-diagnostics | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1); \
+		unshare --net --mount --pid --fork --kill-child --mount-proc "$$test" --nocapture
+
 .PHONY: interop
 interop: programs kube ## sources on a Git forge, which is built first
 	$(call say,"a forge$(comma) once per version and user")
@@ -106,7 +118,7 @@ interop: programs kube ## sources on a Git forge, which is built first
 
 # `PROFILE=dev` takes what `make test` has built: quick, and ten times as large.
 .PHONY: images
-images: ## container images as archives, without a container engine
+images: ## container images as archives, without an engine
 	$(call say,"images$(comma) bills of materials and provenances into $(TARGET)/images")
 	@$(CARGO) run -q -p images -- $(or $(PROFILE),dist)
 

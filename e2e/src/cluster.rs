@@ -1,10 +1,11 @@
 //! A Kubernetes control plane on free loopback ports: etcd, API server, controller manager.
 //!
-//! There is no node: Deployments of 0 replicas become ready, Pods stay Pending. With `E2E_KUBECONFIG`
-//! set, [`Cluster::shared`] is that cluster instead.
+//! There is no node unless [`crate::node`] adds one: Deployments of 0 replicas become ready, Pods stay Pending. With
+//! `E2E_KUBECONFIG` set, [`Cluster::shared`] is that cluster instead.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,6 +25,11 @@ use crate::pki::Ca;
 use crate::process::{Owner, Process, free_port, temp_folder};
 use crate::toolchain::Toolchain;
 use crate::wait::{self, LIMIT, Not, not_yet};
+
+/// Addresses of Services.
+const SERVICES: &str = "10.0.0.0/16";
+/// The address of the Service `kubernetes`: the first of them.
+const SERVICE_ADDRESS: &str = "10.0.0.1";
 
 /// Who talks to the API server; each has a token of its own, so that the audit log tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +77,7 @@ pub struct Cluster {
 struct ControlPlane {
     toolchain: Toolchain,
     folder: PathBuf,
-    api_port: u16,
+    api: SocketAddrV4,
     etcd_port: u16,
     processes: Mutex<BTreeMap<&'static str, Process>>,
     _temp: Option<TempDir>,
@@ -101,9 +107,14 @@ impl Cluster {
 
     /// Starts a control plane that ends with its owner.
     pub async fn start() -> Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST).await
+    }
+
+    /// The same, at an address that Pods reach: they find the API server as the Service `kubernetes`.
+    pub async fn start_at(address: Ipv4Addr) -> Result<Self> {
         let temp = temp_folder("cluster")?;
         let folder = temp.path().to_owned();
-        Self::start_in(&folder, Owner::Harness, Some(temp)).await
+        Self::start_in(&folder, address, Owner::Harness, Some(temp)).await
     }
 
     /// Starts a control plane that stays: `folder` holds its state and records its processes.
@@ -111,17 +122,23 @@ impl Cluster {
         // It holds keys and tokens.
         let private = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         private.with_context(|| format!("create {}", folder.display()))?;
-        Self::start_in(folder, Owner::Folder(folder), None).await
+        Self::start_in(folder, Ipv4Addr::LOCALHOST, Owner::Folder(folder), None).await
     }
 
-    async fn start_in(folder: &Path, owner: Owner<'_>, temp: Option<TempDir>) -> Result<Self> {
+    async fn start_in(
+        folder: &Path,
+        address: Ipv4Addr,
+        owner: Owner<'_>,
+        temp: Option<TempDir>,
+    ) -> Result<Self> {
         let toolchain = tokio::task::spawn_blocking(Toolchain::ensure).await??;
         let (api_port, etcd_port) = (free_port()?, free_port()?);
-        let kubeconfigs = write_settings(folder, api_port)?;
+        let api = SocketAddrV4::new(address, api_port);
+        let kubeconfigs = write_settings(folder, api)?;
         let plane = ControlPlane {
             toolchain,
             folder: folder.to_owned(),
-            api_port,
+            api,
             etcd_port,
             processes: Mutex::default(),
             _temp: temp,
@@ -248,6 +265,11 @@ impl Cluster {
 }
 
 impl ControlPlane {
+    /// Nothing but this machine's processes reaches a loopback address.
+    fn has_pods(&self) -> bool {
+        !self.api.ip().is_loopback()
+    }
+
     fn command(&self, name: &str, admin: &Path) -> Command {
         let file = |name: &str| self.folder.join(name).display().to_string();
         let etcd = format!("http://127.0.0.1:{}", self.etcd_port);
@@ -268,8 +290,8 @@ impl ControlPlane {
                 &self.toolchain.apiserver,
                 vec![
                     format!("--etcd-servers={etcd}"),
-                    "--bind-address=127.0.0.1".into(),
-                    format!("--secure-port={}", self.api_port),
+                    format!("--bind-address={}", self.api.ip()),
+                    format!("--secure-port={}", self.api.port()),
                     format!("--tls-cert-file={}", file("server.pem")),
                     format!("--tls-private-key-file={}", file("server.key")),
                     "--service-account-issuer=https://kubernetes.default.svc".into(),
@@ -277,8 +299,12 @@ impl ControlPlane {
                     format!("--service-account-signing-key-file={}", file("sa.key")),
                     format!("--token-auth-file={}", file("tokens.csv")),
                     "--authorization-mode=Node,RBAC".into(),
-                    "--service-cluster-ip-range=10.0.0.0/16".into(),
-                    "--endpoint-reconciler-type=none".into(),
+                    format!("--service-cluster-ip-range={SERVICES}"),
+                    // Where Pods cannot reach it there is no endpoint.
+                    format!(
+                        "--endpoint-reconciler-type={}",
+                        if self.has_pods() { "master-count" } else { "none" }
+                    ),
                     format!("--audit-policy-file={}", file("audit.yaml")),
                     format!("--audit-log-path={}", file("audit.log")),
                 ],
@@ -291,7 +317,15 @@ impl ControlPlane {
                     "--use-service-account-credentials".into(),
                     "--leader-elect=false".into(),
                     "--secure-port=0".into(),
-                    "--controllers=*,-node-ipam-controller,-node-lifecycle-controller,-cloud-node-lifecycle-controller".into(),
+                    // Whom Pods trust to be the API server, if there are any.
+                    format!(
+                        "--root-ca-file={}",
+                        if self.has_pods() { file("ca.pem") } else { String::new() }
+                    ),
+                    format!(
+                        "--controllers=*,-node-ipam-controller,-cloud-node-lifecycle-controller{}",
+                        if self.has_pods() { "" } else { ",-node-lifecycle-controller" }
+                    ),
                 ],
             ),
         };
@@ -302,9 +336,9 @@ impl ControlPlane {
 }
 
 /// Writes keys, certificates, tokens, the audit policy and one kubeconfig for each user.
-fn write_settings(folder: &Path, api_port: u16) -> Result<BTreeMap<User, PathBuf>> {
+fn write_settings(folder: &Path, api: SocketAddrV4) -> Result<BTreeMap<User, PathBuf>> {
     let ca = Ca::new("e2e")?;
-    let server = ca.issue(&["127.0.0.1", "localhost"])?;
+    let server = ca.issue(&[&api.ip().to_string(), SERVICE_ADDRESS])?;
     let service_accounts = rcgen::KeyPair::generate()?;
     fs::write(folder.join("ca.pem"), ca.pem())?;
     fs::write(folder.join("server.pem"), server.certificate)?;
@@ -328,7 +362,7 @@ fn write_settings(folder: &Path, api_port: u16) -> Result<BTreeMap<User, PathBuf
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
             "clusters": [{"name": "e2e", "cluster": {
-                "server": format!("https://127.0.0.1:{api_port}"),
+                "server": format!("https://{api}"),
                 "certificate-authority-data": base64(ca.pem()),
             }}],
             "users": [{"name": name, "user": {"token": token}}],

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -101,32 +102,37 @@ impl Drop for Waiting<'_> {
 impl GitServer {
     /// Starts a server on a free port, without encryption.
     pub async fn start() -> Result<Self> {
-        Self::start_temporary(None).await
+        Self::start_temporary(Ipv4Addr::LOCALHOST, None).await
+    }
+
+    /// Starts a server on a free port of another address than the loopback one.
+    pub async fn start_at(address: Ipv4Addr) -> Result<Self> {
+        Self::start_temporary(address, None).await
     }
 
     /// Starts a server that speaks TLS with a certificate of its own authority.
     pub async fn start_tls() -> Result<Self> {
-        Self::start_temporary(Some(Ca::new("e2e git")?)).await
+        Self::start_temporary(Ipv4Addr::LOCALHOST, Some(Ca::new("e2e git")?)).await
     }
 
     /// Serves the repositories in `folder` on `port`.
     pub async fn serve(folder: &Path, port: u16) -> Result<Self> {
-        Self::start_in(folder, port, None).await
+        Self::start_in(folder, (Ipv4Addr::LOCALHOST, port).into(), None).await
     }
 
-    async fn start_temporary(ca: Option<Ca>) -> Result<Self> {
+    async fn start_temporary(address: Ipv4Addr, ca: Option<Ca>) -> Result<Self> {
         let temp = temp_folder("git")?;
-        let mut server = Self::start_in(temp.path(), 0, ca).await?;
+        let mut server = Self::start_in(temp.path(), (address, 0).into(), ca).await?;
         server.temp = Some(temp);
         Ok(server)
     }
 
-    async fn start_in(folder: &Path, port: u16, ca: Option<Ca>) -> Result<Self> {
+    async fn start_in(folder: &Path, address: SocketAddr, ca: Option<Ca>) -> Result<Self> {
         let root = folder.join("repositories");
         fs::create_dir_all(&root)?;
         fs::create_dir_all(folder.join("work"))?;
         let state = Arc::new(State { root, ..State::default() });
-        let server = HttpServer::start(port, ca, state.clone()).await?;
+        let server = HttpServer::start_at(address, ca, state.clone()).await?;
         Ok(Self { server, state, folder: folder.to_owned(), temp: None })
     }
 

@@ -1,6 +1,6 @@
 //! What accepts connections for all servers of the harness that answer plain HTTP requests.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -41,9 +41,14 @@ pub(crate) struct HttpServer {
 impl HttpServer {
     /// Listens on a port of the loopback address, a free one for 0; with TLS by an authority, or without.
     pub(crate) async fn start(port: u16, ca: Option<Ca>, server: impl Answer) -> Result<Self> {
+        Self::start_at((Ipv4Addr::LOCALHOST, port).into(), ca, server).await
+    }
+
+    /// The same, on any address.
+    pub(crate) async fn start_at(address: SocketAddr, ca: Option<Ca>, server: impl Answer) -> Result<Self> {
         crate::init_tls();
         let tls = ca.as_ref().map(|ca| ca.acceptor(&[])).transpose()?;
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.context("listen for requests")?;
+        let listener = TcpListener::bind(address).await.context("listen for requests")?;
         let address = listener.local_addr()?;
         let accept = tokio::spawn(async move {
             loop {

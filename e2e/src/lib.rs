@@ -6,7 +6,8 @@
 //!
 //! - [`toolchain`] builds the Kubernetes programs and others once per version into a per-user cache;
 //! - [`process`] starts programs so that none outlives its owner;
-//! - [`cluster`] is a control plane, [`git_server`] and [`repository`] a Git host;
+//! - [`cluster`] is a control plane, [`node`] adds what runs Pods,
+//!   [`git_server`] and [`repository`] a Git host;
 //! - [`forge`] is a Git forge, with accounts, tokens, deploy keys and an API;
 //! - [`registry`] is an OCI registry, [`sshd`] an SSH server, [`silent_server`] one that never answers, [`proxy`] an HTTP or SOCKS5 proxy;
 //! - [`artifact`] reads what the controllers serve;
@@ -32,6 +33,7 @@ pub mod forge;
 pub mod git_server;
 mod http_server;
 pub mod idle;
+pub mod node;
 pub mod objects;
 pub mod pki;
 pub mod process;

@@ -57,6 +57,7 @@ impl Id {
                 | "ClusterRole"
                 | "ClusterRoleBinding"
                 | "CustomResourceDefinition"
+                | "Node"
                 | "PriorityClass"
                 | "APIService"
                 | "ValidatingAdmissionPolicy"

@@ -130,7 +130,7 @@ fn image(
     let authorities = File { content: authorities::pem().into_bytes(), mode: 0o644 };
     Image {
         reference: format!("ferroflux/{name}:{version}"),
-        architecture: if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        architecture: images::ARCHITECTURE,
         created,
         labels,
         entrypoint: format!("/{name}"),

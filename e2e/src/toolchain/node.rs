@@ -56,7 +56,7 @@ impl NodeToolchain {
         let network_plugins = ["/usr/lib/cni", "/opt/cni/bin"].map(PathBuf::from);
         let network_plugins = network_plugins
             .into_iter()
-            .find(|folder| folder.join("bridge").is_file())
+            .find(|folder| folder.join("ptp").is_file())
             .context("no network plugins are installed (Debian's package containernetworking-plugins)")?;
         let kubernetes =
             |program: &str| KUBERNETES.ensure(program, &format!("{}/cmd/{program}", KUBERNETES.root));

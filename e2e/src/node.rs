@@ -1,0 +1,329 @@
+//! A node that runs Pods: containerd, kubelet, kube-proxy, the scheduler and a DNS server, in a network namespace of the test's own.
+//!
+//! The whole cluster is in there. `make e2e-node` starts the test program in new namespaces for network, mounts and processes, so that
+//! bridges, rules and mounts go when it ends, and so does everything that it started.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use images::archive::{File, Image};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::cluster::{Cluster, User};
+use crate::objects::{Id, Look};
+use crate::process::{Owner, Process, temp_folder};
+use crate::toolchain::NodeToolchain;
+use crate::wait::{self, Not};
+
+/// The address of the node, of the API server, of the DNS server and of whatever tests want Pods to reach.
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 89, 0, 1);
+/// The name of the node.
+pub const NAME: &str = "node";
+/// The image of Pods that tests need: `/pod` does nothing, `/pod PORT` answers HTTP requests.
+pub const POD_IMAGE: &str = "ferroflux/pod:v1";
+/// Addresses of Pods.
+const PODS: &str = "10.88.0.0/16";
+/// How long a node may take to be ready, or Pods to start: images are unpacked then.
+const START: Duration = Duration::from_secs(180);
+/// The cgroups that the Pods are in.
+const CGROUP: &str = "ferroflux-node";
+
+/// A cluster with one node.
+#[derive(Debug)]
+pub struct Node {
+    /// The control plane.
+    pub cluster: Cluster,
+    toolchain: NodeToolchain,
+    folder: PathBuf,
+    runtime: Option<Process>,
+    kubelet: Option<Process>,
+    _others: Vec<Process>,
+    _temp: TempDir,
+}
+
+impl Node {
+    /// Starts a cluster and its node.
+    pub async fn start() -> Result<Self> {
+        enter_network()?;
+        let toolchain = tokio::task::spawn_blocking(NodeToolchain::ensure).await??;
+        let cluster = Cluster::start_at(ADDRESS).await?;
+        let temp = temp_folder("node")?;
+        let folder = temp.path().to_owned();
+        write_settings(&folder, &toolchain, cluster.kubeconfig(User::Admin))?;
+        let mut node = Self {
+            cluster,
+            toolchain,
+            folder,
+            runtime: None,
+            kubelet: None,
+            _others: Vec::new(),
+            _temp: temp,
+        };
+        node.start_runtime().await?;
+        node.import(&node.pod_image()?)?;
+        let kubeconfig = format!("--kubeconfig={}", node.kubeconfig().display());
+        let proxy = [
+            kubeconfig.as_str(),
+            "--conntrack-max-per-core=0",
+            "--cluster-cidr",
+            PODS,
+            "--hostname-override",
+            NAME,
+        ];
+        let others = [
+            node.process(
+                "kube-scheduler",
+                &node.toolchain.scheduler,
+                &[&kubeconfig, "--leader-elect=false", "--secure-port=0"],
+            )?,
+            node.process("kube-proxy", &node.toolchain.proxy, &proxy)?,
+            node.process("coredns", &node.toolchain.coredns, &["-conf", &node.file("Corefile")])?,
+        ];
+        node._others.extend(others);
+        node.start_kubelet().await?;
+        Ok(node)
+    }
+
+    /// Starts the node's programs again after [`Self::stop`].
+    pub async fn resume(&mut self) -> Result<()> {
+        self.start_runtime().await?;
+        self.start_kubelet().await
+    }
+
+    /// Ends kubelet and containerd at once, and all containers with them, as a power failure would.
+    pub fn stop(&mut self) -> Result<()> {
+        self.kubelet = None;
+        self.runtime = None;
+        // The containers, and the shims that look after them. Killed by what they are, since nothing lists them any more.
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let Ok(command) = fs::read_to_string(entry.path().join("cmdline")) else { continue };
+            let groups = fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
+            if command.contains("containerd-shim") || groups.contains(CGROUP) {
+                let process = entry.file_name();
+                let _ = Command::new("kill").arg("-9").arg(process).status();
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the image of an archive known to the node.
+    pub fn import(&self, archive: &Path) -> Result<()> {
+        let mut import = Command::new(&self.toolchain.ctr);
+        import
+            .args(["--address", &self.file("containerd.sock"), "--namespace", "k8s.io", "images", "import"])
+            .arg(archive);
+        let output = import.output().context("start ctr")?;
+        ensure!(
+            output.status.success(),
+            "import {}: {}",
+            archive.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    /// The end of what the node's programs say.
+    pub fn logs(&self) -> String {
+        let processes = self.runtime.iter().chain(&self.kubelet).chain(&self._others);
+        processes.map(|process| format!("{}\n", process.log_tail(15))).collect()
+    }
+
+    /// The image of Pods that tests need, which also holds the namespaces of every Pod.
+    fn pod_image(&self) -> Result<PathBuf> {
+        let (source, binary) = (self.folder.join("pod.rs"), self.folder.join("pod"));
+        fs::write(&source, include_str!("node/pod.rs"))?;
+        let mut rustc = Command::new("rustc");
+        rustc.args(["--edition=2024", "-O", "-Ctarget-feature=+crt-static", "-o"]).args([&binary, &source]);
+        let output = rustc.output().context("start rustc")?;
+        ensure!(output.status.success(), "compile pod.rs: {}", String::from_utf8_lossy(&output.stderr));
+        let image = Image {
+            reference: POD_IMAGE.into(),
+            architecture: images::ARCHITECTURE,
+            created: 0,
+            labels: [].into(),
+            entrypoint: "/pod".into(),
+            files: [("pod".to_owned(), File { content: fs::read(&binary)?, mode: 0o755 })].into(),
+        };
+        let archive = self.folder.join("pod.tar");
+        fs::write(&archive, image.write()?.archive)?;
+        Ok(archive)
+    }
+
+    async fn start_runtime(&mut self) -> Result<()> {
+        let config = self.file("containerd.toml");
+        self.runtime =
+            Some(self.process("containerd", &self.toolchain.containerd, &["--config", &config])?);
+        let socket = self.folder.join("containerd.sock");
+        wait::until(START, async || {
+            let mut version = Command::new(&self.toolchain.ctr);
+            version.arg("--address").arg(&socket).arg("version");
+            match version.output() {
+                Ok(output) if output.status.success() => Ok(()),
+                answer => Err(Not::Yet(format!("containerd: {answer:?}\n{}", self.logs()))),
+            }
+        })
+        .await
+    }
+
+    async fn start_kubelet(&mut self) -> Result<()> {
+        let kubeconfig = format!("--kubeconfig={}", self.kubeconfig().display());
+        let config = format!("--config={}", self.file("kubelet.json"));
+        let (root, certificates) = (self.file("kubelet"), self.file("kubelet/pki"));
+        let address = ADDRESS.to_string();
+        let arguments = [
+            kubeconfig.as_str(),
+            &config,
+            "--hostname-override",
+            NAME,
+            "--node-ip",
+            &address,
+            "--root-dir",
+            &root,
+            "--cert-dir",
+            &certificates,
+        ];
+        self.kubelet = Some(self.process("kubelet", &self.toolchain.kubelet, &arguments)?);
+        let (objects, id) = (self.cluster.objects().await?, Id::of("v1", "Node", "", NAME));
+        wait::until(START, async || match objects.get(&id).await {
+            Ok(Some(node)) if node.condition("Ready").is_some_and(|ready| ready.status == "True") => Ok(()),
+            seen => Err(Not::Yet(format!("{seen:?}\n{}", self.logs()))),
+        })
+        .await
+    }
+
+    fn process(&self, name: &str, program: &Path, arguments: &[&str]) -> Result<Process> {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        Process::start(name, &mut command, &self.folder.join(format!("{name}.log")), Owner::Harness)
+    }
+
+    fn kubeconfig(&self) -> &Path {
+        self.cluster.kubeconfig(User::Admin)
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // What is left of the containers would keep their folders busy.
+        let _ = self.stop();
+    }
+}
+
+/// Gives the network namespace that we are in the node's address.
+fn enter_network() -> Result<()> {
+    let links: Vec<Value> =
+        serde_json::from_str(&run("ip", &["-json", "link"])?).context("read the links")?;
+    let names: Vec<_> = links.iter().map(|link| link.text("/ifname")).collect();
+    // Some kernels put tunnels into each namespace.
+    let is_new = links.iter().all(|link| link.text("/link_type") != "ether");
+    ensure!(is_new, "a node needs a network namespace of its own, this one has {names:?}: run make e2e-node");
+    let address = format!("{ADDRESS}/24");
+    for arguments in [
+        "link set lo up",
+        &format!("link add {NAME} type bridge"),
+        &format!("address add {address} dev {NAME}"),
+        &format!("link set {NAME} up"),
+        &format!("route add default via {ADDRESS}"),
+    ] {
+        run("ip", &arguments.split(' ').collect::<Vec<_>>())?;
+    }
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("forward packets")
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<String> {
+    let output =
+        Command::new(program).args(arguments).output().with_context(|| format!("start {program}"))?;
+    if !output.status.success() {
+        bail!("{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn write_settings(folder: &Path, toolchain: &NodeToolchain, kubeconfig: &Path) -> Result<()> {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let plugins = toolchain.network_plugins.display();
+    let containerd = format!(
+        r#"version = 3
+root = "{root}"
+state = "{state}"
+[grpc]
+address = "{socket}"
+[plugins."io.containerd.cri.v1.images".pinned_images]
+sandbox = "docker.io/{POD_IMAGE}"
+[plugins."io.containerd.cri.v1.runtime"]
+# Where one may not make a process less likely to be killed.
+restrict_oom_score_adj = true
+[plugins."io.containerd.cri.v1.runtime".cni]
+bin_dirs = ["{plugins}"]
+conf_dir = "{network}"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+"#,
+        root = path("containerd"),
+        state = path("containerd.state"),
+        socket = path("containerd.sock"),
+        network = path("network"),
+    );
+    fs::write(folder.join("containerd.toml"), containerd)?;
+    fs::create_dir(folder.join("network"))?;
+    let network = json!({
+        "cniVersion": "1.0.0", "name": "pods", "plugins": [
+            // Each Pod has a link of its own to the node, so that answers of Services pass the node, too.
+            {"type": "ptp", "ipMasq": false, "ipam": {
+                "type": "host-local", "dataDir": path("addresses"),
+                "ranges": [[{"subnet": PODS}]], "routes": [{"dst": "0.0.0.0/0"}],
+            }},
+            {"type": "portmap", "capabilities": {"portMappings": true}},
+        ],
+    });
+    fs::write(folder.join("network/pods.conflist"), network.to_string())?;
+    let kubelet = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
+        "authentication": {"anonymous": {"enabled": true}, "webhook": {"enabled": false}},
+        "authorization": {"mode": "AlwaysAllow"},
+        "cgroupDriver": "cgroupfs", "cgroupRoot": format!("/{CGROUP}"), "cgroupsPerQOS": true, "enforceNodeAllocatable": [],
+        "clusterDNS": [ADDRESS], "clusterDomain": "cluster.local",
+        "containerRuntimeEndpoint": format!("unix://{}", path("containerd.sock")),
+        // Disks of test machines are full.
+        "evictionHard": {"memory.available": "1%", "nodefs.available": "0%", "imagefs.available": "0%"},
+        "failCgroupV1": false, "failSwapOn": false,
+        "imageGCHighThresholdPercent": 100,
+        "nodeStatusUpdateFrequency": "2s",
+        "resolvConf": path("resolv.conf"),
+    });
+    fs::write(folder.join("kubelet.json"), kubelet.to_string())?;
+    fs::write(folder.join("resolv.conf"), "")?;
+    let names = format!(
+        "cluster.local:53 {{
+    bind {ADDRESS}
+    kubernetes cluster.local {{
+        kubeconfig {}
+    }}
+}}
+",
+        kubeconfig.display()
+    );
+    fs::write(folder.join("Corefile"), names)?;
+    for controller in fs::read_dir("/sys/fs/cgroup")?.flatten() {
+        let folder = controller.path().join(CGROUP);
+        if controller.path().join("cgroup.procs").is_file() && !folder.is_dir() {
+            fs::create_dir(&folder).with_context(|| format!("create {}", folder.display()))?;
+            // In version 1 a new group has no processors and no memory nodes.
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                if let Ok(all) = fs::read_to_string(controller.path().join(file)) {
+                    fs::write(folder.join(file), all)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

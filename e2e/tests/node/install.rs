@@ -1,0 +1,63 @@
+//! The controllers as Pods.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use e2e::node::Node;
+use e2e::objects::{Id, Look};
+use e2e::wait::{self, Not};
+use e2e::workspace;
+
+/// How long a Deployment may take to be rolled out.
+const ROLL_OUT: Duration = Duration::from_secs(180);
+const CONTROLLERS: [&str; 2] = ["source-controller", "kustomize-controller"];
+
+/// Imports the images and applies `config/default`.
+pub async fn controllers(node: &Node) -> Result<()> {
+    for name in CONTROLLERS {
+        node.import(&images().join(format!("{name}.tar")))?;
+    }
+    let mut apply = node.cluster.kubectl();
+    apply.args(["apply", "--server-side", "-k"]).arg(workspace().join("config/default"));
+    let applied = apply.output()?;
+    ensure!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    for name in CONTROLLERS {
+        rolled_out(node, name).await?;
+    }
+    Ok(())
+}
+
+/// Waits until all Pods of a Deployment are those of its template, and ready.
+pub async fn rolled_out(node: &Node, name: &str) -> Result<()> {
+    let (objects, id) = (node.cluster.objects().await?, Id::of("apps/v1", "Deployment", "flux-system", name));
+    wait::until(ROLL_OUT, async || {
+        let Some(deployment) = objects.get(&id).await.map_err(wait::not_yet)? else {
+            return Err(Not::Yet(format!("no {id}")));
+        };
+        let number =
+            |pointer: &str| deployment.pointer(pointer).and_then(serde_json::Value::as_i64).unwrap_or(0);
+        let wanted = number("/spec/replicas");
+        let has =
+            ["updatedReplicas", "readyReplicas", "replicas"].map(|field| number(&format!("/status/{field}")));
+        if number("/status/observedGeneration") == number("/metadata/generation") && has == [wanted; 3] {
+            return Ok(());
+        }
+        let pods = objects.list(&Id::of("v1", "Pod", "flux-system", "")).await.unwrap_or_default();
+        let states: Vec<_> = pods
+            .iter()
+            .map(|pod| {
+                format!(
+                    "{} {}",
+                    pod.text("/metadata/name"),
+                    pod.pointer("/status").unwrap_or(&serde_json::Value::Null)
+                )
+            })
+            .collect();
+        Err(Not::Yet(format!("{name}: {has:?} of {wanted}\n{}\n{}", states.join("\n"), node.logs())))
+    })
+    .await
+}
+
+fn images() -> std::path::PathBuf {
+    std::env::var_os("E2E_IMAGES").map_or_else(|| workspace().join("target/images"), Into::into)
+}
