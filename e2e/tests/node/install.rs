@@ -10,7 +10,7 @@ use e2e::workspace;
 
 /// How long a Deployment may take to be rolled out.
 const ROLL_OUT: Duration = Duration::from_secs(180);
-const CONTROLLERS: [&str; 2] = ["source-controller", "kustomize-controller"];
+pub const CONTROLLERS: [&str; 2] = ["source-controller", "kustomize-controller"];
 
 /// Imports the images and applies `config/default`.
 pub async fn controllers(node: &Node) -> Result<()> {

@@ -2,19 +2,26 @@
 //!
 //! One test, since a node takes a while to start; its steps are printed. `make e2e-node`.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod delivery;
 mod install;
+mod interruptions;
 
 use anyhow::Result;
 use e2e::node::Node;
 
+use self::delivery::Delivery;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn images_run_as_they_are_installed() -> Result<()> {
-    let node = Node::start().await?;
+    let mut node = Node::start().await?;
     step("the node is ready");
     install::controllers(&node).await?;
     step("both controllers are ready");
+    let mut delivery = Delivery::start(&node).await?;
+    step("a commit became Pods that are ready");
+    interruptions::all(&mut node, &mut delivery).await?;
     Ok(())
 }
 
