@@ -16,6 +16,7 @@
 
 mod memory;
 mod state;
+mod tenant;
 
 pub use memory::memory_limit;
 
@@ -35,7 +36,7 @@ pub struct Limits {
 }
 
 /// What somebody needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Request {
     /// Who needs it: usually the namespace of an object.
     pub tenant: String,
@@ -46,7 +47,7 @@ pub struct Request {
 }
 
 /// A host with a limit of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Host {
     /// Its name.
     pub name: String,

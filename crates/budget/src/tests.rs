@@ -1,4 +1,7 @@
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
 use futures::FutureExt as _;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -174,4 +177,107 @@ fn a_tenant_has_a_share_of_each_host() {
     assert_eq!(budget.bound(&ask("d", "one")), Bound::Host(4));
     drop((held, others));
     assert!(budget.state().is_empty());
+}
+
+/// The rules as they are told, over a list of all who wait and a list of all that is granted.
+#[derive(Default)]
+struct Model {
+    granted: Vec<(usize, Request)>,
+    waiting: Vec<(usize, Request)>,
+}
+
+impl Model {
+    fn used(&self, is_counted: impl Fn(&Request) -> bool) -> u64 {
+        self.granted.iter().filter(|(_, granted)| is_counted(granted)).map(|(_, granted)| granted.cost).sum()
+    }
+
+    fn of_tenant(&self, tenant: &str) -> u64 {
+        self.used(|granted| granted.tenant == tenant)
+    }
+
+    fn is_ready(&self, request: &Request, limits: Limits) -> bool {
+        let used = self.of_tenant(&request.tenant);
+        let is_at =
+            |granted: &Request, host: &Host| granted.host.as_ref().is_some_and(|h| h.name == host.name);
+        (used == 0 || used + request.cost <= limits.tenant)
+            && request.host.as_ref().is_none_or(|host| {
+                let by_all = self.used(|granted| is_at(granted, host));
+                let by_tenant = self.used(|granted| granted.tenant == request.tenant && is_at(granted, host));
+                by_all + request.cost <= host.limit && by_tenant + request.cost <= host.tenant
+            })
+    }
+
+    fn grant(&mut self, limits: Limits) {
+        while self.used(|_| true) < limits.process {
+            let ready = self.waiting.iter().filter(|(_, request)| self.is_ready(request, limits));
+            let next = ready.min_by_key(|(number, request)| (self.of_tenant(&request.tenant), *number));
+            let Some((number, request)) = next.cloned() else { return };
+            if self.used(|_| true) + request.cost > limits.process {
+                return;
+            }
+            self.waiting.retain(|(waiting, _)| *waiting != number);
+            self.granted.push((number, request));
+        }
+    }
+
+    fn leave(&mut self, number: usize) {
+        self.waiting.retain(|(waiting, _)| *waiting != number);
+        self.granted.retain(|(granted, _)| *granted != number);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    /// Each step is a request (tenant, cost, host), or the end of one that was made before.
+    #[test]
+    fn who_goes_on_is_who_the_rules_name(
+        (process, tenant) in (1..12_u64, 1..12_u64),
+        steps in prop::collection::vec((0..100_usize, 0..4_u8, 0..5_u64, 0..4_u8), 1..80),
+    ) {
+        let (budget, limits, mut model) = (budget(process, tenant), Limits { process, tenant }, Model::default());
+        let mut pending = BTreeMap::new();
+        for (number, (end, tenant, cost, host)) in steps.into_iter().enumerate() {
+            if end < 45 && !pending.is_empty() {
+                let ended = *pending.keys().nth(end % pending.len()).unwrap();
+                drop(pending.remove(&ended));
+                model.leave(ended);
+            } else {
+                // Number 0 is none.
+                let limited = || Host { name: host.to_string(), limit: 4, tenant: 1 + u64::from(host) };
+                let host = (host > 0).then(limited);
+                let request = Request { tenant: tenant.to_string(), cost: cost.min(process), host };
+                pending.insert(number, budget.enter(request.clone()));
+                model.waiting.push((number, request));
+            }
+            model.grant(limits);
+            let went = pending.iter_mut().filter_map(|(number, pending)| pending.is_granted().then_some(*number));
+            let expected: BTreeSet<_> = model.granted.iter().map(|(number, _)| *number).collect();
+            prop_assert_eq!(went.collect::<BTreeSet<_>>(), expected);
+        }
+        drop(pending);
+        prop_assert!(budget.state().is_empty());
+    }
+}
+
+#[test]
+fn looking_for_who_is_next_takes_no_longer_if_many_wait() {
+    const WAITING: u64 = 5_000;
+    // At one host, at one that is asked by as many as may, at a host each, and of a tenant each.
+    for (tenants, hosts, per_host) in [(3, 1, 100), (3, 1, 3), (1, WAITING, 3), (WAITING, 1, 100)] {
+        let budget = budget(11, 10);
+        let enter = |n: u64| {
+            let host = Host { name: (n % hosts).to_string(), limit: per_host, tenant: per_host };
+            budget.enter(Request { host: Some(host), ..Request::new((n % tenants).to_string(), 1) })
+        };
+        let mut waiting: VecDeque<_> = (0..WAITING).map(enter).collect();
+        while !waiting.is_empty() {
+            // Nobody's turn is far from that of those who came with it.
+            let next = waiting.iter_mut().position(Pending::is_granted).unwrap();
+            assert!(next < 100, "{next}");
+            waiting.remove(next);
+        }
+        let looks = budget.state().looks.get();
+        assert!(looks < 20 * WAITING, "{looks} looks at {tenants} tenants, {hosts} hosts");
+    }
 }
