@@ -20,9 +20,13 @@ mod tenant;
 
 pub use memory::memory_limit;
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
+use tokio::task::unconstrained;
 
 use state::State;
 
@@ -202,12 +206,20 @@ impl Pending {
         self.is_granted
     }
 
+    /// Whether the grant is there. If it is not, `context` is woken when it is.
+    pub fn poll_granted(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_granted() {
+            return Poll::Ready(());
+        }
+        // Else tokio would wake it without a grant where a task has done much.
+        let told = pin!(unconstrained(&mut self.told));
+        // The other end is not dropped before it has told.
+        told.poll(context).map(|_| self.is_granted = true)
+    }
+
     /// Waits for the grant.
     pub async fn granted(mut self) -> Grant {
-        if !self.is_granted() {
-            // The other end is not dropped before it has told.
-            let _ = self.told.await;
-        }
+        poll_fn(|context| self.poll_granted(context)).await;
         self.grant
     }
 }

@@ -258,7 +258,7 @@ struct Pass<K: Resource<DynamicType = ()> + 'static, R> {
     metrics: Metrics,
     name: String,
     queue: Arc<Queue<ObjectRef<K>>>,
-    turns: Arc<Turns<K>>,
+    turns: Turns<K>,
     store: Store<K>,
 }
 
@@ -267,7 +267,7 @@ where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     R: Reconcile<K>,
 {
-    async fn run(&self, object: Arc<K>, _turn: Turn<K>) -> Action {
+    async fn run(&self, object: Arc<K>, _turn: Turn) -> Action {
         let span = tracing::info_span!(
             "reconcile",
             logger = "controller-runtime.reconciler",

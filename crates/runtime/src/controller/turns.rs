@@ -5,7 +5,7 @@
 //!
 //! # Flow
 //! An object that is due asks for its turn ([`Turns::take`]). If there is none it gets a place among those who wait, and holds
-//! nothing else. The end of a pass gives its turn to the one who is next, and brings that object back, which takes it then.
+//! nothing else. The end of a pass gives its turn to the one who is next, which brings that object back, and it takes it then.
 //!
 //! # Guarantees
 //! - Of the objects that wait, that goes on whose namespace has the fewest passes; among equals, the one that was due first.
@@ -15,6 +15,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Wake},
 };
 
 use budget::{Budget, Limits, Pending, Request};
@@ -26,38 +27,34 @@ use super::Waker;
 /// The passes that a controller may run at once, and the objects that wait for one.
 pub(super) struct Turns<K: Resource> {
     budget: Budget,
-    places: Mutex<Places<K>>,
+    /// Of objects that wait, and of those that are brought back and have not come yet.
+    places: Mutex<HashMap<ObjectRef<K>, Pending>>,
     waker: Waker<K>,
 }
 
-struct Places<K: Resource> {
-    waiting: HashMap<ObjectRef<K>, Pending>,
-    /// Of objects that are brought back and have not come yet.
-    granted: HashMap<ObjectRef<K>, Pending>,
-}
-
-impl<K: Resource<DynamicType = ()>> Places<K> {
-    fn remove(&mut self, object: &ObjectRef<K>) -> Option<Pending> {
-        self.granted.remove(object).or_else(|| self.waiting.remove(object))
-    }
-}
-
 /// The right to run one pass, until this is dropped.
-pub(super) struct Turn<K: Resource<DynamicType = ()> + 'static> {
-    /// Taken when the turn ends.
-    place: Option<Pending>,
-    turns: Arc<Turns<K>>,
+pub(super) struct Turn {
+    _place: Pending,
+}
+
+/// Brings an object back that gets a turn by what was given back.
+struct BringBack<K: Resource<DynamicType = ()> + 'static> {
+    object: ObjectRef<K>,
+    waker: Waker<K>,
+}
+
+impl<K: Resource<DynamicType = ()> + 'static> Wake for BringBack<K> {
+    fn wake(self: Arc<Self>) {
+        self.waker.wake(self.object.clone());
+    }
 }
 
 impl<K: Resource<DynamicType = ()> + 'static> Turns<K> {
     /// Turns for `concurrent` passes of one namespace.
-    pub fn new(concurrent: u16) -> Arc<Self> {
+    pub fn new(concurrent: u16) -> Self {
         let tenant = u64::from(concurrent);
-        Arc::new(Self {
-            budget: Budget::new(Limits { process: tenant + 1, tenant }),
-            places: Mutex::new(Places { waiting: HashMap::new(), granted: HashMap::new() }),
-            waker: Waker::default(),
-        })
+        let budget = Budget::new(Limits { process: tenant + 1, tenant });
+        Self { budget, places: Mutex::default(), waker: Waker::default() }
     }
 
     /// What the turns are counted in: one for each pass.
@@ -71,47 +68,28 @@ impl<K: Resource<DynamicType = ()> + 'static> Turns<K> {
     }
 
     /// The turn of an object that is due. Without one the object keeps its place, and is brought back.
-    pub fn take(self: &Arc<Self>, object: &ObjectRef<K>) -> Option<Turn<K>> {
-        // Held over all of it: who gets a turn meanwhile is found among those who wait, or has it already.
+    pub fn take(&self, object: &ObjectRef<K>) -> Option<Turn> {
+        // Held over all of it: who is brought back meanwhile finds its place.
         let mut places = self.places();
         let mut place = places.remove(object).unwrap_or_else(|| {
             self.budget.enter(Request::new(object.namespace.as_deref().unwrap_or_default(), 1))
         });
-        if place.is_granted() {
-            return Some(Turn { place: Some(place), turns: self.clone() });
+        let bring_back = BringBack { object: object.clone(), waker: self.waker.clone() };
+        let waker = Arc::new(bring_back).into();
+        if place.poll_granted(&mut Context::from_waker(&waker)).is_ready() {
+            return Some(Turn { _place: place });
         }
-        places.waiting.insert(object.clone(), place);
+        places.insert(object.clone(), place);
         None
     }
 
     /// The object is gone: its place goes, or the turn that it has not taken yet.
     pub fn forget(&self, object: &ObjectRef<K>) {
-        let known = self.places().remove(object);
-        if known.is_some() {
-            drop(known);
-            self.bring_back();
-        }
+        self.places().remove(object);
     }
 
-    /// Brings back those who got a turn by what was given back.
-    fn bring_back(&self) {
-        let mut places = self.places();
-        let granted: Vec<_> = places.waiting.extract_if(|_, place| place.is_granted()).collect();
-        for (object, place) in granted {
-            places.granted.insert(object.clone(), place);
-            self.waker.wake(object);
-        }
-    }
-
-    fn places(&self) -> MutexGuard<'_, Places<K>> {
+    fn places(&self) -> MutexGuard<'_, HashMap<ObjectRef<K>, Pending>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<K: Resource<DynamicType = ()> + 'static> Drop for Turn<K> {
-    fn drop(&mut self) {
-        drop(self.place.take());
-        self.turns.bring_back();
     }
 }
 
