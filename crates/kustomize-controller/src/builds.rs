@@ -145,9 +145,10 @@ async fn render_within(
 mod tests {
     use std::sync::{Mutex, atomic::AtomicUsize, mpsc};
 
-    use kustomize::{FetchError, Fetcher, MemoryTree, RepoSpec, Repository, flux::Overlay};
+    use kustomize::{FetchError, MemoryTree, RepoSpec, Repository, flux::Overlay};
 
     use super::*;
+    use crate::render;
 
     /// Each answer waits until the test lets it go on, or has ended.
     struct Bases {
@@ -155,12 +156,12 @@ mod tests {
         asked: AtomicUsize,
     }
 
-    impl Fetcher for Bases {
-        fn git(&self, _spec: &RepoSpec, _limit: u64) -> Result<Repository, FetchError> {
+    impl render::Bases for Bases {
+        fn git(&self, _spec: &RepoSpec, _limit: u64, _deadline: &Deadline) -> Result<Repository, FetchError> {
             Err(FetchError::Status(404))
         }
 
-        fn http(&self, _url: &str, _limit: usize) -> Result<Vec<u8>, FetchError> {
+        fn http(&self, _url: &str, _limit: usize, _deadline: &Deadline) -> Result<Vec<u8>, FetchError> {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let _ = self.go_on.lock().unwrap().recv();
             Ok(b"apiVersion: v1\nkind: A\nmetadata: {name: a}\n".to_vec())

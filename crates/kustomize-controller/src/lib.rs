@@ -173,6 +173,7 @@ fn remote_bases(
             denied: arguments.remote_bases_deny.clone(),
         },
         redirects: arguments.remote_bases_redirects,
+        timeout: remote::FETCH_TIMEOUT,
     });
     Ok(Some(Arc::new(bases.map_err(StartError::Bases)?)))
 }

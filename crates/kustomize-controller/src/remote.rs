@@ -1,19 +1,22 @@
 //! Bases outside the artifact: Git repositories and files over http(s), fetched for one build and then forgotten.
 //!
-//! Called from within a build, on a thread that may block.
+//! Called from within a build, on a thread that may block. A fetch ends with its build, also where that is given up.
 
-use std::{io, net::ToSocketAddrs, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use git::{Cache, Connector, Entry, Kind, Outcome, Reference, Remote, TransportError, UrlError, WalkError};
-use kustomize::{FetchError, Fetcher, MemoryTree, RepoSpec, Repository};
+use kustomize::{FetchError, MemoryTree, RepoSpec, Repository};
 use net::{AddressPolicy, BodyError, Deadline, Refused};
 use reqwest::{Url, redirect::Policy};
-use tokio::runtime::Handle;
+use tokio::{net::lookup_host, runtime::Handle};
 
-use crate::flags::Redirects;
+use crate::{
+    flags::Redirects,
+    render::{Bases, build_is_over},
+};
 
 /// Longest time of one fetch; a repository's may be shorter by its URL.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(27);
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(27);
 /// Redirects followed for a file.
 const MAX_REDIRECTS: usize = 10;
 
@@ -28,6 +31,8 @@ pub struct BaseOptions {
     pub addresses: AddressPolicy,
     /// Where a redirect may lead.
     pub redirects: Redirects,
+    /// Longest time of one fetch.
+    pub timeout: Duration,
 }
 
 /// Fetches with the process's own network access and without credentials, but for those in a URL.
@@ -45,7 +50,7 @@ impl RemoteBases {
     /// When no TLS client can be made.
     pub fn new(options: BaseOptions) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
-            .timeout(FETCH_TIMEOUT)
+            .timeout(options.timeout)
             .no_proxy()
             .dns_resolver(Arc::new(options.addresses.clone()))
             .redirect(redirect_policy(&options))
@@ -54,35 +59,46 @@ impl RemoteBases {
         Ok(Self { connector, client, runtime: Handle::current(), options })
     }
 
-    fn checkout(&self, spec: &RepoSpec, limit: u64) -> Result<(MemoryTree, u64), BaseError> {
+    fn checkout(
+        &self,
+        spec: &RepoSpec,
+        limit: u64,
+        deadline: &Deadline,
+    ) -> Result<(MemoryTree, u64), BaseError> {
         let url = spec.clone_url();
         let remote = Remote::new(&url)?;
         if remote.is_ssh() {
             return Err(BaseError::Ssh);
         }
-        self.check_host(&url)?;
+        let deadline = deadline.within(Duration::from_secs(spec.timeout).min(self.options.timeout));
+        self.check_host(&url, &deadline)?;
         // How many builds a namespace has at once is limited already.
         let memory = Some(self.options.memory.of(&url));
         let limits = git::Limits { pack_bytes: self.options.pack_bytes, memory, ..git::Limits::default() };
-        let deadline = Deadline::new(Duration::from_secs(spec.timeout).min(FETCH_TIMEOUT));
         let reference = self.reference(spec, &remote, &limits, &deadline)?;
         let folder = tempfile::tempdir().map_err(BaseError::Folder)?;
         let cache = Cache::new(folder.path().to_owned(), limits);
         let outcome = cache.checkout(&self.connector, &remote, &reference, None, &deadline);
         let Outcome::Checkout(checkout) = outcome? else { return Err(BaseError::Nothing) };
         let (mut tree, mut bytes) = (MemoryTree::default(), 0_u64);
-        checkout.walk(|entry| add(&mut tree, &mut bytes, entry, limit))?;
+        checkout.walk(|entry| {
+            if deadline.is_over() {
+                return Err(TransportError::Deadline.into());
+            }
+            add(&mut tree, &mut bytes, entry, limit)
+        })?;
         Ok((tree, bytes))
     }
 
     /// Judges the addresses of a repository's host before a proxy of the environment may resolve it. Connections are judged
     /// by the connector.
-    fn check_host(&self, url: &str) -> Result<(), Refused> {
+    fn check_host(&self, url: &str, deadline: &Deadline) -> Result<(), Refused> {
         let Ok(url) = Url::parse(url) else { return Ok(()) };
         self.options.addresses.check_url(&url)?;
         let (Some(host), Some(port)) = (url.domain(), url.port_or_known_default()) else { return Ok(()) };
-        // A name that does not resolve is for the Git client to tell.
-        let addresses: Vec<_> = (host, port).to_socket_addrs().into_iter().flatten().collect();
+        let lookup = deadline.bound(Duration::MAX, lookup_host((host, port)));
+        // A name that does not resolve, or not in time, is for the Git client to tell.
+        let addresses: Vec<_> = self.runtime.block_on(lookup).into_iter().flatten().flatten().collect();
         let all = addresses.iter().all(|address| self.options.addresses.permits(address.ip()));
         if all { Ok(()) } else { Err(Refused { host: host.to_owned() }) }
     }
@@ -182,7 +198,7 @@ enum BaseError {
     /// The host is one that bases may not be on.
     #[error("{0} (--remote-bases-allow-link-local, --remote-bases-deny)")]
     Refused(#[from] Refused),
-    /// The reference cannot be looked up.
+    /// The reference cannot be looked up, or the time is over.
     #[error("{}", without_body(.0))]
     Reference(#[from] TransportError),
     /// There is no place to fetch to.
@@ -223,20 +239,20 @@ fn fetch_without_body(error: &git::Error) -> String {
     }
 }
 
-impl Fetcher for RemoteBases {
-    fn git(&self, spec: &RepoSpec, limit: u64) -> Result<Repository, FetchError> {
-        let checkout = self.checkout(spec, limit);
+impl Bases for RemoteBases {
+    fn git(&self, spec: &RepoSpec, limit: u64, deadline: &Deadline) -> Result<Repository, FetchError> {
+        let checkout = self.checkout(spec, limit, deadline);
         let (tree, bytes) = checkout.map_err(|error| FetchError::Failed(error.to_string()))?;
         Ok(Repository { tree: Arc::new(tree), bytes })
     }
 
-    fn http(&self, url: &str, limit: usize) -> Result<Vec<u8>, FetchError> {
+    fn http(&self, url: &str, limit: usize, deadline: &Deadline) -> Result<Vec<u8>, FetchError> {
         let failed = |error: reqwest::Error| FetchError::Failed(runtime::error::chain(&error.without_url()));
         if let Ok(url) = Url::parse(url) {
             let checked = self.options.addresses.check_url(&url);
             checked.map_err(|refused| FetchError::Failed(BaseError::Refused(refused).to_string()))?;
         }
-        self.runtime.block_on(async {
+        let get = async {
             let mut response = self.client.get(url).send().await.map_err(failed)?;
             if !response.status().is_success() {
                 return Err(FetchError::Status(response.status().as_u16()));
@@ -245,7 +261,9 @@ impl Fetcher for RemoteBases {
                 BodyError::Connection(error) => failed(error),
                 BodyError::TooLarge(_) => FetchError::Failed(format!("the file has more than {limit} bytes")),
             })
-        })
+        };
+        let got = self.runtime.block_on(deadline.bound(Duration::MAX, get));
+        got.unwrap_or_else(|_| Err(build_is_over()))
     }
 }
 
@@ -258,7 +276,11 @@ mod tests {
         thread,
     };
 
+    use tokio::sync::mpsc;
+
     use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
 
     /// Answers each connection with one text, and tells where it is.
     fn server(answer: &str) -> String {
@@ -287,13 +309,19 @@ mod tests {
     fn options(denied: &[&str], redirects: Redirects) -> BaseOptions {
         let denied = denied.iter().map(|text| text.parse().unwrap()).collect();
         let addresses = AddressPolicy { allow_link_local: false, denied };
-        BaseOptions { pack_bytes: 1 << 20, memory: git::Memory::new(64 << 20), addresses, redirects }
+        BaseOptions {
+            pack_bytes: 1 << 20,
+            memory: git::Memory::new(64 << 20),
+            addresses,
+            redirects,
+            timeout: HOUR,
+        }
     }
 
     /// What a fetch of a file says.
     async fn get(url: String, options: BaseOptions) -> Result<Vec<u8>, String> {
         let bases = RemoteBases::new(options).unwrap();
-        let asked = tokio::task::spawn_blocking(move || bases.http(&url, 100));
+        let asked = tokio::task::spawn_blocking(move || bases.http(&url, 100, &Deadline::new(HOUR)));
         asked.await.unwrap().map_err(|error| error.to_string())
     }
 
@@ -308,6 +336,47 @@ mod tests {
         assert_eq!(get(other, options(&[], Redirects::AnyHost)).await, Ok(b"hi".to_vec()));
         let error = get(redirect("/again"), options(&[], Redirects::SameOrigin)).await.unwrap_err();
         assert!(error.ends_with("more than 10 redirects"), "{error}");
+    }
+
+    /// Answers its one connection with a text and falls silent. Tells where it is, of its answer, and of the end of the connection.
+    fn silent(answer: &'static str) -> (String, mpsc::UnboundedReceiver<()>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let (address, (tell, told)) = (listener.local_addr().unwrap(), mpsc::unbounded_channel());
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            stream.write_all(answer.as_bytes()).unwrap();
+            tell.send(()).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+            tell.send(()).unwrap();
+        });
+        (format!("http://{address}"), told)
+    }
+
+    #[tokio::test]
+    async fn remote_bases_are_left_when_their_build_is_given_up() {
+        let file = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na: ";
+        let refs = "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement\r\n\
+                    Content-Length: 99\r\n\r\n001e# service=git-upload-pack\n";
+        // What waits for the answer, or for the rest of it.
+        for (answer, is_git) in [("", false), (file, false), ("", true), (refs, true)] {
+            let ((url, mut told), deadline) = (silent(answer), Deadline::new(HOUR));
+            let bases = RemoteBases::new(options(&[], Redirects::SameOrigin)).unwrap();
+            let given_up = deadline.cancel_on_drop();
+            let fetch = tokio::task::spawn_blocking(move || {
+                let spec = RepoSpec::parse(&format!("{url}/o/r.git?timeout=1h")).unwrap();
+                let git = || bases.git(&spec, 100, &deadline).err();
+                if is_git { git() } else { bases.http(&url, 100, &deadline).err() }
+            });
+            let ended = async {
+                told.recv().await.unwrap();
+                drop(given_up);
+                told.recv().await.unwrap();
+                fetch.await.unwrap().unwrap().to_string()
+            };
+            let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
+            assert!(ended.is_ok(), "it goes on: {answer:?} {is_git}");
+        }
     }
 
     #[tokio::test]
@@ -335,7 +404,7 @@ mod tests {
         let get = async |url: String, denied: &'static [&'static str]| {
             let bases = RemoteBases::new(options(denied, Redirects::SameOrigin)).unwrap();
             let spec = RepoSpec::parse(&format!("{url}/o/r.git?timeout=99999999999h&ref=v1")).unwrap();
-            let asked = tokio::task::spawn_blocking(move || bases.git(&spec, 100));
+            let asked = tokio::task::spawn_blocking(move || bases.git(&spec, 100, &Deadline::new(HOUR)));
             asked.await.unwrap().err().unwrap().to_string()
         };
         assert_eq!(get(secret.clone(), &[]).await, "authorization failed");

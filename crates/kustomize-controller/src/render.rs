@@ -38,7 +38,7 @@ pub struct Request {
     pub overlay: Overlay,
     pub options: Options,
     /// Fetches bases from elsewhere; `None` refuses them.
-    pub bases: Option<Arc<dyn Fetcher>>,
+    pub bases: Option<Arc<dyn Bases>>,
     /// Variables of the post-build substitution; `None` does none.
     pub variables: Option<Arc<Loaded>>,
     /// Whether an unset variable is an error.
@@ -47,6 +47,26 @@ pub struct Request {
     pub manager: Manager,
     pub owner: Owner,
     pub common: CommonMetadata,
+}
+
+/// Fetches bases from elsewhere, each until the deadline of the build that needs it, and no longer when that is cancelled.
+pub trait Bases: Send + Sync {
+    /// See [`Fetcher::git`].
+    ///
+    /// # Errors
+    /// See there.
+    fn git(&self, spec: &RepoSpec, limit: u64, deadline: &Deadline) -> Result<Repository, FetchError>;
+
+    /// See [`Fetcher::http`].
+    ///
+    /// # Errors
+    /// See there.
+    fn http(&self, url: &str, limit: usize, deadline: &Deadline) -> Result<Vec<u8>, FetchError>;
+}
+
+/// What a fetch says whose build has no time left, or is given up.
+pub fn build_is_over() -> FetchError {
+    FetchError::Failed("the time of the build is over".to_owned())
 }
 
 /// What a build yields.
@@ -206,9 +226,9 @@ fn vanishes(manifest: &Manifest) -> bool {
     manifest.kind() == "Job" && manifest.value().pointer("/spec/ttlSecondsAfterFinished").is_some()
 }
 
-/// The fetcher of one build: tells whether it was used, and gives no fetch longer than the build has.
+/// The fetcher of one build: tells whether it was used, and ends with the build.
 struct BuildFetcher<'a> {
-    bases: Arc<dyn Fetcher>,
+    bases: Arc<dyn Bases>,
     deadline: &'a Deadline,
     used: AtomicBool,
 }
@@ -217,7 +237,7 @@ impl BuildFetcher<'_> {
     fn use_once(&self) -> Result<(), FetchError> {
         self.used.store(true, Ordering::Relaxed);
         if self.deadline.is_over() {
-            return Err(FetchError::Failed("the time of the build is over".to_owned()));
+            return Err(build_is_over());
         }
         Ok(())
     }
@@ -226,13 +246,12 @@ impl BuildFetcher<'_> {
 impl Fetcher for BuildFetcher<'_> {
     fn git(&self, spec: &RepoSpec, limit: u64) -> Result<Repository, FetchError> {
         self.use_once()?;
-        let timeout = spec.timeout.min(self.deadline.remaining().as_secs() + 1);
-        self.bases.git(&RepoSpec { timeout, ..spec.clone() }, limit)
+        self.bases.git(spec, limit, self.deadline)
     }
 
     fn http(&self, url: &str, limit: usize) -> Result<Vec<u8>, FetchError> {
         self.use_once()?;
-        self.bases.http(url, limit)
+        self.bases.http(url, limit, self.deadline)
     }
 }
 
@@ -358,13 +377,13 @@ mod tests {
     #[derive(Default)]
     struct Times(std::sync::Mutex<Vec<u64>>);
 
-    impl Fetcher for Times {
-        fn git(&self, spec: &RepoSpec, _limit: u64) -> Result<Repository, FetchError> {
-            self.0.lock().unwrap().push(spec.timeout);
+    impl Bases for Times {
+        fn git(&self, _spec: &RepoSpec, _limit: u64, deadline: &Deadline) -> Result<Repository, FetchError> {
+            self.0.lock().unwrap().push(deadline.remaining().as_secs());
             Err(FetchError::Status(404))
         }
 
-        fn http(&self, _url: &str, _limit: usize) -> Result<Vec<u8>, FetchError> {
+        fn http(&self, _url: &str, _limit: usize, _deadline: &Deadline) -> Result<Vec<u8>, FetchError> {
             Err(FetchError::Status(404))
         }
     }

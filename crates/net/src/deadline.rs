@@ -1,11 +1,14 @@
 //! How long an operation may go on.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
+/// How often a wait looks whether its deadline was cancelled.
+const CANCEL_POLL: Duration = Duration::from_millis(100);
 /// The longest time that an operation can be given. It keeps times within what a clock can count.
 const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -21,7 +24,7 @@ pub enum Expired {
 /// A point in time at which an operation has to end, and a flag by which another thread ends it earlier.
 ///
 /// Clones share the flag. Blocking code asks [`Deadline::is_over`] between its steps and gives each wait at most
-/// [`Deadline::remaining`]. Asynchronous code waits by [`Deadline::bound`], and is ended earlier by dropping its future.
+/// [`Deadline::remaining`]. Asynchronous code waits by [`Deadline::bound`].
 #[derive(Debug, Clone)]
 pub struct Deadline {
     at: Instant,
@@ -32,6 +35,11 @@ impl Deadline {
     /// A deadline in `timeout` from now, but not in more than a year.
     pub fn new(timeout: Duration) -> Self {
         Deadline { at: Instant::now() + timeout.min(MAX_TIMEOUT), cancelled: Arc::default() }
+    }
+
+    /// The deadline of a part of the operation that may take `timeout` from now: not later than this one, and cancelled with it.
+    pub fn within(&self, timeout: Duration) -> Self {
+        Deadline { at: self.at.min(Deadline::new(timeout).at), cancelled: self.cancelled.clone() }
     }
 
     /// Ends the operation soon: at its next read or work step.
@@ -54,18 +62,23 @@ impl Deadline {
         self.is_cancelled() || self.remaining().is_zero()
     }
 
-    /// Waits for `future` until the deadline, and no longer than `idle`. The wait does not notice that the deadline is
-    /// cancelled; the next one does.
+    /// Waits for `future` until the deadline, and no longer than `idle`.
     ///
     /// # Errors
-    /// When the time has passed, or the deadline was cancelled before.
+    /// When the time has passed, or the deadline is cancelled.
     pub async fn bound<F: Future>(&self, idle: Duration, future: F) -> Result<F::Output, Expired> {
-        if self.is_cancelled() {
-            return Err(Expired::Deadline);
-        }
         let remaining = self.remaining();
         let expired = if idle < remaining { Expired::Idle(idle) } else { Expired::Deadline };
-        timeout(idle.min(remaining), future).await.map_err(|_| expired)
+        let (end, mut future) = (tokio::time::Instant::now() + idle.min(remaining), pin!(future));
+        while !self.is_over() {
+            let look = end.min(tokio::time::Instant::now() + CANCEL_POLL);
+            match timeout_at(look, &mut future).await {
+                Ok(done) => return Ok(done),
+                Err(_) if look == end => return Err(expired),
+                Err(_) => {}
+            }
+        }
+        Err(Expired::Deadline)
     }
 
     /// The flag that [`Deadline::cancel`] raises, for libraries that look at one.
@@ -111,6 +124,17 @@ mod tests {
         assert!(!Deadline::new(Duration::MAX).is_over());
     }
 
+    #[test]
+    fn the_deadline_of_a_part_is_no_later_and_cancelled_with_the_whole() {
+        let [second, minute, hour] = [1, 60, 3600].map(Duration::from_secs);
+        let whole = Deadline::new(minute);
+        let (longer, shorter) = (whole.within(hour), whole.within(second));
+        assert!(longer.remaining() <= minute && shorter.remaining() <= second);
+        assert!(!longer.is_over() && !whole.is_over());
+        whole.cancel();
+        assert!(longer.is_cancelled() && shorter.is_cancelled());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn waits_end_at_the_deadline_or_when_nothing_comes() {
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -123,5 +147,12 @@ mod tests {
         let cancelled = Deadline::new(minute);
         cancelled.cancel();
         assert_eq!(cancelled.bound(second, async { 1 }).await, Err(Expired::Deadline));
+        let later = Deadline::new(minute);
+        let cancel = async {
+            tokio::time::sleep(second).await;
+            later.cancel();
+        };
+        let (waited, ()) = tokio::join!(later.bound(Duration::MAX, never()), cancel);
+        assert_eq!(waited, Err(Expired::Deadline));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io::{self, Read};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +10,6 @@ use net::Deadline;
 use reqwest::header::HeaderMap;
 use reqwest::{RequestBuilder, StatusCode, Url};
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
-
-/// How often a wait checks whether it was cancelled.
-const CANCEL_POLL: Duration = Duration::from_millis(100);
 
 /// Drives the connections of all clients on one thread, those included that are idle.
 #[derive(Debug)]
@@ -46,15 +41,7 @@ impl Driver {
     /// Waits for `step` as long as the deadline lets it.
     fn wait<T>(&self, deadline: &Deadline, step: impl Future<Output = T>) -> io::Result<T> {
         let Some(runtime) = &self.0 else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        runtime.block_on(async {
-            let mut step = pin!(step);
-            while !deadline.is_over() {
-                if let Ok(done) = timeout(CANCEL_POLL.min(deadline.remaining()), &mut step).await {
-                    return Ok(done);
-                }
-            }
-            Err(io::ErrorKind::TimedOut.into())
-        })
+        runtime.block_on(deadline.bound(Duration::MAX, step)).map_err(|_| io::ErrorKind::TimedOut.into())
     }
 }
 

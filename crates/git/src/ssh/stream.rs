@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io::{self, Read, Write};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +15,6 @@ use super::handler::{Client, CloseReason};
 use crate::TransportError;
 use crate::connection::{Connection, printable};
 
-/// How often a wait checks whether it was cancelled.
-const CANCEL_POLL: Duration = Duration::from_millis(100);
 /// How long the server may take to say how its program ended, once that said its last.
 const EXIT_STATUS_WAIT: Duration = Duration::from_secs(2);
 /// How much of what the program says on stderr is kept.
@@ -50,15 +47,7 @@ impl Driver {
         let (Some(runtime), deadline) = (&self.0.runtime, &self.0.connection.deadline) else {
             return Err(TransportError::Deadline);
         };
-        runtime.block_on(async {
-            let mut step = pin!(step);
-            while !deadline.is_over() {
-                if let Ok(result) = timeout(CANCEL_POLL.min(deadline.remaining()), &mut step).await {
-                    return Ok(result);
-                }
-            }
-            Err(TransportError::Deadline)
-        })
+        runtime.block_on(deadline.bound(Duration::MAX, step)).map_err(|_| TransportError::Deadline)
     }
 }
 

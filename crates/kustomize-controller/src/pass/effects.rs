@@ -13,10 +13,7 @@ use apply::{
     prune::{Entry, Pruned},
     read,
 };
-use kustomize::{
-    Fetcher,
-    tree::{MemoryTree, Trace},
-};
+use kustomize::tree::{MemoryTree, Trace};
 use runtime::{
     conditions::{Status, is_true},
     events::{Severity, action},
@@ -34,7 +31,7 @@ use crate::{
     handover,
     health::{self, Awaited, Health, Observation, Polled},
     ignore,
-    render::Request,
+    render::{Bases, Request},
     run::{
         BuildInputs, Effects, Failure, Run,
         build::{self, common, load_variables, overlay},
@@ -88,7 +85,7 @@ impl Effects for Pass<'_> {
             path: run.plan.path.clone(),
             overlay: overlay(object),
             options: self.context.build.clone(),
-            bases: self.context.bases.clone().map(|bases| bases as Arc<dyn Fetcher>),
+            bases: self.context.bases.clone().map(|bases| bases as Arc<dyn Bases>),
             variables: variables.map(Arc::new),
             strict: self.context.arguments.feature_gates.is_on(STRICT_SUBSTITUTION),
             manager: MANAGER,
