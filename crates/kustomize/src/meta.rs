@@ -15,10 +15,15 @@ pub(crate) fn metadata_text<'a>(node: &'a Node, key: &str) -> &'a str {
         .unwrap_or_default()
 }
 
+/// Null: nothing, as kyaml sees it. A scalar without a type is something, even one without a text.
+pub(crate) fn is_missing(node: &Node) -> bool {
+    node.is_null() && !node.is_untyped()
+}
+
 /// Null, an empty mapping or an empty sequence.
 pub(crate) fn is_empty(node: &Node) -> bool {
     match node.value() {
-        Value::Scalar(_) => node.is_null(),
+        Value::Scalar(_) => is_missing(node),
         Value::Sequence(items) => items.is_empty(),
         Value::Mapping(mapping) => mapping.is_empty(),
         Value::Alias(_) => false,

@@ -368,6 +368,61 @@ fn a_field_that_a_replacement_has_made_takes_any_later_value() {
 }
 
 #[test]
+fn a_field_that_a_replacement_has_made_is_a_scalar_to_a_patch_even_if_it_is_empty() {
+    let patched = |value: &str, patch: &str| {
+        let base = format!(
+            "resources: [t.yaml]\nreplacements:\n- {{sourceValue: {value}, targets: [{{select: {{kind: Thing}}, fieldPaths: [spec.new], options: {{create: true}}}}]}}\n"
+        );
+        let top = format!(
+            "resources: [../base]\npatches:\n- patch: '{{apiVersion: e.com/v1, kind: Thing, metadata: {{name: t}}, spec: {patch}}}'\n"
+        );
+        run(&[("top/kustomization.yaml", &top), ("base/kustomization.yaml", &base), ("base/t.yaml", THING)])
+    };
+    for value in ["''", "'~'", "'null'", "text"] {
+        for (patch, kind) in
+            [("{}", "Mapping"), ("{a: 1}", "Mapping"), ("{$patch: delete}", "Mapping"), ("[]", "Sequence")]
+        {
+            let error = patched(value, &format!("{{new: {patch}}}")).unwrap_err();
+            let expected = format!("expected ScalarNode but got {kind}Node: node contents:\n{patch}\n");
+            assert!(error.ends_with(&expected), "{value} {patch}: {error}");
+        }
+        assert!(patched(value, "{new: x}").unwrap().ends_with("  new: x\n"));
+        assert!(!patched(value, "{new: null}").unwrap().contains("new"));
+    }
+    assert!(patched("''", "{}").unwrap().ends_with("  new: \"\"\n"));
+}
+
+#[test]
+fn an_item_that_a_replacement_has_made_stays_in_a_list_that_merges_even_if_it_is_empty() {
+    let built = |value: &str, field: &str, patch: &str| {
+        let base = format!(
+            "resources: [p.yaml]\nreplacements:\n- {{sourceValue: {value}, targets: [{{select: {{kind: Pod}}, fieldPaths: [{field}], options: {{create: true}}}}]}}\n"
+        );
+        let top =
+            format!("resources: [../base]\npatches:\n- patch: '{{apiVersion: v1, kind: Pod, {patch}}}'\n");
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: d}\n";
+        let files = [
+            ("top/kustomization.yaml", top.as_str()),
+            ("base/kustomization.yaml", &base),
+            ("base/p.yaml", pod),
+        ];
+        run(&files).unwrap().lines().skip(3).map(str::trim).collect::<Vec<_>>().join(" ")
+    };
+    for (value, item) in [("''", "\"\""), ("'~'", "null"), ("'null'", "null"), ("a", "a")] {
+        for (patch, items) in [("x", format!("- x - {item}")), ("", format!("- {item}"))] {
+            let patch = format!("metadata: {{name: d, finalizers: [{patch}]}}");
+            let list = format!("finalizers: {items} name: d");
+            assert_eq!(built(value, "metadata.finalizers.0", &patch), list);
+        }
+    }
+    for (value, name) in [("'~'", "\"~\""), ("a", "a")] {
+        let patch = "metadata: {name: d}, spec: {volumes: [{name: b}]}";
+        let list = format!("name: d spec: volumes: - name: b - name: {name}");
+        assert_eq!(built(value, "spec.volumes.0.name", patch), list);
+    }
+}
+
+#[test]
 fn a_patch_that_deletes_all_annotations_leaves_names_to_be_followed() {
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: c\n    envFrom: [{configMapRef: {name: cfg}}]\n";
     let built = run(&[

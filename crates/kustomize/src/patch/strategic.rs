@@ -117,12 +117,12 @@ impl<'s> Merger<'s> {
         self.spend(1)?;
         let place = self.place(place, &[Some(&*target), patch.as_ref()]);
         let other_kind =
-            |patch: &&Node| !patch.is_null() && !target.is_null() && patch.kind() != target.kind();
+            |patch: &&Node| !patch.is_null() && !meta::is_missing(target) && patch.kind() != target.kind();
         if let Some(patch) = patch.as_ref().filter(other_kind) {
             return Err(mismatch(target.kind(), patch));
         }
         let kind = match &patch {
-            Some(patch) if target.is_null() => patch.kind(),
+            Some(patch) if meta::is_missing(target) => patch.kind(),
             _ => target.kind(),
         };
         match kind {
@@ -131,7 +131,7 @@ impl<'s> Merger<'s> {
                 Some(keys) => self.merge_list(target, patch, keys, place.and_then(Place::items)),
                 None => Ok(self.replace(target, patch)),
             },
-            Kind::Scalar | Kind::Alias if target.is_null() && !target.is_untyped() && patch.is_none() => {
+            Kind::Scalar | Kind::Alias if meta::is_missing(target) && patch.is_none() => {
                 // `key: null` stays, `key:` goes.
                 Ok(if target.as_str() == Some("") { Fate::Gone } else { Fate::Keep })
             }

@@ -136,6 +136,8 @@ impl<'s> Merger<'s> {
         for (item, changed) in own.into_iter().zip(in_place) {
             let item = match item {
                 None => changed,
+                // It would count as a string, but it is in no field.
+                Some(item) if item.is_untyped() => Some(item),
                 Some(mut item) => (self.merge(&mut item, None, place)? == Fate::Keep).then_some(item),
             };
             merged.extend(item.filter(|item| !is_nothing(item)));
@@ -197,7 +199,7 @@ impl<'s> Merger<'s> {
             }
             let mut values = Vec::with_capacity(keys.len());
             for key in keys {
-                if !item.is_mapping() && !item.is_null() {
+                if !item.is_mapping() && !meta::is_missing(&item) {
                     return Err(wrong_kind("MappingNode", &item));
                 }
                 match item.get(key) {
@@ -234,7 +236,10 @@ impl ByKey {
         }
         let values = |item: &Node| -> Option<Values> {
             if by_value {
-                return item.as_str().filter(|_| !item.is_null()).map(|text| vec![SmolStr::new(text)]);
+                return item
+                    .as_str()
+                    .filter(|_| !meta::is_missing(item))
+                    .map(|text| vec![SmolStr::new(text)]);
             }
             in_use.iter().map(|key| text(item, key).map(SmolStr::new)).collect()
         };
@@ -259,7 +264,7 @@ impl ByKey {
 
 /// Null or an empty mapping: not an item of a list that merges.
 fn is_nothing(item: &Node) -> bool {
-    item.is_null() || item.is_mapping() && item.entries().is_empty()
+    meta::is_missing(item) || item.is_mapping() && item.entries().is_empty()
 }
 
 /// A key's text, if it has any.
@@ -339,7 +344,7 @@ fn set(items: &mut Vec<Node>, element: Option<Node>, keys: &[&SmolStr], values: 
         }
     }
     *items = kept;
-    if let Some(element) = element.filter(|element| !element.is_null() && !matched) {
+    if let Some(element) = element.filter(|element| !meta::is_missing(element) && !matched) {
         items.push(element);
     }
     Ok(())
