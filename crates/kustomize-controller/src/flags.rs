@@ -186,6 +186,10 @@ fn stage_kinds(text: &str) -> Result<StageKinds, NoKind> {
 
 #[cfg(test)]
 mod tests {
+    use std::any::TypeId;
+
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
@@ -198,6 +202,19 @@ mod tests {
         );
         assert_eq!(stage_kinds(""), Ok(StageKinds::default()));
         assert!(stage_kinds("apps/").is_err());
+    }
+
+    #[test]
+    fn a_duration_of_zero_is_refused_unless_it_has_a_meaning() {
+        let command = Arguments::command();
+        let is_duration = |arg: &&clap::Arg| arg.get_value_parser().type_id() == TypeId::of::<Duration>();
+        let flags = command.get_arguments().filter(is_duration).filter_map(clap::Arg::get_long);
+        let is_accepted = |flag: &&str| {
+            let zero = format!("--{flag}=0s");
+            runtime::flags::try_parse_from::<Arguments>(["kustomize-controller", &zero]).is_ok()
+        };
+        let (accepted, refused): (Vec<_>, Vec<_>) = flags.partition(is_accepted);
+        assert_eq!((accepted, refused.len()), (vec!["graceful-shutdown-timeout"], 7));
     }
 
     #[test]

@@ -6,9 +6,11 @@
 //!
 //! `start` is all that a process has of its own: it sets up what its kinds share and adds one controller for each.
 
-use std::{error::Error, fmt::Debug, future::Future, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    error::Error, ffi::OsString, fmt::Debug, future::Future, process::ExitCode, sync::Arc, time::Duration,
+};
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
 use futures::future::{BoxFuture, FutureExt, join_all};
 use kube::{Resource, core::NamespaceResourceScope};
 use serde::de::DeserializeOwned;
@@ -94,7 +96,7 @@ where
     A: Arguments,
     E: Error + Send + Sync + 'static,
 {
-    let arguments: A = flags::parse();
+    let arguments: A = arguments(std::env::args_os()).unwrap_or_else(|error| error.exit());
     log::init(arguments.shared().log_encoding, arguments.shared().log_level);
     arguments.gates().log_retired();
     match run_with(name, arguments, start) {
@@ -103,6 +105,15 @@ where
             tracing::error!(logger = "setup", error = chain(&error), "problem running manager");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Arguments of which the first is the program's name, if they can work together.
+fn arguments<A: Arguments>(given: impl IntoIterator<Item = OsString>) -> Result<A, clap::Error> {
+    let arguments: A = flags::try_parse_from(given)?;
+    match arguments.shared().check() {
+        Ok(()) => Ok(arguments),
+        Err(error) => Err(A::command().error(ErrorKind::ValueValidation, error)),
     }
 }
 
@@ -130,4 +141,39 @@ where
     });
     tokio.shutdown_timeout(BLOCKING_TASKS_TIMEOUT);
     result
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        shared: Flags,
+        #[arg(skip)]
+        gates: Gates,
+    }
+
+    impl Arguments for Program {
+        fn shared(&self) -> &Flags {
+            &self.shared
+        }
+
+        fn gates(&self) -> &Gates {
+            &self.gates
+        }
+    }
+
+    #[test]
+    fn arguments_that_do_not_go_together_are_refused_in_one_line() {
+        let given = |args: &[&str]| arguments::<Program>(["program"].iter().chain(args).map(OsString::from));
+        assert!(given(&["--min-retry-delay=1m"]).is_ok());
+        let error = given(&["--min-retry-delay=16m"]).err().unwrap().to_string();
+        let expected = "error: --max-retry-delay must not be less than --min-retry-delay\n";
+        assert!(error.starts_with(expected), "{error}");
+    }
 }

@@ -14,6 +14,7 @@ use net::Backoff;
 
 use crate::{
     controller::Options,
+    leader::Timing,
     log::{Encoding, LogLevel},
     watch::Scope,
 };
@@ -46,18 +47,18 @@ pub struct Flags {
     #[arg(long, default_value = "")]
     pub watch_label_selector: String,
     /// First delay after a failure.
-    #[arg(long, default_value = "750ms", value_parser = duration)]
+    #[arg(long, default_value = "750ms", value_parser = timeout)]
     pub min_retry_delay: Duration,
     /// Longest delay after failures.
-    #[arg(long, default_value = "15m", value_parser = duration)]
+    #[arg(long, default_value = "15m", value_parser = timeout)]
     pub max_retry_delay: Duration,
     /// Percentage by which an interval is varied at random.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..100))]
     pub interval_jitter_percentage: u8,
     /// How long to wait before looking again at a dependency.
-    #[arg(long, default_value = "30s", value_parser = duration)]
+    #[arg(long, default_value = "30s", value_parser = timeout)]
     pub requeue_dependency: Duration,
-    /// Longest wait for running work at shutdown.
+    /// Longest wait for running work at shutdown; 0 waits for none.
     #[arg(long, default_value = "8s", value_parser = duration)]
     pub graceful_shutdown_timeout: Duration,
     /// Requests per second to the API server, if that has no priority and fairness.
@@ -84,19 +85,14 @@ pub struct LeaderFlags {
     #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
     pub leader_election_release_on_cancel: bool,
     /// How long a Lease is respected without being renewed.
-    #[arg(long, default_value = "35s", value_parser = duration)]
+    #[arg(long, default_value = "35s", value_parser = timeout)]
     pub leader_election_lease_duration: Duration,
     /// How long the leader tries to renew before it stops.
-    #[arg(long, default_value = "30s", value_parser = duration)]
+    #[arg(long, default_value = "30s", value_parser = timeout)]
     pub leader_election_renew_deadline: Duration,
     /// Time between two attempts to take or renew the Lease.
-    #[arg(long, default_value = "5s", value_parser = duration)]
+    #[arg(long, default_value = "5s", value_parser = timeout)]
     pub leader_election_retry_period: Duration,
-}
-
-/// The process's arguments; a mistake ends it with a message, as does `--help`.
-pub fn parse<A: CommandFactory + FromArgMatches>() -> A {
-    try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
 }
 
 /// Arguments of which the first is the program's name.
@@ -129,6 +125,19 @@ fn pflag(command: Command) -> Command {
             arg
         }
     })
+}
+
+/// Flags that do not go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FlagsError {
+    /// The first delay would never be used.
+    #[error("--max-retry-delay must not be less than --min-retry-delay")]
+    RetryDelays,
+    /// Two could lead at once, or nobody for long.
+    #[error(
+        "{0} (--leader-election-lease-duration, --leader-election-renew-deadline, --leader-election-retry-period)"
+    )]
+    Timing(&'static str),
 }
 
 /// A text that is no boolean, in Go's words.
@@ -176,6 +185,21 @@ pub fn duration(text: &str) -> Result<Duration, api::duration::ParseDurationErro
 }
 
 impl Flags {
+    /// Refuses what cannot work together.
+    ///
+    /// # Errors
+    /// What that is.
+    pub fn check(&self) -> Result<(), FlagsError> {
+        if self.max_retry_delay < self.min_retry_delay {
+            return Err(FlagsError::RetryDelays);
+        }
+        // As client-go, which looks at them only when they count.
+        if self.leader.enable_leader_election {
+            self.leader.timing().check().map_err(FlagsError::Timing)?;
+        }
+        Ok(())
+    }
+
     /// The objects that this process looks after.
     pub fn scope(&self) -> Scope {
         let namespace = (!self.watch_all_namespaces).then(|| self.runtime_namespace.clone());
@@ -194,6 +218,17 @@ impl Flags {
             concurrent,
             retry: Backoff { first: self.min_retry_delay, longest: self.max_retry_delay },
             grace: self.graceful_shutdown_timeout,
+        }
+    }
+}
+
+impl LeaderFlags {
+    /// When the Lease is renewed, lost and taken over.
+    pub fn timing(&self) -> Timing {
+        Timing {
+            lease: self.leader_election_lease_duration,
+            renew_deadline: self.leader_election_renew_deadline,
+            retry: self.leader_election_retry_period,
         }
     }
 }
@@ -289,6 +324,44 @@ mod tests {
         assert_eq!(timeout("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(timeout("0s"), Err(ParseTimeoutError::Zero));
         assert!(timeout("soon").is_err());
+    }
+
+    #[test]
+    fn a_duration_of_zero_is_refused_unless_it_has_a_meaning() {
+        let command = Program::command();
+        let is_duration = |arg: &&clap::Arg| arg.get_value_parser().type_id() == TypeId::of::<Duration>();
+        let flags = command.get_arguments().filter(is_duration).filter_map(clap::Arg::get_long);
+        let (accepted, refused): (Vec<_>, Vec<_>) =
+            flags.partition(|flag| parse(&[&format!("--{flag}=0s")]).is_ok());
+        assert_eq!((accepted, refused.len()), (vec!["graceful-shutdown-timeout"], 6));
+        let error = parse(&["--max-retry-delay=0s"]).err().unwrap().to_string();
+        let first = error.lines().next().unwrap();
+        assert_eq!(
+            first,
+            "error: invalid value '0s' for '--max-retry-delay <MAX_RETRY_DELAY>': must be longer than 0"
+        );
+    }
+
+    #[test]
+    fn durations_that_do_not_go_together_are_refused() {
+        let check = |args: &[&str]| parse(args).unwrap().check().map_err(|error| error.to_string());
+        let with_election = |args: &[&str]| check(&[args, &["--enable-leader-election"]].concat());
+        assert_eq!((check(&[]), with_election(&[])), (Ok(()), Ok(())));
+        let delays = "--max-retry-delay must not be less than --min-retry-delay";
+        assert_eq!(check(&["--max-retry-delay=749ms"]), Err(delays.to_owned()));
+        assert_eq!(check(&["--max-retry-delay=750ms"]), Ok(()));
+        let timing = "(--leader-election-lease-duration, --leader-election-renew-deadline, --leader-election-retry-period)";
+        for (arg, rule) in [
+            ("--leader-election-lease-duration=30s", "leaseDuration must be greater than renewDeadline"),
+            ("--leader-election-lease-duration=999ms", "leaseDuration must be greater than zero"),
+            (
+                "--leader-election-renew-deadline=6s",
+                "renewDeadline must be greater than retryPeriod*JitterFactor",
+            ),
+        ] {
+            assert_eq!(with_election(&[arg]), Err(format!("{rule} {timing}")));
+            assert_eq!(check(&[arg]), Ok(()), "nobody is elected");
+        }
     }
 
     #[test]

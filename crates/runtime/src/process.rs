@@ -13,7 +13,7 @@ use crate::{
     client::{self, ClientOptions, ConnectError, Fence, Rate},
     events::{Recorder, Sinks, hostname},
     flags::Flags,
-    leader::{Candidate, Timing, lease_name},
+    leader::{Candidate, lease_name},
     metrics::Metrics,
     readiness::{Check, LEADER_ELECTION, PING, Readiness},
     serve::{self, ServeError},
@@ -38,8 +38,6 @@ pub enum ProcessError {
     Signals(#[source] std::io::Error),
     #[error("leader election needs RUNTIME_NAMESPACE")]
     NoNamespace,
-    #[error("invalid leader election timing: {0}")]
-    Timing(&'static str),
     #[error("the lease {0} is lost")]
     LeaseLost(String),
     #[error("a background task panicked")]
@@ -117,12 +115,7 @@ impl Process {
             return Err(ProcessError::NoNamespace);
         }
         let name = &*lease_name(self.component, &flags.watch_label_selector);
-        let timing = Timing {
-            lease: options.leader_election_lease_duration,
-            renew_deadline: options.leader_election_renew_deadline,
-            retry: options.leader_election_retry_period,
-        };
-        timing.check().map_err(ProcessError::Timing)?;
+        let timing = options.timing();
         // A connection of its own: renewals must not wait behind other requests. One that is not answered, or whose
         // connection is dead, leaves time for another.
         let options = ClientOptions {

@@ -74,7 +74,7 @@ pub struct Arguments {
     /// How long a client of the artifact server may keep it waiting for each MiB that it takes.
     #[arg(long, default_value = "1m", value_parser = timeout)]
     pub storage_write_timeout: Duration,
-    /// How long an artifact that is not the current one is kept.
+    /// How long an artifact that is not the current one is kept; 0 keeps none.
     #[arg(long, default_value = "1m", value_parser = duration)]
     pub artifact_retention_ttl: Duration,
     /// How many artifacts of an object are kept at most, the current one included.
@@ -118,7 +118,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=MAX_BUILDS))]
     pub build_concurrency: u16,
     /// The longest time that a source's spec.timeout may give to an operation.
-    #[arg(long, default_value = "10m", value_parser = duration)]
+    #[arg(long, default_value = "10m", value_parser = timeout)]
     pub max_timeout: Duration,
     /// Algorithm of artifact digests: sha256, sha384, sha512, sha1 or blake3.
     #[arg(long, default_value = "sha256")]
@@ -138,7 +138,7 @@ pub struct Arguments {
     /// How many tokens are kept; none if it is 0.
     #[arg(long, default_value_t = 100)]
     pub token_cache_max_size: usize,
-    /// How long a token is kept at most, never more than 1h.
+    /// How long a token is kept at most, never more than 1h; none is if it is 0.
     #[arg(long, default_value = "1h", value_parser = duration)]
     pub token_cache_max_duration: Duration,
     /// Feature gates, as Name=true,Other=false.
@@ -292,6 +292,10 @@ impl Arguments {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::any::TypeId;
+
+    use clap::CommandFactory as _;
+
     use super::*;
 
     fn parse(args: &[&str]) -> Arguments {
@@ -375,6 +379,22 @@ mod tests {
             let parsed = runtime::flags::try_parse_from::<Arguments>(["source-controller", flag]);
             assert!(parsed.is_err(), "{flag}");
         }
+    }
+
+    #[test]
+    fn a_duration_of_zero_is_refused_unless_it_has_a_meaning() {
+        let command = Arguments::command();
+        let is_duration = |arg: &&clap::Arg| arg.get_value_parser().type_id() == TypeId::of::<Duration>();
+        let flags = command.get_arguments().filter(is_duration).filter_map(clap::Arg::get_long);
+        let is_accepted = |flag: &&str| {
+            let zero = format!("--{flag}=0s");
+            runtime::flags::try_parse_from::<Arguments>(["source-controller", &zero]).is_ok()
+        };
+        let (accepted, refused): (Vec<_>, Vec<_>) = flags.partition(is_accepted);
+        assert_eq!(
+            (accepted, refused.len()),
+            (vec!["graceful-shutdown-timeout", "artifact-retention-ttl", "token-cache-max-duration"], 9)
+        );
     }
 
     #[test]
