@@ -68,18 +68,23 @@ registry: build
 	$(call say,"an OCI registry$(comma) once per version and user")
 	@$(TARGET)/debug/kube build registry
 
+.PHONY: helm
+helm: build
+	$(call say,"Helm$(comma) once per version and user")
+	@$(TARGET)/debug/kube build helm
+
 .PHONY: programs
 programs:
 	@.ci/programs
 
 .PHONY: test
-test: programs kube flux registry ## all tests: units, then scenarios on a real API server
+test: programs kube flux registry helm ## all tests: units, then scenarios on a real API server
 	$(call say,"unit tests$(comma) integration tests$(comma) scenarios")
 	@$(AT_ONCE) $(CARGO) test --workspace --tests
 	@$(CARGO) test --workspace --doc
 
 .PHONY: e2e
-e2e: programs kube flux ## the scenarios alone
+e2e: programs kube flux helm ## the scenarios alone
 	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(filter-out forge,$(notdir $(wildcard e2e/tests/*))))
 
 # Tests that guess at time fail here, beside two processes that take all the time they get.

@@ -50,7 +50,7 @@ enum Build {
     /// In `tools/<name>`: its go.mod and go.sum pin every dependency.
     Here,
     /// In a copy of the root module, whose go.mod and go.sum pin the dependencies; for modules with `replace` lines, which count
-    /// only there. `tools/<name>` pins the module itself.
+    /// only there, and for programs that shall be what their authors release. `tools/<name>` pins the module itself.
     Copy {
         /// Files that the program embeds and its module lacks.
         missing: &'static [(&'static str, &'static str)],
@@ -109,6 +109,15 @@ const REGISTRY: Module = Module {
     build: Build::Here,
 };
 
+const HELM: Module = Module {
+    name: "helm",
+    go_mod: include_str!("../tools/helm/go.mod"),
+    root: "helm.sh/helm/v4",
+    version_variables: &["helm.sh/helm/v4/internal/version.version=v{version}"],
+    tags: "",
+    build: Build::Copy { missing: &[] },
+};
+
 impl Toolchain {
     /// Finds the programs in the cache and builds those that are missing, which takes minutes.
     pub fn ensure() -> Result<Self> {
@@ -133,6 +142,11 @@ pub fn flux() -> Result<PathBuf> {
 /// An OCI registry, from the cache or built now.
 pub fn registry() -> Result<PathBuf> {
     REGISTRY.ensure("registry", &format!("{}/cmd/registry", REGISTRY.root))
+}
+
+/// Helm, from the cache or built now.
+pub fn helm() -> Result<PathBuf> {
+    HELM.ensure("helm", "./cmd/helm")
 }
 
 /// A Git forge.

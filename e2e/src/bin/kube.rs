@@ -7,11 +7,12 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, bail};
 use e2e::cluster::{Cluster, User};
 use e2e::process::{run, stop_recorded};
-use e2e::toolchain::{NodeToolchain, Toolchain, cache, flux, gitea, registry};
+use e2e::toolchain::{NodeToolchain, Toolchain, cache, flux, gitea, helm, registry};
 
 const USAGE: &str = "usage: kube build            build the Kubernetes programs
        kube build flux       build Flux's command line client
        kube build gitea      build a Git forge
+       kube build helm       build Helm
        kube build node       build what runs Pods, beside the system's runc, iptables and network plugins
        kube build registry   build an OCI registry
        kube up               start a control plane that stays
@@ -33,6 +34,7 @@ async fn main() -> Result<ExitCode> {
         ["build", "node"] => {
             println!("{}", tokio::task::spawn_blocking(NodeToolchain::ensure).await??.kubelet.display())
         }
+        ["build", "helm"] => println!("{}", tokio::task::spawn_blocking(helm).await??.display()),
         ["build", "registry"] => println!("{}", tokio::task::spawn_blocking(registry).await??.display()),
         ["up"] => up().await?,
         ["down"] => down()?,
