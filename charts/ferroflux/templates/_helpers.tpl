@@ -1,93 +1,42 @@
-{{/* Labels of every object of a component. Call with a dict of root and component. */}}
-{{- define "ferroflux.labels" -}}
-app.kubernetes.io/component: {{ .component }}
+{{/* What every object of an installation carries, in its Pods too. Call with a dict of root and, for its objects, component. */}}
+{{- define "ferroflux.commonLabels" -}}
+{{- with .component }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
 app.kubernetes.io/instance: {{ .root.Release.Namespace }}
 app.kubernetes.io/part-of: flux
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+{{- end }}
+
+{{/* The same with what tells of Helm. Not in Pods, which would restart with every version of the chart. */}}
+{{- define "ferroflux.labels" -}}
+{{ include "ferroflux.commonLabels" . }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 
-{{/* What the two Pods have in common. Call with a dict of root, component and values. */}}
-{{- define "ferroflux.pod" -}}
-serviceAccountName: {{ .component }}
-{{- with .root.Values.priorityClassName }}
-priorityClassName: {{ . }}
-{{- end }}
-{{- with .root.Values.imagePullSecrets }}
-imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-securityContext:
-  fsGroup: 1337
-{{- with .values.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .values.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .values.affinity }}
-affinity:
-  {{- toYaml . | nindent 2 }}
+{{/* A role with its binding to service accounts. Call with a dict of root, component, name, role and accounts. */}}
+{{- define "ferroflux.clusterRoleBinding" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- include "ferroflux.labels" . | trim | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: {{ .role | default .name }}
+subjects:
+{{- $namespace := .root.Release.Namespace }}
+{{- range .accounts }}
+- kind: ServiceAccount
+  name: {{ . }}
+  namespace: {{ $namespace }}
 {{- end }}
 {{- end }}
 
-{{/* What the two containers have in common, but for their arguments, ports, probes and volumes. */}}
-{{- define "ferroflux.container" -}}
-name: manager
-image: "{{ .values.image.repository }}:{{ .values.image.tag | default .root.Chart.AppVersion }}"
-imagePullPolicy: {{ .values.image.pullPolicy }}
-env:
-- name: RUNTIME_NAMESPACE
-  valueFrom:
-    fieldRef:
-      fieldPath: metadata.namespace
-{{- with .values.extraEnv }}
-{{ toYaml . }}
-{{- end }}
-resources:
-  {{- toYaml .values.resources | nindent 2 }}
-securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  runAsNonRoot: true
-  capabilities:
-    drop: [ALL]
-  seccompProfile:
-    type: RuntimeDefault
-livenessProbe:
-  httpGet:
-    path: /healthz
-    port: healthz
-{{- end }}
-
-{{/* Arguments that both binaries take. */}}
-{{- define "ferroflux.args" -}}
-- --watch-all-namespaces={{ .values.watchAllNamespaces }}
-- --log-level={{ .values.logLevel }}
-- --log-encoding=json
-- --enable-leader-election
-{{- end }}
-
-{{/* Metadata of the Pod template. */}}
-{{- define "ferroflux.podMetadata" -}}
-labels:
-  app: {{ .component }}
-  {{- include "ferroflux.labels" . | nindent 2 }}
-  {{- with .values.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-annotations:
-  prometheus.io/scrape: "true"
-  prometheus.io/port: "8080"
-  {{- with .values.podAnnotations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-{{- end }}
-
-{{/* Service account and the rights to elect a leader. */}}
+{{/* Service account of a controller and the rights to elect a leader. */}}
 {{- define "ferroflux.identity" -}}
 apiVersion: v1
 kind: ServiceAccount
@@ -95,7 +44,7 @@ metadata:
   name: {{ .component }}
   namespace: {{ .root.Release.Namespace }}
   labels:
-    {{- include "ferroflux.labels" . | nindent 4 }}
+    {{- include "ferroflux.labels" . | trim | nindent 4 }}
   {{- with .values.serviceAccount.annotations }}
   annotations:
     {{- toYaml . | nindent 4 }}
@@ -108,7 +57,7 @@ metadata:
   name: {{ .component }}-leader-election
   namespace: {{ .root.Release.Namespace }}
   labels:
-    {{- include "ferroflux.labels" . | nindent 4 }}
+    {{- include "ferroflux.labels" . | trim | nindent 4 }}
 rules:
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
@@ -120,7 +69,7 @@ metadata:
   name: {{ .component }}-leader-election
   namespace: {{ .root.Release.Namespace }}
   labels:
-    {{- include "ferroflux.labels" . | nindent 4 }}
+    {{- include "ferroflux.labels" . | trim | nindent 4 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role
@@ -130,4 +79,155 @@ subjects:
   name: {{ .component }}
   namespace: {{ .root.Release.Namespace }}
 {{- end }}
+{{- end }}
+
+{{/*
+Name and annotations of an object that each shard has one of. Call with a dict of root, component and name, which is that of the
+component, with a dash and the shard for those of a shard.
+*/}}
+{{- define "ferroflux.shardMetadata" -}}
+name: {{ .name }}
+namespace: {{ .root.Release.Namespace }}
+{{- $annotations := .annotations | default dict }}
+{{- if .shard }}
+{{- $annotations = merge (dict "sharding.fluxcd.io/role" "shard") $annotations }}
+{{- end }}
+{{- with $annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+labels:
+  {{- include "ferroflux.labels" . | trim | nindent 2 }}
+{{- end }}
+
+{{/*
+The Deployment of a controller, without what only one of them has. Call with a dict of root, component, values, name, shard,
+replace (whether the old Pod ends before the new one starts), grace, args, ports, mounts and volumes.
+*/}}
+{{- define "ferroflux.deployment" -}}
+{{- $root := .root }}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  {{- include "ferroflux.shardMetadata" . | nindent 2 }}
+    control-plane: controller
+spec:
+  replicas: 1
+  {{- if .replace }}
+  strategy:
+    type: Recreate
+  {{- end }}
+  selector:
+    matchLabels:
+      app: {{ .name }}
+  template:
+    metadata:
+      labels:
+        app: {{ .name }}
+        {{- include "ferroflux.commonLabels" . | trim | nindent 8 }}
+        {{- with .values.podLabels }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      annotations:
+        prometheus.io/scrape: "true"
+        prometheus.io/port: "8080"
+        {{- if .shard }}
+        sharding.fluxcd.io/role: shard
+        {{- end }}
+        {{- with .values.podAnnotations }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    spec:
+      serviceAccountName: {{ .component }}
+      {{- with $root.Values.priorityClassName }}
+      priorityClassName: {{ . }}
+      {{- end }}
+      {{- with $root.Values.imagePullSecrets }}
+      imagePullSecrets:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .values.nodeSelector }}
+      nodeSelector:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .values.tolerations }}
+      tolerations:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .values.affinity }}
+      affinity:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      terminationGracePeriodSeconds: {{ .grace }}
+      securityContext:
+        # Required for the storage to be writable.
+        fsGroup: 1337
+      containers:
+      - name: manager
+        image: "{{ .values.image.repository }}:{{ .values.image.tag | default $root.Chart.AppVersion }}"
+        imagePullPolicy: {{ .values.image.pullPolicy }}
+        args:
+        {{- with $root.Values.eventsAddr }}
+        - --events-addr={{ . }}
+        {{- end }}
+        - --watch-all-namespaces{{ if not .values.watchAllNamespaces }}=false{{ end }}
+        - --log-level={{ .values.logLevel }}
+        - --log-encoding=json
+        - --enable-leader-election
+        {{- range .args }}
+        - {{ . }}
+        {{- end }}
+        {{- if .shard }}
+        - --watch-label-selector=sharding.fluxcd.io/key={{ .shard }}
+        {{- else if $root.Values.sharding.shards }}
+        - --watch-label-selector=!sharding.fluxcd.io/key
+        {{- end }}
+        {{- range .lockdown }}
+        - {{ . }}
+        {{- end }}
+        {{- with .values.extraArgs }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+        env:
+        - name: RUNTIME_NAMESPACE
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.namespace
+        {{- with .values.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+        ports:
+        {{- range .ports }}
+        - name: {{ .name }}
+          containerPort: {{ .port }}
+          protocol: TCP
+        {{- end }}
+        livenessProbe:
+          httpGet:
+            path: /healthz
+            port: healthz
+        readinessProbe:
+          httpGet:
+            path: /readyz
+            port: healthz
+        resources:
+          {{- toYaml .values.resources | nindent 10 }}
+        securityContext:
+          allowPrivilegeEscalation: false
+          readOnlyRootFilesystem: true
+          runAsNonRoot: true
+          capabilities:
+            drop: [ALL]
+          seccompProfile:
+            type: RuntimeDefault
+        volumeMounts:
+        {{- range $name, $_ := .volumes }}
+        - name: {{ $name }}
+          mountPath: /{{ $name }}
+        {{- end }}
+      volumes:
+      {{- range $name, $source := .volumes }}
+      - name: {{ $name }}
+        {{- toYaml $source | nindent 8 }}
+      {{- end }}
 {{- end }}

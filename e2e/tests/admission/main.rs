@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod git_repository;
-mod install;
 mod kustomization;
 mod oci_repository;
 mod server;

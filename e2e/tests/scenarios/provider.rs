@@ -220,7 +220,7 @@ async fn an_object_has_the_identity_of_its_service_account() -> Result<()> {
             .await?;
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "identity"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "source-controller-workload-identity"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "flux-object-identity-flux-system"},
         "subjects": [{"kind": "ServiceAccount", "name": "source-controller", "namespace": "flux-system"}],
     });
     let role = std::fs::read_to_string(concat!(

@@ -127,7 +127,7 @@ async fn health_is_asked_for_where_the_controller_may_not_watch() -> Result<()> 
     test.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: tenant}}").await?;
     let account = format!("--serviceaccount={}:tenant", test.namespace);
     test.kubectl(&["create", "rolebinding", "tenant", "--clusterrole=admin", &account])?;
-    test.kubectl(&["delete", "clusterrolebinding/cluster-reconciler"])?;
+    test.kubectl(&["delete", "clusterrolebinding/cluster-reconciler-flux-system"])?;
     let files = [("web.yaml", deployment("web", 0)), ("map.yaml", config_map("map", "1"))];
     let more = "  wait: true\n  timeout: 10m\n  serviceAccountName: tenant";
     let test = applied(test, &files, more).await?;

@@ -1,0 +1,189 @@
+//! `config` and the chart are the same installation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use e2e::controller::find_binary;
+use serde_json::Value;
+
+use crate::manifests::{NAMESPACE, arguments, build, by_name, of_kind, render, stdout};
+
+/// A folder of kustomizations, and the values that make the chart the same.
+const SAME: [(&str, &[&str]); 4] = [
+    ("config/default", &[]),
+    ("config/multi-tenancy", &["tenancy.lockdown=true"]),
+    ("config/sharding", &["sharding.shards={shard1}"]),
+    ("e2e/tests/install/locked-shards", &["tenancy.lockdown=true", "sharding.shards={shard1}"]),
+];
+
+/// What comes to `config/default`, and the values that make the chart the same.
+const MORE: [(&str, &[&str]); 2] = [
+    ("config/rbac/workload-identity", &["rbac.workloadIdentity=true"]),
+    (
+        "config/prometheus",
+        &[
+            "monitoring.podMonitor.create=true",
+            "monitoring.prometheusRule.create=true",
+            "monitoring.dashboard.create=true",
+        ],
+    ),
+];
+
+#[test]
+fn the_chart_renders_what_config_builds() {
+    for (folder, values) in SAME {
+        compare(folder, build(folder), values);
+    }
+    for (folder, values) in MORE {
+        compare(folder, [build("config/default"), build(folder)].concat(), values);
+    }
+}
+
+fn compare(folder: &str, built: Vec<Value>, values: &[&str]) {
+    let rendered = render(NAMESPACE, values).unwrap();
+    let built =
+        by_name(built.into_iter().filter(|object| object["kind"] != "Namespace").map(common).collect());
+    let rendered = by_name(rendered.into_iter().map(common).collect());
+    let names = |objects: &BTreeMap<String, Value>| objects.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&rendered), names(&built), "the chart with {values:?}, and {folder}");
+    for (name, object) in built {
+        let different = difference(&rendered[&name], &object, String::new());
+        assert_eq!(different, None, "{name} of the chart with {values:?}, and of {folder}");
+    }
+}
+
+/// The first place where two values differ, with what is there. Numbers are equal however they are written.
+fn difference(one: &Value, other: &Value, path: String) -> Option<String> {
+    match (one, other) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            keys.into_iter().find_map(|key| {
+                let [a, b] = [a, b].map(|fields| fields.get(key).unwrap_or(&Value::Null));
+                difference(a, b, format!("{path}/{key}"))
+            })
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().find_map(|(at, (a, b))| difference(a, b, format!("{path}/{at}")))
+        }
+        (Value::Number(a), Value::Number(b)) if a.as_f64() == b.as_f64() => None,
+        _ => (one != other).then(|| format!("{path}: {one} and {other}")),
+    }
+}
+
+/// An object without what has to differ: Helm's labels, and on CRDs, which are no templates in a chart, all of them. Helm does
+/// not make the namespace that it installs into.
+fn common(mut object: Value) -> Value {
+    let is_crd = object["kind"] == "CustomResourceDefinition";
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    if is_crd {
+        metadata.remove("labels");
+    } else if let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut) {
+        labels.remove("helm.sh/chart");
+        labels.remove("app.kubernetes.io/managed-by");
+    }
+    object
+}
+
+#[test]
+fn objects_are_named_as_flux_names_them() {
+    let objects = by_name(build("config/default"));
+    let roles = "rbac.authorization.k8s.io/v1";
+    let names = [
+        format!("{roles} ClusterRole /crd-controller-{NAMESPACE}"),
+        format!("{roles} ClusterRole /flux-edit-{NAMESPACE}"),
+        format!("{roles} ClusterRole /flux-view-{NAMESPACE}"),
+        format!("{roles} ClusterRoleBinding /cluster-reconciler-{NAMESPACE}"),
+        format!("{roles} ClusterRoleBinding /crd-controller-{NAMESPACE}"),
+        format!("apps/v1 Deployment {NAMESPACE}/kustomize-controller"),
+        format!("apps/v1 Deployment {NAMESPACE}/source-controller"),
+        format!("networking.k8s.io/v1 NetworkPolicy {NAMESPACE}/allow-egress"),
+        format!("networking.k8s.io/v1 NetworkPolicy {NAMESPACE}/allow-scraping"),
+        format!("v1 Namespace /{NAMESPACE}"),
+        format!("v1 ResourceQuota {NAMESPACE}/critical-pods-{NAMESPACE}"),
+        format!("v1 Service {NAMESPACE}/source-controller"),
+        format!("v1 ServiceAccount {NAMESPACE}/kustomize-controller"),
+        format!("v1 ServiceAccount {NAMESPACE}/source-controller"),
+    ];
+    for name in names {
+        let object = objects.get(&name).unwrap_or_else(|| panic!("{name} is not in {:?}", objects.keys()));
+        // By these `flux uninstall` finds what to remove.
+        let labels = &object["metadata"]["labels"];
+        assert_eq!(labels["app.kubernetes.io/part-of"], "flux", "{name}");
+        assert_eq!(labels["app.kubernetes.io/instance"], NAMESPACE, "{name}");
+        assert_eq!(labels["app.kubernetes.io/version"], format!("v{}", env!("CARGO_PKG_VERSION")), "{name}");
+    }
+}
+
+#[test]
+fn names_for_the_whole_cluster_hold_the_namespace() {
+    let names = |namespace: &str| by_name(render(namespace, &["rbac.workloadIdentity=true"]).unwrap());
+    let (one, other) = (names("one"), names("other"));
+    let shared: Vec<&String> = one.keys().filter(|name| other.contains_key(*name)).collect();
+    assert!(shared.iter().all(|name| name.contains(" CustomResourceDefinition ")), "{shared:?}");
+    assert_eq!(one.len(), other.len());
+}
+
+#[test]
+fn the_controllers_understand_their_arguments() {
+    let everything = ["tenancy.lockdown=true", "sharding.shards={a,b}", "eventsAddr=http://events/"];
+    let mut objects = render(NAMESPACE, &everything).unwrap();
+    for (folder, _) in SAME {
+        objects.extend(build(folder));
+    }
+    let deployments = of_kind(&objects, "Deployment");
+    assert_eq!(deployments.len(), 6 + 2 + 2 + 4 + 4);
+    for deployment in deployments {
+        let arguments = arguments(deployment);
+        assert!(arguments.contains(&"--enable-leader-election"), "{arguments:?}");
+        let program = deployment["metadata"]["labels"]["app.kubernetes.io/component"].as_str().unwrap();
+        // With --help nothing runs, but what stands before it has been read.
+        stdout(Command::new(find_binary(program).unwrap()).args(arguments).arg("--help"));
+    }
+}
+
+#[test]
+fn the_lockdown_holds_in_shards() {
+    let lockdown =
+        ["--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=default"];
+    let objects = build("e2e/tests/install/locked-shards");
+    let locked: Vec<&str> = of_kind(&objects, "Deployment")
+        .into_iter()
+        .filter(|deployment| lockdown.iter().all(|flag| arguments(deployment).contains(flag)))
+        .map(|deployment| deployment["metadata"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(locked, ["kustomize-controller", "kustomize-controller-shard1"]);
+}
+
+#[test]
+fn each_object_is_for_one_shard_and_each_shard_serves_its_own_artifacts() {
+    let objects = build("config/sharding");
+    let mut selectors = Vec::new();
+    for deployment in of_kind(&objects, "Deployment") {
+        let name = deployment["metadata"]["name"].as_str().unwrap();
+        let all = arguments(deployment);
+        let of =
+            |flag: &str| all.iter().filter_map(|argument| argument.strip_prefix(flag)).collect::<Vec<_>>();
+        let selector = of("--watch-label-selector=");
+        assert_eq!(selector.len(), 1, "{name}");
+        selectors.push((name, selector[0]));
+        assert_eq!(deployment["spec"]["selector"]["matchLabels"]["app"], name);
+        assert_eq!(deployment["spec"]["template"]["metadata"]["labels"]["app"], name);
+        if name.starts_with("source-controller") {
+            assert_eq!(
+                of("--storage-adv-addr="),
+                [format!("{name}.$(RUNTIME_NAMESPACE).svc.cluster.local.")]
+            );
+            let service = objects.iter().find(|o| o["kind"] == "Service" && o["metadata"]["name"] == name);
+            assert_eq!(service.unwrap()["spec"]["selector"]["app"], name);
+        }
+    }
+    selectors.sort_unstable();
+    let (main, shard) = ("!sharding.fluxcd.io/key", "sharding.fluxcd.io/key=shard1");
+    let expected = [
+        ("kustomize-controller", main),
+        ("kustomize-controller-shard1", shard),
+        ("source-controller", main),
+        ("source-controller-shard1", shard),
+    ];
+    assert_eq!(selectors, expected);
+}

@@ -1,0 +1,266 @@
+//! Who may do what after an installation: what `kubectl auth can-i` says of every service account, and of editors.
+
+use std::fs;
+
+use anyhow::Result;
+use e2e::cluster::Cluster;
+use e2e::objects::Objects;
+use e2e::wait::{self, LIMIT, Not};
+use serde_json::{Value, json};
+
+use crate::manifests::{render, run_with_input, stream};
+
+/// What source-controller does. `%` is the namespace of the installation, `tenant` any other.
+const SOURCE: [&str; 20] = [
+    "get gitrepositories.source.toolkit.fluxcd.io tenant",
+    "list gitrepositories.source.toolkit.fluxcd.io",
+    "watch gitrepositories.source.toolkit.fluxcd.io",
+    "patch gitrepositories.source.toolkit.fluxcd.io tenant",
+    "patch gitrepositories.source.toolkit.fluxcd.io/status tenant",
+    "update gitrepositories.source.toolkit.fluxcd.io/finalizers tenant",
+    "get ocirepositories.source.toolkit.fluxcd.io tenant",
+    "list ocirepositories.source.toolkit.fluxcd.io",
+    "watch ocirepositories.source.toolkit.fluxcd.io",
+    "patch ocirepositories.source.toolkit.fluxcd.io tenant",
+    "patch ocirepositories.source.toolkit.fluxcd.io/status tenant",
+    "update ocirepositories.source.toolkit.fluxcd.io/finalizers tenant",
+    "get secrets tenant",
+    "create events tenant",
+    "patch events tenant",
+    "get leases.coordination.k8s.io %",
+    "create leases.coordination.k8s.io %",
+    "update leases.coordination.k8s.io %",
+    "patch leases.coordination.k8s.io %",
+    "head /livez/ping",
+];
+
+/// What kustomize-controller does by itself; what it applies is a matter of others.
+const KUSTOMIZE: [&str; 25] = [
+    "get kustomizations.kustomize.toolkit.fluxcd.io tenant",
+    "list kustomizations.kustomize.toolkit.fluxcd.io",
+    "watch kustomizations.kustomize.toolkit.fluxcd.io",
+    "patch kustomizations.kustomize.toolkit.fluxcd.io tenant",
+    "patch kustomizations.kustomize.toolkit.fluxcd.io/status tenant",
+    "update kustomizations.kustomize.toolkit.fluxcd.io/finalizers tenant",
+    "list gitrepositories.source.toolkit.fluxcd.io",
+    "watch gitrepositories.source.toolkit.fluxcd.io",
+    "list ocirepositories.source.toolkit.fluxcd.io",
+    "watch ocirepositories.source.toolkit.fluxcd.io",
+    "list buckets.source.toolkit.fluxcd.io",
+    "watch buckets.source.toolkit.fluxcd.io",
+    "list externalartifacts.source.toolkit.fluxcd.io",
+    "watch externalartifacts.source.toolkit.fluxcd.io",
+    "get secrets tenant",
+    "list secrets",
+    "watch secrets",
+    "get configmaps tenant",
+    "list configmaps",
+    "watch configmaps",
+    "get serviceaccounts tenant",
+    "impersonate serviceaccounts tenant",
+    "create events tenant",
+    "update leases.coordination.k8s.io %",
+    "head /livez/ping",
+];
+
+/// What neither does, and whoever can takes over the cluster, a tenant, or the other controller.
+const NEITHER: [&str; 36] = [
+    "* *",
+    "create secrets %",
+    "patch secrets tenant",
+    "update secrets tenant",
+    "delete secrets tenant",
+    "create serviceaccounts/token %",
+    "create serviceaccounts/token tenant",
+    "create serviceaccounts tenant",
+    "list serviceaccounts",
+    "impersonate users",
+    "impersonate groups",
+    "impersonate uids.authentication.k8s.io",
+    "impersonate userextras.authentication.k8s.io",
+    "escalate clusterroles.rbac.authorization.k8s.io",
+    "escalate roles.rbac.authorization.k8s.io %",
+    "bind clusterroles.rbac.authorization.k8s.io",
+    "bind roles.rbac.authorization.k8s.io %",
+    "create clusterrolebindings.rbac.authorization.k8s.io",
+    "create rolebindings.rbac.authorization.k8s.io %",
+    "create pods %",
+    "create pods/exec %",
+    "create pods/ephemeralcontainers tenant",
+    "get pods/log %",
+    "create deployments.apps %",
+    "patch deployments.apps tenant",
+    "get nodes/proxy",
+    "create certificatesigningrequests.certificates.k8s.io",
+    "patch validatingwebhookconfigurations.admissionregistration.k8s.io",
+    "patch customresourcedefinitions.apiextensions.k8s.io",
+    "patch namespaces tenant",
+    "create gitrepositories.source.toolkit.fluxcd.io tenant",
+    "delete gitrepositories.source.toolkit.fluxcd.io tenant",
+    "create kustomizations.kustomize.toolkit.fluxcd.io %",
+    "delete kustomizations.kustomize.toolkit.fluxcd.io tenant",
+    "update leases.coordination.k8s.io kube-system",
+    "get /debug/pprof/",
+];
+
+/// What the other controller may, and source-controller does not.
+const NOT_SOURCE: [&str; 9] = [
+    "list secrets",
+    "watch secrets",
+    "list secrets %",
+    "get configmaps tenant",
+    "get serviceaccounts tenant",
+    "impersonate serviceaccounts tenant",
+    "get kustomizations.kustomize.toolkit.fluxcd.io tenant",
+    "patch kustomizations.kustomize.toolkit.fluxcd.io/status tenant",
+    "list buckets.source.toolkit.fluxcd.io",
+];
+
+/// What kustomize-controller does not, and source-controller may.
+const NOT_KUSTOMIZE: [&str; 3] = [
+    "patch gitrepositories.source.toolkit.fluxcd.io tenant",
+    "patch gitrepositories.source.toolkit.fluxcd.io/status tenant",
+    "update ocirepositories.source.toolkit.fluxcd.io/finalizers tenant",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_may_do_what_it_does_and_nothing_dangerous() -> Result<()> {
+    let installed = Installed::with(&["kustomizeController.clusterAdmin=false"]).await?;
+    installed.may("source-controller", &SOURCE).await?;
+    installed.may("kustomize-controller", &KUSTOMIZE).await?;
+    installed.may_not("source-controller", &[&NEITHER[..], &NOT_SOURCE[..]].concat());
+    installed.may_not("kustomize-controller", &[&NEITHER[..], &NOT_KUSTOMIZE[..]].concat());
+    installed.remove()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_are_opted_into_are_those_and_no_others() -> Result<()> {
+    let values = ["rbac.workloadIdentity=true", "kustomizeController.clusterAdmin=true"];
+    let installed = Installed::with(&values).await?;
+    let identity = ["get serviceaccounts tenant", "create serviceaccounts/token tenant"];
+    installed.may("source-controller", &[&SOURCE[..], &identity[..]].concat()).await?;
+    let tokens = |row: &&&str| !row.contains("serviceaccounts/token") && !identity.contains(*row);
+    let denied: Vec<&str> = NEITHER.iter().chain(&NOT_SOURCE).filter(tokens).copied().collect();
+    assert_eq!(denied.len(), NEITHER.len() + NOT_SOURCE.len() - 3);
+    installed.may_not("source-controller", &denied);
+    // Whatever is in Git may be applied.
+    installed.may("kustomize-controller", &["* *"]).await?;
+    installed.remove()
+}
+
+/// The rights of the chart, in a namespace and under names of their own.
+struct Installed {
+    cluster: &'static Cluster,
+    namespace: String,
+    objects: String,
+}
+
+impl Installed {
+    async fn with(values: &[&str]) -> Result<Self> {
+        let cluster = Cluster::shared().await?;
+        let namespace = format!("rights-{:x}", rand::random::<u32>());
+        let of_rights = |object: &&Value| {
+            let kind = object["kind"].as_str().unwrap();
+            kind == "ServiceAccount" || kind.contains("Role") && object["apiVersion"] != "v1"
+        };
+        let rendered = render(&namespace, values).unwrap();
+        let objects = stream(rendered.iter().filter(of_rights));
+        let client: Objects = cluster.objects().await?;
+        client
+            .apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}"), "")
+            .await?;
+        client.apply(&objects, &namespace).await?;
+        Ok(Self { cluster, namespace, objects })
+    }
+
+    /// Waits until the API server, which reads roles with some delay, says yes to each.
+    async fn may(&self, account: &str, rows: &[&str]) -> Result<()> {
+        wait::until(LIMIT, async || {
+            let denied = self.answers(account, rows, false);
+            if denied.is_empty() { Ok(()) } else { Err(Not::Yet(format!("{account} may not {denied:?}"))) }
+        })
+        .await
+    }
+
+    fn may_not(&self, account: &str, rows: &[&str]) {
+        assert_eq!(self.answers(account, rows, true), [""; 0], "{account} may");
+    }
+
+    /// Those that are answered so.
+    fn answers<'a>(&self, account: &str, rows: &[&'a str], allowed: bool) -> Vec<&'a str> {
+        let user = format!("system:serviceaccount:{}:{account}", self.namespace);
+        let reviews: Vec<Value> = rows.iter().map(|row| review(&user, row, &self.namespace)).collect();
+        let mut kubectl = self.cluster.kubectl();
+        kubectl.args(["create", "-f", "-", "-o", "jsonpath={.status.allowed}{\"\\n\"}"]);
+        let answers = run_with_input(&mut kubectl, &stream(&reviews)).unwrap();
+        let answers: Vec<&str> = answers.lines().collect();
+        assert_eq!(answers.len(), rows.len(), "{answers:?}");
+        let wanted = allowed.to_string();
+        rows.iter().zip(answers).filter(|(_, answer)| *answer == wanted).map(|(row, _)| *row).collect()
+    }
+
+    fn remove(self) -> Result<()> {
+        let mut kubectl = self.cluster.kubectl();
+        let removed = run_with_input(kubectl.args(["delete", "--wait=false", "-f", "-"]), &self.objects);
+        removed.unwrap_or_else(|said| panic!("{said}"));
+        self.cluster.kubectl().args(["delete", "namespace", &self.namespace, "--wait=false"]).output()?;
+        Ok(())
+    }
+}
+
+/// The question whether `user` may do this: a verb, and a path, or a resource with its group and subresource, and a namespace.
+/// `kubectl auth can-i --as` asks the same.
+fn review(user: &str, row: &str, installation: &str) -> Value {
+    let mut words = row.split_whitespace();
+    let (verb, what) = (words.next().unwrap(), words.next().unwrap());
+    let namespace = words.next().unwrap_or("").replace('%', installation);
+    // Virtual users belong to these, by which they may read some paths.
+    let groups = json!([
+        "system:serviceaccounts",
+        format!("system:serviceaccounts:{installation}"),
+        "system:authenticated"
+    ]);
+    let mut spec = json!({"user": user, "groups": groups});
+    if what.starts_with('/') {
+        spec["nonResourceAttributes"] = json!({"verb": verb, "path": what});
+    } else {
+        let (resource, subresource) = what.split_once('/').unwrap_or((what, ""));
+        let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
+        let group = if what == "*" { "*" } else { group };
+        spec["resourceAttributes"] = json!({
+            "verb": verb, "resource": resource, "group": group, "subresource": subresource, "namespace": namespace,
+        });
+    }
+    json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn editors_may_change_objects_and_not_what_their_status_says() -> Result<()> {
+    let cluster = Cluster::shared().await?;
+    let namespace = format!("editors-{:x}", rand::random::<u32>());
+    let roles = fs::read_to_string(e2e::workspace().join("config/rbac/user_roles.yaml"))?;
+    let binding = format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\n\
+         metadata: {{name: editors, namespace: {namespace}}}\n\
+         subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: editor}}]\n\
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: flux-edit-flux-system}}\n"
+    );
+    cluster.objects().await?.apply(&format!("{roles}\n---\n{binding}"), "").await?;
+    let may = |verb: &str, resource: &str, subresource: &str| {
+        let mut kubectl = cluster.kubectl();
+        kubectl.args(["auth", "can-i", verb, resource, "--as=editor", "-n", &namespace]);
+        kubectl.args(["--subresource", subresource]);
+        String::from_utf8(kubectl.output().unwrap().stdout).unwrap().trim() == "yes"
+    };
+    for resource in ["gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"]
+    {
+        for (subresource, expected) in [("", true), ("status", false), ("finalizers", false)] {
+            for verb in ["patch", "update"] {
+                assert_eq!(may(verb, resource, subresource), expected, "{verb} {resource}/{subresource}");
+            }
+        }
+    }
+    cluster.kubectl().args(["delete", "namespace", &namespace, "--wait=false"]).output()?;
+    Ok(())
+}

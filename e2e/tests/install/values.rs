@@ -1,0 +1,165 @@
+//! The values of the chart: what is refused, and that all of them are described.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::manifests::{NAMESPACE, by_name, chart, helm, render};
+
+#[test]
+fn wrong_values_are_refused_with_the_place_and_the_reason() {
+    let rows: [(&[&str], &str); 15] = [
+        (&["sourceControler.create=true"], "at '': additional properties 'sourceControler' not allowed"),
+        (
+            &["sourceController.imagee.tag=a"],
+            "at '/sourceController': additional properties 'imagee' not allowed",
+        ),
+        (&["monitoring.podMonitor.enabled=true"], "additional properties 'enabled' not allowed"),
+        (&["sourceController.create=yes"], "at '/sourceController/create': got string, want boolean"),
+        (&["kustomizeController.logLevel=loud"], "value must be one of 'trace', 'debug', 'info', 'error'"),
+        (&["kustomizeController.image.pullPolicy=Sometimes"], "value must be one of 'IfNotPresent'"),
+        (&["kustomizeController.extraArgs={concurrent=3}"], "'concurrent=3' does not match pattern"),
+        (&["kustomizeController.resources.limits.memory=lots"], "'lots' does not match pattern"),
+        (&["sourceController.persistence.size=1 GB"], "at '/sourceController/persistence/size'"),
+        (&["eventsAddr=notification-controller"], "at '/eventsAddr'"),
+        (&["tenancy.defaultServiceAccount=a:b"], "at '/tenancy/defaultServiceAccount'"),
+        (&["sharding.shards={a,a}"], "items at 0 and 1 are equal"),
+        (
+            &["tenancy.lockdown=true", "kustomizeController.extraArgs={--no-remote-bases=false}"],
+            "--no-remote-bases=false would undo tenancy.lockdown, since the last one counts.",
+        ),
+        (
+            &["sharding.shards={a}", "sourceController.extraArgs={--watch-label-selector=b}"],
+            "--watch-label-selector=b would undo sharding.shards, since the last one counts.",
+        ),
+        (
+            &[
+                "sharding.shards={a}",
+                "sourceController.persistence.enabled=true",
+                "sourceController.persistence.existingClaim=data",
+            ],
+            "one volume cannot be the storage of several shards.",
+        ),
+    ];
+    for (values, sentence) in rows {
+        let said = render(NAMESPACE, values).expect_err(&format!("{values:?}"));
+        assert!(said.contains(sentence), "{values:?}: {said}");
+    }
+}
+
+#[test]
+fn switches_leave_out_what_they_name_and_nothing_else() {
+    let names =
+        |values: &[&str]| by_name(render(NAMESPACE, values).unwrap()).into_keys().collect::<BTreeSet<_>>();
+    let all = names(&[]);
+    let rows: [(&[&str], &[&str]); 8] = [
+        (&["sourceController.create=false"], &["source-controller"]),
+        (&["kustomizeController.create=false"], &["kustomize-controller", "cluster-reconciler"]),
+        (&["kustomizeController.clusterAdmin=false"], &["cluster-reconciler"]),
+        (&["networkPolicies.create=false"], &["NetworkPolicy"]),
+        (&["resourceQuota.create=false"], &["critical-pods"]),
+        // The quota would admit what nobody asks for.
+        (&["priorityClassName="], &["critical-pods"]),
+        (&["rbac.userRoles=false"], &["flux-edit", "flux-view"]),
+        (&["rbac.create=false", "rbac.userRoles=false"], &["rbac.authorization.k8s.io"]),
+    ];
+    for (values, words) in rows {
+        let expected = all.iter().filter(|name| !words.iter().any(|word| name.contains(word))).cloned();
+        assert_eq!(names(values), expected.collect(), "{values:?}");
+    }
+}
+
+#[test]
+fn values_reach_the_objects() {
+    let one = |values: &[&str], name: &str, pointer: &str| {
+        let objects = by_name(render(NAMESPACE, values).unwrap());
+        let object = objects.get(name).unwrap_or_else(|| panic!("no {name} with {values:?}"));
+        object.pointer(pointer).cloned().unwrap_or(Value::Null)
+    };
+    let source = format!("apps/v1 Deployment {NAMESPACE}/source-controller");
+    let shard = format!("apps/v1 Deployment {NAMESPACE}/source-controller-a");
+    let persistent = "sourceController.persistence.enabled=true";
+    let data = "/spec/template/spec/volumes/0/persistentVolumeClaim/claimName";
+    assert_eq!(one(&[persistent], &source, data), "source-controller");
+    assert_eq!(one(&[persistent, "sharding.shards={a}"], &shard, data), "source-controller-a");
+    let existing = [persistent, "sourceController.persistence.existingClaim=disk"];
+    assert_eq!(one(&existing, &source, data), "disk");
+    let claim = format!("v1 PersistentVolumeClaim {NAMESPACE}/source-controller");
+    let size = [persistent, "sourceController.persistence.size=3Gi"];
+    assert_eq!(one(&size, &claim, "/spec/resources/requests/storage"), "3Gi");
+    let limited = ["sourceController.emptyDir.sizeLimit=5Gi"];
+    assert_eq!(one(&limited, &source, "/spec/template/spec/volumes/0/emptyDir/sizeLimit"), "5Gi");
+    let image = "/spec/template/spec/containers/0/image";
+    let mirror = [
+        "sourceController.image.repository=mirror:5000/a/source-controller",
+        "sourceController.image.tag=v9",
+    ];
+    assert_eq!(one(&mirror, &source, image), "mirror:5000/a/source-controller:v9");
+    let first = "/spec/template/spec/containers/0/args/0";
+    assert_eq!(one(&["eventsAddr=http://events/"], &source, first), "--events-addr=http://events/");
+    let scraping = format!("networking.k8s.io/v1 NetworkPolicy {NAMESPACE}/allow-scraping");
+    let from = ["networkPolicies.scrapeFrom.matchLabels.team=monitoring"];
+    let pointer = "/spec/ingress/0/from/0/namespaceSelector/matchLabels/team";
+    assert_eq!(one(&from, &scraping, pointer), "monitoring");
+}
+
+#[test]
+fn what_helm_says_after_an_installation_tells_of_what_is_not_safe() {
+    let notes = |values: &[&str]| {
+        let options = [&["--dry-run=client"], values].concat();
+        let said = helm(&["install", "ferroflux"], "apps", &options).unwrap();
+        said.split_once("NOTES:").unwrap().1.to_owned()
+    };
+    let open = notes(&[]);
+    assert!(
+        open.contains("kubectl label namespace apps pod-security.kubernetes.io/enforce=restricted"),
+        "{open}"
+    );
+    assert!(open.contains("WARNING: whoever may create a Kustomization has the rights"), "{open}");
+    let locked = notes(&["tenancy.lockdown=true", "sharding.shards={a}"]);
+    assert!(!locked.contains("WARNING"), "{locked}");
+    assert!(locked.contains("Tenants are locked down") && locked.contains("key=a"), "{locked}");
+}
+
+#[test]
+fn every_value_is_in_the_schema_and_in_the_readme() {
+    let read = |file: &str| fs::read_to_string(chart().join(file)).unwrap();
+    let values: Value = serde_yaml::from_str(&read("values.yaml")).unwrap();
+    let schema: Value = serde_json::from_str(&read("values.schema.json")).unwrap();
+    let mut paths = Vec::new();
+    check(&values, &schema, "", &mut paths);
+    let readme = read("README.md");
+    for path in &paths {
+        let common = path
+            .replace("sourceController.", "<controller>.")
+            .replace("kustomizeController.", "<controller>.");
+        let is_described = [path, &common].iter().any(|name| readme.contains(&format!("| `{name}` |")));
+        assert!(is_described, "README.md does not describe {path}");
+    }
+    assert!(paths.len() > 40, "{paths:?}");
+}
+
+/// Every closed object of the schema has the keys of the values, and the other way round; `paths` are the leaves.
+fn check(values: &Value, schema: &Value, path: &str, paths: &mut Vec<String>) {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    if properties.is_none() || values.as_object().is_some_and(serde_json::Map::is_empty) {
+        paths.push(path.trim_start_matches('.').to_owned());
+        return;
+    }
+    let properties = properties.unwrap();
+    assert_eq!(schema["additionalProperties"], false, "{path} is open");
+    for key in values.as_object().unwrap().keys() {
+        assert!(properties.contains_key(key), "{path}.{key} is not in the schema");
+    }
+    for (name, property) in properties {
+        match values.get(name) {
+            Some(value) => check(value, property, &format!("{path}.{name}"), paths),
+            // Helm's own, and one that containers seldom have.
+            None => assert!(
+                ["global", "claims"].contains(&&**name),
+                "{path}.{name} has no default in values.yaml"
+            ),
+        }
+    }
+}
