@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use e2e::cluster::{Cluster, User};
 use e2e::controller::find_binary;
 use e2e::objects::documents;
 use serde_json::Value;
@@ -25,18 +26,32 @@ pub fn build(folder: &str) -> Vec<Value> {
 
 /// The objects of the chart in a namespace, CRDs included; `values` as `--set` takes them. Or what Helm says against them.
 pub fn render(namespace: &str, values: &[&str]) -> Result<Vec<Value>, String> {
-    let output = helm(&["template", "ferroflux"], namespace, &[&["--include-crds"], values].concat());
+    let options = [&["--include-crds"], values].concat();
+    let output = helm(None, &["template", "ferroflux"], namespace, &options);
     output.map(|yaml| documents(&yaml).unwrap())
 }
 
-/// Runs Helm over the chart; the standard output, or the standard error of a failure.
-pub fn helm(command: &[&str], namespace: &str, options: &[&str]) -> Result<String, String> {
+/// Runs a command of Helm over the chart, in a cluster if there is one; the standard output, or the standard error of a failure.
+/// An option that is no flag is a value.
+pub fn helm(
+    cluster: Option<&Cluster>,
+    command: &[&str],
+    namespace: &str,
+    options: &[&str],
+) -> Result<String, String> {
     let mut helm = Command::new(e2e::toolchain::helm().unwrap());
     // No plugin, repository or cluster of whoever runs the test.
-    for variable in ["HELM_CONFIG_HOME", "HELM_CACHE_HOME", "HELM_DATA_HOME", "KUBECONFIG"] {
+    for variable in ["HELM_CONFIG_HOME", "HELM_CACHE_HOME", "HELM_DATA_HOME"] {
         helm.env(variable, "/nonexistent");
     }
-    helm.args(command).arg(chart()).args(["--namespace", namespace]);
+    helm.env(
+        "KUBECONFIG",
+        cluster.map_or(Path::new("/nonexistent"), |cluster| cluster.kubeconfig(User::Admin)),
+    );
+    helm.args(command).args(["--namespace", namespace]);
+    if command[0] != "uninstall" {
+        helm.arg(chart());
+    }
     for option in options {
         if option.starts_with("--") {
             helm.arg(option)

@@ -142,6 +142,42 @@ fn the_controllers_understand_their_arguments() {
 }
 
 #[test]
+fn the_controllers_understand_the_arguments_of_fluxs_manifests() {
+    // Those of install.yaml, and those of Flux's documents on tenants, shards and large clusters.
+    let common = [
+        "--events-addr=http://notification-controller.flux-system.svc.cluster.local./",
+        "--watch-all-namespaces=true",
+        "--log-level=info",
+        "--log-encoding=json",
+        "--enable-leader-election",
+        "--concurrent=20",
+        "--requeue-dependency=5s",
+        "--kube-api-qps=500",
+        "--kube-api-burst=1000",
+        "--interval-jitter-percentage=10",
+        "--watch-label-selector=!sharding.fluxcd.io/key",
+        "--default-service-account=default",
+        "--feature-gates=ObjectLevelWorkloadIdentity=true",
+    ];
+    let source = [
+        "--storage-path=/data",
+        "--storage-adv-addr=source-controller.$(RUNTIME_NAMESPACE).svc.cluster.local.",
+        "--helm-cache-max-size=10",
+        "--helm-cache-ttl=60m",
+        "--helm-cache-purge-interval=5m",
+    ];
+    let kustomize = [
+        "--no-cross-namespace-refs=true",
+        "--no-remote-bases=true",
+        "--concurrent-ssa=8",
+        "--feature-gates=DisableStatusPollerCache=true,CancelHealthCheckOnNewRevision=true",
+    ];
+    for (program, own) in [("source-controller", &source[..]), ("kustomize-controller", &kustomize[..])] {
+        stdout(Command::new(find_binary(program).unwrap()).args(common).args(own).arg("--help"));
+    }
+}
+
+#[test]
 fn the_lockdown_holds_in_shards() {
     let lockdown =
         ["--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=default"];

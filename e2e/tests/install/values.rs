@@ -108,7 +108,7 @@ fn values_reach_the_objects() {
 fn what_helm_says_after_an_installation_tells_of_what_is_not_safe() {
     let notes = |values: &[&str]| {
         let options = [&["--dry-run=client"], values].concat();
-        let said = helm(&["install", "ferroflux"], "apps", &options).unwrap();
+        let said = helm(None, &["install", "ferroflux"], "apps", &options).unwrap();
         said.split_once("NOTES:").unwrap().1.to_owned()
     };
     let open = notes(&[]);
