@@ -1,8 +1,11 @@
 //! The controllers as Pods.
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use e2e::cluster::User;
 use e2e::node::Node;
 use e2e::objects::{Id, Look};
 use e2e::wait::{self, Not};
@@ -12,15 +15,19 @@ use e2e::workspace;
 const ROLL_OUT: Duration = Duration::from_secs(180);
 pub const CONTROLLERS: [&str; 2] = ["source-controller", "kustomize-controller"];
 
-/// Imports the images and applies `config/default`.
+/// Imports the images and installs the chart into a namespace that admits restricted Pods alone.
 pub async fn controllers(node: &Node) -> Result<()> {
     for name in CONTROLLERS {
         node.import(&images().join(format!("{name}.tar")))?;
     }
-    let mut apply = node.cluster.kubectl();
-    apply.args(["apply", "--server-side", "-k"]).arg(workspace().join("config/default"));
-    let applied = apply.output()?;
-    ensure!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    let helm = tokio::task::spawn_blocking(e2e::toolchain::helm).await??;
+    let namespace = workspace().join("config/default/namespace.yaml");
+    run(node.cluster.kubectl().args(["apply", "--server-side", "-f"]).arg(namespace))?;
+    let mut install = Command::new(helm);
+    install.arg("--kubeconfig").arg(node.cluster.kubeconfig(User::Admin));
+    run(install
+        .args(["install", "ferroflux", "--namespace", "flux-system"])
+        .arg(workspace().join("charts/ferroflux")))?;
     for name in CONTROLLERS {
         rolled_out(node, name).await?;
     }
@@ -58,6 +65,13 @@ pub async fn rolled_out(node: &Node, name: &str) -> Result<()> {
     .await
 }
 
-fn images() -> std::path::PathBuf {
+fn images() -> PathBuf {
     std::env::var_os("E2E_IMAGES").map_or_else(|| workspace().join("target/images"), Into::into)
+}
+
+/// Runs a command to its end; the error has what it said.
+pub fn run(command: &mut Command) -> Result<()> {
+    let output = command.output()?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }

@@ -8,7 +8,7 @@ use e2e::objects::{Id, Look};
 use e2e::wait::{self, Not};
 
 use crate::delivery::Delivery;
-use crate::install::{CONTROLLERS, rolled_out};
+use crate::install::{CONTROLLERS, rolled_out, run};
 use crate::step;
 
 /// How long another leader may take: the lease of the one that is gone has to end.
@@ -83,8 +83,5 @@ async fn leader_change(node: &Node) -> Result<()> {
 }
 
 fn kubectl(node: &Node, arguments: &[&str]) -> Result<()> {
-    let output = node.cluster.kubectl().args(arguments).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "kubectl {}: {said}", arguments.join(" "));
-    Ok(())
+    run(node.cluster.kubectl().args(arguments))
 }

@@ -7,6 +7,7 @@
 mod delivery;
 mod install;
 mod interruptions;
+mod monitoring;
 
 use anyhow::Result;
 use e2e::node::Node;
@@ -21,6 +22,7 @@ async fn images_run_as_they_are_installed() -> Result<()> {
     step("both controllers are ready");
     let mut delivery = Delivery::start(&node).await?;
     step("a commit became Pods that are ready");
+    monitoring::watch(&node).await?;
     interruptions::all(&mut node, &mut delivery).await?;
     Ok(())
 }
