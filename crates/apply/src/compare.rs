@@ -11,6 +11,7 @@ use crate::hash;
 use crate::ignore::Ignored;
 use crate::manager::Manager;
 use crate::object::meta;
+use crate::observe::Presence;
 use crate::ownership::{self, Owners};
 
 /// Upper bound for how far the clocks of the API servers of one cluster may be apart, with the second that their
@@ -48,6 +49,11 @@ impl Applied {
             time: ownership::own_time(live, manager),
             known_since: Instant::now(),
         }
+    }
+
+    /// The last that is known of its presence.
+    pub fn presence(&self) -> Presence {
+        Presence { resource_version: self.resource_version.clone(), at: self.known_since }
     }
 
     /// Remembers that a dry-run, which answered `answer`, found the object as desired, with the same owners as before.

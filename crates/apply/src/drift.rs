@@ -14,7 +14,7 @@ pub enum Drift {
 
 /// Compares an object. An observation from before the apply says nothing.
 pub fn of(applied: &Applied, observed: &Observed) -> Option<Drift> {
-    if observed.uid == applied.uid && is_older(&observed.resource_version, &applied.resource_version) {
+    if is_older(&observed.resource_version, &applied.resource_version) {
         None
     } else if observed.deleting {
         Some(Drift::Deleting)
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn other_owners_another_uid_and_deletion_are_drift() {
         assert_eq!(drift(&object("11", "kubectl")), Some(Drift::Changed));
-        let mut anew = object("9", "kustomize-controller");
+        let mut anew = object("11", "kustomize-controller");
         anew["metadata"]["uid"] = "v".into();
         assert_eq!(drift(&anew), Some(Drift::Changed));
         let mut deleting = object("11", "kustomize-controller");
@@ -70,6 +70,9 @@ mod tests {
     #[test]
     fn an_observation_from_before_the_apply_is_no_drift() {
         assert_eq!(drift(&object("9", "kubectl")), None);
+        let mut former = object("9", "kustomize-controller");
+        former["metadata"]["uid"] = "v".into();
+        assert_eq!(drift(&former), None, "we made it anew");
         assert!(!is_older("10", "9") && !is_older("x", "y") && !is_older("1", "1"));
     }
 }

@@ -57,6 +57,15 @@ pub struct IndexOptions {
     pub page_size: u32,
 }
 
+/// An object that was there: in which version, and when that was known.
+#[derive(Clone, Debug)]
+pub struct Presence {
+    /// Its resourceVersion.
+    pub resource_version: Box<str>,
+    /// A time at which whoever read or wrote it had the answer.
+    pub at: Instant,
+}
+
 /// What a watch is for: a kind's owned objects, or a single object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -80,6 +89,8 @@ struct Watch {
     last_asked: Instant,
     /// On whose behalf a single object is watched, and how often.
     subscribers: HashMap<Owner, usize>,
+    /// Owners that asked for an object of which the next list will tell: what came and went between two watches is in no event.
+    unsure: HashSet<Owner>,
     task: AbortHandle,
     /// Wakes the task from its wait after a failure.
     retry_now: Arc<Notify>,
@@ -90,6 +101,9 @@ impl Drop for Watch {
         self.task.abort();
     }
 }
+
+/// How a table takes in an object: [`Table::put`] or [`Table::reread`].
+type TakeIn = fn(&mut Table, &str, &str, Observed) -> (bool, Vec<Arc<Owner>>);
 
 /// How the health of an owner's objects is judged, where the owner says so.
 type Rules = HashMap<Owner, Arc<HealthRules>>;
@@ -122,7 +136,8 @@ struct Shared {
 ///
 /// # Guarantees
 /// - While a watch is [`WatchState::Synced`], an owned object that is not in the index does not exist, up to the delay of the watch.
-/// - An owner is told at least once of every change that it might act on, also of those during an outage of the watch.
+/// - An owner is told at least once of every change that it might act on, also of those during an outage of the watch. Of an object that
+///   came and went during one it is told if it has asked for it ([`Self::has_gone`]).
 /// - No content of an object is kept.
 ///
 /// # Caveats
@@ -174,11 +189,20 @@ impl Index {
         found
     }
 
-    /// Whether the watch of the object's kind has shown every event up to a resource version, so that an object that it does
-    /// not show has gone.
-    pub fn has_reached(&self, id: &ObjectId, version: &str) -> bool {
+    /// Whether an owned object that was there has gone since: the watch of its kind has shown all that happened until then, and
+    /// does not show the object. While that is not known, `owner` is told when the next list is complete.
+    pub fn has_gone(&self, id: &ObjectId, last: &Presence, owner: &Owner) -> bool {
         let kind = Key { group: id.group.clone(), kind: id.kind.clone(), only: None, rule: None };
-        self.shared.lock().watches.get(&kind).is_some_and(|watch| watch.table.has_reached(version))
+        let mut state = self.shared.lock();
+        let Some(watch) = state.watches.get_mut(&kind) else { return false };
+        if watch.table.get(&id.namespace, &id.name).is_some() {
+            return false;
+        }
+        let is_known = watch.state == WatchState::Synced && watch.table.has_reached(last);
+        if !is_known && !watch.unsure.contains(owner) {
+            watch.unsure.insert(owner.clone());
+        }
+        is_known
     }
 
     /// Has the health of an owner's objects judged by these rules from now on, or by those of their kinds. What was seen
@@ -241,6 +265,7 @@ impl Index {
                 state: WatchState::Starting,
                 last_asked: Instant::now(),
                 subscribers: HashMap::new(),
+                unsure: HashSet::new(),
                 task: tokio::spawn(task).abort_handle(),
                 retry_now,
             }
@@ -300,7 +325,7 @@ impl Shared {
 
     fn begin_list(&self, key: &Key) {
         self.update(key, |watch, _| {
-            watch.table.begin_list();
+            watch.table.begin_list(Instant::now());
             if watch.state == WatchState::Synced {
                 watch.state = WatchState::Starting;
             }
@@ -313,25 +338,21 @@ impl Shared {
         rule_of(key, owner, &self.lock().rules).cloned()
     }
 
-    /// Takes in an object that was judged by `rule`; an unknown one only if it may be new. `false`, and nothing is taken
-    /// in, if another rule is to judge it by now.
+    /// Takes in an object that was judged by `rule`, as `take` says. `false`, and nothing is taken in, if another rule is to
+    /// judge it by now.
     fn put(
         &self,
         key: &Key,
         (namespace, name): (&str, &str),
         mut observed: Observed,
         rule: Option<&Arc<Rule>>,
-        may_be_new: bool,
+        take: TakeIn,
     ) -> bool {
         observed.owner = observed.owner.map(|owner| self.lock().shared_owner(owner));
         let mut judged = true;
         self.update(key, |watch, rules| {
             judged = rule_of(key, observed.owner.as_deref(), rules) == rule;
-            if judged && (may_be_new || watch.table.get(namespace, name).is_some()) {
-                watch.table.put(namespace, name, observed)
-            } else {
-                (false, Vec::new())
-            }
+            if judged { take(&mut watch.table, namespace, name, observed) } else { (false, Vec::new()) }
         });
         judged
     }
@@ -354,9 +375,13 @@ impl Shared {
     fn end_list(&self, key: &Key) {
         self.update(key, |watch, _| {
             let was_synced = std::mem::replace(&mut watch.state, WatchState::Synced) == WatchState::Synced;
-            let gone = watch.table.end_list();
+            let mut owners = watch.table.end_list();
+            owners.extend(std::mem::take(&mut watch.unsure).into_iter().map(Arc::new));
             // Owners notified while the watch was not Synced may have ignored the event: notify all of them again.
-            (true, if was_synced { gone } else { watch.table.owners().chain(gone).collect() })
+            if !was_synced {
+                owners.extend(watch.table.owners());
+            }
+            (true, owners)
         });
         self.lock().owners.retain(|owner| Arc::strong_count(owner) > 1);
     }
@@ -367,7 +392,7 @@ impl Shared {
             let is_news = watch.state != failure;
             let mut owners = Vec::new();
             if matches!(failure, WatchState::NotServed(_)) {
-                watch.table.begin_list();
+                watch.table.begin_list(Instant::now());
                 owners = watch.table.end_list();
             }
             watch.state = failure;
@@ -378,13 +403,13 @@ impl Shared {
     /// Ends a watch that has nothing to watch and that nobody asked for in a long time.
     fn retire(&self, key: &Key) -> bool {
         let mut state = self.lock();
-        let unretry_now = state.watches.get(key).is_none_or(|w| {
+        let is_unneeded = state.watches.get(key).is_none_or(|w| {
             w.table.is_empty() && w.subscribers.is_empty() && w.last_asked.elapsed() >= self.options.idle
         });
-        if unretry_now {
+        if is_unneeded {
             state.watches.remove(key);
         }
-        unretry_now
+        is_unneeded
     }
 }
 

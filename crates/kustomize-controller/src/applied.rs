@@ -10,11 +10,15 @@ use apply::{
     drift::{self, Drift, is_older},
     object::{Manifest, ObjectId},
     observe::{Index, WatchState},
+    prepare::Owner,
     prune::Entry,
 };
 use kube::core::GroupVersionKind;
 
-use crate::run::{BuildInputs, Progress};
+use crate::{
+    drift::Repairs,
+    run::{BuildInputs, Progress},
+};
 
 /// The memory of one Kustomization's objects.
 #[derive(Default)]
@@ -27,8 +31,8 @@ pub(crate) struct AppliedObjects {
     skipped: HashMap<ObjectId, u64>,
     /// Jobs that remove themselves when they are done.
     vanishing: HashSet<ObjectId>,
-    /// Objects that no watch has shown yet.
-    unseen: HashSet<ObjectId>,
+    /// Objects that are there and that no watch shows, such as those whose labels a webhook takes away.
+    hidden: HashSet<ObjectId>,
     /// What the objects were built from, if the last run succeeded.
     pub build: Option<BuildInputs>,
 }
@@ -62,9 +66,9 @@ impl AppliedObjects {
         self.memory.extend(memory);
     }
 
-    /// Starts to compare with what a run left behind, which is all there is now. An object that the watch has yet to show is
-    /// not missing.
-    pub fn all_applied(&mut self, index: &Index, progress: &Progress) {
+    /// Starts to compare with what a run left behind, which is all there is now. An object that was missing, and that its repair
+    /// found as it should be, is not missed again.
+    pub fn all_applied(&mut self, index: &Index, progress: &Progress, repairs: &Repairs) {
         let applied: HashSet<&ObjectId> = progress.changes.applied().map(|change| &change.id).collect();
         self.memory.retain(|id, _| applied.contains(id));
         self.vanishing.clone_from(&progress.vanishing);
@@ -74,21 +78,25 @@ impl AppliedObjects {
         // An object that is missing may come back.
         let unrepaired = progress.unrepaired.changes.iter();
         self.skipped.extend(unrepaired.map(|c| (c.id.clone(), owners(&c.id).unwrap_or_default())));
-        self.unseen = self.memory.keys().filter(|id| index.get(id).is_none()).cloned().collect();
+        let is_hidden = |change: &&Change| {
+            change.action == Action::Unchanged
+                && repairs.contains(&change.id)
+                && index.get(&change.id).is_none()
+        };
+        let hidden = progress.changes.changes.iter().filter(is_hidden);
+        self.hidden = hidden.map(|change| change.id.clone()).collect();
     }
 
     /// The objects of the inventory that are not as they were left. What the watches cannot tell is asked for by the next run.
-    pub fn drifted(&mut self, index: &Index, inventory: Vec<Entry>) -> Vec<ObjectId> {
-        let Self { memory, skipped, vanishing, unseen, .. } = self;
+    pub fn drifted(&self, index: &Index, owner: &Owner, inventory: Vec<Entry>) -> Vec<ObjectId> {
+        let Self { memory, skipped, vanishing, hidden, .. } = self;
         let has_drifted = |entry: &Entry| {
             let watched = index.ensure(&entry.id.gvk(&entry.version)) == WatchState::Synced;
             match (index.get(&entry.id), memory.get(&entry.id), skipped.get(&entry.id)) {
+                (None, Some(_), _) if vanishing.contains(&entry.id) || hidden.contains(&entry.id) => false,
+                (None, Some(applied), _) => index.has_gone(&entry.id, &applied.presence(), owner),
                 _ if !watched => false,
-                (None, Some(_), _) => !unseen.contains(&entry.id) && !vanishing.contains(&entry.id),
-                (Some(seen), Some(applied), _) => {
-                    unseen.remove(&entry.id);
-                    drift::of(applied, &seen) == Some(Drift::Changed)
-                }
+                (Some(seen), Some(applied), _) => drift::of(applied, &seen) == Some(Drift::Changed),
                 // What kept it from being touched may be gone.
                 (Some(seen), None, Some(owners)) => seen.fingerprint != *owners,
                 (_, None, _) => false,

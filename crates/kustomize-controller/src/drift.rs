@@ -64,6 +64,11 @@ impl Repairs {
         waits.min().unwrap_or_default()
     }
 
+    /// Whether the object was repaired lately, or is being repaired.
+    pub fn contains(&self, object: &ObjectId) -> bool {
+        self.0.contains_key(object)
+    }
+
     /// A repair of these objects begins. That of an object that was left alone for long starts afresh.
     pub fn begin(&mut self, drifted: &[ObjectId], now: Instant) {
         self.0.retain(|_, repair| now.saturating_duration_since(repair.begun) < repair.wait * 4);
@@ -140,11 +145,12 @@ impl DriftedObjects {
 
 impl Pass<'_> {
     /// The applied objects that are not as we left them.
-    pub(crate) fn drifted(&mut self) -> Vec<ObjectId> {
+    pub(crate) fn drifted(&self) -> Vec<ObjectId> {
         if !self.context.arguments.watch_drift {
             return Vec::new();
         }
-        self.slot.applied.drifted(&self.cluster.index, status::inventory(&self.subject.object))
+        let inventory = status::inventory(&self.subject.object);
+        self.slot.applied.drifted(&self.cluster.index, &self.subject.owner(), inventory)
     }
 
     /// A run begins because of these objects. Looks up who else changes those that are changed again and again.

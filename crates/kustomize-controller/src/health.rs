@@ -10,7 +10,8 @@ use apply::{
         custom::{HealthRules, HealthRulesError},
     },
     object::ObjectId,
-    observe::{Index, ObjectWatch, Observed, WatchState},
+    observe::{Index, ObjectWatch, Observed, Presence, WatchState},
+    prepare::Owner,
 };
 use kube::core::GroupVersionKind;
 use tokio::time::Instant;
@@ -34,8 +35,8 @@ pub struct Awaited {
     pub id: ObjectId,
     /// Its kind in the version it was applied in.
     pub gvk: GroupVersionKind,
-    /// What is observed must not be older than this; empty if any will do.
-    pub not_before: Box<str>,
+    /// What is observed must not be older than this; any will do without it.
+    pub not_before: Option<Presence>,
     /// A Job that removes itself when it is done.
     pub may_vanish: bool,
     /// How it is observed.
@@ -46,8 +47,8 @@ pub struct Awaited {
 
 /// How an object whose health is awaited is observed.
 pub enum Observation {
-    /// By the watch of the owned objects of its kind.
-    Owned,
+    /// By the watch of the owned objects of its kind, as one of this owner.
+    Owned(Owner),
     /// By a watch of its own: it does not carry our labels, and the identity that applies may read it.
     Watched(ObjectWatch),
     /// By asking in the identity that applies: whether that may read it is not known.
@@ -73,7 +74,7 @@ impl Awaited {
     /// How its watch stands, and what that shows.
     pub fn watched(&self, index: &Index) -> (WatchState, Option<Observed>) {
         match &self.observed {
-            Observation::Owned => (index.ensure(&self.gvk), index.get(&self.id)),
+            Observation::Owned(_) => (index.ensure(&self.gvk), index.get(&self.id)),
             Observation::Watched(watch) => (watch.state(), watch.get()),
             Observation::Polled => (WatchState::Forbidden("not looked at yet".to_owned()), None),
         }
@@ -83,9 +84,14 @@ impl Awaited {
     pub fn verdict(&self, index: &Index) -> Verdict {
         let (state, seen) = self.watched(index);
         let forbidden = matches!(state, WatchState::Forbidden(_));
-        // Before the watch shows what was applied, it shows nothing either.
-        let may_vanish = self.may_vanish && index.has_reached(&self.id, &self.not_before);
-        let verdict = verdict(state, seen, &self.not_before, may_vanish);
+        let has_vanished = match (&self.observed, &self.not_before) {
+            (Observation::Owned(owner), Some(applied)) if self.may_vanish && seen.is_none() => {
+                index.has_gone(&self.id, applied, owner)
+            }
+            _ => false,
+        };
+        let not_before = self.not_before.as_ref().map_or("", |applied| &*applied.resource_version);
+        let verdict = verdict(state, seen, not_before, has_vanished);
         match &self.polled.verdict {
             Some(found) if forbidden || verdict.status == Status::InProgress => found.clone(),
             _ => verdict,
@@ -94,7 +100,7 @@ impl Awaited {
 }
 
 /// The health of an object from the state of its watch and what it showed last.
-fn verdict(state: WatchState, seen: Option<Observed>, not_before: &str, may_vanish: bool) -> Verdict {
+fn verdict(state: WatchState, seen: Option<Observed>, not_before: &str, has_vanished: bool) -> Verdict {
     let plain = |status, message: String| Verdict { status, message, fails_at: None };
     match (state, seen) {
         (WatchState::Forbidden(error) | WatchState::Failing(error) | WatchState::NotServed(error), _) => {
@@ -104,7 +110,7 @@ fn verdict(state: WatchState, seen: Option<Observed>, not_before: &str, may_vani
             plain(Status::InProgress, String::new())
         }
         (_, Some(seen)) => seen.verdict,
-        (WatchState::Synced, None) if may_vanish => plain(Status::Current, String::new()),
+        (WatchState::Synced, None) if has_vanished => plain(Status::Current, String::new()),
         (WatchState::Synced, None) => plain(Status::NotFound, String::new()),
         (WatchState::Starting, None) => plain(Status::Unknown, String::new()),
     }
@@ -200,7 +206,7 @@ mod tests {
 
     #[test]
     fn an_absent_object_is_missing_only_when_the_watch_knows() {
-        let absent = |state, may_vanish| verdict(state, None, "", may_vanish).status;
+        let absent = |state, has_vanished| verdict(state, None, "", has_vanished).status;
         assert_eq!(absent(WatchState::Starting, false), Status::Unknown);
         assert_eq!(absent(WatchState::Synced, false), Status::NotFound);
         assert_eq!(absent(WatchState::Synced, true), Status::Current);

@@ -112,7 +112,7 @@ impl Pass<'_> {
 mod tests {
     use super::*;
     use crate::health::Observation;
-    use apply::object::ObjectId;
+    use apply::{object::ObjectId, prepare::Owner};
 
     fn awaited(kind: &str) -> Awaited {
         let id =
@@ -121,9 +121,9 @@ mod tests {
         Awaited {
             id,
             gvk,
-            not_before: "".into(),
+            not_before: None,
             may_vanish: false,
-            observed: Observation::Owned,
+            observed: Observation::Owned(Owner { namespace: "n".into(), name: "app".into() }),
             polled: Polled::default(),
         }
     }

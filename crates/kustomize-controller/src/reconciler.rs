@@ -73,13 +73,15 @@ impl Reconciler {
     pub fn object_changed(&self, owner: &Owner) {
         let key = Key::new(&owner.name).within(&owner.namespace);
         let Some(object) = self.context.store.get(&key) else { return };
-        let matters = match self.slots().get_mut(&key) {
+        let matters = match self.slots().get(&key) {
             // A pass is under way; the next one will see.
             None => true,
             Some(Slot { state: State::Running(..), .. }) => true,
             Some(Slot { state: State::Done { succeeded: true, .. }, applied, .. }) => {
                 self.context.arguments.watch_drift
-                    && !applied.drifted(&self.context.cluster.index, status::inventory(&object)).is_empty()
+                    && !applied
+                        .drifted(&self.context.cluster.index, owner, status::inventory(&object))
+                        .is_empty()
             }
             Some(_) => false,
         };

@@ -33,6 +33,7 @@ mod kill_points;
 mod kustomization;
 mod kustomization_faults;
 mod lease;
+mod missing;
 mod monorepo;
 mod oci_repository;
 mod outage;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::time::Instant;
 
+use super::Presence;
 use crate::drift::is_older;
 use crate::kstatus::custom::Rule;
 use crate::kstatus::{Verdict, verdict};
@@ -60,7 +62,10 @@ pub(super) struct Table {
     /// By `namespace/name`. Boxed: most slots of a map are spare.
     objects: HashMap<Box<str>, Box<Slot>>,
     list: u32,
-    /// The newest resource version that any object had.
+    /// When the last list began, and when the last one began that is complete.
+    list_begun: Option<Instant>,
+    complete_since: Option<Instant>,
+    /// The newest resource version that any object had in the last list or since.
     newest: Option<u128>,
 }
 
@@ -84,34 +89,54 @@ impl Table {
         self.objects.is_empty()
     }
 
-    /// Whether every event up to a resource version was seen: they come in its order. One that is no number counts as seen.
-    pub fn has_reached(&self, version: &str) -> bool {
-        version.parse().map_or(true, |version: u128| self.newest.is_some_and(|newest| newest >= version))
+    /// Whether all that happened until an object was known to be there was seen: events come in the order of resource
+    /// versions, and a list shows what was there when it began. A version that is no number counts as seen.
+    pub fn has_reached(&self, last: &Presence) -> bool {
+        let shown = |version: u128| self.newest.is_some_and(|newest| newest >= version);
+        last.resource_version.parse().map_or(true, shown)
+            || self.complete_since.is_some_and(|begun| begun > last.at)
     }
 
     /// A new complete list begins. What was known stays known until the list ends.
-    pub fn begin_list(&mut self) {
+    pub fn begin_list(&mut self, now: Instant) {
         self.list = self.list.wrapping_add(1);
+        self.list_begun = Some(now);
+        // A cluster that was restored counts from an older version on.
+        self.newest = None;
     }
 
-    /// Takes in an object, unless a newer version of it is known from this list or since. Tells whether that is news to anybody, and which owners must hear of it: the former and the
-    /// present one.
+    /// Takes in an object from a list or an event, unless a newer version of it is known from this list or since. Tells
+    /// whether that is news to anybody, and which owners must hear of it: the former and the present one.
     pub fn put(&mut self, namespace: &str, name: &str, observed: Observed) -> (bool, Vec<Arc<Owner>>) {
         self.newest = self.newest.max(observed.resource_version.parse().ok());
-        let present = observed.owner.clone();
-        let slot = Box::new(Slot { observed, list: self.list });
-        let news = &slot.observed;
-        let (is_news, former) = match self.objects.get(&key(namespace, name)) {
-            None => (true, None),
-            Some(old)
-                if old.list == self.list
-                    && is_older(&news.resource_version, &old.observed.resource_version) =>
-            {
-                return (false, Vec::new());
+        let list = self.list;
+        let known = self.objects.get(&key(namespace, name)).filter(|slot| slot.list == list);
+        if known.is_some_and(|slot| is_older(&observed.resource_version, &slot.observed.resource_version)) {
+            return (false, Vec::new());
+        }
+        self.replace(key(namespace, name), Slot { observed, list })
+    }
+
+    /// Takes in an object that was read apart from the watch, if it is known and in no newer version. It says nothing of the
+    /// list that goes on, nor of how far the watch has come.
+    pub fn reread(&mut self, namespace: &str, name: &str, observed: Observed) -> (bool, Vec<Arc<Owner>>) {
+        match self.objects.get(&key(namespace, name)) {
+            Some(known) if !is_older(&observed.resource_version, &known.observed.resource_version) => {
+                let list = known.list;
+                self.replace(key(namespace, name), Slot { observed, list })
             }
-            Some(old) => (old.observed.differs(news), old.observed.owner.clone()),
-        };
-        self.objects.insert(key(namespace, name), slot);
+            _ => (false, Vec::new()),
+        }
+    }
+
+    fn replace(&mut self, key: Box<str>, slot: Slot) -> (bool, Vec<Arc<Owner>>) {
+        let present = slot.observed.owner.clone();
+        let former = self
+            .objects
+            .get(&key)
+            .map(|old| (old.observed.differs(&slot.observed), old.observed.owner.clone()));
+        self.objects.insert(key, Box::new(slot));
+        let (is_news, former) = former.unwrap_or((true, None));
         if !is_news {
             return (false, Vec::new());
         }
@@ -160,6 +185,7 @@ impl Table {
 
     /// The list is complete: what was not in it is gone. Gives the owners of that.
     pub fn end_list(&mut self) -> Vec<Arc<Owner>> {
+        self.complete_since = self.list_begun;
         let list = self.list;
         let mut owners = Vec::new();
         self.objects.retain(|_, slot| {
@@ -176,6 +202,8 @@ impl Table {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use std::time::Duration;
+
     use super::*;
     use crate::manager::TEST_MANAGER as MANAGER;
     use serde_json::json;
@@ -184,6 +212,12 @@ mod tests {
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"uid": "u", "resourceVersion": "1",
             "labels": {"kustomize.toolkit.fluxcd.io/name": owner, "kustomize.toolkit.fluxcd.io/namespace": "ns"},
             "managedFields": [{"manager": manager, "operation": "Apply", "apiVersion": "v1", "fieldsV1": {}}]}})
+    }
+
+    fn at_version(version: &str) -> Value {
+        let mut object = object("a", "m");
+        object["metadata"]["resourceVersion"] = version.into();
+        object
     }
 
     fn put(table: &mut Table, name: &str, object: &Value) -> Vec<String> {
@@ -228,16 +262,11 @@ mod tests {
     #[test]
     fn an_older_version_does_not_replace_a_newer_one_until_the_next_list() {
         let mut t = Table::default();
-        let at = |version: &str| {
-            let mut o = object("a", "m");
-            o["metadata"]["resourceVersion"] = version.into();
-            o
-        };
-        put(&mut t, "x", &at("10"));
-        put(&mut t, "x", &at("9"));
+        put(&mut t, "x", &at_version("10"));
+        put(&mut t, "x", &at_version("9"));
         assert_eq!(&*t.get("ns", "x").unwrap().resource_version, "10");
-        t.begin_list();
-        put(&mut t, "x", &at("9"));
+        t.begin_list(Instant::now());
+        put(&mut t, "x", &at_version("9"));
         assert_eq!(&*t.get("ns", "x").unwrap().resource_version, "9", "the cluster was restored");
     }
 
@@ -267,7 +296,7 @@ mod tests {
         let mut t = Table::default();
         put(&mut t, "x", &object("a", "m"));
         put(&mut t, "y", &object("b", "m"));
-        t.begin_list();
+        t.begin_list(Instant::now());
         assert!(put(&mut t, "x", &object("a", "m")).is_empty());
         assert!(t.get("ns", "y").is_some());
         assert_eq!(t.end_list().iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["b"]);
@@ -304,14 +333,52 @@ mod tests {
     #[test]
     fn events_up_to_the_newest_version_were_seen() {
         let mut t = Table::default();
-        assert!(!t.has_reached("1"));
-        let at = |version: &str| {
-            let mut object = object("a", "m");
-            object["metadata"]["resourceVersion"] = version.into();
-            object
-        };
-        put(&mut t, "x", &at("10"));
+        let now = Instant::now();
+        let reached =
+            |t: &Table, version: &str| t.has_reached(&Presence { resource_version: version.into(), at: now });
+        assert!(!reached(&t, "1"));
+        put(&mut t, "x", &at_version("10"));
         t.remove("ns", "x");
-        assert!(t.has_reached("9") && t.has_reached("10") && !t.has_reached("11"));
+        assert!(reached(&t, "9") && reached(&t, "10") && !reached(&t, "11"));
+        t.begin_list(now);
+        put(&mut t, "x", &at_version("5"));
+        t.end_list();
+        assert!(reached(&t, "5") && !reached(&t, "9"), "the cluster was restored");
+    }
+
+    #[test]
+    fn a_complete_list_shows_what_was_there_when_it_began() {
+        let mut t = Table::default();
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let reached = |t: &Table, at| t.has_reached(&Presence { resource_version: "10".into(), at });
+        t.begin_list(after(1));
+        assert!(!reached(&t, start), "it is not complete");
+        t.end_list();
+        assert!(reached(&t, start) && !reached(&t, after(1)) && !reached(&t, after(2)));
+        t.begin_list(after(3));
+        assert!(!reached(&t, after(2)), "the one that is complete began before");
+        t.end_list();
+        assert!(reached(&t, after(2)));
+    }
+
+    #[test]
+    fn what_is_read_apart_from_the_watch_says_nothing_of_its_list_and_its_progress() {
+        let mut t = Table::default();
+        let reread = |t: &mut Table, version: &str| {
+            t.reread("ns", "x", reduce(&at_version(version), &MANAGER, Timestamp::UNIX_EPOCH, None))
+        };
+        reread(&mut t, "10");
+        assert!(t.is_empty(), "it may have gone since");
+        put(&mut t, "x", &at_version("10"));
+        for (version, seen) in [("12", "12"), ("11", "12")] {
+            reread(&mut t, version);
+            assert_eq!(&*t.get("ns", "x").unwrap().resource_version, seen);
+        }
+        assert!(!t.has_reached(&Presence { resource_version: "11".into(), at: Instant::now() }));
+        t.begin_list(Instant::now());
+        reread(&mut t, "12");
+        assert_eq!(t.end_list().len(), 1, "the list lacks it");
+        assert!(t.is_empty());
     }
 }

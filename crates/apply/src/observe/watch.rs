@@ -17,8 +17,8 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::table::reduce;
-use super::{IndexOptions, Key, Shared, WatchState};
+use super::table::{Table, reduce};
+use super::{IndexOptions, Key, Shared, TakeIn, WatchState};
 use crate::manager::Manager;
 use crate::mapper::{MapError, RestMapping};
 use crate::object::meta;
@@ -121,7 +121,7 @@ pub(super) async fn run(shared: Weak<Shared>, key: Key, retry_now: Arc<Notify>) 
     }
 }
 
-/// Takes in events until the watch fails, which is the state it gives, or is no longer retry_now.
+/// Takes in events until the watch fails, which is the state it gives, or is no longer needed.
 async fn follow(
     shared: &Weak<Shared>,
     key: &Key,
@@ -198,7 +198,7 @@ fn take(index: &Shared, key: &Key, mapped: &RestMapping, event: Event<Seen>) -> 
         Event::Init => index.begin_list(key),
         Event::InitDone => index.end_list(key),
         Event::Apply(seen) | Event::InitApply(seen) => {
-            return put(index, key, mapped, seen.object, true);
+            return put(index, key, mapped, seen.object, Table::put);
         }
         Event::Delete(seen) => index.remove(key, meta(&seen.object, "namespace"), meta(&seen.object, "name")),
     }
@@ -211,7 +211,7 @@ fn put(
     key: &Key,
     mapped: &RestMapping,
     mut object: Value,
-    may_be_new: bool,
+    take: TakeIn,
 ) -> Option<Timestamp> {
     // Items of lists come without them.
     if let Value::Object(fields) = &mut object {
@@ -224,7 +224,7 @@ fn put(
         let rule = index.rule(key, owner.as_ref());
         let observed = reduce(&object, &index.manager, Timestamp::now(), rule.as_deref());
         let expiry = observed.verdict.fails_at;
-        if index.put(key, name, observed, rule.as_ref(), may_be_new) {
+        if index.put(key, name, observed, rule.as_ref(), take) {
             return expiry;
         }
     }
@@ -283,7 +283,7 @@ async fn read_owned(
         let list = api.list(&page).await?;
         let Some(index) = shared.upgrade() else { return Ok(()) };
         for seen in list.items {
-            put(&index, key, mapped, seen.object, false);
+            put(&index, key, mapped, seen.object, Table::reread);
         }
         match list.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page = page.continue_token(&token),

@@ -5,7 +5,7 @@ use std::{collections::HashSet, future::Future, sync::Arc, task::Poll, time::Dur
 use api::kustomize::{conditions::HEALTHY, reasons::RECONCILIATION_FAILED};
 use api::{duration::go_duration_string, meta::reasons::PROGRESSING};
 use apply::{
-    applier::{Applier, Options},
+    applier::{Applied, Applier, Options},
     change::{Action, Change, ChangeSet},
     mask::Mask,
     object::Manifest,
@@ -31,6 +31,7 @@ use crate::{
     handover,
     health::{self, Awaited, Health, Observation, Polled},
     ignore,
+    reconciler::Slot,
     render::{Bases, Request},
     run::{
         BuildInputs, Effects, Failure, Run,
@@ -185,7 +186,8 @@ impl Effects for Pass<'_> {
     }
 
     fn applied(&mut self, run: &Run) {
-        self.slot.applied.all_applied(&self.cluster.index, &run.progress);
+        let Slot { applied, repairs, .. } = &mut *self.slot;
+        applied.all_applied(&self.cluster.index, &run.progress, repairs);
         self.publish_drift(run);
         self.emit_repeated_drift(run);
         let changes = &run.progress.changes;
@@ -208,9 +210,9 @@ impl Effects for Pass<'_> {
         let await_change = |change: &Change| Awaited {
             id: change.id.clone(),
             gvk: change.id.gvk(&change.version),
-            not_before: memory.get(&change.id).map(|a| a.resource_version.clone()).unwrap_or_default(),
+            not_before: memory.get(&change.id).map(Applied::presence),
             may_vanish: run.progress.vanishing.contains(&change.id),
-            observed: Observation::Owned,
+            observed: Observation::Owned(self.subject.owner()),
             polled: Polled::default(),
         };
         changes.applied().map(await_change).collect()

@@ -76,7 +76,13 @@ impl Pass<'_> {
         if !self.slot.claims.is_empty() {
             wait = wait.min(handover::CLAIM_RECHECK);
         }
-        Ok(self.over(run, wait, true))
+        let due = self.over(run, wait, true);
+        // What happened to its objects while it went on woke the run alone.
+        let drifted = self.drifted();
+        if drifted.is_empty() {
+            return Ok(due);
+        }
+        Ok(Outcome::After(self.slot.repairs.wait(&drifted, Instant::now()).min(wait)))
     }
 
     async fn failed(&mut self, run: Run, failure: Failure) -> Result<Outcome, PatchError> {

@@ -70,7 +70,7 @@ impl Pass<'_> {
                 }
             };
             let polled = Polled::default();
-            awaited.push(Awaited { id, gvk, not_before: "".into(), may_vanish: false, observed, polled });
+            awaited.push(Awaited { id, gvk, not_before: None, may_vanish: false, observed, polled });
         }
         Ok(awaited)
     }

@@ -7,6 +7,7 @@ use apply::{
     change::{Action, Change, ChangeSet},
     object::{Manifest, ObjectId},
     order::{Stage, stages},
+    prepare::Owner,
     prune::{Entry, Pruned},
 };
 use budget::{Budget, Grant, Limits, Request};
@@ -176,9 +177,9 @@ pub fn awaited(id: ObjectId) -> Awaited {
     Awaited {
         id,
         gvk,
-        not_before: "".into(),
+        not_before: None,
         may_vanish: false,
-        observed: Observation::Owned,
+        observed: Observation::Owned(Owner { namespace: String::new(), name: "app".into() }),
         polled: Polled::default(),
     }
 }

@@ -1,0 +1,71 @@
+//! Applied objects that are deleted at a moment at which nobody looks: while nothing is watched, before a pass has seen
+//! them, while their run waits. None of them may stay away until the next run by interval, which is an hour here.
+
+use anyhow::Result;
+use e2e::api_proxy::{Call, Fault, Rule};
+use e2e::objects::Look;
+use e2e::scenario::Scenario;
+use e2e::testkit::{add_barrier, config_map, deployment};
+
+/// A scenario in which no ConfigMap is listed or watched until the proxy heals, with ConfigMap `a` in Git.
+async fn blind(name: &str) -> Result<(Scenario, String)> {
+    let test = Scenario::through_proxy(name, &[]).await?;
+    let looks = |call: &Call| call.is_about("configmaps") && (call.is_list() || call.is_watch());
+    test.proxy()?.add(Rule::new(Fault::Status(500), looks));
+    let commit = test.repo.commit_file("app/a.yaml", &config_map("a", "git"))?;
+    test.apply_source().await?;
+    Ok((test, commit))
+}
+
+async fn is_back(test: &Scenario) -> Result<()> {
+    test.until("ConfigMap/a", "is back", |map| map.text("/data/value") == "git").await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_only_a_health_check_has_seen() -> Result<()> {
+    let (test, commit) = blind("missing-healthy").await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "  wait: true")).await?;
+    test.condition("Kustomization/app", "Healthy", "Unknown", "Progressing", "").await?;
+    test.proxy()?.heal();
+    test.applied("Kustomization/app", &commit).await?;
+    test.idle().await?;
+    test.kubectl(&["delete", "configmap/a"])?;
+    is_back(&test).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_came_and_went_while_nothing_was_watched() -> Result<()> {
+    let (test, commit) = blind("missing-unseen").await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    test.idle().await?;
+    test.kubectl(&["delete", "configmap/a"])?;
+    test.proxy()?.heal();
+    is_back(&test).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_goes_while_its_run_waits_for_another() -> Result<()> {
+    let test = Scenario::with_own_controllers("missing-waiting", &[]).await?;
+    test.repo.commit_file("app/a.yaml", &config_map("a", "git"))?;
+    test.apply_source().await?;
+    add_barrier(&test, &config_map("barrier", "git")).await?;
+    let check =
+        format!("{{apiVersion: apps/v1, kind: Deployment, name: outside, namespace: {}}}", test.namespace);
+    let yaml = test.kustomization_yaml("app", "./app", &format!("  timeout: 5m\n  healthChecks: [{check}]"));
+    test.apply(&yaml).await?;
+    test.condition("Kustomization/app", "Healthy", "Unknown", "Progressing", "").await?;
+    for object in ["configmap/a", "configmap/barrier"] {
+        test.kubectl(&["delete", object])?;
+    }
+    // Its watch has shown both by now.
+    test.until("ConfigMap/barrier", "is made anew", |_| true).await?;
+    assert!(!test.exists("ConfigMap/a").await?, "the run waits");
+    // Healthy, and no object of ours.
+    test.apply(&deployment("outside", 0)).await?;
+    test.ready("Kustomization/app").await?;
+    is_back(&test).await?;
+    test.finish().await
+}
