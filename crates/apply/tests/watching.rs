@@ -46,3 +46,26 @@ async fn who_looks_while_a_watch_fails_is_told_when_it_no_longer_does() {
     assert_eq!(synced(&index).await, [owner("app")]);
     assert!(index.has_gone(&id("a"), &applied, &app));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_fails_after_each_list_is_not_one_list_after_another() {
+    let server = ApiServer::new(Watching::Refused(500));
+    let index = server.index(500);
+    index.ensure(&config_maps());
+    // After 1, 2, 4 … 64 s, and then every 64 s.
+    sleep(Duration::from_secs(127 + 10 * 64 - 1)).await;
+    assert_eq!(server.take_lists().len(), 1 + 7 + 9);
+    // Two watches that expire soon after each other are failures in a row.
+    server.set_watching(Watching::Quiet);
+    sleep(Duration::from_secs(64)).await;
+    assert_eq!(server.take_lists().len(), 1);
+    server.expire_watches();
+    sleep(Duration::from_secs(63)).await;
+    assert_eq!(server.take_lists().len(), 0);
+    // One that has lasted begins anew.
+    sleep(Duration::from_secs(200)).await;
+    assert_eq!(server.take_lists().len(), 1);
+    server.expire_watches();
+    sleep(Duration::from_millis(1100)).await;
+    assert_eq!(server.take_lists().len(), 1);
+}

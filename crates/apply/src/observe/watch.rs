@@ -87,6 +87,53 @@ impl Resource for Seen {
     }
 }
 
+/// So many failures in a row are worth a line in the log: one alone is an everyday thing, such as a version that is too old.
+const TOLD_FAILURES: u32 = 3;
+
+/// Failures of a watch in a row. They end with a watch that lasts, not with a list that succeeds: where only watches fail, that would be
+/// one list of all objects after another.
+#[derive(Default)]
+struct Failures {
+    count: u32,
+    /// The log says that they go on.
+    is_told: bool,
+    /// When the present watch will have lasted.
+    lasts_at: Option<Instant>,
+}
+
+impl Failures {
+    fn add(&mut self, key: &Key, state: &WatchState) {
+        self.lasts_at = None;
+        self.count = self.count.saturating_add(1);
+        let (kind, group) = (&key.kind, &key.group);
+        match state {
+            WatchState::Failing(error) | WatchState::Forbidden(error)
+                if self.count >= TOLD_FAILURES && !self.is_told =>
+            {
+                self.is_told = true;
+                tracing::warn!(%kind, %group, error, "objects are not watched, it is tried again");
+            }
+            _ => tracing::debug!(%kind, %group, ?state, "watch failed"),
+        }
+    }
+
+    /// A list is complete: a watch begins.
+    fn begin_watch(&mut self, options: &IndexOptions) {
+        self.lasts_at = (self.count > 0).then(|| Instant::now() + options.retry.longest);
+    }
+
+    /// Forgets the failures if the watch has lasted.
+    fn look(&mut self, key: &Key) {
+        if self.lasts_at.is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        if self.is_told {
+            tracing::info!(kind = %key.kind, group = %key.group, failures = self.count, "objects are watched again");
+        }
+        *self = Self::default();
+    }
+}
+
 /// Watches until the index lets go of the key.
 pub(super) async fn run(shared: Weak<Shared>, key: Key, retry_now: Arc<Notify>) {
     let Some((client, manager, options, mapper)) =
@@ -94,7 +141,7 @@ pub(super) async fn run(shared: Weak<Shared>, key: Key, retry_now: Arc<Notify>) 
     else {
         return;
     };
-    let mut failures = 0;
+    let mut failures = Failures::default();
     // A kind that is not served is looked for again when somebody asks for it; by itself, what others find out will do.
     let mut since = Instant::now();
     loop {
@@ -105,15 +152,14 @@ pub(super) async fn run(shared: Weak<Shared>, key: Key, retry_now: Arc<Notify>) 
         };
         let Some(state) = state else { return };
         let Some(index) = shared.upgrade() else { return };
-        tracing::debug!(kind = %key.kind, group = %key.group, ?state, "watch failed");
+        failures.add(&key, &state);
         index.failed(&key, state);
         if index.retire(&key) {
             return;
         }
         drop(index);
         // Being asked for again cuts the wait short.
-        failures = failures.saturating_add(1);
-        let (begun, pause) = (Instant::now(), options.retry.after(failures));
+        let (begun, pause) = (Instant::now(), options.retry.after(failures.count));
         since = match timeout(pause, retry_now.notified()).await {
             Ok(()) => Instant::now(),
             Err(_) => begun.checked_sub(options.rediscovery).unwrap_or(begun),
@@ -129,15 +175,18 @@ async fn follow(
     client: &Client,
     manager: &Manager,
     options: &IndexOptions,
-    failures: &mut u32,
+    failures: &mut Failures,
 ) -> Option<WatchState> {
     let mut stream = std::pin::pin!(events(key, mapped, client, manager, options));
     let mut expiry: Option<Timestamp> = None;
     loop {
-        let until_expiry = expiry.and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok());
-        let wait =
-            if expiry.is_some() { until_expiry.unwrap_or_default().min(options.idle) } else { options.idle };
+        // What is over is due at once.
+        let until_expiry =
+            expiry.map(|at| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default());
+        let until_lasting = failures.lasts_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let wait = [until_expiry, until_lasting].into_iter().flatten().fold(options.idle, Duration::min);
         let event = timeout(wait, stream.next()).await;
+        failures.look(key);
         let index = shared.upgrade()?;
         match event {
             Err(_) if expiry.is_some() => expiry = index.expire(key),
@@ -153,7 +202,7 @@ async fn follow(
             }
             Ok(Some(Ok(event))) => {
                 if matches!(event, Event::InitDone) {
-                    *failures = 0;
+                    failures.begin_watch(options);
                 }
                 expiry = [expiry, take(&index, key, mapped, event)].into_iter().flatten().min();
             }
