@@ -10,6 +10,7 @@
 //!   those who came later, so that a large request is not passed by small ones forever.
 //! - A tenant that uses nothing may have more than its share in one grant, up to all there is.
 //! - Who gives up waiting leaves nothing behind.
+//! - Finding who is next takes no longer if many wait. It can take longer if tenants wait for hosts, or ask for many different costs.
 //!
 //! # Caveats
 //! - A grant that grows does not wait and asks nobody who does: a budget is either waited for or grown in.

@@ -148,7 +148,11 @@ mod tests {
     use kustomize::{FetchError, MemoryTree, RepoSpec, Repository, flux::Overlay};
 
     use super::*;
-    use crate::render;
+    use crate::{
+        flags::Redirects,
+        remote::{BaseOptions, RemoteBases},
+        render,
+    };
 
     /// Each answer waits until the test lets it go on, or has ended.
     struct Bases {
@@ -223,6 +227,43 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(!shared.is_cancelled(), "other builds with these options go on");
+    }
+
+    #[tokio::test]
+    async fn a_build_that_is_given_up_leaves_the_server_that_it_waits_for() {
+        let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = silent.local_addr().unwrap();
+        let options = BaseOptions {
+            pack_bytes: 1 << 20,
+            memory: git::Memory::new(64 << 20),
+            addresses: net::AddressPolicy { allow_link_local: false, denied: Vec::new() },
+            redirects: Redirects::SameOrigin,
+            timeout: LONG,
+        };
+        let bases = Arc::new(RemoteBases::new(options).unwrap());
+        let file = format!("resources: ['http://{address}/a.yaml']");
+        let repository = format!("components: ['http://{address}/o/r.git?timeout=10m']");
+        for base in [file, repository] {
+            let mut request = request(1, &Bases::new().0);
+            let mut tree = MemoryTree::default();
+            tree.insert("kustomization.yaml", base.clone().into_bytes());
+            request.tree = Arc::new(tree);
+            request.bases = Some(bases.clone());
+            // Its time is over, and nobody waits for it.
+            for (limit, wait) in [(Duration::from_millis(50), LONG), (LONG, Duration::from_millis(50))] {
+                let builds = builds(1000, limit);
+                let build =
+                    async { builds.build("n", request.clone(), false, &Queued::default()).await.err() };
+                let ended = timeout(wait, build).await;
+                assert!(!matches!(ended, Ok(None)));
+                let given_back = async {
+                    while builds.budget().usage().used > 0 {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                };
+                assert!(timeout(Duration::from_secs(60), given_back).await.is_ok(), "{base}");
+            }
+        }
     }
 
     #[tokio::test]
