@@ -140,7 +140,7 @@ spec:
     spec:
       serviceAccountName: {{ .component }}
       {{- with $root.Values.priorityClassName }}
-      priorityClassName: {{ . }}
+      priorityClassName: {{ . | quote }}
       {{- end }}
       {{- with $root.Values.imagePullSecrets }}
       imagePullSecrets:
