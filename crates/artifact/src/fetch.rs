@@ -11,7 +11,7 @@ use std::{
 use budget::{Budget, Grant, Limits, Request};
 use bytes::Bytes;
 use http::StatusCode;
-use net::Backoff;
+use net::{Backoff, HostPattern};
 use reqwest::{Client, redirect};
 use tempfile::SpooledTempFile;
 use tokio::{
@@ -51,6 +51,8 @@ pub struct Options {
     pub source_controller_host: Option<String>,
     /// The same for URLs that contain `//source-watcher`: `SOURCE_WATCHER_LOCALHOST`.
     pub source_watcher_host: Option<String>,
+    /// The hosts that are asked, after the replacement of the two before: `--artifact-hosts`. Empty means all.
+    pub hosts: Vec<HostPattern>,
 }
 
 impl Default for Options {
@@ -66,6 +68,7 @@ impl Default for Options {
             deadline: Duration::from_secs(600),
             source_controller_host: None,
             source_watcher_host: None,
+            hosts: Vec::new(),
         }
     }
 }
@@ -76,6 +79,9 @@ pub enum FetchError {
     /// The URL is malformed, not http(s), or carries user information. It is not shown, because of the latter.
     #[error("failed to create a new request: {0}")]
     Url(&'static str),
+    /// The URL is at another host than those of [`Options::hosts`].
+    #[error("failed to create a new request: host '{0}' is not one of --artifact-hosts")]
+    Host(String),
     /// The digest cannot be verified.
     #[error("failed to verify archive: {0}")]
     Digest(#[from] DigestError),
@@ -268,7 +274,7 @@ impl Fetcher {
     }
 }
 
-/// The URL to ask for: http or https, without credentials, its host replaced if so configured.
+/// The URL to ask for: http or https, without credentials, its host replaced if so configured, and one that may be asked.
 fn target(url: &str, options: &Options) -> Result<Url, FetchError> {
     let replacement = match url.contains("//source-watcher") {
         true => &options.source_watcher_host,
@@ -287,6 +293,10 @@ fn target(url: &str, options: &Options) -> Result<Url, FetchError> {
         if url.set_host(other.host_str()).is_err() || url.set_port(other.port()).is_err() {
             return Err(invalid);
         }
+    }
+    if !options.hosts.is_empty() && !options.hosts.iter().any(|host| host.matches(&url)) {
+        let host = url.host_str().unwrap_or_default();
+        return Err(FetchError::Host(url.port().map_or(host.to_owned(), |port| format!("{host}:{port}"))));
     }
     Ok(url)
 }
@@ -360,5 +370,35 @@ mod tests {
         }
         let options = Options { source_controller_host: Some("not a host".to_owned()), ..Options::default() };
         assert!(matches!(target("http://host/a", &options), Err(FetchError::Url("malformed host override"))));
+    }
+
+    #[test]
+    fn urls_at_hosts_that_are_not_listed_are_refused() {
+        let hosts = ["source-controller.flux-system.svc.cluster.local.", "*.sources.example:8080"];
+        let hosts: Vec<HostPattern> = hosts.into_iter().filter_map(|host| host.parse().ok()).collect();
+        let options = Options { hosts, ..Options::default() };
+        let refused =
+            |url: &str, options: &Options| target(url, options).err().map(|error| error.to_string());
+        for url in [
+            "http://source-controller.flux-system.svc.cluster.local./a",
+            "http://SOURCE-CONTROLLER.flux-system.svc.cluster.local/a",
+            "http://a.sources.example:8080/a",
+        ] {
+            assert_eq!(refused(url, &options), None, "{url}");
+        }
+        for (url, host) in [
+            ("http://evil.example/a?token=canary", "evil.example"),
+            ("http://a.sources.example/a", "a.sources.example"),
+            ("http://169.254.169.254:81/latest", "169.254.169.254:81"),
+        ] {
+            let text =
+                format!("failed to create a new request: host '{host}' is not one of --artifact-hosts");
+            assert_eq!(refused(url, &options), Some(text));
+        }
+        // What counts is the host that is asked in the end.
+        let replaced = Options { source_controller_host: Some("localhost:9090".to_owned()), ..options };
+        assert!(refused("http://source-controller.flux-system.svc.cluster.local./a", &replaced).is_some());
+        let localhost = Options { hosts: "localhost".parse().into_iter().collect(), ..replaced };
+        assert_eq!(refused("http://source-controller.flux-system.svc.cluster.local./a", &localhost), None);
     }
 }

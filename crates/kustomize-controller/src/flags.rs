@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use apply::order::GroupKind;
 use clap::{ArgAction, Parser, ValueEnum};
-use net::Denied;
+use net::{Denied, HostPattern};
 use runtime::{
     flags::{Flags, boolean, timeout},
     gates::{Gate, GateError, Gates, OBJECT_IDENTITY},
@@ -55,6 +55,10 @@ pub struct Arguments {
     /// Where redirects may lead that answer for a file outside the artifact.
     #[arg(long, value_enum, default_value_t = Redirects::AnyHost)]
     pub remote_bases_redirects: Redirects,
+    /// Hosts that artifacts are downloaded from, separated by commas: source-controller.flux-system.svc.cluster.local.,
+    /// *.example.com or example.com:8080. Empty means all that sources name.
+    #[arg(long, value_delimiter = ',')]
+    pub artifact_hosts: Vec<HostPattern>,
     /// Attempts to download an artifact after the first.
     #[arg(long, default_value_t = 9)]
     pub http_retry: u32,

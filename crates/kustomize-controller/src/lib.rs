@@ -195,6 +195,7 @@ fn artifacts(arguments: &Arguments, shares: &MemoryShares) -> Result<Cache<Memor
         max_bytes: arguments.artifact_max_size,
         source_controller_host: arguments.source_controller_localhost.clone(),
         source_watcher_host: arguments.source_watcher_localhost.clone(),
+        hosts: arguments.artifact_hosts.clone(),
         ..fetch::Options::default()
     })
     .map_err(StartError::Artifacts)?;

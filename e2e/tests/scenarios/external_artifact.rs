@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use e2e::objects::{Id, Look};
 use e2e::scenario::Scenario;
+use e2e::silent_server::{self, SilentServer};
 use e2e::testkit::config_map;
 use serde_json::{Value, json};
 
@@ -163,5 +164,33 @@ async fn an_artifact_is_taken_only_with_a_digest_that_fits() -> Result<()> {
     artifact["digest"] = good.into();
     publish(&test, "ExternalArtifact", &artifact).await?;
     test.applied("Kustomization/app", "r5").await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_not_listed_is_not_asked_for_an_artifact() -> Result<()> {
+    let options = ["--feature-gates=ExternalArtifact=true", "--artifact-hosts=127.0.0.1,*.example.com:80"];
+    let test = Scenario::with_own_controllers("artifact-hosts", &options).await?;
+    know(&test, "ExternalArtifact", "externalartifacts").await?;
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    test.apply_source().await?;
+    let artifact = artifact(&test, &commit).await?;
+    let elsewhere = [SilentServer::start("127.0.0.2").await?];
+    let mut stolen = artifact.clone();
+    stolen["revision"] = "elsewhere".into();
+    stolen["url"] = format!("{}?token=canary", elsewhere[0].url).into();
+    publish(&test, "ExternalArtifact", &stolen).await?;
+    test.apply(&of_kind(&test, "ExternalArtifact")).await?;
+    let host = elsewhere[0].url.trim_start_matches("http://").trim_end_matches("/app");
+    let text = format!("failed to create a new request: host '{host}' is not one of --artifact-hosts");
+    let ready = test.condition("Kustomization/app", "Ready", "False", "ArtifactFailed", &text).await?;
+    assert_eq!(ready.message, text);
+    test.event("Kustomization/app", "Warning", "ArtifactFailed", &text).await?;
+    // Not at the next try either, and there is a pause before each.
+    test.run("Kustomization/app").await?;
+    test.idle().await?;
+    assert_eq!(silent_server::open(&elsewhere), 0);
+    publish(&test, "ExternalArtifact", &artifact).await?;
+    test.applied("Kustomization/app", &commit).await?;
     test.finish().await
 }

@@ -272,6 +272,22 @@ async fn redirects_are_followed_within_one_origin_only() {
 }
 
 #[tokio::test]
+async fn hosts_that_are_not_listed_get_no_request_not_even_by_a_redirect() {
+    let (bytes, digest) = archive("x");
+    let other = Scripted::start(vec![Reply::ok(&bytes)]).await;
+    let hosts = |host: &str| Options { hosts: vec![host.parse().unwrap()], retries: 3, ..options() };
+    let error = fetch(hosts("source-controller"), &other.url("/a"), &digest.to_string()).await.unwrap_err();
+    assert!(matches!(error, FetchError::Host(host) if host == other.address.to_string()));
+    let to = format!("location: {}\r\n", other.url("/a"));
+    let listed = Scripted::start(vec![Reply::with_headers("302 Found", &to, b"")]).await;
+    let result = fetch(hosts(&listed.address.to_string()), &listed.url("/a"), &digest.to_string()).await;
+    assert!(matches!(result, Err(FetchError::Request { source, .. }) if source.is_redirect()));
+    assert_eq!((listed.count(), other.count()), (1, 0));
+    let result = fetch(hosts(&other.address.to_string()), &other.url("/a"), &digest.to_string()).await;
+    assert_eq!(result.unwrap(), bytes);
+}
+
+#[tokio::test]
 async fn requests_carry_nothing_private_and_bytes_are_taken_as_they_are() {
     let (bytes, digest) = archive("x");
     let reply = Reply::with_headers("200 OK", "content-encoding: gzip\r\n", &bytes);
