@@ -48,7 +48,7 @@ impl Controller {
     /// Starts the controller of `user` with further `options` and waits until it is ready. It ends with
     /// its owner.
     pub async fn start(cluster: &Cluster, user: User, options: &[&str]) -> Result<Self> {
-        Self::start_with(cluster.kubeconfig(user), user, options).await
+        Self::start_in_environment(cluster, user, options, &[]).await
     }
 
     /// The same with further environment variables.
@@ -58,19 +58,20 @@ impl Controller {
         options: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<Self> {
-        let temp = temp_folder(user.name())?;
-        let mut controller = Self::new(cluster.kubeconfig(user), user, options, temp.path())?;
-        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        controller.environment = environment.iter().map(own).collect();
-        controller.temp = Some(temp);
-        controller.launch(Owner::Harness).await?;
-        Ok(controller)
+        Self::start_with(cluster.kubeconfig(user), user, options, environment).await
     }
 
     /// The same with the identity of a kubeconfig file.
-    pub async fn start_with(kubeconfig: &Path, user: User, options: &[&str]) -> Result<Self> {
+    pub async fn start_with(
+        kubeconfig: &Path,
+        user: User,
+        options: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let temp = temp_folder(user.name())?;
         let mut controller = Self::new(kubeconfig, user, options, temp.path())?;
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        controller.environment = environment.iter().map(own).collect();
         controller.temp = Some(temp);
         controller.launch(Owner::Harness).await?;
         Ok(controller)

@@ -36,26 +36,36 @@ pub struct Pair {
     pub kustomize: Controller,
 }
 
+/// How the controllers of one test are started, beside what all get.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings<'a> {
+    /// Flags of source-controller.
+    pub source: &'a [&'a str],
+    /// Flags of kustomize-controller.
+    pub kustomize: &'a [&'a str],
+    /// Environment variables of both.
+    pub environment: &'a [(&'a str, &'a str)],
+}
+
 impl Pair {
-    /// Starts both, for the objects that a label selector takes; `options` are further flags of
-    /// kustomize-controller.
-    pub async fn start(cluster: &Cluster, selector: &str, options: &[&str]) -> Result<Self> {
-        Self::start_with(|user| cluster.kubeconfig(user), selector, options).await
+    /// Starts both, for the objects that a label selector takes.
+    pub async fn start(cluster: &Cluster, selector: &str, settings: Settings<'_>) -> Result<Self> {
+        Self::start_with(|user| cluster.kubeconfig(user), selector, settings).await
     }
 
     /// The same with other kubeconfig files.
     async fn start_with<'a>(
         kubeconfig: impl Fn(User) -> &'a Path,
         selector: &str,
-        options: &[&str],
+        settings: Settings<'_>,
     ) -> Result<Self> {
         let selector = format!("--watch-label-selector={selector}");
-        let (common, all) = ([&*selector], [&[&*selector], options].concat());
-        let users = [User::SourceController, User::KustomizeController];
-        let [source, kustomize] = users.map(|user| (kubeconfig(user), user));
+        let [source, kustomize] =
+            [settings.source, settings.kustomize].map(|flags| [&[&*selector], flags].concat());
+        let start = |user, flags| Controller::start_with(kubeconfig(user), user, flags, settings.environment);
         let (source, kustomize) = tokio::try_join!(
-            Controller::start_with(source.0, source.1, &common),
-            Controller::start_with(kustomize.0, kustomize.1, &all),
+            start(User::SourceController, &source),
+            start(User::KustomizeController, &kustomize),
         )?;
         Ok(Self { source, kustomize })
     }
@@ -64,7 +74,7 @@ impl Pair {
         static SHARED: OnceCell<Pair> = OnceCell::const_new();
         let cluster = Cluster::shared().await?;
         let selector = format!("!{SHARD}");
-        SHARED.get_or_try_init(|| Self::start(cluster, &selector, &[])).await
+        SHARED.get_or_try_init(|| Self::start(cluster, &selector, Settings::default())).await
     }
 }
 
@@ -95,9 +105,14 @@ impl Scenario {
     /// A test with its own controllers, which it may kill; `options` are further flags of
     /// kustomize-controller.
     pub async fn with_own_controllers(name: &str, options: &[&str]) -> Result<Self> {
+        Self::with_settings(name, Settings { kustomize: options, ..Settings::default() }).await
+    }
+
+    /// The same with further settings.
+    pub async fn with_settings(name: &str, settings: Settings<'_>) -> Result<Self> {
         let scenario = Self::without_controllers(name).await?;
         let selector = format!("{SHARD}={}", scenario.namespace);
-        let own = Pair::start(scenario.cluster, &selector, options).await?;
+        let own = Pair::start(scenario.cluster, &selector, settings).await?;
         Ok(Self { own: Some(own), ..scenario })
     }
 
@@ -107,7 +122,8 @@ impl Scenario {
         let scenario = Self::without_controllers(name).await?;
         let proxy = ApiProxy::start(scenario.cluster).await?;
         let selector = format!("{SHARD}={}", scenario.namespace);
-        let own = Pair::start_with(|user| proxy.kubeconfig(user), &selector, options).await?;
+        let settings = Settings { kustomize: options, ..Settings::default() };
+        let own = Pair::start_with(|user| proxy.kubeconfig(user), &selector, settings).await?;
         Ok(Self { own: Some(own), proxy: Some(proxy), ..scenario })
     }
 
@@ -117,7 +133,8 @@ impl Scenario {
         let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start().await?));
         cluster.install().await?;
         let scenario = Self::in_cluster(cluster, name).await?;
-        let own = Pair::start(cluster, &format!("{SHARD}={}", scenario.namespace), &[]).await?;
+        let own =
+            Pair::start(cluster, &format!("{SHARD}={}", scenario.namespace), Settings::default()).await?;
         Ok(Self { own: Some(own), ..scenario })
     }
 

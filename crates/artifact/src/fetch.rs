@@ -5,12 +5,13 @@
 
 use std::{
     io::{self, Read, Seek, SeekFrom, Write},
+    sync::Arc,
     time::Duration,
 };
 
 use budget::{Budget, Grant, Limits, Request};
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header::AUTHORIZATION};
 use net::{Backoff, HostPattern};
 use reqwest::{Client, redirect};
 use tempfile::SpooledTempFile;
@@ -21,7 +22,10 @@ use tokio::{
 };
 use url::Url;
 
-use crate::digest::{Algorithm, Digest, DigestError, HashingWriter};
+use crate::{
+    digest::{Algorithm, Digest, DigestError, HashingWriter},
+    token::TokenFile,
+};
 
 /// As many as Go's client follows.
 const MAX_REDIRECTS: usize = 10;
@@ -53,6 +57,8 @@ pub struct Options {
     pub source_watcher_host: Option<String>,
     /// The hosts that are asked, after the replacement of the two before: `--artifact-hosts`. Empty means all.
     pub hosts: Vec<HostPattern>,
+    /// What requests show: `--artifact-token-file`. It is for [`Self::hosts`], so there have to be some.
+    pub token: Option<Arc<TokenFile>>,
 }
 
 impl Default for Options {
@@ -69,6 +75,7 @@ impl Default for Options {
             source_controller_host: None,
             source_watcher_host: None,
             hosts: Vec::new(),
+            token: None,
         }
     }
 }
@@ -221,6 +228,14 @@ impl Fetcher {
         }
     }
 
+    /// What a request shows to one of the listed hosts, which are the only ones that are asked then.
+    async fn authorization(&self) -> Option<HeaderValue> {
+        match &self.options.token {
+            Some(token) if !self.options.hosts.is_empty() => token.header().await,
+            _ => None,
+        }
+    }
+
     /// The bytes of the archive and their number.
     async fn attempt(
         &self,
@@ -233,7 +248,10 @@ impl Fetcher {
             let error = FetchError::Request { url: net::redact(url.as_str()), source: source.without_url() };
             if is_redirect { Failure::Final(error) } else { Failure::Passing(error, None) }
         };
-        let request = self.client.get(url.clone()).timeout(deadline - Instant::now());
+        let mut request = self.client.get(url.clone()).timeout(deadline - Instant::now());
+        if let Some(header) = self.authorization().await {
+            request = request.header(AUTHORIZATION, header);
+        }
         let mut response = request.send().await.map_err(broken)?;
         let status = response.status();
         if status != StatusCode::OK {
@@ -244,6 +262,8 @@ impl Fetcher {
                     Failure::Passing(error, net::retry_after(response.headers()))
                 }
                 StatusCode::NOT_IMPLEMENTED => Failure::Final(error),
+                // One of us has another token for now: files of Secrets are not replaced in all Pods at once.
+                StatusCode::UNAUTHORIZED if self.options.token.is_some() => Failure::Passing(error, None),
                 _ if status.is_server_error() => Failure::Passing(error, None),
                 _ => Failure::Final(error),
             });

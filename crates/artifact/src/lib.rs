@@ -9,7 +9,7 @@
 //!
 //! This crate knows neither Kubernetes nor Git: whoever walks a tree pushes its entries into an
 //! [`archive::ArchiveWriter`], and whoever wants the tree back gets entries pushed by [`unpack::unpack`].
-//! Everything but [`server`], [`fetch`] and [`cache`] is synchronous; async callers wrap it in `spawn_blocking`.
+//! Everything but [`server`], [`fetch`], [`cache`] and [`token`] is synchronous; async callers wrap it in `spawn_blocking`.
 
 pub mod archive;
 pub mod cache;
@@ -23,6 +23,7 @@ pub mod store;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod test_archive;
+pub mod token;
 pub mod unpack;
 
 /// An error of a closure handed to this crate, carried through unchanged.

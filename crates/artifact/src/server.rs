@@ -12,18 +12,21 @@ use net::ServerOptions;
 use tokio::net::TcpListener;
 
 use self::files::Files;
+use crate::token::TokenFile;
 
-/// Serves the files below `root` until `shutdown` resolves and open requests are done or their grace has passed.
+/// Serves the files below `root` until `shutdown` resolves and open requests are done or their grace has passed. With a
+/// `token` they are for those alone who show it.
 ///
 /// # Errors
 /// When `root` does not exist.
 pub async fn serve(
     listener: TcpListener,
     root: &Path,
+    token: Option<TokenFile>,
     options: ServerOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let files = Arc::new(Files::new(tokio::fs::canonicalize(root).await?));
+    let files = Arc::new(Files::new(tokio::fs::canonicalize(root).await?, token));
     let answer = move |request| {
         let files = files.clone();
         async move { files.answer(request).await }

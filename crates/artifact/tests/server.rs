@@ -3,7 +3,7 @@
 
 use std::{fs, future::pending, net::SocketAddr, os::unix::fs::symlink, path::Path, time::Duration};
 
-use artifact::server::serve;
+use artifact::{server::serve, token::TokenFile};
 use net::ServerOptions;
 use tempfile::TempDir;
 use tokio::{
@@ -27,12 +27,16 @@ struct Answer {
 }
 
 async fn server(fill: impl FnOnce(&Path)) -> Server {
+    server_with(None, fill).await
+}
+
+async fn server_with(token: Option<TokenFile>, fill: impl FnOnce(&Path)) -> Server {
     let root = tempfile::tempdir().unwrap();
     fill(root.path());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let path = root.path().to_owned();
-    tokio::spawn(async move { serve(listener, &path, ServerOptions::default(), pending()).await });
+    tokio::spawn(async move { serve(listener, &path, token, ServerOptions::default(), pending()).await });
     Server { address, _root: root }
 }
 
@@ -223,6 +227,39 @@ async fn the_root_answers_the_probe_and_no_directory_is_listed() {
 }
 
 #[tokio::test]
+async fn files_are_for_those_alone_who_show_the_token_if_there_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    fs::write(&path, "first\n").unwrap();
+    let server = server_with(Some(TokenFile::open(&path).await.unwrap()), artifact_tree).await;
+    let ask = async |method: &str, target: &str, token: &str| {
+        let header = format!("Bearer {token}");
+        let answer = server.ask(method, target, &[("authorization", &header)]).await;
+        (answer.status, answer.body)
+    };
+    for method in ["GET", "HEAD"] {
+        for target in [FILE, "/nothing", "/gitrepository", "/../etc/passwd", "/.cache/x"] {
+            let answer = server.ask(method, target, &[]).await;
+            assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")), "{target}");
+            assert_eq!(ask(method, target, "second").await.0, 401, "{target}");
+        }
+        assert_eq!(server.ask(method, "/", &[]).await.status, 200, "the probe");
+        assert_eq!(ask(method, FILE, "first").await.0, 200);
+        assert_eq!(ask(method, "/nothing", "first").await.0, 404);
+    }
+    assert_eq!(ask("GET", FILE, "first").await.1, b"0123456789");
+    // As the kubelet does it: another file under the same name.
+    let next = folder.path().join("next");
+    fs::write(&next, "second").unwrap();
+    fs::rename(&next, &path).unwrap();
+    assert_eq!(ask("GET", FILE, "first").await.0, 401);
+    assert_eq!(ask("GET", FILE, "second").await, (200, b"0123456789".to_vec()));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(ask("GET", FILE, "second").await.0, 200, "what was read last counts");
+    assert_eq!(ask("GET", FILE, "").await.0, 401);
+}
+
+#[tokio::test]
 async fn objects_may_be_called_like_locks() {
     let server = server(|root| {
         for object in ["app.lock", "app.tmp"] {
@@ -254,6 +291,7 @@ async fn methods_that_do_not_read_are_refused() {
 async fn a_missing_root_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let result = serve(listener, &dir.path().join("missing"), ServerOptions::default(), pending()).await;
+    let result =
+        serve(listener, &dir.path().join("missing"), None, ServerOptions::default(), pending()).await;
     assert_eq!(result.unwrap_err().kind(), std::io::ErrorKind::NotFound);
 }

@@ -1,6 +1,6 @@
 //! The process's own flags; the shared ones come from `runtime`.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use apply::order::GroupKind;
 use clap::{ArgAction, Parser, ValueEnum};
@@ -59,6 +59,9 @@ pub struct Arguments {
     /// *.example.com or example.com:8080. Empty means all that sources name.
     #[arg(long, value_delimiter = ',')]
     pub artifact_hosts: Vec<HostPattern>,
+    /// File with the token that source-controller asks for since it has the same flag; only hosts of --artifact-hosts get it.
+    #[arg(long, requires = "artifact_hosts")]
+    pub artifact_token_file: Option<PathBuf>,
     /// Attempts to download an artifact after the first.
     #[arg(long, default_value_t = 9)]
     pub http_retry: u32,
@@ -219,6 +222,19 @@ mod tests {
         };
         let (accepted, refused): (Vec<_>, Vec<_>) = flags.partition(is_accepted);
         assert_eq!((accepted, refused.len()), (vec!["graceful-shutdown-timeout"], 7));
+    }
+
+    #[test]
+    fn a_token_is_for_named_hosts() {
+        let parse = |flags: &[&str]| {
+            runtime::flags::try_parse_from::<Arguments>([&["kustomize-controller"], flags].concat())
+        };
+        let error = parse(&["--artifact-token-file=/token"]).map(drop).map_err(|error| error.to_string());
+        assert!(error.is_err_and(|text| text.contains("--artifact-hosts")));
+        let hosts = ["--artifact-hosts=a.example,*.b.example:80", "--artifact-hosts=c.example"];
+        let parsed = parse(&[&hosts[..], &["--artifact-token-file=/token"]].concat());
+        assert_eq!(parsed.map(|arguments| arguments.artifact_hosts.len()).ok(), Some(3));
+        assert!(parse(&["--artifact-hosts=http://a.example/"]).is_err());
     }
 
     #[test]

@@ -32,6 +32,7 @@ use apply::{cluster::Cluster, manager::Manager, mapper::MapperOptions, observe::
 use artifact::{
     cache::{self, Built, Cache},
     fetch::{self, Fetcher},
+    token::{TokenError, TokenFile},
     unpack::{self, Entry, Limits},
 };
 use kustomize::{Options, ParseCache, tree::MemoryTree};
@@ -75,6 +76,9 @@ pub enum StartError {
     /// No client for artifacts.
     #[error("failed to set up the artifact client")]
     Artifacts(#[source] reqwest::Error),
+    /// No token to show for artifacts.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// No client for bases in other repositories.
     #[error("failed to set up the client for bases")]
     Bases(#[source] reqwest::Error),
@@ -102,7 +106,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     );
     let builds = Arc::new(Builds::new(&shares, arguments.build_timeout));
     process.metrics.budget("build_nodes", builds.budget());
-    let artifacts = artifacts(&arguments, &shares)?;
+    let artifacts = artifacts(&arguments, &shares).await?;
     process.metrics.budget("download", artifacts.downloads());
     process.metrics.budget("artifact_bytes", artifacts.memory());
     let cluster = Cluster::new(process.client.clone(), MANAGER, DISCOVERY, INDEX);
@@ -189,13 +193,18 @@ fn build_options(arguments: &Arguments, shares: &MemoryShares) -> Options {
     Options { parsed, limits, ..Options::default() }
 }
 
-fn artifacts(arguments: &Arguments, shares: &MemoryShares) -> Result<Cache<MemoryTree>, StartError> {
+async fn artifacts(arguments: &Arguments, shares: &MemoryShares) -> Result<Cache<MemoryTree>, StartError> {
+    let token = match &arguments.artifact_token_file {
+        Some(path) => Some(Arc::new(TokenFile::open(path).await?)),
+        None => None,
+    };
     let fetcher = Fetcher::new(fetch::Options {
         retries: arguments.http_retry,
         max_bytes: arguments.artifact_max_size,
         source_controller_host: arguments.source_controller_localhost.clone(),
         source_watcher_host: arguments.source_watcher_localhost.clone(),
         hosts: arguments.artifact_hosts.clone(),
+        token,
         ..fetch::Options::default()
     })
     .map_err(StartError::Artifacts)?;

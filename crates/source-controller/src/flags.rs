@@ -74,6 +74,10 @@ pub struct Arguments {
     /// How long a client of the artifact server may keep it waiting for each MiB that it takes.
     #[arg(long, default_value = "1m", value_parser = timeout)]
     pub storage_write_timeout: Duration,
+    /// File with the token that clients of the artifact server have to show as `Authorization: Bearer`; without it anybody may
+    /// read artifacts. kustomize-controller has the same flag; Flux's controllers and client cannot read artifacts then.
+    #[arg(long)]
+    pub artifact_token_file: Option<PathBuf>,
     /// How long an artifact that is not the current one is kept; 0 keeps none.
     #[arg(long, default_value = "1m", value_parser = duration)]
     pub artifact_retention_ttl: Duration,

@@ -8,6 +8,7 @@ mod volume;
 use std::sync::Arc;
 
 use artifact::store::StoreError;
+use artifact::token::{TokenError, TokenFile};
 use artifact::{server, store};
 use runtime::app::App;
 use runtime::serve::{self, ServeError};
@@ -30,6 +31,9 @@ pub enum StartError {
     /// The storage cannot be opened.
     #[error("unable to initialise storage")]
     Storage(#[source] StoreError),
+    /// There is no token to ask clients of the artifact server for.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The artifact server cannot listen.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -44,6 +48,10 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     for flag in arguments.ignored.given() {
         tracing::warn!(logger = "setup", "{flag} has no effect: the kinds of Helm are not here yet");
     }
+    let token = match &arguments.artifact_token_file {
+        Some(path) => Some(TokenFile::open(path).await?),
+        None => None,
+    };
     let storage = store::Store::open(&arguments.storage_path, arguments.storage()?);
     let storage = Arc::new(storage.map_err(StartError::Storage)?);
     if !volume::claim(&app.process, &storage).await {
@@ -55,7 +63,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let (files, options) = (storage.clone(), arguments.artifact_server());
     let stop = app.process.stop.clone().cancelled_owned();
     app.process.tasks.spawn(async move {
-        let served = server::serve(listener, files.root(), options, stop).await;
+        let served = server::serve(listener, files.root(), token, options, stop).await;
         Ok(served.map_err(ServeError::Serve)?)
     });
     let budgets = Budgets::new(&app.arguments);

@@ -12,13 +12,14 @@ use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use tower_http::services::{ServeFile, fs::ServeFileSystemResponseBody};
 
-use crate::store::is_bookkeeping;
+use crate::{store::is_bookkeeping, token::TokenFile};
 
 type Body = Either<ServeFileSystemResponseBody, Full<Bytes>>;
 
 pub(super) struct Files {
     /// Canonical.
     root: PathBuf,
+    token: Option<TokenFile>,
 }
 
 /// What a path leads to.
@@ -29,8 +30,8 @@ enum Target {
 }
 
 impl Files {
-    pub(super) fn new(root: PathBuf) -> Self {
-        Self { root }
+    pub(super) fn new(root: PathBuf, token: Option<TokenFile>) -> Self {
+        Self { root, token }
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
@@ -46,9 +47,17 @@ impl Files {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return Ok(response);
         }
-        let Some(components) = components(request.uri().path()) else {
-            return Ok(not_found());
-        };
+        let components = components(request.uri().path());
+        // The root says nothing but that the server is there. Of anything else not even its absence is told.
+        let is_root = components.as_ref().is_some_and(Vec::is_empty);
+        if let (Some(token), false) = (&self.token, is_root)
+            && !token.admits(request.headers().get(header::AUTHORIZATION)).await
+        {
+            let mut response = plain(StatusCode::UNAUTHORIZED, "401 unauthorized\n");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return Ok(response);
+        }
+        let Some(components) = components else { return Ok(not_found()) };
         let root = self.root.clone();
         let resolving = tokio::task::spawn_blocking(move || resolve(&root, &components));
         match resolving.await?? {

@@ -1,7 +1,9 @@
 //! Downloads over loopback: from the real file server, and from servers that misbehave in every way known.
 
 use std::{
+    fs,
     io::Read,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,6 +13,7 @@ use artifact::{
     fetch::{FetchError, Fetcher, Options, Verified},
     server,
     store::{self, Store, StoreError},
+    token::TokenFile,
     unpack::{Entry, Limits, unpack},
 };
 use net::Backoff;
@@ -49,7 +52,7 @@ async fn an_artifact_that_the_store_published_is_fetched_and_unpacked() {
         .unwrap();
     let served = root.path().to_owned();
     tokio::spawn(async move {
-        server::serve(listener, &served, net::ServerOptions::default(), std::future::pending()).await
+        server::serve(listener, &served, None, net::ServerOptions::default(), std::future::pending()).await
     });
     let options = Options { source_controller_host: Some(address.to_string()), ..options() };
     let archive =
@@ -285,6 +288,49 @@ async fn hosts_that_are_not_listed_get_no_request_not_even_by_a_redirect() {
     assert_eq!((listed.count(), other.count()), (1, 0));
     let result = fetch(hosts(&other.address.to_string()), &other.url("/a"), &digest.to_string()).await;
     assert_eq!(result.unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_token_goes_to_listed_hosts_alone_and_its_change_is_waited_for() {
+    let (bytes, digest) = archive("x");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    fs::write(&path, "first").unwrap();
+    let token = Arc::new(TokenFile::open(&path).await.unwrap());
+    fs::write(&path, "second").unwrap();
+    let with = |host: &str| {
+        let hosts = host.parse().into_iter().collect();
+        Options { hosts, token: Some(token.clone()), retries: 1, ..options() }
+    };
+    let shown = |server: &Scripted| {
+        let requests = server.requests();
+        let header = |request: &String| {
+            request.lines().find_map(|line| line.strip_prefix("authorization: ").map(str::to_owned))
+        };
+        requests.iter().map(header).collect::<Vec<_>>()
+    };
+    let second = || Some("Bearer second".to_owned());
+    // The first answer is that of a server that has not read the new token yet.
+    let server = Scripted::start(vec![Reply::status("401 Unauthorized"), Reply::ok(&bytes)]).await;
+    let host = server.address.to_string();
+    assert_eq!(fetch(with(&host), &server.url("/a"), &digest.to_string()).await.unwrap(), bytes);
+    assert_eq!(shown(&server), [second(), second()]);
+    let refusing = Scripted::start(vec![Reply::status("401 Unauthorized")]).await;
+    let host = refusing.address.to_string();
+    let error = fetch(with(&host), &refusing.url("/a"), &digest.to_string()).await.unwrap_err();
+    let text = format!("failed to download archive from {} (status: 401 Unauthorized)", refusing.url("/a"));
+    assert_eq!((error.to_string(), refusing.count()), (text, 2));
+    // A redirect leads nowhere, so it cannot take the token along.
+    let other = Scripted::start(vec![Reply::ok(&bytes)]).await;
+    let to = format!("location: {}\r\n", other.url("/a"));
+    let server = Scripted::start(vec![Reply::with_headers("302 Found", &to, b"")]).await;
+    let host = server.address.to_string();
+    assert!(fetch(with(&host), &server.url("/a"), &digest.to_string()).await.is_err());
+    assert_eq!(other.count(), 0);
+    // Without any hosts nobody gets it.
+    let open = Scripted::start(vec![Reply::ok(&bytes)]).await;
+    assert_eq!(fetch(with(""), &open.url("/a"), &digest.to_string()).await.unwrap(), bytes);
+    assert_eq!(shown(&open), [None]);
 }
 
 #[tokio::test]

@@ -1,0 +1,63 @@
+//! Artifacts that only those may read who show a token.
+
+use std::fs;
+
+use anyhow::Result;
+use e2e::artifact::download;
+use e2e::objects::Look;
+use e2e::process::temp_folder;
+use e2e::scenario::{Scenario, Settings};
+use e2e::testkit::config_map;
+use reqwest::StatusCode;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_opens_artifacts_to_kustomize_controller_alone_and_can_be_replaced() -> Result<()> {
+    let folder = temp_folder("artifact-token")?;
+    let [server, client] = ["server", "client"].map(|name| folder.path().join(name));
+    let write = |path, token: &str| fs::write(path, format!("{token}\n"));
+    write(&server, "canary-1")?;
+    write(&client, "canary-1")?;
+    let flag = |path: &std::path::Path| format!("--artifact-token-file={}", path.display());
+    let settings = Settings {
+        source: &[&flag(&server)],
+        kustomize: &[&flag(&client), "--artifact-hosts=127.0.0.1", "--http-retry=100"],
+        ..Settings::default()
+    };
+    let test = Scenario::with_settings("artifact-token", settings).await?;
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+
+    // The neighbour that guesses the path.
+    let source = test.ready("GitRepository/app").await?;
+    let url = source.text("/status/artifact/url");
+    assert!(download(&source).await.is_err());
+    let ask = async |url: &str, token: &str| {
+        let request = reqwest::Client::new().get(url).bearer_auth(token);
+        request.send().await.map(|answer| answer.status())
+    };
+    assert_eq!(ask(url, "canary").await?, StatusCode::UNAUTHORIZED);
+    assert_eq!(ask(url, "canary-1").await?, StatusCode::OK);
+    let path = source.text("/status/artifact/path");
+    let probe = reqwest::get(url.trim_end_matches(path)).await?.status();
+    assert_eq!(probe, StatusCode::OK);
+
+    // The file of one Pod is replaced before that of the other.
+    write(&server, "canary-2")?;
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "2"))?;
+    test.request("GitRepository/app").await?;
+    let fetching = "Fetching manifests for revision";
+    test.condition("Kustomization/app", "Reconciling", "True", "Progressing", fetching).await?;
+    assert_eq!(ask(url, "canary-1").await?, StatusCode::UNAUTHORIZED);
+    write(&client, "canary-2")?;
+    test.applied("Kustomization/app", &commit).await?;
+
+    for text in [test.pair()?.source.log_text(), test.pair()?.kustomize.log_text()] {
+        assert!(!text.contains("canary-"), "a token is in a log");
+    }
+    for object in ["GitRepository/app", "Kustomization/app"] {
+        assert!(!test.get(object).await?.to_string().contains("canary-"), "a token is in {object}");
+    }
+    test.finish().await
+}
