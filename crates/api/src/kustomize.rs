@@ -10,6 +10,10 @@ pub const STATUS_FIELD_MANAGER: &str = "gotk-kustomize-controller";
 /// Flux.
 pub const DRIFT_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/drift";
 
+/// Annotation on a Kustomization: `disabled` lets runs delete any part of its inventory. Compared without regard to case. Not
+/// known to Flux.
+pub const PRUNE_GUARD_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/prune-guard";
+
 /// Event annotation with the revision that was applied.
 pub const REVISION_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/revision";
 /// Event annotation with the revision in the origin of the source, if known.

@@ -102,6 +102,10 @@ pub struct Arguments {
     /// What is done about drift where a Kustomization does not say: repair it, or report it.
     #[arg(long, value_enum, default_value_t = DriftMode::Repair)]
     pub drift_mode: DriftMode,
+    /// Fail a run, before it applies anything, that would delete this part of an inventory of 10 objects or more, in percent; 0
+    /// lets all be deleted.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub prune_guard_percent: u8,
     /// Longest time a build may take.
     #[arg(long, default_value = "2m", value_parser = timeout)]
     pub build_timeout: Duration,

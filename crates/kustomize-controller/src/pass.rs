@@ -10,7 +10,7 @@ pub(crate) use effects::OBJECT_TIMEOUT;
 
 use api::{
     Artifact, Kustomization,
-    kustomize::{conditions::HEALTHY, reasons::RECONCILIATION_FAILED},
+    kustomize::{PRUNE_GUARD_ANNOTATION, conditions::HEALTHY, reasons::RECONCILIATION_FAILED},
     meta::RECONCILE_REQUEST_ANNOTATION,
 };
 use apply::{cluster::Cluster, prune::Entry};
@@ -24,7 +24,7 @@ use crate::{
     flags::NO_FAIL_FAST,
     pass::decision::{Decision, Situation, decide},
     reconciler::{Slot, State},
-    run::{Failure, Inputs, Phase, Plan, Run, machine},
+    run::{Failure, Inputs, Phase, Plan, PruneGuard, Run, machine},
     sources::{Content, SourceKey},
     status,
     subject::Subject,
@@ -110,6 +110,7 @@ impl Pass<'_> {
         for Entry { id, version } in &before {
             self.cluster.index.ensure(&id.gvk(version));
         }
+        let guard = object.annotations().get(PRUNE_GUARD_ANNOTATION);
         let plan = Plan {
             inputs,
             artifact,
@@ -117,6 +118,7 @@ impl Pass<'_> {
             started: Instant::now(),
             timeout: self.subject.timeout(),
             prune: object.spec.prune,
+            prune_guard: PruneGuard::new(arguments.prune_guard_percent, guard.map(String::as_str)),
             fail_fast: !arguments.feature_gates.is_on(NO_FAIL_FAST),
             skip_unchanged: skip_unchanged && arguments.watch_drift,
             before,

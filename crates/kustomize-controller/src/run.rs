@@ -12,11 +12,13 @@
 pub(crate) mod build;
 pub(crate) mod effects;
 pub(crate) mod machine;
+mod prune_guard;
 
 use build::BuildError;
 pub(crate) use build::BuildInputs;
 use effects::Build;
 pub(crate) use effects::Effects;
+pub use prune_guard::PruneGuard;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -66,6 +68,8 @@ pub struct Plan {
     pub timeout: Duration,
     /// Whether objects that are no longer wanted are deleted.
     pub prune: bool,
+    /// How much of the inventory may be deleted, if that is limited.
+    pub prune_guard: Option<PruneGuard>,
     /// Whether one failed object ends the wait for health.
     pub fail_fast: bool,
     /// Whether what the watches prove to be unchanged need not be asked for.

@@ -1,11 +1,11 @@
 //! What is removed from the cluster when it leaves Git, and what is not.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
 use e2e::testkit::{applied, config_map, roll_out};
 use e2e::wait::Not;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_folder_empties_the_inventory_and_restoring_brings_all_back() -> Result<()> {
@@ -20,6 +20,57 @@ async fn an_empty_folder_empties_the_inventory_and_restoring_brings_all_back() -
     let commit = test.repo.commit_file("app/a.yaml", &config_map("a", "2"))?;
     roll_out(&test, &commit).await?;
     assert_eq!(test.get("ConfigMap/a").await?.text("/data/value"), "2");
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_keeps_an_empty_folder_from_emptying_the_cluster_until_it_is_meant() -> Result<()> {
+    let files: Vec<_> =
+        (0..20).map(|i| (format!("{i}.yaml"), config_map(&format!("map-{i}"), "1"))).collect();
+    let named: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+    let test = Scenario::with_own_controllers("prune-guard", &["--prune-guard-percent=50"]).await?;
+    let test = applied(test, &named, "").await?;
+    // A small part may always go.
+    for i in 12..20 {
+        test.repo.remove(&format!("app/{i}.yaml"))?;
+    }
+    let commit = test.repo.commit("twelve are left")?;
+    roll_out(&test, &commit).await?;
+    test.gone("ConfigMap/map-12").await?;
+    let before = test.get("Kustomization/app").await?;
+    let text = "12 of 12 objects of the inventory are no longer there, and --prune-guard-percent=50 refuses to delete so many: \
+                nothing was applied or deleted. If it is meant, set the annotation \
+                kustomize.toolkit.fluxcd.io/prune-guard=disabled";
+    let refused = async |commit: String| -> Result<()> {
+        test.request("GitRepository/app").await?;
+        let attempted =
+            |app: &Value| !app.is_ready() && app.text("/status/lastAttemptedRevision").ends_with(&commit);
+        test.until("Kustomization/app", &format!("has tried {commit}"), attempted).await?;
+        // The second try comes to the same.
+        let app = test.run("Kustomization/app").await?;
+        let ready = app.condition("Ready").context("a condition")?;
+        assert_eq!((ready.reason.as_str(), ready.message.as_str()), ("PruneFailed", text));
+        for field in ["inventory", "lastAppliedRevision"] {
+            assert_eq!(app["status"][field], before["status"][field], "{field}");
+        }
+        for i in 0..12 {
+            assert!(test.exists(&format!("ConfigMap/map-{i}")).await?, "map-{i}");
+        }
+        Ok(())
+    };
+    test.repo.remove("app")?;
+    refused(test.repo.commit_file("app/notes.txt", "not built")?).await?;
+    test.event("Kustomization/app", "Warning", "PruneFailed", text).await?;
+    for (name, map) in files.iter().take(12) {
+        test.repo.write(&format!("app/{name}"), &map.replace("map-", "new-"))?;
+    }
+    let commit = test.repo.commit("all have other names")?;
+    refused(commit.clone()).await?;
+    assert!(!test.exists("ConfigMap/new-0").await?, "nothing of the commit is applied");
+    test.kubectl(&["annotate", "kustomization/app", "kustomize.toolkit.fluxcd.io/prune-guard=disabled"])?;
+    roll_out(&test, &commit).await?;
+    test.gone("ConfigMap/map-0").await?;
+    assert!(test.exists("ConfigMap/new-0").await?);
     test.finish().await
 }
 

@@ -182,10 +182,19 @@ fn built(run: &mut Run, effects: &mut impl Effects, result: Result<Build, BuildE
             let manifests = stages.iter().flat_map(|stage| &stage.manifests);
             run.progress.desired =
                 manifests.map(|m| Entry { id: m.id(), version: m.gvk().version }).collect();
-            Step::Next(Phase::Apply(stages.into()))
+            match too_much_to_prune(run) {
+                Some(message) => Failure::new(PRUNE_FAILED, message).recorded().into(),
+                None => Step::Next(Phase::Apply(stages.into())),
+            }
         }
         Err(error) => Failure::new(BUILD_FAILED, error.to_string()).into(),
     }
+}
+
+fn too_much_to_prune(run: &Run) -> Option<String> {
+    let (plan, desired) = (&run.plan, &run.progress.desired);
+    let guard = plan.prune_guard.filter(|_| plan.prune)?;
+    guard.refuse(&prune::stale(&plan.before, desired), &plan.before)
 }
 
 /// Goes on as if every object of the inventory had been built, checked and found unchanged.

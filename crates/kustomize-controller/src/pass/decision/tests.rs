@@ -29,6 +29,7 @@ fn running(phase: Phase) -> State {
         started: Instant::now(),
         timeout: Duration::from_secs(60),
         prune: true,
+        prune_guard: None,
         fail_fast: true,
         skip_unchanged: true,
         before: Vec::new(),

@@ -3,8 +3,8 @@
 use api::kustomize::reasons::RECONCILIATION_FAILED;
 use apply::prune::{Entry, Pruned};
 
-use super::script::{Script, drive_all, entry, run};
-use crate::run::Failure;
+use super::script::{Script, drive_all, entry, inputs, run};
+use crate::run::{Failure, PruneGuard};
 
 fn stale() -> Vec<Entry> {
     vec![entry("ConfigMap", "a"), entry("ConfigMap", "old"), entry("Secret", "s")]
@@ -39,6 +39,42 @@ async fn pruning_waits_for_others_of_the_source_and_not_for_ever() {
 async fn nothing_is_waited_for_if_nothing_is_stale() {
     let (mut run, mut script) = (run(vec![]), Script { handover_pending: true, ..Script::default() });
     assert_eq!(drive_all(&mut run, &mut script).await, (vec![], "succeeded".into()));
+}
+
+/// An inventory of `a`, which is still wanted, and others, which are not.
+fn large(others: usize) -> Vec<Entry> {
+    let names = (0..others).map(|number| format!("old-{number}"));
+    [entry("ConfigMap", "a")].into_iter().chain(names.map(|name| entry("ConfigMap", &name))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn guarded_objects_are_not_pruned_and_nothing_is_applied_or_written() {
+    let (mut run, mut script) = (run(large(11)), Script::default());
+    run.plan.prune_guard = PruneGuard::new(90, None);
+    let ended = drive_all(&mut run, &mut script).await.1;
+    assert!(
+        ended.starts_with("PruneFailed: 11 of 12 objects of the inventory are no longer there"),
+        "{ended}"
+    );
+    assert_eq!(script.asked, ["download", "build"], "so the next try finds the same inventory");
+    assert!(run.progress.inventory.is_none() && run.progress.attempted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_does_not_mind_a_small_part_nor_runs_that_prune_nothing() {
+    let guarded = |inventory: Vec<Entry>, percent| {
+        let mut run = run(inventory);
+        run.plan.prune_guard = PruneGuard::new(percent, None);
+        run
+    };
+    let mut small_part = guarded(large(11), 92);
+    assert_eq!(drive_all(&mut small_part, &mut Script::default()).await.1, "succeeded");
+    let mut keeps_all = guarded(large(11), 50);
+    keeps_all.plan.prune = false;
+    assert_eq!(drive_all(&mut keeps_all, &mut Script::default()).await.1, "succeeded");
+    let (mut unchanged, build) = (guarded(large(11), 50), Some(inputs("d2")));
+    let mut script = Script { unchanged: build, ..Script::default() };
+    assert_eq!(drive_all(&mut unchanged, &mut script).await.1, "succeeded");
 }
 
 #[tokio::test(start_paused = true)]

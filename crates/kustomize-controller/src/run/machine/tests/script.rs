@@ -233,6 +233,7 @@ pub fn run(before: Vec<Entry>) -> Run {
         started: Instant::now(),
         timeout: Duration::from_secs(300),
         prune: true,
+        prune_guard: None,
         fail_fast: true,
         skip_unchanged: false,
         before,
