@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, User};
@@ -37,6 +37,8 @@ pub struct Controller {
     kubeconfig: PathBuf,
     options: Vec<String>,
     environment: Vec<(String, String)>,
+    /// Whether the storage is a file system of its own, which the process mounts for itself alone.
+    own_storage: bool,
     metrics: u16,
     health: u16,
     folder: PathBuf,
@@ -72,6 +74,18 @@ impl Controller {
         let mut controller = Self::new(kubeconfig, user, options, temp.path())?;
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         controller.environment = environment.iter().map(own).collect();
+        controller.temp = Some(temp);
+        controller.launch(Owner::Harness).await?;
+        Ok(controller)
+    }
+
+    /// Starts the controller for sources over a storage that is a file system of its own: it can be [mounted anew](Self::mount)
+    /// with other options, and is empty after a restart.
+    pub async fn start_over_own_storage(cluster: &Cluster, options: &[&str]) -> Result<Self> {
+        let user = User::SourceController;
+        let temp = temp_folder(user.name())?;
+        let mut controller = Self::new(cluster.kubeconfig(user), user, options, temp.path())?;
+        controller.own_storage = true;
         controller.temp = Some(temp);
         controller.launch(Owner::Harness).await?;
         Ok(controller)
@@ -122,6 +136,7 @@ impl Controller {
             kubeconfig: kubeconfig.to_owned(),
             options: flags,
             environment: Vec::new(),
+            own_storage: false,
             metrics,
             health,
             folder: folder.to_owned(),
@@ -145,8 +160,16 @@ impl Controller {
     fn spawn(&mut self, owner: Owner<'_>) -> Result<()> {
         // A write beyond the limit of `limit_file_size` shall fail, as on a full disk, and not be the end.
         let mut command = Command::new("sh");
+        let script = "trap '' XFSZ; exec \"$@\"";
+        if self.own_storage {
+            command = Command::new("unshare");
+            command.arg("--mount").args((!is_root()).then_some("--map-root-user")).arg("sh").arg("-c");
+            command.arg(format!("mount -t tmpfs tmpfs '{}' && {script}", self.storage().display()));
+        } else {
+            command.arg("-c").arg(script);
+        }
         command
-            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+            .arg("sh")
             .arg(&self.binary)
             .args(&self.options)
             .env("KUBECONFIG", &self.kubeconfig)
@@ -259,6 +282,22 @@ impl Controller {
         self.folder.join("storage")
     }
 
+    /// The same folder as the process sees it: what is mounted there, it alone sees by that name.
+    pub fn own_view(&self) -> Result<PathBuf> {
+        let root = PathBuf::from(format!("/proc/{}/root", self.id().context("not running")?));
+        Ok(root.join(self.storage().strip_prefix("/")?))
+    }
+
+    /// Runs `mount` or `umount` with these arguments and the storage, where the process sees it.
+    pub fn mount(&self, command: &[&str]) -> Result<()> {
+        let target = self.id().context("not running")?.to_string();
+        let mut enter = Command::new("nsenter");
+        enter.args(["--mount", "--target", &target]).args((!is_root()).then_some("--user"));
+        let status = enter.args(command).arg(self.storage()).status()?;
+        ensure!(status.success(), "{command:?}: {status}");
+        Ok(())
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.join(format!("{}.log", self.user.name()))
     }
@@ -309,6 +348,10 @@ fn shorten(line: &str) -> String {
     let Ok(entry) = serde_json::from_str::<Value>(line) else { return line.to_owned() };
     let fields = ["/ts", "/level", "/msg", "/error"].map(|field| entry.text(field));
     fields.join(" ").trim_end().to_owned()
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 fn client() -> reqwest::Result<reqwest::Client> {

@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
+const ARCHIVE_FAILED: &str = "ArchiveOperationFailed";
+const GIT_FAILED: &str = "GitOperationFailed";
+
 /// Text that cannot be compressed much.
 fn noise(bytes: usize) -> String {
     Alphanumeric.sample_string(&mut rand::rng(), bytes)
@@ -109,6 +112,65 @@ async fn a_storage_that_cannot_be_written_is_named_and_ends_nothing() -> Result<
     controller.expect_running()?;
     test.objects.delete(&test.id("GitRepository/app")?).await?;
     test.gone("GitRepository/app").await?;
+    test.finish().await
+}
+
+/// A disk can have room and yet take no further file, and it can turn read-only, as one does that has failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_without_inodes_or_that_turns_read_only_keeps_the_last_artifact_until_it_is_made_good()
+-> Result<()> {
+    let test = Scenario::new("inodes").await?;
+    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let mut controller = Controller::start_over_own_storage(test.cluster, &[&selector]).await?;
+    let mut commit = test.repo.commit_file("a.txt", "first")?;
+    for mut source in documents(&test.source_yaml("1h", ""))? {
+        source["metadata"]["labels"] = json!({ SHARD: test.namespace });
+        test.objects.apply_one(&source, &test.namespace).await?;
+    }
+    let no_inodes = || {
+        let files = rustix::fs::statvfs(&controller.own_view()?)?;
+        let options = format!("remount,nr_inodes={}", files.f_files - files.f_ffree);
+        controller.mount(&["mount", "-o", &options])
+    };
+    let read_only = || {
+        let storage = controller.storage().display().to_string();
+        controller.mount(&["mount", "--bind", &storage])?;
+        controller.mount(&["mount", "-o", "remount,bind,ro"])
+    };
+    let no_inodes: &dyn Fn() -> Result<()> = &no_inodes;
+    let more_inodes: &[&str] = &["mount", "-o", "remount,nr_inodes=100000"];
+    let faults = [
+        ("No space left on device", no_inodes, ARCHIVE_FAILED, more_inodes),
+        ("Read-only file system", &read_only, GIT_FAILED, &["umount"]),
+    ];
+    for (text, fault, reason, mend) in faults {
+        let before = holds(&test, &commit).await?;
+        fault()?;
+        let fails = async |reason: &str| -> Result<Value> {
+            let failed = |o: &Value| {
+                o.condition("Ready")
+                    .is_some_and(|c| c.status == "False" && c.reason == reason && c.message.contains(text))
+            };
+            let during = test.until("GitRepository/app", &format!("says {reason}, {text}"), failed).await?;
+            assert_eq!(during["status"]["artifact"], before["status"]["artifact"]);
+            download(&during).await?;
+            Ok(during)
+        };
+        // Nothing to fetch, but another artifact to store. The lock of the cache is a file, too, but there is one.
+        test.patch("GitRepository/app", &json!({"spec": {"ignore": format!("# {text}")}})).await?;
+        let during = fails(reason).await?;
+        let condition = during.condition("StorageOperationFailed").map(|c| c.reason);
+        assert_eq!(condition, (reason == ARCHIVE_FAILED).then(|| reason.to_owned()));
+        commit = test.repo.commit_file("a.txt", text)?;
+        test.request("GitRepository/app").await?;
+        fails(GIT_FAILED).await?;
+        controller.mount(mend)?;
+        test.request("GitRepository/app").await?;
+        let after = holds(&test, &commit).await?;
+        assert_eq!(after.condition("StorageOperationFailed"), None);
+        no_temporary_file(&controller.own_view()?);
+    }
+    controller.expect_running()?;
     test.finish().await
 }
 
