@@ -112,7 +112,12 @@ impl GitServer {
 
     /// Starts a server that speaks TLS with a certificate of its own authority.
     pub async fn start_tls() -> Result<Self> {
-        Self::start_temporary(Ipv4Addr::LOCALHOST, Some(Ca::new("e2e git")?)).await
+        Self::start_tls_by(Ca::new("e2e git")?).await
+    }
+
+    /// The same with a certificate by this authority.
+    pub async fn start_tls_by(ca: Ca) -> Result<Self> {
+        Self::start_temporary(Ipv4Addr::LOCALHOST, Some(ca)).await
     }
 
     /// Serves the repositories in `folder` on `port`.

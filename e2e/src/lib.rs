@@ -15,6 +15,7 @@
 //! - [`api_proxy`] stands in front of the API server and misbehaves;
 //! - [`webhook`] answers the API server's admission reviews;
 //! - [`confinement`] gives a process the limits of a container;
+//! - [`moved_clock`] is a wall clock that a test moves;
 //! - [`controller`] runs `source-controller` and `kustomize-controller`;
 //! - [`wait`] waits for what is seen, [`idle`] until controllers have nothing to do;
 //! - [`objects`] reads and writes Kubernetes objects as plain JSON, as any other client would;
@@ -33,6 +34,7 @@ pub mod forge;
 pub mod git_server;
 mod http_server;
 pub mod idle;
+pub mod moved_clock;
 pub mod node;
 pub mod objects;
 pub mod pki;

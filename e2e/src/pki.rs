@@ -1,6 +1,7 @@
 //! A certificate authority for one test.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -13,7 +14,12 @@ use tokio_rustls::TlsAcceptor;
 pub struct Ca {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
+    /// When certificates are valid, if not for ever.
+    valid: Option<(SystemTime, SystemTime)>,
 }
+
+/// How long a certificate of a short-lived authority is valid before and after now.
+const SHORT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A certificate and its private key, both PEM.
 #[derive(Debug)]
@@ -27,12 +33,22 @@ pub struct Identity {
 impl Ca {
     /// A fresh authority.
     pub fn new(name: &str) -> Result<Self> {
+        Self::valid(name, None)
+    }
+
+    /// One whose certificates are valid from a month ago for two months.
+    pub fn short_lived(name: &str) -> Result<Self> {
+        let now = SystemTime::now();
+        Self::valid(name, Some((now - SHORT, now + SHORT)))
+    }
+
+    fn valid(name: &str, valid: Option<(SystemTime, SystemTime)>) -> Result<Self> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = params.self_signed(&key)?.pem();
-        Ok(Self { pem, issuer: Issuer::new(params, key) })
+        Ok(Self { pem, issuer: Issuer::new(params, key), valid })
     }
 
     /// The authority's own certificate.
@@ -43,7 +59,10 @@ impl Ca {
     /// A server certificate for host names and addresses.
     pub fn issue(&self, names: &[&str]) -> Result<Identity> {
         let key = KeyPair::generate()?;
-        let params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>())?;
+        let mut params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>())?;
+        if let Some((from, until)) = self.valid {
+            (params.not_before, params.not_after) = (from.into(), until.into());
+        }
         Ok(Identity { certificate: params.signed_by(&key, &self.issuer)?.pem(), key: key.serialize_pem() })
     }
 

@@ -8,6 +8,7 @@ mod artifact_token;
 mod backoff;
 mod basics;
 mod churn;
+mod clock;
 mod configs;
 mod correction;
 mod crash;
