@@ -4,6 +4,9 @@
 //! are, looks at limits only when all has come, knows no deadline, and keeps all objects along a chain of deltas at once.
 
 mod chains;
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod collision;
 mod entries;
 
 use std::collections::BTreeSet;
@@ -224,8 +227,26 @@ impl Received {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+
+    /// Bytes 8 to 12 are where a pack has its number of objects, so sealing leaves them as they are.
+    #[test]
+    fn a_pack_whose_bytes_are_a_collision_attack_gets_no_checksum() {
+        let sealed = |bytes: &[u8]| {
+            let objects = u32::from_be_bytes(bytes[8..12].try_into().unwrap());
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(bytes).unwrap();
+            seal(&mut file, objects as usize, bytes.len() as u64).map_err(|error| error.to_string())
+        };
+        let mut bytes = collision::shattered();
+        let error = sealed(&bytes).unwrap_err();
+        let attack = "Detected SHA-1 collision attack with digest f92d74e3874587aaf443d1db961d4e26dde13e9c";
+        assert!(error.contains(attack), "{error}");
+        bytes[319] ^= 1;
+        assert!(sealed(&bytes).is_ok(), "other bytes are only bytes");
+    }
 
     #[test]
     fn large_objects_are_resolved_one_after_the_other() {

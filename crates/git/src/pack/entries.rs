@@ -207,7 +207,40 @@ mod tests {
     use flate2::write::ZlibEncoder;
 
     use super::*;
+    use crate::pack::collision::shattered;
     use net::Deadline;
+
+    #[test]
+    fn a_pack_on_its_way_that_is_a_collision_attack_is_broken() {
+        let received = |bytes: &[u8]| {
+            let (limits, connection) =
+                (Limits::default(), Connection::new(Deadline::new(Duration::from_secs(60)), None));
+            let (file, mut hash) = (tempfile::tempfile().unwrap(), gix::hash::hasher(SHA1));
+            hash.update(bytes);
+            let trailer = hash.try_finalize().map_or(vec![0; 20], |id| id.as_bytes().to_vec());
+            let all = [bytes, &trailer].concat();
+            let mut from = all.as_slice();
+            let stream = Stream {
+                from: &mut from,
+                to: BufWriter::new(&file),
+                hash: gix::hash::hasher(SHA1),
+                crc: Crc::new(),
+                offset: 0,
+                connection: &connection,
+            };
+            let inflate = Decompress::new(true);
+            let (scratch, limits, connection) = (Vec::new(), &limits, &connection);
+            let mut incoming = Incoming { stream, left: 0, inflate, scratch, limits, connection };
+            incoming.stream.pass(bytes.len()).unwrap();
+            incoming.finish().map(drop).map_err(|error| error.to_string())
+        };
+        let mut bytes = shattered();
+        let error = received(&bytes).unwrap_err();
+        let attack = "Detected SHA-1 collision attack with digest f92d74e3874587aaf443d1db961d4e26dde13e9c";
+        assert!(error.contains(attack), "{error}");
+        *bytes.last_mut().unwrap() ^= 1;
+        assert_eq!(received(&bytes), Ok(()), "other bytes are only bytes");
+    }
 
     #[test]
     fn a_full_disk_is_not_a_broken_pack() {
