@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use e2e::artifact::{digest, download};
 use e2e::controller::Controller;
+use e2e::failing_writes::FailingWrites;
 use e2e::objects::{Look, documents};
 use e2e::process::Signal;
-use e2e::scenario::{LIMIT, SHARD, Scenario};
+use e2e::scenario::{LIMIT, SHARD, Scenario, Settings};
 use e2e::testkit::{config_map, files};
 use e2e::wait::{self, Not};
 use rand::distr::{Alphanumeric, SampleString};
@@ -171,6 +172,44 @@ async fn a_storage_without_inodes_or_that_turns_read_only_keeps_the_last_artifac
         no_temporary_file(&controller.own_view()?);
     }
     controller.expect_running()?;
+    test.finish().await
+}
+
+/// Other errors than that of a full disk are met in the same way: what counts is that it is not written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_and_a_broken_disk_keep_the_last_artifact_until_writes_are_well() -> Result<()> {
+    const EDQUOT: i32 = 122;
+    const EIO: i32 = 5;
+    let writes = FailingWrites::new()?;
+    let settings = Settings { environment: &writes.environment(), ..Settings::default() };
+    let test = Scenario::with_settings("quota", settings).await?;
+    let mut commit = test.repo.commit_file("a.txt", "first")?;
+    test.apply_source().await?;
+    for (number, text) in [(EDQUOT, "Disk quota exceeded"), (EIO, "Input/output error")] {
+        let before = holds(&test, &commit).await?;
+        let stays = async || -> Result<()> {
+            let during = test.get("GitRepository/app").await?;
+            assert_eq!(during["status"]["artifact"], before["status"]["artifact"]);
+            download(&during).await.map(drop)
+        };
+        writes.fail(number)?;
+        // Nothing to fetch, but another artifact to store.
+        test.patch("GitRepository/app", &json!({"spec": {"ignore": format!("# {text}")}})).await?;
+        for kind in ["StorageOperationFailed", "Ready"] {
+            let status = if kind == "Ready" { "False" } else { "True" };
+            test.condition("GitRepository/app", kind, status, ARCHIVE_FAILED, text).await?;
+        }
+        stays().await?;
+        commit = test.repo.commit_file("a.txt", text)?;
+        test.request("GitRepository/app").await?;
+        test.condition("GitRepository/app", "Ready", "False", GIT_FAILED, text).await?;
+        stays().await?;
+        writes.fail(0)?;
+        test.request("GitRepository/app").await?;
+        let after = holds(&test, &commit).await?;
+        assert_eq!(after.condition("StorageOperationFailed"), None);
+        no_temporary_file(&test.pair()?.source.storage());
+    }
     test.finish().await
 }
 
