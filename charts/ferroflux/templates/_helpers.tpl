@@ -106,6 +106,13 @@ replace (whether the old Pod ends before the new one starts), grace, args, ports
 */}}
 {{- define "ferroflux.deployment" -}}
 {{- $root := .root }}
+{{- $volumes := .volumes }}
+{{- with $root.Values.artifactToken }}
+{{- if .secretName }}
+{{- $items := list (dict "key" .key "path" "token") }}
+{{- $volumes = merge (dict "artifact-token" (dict "secret" (dict "secretName" .secretName "items" $items))) $volumes }}
+{{- end }}
+{{- end }}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -177,6 +184,9 @@ spec:
         {{- range .args }}
         - {{ . }}
         {{- end }}
+        {{- if $root.Values.artifactToken.secretName }}
+        - --artifact-token-file=/artifact-token/token
+        {{- end }}
         {{- if .shard }}
         - --watch-label-selector=sharding.fluxcd.io/key={{ .shard }}
         {{- else if $root.Values.sharding.shards }}
@@ -221,12 +231,12 @@ spec:
           seccompProfile:
             type: RuntimeDefault
         volumeMounts:
-        {{- range $name, $_ := .volumes }}
+        {{- range $name, $_ := $volumes }}
         - name: {{ $name }}
           mountPath: /{{ $name }}
         {{- end }}
       volumes:
-      {{- range $name, $source := .volumes }}
+      {{- range $name, $source := $volumes }}
       - name: {{ $name }}
         {{- toYaml $source | nindent 8 }}
       {{- end }}
