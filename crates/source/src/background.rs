@@ -7,6 +7,7 @@
 //! What is under way draws on a budget, so a fetch may have to wait for its turn. One that waits for long shows in the status.
 
 mod queue;
+mod task;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,10 +19,10 @@ use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 use net::Named;
 use runtime::controller::Waker;
-use tokio::task::{JoinError, JoinHandle};
 
 use self::queue::Queue;
 pub use self::queue::{Host, QUEUE_NEWS, Queued};
+use self::task::{Look, Task};
 
 /// How long a pass waits before it ends, if nothing else of this host keeps its pass waiting already.
 pub const PASS_WAIT: Duration = Duration::from_millis(500);
@@ -49,18 +50,9 @@ pub enum Earlier<T> {
 
 struct Pending<I, T> {
     inputs: I,
-    task: JoinHandle<T>,
+    task: Task<T>,
     queue: Arc<Queue>,
     _left: LeftFetch,
-}
-
-impl<I, T> Pending<I, T> {
-    /// Gives it up; what it does on other threads is told to end.
-    async fn end(self) {
-        self.task.abort();
-        // Whatever it has to say.
-        let _ = self.task.await;
-    }
 }
 
 /// How many fetches of a host outlasted their passes.
@@ -100,16 +92,19 @@ where
     /// The fetch that an earlier pass began with the same `inputs`. One with others is given up.
     pub async fn earlier(&self, source: &ObjectRef<K>, inputs: &I) -> Earlier<T> {
         let before = self.pending().remove(source);
-        let Some(pending) = before else { return Earlier::Nothing };
+        let Some(mut pending) = before else { return Earlier::Nothing };
         if pending.inputs != *inputs {
-            pending.end().await;
+            pending.task.end().await;
             return Earlier::Nothing;
         }
-        if !pending.task.is_finished() {
-            self.pending().insert(source.clone(), pending);
-            return Earlier::Underway;
+        match pending.task.look() {
+            Look::Done(done) => Earlier::Done(done),
+            Look::Lost => Earlier::Nothing,
+            Look::Underway => {
+                self.pending().insert(source.clone(), pending);
+                Earlier::Underway
+            }
         }
-        ended(pending.task.await).map_or(Earlier::Underway, Earlier::Done)
     }
 
     /// What `fetch` gives; `None` if it takes longer, and then the object is woken when it is done. A fetch that is already
@@ -134,13 +129,9 @@ where
         let queue = self.queue(source);
         let stage = Arc::new(Mutex::new(Stage::Attended));
         let ending = Ending { stage: stage.clone(), waker: self.waker.clone(), source: source.clone() };
-        let fetch = fetch(self.host(host, queue.clone()));
-        let mut task = tokio::spawn(async move {
-            let _ending = ending;
-            fetch.await
-        });
-        if let Ok(done) = tokio::time::timeout(wait, &mut task).await {
-            return ended(done);
+        let mut task = Task::spawn(fetch(self.host(host, queue.clone())), ending);
+        if let Ok(done) = tokio::time::timeout(wait, task.result()).await {
+            return done;
         }
         {
             let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,14 +143,14 @@ where
                 return None;
             }
         }
-        ended(task.await)
+        task.result().await
     }
 
     /// Gives up the fetch of an object that goes. Nothing of it begins any more when this returns.
     pub async fn cancel(&self, source: &ObjectRef<K>) {
         let pending = self.pending().remove(source);
         if let Some(pending) = pending {
-            pending.end().await;
+            pending.task.end().await;
         }
     }
 
@@ -213,17 +204,6 @@ impl<K: Resource<DynamicType = ()> + 'static> Drop for Ending<K> {
         if std::mem::replace(&mut *stage, Stage::Done) == Stage::Left {
             self.waker.wake(self.source.clone());
         }
-    }
-}
-
-/// A panic goes on in the pass, where panics are caught.
-fn ended<T>(done: Result<T, JoinError>) -> Option<T> {
-    match done {
-        Ok(done) => Some(done),
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => None,
-        },
     }
 }
 
