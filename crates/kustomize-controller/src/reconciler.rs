@@ -73,6 +73,8 @@ impl Reconciler {
     pub fn object_changed(&self, owner: &Owner) {
         let key = Key::new(&owner.name).within(&owner.namespace);
         let Some(object) = self.context.store.get(&key) else { return };
+        // What the watch shows may lack the inventory that was written just now, and brings no pass when it does.
+        let object = self.latest.newest(object);
         let matters = match self.slots().get(&key) {
             // A pass is under way; the next one will see.
             None => true,

@@ -2,10 +2,11 @@
 //! them, while their run waits. None of them may stay away until the next run by interval, which is an hour here.
 
 use anyhow::Result;
-use e2e::api_proxy::{Call, Fault, Rule};
+use e2e::api_proxy::{Break, Call, Fault, Rule};
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
 use e2e::testkit::{add_barrier, config_map, deployment};
+use e2e::wait::LIMIT;
 
 /// A scenario in which no ConfigMap is listed or watched until the proxy heals, with ConfigMap `a` in Git.
 async fn blind(name: &str) -> Result<(Scenario, String)> {
@@ -66,6 +67,25 @@ async fn an_object_that_goes_while_its_run_waits_for_another() -> Result<()> {
     // Healthy, and no object of ours.
     test.apply(&deployment("outside", 0)).await?;
     test.ready("Kustomization/app").await?;
+    is_back(&test).await?;
+    test.finish().await
+}
+
+/// The watch of Kustomizations lags: it has not shown yet what was applied.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_whose_owner_was_seen_before_it_applied_it() -> Result<()> {
+    let test = Scenario::through_proxy("missing-owner", &[]).await?;
+    let commit = test.repo.commit_file("app/a.yaml", &config_map("a", "git"))?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.condition("Kustomization/app", "Ready", "False", "ArtifactFailed", "").await?;
+    let looks = |call: &Call| call.is_about("kustomizations") && (call.is_list() || call.is_watch());
+    let blind = test.proxy()?.add(Rule::new(Fault::Status(500), looks));
+    test.proxy()?.break_watches(Break::Reset);
+    blind.has_hit(1, LIMIT).await?;
+    test.apply_source().await?;
+    test.applied("Kustomization/app", &commit).await?;
+    test.idle().await?;
+    test.kubectl(&["delete", "configmap/a"])?;
     is_back(&test).await?;
     test.finish().await
 }
