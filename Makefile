@@ -85,7 +85,7 @@ test: programs kube flux registry helm ## all tests: units, then scenarios on a 
 
 .PHONY: e2e
 e2e: programs kube flux helm ## the scenarios alone
-	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(filter-out forge,$(notdir $(wildcard e2e/tests/*))))
+	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(filter-out attacks forge node,$(notdir $(wildcard e2e/tests/*))))
 
 # Tests that guess at time fail here, beside two processes that take all the time they get.
 .PHONY: e2e-load
