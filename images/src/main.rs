@@ -91,6 +91,8 @@ fn build(workspace: &Path, target: &Path, name: &str, profile: &str) -> Result<(
         name,
         "--",
         "-Ctarget-feature=+crt-static",
+        // The addresses that the start has to adjust, as bits: a megabyte less.
+        "-Clink-arg=-Wl,-z,pack-relative-relocs",
     ];
     let mut command = cargo(workspace);
     command.args(arguments);

@@ -142,7 +142,8 @@ async fn a_source_behind_a_proxy() -> Result<()> {
     let http = ProxyServer::http(Some(("pat", "pr0xy")));
     ssh.test.apply(&proxy(format!("http://127.0.0.1:{}", http.port))).await?;
     ssh.holds(&commit).await?;
-    assert!(http.take().iter().any(|line| line.starts_with("GET ")));
+    let asked = http.take();
+    assert!(asked.iter().any(|line| line.starts_with("GET ")), "{asked:?}");
 
     let socks = ProxyServer::socks5(Some(("pat", "pr0xy")));
     ssh.test.apply(&proxy(format!("socks5://127.0.0.1:{}", socks.port))).await?;
