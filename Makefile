@@ -112,7 +112,7 @@ e2e-node: kube helm ## the images as Pods on a node of this machine; needs root
 	@$(TARGET)/debug/kube build node
 	@$(MAKE) --no-print-directory images PROFILE=$(or $(PROFILE),dev)
 	$(call say,"a node")
-	@test=$$($(CARGO) test -p e2e --test node --no-run --message-format=json-render-diagnostics | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1); \
+	@test=$$($(CARGO) test -p e2e --test node --no-run --message-format=json-render-diagnostics | sed -n '/"kind":\["test"\]/s/.*"executable":"\([^"]*\)".*/\1/p'); \
 		unshare --net --mount --pid --fork --kill-child --mount-proc "$$test" --nocapture
 
 .PHONY: interop

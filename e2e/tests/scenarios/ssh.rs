@@ -143,7 +143,8 @@ async fn a_source_behind_a_proxy() -> Result<()> {
     ssh.test.apply(&proxy(format!("http://127.0.0.1:{}", http.port))).await?;
     ssh.holds(&commit).await?;
     let asked = http.take();
-    assert!(asked.iter().any(|line| line.starts_with("GET ")), "{asked:?}");
+    // No GET if a server of an earlier scenario had this port: what it can do is remembered by its address.
+    assert!(asked.iter().any(|line| line.starts_with("GET ") || line.starts_with("POST ")), "{asked:?}");
 
     let socks = ProxyServer::socks5(Some(("pat", "pr0xy")));
     ssh.test.apply(&proxy(format!("socks5://127.0.0.1:{}", socks.port))).await?;
