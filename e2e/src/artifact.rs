@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::objects::Look;
-use crate::process::temp_folder;
+use crate::process::{output, temp_folder};
 
 /// The bytes of the artifact of a source, which have to be those that the status tells of.
 pub async fn download(source: &Value) -> Result<Vec<u8>> {
@@ -36,7 +36,6 @@ pub async fn artifact_entries(source: &Value) -> Result<Vec<String>> {
     let folder = temp_folder("artifact")?;
     let file = folder.path().join("artifact.tar.gz");
     fs::write(&file, &bytes)?;
-    let output = Command::new("tar").arg("-tzf").arg(&file).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8(output.stdout)?.lines().map(|l| l.trim_end_matches('/').to_owned()).collect())
+    let entries = output(Command::new("tar").arg("-tzf").arg(&file))?;
+    Ok(entries.lines().map(|l| l.trim_end_matches('/').to_owned()).collect())
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rand::RngExt;
 use rand::distr::Alphanumeric;
 use serde_json::json;
@@ -22,7 +22,7 @@ use crate::audit::Audit;
 use crate::controller::RUNTIME_NAMESPACE;
 use crate::objects::{Id, Look, Objects};
 use crate::pki::Ca;
-use crate::process::{Owner, Process, free_port, temp_folder};
+use crate::process::{Owner, Process, free_port, output, temp_folder};
 use crate::toolchain::Toolchain;
 use crate::wait::{self, LIMIT, Not, not_yet};
 
@@ -180,8 +180,7 @@ impl Cluster {
         let rbac = crate::workspace().join("config/rbac");
         let mut apply = self.kubectl();
         apply.args(["apply", "--server-side", "-n", RUNTIME_NAMESPACE, "-k"]).arg(rbac);
-        let applied = tokio::task::spawn_blocking(move || apply.output()).await??;
-        ensure!(applied.status.success(), "apply config/rbac: {}", String::from_utf8_lossy(&applied.stderr));
+        tokio::task::spawn_blocking(move || output(&mut apply)).await??;
         let folder = crate::workspace().join("config/crd/bases");
         let mut files: Vec<PathBuf> = fs::read_dir(&folder)
             .with_context(|| format!("read {}", folder.display()))?

@@ -1,22 +1,7 @@
-/* Lets writes to files with FAULT_FOLDER in their paths fail with the error number that the file FAULT_FILE says; 0 is none. */
-#define _GNU_SOURCE
+/* Lets writes to files with FAULT_FOLDER in their paths fail with the error number that the test sets; 0 is none. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-static int fault(void) {
-    char text[32] = {0};
-    const char *path = getenv("FAULT_FILE");
-    int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (file < 0) return 0;
-    ssize_t length = read(file, text, sizeof text - 1);
-    close(file);
-    return length > 0 ? atoi(text) : 0;
-}
 
 static int is_concerned(int file) {
     char link[64], path[4096] = {0};
@@ -26,7 +11,7 @@ static int is_concerned(int file) {
 }
 
 ssize_t write(int file, const void *bytes, size_t count) {
-    int number = fault();
+    int number = control();
     if (number && is_concerned(file)) {
         errno = number;
         return -1;

@@ -16,7 +16,8 @@ impl FailingWrites {
 
     /// What a process needs in its environment.
     pub fn environment(&self) -> [(&str, &str); 3] {
-        [self.0.variable(), ("FAULT_FILE", &self.0.control), ("FAULT_FOLDER", "/storage/")]
+        let [library, control] = self.0.environment();
+        [library, control, ("FAULT_FOLDER", "/storage/")]
     }
 
     /// From now on writes fail with this error number of the system; 0 lets them be.

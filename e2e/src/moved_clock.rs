@@ -16,7 +16,7 @@ impl MovedClock {
 
     /// What a process needs in its environment to have this clock.
     pub fn environment(&self) -> [(&str, &str); 2] {
-        [self.0.variable(), ("CLOCK_OFFSET_FILE", &self.0.control)]
+        self.0.environment()
     }
 
     /// From now on the clock is off by so many seconds.

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use images::archive::{File, Image};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cluster::{Cluster, User};
 use crate::objects::{Id, Look};
-use crate::process::{Owner, Process, temp_folder};
+use crate::process::{Owner, Process, output, temp_folder};
 use crate::toolchain::NodeToolchain;
 use crate::wait::{self, Not};
 
@@ -42,7 +42,7 @@ pub struct Node {
     folder: PathBuf,
     runtime: Option<Process>,
     kubelet: Option<Process>,
-    _others: Vec<Process>,
+    others: Vec<Process>,
     _temp: TempDir,
 }
 
@@ -61,7 +61,7 @@ impl Node {
             folder,
             runtime: None,
             kubelet: None,
-            _others: Vec::new(),
+            others: Vec::new(),
             _temp: temp,
         };
         node.start_runtime().await?;
@@ -84,7 +84,7 @@ impl Node {
             node.process("kube-proxy", &node.toolchain.proxy, &proxy)?,
             node.process("coredns", &node.toolchain.coredns, &["-conf", &node.file("Corefile")])?,
         ];
-        node._others.extend(others);
+        node.others.extend(others);
         node.start_kubelet().await?;
         Ok(node)
     }
@@ -114,22 +114,14 @@ impl Node {
     /// Makes the image of an archive known to the node.
     pub fn import(&self, archive: &Path) -> Result<()> {
         let mut import = Command::new(&self.toolchain.ctr);
-        import
-            .args(["--address", &self.file("containerd.sock"), "--namespace", "k8s.io", "images", "import"])
-            .arg(archive);
-        let output = import.output().context("start ctr")?;
-        ensure!(
-            output.status.success(),
-            "import {}: {}",
-            archive.display(),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(())
+        let socket = self.file("containerd.sock");
+        import.args(["--address", &socket, "--namespace", "k8s.io", "images", "import"]).arg(archive);
+        output(&mut import).map(drop)
     }
 
     /// The end of what the node's programs say.
     pub fn logs(&self) -> String {
-        let processes = self.runtime.iter().chain(&self.kubelet).chain(&self._others);
+        let processes = self.runtime.iter().chain(&self.kubelet).chain(&self.others);
         processes.map(|process| format!("{}\n", process.log_tail(15))).collect()
     }
 
@@ -139,8 +131,7 @@ impl Node {
         fs::write(&source, include_str!("node/pod.rs"))?;
         let mut rustc = Command::new("rustc");
         rustc.args(["--edition=2024", "-O", "-Ctarget-feature=+crt-static", "-o"]).args([&binary, &source]);
-        let output = rustc.output().context("start rustc")?;
-        ensure!(output.status.success(), "compile pod.rs: {}", String::from_utf8_lossy(&output.stderr));
+        output(&mut rustc)?;
         let image = Image {
             reference: POD_IMAGE.into(),
             architecture: images::ARCHITECTURE,
@@ -213,15 +204,18 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // What is left of the containers would keep their folders busy.
+        // What is left of the containers would keep their folders and control groups busy.
         let _ = self.stop();
+        for group in control_groups().into_iter().flatten() {
+            remove_group(&group);
+        }
     }
 }
 
 /// Gives the network namespace that we are in the node's address.
 fn enter_network() -> Result<()> {
-    let links: Vec<Value> =
-        serde_json::from_str(&run("ip", &["-json", "link"])?).context("read the links")?;
+    let links: Vec<Value> = serde_json::from_str(&output(Command::new("ip").args(["-json", "link"]))?)
+        .context("read the links")?;
     let names: Vec<_> = links.iter().map(|link| link.text("/ifname")).collect();
     // Some kernels put tunnels into each namespace.
     let is_new = links.iter().all(|link| link.text("/link_type") != "ether");
@@ -234,18 +228,9 @@ fn enter_network() -> Result<()> {
         &format!("link set {NAME} up"),
         &format!("route add default via {ADDRESS}"),
     ] {
-        run("ip", &arguments.split(' ').collect::<Vec<_>>())?;
+        output(Command::new("ip").args(arguments.split(' ')))?;
     }
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("forward packets")
-}
-
-fn run(program: &str, arguments: &[&str]) -> Result<String> {
-    let output =
-        Command::new(program).args(arguments).output().with_context(|| format!("start {program}"))?;
-    if !output.status.success() {
-        bail!("{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8(output.stdout)?)
 }
 
 fn write_settings(folder: &Path, toolchain: &NodeToolchain, kubeconfig: &Path) -> Result<()> {
@@ -313,17 +298,34 @@ runtime_type = "io.containerd.runc.v2"
         kubeconfig.display()
     );
     fs::write(folder.join("Corefile"), names)?;
-    for controller in fs::read_dir("/sys/fs/cgroup")?.flatten() {
-        let folder = controller.path().join(CGROUP);
-        if controller.path().join("cgroup.procs").is_file() && !folder.is_dir() {
-            fs::create_dir(&folder).with_context(|| format!("create {}", folder.display()))?;
-            // In version 1 a new group has no processors and no memory nodes.
-            for file in ["cpuset.cpus", "cpuset.mems"] {
-                if let Ok(all) = fs::read_to_string(controller.path().join(file)) {
-                    fs::write(folder.join(file), all)?;
-                }
+    for group in control_groups()?.iter().filter(|group| !group.is_dir()) {
+        fs::create_dir(group).with_context(|| format!("create {}", group.display()))?;
+        // In version 1 a new group has no processors and no memory nodes.
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if let Ok(all) = fs::read_to_string(group.with_file_name(file)) {
+                fs::write(group.join(file), all)?;
             }
         }
     }
     Ok(())
+}
+
+/// Where the Pods' control groups are: one folder for each controller of version 1, one for all in version 2.
+fn control_groups() -> Result<Vec<PathBuf>> {
+    let root = Path::new("/sys/fs/cgroup");
+    if root.join("cgroup.procs").is_file() {
+        return Ok(vec![root.join(CGROUP)]);
+    }
+    let controllers = fs::read_dir(root)?.flatten().map(|controller| controller.path());
+    let controllers = controllers.filter(|controller| controller.join("cgroup.procs").is_file());
+    Ok(controllers.map(|controller| controller.join(CGROUP)).collect())
+}
+
+/// Removes a control group without processes, and those in it.
+fn remove_group(group: &Path) {
+    for inner in fs::read_dir(group).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
+        remove_group(&inner.path());
+    }
+    // Processes that were killed may not have ended yet; an empty group costs nothing.
+    let _ = fs::remove_dir(group);
 }

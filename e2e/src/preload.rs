@@ -13,17 +13,16 @@ use crate::process::temp_folder;
 pub(crate) struct Preload {
     folder: tempfile::TempDir,
     library: String,
-    /// What the file says.
-    pub(crate) control: String,
+    control: String,
 }
 
 impl Preload {
-    /// Compiles a library. Its file says 0.
+    /// Compiles a library, which has `control()` of `preload.c`. Its file says 0.
     pub(crate) fn new(source: &str) -> Result<Self> {
         let folder = temp_folder("preload")?;
         let path = |name: &str| folder.path().join(name).display().to_string();
         let (code, library, control) = (path("code.c"), path("code.so"), path("control"));
-        fs::write(&code, source)?;
+        fs::write(&code, [include_str!("preload.c"), source].concat())?;
         let mut compiler = Command::new("cc");
         compiler.args(["-shared", "-fPIC", "-O1", "-o", &library, &code]);
         let status = compiler.status().context("a C compiler is needed for this test")?;
@@ -33,9 +32,9 @@ impl Preload {
         Ok(preload)
     }
 
-    /// What makes a process load it.
-    pub(crate) fn variable(&self) -> (&str, &str) {
-        ("LD_PRELOAD", &self.library)
+    /// What makes a process load it, in its environment.
+    pub(crate) fn environment(&self) -> [(&str, &str); 2] {
+        [("LD_PRELOAD", &self.library), ("PRELOAD_CONTROL", &self.control)]
     }
 
     /// Changes what the file says, at once and as a whole.

@@ -18,7 +18,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit, test_kill_process};
 
@@ -148,6 +148,13 @@ pub fn run(command: &mut Command) -> Result<ExitStatus> {
     let status = child.wait()?;
     watchdog(&format!("-{}", child.id()));
     Ok(status)
+}
+
+/// What a command writes to its standard output. It has to succeed; else the error has what it said.
+pub fn output(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("run {command:?}"))?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// A temporary folder that is removed when dropped, and at the latest when this program ends.

@@ -5,10 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::process::temp_folder;
+use crate::process::{output, temp_folder};
 use crate::repository::Repository;
 
 /// A folder with keys.
@@ -28,15 +28,9 @@ impl Signer {
         Ok(Self { home })
     }
 
-    fn run(&self, command: &mut Command) -> Result<String> {
-        let output = command.output().with_context(|| format!("run {command:?}"))?;
-        ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8(output.stdout)?)
-    }
-
     fn gpg(&self, args: &[&str]) -> Result<String> {
         let always = ["--batch", "--no-tty", "--pinentry-mode", "loopback", "--passphrase", "", "--homedir"];
-        self.run(Command::new("gpg").args(always).arg(self.home.path()).args(args))
+        output(Command::new("gpg").args(always).arg(self.home.path()).args(args))
     }
 
     /// Makes an OpenPGP key; answers its id as Flux prints it, and its public half.
@@ -51,8 +45,8 @@ impl Signer {
     /// Makes an SSH key; answers its fingerprint and its public half.
     pub fn ssh(&self, name: &str) -> Result<(String, String)> {
         let file = self.ssh_file(name);
-        self.run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&file))?;
-        let shown = self.run(Command::new("ssh-keygen").arg("-lf").arg(&file))?;
+        output(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&file))?;
+        let shown = output(Command::new("ssh-keygen").arg("-lf").arg(&file))?;
         let fingerprint = shown.split(' ').nth(1).context("no fingerprint")?.to_owned();
         Ok((fingerprint, fs::read_to_string(file.with_extension("pub"))?))
     }
@@ -61,7 +55,7 @@ impl Signer {
     pub fn rsa_pem(&self, name: &str) -> Result<String> {
         let file = self.ssh_file(name);
         let options = ["-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f"];
-        self.run(Command::new("ssh-keygen").args(options).arg(&file))?;
+        output(Command::new("ssh-keygen").args(options).arg(&file))?;
         Ok(fs::read_to_string(file)?)
     }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use e2e::cluster::Cluster;
 use serde_json::Value;
 
-use crate::manifests::{NAMESPACE, build, of_kind, render, run_with_input, stream};
+use crate::manifests::{NAMESPACE, build, of_kind, render, run_with_input, stdout, stream};
 
 /// Values that make the chart render all that it can, but for kinds of the Prometheus operator, which the cluster has not.
 const EVERYTHING: [&str; 8] = [
@@ -34,31 +34,19 @@ async fn the_install_manifests_the_chart_and_the_samples_are_admitted_as_they_ar
         ("the chart with everything", stream(&render(NAMESPACE, &EVERYTHING).unwrap())),
         ("config/samples", samples),
     ];
-    for (name, objects) in installations {
+    let apply = || {
         let mut kubectl = cluster.kubectl();
-        kubectl.args([
-            "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--dry-run=server",
-            "--validate=strict",
-        ]);
-        let applied = run_with_input(kubectl.args(["-o=name", "-f", "-"]), &objects);
+        kubectl.args(["apply", "--server-side", "--force-conflicts", "--dry-run=server"]);
+        kubectl.args(["--validate=strict", "-o=name"]);
+        kubectl
+    };
+    for (name, objects) in installations {
+        let applied = run_with_input(apply().args(["-f", "-"]), &objects);
         let applied = applied.unwrap_or_else(|said| panic!("{name}: {said}"));
         assert!(applied.lines().count() >= 5, "{name}: {applied}");
     }
     // As people apply it, by kubectl's own kustomize.
-    let mut kubectl = cluster.kubectl();
-    kubectl.args([
-        "apply",
-        "--server-side",
-        "--force-conflicts",
-        "--dry-run=server",
-        "--validate=strict",
-        "-o=name",
-    ]);
-    let applied = kubectl.arg("-k").arg(e2e::workspace().join("config/sharding")).output()?;
-    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    stdout(apply().arg("-k").arg(e2e::workspace().join("config/sharding")));
     Ok(())
 }
 

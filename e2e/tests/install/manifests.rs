@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use e2e::cluster::{Cluster, User};
 use e2e::controller::find_binary;
 use e2e::objects::documents;
+use e2e::process::output;
 use serde_json::Value;
 
 /// The namespace of an installation.
@@ -114,9 +115,7 @@ pub fn run_with_input(command: &mut Command, input: &str) -> Result<String, Stri
 
 /// What a command prints, which has to succeed.
 pub fn stdout(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    output(command).unwrap()
 }
 
 /// Objects as one stream, which YAML readers understand.

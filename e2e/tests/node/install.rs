@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use e2e::cluster::User;
 use e2e::node::Node;
 use e2e::objects::{Id, Look};
+use e2e::process::output;
 use e2e::wait::{self, Not};
 use e2e::workspace;
 
@@ -22,12 +23,14 @@ pub async fn controllers(node: &Node) -> Result<()> {
     }
     let helm = tokio::task::spawn_blocking(e2e::toolchain::helm).await??;
     let namespace = workspace().join("config/default/namespace.yaml");
-    run(node.cluster.kubectl().args(["apply", "--server-side", "-f"]).arg(namespace))?;
+    output(node.cluster.kubectl().args(["apply", "--server-side", "-f"]).arg(namespace))?;
     let mut install = Command::new(helm);
     install.arg("--kubeconfig").arg(node.cluster.kubeconfig(User::Admin));
-    run(install
-        .args(["install", "ferroflux", "--namespace", "flux-system"])
-        .arg(workspace().join("charts/ferroflux")))?;
+    output(
+        install
+            .args(["install", "ferroflux", "--namespace", "flux-system"])
+            .arg(workspace().join("charts/ferroflux")),
+    )?;
     for name in CONTROLLERS {
         rolled_out(node, name).await?;
     }
@@ -67,11 +70,4 @@ pub async fn rolled_out(node: &Node, name: &str) -> Result<()> {
 
 fn images() -> PathBuf {
     std::env::var_os("E2E_IMAGES").map_or_else(|| workspace().join("target/images"), Into::into)
-}
-
-/// Runs a command to its end; the error has what it said.
-pub fn run(command: &mut Command) -> Result<()> {
-    let output = command.output()?;
-    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
 }

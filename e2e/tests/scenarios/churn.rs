@@ -10,12 +10,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use e2e::api_proxy::{Break, Fault as ApiFault, Rule, When};
 use e2e::artifact::download;
 use e2e::git_server::Fault;
 use e2e::objects::Look;
-use e2e::process::temp_folder;
+use e2e::process::{output, temp_folder};
 use e2e::repository::Repository;
 use e2e::scenario::{LIMIT, REQUESTED_AT, Scenario};
 use e2e::testkit::config_map;
@@ -187,9 +187,7 @@ async fn content(source: &Value) -> Result<String> {
     let folder = temp_folder("churn")?;
     let file = folder.path().join("artifact.tar.gz");
     fs::write(&file, download(source).await?)?;
-    let output = Command::new("tar").arg("-xzOf").arg(&file).arg("value.txt").output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8(output.stdout)?)
+    output(Command::new("tar").arg("-xzOf").arg(&file).arg("value.txt"))
 }
 
 fn folders(path: &Path) -> BTreeSet<String> {

@@ -4,34 +4,28 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use e2e::artifact::{digest, download};
 use e2e::objects::Look;
-use e2e::process::temp_folder;
+use e2e::process::{output, temp_folder};
 use e2e::scenario::Scenario;
 use serde_json::{Value, json};
 
 const SOURCES: [&str; 3] = ["GitRepository/app", "GitRepository/fine", "GitRepository/asleep"];
-
-fn run(program: &mut Command) -> Result<()> {
-    let output = program.output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
-}
 
 /// Does to a stored artifact, its lock and the status what the faulty version did: an empty `b.env` has the content of
 /// `a.env`, and the lock says nothing of who wrote the artifact.
 async fn store_as_before(test: &Scenario, source: &str, storage: &Path) -> Result<String> {
     let path = test.get(source).await?.text("/status/artifact/path").to_owned();
     let (file, folder) = (storage.join(&path), temp_folder("former")?);
-    run(Command::new("tar").arg("-xzf").arg(&file).arg("-C").arg(folder.path()))?;
+    output(Command::new("tar").arg("-xzf").arg(&file).arg("-C").arg(folder.path()))?;
     for entry in fs::read_dir(folder.path())? {
         let wrong = entry?.path().join("b.env");
         if wrong.exists() {
             fs::copy(wrong.with_file_name("a.env"), wrong)?;
         }
     }
-    run(Command::new("tar").arg("-czf").arg(&file).arg("-C").arg(folder.path()).arg("."))?;
+    output(Command::new("tar").arg("-czf").arg(&file).arg("-C").arg(folder.path()).arg("."))?;
     fs::write(format!("{}.lock", file.display()), "")?;
     let wrong = digest(&fs::read(&file)?);
     let artifact = json!({"status": {"artifact": {"digest": wrong, "size": fs::metadata(&file)?.len()}}});
