@@ -217,6 +217,7 @@ pub async fn run<K, R>(
     });
     // Without a limit of its own: an object that is due asks for its turn at once. Those that kube-runtime kept back would be
     // in its queue, where a namespace with many of them is before all others.
+    let listed = store.clone();
     let results = Controller::for_stream(triggers, store)
         .reconcile_on(waker.stream().inspect(move |object| woken.ask(object.clone())))
         .reconcile_on(come)
@@ -245,8 +246,17 @@ pub async fn run<K, R>(
         stop.cancelled().await;
         tokio::time::sleep(options.grace).await;
     };
+    // Before the first list no pass begins, and kube-runtime waits for that list at the end, too.
+    let unlisted = async {
+        tokio::select! {
+            biased;
+            Ok(()) = listed.wait_until_ready() => future::pending().await,
+            () = stop.cancelled() => {}
+        }
+    };
     tokio::select! {
         () = results => {}
+        () = unlisted => {}
         () = overdue => tracing::error!("stopping with passes still running"),
     }
 }
@@ -462,5 +472,26 @@ mod tests {
         assert!(count.parse::<u32>().unwrap() >= 4, "two hooks and two passes: {count}");
         stop.cancel();
         running.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_controller_that_is_stopped_before_its_first_list_ends_at_once() {
+        for is_listing in [false, true] {
+            let (events, received) = futures::channel::mpsc::unbounded();
+            let (metrics, stop) = (Metrics::new().unwrap(), CancellationToken::new());
+            let retry = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(1) };
+            let options = Options { concurrent: 1, retry, grace: Duration::from_secs(100) };
+            let reconciler = Arc::new(Panicking(mpsc::unbounded_channel().0));
+            let running =
+                tokio::spawn(run(reconciler, Objects::default(), received, options, metrics, stop.clone()));
+            if is_listing {
+                events.unbounded_send(Ok(Event::Init)).unwrap();
+            }
+            tokio::task::yield_now().await;
+            let begun = tokio::time::Instant::now();
+            stop.cancel();
+            running.await.unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(1), "it waited {:?} for nothing", begun.elapsed());
+        }
     }
 }
