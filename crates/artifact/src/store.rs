@@ -9,27 +9,31 @@
 mod garbage;
 mod lock;
 mod path;
+mod quota;
 mod reuse;
 mod verified;
 mod writer;
 
 use std::{
-    fs::{self, File},
+    fs::{self, DirEntry, File},
     io::{self, Read},
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock},
     time::{Duration, Instant, SystemTime},
 };
 
+use budget::Budget;
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
 pub use path::{advertised_address, artifact_dir, artifact_path};
+pub use quota::QuotaWriter;
 
 use self::{
     garbage::Candidate,
     lock::FileLock,
     path::StorePath,
+    quota::Quota,
     reuse::Reuse,
     verified::{Stamp, Verified},
 };
@@ -40,6 +44,8 @@ use crate::{
 
 /// What a name ends in while its content is being written.
 const TEMP_SUFFIX: &str = ".tmp";
+/// The part of the volume that the files of one namespace may have by default.
+const NAMESPACE_PART: u64 = 2;
 /// The lock of the whole store.
 const STORE_LOCK_FILE: &str = ".lock";
 /// What the name of a lock ends in, after the name of the file that it guards.
@@ -65,6 +71,9 @@ pub struct Options {
     pub chunks: usize,
     /// How long a writer waits for another one to release the same file.
     pub lock_timeout: Duration,
+    /// Bytes that the files of one namespace may have together, those included that are being written:
+    /// `--namespace-artifact-max-size`, or half of the volume. A single file may have more.
+    pub namespace_bytes: Option<u64>,
 }
 
 impl Options {
@@ -79,6 +88,7 @@ impl Options {
             garbage_deadline: Duration::from_secs(5),
             chunks: 65_536,
             lock_timeout: Duration::from_secs(10),
+            namespace_bytes: None,
         }
     }
 }
@@ -167,6 +177,7 @@ pub struct Store {
     options: Options,
     verified: Mutex<Verified>,
     reuse: Mutex<Reuse>,
+    quota: Quota,
     /// Held for as long as the store is this process's own.
     claim: OnceLock<File>,
 }
@@ -176,6 +187,13 @@ struct Slot {
     path: StorePath,
     temp: NamedTempFile,
     lock: FileLock,
+}
+
+/// What was written to a slot.
+struct Content {
+    writer: QuotaWriter,
+    digest: Digest,
+    size: u64,
 }
 
 // === impl Store ===
@@ -188,7 +206,9 @@ impl Store {
         if !canonical.is_dir() {
             return Err(invalid(None));
         }
+        let volume = volume_bytes(&canonical);
         let store = Self {
+            quota: Quota::new(options.namespace_bytes.unwrap_or(volume / NAMESPACE_PART), volume),
             root: canonical,
             options,
             verified: Mutex::default(),
@@ -221,6 +241,16 @@ impl Store {
         &self.root
     }
 
+    /// Bytes that files take on the volume, by namespace.
+    pub fn budget(&self) -> &Budget {
+        self.quota.budget()
+    }
+
+    /// How large the volume is.
+    pub fn volume_bytes(&self) -> u64 {
+        self.quota.budget().usage().limit
+    }
+
     /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
         let advertise = &self.options.advertise;
@@ -240,7 +270,13 @@ impl Store {
                 File::open(&path.absolute).map_err(|error| path.error("open", error))
             }
             Ok(_) => Err(StoreError::Missing(path.relative)),
-            Err(error) => Err(path.error("look at", error)),
+            Err(error) => {
+                // Somebody else may have removed it.
+                if error.kind() == io::ErrorKind::NotFound {
+                    self.quota.forget(&path.relative);
+                }
+                Err(path.error("look at", error))
+            }
         }
     }
 
@@ -285,12 +321,12 @@ impl Store {
         &self,
         path: &str,
         revision: &str,
-        fill: impl FnOnce(&mut ArchiveWriter<File>) -> Result<(), E>,
+        fill: impl FnOnce(&mut ArchiveWriter<QuotaWriter>) -> Result<(), E>,
     ) -> Result<Artifact, E> {
         let slot = self.reserve(path)?;
         let directory = directory(path);
         let mut archive =
-            ArchiveWriter::new(slot.writer()?, self.options.algorithm).map_err(StoreError::Archive)?;
+            ArchiveWriter::new(self.writer(&slot)?, self.options.algorithm).map_err(StoreError::Archive)?;
         // Taken out: if this fails, the next one is written from scratch.
         let earlier = self.reuse().take(directory);
         if let Some((file, chunks)) =
@@ -299,9 +335,8 @@ impl Store {
             archive = archive.after(file, chunks);
         }
         fill(&mut archive)?;
-        let (written, _) = archive.finish().map_err(StoreError::Archive)?;
-        let Written { digest, size, chunks } = written;
-        let artifact = self.commit(slot, revision, digest, size)?;
+        let (Written { digest, size, chunks }, writer) = archive.finish().map_err(StoreError::Archive)?;
+        let artifact = self.commit(slot, revision, Content { writer, digest, size })?;
         self.reuse().put(directory, path, chunks, self.options.chunks);
         Ok(artifact)
     }
@@ -309,10 +344,10 @@ impl Store {
     /// Stores `content` byte for byte, replacing what is at `path`. If it cannot be read to its end, nothing changes.
     pub fn copy(&self, path: &str, revision: &str, content: &mut dyn Read) -> Result<Artifact, StoreError> {
         let slot = self.reserve(path)?;
-        let mut writer = HashingWriter::new(slot.writer()?, self.options.algorithm);
+        let mut writer = HashingWriter::new(self.writer(&slot)?, self.options.algorithm);
         let copied = io::copy(content, &mut writer).and_then(|_| writer.finish());
-        let (digest, size, _) = copied.map_err(|error| slot.path.error("write", error))?;
-        self.commit(slot, revision, digest, size)
+        let (digest, size, writer) = copied.map_err(|error| slot.path.error("write", error))?;
+        self.commit(slot, revision, Content { writer, digest, size })
     }
 
     /// Removes files of the current artifact's directory by age and number; never `current` itself. Gives the removed
@@ -363,9 +398,11 @@ impl Store {
         self.reuse().take(dir);
         self.verified().forget(|known| known.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/')));
         match fs::remove_dir_all(&path.absolute) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(path.error("remove", error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(path.error("remove", error)),
+            removed => {
+                self.quota.forget_below(dir);
+                Ok(removed.is_ok())
+            }
         }
     }
 
@@ -381,12 +418,19 @@ impl Store {
         Ok(Slot { path, temp, lock })
     }
 
-    fn commit(&self, slot: Slot, revision: &str, digest: Digest, size: u64) -> Result<Artifact, StoreError> {
-        let Slot { path, temp, lock } = slot;
+    fn writer(&self, slot: &Slot) -> Result<QuotaWriter, StoreError> {
+        let file = slot.temp.as_file().try_clone();
+        let file = file.map_err(|error| slot.path.error("open temporary file for", error))?;
+        Ok(self.quota.writer(&slot.path.relative, file))
+    }
+
+    fn commit(&self, slot: Slot, revision: &str, content: Content) -> Result<Artifact, StoreError> {
+        let (Slot { path, temp, lock }, Content { writer, digest, size }) = (slot, content);
         temp.as_file().sync_all().map_err(|error| path.error("sync", error))?;
         // Before the artifact is there: a note about another digest says nothing.
         writer::sign(lock.file(), &digest).map_err(|error| path.error("write lock of", error))?;
         let file = temp.persist(&path.absolute).map_err(|error| path.error("rename to", error.error))?;
+        self.quota.keep(&path.relative, writer);
         // Without this the new name may be lost in a crash, but never its content.
         path.parent()
             .and_then(File::open)
@@ -416,28 +460,45 @@ impl Store {
                 _ => {}
             }
         }
+        self.quota.forget(&path.relative);
         Ok(())
     }
 
-    /// Removes temporary files that nobody is writing. What cannot be removed is only reported: the store works.
+    /// Counts the files there are, and removes temporary ones that nobody is writing. What cannot be removed is only reported: the
+    /// store works.
     fn sweep(&self, dir: &Path, depth: u32) {
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(error) => return tracing::warn!(%error, "failed to look for temporary files"),
         };
         for entry in entries.flatten() {
-            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            let name = entry.file_name();
-            let written = name.to_str().and_then(|name| name.strip_suffix(TEMP_SUFFIX)?.rsplit_once('.'));
-            if depth > 0 && is_dir {
-                self.sweep(&entry.path(), depth - 1);
-            } else if let Some((target, _)) = written
-                && !is_dir
-                && lock::is_free(&dir.join(format!("{target}{LOCK_SUFFIX}")))
-                && let Err(error) = fs::remove_file(entry.path())
-            {
-                tracing::warn!(%error, "failed to remove a temporary file");
+            let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else { continue };
+            if kind.is_dir() {
+                let is_foreign = dir == self.root && name.starts_with('.');
+                if depth > 0 && !is_foreign {
+                    self.sweep(&entry.path(), depth - 1);
+                }
+                continue;
             }
+            let target = name.strip_suffix(TEMP_SUFFIX).and_then(|name| Some(name.rsplit_once('.')?.0));
+            if let Some(target) = target {
+                if lock::is_free(&dir.join(format!("{target}{LOCK_SUFFIX}")))
+                    && let Err(error) = fs::remove_file(entry.path())
+                {
+                    tracing::warn!(%error, "failed to remove a temporary file");
+                }
+            } else if depth == 0 && !is_bookkeeping(&name) {
+                self.count(&entry);
+            }
+        }
+    }
+
+    fn count(&self, entry: &DirEntry) {
+        let path = entry.path();
+        if let (Some(path), Ok(metadata)) =
+            (path.strip_prefix(&self.root).ok().and_then(Path::to_str), entry.metadata())
+        {
+            self.quota.found(path, metadata.len());
         }
     }
 
@@ -451,10 +512,13 @@ impl Store {
     }
 }
 
-impl Slot {
-    fn writer(&self) -> Result<File, StoreError> {
-        self.temp.as_file().try_clone().map_err(|error| self.path.error("open temporary file for", error))
-    }
+/// How large the volume of a directory is. A file system that does not say is without bounds.
+fn volume_bytes(directory: &Path) -> u64 {
+    let volume = rustix::fs::statvfs(directory).ok();
+    volume
+        .map(|volume| volume.f_blocks.saturating_mul(volume.f_frsize))
+        .filter(|bytes| *bytes > 0)
+        .unwrap_or(u64::MAX)
 }
 
 /// The object's directory in an artifact's path.

@@ -173,7 +173,11 @@ impl Budget {
 
     /// A grant of nothing for a tenant, which may grow.
     pub fn start(&self, tenant: &str) -> Grant {
-        let request = Request::new(tenant, 0);
+        self.count(Request::new(tenant, 0))
+    }
+
+    /// A grant of what is in use already, whatever the limits.
+    pub fn count(&self, request: Request) -> Grant {
         let number = self.state().start(&request);
         Grant { budget: self.clone(), request: request.into(), number }
     }

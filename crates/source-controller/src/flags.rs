@@ -84,9 +84,14 @@ pub struct Arguments {
     /// How many artifacts of an object are kept at most, the current one included.
     #[arg(long, default_value_t = 2)]
     pub artifact_retention_records: usize,
-    /// Bytes that the object caches of all sources may have together. They save fetching what is here already.
-    #[arg(long, default_value_t = 10 << 30)]
-    pub git_cache_max_size: u64,
+    /// Bytes that the artifacts of all sources of one namespace may have together, old ones and those in the making included; a
+    /// single one may have more. By default half of the volume of --storage-path.
+    #[arg(long)]
+    pub namespace_artifact_max_size: Option<u64>,
+    /// Bytes that the object caches of all sources may have together. They save fetching what is here already. By default a
+    /// quarter of the volume of --storage-path, and at most 10 GiB.
+    #[arg(long)]
+    pub git_cache_max_size: Option<u64>,
     /// Bytes that one pack of a Git server may have.
     #[arg(long, default_value_t = git::Limits::default().pack_bytes)]
     pub git_pack_max_size: u64,
@@ -288,6 +293,7 @@ impl Arguments {
             algorithm: self.artifact_digest_algo,
             retention_ttl: self.artifact_retention_ttl,
             retention_records: self.artifact_retention_records,
+            namespace_bytes: self.namespace_artifact_max_size,
             ..store::Options::new(advertise)
         })
     }

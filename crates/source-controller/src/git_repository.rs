@@ -40,7 +40,7 @@ use self::caches::Caches;
 use self::content::Include;
 use self::fetch::{Fetcher, Request};
 use self::includes::Includers;
-use self::limits::Limits;
+use self::limits::{Limits, cache_bytes};
 use self::provider::Providers;
 use self::repository::Repository;
 use self::token_metrics::TokenMetrics;
@@ -74,16 +74,20 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) ->
     let memory = limits.memory.budget();
     process.metrics.budget("git_memory_bytes", memory);
     let (git_memory_bytes, memory) = (memory.usage().limit, budget::memory_limit());
+    let volume = storage.volume_bytes();
+    let git_cache_bytes = cache_bytes(arguments, volume);
     tracing::info!(
         logger = "setup",
         memory,
         git_memory_bytes,
-        "limits of fetches follow the memory of the process"
+        volume,
+        git_cache_bytes,
+        "limits of fetches follow the memory of the process and the volume of the storage"
     );
     let fetcher = Fetcher {
         client: client.clone(),
         providers: Providers::new(client, metrics, tokens, arguments.providers()),
-        caches: Caches::open(storage.root(), arguments.git_cache_max_size),
+        caches: Caches::open(storage.root(), git_cache_bytes),
         connector: Arc::new(Connector::new(arguments.ssh())),
         verified: VerifiedKeys::default(),
         limits,

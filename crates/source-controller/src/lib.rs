@@ -69,6 +69,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let budgets = Budgets::new(&app.arguments);
     app.process.metrics.budget("fetch", &budgets.fetches);
     app.process.metrics.budget("build", &budgets.builds);
+    app.process.metrics.budget("artifact_bytes", storage.budget());
     git_repository::add(app, &storage, &budgets)?;
     oci_repository::add(app, &storage, &budgets);
     Ok(())

@@ -95,6 +95,44 @@ async fn a_full_disk_keeps_the_last_artifact_and_is_made_good_when_there_is_room
     test.finish().await
 }
 
+/// What one namespace may store is bounded, so that its artifacts cannot fill the volume of all.
+#[tokio::test(flavor = "multi_thread")]
+async fn artifacts_beyond_the_share_of_their_namespace_are_refused_until_it_has_room() -> Result<()> {
+    let source = &["--namespace-artifact-max-size=150000"];
+    let test = Scenario::with_settings("share", Settings { source, ..Settings::default() }).await?;
+    // Three quarters of it are bytes of the artifact.
+    let commit = test.repo.commit_file("noise.txt", &noise(130_000))?;
+    test.apply_source().await?;
+    let first = holds(&test, &commit).await?;
+    let second = test.source_yaml("1h", "").replace("name: app}", "name: second}");
+    test.apply(&second).await?;
+    let text = format!(
+        "the artifacts of namespace \"{}\" would have more than 150000 bytes (--namespace-artifact-max-size)",
+        test.namespace
+    );
+    let (kind, reason) = ("StorageOperationFailed", ARCHIVE_FAILED);
+    test.condition("GitRepository/second", kind, "True", reason, &text).await?;
+    download(&first).await?;
+
+    let other = format!("{}-other", test.namespace);
+    test.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {other}}}\n")).await?;
+    test.apply(
+        &test.source_yaml("1h", "").replace("name: app}", &format!("name: app, namespace: {other}}}")),
+    )
+    .await?;
+    test.kubectl(&["wait", "-n", &other, "--for=condition=Ready", "gitrepository/app", "--timeout=2m"])?;
+
+    test.objects.delete(&test.id("GitRepository/app")?).await?;
+    test.gone("GitRepository/app").await?;
+    // Its back-off may have grown.
+    test.request("GitRepository/second").await?;
+    let second = test.ready("GitRepository/second").await?;
+    assert_eq!(second.condition(kind), None);
+    no_temporary_file(&test.pair()?.source.storage());
+    test.kubectl(&["delete", "namespace", &other, "--wait=false"])?;
+    test.finish().await
+}
+
 /// The kernel's own file systems take no files from anybody, root included.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storage_that_cannot_be_written_is_named_and_ends_nothing() -> Result<()> {

@@ -8,6 +8,11 @@ use crate::flags::Arguments;
 /// Part of the memory of the process that fetches may take together, by default.
 const MEMORY_PART: u64 = 4;
 
+/// Part of the volume of the storage that object caches may take, by default.
+const VOLUME_PART: u64 = 4;
+/// Bytes that object caches may take at most, by default.
+const CACHE_BYTES: u64 = 10 << 30;
+
 /// What one object may cost.
 #[derive(Debug, Clone, Default)]
 pub struct Limits {
@@ -39,6 +44,11 @@ impl Limits {
     pub fn of(&self, namespace: &str) -> git::Limits {
         git::Limits { memory: Some(self.memory.of(namespace)), ..self.git.clone() }
     }
+}
+
+/// Bytes that object caches may take on a volume of so many bytes.
+pub fn cache_bytes(flags: &Arguments, volume: u64) -> u64 {
+    flags.git_cache_max_size.unwrap_or_else(|| CACHE_BYTES.min(volume / VOLUME_PART))
 }
 
 /// What to add to a message about a limit that an argument of the process moves.
@@ -78,6 +88,16 @@ mod tests {
         let walk = git::WalkError::Limit { limit: 7, what: Bound::FileBytes };
         let message = Failure::from(BuildError::Walk(walk)).message;
         assert!(message.ends_with("limit of 7 bytes of files (--git-tree-max-size)"), "{message}");
+    }
+
+    #[test]
+    fn object_caches_leave_most_of_a_small_volume_to_artifacts() {
+        let flags = |args: &[&str]| {
+            let parsed = runtime::flags::try_parse_from(["source-controller"].iter().chain(args));
+            parsed.map(|flags: Arguments| [1 << 30, 1 << 40].map(|volume| cache_bytes(&flags, volume)))
+        };
+        assert_eq!(flags(&[]).ok(), Some([256 << 20, 10 << 30]));
+        assert_eq!(flags(&["--git-cache-max-size=5"]).ok(), Some([5, 5]));
     }
 
     #[test]
