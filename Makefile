@@ -155,6 +155,10 @@ differential: ## random trees (CASES=2000), built here and by the real kustomize
 crds: ## write the CRD manifests from the Rust types
 	@$(CARGO) run -q -p api --bin crds -- $(CRD_FOLDERS)
 
+.PHONY: docs
+docs: ## write docs/flags.md from the controllers' flags
+	@$(CARGO) run -q -p docs -- docs
+
 # The demo and the controllers in one build: they share most dependencies.
 .PHONY: demo
 demo: ## a commit becomes a Deployment, in a cluster that stays

@@ -10,6 +10,17 @@ use runtime::{
     gates::{Gate, GateError, Gates, OBJECT_IDENTITY},
 };
 
+/// The headings of `--help` beside those of all controllers.
+mod heading {
+    pub use runtime::flags::heading::*;
+
+    pub const TENANCY: &str = "Tenants";
+    pub const DOWNLOADS: &str = "Artifacts";
+    pub const BASES: &str = "Bases outside the artifact";
+    pub const BUILDS: &str = "Builds";
+    pub const APPLY: &str = "Apply, drift and prune";
+}
+
 impl runtime::app::Arguments for Arguments {
     fn shared(&self) -> &runtime::flags::Flags {
         &self.shared
@@ -28,86 +39,86 @@ pub struct Arguments {
     #[command(flatten)]
     pub shared: Flags,
     /// Kustomizations of one namespace worked on at once, and one more of all; small builds of all. Waiting ones do not count.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrent: u16,
     /// Objects of one Kustomization sent to the API server at once.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrent_ssa: u16,
     /// Service account to apply as where a Kustomization names none.
-    #[arg(long, default_value = "")]
+    #[arg(long, help_heading = heading::TENANCY, default_value = "")]
     pub default_service_account: String,
     /// Refuse sources of other namespaces.
-    #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
+    #[arg(long, help_heading = heading::TENANCY, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub no_cross_namespace_refs: bool,
     /// ConfigMaps and Secrets with this label start a run of the Kustomizations that refer to them when they change; empty
     /// means all.
-    #[arg(long, default_value = "reconcile.fluxcd.io/watch=Enabled")]
+    #[arg(long, help_heading = heading::SCOPE, default_value = "reconcile.fluxcd.io/watch=Enabled")]
     pub watch_configs_label_selector: String,
     /// Refuse bases outside the artifact.
-    #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
+    #[arg(long, help_heading = heading::BASES, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub no_remote_bases: bool,
     /// Let bases outside the artifact be on link-local addresses and on those of cloud metadata.
-    #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
+    #[arg(long, help_heading = heading::BASES, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub remote_bases_allow_link_local: bool,
     /// Refuse bases on these addresses: loopback, private, or networks such as 10.96.0.0/12, separated by commas.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, help_heading = heading::BASES, value_delimiter = ',')]
     pub remote_bases_deny: Vec<Denied>,
     /// Where redirects may lead that answer for a file outside the artifact.
-    #[arg(long, value_enum, default_value_t = Redirects::AnyHost)]
+    #[arg(long, help_heading = heading::BASES, value_enum, default_value_t = Redirects::AnyHost)]
     pub remote_bases_redirects: Redirects,
     /// Hosts that artifacts are downloaded from, separated by commas: source-controller.flux-system.svc.cluster.local.,
     /// *.example.com or example.com:8080. Empty means all that sources name.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, help_heading = heading::DOWNLOADS, value_delimiter = ',')]
     pub artifact_hosts: Vec<HostPattern>,
     /// File with the token that source-controller asks for since it has the same flag; only hosts of --artifact-hosts get it.
-    #[arg(long, requires = "artifact_hosts")]
+    #[arg(long, help_heading = heading::DOWNLOADS, requires = "artifact_hosts")]
     pub artifact_token_file: Option<PathBuf>,
     /// Attempts to download an artifact after the first.
-    #[arg(long, default_value_t = 9)]
+    #[arg(long, help_heading = heading::DOWNLOADS, default_value_t = 9)]
     pub http_retry: u32,
     /// Field managers (by prefix) whose fields are taken over.
-    #[arg(long)]
+    #[arg(long, help_heading = heading::APPLY)]
     pub override_manager: Vec<String>,
     /// Field managers (by name) whose fields are taken over before an object is checked by a dry-run.
-    #[arg(long)]
+    #[arg(long, help_heading = heading::APPLY)]
     pub override_manager_before_dry_run: Vec<String>,
     /// Kinds applied in a stage of their own, as group/Kind or Kind, separated by commas.
-    #[arg(long, default_value = "", value_parser = stage_kinds)]
+    #[arg(long, help_heading = heading::APPLY, default_value = "", value_parser = stage_kinds)]
     pub custom_apply_stage_kinds: StageKinds,
     /// Feature gates, as Name=true,Other=false.
-    #[arg(long, default_value = "", value_parser = gates)]
+    #[arg(long, help_heading = heading::GATES, default_value = "", value_parser = gates)]
     pub feature_gates: Gates,
     /// Largest artifact to download, in bytes.
-    #[arg(long, default_value_t = 1 << 30)]
+    #[arg(long, help_heading = heading::DOWNLOADS, default_value_t = 1 << 30)]
     pub artifact_max_size: u64,
     /// Largest artifact once unpacked, and most that one build fetches from elsewhere, in bytes; by default an eighth of
     /// the memory of the container, and 128 MiB at least.
-    #[arg(long)]
+    #[arg(long, help_heading = heading::DOWNLOADS)]
     pub artifact_max_unpacked_size: Option<u64>,
     /// Most YAML nodes in all files of one build; by default as many as the memory of the container has room for.
-    #[arg(long)]
+    #[arg(long, help_heading = heading::BUILDS)]
     pub build_max_nodes: Option<u64>,
     /// Most bytes in all files of one build, and in all objects that it yields; by default 64 for each node.
-    #[arg(long)]
+    #[arg(long, help_heading = heading::BUILDS)]
     pub build_max_bytes: Option<u64>,
     /// Memory for unpacked artifacts that are shared between Kustomizations, in bytes.
-    #[arg(long, default_value_t = 64 << 20)]
+    #[arg(long, help_heading = heading::DOWNLOADS, default_value_t = 64 << 20)]
     pub artifact_cache_size: u64,
     /// Memory for parsed files that are shared between builds, in bytes.
-    #[arg(long, default_value_t = 16 << 20)]
+    #[arg(long, help_heading = heading::BUILDS, default_value_t = 16 << 20)]
     pub build_cache_size: usize,
     /// Repair drift of applied objects when it happens; false leaves it to the interval.
-    #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
+    #[arg(long, help_heading = heading::APPLY, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
     pub watch_drift: bool,
     /// What is done about drift where a Kustomization does not say: repair it, or report it.
-    #[arg(long, value_enum, default_value_t = DriftMode::Repair)]
+    #[arg(long, help_heading = heading::APPLY, value_enum, default_value_t = DriftMode::Repair)]
     pub drift_mode: DriftMode,
     /// Fail a run, before it applies anything, that would delete this part of an inventory of 10 objects or more, in percent; 0
     /// lets all be deleted.
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, help_heading = heading::APPLY, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub prune_guard_percent: u8,
     /// Longest time a build may take.
-    #[arg(long, default_value = "2m", value_parser = timeout)]
+    #[arg(long, help_heading = heading::BUILDS, default_value = "2m", value_parser = timeout)]
     pub build_timeout: Duration,
     /// Replaces the host of artifact URLs, for running outside the cluster.
     #[arg(long, env = "SOURCE_CONTROLLER_LOCALHOST", hide = true)]

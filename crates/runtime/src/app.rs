@@ -29,6 +29,9 @@ use crate::{
 /// Longest wait at the end for threads that do not look at the time, such as builds and reads from a Git server.
 const BLOCKING_TASKS_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How a process ends whose arguments cannot be used, as most programs do.
+const USAGE: u8 = 2;
+
 /// The arguments of a process.
 pub trait Arguments: CommandFactory + FromArgMatches {
     /// What has to hold before the process is ready.
@@ -96,7 +99,14 @@ where
     A: Arguments,
     E: Error + Send + Sync + 'static,
 {
-    let arguments: A = arguments(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let arguments: A = match arguments(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(help) if !help.use_stderr() => help.exit(),
+        Err(error) => {
+            eprintln!("{}", flags::one_line(&error));
+            return ExitCode::from(USAGE);
+        }
+    };
     log::init(arguments.shared().log_encoding, arguments.shared().log_level);
     arguments.gates().log_retired();
     match run_with(name, arguments, start) {

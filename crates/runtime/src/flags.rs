@@ -2,6 +2,12 @@
 //!
 //! pflag's syntax: `--flag=value` or `--flag value`, and a bare boolean flag means true.
 
+mod help;
+
+pub use help::{Description, heading};
+
+pub(crate) use help::one_line;
+
 use std::{
     any::TypeId,
     ffi::{OsStr, OsString},
@@ -23,49 +29,49 @@ use crate::{
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
     /// Address of the metrics endpoint.
-    #[arg(long, env = "METRICS_ADDR", default_value = ":8080")]
+    #[arg(long, help_heading = heading::ENDPOINTS, env = "METRICS_ADDR", default_value = ":8080")]
     pub metrics_addr: String,
     /// Address of the health endpoints.
-    #[arg(long, default_value = ":9440")]
+    #[arg(long, help_heading = heading::ENDPOINTS, default_value = ":9440")]
     pub health_addr: String,
     /// URL of the events receiver; empty posts nothing.
-    #[arg(long, env = "EVENTS_ADDR", default_value = "")]
+    #[arg(long, help_heading = heading::EVENTS, env = "EVENTS_ADDR", default_value = "")]
     pub events_addr: String,
     /// Events waiting for each of the two sinks before the newest are dropped.
-    #[arg(long, default_value_t = 1024)]
+    #[arg(long, help_heading = heading::EVENTS, default_value_t = 1024)]
     pub events_queue_size: usize,
     /// Log encoding.
-    #[arg(long, value_enum, default_value = "json")]
+    #[arg(long, help_heading = heading::EVENTS, value_enum, default_value = "json")]
     pub log_encoding: Encoding,
     /// Log verbosity.
-    #[arg(long, value_enum, default_value = "info")]
+    #[arg(long, help_heading = heading::EVENTS, value_enum, default_value = "info")]
     pub log_level: LogLevel,
     /// Watch all namespaces; false means RUNTIME_NAMESPACE only.
-    #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
+    #[arg(long, help_heading = heading::SCOPE, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
     pub watch_all_namespaces: bool,
     /// Label selector of the objects to look after (sharding).
-    #[arg(long, default_value = "")]
+    #[arg(long, help_heading = heading::SCOPE, default_value = "")]
     pub watch_label_selector: String,
     /// First delay after a failure.
-    #[arg(long, default_value = "750ms", value_parser = timeout)]
+    #[arg(long, help_heading = heading::INTERVALS, default_value = "750ms", value_parser = timeout)]
     pub min_retry_delay: Duration,
     /// Longest delay after failures.
-    #[arg(long, default_value = "15m", value_parser = timeout)]
+    #[arg(long, help_heading = heading::INTERVALS, default_value = "15m", value_parser = timeout)]
     pub max_retry_delay: Duration,
     /// Percentage by which an interval is varied at random.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..100))]
+    #[arg(long, help_heading = heading::INTERVALS, default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..100))]
     pub interval_jitter_percentage: u8,
     /// How long to wait before looking again at a dependency.
-    #[arg(long, default_value = "30s", value_parser = timeout)]
+    #[arg(long, help_heading = heading::INTERVALS, default_value = "30s", value_parser = timeout)]
     pub requeue_dependency: Duration,
     /// Longest wait for running work at shutdown; 0 waits for none.
-    #[arg(long, default_value = "8s", value_parser = duration)]
+    #[arg(long, help_heading = heading::LEADER, default_value = "8s", value_parser = duration)]
     pub graceful_shutdown_timeout: Duration,
     /// Requests per second to the API server, if that has no priority and fairness.
-    #[arg(long, default_value_t = 50.0)]
+    #[arg(long, help_heading = heading::API_SERVER, default_value_t = 50.0)]
     pub kube_api_qps: f32,
     /// Requests at once to the API server, if that has no priority and fairness.
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, help_heading = heading::API_SERVER, default_value_t = 300)]
     pub kube_api_burst: u32,
     /// Namespace that the process runs in.
     #[arg(long, env = "RUNTIME_NAMESPACE", default_value = "", hide = true)]
@@ -79,19 +85,19 @@ pub struct Flags {
 #[derive(Args, Clone, Debug)]
 pub struct LeaderFlags {
     /// Work only while holding a Lease.
-    #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
+    #[arg(long, help_heading = heading::LEADER, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub enable_leader_election: bool,
     /// Give the Lease up when stopping, so that a successor starts at once.
-    #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
+    #[arg(long, help_heading = heading::LEADER, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
     pub leader_election_release_on_cancel: bool,
     /// How long a Lease is respected without being renewed.
-    #[arg(long, default_value = "35s", value_parser = timeout)]
+    #[arg(long, help_heading = heading::LEADER, default_value = "35s", value_parser = timeout)]
     pub leader_election_lease_duration: Duration,
     /// How long the leader tries to renew before it stops.
-    #[arg(long, default_value = "30s", value_parser = timeout)]
+    #[arg(long, help_heading = heading::LEADER, default_value = "30s", value_parser = timeout)]
     pub leader_election_renew_deadline: Duration,
     /// Time between two attempts to take or renew the Lease.
-    #[arg(long, default_value = "5s", value_parser = timeout)]
+    #[arg(long, help_heading = heading::LEADER, default_value = "5s", value_parser = timeout)]
     pub leader_election_retry_period: Duration,
 }
 
@@ -102,7 +108,7 @@ pub struct LeaderFlags {
 pub fn try_parse_from<A: CommandFactory + FromArgMatches>(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<A, clap::Error> {
-    let command = without_empty(pflag(A::command()), |name| std::env::var_os(name));
+    let command = help::readable(without_empty(pflag(A::command()), |name| std::env::var_os(name)));
     A::from_arg_matches(&command.try_get_matches_from(arguments)?)
 }
 

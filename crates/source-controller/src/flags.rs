@@ -28,6 +28,17 @@ pub enum ConfigError {
     StorageAddress(String),
 }
 
+/// The headings of `--help` beside those of all controllers.
+mod heading {
+    pub use runtime::flags::heading::*;
+
+    pub const STORAGE: &str = "Storage of artifacts";
+    pub const ARTIFACT_SERVER: &str = "Artifact server";
+    pub const GIT: &str = "Git";
+    pub const OCI: &str = "OCI registries";
+    pub const IDENTITY: &str = "Identities and tokens";
+}
+
 impl runtime::app::Arguments for Arguments {
     const READINESS_CHECKS: &'static [Check] = &[LEADER_ELECTION, ARTIFACT_SERVER];
 
@@ -48,110 +59,110 @@ pub struct Arguments {
     #[command(flatten)]
     pub shared: runtime::flags::Flags,
     /// Objects of one kind and namespace worked on at once, and one more of all namespaces.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrent: u16,
     /// Existing directory that artifacts are stored in.
-    #[arg(long, env = "STORAGE_PATH", default_value = "/data")]
+    #[arg(long, help_heading = heading::STORAGE, env = "STORAGE_PATH", default_value = "/data")]
     pub storage_path: PathBuf,
     /// Address of the artifact server.
-    #[arg(long, env = "STORAGE_ADDRESS", default_value = ":9090")]
+    #[arg(long, help_heading = heading::ARTIFACT_SERVER, env = "STORAGE_ADDRESS", default_value = ":9090")]
     pub storage_addr: String,
     /// Host, port or base URL of the artifact server as others see it.
-    #[arg(long, env = "STORAGE_ADV_ADDR", default_value = "")]
+    #[arg(long, help_heading = heading::ARTIFACT_SERVER, env = "STORAGE_ADV_ADDR", default_value = "")]
     pub storage_adv_addr: String,
     /// Connections that the artifact server serves at once; further ones wait.
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, help_heading = heading::ARTIFACT_SERVER, default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..))]
     pub storage_max_connections: u16,
     /// Connections from one address that the artifact server serves at once; further ones are closed.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, help_heading = heading::ARTIFACT_SERVER, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub storage_max_client_connections: u16,
     /// How long a client of the artifact server may take to send the headers of a request, and may stay idle between requests.
-    #[arg(long, default_value = "30s", value_parser = timeout)]
+    #[arg(long, help_heading = heading::ARTIFACT_SERVER, default_value = "30s", value_parser = timeout)]
     pub storage_header_timeout: Duration,
     /// Bytes that the headers of a request to the artifact server may have.
-    #[arg(long, default_value_t = 16 * 1024, value_parser = clap::value_parser!(u32).range(MIN_HEADER_BYTES..))]
+    #[arg(long, help_heading = heading::ARTIFACT_SERVER, default_value_t = 16 * 1024, value_parser = clap::value_parser!(u32).range(MIN_HEADER_BYTES..))]
     pub storage_max_header_size: u32,
     /// How long a client of the artifact server may keep it waiting for each MiB that it takes.
-    #[arg(long, default_value = "1m", value_parser = timeout)]
+    #[arg(long, help_heading = heading::ARTIFACT_SERVER, default_value = "1m", value_parser = timeout)]
     pub storage_write_timeout: Duration,
     /// File with the token that clients of the artifact server have to show as `Authorization: Bearer`; without it anybody may
     /// read artifacts. kustomize-controller has the same flag; Flux's controllers and client cannot read artifacts then.
-    #[arg(long)]
+    #[arg(long, help_heading = heading::ARTIFACT_SERVER)]
     pub artifact_token_file: Option<PathBuf>,
     /// How long an artifact that is not the current one is kept; 0 keeps none.
-    #[arg(long, default_value = "1m", value_parser = duration)]
+    #[arg(long, help_heading = heading::STORAGE, default_value = "1m", value_parser = duration)]
     pub artifact_retention_ttl: Duration,
     /// How many artifacts of an object are kept at most, the current one included.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, help_heading = heading::STORAGE, default_value_t = 2)]
     pub artifact_retention_records: usize,
     /// Bytes that the artifacts of all sources of one namespace may have together, old ones and those in the making included; a
     /// single one may have more. By default half of the volume of --storage-path.
-    #[arg(long)]
+    #[arg(long, help_heading = heading::STORAGE)]
     pub namespace_artifact_max_size: Option<u64>,
     /// Bytes that the object caches of all sources may have together. They save fetching what is here already. By default a
     /// quarter of the volume of --storage-path, and at most 10 GiB.
-    #[arg(long)]
+    #[arg(long, help_heading = heading::GIT)]
     pub git_cache_max_size: Option<u64>,
     /// Bytes that one pack of a Git server may have.
-    #[arg(long, default_value_t = git::Limits::default().pack_bytes)]
+    #[arg(long, help_heading = heading::GIT, default_value_t = git::Limits::default().pack_bytes)]
     pub git_pack_max_size: u64,
     /// Bytes that one object of a Git repository may have, and what is kept to make it; a part of the process's memory.
-    #[arg(long, default_value_t = git::Limits::default().allocation_bytes)]
+    #[arg(long, help_heading = heading::GIT, default_value_t = git::Limits::default().allocation_bytes)]
     pub git_object_max_size: usize,
     /// Bytes that all files of a commit may have together.
-    #[arg(long, default_value_t = git::Limits::default().tree_bytes)]
+    #[arg(long, help_heading = heading::GIT, default_value_t = git::Limits::default().tree_bytes)]
     pub git_tree_max_size: u64,
     /// Bytes of memory that the fetches of all Git repositories may take together; those of one namespace get half of them. By
     /// default a quarter of the memory of the container.
-    #[arg(long)]
+    #[arg(long, help_heading = heading::GIT)]
     pub git_memory_max_size: Option<u64>,
     /// Maximum number of concurrent fetches from one Git host, whatever its port; half of them for one namespace.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub git_host_concurrency: u16,
     /// Bytes that one layer of an OCI artifact may have.
-    #[arg(long, default_value_t = oci::Limits::default().blob_bytes)]
+    #[arg(long, help_heading = heading::OCI, default_value_t = oci::Limits::default().blob_bytes)]
     pub oci_layer_max_size: u64,
     /// Maximum number of concurrent fetches from one host of OCI registries, whatever its port; half of them for one namespace.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub oci_host_concurrency: u16,
     /// Bytes that the temporary files of OCI layers may have together: one half for layers, the other for their contents.
-    #[arg(long, default_value_t = 4 << 30)]
+    #[arg(long, help_heading = heading::OCI, default_value_t = 4 << 30)]
     pub oci_temporary_max_size: u64,
     /// Maximum number of concurrent fetches of all sources.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=MAX_FETCHES))]
+    #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=MAX_FETCHES))]
     pub fetch_concurrency: u16,
     /// Maximum number of concurrent fetches for the sources of one namespace.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     pub namespace_fetch_concurrency: u16,
     /// Maximum number of artifacts of all sources in the making at once; those of one namespace get half of them.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=MAX_BUILDS))]
+    #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=MAX_BUILDS))]
     pub build_concurrency: u16,
     /// The longest time that a source's spec.timeout may give to an operation.
-    #[arg(long, default_value = "10m", value_parser = timeout)]
+    #[arg(long, help_heading = heading::INTERVALS, default_value = "10m", value_parser = timeout)]
     pub max_timeout: Duration,
     /// Algorithm of artifact digests: sha256, sha384, sha512, sha1 or blake3.
-    #[arg(long, default_value = "sha256")]
+    #[arg(long, help_heading = heading::STORAGE, default_value = "sha256")]
     pub artifact_digest_algo: Algorithm,
     /// SSH key exchange algorithms, as a comma list, best first; empty for all but those with SHA-1.
-    #[arg(long, default_value = "")]
+    #[arg(long, help_heading = heading::GIT, default_value = "")]
     pub ssh_kex_algos: KexAlgorithms,
     /// SSH host key algorithms, as a comma list, best first; empty for those that known_hosts has for a host.
-    #[arg(long, default_value = "")]
+    #[arg(long, help_heading = heading::GIT, default_value = "")]
     pub ssh_hostkey_algos: HostKeyAlgorithms,
     /// Service account whose identity GitRepositories have that name none.
-    #[arg(long, default_value = "")]
+    #[arg(long, help_heading = heading::IDENTITY, default_value = "")]
     pub default_service_account: String,
     /// Hosts, as a comma list, that may get tokens for Azure DevOps beside dev.azure.com and *.visualstudio.com.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, help_heading = heading::IDENTITY, value_delimiter = ',')]
     pub azure_devops_hosts: Vec<String>,
     /// How many tokens are kept; none if it is 0.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, help_heading = heading::IDENTITY, default_value_t = 100)]
     pub token_cache_max_size: usize,
     /// How long a token is kept at most, never more than 1h; none is if it is 0.
-    #[arg(long, default_value = "1h", value_parser = duration)]
+    #[arg(long, help_heading = heading::IDENTITY, default_value = "1h", value_parser = duration)]
     pub token_cache_max_duration: Duration,
     /// Feature gates, as Name=true,Other=false.
-    #[arg(long, default_value = "", value_parser = gates)]
+    #[arg(long, help_heading = heading::GATES, default_value = "", value_parser = gates)]
     pub feature_gates: Gates,
     /// Flags without effect.
     #[command(flatten)]
