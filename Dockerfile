@@ -5,6 +5,8 @@
 # A digest pins it: --build-arg RUST_IMAGE=rust:1.95@sha256:...
 ARG RUST_IMAGE=rust:1.95
 FROM ${RUST_IMAGE} AS build
+# What the log says at the start: --build-arg SOURCE_REVISION=$(git rev-parse HEAD)
+ARG SOURCE_REVISION
 WORKDIR /src
 COPY . .
 # The C library is linked in, so that the image needs none.

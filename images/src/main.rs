@@ -53,7 +53,7 @@ fn main() -> Result<()> {
     let created = said(git(&workspace).args(["log", "-1", "--format=%ct"]))?.parse()?;
     for (name, description) in CONTROLLERS {
         println!("==> {name}: cargo build, profile {profile}");
-        let (binary, command) = build(&workspace, target, name, profile)?;
+        let (binary, command) = build(&workspace, target, name, profile, provenance.commit.as_deref())?;
         provenance.commands = vec![command];
         let image = image(name, description, &version, created, &provenance, binary);
         let written = image.write()?;
@@ -78,8 +78,15 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Builds one controller as a static binary, so that its image needs no C library. Says with what command, too.
-fn build(workspace: &Path, target: &Path, name: &str, profile: &str) -> Result<(Vec<u8>, String)> {
+/// Builds one controller as a static binary, so that its image needs no C library. Says with what command, too. The binary tells in its
+/// log what it was built from.
+fn build(
+    workspace: &Path,
+    target: &Path,
+    name: &str,
+    profile: &str,
+    commit: Option<&str>,
+) -> Result<(Vec<u8>, String)> {
     let arguments = [
         "rustc",
         "--locked",
@@ -106,6 +113,7 @@ fn build(workspace: &Path, target: &Path, name: &str, profile: &str) -> Result<(
             maps.collect::<Vec<_>>().join(" ")
         };
         command.env("RUSTFLAGS", map("--remap-path-prefix=")).env("CFLAGS", map("-ffile-prefix-map="));
+        command.envs(commit.map(|commit| ("SOURCE_REVISION", commit)));
     }
     let status = command.status().context("start cargo")?;
     ensure!(status.success(), "cargo {} failed ({status})", arguments.join(" "));

@@ -29,6 +29,14 @@ use crate::{
 /// Longest wait at the end for threads that do not look at the time, such as builds and reads from a Git server.
 const BLOCKING_TASKS_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The version of the workspace.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit that the process was built from, where whoever builds it says so.
+const REVISION: &str = match option_env!("SOURCE_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
 /// How a process ends whose arguments cannot be used, as most programs do.
 const USAGE: u8 = 2;
 
@@ -99,8 +107,8 @@ where
     A: Arguments,
     E: Error + Send + Sync + 'static,
 {
-    let arguments: A = match arguments(std::env::args_os()) {
-        Ok(arguments) => arguments,
+    let (arguments, changed) = match arguments::<A>(std::env::args_os()) {
+        Ok(parsed) => parsed,
         Err(help) if !help.use_stderr() => help.exit(),
         Err(error) => {
             eprintln!("{}", flags::one_line(&error));
@@ -108,6 +116,7 @@ where
         }
     };
     log::init(arguments.shared().log_encoding, arguments.shared().log_level);
+    log_start(name, &arguments, &changed);
     arguments.gates().log_retired();
     match run_with(name, arguments, start) {
         Ok(()) => ExitCode::SUCCESS,
@@ -118,11 +127,26 @@ where
     }
 }
 
-/// Arguments of which the first is the program's name, if they can work together.
-fn arguments<A: Arguments>(given: impl IntoIterator<Item = OsString>) -> Result<A, clap::Error> {
-    let arguments: A = flags::try_parse_from(given)?;
+/// What somebody wants to know who reads the log of a process that misbehaves. Secrets are in files and in no flag.
+fn log_start(name: &str, arguments: &impl Arguments, changed: &[String]) {
+    let gates: Vec<_> = arguments.gates().values().map(|(gate, is_on)| format!("{gate}={is_on}")).collect();
+    tracing::info!(
+        logger = "setup",
+        version = VERSION,
+        revision = REVISION,
+        flags = changed.join(" "),
+        gates = gates.join(","),
+        "starting {name}"
+    );
+}
+
+/// Arguments of which the first is the program's name, if they can work together, and which of them differ from the defaults.
+fn arguments<A: Arguments>(
+    given: impl IntoIterator<Item = OsString>,
+) -> Result<(A, Vec<String>), clap::Error> {
+    let (arguments, changed) = flags::parse::<A>(given)?;
     match arguments.shared().check() {
-        Ok(()) => Ok(arguments),
+        Ok(()) => Ok((arguments, changed)),
         Err(error) => Err(A::command().error(ErrorKind::ValueValidation, error)),
     }
 }

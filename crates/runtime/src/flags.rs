@@ -2,6 +2,7 @@
 //!
 //! pflag's syntax: `--flag=value` or `--flag value`, and a bare boolean flag means true.
 
+mod given;
 mod help;
 
 pub use help::{Description, heading};
@@ -108,8 +109,16 @@ pub struct LeaderFlags {
 pub fn try_parse_from<A: CommandFactory + FromArgMatches>(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<A, clap::Error> {
-    let command = help::readable(without_empty(pflag(A::command()), |name| std::env::var_os(name)));
-    A::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    parse(arguments).map(|(arguments, _)| arguments)
+}
+
+/// The same, with the flags that differ from their defaults as they may be shown.
+pub(crate) fn parse<A: CommandFactory + FromArgMatches>(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<(A, Vec<String>), clap::Error> {
+    let mut command = help::readable(without_empty(pflag(A::command()), |name| std::env::var_os(name)));
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Ok((A::from_arg_matches(&matches)?, given::changed(&command, &matches)))
 }
 
 /// Takes an empty environment variable for one that is not set, as Go programs do.

@@ -83,6 +83,11 @@ impl Gates {
         self.values.get(name).copied().unwrap_or_default()
     }
 
+    /// All that can be switched, with their values.
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        self.values.iter().map(|(name, value)| (*name, *value))
+    }
+
     /// Logs which gates were given that change nothing any more: none must be without effect in silence.
     pub fn log_retired(&self) {
         for (name, reason) in &self.retired {

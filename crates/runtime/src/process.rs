@@ -96,7 +96,6 @@ impl Process {
         };
         let (events, event_workers) = Recorder::start(sinks, metrics.clone());
         ready.pass(PING);
-        tracing::info!(logger = "setup", version = env!("CARGO_PKG_VERSION"), "starting {component}");
         Ok(Self { client, metrics, events, ready, stop, tasks, component, fence, event_workers, lease: None })
     }
 

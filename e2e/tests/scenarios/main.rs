@@ -47,6 +47,7 @@ mod source;
 mod source_faults;
 mod sparse;
 mod ssh;
+mod start;
 mod storage_faults;
 mod submodules;
 mod verify;
