@@ -328,6 +328,12 @@ impl Controller {
         fetch(&format!("http://127.0.0.1:{}/metrics", self.metrics)).await
     }
 
+    /// What it answers on the metrics port, with `query` after the question mark: what goes on with its objects.
+    pub async fn debug_objects(&self, query: &str) -> Result<Value> {
+        let url = format!("http://127.0.0.1:{}/debug/objects?{query}", self.metrics);
+        serde_json::from_str(&fetch(&url).await?).context("decode the answer")
+    }
+
     /// The sum of a metric over the series whose labels contain every one of `labels`.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> Result<f64> {
         Ok(sum(&self.metrics().await?, name, labels))

@@ -189,6 +189,12 @@ impl Index {
         found
     }
 
+    /// How many kinds and single objects are watched, and how many objects are kept of all of them.
+    pub fn sizes(&self) -> (usize, usize) {
+        let state = self.shared.lock();
+        (state.watches.len(), state.watches.values().map(|watch| watch.table.len()).sum())
+    }
+
     /// Whether an owned object that was there has gone since: the watch of its kind has shown all that happened until then, and
     /// does not show the object. While that is not known, `owner` is told when the next list is complete.
     pub fn has_gone(&self, id: &ObjectId, last: &Presence, owner: &Owner) -> bool {

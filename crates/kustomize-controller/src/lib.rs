@@ -1,5 +1,6 @@
 //! kustomize-controller: builds artifacts with kustomize, applies them and keeps them applied.
 
+mod activity;
 mod applied;
 mod builds;
 mod configs;
@@ -129,7 +130,8 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         store: store.clone(),
         arguments: arguments.clone(),
     };
-    process.metrics.resources(store.clone(), status::info);
+    let (metrics, parsed) = (process.metrics.clone(), context.build.parsed.clone());
+    metrics.resources(store.clone(), status::info);
     context.drifted.register(&process.metrics);
     runtime::queue::watch_runs("kustomization", &context.runs, &process.metrics);
     let (scope, client) = (arguments.shared.scope(), process.client.clone());
@@ -144,7 +146,12 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         }
     }
     let reconciler = Arc::new(Reconciler::new(context));
-    let observer = reconciler.clone();
+    let (observer, slots) = (reconciler.clone(), Arc::downgrade(&reconciler));
+    metrics.kept("kustomizations", move || slots.upgrade().map_or(0, |reconciler| reconciler.kept()));
+    let (watches, applied) = (cluster.index.clone(), cluster.index.clone());
+    metrics.kept("watches_of_applied_objects", move || watches.sizes().0);
+    metrics.kept("applied_objects", move || applied.sizes().1);
+    metrics.kept("parsed_files_bytes", move || parsed.as_ref().map_or(0, ParseCache::bytes));
     app.spawn(async move {
         let mut owners = PacedOwners::default();
         loop {

@@ -13,11 +13,13 @@ use kube::{
 };
 use runtime::{
     controller::{Outcome, Reconcile},
+    diagnostics::Activity,
     latest::Latest,
 };
 use tokio::time::Instant;
 
 use crate::{
+    activity,
     applied::AppliedObjects,
     context::Context,
     drift::Repairs,
@@ -92,6 +94,11 @@ impl Reconciler {
         }
     }
 
+    /// Of how many objects something is kept between passes.
+    pub fn kept(&self) -> usize {
+        self.slots().len()
+    }
+
     fn slots(&self) -> MutexGuard<'_, HashMap<Key, Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,6 +153,12 @@ impl Reconcile<Kustomization> for Reconciler {
         let namespace = object.namespace.clone().unwrap_or_default();
         let owner = Owner { namespace, name: object.name.clone() };
         self.context.cluster.index.set_health_rules(&owner, None);
+    }
+
+    fn activity(&self, object: &Kustomization) -> Activity {
+        let slots = self.slots();
+        let state = slots.get(&ObjectRef::from_obj(object)).map(|slot| &slot.state);
+        activity::of(object, state, &self.context)
     }
 
     fn outlasted(&self, object: &Key) {

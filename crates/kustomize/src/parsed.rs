@@ -56,6 +56,11 @@ impl ParseCache {
         Self { budget, files: Arc::default() }
     }
 
+    /// About how many bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        self.files().bytes
+    }
+
     /// What [`document::resources`] makes of a text.
     pub(crate) fn resources(&self, text: &str, meter: &Meter<'_>) -> Result<Vec<Resource>> {
         let key: Key = Sha256::digest(text).into();

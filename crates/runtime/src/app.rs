@@ -7,16 +7,19 @@
 //! `start` is all that a process has of its own: it sets up what its kinds share and adds one controller for each.
 
 use std::{
-    error::Error, ffi::OsString, fmt::Debug, future::Future, process::ExitCode, sync::Arc, time::Duration,
+    collections::BTreeMap, error::Error, ffi::OsString, fmt::Debug, future::Future, process::ExitCode,
+    sync::Arc, time::Duration,
 };
 
 use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
 use futures::future::{BoxFuture, FutureExt, join_all};
+use jiff::Timestamp;
 use kube::{Resource, core::NamespaceResourceScope};
 use serde::de::DeserializeOwned;
 
 use crate::{
     controller::{self, Objects, Reconcile},
+    diagnostics::{self, ProcessState},
     error::chain,
     flags::{self, Flags},
     gates::Gates,
@@ -86,7 +89,8 @@ impl<A: Arguments> App<A> {
         let events = watch::watch(process.client.clone(), &shared.scope());
         let (options, metrics, stop) =
             (shared.controller(concurrent), process.metrics.clone(), process.stop.clone());
-        let work = controller::run(reconciler, objects, events, options, metrics, stop);
+        let diagnostics = process.diagnostics.clone();
+        let work = controller::run(reconciler, objects, events, options, metrics, diagnostics, stop);
         self.controllers.push(work.boxed());
     }
 
@@ -116,9 +120,9 @@ where
         }
     };
     log::init(arguments.shared().log_encoding, arguments.shared().log_level);
-    log_start(name, &arguments, &changed);
+    let started = started(name, &arguments, changed);
     arguments.gates().log_retired();
-    match run_with(name, arguments, start) {
+    match run_with(started, arguments, start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(logger = "setup", error = chain(&error), "problem running manager");
@@ -127,17 +131,20 @@ where
     }
 }
 
-/// What somebody wants to know who reads the log of a process that misbehaves. Secrets are in files and in no flag.
-fn log_start(name: &str, arguments: &impl Arguments, changed: &[String]) {
-    let gates: Vec<_> = arguments.gates().values().map(|(gate, is_on)| format!("{gate}={is_on}")).collect();
+/// What the process is and was started with, which its log tells in its first line. Secrets are in files and in no flag.
+fn started(name: &'static str, arguments: &impl Arguments, flags: Vec<String>) -> ProcessState {
+    let gates: BTreeMap<_, _> = arguments.gates().values().collect();
+    let gates_text: Vec<_> = gates.iter().map(|(gate, is_on)| format!("{gate}={is_on}")).collect();
     tracing::info!(
         logger = "setup",
         version = VERSION,
         revision = REVISION,
-        flags = changed.join(" "),
-        gates = gates.join(","),
+        flags = flags.join(" "),
+        gates = gates_text.join(","),
         "starting {name}"
     );
+    let started = diagnostics::text(Timestamp::now());
+    ProcessState { name, version: VERSION, revision: REVISION, started, flags, gates }
 }
 
 /// Arguments of which the first is the program's name, if they can work together, and which of them differ from the defaults.
@@ -152,7 +159,7 @@ fn arguments<A: Arguments>(
 }
 
 fn run_with<A, E>(
-    name: &'static str,
+    started: ProcessState,
     arguments: A,
     start: impl AsyncFnOnce(&mut App<A>) -> Result<(), E>,
 ) -> Result<(), AppError>
@@ -163,7 +170,7 @@ where
     rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| AppError::Tls)?;
     let tokio = tokio::runtime::Runtime::new().map_err(AppError::Tokio)?;
     let result = tokio.block_on(async {
-        let mut process = Process::start(arguments.shared(), name, A::READINESS_CHECKS).await?;
+        let mut process = Process::start(arguments.shared(), started, A::READINESS_CHECKS).await?;
         if !process.lead(arguments.shared()).await? {
             return Ok(());
         }

@@ -31,6 +31,11 @@ impl<K: Eq + Hash> Failures<K> {
         self.backoff.after(*count)
     }
 
+    /// How often an object has failed in a row.
+    pub fn count(&self, key: &K) -> u32 {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied().unwrap_or_default()
+    }
+
     /// Forgets the failures of an object that succeeded or is gone.
     pub fn reset(&self, key: &K) {
         self.count.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
@@ -57,6 +62,7 @@ mod tests {
             backoff.failed("a");
         }
         assert_eq!(backoff.failed("a"), Duration::from_secs(900));
+        assert_eq!((backoff.count(&"a"), backoff.count(&"b")), (104, 0));
         assert_eq!(backoff.failed("b"), Duration::from_millis(750), "objects do not share failures");
         backoff.reset(&"a");
         assert_eq!(backoff.failed("a"), Duration::from_millis(750));

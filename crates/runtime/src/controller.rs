@@ -1,5 +1,6 @@
 //! Runs a reconciler on kube-runtime's `Controller`: triggers, shares of namespaces, back-off, panics, metrics and log fields.
 
+mod inspect;
 mod turns;
 
 use std::{
@@ -31,10 +32,12 @@ use tracing::Instrument;
 
 use crate::{
     backoff::{Failures, jitter},
+    diagnostics::{Activity, Diagnostics},
     metrics::{Metrics, ReconcileResult},
-    queue::Queue,
+    queue::{PassResult, Queue},
     watch::Changes,
 };
+use inspect::Inspected;
 use turns::{Turn, Turns};
 
 /// Percentage by which the delay after a failure varies, so that what failed together does not come back together.
@@ -87,6 +90,11 @@ pub trait Reconcile<K>: Send + Sync + 'static {
     where
         K: Resource,
     {
+    }
+
+    /// What the object waits for, or what goes on without a pass, for who asks; see [`crate::diagnostics`]. Costs nothing until then.
+    fn activity(&self, _object: &K) -> Activity {
+        Activity::default()
     }
 }
 
@@ -184,6 +192,7 @@ pub async fn run<K, R>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     options: Options,
     metrics: Metrics,
+    diagnostics: Diagnostics,
     stop: CancellationToken,
 ) where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -198,6 +207,7 @@ pub async fn run<K, R>(
     metrics.budget(format!("{name}_passes"), turns.budget());
     let (mut changes, asked, woken, come) = (Changes::default(), queue.clone(), queue.clone(), turns.come());
     let pass = Arc::new(Pass { reconciler, backoff, metrics, name, queue, turns, store: store.clone() });
+    diagnostics.add(Box::new(Inspected(Arc::downgrade(&pass))));
     let (of_gone, observing) = (pass.clone(), pass.clone());
     let events = events.inspect_ok(move |event| observing.shield(|| observing.reconciler.observe(event)));
     let triggers = events.default_backoff().reflect(writer).flat_map(move |event| {
@@ -290,32 +300,32 @@ where
         );
         let (_busy, started) = (self.metrics.busy(&self.name), Instant::now());
         let reference = ObjectRef::from_obj(object.as_ref());
-        let _working = self.queue.begin(&reference);
+        let _working = self.queue.begin(reference.clone());
         let work =
             AssertUnwindSafe(self.reconciler.reconcile(object).instrument(span.clone())).catch_unwind();
         let outcome = work.await.unwrap_or_else(|panic| {
             self.metrics.panicked(&self.name);
             Outcome::Failed(format!("panic: {}", panic_text(panic.as_ref())).into())
         });
-        let (result, next) = match outcome {
+        let (result, ended, next) = match outcome {
             Outcome::Wait => {
                 self.backoff.reset(&reference);
-                (ReconcileResult::Success, None)
+                (ReconcileResult::Success, PassResult::Done, None)
             }
             Outcome::After(delay) => {
                 self.backoff.reset(&reference);
-                (ReconcileResult::RequeueAfter, Some(delay))
+                (ReconcileResult::RequeueAfter, PassResult::Scheduled, Some(delay))
             }
-            Outcome::Underway => (ReconcileResult::Success, None),
+            Outcome::Underway => (ReconcileResult::Success, PassResult::Underway, None),
             Outcome::Failed(error) => {
                 let text = crate::error::chain(error.as_ref());
                 span.in_scope(|| tracing::error!(error = text, "Reconciler error"));
                 let delay = jitter(self.backoff.failed(reference.clone()), RETRY_JITTER);
-                (ReconcileResult::Error, Some(delay))
+                (ReconcileResult::Error, PassResult::Failed, Some(delay))
             }
         };
         self.metrics.reconciled(&self.name, result, started.elapsed());
-        self.queue.end(reference.clone(), started.elapsed(), next);
+        self.queue.end(reference.clone(), started.elapsed(), ended, next);
         // An object can go while its pass is under way. What the pass leaves behind would stay for ever.
         if self.store.get(&reference).is_none() {
             self.reconciler.outlasted(&reference);
@@ -441,7 +451,15 @@ mod tests {
         let options = Options { concurrent: 1, retry, grace: Duration::from_secs(1) };
         let reconciler = Arc::new(Panicking(passes));
         let (objects, stopped) = (Objects::default(), stop.clone());
-        let running = tokio::spawn(run(reconciler, objects, received, options, metrics.clone(), stopped));
+        let running = tokio::spawn(run(
+            reconciler,
+            objects,
+            received,
+            options,
+            metrics.clone(),
+            Diagnostics::default(),
+            stopped,
+        ));
         let object = |name: &str| ConfigMap {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
@@ -482,8 +500,15 @@ mod tests {
             let retry = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(1) };
             let options = Options { concurrent: 1, retry, grace: Duration::from_secs(100) };
             let reconciler = Arc::new(Panicking(mpsc::unbounded_channel().0));
-            let running =
-                tokio::spawn(run(reconciler, Objects::default(), received, options, metrics, stop.clone()));
+            let running = tokio::spawn(run(
+                reconciler,
+                Objects::default(),
+                received,
+                options,
+                metrics,
+                Diagnostics::default(),
+                stop.clone(),
+            ));
             if is_listing {
                 events.unbounded_send(Ok(Event::Init)).unwrap();
             }

@@ -35,6 +35,10 @@ pub struct Flags {
     /// Address of the health endpoints.
     #[arg(long, help_heading = heading::ENDPOINTS, default_value = ":9440")]
     pub health_addr: String,
+    /// Tell at /debug/objects of the metrics endpoint what goes on with each object, and what it waits for: names, steps and reasons,
+    /// no specs and no messages.
+    #[arg(long, help_heading = heading::ENDPOINTS, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
+    pub debug_objects: bool,
     /// URL of the events receiver; empty posts nothing.
     #[arg(long, help_heading = heading::EVENTS, env = "EVENTS_ADDR", default_value = "")]
     pub events_addr: String,

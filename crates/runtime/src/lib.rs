@@ -2,6 +2,7 @@
 //!
 //! - [`app`]: the main function of a controller process, which ties the others together.
 //! - [`flags`], [`gates`], [`log`], [`serve`], [`readiness`], [`metrics`], [`process`]: the process and its surface.
+//! - [`diagnostics`]: what the process does with each object, for who asks.
 //! - [`client`]: the connection pool to an API server, and impersonation.
 //! - [`leader`]: who may act when several replicas run.
 //! - [`watch`] and [`controller`]: from watch events to passes over objects.
@@ -12,6 +13,7 @@ pub mod backoff;
 pub mod client;
 pub mod conditions;
 pub mod controller;
+pub mod diagnostics;
 pub mod error;
 pub mod events;
 pub mod flags;

@@ -51,6 +51,8 @@ pub struct Metrics {
     work_time: HistogramVec,
     retries: IntCounterVec,
     live: Live,
+    /// Of the process as a whole, which `/debug/objects` tells, too.
+    totals: Live,
     forgotten: Forgotten,
 }
 
@@ -175,6 +177,7 @@ impl Metrics {
                 &by_queue,
             )?,
             live: Live::default(),
+            totals: Live::default(),
             forgotten: Forgotten::default(),
             registry: registry.clone(),
         };
@@ -247,6 +250,23 @@ impl Metrics {
         self.live.add(Box::new(source));
     }
 
+    /// Shows how much is kept of something: entries, objects or bytes, as its name says.
+    pub fn kept(&self, what: &'static str, count: impl Fn() -> usize + Send + Sync + 'static) {
+        self.totals.add(Box::new(move || {
+            vec![Sample {
+                name: "gotk_kept",
+                help: "How much the process keeps: entries of caches and indices, or bytes.",
+                labels: vec![("what", what.to_owned())],
+                value: count() as f64,
+            }]
+        }));
+    }
+
+    /// What is used of budgets and what is kept: see [`Self::budget`] and [`Self::kept`].
+    pub fn totals(&self) -> Vec<Sample> {
+        self.totals.samples()
+    }
+
     /// Records a reconcile that panicked.
     pub fn panicked(&self, controller: &str) {
         self.panics.with_label_values(&[controller]).inc();
@@ -286,6 +306,7 @@ impl Metrics {
         let mut text = Vec::new();
         let mut families = self.registry.gather();
         families.extend(self.live.gather());
+        families.extend(self.totals.gather());
         labels::limit_labels(&mut families);
         // Encoding into memory fails only for a series without samples, which is left out.
         let _incomplete = TextEncoder::new().encode(&families, &mut text);

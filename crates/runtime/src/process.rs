@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     client::{self, ClientOptions, ConnectError, Fence, Rate},
+    diagnostics::{Diagnostics, ProcessState},
     events::{Recorder, Sinks, hostname},
     flags::Flags,
     leader::{Candidate, lease_name},
@@ -52,6 +53,8 @@ pub struct Process {
     pub metrics: Metrics,
     /// Where events go.
     pub events: Recorder,
+    /// What `/debug/objects` says.
+    pub diagnostics: Diagnostics,
     /// What `/readyz` says.
     pub ready: Readiness,
     /// Cancelled when the process should end.
@@ -65,21 +68,24 @@ pub struct Process {
 }
 
 impl Process {
-    /// Opens the endpoints and the client. `component` is the name in events, leases and logs; the process is ready when
-    /// `checks` have passed.
+    /// Opens the endpoints and the client. The name of the process is that in events, leases and logs; it is ready when `checks`
+    /// have passed.
     ///
     /// # Errors
     /// See [`ProcessError`].
-    pub async fn start(
+    pub(crate) async fn start(
         flags: &Flags,
-        component: &'static str,
+        process: ProcessState,
         checks: &[Check],
     ) -> Result<Self, ProcessError> {
-        let metrics = Metrics::new().map_err(ProcessError::Metrics)?;
+        let component = process.name;
+        let (metrics, diagnostics) =
+            (Metrics::new().map_err(ProcessError::Metrics)?, Diagnostics::new(process));
         let (stop, ready, mut tasks) = (CancellationToken::new(), Readiness::new(checks), JoinSet::new());
         stop_on_signals(stop.clone())?;
         let listener = serve::listen(&flags.metrics_addr).await?;
-        let server = serve::metrics(listener, metrics.clone(), stop.clone());
+        let shown = flags.debug_objects.then(|| diagnostics.clone());
+        let server = serve::metrics(listener, metrics.clone(), shown, stop.clone());
         tasks.spawn(async move { Ok(server.await?) });
         let server = serve::health(serve::listen(&flags.health_addr).await?, ready.clone(), stop.clone());
         tasks.spawn(async move { Ok(server.await?) });
@@ -96,7 +102,20 @@ impl Process {
         };
         let (events, event_workers) = Recorder::start(sinks, metrics.clone());
         ready.pass(PING);
-        Ok(Self { client, metrics, events, ready, stop, tasks, component, fence, event_workers, lease: None })
+        let lease = None;
+        Ok(Self {
+            client,
+            metrics,
+            events,
+            diagnostics,
+            ready,
+            stop,
+            tasks,
+            component,
+            fence,
+            event_workers,
+            lease,
+        })
     }
 
     /// Waits for the controller's Lease if leader election is on; losing it later ends the process. `false` means
@@ -233,7 +252,20 @@ mod tests {
         let (events, event_workers) = Recorder::start(sinks, metrics.clone());
         let (ready, stop, tasks) = (Readiness::new(&[]), CancellationToken::new(), JoinSet::new());
         let (component, fence, lease) = ("test", Fence::default(), None);
-        Process { client, metrics, events, ready, stop, tasks, component, fence, event_workers, lease }
+        let diagnostics = Diagnostics::default();
+        Process {
+            client,
+            metrics,
+            events,
+            diagnostics,
+            ready,
+            stop,
+            tasks,
+            component,
+            fence,
+            event_workers,
+            lease,
+        }
     }
 
     #[tokio::test]

@@ -55,19 +55,71 @@ impl Drop for InFlightGuard {
     }
 }
 
-/// When each object of a controller is due. An object has one entry at most, and none while it waits for a change.
+/// When each object of a controller is due, and what its last pass was. An object has one entry until it is gone.
 pub struct Queue<K> {
-    due: Mutex<HashMap<K, Instant>>,
+    known: Mutex<HashMap<K, Known>>,
     passes: InFlight,
     controller: String,
     metrics: Metrics,
+}
+
+/// What is known of the passes over one object.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// When it is due; nothing while it waits for a change.
+    pub due: Option<Instant>,
+    /// When the pass began that is under way.
+    pub begun: Option<Instant>,
+    /// The last pass that is over.
+    pub last: Option<LastPass>,
+}
+
+/// A pass that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastPass {
+    /// When it ended.
+    pub ended: Instant,
+    /// How long it took.
+    pub took: Duration,
+    /// What it came to.
+    pub result: PassResult,
+}
+
+/// What a pass came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassResult {
+    /// Nothing to do until something changes.
+    Done,
+    /// Nothing to do until some time has passed, or something changes.
+    Scheduled,
+    /// The work goes on without a pass.
+    Underway,
+    /// It failed.
+    Failed,
+}
+
+/// How many objects of a controller are where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Due, and without a pass yet.
+    pub due: usize,
+    /// In a pass.
+    pub running: usize,
+    /// Due later.
+    pub scheduled: usize,
+}
+
+impl Known {
+    fn due_by(&mut self, time: Instant) {
+        self.due = Some(self.due.map_or(time, |due| due.min(time)));
+    }
 }
 
 impl<K: Eq + Hash + Send + Sync + 'static> Queue<K> {
     /// The queue of a controller, which tells of itself from now on.
     pub fn new(controller: &str, metrics: &Metrics) -> Arc<Self> {
         let queue = Arc::new(Self {
-            due: Mutex::default(),
+            known: Mutex::default(),
             passes: InFlight::default(),
             controller: controller.to_owned(),
             metrics: metrics.clone(),
@@ -80,24 +132,56 @@ impl<K: Eq + Hash + Send + Sync + 'static> Queue<K> {
     /// An object asks for a pass now.
     pub fn ask(&self, object: K) {
         self.metrics.queued(&self.controller);
-        let now = Instant::now();
-        self.lock().entry(object).and_modify(|due| *due = (*due).min(now)).or_insert(now);
+        self.lock().entry(object).or_default().due_by(Instant::now());
     }
 
     /// A pass of an object begins.
     #[must_use]
-    pub fn begin(&self, object: &K) -> InFlightGuard {
-        let waited = self.lock().remove(object).map(|due| due.elapsed());
+    pub fn begin(&self, object: K) -> InFlightGuard {
+        let now = Instant::now();
+        let due = {
+            let mut known = self.lock();
+            let known = known.entry(object).or_default();
+            known.begun = Some(now);
+            known.due.take()
+        };
+        let waited = due.map(|due| now.saturating_duration_since(due));
         self.metrics.waited(&self.controller, waited.unwrap_or_default());
         self.passes.begin()
     }
 
     /// A pass is over; the next one is due after this time, if at all.
-    pub fn end(&self, object: K, took: Duration, next: Option<Duration>) {
+    pub fn end(&self, object: K, took: Duration, result: PassResult, next: Option<Duration>) {
         self.metrics.worked(&self.controller, took);
-        let Some(due) = next.and_then(|next| Instant::now().checked_add(next)) else { return };
-        self.metrics.queued(&self.controller);
-        self.lock().entry(object).and_modify(|known| *known = (*known).min(due)).or_insert(due);
+        let now = Instant::now();
+        let next = next.and_then(|next| now.checked_add(next));
+        if next.is_some() {
+            self.metrics.queued(&self.controller);
+        }
+        let mut known = self.lock();
+        let known = known.entry(object).or_default();
+        known.begun = None;
+        known.last = Some(LastPass { ended: now, took, result });
+        next.into_iter().for_each(|next| known.due_by(next));
+    }
+
+    /// What is known of an object.
+    pub fn get(&self, object: &K) -> Known {
+        self.lock().get(object).copied().unwrap_or_default()
+    }
+
+    /// How many objects are where.
+    pub fn counts(&self, now: Instant) -> Counts {
+        let mut counts = Counts::default();
+        for known in self.lock().values() {
+            counts.running += usize::from(known.begun.is_some());
+            match known.due {
+                Some(due) if due <= now => counts.due += 1,
+                Some(_) => counts.scheduled += 1,
+                None => {}
+            }
+        }
+        counts
     }
 
     /// An object is gone.
@@ -105,15 +189,15 @@ impl<K: Eq + Hash + Send + Sync + 'static> Queue<K> {
         self.lock().remove(object);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Instant>> {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn samples(&self, now: Instant) -> Vec<Sample> {
         let (mut depth, mut overdue) = (0_u32, Duration::ZERO);
-        for due in self.lock().values().filter(|due| **due <= now) {
+        for due in self.lock().values().filter_map(|known| known.due).filter(|due| *due <= now) {
             depth += 1;
-            overdue = overdue.max(now.saturating_duration_since(*due));
+            overdue = overdue.max(now.saturating_duration_since(due));
         }
         let queue = |name, help, value| Sample {
             name,
@@ -171,18 +255,43 @@ mod tests {
         let queue = Queue::new("kustomization", &Metrics::new().unwrap());
         queue.ask("a");
         queue.ask("a");
-        queue.end("later", Duration::ZERO, Some(Duration::from_secs(60)));
-        queue.end("never", Duration::ZERO, None);
+        queue.end("later", Duration::ZERO, PassResult::Scheduled, Some(Duration::from_secs(60)));
+        queue.end("never", Duration::ZERO, PassResult::Done, None);
         let now = Instant::now();
         assert_eq!(value(&queue, "workqueue_depth", now), 1.0);
         let then = now + Duration::from_secs(100);
         assert_eq!(value(&queue, "workqueue_depth", then), 2.0);
         assert!(value(&queue, "gotk_most_overdue_seconds", then) >= 100.0);
-        let _pass = queue.begin(&"a");
+        assert_eq!(queue.counts(now), Counts { due: 1, running: 0, scheduled: 1 });
+        let _pass = queue.begin("a");
+        assert_eq!(queue.counts(now), Counts { due: 0, running: 1, scheduled: 1 });
         assert_eq!(value(&queue, "workqueue_depth", now), 0.0);
         assert!(value(&queue, "workqueue_longest_running_processor_seconds", then) >= 99.0);
         queue.forget(&"later");
         assert_eq!(value(&queue, "gotk_most_overdue_seconds", then), 0.0);
+    }
+
+    #[test]
+    fn an_object_has_a_pass_a_last_pass_and_a_next_one_until_it_is_gone() {
+        let queue = Queue::new("kustomization", &Metrics::new().unwrap());
+        queue.ask("a");
+        let pass = queue.begin("a");
+        queue.ask("a");
+        let during = queue.get(&"a");
+        assert!(during.due.is_some() && during.begun.is_some() && during.last.is_none(), "{during:?}");
+        drop(pass);
+        let (took, next) = (Duration::from_secs(1), Some(Duration::from_secs(60)));
+        queue.end("a", took, PassResult::Failed, next);
+        let after = queue.get(&"a");
+        assert_eq!(
+            (after.due, after.begun),
+            (during.due, None),
+            "what was asked for during the pass comes first"
+        );
+        assert_eq!(after.last.map(|last| (last.took, last.result)), Some((took, PassResult::Failed)));
+        queue.forget(&"a");
+        let gone = queue.get(&"a");
+        assert!(gone.due.is_none() && gone.last.is_none(), "{gone:?}");
     }
 
     #[test]

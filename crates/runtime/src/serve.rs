@@ -1,4 +1,4 @@
-//! The process's own HTTP endpoints: `/metrics` on one address, `/healthz` and `/readyz` on another, each with a thread of its
+//! The process's own HTTP endpoints: `/metrics` and `/debug/objects` on one address, `/healthz` and `/readyz` on another, each with a thread of its
 //! own.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use net::ServerOptions;
@@ -16,6 +16,7 @@ use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    diagnostics::Diagnostics,
     metrics::Metrics,
     readiness::{PING, Readiness},
 };
@@ -61,13 +62,15 @@ pub async fn listen(address: &str) -> Result<TcpListener, ServeError> {
     .map_err(|source| ServeError::Listen { address: address.to_owned(), source })
 }
 
-/// Serves `/metrics` until `stop`, from a thread of its own: rendering thousands of series holds up nothing but the next one.
+/// Serves `/metrics`, and `/debug/objects` if there are `diagnostics`, until `stop`, from a thread of its own: rendering thousands of
+/// series holds up nothing but the next one.
 ///
 /// # Errors
 /// When no thread can be started, or when it panics.
 pub async fn metrics(
     listener: TcpListener,
     metrics: Metrics,
+    diagnostics: Option<Diagnostics>,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     // Each connection may hold a whole rendering.
@@ -75,6 +78,7 @@ pub async fn metrics(
     let answer = move |request: Request<Incoming>| {
         ready(match request.uri().path() {
             "/metrics" => text(StatusCode::OK, prometheus::TEXT_FORMAT, metrics.render()),
+            "/debug/objects" => debug(&request, diagnostics.as_ref(), &metrics),
             _ => not_found(),
         })
     };
@@ -108,6 +112,27 @@ pub async fn health(
         ready(answer.map_or_else(not_found, |(status, body)| text(status, PLAIN_TEXT, body)))
     };
     on_own_thread("health", listener, options, answer, stop).await
+}
+
+/// What the process does with its objects. Nothing can be changed there.
+fn debug(
+    request: &Request<Incoming>,
+    diagnostics: Option<&Diagnostics>,
+    metrics: &Metrics,
+) -> Response<Full<Bytes>> {
+    let Some(diagnostics) = diagnostics else {
+        return text(StatusCode::NOT_FOUND, PLAIN_TEXT, "switched off by --debug-objects=false\n".to_owned());
+    };
+    if request.method() != Method::GET {
+        let mut refused =
+            text(StatusCode::METHOD_NOT_ALLOWED, PLAIN_TEXT, "only GET is allowed\n".to_owned());
+        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+        return refused;
+    }
+    match diagnostics.answer(request.uri().query().unwrap_or_default(), metrics) {
+        Ok(body) => text(StatusCode::OK, "application/json", body),
+        Err(error) => text(StatusCode::BAD_REQUEST, PLAIN_TEXT, format!("{error}\n")),
+    }
 }
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
@@ -170,9 +195,13 @@ mod tests {
 
     /// Asks from outside of any runtime.
     fn get(address: SocketAddr, path: &str) -> (u16, String) {
+        send(address, "GET", path)
+    }
+
+    fn send(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -246,13 +275,40 @@ mod tests {
         let (metrics, stop) = (Metrics::new().unwrap(), CancellationToken::new());
         metrics.leading("lease", true);
         let (runtime, address, release) =
-            held_runtime(|listener| Box::pin(super::metrics(listener, metrics, stop.clone())));
+            held_runtime(|listener| Box::pin(super::metrics(listener, metrics, None, stop.clone())));
         let (status, text) = get(address, "/metrics");
         assert!(status == 200 && text.contains("leader_election_master_status{name=\"lease\"} 1"), "{text}");
         assert_eq!(get(address, "/").0, 404);
         drop(release);
         stop.cancel();
         drop(runtime);
+    }
+
+    #[tokio::test]
+    async fn objects_are_told_to_get_alone_and_only_where_that_is_switched_on() {
+        for (diagnostics, request, status, says) in [
+            (None, "GET /debug/objects", 404, "switched off by --debug-objects=false\n"),
+            (Some(Diagnostics::default()), "GET /debug/objects?kind=x", 200, "\"objects\": []"),
+            (
+                Some(Diagnostics::default()),
+                "GET /debug/objects?limit=0",
+                400,
+                "limit has to be a number from 1 to 500\n",
+            ),
+            (Some(Diagnostics::default()), "POST /debug/objects", 405, "only GET is allowed\n"),
+            (Some(Diagnostics::default()), "DELETE /debug/objects", 405, "only GET is allowed\n"),
+            (Some(Diagnostics::default()), "GET /debug/objects/", 404, "404 page not found\n"),
+        ] {
+            let (listener, stop) = (listen("127.0.0.1:0").await.unwrap(), CancellationToken::new());
+            let address = listener.local_addr().unwrap();
+            let server =
+                tokio::spawn(super::metrics(listener, Metrics::new().unwrap(), diagnostics, stop.clone()));
+            let (method, path) = request.split_once(' ').unwrap();
+            let answer = tokio::task::spawn_blocking(move || send(address, method, path)).await.unwrap();
+            assert!(answer.0 == status && answer.1.contains(says), "{request}: {answer:?}");
+            stop.cancel();
+            server.await.unwrap().unwrap();
+        }
     }
 
     #[tokio::test]

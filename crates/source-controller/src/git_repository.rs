@@ -94,6 +94,9 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) ->
         max_timeout: arguments.max_timeout,
         stop: process.stop.clone(),
     };
+    let (caches, bytes) = (fetcher.caches.clone(), fetcher.caches.clone());
+    process.metrics.kept("git_caches", move || caches.sizes().0);
+    process.metrics.kept("git_caches_bytes", move || usize::try_from(bytes.sizes().1).unwrap_or(usize::MAX));
     let latest = Arc::new(Latest::new(objects.store()));
     let upstream = GitRepositories {
         fetcher: Arc::new(fetcher),

@@ -12,7 +12,7 @@ mod task;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use budget::Budget;
 use kube::Resource;
@@ -50,6 +50,7 @@ pub enum Earlier<T> {
 
 struct Pending<I, T> {
     inputs: I,
+    begun: Instant,
     task: Task<T>,
     queue: Arc<Queue>,
     _left: LeftFetch,
@@ -82,6 +83,13 @@ where
     /// No fetches yet; `waker` brings objects back, and `per_host` fetches from one host go on at once.
     pub fn new(waker: Waker<K>, budget: Budget, per_host: Option<u64>) -> Self {
         Background { waker, budget, per_host, pending: Mutex::default(), hosts: Named::default() }
+    }
+
+    /// Since when the fetch of an object goes on that outlasted its pass, and what it waits for before it may begin.
+    pub fn underway(&self, source: &ObjectRef<K>) -> Option<(Instant, Option<Queued>)> {
+        let pending = self.pending();
+        let pending = pending.get(source)?;
+        Some((pending.begun, pending.queue.queued()))
     }
 
     /// What the fetch of an object waits for before it may begin, and since when.
@@ -126,7 +134,7 @@ where
         }
         let left = self.left(host);
         let wait = if left.0.load(Ordering::Relaxed) == 0 { PASS_WAIT } else { Duration::ZERO };
-        let queue = self.queue(source);
+        let (queue, begun) = (self.queue(source), Instant::now());
         let stage = Arc::new(Mutex::new(Stage::Attended));
         let ending = Ending { stage: stage.clone(), waker: self.waker.clone(), source: source.clone() };
         let mut task = Task::spawn(fetch(self.host(host, queue.clone())), ending);
@@ -138,7 +146,7 @@ where
             if *stage == Stage::Attended {
                 *stage = Stage::Left;
                 left.0.fetch_add(1, Ordering::Relaxed);
-                let pending = Pending { inputs, task, queue, _left: LeftFetch(left) };
+                let pending = Pending { inputs, begun, task, queue, _left: LeftFetch(left) };
                 self.pending().insert(source.clone(), pending);
                 return None;
             }
@@ -289,7 +297,11 @@ mod tests {
         }
         tokio::task::yield_now().await;
         assert_eq!(begun.load(Ordering::Relaxed), 2);
-        let queued = |name: &str| background.queued(&source(name)).map(|queued| queued.to_string());
+        let queued = |name: &str| {
+            let (_, queued) = background.underway(&source(name)).unwrap();
+            assert_eq!(background.queued(&source(name)), queued);
+            queued.map(|queued| queued.to_string())
+        };
         assert_eq!((queued("0"), queued("2")), (None, Some("its host is asked by 2 already".to_owned())));
     }
 }

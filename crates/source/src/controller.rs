@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::ConditionStatus;
 use api::source::Source;
 use artifact::store::Store;
 use budget::Budget;
@@ -10,8 +11,9 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use kube::{Client, Resource, ResourceExt};
 use net::Named;
-use runtime::conditions::{READY, find};
+use runtime::conditions::{READY, STALLED, find, is_true};
 use runtime::controller::{Objects, Outcome, Reconcile};
+use runtime::diagnostics::{Activity, Ready, Step};
 use runtime::events::Recorder;
 use runtime::latest::Latest;
 use runtime::metrics::{Metrics, ResourceInfo};
@@ -157,6 +159,34 @@ impl<U: Upstream> Reconcile<U::Object> for Controller<U> {
         self.builds.forget(object);
         self.latest.forget(object);
         self.upstream.gone(object);
+    }
+
+    fn activity(&self, object: &U::Object) -> Activity {
+        let (reference, conditions) = (ObjectRef::from_obj(object), object.conditions());
+        let ready = find(conditions, READY);
+        let works =
+            [("build", self.builds.underway(&reference)), ("fetch", self.background.underway(&reference))];
+        let step = works.into_iter().find_map(|(name, underway)| {
+            let (begun, queued) = underway?;
+            Some(Step {
+                name,
+                since: Some(begun),
+                waits_for: queued.map(|queued| format!("its turn: {queued}")),
+            })
+        });
+        // Not its interval: that is waited for after a success alone.
+        let pause = ready.filter(|ready| ready.status != ConditionStatus::True).map(|ready| match () {
+            () if is_true(conditions, STALLED) => {
+                format!("a change of the object, which is stalled: {}", ready.reason)
+            }
+            () => format!("the next attempt, after {}", ready.reason),
+        });
+        Activity {
+            suspended: object.is_suspended(),
+            ready: ready.map(|ready| Ready { status: ready.status.as_str(), reason: ready.reason.clone() }),
+            step,
+            pause,
+        }
     }
 
     fn outlasted(&self, object: &ObjectRef<U::Object>) {

@@ -182,12 +182,16 @@ fn the_lockdown_holds_in_shards() {
     let lockdown =
         ["--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=default"];
     let objects = build("e2e/tests/install/locked-shards");
-    let locked: Vec<&str> = of_kind(&objects, "Deployment")
-        .into_iter()
-        .filter(|deployment| lockdown.iter().all(|flag| arguments(deployment).contains(flag)))
-        .map(|deployment| deployment["metadata"]["name"].as_str().unwrap())
-        .collect();
-    assert_eq!(locked, ["kustomize-controller", "kustomize-controller-shard1"]);
+    let with = |flags: &[&str]| -> Vec<&str> {
+        of_kind(&objects, "Deployment")
+            .into_iter()
+            .filter(|deployment| flags.iter().all(|flag| arguments(deployment).contains(flag)))
+            .map(|deployment| deployment["metadata"]["name"].as_str().unwrap())
+            .collect()
+    };
+    assert_eq!(with(&lockdown), ["kustomize-controller", "kustomize-controller-shard1"]);
+    let silent = with(&["--debug-objects=false"]);
+    assert_eq!(silent.len(), 4, "the ports of metrics tell nothing of what goes on: {silent:?}");
 }
 
 #[test]

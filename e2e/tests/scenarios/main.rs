@@ -14,6 +14,7 @@ mod correction;
 mod crash;
 mod deletion;
 mod dependencies;
+mod diagnostics;
 mod drift;
 mod events;
 mod example;

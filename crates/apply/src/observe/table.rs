@@ -85,6 +85,10 @@ impl Table {
         self.objects.get(&key(namespace, name)).map(|slot| &slot.observed)
     }
 
+    pub fn len(&self) -> usize {
+        self.objects.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty()
     }

@@ -18,7 +18,7 @@ use std::{
     task::{Context, Wake},
 };
 
-use budget::{Budget, Limits, Pending, Request};
+use budget::{Bound, Budget, Limits, Pending, Request};
 use futures::Stream;
 use kube::{Resource, runtime::reflector::ObjectRef};
 
@@ -81,6 +81,13 @@ impl<K: Resource<DynamicType = ()> + 'static> Turns<K> {
         }
         places.insert(object.clone(), place);
         None
+    }
+
+    /// What an object waits for that has a place.
+    pub fn waits_for(&self, object: &ObjectRef<K>) -> Option<Bound> {
+        self.places()
+            .contains_key(object)
+            .then(|| self.budget.bound(&Request::new(object.namespace.as_deref().unwrap_or_default(), 1)))
     }
 
     /// The object is gone: its place goes, or the turn that it has not taken yet.

@@ -8,7 +8,7 @@ impl Metrics {
     /// Shows what is used of a budget, and how many wait for it; `work` is what it is for.
     pub fn budget(&self, work: impl Into<String>, budget: &Budget) {
         let (work, budget) = (work.into(), budget.clone());
-        self.live(move || {
+        self.totals.add(Box::new(move || {
             let usage = budget.usage();
             let numbers = [
                 ("limit", usage.limit),
@@ -23,7 +23,7 @@ impl Metrics {
                 value: number as f64,
             };
             numbers.map(sample).to_vec()
-        });
+        }));
     }
 }
 

@@ -32,14 +32,17 @@ impl Live {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(source);
     }
 
+    /// The samples of now.
+    pub fn samples(&self) -> Vec<Sample> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(|source| source()).collect()
+    }
+
     /// The samples of now, one family for each name.
     pub fn gather(&self) -> Vec<MetricFamily> {
         let mut families: BTreeMap<&'static str, (&'static str, Vec<Metric>)> = BTreeMap::new();
-        for source in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            for sample in source() {
-                let family = families.entry(sample.name).or_insert((sample.help, Vec::new()));
-                family.1.push(metric(sample));
-            }
+        for sample in self.samples() {
+            let family = families.entry(sample.name).or_insert((sample.help, Vec::new()));
+            family.1.push(metric(sample));
         }
         families.into_iter().map(|(name, (help, metrics))| family(name, help, metrics)).collect()
     }

@@ -122,6 +122,12 @@ impl Caches {
         Arc::new(caches)
     }
 
+    /// How many caches there are, and the bytes of all of them.
+    pub fn sizes(&self) -> (usize, u64) {
+        let state = self.state();
+        (state.caches.len(), state.caches.values().map(|shared| shared.usage().bytes).sum())
+    }
+
     /// The cache that `owner` shares with all sources of the same `identity`, which are parts that may be secret. Its
     /// former cache goes, unless others use it. Nothing is claimed with a deadline that is cancelled: by then the owner may be
     /// gone, or have another identity.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     controller::{Objects, Options, Outcome, Reconcile, run},
+    diagnostics::Diagnostics,
     metrics::Metrics,
 };
 
@@ -164,8 +165,15 @@ impl Running {
         let gates = gates.map(|name| (name, Semaphore::new(0)));
         let reconciler = Arc::new(Hanging { begun: passes, gates });
         let waker = objects.waker();
-        let controller =
-            tokio::spawn(run(reconciler.clone(), objects, received, options, metrics.clone(), stop.clone()));
+        let controller = tokio::spawn(run(
+            reconciler.clone(),
+            objects,
+            received,
+            options,
+            metrics.clone(),
+            Diagnostics::default(),
+            stop.clone(),
+        ));
         for event in [Event::Init, Event::InitDone] {
             events.unbounded_send(Ok(event)).unwrap();
         }

@@ -1,0 +1,111 @@
+//! `/debug/objects` answers why an object does not move.
+
+use anyhow::{Context, Result, ensure};
+use e2e::controller::Controller;
+use e2e::objects::Look;
+use e2e::scenario::Scenario;
+use e2e::silent_server::SilentServer;
+use e2e::testkit::config_map;
+use e2e::wait::Not;
+use serde_json::Value;
+
+const CANARY: &str = "canary-0f51";
+
+/// Waits until `/debug/objects` says this of an object.
+async fn told(
+    test: &Scenario,
+    controller: &Controller,
+    kind: &str,
+    name: &str,
+    what: &str,
+    is: impl Fn(&Value) -> bool,
+) -> Result<Value> {
+    let query = format!("kind={kind}&namespace={}&name={name}", test.namespace);
+    test.wait(what, async || {
+        let answer = controller.debug_objects(&query).await.map_err(Not::Ever)?;
+        match answer.pointer("/objects/0") {
+            Some(object) if is(object) => Ok(object.clone()),
+            seen => Err(Not::Yet(format!("{seen:?}"))),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_object_says_what_goes_on_with_it_and_what_it_waits_for() -> Result<()> {
+    let test = Scenario::with_own_controllers("diagnostics", &["--concurrent-ssa=3"]).await?;
+    let (source, kustomize) = (&test.pair()?.source, &test.pair()?.kustomize);
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", CANARY))?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    let app = told(&test, kustomize, "kustomization", "app", "its interval", |app| {
+        app.text("/next/why") == "its interval"
+    })
+    .await?;
+    assert_eq!((app.text("/ready/status"), app.text("/last/result")), ("True", "scheduled"));
+    ensure!(app.text("/next/at") > app.text("/last/ended"), "{app}");
+
+    // One that depends on what is not there, one that is suspended, one whose path is missing.
+    test.apply(&test.kustomization_yaml("dependent", "./app", "  dependsOn: [{name: nobody}]\n")).await?;
+    told(&test, kustomize, "Kustomization", "dependent", "its dependency", |dependent| {
+        dependent.text("/next/why") == format!("its dependency {}/nobody", test.namespace)
+    })
+    .await?;
+    test.apply(&test.kustomization_yaml("idle", "./app", "  suspend: true\n")).await?;
+    told(&test, kustomize, "Kustomization", "idle", "suspended", |idle| {
+        idle.text("/next/why") == "spec.suspend to be false"
+    })
+    .await?;
+    test.apply(&test.kustomization_yaml("broken", "./nowhere", "")).await?;
+    told(&test, kustomize, "Kustomization", "broken", "its retry", |broken| {
+        broken.text("/next/why") == "its retry interval, after ArtifactFailed"
+    })
+    .await?;
+
+    // A source whose server says nothing, and one whose server refuses.
+    let silent = SilentServer::start("127.0.0.1").await?;
+    let url = silent.url.replace("http://", &format!("http://me:{CANARY}@"));
+    let silent_source = source_yaml("silent", &url);
+    test.apply(&silent_source).await?;
+    let fetching = told(&test, source, "GitRepository", "silent", "a fetch under way", |silent| {
+        silent.text("/running/step") == "fetch"
+    })
+    .await?;
+    ensure!(
+        !fetching.text("/running/since").is_empty() && fetching.text("/last/result") == "underway",
+        "{fetching}"
+    );
+    test.apply(&source_yaml("refused", "http://127.0.0.1:1/app")).await?;
+    told(&test, source, "GitRepository", "refused", "back-off", |refused| {
+        let failures = refused.pointer("/last/failures").and_then(Value::as_u64).unwrap_or_default();
+        failures > 0 && refused.text("/next/why") == format!("back-off after {failures} failed passes")
+    })
+    .await?;
+
+    for controller in [source, kustomize] {
+        let answer = controller.debug_objects("").await?;
+        let text = answer.to_string();
+        ensure!(!text.contains(CANARY) && !text.contains("http://"), "{text}");
+        ensure!(text.contains("\"budget "), "no totals in {text}");
+        let version = answer.text("/process/version");
+        assert_eq!(version, env!("CARGO_PKG_VERSION"));
+    }
+    let started = kustomize.debug_objects("limit=1").await?;
+    let flags = started.pointer("/process/flags").and_then(Value::as_array).context("no flags")?;
+    ensure!(flags.contains(&"--concurrent-ssa=3".into()), "{flags:?}");
+    let next = started.text("/continue").to_owned();
+    let rest = kustomize.debug_objects(&format!("continue={next}")).await?;
+    assert_eq!(rest.pointer("/objects").and_then(Value::as_array).map(Vec::len), Some(3));
+    test.finish().await
+}
+
+fn source_yaml(name: &str, url: &str) -> String {
+    format!(
+        "apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {{name: {name}}}
+spec: {{interval: 1h, timeout: 10m, url: '{url}', ref: {{branch: main}}}}
+"
+    )
+}
