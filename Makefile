@@ -121,11 +121,11 @@ interop: programs kube ## sources on a Git forge, which is built first
 	@$(TARGET)/debug/kube build gitea
 	@$(AT_ONCE) $(CARGO) test --workspace --test forge
 
-# `PROFILE=dev` takes what `make test` has built: quick, and ten times as large.
+# `PROFILE=dev` takes what `make test` has built: quick, and ten times as large. `ARCH=arm64` makes them for other machines.
 .PHONY: images
 images: ## container images as archives, without an engine
 	$(call say,"images$(comma) bills of materials and provenances into $(TARGET)/images")
-	@$(CARGO) run -q -p images -- $(or $(PROFILE),dist)
+	@$(CARGO) run -q -p images -- $(or $(PROFILE),dist) $(ARCH)
 
 .PHONY: conformance
 conformance: ## kustomize's own cases against the build engine

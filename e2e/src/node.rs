@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use images::archive::{File, Image};
+use images::platform::Platform;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -134,7 +135,7 @@ impl Node {
         output(&mut rustc)?;
         let image = Image {
             reference: POD_IMAGE.into(),
-            architecture: images::ARCHITECTURE,
+            architecture: Platform::native()?.architecture,
             created: 0,
             labels: [].into(),
             entrypoint: "/pod".into(),

@@ -4,6 +4,7 @@
 //!   `docker load`, `podman load`, `ctr images import` and `skopeo copy oci-archive:` read.
 //! - [`authorities`]: the certificate authorities of the Mozilla root program.
 //! - [`components`]: what a binary is made of, as CycloneDX.
+//! - [`platform`]: the machines that images are for.
 //! - [`provenance`]: from what and how it was made, as SLSA.
 //!
 //! The same inputs give the same bytes: names are sorted, times are that of the commit, and nobody's user, group or paths are in it.
@@ -11,12 +12,10 @@
 pub mod archive;
 pub mod authorities;
 pub mod components;
+pub mod platform;
 pub mod provenance;
 
 use sha2::{Digest, Sha256};
-
-/// The architecture of this machine, as images name it.
-pub const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
 
 /// The SHA-256 of some bytes, in hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {

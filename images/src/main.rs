@@ -8,11 +8,13 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use images::archive::{File, Image};
 use images::components::Metadata;
+use images::platform::Platform;
 use images::provenance::Provenance;
 use images::{authorities, sha256};
 
-const USAGE: &str = "usage: images [PROFILE]
+const USAGE: &str = "usage: images [PROFILE [ARCHITECTURE]]
 Builds the controllers with a profile of Cargo.toml (dist) and writes their images to images/ in the target folder.
+ARCHITECTURE is amd64 or arm64; another one than that of this machine is in the names of its files.
 SOURCE_URL, if set, is the address of the sources in their labels.";
 
 /// The controllers that have an image: the package, which is also the binary and the image's name, and what it is for.
@@ -23,19 +25,22 @@ const CONTROLLERS: [(&str, &str); 2] = [
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let profile = match arguments.as_slice() {
-        [] => "dist",
-        [profile] if !profile.starts_with('-') => profile,
+    let (profile, architecture) = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => ("dist", None),
+        [profile] if !profile.starts_with('-') => (*profile, None),
+        [profile, architecture] if !profile.starts_with('-') => (*profile, Some(*architecture)),
         _ => bail!("{USAGE}"),
     };
+    let native = Platform::native()?;
+    let platform = architecture.map_or(Ok(native), Platform::named)?;
+    let is_native = platform == native;
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
-    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let metadata = said(cargo(&workspace).args([
         "metadata",
         "--format-version=1",
         "--locked",
         "--filter-platform",
-        &platform,
+        platform.triple,
     ]))?;
     let metadata: Metadata = serde_json::from_str(&metadata).context("read what cargo metadata says")?;
     let target = metadata.target_directory.as_path();
@@ -52,15 +57,18 @@ fn main() -> Result<()> {
     };
     let created = said(git(&workspace).args(["log", "-1", "--format=%ct"]))?.parse()?;
     for (name, description) in CONTROLLERS {
-        println!("==> {name}: cargo build, profile {profile}");
-        let (binary, command) = build(&workspace, target, name, profile, provenance.commit.as_deref())?;
+        println!("==> {name}: cargo build, profile {profile}, {platform}");
+        let cross = (!is_native).then_some(&platform);
+        let (binary, command) =
+            build(&workspace, target, name, profile, cross, provenance.commit.as_deref())?;
         provenance.commands = vec![command];
-        let image = image(name, description, &version, created, &provenance, binary);
+        let image = image(name, description, &version, created, &provenance, platform.architecture, binary);
         let written = image.write()?;
+        let file = if is_native { name.to_owned() } else { format!("{name}-{}", platform.architecture) };
         let (archive, bill, statement) = (
-            folder.join(format!("{name}.tar")),
-            folder.join(format!("{name}.cdx.json")),
-            folder.join(format!("{name}.provenance.json")),
+            folder.join(format!("{file}.tar")),
+            folder.join(format!("{file}.cdx.json")),
+            folder.join(format!("{file}.provenance.json")),
         );
         fs::write(&archive, &written.archive).with_context(|| format!("write {}", archive.display()))?;
         fs::write(&bill, serde_json::to_vec_pretty(&metadata.bill_of_materials(name, &version)?)?)?;
@@ -85,24 +93,23 @@ fn build(
     target: &Path,
     name: &str,
     profile: &str,
+    cross: Option<&Platform>,
     commit: Option<&str>,
 ) -> Result<(Vec<u8>, String)> {
-    let arguments = [
-        "rustc",
-        "--locked",
-        "--profile",
-        profile,
-        "--package",
-        name,
-        "--bin",
-        name,
+    let mut arguments = vec!["rustc", "--locked", "--profile", profile, "--package", name, "--bin", name];
+    let mut command = cargo(workspace);
+    if let Some(platform) = cross {
+        prepare(platform)?;
+        arguments.extend(["--target", platform.triple]);
+        command.envs(platform.cross_variables());
+    }
+    arguments.extend([
         "--",
         "-Ctarget-feature=+crt-static",
         // The addresses that the start has to adjust, as bits: a megabyte less.
         "-Clink-arg=-Wl,-z,pack-relative-relocs",
-    ];
-    let mut command = cargo(workspace);
-    command.args(arguments);
+    ]);
+    command.args(&arguments);
     // Paths of this machine would make each machine's binary another one. With `dev` what `make test` has built is taken.
     if profile != "dev" {
         let home =
@@ -118,9 +125,18 @@ fn build(
     let status = command.status().context("start cargo")?;
     ensure!(status.success(), "cargo {} failed ({status})", arguments.join(" "));
     let folder = if profile == "dev" { "debug" } else { profile };
-    let binary = target.join(folder).join(name);
+    let binary = target.join(cross.map_or("", |platform| platform.triple)).join(folder).join(name);
     let content = fs::read(&binary).with_context(|| format!("read {}", binary.display()))?;
     Ok((content, format!("cargo {}", arguments.join(" "))))
+}
+
+/// Sees that there is what makes code for another machine: Rust's library, which is fetched, and a C compiler with its library.
+fn prepare(platform: &Platform) -> Result<()> {
+    let Platform { compiler, packages, .. } = platform;
+    said(Command::new(compiler).arg("--version"))
+        .with_context(|| format!("images for {platform} need {compiler} (Debian: {packages})"))?;
+    said(Command::new("rustup").args(["target", "add", platform.triple]))?;
+    Ok(())
 }
 
 fn image(
@@ -129,6 +145,7 @@ fn image(
     version: &str,
     created: u64,
     provenance: &Provenance,
+    architecture: &'static str,
     binary: Vec<u8>,
 ) -> Image {
     let mut labels = BTreeMap::from(
@@ -140,7 +157,7 @@ fn image(
     let authorities = File { content: authorities::pem().into_bytes(), mode: 0o644 };
     Image {
         reference: format!("ferroflux/{name}:{version}"),
-        architecture: images::ARCHITECTURE,
+        architecture,
         created,
         labels,
         entrypoint: format!("/{name}"),
