@@ -73,7 +73,7 @@ pub fn build_is_over() -> FetchError {
 pub struct Rendered {
     /// The objects, ready to be applied.
     pub manifests: Vec<Manifest>,
-    /// `sha256:<hex>` over the built objects.
+    /// `sha256:<hex>` over the text of the built objects, which is that of Flux.
     pub digest: String,
     /// Jobs among them that remove themselves when they are done.
     pub vanishing: HashSet<ObjectId>,
@@ -211,8 +211,11 @@ fn objects(
         nodes_left = nodes_left
             .checked_sub(count_nodes(&value))
             .ok_or(RenderError::TooManyNodes(options.limits.nodes))?;
-        hasher.update(text.as_bytes());
-        hasher.update(b"\n");
+        // As upstream, over what `kustomize build` would print: the history goes on when one takes over from the other.
+        if !manifests.is_empty() {
+            hasher.update(b"---\n");
+        }
+        hasher.update(kustomize::object_to_yaml(&value).as_bytes());
         manifests.push(Manifest::new(value, file)?);
     }
     let manifests = prepare(manifests, &manager, &owner, &common)?;
@@ -362,6 +365,21 @@ mod tests {
             };
             assert!(!error.to_string().contains("hunter2"), "{value}: {error}");
         }
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_text_that_flux_takes_it_of() {
+        let map = "kind: ConfigMap\napiVersion: v1\nmetadata: {name: NAME}\ndata: {b: '${REPLICAS}', a: x}\n";
+        let files = [("app/a.yaml", &*map.replace("NAME", "a")), ("app/b.yaml", &*map.replace("NAME", "b"))];
+        let document = |name: &str| {
+            format!(
+                "apiVersion: v1\ndata:\n  a: x\n  b: \"2\"\nkind: ConfigMap\nmetadata:\n  name: {name}\n  namespace: apps\n"
+            )
+        };
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        hasher.update(format!("{}---\n{}", document("a"), document("b")).as_bytes());
+        let rendered = build(request(&files, &[("REPLICAS", "'2'")])).unwrap();
+        assert_eq!(rendered.digest, hasher.finish().to_string());
     }
 
     #[test]

@@ -174,7 +174,12 @@ pub fn to_yaml(resources: &[Resource]) -> Result<String> {
         if !text.is_empty() {
             text.push_str("---\n");
         }
-        text.push_str(&yaml::json_to_yaml(&resource.to_json()?));
+        text.push_str(&object_to_yaml(&resource.to_json()?));
     }
     Ok(text)
+}
+
+/// The text that `kustomize build` prints of one object.
+pub fn object_to_yaml(object: &serde_json::Value) -> String {
+    yaml::json_to_yaml(object)
 }

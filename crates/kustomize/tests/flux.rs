@@ -116,7 +116,25 @@ fn a_resource_knows_the_file_it_came_from() {
     let built = flux::build(&files, "a", &Overlay::default(), &Options::default(), None).unwrap();
     let origins: Vec<_> =
         built.iter().map(|resource| (resource.kind(), resource.origin_file().unwrap())).collect();
-    assert_eq!(origins, [("ConfigMap", "a/kustomization.yaml"), ("Deployment", "a/d.yaml")]);
+    assert_eq!(origins, [("Deployment", "a/d.yaml"), ("ConfigMap", "a/kustomization.yaml")]);
+}
+
+#[test]
+fn resources_are_in_the_order_of_the_files_unless_one_of_them_says_otherwise() {
+    // As with Flux 2.9 and 2.10, which leave the order unset where the command has a default.
+    let kinds = |more: &str| {
+        let root = format!("resources: [b.yaml, a.yaml]\n{more}");
+        let object = |kind: &str| format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: x}}\n");
+        let files = [
+            ("kustomization.yaml", root.as_str()),
+            ("a.yaml", &object("Namespace")),
+            ("b.yaml", &object("ConfigMap")),
+        ];
+        let built = flux::build(&tree(&files), "", &Overlay::default(), &Options::default(), None).unwrap();
+        built.iter().map(|resource| resource.kind().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(""), ["ConfigMap", "Namespace"]);
+    assert_eq!(kinds("sortOptions: {order: legacy}"), ["Namespace", "ConfigMap"]);
 }
 
 #[test]

@@ -80,7 +80,8 @@ pub struct Manifest {
 fn flux_options(options: &Options) -> Options {
     Options {
         load_restrictor: LoadRestrictor::None,
-        reorder: Reorder::Legacy,
+        // What Flux leaves unset, which is not the same as the default of the command: nothing is sorted, unless a file says so.
+        reorder: Reorder::None,
         managed_by_label: false,
         openapi_adds_to_builtin: true,
         parsed: options.parsed.clone(),
