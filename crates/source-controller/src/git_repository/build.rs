@@ -145,6 +145,9 @@ impl From<BuildError> for Failure {
             BuildError::Store(error) => Failure::store("archive", &error),
             BuildError::Ignore(error) => error.into(),
             BuildError::Include(IncludeError::Path { .. }) => Failure::storage(reason::ILLEGAL_PATH, text),
+            BuildError::Include(IncludeError::NotStored { .. }) => {
+                Failure::include(reason::NO_ARTIFACT, text)
+            }
             BuildError::Include(IncludeError::Copy { .. }) => Failure::storage(reason::COPY_FAILURE, text),
             BuildError::Walk(WalkError::Limit { what, .. }) => {
                 Failure::artifact("archive", format!("{text}{}", hint(Some(what))))
@@ -177,5 +180,12 @@ mod tests {
         assert!(failure.message.starts_with("failed to create artifact directory: "), "{failure}");
         let failure = Failure::from(BuildError::Store(StoreError::Missing("a".into())));
         assert_eq!(failure.reason, "ArchiveOperationFailed");
+    }
+
+    #[test]
+    fn an_artifact_to_be_included_that_is_yet_to_be_stored_again_is_waited_for() {
+        let error = IncludeError::NotStored { name: "lib".to_owned() };
+        let expected = Failure::include("NoArtifact", "no artifact available for include 'lib'");
+        assert_eq!(Failure::from(BuildError::Include(error)), expected);
     }
 }

@@ -41,6 +41,12 @@ pub enum IncludeError {
         /// What is wrong with the path.
         reason: &'static str,
     },
+    /// It is not in the storage, as after the loss of all that was there: its source has yet to store it again.
+    #[error("no artifact available for include '{name}'")]
+    NotStored {
+        /// The source that is included.
+        name: String,
+    },
     /// It cannot be read, or there is no room for it.
     #[error("failed to copy '{name}' include from {from} to {to}: {reason}")]
     Copy {
@@ -191,7 +197,10 @@ impl IncludeEntry<'_> {
             return Err(self.include.failed_by(&StoreError::Missing(artifact.path.clone())).into());
         }
         let digest: Digest = artifact.digest.parse().map_err(|error| self.include.failed_by(&error))?;
-        self.storage.store.verify(&artifact.path, &digest).map_err(|error| self.include.failed_by(&error))?;
+        self.storage.store.verify(&artifact.path, &digest).map_err(|error| match error {
+            StoreError::Missing(_) => IncludeError::NotStored { name: self.include.name.clone() },
+            error => self.include.failed_by(&error),
+        })?;
         let (mut found, mut hides) = (self.from.is_empty(), Vec::new());
         let mut is_file = false;
         self.read(limits, &mut |path, item| {

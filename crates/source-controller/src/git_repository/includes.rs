@@ -42,7 +42,7 @@ type Source = ObjectRef<GitRepository>;
 /// What the watch tells about artifacts and includes.
 #[derive(Debug, Default)]
 pub struct Includers {
-    /// Each source's artifact, as a hash of revision and digest.
+    /// Each source's artifact, as a hash of revision, digest and time.
     artifacts: Index<Source, u64>,
     included: Referrers<Source, Source>,
 }
@@ -94,11 +94,12 @@ fn included(object: &GitRepository) -> Vec<Source> {
     names.map(|name| ObjectRef::new(name).within(&namespace)).collect()
 }
 
-/// What changes with the content of a source's artifact.
+/// What changes when a source's artifact is stored: its content, or just the time, since it may have been lost.
 fn fingerprint(object: &GitRepository) -> u64 {
     let mut hasher = DefaultHasher::new();
     let artifact = object.status.as_ref().and_then(|status| status.artifact.as_ref());
-    artifact.map(|artifact| (&artifact.revision, &artifact.digest)).hash(&mut hasher);
+    let stored = artifact.map(|a| (&a.revision, &a.digest, &a.last_update_time));
+    stored.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -140,6 +141,10 @@ mod tests {
         apply(&mut includers, source("b", "1", &["other", "lib"]));
         assert_eq!(apply(&mut includers, source("lib", "1", &[])), [""; 0], "it is the same");
         assert_eq!(apply(&mut includers, source("lib", "2", &[])), ["a", "b"]);
+        let mut again = source("lib", "2", &[]);
+        let status = again.status.as_mut().unwrap();
+        status.artifact.as_mut().unwrap().last_update_time = "2026-01-01T00:00:00Z".into();
+        assert_eq!(apply(&mut includers, again), ["a", "b"], "it was lost, and is stored again");
         let mut elsewhere = source("lib", "3", &[]);
         elsewhere.metadata.namespace = Some("another".into());
         assert_eq!(apply(&mut includers, elsewhere), [""; 0]);
