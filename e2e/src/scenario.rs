@@ -142,7 +142,8 @@ impl Scenario {
         Self::in_cluster(Cluster::shared().await?, name).await
     }
 
-    async fn in_cluster(cluster: &'static Cluster, name: &str) -> Result<Self> {
+    /// A test in this cluster that starts what controllers it needs.
+    pub async fn in_cluster(cluster: &'static Cluster, name: &str) -> Result<Self> {
         let objects = cluster.objects().await?;
         let namespace = format!("{name}-{:05x}", rand::random_range(0..0x10_0000));
         objects.apply(&namespace_yaml(&namespace), "").await?;

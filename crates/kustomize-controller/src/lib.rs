@@ -16,6 +16,7 @@ mod memory;
 mod paced_owners;
 mod pass;
 mod polling;
+pub mod preflight;
 mod reconciler;
 mod remote;
 mod render;

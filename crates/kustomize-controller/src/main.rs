@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use kustomize_controller::{NAME, preflight, start};
+
 fn main() -> ExitCode {
-    runtime::app::run(kustomize_controller::NAME, kustomize_controller::start)
+    runtime::app::run(NAME, start, &preflight::RIGHTS, preflight::look)
 }

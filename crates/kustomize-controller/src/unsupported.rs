@@ -3,11 +3,16 @@
 
 use api::KustomizationSpec;
 
-/// The first field that is set and not supported.
-pub fn field(spec: &KustomizationSpec) -> Option<&'static str> {
+/// The fields that are set and not supported.
+pub fn fields(spec: &KustomizationSpec) -> impl Iterator<Item = &'static str> + use<> {
     let fields =
         [("spec.kubeConfig", spec.kube_config.is_some()), ("spec.decryption", spec.decryption.is_some())];
-    fields.into_iter().find(|(_, set)| *set).map(|(name, _)| name)
+    fields.into_iter().filter(|(_, set)| *set).map(|(name, _)| name)
+}
+
+/// What the author of an object is told about such a field.
+pub fn message(field: &str) -> String {
+    format!("{field} is not supported yet")
 }
 
 /// Most entries of `spec.dependsOn`: each is looked at in one pass.
@@ -35,9 +40,9 @@ mod tests {
     #[test]
     fn a_field_that_would_be_ignored_is_named() {
         let mut spec = KustomizationSpec::default();
-        assert_eq!(field(&spec), None);
+        assert_eq!(fields(&spec).next(), None);
         spec.decryption = Some(Default::default());
-        assert_eq!(field(&spec), Some("spec.decryption"));
+        assert_eq!(fields(&spec).collect::<Vec<_>>(), ["spec.decryption"]);
     }
 
     #[test]

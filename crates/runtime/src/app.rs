@@ -24,6 +24,7 @@ use crate::{
     flags::{self, Flags},
     gates::Gates,
     log,
+    preflight::{self, Preflight, PreflightError, Right},
     process::{Process, ProcessError},
     readiness::Check,
     watch,
@@ -105,12 +106,20 @@ impl<A: Arguments> App<A> {
 }
 
 /// Runs the process `name`, which is its name in events, leases and logs, until it is told to stop or fails. A mistake in the
-/// arguments ends it with a message.
-pub fn run<A, E>(name: &'static str, start: impl AsyncFnOnce(&mut App<A>) -> Result<(), E>) -> ExitCode
+/// arguments ends it with a message. With the verb [`preflight`] it says what `look` finds that would not work instead.
+pub fn run<A, E>(
+    name: &'static str,
+    start: impl AsyncFnOnce(&mut App<A>) -> Result<(), E>,
+    rights: &[Right],
+    look: impl AsyncFnOnce(&mut Preflight) -> Result<(), PreflightError>,
+) -> ExitCode
 where
     A: Arguments,
     E: Error + Send + Sync + 'static,
 {
+    if preflight::is_asked_for() {
+        return preflight::main::<A>(name, rights, look);
+    }
     let (arguments, changed) = match arguments::<A>(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(help) if !help.use_stderr() => help.exit(),

@@ -4,6 +4,7 @@
 //! - [`flags`], [`gates`], [`log`], [`serve`], [`readiness`], [`metrics`], [`process`]: the process and its surface.
 //! - [`diagnostics`]: what the process does with each object, for who asks.
 //! - [`client`]: the connection pool to an API server, and impersonation.
+//! - [`preflight`]: what would not work in a cluster of Flux, asked before this takes over.
 //! - [`leader`]: who may act when several replicas run.
 //! - [`watch`] and [`controller`]: from watch events to passes over objects.
 //! - [`latest`], [`conditions`], [`patch`], [`events`], [`backoff`]: what a pass needs to say and when it comes again.
@@ -24,6 +25,7 @@ pub mod leader;
 pub mod log;
 pub mod metrics;
 pub mod patch;
+pub mod preflight;
 pub mod process;
 pub mod queue;
 pub mod readiness;

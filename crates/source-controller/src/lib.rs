@@ -3,6 +3,7 @@
 mod flags;
 pub mod git_repository;
 mod oci_repository;
+pub mod preflight;
 mod volume;
 
 use std::sync::Arc;

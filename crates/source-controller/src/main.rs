@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use source_controller::{NAME, preflight, start};
+
 fn main() -> ExitCode {
-    runtime::app::run(source_controller::NAME, source_controller::start)
+    runtime::app::run(NAME, start, &preflight::RIGHTS, preflight::look)
 }

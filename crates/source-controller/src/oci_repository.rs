@@ -75,8 +75,8 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) {
     app.add_controller(objects, Arc::new(controller), concurrent);
 }
 
-/// A field that is not supported yet. It is named, not ignored.
-fn unsupported(object: &OciRepository) -> Option<&'static str> {
+/// The fields that are set and not supported yet. They are named, not ignored.
+pub fn unsupported(object: &OciRepository) -> impl Iterator<Item = &'static str> + use<> {
     let spec = &object.spec;
     let is_foreign = spec.provider.is_some_and(|provider| provider != OciProvider::Generic);
     let operation = spec.layer_selector.as_ref().and_then(|selector| selector.operation);
@@ -87,7 +87,12 @@ fn unsupported(object: &OciRepository) -> Option<&'static str> {
         (operation == Some(LayerOperation::Unknown), "spec.layerSelector.operation"),
     ]
     .into_iter()
-    .find_map(|(is_used, field)| is_used.then_some(field))
+    .filter_map(|(is_used, field)| is_used.then_some(field))
+}
+
+/// What the author of an object is told about such a field.
+pub fn unsupported_message(field: &str) -> String {
+    format!("{field} is not supported yet")
 }
 
 impl Upstream for OciRepositories {
@@ -97,9 +102,8 @@ impl Upstream for OciRepositories {
     type Content = Content;
 
     fn resolve(&self, object: &mut OciRepository, _now: Timestamp) -> Result<Resolved<Repository>, Failure> {
-        if let Some(field) = unsupported(object) {
-            let message = format!("{field} is not supported yet");
-            return Err(Failure::plain(reason::UNSUPPORTED_FIELD, message).stalling());
+        if let Some(field) = unsupported(object).next() {
+            return Err(Failure::plain(reason::UNSUPPORTED_FIELD, unsupported_message(field)).stalling());
         }
         let url = &object.spec.url;
         let repository = Repository::parse(url).map_err(|error| {

@@ -40,6 +40,7 @@ mod missing;
 mod monorepo;
 mod oci_repository;
 mod outage;
+mod preflight;
 mod provider;
 mod prune;
 mod remote_bases;

@@ -48,8 +48,8 @@ impl Pass<'_> {
                 .await
                 .map(Err);
         }
-        if let Some(field) = unsupported::field(&self.subject.object.spec) {
-            let message = format!("{field} is not supported yet");
+        if let Some(field) = unsupported::fields(&self.subject.object.spec).next() {
+            let message = unsupported::message(field);
             return self.stall(action::RECONCILE, "UnsupportedField", None, &message).await.map(Err);
         }
         if let Some(denied) = self.denied() {

@@ -1,0 +1,203 @@
+//! The verb `preflight` of both controllers: what it finds in a cluster of Flux, and that it writes nothing.
+
+use std::process::Command;
+
+use anyhow::Result;
+use e2e::cluster::{Cluster, User};
+use e2e::controller::{RUNTIME_NAMESPACE, find_binary};
+use e2e::scenario::Scenario;
+use e2e::wait::not_yet;
+use serde_json::Value;
+
+/// Exit code and output of the verb, asked by a user of the cluster.
+async fn ask(cluster: &Cluster, controller: &str, user: User) -> Result<(Option<i32>, String)> {
+    let mut command = Command::new(find_binary(controller)?);
+    command.args(["preflight", "--namespace", RUNTIME_NAMESPACE]).env("KUBECONFIG", cluster.kubeconfig(user));
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let text =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    Ok((output.status.code(), text))
+}
+
+/// The rows of the table, without the space between columns.
+fn rows(table: &str) -> Vec<String> {
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split("   ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+        cells.join(" | ")
+    };
+    table.lines().map(row).collect()
+}
+
+/// A Deployment of a controller with further arguments.
+fn deployment(name: &str, image: &str, arguments: &str) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: {RUNTIME_NAMESPACE}}}\nspec:\n  replicas: 0\n  \
+         selector: {{matchLabels: {{app: {name}}}}}\n  template:\n    metadata: {{labels: {{app: {name}}}}}\n    \
+         spec:\n      serviceAccountName: {image}\n      containers:\n      - name: manager\n        \
+         image: ghcr.io/fluxcd/{image}:v1.9.0\n        args: [--watch-all-namespaces, --log-level=info, \
+         --enable-leader-election{arguments}]\n"
+    )
+}
+
+async fn everything(test: &Scenario) -> Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for kind in ["GitRepository/any", "OCIRepository/any", "Kustomization/any", "Event/any"] {
+        all.extend(test.objects.list(&test.id(kind)?).await?);
+    }
+    Ok(all)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
+    // It looks at all namespaces, so it has a cluster of its own.
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start().await?));
+    let (code, text) = ask(cluster, "kustomize-controller", User::Admin).await?;
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        rows(&text),
+        [
+            "NAMESPACE | OBJECT | PROBLEM",
+            "CustomResourceDefinition/kustomizations.kustomize.toolkit.fluxcd.io | is not installed",
+            "flux-system | Namespace/flux-system | runs no kustomize-controller; its flags and rights are not looked at",
+        ]
+    );
+
+    cluster.install().await?;
+    let test = Scenario::in_cluster(cluster, "preflight").await?;
+    for controller in ["source-controller", "kustomize-controller"] {
+        test.apply(&deployment(controller, controller, "")).await?;
+    }
+    test.apply(&test.source_yaml("1h", "")).await?;
+    test.apply(&test.kustomization_yaml("good", "./app", "  wait: true\n  serviceAccountName: x")).await?;
+    for controller in ["source-controller", "kustomize-controller"] {
+        let answer = ask(cluster, controller, User::Admin).await?;
+        assert_eq!(answer, (Some(0), "No problems found.\n".to_owned()), "{controller}");
+    }
+
+    // Of each sort one.
+    let kustomization = "  decryption: {provider: sops}\n  kubeConfig: {secretRef: {name: remote}}\n  \
+         healthCheckExprs: [{apiVersion: v1, kind: ConfigMap, current: 'a =='}]";
+    test.apply(&test.kustomization_yaml("bad", "./app", kustomization)).await?;
+    test.apply(
+        "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata: {name: signed}\n\
+         spec: {interval: 1h, url: 'oci://example.com/app', verify: {provider: cosign}, provider: aws}\n",
+    )
+    .await?;
+    install_kinds_of_flux(&test).await?;
+    test.apply(&deployment(
+        "kustomize-controller",
+        "kustomize-controller",
+        ", --sops-age-secret=age, --concurrent=0",
+    ))
+    .await?;
+    test.apply(&deployment("shard", "source-controller", ", '--watch-label-selector=key=a'")).await?;
+    let before = everything(&test).await?;
+    let (code, text) = ask(cluster, "kustomize-controller", User::Admin).await?;
+    assert_eq!(code, Some(1), "{text}");
+    let ns = &test.namespace;
+    let expected = [
+        "NAMESPACE | OBJECT | PROBLEM".to_owned(),
+        "flux-system | Deployment/kustomize-controller | --concurrent=0: invalid value '0' for '--concurrent <CONCURRENT>': 0 \
+         is not in 1..=65535"
+            .to_owned(),
+        "flux-system | Deployment/kustomize-controller | --sops-age-secret=age: unexpected argument '--sops-age-secret' found"
+            .to_owned(),
+    ];
+    let found = rows(&text);
+    assert_eq!(found.iter().take(3).cloned().collect::<Vec<_>>(), expected);
+    let of_bad: Vec<&str> = found.iter().skip(3).map(String::as_str).collect();
+    let prefix = format!("{ns} | Kustomization/bad | ");
+    assert!(of_bad.iter().all(|row| row.starts_with(&prefix)), "{of_bad:?}");
+    let problems: Vec<&str> = of_bad.iter().map(|row| row.trim_start_matches(&prefix)).collect();
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(problems.contains(&"spec.decryption is not supported yet"), "{problems:?}");
+    assert!(problems.contains(&"spec.kubeConfig is not supported yet"), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.contains("the CEL expression 'a =='")), "{problems:?}");
+
+    let (code, text) = ask(cluster, "source-controller", User::Admin).await?;
+    assert_eq!(code, Some(1), "{text}");
+    let unserved = "the kind is not supported yet: only Flux's source-controller keeps it up to date";
+    assert_eq!(
+        rows(&text),
+        [
+            "NAMESPACE | OBJECT | PROBLEM".to_owned(),
+            format!("{ns} | Bucket/b | {unserved}"),
+            format!("{ns} | HelmRepository/h | {unserved}"),
+            format!("{ns} | OCIRepository/signed | spec.provider is not supported yet"),
+            format!("{ns} | OCIRepository/signed | spec.verify is not supported yet"),
+        ]
+    );
+    assert_eq!(everything(&test).await?, before);
+
+    // A user who may not look is told so.
+    let (code, text) = ask(cluster, "source-controller", User::SourceController).await?;
+    assert_eq!(code, Some(1));
+    assert!(text.starts_with("error: failed to read deployments: deployments.apps is forbidden: "), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_are_missing_and_fields_of_a_newer_flux_are_named() -> Result<()> {
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start().await?));
+    cluster.install().await?;
+    let test = Scenario::in_cluster(cluster, "rights").await?;
+    // A service account that nobody gave anything.
+    let powerless = deployment("kustomize-controller", "kustomize-controller", "")
+        .replace("serviceAccountName: kustomize-controller", "serviceAccountName: powerless");
+    test.apply(&powerless).await?;
+    test.kubectl(&[
+        "patch",
+        "crd",
+        "kustomizations.kustomize.toolkit.fluxcd.io",
+        "--type=json",
+        "--patch",
+        NEWER,
+    ])?;
+    let new = test.kustomization_yaml("new", "./app", "  magic: {level: 9}");
+    // The API server takes its time to learn the field.
+    test.wait("the field is known", async || test.apply(&new).await.map_err(not_yet)).await?;
+    let (code, text) = ask(cluster, "kustomize-controller", User::Admin).await?;
+    assert_eq!(code, Some(1));
+    let found = rows(&text);
+    let row = "flux-system | Deployment/kustomize-controller | ServiceAccount/powerless may not impersonate serviceaccounts";
+    assert!(found.contains(&row.to_owned()), "{text}");
+    let row = "ServiceAccount/powerless may not patch kustomizations/status of kustomize.toolkit.fluxcd.io";
+    assert!(text.contains(row), "{text}");
+    let row =
+        format!("{} | Kustomization/new | spec.magic is not known, and would be ignored", test.namespace);
+    assert!(found.contains(&row), "{text}");
+    Ok(())
+}
+
+/// A field that this version does not know.
+const NEWER: &str = r#"[{"op": "add", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/magic",
+    "value": {"type": "object", "properties": {"level": {"type": "integer"}}}},
+    {"op": "add", "path": "/spec/versions/1/schema/openAPIV3Schema/properties/spec/properties/magic",
+    "value": {"type": "object", "properties": {"level": {"type": "integer"}}}}]"#;
+
+/// Kinds that are not here yet, with an object of each; of the two HelmRepositories one has nothing to fetch.
+async fn install_kinds_of_flux(test: &Scenario) -> Result<()> {
+    for (kind, plural) in [("Bucket", "buckets"), ("HelmRepository", "helmrepositories")] {
+        test.objects
+            .apply(
+                &format!(
+                    "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n\
+                     metadata: {{name: {plural}.source.toolkit.fluxcd.io}}\nspec:\n  group: source.toolkit.fluxcd.io\n  \
+                     scope: Namespaced\n  names: {{kind: {kind}, plural: {plural}}}\n  versions:\n  - name: v1\n    served: true\n    \
+                     storage: true\n    schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}\n"
+                ),
+                "",
+            )
+            .await?;
+    }
+    test.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"])?;
+    for (kind, name, spec) in
+        [("Bucket", "b", "{}"), ("HelmRepository", "h", "{}"), ("HelmRepository", "static", "{type: oci}")]
+    {
+        let yaml = format!(
+            "apiVersion: source.toolkit.fluxcd.io/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+        );
+        test.apply(&yaml).await?;
+    }
+    Ok(())
+}
