@@ -85,7 +85,7 @@ test: programs kube flux registry helm ## all tests: units, then scenarios on a 
 
 .PHONY: e2e
 e2e: programs kube flux helm ## the scenarios alone
-	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(filter-out attacks forge node,$(notdir $(wildcard e2e/tests/*))))
+	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(filter-out attacks forge migration node,$(notdir $(wildcard e2e/tests/*))))
 
 # Tests that guess at time fail here, beside two processes that take all the time they get.
 .PHONY: e2e-load
@@ -120,6 +120,12 @@ interop: programs kube ## sources on a Git forge, which is built first
 	$(call say,"a forge$(comma) once per version and user")
 	@$(TARGET)/debug/kube build gitea
 	@$(AT_ONCE) $(CARGO) test --workspace --test forge
+
+.PHONY: migration
+migration: programs kube registry ## from Flux's controllers to ours and back; Flux's are built first
+	$(call say,"Flux's controllers$(comma) once per version and user")
+	@$(TARGET)/debug/kube build flux-controllers
+	@$(CARGO) test --workspace --test migration
 
 # `PROFILE=dev` takes what `make test` has built: quick, and ten times as large. `ARCH=arm64` makes them for other machines.
 .PHONY: images

@@ -23,6 +23,8 @@ pub struct Request {
     pub verb: String,
     /// The resource, with its subresource behind a slash.
     pub resource: String,
+    /// The namespace, empty where the request has none.
+    pub namespace: String,
     /// The name of the object, empty where the request has none.
     pub name: String,
     /// Nothing is to be stored.
@@ -44,18 +46,26 @@ impl Audit {
 
     /// The requests of `user` about what is in `namespace`.
     pub fn requests(&self, user: User, namespace: &str) -> Result<Vec<Request>> {
+        let mut requests = self.all_requests(user)?;
+        requests.retain(|request| request.namespace == namespace);
+        Ok(requests)
+    }
+
+    /// All requests of `user` about resources, those included that it made in another identity.
+    pub fn all_requests(&self, user: User) -> Result<Vec<Request>> {
         let text = fs::read(&self.log).context("read the audit log")?;
         let new = text.get(usize::try_from(self.offset)?..).unwrap_or_default();
         let entries =
             new.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
         let ours = entries.filter(|entry| {
-            entry.text("/user/username") == user.identity() && entry.text("/objectRef/namespace") == namespace
+            entry.text("/user/username") == user.identity() && entry.get("objectRef").is_some()
         });
         let request = |entry: Value| {
             let resource = [entry.text("/objectRef/resource"), entry.text("/objectRef/subresource")];
             Request {
                 verb: entry.text("/verb").to_owned(),
                 resource: resource.join("/").trim_end_matches('/').to_owned(),
+                namespace: entry.text("/objectRef/namespace").to_owned(),
                 name: entry.text("/objectRef/name").to_owned(),
                 dry_run: entry.text("/requestURI").contains("dryRun=All"),
             }

@@ -39,6 +39,8 @@ pub struct Controller {
     environment: Vec<(String, String)>,
     /// Whether the storage is a file system of its own, which the process mounts for itself alone.
     own_storage: bool,
+    /// Whether it finds the namespace of its service account where Pods do.
+    in_pod: bool,
     metrics: u16,
     health: u16,
     folder: PathBuf,
@@ -91,6 +93,18 @@ impl Controller {
         Ok(controller)
     }
 
+    /// Starts `binary` as the controller of `user`, as in a Pod: it finds the namespace of its service account, which controllers
+    /// of Flux need for leader election. It is not waited for.
+    pub fn start_in_pod(cluster: &Cluster, user: User, binary: &Path, options: &[&str]) -> Result<Self> {
+        let temp = temp_folder(user.name())?;
+        let mut controller = Self::new(cluster.kubeconfig(user), user, options, temp.path())?;
+        controller.binary = binary.to_owned();
+        controller.in_pod = true;
+        controller.temp = Some(temp);
+        controller.spawn(Owner::Harness)?;
+        Ok(controller)
+    }
+
     /// Starts a controller that stays; `folder` records the process, what it stores goes below.
     pub async fn start_detached(cluster: &Cluster, user: User, folder: &Path) -> Result<Self> {
         let own = folder.join(user.name());
@@ -137,6 +151,7 @@ impl Controller {
             options: flags,
             environment: Vec::new(),
             own_storage: false,
+            in_pod: false,
             metrics,
             health,
             folder: folder.to_owned(),
@@ -161,10 +176,20 @@ impl Controller {
         // A write beyond the limit of `limit_file_size` shall fail, as on a full disk, and not be the end.
         let mut command = Command::new("sh");
         let script = "trap '' XFSZ; exec \"$@\"";
-        if self.own_storage {
+        let mounts = if self.own_storage {
+            Some(format!("mount -t tmpfs tmpfs '{}'", self.storage().display()))
+        } else if self.in_pod {
+            let folder = "/var/run/secrets/kubernetes.io/serviceaccount";
+            Some(format!(
+                "mount -t tmpfs tmpfs /var/run && mkdir -p {folder} && printf {RUNTIME_NAMESPACE} > {folder}/namespace"
+            ))
+        } else {
+            None
+        };
+        if let Some(mounts) = mounts {
             command = Command::new("unshare");
             command.arg("--mount").args((!is_root()).then_some("--map-root-user")).arg("sh").arg("-c");
-            command.arg(format!("mount -t tmpfs tmpfs '{}' && {script}", self.storage().display()));
+            command.arg(format!("{mounts} && {script}"));
         } else {
             command.arg("-c").arg(script);
         }
@@ -182,6 +207,17 @@ impl Controller {
 
     fn health_url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.health)
+    }
+
+    /// The address of a port by the name that Deployments give it: `http` for artifacts, `http-prom`, `healthz`.
+    pub fn url(&self, port: &str, path: &str) -> String {
+        let artifacts =
+            || self.options.iter().rev().find_map(|option| option.strip_prefix("--storage-addr="));
+        match port {
+            "http" => format!("http://{}{path}", artifacts().unwrap_or_default()),
+            "http-prom" => format!("http://127.0.0.1:{}{path}", self.metrics),
+            _ => self.health_url(path),
+        }
     }
 
     /// Whether it says that it is ready.
@@ -364,7 +400,8 @@ fn client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder().no_proxy().timeout(LIMIT).build()
 }
 
-async fn fetch(url: &str) -> Result<String> {
+/// What is at an address, which has to answer well.
+pub async fn fetch(url: &str) -> Result<String> {
     Ok(client()?.get(url).send().await?.error_for_status()?.text().await?)
 }
 

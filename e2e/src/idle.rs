@@ -36,8 +36,12 @@ pub async fn idle(controllers: &[&Controller]) -> Result<()> {
 
 /// What an idle controller has done so far.
 async fn work(controller: &Controller) -> Result<[f64; 2], Not> {
-    let series = controller.metrics().await.map_err(not_yet)?;
-    let value = |name: &&str| sum(&series, name, &[]);
+    work_of(&controller.metrics().await.map_err(not_yet)?)
+}
+
+/// The same of series that were read before.
+pub fn work_of(series: &str) -> Result<[f64; 2], Not> {
+    let value = |name: &&str| sum(series, name, &[]);
     if let Some(busy) = BUSY.iter().find(|name| value(name) > 0.0) {
         return Err(Not::Yet(format!("{busy} is {}", value(busy))));
     }

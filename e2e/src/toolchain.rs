@@ -15,8 +15,10 @@ use tempfile::TempDir;
 
 use crate::process::on_path;
 
+mod flux;
 mod node;
 
+pub use self::flux::{FluxControllers, flux};
 pub use self::node::NodeToolchain;
 
 /// The programs of a control plane.
@@ -54,6 +56,8 @@ enum Build {
     Copy {
         /// Files that the program embeds and its module lacks.
         missing: &'static [(&'static str, &'static str)],
+        /// Modules of the same repository that a `replace` line expects in a folder, which the root module lacks.
+        nested: &'static [(&'static str, &'static str)],
     },
 }
 
@@ -80,24 +84,13 @@ const KUBERNETES: Module = Module {
     build: Build::Here,
 };
 
-const FLUX: Module = Module {
-    name: "flux",
-    go_mod: include_str!("../tools/flux/go.mod"),
-    root: "github.com/fluxcd/flux2/v2",
-    version_variables: &["main.VERSION={version}"],
-    tags: "",
-    build: Build::Copy {
-        missing: &[("cmd/flux/manifests/none.yaml", "# What `flux install` applies is not in the module.\n")],
-    },
-};
-
 const GITEA: Module = Module {
     name: "gitea",
     go_mod: include_str!("../tools/gitea/go.mod"),
     root: "code.gitea.io/gitea",
     version_variables: &["main.Version={version}"],
     tags: "sqlite,sqlite_unlock_notify",
-    build: Build::Copy { missing: &[] },
+    build: Build::Copy { missing: &[], nested: &[] },
 };
 
 const REGISTRY: Module = Module {
@@ -115,7 +108,7 @@ const HELM: Module = Module {
     root: "helm.sh/helm/v4",
     version_variables: &["helm.sh/helm/v4/internal/version.version=v{version}"],
     tags: "",
-    build: Build::Copy { missing: &[] },
+    build: Build::Copy { missing: &[], nested: &[] },
 };
 
 impl Toolchain {
@@ -132,11 +125,6 @@ impl Toolchain {
                 .map_or_else(|| kubernetes("kubectl"), Ok)?,
         })
     }
-}
-
-/// Flux's command line client, from the cache or built now.
-pub fn flux() -> Result<PathBuf> {
-    FLUX.ensure("flux", "./cmd/flux")
 }
 
 /// An OCI registry, from the cache or built now.
@@ -160,7 +148,7 @@ pub struct Gitea {
 
 /// Gitea, from the cache or built now. Its files are those of its module.
 pub fn gitea() -> Result<Gitea> {
-    Ok(Gitea { program: GITEA.ensure("gitea", ".")?, files: GITEA.download()? })
+    Ok(Gitea { program: GITEA.ensure("gitea", ".")?, files: GITEA.download(GITEA.root)? })
 }
 
 /// The oldest kubectl that understands every command of the scenarios and the demo.
@@ -239,9 +227,14 @@ impl Module {
 
     /// The folder to build in. A copy goes beside the binary, and away when it is dropped.
     fn source(&self, binary: &Path) -> Result<Source> {
-        let Build::Copy { missing } = &self.build else { return Ok(Source::Here(self.pins())) };
+        let Build::Copy { missing, nested } = &self.build else { return Ok(Source::Here(self.pins())) };
         let copy = tempfile::tempdir_in(binary.parent().context("no folder")?)?;
-        copy_files(&self.download()?, copy.path())?;
+        copy_files(&self.download(self.root)?, copy.path())?;
+        for (folder, module) in *nested {
+            let folder = copy.path().join(folder);
+            fs::create_dir(&folder)?;
+            copy_files(&self.download(module)?, &folder)?;
+        }
         for (name, text) in *missing {
             let file = copy.path().join(name);
             fs::create_dir_all(file.parent().context("no folder")?)?;
@@ -250,15 +243,15 @@ impl Module {
         Ok(Source::Copy(copy))
     }
 
-    /// The folder of the root module in Go's cache, checked against our go.sum when it is downloaded.
-    fn download(&self) -> Result<PathBuf> {
+    /// The folder of a pinned module in Go's cache, checked against our go.sum when it is downloaded.
+    fn download(&self, module: &str) -> Result<PathBuf> {
         let output = Command::new(go()?)
-            .args(["mod", "download", "-json", self.root])
+            .args(["mod", "download", "-json", module])
             .current_dir(self.pins())
             .output()
             .context("start go mod download")?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "go mod download {}: {said}", self.root);
+        ensure!(output.status.success(), "go mod download {module}: {said}");
         let downloaded: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         let folder = downloaded.get("Dir").and_then(|dir| dir.as_str());
         Ok(folder.context("go mod download names no folder")?.into())
@@ -311,8 +304,8 @@ impl Source {
     }
 }
 
-/// Copies a folder of plain files and folders; not their modes, which in the module cache are read-only.
-fn copy_files(from: &Path, to: &Path) -> Result<()> {
+/// Copies what is in a folder of plain files and folders into another one; not their modes, which in the module cache are read-only.
+pub fn copy_files(from: &Path, to: &Path) -> Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let to = to.join(entry.file_name());

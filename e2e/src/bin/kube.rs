@@ -7,10 +7,12 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, bail};
 use e2e::cluster::{Cluster, User};
 use e2e::process::{run, stop_recorded};
-use e2e::toolchain::{NodeToolchain, Toolchain, cache, flux, gitea, helm, registry};
+use e2e::toolchain::{FluxControllers, NodeToolchain, Toolchain, cache, flux, gitea, helm, registry};
 
 const USAGE: &str = "usage: kube build            build the Kubernetes programs
        kube build flux       build Flux's command line client
+       kube build flux-controllers
+                             build Flux's controllers for sources and Kustomizations
        kube build gitea      build a Git forge
        kube build helm       build Helm
        kube build node       build what runs Pods, beside the system's runc, iptables and network plugins
@@ -30,6 +32,10 @@ async fn main() -> Result<ExitCode> {
             }
         }
         ["build", "flux"] => println!("{}", tokio::task::spawn_blocking(flux).await??.display()),
+        ["build", "flux-controllers"] => {
+            let built = tokio::task::spawn_blocking(FluxControllers::ensure).await??;
+            println!("{}\n{}", built.source.display(), built.kustomize.display());
+        }
         ["build", "gitea"] => println!("{}", tokio::task::spawn_blocking(gitea).await??.program.display()),
         ["build", "node"] => {
             println!("{}", tokio::task::spawn_blocking(NodeToolchain::ensure).await??.kubelet.display())

@@ -130,6 +130,7 @@ async fn an_interval_run_without_changes_asks_nothing_about_objects() -> Result<
     asked.retain(|r| about_objects(&r));
     asked.sort_by(|a, b| a.resource.cmp(&b.resource));
     let dry_run = |resource: &str, name: &str| Request {
+        namespace: test.namespace.clone(),
         verb: "patch".into(),
         resource: resource.into(),
         name: name.into(),

@@ -1,0 +1,10 @@
+//! From Flux to Ferroflux and back: Flux's own controllers and manifests, and the commands of `docs/migrate.md`.
+//!
+//! By `make migration` alone, since Flux's controllers take minutes to build.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod document;
+mod installation;
+mod kubelet;
+mod takeover;
+mod tree;

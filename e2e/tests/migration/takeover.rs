@@ -1,0 +1,366 @@
+//! The takeover of a cluster, and its return.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result, ensure};
+use e2e::artifact::download;
+use e2e::audit::{Audit, Request};
+use e2e::cluster::User;
+use e2e::objects::{Id, Look};
+use e2e::registry::{Registry, Setup};
+use e2e::scenario::Scenario;
+use e2e::testkit::config_map;
+use e2e::wait::{Not, not_yet};
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::document::{commands, run};
+use crate::installation::Installation;
+use crate::kubelet::Kubelet;
+use crate::tree::{TOOLKIT, healthy, managed, plant, push};
+
+const CONTROLLERS: [User; 2] = [User::SourceController, User::KustomizeController];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_object() -> Result<()> {
+    let installation = Arc::new(Installation::start().await?);
+    let test = Scenario::in_cluster(installation.cluster, "migrate").await?;
+    let registry = Registry::start(Setup::default()).await;
+    let kubelet = Kubelet::start(installation.clone()).await?;
+    let migration = Migration { installation, test, kubelet };
+    let test = &migration.test;
+
+    plant(test, &registry).await?;
+    migration.applied(&test.repo.head()?).await?;
+    test.condition("Kustomization/broken", "Ready", "False", "ReconciliationFailed", "").await?;
+    test.condition("Kustomization/waiting", "Ready", "False", "DependencyNotReady", "").await?;
+    test.patch("Kustomization/stopped", &json!({"spec": {"suspend": true}})).await?;
+    // Another controller has set what no manifest speaks of.
+    test.patch("Deployment/web", &json!({"metadata": {"annotations": {"example.com/by": "another"}}}))
+        .await?;
+    migration.settled().await?;
+    let printed = migration.follow("Check").await?;
+    assert_eq!(printed.matches("No problems found.").count(), 2, "{printed}");
+
+    // Friday.
+    let (before, seen) = (migration.snapshot().await?, migration.watch().await?);
+    let audit = test.cluster.audit().context("audit")?;
+    let after = migration.swap("To Ferroflux").await?;
+    migration.expect_unwritten(&audit, &before, &after)?;
+    for (name, object) in &before.toolkit {
+        assert_eq!(unchanging(name, object), unchanging(name, &after.toolkit[name]), "{name}");
+    }
+    for (name, ready) in seen.finish() {
+        let expected: &[&str] = match &*name {
+            // Flux tries once more, with the artifact of our source-controller.
+            "broken" | "waiting" => &["False", "Unknown"],
+            // They are fetched again, and say so if that takes its time; `app` waits for `lib`, which it includes.
+            "lib" | "oci" => &["True", "Unknown"],
+            "app" => &["True", "Unknown", "False"],
+            _ => &["True"],
+        };
+        ensure!(ready.iter().all(|ready| expected.contains(&&**ready)), "{name}: {ready:?}");
+    }
+    let events = new_events(&before, &after);
+    let is_expected = |event: &&String| {
+        ["NewArtifact", "NoArtifact", "ReconciliationSucceeded", "DependencyNotReady"].iter().any(|reason| event.contains(reason))
+            || event.starts_with("Kustomization/broken Warning ReconciliationFailed")
+            // It was stored again just now, and its status is yet to say so.
+            || event.starts_with("GitRepository/app Warning CopyFailure failed to copy 'lib' include")
+    };
+    ensure!(events.iter().all(|event| is_expected(&event)), "{events:#?}");
+
+    // Saturday: all objects are looked at once more, and commits come.
+    for name in migration.served().await?.iter().filter(|name| name.starts_with("Kustomization/")) {
+        test.run(name).await?;
+    }
+    migration.settled().await?;
+    migration.expect_unwritten(&audit, &before, &migration.snapshot().await?)?;
+    migration.change(&registry, "2", "plain/b/goes.yaml").await?;
+    test.gone("ConfigMap/goes").await?;
+    migration.delete("tenant").await?;
+
+    // Sunday.
+    migration.settled().await?;
+    let before = migration.snapshot().await?;
+    let audit = test.cluster.audit().context("audit")?;
+    let after = migration.swap("Back to Flux").await?;
+    migration.expect_unwritten(&audit, &before, &after)?;
+    for (name, object) in &before.toolkit {
+        assert_eq!(remaining(object), remaining(&after.toolkit[name]), "{name}");
+    }
+    migration.change(&registry, "3", "plain/b/new-2.yaml").await?;
+    test.gone("ConfigMap/new-2").await?;
+    migration.delete("doomed").await
+}
+
+/// What the takeover leaves as it is: all but the time of a write, the history of runs, and of sources the file that they made anew.
+fn unchanging(name: &str, object: &Value) -> Value {
+    let mut object = object.clone();
+    for field in object["metadata"]["managedFields"].as_array_mut().into_iter().flatten() {
+        field["time"].take();
+    }
+    object["metadata"]["resourceVersion"].take();
+    object["history"] = history(&object);
+    object["status"]["history"].take();
+    let made_anew = ["digest", "size", "lastUpdateTime"];
+    if name.contains("Repository/") {
+        made_anew.iter().for_each(|field| drop(object["status"]["artifact"][*field].take()));
+        for included in object["status"]["includedArtifacts"].as_array_mut().into_iter().flatten() {
+            made_anew.iter().for_each(|field| drop(included[*field].take()));
+        }
+    }
+    if name.contains("Repository/") || !object.is_ready() {
+        for condition in object["status"]["conditions"].as_array_mut().into_iter().flatten() {
+            condition["lastTransitionTime"].take();
+            // We say in which file the mistake is.
+            let message = condition.text("/message").lines().next().unwrap_or_default().to_owned();
+            condition["message"] = message.into();
+        }
+    }
+    object
+}
+
+/// The same builds with the same results, however often.
+fn history(object: &Value) -> Value {
+    let entries = object.pointer("/status/history").and_then(Value::as_array);
+    let entry = |entry: &Value| json!([entry["digest"], entry["lastReconciledStatus"], entry["metadata"]]);
+    entries.into_iter().flatten().map(entry).collect()
+}
+
+/// How often the build of now was applied.
+fn runs(kustomization: &Value) -> i64 {
+    kustomization.number("/status/history/0/totalReconciliations")
+}
+
+/// What Flux's return leaves as it is; it goes through Unknown with each run.
+fn remaining(object: &Value) -> Value {
+    let ready = object.condition("Ready").map(|ready| (ready.status, ready.reason));
+    json!({
+        "finalizers": object["metadata"]["finalizers"], "spec": object["spec"], "labels": object["metadata"]["labels"],
+        "annotations": object["metadata"]["annotations"], "inventory": object["status"]["inventory"],
+        "revision": object["status"]["lastAppliedRevision"], "ready": ready, "history": history(object),
+        "artifact": object["status"]["artifact"]["revision"],
+    })
+}
+
+/// A cluster on its way.
+struct Migration {
+    installation: Arc<Installation>,
+    test: Scenario,
+    kubelet: Kubelet,
+}
+
+/// What there is at a moment.
+struct Snapshot {
+    toolkit: BTreeMap<&'static str, Value>,
+    managed: BTreeMap<String, Value>,
+    events: Vec<Value>,
+}
+
+impl Migration {
+    /// Follows a section of the document, and answers what the commands printed. There is no Kustomization `flux-system` here.
+    async fn follow(&self, section: &str) -> Result<String> {
+        let mut printed = String::new();
+        for block in
+            commands(section)?.iter().filter(|block| !block.contains("patch kustomization flux-system"))
+        {
+            let ran = run(self.test.cluster, block).await;
+            printed += &ran.map_err(|error| error.context(self.kubelet.logs(&self.test.namespace)))?;
+        }
+        Ok(printed)
+    }
+
+    /// Follows a section that changes who works, and waits until they have nothing left to do.
+    async fn swap(&self, section: &str) -> Result<Snapshot> {
+        let (former, before) = (self.holders().await?, self.snapshot().await?);
+        self.follow(section).await?;
+        let changed = self.test.wait("others hold the Leases", async || {
+            let now = self.holders().await.map_err(not_yet)?;
+            let both = now.iter().zip(&former).all(|(now, former)| now != former && !now.is_empty());
+            if both { Ok(()) } else { Err(Not::Yet(format!("{now:?}"))) }
+        });
+        changed.await?;
+        self.settled().await?;
+        for name in self.served().await? {
+            let runs = runs(&before.toolkit[name]);
+            let is_run = |object: &Value| {
+                object.is_ready() && self::runs(object) >= runs + i64::from(name.starts_with("K"))
+            };
+            self.test.until(name, "has run once more", is_run).await?;
+        }
+        self.settled().await?;
+        self.snapshot().await
+    }
+
+    /// The healthy objects that are there and not suspended.
+    async fn served(&self) -> Result<Vec<&'static str>> {
+        let mut served = Vec::new();
+        for name in healthy() {
+            if self.test.exists(name).await? && self.test.get(name).await?["spec"]["suspend"] != true {
+                served.push(name);
+            }
+        }
+        Ok(served)
+    }
+
+    /// Waits until all that is served has what is in Git, and is ready.
+    async fn applied(&self, commit: &str) -> Result<()> {
+        for name in self.served().await?.into_iter().filter(|name| name.starts_with("Kustomization/")) {
+            let applied = match name {
+                "Kustomization/from-oci" => self.test.ready(name).await,
+                _ => self.test.applied(name, commit).await,
+            };
+            applied.map_err(|error| error.context(self.kubelet.logs(&self.test.namespace)))?;
+        }
+        Ok(())
+    }
+
+    /// Commits and pushes a new value and a new object, without the object of a file, and waits for what becomes of it.
+    async fn change(&self, registry: &Registry, value: &str, without: &str) -> Result<()> {
+        let test = &self.test;
+        test.repo.write("plain/a/map.yaml", &config_map("plain", value))?;
+        test.repo.write(&format!("plain/b/new-{value}.yaml"), &config_map(&format!("new-{value}"), value))?;
+        test.repo.write("stopped/map.yaml", &config_map("stopped", value))?;
+        test.repo.remove(without)?;
+        let commit = test.repo.commit(value)?;
+        push(registry, value).await?;
+        test.request("GitRepository/app").await?;
+        test.request("OCIRepository/oci").await?;
+        self.applied(&commit).await?;
+        for name in ["plain".to_owned(), format!("new-{value}"), "a-from-oci-z".to_owned()] {
+            let has = |map: &Value| map["data"]["value"] == value;
+            test.until(&format!("ConfigMap/{name}"), "has the new value", has).await?;
+        }
+        assert_eq!(test.get("ConfigMap/stopped").await?["data"]["value"], "1");
+        Ok(())
+    }
+
+    /// Deletes a Kustomization, and waits until what it applied is gone, too.
+    async fn delete(&self, name: &str) -> Result<()> {
+        self.test.kubectl(&["delete", "kustomization", name, "--wait=false"])?;
+        self.test.gone(&format!("Kustomization/{name}")).await?;
+        self.test.gone(&format!("ConfigMap/{name}")).await
+    }
+
+    /// Looks at all states of the toolkit objects from now on.
+    async fn watch(&self) -> Result<Watch> {
+        let seen = Arc::<Mutex<BTreeMap<String, BTreeSet<String>>>>::default();
+        let mut tasks = JoinSet::new();
+        for kind in ["GitRepository/any", "OCIRepository/any", "Kustomization/any"] {
+            let mut states = Box::pin(self.test.objects.watch(&self.test.id(kind)?).await?);
+            let seen = seen.clone();
+            tasks.spawn(async move {
+                while let Some(Ok(object)) = states.next().await {
+                    let ready =
+                        object.condition("Ready").map_or_else(|| "absent".into(), |ready| ready.status);
+                    let name = object.text("/metadata/name").to_owned();
+                    seen.lock().unwrap().entry(name).or_default().insert(ready);
+                }
+            });
+        }
+        Ok(Watch { seen, _tasks: tasks })
+    }
+
+    async fn holders(&self) -> Result<Vec<String>> {
+        let mut holders = Vec::new();
+        for user in CONTROLLERS {
+            holders.push(self.installation.leader(user).await?);
+        }
+        Ok(holders)
+    }
+
+    /// Waits until sources have what they tell of, and both controllers are idle.
+    async fn settled(&self) -> Result<()> {
+        for name in TOOLKIT.iter().filter(|name| name.contains("Repository/")) {
+            let waited = self.test.wait("the artifact is there", async || {
+                let source = self.test.get(name).await.map_err(not_yet)?;
+                download(&source).await.map(drop).map_err(not_yet)
+            });
+            waited.await.map_err(|error| error.context(self.kubelet.logs(&self.test.namespace)))?;
+        }
+        let mut before = Vec::new();
+        self.test
+            .wait("both are idle", async || {
+                let now = self.work().await?;
+                if now == before {
+                    return Ok(());
+                }
+                before.clone_from(&now);
+                Err(Not::Yet(format!("{now:?}")))
+            })
+            .await
+    }
+
+    /// What both have done; an error while they have something to do.
+    async fn work(&self) -> Result<Vec<f64>, Not> {
+        let mut done = Vec::new();
+        for user in CONTROLLERS {
+            let url = self.kubelet.with(user, |c| c.url("http-prom", "/metrics")).map_err(not_yet)?;
+            done.extend(e2e::idle::work_of(&e2e::controller::fetch(&url).await.map_err(not_yet)?)?);
+        }
+        Ok(done)
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot> {
+        let mut toolkit = BTreeMap::new();
+        for name in TOOLKIT {
+            if self.test.exists(name).await? {
+                toolkit.insert(name, self.test.get(name).await?);
+            }
+        }
+        let objects: Vec<Value> = toolkit.values().cloned().collect();
+        let managed = managed(&self.test.objects, &objects).await?.into_iter().collect();
+        let events = self.test.objects.list(&Id::of("v1", "Event", &self.test.namespace, "")).await?;
+        Ok(Snapshot { toolkit, managed, events })
+    }
+
+    /// Nothing was written but to the status of toolkit objects, and managed objects are what they were.
+    fn expect_unwritten(&self, audit: &Audit, before: &Snapshot, after: &Snapshot) -> Result<()> {
+        let mut written = Vec::new();
+        for user in CONTROLLERS {
+            let is_write = |r: &Request| !r.is_read() && !r.dry_run && !is_own(r);
+            written.extend(audit.all_requests(user)?.into_iter().filter(is_write));
+        }
+        ensure!(written.is_empty(), "{written:?}");
+        for (name, object) in &before.managed {
+            let now = after.managed.get(name).cloned().unwrap_or_default();
+            ensure!(*object == now, "{name} was {object}\nand is {now}");
+        }
+        ensure!(before.managed.len() == after.managed.len());
+        Ok(())
+    }
+}
+
+/// What controllers write about themselves and their own objects, or only ask.
+fn is_own(request: &Request) -> bool {
+    let own =
+        ["gitrepositories/status", "ocirepositories/status", "kustomizations/status", "leases", "events"];
+    let asked = ["selfsubjectaccessreviews", "subjectaccessreviews"];
+    own.iter().chain(&asked).any(|resource| request.resource == *resource)
+}
+
+/// What Ready was, by the name of the object.
+struct Watch {
+    seen: Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Watch {
+    fn finish(self) -> BTreeMap<String, BTreeSet<String>> {
+        std::mem::take(&mut self.seen.lock().unwrap())
+    }
+}
+
+/// The events of one snapshot that another one lacks, those of what went on before left out.
+fn new_events(before: &Snapshot, after: &Snapshot) -> Vec<String> {
+    let line = |event: &Value| {
+        let [kind, name, severity, reason, message] =
+            ["/involvedObject/kind", "/involvedObject/name", "/type", "/reason", "/message"]
+                .map(|f| event.text(f));
+        format!("{kind}/{name} {severity} {reason} {message}")
+    };
+    after.events.iter().filter(|event| !before.events.contains(event)).map(line).collect()
+}
