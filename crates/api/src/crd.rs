@@ -8,6 +8,13 @@ use kube::core::crd::MergeError;
 
 use crate::{git_repository, kustomization, oci_repository, schema};
 
+/// By the first, `flux check`, `flux migrate` and `flux uninstall` find CRDs; the second is what `flux version` calls the distribution.
+/// They are here, since Helm installs CRDs as they are.
+const LABELS: [(&str, &str); 2] = [
+    ("app.kubernetes.io/part-of", "flux"),
+    ("app.kubernetes.io/version", concat!("v", env!("CARGO_PKG_VERSION"))),
+];
+
 /// Every CRD of this crate, each with all its versions; v1 is the stored one.
 ///
 /// # Errors
@@ -61,5 +68,7 @@ fn merge(versions: Vec<CustomResourceDefinition>) -> Result<CustomResourceDefini
         }
     }
     crd.spec.names.list_kind = Some(format!("{}List", crd.spec.names.kind));
+    let labels = LABELS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    crd.metadata.labels.get_or_insert_default().extend(labels);
     Ok(crd)
 }

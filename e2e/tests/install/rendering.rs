@@ -70,16 +70,17 @@ fn difference(one: &Value, other: &Value, path: String) -> Option<String> {
     }
 }
 
-/// An object without what has to differ: Helm's labels, and on CRDs, which are no templates in a chart, all of them. Helm does
-/// not make the namespace that it installs into.
+/// An object without what has to differ: Helm's labels, and on CRDs, which are no templates in a chart, the one that holds the
+/// namespace. Helm does not make the namespace that it installs into.
 fn common(mut object: Value) -> Value {
     let is_crd = object["kind"] == "CustomResourceDefinition";
     let metadata = object["metadata"].as_object_mut().unwrap();
-    if is_crd {
-        metadata.remove("labels");
-    } else if let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut) {
+    if let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut) {
         labels.remove("helm.sh/chart");
         labels.remove("app.kubernetes.io/managed-by");
+        if is_crd {
+            labels.remove("app.kubernetes.io/instance");
+        }
     }
     object
 }
