@@ -105,7 +105,7 @@ attacks: build programs kube ## one tenant attacks, a bystander and the memory a
 
 # In namespaces of its own: bridges, rules, mounts and processes end with it. `PROFILE=dist` runs what ships.
 .PHONY: e2e-node
-e2e-node: kube helm ## the images as Pods on a node of this machine; needs root
+e2e-node: kube flux helm ## the images as Pods on a node of this machine; needs root
 	@[ "$$(id -u)" = 0 ] || { echo "a node needs root: sudo make e2e-node" >&2; exit 1; }
 	@.ci/programs node
 	$(call say,"what runs Pods$(comma) once per version and user")

@@ -54,12 +54,13 @@ enum Build {
     /// In a copy of the root module, whose go.mod and go.sum pin the dependencies; for modules with `replace` lines, which count
     /// only there, and for programs that shall be what their authors release. `tools/<name>` pins the module itself.
     Copy {
-        /// Files that the program embeds and its module lacks.
-        missing: &'static [(&'static str, &'static str)],
-        /// Modules of the same repository that a `replace` line expects in a folder, which the root module lacks.
-        nested: &'static [(&'static str, &'static str)],
+        /// Writes files into the copy that the program embeds and its module lacks.
+        complete: fn(&Module, &Path) -> Result<()>,
     },
 }
+
+/// A copy that lacks nothing.
+const COPY: Build = Build::Copy { complete: |_, _| Ok(()) };
 
 const ETCD: Module = Module {
     name: "etcd",
@@ -90,7 +91,7 @@ const GITEA: Module = Module {
     root: "code.gitea.io/gitea",
     version_variables: &["main.Version={version}"],
     tags: "sqlite,sqlite_unlock_notify",
-    build: Build::Copy { missing: &[], nested: &[] },
+    build: COPY,
 };
 
 const REGISTRY: Module = Module {
@@ -108,23 +109,28 @@ const HELM: Module = Module {
     root: "helm.sh/helm/v4",
     version_variables: &["helm.sh/helm/v4/internal/version.version=v{version}"],
     tags: "",
-    build: Build::Copy { missing: &[], nested: &[] },
+    build: COPY,
 };
 
 impl Toolchain {
     /// Finds the programs in the cache and builds those that are missing, which takes minutes.
     pub fn ensure() -> Result<Self> {
-        let kubernetes =
-            |program: &str| KUBERNETES.ensure(program, &format!("{}/cmd/{program}", KUBERNETES.root));
         Ok(Self {
             etcd: ETCD.ensure("etcd", ETCD.root)?,
             apiserver: kubernetes("kube-apiserver")?,
             controller_manager: kubernetes("kube-controller-manager")?,
-            kubectl: on_path("kubectl")
-                .filter(|kubectl| is_new_enough(kubectl))
-                .map_or_else(|| kubernetes("kubectl"), Ok)?,
+            kubectl: kubectl()?,
         })
     }
+}
+
+fn kubernetes(program: &str) -> Result<PathBuf> {
+    KUBERNETES.ensure(program, &format!("{}/cmd/{program}", KUBERNETES.root))
+}
+
+/// The client on the search path if it is new enough, else built like the other programs of Kubernetes.
+fn kubectl() -> Result<PathBuf> {
+    on_path("kubectl").filter(|kubectl| is_new_enough(kubectl)).map_or_else(|| kubernetes("kubectl"), Ok)
 }
 
 /// An OCI registry, from the cache or built now.
@@ -171,7 +177,7 @@ fn client_version(json: &[u8]) -> Option<(u32, u32)> {
 impl Module {
     fn ensure(&self, program: &str, package: &str) -> Result<PathBuf> {
         let version = self.version()?;
-        let folder = cache()?.join(self.name).join(version).join("bin");
+        let folder = cache()?.join(self.name).join(self.key()?).join("bin");
         let binary = folder.join(program);
         if binary.is_file() {
             return Ok(binary);
@@ -227,31 +233,22 @@ impl Module {
 
     /// The folder to build in. A copy goes beside the binary, and away when it is dropped.
     fn source(&self, binary: &Path) -> Result<Source> {
-        let Build::Copy { missing, nested } = &self.build else { return Ok(Source::Here(self.pins())) };
+        let Build::Copy { complete } = self.build else { return Ok(Source::Here(self.pins())) };
         let copy = tempfile::tempdir_in(binary.parent().context("no folder")?)?;
         copy_files(&self.download(self.root)?, copy.path())?;
-        for (folder, module) in *nested {
-            let folder = copy.path().join(folder);
-            fs::create_dir(&folder)?;
-            copy_files(&self.download(module)?, &folder)?;
-        }
-        for (name, text) in *missing {
-            let file = copy.path().join(name);
-            fs::create_dir_all(file.parent().context("no folder")?)?;
-            fs::write(file, text)?;
-        }
+        complete(self, copy.path())?;
         Ok(Source::Copy(copy))
     }
 
-    /// The folder of a pinned module in Go's cache, checked against our go.sum when it is downloaded.
-    fn download(&self, module: &str) -> Result<PathBuf> {
+    /// The folder of a module that go.mod requires in Go's cache, checked against our go.sum when it is downloaded.
+    fn download(&self, path: &str) -> Result<PathBuf> {
         let output = Command::new(go()?)
-            .args(["mod", "download", "-json", module])
+            .args(["mod", "download", "-json", path])
             .current_dir(self.pins())
             .output()
             .context("start go mod download")?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "go mod download {module}: {said}");
+        ensure!(output.status.success(), "go mod download {path}: {said}");
         let downloaded: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         let folder = downloaded.get("Dir").and_then(|dir| dir.as_str());
         Ok(folder.context("go mod download names no folder")?.into())
@@ -275,11 +272,26 @@ impl Module {
 
     /// The version of `root` that go.mod requires.
     fn version(&self) -> Result<&'static str> {
-        let required = self.go_mod.lines().find_map(|line| {
-            let mut words = line.trim().trim_start_matches("require ").split_whitespace();
-            (words.next() == Some(self.root)).then(|| words.next()).flatten()
-        });
+        let required = self.requirements().find_map(|(path, version)| (path == self.root).then_some(version));
         required.with_context(|| format!("tools/{}/go.mod does not require {}", self.name, self.root))
+    }
+
+    /// The name of the cache folder: the version, and those of modules that complete a copy.
+    fn key(&self) -> Result<String> {
+        let mut key = self.version()?.to_owned();
+        if let Build::Copy { .. } = self.build {
+            let others = self.requirements().filter(|(path, _)| *path != self.root);
+            key.extend(others.map(|(_, version)| format!("-{version}")));
+        }
+        Ok(key)
+    }
+
+    /// Paths and versions of the modules that go.mod requires.
+    fn requirements(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.go_mod.lines().filter_map(|line| {
+            let mut words = line.trim().trim_start_matches("require ").split_whitespace();
+            words.next().zip(words.next().filter(|version| version.starts_with('v')))
+        })
     }
 }
 
@@ -336,6 +348,23 @@ fn say(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_built_anew_when_what_completes_it_changes() {
+        let module = |go_mod| Module {
+            name: "x",
+            go_mod,
+            root: "example.com/x",
+            version_variables: &[],
+            tags: "",
+            build: COPY,
+        };
+        let alone = module("module y\n\ngo 1.26.0\n\nrequire example.com/x v1.2.3\n");
+        assert_eq!(alone.key().ok().as_deref(), Some("v1.2.3"));
+        let more = module("module y\nrequire (\n\texample.com/a v0.1.0\n\texample.com/x v1.2.3\n)\n");
+        assert_eq!(more.version().ok(), Some("v1.2.3"));
+        assert_eq!(more.key().ok().as_deref(), Some("v1.2.3-v0.1.0"));
+    }
 
     #[test]
     fn an_old_or_unknown_kubectl_is_not_used() {

@@ -1,10 +1,17 @@
-//! Flux itself: its command line client, and the two controllers that ours take the place of.
+//! Flux itself: its command line client with the manifests that `flux install` applies, and the two controllers that ours take the
+//! place of.
+//!
+//! The client's module lacks the manifests: a release builds them from kustomizations of the module over files of the controllers' releases, which in
+//! turn are built from the controllers' modules. The same is done here, for the controllers that `tools/flux/go.mod` pins.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
-use super::{Build, Module};
+use super::{Build, Module, copy_files, kubectl};
+use crate::process::output;
 
 const CLIENT: Module = Module {
     name: "flux",
@@ -12,10 +19,7 @@ const CLIENT: Module = Module {
     root: "github.com/fluxcd/flux2/v2",
     version_variables: &["main.VERSION={version}"],
     tags: "",
-    build: Build::Copy {
-        missing: &[("cmd/flux/manifests/none.yaml", "# What `flux install` applies is not in the module.\n")],
-        nested: &[],
-    },
+    build: Build::Copy { complete: write_manifests },
 };
 
 const SOURCE_CONTROLLER: Module = Module {
@@ -24,7 +28,7 @@ const SOURCE_CONTROLLER: Module = Module {
     root: "github.com/fluxcd/source-controller",
     version_variables: &[],
     tags: "",
-    build: Build::Copy { missing: &[], nested: &[("api", "github.com/fluxcd/source-controller/api")] },
+    build: Build::Copy { complete: copy_api },
 };
 
 const KUSTOMIZE_CONTROLLER: Module = Module {
@@ -33,7 +37,7 @@ const KUSTOMIZE_CONTROLLER: Module = Module {
     root: "github.com/fluxcd/kustomize-controller",
     version_variables: &[],
     tags: "",
-    build: Build::Copy { missing: &[], nested: &[("api", "github.com/fluxcd/kustomize-controller/api")] },
+    build: Build::Copy { complete: copy_api },
 };
 
 /// Flux's command line client, from the cache or built now.
@@ -67,4 +71,40 @@ impl FluxControllers {
             client_module: CLIENT.download(CLIENT.root)?,
         })
     }
+}
+
+/// The module of the API is one of its own, in a folder of the same repository, where a `replace` line expects it.
+fn copy_api(module: &Module, copy: &Path) -> Result<()> {
+    let folder = copy.join("api");
+    fs::create_dir(&folder)?;
+    copy_files(&module.download(&format!("{}/api", module.root))?, &folder)
+}
+
+/// What `manifests/scripts/bundle.sh` of the module does.
+fn write_manifests(module: &Module, copy: &Path) -> Result<()> {
+    let (kustomizations, embedded) = (copy.join("manifests"), copy.join("cmd/flux/manifests"));
+    fs::create_dir_all(&embedded)?;
+    for (controller, version) in module.requirements().filter(|(path, _)| *path != module.root) {
+        let files = module.download(controller)?;
+        let name = controller.rsplit('/').next().unwrap_or(controller);
+        let base = kustomizations.join("bases").join(name);
+        for (file, folder) in [("crds", "config/crd"), ("deployment", "config/manager")] {
+            fs::write(base.join(format!("{name}.{file}.yaml")), kustomize(&files.join(folder))?)?;
+        }
+        let kustomization = base.join("kustomization.yaml");
+        let text = fs::read_to_string(&kustomization)?;
+        let release = format!("https://{controller}/releases/download/{version}/");
+        ensure!(text.contains(&release), "Flux does not install {controller} {version}:\n{text}");
+        fs::write(kustomization, text.replace(&release, ""))?;
+        fs::write(embedded.join(format!("{name}.yaml")), kustomize(&base)?)?;
+    }
+    for name in ["rbac", "policies"] {
+        fs::write(embedded.join(format!("{name}.yaml")), kustomize(&kustomizations.join(name))?)?;
+    }
+    Ok(())
+}
+
+fn kustomize(folder: &Path) -> Result<String> {
+    output(Command::new(kubectl()?).arg("kustomize").arg(folder))
+        .with_context(|| format!("build {}", folder.display()))
 }

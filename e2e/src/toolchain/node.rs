@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::{Build, KUBERNETES, Module};
+use super::{Build, Module, kubernetes};
 use crate::process::on_path;
 
 const CONTAINERD: Module = Module {
@@ -58,8 +58,6 @@ impl NodeToolchain {
             .into_iter()
             .find(|folder| folder.join("ptp").is_file())
             .context("no network plugins are installed (Debian's package containernetworking-plugins)")?;
-        let kubernetes =
-            |program: &str| KUBERNETES.ensure(program, &format!("{}/cmd/{program}", KUBERNETES.root));
         let containerd =
             |program: &str| CONTAINERD.ensure(program, &format!("{}/cmd/{program}", CONTAINERD.root));
         // containerd looks for it beside itself.
