@@ -304,6 +304,8 @@ impl ControlPlane {
                         "--endpoint-reconciler-type={}",
                         if self.has_pods() { "master-count" } else { "none" }
                     ),
+                    // For logs of Pods: nothing resolves the name of a node.
+                    "--kubelet-preferred-address-types=InternalIP".into(),
                     format!("--audit-policy-file={}", file("audit.yaml")),
                     format!("--audit-log-path={}", file("audit.log")),
                 ],

@@ -19,7 +19,7 @@
 //! - [`controller`] runs `source-controller` and `kustomize-controller`;
 //! - [`wait`] waits for what is seen, [`idle`] until controllers have nothing to do;
 //! - [`objects`] reads and writes Kubernetes objects as plain JSON, as any other client would;
-//! - [`example`] is what users start from;
+//! - [`example`] is what users start from, [`document`] runs the commands of documents, [`flux`] is Flux's client;
 //! - [`scenario`] puts these together for one test, in a namespace of its own;
 //! - [`testkit`] has the manifests and steps that scenarios share.
 
@@ -29,8 +29,10 @@ pub mod audit;
 pub mod cluster;
 pub mod confinement;
 pub mod controller;
+pub mod document;
 pub mod example;
 pub mod failing_writes;
+pub mod flux;
 pub mod forge;
 pub mod git_server;
 mod http_server;

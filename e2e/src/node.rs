@@ -114,10 +114,18 @@ impl Node {
 
     /// Makes the image of an archive known to the node.
     pub fn import(&self, archive: &Path) -> Result<()> {
-        let mut import = Command::new(&self.toolchain.ctr);
-        let socket = self.file("containerd.sock");
-        import.args(["--address", &socket, "--namespace", "k8s.io", "images", "import"]).arg(archive);
-        output(&mut import).map(drop)
+        output(self.images().arg("import").arg(archive)).map(drop)
+    }
+
+    /// Gives an image that the node knows another name. Both are whole, with the registry.
+    pub fn tag(&self, image: &str, name: &str) -> Result<()> {
+        output(self.images().args(["tag", image, name])).map(drop)
+    }
+
+    fn images(&self) -> Command {
+        let mut images = Command::new(&self.toolchain.ctr);
+        images.args(["--address", &self.file("containerd.sock"), "--namespace", "k8s.io", "images"]);
+        images
     }
 
     /// The end of what the node's programs say.

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -58,7 +58,8 @@ pub fn ssh_keygen(args: &[&str]) {
 pub struct SshServer {
     /// Its configuration, host keys and log.
     pub dir: TempDir,
-    /// On the loopback address.
+    address: Ipv4Addr,
+    /// On its address.
     pub port: u16,
     /// One of each kind that it was started with.
     pub host_keys: Vec<KeyPair>,
@@ -72,13 +73,19 @@ pub struct SshServer {
 impl SshServer {
     /// A server with a host key of each of these kinds.
     pub fn start(kinds: &[&str]) -> SshServer {
+        SshServer::start_at(Ipv4Addr::LOCALHOST, kinds)
+    }
+
+    /// The same at another address than the loopback one.
+    pub fn start_at(address: Ipv4Addr, kinds: &[&str]) -> SshServer {
         let dir = TempDir::new().unwrap();
         let name = |kind: &&str| keygen(dir.path(), &format!("host-{kind}"), kind, &[]);
         let host_keys: Vec<_> = kinds.iter().map(name).collect();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = SshServer {
             dir,
+            address,
             port,
             host_keys,
             connections: Arc::default(),
@@ -115,12 +122,12 @@ impl SshServer {
 
     /// The URL of a repository that is a directory of this machine.
     pub fn url(&self, repository: &Path) -> String {
-        format!("ssh://{}@127.0.0.1:{}{}", user(), self.port, repository.display())
+        format!("ssh://{}@{}:{}{}", user(), self.address, self.port, repository.display())
     }
 
     /// The host as it stands in `known_hosts`.
     pub fn host(&self) -> String {
-        format!("[127.0.0.1]:{}", self.port)
+        format!("[{}]:{}", self.address, self.port)
     }
 
     /// What a client that trusts the server has in `known_hosts`.
@@ -157,7 +164,7 @@ impl SshServer {
 impl Drop for SshServer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = TcpStream::connect((self.address, self.port));
     }
 }
 

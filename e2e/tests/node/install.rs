@@ -1,36 +1,26 @@
 //! The controllers as Pods.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use e2e::cluster::User;
+use anyhow::Result;
 use e2e::node::Node;
 use e2e::objects::{Id, Look};
-use e2e::process::output;
 use e2e::wait::{self, Not};
 use e2e::workspace;
+
+use crate::user::User;
 
 /// How long a Deployment may take to be rolled out.
 const ROLL_OUT: Duration = Duration::from_secs(180);
 pub const CONTROLLERS: [&str; 2] = ["source-controller", "kustomize-controller"];
 
 /// Imports the images and installs the chart into a namespace that admits restricted Pods alone.
-pub async fn controllers(node: &Node) -> Result<()> {
+pub async fn controllers(node: &Node, user: &User) -> Result<()> {
     for name in CONTROLLERS {
         node.import(&images().join(format!("{name}.tar")))?;
     }
-    let helm = tokio::task::spawn_blocking(e2e::toolchain::helm).await??;
-    let namespace = workspace().join("config/default/namespace.yaml");
-    output(node.cluster.kubectl().args(["apply", "--server-side", "-f"]).arg(namespace))?;
-    let mut install = Command::new(helm);
-    install.arg("--kubeconfig").arg(node.cluster.kubeconfig(User::Admin));
-    output(
-        install
-            .args(["install", "ferroflux", "--namespace", "flux-system"])
-            .arg(workspace().join("charts/ferroflux")),
-    )?;
+    user.follow("By the chart")?;
     for name in CONTROLLERS {
         rolled_out(node, name).await?;
     }

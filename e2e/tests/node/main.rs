@@ -8,23 +8,27 @@ mod delivery;
 mod install;
 mod interruptions;
 mod monitoring;
+mod user;
+mod ways;
 
 use anyhow::Result;
 use e2e::node::Node;
 
 use self::delivery::Delivery;
+use self::user::User;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_run_as_they_are_installed() -> Result<()> {
     let mut node = Node::start().await?;
     step("the node is ready");
-    install::controllers(&node).await?;
+    let user = User::new(&node).await?;
+    install::controllers(&node, &user).await?;
     step("both controllers are ready");
     let mut delivery = Delivery::start(&node).await?;
     step("a commit became Pods that are ready");
     monitoring::watch(&node).await?;
     interruptions::all(&mut node, &mut delivery).await?;
-    Ok(())
+    ways::all(&node, &user, delivery).await
 }
 
 /// Says how far the test is.

@@ -1,36 +1,34 @@
 //! Flux's own command line client against our controllers: what its users type, and what they then see.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::ops::Deref;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use e2e::cluster::User;
+use e2e::flux::Client;
 use e2e::git_server::Fault;
 use e2e::objects::{Look, documents};
 use e2e::process::temp_folder;
 use e2e::scenario::Scenario;
 use e2e::testkit::config_map;
-use e2e::toolchain;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// A test whose user has the client.
-struct Flux {
-    test: Scenario,
-    program: PathBuf,
-    home: TempDir,
+pub struct Flux {
+    pub test: Scenario,
+    client: Client,
 }
 
 impl Flux {
-    async fn new(name: &str) -> Result<Flux> {
-        let program = tokio::task::spawn_blocking(toolchain::flux).await??;
-        Ok(Flux { test: Scenario::new(name).await?, program, home: temp_folder("home")? })
+    pub async fn new(name: &str) -> Result<Flux> {
+        let test = Scenario::new(name).await?;
+        let client = Client::new(test.cluster.kubeconfig(User::Admin), &test.namespace).await?;
+        Ok(Flux { test, client })
     }
 
     /// The same with source and Kustomization `app`, which apply ConfigMap `map`; answers their revision too.
-    async fn with_app(name: &str) -> Result<(Flux, String)> {
+    pub async fn with_app(name: &str) -> Result<(Flux, String)> {
         let flux = Flux::new(name).await?;
         let commit = flux.test.repo.commit_file("app/map.yaml", &config_map("map", "0"))?;
         flux.test.apply_source().await?;
@@ -44,38 +42,14 @@ impl Flux {
         let commit = self.test.repo.commit_file("app/map.yaml", &config_map("map", value))?;
         Ok(format!("main@sha1:{commit}"))
     }
-
-    fn output(&self, args: &[&str]) -> Result<Output> {
-        let mut flux = Command::new(&self.program);
-        flux.env("KUBECONFIG", self.test.cluster.kubeconfig(User::Admin)).env("HOME", self.home.path());
-        flux.args(["-n", &self.test.namespace, "--timeout=100s"]).args(args);
-        Ok(tokio::task::block_in_place(|| flux.output())?)
-    }
-
-    /// What a command prints, which must succeed.
-    fn run(&self, args: &[&str]) -> Result<String> {
-        let output = self.output(args)?;
-        ensure!(output.status.success(), "flux {}: {}", args.join(" "), text(&output));
-        Ok(text(&output))
-    }
-
-    /// What a command prints, which must fail.
-    fn fails(&self, args: &[&str]) -> Result<String> {
-        let output = self.output(args)?;
-        ensure!(!output.status.success(), "flux {} did not fail: {}", args.join(" "), text(&output));
-        Ok(text(&output))
-    }
-
-    /// The cells of the table that a command prints.
-    fn table(&self, args: &[&str]) -> Result<Vec<Vec<String>>> {
-        let cells = |line: &str| line.trim_end().split('\t').map(|cell| cell.trim().to_owned()).collect();
-        Ok(self.run(args)?.lines().map(cells).collect())
-    }
 }
 
-fn text(output: &Output) -> String {
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    text(&output.stdout) + &text(&output.stderr)
+impl Deref for Flux {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
 }
 
 fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {

@@ -24,6 +24,7 @@ mod faults_api;
 mod faults_events;
 mod flow;
 mod flux_cli;
+mod flux_verbs;
 mod handover;
 mod harness;
 mod health_exprs;

@@ -1,0 +1,83 @@
+//! The commands and files that documents show, so that tests run what people copy.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// A block of a document between lines of three backticks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// What stands behind the first line's backticks, such as `sh`.
+    pub language: String,
+    /// The lines between.
+    pub text: String,
+}
+
+/// The blocks below a heading of a document of the workspace, up to the next heading.
+pub fn blocks(document: &str, heading: &str) -> Result<Vec<Block>> {
+    let text = fs::read_to_string(crate::workspace().join(document))?;
+    let blocks = below(&text, heading);
+    ensure!(!blocks.is_empty(), "{document} has no block below {heading:?}");
+    Ok(blocks)
+}
+
+/// The only file below a heading: a block of YAML.
+pub fn file(document: &str, heading: &str) -> Result<String> {
+    let mut files = blocks(document, heading)?.into_iter().filter(|block| block.language == "yaml");
+    let file = files.next().with_context(|| format!("{document} shows no file below {heading:?}"))?;
+    ensure!(files.next().is_none(), "{document} shows several files below {heading:?}");
+    Ok(file.text)
+}
+
+/// Runs the commands below a heading in `folder`, each block in a shell of its own that ends with the first failure.
+pub fn run(document: &str, heading: &str, folder: &Path, environment: &[(&str, &str)]) -> Result<String> {
+    let commands = blocks(document, heading)?.into_iter().filter(|block| block.language == "sh");
+    let run = |block: Block| {
+        let mut shell = Command::new("bash");
+        shell.args(["-euo", "pipefail", "-c", &format!("exec 2>&1\n{}", block.text)]);
+        shell.current_dir(folder).envs(environment.iter().copied());
+        let ended = shell.output().context("start bash")?;
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        ensure!(ended.status.success(), "{document}, {heading}: {}\n{}\n{said}", ended.status, block.text);
+        Ok(said)
+    };
+    commands.map(run).collect()
+}
+
+fn below(text: &str, heading: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let (mut is_below, mut open) = (false, None::<Block>);
+    for line in text.lines() {
+        let fence = line.strip_prefix("```");
+        match (&mut open, fence) {
+            (Some(_), Some(_)) => blocks.extend(open.take().filter(|_| is_below)),
+            (Some(block), None) => {
+                block.text += line;
+                block.text.push('\n');
+            }
+            (None, Some(language)) => {
+                open = Some(Block { language: language.to_owned(), text: String::new() });
+            }
+            (None, None) if line.starts_with('#') => {
+                is_below = line.trim_start_matches('#').trim() == heading
+            }
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_blocks_below_a_heading_are_found() {
+        let text = "# A\n```sh\none\n```\n## B\n\n```yaml\n# no heading\nx: y\n```\ntext\n```sh\ntwo\n\nthree\n```\n# C\n```sh\nfour\n```\n";
+        let block = |language: &str, text: &str| Block { language: language.into(), text: text.into() };
+        assert_eq!(below(text, "B"), [block("yaml", "# no heading\nx: y\n"), block("sh", "two\n\nthree\n")]);
+        assert_eq!(below(text, "D"), []);
+    }
+}

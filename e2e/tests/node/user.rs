@@ -1,0 +1,115 @@
+//! Somebody who does what `docs/install.md` says.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use e2e::cluster::User as Identity;
+use e2e::document;
+use e2e::flux::Client;
+use e2e::node::{ADDRESS, Node};
+use e2e::process::temp_folder;
+use e2e::repository::Repository;
+use e2e::sshd::{SshServer, keygen};
+use e2e::{toolchain, workspace};
+use tempfile::TempDir;
+
+use crate::step;
+
+const DOCUMENT: &str = "docs/install.md";
+
+/// `flux check` asks GitHub for newer versions of itself: by a proxy that is not there it learns at once that there is no network.
+const NO_NETWORK: [(&str, &str); 2] = [("HTTPS_PROXY", "http://127.0.0.1:9"), ("NO_PROXY", "10.0.0.0/8")];
+
+/// A folder to work in with what a checkout has, programs, and a repository for the installation.
+pub struct User {
+    /// Flux's client, which looks at the namespace of the installation.
+    pub flux: Client,
+    /// The repository that `flux bootstrap` is told.
+    pub fleet: Repository,
+    environment: Vec<(&'static str, String)>,
+    folder: TempDir,
+    _ssh: SshServer,
+}
+
+impl User {
+    pub async fn new(node: &Node) -> Result<Self> {
+        let folder = temp_folder("user")?;
+        let root = folder.path();
+        for name in ["config", "charts"] {
+            symlink(workspace().join(name), root.join(name))?;
+        }
+        fs::create_dir(root.join("flux-system"))?;
+        let kustomization = document::file(DOCUMENT, "Images for Flux's manifests")?;
+        fs::write(root.join("flux-system/kustomization.yaml"), kustomization)?;
+        let (ssh, key) = (SshServer::start_at(ADDRESS, &["ed25519"]), keygen(root, "key", "ed25519", &[]));
+        ssh.authorize(&key);
+        for name in ["home/.ssh", "served", "work"] {
+            fs::create_dir_all(root.join(name))?;
+        }
+        let known_hosts = root.join("home/.ssh/known_hosts");
+        fs::write(&known_hosts, ssh.known_hosts())?;
+        let fleet = Repository::create(&root.join("served"), &root.join("work"), "fleet")?;
+        fleet.commit_file("README.md", "What the cluster has.\n")?;
+        let kubeconfig = node.cluster.kubeconfig(Identity::Admin);
+        let path = |path: &Path| path.display().to_string();
+        let mut environment = vec![
+            ("PATH", search_path(node).await?),
+            ("HOME", path(&root.join("home"))),
+            ("KUBECONFIG", path(kubeconfig)),
+            ("FLEET", ssh.url(fleet.bare())),
+            ("KEY", path(&key.path)),
+            (
+                "GIT_SSH_COMMAND",
+                format!(
+                    "ssh -F none -i {} -o UserKnownHostsFile={}",
+                    key.path.display(),
+                    known_hosts.display()
+                ),
+            ),
+            ("GIT_AUTHOR_NAME", "user".into()),
+            ("GIT_AUTHOR_EMAIL", "user@localhost".into()),
+            ("GIT_COMMITTER_NAME", "user".into()),
+            ("GIT_COMMITTER_EMAIL", "user@localhost".into()),
+        ];
+        let mut flux = Client::new(kubeconfig, "flux-system").await?;
+        for (name, value) in NO_NETWORK {
+            environment.push((name, value.to_owned()));
+            flux = flux.with(name, value);
+        }
+        Ok(Self { flux, fleet, environment, folder, _ssh: ssh })
+    }
+
+    /// Does what stands below a heading; answers what the commands print.
+    pub fn follow(&self, heading: &str) -> Result<String> {
+        let environment: Vec<(&str, &str)> =
+            self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let said = tokio::task::block_in_place(|| {
+            document::run(DOCUMENT, heading, self.folder.path(), &environment)
+        })?;
+        step(&format!("{DOCUMENT}: {heading}"));
+        Ok(said)
+    }
+
+    /// Changes a file of the folder that the user works in.
+    pub fn edit(&self, file: &str, from: &str, to: &str) -> Result<()> {
+        let file = self.folder.path().join(file);
+        let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        anyhow::ensure!(text.contains(from), "no {from} in {}:\n{text}", file.display());
+        Ok(fs::write(file, text.replace(from, to))?)
+    }
+}
+
+/// Where `flux`, `helm` and `kubectl` are, before what is there already.
+async fn search_path(node: &Node) -> Result<String> {
+    let built =
+        tokio::task::spawn_blocking(|| anyhow::Ok([toolchain::flux()?, toolchain::helm()?])).await??;
+    let kubectl: Command = node.cluster.kubectl();
+    let folders = built.into_iter().chain([PathBuf::from(kubectl.get_program())]);
+    let folders = folders.filter_map(|program| program.parent().map(Path::to_owned));
+    let old = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::env::join_paths(folders.chain(std::env::split_paths(&old)))?;
+    all.into_string().ok().context("the search path is not text")
+}
