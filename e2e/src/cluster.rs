@@ -27,7 +27,7 @@ use crate::toolchain::Toolchain;
 use crate::wait::{self, LIMIT, Not, not_yet};
 
 /// Addresses of Services.
-const SERVICES: &str = "10.0.0.0/16";
+pub(crate) const SERVICES: &str = "10.0.0.0/16";
 /// The address of the Service `kubernetes`: the first of them.
 const SERVICE_ADDRESS: &str = "10.0.0.1";
 

@@ -1,4 +1,5 @@
-//! A node that runs Pods: containerd, kubelet, kube-proxy, the scheduler and a DNS server, in a network namespace of the test's own.
+//! A node that runs Pods: containerd, kubelet, kube-proxy, the scheduler, a DNS server and what enforces network policies, in a network
+//! namespace of the test's own.
 //!
 //! The whole cluster is in there. `make e2e-node` starts the test program in new namespaces for network, mounts and processes, so that
 //! bridges, rules and mounts go when it ends, and so does everything that it started.
@@ -15,7 +16,7 @@ use images::platform::Platform;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::cluster::{Cluster, User};
+use crate::cluster::{Cluster, SERVICES, User};
 use crate::objects::{Id, Look};
 use crate::process::{Owner, Process, output, temp_folder};
 use crate::toolchain::NodeToolchain;
@@ -25,7 +26,7 @@ use crate::wait::{self, Not};
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 89, 0, 1);
 /// The name of the node.
 pub const NAME: &str = "node";
-/// The image of Pods that tests need: `/pod` does nothing, `/pod PORT` answers HTTP requests.
+/// The image of Pods that tests need: `/pod` does nothing, `/pod PORT` answers HTTP requests, `/pod ADDRESS…` sends them.
 pub const POD_IMAGE: &str = "ferroflux/pod:v1";
 /// Addresses of Pods.
 const PODS: &str = "10.88.0.0/16";
@@ -87,6 +88,20 @@ impl Node {
         ];
         node.others.extend(others);
         node.start_kubelet().await?;
+        // It asks for the node's addresses when it starts.
+        let policies = [
+            kubeconfig.as_str(),
+            "--hostname-override",
+            NAME,
+            "--service-cluster-ip-range",
+            SERVICES,
+            "--run-firewall=true",
+            "--run-router=false",
+            "--run-service-proxy=false",
+            "--enable-cni=false",
+            "--health-port=0",
+        ];
+        node.others.push(node.process("kube-router", &node.toolchain.router, &policies)?);
         Ok(node)
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::{Build, Module, kubernetes};
+use super::{Build, COPY, Module, kubernetes};
 use crate::process::on_path;
 
 const CONTAINERD: Module = Module {
@@ -26,6 +26,15 @@ const COREDNS: Module = Module {
     build: Build::Here,
 };
 
+const KUBE_ROUTER: Module = Module {
+    name: "kube-router",
+    go_mod: include_str!("../../tools/kube-router/go.mod"),
+    root: "github.com/cloudnativelabs/kube-router/v2",
+    version_variables: &[],
+    tags: "",
+    build: COPY,
+};
+
 /// The programs of a node.
 #[derive(Clone, Debug)]
 pub struct NodeToolchain {
@@ -41,15 +50,19 @@ pub struct NodeToolchain {
     pub scheduler: PathBuf,
     /// Gives Services their names.
     pub coredns: PathBuf,
+    /// Enforces network policies.
+    pub router: PathBuf,
     /// The folder with the plugins that give Pods their addresses.
     pub network_plugins: PathBuf,
 }
 
 impl NodeToolchain {
-    /// Finds the programs in the cache and builds those that are missing, which takes minutes. `runc`, `iptables` and the network
-    /// plugins are those of the system.
+    /// Finds the programs in the cache and builds those that are missing, which takes minutes. `runc`, `iptables`, `ipset` and
+    /// the network plugins are those of the system.
     pub fn ensure() -> Result<Self> {
-        for (program, package) in [("runc", "runc"), ("iptables", "iptables"), ("ip", "iproute2")] {
+        for (program, package) in
+            [("runc", "runc"), ("iptables", "iptables"), ("ipset", "ipset"), ("ip", "iproute2")]
+        {
             on_path(program)
                 .with_context(|| format!("{program} is not installed (Debian's package {package})"))?;
         }
@@ -69,6 +82,7 @@ impl NodeToolchain {
             proxy: kubernetes("kube-proxy")?,
             scheduler: kubernetes("kube-scheduler")?,
             coredns: COREDNS.ensure("coredns", COREDNS.root)?,
+            router: KUBE_ROUTER.ensure("kube-router", "./cmd/kube-router")?,
             network_plugins,
         })
     }

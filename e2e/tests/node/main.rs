@@ -8,6 +8,7 @@ mod delivery;
 mod install;
 mod interruptions;
 mod monitoring;
+mod policies;
 mod user;
 mod ways;
 
@@ -26,6 +27,7 @@ async fn images_run_as_they_are_installed() -> Result<()> {
     step("both controllers are ready");
     let mut delivery = Delivery::start(&node).await?;
     step("a commit became Pods that are ready");
+    policies::hold(&node).await?;
     monitoring::watch(&node).await?;
     interruptions::all(&mut node, &mut delivery).await?;
     ways::all(&node, &user, delivery).await

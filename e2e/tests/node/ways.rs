@@ -9,6 +9,7 @@ use e2e::wait::{self, Not};
 
 use crate::delivery::{Applied, Delivery};
 use crate::install::{CONTROLLERS, rolled_out};
+use crate::policies;
 use crate::step;
 use crate::user::User;
 
@@ -35,6 +36,7 @@ pub async fn all(node: &Node, user: &User, delivery: Delivery) -> Result<()> {
     }
     user.follow("By flux install")?;
     let delivery = installed(node, user, "flux install").await?;
+    policies::hold(node).await?;
     user.edit("flux-system/kustomization.yaml", &version(), NEXT)?;
     user.follow("Upgrade flux install")?;
     runs_next(node).await?;
@@ -46,6 +48,8 @@ pub async fn all(node: &Node, user: &User, delivery: Delivery) -> Result<()> {
     keeps_itself(node, user).await?;
     user.edit("fleet/clusters/main/flux-system/kustomization.yaml", &version(), NEXT)?;
     user.follow("Upgrade flux bootstrap")?;
+    runs_next(node).await?;
+    user.follow("Upgrade Flux's manifests after a bootstrap")?;
     runs_next(node).await?;
     ends(node, user, delivery, "Uninstall").await
 }
