@@ -113,7 +113,7 @@ e2e-node: kube flux helm ## the images as Pods on a node of this machine; needs 
 	@$(MAKE) --no-print-directory images PROFILE=$(or $(PROFILE),dev)
 	$(call say,"a node")
 	@test=$$($(CARGO) test -p e2e --test node --no-run --message-format=json-render-diagnostics | sed -n '/"kind":\["test"\]/s/.*"executable":"\([^"]*\)".*/\1/p'); \
-		unshare --net --mount --pid --fork --kill-child --mount-proc "$$test" --nocapture
+		E2E_IMAGES=$(abspath $(TARGET))/images unshare --net --mount --pid --fork --kill-child --mount-proc "$$test" --nocapture
 
 .PHONY: interop
 interop: programs kube ## sources on a Git forge, which is built first

@@ -41,6 +41,33 @@ async fn fluxs_manifests_with_our_images_are_an_installation() -> Result<()> {
     commit_is_applied(&cluster, &objects).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_controllers_understand_what_the_options_of_flux_install_make_of_their_arguments() -> Result<()> {
+    let client = Client::new(Path::new("/nonexistent"), "infra").await?;
+    let components = format!("--components={}", COMPONENTS.join(","));
+    let options = [
+        "--watch-all-namespaces=false",
+        "--cluster-domain=example.org",
+        "--log-level=debug",
+        "--network-policy=false",
+        "--toleration-keys=node.example.com/controllers",
+        "--registry=registry.example.com/flux",
+        "--image-pull-secret=registry",
+    ];
+    let exported = client.run(&[&["install", "--export", &components], &options[..]].concat())?;
+    let objects = documents(&exported)?;
+    let deployments = of_kind(&objects, "Deployment");
+    assert_eq!(deployments.len(), 2);
+    for deployment in deployments {
+        let arguments = arguments(deployment);
+        for option in ["--watch-all-namespaces=false", "--log-level=debug", "--events-addr="] {
+            assert!(arguments.contains(&option), "{arguments:?}");
+        }
+        stdout(Command::new(find_binary(deployment.text("/metadata/name"))?).args(arguments).arg("--help"));
+    }
+    Ok(())
+}
+
 /// The objects of the overlay, of which kustomize and our engine must make the same.
 fn built(cluster: &Cluster, folder: &Path) -> Vec<Value> {
     let ours = stdout(Command::new(find_binary("kustomize-build").unwrap()).arg(folder));
