@@ -3,9 +3,11 @@
 use std::fs;
 
 use anyhow::Result;
+use e2e::git_server::GitServer;
 use e2e::objects::Look;
 use e2e::process::temp_folder;
 use e2e::registry::{PASSWORD, Registry, Setup, USER};
+use e2e::sshd::{SshServer, keygen};
 use e2e::testkit::config_map;
 use serde_json::json;
 
@@ -88,6 +90,32 @@ async fn flux_pushes_an_artifact_and_everything_after_it() -> Result<()> {
     flux.run(&["delete", "source", "oci", "app", "--silent"])?;
     test.gone("OCIRepository/app").await?;
     assert!(!test.exists("ConfigMap/map").await?);
+    flux.test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flux_makes_the_secrets_that_sources_need() -> Result<()> {
+    let flux = Flux::new("flux-secrets").await?;
+    let commit = flux.test.repo.commit_file("app/map.yaml", &config_map("map", "0"))?;
+    let folder = temp_folder("keys")?;
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let ssh = SshServer::start(&["ed25519"]);
+    let key = keygen(folder.path(), "key", "ecdsa-384", &[]);
+    ssh.authorize(&key);
+    // The client asks the server for its keys, and has none by itself.
+    let (url, key) = (ssh.url(flux.test.repo.bare()), format!("--private-key-file={}", path("key")));
+    let create = ["create", "source", "git", "--branch=main", "--interval=1h"];
+    let said = flux.run(&[&create[..], &["by-ssh", "--silent", "--url", &url, &key]].concat())?;
+    assert!(said.ends_with(&format!("✔ fetched revision: main@sha1:{commit}\n")), "{said}");
+
+    let git = GitServer::start_tls().await?;
+    git.set_account(Some(("alice", "s3cret")));
+    let commit = git.create("tls")?.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    fs::write(path("ca.crt"), git.ca_pem().unwrap())?;
+    let (url, ca) = (git.url("tls"), format!("--ca-file={}", path("ca.crt")));
+    let account = ["--username=alice", "--password=s3cret"];
+    let said = flux.run(&[&create[..], &["by-tls", "--url", &url, &ca], &account].concat())?;
+    assert!(said.ends_with(&format!("✔ fetched revision: main@sha1:{commit}\n")), "{said}");
     flux.test.finish().await
 }
 
