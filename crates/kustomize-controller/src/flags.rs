@@ -6,7 +6,7 @@ use apply::order::GroupKind;
 use clap::{ArgAction, Parser, ValueEnum};
 use net::{Denied, HostPattern};
 use runtime::{
-    flags::{Flags, boolean, timeout},
+    flags::{Flags, boolean, label_selector, timeout},
     gates::{Gate, GateError, Gates, OBJECT_IDENTITY},
 };
 
@@ -52,7 +52,7 @@ pub struct Arguments {
     pub no_cross_namespace_refs: bool,
     /// ConfigMaps and Secrets with this label start a run of the Kustomizations that refer to them when they change; empty
     /// means all.
-    #[arg(long, help_heading = heading::SCOPE, default_value = "reconcile.fluxcd.io/watch=Enabled")]
+    #[arg(long, help_heading = heading::SCOPE, default_value = "reconcile.fluxcd.io/watch=Enabled", value_parser = label_selector)]
     pub watch_configs_label_selector: String,
     /// Refuse bases outside the artifact.
     #[arg(long, help_heading = heading::BASES, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]

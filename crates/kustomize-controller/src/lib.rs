@@ -136,7 +136,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     context.drifted.register(&process.metrics);
     runtime::queue::watch_runs("kustomization", &context.runs, &process.metrics);
     let (scope, client) = (arguments.shared.scope(), process.client.clone());
-    for watch in context.sources.watch(scope.namespace.as_deref(), &waker) {
+    for watch in context.sources.watch(scope.namespace.as_deref(), &waker, &process.metrics) {
         app.spawn(watch);
     }
     let configs = context.configs.clone();

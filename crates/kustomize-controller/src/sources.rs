@@ -11,7 +11,7 @@ use std::{
 };
 
 use api::{Artifact, Kustomization, source::GROUP};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, Client, ResourceExt,
@@ -28,6 +28,8 @@ use runtime::{
     controller::Waker,
     events::reference,
     index::{Index, Referrers},
+    metrics::Metrics,
+    watch::reported,
 };
 
 /// Kinds that a Kustomization can refer to, with their plurals.
@@ -167,6 +169,7 @@ impl Sources {
         &self,
         namespace: Option<&str>,
         waker: &Waker<Kustomization>,
+        metrics: &Metrics,
     ) -> Vec<impl Future<Output = ()> + Send + use<>> {
         let follow = |kind: &'static str| {
             let resource = resource(kind)?;
@@ -174,19 +177,21 @@ impl Sources {
                 Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
                 None => Api::all_with(self.client.clone(), &resource),
             };
-            Some(self.clone().follow(kind, api, waker.clone()))
+            Some(self.clone().follow(kind, api, waker.clone(), metrics.clone()))
         };
         let allowed = |kind: &&str| *kind != EXTERNAL_ARTIFACT || self.options.external;
         KINDS.into_iter().map(|(kind, _)| kind).filter(allowed).filter_map(follow).collect()
     }
 
-    async fn follow(self, kind: &'static str, api: Api<DynamicObject>, waker: Waker<Kustomization>) {
+    async fn follow(
+        self,
+        kind: &'static str,
+        api: Api<DynamicObject>,
+        waker: Waker<Kustomization>,
+        metrics: Metrics,
+    ) {
         let events = watcher(api, watcher::Config::default()).default_backoff();
-        let mut events = pin!(events.inspect_err(move |error| {
-            if !is_absent_kind(error) {
-                tracing::error!(kind, error = %runtime::error::chain(error), "source watch failed, trying again");
-            }
-        }));
+        let mut events = pin!(reported(events, kind, &metrics, is_absent_kind));
         while let Some(event) = events.next().await {
             let Ok(event) = event else { continue };
             self.observe(kind, &event).into_iter().for_each(|referrer| waker.wake(referrer));

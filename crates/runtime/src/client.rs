@@ -141,6 +141,10 @@ pub async fn connect(
     let plain = config.cluster_url.scheme_str() == Some("http");
     let head = probe(&config, &options, &metrics).await?;
     // An unreachable server is an API server that is still starting.
+    if head.is_none() {
+        let server = net::redact(&config.cluster_url.to_string());
+        tracing::error!(logger = "setup", server, "the API server does not answer, waiting for it");
+    }
     let http2_only = !plain && head.as_ref().is_none_or(|head| head.version >= Version::HTTP_2);
     let fair = head.is_some_and(|head| Rate::is_needless(&head.headers));
     let throttle = options.rate.filter(|_| !fair).and_then(|rate| Throttle::new(rate, Instant::now()));

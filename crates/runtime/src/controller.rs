@@ -19,7 +19,7 @@ use kube::{
     core::NamespaceResourceScope,
     runtime::{
         WatchStreamExt,
-        controller::{self, Action, Controller},
+        controller::{Action, Controller},
         reflector::{self, ObjectRef, Store},
         watcher::{self, Event},
     },
@@ -35,7 +35,7 @@ use crate::{
     diagnostics::{Activity, Diagnostics},
     metrics::{Metrics, ReconcileResult},
     queue::{PassResult, Queue},
-    watch::Changes,
+    watch::{Changes, reported},
 };
 use inspect::Inspected;
 use turns::{Turn, Turns};
@@ -203,6 +203,7 @@ pub async fn run<K, R>(
     metrics.controller(&name, options.concurrent);
     let backoff = Arc::new(Failures::new(options.retry));
     let queue = Queue::new(&name, &metrics);
+    let events = reported(events, &K::kind(&()), &metrics, |_| false);
     let turns = Turns::new(options.concurrent);
     metrics.budget(format!("{name}_passes"), turns.budget());
     let (mut changes, asked, woken, come) = (Changes::default(), queue.clone(), queue.clone(), turns.come());
@@ -246,12 +247,8 @@ pub async fn run<K, R>(
             |_, never, _| match *never {},
             pass,
         )
-        .for_each(|result| {
-            if let Err(controller::Error::QueueError(error)) = result {
-                tracing::error!(error = %crate::error::chain(&error), "watch failed, trying again");
-            }
-            future::ready(())
-        });
+        // What the watch says of failures is told where it comes from.
+        .for_each(|_| future::ready(()));
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(options.grace).await;

@@ -4,8 +4,10 @@
 
 mod given;
 mod help;
+mod selector;
 
 pub use help::{Description, heading};
+pub use selector::{NoSelector, label_selector};
 
 pub(crate) use help::one_line;
 
@@ -55,7 +57,7 @@ pub struct Flags {
     #[arg(long, help_heading = heading::SCOPE, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
     pub watch_all_namespaces: bool,
     /// Label selector of the objects to look after (sharding).
-    #[arg(long, help_heading = heading::SCOPE, default_value = "")]
+    #[arg(long, help_heading = heading::SCOPE, default_value = "", value_parser = label_selector)]
     pub watch_label_selector: String,
     /// First delay after a failure.
     #[arg(long, help_heading = heading::INTERVALS, default_value = "750ms", value_parser = timeout)]

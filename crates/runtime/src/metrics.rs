@@ -45,6 +45,7 @@ pub struct Metrics {
     duration: HistogramVec,
     api_requests: IntCounterVec,
     events_dropped: IntCounterVec,
+    watch_failing: IntGaugeVec,
     leader: IntGaugeVec,
     queued: IntCounterVec,
     queue_time: HistogramVec,
@@ -152,6 +153,11 @@ impl Metrics {
                 "gotk_events_dropped_total",
                 "Events given up because their sink did not keep up, per sink.",
                 &["sink"],
+            )?,
+            watch_failing: gauge(
+                "gotk_watch_failing",
+                "Whether the watch of a kind fails, so that nothing new is known of its objects.",
+                &["kind"],
             )?,
             leader: gauge(
                 "leader_election_master_status",
@@ -294,6 +300,11 @@ impl Metrics {
     /// Counts one event that was given up.
     pub fn event_dropped(&self, sink: &str) {
         self.events_dropped.with_label_values(&[sink]).inc();
+    }
+
+    /// Whether the watch of a kind fails.
+    pub fn watch_failing(&self, kind: &str, failing: bool) {
+        self.watch_failing.with_label_values(&[kind]).set(failing.into());
     }
 
     /// Whether this process holds the lease.

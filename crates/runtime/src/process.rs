@@ -37,7 +37,7 @@ pub enum ProcessError {
     Metrics(#[source] prometheus::Error),
     #[error("failed to listen for signals")]
     Signals(#[source] std::io::Error),
-    #[error("leader election needs RUNTIME_NAMESPACE")]
+    #[error("leader election needs the environment variable RUNTIME_NAMESPACE, the namespace of the Lease")]
     NoNamespace,
     #[error("the lease {0} is lost")]
     LeaseLost(String),
@@ -83,11 +83,15 @@ impl Process {
             (Metrics::new().map_err(ProcessError::Metrics)?, Diagnostics::new(process));
         let (stop, ready, mut tasks) = (CancellationToken::new(), Readiness::new(checks), JoinSet::new());
         stop_on_signals(stop.clone())?;
-        let listener = serve::listen(&flags.metrics_addr).await?;
+        let listener = serve::listen("--metrics-addr", &flags.metrics_addr).await?;
         let shown = flags.debug_objects.then(|| diagnostics.clone());
         let server = serve::metrics(listener, metrics.clone(), shown, stop.clone());
         tasks.spawn(async move { Ok(server.await?) });
-        let server = serve::health(serve::listen(&flags.health_addr).await?, ready.clone(), stop.clone());
+        let server = serve::health(
+            serve::listen("--health-addr", &flags.health_addr).await?,
+            ready.clone(),
+            stop.clone(),
+        );
         tasks.spawn(async move { Ok(server.await?) });
         let config = client::infer_config().await?;
         let fence = Fence::default();

@@ -25,12 +25,19 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The text is neither `host:port` nor `:port`.
-    #[error("invalid listen address {0:?}")]
-    Address(String),
+    #[error("{flag} has to be host:port or :port, and {address:?} is not")]
+    Address {
+        /// The flag that says where to listen.
+        flag: &'static str,
+        /// What it says.
+        address: String,
+    },
     /// The socket could not be opened.
-    #[error("failed to listen on {address}")]
+    #[error("failed to listen on {address}, which {flag} names")]
     Listen {
-        /// What was asked for.
+        /// The flag that says where to listen.
+        flag: &'static str,
+        /// What it says.
         address: String,
         /// Why not.
         #[source]
@@ -44,22 +51,22 @@ pub enum ServeError {
     Panicked,
 }
 
-/// Opens a listener on a Go-style address: `:8080` means every interface.
+/// Opens a listener on a Go-style address, which a flag names: `:8080` means every interface.
 ///
 /// # Errors
 /// When the address is malformed or taken.
-pub async fn listen(address: &str) -> Result<TcpListener, ServeError> {
+pub async fn listen(flag: &'static str, address: &str) -> Result<TcpListener, ServeError> {
     let any = address.starts_with(':');
     let full = if any { format!("[::]{address}") } else { address.to_owned() };
-    let resolved =
-        tokio::net::lookup_host(&full).await.map_err(|_| ServeError::Address(address.to_owned()))?;
+    let malformed = |_| ServeError::Address { flag, address: address.to_owned() };
+    let resolved = tokio::net::lookup_host(&full).await.map_err(malformed)?;
     let resolved: Vec<SocketAddr> = resolved.collect();
     match TcpListener::bind(&resolved[..]).await {
         // Hosts without IPv6 have no `[::]`.
         Err(_) if any => TcpListener::bind(format!("0.0.0.0{address}")).await,
         result => result,
     }
-    .map_err(|source| ServeError::Listen { address: address.to_owned(), source })
+    .map_err(|source| ServeError::Listen { flag, address: address.to_owned(), source })
 }
 
 /// Serves `/metrics`, and `/debug/objects` if there are `diagnostics`, until `stop`, from a thread of its own: rendering thousands of
@@ -215,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn readiness_follows_the_process_and_liveness_does_not() {
-        let listener = listen("127.0.0.1:0").await.unwrap();
+        let listener = listen("--test", "127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (ready, stop) = (Readiness::new(&[LEADER_ELECTION]), CancellationToken::new());
         let server = tokio::spawn(health(listener, ready.clone(), stop.clone()));
@@ -244,7 +251,7 @@ mod tests {
     ) -> (tokio::runtime::Runtime, SocketAddr, mpsc::Sender<()>) {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = runtime.block_on(listen("127.0.0.1:0")).unwrap();
+        let listener = runtime.block_on(listen("--test", "127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(serve(listener));
         let (release, held) = mpsc::channel::<()>();
@@ -299,7 +306,7 @@ mod tests {
             (Some(Diagnostics::default()), "DELETE /debug/objects", 405, "only GET is allowed\n"),
             (Some(Diagnostics::default()), "GET /debug/objects/", 404, "404 page not found\n"),
         ] {
-            let (listener, stop) = (listen("127.0.0.1:0").await.unwrap(), CancellationToken::new());
+            let (listener, stop) = (listen("--test", "127.0.0.1:0").await.unwrap(), CancellationToken::new());
             let address = listener.local_addr().unwrap();
             let server =
                 tokio::spawn(super::metrics(listener, Metrics::new().unwrap(), diagnostics, stop.clone()));
@@ -313,7 +320,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_ends_with_the_future_that_it_belongs_to() {
-        let listener = listen("127.0.0.1:0").await.unwrap();
+        let listener = listen("--test", "127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(health(listener, Readiness::new(&[]), CancellationToken::new()));
         assert_eq!(ask(address, "/healthz").await.0, 200);
@@ -325,9 +332,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_taken_or_malformed_address_is_named() {
-        let first = listen("127.0.0.1:0").await.unwrap();
+        let first = listen("--test", "127.0.0.1:0").await.unwrap();
         let taken = first.local_addr().unwrap().to_string();
-        assert_eq!(listen(&taken).await.unwrap_err().to_string(), format!("failed to listen on {taken}"));
-        assert_eq!(listen("nonsense").await.unwrap_err().to_string(), "invalid listen address \"nonsense\"");
+        let error =
+            |address: String| async move { listen("--addr", &address).await.unwrap_err().to_string() };
+        assert_eq!(error(taken.clone()).await, format!("failed to listen on {taken}, which --addr names"));
+        let malformed = "--addr has to be host:port or :port, and \"nonsense\" is not";
+        assert_eq!(error("nonsense".into()).await, malformed);
     }
 }

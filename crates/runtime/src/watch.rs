@@ -1,5 +1,9 @@
 //! Watches that one bad object cannot stop, and the filter that lets only real changes through.
 
+mod report;
+
+pub use report::reported;
+
 use std::{
     fmt::Debug,
     hash::{DefaultHasher, Hash, Hasher},

@@ -24,7 +24,7 @@ pub(crate) const ARTIFACT_SERVER: Check =
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// `--storage-addr` has no port, or the host has no name.
-    #[error("invalid storage address {0:?}")]
+    #[error("--storage-addr has to be host:port or :port, and {0:?} is not")]
     StorageAddress(String),
 }
 

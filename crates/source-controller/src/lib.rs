@@ -30,7 +30,7 @@ pub enum StartError {
     #[error("failed to register metrics")]
     Metrics(#[from] prometheus::Error),
     /// The storage cannot be opened.
-    #[error("unable to initialise storage")]
+    #[error("unable to initialise storage, which has to be a volume at --storage-path")]
     Storage(#[source] StoreError),
     /// There is no token to ask clients of the artifact server for.
     #[error(transparent)]
@@ -59,7 +59,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         return Ok(());
     }
     // Only the leader has the artifacts, so only the leader listens and is ready.
-    let listener = serve::listen(&arguments.storage_addr).await?;
+    let listener = serve::listen("--storage-addr", &arguments.storage_addr).await?;
     app.process.ready.pass(ARTIFACT_SERVER);
     let (files, options) = (storage.clone(), arguments.artifact_server());
     let stop = app.process.stop.clone().cancelled_owned();

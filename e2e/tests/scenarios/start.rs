@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use e2e::cluster::User;
 use e2e::controller::find_binary;
 use e2e::objects::Look;
@@ -51,4 +51,164 @@ async fn the_first_line_says_what_a_controller_was_started_with() -> Result<()> 
         "{gates}"
     );
     Ok(())
+}
+
+/// A kubeconfig with a server that nobody listens at.
+const NOBODY: &str = "
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+current-context: c
+users: [{name: u}]
+";
+
+/// Base64 of a PEM file whose certificate is none.
+const BROKEN_CERTIFICATE: &str =
+    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCmJtOXVaUT09Ci0tLS0tRU5EIENFUlRJRklDQVRFLS0tLS0K";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_work_ends_a_controller_with_one_line_that_says_what_to_do() -> Result<()> {
+    use User::{KustomizeController as Kustomize, SourceController as Source};
+    let temp = temp_folder("bad-input")?;
+    let path = |name: &str| temp.path().join(name).display().to_string();
+    std::fs::write(path("nobody"), NOBODY)?;
+    std::fs::write(path("broken"), "clusters: [")?;
+    let secured = format!("'https://127.0.0.1:1', certificate-authority-data: {BROKEN_CERTIFICATE}");
+    std::fs::write(path("certificate"), NOBODY.replace("'http://127.0.0.1:1'", &secured))?;
+    std::fs::write(path("empty"), "")?;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?;
+    let storage = format!("--storage-path={}", temp.path().display());
+    let in_use =
+        |flag: &str| format!("failed to listen on {address}, which {flag} names: Address already in use");
+    let rows: Vec<(User, &str, Vec<String>, i32, String)> = vec![
+        // Flags.
+        (Kustomize, "nobody", vec!["--nonsense".into()], 2, "unexpected argument '--nonsense' found".into()),
+        (Source, "nobody", vec!["stray".into()], 2, "unexpected argument 'stray' found".into()),
+        (
+            Kustomize,
+            "nobody",
+            vec!["--concurrent=none".into()],
+            2,
+            "invalid value 'none' for '--concurrent <CONCURRENT>': invalid digit found in string".into(),
+        ),
+        (
+            Source,
+            "nobody",
+            vec!["--storage-header-timeout=soon".into()],
+            2,
+            "for '--storage-header-timeout <STORAGE_HEADER_TIMEOUT>': time: invalid duration".into(),
+        ),
+        (
+            Kustomize,
+            "nobody",
+            vec!["--watch-label-selector=a b".into()],
+            2,
+            "\"a b\" is no label selector: key=value, ".into(),
+        ),
+        (
+            Kustomize,
+            "nobody",
+            vec!["--feature-gates=Nonsense=true".into()],
+            2,
+            "feature-gate 'Nonsense' not supported".into(),
+        ),
+        (Kustomize, "nobody", vec!["--artifact-token-file=/t".into()], 2, "--artifact-hosts".into()),
+        // Listeners.
+        (Kustomize, "nobody", vec![format!("--metrics-addr={address}")], 1, in_use("--metrics-addr")),
+        (Source, "nobody", vec![format!("--health-addr={address}")], 1, in_use("--health-addr")),
+        (
+            Source,
+            "nobody",
+            vec![storage.clone(), format!("--storage-addr={address}")],
+            1,
+            in_use("--storage-addr"),
+        ),
+        (
+            Kustomize,
+            "nobody",
+            vec!["--metrics-addr=nowhere".into()],
+            1,
+            "--metrics-addr has to be host:port or :port, and \\\"nowhere\\\" is not".into(),
+        ),
+        (
+            Source,
+            "nobody",
+            vec![storage.clone(), "--storage-addr=nowhere".into()],
+            1,
+            "--storage-addr has to be host:port or :port, and \\\"nowhere\\\" is not".into(),
+        ),
+        // Who and where the API server is.
+        (Kustomize, "broken", vec![], 1, "failed to parse kubeconfig".into()),
+        (Source, "absent", vec![], 1, "failed to find a kubeconfig or an in-cluster configuration".into()),
+        (
+            Kustomize,
+            "certificate",
+            vec![],
+            1,
+            "failed to set up the Kubernetes client: failed to read the client configuration: rustls tls error".into(),
+        ),
+        (
+            Kustomize,
+            "nobody",
+            vec!["--enable-leader-election".into()],
+            1,
+            "leader election needs the environment variable RUNTIME_NAMESPACE".into(),
+        ),
+        // Volumes and files.
+        (
+            Source,
+            "nobody",
+            vec![format!("--storage-path={}", path("none"))],
+            1,
+            format!(
+                "which has to be a volume at --storage-path: invalid storage path {}: No such file",
+                path("none")
+            ),
+        ),
+        (
+            Source,
+            "nobody",
+            vec![format!("--storage-path={}", path("empty"))],
+            1,
+            format!("which has to be a volume at --storage-path: invalid storage path {}", path("empty")),
+        ),
+        (
+            Source,
+            "nobody",
+            vec![storage.clone(), format!("--artifact-token-file={}", path("none"))],
+            1,
+            format!("failed to read the artifact token from '{}': No such file", path("none")),
+        ),
+        (
+            Kustomize,
+            "nobody",
+            vec!["--artifact-hosts=h".into(), format!("--artifact-token-file={}", path("empty"))],
+            1,
+            format!("'{}' holds no artifact token", path("empty")),
+        ),
+    ];
+    // Each waits for the API server for some seconds, so they go on beside each other.
+    let path = &path;
+    let cases = rows.iter().map(|(user, kubeconfig, flags, status, says)| async move {
+        let given = flags.iter().map(String::as_str);
+        let ports = ["--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0"];
+        let args: Vec<&str> = ports.into_iter().chain(given).collect();
+        let kubeconfig = path(kubeconfig);
+        let ended = ended(*user, &args, &[("KUBECONFIG", &kubeconfig)]).await;
+        let (ended, lines) = ended.with_context(|| format!("{flags:?}"))?;
+        let last = lines.last().map(String::as_str).unwrap_or_default();
+        let failures = lines.iter().filter(|line| line.contains("problem running manager")).count();
+        let is_one = if *status == 2 { lines.len() == 1 } else { failures == 1 };
+        let is_clean =
+            !lines.iter().any(|line| line.contains("panicked") || line.contains("stack backtrace"));
+        ensure!(
+            ended == *status && last.contains(says.as_str()) && is_one && is_clean,
+            "{flags:?} ended with {ended}, wanted {status} and {says}:\n{}",
+            lines.join("\n")
+        );
+        Ok(())
+    });
+    futures::future::try_join_all(cases).await.map(drop)
 }
