@@ -359,14 +359,19 @@ impl Controller {
         format!("{} on {word}:\n{}\nlast lines:\n{}", self.user.name(), last(&about, lines), last(&all, 3))
     }
 
+    /// Where it answers `/metrics` and `/debug/objects`.
+    pub fn metrics_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.metrics)
+    }
+
     /// All its series, as Prometheus reads them.
     pub async fn metrics(&self) -> Result<String> {
-        fetch(&format!("http://127.0.0.1:{}/metrics", self.metrics)).await
+        fetch(&format!("{}/metrics", self.metrics_url())).await
     }
 
     /// What it answers on the metrics port, with `query` after the question mark: what goes on with its objects.
     pub async fn debug_objects(&self, query: &str) -> Result<Value> {
-        let url = format!("http://127.0.0.1:{}/debug/objects?{query}", self.metrics);
+        let url = format!("{}/debug/objects?{query}", self.metrics_url());
         serde_json::from_str(&fetch(&url).await?).context("decode the answer")
     }
 

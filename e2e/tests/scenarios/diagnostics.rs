@@ -100,6 +100,35 @@ async fn each_object_says_what_goes_on_with_it_and_what_it_waits_for() -> Result
     test.finish().await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_documentation_work() -> Result<()> {
+    let test = Scenario::with_own_controllers("troubleshooting", &[]).await?;
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "one"))?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    let document = std::fs::read_to_string(e2e::workspace().join("docs/troubleshooting.md"))?;
+    let blocks: Vec<&str> =
+        document.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    ensure!(blocks.len() > 8, "{} blocks", blocks.len());
+    let kubectl = test.cluster.kubectl();
+    let folder =
+        std::path::Path::new(kubectl.get_program()).parent().context("no folder")?.display().to_string();
+    let path = format!("{folder}:{}", std::env::var("PATH")?);
+    let pair = test.pair()?;
+    for block in blocks {
+        let mut shell = std::process::Command::new("bash");
+        shell.args(["-euo", "pipefail", "-c", block]);
+        shell.env("PATH", &path).env("NAMESPACE", &test.namespace);
+        shell.env("KUBECONFIG", test.cluster.kubeconfig(e2e::cluster::User::Admin));
+        shell.env("SOURCE", pair.source.metrics_url()).env("KUSTOMIZE", pair.kustomize.metrics_url());
+        let ended = tokio::task::spawn_blocking(move || shell.output()).await??;
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        ensure!(ended.status.success(), "{block}\nended with {}: {said}", ended.status);
+    }
+    test.finish().await
+}
+
 fn source_yaml(name: &str, url: &str) -> String {
     format!(
         "apiVersion: source.toolkit.fluxcd.io/v1
