@@ -70,7 +70,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let budgets = Budgets::new(&app.arguments);
     app.process.metrics.budget("fetch", &budgets.fetches);
     app.process.metrics.budget("build", &budgets.builds);
-    app.process.metrics.budget("artifact_bytes", storage.budget());
+    app.process.metrics.budget("artifact_disk_bytes", storage.budget());
     git_repository::add(app, &storage, &budgets)?;
     oci_repository::add(app, &storage, &budgets);
     Ok(())
