@@ -23,6 +23,18 @@ pub fn blocks(document: &str, heading: &str) -> Result<Vec<Block>> {
     Ok(blocks)
 }
 
+/// The headings of a document that have commands directly below them.
+pub fn headings_with_commands(document: &str) -> Result<Vec<String>> {
+    let text = fs::read_to_string(crate::workspace().join(document))?;
+    let mut found: Vec<String> = sections(&text)
+        .into_iter()
+        .filter(|(_, block)| block.language == "sh")
+        .map(|(heading, _)| heading)
+        .collect();
+    found.dedup();
+    Ok(found)
+}
+
 /// The only file below a heading: a block of YAML.
 pub fn file(document: &str, heading: &str) -> Result<String> {
     let mut files = blocks(document, heading)?.into_iter().filter(|block| block.language == "yaml");
@@ -47,12 +59,16 @@ pub fn run(document: &str, heading: &str, folder: &Path, environment: &[(&str, &
 }
 
 fn below(text: &str, heading: &str) -> Vec<Block> {
+    sections(text).into_iter().filter(|(at, _)| at == heading).map(|(_, block)| block).collect()
+}
+
+/// Every block, with the heading that it stands below.
+fn sections(text: &str) -> Vec<(String, Block)> {
     let mut blocks = Vec::new();
-    let (mut is_below, mut open) = (false, None::<Block>);
+    let (mut heading, mut open) = (String::new(), None::<Block>);
     for line in text.lines() {
-        let fence = line.strip_prefix("```");
-        match (&mut open, fence) {
-            (Some(_), Some(_)) => blocks.extend(open.take().filter(|_| is_below)),
+        match (&mut open, line.strip_prefix("```")) {
+            (Some(_), Some(_)) => blocks.extend(open.take().map(|block| (heading.clone(), block))),
             (Some(block), None) => {
                 block.text += line;
                 block.text.push('\n');
@@ -61,7 +77,7 @@ fn below(text: &str, heading: &str) -> Vec<Block> {
                 open = Some(Block { language: language.to_owned(), text: String::new() });
             }
             (None, None) if line.starts_with('#') => {
-                is_below = line.trim_start_matches('#').trim() == heading
+                heading = line.trim_start_matches('#').trim().to_owned();
             }
             (None, None) => {}
         }

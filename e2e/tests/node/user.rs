@@ -1,11 +1,13 @@
 //! Somebody who does what `docs/install.md` says.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use e2e::cluster::User as Identity;
 use e2e::document;
 use e2e::flux::Client;
@@ -30,6 +32,7 @@ pub struct User {
     /// The repository that `flux bootstrap` is told.
     pub fleet: Repository,
     environment: Vec<(&'static str, String)>,
+    followed: Mutex<BTreeSet<String>>,
     folder: TempDir,
     _ssh: SshServer,
 }
@@ -79,7 +82,7 @@ impl User {
             environment.push((name, value.to_owned()));
             flux = flux.with(name, value);
         }
-        Ok(Self { flux, fleet, environment, folder, _ssh: ssh })
+        Ok(Self { flux, fleet, environment, followed: Mutex::default(), folder, _ssh: ssh })
     }
 
     /// Does what stands below a heading; answers what the commands print.
@@ -89,15 +92,25 @@ impl User {
         let said = tokio::task::block_in_place(|| {
             document::run(DOCUMENT, heading, self.folder.path(), &environment)
         })?;
+        self.followed.lock().unwrap().insert(heading.to_owned());
         step(&format!("{DOCUMENT}: {heading}"));
         Ok(said)
+    }
+
+    /// Fails if the document has commands that nobody has run.
+    pub fn has_followed_all(&self) -> Result<()> {
+        let followed = self.followed.lock().unwrap();
+        let mut left = document::headings_with_commands(DOCUMENT)?;
+        left.retain(|heading| !followed.contains(heading));
+        ensure!(left.is_empty(), "nobody ran what {DOCUMENT} says below {left:?}");
+        Ok(())
     }
 
     /// Changes a file of the folder that the user works in.
     pub fn edit(&self, file: &str, from: &str, to: &str) -> Result<()> {
         let file = self.folder.path().join(file);
         let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-        anyhow::ensure!(text.contains(from), "no {from} in {}:\n{text}", file.display());
+        ensure!(text.contains(from), "no {from} in {}:\n{text}", file.display());
         Ok(fs::write(file, text.replace(from, to))?)
     }
 }

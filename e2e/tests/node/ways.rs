@@ -51,7 +51,8 @@ pub async fn all(node: &Node, user: &User, delivery: Delivery) -> Result<()> {
     runs_next(node).await?;
     user.follow("Upgrade Flux's manifests after a bootstrap")?;
     runs_next(node).await?;
-    ends(node, user, delivery, "Uninstall").await
+    ends(node, user, delivery, "Uninstall").await?;
+    user.has_followed_all()
 }
 
 fn version() -> String {
