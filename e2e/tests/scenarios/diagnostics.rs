@@ -126,7 +126,47 @@ async fn the_commands_of_the_documentation_work() -> Result<()> {
         let said = String::from_utf8_lossy(&ended.stderr).into_owned();
         ensure!(ended.status.success(), "{block}\nended with {}: {said}", ended.status);
     }
+    for controller in [&pair.source, &pair.kustomize] {
+        compare_metrics(&controller.metrics().await?)?;
+    }
     test.finish().await
+}
+
+/// Compares served series with `docs/metrics.md`: their names, types and labels, and the alerts that use them.
+fn compare_metrics(text: &str) -> Result<()> {
+    let document = std::fs::read_to_string(e2e::workspace().join("docs/metrics.md"))?;
+    let rules = std::fs::read_to_string(e2e::workspace().join("config/prometheus/rules.yaml"))?;
+    let row = |name: &str| document.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').context("no type")?;
+        let row = row(name).with_context(|| format!("docs/metrics.md lacks {name}"))?;
+        let cells: Vec<&str> = row.split(" | ").collect();
+        ensure!(cells.get(1) == Some(&kind), "{name} is a {kind}: {row}");
+        let samples = text.lines().filter(|line| line.starts_with(name)).filter_map(|line| {
+            let (series, labels) = line.split_once('{')?;
+            ["", "_bucket", "_sum", "_count"].contains(&series.strip_prefix(name)?).then_some(labels)
+        });
+        for label in
+            samples.flat_map(|labels| labels.split(r#"=""#)).filter_map(|part| part.rsplit([',', '{']).next())
+        {
+            let is_name = label.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !label.is_empty();
+            let is_told = !is_name || label == "le" || row.contains(&format!("`{label}`"));
+            ensure!(is_told, "{name} has the label {label}: {row}");
+        }
+    }
+    // Each alert of a series is named with it, and no others.
+    for block in rules.split("- alert: ").skip(1) {
+        let (alert, rest) = block.split_once('\n').context("no name")?;
+        let expr = rest.lines().find_map(|line| line.trim().strip_prefix("expr: ")).context("no expr")?;
+        let uses = |row: &&str| {
+            row.strip_prefix("| `")
+                .and_then(|row| row.split('`').next())
+                .is_some_and(|name| expr.contains(name))
+        };
+        let named = document.lines().filter(uses).any(|row| row.contains(alert));
+        ensure!(named, "docs/metrics.md does not name {alert} with what it uses: {expr}");
+    }
+    Ok(())
 }
 
 fn source_yaml(name: &str, url: &str) -> String {
