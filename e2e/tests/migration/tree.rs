@@ -99,6 +99,7 @@ fn write(test: &Scenario) -> Result<()> {
         "broken/deployment.yaml",
         &deployment("broken", 0).replace("labels: {app: broken}", "labels: {app: other}"),
     )?;
+    write("sync/map.yaml", &config_map("sync", "1"))?;
     write("docs/readme.md", "no part of the artifact\n")?;
     write("bin/run.sh", "#!/bin/sh\n")?;
     test.repo.git(&["update-index", "--add", "--chmod=+x", "bin/run.sh"])?;
@@ -344,6 +345,16 @@ spec:
   deletionPolicy: Delete
   targetNamespace: NAMESPACE
   sourceRef: {kind: GitRepository, name: app}
+---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: flux-system, namespace: flux-system}
+spec:
+  interval: 1h
+  path: ./sync
+  prune: true
+  targetNamespace: NAMESPACE
+  sourceRef: {kind: GitRepository, name: app, namespace: NAMESPACE}
 ---
 apiVersion: kustomize.toolkit.fluxcd.io/v1
 kind: Kustomization
