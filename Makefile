@@ -42,54 +42,37 @@ lint: ## format check, clippy, each crate alone, crate graph, dependencies
 	$(call say,"dependencies")
 	@.ci/dependencies
 
-# Always the whole workspace, so that its crates agree on the features of their dependencies and nothing is built twice.
-.PHONY: build
-build:
-	$(call say,"the two controllers and the test harness")
-	@$(CARGO) build --workspace --bins
-
-.PHONY: kube
-kube: build
-	@if [ -n "$${E2E_KUBECONFIG:-}" ]; then \
-		printf '==> Kubernetes: the cluster of %s\n' "$$E2E_KUBECONFIG"; \
-	else \
-		printf '==> Kubernetes: built from source, once per version and user\n'; \
-		$(TARGET)/debug/kube build; \
-	fi
-
-# Before the scenarios, not by the first of them: a build beside them would use up their time.
-.PHONY: flux
-flux: kube
-	$(call say,"the flux client$(comma) once per version and user")
-	@$(TARGET)/debug/kube build flux
-
-.PHONY: registry
-registry: build
-	$(call say,"an OCI registry$(comma) once per version and user")
-	@$(TARGET)/debug/kube build registry
-
-.PHONY: helm
-helm: build
-	$(call say,"Helm$(comma) once per version and user")
-	@$(TARGET)/debug/kube build helm
+KUBE := $(if $(E2E_KUBECONFIG),,kubernetes)
+# Rust's programs, always of the whole workspace, so that its crates agree on the features of their dependencies and nothing is built
+# twice; beside them those of Go, each once per version and user. Neither build keeps all cores busy at all times. Both end before the
+# tests begin: a build beside those would use up their time.
+define build
+$(call say,"the controllers and the test harness$(if $(strip $(1)),; from Go: $(strip $(1)))")
+@$(CARGO) build -q -p toolchain
+@$(TARGET)/debug/toolchain $(1) > /dev/null & go=$$!; trap 'kill $$go 2> /dev/null || :' EXIT; \
+	$(CARGO) build --workspace --bins$(if $(2),; $(2)); wait $$go
+endef
 
 .PHONY: programs
 programs:
 	@.ci/programs
 
 .PHONY: test
-test: programs kube flux registry helm ## all tests: units, then scenarios on a real API server
+test: programs ## all tests: units, then scenarios on a real API server
+	$(call build,$(KUBE) flux registry helm,$(CARGO) test --workspace --tests --no-run)
 	$(call say,"unit tests$(comma) integration tests$(comma) scenarios")
 	@$(AT_ONCE) $(CARGO) test --workspace --tests
 	@$(CARGO) test --workspace --doc
 
 .PHONY: e2e
-e2e: programs kube flux helm ## the scenarios alone
+e2e: programs ## the scenarios alone
+	$(call build,$(KUBE) flux registry helm)
 	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(filter-out attacks forge migration node,$(notdir $(wildcard e2e/tests/*))))
 
 # Tests that guess at time fail here, beside two processes that take all the time they get.
 .PHONY: e2e-load
-e2e-load: build programs kube flux registry ## the scenarios on a busy machine
+e2e-load: programs ## the scenarios on a busy machine
+	$(call build,$(KUBE) flux registry)
 	$(call say,"scenarios$(comma) beside two busy loops")
 	@busy=(); trap 'kill "$${busy[@]}"' EXIT; \
 	for _ in 1 2; do (while :; do :; done) & busy+=($$!); done; \
@@ -97,7 +80,8 @@ e2e-load: build programs kube flux registry ## the scenarios on a busy machine
 
 # `PROFILE=release` measures what ships; the default is what `make test` has built.
 .PHONY: attacks
-attacks: build programs kube ## one tenant attacks, a bystander and the memory are watched
+attacks: programs ## one tenant attacks, a bystander and the memory are watched
+	$(call build,$(KUBE))
 	$(call say,"attacks$(comma) one after the other")
 	@if [ "$(PROFILE)" = release ]; then $(CARGO) build --release -p source-controller -p kustomize-controller; fi
 	@$(if $(filter release,$(PROFILE)),E2E_BIN_DIR=$(abspath $(TARGET))/release) \
@@ -105,26 +89,23 @@ attacks: build programs kube ## one tenant attacks, a bystander and the memory a
 
 # In namespaces of its own: bridges, rules, mounts and processes end with it. `PROFILE=dist` runs what ships.
 .PHONY: e2e-node
-e2e-node: kube flux helm ## the images as Pods on a node of this machine; needs root
+e2e-node: ## the images as Pods on a node of this machine; needs root
 	@[ "$$(id -u)" = 0 ] || { echo "a node needs root: sudo make e2e-node" >&2; exit 1; }
 	@.ci/programs node
-	$(call say,"what runs Pods$(comma) once per version and user")
-	@$(TARGET)/debug/kube build node
+	$(call build,kubernetes flux helm node)
 	@$(MAKE) --no-print-directory images PROFILE=$(or $(PROFILE),dev)
 	$(call say,"a node")
 	@test=$$($(CARGO) test -p e2e --test node --no-run --message-format=json-render-diagnostics | sed -n '/"kind":\["test"\]/s/.*"executable":"\([^"]*\)".*/\1/p'); \
 		E2E_IMAGES=$(abspath $(TARGET))/images unshare --net --mount --pid --fork --kill-child --mount-proc "$$test" --nocapture
 
 .PHONY: interop
-interop: programs kube ## sources on a Git forge, which is built first
-	$(call say,"a forge$(comma) once per version and user")
-	@$(TARGET)/debug/kube build gitea
+interop: programs ## sources on a Git forge
+	$(call build,$(KUBE) gitea)
 	@$(AT_ONCE) $(CARGO) test --workspace --test forge
 
 .PHONY: migration
-migration: programs kube registry ## from Flux's controllers to ours and back; Flux's are built first
-	$(call say,"Flux's controllers$(comma) once per version and user")
-	@$(TARGET)/debug/kube build flux-controllers
+migration: programs ## from Flux's controllers to ours and back
+	$(call build,kubernetes flux flux-controllers registry)
 	@$(CARGO) test --workspace --test migration
 
 # `PROFILE=dev` takes what `make test` has built: quick, and ten times as large. `ARCH=arm64` makes them for other machines.
@@ -165,31 +146,31 @@ crds: ## write the CRD manifests from the Rust types
 docs: ## write docs/flags.md from the controllers' flags
 	@$(CARGO) run -q -p docs -- docs
 
-# The demo and the controllers in one build: they share most dependencies.
+# What `make test` builds, too: a release build would take twice as long.
 .PHONY: demo
 demo: ## a commit becomes a Deployment, in a cluster that stays
-	$(call say,"release build")
-	@$(CARGO) build --release -p source-controller -p kustomize-controller -p e2e --bins
-	@$(TARGET)/release/demo up
+	$(call build,kubernetes)
+	@$(TARGET)/debug/demo up
 
 .PHONY: demo-down
 demo-down: ## remove what demo left running
-	@[ -x $(TARGET)/release/demo ] || $(CARGO) build --release -p e2e --bin demo
-	@$(TARGET)/release/demo down
+	@[ -x $(TARGET)/debug/demo ] || $(CARGO) build -p e2e --bin demo
+	@$(TARGET)/debug/demo down
 
 .PHONY: bench
-bench: kube ## the project's own tables: builds beside kustomize, rollout of N Kustomizations, N sources
+bench: ## the project's own tables: builds beside kustomize, rollout of N Kustomizations, N sources
 	@[ -d "$(SHARED)/tools" ] || { echo "no measuring tools in $(SHARED): set SHARED to the folder that has them" >&2; exit 1; }
 	@for program in python3 openssl curl kubectl nginx fcgiwrap; do \
 		command -v "$$program" >/dev/null || { echo "$$program is not installed (Debian: nginx-light, fcgiwrap)" >&2; exit 1; }; \
 	done
+	$(call build,kubernetes)
 	$(call say,"release build")
 	@$(CARGO) build --release -p source-controller -p kustomize-controller -p kustomize --bins
 	$(call say,"builds of N applications$(comma) beside kustomize $(KUSTOMIZE_VERSION)")
 	@GOBIN=$(BENCH_TMP)/bin go install sigs.k8s.io/kustomize/kustomize/v5@v$(KUSTOMIZE_VERSION)
 	@.ci/bench-build $(TARGET)/release/kustomize-build $(BENCH_TMP)/bin/kustomize "$(SHARED)/tools/gen_overlay.py"
 	@mkdir -p $(BENCH_TMP)/kube/bin
-	@$(TARGET)/debug/kube build | xargs -I{} ln -sf {} $(BENCH_TMP)/kube/bin/
+	@$(TARGET)/debug/toolchain kubernetes | xargs -I{} ln -sf {} $(BENCH_TMP)/kube/bin/
 	$(call say,"rollout of $(N) Kustomizations")
 	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_mttp.py" --impl ferroflux -n $(N)
 	@.ci/bench-repositories $(BENCH_TMP)/repositories

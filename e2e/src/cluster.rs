@@ -23,8 +23,8 @@ use crate::controller::RUNTIME_NAMESPACE;
 use crate::objects::{Id, Look, Objects};
 use crate::pki::Ca;
 use crate::process::{Owner, Process, free_port, output, temp_folder};
-use crate::toolchain::Toolchain;
 use crate::wait::{self, LIMIT, Not, not_yet};
+use toolchain::Toolchain;
 
 /// Addresses of Services.
 pub(crate) const SERVICES: &str = "10.0.0.0/16";

@@ -1,5 +1,6 @@
 //! The commands and files that documents show, so that tests run what people copy.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -43,19 +44,28 @@ pub fn file(document: &str, heading: &str) -> Result<String> {
     Ok(file.text)
 }
 
-/// Runs the commands below a heading in `folder`, each block in a shell of its own that ends with the first failure.
-pub fn run(document: &str, heading: &str, folder: &Path, environment: &[(&str, &str)]) -> Result<String> {
+/// The commands below a heading, block by block.
+pub fn commands(document: &str, heading: &str) -> Result<Vec<String>> {
     let commands = blocks(document, heading)?.into_iter().filter(|block| block.language == "sh");
-    let run = |block: Block| {
-        let mut shell = Command::new("bash");
-        shell.args(["-euo", "pipefail", "-c", &format!("exec 2>&1\n{}", block.text)]);
-        shell.current_dir(folder).envs(environment.iter().copied());
-        let ended = shell.output().context("start bash")?;
-        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
-        ensure!(ended.status.success(), "{document}, {heading}: {}\n{}\n{said}", ended.status, block.text);
-        Ok(said)
-    };
-    commands.map(run).collect()
+    Ok(commands.map(|block| block.text).collect())
+}
+
+/// Runs a block of commands in `folder`, in a shell that ends with the first failure. Answers what they print.
+pub fn run(commands: &str, folder: &Path, environment: &[(&str, &OsStr)]) -> Result<String> {
+    let mut shell = Command::new("bash");
+    shell.args(["-euo", "pipefail", "-c", &format!("exec 2>&1\n{commands}")]);
+    shell.current_dir(folder).envs(environment.iter().copied());
+    let ended = shell.output().context("start bash")?;
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+    ensure!(ended.status.success(), "{}\n{commands}\n{said}", ended.status);
+    Ok(said)
+}
+
+/// The search path with the folders of some programs before it.
+pub fn search_path(programs: &[&Path]) -> Result<OsString> {
+    let folders = programs.iter().filter_map(|program| program.parent()).map(Path::to_owned);
+    let rest = std::env::var_os("PATH").unwrap_or_default();
+    Ok(std::env::join_paths(folders.chain(std::env::split_paths(&rest)))?)
 }
 
 fn below(text: &str, heading: &str) -> Vec<Block> {
@@ -67,7 +77,8 @@ fn sections(text: &str) -> Vec<(String, Block)> {
     let mut blocks = Vec::new();
     let (mut heading, mut open) = (String::new(), None::<Block>);
     for line in text.lines() {
-        match (&mut open, line.strip_prefix("```")) {
+        // Blocks in lists are indented.
+        match (&mut open, line.trim_start().strip_prefix("```")) {
             (Some(_), Some(_)) => blocks.extend(open.take().map(|block| (heading.clone(), block))),
             (Some(block), None) => {
                 block.text += line;
@@ -91,9 +102,12 @@ mod tests {
 
     #[test]
     fn the_blocks_below_a_heading_are_found() {
-        let text = "# A\n```sh\none\n```\n## B\n\n```yaml\n# no heading\nx: y\n```\ntext\n```sh\ntwo\n\nthree\n```\n# C\n```sh\nfour\n```\n";
+        let text = "# A\n```sh\none\n```\n## B\n\n```yaml\n# no heading\nx: y\n```\n1. text\n   ```sh\n   two\n\n   three\n   ```\n# C\n```sh\nfour\n```\n";
         let block = |language: &str, text: &str| Block { language: language.into(), text: text.into() };
-        assert_eq!(below(text, "B"), [block("yaml", "# no heading\nx: y\n"), block("sh", "two\n\nthree\n")]);
+        assert_eq!(
+            below(text, "B"),
+            [block("yaml", "# no heading\nx: y\n"), block("sh", "   two\n\n   three\n")]
+        );
         assert_eq!(below(text, "D"), []);
     }
 }

@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use crate::process::{Owner, Process, free_port, temp_folder};
-use crate::toolchain::{Gitea, gitea};
 use crate::wait::{self, LIMIT, not_yet};
+use toolchain::{Gitea, gitea};
 
 /// The password of every account.
 pub const PASSWORD: &str = "s3cret-pass";

@@ -4,7 +4,7 @@
 //! behind a small HTTP bridge, and the two controllers as the processes that ship. Only loopback is
 //! used, on free ports.
 //!
-//! - [`toolchain`] builds the Kubernetes programs and others once per version into a per-user cache;
+//! - the crate `toolchain` builds the Kubernetes programs and others once per version into a per-user cache;
 //! - [`process`] starts programs so that none outlives its owner;
 //! - [`cluster`] is a control plane, [`node`] adds what runs Pods,
 //!   [`git_server`] and [`repository`] a Git host;
@@ -52,7 +52,6 @@ pub mod silent_server;
 pub mod sshd;
 pub mod testkit;
 pub mod token_server;
-pub mod toolchain;
 pub mod wait;
 pub mod webhook;
 

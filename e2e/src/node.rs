@@ -19,8 +19,8 @@ use tempfile::TempDir;
 use crate::cluster::{Cluster, SERVICES, User};
 use crate::objects::{Id, Look};
 use crate::process::{Owner, Process, output, temp_folder};
-use crate::toolchain::NodeToolchain;
 use crate::wait::{self, Not};
+use toolchain::NodeToolchain;
 
 /// The address of the node, of the API server, of the DNS server and of whatever tests want Pods to reach.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 89, 0, 1);

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit, test_kill_process};
+pub use toolchain::command::{on_path, output};
 
 /// How long a process may take to stop after SIGTERM before it is killed: as Kubernetes would, by the longest
 /// `terminationGracePeriodSeconds` of our Deployments.
@@ -150,13 +151,6 @@ pub fn run(command: &mut Command) -> Result<ExitStatus> {
     Ok(status)
 }
 
-/// What a command writes to its standard output. It has to succeed; else the error has what it said.
-pub fn output(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("run {command:?}"))?;
-    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    Ok(String::from_utf8(output.stdout)?)
-}
-
 /// A temporary folder that is removed when dropped, and at the latest when this program ends.
 pub fn temp_folder(prefix: &str) -> Result<tempfile::TempDir> {
     let folder = tempfile::Builder::new().prefix(&format!("ferroflux-{prefix}-")).tempdir()?;
@@ -176,12 +170,6 @@ pub fn free_port() -> Result<u16> {
         }
     }
     bail!("no free port on the loopback address")
-}
-
-/// The program `name` on the search path.
-pub fn on_path(name: impl AsRef<OsStr>) -> Option<PathBuf> {
-    let path: OsString = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name.as_ref())).find(|p| p.is_file())
 }
 
 /// Ends every process that `folder` records and that is still the one recorded, the last one started

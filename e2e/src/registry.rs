@@ -50,7 +50,7 @@ impl Registry {
     /// Starts one and waits until it answers.
     pub async fn start(setup: Setup<'_>) -> Registry {
         crate::init_tls();
-        let program = tokio::task::spawn_blocking(crate::toolchain::registry).await.unwrap().unwrap();
+        let program = tokio::task::spawn_blocking(toolchain::registry).await.unwrap().unwrap();
         let (folder, port) = (temp_folder("registry").unwrap(), free_port().unwrap());
         let path = |name: &str| folder.path().join(name).display().to_string();
         let mut config = format!(

@@ -16,9 +16,9 @@ use e2e::objects::{Id, Look, Objects};
 use e2e::process::{Owner, Process, free_port, stop_recorded};
 use e2e::repository::Repository;
 use e2e::scenario::REQUESTED_AT;
-use e2e::toolchain::cache;
 use e2e::wait::{self, Not};
 use serde_json::Value;
+use toolchain::cache;
 
 /// How long a step may take.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -7,17 +7,9 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, bail};
 use e2e::cluster::{Cluster, User};
 use e2e::process::{run, stop_recorded};
-use e2e::toolchain::{FluxControllers, NodeToolchain, Toolchain, cache, flux, gitea, helm, registry};
+use toolchain::cache;
 
-const USAGE: &str = "usage: kube build            build the Kubernetes programs
-       kube build flux       build Flux's command line client
-       kube build flux-controllers
-                             build Flux's controllers for sources and Kustomizations
-       kube build gitea      build a Git forge
-       kube build helm       build Helm
-       kube build node       build what runs Pods, beside the system's runc, iptables and network plugins
-       kube build registry   build an OCI registry
-       kube up               start a control plane that stays
+const USAGE: &str = "usage: kube up               start a control plane that stays
        kube down             stop it and remove its state
        kube run -- CMD ARG.. run CMD with E2E_KUBECONFIG and KUBECONFIG of a control plane of its own";
 
@@ -25,23 +17,6 @@ const USAGE: &str = "usage: kube build            build the Kubernetes programs
 async fn main() -> Result<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["build"] => {
-            let built = tokio::task::spawn_blocking(Toolchain::ensure).await??;
-            for program in [built.etcd, built.apiserver, built.controller_manager, built.kubectl] {
-                println!("{}", program.display());
-            }
-        }
-        ["build", "flux"] => println!("{}", tokio::task::spawn_blocking(flux).await??.display()),
-        ["build", "flux-controllers"] => {
-            let built = tokio::task::spawn_blocking(FluxControllers::ensure).await??;
-            println!("{}\n{}", built.source.display(), built.kustomize.display());
-        }
-        ["build", "gitea"] => println!("{}", tokio::task::spawn_blocking(gitea).await??.program.display()),
-        ["build", "node"] => {
-            println!("{}", tokio::task::spawn_blocking(NodeToolchain::ensure).await??.kubelet.display())
-        }
-        ["build", "helm"] => println!("{}", tokio::task::spawn_blocking(helm).await??.display()),
-        ["build", "registry"] => println!("{}", tokio::task::spawn_blocking(registry).await??.display()),
         ["up"] => up().await?,
         ["down"] => down()?,
         ["run", "--", program, rest @ ..] => {

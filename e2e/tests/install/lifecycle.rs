@@ -41,7 +41,7 @@ async fn helm_installs_changes_and_removes_the_chart_and_flux_finds_its_objects(
     assert_eq!(named("deployments"), all.map(deployment));
     assert_eq!(named("persistentvolumeclaims").len(), 2);
 
-    let mut flux = Command::new(e2e::toolchain::flux()?);
+    let mut flux = Command::new(toolchain::flux()?);
     flux.env("KUBECONFIG", cluster.kubeconfig(User::Admin)).args(["uninstall", "--dry-run", "--silent"]);
     let output = flux.args(["--namespace", &namespace]).output()?;
     let found = [output.stdout, output.stderr].concat();

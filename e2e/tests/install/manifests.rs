@@ -40,7 +40,7 @@ pub fn helm(
     namespace: &str,
     options: &[&str],
 ) -> Result<String, String> {
-    let mut helm = Command::new(e2e::toolchain::helm().unwrap());
+    let mut helm = Command::new(toolchain::helm().unwrap());
     // No plugin, repository or cluster of whoever runs the test.
     for variable in ["HELM_CONFIG_HOME", "HELM_CACHE_HOME", "HELM_DATA_HOME"] {
         helm.env(variable, "/nonexistent");

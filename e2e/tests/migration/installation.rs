@@ -2,24 +2,16 @@
 //! process, with the arguments of the Deployment.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use e2e::cluster::{Cluster, User};
 use e2e::controller::{Controller, RUNTIME_NAMESPACE, find_binary};
 use e2e::objects::{Id, Look, Objects};
 use e2e::process::{free_port, output, temp_folder};
-use e2e::toolchain::{FluxControllers, copy_files};
 use serde_json::Value;
-
-/// Controllers of Flux that are not built; their objects are there, nobody looks after them.
-const OTHERS: [&str; 5] = [
-    "notification-controller",
-    "helm-controller",
-    "image-reflector-controller",
-    "image-automation-controller",
-    "source-watcher",
-];
+use toolchain::{FluxControllers, flux};
 
 /// Flux in a cluster of its own.
 pub struct Installation {
@@ -27,7 +19,7 @@ pub struct Installation {
     pub cluster: &'static Cluster,
     /// A client with all rights.
     pub objects: Objects,
-    flux: FluxControllers,
+    controllers: FluxControllers,
     /// Where artifacts are served, whoever does it: the Service.
     address: String,
 }
@@ -35,19 +27,24 @@ pub struct Installation {
 impl Installation {
     /// A cluster in which `flux install` was run.
     pub async fn start() -> Result<Self> {
-        let flux = tokio::task::spawn_blocking(FluxControllers::ensure).await??;
+        let controllers = tokio::task::spawn_blocking(FluxControllers::ensure).await??;
         // Lives as long as this program, and ends with it.
         let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start().await?));
         let folder = temp_folder("flux")?;
-        let install = manifests(&flux, folder.path())?;
+        let manifests = folder.path().join("install.yaml");
         let mut apply = cluster.kubectl();
-        apply.args(["apply", "--server-side", "-k"]).arg(install);
-        tokio::task::spawn_blocking(move || output(&mut apply)).await??;
+        apply.args(["apply", "--server-side", "-f"]).arg(&manifests);
+        tokio::task::spawn_blocking(move || {
+            let components = "--components=source-controller,kustomize-controller";
+            fs::write(&manifests, output(Command::new(flux()?).args(["install", "--export", components]))?)?;
+            output(&mut apply)
+        })
+        .await??;
         let mut wait = cluster.kubectl();
         wait.args(["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
         tokio::task::spawn_blocking(move || output(&mut wait)).await??;
         let address = format!("127.0.0.1:{}", free_port()?);
-        Ok(Self { cluster, objects: cluster.objects().await?, flux, address })
+        Ok(Self { cluster, objects: cluster.objects().await?, controllers, address })
     }
 
     /// Starts what a container of a Pod says.
@@ -75,8 +72,8 @@ impl Installation {
     fn binary(&self, image: &str, user: User) -> Result<PathBuf> {
         let (image, _) = image.rsplit_once(':').context("an image without a tag")?;
         match image.rsplit_once('/').context("an image without a folder")? {
-            ("ghcr.io/fluxcd", "source-controller") => Ok(self.flux.source.clone()),
-            ("ghcr.io/fluxcd", "kustomize-controller") => Ok(self.flux.kustomize.clone()),
+            ("ghcr.io/fluxcd", "source-controller") => Ok(self.controllers.source.clone()),
+            ("ghcr.io/fluxcd", "kustomize-controller") => Ok(self.controllers.kustomize.clone()),
             ("ferroflux", name) if name == user.name() => find_binary(name),
             _ => bail!("nobody knows the image {image}"),
         }
@@ -89,38 +86,4 @@ impl Installation {
         let lease = self.objects.get(&id).await?.with_context(|| format!("no {id}"))?;
         Ok(lease.text("/spec/holderIdentity").to_owned())
     }
-}
-
-/// What Flux's releases are made of, with the modules of its controllers in place of addresses; answers the folder to apply.
-fn manifests(flux: &FluxControllers, folder: &Path) -> Result<PathBuf> {
-    let copy = |from: PathBuf, to: &str| -> Result<()> {
-        let to = folder.join(to);
-        fs::create_dir_all(&to)?;
-        copy_files(&from, &to)
-    };
-    copy(flux.client_module.join("manifests"), "manifests")?;
-    for (name, module) in
-        [("source-controller", &flux.source_module), ("kustomize-controller", &flux.kustomize_module)]
-    {
-        copy(module.join("config"), name)?;
-        let file = folder.join("manifests/bases").join(name).join("kustomization.yaml");
-        let text = fs::read_to_string(&file)?;
-        let lines = text.lines().map(|line| {
-            let released = |part: &str| line.contains("https://") && line.ends_with(&format!("{part}.yaml"));
-            match line {
-                _ if released("crds") => format!("- ../../../{name}/crd"),
-                _ if released("deployment") => format!("- ../../../{name}/manager"),
-                _ => line.to_owned(),
-            }
-        });
-        let text = lines.collect::<Vec<_>>().join("\n");
-        ensure!(!text.contains("https://"), "{text}");
-        fs::write(file, text)?;
-    }
-    let install = folder.join("manifests/install");
-    let file = install.join("kustomization.yaml");
-    let text = fs::read_to_string(&file)?;
-    let kept = text.lines().filter(|line| !OTHERS.iter().any(|name| line.contains(&format!("bases/{name}"))));
-    fs::write(&file, kept.collect::<Vec<_>>().join("\n"))?;
-    Ok(install)
 }

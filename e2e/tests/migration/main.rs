@@ -3,7 +3,6 @@
 //! By `make migration` alone, since Flux's controllers take minutes to build.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-mod document;
 mod installation;
 mod kubelet;
 mod takeover;

@@ -1,12 +1,15 @@
 //! The takeover of a cluster, and its return.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, ensure};
 use e2e::artifact::download;
 use e2e::audit::{Audit, Request};
 use e2e::cluster::User;
+use e2e::controller::find_binary;
+use e2e::document;
 use e2e::objects::{Id, Look};
 use e2e::registry::{Registry, Setup};
 use e2e::scenario::Scenario;
@@ -16,11 +19,11 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::document::{commands, run};
 use crate::installation::Installation;
 use crate::kubelet::Kubelet;
 use crate::tree::{TOOLKIT, healthy, managed, plant, push};
 
+const DOCUMENT: &str = "docs/migrate.md";
 const CONTROLLERS: [User; 2] = [User::SourceController, User::KustomizeController];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,12 +169,16 @@ struct Snapshot {
 impl Migration {
     /// Follows a section of the document, and answers what the commands printed.
     async fn follow(&self, section: &str) -> Result<String> {
-        let mut printed = String::new();
-        for block in commands(section)? {
-            let ran = run(self.test.cluster, &block).await;
-            printed += &ran.map_err(|error| error.context(self.kubelet.logs(&self.test.namespace)))?;
-        }
-        Ok(printed)
+        let cluster = self.test.cluster;
+        let controller = find_binary("source-controller")?;
+        let path = document::search_path(&[cluster.kubectl().get_program().as_ref(), &controller])?;
+        let kubeconfig = cluster.kubeconfig(User::Admin);
+        let environment: [(&str, &OsStr); 2] = [("PATH", &path), ("KUBECONFIG", kubeconfig.as_ref())];
+        let run = |commands: String| document::run(&commands, &e2e::workspace(), &environment);
+        let printed = tokio::task::block_in_place(|| {
+            document::commands(DOCUMENT, section)?.into_iter().map(run).collect::<Result<String>>()
+        });
+        printed.with_context(|| format!("{section}: {}", self.kubelet.logs(&self.test.namespace)))
     }
 
     /// Follows a section that changes who works, and waits until they have nothing left to do.

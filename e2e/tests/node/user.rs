@@ -1,6 +1,7 @@
 //! Somebody who does what `docs/install.md` says.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use e2e::node::{ADDRESS, Node};
 use e2e::process::temp_folder;
 use e2e::repository::Repository;
 use e2e::sshd::{SshServer, keygen};
-use e2e::{toolchain, workspace};
+use e2e::workspace;
 use tempfile::TempDir;
 
 use crate::step;
@@ -87,11 +88,13 @@ impl User {
 
     /// Does what stands below a heading; answers what the commands print.
     pub fn follow(&self, heading: &str) -> Result<String> {
-        let environment: Vec<(&str, &str)> =
-            self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let environment: Vec<(&str, &OsStr)> =
+            self.environment.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+        let run = |commands: String| document::run(&commands, self.folder.path(), &environment);
         let said = tokio::task::block_in_place(|| {
-            document::run(DOCUMENT, heading, self.folder.path(), &environment)
-        })?;
+            document::commands(DOCUMENT, heading)?.into_iter().map(run).collect::<Result<String>>()
+        });
+        let said = said.with_context(|| format!("{DOCUMENT}, {heading}"))?;
         self.followed.lock().unwrap().insert(heading.to_owned());
         step(&format!("{DOCUMENT}: {heading}"));
         Ok(said)

@@ -1,7 +1,11 @@
 //! `/debug/objects` answers why an object does not move.
 
+use std::ffi::OsStr;
+
 use anyhow::{Context, Result, ensure};
+use e2e::cluster::User;
 use e2e::controller::Controller;
+use e2e::document;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
 use e2e::silent_server::SilentServer;
@@ -10,6 +14,7 @@ use e2e::wait::Not;
 use serde_json::Value;
 
 const CANARY: &str = "canary-0f51";
+const DOCUMENT: &str = "docs/troubleshooting.md";
 
 /// Waits until `/debug/objects` says this of an object.
 async fn told(
@@ -107,24 +112,24 @@ async fn the_commands_of_the_documentation_work() -> Result<()> {
     test.apply_source().await?;
     test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
     test.applied("Kustomization/app", &commit).await?;
-    let document = std::fs::read_to_string(e2e::workspace().join("docs/troubleshooting.md"))?;
-    let blocks: Vec<&str> =
-        document.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    ensure!(blocks.len() > 8, "{} blocks", blocks.len());
-    let kubectl = test.cluster.kubectl();
-    let folder =
-        std::path::Path::new(kubectl.get_program()).parent().context("no folder")?.display().to_string();
-    let path = format!("{folder}:{}", std::env::var("PATH")?);
     let pair = test.pair()?;
-    for block in blocks {
-        let mut shell = std::process::Command::new("bash");
-        shell.args(["-euo", "pipefail", "-c", block]);
-        shell.env("PATH", &path).env("NAMESPACE", &test.namespace);
-        shell.env("KUBECONFIG", test.cluster.kubeconfig(e2e::cluster::User::Admin));
-        shell.env("SOURCE", pair.source.metrics_url()).env("KUSTOMIZE", pair.kustomize.metrics_url());
-        let ended = tokio::task::spawn_blocking(move || shell.output()).await??;
-        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-        ensure!(ended.status.success(), "{block}\nended with {}: {said}", ended.status);
+    let kubectl = test.cluster.kubectl();
+    let path = document::search_path(&[kubectl.get_program().as_ref()])?;
+    let (source, kustomize) = (pair.source.metrics_url(), pair.kustomize.metrics_url());
+    let environment: [(&str, &OsStr); 5] = [
+        ("PATH", &path),
+        ("NAMESPACE", test.namespace.as_ref()),
+        ("KUBECONFIG", test.cluster.kubeconfig(User::Admin).as_ref()),
+        ("SOURCE", source.as_ref()),
+        ("KUSTOMIZE", kustomize.as_ref()),
+    ];
+    let headings = document::headings_with_commands(DOCUMENT)?;
+    ensure!(headings.len() > 6, "{headings:?}");
+    for heading in headings {
+        for commands in document::commands(DOCUMENT, &heading)? {
+            let run = || document::run(&commands, &e2e::workspace(), &environment);
+            tokio::task::block_in_place(run).with_context(|| format!("{DOCUMENT}, {heading}"))?;
+        }
     }
     for controller in [&pair.source, &pair.kustomize] {
         compare_metrics(&controller.metrics().await?)?;

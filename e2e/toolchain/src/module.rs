@@ -1,8 +1,7 @@
-//! Programs that tests run, built from their Go modules.
+//! A Go module that pins programs, and their build.
 //!
-//! `tools/<name>/go.mod` and `go.sum` pin what is built. The binaries go to
-//! `<cache>/<name>/<version>/bin`, outside `target/`, so that each version is built once per user.
-//! A lock file makes parallel tests wait for one build; a binary appears by rename, whole or not at all.
+//! The binaries go to `<cache>/<name>/<version>/bin`, outside `target/`, so that each version is built once per user. A lock file makes
+//! parallel tests wait for one build; a binary appears by rename, whole or not at all.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader, Write};
@@ -13,42 +12,23 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use crate::process::on_path;
-
-mod flux;
-mod node;
-
-pub use self::flux::{FluxControllers, flux};
-pub use self::node::NodeToolchain;
-
-/// The programs of a control plane.
-#[derive(Clone, Debug)]
-pub struct Toolchain {
-    /// The key-value store.
-    pub etcd: PathBuf,
-    /// The API server.
-    pub apiserver: PathBuf,
-    /// Garbage collector, namespace, service account and workload controllers.
-    pub controller_manager: PathBuf,
-    /// The command line client: the one on the search path if it is new enough, else built like the others.
-    pub kubectl: PathBuf,
-}
+use crate::command::on_path;
 
 /// A checked-in Go module that pins programs of one release.
-struct Module {
-    name: &'static str,
-    go_mod: &'static str,
+pub struct Module {
+    pub name: &'static str,
+    pub go_mod: &'static str,
     /// The module whose version names the release.
-    root: &'static str,
+    pub root: &'static str,
     /// The variables that tell the programs their version, and the version in them.
-    version_variables: &'static [&'static str],
+    pub version_variables: &'static [&'static str],
     /// Build tags, with commas between them.
-    tags: &'static str,
-    build: Build,
+    pub tags: &'static str,
+    pub build: Build,
 }
 
 /// Where `go build` runs.
-enum Build {
+pub enum Build {
     /// In `tools/<name>`: its go.mod and go.sum pin every dependency.
     Here,
     /// In a copy of the root module, whose go.mod and go.sum pin the dependencies; for modules with `replace` lines, which count
@@ -60,122 +40,12 @@ enum Build {
 }
 
 /// A copy that lacks nothing.
-const COPY: Build = Build::Copy { complete: |_, _| Ok(()) };
+pub const COPY: Build = Build::Copy { complete: |_, _| Ok(()) };
 
-const ETCD: Module = Module {
-    name: "etcd",
-    go_mod: include_str!("../tools/etcd/go.mod"),
-    root: "go.etcd.io/etcd/server/v3",
-    version_variables: &[],
-    tags: "",
-    build: Build::Here,
-};
-
-const KUBERNETES: Module = Module {
-    name: "kubernetes",
-    go_mod: include_str!("../tools/kubernetes/go.mod"),
-    root: "k8s.io/kubernetes",
-    // Without it Kubernetes reports version v0.0.0-master, which its own clients cannot parse.
-    version_variables: &[
-        "k8s.io/component-base/version.gitVersion=v{version}",
-        "k8s.io/component-base/version.gitMajor={major}",
-        "k8s.io/component-base/version.gitMinor={minor}",
-    ],
-    tags: "",
-    build: Build::Here,
-};
-
-const GITEA: Module = Module {
-    name: "gitea",
-    go_mod: include_str!("../tools/gitea/go.mod"),
-    root: "code.gitea.io/gitea",
-    version_variables: &["main.Version={version}"],
-    tags: "sqlite,sqlite_unlock_notify",
-    build: COPY,
-};
-
-const REGISTRY: Module = Module {
-    name: "registry",
-    go_mod: include_str!("../tools/registry/go.mod"),
-    root: "github.com/distribution/distribution/v3",
-    version_variables: &[],
-    tags: "",
-    build: Build::Here,
-};
-
-const HELM: Module = Module {
-    name: "helm",
-    go_mod: include_str!("../tools/helm/go.mod"),
-    root: "helm.sh/helm/v4",
-    version_variables: &["helm.sh/helm/v4/internal/version.version=v{version}"],
-    tags: "",
-    build: COPY,
-};
-
-impl Toolchain {
-    /// Finds the programs in the cache and builds those that are missing, which takes minutes.
-    pub fn ensure() -> Result<Self> {
-        Ok(Self {
-            etcd: ETCD.ensure("etcd", ETCD.root)?,
-            apiserver: kubernetes("kube-apiserver")?,
-            controller_manager: kubernetes("kube-controller-manager")?,
-            kubectl: kubectl()?,
-        })
-    }
-}
-
-fn kubernetes(program: &str) -> Result<PathBuf> {
-    KUBERNETES.ensure(program, &format!("{}/cmd/{program}", KUBERNETES.root))
-}
-
-/// The client on the search path if it is new enough, else built like the other programs of Kubernetes.
-fn kubectl() -> Result<PathBuf> {
-    on_path("kubectl").filter(|kubectl| is_new_enough(kubectl)).map_or_else(|| kubernetes("kubectl"), Ok)
-}
-
-/// An OCI registry, from the cache or built now.
-pub fn registry() -> Result<PathBuf> {
-    REGISTRY.ensure("registry", &format!("{}/cmd/registry", REGISTRY.root))
-}
-
-/// Helm, from the cache or built now.
-pub fn helm() -> Result<PathBuf> {
-    HELM.ensure("helm", "./cmd/helm")
-}
-
-/// A Git forge.
-#[derive(Clone, Debug)]
-pub struct Gitea {
-    /// The server and its administration.
-    pub program: PathBuf,
-    /// Templates and texts that it reads when it runs.
-    pub files: PathBuf,
-}
-
-/// Gitea, from the cache or built now. Its files are those of its module.
-pub fn gitea() -> Result<Gitea> {
-    Ok(Gitea { program: GITEA.ensure("gitea", ".")?, files: GITEA.download(GITEA.root)? })
-}
-
-/// The oldest kubectl that understands every command of the scenarios and the demo.
-const OLDEST_KUBECTL: (u32, u32) = (1, 30);
-
-fn is_new_enough(kubectl: &Path) -> bool {
-    let output = Command::new(kubectl).args(["version", "--client", "-o", "json"]).output();
-    let version = output.ok().and_then(|output| client_version(&output.stdout));
-    version.is_some_and(|version| version >= OLDEST_KUBECTL)
-}
-
-/// Major and minor version in what `kubectl version` prints. Some distributions write the minor one as `32+`.
-fn client_version(json: &[u8]) -> Option<(u32, u32)> {
-    let json: serde_json::Value = serde_json::from_slice(json).ok()?;
-    let version = json.get("clientVersion")?;
-    let number = |name| version.get(name)?.as_str()?.trim_end_matches('+').parse().ok();
-    Some((number("major")?, number("minor")?))
-}
+// === impl Module ===
 
 impl Module {
-    fn ensure(&self, program: &str, package: &str) -> Result<PathBuf> {
+    pub fn ensure(&self, program: &str, package: &str) -> Result<PathBuf> {
         let version = self.version()?;
         let folder = cache()?.join(self.name).join(self.key()?).join("bin");
         let binary = folder.join(program);
@@ -202,7 +72,7 @@ impl Module {
         let source = self.source(binary)?;
         let mut child = Command::new(&go)
             .args(["build", "-v", "-mod=readonly", "-buildvcs=false", "-trimpath", "-tags", self.tags])
-            .args(["-ldflags", &self.link_flags(version)])
+            .args(["-ldflags", &self.link_flags(version), "-gcflags", "all=-dwarf=false"])
             .arg("-o")
             .args([partial.as_os_str(), package.as_ref()])
             .current_dir(source.path())
@@ -241,7 +111,7 @@ impl Module {
     }
 
     /// The folder of a module that go.mod requires in Go's cache, checked against our go.sum when it is downloaded.
-    fn download(&self, path: &str) -> Result<PathBuf> {
+    pub fn download(&self, path: &str) -> Result<PathBuf> {
         let output = Command::new(go()?)
             .args(["mod", "download", "-json", path])
             .current_dir(self.pins())
@@ -256,7 +126,7 @@ impl Module {
 
     /// The folder with go.mod and go.sum.
     fn pins(&self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.name)
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools").join(self.name)
     }
 
     fn link_flags(&self, version: &str) -> String {
@@ -287,7 +157,7 @@ impl Module {
     }
 
     /// Paths and versions of the modules that go.mod requires.
-    fn requirements(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+    pub fn requirements(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.go_mod.lines().filter_map(|line| {
             let mut words = line.trim().trim_start_matches("require ").split_whitespace();
             words.next().zip(words.next().filter(|version| version.starts_with('v')))
@@ -364,17 +234,5 @@ mod tests {
         let more = module("module y\nrequire (\n\texample.com/a v0.1.0\n\texample.com/x v1.2.3\n)\n");
         assert_eq!(more.version().ok(), Some("v1.2.3"));
         assert_eq!(more.key().ok().as_deref(), Some("v1.2.3-v0.1.0"));
-    }
-
-    #[test]
-    fn an_old_or_unknown_kubectl_is_not_used() {
-        let version = |minor: &str| {
-            client_version(format!(r#"{{"clientVersion":{{"major":"1","minor":"{minor}"}}}}"#).as_bytes())
-        };
-        assert!(version("30") >= Some(OLDEST_KUBECTL));
-        assert!(version("32+") >= Some(OLDEST_KUBECTL));
-        assert!(version("9") < Some(OLDEST_KUBECTL));
-        assert_eq!(client_version(b"error: unknown flag"), None);
-        assert!(!is_new_enough(Path::new("/nonexistent/kubectl")));
     }
 }

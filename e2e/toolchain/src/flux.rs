@@ -10,8 +10,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Build, Module, copy_files, kubectl};
-use crate::process::output;
+use crate::command::output;
+use crate::kubectl;
+use crate::module::{Build, Module, copy_files};
 
 const CLIENT: Module = Module {
     name: "flux",
@@ -45,19 +46,13 @@ pub fn flux() -> Result<PathBuf> {
     CLIENT.ensure("flux", "./cmd/flux")
 }
 
-/// Flux's controllers, and the folders with the manifests of their releases.
+/// Flux's controllers that ours take the place of.
 #[derive(Clone, Debug)]
 pub struct FluxControllers {
     /// The controller for sources.
     pub source: PathBuf,
     /// The controller for Kustomizations.
     pub kustomize: PathBuf,
-    /// The module of the controller for sources; `config` has its CRDs and its Deployment.
-    pub source_module: PathBuf,
-    /// The same for Kustomizations.
-    pub kustomize_module: PathBuf,
-    /// The module of the client; `manifests` is what the others are put together with.
-    pub client_module: PathBuf,
 }
 
 impl FluxControllers {
@@ -66,9 +61,6 @@ impl FluxControllers {
         Ok(Self {
             source: SOURCE_CONTROLLER.ensure("source-controller", ".")?,
             kustomize: KUSTOMIZE_CONTROLLER.ensure("kustomize-controller", ".")?,
-            source_module: SOURCE_CONTROLLER.download(SOURCE_CONTROLLER.root)?,
-            kustomize_module: KUSTOMIZE_CONTROLLER.download(KUSTOMIZE_CONTROLLER.root)?,
-            client_module: CLIENT.download(CLIENT.root)?,
         })
     }
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::{Build, COPY, Module, kubernetes};
-use crate::process::on_path;
+use crate::command::on_path;
+use crate::kubernetes;
+use crate::module::{Build, COPY, Module};
 
 const CONTAINERD: Module = Module {
     name: "containerd",

@@ -1,0 +1,40 @@
+//! Builds programs before the tests that run them, so that no test waits for a compiler.
+
+use anyhow::{Result, bail};
+use toolchain::{FluxControllers, NodeToolchain, Toolchain, flux, gitea, helm, registry};
+
+const USAGE: &str = "usage: toolchain NAME...
+Builds programs from their Go modules, unless they are in the cache, and prints where they are:
+  kubernetes        etcd, API server, controller manager, and kubectl unless a new one is installed
+  flux              Flux's command line client
+  flux-controllers  Flux's controllers for sources and Kustomizations
+  gitea             a Git forge
+  helm              Helm
+  node              what runs Pods, beside the system's runc, iptables and network plugins
+  registry          an OCI registry";
+
+fn main() -> Result<()> {
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    for name in &names {
+        let programs = match name.as_str() {
+            "kubernetes" => {
+                let built = Toolchain::ensure()?;
+                vec![built.etcd, built.apiserver, built.controller_manager, built.kubectl]
+            }
+            "flux" => vec![flux()?],
+            "flux-controllers" => {
+                let built = FluxControllers::ensure()?;
+                vec![built.source, built.kustomize]
+            }
+            "gitea" => vec![gitea()?.program],
+            "helm" => vec![helm()?],
+            "node" => vec![NodeToolchain::ensure()?.kubelet],
+            "registry" => vec![registry()?],
+            _ => bail!("unknown program {name:?}\n{USAGE}"),
+        };
+        for program in programs {
+            println!("{}", program.display());
+        }
+    }
+    Ok(())
+}
