@@ -72,7 +72,8 @@ pub struct Options {
     /// How long a writer waits for another one to release the same file.
     pub lock_timeout: Duration,
     /// Bytes that the files of one namespace may have together, those included that are being written:
-    /// `--namespace-artifact-max-size`, or half of the volume. A single file may have more.
+    /// `--namespace-artifact-max-size`, or half of the volume. A single object may have more, and its new file
+    /// is measured without its former ones.
     pub namespace_bytes: Option<u64>,
 }
 

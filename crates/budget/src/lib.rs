@@ -235,9 +235,18 @@ impl Grant {
     /// # Errors
     /// If it cannot. The grant stays as it was.
     pub fn try_grow(&mut self, cost: u64) -> Result<(), Exceeded> {
+        self.try_grow_instead(cost, 0)
+    }
+
+    /// The same for what takes the place of something that its tenant was granted `former` for: that does not count for its share.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn try_grow_instead(&mut self, cost: u64, former: u64) -> Result<(), Exceeded> {
         let more = cost.saturating_sub(self.request.cost);
         let mut state = self.budget.state();
-        let of_others = state.of_tenant(&self.request.tenant).saturating_sub(self.request.cost);
+        let of_tenant = state.of_tenant(&self.request.tenant);
+        let of_others = of_tenant.saturating_sub(self.request.cost).saturating_sub(former);
         let is_within_share = of_others == 0 || of_others.saturating_add(cost) <= self.budget.limits.tenant;
         if !is_within_share || state.used().saturating_add(more) > self.budget.limits.process {
             state.refused += 1;
@@ -246,6 +255,11 @@ impl Grant {
         state.count(&Request { cost: more, ..(*self.request).clone() });
         self.request.cost += more;
         Ok(())
+    }
+
+    /// How much it is.
+    pub fn cost(&self) -> u64 {
+        self.request.cost
     }
 
     /// Gives back what is not needed: keeps no more than `cost`.

@@ -204,18 +204,18 @@ fn objects(
             value = post_build(&value, variables, strict, &substitution)?;
         }
         let file = resource.origin_file().map(Arc::from);
-        let text = value.to_string();
+        // As upstream, over what `kustomize build` would print: the history goes on when one takes over from the other.
+        let text = kustomize::object_to_yaml(&value);
         bytes_left = bytes_left
             .checked_sub(text.len() as u64)
             .ok_or(RenderError::TooLarge(options.limits.total_bytes))?;
         nodes_left = nodes_left
             .checked_sub(count_nodes(&value))
             .ok_or(RenderError::TooManyNodes(options.limits.nodes))?;
-        // As upstream, over what `kustomize build` would print: the history goes on when one takes over from the other.
         if !manifests.is_empty() {
             hasher.update(b"---\n");
         }
-        hasher.update(kustomize::object_to_yaml(&value).as_bytes());
+        hasher.update(text.as_bytes());
         manifests.push(Manifest::new(value, file)?);
     }
     let manifests = prepare(manifests, &manager, &owner, &common)?;

@@ -95,8 +95,8 @@ pub struct Arguments {
     /// How many artifacts of an object are kept at most, the current one included.
     #[arg(long, help_heading = heading::STORAGE, default_value_t = 2)]
     pub artifact_retention_records: usize,
-    /// Bytes that the artifacts of all sources of one namespace may have together, old ones and those in the making included; a
-    /// single one may have more. By default half of the volume of --storage-path.
+    /// Bytes that the artifacts of all sources of one namespace may have together, old ones and those in the making included; those
+    /// of a single source may have more. By default half of the volume of --storage-path.
     #[arg(long, help_heading = heading::STORAGE)]
     pub namespace_artifact_max_size: Option<u64>,
     /// Bytes that the object caches of all sources may have together. They save fetching what is here already. By default a

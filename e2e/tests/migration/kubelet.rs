@@ -75,6 +75,11 @@ impl Kubelet {
         Ok(look(&running.controller))
     }
 
+    /// Fails if a process has ended by itself.
+    pub fn expect_running(&self) -> Result<()> {
+        lock(&self.processes).values_mut().try_for_each(|running| running.controller.expect_running())
+    }
+
     /// What the processes logged about something.
     pub fn logs(&self, word: &str) -> String {
         let failure = lock(&self.failure).clone().unwrap_or_default();

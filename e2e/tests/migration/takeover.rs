@@ -47,7 +47,7 @@ async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_obj
     let printed = migration.follow("Check").await?;
     assert_eq!(printed.matches("No problems found.").count(), 2, "{printed}");
 
-    // Friday.
+    // To Ferroflux.
     let (before, seen) = (migration.snapshot().await?, migration.watch().await?);
     let audit = test.cluster.audit().context("audit")?;
     let after = migration.swap("To Ferroflux").await?;
@@ -55,7 +55,10 @@ async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_obj
     for (name, object) in &before.toolkit {
         assert_eq!(unchanging(name, object), unchanging(name, &after.toolkit[name]), "{name}");
     }
-    for (name, ready) in seen.finish() {
+    let seen = seen.finish()?;
+    let is_seen = |id: &&str| id.split_once('/').is_some_and(|(_, name)| seen.contains_key(name));
+    ensure!(before.toolkit.keys().all(|id| is_seen(&id)), "{seen:?}");
+    for (name, ready) in seen {
         let expected: &[&str] = match &*name {
             // Flux tries once more, with the artifact of our source-controller.
             "broken" | "waiting" => &["False", "Unknown"],
@@ -68,14 +71,14 @@ async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_obj
     }
     let events = new_events(&before, &after);
     let is_expected = |event: &&String| {
-        ["NewArtifact", "NoArtifact", "ReconciliationSucceeded", "DependencyNotReady"].iter().any(|reason| event.contains(reason))
+        ["NewArtifact", "NoArtifact", "ReconciliationSucceeded", "DependencyNotReady"]
+            .iter()
+            .any(|reason| event.contains(reason))
             || event.starts_with("Kustomization/broken Warning ReconciliationFailed")
-            // It was stored again just now, and its status is yet to say so.
-            || event.starts_with("GitRepository/app Warning CopyFailure failed to copy 'lib' include")
     };
     ensure!(events.iter().all(|event| is_expected(&event)), "{events:#?}");
 
-    // Saturday: all objects are looked at once more, and commits come.
+    // All objects are looked at once more, and commits come.
     for name in migration.served().await?.iter().filter(|name| name.starts_with("Kustomization/")) {
         test.run(name).await?;
     }
@@ -85,7 +88,7 @@ async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_obj
     test.gone("ConfigMap/goes").await?;
     migration.delete("tenant").await?;
 
-    // Sunday.
+    // Back to Flux.
     migration.settled().await?;
     let before = migration.snapshot().await?;
     let audit = test.cluster.audit().context("audit")?;
@@ -269,7 +272,7 @@ impl Migration {
                 }
             });
         }
-        Ok(Watch { seen, _tasks: tasks })
+        Ok(Watch { seen, tasks })
     }
 
     async fn holders(&self) -> Result<Vec<String>> {
@@ -304,6 +307,7 @@ impl Migration {
 
     /// What both have done; an error while they have something to do.
     async fn work(&self) -> Result<Vec<f64>, Not> {
+        self.kubelet.expect_running().map_err(Not::Ever)?;
         let mut done = Vec::new();
         for user in CONTROLLERS {
             let url = self.kubelet.with(user, |c| c.url("http-prom", "/metrics")).map_err(not_yet)?;
@@ -353,12 +357,14 @@ fn is_own(request: &Request) -> bool {
 /// What Ready was, by the name of the object.
 struct Watch {
     seen: Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Watch {
-    fn finish(self) -> BTreeMap<String, BTreeSet<String>> {
-        std::mem::take(&mut self.seen.lock().unwrap())
+    /// Each object's states. Fails if a watch has ended before.
+    fn finish(mut self) -> Result<BTreeMap<String, BTreeSet<String>>> {
+        ensure!(self.tasks.try_join_next().is_none(), "a watch has ended");
+        Ok(std::mem::take(&mut self.seen.lock().unwrap()))
     }
 }
 

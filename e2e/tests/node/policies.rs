@@ -33,8 +33,9 @@ pub async fn hold(node: &Node) -> Result<()> {
     let metrics: BTreeSet<String> =
         all.iter().filter(|address| address.ends_with(":8080")).cloned().collect();
     assert_eq!((all.len(), metrics.len()), (6, 2), "{all:?}");
-    reached(node, "flux-system", &all, &all).await?;
+    // First what proves that policies are enforced by now.
     reached(node, "default", &all, &metrics).await?;
+    reached(node, "flux-system", &all, &all).await?;
     step("other namespaces reach the metrics alone");
     Ok(())
 }

@@ -237,8 +237,8 @@ async fn an_include_whose_file_is_damaged_is_not_copied() -> Result<()> {
     let file = test.pair()?.source.storage().join(lib.text("/status/artifact/path"));
     fs::write(&file, "something else")?;
     test.apply(&test.source_yaml("1h", "  include: [{repository: {name: lib}}]")).await?;
-    let kind = "StorageOperationFailed";
-    test.condition("GitRepository/app", kind, "True", "CopyFailure", "doesn't match").await?;
+    let text = "no artifact available for include 'lib'";
+    test.condition("GitRepository/app", "IncludeUnavailable", "True", "NoArtifact", text).await?;
     test.run("GitRepository/lib").await?;
     test.ready("GitRepository/app").await?;
     test.finish().await

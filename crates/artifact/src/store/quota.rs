@@ -7,8 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use budget::{Budget, Grant, Limits, Request};
 
-/// A file that is written grows in steps of so many bytes.
-const STEP: u64 = 64 * 1024;
+use super::directory;
+
+/// The room of a file that is written grows in steps of so many bytes.
+const GRANT_STEP_BYTES: u64 = 64 * 1024;
 
 /// More than the artifacts of a namespace may have.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,8 @@ pub struct QuotaWriter {
     file: File,
     written: u64,
     grant: Grant,
+    /// Bytes of the files of the same object, which this one takes the place of.
+    former: u64,
     namespace: String,
     limit: u64,
 }
@@ -40,7 +44,8 @@ pub struct QuotaWriter {
 // === impl Quota ===
 
 impl Quota {
-    /// So many bytes for each namespace. A single file may have more, up to `volume`.
+    /// So many bytes for each namespace. A single object may have more, up to `volume`, and the new file of an object is measured without
+    /// its former ones: else what was stored once could never be replaced.
     pub(super) fn new(limit: u64, volume: u64) -> Self {
         let budget = Budget::new(Limits { process: volume, tenant: limit });
         Self { budget, limit, files: Mutex::default() }
@@ -52,9 +57,11 @@ impl Quota {
 
     /// Begins a file at `path`, which takes nothing yet.
     pub(super) fn writer(&self, path: &str, file: File) -> QuotaWriter {
-        let namespace = namespace(path);
+        let (namespace, object) = (namespace(path), directory(path));
         let grant = self.budget.start(namespace);
-        QuotaWriter { file, written: 0, grant, namespace: namespace.to_owned(), limit: self.limit }
+        let is_former = |(other, _): &(&String, &Grant)| directory(other) == object;
+        let former = self.files().iter().filter(is_former).map(|(_, grant)| grant.cost()).sum();
+        QuotaWriter { file, written: 0, grant, former, namespace: namespace.to_owned(), limit: self.limit }
     }
 
     /// The file is whole, in the place of the one that was at `path`.
@@ -95,8 +102,8 @@ impl Write for QuotaWriter {
             io::Error::new(io::ErrorKind::QuotaExceeded, error)
         };
         self.grant
-            .try_grow(after.next_multiple_of(STEP))
-            .or_else(|_| self.grant.try_grow(after))
+            .try_grow_instead(after.next_multiple_of(GRANT_STEP_BYTES), self.former)
+            .or_else(|_| self.grant.try_grow_instead(after, self.former))
             .map_err(exceeded)?;
         let written = self.file.write(bytes)?;
         self.written += written as u64;
@@ -108,7 +115,7 @@ impl Write for QuotaWriter {
     }
 }
 
-/// That of `<kind>/<namespace>/<name>/<file>`.
+/// That of an artifact's path, `<kind>/<namespace>/<name>/<file>`.
 fn namespace(path: &str) -> &str {
     path.split('/').nth(1).unwrap_or_default()
 }
@@ -158,10 +165,24 @@ mod tests {
     }
 
     #[test]
-    fn the_only_file_of_a_namespace_may_be_larger_than_its_share_but_not_than_the_volume() {
+    fn the_only_object_of_a_namespace_may_be_larger_than_its_share_but_not_than_the_volume() {
         let quota = Quota::new(10, 1000);
         write(&quota, "k/a/one/f", 900).unwrap();
-        assert!(write(&quota, "k/b/one/f", 101).is_err());
-        write(&quota, "k/b/one/f", 100).unwrap();
+        write(&quota, "k/a/one/g", 50).unwrap();
+        assert!(write(&quota, "k/a/two/f", 1).is_err(), "the other one has more than the share");
+        assert!(write(&quota, "k/b/one/f", 51).is_err());
+        write(&quota, "k/b/one/f", 50).unwrap();
+    }
+
+    #[test]
+    fn a_new_file_is_measured_without_the_former_ones_of_its_object() {
+        let quota = Quota::new(100_000, 1_000_000);
+        write(&quota, "k/a/one/f", 60_000).unwrap();
+        write(&quota, "k/a/two/f", 30_000).unwrap();
+        assert!(write(&quota, "k/a/one/g", 70_001).is_err());
+        write(&quota, "k/a/one/g", 70_000).unwrap();
+        assert!(write(&quota, "k/a/two/g", 1).is_err(), "both files of the other one count");
+        quota.forget("k/a/one/f");
+        write(&quota, "k/a/two/g", 30_000).unwrap();
     }
 }

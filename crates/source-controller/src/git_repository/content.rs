@@ -41,7 +41,7 @@ pub enum IncludeError {
         /// What is wrong with the path.
         reason: &'static str,
     },
-    /// It is not in the storage, as after the loss of all that was there: its source has yet to store it again.
+    /// It is not in the storage, or not what its source says: that one has yet to store it again, or to say so.
     #[error("no artifact available for include '{name}'")]
     NotStored {
         /// The source that is included.
@@ -198,7 +198,9 @@ impl IncludeEntry<'_> {
         }
         let digest: Digest = artifact.digest.parse().map_err(|error| self.include.failed_by(&error))?;
         self.storage.store.verify(&artifact.path, &digest).map_err(|error| match error {
-            StoreError::Missing(_) => IncludeError::NotStored { name: self.include.name.clone() },
+            StoreError::Missing(_) | StoreError::Mismatch(_) => {
+                IncludeError::NotStored { name: self.include.name.clone() }
+            }
             error => self.include.failed_by(&error),
         })?;
         let (mut found, mut hides) = (self.from.is_empty(), Vec::new());
