@@ -375,6 +375,21 @@ impl Controller {
         serde_json::from_str(&fetch(&url).await?).context("decode the answer")
     }
 
+    /// Waits until it says that the watch of a kind fails, or that it does not.
+    pub async fn watch_fails(&self, kind: &str, fails: bool) -> Result<()> {
+        let label = format!("kind=\"{kind}\"");
+        wait::until(LIMIT, async || {
+            let value = self.metric("gotk_watch_failing", &[&label]).await.map_err(Not::Ever)?;
+            if (value > 0.0) == fails {
+                Ok(())
+            } else {
+                Err(Not::Yet(format!("gotk_watch_failing is {value}")))
+            }
+        })
+        .await
+        .with_context(|| format!("watch of {kind} fails: {fails}; {}", self.log_about("watch failed", 3)))
+    }
+
     /// The sum of a metric over the series whose labels contain every one of `labels`.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> Result<f64> {
         Ok(sum(&self.metrics().await?, name, labels))

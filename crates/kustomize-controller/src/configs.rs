@@ -7,13 +7,12 @@ use std::{
     fmt::Debug,
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
-    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use api::Kustomization;
-use futures::{StreamExt, future::BoxFuture};
+use futures::{FutureExt, StreamExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{
     Client, Resource, ResourceExt,
@@ -27,7 +26,8 @@ use kube::{
 use runtime::{
     controller::Waker,
     index::{Index, Referrers},
-    watch::Scope,
+    metrics::Metrics,
+    watch::{Scope, reported},
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -110,12 +110,15 @@ impl Configs {
         scope: &Scope,
         labels: &str,
         waker: &Waker<Kustomization>,
+        metrics: &Metrics,
     ) -> Vec<BoxFuture<'static, ()>> {
         self.starting.send_replace(2);
         let scope = Scope { labels: Some(labels.to_owned()).filter(|l| !l.is_empty()), ..scope.clone() };
         vec![
-            Box::pin(self.clone().follow::<ConfigMap>(client.clone(), scope.clone(), waker.clone())),
-            Box::pin(self.clone().follow::<Secret>(client.clone(), scope, waker.clone())),
+            self.clone()
+                .follow::<ConfigMap>(client.clone(), scope.clone(), waker.clone(), metrics.clone())
+                .boxed(),
+            self.clone().follow::<Secret>(client.clone(), scope, waker.clone(), metrics.clone()).boxed(),
         ]
     }
 
@@ -129,7 +132,7 @@ impl Configs {
         }
     }
 
-    async fn follow<K>(self, client: Client, scope: Scope, waker: Waker<Kustomization>)
+    async fn follow<K>(self, client: Client, scope: Scope, waker: Waker<Kustomization>, metrics: Metrics)
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -140,28 +143,20 @@ impl Configs {
             + 'static,
     {
         let kind = K::kind(&());
-        let config = watcher::Config { label_selector: scope.labels.clone(), ..watcher::Config::default() };
-        let mut events = pin!(watcher(scope.api::<PartialObjectMeta<K>>(client), config).default_backoff());
-        let (mut told, mut settled) = (false, false);
+        let mut events = reported(&client, &kind, &metrics, is_forbidden, |client| {
+            let config =
+                watcher::Config { label_selector: scope.labels.clone(), ..watcher::Config::default() };
+            watcher(scope.api::<PartialObjectMeta<K>>(client), config).default_backoff()
+        });
+        let mut settled = false;
         while let Some(event) = events.next().await {
             let done = matches!(event, Ok(Event::InitDone) | Err(_));
-            match event {
-                Ok(event) => {
-                    let referrers = self.observe(&kind, &event);
-                    // What the first list shows is the state that runs begin with.
-                    if settled {
-                        referrers.into_iter().for_each(|referrer| waker.wake(referrer));
-                    }
+            if let Ok(event) = event {
+                let referrers = self.observe(&kind, &event);
+                // What the first list shows is the state that runs begin with.
+                if settled {
+                    referrers.into_iter().for_each(|referrer| waker.wake(referrer));
                 }
-                Err(error) if !told => {
-                    told = true;
-                    tracing::error!(
-                        kind = &*kind,
-                        error = %runtime::error::chain(&error),
-                        "config watch failed, changes are noticed at the interval until it works"
-                    );
-                }
-                Err(_) => {}
             }
             if done && !settled {
                 settled = true;
@@ -201,7 +196,17 @@ impl Configs {
     }
 }
 
+/// Nobody has to grant the right to watch them: without it, changes are noticed at the interval.
+fn is_forbidden(error: &watcher::Error) -> bool {
+    matches!(error,
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) if status.code == 403)
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use api::kustomization::{Decryption, PostBuild, SubstituteReference};
@@ -267,22 +272,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_the_right_to_watch_work_begins_all_the_same() {
-        let forbidden = tower::service_fn(|_: http::Request<kube::client::Body>| async {
-            let status = r#"{"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "no", "code": 403}"#;
-            let body = kube::client::Body::from(status.as_bytes().to_vec());
-            http::Response::builder().status(403).body(body)
-        });
-        let configs = Configs::new();
-        let client = Client::new(forbidden, "default");
-        for watch in configs.watch(&client, &Scope::default(), "a=b", &Waker::default()) {
-            tokio::spawn(watch);
+    async fn work_begins_whatever_becomes_of_the_watch_and_only_a_missing_right_is_no_failure() {
+        for (code, failing) in [(403, 0), (500, 1), (404, 1)] {
+            let refusing = tower::service_fn(move |_: http::Request<kube::client::Body>| async move {
+                let status = format!(
+                    r#"{{"kind": "Status", "status": "Failure", "reason": "R", "message": "no", "code": {code}}}"#
+                );
+                http::Response::builder().status(code).body(kube::client::Body::from(status.into_bytes()))
+            });
+            let (configs, metrics) = (Configs::new(), Metrics::new().unwrap());
+            let client = Client::new(refusing, "default");
+            for watch in configs.watch(&client, &Scope::default(), "a=b", &Waker::default(), &metrics) {
+                tokio::spawn(watch);
+            }
+            let settled = configs.settled(Duration::from_secs(60));
+            assert!(
+                tokio::time::timeout(Duration::from_secs(20), settled).await.is_ok(),
+                "nothing is waited for"
+            );
+            assert_eq!(configs.state(&app()), 0);
+            for kind in ["ConfigMap", "Secret"] {
+                let line = format!("gotk_watch_failing{{kind=\"{kind}\"}} {failing}");
+                assert!(metrics.render().lines().any(|l| l == line), "{code}: {line}");
+            }
         }
-        let settled = configs.settled(Duration::from_secs(60));
-        assert!(
-            tokio::time::timeout(Duration::from_secs(20), settled).await.is_ok(),
-            "nothing is waited for"
-        );
-        assert_eq!(configs.state(&app()), 0);
     }
 }

@@ -142,7 +142,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let configs = context.configs.clone();
     if !arguments.feature_gates.is_on(NO_CONFIG_WATCHES) {
         let labels = &arguments.watch_configs_label_selector;
-        for watch in configs.watch(&client, &scope, labels, &waker) {
+        for watch in configs.watch(&client, &scope, labels, &waker, &metrics) {
             app.spawn(watch);
         }
     }

@@ -6,7 +6,6 @@
 use std::{
     collections::{HashMap, HashSet},
     future::Future,
-    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -173,11 +172,8 @@ impl Sources {
     ) -> Vec<impl Future<Output = ()> + Send + use<>> {
         let follow = |kind: &'static str| {
             let resource = resource(kind)?;
-            let api: Api<DynamicObject> = match namespace {
-                Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
-                None => Api::all_with(self.client.clone(), &resource),
-            };
-            Some(self.clone().follow(kind, api, waker.clone(), metrics.clone()))
+            let namespace = namespace.map(str::to_owned);
+            Some(self.clone().follow(kind, resource, namespace, waker.clone(), metrics.clone()))
         };
         let allowed = |kind: &&str| *kind != EXTERNAL_ARTIFACT || self.options.external;
         KINDS.into_iter().map(|(kind, _)| kind).filter(allowed).filter_map(follow).collect()
@@ -186,12 +182,18 @@ impl Sources {
     async fn follow(
         self,
         kind: &'static str,
-        api: Api<DynamicObject>,
+        resource: ApiResource,
+        namespace: Option<String>,
         waker: Waker<Kustomization>,
         metrics: Metrics,
     ) {
-        let events = watcher(api, watcher::Config::default()).default_backoff();
-        let mut events = pin!(reported(events, kind, &metrics, is_absent_kind));
+        let mut events = reported(&self.client, kind, &metrics, is_absent_kind, |client| {
+            let api: Api<DynamicObject> = match namespace {
+                Some(namespace) => Api::namespaced_with(client, &namespace, &resource),
+                None => Api::all_with(client, &resource),
+            };
+            watcher(api, watcher::Config::default()).default_backoff()
+        });
         while let Some(event) = events.next().await {
             let Ok(event) = event else { continue };
             self.observe(kind, &event).into_iter().for_each(|referrer| waker.wake(referrer));

@@ -87,7 +87,7 @@ impl<A: Arguments> App<A> {
         R: Reconcile<K>,
     {
         let (shared, process) = (self.arguments.shared(), &self.process);
-        let events = watch::watch(process.client.clone(), &shared.scope());
+        let events = watch::watch(&process.client, &shared.scope(), &process.metrics);
         let (options, metrics, stop) =
             (shared.controller(concurrent), process.metrics.clone(), process.stop.clone());
         let diagnostics = process.diagnostics.clone();

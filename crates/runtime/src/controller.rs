@@ -35,7 +35,7 @@ use crate::{
     diagnostics::{Activity, Diagnostics},
     metrics::{Metrics, ReconcileResult},
     queue::{PassResult, Queue},
-    watch::{Changes, reported},
+    watch::Changes,
 };
 use inspect::Inspected;
 use turns::{Turn, Turns};
@@ -203,7 +203,6 @@ pub async fn run<K, R>(
     metrics.controller(&name, options.concurrent);
     let backoff = Arc::new(Failures::new(options.retry));
     let queue = Queue::new(&name, &metrics);
-    let events = reported(events, &K::kind(&()), &metrics, |_| false);
     let turns = Turns::new(options.concurrent);
     metrics.budget(format!("{name}_passes"), turns.budget());
     let (mut changes, asked, woken, come) = (Changes::default(), queue.clone(), queue.clone(), turns.come());
@@ -247,7 +246,7 @@ pub async fn run<K, R>(
             |_, never, _| match *never {},
             pass,
         )
-        // What the watch says of failures is told where it comes from.
+        // What the watch says of failures is told where it comes from: see `crate::watch`.
         .for_each(|_| future::ready(()));
     let overdue = async {
         stop.cancelled().await;

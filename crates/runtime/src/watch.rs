@@ -1,5 +1,6 @@
 //! Watches that one bad object cannot stop, and the filter that lets only real changes through.
 
+mod answers;
 mod report;
 
 pub use report::reported;
@@ -10,7 +11,7 @@ use std::{
 };
 
 use api::meta::RECONCILE_REQUEST_ANNOTATION;
-use futures::{Stream, StreamExt, future};
+use futures::{StreamExt, future, stream::BoxStream};
 use kube::{
     Api, Client, Resource, ResourceExt,
     core::{DeserializeGuard, NamespaceResourceScope},
@@ -21,7 +22,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::index::Index;
+use crate::{index::Index, metrics::Metrics};
 
 /// Which objects a controller looks after.
 #[derive(Clone, Debug, Default)]
@@ -45,21 +46,31 @@ impl Scope {
     }
 }
 
-/// Watches `K`. An object that cannot be decoded is logged and left out, the rest goes on.
+/// Watches `K`, and [reports](reported) how that goes. An object that cannot be decoded is logged and left out, the rest goes on.
 pub fn watch<K>(
-    client: Client,
+    client: &Client,
     scope: &Scope,
-) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + use<K>
+    metrics: &Metrics,
+) -> BoxStream<'static, watcher::Result<Event<K>>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let api: Api<DeserializeGuard<K>> = match &scope.namespace {
-        Some(namespace) => Api::namespaced(client, namespace),
-        None => Api::all(client),
-    };
-    let config = watcher::Config { label_selector: scope.labels.clone(), ..watcher::Config::default() };
-    watcher::watcher(api, config).filter_map(|event| future::ready(event.map(decoded).transpose()))
+    reported(
+        client,
+        &K::kind(&()),
+        metrics,
+        |_| false,
+        |client| {
+            let api: Api<DeserializeGuard<K>> = match &scope.namespace {
+                Some(namespace) => Api::namespaced(client, namespace),
+                None => Api::all(client),
+            };
+            let config =
+                watcher::Config { label_selector: scope.labels.clone(), ..watcher::Config::default() };
+            watcher::watcher(api, config).filter_map(|event| future::ready(event.map(decoded).transpose()))
+        },
+    )
 }
 
 fn decoded<K: Resource<DynamicType = ()>>(event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {

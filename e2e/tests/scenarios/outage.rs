@@ -1,9 +1,10 @@
-//! A Git host that is down for long, with many sources that are due.
+//! A Git host that is down for long, with many sources that are due; and watches while the API server is down.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use e2e::api_proxy::{Break, Fault as ApiFault, Rule};
 use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::git_server::Fault;
@@ -143,5 +144,31 @@ async fn fetches_that_are_given_up_count_for_their_host_until_they_have_ended() 
     most = most.max(test.git.take_load().at_once);
     assert_eq!(most, MOST, "requests at once, more than the controller may");
     drop(controller);
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_comes_back_after_an_outage_works_although_nothing_changes() -> Result<()> {
+    let test = Scenario::through_proxy("watches", &[]).await?;
+    let (proxy, pair) = (test.proxy()?, test.pair()?);
+    // The shard of this test has no objects: the watches have nothing to show.
+    let quiet = [(&pair.source, "OCIRepository"), (&pair.kustomize, "Kustomization")];
+    for (controller, kind) in quiet {
+        controller.watch_fails(kind, false).await?;
+    }
+    proxy.add(Rule::new(ApiFault::Status(500), |call| call.is_watch() || call.is_list()));
+    proxy.break_watches(Break::Reset);
+    for (controller, kind) in quiet {
+        controller.watch_fails(kind, true).await?;
+    }
+    proxy.heal();
+    for (controller, kind) in quiet {
+        controller.watch_fails(kind, false).await?;
+        let log = controller.log_text();
+        let is_told = |line: &&str| {
+            line.contains("the watch works again") && line.contains(&format!("\"kind\":\"{kind}\""))
+        };
+        assert_eq!(log.lines().filter(is_told).count(), 1, "{}", controller.log_about("watch", 5));
+    }
     test.finish().await
 }

@@ -6,7 +6,7 @@ use e2e::controller::Controller;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
 use e2e::testkit::config_map;
-use e2e::wait::{self, LIMIT, Not};
+use e2e::wait::Not;
 use serde_json::{Value, json};
 
 const ROLE: &str = "ClusterRole/kustomize-controller-flux-system";
@@ -17,26 +17,12 @@ fn failures<'a>(log: &'a str, kind: &str) -> Vec<&'a str> {
     log.lines().filter(|line| line.contains("watch failed, trying again") && line.contains(&kind)).collect()
 }
 
-async fn watch_failing(controller: &Controller, kind: &str, failing: bool) -> Result<()> {
-    wait::until(LIMIT, async || {
-        let labels = [format!("kind=\"{kind}\"")];
-        let value = controller.metric("gotk_watch_failing", &[&labels[0]]).await.map_err(Not::Ever)?;
-        if (value > 0.0) == failing {
-            Ok(())
-        } else {
-            Err(Not::Yet(format!("gotk_watch_failing is {value}")))
-        }
-    })
-    .await
-    .with_context(|| format!("watch of {kind} fails: {failing}; {}", controller.log_about("watch failed", 3)))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kind_that_is_installed_later_and_a_right_that_is_granted_later_need_no_restart() -> Result<()> {
     // A cluster without anything of ours, where nobody has a right.
     let cluster = Cluster::start().await?;
     let controller = Controller::start(&cluster, User::SourceController, &[]).await?;
-    watch_failing(&controller, "GitRepository", true).await?;
+    controller.watch_fails("GitRepository", true).await?;
     let log = controller.log_text();
     let told = failures(&log, "GitRepository");
     let first: Value = serde_json::from_str(told.first().context("nothing is told")?)?;
@@ -44,7 +30,7 @@ async fn a_kind_that_is_installed_later_and_a_right_that_is_granted_later_need_n
     ensure!(error.ends_with("; grant that right (config/rbac, or the chart's rbac.create)"), "{error}");
     cluster.install().await?;
     for kind in ["GitRepository", "OCIRepository"] {
-        watch_failing(&controller, kind, false).await?;
+        controller.watch_fails(kind, false).await?;
     }
     ensure!(controller.log_text().contains("the watch works again"), "{}", controller.log_about("watch", 5));
     Ok(())
@@ -56,14 +42,14 @@ async fn a_missing_kind_says_what_to_install() -> Result<()> {
     // Who may do all gets the answer that there is no such kind.
     let kubeconfig = cluster.kubeconfig(User::Admin);
     let controller = Controller::start_with(kubeconfig, User::KustomizeController, &[], &[]).await?;
-    watch_failing(&controller, "Kustomization", true).await?;
+    controller.watch_fails("Kustomization", true).await?;
     let log = controller.log_text();
     let told = failures(&log, "Kustomization");
     let first: Value = serde_json::from_str(told.first().context("nothing is told")?)?;
     let expected = "Kustomization is not served; install its CRD (config/crd/bases, or the chart)";
     assert_eq!(first.text("/error"), expected);
     cluster.install().await?;
-    watch_failing(&controller, "Kustomization", false).await
+    controller.watch_fails("Kustomization", false).await
 }
 
 /// Waits until the API server knows that kustomize-controller may not write statuses, which it learns by a watch.
@@ -130,15 +116,18 @@ async fn rights_that_are_lost_are_told_and_work_goes_on_when_they_are_back() -> 
     ensure!(kept.len() < rules.len(), "no rule for statuses: {rules:?}");
     test.patch(ROLE, &json!({ "rules": kept })).await?;
     until_statuses_are_forbidden(&test).await?;
+    let failures = async || kustomize.metric("controller_runtime_reconcile_errors_total", &[]).await;
+    let before = failures().await?;
     let third = test.repo.commit_file("app/map.yaml", &config_map("map", "three"))?;
     test.request("GitRepository/app").await?;
-    test.wait("passes fail", async || {
-        let failed =
-            kustomize.metric("controller_runtime_reconcile_errors_total", &[]).await.map_err(Not::Ever)?;
-        if failed > 0.0 { Ok(()) } else { Err(Not::Yet("none has failed".into())) }
+    test.wait("passes fail, and the log says why", async || {
+        let more = failures().await.map_err(Not::Ever)? - before;
+        match kustomize.log_text().contains("kustomizations/status") {
+            true if more > 0.0 => Ok(()),
+            is_told => Err(Not::Yet(format!("{more} more have failed, and it is told: {is_told}"))),
+        }
     })
     .await?;
-    ensure!(kustomize.log_text().contains("kustomizations/status"), "{}", kustomize.log_about("error", 5));
     test.patch(ROLE, &json!({ "rules": rules })).await?;
     test.applied("Kustomization/app", &third).await?;
     Ok(())
