@@ -148,11 +148,11 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     }
     let reconciler = Arc::new(Reconciler::new(context));
     let (observer, slots) = (reconciler.clone(), Arc::downgrade(&reconciler));
-    metrics.kept("kustomizations", move || slots.upgrade().map_or(0, |reconciler| reconciler.kept()));
+    metrics.kept_entries("kustomizations", move || slots.upgrade().map_or(0, |reconciler| reconciler.kept()));
     let (watches, applied) = (cluster.index.clone(), cluster.index.clone());
-    metrics.kept("watches_of_applied_objects", move || watches.sizes().0);
-    metrics.kept("applied_objects", move || applied.sizes().1);
-    metrics.kept("parsed_files_bytes", move || parsed.as_ref().map_or(0, ParseCache::bytes));
+    metrics.kept_entries("watches_of_applied_objects", move || watches.sizes().0);
+    metrics.kept_entries("applied_objects", move || applied.sizes().1);
+    metrics.kept_bytes("parsed_files", move || parsed.as_ref().map_or(0, ParseCache::bytes));
     app.spawn(async move {
         let mut owners = PacedOwners::default();
         loop {

@@ -202,6 +202,7 @@ impl Metrics {
         }
         self.errors.with_label_values(&[controller]).inc_by(0);
         self.panics.with_label_values(&[controller]).inc_by(0);
+        self.retries.with_label_values(&[controller, controller]).inc_by(0);
     }
 
     /// Marks one worker busy until the guard is dropped.
@@ -256,19 +257,34 @@ impl Metrics {
         self.live.add(Box::new(source));
     }
 
-    /// Shows how much is kept of something: entries, objects or bytes, as its name says.
-    pub fn kept(&self, what: &'static str, count: impl Fn() -> usize + Send + Sync + 'static) {
+    /// Shows how many entries of a cache or an index are kept.
+    pub fn kept_entries(&self, what: &'static str, count: impl Fn() -> usize + Send + Sync + 'static) {
+        self.kept(
+            "gotk_kept_entries",
+            "How many entries of caches and indices the process keeps.",
+            what,
+            count,
+        );
+    }
+
+    /// Shows how many bytes are kept of something.
+    pub fn kept_bytes(&self, what: &'static str, bytes: impl Fn() -> usize + Send + Sync + 'static) {
+        self.kept("gotk_kept_bytes", "How many bytes the process keeps in caches.", what, bytes);
+    }
+
+    fn kept(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        what: &'static str,
+        amount: impl Fn() -> usize + Send + Sync + 'static,
+    ) {
         self.totals.add(Box::new(move || {
-            vec![Sample {
-                name: "gotk_kept",
-                help: "How much the process keeps: entries of caches and indices, or bytes.",
-                labels: vec![("what", what.to_owned())],
-                value: count() as f64,
-            }]
+            vec![Sample { name, help, labels: vec![("what", what.to_owned())], value: amount() as f64 }]
         }));
     }
 
-    /// What is used of budgets and what is kept: see [`Self::budget`] and [`Self::kept`].
+    /// What is used of budgets and what is kept: see [`Self::budget`], [`Self::kept_entries`] and [`Self::kept_bytes`].
     pub fn totals(&self) -> Vec<Sample> {
         self.totals.samples()
     }
@@ -351,6 +367,7 @@ mod tests {
             r#"controller_runtime_reconcile_total{controller="gitrepository",result="error"} 0"#,
             r#"controller_runtime_reconcile_errors_total{controller="gitrepository"} 0"#,
             r#"controller_runtime_reconcile_panics_total{controller="gitrepository"} 0"#,
+            r#"workqueue_retries_total{controller="gitrepository",name="gitrepository"} 0"#,
             r#"controller_runtime_active_workers{controller="gitrepository"} 0"#,
             r#"controller_runtime_max_concurrent_reconciles{controller="gitrepository"} 2"#,
             r#"gotk_reconcile_duration_seconds_count{kind="GitRepository",name="app",namespace="flux-system"} 1"#,
@@ -361,6 +378,19 @@ mod tests {
         assert!(text.contains("process_resident_memory_bytes"));
         metrics.forget("GitRepository", "flux-system", "app");
         assert!(!metrics.render().contains("gotk_reconcile_duration_seconds_count"));
+    }
+
+    #[test]
+    fn entries_and_bytes_that_are_kept_are_series_of_their_own() {
+        let metrics = Metrics::new().unwrap();
+        metrics.kept_entries("git_caches", || 2);
+        metrics.kept_bytes("git_caches", || 4096);
+        let text = metrics.render();
+        for line in
+            [r#"gotk_kept_entries{what="git_caches"} 2"#, r#"gotk_kept_bytes{what="git_caches"} 4096"#]
+        {
+            assert!(text.lines().any(|l| l == line), "{line}\nnot in\n{text}");
+        }
     }
 
     #[test]

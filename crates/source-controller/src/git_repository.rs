@@ -95,8 +95,8 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) ->
         stop: process.stop.clone(),
     };
     let (caches, bytes) = (fetcher.caches.clone(), fetcher.caches.clone());
-    process.metrics.kept("git_caches", move || caches.sizes().0);
-    process.metrics.kept("git_caches_bytes", move || usize::try_from(bytes.sizes().1).unwrap_or(usize::MAX));
+    process.metrics.kept_entries("git_caches", move || caches.sizes().0);
+    process.metrics.kept_bytes("git_caches", move || usize::try_from(bytes.sizes().1).unwrap_or(usize::MAX));
     let latest = Arc::new(Latest::new(objects.store()));
     let upstream = GitRepositories {
         fetcher: Arc::new(fetcher),
