@@ -1,44 +1,66 @@
 //! What `/debug/objects` tells of a Kustomization: which step of its run goes on, and what it waits for.
 
 use api::{Kustomization, kustomize::reasons};
+use kube::runtime::reflector::ObjectRef;
 use runtime::{
-    conditions::{READY, STALLED, find, is_true},
-    diagnostics::{Activity, Ready, Step},
+    conditions::{READY, find},
+    diagnostics::{Activity, Ready, Step, stalled},
 };
+use tokio::time::Instant;
 
-use crate::{
-    context::Context,
-    dependencies,
-    reconciler::State,
-    run::{Phase, Run},
-    sources::SourceKey,
-    status,
-};
+use crate::{dependencies, reconciler::State, run::Phase, sources::SourceKey, status};
 
-/// What is told of an object whose state is known, which it is not while a pass is under way.
-pub(crate) fn of(object: &Kustomization, state: Option<&State>, context: &Context) -> Activity {
-    let ready = find(status::listed(object), READY);
+/// What is told of a state. A copy, so that the state is not locked while the rest is looked up.
+pub(crate) struct Seen {
+    step: Option<Step>,
+    halt: Halt,
+}
+
+/// What keeps a Kustomization that has no step.
+#[derive(Clone, Copy)]
+enum Halt {
+    /// A source or dependency that is missing.
+    Blocked,
+    /// The time until its retry.
+    Failed,
+    /// What its conditions say, or nothing but time.
+    Other,
+}
+
+impl Seen {
+    pub fn of(state: &State) -> Self {
+        match state {
+            State::Running(run, phase) => {
+                Self { step: Some(step_of_run(phase, run.plan.started)), halt: Halt::Other }
+            }
+            State::Terminating { deleted, .. } => {
+                let waits_for = format!("{} to be gone", objects(deleted.changes.len()));
+                let step = Step { name: "delete", since: None, waits_for: Some(waits_for) };
+                Self { step: Some(step), halt: Halt::Other }
+            }
+            State::Blocked => Self { step: None, halt: Halt::Blocked },
+            State::Done { succeeded: false, .. } => Self { step: None, halt: Halt::Failed },
+            State::Idle | State::Done { .. } => Self { step: None, halt: Halt::Other },
+        }
+    }
+}
+
+/// What is told of an object whose state was seen, which it is not while a pass is under way.
+pub(crate) fn of(
+    object: &Kustomization,
+    seen: Option<Seen>,
+    is_ready: impl Fn(&ObjectRef<Kustomization>) -> bool,
+) -> Activity {
+    let pause = seen.as_ref().and_then(|seen| pause(object, seen.halt, is_ready));
     Activity {
         suspended: object.spec.suspend,
-        ready: ready.map(|ready| Ready { status: ready.status.as_str(), reason: ready.reason.clone() }),
-        step: state.and_then(step),
-        pause: state.and_then(|state| pause(object, state, context)),
+        ready: Ready::of(status::listed(object)),
+        step: seen.and_then(|seen| seen.step),
+        pause,
     }
 }
 
-fn step(state: &State) -> Option<Step> {
-    match state {
-        State::Running(run, phase) => Some(step_of_run(run, phase)),
-        State::Terminating { deleted, .. } => {
-            let waits_for = format!("{} objects to be gone", deleted.changes.len());
-            Some(Step { name: "delete", since: None, waits_for: Some(waits_for) })
-        }
-        State::Idle | State::Blocked | State::Done { .. } => None,
-    }
-}
-
-fn step_of_run(run: &Run, phase: &Phase) -> Step {
-    let since = Some(run.plan.started.into_std());
+fn step_of_run(phase: &Phase, started: Instant) -> Step {
     let (name, waits_for) = match phase {
         Phase::Start => ("start", None),
         Phase::Download(_) => ("fetch", Some("its artifact".to_owned())),
@@ -46,48 +68,186 @@ fn step_of_run(run: &Run, phase: &Phase) -> Step {
             ("build", Some("memory for builds (gotk_budget, build_nodes)".to_owned()))
         }
         Phase::Build(_) => ("build", None),
-        Phase::Apply(stages) => ("apply", Some(format!("its turn to apply {} stages", stages.len()))),
+        Phase::Apply(stages) => {
+            let plural = if stages.len() == 1 { "" } else { "s" };
+            ("apply", Some(format!("its turn to apply {} stage{plural}", stages.len())))
+        }
         Phase::Recreate { terminating, .. } => {
-            ("apply", Some(format!("{} objects to be gone that are recreated", terminating.len())))
+            ("apply", Some(format!("{} to be gone before they are made anew", objects(terminating.len()))))
         }
         Phase::AwaitStage { awaited, .. } => {
-            ("wait", Some(format!("{} objects of a stage to be ready", awaited.len())))
+            ("wait", Some(format!("{} of a stage to be ready", objects(awaited.len()))))
         }
-        Phase::Prune { stale, .. } => ("prune", Some(format!("other owners of {} objects", stale.len()))),
+        Phase::Prune { stale, .. } => ("prune", Some(format!("other owners of {}", objects(stale.len())))),
         Phase::AwaitHealth { awaited, .. } => {
-            ("wait", Some(format!("the health of {} objects", awaited.len())))
+            ("wait", Some(format!("the health of {}", objects(awaited.len()))))
         }
     };
-    Step { name, since, waits_for }
+    Step { name, since: Some(started.into_std()), waits_for }
 }
 
-fn pause(object: &Kustomization, state: &State, context: &Context) -> Option<String> {
+fn objects(count: usize) -> String {
+    if count == 1 { "1 object".to_owned() } else { format!("{count} objects") }
+}
+
+fn pause(
+    object: &Kustomization,
+    halt: Halt,
+    is_ready: impl Fn(&ObjectRef<Kustomization>) -> bool,
+) -> Option<String> {
     let conditions = status::listed(object);
     let reason = find(conditions, READY).map(|ready| ready.reason.as_str()).unwrap_or_default();
-    match state {
-        State::Blocked if reason == reasons::DEPENDENCY_NOT_READY => {
-            Some(missing_dependency(object, context))
+    match halt {
+        Halt::Blocked if reason == reasons::DEPENDENCY_NOT_READY => {
+            Some(missing_dependency(object, is_ready))
         }
-        State::Blocked if reason == reasons::ARTIFACT_FAILED => {
+        Halt::Blocked if reason == reasons::ARTIFACT_FAILED => {
             Some(format!("its source {}", SourceKey::of(object)))
         }
-        State::Done { succeeded: false, .. } => Some(format!("its retry interval, after {reason}")),
-        _ if is_true(conditions, STALLED) => {
-            Some(format!("a change of the object, which is stalled: {reason}"))
-        }
-        _ => None,
+        Halt::Failed => Some(format!("its retry interval, after {reason}")),
+        _ => stalled(conditions),
     }
 }
 
 /// The first dependency that is not ready, as the watch has it.
-fn missing_dependency(object: &Kustomization, context: &Context) -> String {
+fn missing_dependency(
+    object: &Kustomization,
+    is_ready: impl Fn(&ObjectRef<Kustomization>) -> bool,
+) -> String {
     let keys = object.spec.depends_on.iter().map(|entry| dependencies::key(object, entry));
-    let mut missing =
-        keys.filter(|key| context.store.get(key).is_none_or(|found| !is_true(status::listed(&found), READY)));
-    match missing.next() {
+    match keys.into_iter().find(|key| !is_ready(key)) {
         Some(key) => {
             format!("its dependency {}/{}", key.namespace.as_deref().unwrap_or_default(), key.name)
         }
         None => "its dependencies".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::{collections::VecDeque, future::pending};
+
+    use api::kustomization::DependencyReference;
+    use apply::change::{Action, ChangeSet};
+    use jiff::Timestamp;
+    use runtime::conditions::{Conditions, STALLED, Status};
+    use tokio_util::task::AbortOnDropHandle;
+
+    use super::*;
+    use crate::{
+        builds::Queued,
+        run::{
+            BuildTask, Inputs,
+            machine::tests::script::{awaited, change, entry, id, run},
+        },
+    };
+
+    fn told(state: &State) -> Option<String> {
+        let Step { name, waits_for, .. } = Seen::of(state).step?;
+        Some(waits_for.map_or(name.to_owned(), |waits_for| format!("{name}, waits for {waits_for}")))
+    }
+
+    fn build(is_queued: bool) -> Phase {
+        let queued = Queued::default();
+        queued.set(is_queued);
+        Phase::Build(BuildTask { task: AbortOnDropHandle::new(tokio::spawn(pending())), queued })
+    }
+
+    #[tokio::test]
+    async fn each_phase_of_a_run_tells_its_step_and_what_it_waits_for() {
+        let deadline = Instant::now();
+        let entries = || vec![entry("ConfigMap", "a"), entry("ConfigMap", "b")];
+        let ids = || vec![awaited(id("ConfigMap", "a"))];
+        let rows: [(Phase, &str); 10] = [
+            (Phase::Start, "start"),
+            (
+                Phase::Download(AbortOnDropHandle::new(tokio::spawn(pending()))),
+                "fetch, waits for its artifact",
+            ),
+            (build(true), "build, waits for memory for builds (gotk_budget, build_nodes)"),
+            (build(false), "build"),
+            (Phase::Apply(VecDeque::new()), "apply, waits for its turn to apply 0 stages"),
+            (
+                Phase::Recreate { terminating: entries(), deadline, remaining: VecDeque::new() },
+                "apply, waits for 2 objects to be gone before they are made anew",
+            ),
+            (
+                Phase::AwaitStage { awaited: ids(), deadline, remaining: VecDeque::new() },
+                "wait, waits for 1 object of a stage to be ready",
+            ),
+            (Phase::Prune { stale: entries(), deadline }, "prune, waits for other owners of 2 objects"),
+            (
+                Phase::AwaitHealth { awaited: ids(), since: deadline, deadline },
+                "wait, waits for the health of 1 object",
+            ),
+            (
+                Phase::AwaitHealth { awaited: Vec::new(), since: deadline, deadline },
+                "wait, waits for the health of 0 objects",
+            ),
+        ];
+        for (phase, expected) in rows {
+            let state = State::Running(Box::new(run(Vec::new())), phase);
+            assert_eq!(told(&state).as_deref(), Some(expected));
+            assert!(Seen::of(&state).step.unwrap().since.is_some(), "{expected}");
+        }
+        let changes = vec![change(id("ConfigMap", "a"), Action::Deleted)];
+        let deleted = State::Terminating { deleted: ChangeSet { changes }, deadline };
+        assert_eq!(told(&deleted).as_deref(), Some("delete, waits for 1 object to be gone"));
+        assert_eq!((told(&State::Idle), told(&State::Blocked)), (None, None));
+    }
+
+    fn app(reason: &str, is_stalled: bool) -> Kustomization {
+        let mut app = Kustomization::new("app", Default::default());
+        app.metadata.namespace = Some("ns".into());
+        app.spec.source_ref.kind = "GitRepository".into();
+        app.spec.source_ref.name = "source".into();
+        app.spec.depends_on = ["first", "second"]
+            .map(|name| DependencyReference { name: name.into(), ..DependencyReference::default() })
+            .into();
+        let mut list = Vec::new();
+        let mut conditions = Conditions::new(&mut list, 1, Timestamp::UNIX_EPOCH);
+        conditions.set(READY, Status::False, reason, "canary");
+        if is_stalled {
+            conditions.set(STALLED, Status::True, reason, "canary");
+        }
+        app.status.get_or_insert_default().conditions = list;
+        app
+    }
+
+    #[test]
+    fn a_pause_says_what_ends_it() {
+        let done = |succeeded| {
+            let inputs = Inputs { generation: 1, requested: None, content: None, uid: None, configs: 0 };
+            State::Done { inputs, due: Instant::now(), succeeded }
+        };
+        let rows: [(State, &str, bool, Option<&str>); 8] = [
+            (State::Blocked, "DependencyNotReady", false, Some("its dependency ns/second")),
+            (State::Blocked, "ArtifactFailed", false, Some("its source GitRepository/ns/source")),
+            (State::Blocked, "Progressing", false, None),
+            (
+                State::Blocked,
+                "AccessDenied",
+                true,
+                Some("a change of the object, which is stalled: AccessDenied"),
+            ),
+            (done(false), "BuildFailed", false, Some("its retry interval, after BuildFailed")),
+            (done(true), "ReconciliationSucceeded", false, None),
+            (State::Idle, "Progressing", false, None),
+            (
+                State::Idle,
+                "InvalidCELExpression",
+                true,
+                Some("a change of the object, which is stalled: InvalidCELExpression"),
+            ),
+        ];
+        for (row, (state, reason, is_stalled, expected)) in rows.into_iter().enumerate() {
+            let activity = of(&app(reason, is_stalled), Some(Seen::of(&state)), |key| key.name == "first");
+            assert_eq!(activity.pause.as_deref(), expected, "row {row}");
+            assert_eq!(activity.ready.map(|ready| ready.reason).as_deref(), Some(reason), "row {row}");
+        }
+        let ready = of(&app("DependencyNotReady", false), Some(Seen::of(&State::Blocked)), |_| true);
+        assert_eq!(ready.pause.as_deref(), Some("its dependencies"), "an expression says no");
+        assert_eq!(of(&app("x", true), None, |_| true).pause, None, "a pass is under way");
     }
 }

@@ -12,6 +12,7 @@ use kube::{
     runtime::{reflector::ObjectRef, watcher::Event},
 };
 use runtime::{
+    conditions::{READY, is_true},
     controller::{Outcome, Reconcile},
     diagnostics::Activity,
     latest::Latest,
@@ -19,7 +20,7 @@ use runtime::{
 use tokio::time::Instant;
 
 use crate::{
-    activity,
+    activity::{self, Seen},
     applied::AppliedObjects,
     context::Context,
     drift::Repairs,
@@ -156,9 +157,10 @@ impl Reconcile<Kustomization> for Reconciler {
     }
 
     fn activity(&self, object: &Kustomization) -> Activity {
-        let slots = self.slots();
-        let state = slots.get(&ObjectRef::from_obj(object)).map(|slot| &slot.state);
-        activity::of(object, state, &self.context)
+        let seen = self.slots().get(&ObjectRef::from_obj(object)).map(|slot| Seen::of(&slot.state));
+        activity::of(object, seen, |key| {
+            self.context.store.get(key).is_some_and(|found| is_true(status::listed(&found), READY))
+        })
     }
 
     fn outlasted(&self, object: &Key) {

@@ -153,7 +153,7 @@ fn started(name: &'static str, arguments: &impl Arguments, flags: Vec<String>) -
         "starting {name}"
     );
     let started = diagnostics::text(Timestamp::now());
-    ProcessState { name, version: VERSION, revision: REVISION, started, flags, gates }
+    ProcessState { name, version: VERSION, revision: REVISION, started, gates }
 }
 
 /// Arguments of which the first is the program's name, if they can work together, and which of them differ from the defaults.

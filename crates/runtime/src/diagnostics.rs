@@ -14,9 +14,12 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::metrics::Metrics;
+use crate::{
+    conditions::{Condition, READY, STALLED, find, is_true},
+    metrics::Metrics,
+};
 
-pub use query::{Place, Query, QueryError};
+pub(crate) use query::{Place, Query, QueryError};
 
 /// What an object says of itself, and what its controller does with it between passes.
 #[derive(Debug, Default)]
@@ -38,6 +41,20 @@ pub struct Ready {
     pub status: &'static str,
     /// Its reason.
     pub reason: String,
+}
+
+impl Ready {
+    /// What is told of the Ready condition among these.
+    pub fn of(conditions: &[Condition]) -> Option<Self> {
+        find(conditions, READY)
+            .map(|ready| Self { status: ready.status.as_str(), reason: ready.reason.clone() })
+    }
+}
+
+/// What an object with these conditions waits for, if it is stalled.
+pub fn stalled(conditions: &[Condition]) -> Option<String> {
+    let reason = find(conditions, READY).map(|ready| ready.reason.as_str()).unwrap_or_default();
+    is_true(conditions, STALLED).then(|| format!("a change of the object, which is stalled: {reason}"))
 }
 
 /// Work on an object.
@@ -116,14 +133,13 @@ pub(crate) trait Inspect: Send + Sync {
     fn objects(&self, query: &Query, most: usize) -> Vec<ObjectState>;
 }
 
-/// What the process was started with.
+/// The process. Its flags are in its log: they hold addresses and names of accounts.
 #[derive(Debug, Serialize)]
 pub(crate) struct ProcessState {
     pub name: &'static str,
     pub version: &'static str,
     pub revision: &'static str,
     pub started: String,
-    pub flags: Vec<String>,
     pub gates: BTreeMap<&'static str, bool>,
 }
 
@@ -180,7 +196,11 @@ impl Diagnostics {
         let answer = Answer {
             process: self.0.process.as_ref(),
             now: text(Timestamp::now()),
-            queues: kinds.iter().map(|kind| kind.queue()).collect(),
+            queues: kinds
+                .iter()
+                .filter(|kind| query.concerns(&kind.kind()))
+                .map(|kind| kind.queue())
+                .collect(),
             totals: totals(metrics),
             next: objects.last().filter(|_| is_cut).map(place),
             objects,
@@ -190,7 +210,7 @@ impl Diagnostics {
     }
 }
 
-/// Budgets and sizes by name, such as `budget fetch used` and `kept observed_objects`.
+/// Budgets and sizes by name, such as `budget fetch used` and `kept_bytes git_caches`.
 fn totals(metrics: &Metrics) -> BTreeMap<String, f64> {
     let name = |sample: &crate::metrics::Sample| {
         let labels = sample.labels.iter().rev().map(|(_, value)| value.as_str());

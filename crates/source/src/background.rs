@@ -94,7 +94,7 @@ where
 
     /// What the fetch of an object waits for before it may begin, and since when.
     pub fn queued(&self, source: &ObjectRef<K>) -> Option<Queued> {
-        self.pending().get(source)?.queue.queued()
+        self.underway(source)?.1
     }
 
     /// The fetch that an earlier pass began with the same `inputs`. One with others is given up.

@@ -1,19 +1,19 @@
 //! The controller of one kind of source.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use api::ConditionStatus;
 use api::source::Source;
+use api::{Condition, ConditionStatus};
 use artifact::store::Store;
 use budget::Budget;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use kube::{Client, Resource, ResourceExt};
 use net::Named;
-use runtime::conditions::{READY, STALLED, find, is_true};
+use runtime::conditions::{READY, find};
 use runtime::controller::{Objects, Outcome, Reconcile};
-use runtime::diagnostics::{Activity, Ready, Step};
+use runtime::diagnostics::{Activity, Ready, Step, stalled};
 use runtime::events::Recorder;
 use runtime::latest::Latest;
 use runtime::metrics::{Metrics, ResourceInfo};
@@ -22,7 +22,7 @@ use runtime::queue::InFlight;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::background::Background;
+use crate::background::{Background, Queued};
 use crate::failure::Interrupted;
 use crate::pass::{Beginning, EndedBuild, Inputs, Pass, Version};
 use crate::upstream::{Fetched, Upstream};
@@ -132,6 +132,21 @@ fn info<U: Upstream>(object: &U::Object) -> ResourceInfo {
     }
 }
 
+/// Work that outlasted its pass: since when it goes on, and what it waits for before it may begin.
+fn step(name: &'static str, underway: Option<(Instant, Option<Queued>)>) -> Option<Step> {
+    let (begun, queued) = underway?;
+    let waits_for = queued.map(|queued| format!("its turn: {queued}"));
+    Some(Step { name, since: Some(begun), waits_for })
+}
+
+/// What an object waits for without a success: its interval begins with one.
+fn pause(conditions: &[Condition]) -> Option<String> {
+    stalled(conditions).or_else(|| {
+        let ready = find(conditions, READY).filter(|ready| ready.status != ConditionStatus::True)?;
+        Some(format!("the next attempt, after {}", ready.reason))
+    })
+}
+
 impl<U: Upstream> Reconcile<U::Object> for Controller<U> {
     async fn reconcile(&self, object: Arc<U::Object>) -> Outcome {
         let _run = self.runs.begin();
@@ -162,35 +177,84 @@ impl<U: Upstream> Reconcile<U::Object> for Controller<U> {
     }
 
     fn activity(&self, object: &U::Object) -> Activity {
-        let (reference, conditions) = (ObjectRef::from_obj(object), object.conditions());
-        let ready = find(conditions, READY);
-        let works =
-            [("build", self.builds.underway(&reference)), ("fetch", self.background.underway(&reference))];
-        let step = works.into_iter().find_map(|(name, underway)| {
-            let (begun, queued) = underway?;
-            Some(Step {
-                name,
-                since: Some(begun),
-                waits_for: queued.map(|queued| format!("its turn: {queued}")),
-            })
-        });
-        // Not its interval: that is waited for after a success alone.
-        let pause = ready.filter(|ready| ready.status != ConditionStatus::True).map(|ready| match () {
-            () if is_true(conditions, STALLED) => {
-                format!("a change of the object, which is stalled: {}", ready.reason)
-            }
-            () => format!("the next attempt, after {}", ready.reason),
-        });
+        let reference = ObjectRef::from_obj(object);
         Activity {
             suspended: object.is_suspended(),
-            ready: ready.map(|ready| Ready { status: ready.status.as_str(), reason: ready.reason.clone() }),
-            step,
-            pause,
+            ready: Ready::of(object.conditions()),
+            step: step("build", self.builds.underway(&reference))
+                .or_else(|| step("fetch", self.background.underway(&reference))),
+            pause: pause(object.conditions()),
         }
     }
 
     fn outlasted(&self, object: &ObjectRef<U::Object>) {
         self.background.forget(object);
         self.builds.forget(object);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::future::pending;
+
+    use api::GitRepository;
+    use jiff::Timestamp;
+    use runtime::conditions::{Conditions, STALLED};
+    use runtime::controller::Waker;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_outlasts_its_pass_is_a_step_that_may_wait_for_its_turn() {
+        let budget = Budget::new(budget::Limits { process: 100, tenant: 100 });
+        let fetches = Background::<GitRepository, u8, u8>::new(Waker::default(), budget, Some(1));
+        let source = |name: &str| ObjectRef::new(name).within("ns");
+        for name in ["first", "second"] {
+            let fetch = |host: crate::background::Host| async move {
+                let _slot = host.slot(name).await;
+                pending().await
+            };
+            assert_eq!(fetches.run(&source(name), 0, "host", fetch).await, None);
+        }
+        // The second one has asked for its slot when this goes on.
+        tokio::task::yield_now().await;
+        let told = |name: &str| {
+            let Step { name, since, waits_for } = step("fetch", fetches.underway(&source(name)))?;
+            Some((name, since.is_some(), waits_for))
+        };
+        assert_eq!(told("first"), Some(("fetch", true, None)));
+        let turn = "its turn: its host is asked by 1 already";
+        assert_eq!(told("second"), Some(("fetch", true, Some(turn.to_owned()))));
+        assert_eq!(told("third"), None);
+    }
+
+    #[test]
+    fn a_pause_is_told_of_what_has_not_succeeded() {
+        for (status, reason, is_stalled, expected) in [
+            (ConditionStatus::True, "Succeeded", false, None),
+            (
+                ConditionStatus::False,
+                "GitOperationFailed",
+                false,
+                Some("the next attempt, after GitOperationFailed"),
+            ),
+            (ConditionStatus::Unknown, "Progressing", false, Some("the next attempt, after Progressing")),
+            (
+                ConditionStatus::False,
+                "URLInvalid",
+                true,
+                Some("a change of the object, which is stalled: URLInvalid"),
+            ),
+        ] {
+            let mut list = Vec::new();
+            let mut conditions = Conditions::new(&mut list, 1, Timestamp::UNIX_EPOCH);
+            conditions.set(READY, status, reason, "canary");
+            if is_stalled {
+                conditions.set(STALLED, ConditionStatus::True, reason, "canary");
+            }
+            assert_eq!(pause(&list).as_deref(), expected, "{reason}");
+        }
+        assert_eq!(pause(&[]), None);
     }
 }

@@ -31,7 +31,7 @@ async fn the_first_line_says_what_a_controller_was_started_with() -> Result<()> 
     let flags = [
         "--metrics-addr=nowhere",
         "--concurrent=4",
-        "--events-addr=http://me:canary@receiver.example/?token=canary",
+        "--events-addr=http://me:canary@receiver.example/canary?token=canary",
         "--feature-gates=GroupChangeLog=true",
     ];
     let (status, lines) =
@@ -42,7 +42,7 @@ async fn the_first_line_says_what_a_controller_was_started_with() -> Result<()> 
     assert_eq!(first.text("/msg"), "starting kustomize-controller");
     assert_eq!(first.text("/version"), env!("CARGO_PKG_VERSION"));
     assert!(!first.text("/revision").is_empty());
-    let changed = "--metrics-addr=nowhere --events-addr=http://receiver.example/ --runtime-namespace=flux-system \
+    let changed = "--metrics-addr=nowhere --events-addr=http://receiver.example --runtime-namespace=flux-system \
                    --feature-gates=GroupChangeLog=true";
     assert_eq!(first.pointer("/flags"), Some(&json!(changed)));
     let gates = first.text("/gates");

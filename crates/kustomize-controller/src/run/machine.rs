@@ -402,4 +402,4 @@ fn unhealthy(took: Duration, inner: &str) -> Step {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -42,16 +42,31 @@ where
 
     fn objects(&self, query: &Query, most: usize) -> Vec<ObjectState> {
         let (Some(pass), kind) = (self.0.upgrade(), self.kind()) else { return Vec::new() };
-        let place = |object: &K| (object.namespace().unwrap_or_default(), object.name_any());
+        let found = match (&query.namespace, &query.name) {
+            (Some(namespace), Some(name)) => {
+                pass.store.get(&ObjectRef::new(name).within(namespace)).into_iter().collect()
+            }
+            _ => pass.store.state(),
+        };
         let is_taken = |object: &Arc<K>| {
             let (namespace, name) = place(object.as_ref());
-            query.takes(&kind, &namespace, &name)
+            query.takes(&kind, namespace, name)
         };
-        let mut objects: Vec<_> = pass.store.state().into_iter().filter(is_taken).collect();
-        objects.sort_by_cached_key(|object| place(object.as_ref()));
-        objects.truncate(most);
+        let by_place = |a: &Arc<K>, b: &Arc<K>| place(a.as_ref()).cmp(&place(b.as_ref()));
+        let mut objects: Vec<_> = found.into_iter().filter(is_taken).collect();
+        if most < objects.len() {
+            objects.select_nth_unstable_by(most, by_place);
+            objects.truncate(most);
+        }
+        objects.sort_unstable_by(by_place);
         objects.iter().map(|object| pass.state(object.as_ref())).collect()
     }
+}
+
+/// Namespace and name, by which objects are sorted.
+fn place<K: Resource>(object: &K) -> (&str, &str) {
+    let metadata = object.meta();
+    (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }
 
 impl<K, R> Pass<K, R>
@@ -129,9 +144,10 @@ fn next(facts: Facts, now: Instant) -> Option<NextState> {
                 format!("a free pass: its namespace uses its share of {share} (--concurrent)")
             }
             Some(_) => "a free pass: all are in use (--concurrent)".to_owned(),
-            None => "nothing: it is due".to_owned(),
+            None => "it is due and begins at once".to_owned(),
         },
-        Some(_) if failures > 0 => format!("back-off after {failures} failed passes"),
+        Some(_) if failures == 1 => "back-off after 1 failed pass".to_owned(),
+        Some(_) if failures > 1 => format!("back-off after {failures} failed passes"),
         Some(_) if goes_on => "the step that is under way, or its deadline".to_owned(),
         Some(_) => pause.unwrap_or_else(|| "its interval".to_owned()),
         None if goes_on => "the step that is under way".to_owned(),
@@ -144,9 +160,117 @@ fn next(facts: Facts, now: Instant) -> Option<NextState> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        borrow::Cow,
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::{
+        api::ObjectMeta,
+        core::NamespaceResourceScope,
+        runtime::{reflector, watcher::Event},
+    };
+    use net::Backoff;
 
     use super::*;
+    use crate::{
+        backoff::Failures,
+        controller::{Outcome, turns::Turns},
+        metrics::Metrics,
+        queue::Queue,
+    };
+
+    /// An object that counts how often it is looked at.
+    #[derive(Clone)]
+    struct Counting(ConfigMap, Arc<AtomicUsize>);
+
+    impl Resource for Counting {
+        type DynamicType = ();
+        type Scope = NamespaceResourceScope;
+
+        fn kind((): &()) -> Cow<'_, str> {
+            ConfigMap::kind(&())
+        }
+
+        fn group((): &()) -> Cow<'_, str> {
+            ConfigMap::group(&())
+        }
+
+        fn version((): &()) -> Cow<'_, str> {
+            ConfigMap::version(&())
+        }
+
+        fn plural((): &()) -> Cow<'_, str> {
+            ConfigMap::plural(&())
+        }
+
+        fn meta(&self) -> &ObjectMeta {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            &self.0.metadata
+        }
+
+        fn meta_mut(&mut self) -> &mut ObjectMeta {
+            &mut self.0.metadata
+        }
+    }
+
+    /// Counts what is asked of it.
+    #[derive(Default)]
+    struct Asked(AtomicUsize);
+
+    impl Reconcile<Counting> for Asked {
+        async fn reconcile(&self, _object: Arc<Counting>) -> Outcome {
+            Outcome::Wait
+        }
+
+        fn gone(&self, _object: &ObjectRef<Counting>) {}
+
+        fn activity(&self, _object: &Counting) -> Activity {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Activity::default()
+        }
+    }
+
+    #[test]
+    fn who_asks_for_one_object_of_thousands_has_one_looked_at() {
+        let (store, mut writer) = reflector::store();
+        let (looks, metrics) = (Arc::new(AtomicUsize::new(0)), Metrics::new().unwrap());
+        for number in 0..5000 {
+            let mut object = ConfigMap::default();
+            // Not in the order of their names.
+            object.metadata.name = Some(format!("{:04}", number * 7 % 5000));
+            object.metadata.namespace = Some("ns".into());
+            writer.apply_watcher_event(&Event::Apply(Counting(object, looks.clone())));
+        }
+        let hour = Duration::from_secs(3600);
+        let pass = Arc::new(Pass {
+            reconciler: Arc::new(Asked::default()),
+            backoff: Arc::new(Failures::new(Backoff { first: hour, longest: hour })),
+            metrics: metrics.clone(),
+            name: "configmap".into(),
+            queue: Queue::new("configmap", &metrics),
+            turns: Turns::new(1),
+            store,
+        });
+        let inspected = Inspected(Arc::downgrade(&pass));
+        let ask = |query: &str, most: usize| {
+            looks.store(0, Ordering::Relaxed);
+            pass.reconciler.0.store(0, Ordering::Relaxed);
+            let objects = inspected.objects(&Query::parse(query).unwrap(), most);
+            let names: Vec<_> = objects.into_iter().map(|object| object.name).collect();
+            (names, looks.load(Ordering::Relaxed), pass.reconciler.0.load(Ordering::Relaxed))
+        };
+        let (names, looked_at, asked) = ask("namespace=ns&name=2500", 501);
+        assert_eq!((names, asked), (vec!["2500".to_owned()], 1));
+        assert!(looked_at < 20, "{looked_at}");
+        assert_eq!(ask("namespace=other&name=2500", 501), (Vec::new(), 0, 0));
+        assert_eq!(ask("namespace=ns&name=2500&continue=ConfigMap/ns/3000", 501).0, [""; 0]);
+        let (names, looked_at, asked) = ask("continue=ConfigMap/ns/2499", 3);
+        assert_eq!((names, asked), (["2500", "2501", "2502"].map(str::to_owned).to_vec(), 3));
+        assert!(looked_at < 5000 * 20, "{looked_at}");
+    }
 
     #[test]
     fn next_says_what_is_waited_for() {
@@ -160,10 +284,10 @@ mod tests {
             next(facts, now).map(|next| next.why)
         };
         type Row = (Option<Instant>, bool, fn(&mut Facts), Option<&'static str>);
-        let rows: [Row; 12] = [
+        let rows: [Row; 13] = [
             (None, true, |_| {}, None),
             (Some(past), true, |_| {}, Some("the end of the pass that is under way")),
-            (Some(past), false, |_| {}, Some("nothing: it is due")),
+            (Some(past), false, |_| {}, Some("it is due and begins at once")),
             (
                 Some(past),
                 false,
@@ -176,6 +300,7 @@ mod tests {
                 |facts| facts.bound = Some(Bound::Process(5)),
                 Some("a free pass: all are in use (--concurrent)"),
             ),
+            (Some(later), false, |facts| facts.failures = 1, Some("back-off after 1 failed pass")),
             (Some(later), false, |facts| facts.failures = 3, Some("back-off after 3 failed passes")),
             (Some(later), false, |_| {}, Some("its interval")),
             (Some(later), false, |facts| facts.pause = Some("x".into()), Some("x")),

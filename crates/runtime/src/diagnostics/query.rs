@@ -7,7 +7,7 @@ const PAGE: usize = 500;
 
 /// Which objects are asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Query {
+pub(crate) struct Query {
     /// `kind`, as in `Kustomization`.
     pub kind: Option<String>,
     /// `namespace`.
@@ -22,7 +22,7 @@ pub struct Query {
 
 /// Where an object stands in the order of all: by kind, namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub(crate) struct Place {
     kind: String,
     namespace: String,
     name: String,
@@ -30,7 +30,7 @@ pub struct Place {
 
 /// A query that makes no sense.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum QueryError {
+pub(crate) enum QueryError {
     /// There is no such parameter.
     #[error("unknown parameter {0:?}: kind, namespace, name, limit and continue are known")]
     Unknown(String),

@@ -90,7 +90,7 @@ async fn each_object_tells_its_last_step_the_present_one_and_why_it_waits() {
     let answer: Value = serde_json::from_str(&text).unwrap();
     let told: Vec<_> = answer["objects"].as_array().unwrap().iter().map(summary).collect();
     let expected = [
-        "ConfigMap ns/fails 3 False Because; last failed 1; next back-off after 1 failed passes",
+        "ConfigMap ns/fails 3 False Because; last failed 1; next back-off after 1 failed pass",
         "ConfigMap ns/fetches 3 False Because; last underway 0; now fetch, waits for its host; next the step that is under way",
         "ConfigMap ns/hangs 3 False Because; now pass",
         "ConfigMap ns/is-scheduled 3 False Because; last scheduled 0; next its interval",
@@ -189,6 +189,10 @@ fn thousands_of_objects_come_in_pages_each_object_once() {
         }
     }
     assert_eq!(sizes, [500, 500, 200]);
+    let answer: Value =
+        serde_json::from_str(&diagnostics.answer("kind=gitrepository&limit=1", &metrics).unwrap()).unwrap();
+    let queues: Vec<_> = answer["queues"].as_array().unwrap().iter().map(|queue| &queue["kind"]).collect();
+    assert_eq!(queues, ["GitRepository"], "others are not looked at");
     let mut once = seen.clone();
     once.dedup();
     assert!(seen.is_sorted() && once.len() == 1200);

@@ -6,5 +6,5 @@ mod build;
 mod cancellation;
 mod health;
 mod prune;
-mod script;
+pub(crate) mod script;
 mod stages;
