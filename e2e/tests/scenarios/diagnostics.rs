@@ -1,5 +1,6 @@
 //! `/debug/objects` answers why an object does not move.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 
 use anyhow::{Context, Result, ensure};
@@ -140,22 +141,43 @@ async fn the_commands_of_the_documentation_work() -> Result<()> {
             tokio::task::block_in_place(run).with_context(|| format!("{DOCUMENT}, {heading}"))?;
         }
     }
+    let mut served = BTreeSet::new();
     for controller in [&pair.source, &pair.kustomize] {
-        compare_metrics(&controller.metrics().await?)?;
+        served.extend(compare_metrics(&controller.metrics().await?)?);
     }
+    // What appears later says so.
+    let document = std::fs::read_to_string(e2e::workspace().join("docs/metrics.md"))?;
+    let absent: Vec<_> = rows(&document)
+        .filter(|(name, cells)| {
+            !served.contains(*name) && !cells.iter().any(|cell| cell.contains("appears "))
+        })
+        .map(|(name, _)| name)
+        .collect();
+    ensure!(
+        absent.is_empty(),
+        "no controller serves {absent:?}, and docs/metrics.md does not say when they appear"
+    );
     test.finish().await
 }
 
-/// Compares served series with `docs/metrics.md`: their names, types and labels, and the alerts that use them.
-fn compare_metrics(text: &str) -> Result<()> {
+/// The rows of tables about series: their names, and their cells.
+fn rows(document: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
+    document.lines().filter_map(|line| {
+        let cells: Vec<_> = line.strip_prefix('|')?.trim_end_matches('|').split('|').map(str::trim).collect();
+        Some((cells.first()?.strip_prefix('`')?.strip_suffix('`')?, cells))
+    })
+}
+
+/// Compares served series with `docs/metrics.md`: their names, types and labels. Gives their names.
+fn compare_metrics(text: &str) -> Result<Vec<String>> {
     let document = std::fs::read_to_string(e2e::workspace().join("docs/metrics.md"))?;
-    let rules = std::fs::read_to_string(e2e::workspace().join("config/prometheus/rules.yaml"))?;
-    let row = |name: &str| document.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+    let rows: BTreeMap<_, _> = rows(&document).collect();
+    let mut served = Vec::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').context("no type")?;
-        let row = row(name).with_context(|| format!("docs/metrics.md lacks {name}"))?;
-        let cells: Vec<&str> = row.split(" | ").collect();
-        ensure!(cells.get(1) == Some(&kind), "{name} is a {kind}: {row}");
+        let row = rows.get(name).with_context(|| format!("docs/metrics.md lacks {name}"))?;
+        ensure!(row.get(1) == Some(&kind), "{name} is a {kind}: {row:?}");
+        let told = row.get(2).copied().unwrap_or_default();
         let samples = text.lines().filter(|line| line.starts_with(name)).filter_map(|line| {
             let (series, labels) = line.split_once('{')?;
             ["", "_bucket", "_sum", "_count"].contains(&series.strip_prefix(name)?).then_some(labels)
@@ -164,23 +186,78 @@ fn compare_metrics(text: &str) -> Result<()> {
             samples.flat_map(|labels| labels.split(r#"=""#)).filter_map(|part| part.rsplit([',', '{']).next())
         {
             let is_name = label.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !label.is_empty();
-            let is_told = !is_name || label == "le" || row.contains(&format!("`{label}`"));
-            ensure!(is_told, "{name} has the label {label}: {row}");
+            let is_told = !is_name || label == "le" || told.contains(&format!("`{label}`"));
+            ensure!(is_told, "{name} has the label {label}: {row:?}");
         }
+        served.push(name.to_owned());
     }
-    // Each alert of a series is named with it, and no others.
+    Ok(served)
+}
+
+#[test]
+fn the_documentation_names_the_alerts_of_each_series_and_no_others() -> Result<()> {
+    let document = std::fs::read_to_string(e2e::workspace().join("docs/metrics.md"))?;
+    let rules = std::fs::read_to_string(e2e::workspace().join("config/prometheus/rules.yaml"))?;
+    let mut used = BTreeSet::new();
     for block in rules.split("- alert: ").skip(1) {
         let (alert, rest) = block.split_once('\n').context("no name")?;
         let expr = rest.lines().find_map(|line| line.trim().strip_prefix("expr: ")).context("no expr")?;
-        let uses = |row: &&str| {
-            row.strip_prefix("| `")
-                .and_then(|row| row.split('`').next())
-                .is_some_and(|name| expr.contains(name))
-        };
-        let named = document.lines().filter(uses).any(|row| row.contains(alert));
-        ensure!(named, "docs/metrics.md does not name {alert} with what it uses: {expr}");
+        let series = series_in(expr);
+        ensure!(!series.is_empty(), "no series in {expr}");
+        used.extend(series.into_iter().map(|series| (series, alert.to_owned())));
     }
+    let named = rows(&document).flat_map(|(name, cells)| {
+        let alerts = cells.get(4).copied().unwrap_or_default().split(", ").filter(|alert| !alert.is_empty());
+        alerts.map(|alert| (name.to_owned(), alert.to_owned())).collect::<Vec<_>>()
+    });
+    assert_eq!(named.collect::<BTreeSet<_>>(), used);
     Ok(())
+}
+
+/// The series that an expression of PromQL reads.
+fn series_in(expr: &str) -> BTreeSet<String> {
+    let (mut series, mut rest, mut is_grouping) = (BTreeSet::new(), expr, false);
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        rest = match first {
+            // Labels, ranges and values are no series, and neither are the labels after `by` and `on`.
+            '{' => rest.split_once('}').map_or("", |(_, after)| after),
+            '[' => rest.split_once(']').map_or("", |(_, after)| after),
+            '"' => rest.get(1..).and_then(|rest| rest.split_once('"')).map_or("", |(_, after)| after),
+            '(' if std::mem::take(&mut is_grouping) => rest.split_once(')').map_or("", |(_, after)| after),
+            _ if word.is_empty() => rest.get(first.len_utf8()..).unwrap_or_default(),
+            _ => {
+                let is_call = after.starts_with('(');
+                let is_word = ["by", "on", "and", "or", "unless", "sum", "max", "min"].contains(&word);
+                if !is_call && !is_word && !first.is_ascii_digit() {
+                    series.insert(word.to_owned());
+                }
+                after
+            }
+        };
+        if !word.is_empty() {
+            is_grouping = ["by", "on"].contains(&word);
+        }
+    }
+    series
+}
+
+#[test]
+fn the_series_of_an_expression_are_found() {
+    for (expr, expected) in [
+        ("absent(a_total{name=\"b_c\"} == 1)", vec!["a_total"]),
+        ("(changes(a[30m]) > 2) and on (namespace, pod) last_over_time(b[30m])", vec!["a", "b"]),
+        (
+            "sum by (x_y) (rate(a{code=~\"429|5..\"}[10m])) / sum by (pod) (rate(b[10m])) > 0.1",
+            vec!["a", "b"],
+        ),
+        ("max by (name) (a) == 0", vec!["a"]),
+    ] {
+        let found = series_in(expr);
+        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{expr}");
+    }
 }
 
 fn source_yaml(name: &str, url: &str) -> String {
