@@ -7,9 +7,9 @@ mod help;
 mod selector;
 
 pub use help::{Description, heading};
-pub use selector::{NoSelector, label_selector};
+pub use selector::{InvalidLabelSelector, label_selector};
 
-pub(crate) use help::one_line;
+pub(crate) use help::{one_line, reason};
 
 use std::{
     any::TypeId,

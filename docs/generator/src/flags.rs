@@ -13,6 +13,9 @@ Flags are read as Flux reads them: `--flag=value` or `--flag value`. A boolean m
 equals sign otherwise. Of a flag that is given twice the last one counts, unless it is a list. An environment variable counts where its flag
 is not given. Durations are Go's: `90s`, `1h30m`. A value that cannot be used ends the process with one line and status 2.
 
+With the word `preflight` in place of flags, a controller says what would not work if it took over a cluster from Flux, and ends; it only
+reads ([migrate.md](migrate.md#check)).
+
 The column *Flux* says whether Flux's controller has a flag of this name; the others are of Ferroflux alone.
 ";
 

@@ -2,6 +2,8 @@
 
 use clap::{Arg, Command, builder::PossibleValue};
 
+use crate::preflight::VERB;
+
 /// The headings of `--help`: what flags are about.
 pub mod heading {
     #![expect(missing_docs, reason = "the texts say it")]
@@ -69,7 +71,11 @@ pub(super) fn readable(command: Command) -> Command {
     let syntax = "Flags are given as --flag=value or --flag value; a boolean may be bare, which means true, and has its value after \
                   an equals sign otherwise. Of a flag that is given twice the last one counts, unless it is a list. An \
                   environment variable counts where its flag is not given.";
-    command.after_help(wrapped(syntax, COLUMNS))
+    let preflight = format!(
+        "With the word {VERB} in place of flags, the program says what would not work if it took over a cluster from Flux, and \
+         ends. It only reads; `{VERB} --help` says more."
+    );
+    command.after_help(format!("{}\n\n{}", wrapped(syntax, COLUMNS), wrapped(&preflight, COLUMNS)))
 }
 
 /// A text in lines of so many columns, broken between words.
@@ -89,12 +95,18 @@ fn wrapped(text: &str, columns: usize) -> String {
 
 /// What is wrong with the arguments, in one line: the log of a Pod shows lines, and the last ones first.
 pub(crate) fn one_line(error: &clap::Error) -> String {
+    format!("error: {} (--help lists the flags)", reason(error))
+}
+
+/// What is wrong with the arguments.
+pub(crate) fn reason(error: &clap::Error) -> String {
     let text = error.to_string();
     let is_said = |line: &&str| {
         !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more information")
     };
     let lines: Vec<_> = text.lines().map(str::trim).filter(is_said).collect();
-    format!("{} (--help lists the flags)", lines.join("; "))
+    let joined = lines.join("; ").replace(":; ", ": ");
+    joined.strip_prefix("error: ").unwrap_or(&joined).to_owned()
 }
 
 #[cfg(test)]
@@ -109,6 +121,10 @@ mod tests {
     struct Program {
         #[command(flatten)]
         _flags: Flags,
+        #[arg(long, requires = "_other")]
+        _one: Option<String>,
+        #[arg(long)]
+        _other: Option<String>,
     }
 
     fn said(args: &[&str]) -> clap::Error {
@@ -135,6 +151,7 @@ mod tests {
         assert!(help.contains(
             "  --max-retry-delay <MAX_RETRY_DELAY>\n          Longest delay after failures. [default: 15m]\n"
         ));
+        assert!(help.contains("\n\nWith the word preflight in place of flags, "), "{help}");
         assert!(help.contains("          Log verbosity. [possible values: trace, debug, info, error] [default:\n          info]\n"));
     }
 
@@ -161,6 +178,10 @@ mod tests {
             (
                 "--log-leve=info",
                 "error: unexpected argument '--log-leve' found; tip: a similar argument exists: '--log-level' (--help lists the flags)",
+            ),
+            (
+                "--one=1",
+                "error: the following required arguments were not provided: --other <OTHER> (--help lists the flags)",
             ),
             ("word", "error: unexpected argument 'word' found (--help lists the flags)"),
         ] {

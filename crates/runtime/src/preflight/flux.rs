@@ -1,5 +1,6 @@
 //! The Deployments that run a controller of Flux: their flags and rights.
 
+use clap::error::ErrorKind;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
@@ -94,24 +95,18 @@ fn refused<A: Arguments>(name: &str, arguments: &[String]) -> Vec<String> {
         Err(error) => error,
     };
     let alone = |flag: &[&str]| {
-        let error = parse(flag).err()?;
-        Some(format!("{}: {}", flag.join(" "), reason(&error)))
+        // What it needs beside it may be given.
+        let error = parse(flag).err().filter(|error| error.kind() != ErrorKind::MissingRequiredArgument)?;
+        Some(format!("{}: {}", flag.join(" "), flags::reason(&error)))
     };
     let found: Vec<String> = each(&all).filter_map(alone).collect();
     // Flags can be wrong together.
-    if found.is_empty() { vec![reason(&error)] } else { found }
+    if found.is_empty() { vec![flags::reason(&error)] } else { found }
 }
 
 /// The flags one by one, each with the value behind it if that is an argument of its own.
 fn each<'a, 'b>(arguments: &'a [&'b str]) -> impl Iterator<Item = &'a [&'b str]> {
     arguments.chunk_by(|_, next| !next.starts_with('-'))
-}
-
-/// The first line of what is wrong.
-fn reason(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 /// What a controller with these flags looks after; others do not matter, so they may be wrong.
@@ -135,6 +130,10 @@ mod tests {
     struct Program {
         #[command(flatten)]
         shared: Flags,
+        #[arg(long)]
+        hosts: Option<String>,
+        #[arg(long, requires = "hosts")]
+        token: Option<String>,
         #[arg(skip)]
         gates: Gates,
     }
@@ -161,13 +160,20 @@ mod tests {
                 .is_empty()
         );
         assert_eq!(
-            refused(&["--sops-age-secret=x", "--log-level=info", "--log-encoding", "xml", "--helm", "1"]),
+            refused(&["--sops-age-secret=x", "--log-level=info", "--log-encoding", "xml", "--xyz", "1"]),
             [
                 "--sops-age-secret=x: unexpected argument '--sops-age-secret' found",
-                "--log-encoding xml: invalid value 'xml' for '--log-encoding <LOG_ENCODING>'",
-                "--helm 1: unexpected argument '--helm' found",
+                "--log-encoding xml: invalid value 'xml' for '--log-encoding <LOG_ENCODING>'; [possible values: json, console]",
+                "--xyz 1: unexpected argument '--xyz' found",
             ]
         );
+        assert_eq!(
+            refused(&["--token=x", "--hosts=h", "--xyz"]),
+            ["--xyz: unexpected argument '--xyz' found"],
+            "a flag that needs another one, which is there"
+        );
+        let missing = "the following required arguments were not provided: --hosts <HOSTS>";
+        assert_eq!(refused(&["--token=x", "--log-level=info"]), [missing]);
         let together = refused(&["--min-retry-delay=1h"]);
         assert_eq!(together, ["--max-retry-delay must not be less than --min-retry-delay"]);
     }
