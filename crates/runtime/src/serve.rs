@@ -32,6 +32,17 @@ pub enum ServeError {
         /// What it says.
         address: String,
     },
+    /// The host has no address.
+    #[error("failed to resolve the host of {address}, which {flag} names")]
+    Resolve {
+        /// The flag that says where to listen.
+        flag: &'static str,
+        /// What it says.
+        address: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// The socket could not be opened.
     #[error("failed to listen on {address}, which {flag} names")]
     Listen {
@@ -54,19 +65,32 @@ pub enum ServeError {
 /// Opens a listener on a Go-style address, which a flag names: `:8080` means every interface.
 ///
 /// # Errors
-/// When the address is malformed or taken.
+/// When the address is malformed, has no such host, or is taken.
 pub async fn listen(flag: &'static str, address: &str) -> Result<TcpListener, ServeError> {
     let any = address.starts_with(':');
     let full = if any { format!("[::]{address}") } else { address.to_owned() };
-    let malformed = |_| ServeError::Address { flag, address: address.to_owned() };
-    let resolved = tokio::net::lookup_host(&full).await.map_err(malformed)?;
-    let resolved: Vec<SocketAddr> = resolved.collect();
+    let address = address.to_owned();
+    if !is_host_and_port(&full) {
+        return Err(ServeError::Address { flag, address });
+    }
+    let resolved: Vec<SocketAddr> = match tokio::net::lookup_host(&full).await {
+        Ok(resolved) => resolved.collect(),
+        Err(source) => return Err(ServeError::Resolve { flag, address, source }),
+    };
     match TcpListener::bind(&resolved[..]).await {
         // Hosts without IPv6 have no `[::]`.
         Err(_) if any => TcpListener::bind(format!("0.0.0.0{address}")).await,
         result => result,
     }
-    .map_err(|source| ServeError::Listen { flag, address: address.to_owned(), source })
+    .map_err(|source| ServeError::Listen { flag, address, source })
+}
+
+/// Whether a text is `host:port`; an IPv6 address is in brackets.
+fn is_host_and_port(text: &str) -> bool {
+    let is_named = |(host, port): (&str, &str)| {
+        !host.is_empty() && !host.contains([':', '[', ']']) && port.parse::<u16>().is_ok()
+    };
+    text.parse::<SocketAddr>().is_ok() || text.rsplit_once(':').is_some_and(is_named)
 }
 
 /// Serves `/metrics`, and `/debug/objects` if there are `diagnostics`, until `stop`, from a thread of its own: rendering thousands of
@@ -337,7 +361,18 @@ mod tests {
         let error =
             |address: String| async move { listen("--addr", &address).await.unwrap_err().to_string() };
         assert_eq!(error(taken.clone()).await, format!("failed to listen on {taken}, which --addr names"));
-        let malformed = "--addr has to be host:port or :port, and \"nonsense\" is not";
-        assert_eq!(error("nonsense".into()).await, malformed);
+        for text in ["nonsense", "", ":", "host:", "host:http", "host:65536", "::1:80", "[nonsense]:80"] {
+            let malformed = format!("--addr has to be host:port or :port, and {text:?} is not");
+            assert_eq!(error(text.into()).await, malformed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_has_no_address_is_no_mistake_of_syntax() {
+        // Longer than the labels of DNS, so nobody is asked.
+        let address = format!("{}:80", "x".repeat(64));
+        let error = listen("--addr", &address).await.unwrap_err();
+        let expected = format!("failed to resolve the host of {address}, which --addr names: ");
+        assert!(crate::error::chain(&error).starts_with(&expected), "{error:?}");
     }
 }
