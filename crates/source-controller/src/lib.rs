@@ -30,7 +30,7 @@ pub enum StartError {
     #[error("failed to register metrics")]
     Metrics(#[from] prometheus::Error),
     /// The storage cannot be opened.
-    #[error("unable to initialise storage, which has to be a volume at --storage-path")]
+    #[error("failed to open the storage at --storage-path, which must be an existing directory")]
     Storage(#[source] StoreError),
     /// There is no token to ask clients of the artifact server for.
     #[error(transparent)]

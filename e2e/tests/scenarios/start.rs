@@ -163,7 +163,7 @@ async fn what_cannot_work_ends_a_controller_with_one_line_that_says_what_to_do()
             vec![format!("--storage-path={}", path("none"))],
             1,
             format!(
-                "which has to be a volume at --storage-path: invalid storage path {}: No such file",
+                "the storage at --storage-path, which must be an existing directory: invalid storage path {}: No such file",
                 path("none")
             ),
         ),
@@ -172,7 +172,7 @@ async fn what_cannot_work_ends_a_controller_with_one_line_that_says_what_to_do()
             "nobody",
             vec![format!("--storage-path={}", path("empty"))],
             1,
-            format!("which has to be a volume at --storage-path: invalid storage path {}", path("empty")),
+            format!("the storage at --storage-path, which must be an existing directory: invalid storage path {}", path("empty")),
         ),
         (
             Source,
