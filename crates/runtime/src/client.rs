@@ -34,7 +34,7 @@ use net::Backoff;
 use tower::{BoxError, ServiceBuilder};
 
 use self::throttle::Throttle;
-use crate::metrics::Metrics;
+use crate::{error::chain, metrics::Metrics};
 
 /// Watches that share one connection; the rest of the 100 streams is room for their reconnects.
 const WATCHES_PER_LANE: usize = 80;
@@ -101,6 +101,15 @@ pub enum ConnectError {
     /// No kubeconfig and no in-cluster environment.
     #[error("failed to find a kubeconfig or an in-cluster configuration")]
     Infer(#[source] Box<kube::config::InferConfigError>),
+    /// The API server cannot be reached.
+    #[error("the API server {server} does not answer")]
+    NoAnswer {
+        /// Its URL.
+        server: String,
+        /// What happened instead.
+        #[source]
+        source: BoxError,
+    },
 }
 
 /// Reads `KUBECONFIG`, the default kubeconfig or the in-cluster environment, in kubectl's order.
@@ -129,7 +138,8 @@ struct Pool {
     watches: Mutex<Vec<Lane>>,
 }
 
-/// Opens a client on its own pool. Impersonated clients come from [`impersonate`] and share the pool.
+/// Opens a client on its own pool, whether the API server answers or not: it may still be starting. Impersonated clients come
+/// from [`impersonate`] and share the pool.
 ///
 /// # Errors
 /// When the configuration has unusable certificates or credentials.
@@ -138,31 +148,61 @@ pub async fn connect(
     options: ClientOptions,
     metrics: Metrics,
 ) -> Result<Client, ConnectError> {
-    let plain = config.cluster_url.scheme_str() == Some("http");
+    let head = match probe(&config, &options, &metrics).await {
+        Err(error @ ConnectError::NoAnswer { .. }) => {
+            tracing::error!(logger = "setup", error = chain(&error), "waiting for the API server");
+            None
+        }
+        head => Some(head?),
+    };
+    after_probe(config, options, metrics, head)
+}
+
+/// The same for those who do not wait for the API server.
+///
+/// # Errors
+/// As [`connect`], and when the API server does not answer within `request_timeout`.
+pub async fn connect_now(
+    config: Config,
+    options: ClientOptions,
+    metrics: Metrics,
+) -> Result<Client, ConnectError> {
     let head = probe(&config, &options, &metrics).await?;
-    // An unreachable server is an API server that is still starting.
-    if head.is_none() {
-        let server = net::redact(&config.cluster_url.to_string());
-        tracing::error!(logger = "setup", server, "the API server does not answer, waiting for it");
-    }
+    after_probe(config, options, metrics, Some(head))
+}
+
+fn after_probe(
+    config: Config,
+    options: ClientOptions,
+    metrics: Metrics,
+    head: Option<http::response::Parts>,
+) -> Result<Client, ConnectError> {
+    let plain = config.cluster_url.scheme_str() == Some("http");
     let http2_only = !plain && head.as_ref().is_none_or(|head| head.version >= Version::HTTP_2);
     let fair = head.is_some_and(|head| Rate::is_needless(&head.headers));
     let throttle = options.rate.filter(|_| !fair).and_then(|rate| Throttle::new(rate, Instant::now()));
     pooled(config, options, metrics, http2_only, throttle)
 }
 
-/// How the server (or a proxy before it) answers: whether it agrees on HTTP/2, and its headers. Nothing if it does not.
+/// How the server (or a proxy before it) answers: whether it agrees on HTTP/2, and its headers.
 async fn probe(
     config: &Config,
     options: &ClientOptions,
     metrics: &Metrics,
-) -> Result<Option<http::response::Parts>, ConnectError> {
+) -> Result<http::response::Parts, ConnectError> {
     let probe = pooled(config.clone(), options.clone(), metrics.clone(), false, None)?;
     let mut request = Request::new(Body::empty());
     *request.method_mut() = Method::HEAD;
     *request.uri_mut() = http::Uri::from_static("/livez/ping");
-    let answer = tokio::time::timeout(options.request_timeout, probe.send(request)).await;
-    Ok(answer.ok().and_then(Result::ok).map(|response| response.into_parts().0))
+    let no_answer = |source| {
+        let server = net::redact(&config.cluster_url.to_string());
+        ConnectError::NoAnswer { server, source }
+    };
+    match tokio::time::timeout(options.request_timeout, probe.send(request)).await {
+        Ok(Ok(response)) => Ok(response.into_parts().0),
+        Ok(Err(error)) => Err(no_answer(error.into())),
+        Err(_) => Err(no_answer(RequestTimedOut(options.request_timeout).into())),
+    }
 }
 
 fn pooled(
@@ -457,6 +497,26 @@ mod tests {
         let answer = client.send(Request::get("/x").body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(answer.status(), 429);
         assert_eq!(asked.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_answer_is_named_with_the_cause() {
+        // Nobody listens where somebody did.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let connect_to = |url: String, options: ClientOptions| {
+            connect_now(Config::new(url.parse().unwrap()), options, Metrics::new().unwrap())
+        };
+        let options = ClientOptions { retries: 0, ..ClientOptions::default() };
+        let error = connect_to(format!("http://{address}"), options.clone()).await.err().unwrap();
+        let text = chain(&error);
+        assert!(text.starts_with(&format!("the API server http://{address}/ does not answer: ")), "{text}");
+        assert!(text.contains("Connection refused"), "{text}");
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let options = ClientOptions { request_timeout: Duration::from_millis(50), ..options };
+        let error =
+            connect_to(format!("http://{}", silent.local_addr().unwrap()), options).await.err().unwrap();
+        let text = chain(&error);
+        assert!(text.contains("did not answer within 0s"), "{text}");
     }
 
     /// How long three requests take at two a second, with a server that has priority and fairness or has not.
