@@ -22,7 +22,7 @@ use crate::{
 };
 use net::{Deadline, redact};
 
-const TAGS_PREFIX: &str = "refs/tags/";
+pub(crate) const TAGS_PREFIX: &str = "refs/tags/";
 
 /// The objects of one source, kept between reconciles so that a new commit costs only what changed.
 ///

@@ -3,7 +3,7 @@
 use gix::ObjectId;
 use versions::Constraint;
 
-use crate::{Error, RemoteRef};
+use crate::{Error, RemoteRef, cache::TAGS_PREFIX};
 
 /// `spec.ref`, as it is written. What is empty counts as unset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +36,17 @@ pub(crate) enum Selector<'a> {
 }
 
 impl Reference {
+    /// Whether what it selects can be a tag.
+    pub fn can_be_tag(&self) -> bool {
+        let is_tag = |name: &str| name.starts_with(TAGS_PREFIX);
+        match self.selector() {
+            Selector::Tag(_) | Selector::Semver(_) => true,
+            Selector::Name(name) => is_tag(name),
+            Selector::Commit { name, .. } => name.is_some_and(is_tag),
+            Selector::Branch(_) => false,
+        }
+    }
+
     pub(crate) fn selector(&self) -> Selector<'_> {
         let [branch, tag, semver, name, commit] =
             [&self.branch, &self.tag, &self.semver, &self.name, &self.commit]
@@ -90,6 +101,22 @@ mod tests {
 
     fn some(text: &str) -> Option<String> {
         Some(text.to_owned())
+    }
+
+    #[test]
+    fn a_tag_is_selected_by_its_name_a_range_or_its_ref() {
+        let none = Reference::default;
+        for (reference, selects) in [
+            (none(), false),
+            (Reference { tag: some("v1"), ..none() }, true),
+            (Reference { semver: some("*"), branch: some("b"), ..none() }, true),
+            (Reference { name: some("refs/tags/v1"), ..none() }, true),
+            (Reference { name: some("refs/heads/v1"), tag: some("v1"), ..none() }, false),
+            (Reference { commit: some("c"), tag: some("v1"), ..none() }, false),
+            (Reference { commit: some("c"), name: some("refs/tags/v1"), ..none() }, true),
+        ] {
+            assert_eq!(reference.can_be_tag(), selects, "{reference:?}");
+        }
     }
 
     #[test]

@@ -16,15 +16,15 @@ use apply::{
 use kube::core::GroupVersionKind;
 use tokio::time::Instant;
 
-use crate::context::Context;
+use crate::flags::Arguments;
 
 /// The rules of `spec.healthCheckExprs`. As upstream's readers are ordered, those of an impersonated service account for
 /// Jobs count and the controller's own do not.
 ///
 /// # Errors
 /// If an expression is invalid.
-pub fn health_rules(object: &Kustomization, context: &Context) -> Result<HealthRules, HealthRulesError> {
-    let default = &context.arguments.default_service_account;
+pub fn health_rules(object: &Kustomization, arguments: &Arguments) -> Result<HealthRules, HealthRulesError> {
+    let default = &arguments.default_service_account;
     let named = object.spec.service_account_name.as_ref().is_some_and(|name| !name.is_empty());
     HealthRules::new(&object.spec.health_check_exprs, named || !default.is_empty())
 }

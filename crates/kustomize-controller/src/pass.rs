@@ -25,7 +25,7 @@ use crate::{
     pass::decision::{Decision, Situation, decide},
     reconciler::{Slot, State},
     run::{Failure, Inputs, Phase, Plan, PruneGuard, Run, machine},
-    sources::{Content, SourceKey},
+    sources::{self, Content, SourceKey},
     status,
     subject::Subject,
 };
@@ -53,7 +53,7 @@ impl Pass<'_> {
             return Ok(Outcome::Wait);
         }
         // What may not be referred to is not read either.
-        let source = match self.denied() {
+        let source = match sources::denied(&self.subject.object, &self.context.arguments) {
             Some(_) => Ok(None),
             None => self.context.sources.get(&SourceKey::of(&self.subject.object)).await.map(Some),
         };

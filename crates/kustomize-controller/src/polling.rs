@@ -59,7 +59,7 @@ impl Pass<'_> {
     /// Asks for the objects whose watch does not tell enough. Gives the time until the next poll, if there are any.
     pub(crate) async fn poll_health(&self, awaited: &mut [Awaited]) -> Option<Duration> {
         let index = &self.cluster.index;
-        let rules = health_rules(&self.subject.object, self.context).ok();
+        let rules = health_rules(&self.subject.object, &self.context.arguments).ok();
         let rule = |object: &Awaited| rules.as_ref()?.of(&object.gvk.group, &object.gvk.kind);
         let mut unwatched: Vec<(Unwatched, &mut Awaited)> = Vec::new();
         for object in awaited {

@@ -1,16 +1,16 @@
-//! What would not work if this controller took over the Kustomizations of a Flux cluster: what the runs themselves would refuse.
+//! The part of [`runtime::preflight`] that judges Kustomizations, by the functions with which a pass refuses a spec.
 
 use api::{Kustomization, kustomize, source};
-use apply::kstatus::custom::HealthRules;
 use runtime::{
     error::chain,
     preflight::{Preflight, PreflightError, Right},
 };
 
-use crate::unsupported;
+use crate::{Arguments, health::health_rules, sources, unsupported};
 
-/// What the service account has to be allowed.
-pub const RIGHTS: [Right; 16] = [
+/// What the service account has to be allowed, beside what all controllers are and what it applies.
+pub const RIGHTS: [Right; 21] = [
+    ("get", kustomize::GROUP, "kustomizations"),
     ("list", kustomize::GROUP, "kustomizations"),
     ("watch", kustomize::GROUP, "kustomizations"),
     ("patch", kustomize::GROUP, "kustomizations"),
@@ -19,6 +19,11 @@ pub const RIGHTS: [Right; 16] = [
     ("watch", source::GROUP, "gitrepositories"),
     ("list", source::GROUP, "ocirepositories"),
     ("watch", source::GROUP, "ocirepositories"),
+    ("list", source::GROUP, "buckets"),
+    ("watch", source::GROUP, "buckets"),
+    ("list", source::GROUP, "externalartifacts"),
+    ("watch", source::GROUP, "externalartifacts"),
+    ("get", "", "configmaps"),
     ("list", "", "configmaps"),
     ("watch", "", "configmaps"),
     ("get", "", "secrets"),
@@ -26,20 +31,52 @@ pub const RIGHTS: [Right; 16] = [
     ("watch", "", "secrets"),
     ("get", "", "serviceaccounts"),
     ("impersonate", "", "serviceaccounts"),
-    ("create", "", "events"),
 ];
 
-/// Looks at the Kustomizations.
+/// Judges the Kustomizations that a process with these arguments would look after.
 ///
 /// # Errors
-/// When the API server does not tell.
-pub async fn look(preflight: &mut Preflight) -> Result<(), PreflightError> {
-    preflight
-        .look_at::<Kustomization>(|object| {
-            let fields = unsupported::fields(&object.spec).map(unsupported::message);
-            let expressions = HealthRules::new(&object.spec.health_check_exprs, false).err();
-            let expressions = expressions.map(|error| chain(&error));
-            fields.chain(unsupported::excess(&object.spec)).chain(expressions).collect()
-        })
-        .await
+/// When the API server refuses or does not answer.
+pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<(), PreflightError> {
+    preflight.look_at(|object| refusals(object, arguments)).await
+}
+
+/// Why passes over a Kustomization would refuse its spec.
+fn refusals(object: &Kustomization, arguments: &Arguments) -> Vec<String> {
+    let fields = unsupported::fields(&object.spec).map(unsupported::message);
+    let expressions = health_rules(object, arguments).err().map(|error| chain(&error));
+    let others = [unsupported::excess(&object.spec), expressions, sources::denied(object, arguments)];
+    fields.chain(others.into_iter().flatten()).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use api::KustomizationSpec;
+
+    use super::*;
+
+    #[test]
+    fn what_a_pass_would_refuse_depends_on_the_flags() {
+        let refusals = |kind: &str, namespace: &str, flags: &[&str]| {
+            let mut object = Kustomization::new("app", KustomizationSpec::default());
+            object.metadata.namespace = Some("own".to_owned());
+            object.spec.source_ref.kind = kind.to_owned();
+            object.spec.source_ref.name = "s".to_owned();
+            object.spec.source_ref.namespace = Some(namespace.to_owned());
+            let arguments = runtime::flags::try_parse_from([&["kustomize-controller"], flags].concat());
+            super::refusals(&object, &arguments.unwrap())
+        };
+        let none = [""; 0];
+        let lockdown = ["--no-cross-namespace-refs"];
+        assert_eq!(refusals("GitRepository", "other", &[]), none);
+        assert_eq!(refusals("GitRepository", "own", &lockdown), none);
+        assert_eq!(
+            refusals("GitRepository", "other", &lockdown),
+            ["can't access 'GitRepository/other/s', cross-namespace references have been blocked"]
+        );
+        let disabled = "can't access 'ExternalArtifact/own/s', ExternalArtifact feature gate is disabled";
+        assert_eq!(refusals("ExternalArtifact", "own", &[]), [disabled]);
+        assert_eq!(refusals("ExternalArtifact", "own", &["--feature-gates=ExternalArtifact=true"]), none);
+    }
 }

@@ -136,7 +136,7 @@ impl Reconcile<Kustomization> for Reconciler {
     fn observe(&self, event: &Event<Kustomization>) {
         if let Event::Apply(object) | Event::InitApply(object) = event {
             // What is invalid stalls the object; until it is mended the built-in rules are good enough.
-            let rules = health_rules(object, &self.context).ok();
+            let rules = health_rules(object, &self.context.arguments).ok();
             self.context.cluster.index.set_health_rules(&owner(object), rules);
             self.context.sources.refer(object);
             self.context.configs.refer(object);

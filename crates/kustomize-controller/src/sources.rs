@@ -31,6 +31,8 @@ use runtime::{
     watch::reported,
 };
 
+use crate::flags::{self, Arguments};
+
 /// Kinds that a Kustomization can refer to, with their plurals.
 const KINDS: [(&str, &str); 4] = [
     ("GitRepository", "gitrepositories"),
@@ -64,6 +66,17 @@ impl std::fmt::Display for SourceKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}/{}", self.kind, self.namespace, self.name)
     }
+}
+
+/// Why a Kustomization may not refer to its source.
+pub fn denied(object: &Kustomization, arguments: &Arguments) -> Option<String> {
+    let source = SourceKey::of(object);
+    if source.kind == EXTERNAL_ARTIFACT && !arguments.feature_gates.is_on(flags::EXTERNAL_ARTIFACT) {
+        return Some(format!("can't access '{source}', ExternalArtifact feature gate is disabled"));
+    }
+    let foreign = object.metadata.namespace.as_deref() != Some(source.namespace.as_str());
+    (arguments.no_cross_namespace_refs && foreign)
+        .then(|| format!("can't access '{source}', cross-namespace references have been blocked"))
 }
 
 /// Why a source has no artifact to offer.

@@ -106,12 +106,13 @@ impl<A: Arguments> App<A> {
 }
 
 /// Runs the process `name`, which is its name in events, leases and logs, until it is told to stop or fails. A mistake in the
-/// arguments ends it with a message. With the verb [`preflight`] it says what `look` finds that would not work instead.
+/// arguments ends it with a message. With the verb [`preflight`] it says instead what would not work in a cluster of Flux: whether
+/// that gives it its `rights`, and what `look` finds in the objects that a Deployment with such arguments would look after.
 pub fn run<A, E>(
     name: &'static str,
     start: impl AsyncFnOnce(&mut App<A>) -> Result<(), E>,
     rights: &[Right],
-    look: impl AsyncFnOnce(&mut Preflight) -> Result<(), PreflightError>,
+    look: impl AsyncFn(&mut Preflight, &A) -> Result<(), PreflightError>,
 ) -> ExitCode
 where
     A: Arguments,

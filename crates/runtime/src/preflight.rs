@@ -1,17 +1,21 @@
-//! The verb `preflight`: what would not work if this controller took over a cluster from Flux. It only asks.
+//! The verb `preflight`: what would not work if this controller took over a cluster from Flux. It only reads.
 //!
 //! ```text
-//! Deployments that run the controller ─▶ their flags, the rights of their service accounts, what they look after
-//! CRDs                                ─▶ versions that are served
-//! objects in that scope               ─▶ fields that nobody would read, and what a controller says of its own kinds
+//! Deployments that run the controller ─▶ their flags, and the rights of their service accounts
+//! for each, its CRDs                  ─▶ versions that are served
+//!           objects in its scope      ─▶ fields that nobody would read, and what the controller says of its own kinds
 //! ```
 //!
-//! What is found is printed as a table; finding nothing is the exit code 0.
+//! What is found is printed as a table. The exit code is 0 if nothing was found, 1 if something was, and 2 if the cluster could
+//! not be read.
 
 mod fields;
 mod flux;
+mod rights;
 
-use std::{collections::BTreeMap, fmt, fmt::Write as _, process::ExitCode};
+pub use rights::{EVENT_RIGHTS, LEASE_RIGHTS, Right};
+
+use std::{fmt, fmt::Write as _, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -22,10 +26,12 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
+use self::flux::FluxDeployment;
 use crate::{
     app::Arguments,
     client::{self, ClientOptions, ConnectError},
     error::chain,
+    flags::Flags,
     metrics::Metrics,
     watch::Scope,
 };
@@ -38,8 +44,13 @@ const PAGE: u32 = 500;
 /// The version of the API that controllers work with.
 const VERSION: &str = "v1";
 
-/// Says what would not work if this controller took over the cluster from Flux. It only asks, and uses the kubeconfig or the
-/// service account that it finds.
+/// How the process ends if the cluster could not be read, as with arguments that cannot be used.
+const FAILED: u8 = 2;
+/// Longest wait for an answer of the API server.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Says what would not work if this controller took over the cluster from Flux. It only reads, with the kubeconfig or the service
+/// account that it finds. The exit code is 0 if nothing was found, 1 if something was, and 2 if the cluster could not be read.
 #[derive(Debug, Parser)]
 #[command(disable_version_flag = true)]
 struct Options {
@@ -48,7 +59,7 @@ struct Options {
     namespace: String,
 }
 
-/// Why the cluster could not be looked at.
+/// Why the cluster could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PreflightError {
     /// No runtime for what waits.
@@ -63,12 +74,15 @@ pub enum PreflightError {
     /// No series for the requests.
     #[error("failed to register metrics")]
     Metrics(#[source] prometheus::Error),
-    /// The API server does not tell.
+    /// The defaults of the flags are refused, which an environment variable can cause.
+    #[error("failed to read the flags: {0}")]
+    Flags(String),
+    /// The API server refuses, or does not answer.
     #[error("failed to read {what}")]
     Read {
-        /// What was asked for.
+        /// What was to be read.
         what: String,
-        /// What it said.
+        /// Why not.
         #[source]
         source: kube::Error,
     },
@@ -76,9 +90,6 @@ pub enum PreflightError {
     #[error("failed to make the schemas of the kinds")]
     Schemas,
 }
-
-/// A right that a controller needs: verb, group, resource with its subresource behind a slash.
-pub type Right = (&'static str, &'static str, &'static str);
 
 /// What would not work, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,10 +100,13 @@ struct Finding {
     problem: String,
 }
 
-/// A look at one cluster.
+/// What was found in a cluster so far.
 pub struct Preflight {
     client: Client,
-    scopes: Vec<Scope>,
+    /// The Deployment that is taken over, if there is one.
+    deployment: Option<FluxDeployment>,
+    /// What it looks after.
+    scope: Scope,
     findings: Vec<Finding>,
 }
 
@@ -101,11 +115,11 @@ pub(crate) fn is_asked_for() -> bool {
     std::env::args_os().nth(1).is_some_and(|first| first == VERB)
 }
 
-/// Looks at the cluster as the controller `name` would, whose own kinds `look` knows, and prints what would not work.
+/// Prints what would not work if the controller `name` took over. For each Deployment `look` judges the objects of its own kinds.
 pub(crate) fn main<A: Arguments>(
     name: &'static str,
     rights: &[Right],
-    look: impl AsyncFnOnce(&mut Preflight) -> Result<(), PreflightError>,
+    look: impl AsyncFn(&mut Preflight, &A) -> Result<(), PreflightError>,
 ) -> ExitCode {
     let options = Options::parse_from(std::env::args_os().skip(1));
     let looked = || {
@@ -113,8 +127,12 @@ pub(crate) fn main<A: Arguments>(
         let tokio = tokio::runtime::Runtime::new().map_err(PreflightError::Tokio)?;
         tokio.block_on(async {
             let mut preflight = Preflight::connect().await?;
-            preflight.look_at_flux::<A>(name, &options.namespace, rights).await?;
-            look(&mut preflight).await?;
+            for (deployment, arguments) in preflight.deployments::<A>(name, &options.namespace).await? {
+                preflight.take_over(deployment, arguments.shared());
+                preflight.require(rights).await?;
+                preflight.require_shared(arguments.shared()).await?;
+                look(&mut preflight, &arguments).await?;
+            }
             Ok::<_, PreflightError>(preflight)
         })
     };
@@ -125,12 +143,12 @@ pub(crate) fn main<A: Arguments>(
         }
         Err(error) => {
             print(&mut std::io::stderr(), &format!("error: {}\n", chain(&error)));
-            ExitCode::FAILURE
+            ExitCode::from(FAILED)
         }
     }
 }
 
-/// Whoever closed the pipe has seen enough.
+/// A closed pipe is no error.
 fn print(to: &mut dyn std::io::Write, text: &str) {
     let _ = to.write_all(text.as_bytes());
 }
@@ -138,9 +156,15 @@ fn print(to: &mut dyn std::io::Write, text: &str) {
 impl Preflight {
     async fn connect() -> Result<Self, PreflightError> {
         let metrics = Metrics::new().map_err(PreflightError::Metrics)?;
-        let client =
-            client::connect(client::infer_config().await?, ClientOptions::default(), metrics).await?;
-        Ok(Self { client, scopes: Vec::new(), findings: Vec::new() })
+        let options = ClientOptions { request_timeout: ANSWER_TIMEOUT, ..ClientOptions::default() };
+        let client = client::connect_now(client::infer_config().await?, options, metrics).await?;
+        Ok(Self { client, deployment: None, scope: Scope::default(), findings: Vec::new() })
+    }
+
+    /// From now on it is about this Deployment, or about all objects if Flux has none.
+    fn take_over(&mut self, deployment: Option<FluxDeployment>, flags: &Flags) {
+        self.deployment = deployment;
+        self.scope = flags.scope();
     }
 
     /// Something that would not work.
@@ -153,8 +177,11 @@ impl Preflight {
     /// know, and at what `problems` says of each.
     ///
     /// # Errors
-    /// When the API server does not tell.
-    pub async fn look_at<K>(&mut self, problems: impl Fn(&K) -> Vec<String>) -> Result<(), PreflightError>
+    /// When the API server refuses or does not answer.
+    pub async fn look_at<K>(
+        &mut self,
+        mut problems: impl FnMut(&K) -> Vec<String>,
+    ) -> Result<(), PreflightError>
     where
         K: kube::Resource<DynamicType = ()> + kube::CustomResourceExt + DeserializeOwned,
     {
@@ -183,7 +210,7 @@ impl Preflight {
     /// Looks at all objects of a kind that no controller here serves yet.
     ///
     /// # Errors
-    /// When the API server does not tell.
+    /// When the API server refuses or does not answer.
     pub async fn look_at_unserved(
         &mut self,
         group: &str,
@@ -200,7 +227,7 @@ impl Preflight {
         Ok(())
     }
 
-    /// What is wrong with a CRD.
+    /// What is wrong with the CRD of this name.
     async fn crd_problem(&self, name: &str) -> Result<Option<String>, PreflightError> {
         let crds: Api<CustomResourceDefinition> = Api::all(self.client.clone());
         let crd = crds.get_opt(name).await.map_err(|source| read(name, source))?;
@@ -213,28 +240,25 @@ impl Preflight {
     }
 
     /// All objects of a kind that are in scope; none of a kind that is not installed.
-    async fn objects(&mut self, resource: &ApiResource) -> Result<Vec<DynamicObject>, PreflightError> {
-        let mut all = BTreeMap::new();
-        for scope in &self.scopes {
-            let api: Api<DynamicObject> = match &scope.namespace {
-                Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
-                None => Api::all_with(self.client.clone(), resource),
+    async fn objects(&self, resource: &ApiResource) -> Result<Vec<DynamicObject>, PreflightError> {
+        let mut all = Vec::new();
+        let api: Api<DynamicObject> = match &self.scope.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
+            None => Api::all_with(self.client.clone(), resource),
+        };
+        let mut params = ListParams::default().limit(PAGE);
+        params.label_selector.clone_from(&self.scope.labels);
+        loop {
+            let page = match api.list(&params).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(all),
+                page => page.map_err(|source| read(&resource.plural, source))?,
             };
-            let mut params = ListParams::default().limit(PAGE);
-            params.label_selector.clone_from(&scope.labels);
-            loop {
-                let page = match api.list(&params).await {
-                    Err(kube::Error::Api(status)) if status.code == 404 => break,
-                    page => page.map_err(|source| read(&resource.plural, source))?,
-                };
-                params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
-                all.extend(page.items.into_iter().map(|o| ((o.namespace(), o.name_any()), o)));
-                if params.continue_token.is_none() {
-                    break;
-                }
+            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+            all.extend(page.items);
+            if params.continue_token.is_none() {
+                return Ok(all);
             }
         }
-        Ok(all.into_values().collect())
     }
 }
 
@@ -283,7 +307,7 @@ mod tests {
             Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("no server"))
         });
         let client = Client::new(nobody, "default");
-        let mut preflight = Preflight { client, scopes: vec![], findings: vec![] };
+        let mut preflight = Preflight { client, deployment: None, scope: Scope::default(), findings: vec![] };
         for (namespace, object, problem) in findings {
             preflight.find(Some((*namespace).into()), (*object).into(), *problem);
         }

@@ -41,7 +41,7 @@ use self::content::Include;
 use self::fetch::{Fetcher, Request};
 use self::includes::Includers;
 use self::limits::{Limits, cache_bytes};
-use self::provider::Providers;
+use self::provider::{Providers, Settings};
 use self::repository::Repository;
 use self::token_metrics::TokenMetrics;
 use self::verify::VerifiedKeys;
@@ -109,6 +109,14 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) ->
     let concurrent = arguments.concurrent;
     app.add_controller(objects, Arc::new(controller), concurrent);
     Ok(())
+}
+
+/// Why passes over an object would refuse its spec, whatever its Secrets hold and its server has.
+pub(crate) fn refusals(object: &GitRepository, settings: &Settings) -> Vec<String> {
+    let remote = auth::remote(&object.spec.url);
+    let provider = remote.as_ref().map_or(Ok(()), |remote| provider::check(object, remote, settings));
+    let failures = [remote.map(drop), provider, verify::check(object)].into_iter().filter_map(Result::err);
+    failures.map(|failure| failure.message).collect()
 }
 
 /// What a spec says and refers to.

@@ -76,7 +76,7 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) {
 }
 
 /// The fields that are set and not supported yet. They are named, not ignored.
-pub fn unsupported(object: &OciRepository) -> impl Iterator<Item = &'static str> + use<> {
+fn unsupported(object: &OciRepository) -> impl Iterator<Item = &'static str> + use<> {
     let spec = &object.spec;
     let is_foreign = spec.provider.is_some_and(|provider| provider != OciProvider::Generic);
     let operation = spec.layer_selector.as_ref().and_then(|selector| selector.operation);
@@ -91,8 +91,23 @@ pub fn unsupported(object: &OciRepository) -> impl Iterator<Item = &'static str>
 }
 
 /// What the author of an object is told about such a field.
-pub fn unsupported_message(field: &str) -> String {
+fn unsupported_message(field: &str) -> String {
     format!("{field} is not supported yet")
+}
+
+/// Why passes over an object would refuse its spec, whatever its Secrets hold and its registry has.
+pub fn refusals(object: &OciRepository) -> Vec<String> {
+    let url = repository(object).err().map(|failure| failure.message);
+    unsupported(object).map(unsupported_message).chain(url).collect()
+}
+
+/// Reads `spec.url`.
+fn repository(object: &OciRepository) -> Result<Repository, Failure> {
+    let url = &object.spec.url;
+    Repository::parse(url).map_err(|error| {
+        let message = format!("URL validation failed for '{}': {error}", redact(url));
+        Failure::fetch(reason::URL_INVALID, message).stalling()
+    })
 }
 
 impl Upstream for OciRepositories {
@@ -105,11 +120,7 @@ impl Upstream for OciRepositories {
         if let Some(field) = unsupported(object).next() {
             return Err(Failure::plain(reason::UNSUPPORTED_FIELD, unsupported_message(field)).stalling());
         }
-        let url = &object.spec.url;
-        let repository = Repository::parse(url).map_err(|error| {
-            let message = format!("URL validation failed for '{}': {error}", redact(url));
-            Failure::fetch(reason::URL_INVALID, message).stalling()
-        })?;
+        let repository = repository(object)?;
         let namespace = object.namespace().unwrap_or_default();
         let proxy = object.spec.proxy_secret_ref.as_ref();
         let host = asked_host(repository.registry().host_name(), &namespace, proxy);

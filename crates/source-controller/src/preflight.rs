@@ -1,45 +1,62 @@
-//! What would not work if this controller took over the sources of a Flux cluster: what the passes themselves would refuse, and kinds
-//! that nobody would look after any more.
+//! The part of [`runtime::preflight`] that judges sources, by the functions with which a pass refuses a spec, and that names objects
+//! of kinds that nobody would look after any more.
 
-use api::{GitRepository, oci_repository::OciRepository, source::GROUP};
+use std::collections::BTreeSet;
+
+use api::git_repository::GitProvider;
+use api::{GitRepository, source::GROUP};
 use kube::api::DynamicObject;
 use runtime::preflight::{Preflight, PreflightError, Right};
 
-use crate::oci_repository;
+use crate::{Arguments, git_repository, oci_repository};
 
-/// What the service account has to be allowed.
-pub const RIGHTS: [Right; 10] = [
+/// What the service account has to be allowed, beside what all controllers are.
+pub const RIGHTS: [Right; 11] = [
+    ("get", GROUP, "gitrepositories"),
     ("list", GROUP, "gitrepositories"),
     ("watch", GROUP, "gitrepositories"),
     ("patch", GROUP, "gitrepositories"),
     ("patch", GROUP, "gitrepositories/status"),
+    ("get", GROUP, "ocirepositories"),
     ("list", GROUP, "ocirepositories"),
     ("watch", GROUP, "ocirepositories"),
     ("patch", GROUP, "ocirepositories"),
     ("patch", GROUP, "ocirepositories/status"),
     ("get", "", "secrets"),
-    ("create", "", "events"),
 ];
+
+/// For objects that name a service account, and for the identity of one at a cloud provider.
+pub const IDENTITY_RIGHTS: [Right; 2] =
+    [("get", "", "serviceaccounts"), ("create", "", "serviceaccounts/token")];
 
 /// Kinds of Flux's source-controller that are not here yet, with their plurals.
 const UNSERVED: [(&str, &str); 3] =
     [("Bucket", "buckets"), ("HelmRepository", "helmrepositories"), ("HelmChart", "helmcharts")];
 
-/// Looks at the sources.
+/// Judges the sources that a process with these arguments would look after.
 ///
 /// # Errors
-/// When the API server does not tell.
-pub async fn look(preflight: &mut Preflight) -> Result<(), PreflightError> {
-    preflight.look_at::<GitRepository>(|_| Vec::new()).await?;
-    preflight
-        .look_at::<OciRepository>(|object| {
-            oci_repository::unsupported(object).map(oci_repository::unsupported_message).collect()
-        })
-        .await?;
+/// When the API server refuses or does not answer.
+pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<(), PreflightError> {
+    let (settings, mut needed) = (arguments.providers(), BTreeSet::new());
+    let refusals = |object: &GitRepository| {
+        let account = settings.account(object);
+        needed.extend(account.into_iter().flat_map(|_| identity_rights(object.spec.provider)));
+        git_repository::refusals(object, &settings)
+    };
+    preflight.look_at(refusals).await?;
+    preflight.require(&Vec::from_iter(needed)).await?;
+    preflight.look_at(oci_repository::refusals).await?;
     for (kind, plural) in UNSERVED {
         preflight.look_at_unserved(GROUP, kind, plural, problem).await?;
     }
     Ok(())
+}
+
+/// What an object with a service account needs: it has to be there whatever the provider, and only clouds get its tokens.
+fn identity_rights(provider: Option<GitProvider>) -> impl Iterator<Item = Right> {
+    let is_cloud = matches!(provider, Some(GitProvider::Aws | GitProvider::Azure));
+    IDENTITY_RIGHTS.into_iter().take(if is_cloud { 2 } else { 1 })
 }
 
 fn problem(object: &DynamicObject) -> Option<String> {
@@ -47,4 +64,76 @@ fn problem(object: &DynamicObject) -> Option<String> {
     let is_static = object.data.pointer("/spec/type").is_some_and(|kind| kind == "oci");
     (!is_static)
         .then(|| "the kind is not supported yet: only Flux's source-controller keeps it up to date".into())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn object<K: serde::de::DeserializeOwned>(mut spec: Value) -> K {
+        spec["interval"] = "1h".into();
+        serde_json::from_value(json!({"metadata": {"name": "a", "namespace": "ns"}, "spec": spec})).unwrap()
+    }
+
+    fn of_git(spec: Value, flags: &[&str]) -> Vec<String> {
+        let arguments: Arguments =
+            runtime::flags::try_parse_from([&["source-controller"], flags].concat()).unwrap();
+        git_repository::refusals(&object(spec), &arguments.providers())
+    }
+
+    #[test]
+    fn git_repositories_are_refused_as_their_passes_do() {
+        let tag = "cannot verify tag object's signature if a tag reference is not specified";
+        let keys = json!({"name": "keys"});
+        let devops = "failed to configure authentication options: invalid Azure DevOps Git URL: h";
+        let url = "https://h/r";
+        for (spec, expected) in [
+            (json!({"url": url}), &[][..]),
+            (json!({"url": "file:///r"}), &["spec.url with scheme 'file' is not supported by this version"]),
+            (
+                json!({"url": url, "provider": "github"}),
+                &["secretRef with github app data must be specified when provider is set to github"],
+            ),
+            (json!({"url": url, "provider": "github", "secretRef": keys}), &[]),
+            (json!({"url": url, "provider": "azure"}), &[devops]),
+            (json!({"url": "ssh://git@h/r", "provider": "azure"}), &[]),
+            (json!({"url": url, "provider": "azure", "serviceAccountName": "me"}), &[]),
+            (json!({"url": url, "verify": {"mode": "HEAD", "secretRef": keys}}), &[]),
+            (json!({"url": url, "verify": {"mode": "Tag", "secretRef": keys}}), &[tag]),
+            (
+                json!({"url": url, "verify": {"mode": "TagAndHEAD", "secretRef": keys}, "ref": {"tag": "v1"}}),
+                &[],
+            ),
+            (
+                json!({"url": url, "verify": {"mode": "Sometimes", "secretRef": keys}}),
+                &["spec.verify.mode is none that this version knows"],
+            ),
+        ] {
+            assert_eq!(of_git(spec.clone(), &[]), expected, "{spec}");
+        }
+        assert_eq!(of_git(json!({"url": url, "provider": "aws"}), &[]).len(), 1);
+        let azure = || json!({"url": url, "provider": "azure"});
+        for flag in ["--azure-devops-hosts=h", "--default-service-account=me"] {
+            assert_eq!(of_git(azure(), &[flag]), [""; 0], "{flag}");
+        }
+    }
+
+    #[test]
+    fn oci_repositories_are_refused_as_their_passes_do() {
+        let refusals = |spec: Value| oci_repository::refusals(&object(spec));
+        assert_eq!(refusals(json!({"url": "oci://example.com/app"})), [""; 0]);
+        let both = refusals(json!({"url": "https://example.com/app", "provider": "aws"}));
+        assert_eq!(both.first().unwrap(), "spec.provider is not supported yet");
+        let url = both.get(1).unwrap();
+        assert!(url.starts_with("URL validation failed for 'https://example.com/app': "), "{url}");
+    }
+
+    #[test]
+    fn only_clouds_get_tokens_of_service_accounts() {
+        let count = |provider| identity_rights(provider).count();
+        assert_eq!((count(None), count(Some(GitProvider::Github)), count(Some(GitProvider::Aws))), (1, 1, 2));
+    }
 }

@@ -6,60 +6,47 @@ use anyhow::Result;
 use e2e::cluster::Cluster;
 use e2e::objects::Objects;
 use e2e::wait::{self, LIMIT, Not};
+use runtime::preflight::{EVENT_RIGHTS, LEASE_RIGHTS, Right};
 use serde_json::{Value, json};
 
 use crate::manifests::{render, run_with_input, stream};
 
-/// What source-controller does. `%` is the namespace of the installation, `tenant` any other.
-const SOURCE: [&str; 20] = [
-    "get gitrepositories.source.toolkit.fluxcd.io tenant",
-    "list gitrepositories.source.toolkit.fluxcd.io",
-    "watch gitrepositories.source.toolkit.fluxcd.io",
-    "patch gitrepositories.source.toolkit.fluxcd.io tenant",
-    "patch gitrepositories.source.toolkit.fluxcd.io/status tenant",
+/// What a controller does, as a row for each right: what its preflight asks for, and what is said further. `%` is the namespace of
+/// the installation, `tenant` any other.
+fn rows(rights: &[Right], further: &[&str]) -> Vec<String> {
+    let row = |(verb, group, resource): &Right, namespace: &str| {
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+        let subresource = if subresource.is_empty() { String::new() } else { format!("/{subresource}") };
+        format!("{verb} {resource}{group}{subresource} {namespace}").trim_end().to_owned()
+    };
+    // Whole kinds are listed and watched in all namespaces at once.
+    let place = |verb: &str| if matches!(verb, "list" | "watch") { "" } else { "tenant" };
+    let rights = rights.iter().chain(&EVENT_RIGHTS).map(|right| row(right, place(right.0)));
+    let leases = LEASE_RIGHTS.iter().map(|right| row(right, "%"));
+    rights.chain(leases).chain(further.iter().map(|row| (*row).to_owned())).collect()
+}
+
+fn source() -> Vec<String> {
+    rows(&source_controller::preflight::RIGHTS, &SOURCE)
+}
+
+fn kustomize() -> Vec<String> {
+    rows(&kustomize_controller::preflight::RIGHTS, &KUSTOMIZE)
+}
+
+/// What source-controller may beside that, which it works without.
+const SOURCE: [&str; 4] = [
     "update gitrepositories.source.toolkit.fluxcd.io/finalizers tenant",
-    "get ocirepositories.source.toolkit.fluxcd.io tenant",
-    "list ocirepositories.source.toolkit.fluxcd.io",
-    "watch ocirepositories.source.toolkit.fluxcd.io",
-    "patch ocirepositories.source.toolkit.fluxcd.io tenant",
-    "patch ocirepositories.source.toolkit.fluxcd.io/status tenant",
     "update ocirepositories.source.toolkit.fluxcd.io/finalizers tenant",
-    "get secrets tenant",
-    "create events tenant",
-    "patch events tenant",
-    "get leases.coordination.k8s.io %",
-    "create leases.coordination.k8s.io %",
-    "update leases.coordination.k8s.io %",
     "patch leases.coordination.k8s.io %",
     "head /livez/ping",
 ];
 
-/// What kustomize-controller does by itself; what it applies is a matter of others.
-const KUSTOMIZE: [&str; 25] = [
-    "get kustomizations.kustomize.toolkit.fluxcd.io tenant",
-    "list kustomizations.kustomize.toolkit.fluxcd.io",
-    "watch kustomizations.kustomize.toolkit.fluxcd.io",
-    "patch kustomizations.kustomize.toolkit.fluxcd.io tenant",
-    "patch kustomizations.kustomize.toolkit.fluxcd.io/status tenant",
+/// What kustomize-controller may beside that, which it works without; what it applies is a matter of others.
+const KUSTOMIZE: [&str; 3] = [
     "update kustomizations.kustomize.toolkit.fluxcd.io/finalizers tenant",
-    "list gitrepositories.source.toolkit.fluxcd.io",
-    "watch gitrepositories.source.toolkit.fluxcd.io",
-    "list ocirepositories.source.toolkit.fluxcd.io",
-    "watch ocirepositories.source.toolkit.fluxcd.io",
-    "list buckets.source.toolkit.fluxcd.io",
-    "watch buckets.source.toolkit.fluxcd.io",
-    "list externalartifacts.source.toolkit.fluxcd.io",
-    "watch externalartifacts.source.toolkit.fluxcd.io",
-    "get secrets tenant",
-    "list secrets",
-    "watch secrets",
-    "get configmaps tenant",
-    "list configmaps",
-    "watch configmaps",
-    "get serviceaccounts tenant",
-    "impersonate serviceaccounts tenant",
-    "create events tenant",
-    "update leases.coordination.k8s.io %",
+    "patch leases.coordination.k8s.io %",
     "head /livez/ping",
 ];
 
@@ -126,8 +113,8 @@ const NOT_KUSTOMIZE: [&str; 3] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn a_controller_may_do_what_it_does_and_nothing_dangerous() -> Result<()> {
     let installed = Installed::with(&["kustomizeController.clusterAdmin=false"]).await?;
-    installed.may("source-controller", &SOURCE).await?;
-    installed.may("kustomize-controller", &KUSTOMIZE).await?;
+    installed.may("source-controller", &source()).await?;
+    installed.may("kustomize-controller", &kustomize()).await?;
     installed.may_not("source-controller", &[&NEITHER[..], &NOT_SOURCE[..]].concat());
     installed.may_not("kustomize-controller", &[&NEITHER[..], &NOT_KUSTOMIZE[..]].concat());
     installed.remove()
@@ -137,14 +124,17 @@ async fn a_controller_may_do_what_it_does_and_nothing_dangerous() -> Result<()> 
 async fn rights_that_are_opted_into_are_those_and_no_others() -> Result<()> {
     let values = ["rbac.workloadIdentity=true", "kustomizeController.clusterAdmin=true"];
     let installed = Installed::with(&values).await?;
-    let identity = ["get serviceaccounts tenant", "create serviceaccounts/token tenant"];
-    installed.may("source-controller", &[&SOURCE[..], &identity[..]].concat()).await?;
-    let tokens = |row: &&&str| !row.contains("serviceaccounts/token") && !identity.contains(*row);
+    let identity = source_controller::preflight::IDENTITY_RIGHTS;
+    let identity = rows(&[&source_controller::preflight::RIGHTS[..], &identity[..]].concat(), &SOURCE);
+    installed.may("source-controller", &identity).await?;
+    let tokens = |row: &&&str| {
+        !row.contains("serviceaccounts/token") && !identity.iter().any(|granted| granted == *row)
+    };
     let denied: Vec<&str> = NEITHER.iter().chain(&NOT_SOURCE).filter(tokens).copied().collect();
     assert_eq!(denied.len(), NEITHER.len() + NOT_SOURCE.len() - 3);
     installed.may_not("source-controller", &denied);
     // Whatever is in Git may be applied.
-    installed.may("kustomize-controller", &["* *"]).await?;
+    installed.may("kustomize-controller", &["* *".to_owned()]).await?;
     installed.remove()
 }
 
@@ -174,9 +164,10 @@ impl Installed {
     }
 
     /// Waits until the API server, which reads roles with some delay, says yes to each.
-    async fn may(&self, account: &str, rows: &[&str]) -> Result<()> {
+    async fn may(&self, account: &str, rows: &[String]) -> Result<()> {
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
         wait::until(LIMIT, async || {
-            let denied = self.answers(account, rows, false);
+            let denied = self.answers(account, &rows, false);
             if denied.is_empty() { Ok(()) } else { Err(Not::Yet(format!("{account} may not {denied:?}"))) }
         })
         .await

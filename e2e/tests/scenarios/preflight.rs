@@ -1,18 +1,25 @@
 //! The verb `preflight` of both controllers: what it finds in a cluster of Flux, and that it writes nothing.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use e2e::audit::Request;
 use e2e::cluster::{Cluster, User};
 use e2e::controller::{RUNTIME_NAMESPACE, find_binary};
 use e2e::scenario::Scenario;
+use e2e::testkit::config_map;
 use e2e::wait::not_yet;
-use serde_json::Value;
+use runtime::preflight::{EVENT_RIGHTS, LEASE_RIGHTS, Right};
 
 /// Exit code and output of the verb, asked by a user of the cluster.
 async fn ask(cluster: &Cluster, controller: &str, user: User) -> Result<(Option<i32>, String)> {
+    run(controller, cluster.kubeconfig(user).to_owned()).await
+}
+
+async fn run(controller: &str, kubeconfig: PathBuf) -> Result<(Option<i32>, String)> {
     let mut command = Command::new(find_binary(controller)?);
-    command.args(["preflight", "--namespace", RUNTIME_NAMESPACE]).env("KUBECONFIG", cluster.kubeconfig(user));
+    command.args(["preflight", "--namespace", RUNTIME_NAMESPACE]).env("KUBECONFIG", kubeconfig);
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
     let text =
         [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
@@ -39,14 +46,6 @@ fn deployment(name: &str, image: &str, arguments: &str) -> String {
     )
 }
 
-async fn everything(test: &Scenario) -> Result<Vec<Value>> {
-    let mut all = Vec::new();
-    for kind in ["GitRepository/any", "OCIRepository/any", "Kustomization/any", "Event/any"] {
-        all.extend(test.objects.list(&test.id(kind)?).await?);
-    }
-    Ok(all)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
     // It looks at all namespaces, so it has a cluster of its own.
@@ -58,7 +57,7 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
         [
             "NAMESPACE | OBJECT | PROBLEM",
             "CustomResourceDefinition/kustomizations.kustomize.toolkit.fluxcd.io | is not installed",
-            "flux-system | Namespace/flux-system | runs no kustomize-controller; its flags and rights are not looked at",
+            "flux-system | Namespace/flux-system | runs no kustomize-controller; its flags and rights are not checked",
         ]
     );
 
@@ -78,6 +77,13 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
     let kustomization = "  decryption: {provider: sops}\n  kubeConfig: {secretRef: {name: remote}}\n  \
          healthCheckExprs: [{apiVersion: v1, kind: ConfigMap, current: 'a =='}]";
     test.apply(&test.kustomization_yaml("bad", "./app", kustomization)).await?;
+    let foreign = test.kustomization_yaml("foreign", "./app", "");
+    test.apply(&foreign.replace("sourceRef: {", "sourceRef: {namespace: elsewhere, ")).await?;
+    test.apply(
+        "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: app-of-github}\n\
+         spec: {interval: 1h, url: 'https://example.com/app', provider: github}\n",
+    )
+    .await?;
     test.apply(
         "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata: {name: signed}\n\
          spec: {interval: 1h, url: 'oci://example.com/app', verify: {provider: cosign}, provider: aws}\n",
@@ -87,12 +93,14 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
     test.apply(&deployment(
         "kustomize-controller",
         "kustomize-controller",
-        ", --sops-age-secret=age, --concurrent=0",
+        ", --sops-age-secret=age, --concurrent=0, --no-cross-namespace-refs",
     ))
     .await?;
     test.apply(&deployment("shard", "source-controller", ", '--watch-label-selector=key=a'")).await?;
-    let before = everything(&test).await?;
-    let (code, text) = ask(cluster, "kustomize-controller", User::Admin).await?;
+    // Whose requests are audited, and who may read all of this.
+    let user = User::KustomizeController;
+    let audit = cluster.audit().context("no audit log")?;
+    let (code, text) = ask(cluster, "kustomize-controller", user).await?;
     assert_eq!(code, Some(1), "{text}");
     let ns = &test.namespace;
     let expected = [
@@ -105,7 +113,11 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
     ];
     let found = rows(&text);
     assert_eq!(found.iter().take(3).cloned().collect::<Vec<_>>(), expected);
-    let of_bad: Vec<&str> = found.iter().skip(3).map(String::as_str).collect();
+    let foreign = format!(
+        "{ns} | Kustomization/foreign | can't access 'GitRepository/elsewhere/app', cross-namespace references have been blocked"
+    );
+    assert!(found.contains(&foreign), "{text}");
+    let of_bad: Vec<&str> = found.iter().skip(3).filter(|row| **row != foreign).map(String::as_str).collect();
     let prefix = format!("{ns} | Kustomization/bad | ");
     assert!(of_bad.iter().all(|row| row.starts_with(&prefix)), "{of_bad:?}");
     let problems: Vec<&str> = of_bad.iter().map(|row| row.trim_start_matches(&prefix)).collect();
@@ -114,7 +126,7 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
     assert!(problems.contains(&"spec.kubeConfig is not supported yet"), "{problems:?}");
     assert!(problems.iter().any(|problem| problem.contains("the CEL expression 'a =='")), "{problems:?}");
 
-    let (code, text) = ask(cluster, "source-controller", User::Admin).await?;
+    let (code, text) = ask(cluster, "source-controller", user).await?;
     assert_eq!(code, Some(1), "{text}");
     let unserved = "the kind is not supported yet: only Flux's source-controller keeps it up to date";
     assert_eq!(
@@ -122,16 +134,25 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
         [
             "NAMESPACE | OBJECT | PROBLEM".to_owned(),
             format!("{ns} | Bucket/b | {unserved}"),
+            format!(
+                "{ns} | GitRepository/app-of-github | secretRef with github app data must be specified when provider is set to github"
+            ),
             format!("{ns} | HelmRepository/h | {unserved}"),
             format!("{ns} | OCIRepository/signed | spec.provider is not supported yet"),
             format!("{ns} | OCIRepository/signed | spec.verify is not supported yet"),
         ]
     );
-    assert_eq!(everything(&test).await?, before);
+    // The question what somebody may do stores nothing.
+    let requests = audit.all_requests(user)?;
+    let is_question =
+        |request: &Request| (&*request.verb, &*request.resource) == ("create", "subjectaccessreviews");
+    assert!(requests.iter().any(is_question), "{requests:?}");
+    let writes: Vec<_> = requests.iter().filter(|r| !r.is_read() && !is_question(r)).collect();
+    assert!(writes.is_empty(), "{writes:?}");
 
     // A user who may not look is told so.
     let (code, text) = ask(cluster, "source-controller", User::SourceController).await?;
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     assert!(text.starts_with("error: failed to read deployments: deployments.apps is forbidden: "), "{text}");
     Ok(())
 }
@@ -161,11 +182,89 @@ async fn rights_that_are_missing_and_fields_of_a_newer_flux_are_named() -> Resul
     let found = rows(&text);
     let row = "flux-system | Deployment/kustomize-controller | ServiceAccount/powerless may not impersonate serviceaccounts";
     assert!(found.contains(&row.to_owned()), "{text}");
+    let row = "ServiceAccount/powerless may not update leases of coordination.k8s.io";
+    assert!(text.contains(row), "{text}");
     let row = "ServiceAccount/powerless may not patch kustomizations/status of kustomize.toolkit.fluxcd.io";
     assert!(text.contains(row), "{text}");
     let row =
         format!("{} | Kustomization/new | spec.magic is not known, and would be ignored", test.namespace);
     assert!(found.contains(&row), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_does_not_answer_is_an_error_with_its_cause() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("kubeconfig");
+    // Nobody listens where somebody did.
+    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let kubeconfig = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+         clusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
+    );
+    std::fs::write(&path, kubeconfig)?;
+    let (code, text) = run("source-controller", path).await?;
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.starts_with(&format!("error: the API server http://{address}/ does not answer: ")),
+        "{text}"
+    );
+    assert!(text.contains("Connection refused") && text.lines().count() == 1, "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_admits_restricted_pods_alone_admits_the_one_of_the_document() -> Result<()> {
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start().await?));
+    cluster.install().await?;
+    let test = Scenario::in_cluster(cluster, "restricted").await?;
+    let enforced = "pod-security.kubernetes.io/enforce=restricted";
+    test.kubectl(&["label", "namespace", RUNTIME_NAMESPACE, "--overwrite", enforced])?;
+    let document = std::fs::read_to_string(e2e::workspace().join("docs/migrate.md"))?;
+    let block = document.split("```\n").find(|block| block.contains(" run ferroflux-preflight "));
+    let block = block.context("no command that runs a Pod")?;
+    // No Pod runs in this cluster.
+    let commands = block.replace("--rm --attach", "--dry-run=server");
+    let kubectl = cluster.kubectl();
+    let folder = Path::new(kubectl.get_program()).parent().context("no folder")?.to_owned();
+    let mut shell = Command::new("sh");
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    shell.env("PATH", std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&paths)))?);
+    shell.args(["-euc", &commands]).env("KUBECONFIG", cluster.kubeconfig(User::Admin));
+    let output = tokio::task::spawn_blocking(move || shell.output()).await??;
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "{said:?}");
+    let created = "pod/ferroflux-preflight created (server dry run)\n";
+    assert_eq!(said, [created.repeat(2), String::new()]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_controllers_do_nothing_that_preflight_does_not_ask_for() -> Result<()> {
+    let test = Scenario::with_own_cluster("used").await?;
+    let audit = test.cluster.audit().context("no audit log")?;
+    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "one"))?;
+    test.apply_source().await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "  dependsOn: [{name: base}]")).await?;
+    test.apply(&test.kustomization_yaml("base", "./app", "")).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    test.kubectl(&["delete", "-n", &test.namespace, "kustomizations,gitrepositories", "--all"])?;
+    let source = &source_controller::preflight::RIGHTS[..];
+    let kustomize = &kustomize_controller::preflight::RIGHTS[..];
+    for (user, rights) in [(User::SourceController, source), (User::KustomizeController, kustomize)] {
+        let asked = [rights, &EVENT_RIGHTS, &LEASE_RIGHTS].concat();
+        let is_asked = |request: &Request| {
+            asked
+                .iter()
+                .any(|(verb, _, resource): &Right| request.verb == *verb && request.resource == *resource)
+        };
+        // What a Kustomization applies is what its author may.
+        let is_own = |request: &&Request| request.resource != "configmaps";
+        let requests = audit.all_requests(user)?;
+        assert!(requests.iter().any(|request| request.verb == "patch"), "{requests:?}");
+        let others: Vec<_> = requests.iter().filter(is_own).filter(|request| !is_asked(request)).collect();
+        assert!(others.is_empty(), "{user:?}: {others:?}");
+    }
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::Pass;
 use crate::{
     dependencies::{self, Blocked, Check, Interest},
-    flags::{ADDITIVE_CEL_CHECK, EXTERNAL_ARTIFACT},
+    flags::ADDITIVE_CEL_CHECK,
     health::health_rules,
     reconciler::State,
     sources::{self, SourceError, SourceKey},
@@ -42,7 +42,7 @@ impl Pass<'_> {
         if let Some(excess) = unsupported::excess(&self.subject.object.spec) {
             return self.stall(action::RECONCILE, "LimitExceeded", None, &excess).await.map(Err);
         }
-        if let Err(error) = health_rules(&self.subject.object, self.context) {
+        if let Err(error) = health_rules(&self.subject.object, &self.context.arguments) {
             return self
                 .misconfigured(action::HEALTH_CHECK, None, &runtime::error::chain(&error))
                 .await
@@ -52,7 +52,7 @@ impl Pass<'_> {
             let message = unsupported::message(field);
             return self.stall(action::RECONCILE, "UnsupportedField", None, &message).await.map(Err);
         }
-        if let Some(denied) = self.denied() {
+        if let Some(denied) = sources::denied(&self.subject.object, &self.context.arguments) {
             return self.stall(action::RESOLVE_SOURCE, ACCESS_DENIED, None, &denied).await.map(Err);
         }
         let again = self.context.arguments.shared.requeue_dependency;
@@ -92,19 +92,6 @@ impl Pass<'_> {
                 Ok(Err(outcome))
             }
         }
-    }
-
-    pub(super) fn denied(&self) -> Option<String> {
-        let object = &self.subject.object;
-        let source = SourceKey::of(object);
-        if source.kind == sources::EXTERNAL_ARTIFACT
-            && !self.context.arguments.feature_gates.is_on(EXTERNAL_ARTIFACT)
-        {
-            return Some(format!("can't access '{source}', ExternalArtifact feature gate is disabled"));
-        }
-        let foreign = object.metadata.namespace.as_deref() != Some(source.namespace.as_str());
-        (self.context.arguments.no_cross_namespace_refs && foreign)
-            .then(|| format!("can't access '{source}', cross-namespace references have been blocked"))
     }
 
     async fn dependencies_ready(&self, revision: &str) -> Result<(), Blocked> {

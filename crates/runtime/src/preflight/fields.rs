@@ -1,9 +1,9 @@
-//! Fields of a spec that this version does not know. A cluster with the CRDs of a newer Flux keeps them, and a controller that
-//! reads them not would leave out what they ask for.
+//! Fields of a spec that this version does not know. The API server keeps them if the CRDs are those of a newer Flux, and this
+//! controller would ignore them.
 
 use serde_json::Value;
 
-/// The paths of fields in the `spec` of an object that a schema does not have.
+/// The paths of the fields in an object's `spec` that are not in the schema.
 pub fn unknown(object: &Value, schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(spec) = object.get("spec") {
@@ -14,7 +14,7 @@ pub fn unknown(object: &Value, schema: &Value) -> Vec<String> {
 
 fn collect(path: &str, value: &Value, schema: &Value, found: &mut Vec<String>) {
     match (value, schema.get("properties"), schema.get("items")) {
-        // A free-form object has no properties of its own.
+        // The schema of a map has no properties.
         (Value::Object(fields), Some(properties), _) => {
             for (name, value) in fields {
                 let path = format!("{path}.{name}");

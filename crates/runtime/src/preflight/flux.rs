@@ -1,80 +1,52 @@
-//! The Deployments that run a controller of Flux: their flags and rights.
+//! The Deployments that run a controller of Flux, and their flags.
 
 use clap::error::ErrorKind;
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
-    core::v1::Container,
-};
-use kube::{
-    Api, ResourceExt,
-    api::{ListParams, PostParams},
-};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Container};
+use kube::{Api, ResourceExt, api::ListParams};
 
-use super::{Preflight, PreflightError, Right, read};
-use crate::{app::Arguments, flags, watch::Scope};
+use super::{Preflight, PreflightError, read};
+use crate::{app::Arguments, flags};
+
+/// A Deployment that runs the controller in a cluster of Flux.
+pub(super) struct FluxDeployment {
+    pub namespace: String,
+    /// `Deployment/name`.
+    pub object: String,
+    /// The name of its service account.
+    pub account: String,
+}
 
 impl Preflight {
-    /// Looks at the Deployments in a namespace that run the controller `name`. What they look after is what is looked at
-    /// afterwards; where there is none, everything is.
-    pub(super) async fn look_at_flux<A: Arguments>(
+    /// The Deployments in a namespace that run the controller `name`, each with its arguments, of which those that would be refused
+    /// are told and left out. If there is none it is the defaults, which are about all objects.
+    pub(super) async fn deployments<A: Arguments>(
         &mut self,
         name: &str,
         namespace: &str,
-        rights: &[Right],
-    ) -> Result<(), PreflightError> {
-        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), namespace);
-        let listed = deployments.list(&ListParams::default()).await;
+    ) -> Result<Vec<(Option<FluxDeployment>, A)>, PreflightError> {
+        let api: Api<Deployment> = Api::namespaced(self.client.clone(), namespace);
+        let listed = api.list(&ListParams::default()).await;
         let listed = listed.map_err(|source| read("deployments", source))?;
+        let mut found = Vec::new();
         for deployment in listed {
             let spec = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
             let container = spec.and_then(|spec| spec.containers.iter().find(|c| runs(c, name)));
             let (Some(spec), Some(container)) = (spec, container) else { continue };
             let object = format!("Deployment/{}", deployment.name_any());
-            let arguments = container.args.clone().unwrap_or_default();
-            let problems = refused::<A>(name, &arguments);
-            self.scopes.push(scope::<A>(name, namespace, &arguments));
-            problems.into_iter().for_each(|p| self.find(Some(namespace.to_owned()), object.clone(), p));
-            let account = spec.service_account_name.as_deref().unwrap_or("default");
-            let user = format!("system:serviceaccount:{namespace}:{account}");
-            for right in rights {
-                if !self.may(&user, right).await? {
-                    let (verb, group, resource) = right;
-                    let group = if group.is_empty() { String::new() } else { format!(" of {group}") };
-                    let problem = format!("ServiceAccount/{account} may not {verb} {resource}{group}");
-                    self.find(Some(namespace.to_owned()), object.clone(), problem);
-                }
+            let given = container.args.clone().unwrap_or_default();
+            for problem in refused::<A>(name, &given) {
+                self.find(Some(namespace.to_owned()), object.clone(), problem);
             }
+            let account = spec.service_account_name.clone().unwrap_or_else(|| "default".to_owned());
+            let deployment = FluxDeployment { namespace: namespace.to_owned(), object, account };
+            found.push((Some(deployment), understood(name, namespace, &given)?));
         }
-        if self.scopes.is_empty() {
-            let problem = format!("runs no {name}; its flags and rights are not looked at");
+        if found.is_empty() {
+            let problem = format!("runs no {name}; its flags and rights are not checked");
             self.find(Some(namespace.to_owned()), format!("Namespace/{namespace}"), problem);
-            self.scopes.push(Scope::default());
+            found.push((None, understood(name, namespace, &[])?));
         }
-        Ok(())
-    }
-
-    async fn may(&self, account: &str, right: &Right) -> Result<bool, PreflightError> {
-        let (verb, group, resource) = right;
-        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-        let attributes = ResourceAttributes {
-            verb: Some((*verb).to_owned()),
-            group: Some((*group).to_owned()),
-            resource: Some(resource.to_owned()),
-            subresource: Some(subresource.to_owned()),
-            ..ResourceAttributes::default()
-        };
-        let spec = SubjectAccessReviewSpec {
-            user: Some(account.to_owned()),
-            groups: Some(vec!["system:serviceaccounts".to_owned()]),
-            resource_attributes: Some(attributes),
-            ..SubjectAccessReviewSpec::default()
-        };
-        let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
-        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
-        let answer = reviews.create(&PostParams::default(), &review).await;
-        let answer = answer.map_err(|source| read(&format!("the rights of {account}"), source))?;
-        Ok(answer.status.is_some_and(|status| status.allowed))
+        Ok(found)
     }
 }
 
@@ -88,34 +60,43 @@ fn runs(container: &Container, name: &str) -> bool {
 
 /// The flags that would end the process, each with the reason.
 fn refused<A: Arguments>(name: &str, arguments: &[String]) -> Vec<String> {
-    let parse = |arguments: &[&str]| flags::try_parse_from::<A>([&[name], arguments].concat());
     let all: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let error = match parse(&all) {
+    let error = match parse::<A>(name, &all) {
         Ok(parsed) => return parsed.shared().check().err().map(|e| e.to_string()).into_iter().collect(),
         Err(error) => error,
     };
-    let alone = |flag: &[&str]| {
-        // What it needs beside it may be given.
-        let error = parse(flag).err().filter(|error| error.kind() != ErrorKind::MissingRequiredArgument)?;
-        Some(format!("{}: {}", flag.join(" "), flags::reason(&error)))
-    };
-    let found: Vec<String> = each(&all).filter_map(alone).collect();
+    let told =
+        |flag: &[&str]| Some(format!("{}: {}", flag.join(" "), flags::reason(&alone::<A>(name, flag)?)));
+    let found: Vec<String> = each(&all).filter_map(told).collect();
     // Flags can be wrong together.
     if found.is_empty() { vec![flags::reason(&error)] } else { found }
+}
+
+/// The arguments without those that are refused, or that need others which are not there.
+fn understood<A: Arguments>(name: &str, namespace: &str, arguments: &[String]) -> Result<A, PreflightError> {
+    let all: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let own = format!("--runtime-namespace={namespace}");
+    let those = |is_known: fn(&str, &[&str]) -> bool| {
+        let known = each(&all).filter(|flag| is_known(name, flag)).flatten().copied();
+        parse(name, &known.chain([&*own]).collect::<Vec<_>>())
+    };
+    let parsed = those(|name, flag| alone::<A>(name, flag).is_none());
+    let parsed = parsed.or_else(|_| those(|name, flag| parse::<A>(name, flag).is_ok()));
+    parsed.map_err(|error| PreflightError::Flags(flags::reason(&error)))
+}
+
+fn parse<A: Arguments>(name: &str, arguments: &[&str]) -> Result<A, clap::Error> {
+    flags::try_parse_from([&[name], arguments].concat())
+}
+
+/// What is wrong with a flag by itself. What it needs beside it may be given.
+fn alone<A: Arguments>(name: &str, flag: &[&str]) -> Option<clap::Error> {
+    parse::<A>(name, flag).err().filter(|error| error.kind() != ErrorKind::MissingRequiredArgument)
 }
 
 /// The flags one by one, each with the value behind it if that is an argument of its own.
 fn each<'a, 'b>(arguments: &'a [&'b str]) -> impl Iterator<Item = &'a [&'b str]> {
     arguments.chunk_by(|_, next| !next.starts_with('-'))
-}
-
-/// What a controller with these flags looks after; others do not matter, so they may be wrong.
-fn scope<A: Arguments>(name: &str, namespace: &str, arguments: &[String]) -> Scope {
-    let all: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (own, watch) = (format!("--runtime-namespace={namespace}"), "--watch-");
-    let of_scope = each(&all).filter(|flag| flag.first().is_some_and(|name| name.starts_with(watch)));
-    let given = [name, &own].into_iter().chain(of_scope.flatten().copied());
-    flags::try_parse_from::<A>(given).map(|parsed| parsed.shared().scope()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -179,13 +160,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_looked_at_is_what_the_deployment_looks_after() {
+    fn objects_are_those_that_the_deployment_looks_after() {
         let scope = |arguments: &[&str]| {
-            let scope = scope::<Program>("program", "flux", &owned(arguments));
+            let scope = understood::<Program>("program", "flux", &owned(arguments)).unwrap().shared.scope();
             (scope.namespace, scope.labels)
         };
         assert_eq!(scope(&["--unknown", "--watch-all-namespaces"]), (None, None));
         assert_eq!(scope(&["--watch-all-namespaces=false"]), (Some("flux".to_owned()), None));
+        assert_eq!(
+            scope(&["--log-level=loud", "--watch-all-namespaces=false"]),
+            (Some("flux".to_owned()), None)
+        );
+        assert_eq!(scope(&["--token=x", "--watch-all-namespaces=false"]), (Some("flux".to_owned()), None));
         assert_eq!(scope(&["--watch-label-selector", "a in (b)"]), (None, Some("a in (b)".to_owned())));
     }
 

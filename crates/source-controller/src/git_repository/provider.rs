@@ -54,6 +54,43 @@ pub struct TokenContext<'a> {
     pub timeout: Duration,
 }
 
+impl Settings {
+    /// The service account whose identity an object has; without one it has the controller's.
+    pub fn account<'a>(&'a self, object: &'a GitRepository) -> Option<&'a str> {
+        object.spec.service_account_name.as_deref().or(self.default_account.as_deref())
+    }
+}
+
+/// Refuses a spec that its provider cannot work with, whatever Secret and service account hold.
+pub fn check(object: &GitRepository, remote: &Remote, settings: &Settings) -> Result<(), Failure> {
+    match object.spec.provider {
+        Some(GitProvider::Github) => check_app(object),
+        Some(GitProvider::Azure) if settings.account(object).is_none() && !remote.is_ssh() => {
+            check_devops(object, settings)
+        }
+        Some(GitProvider::Aws) => code_commit(object).map(drop),
+        _ => Ok(()),
+    }
+}
+
+fn check_app(object: &GitRepository) -> Result<(), Failure> {
+    if object.spec.secret_ref.is_none() { Err(missing_app().stalling()) } else { Ok(()) }
+}
+
+fn missing_app() -> Failure {
+    Failure::fetch(reason::INVALID_PROVIDER_CONFIGURATION, MISSING_APP_TEXT)
+}
+
+fn check_devops(object: &GitRepository, settings: &Settings) -> Result<(), Failure> {
+    let url = Url::parse(&object.spec.url).map_err(bad_options)?;
+    azure::check_url(&url, &settings.azure_devops_hosts).map_err(bad_options)
+}
+
+fn code_commit(object: &GitRepository) -> Result<Repository, Failure> {
+    let url = Url::parse(&object.spec.url).map_err(bad_options)?;
+    Repository::new(&url).map_err(bad_options)
+}
+
 impl Providers {
     /// Providers that keep tokens in `cache`.
     pub fn new(client: Client, metrics: TokenMetrics, cache: TokenCache, settings: Settings) -> Self {
@@ -80,14 +117,11 @@ impl Providers {
     }
 
     async fn github(&self, remote: &Remote, context: &TokenContext<'_>) -> Result<Auth, Failure> {
-        let invalid = || Failure::fetch(reason::INVALID_PROVIDER_CONFIGURATION, MISSING_APP_TEXT);
-        if context.object.spec.secret_ref.is_none() {
-            return Err(invalid().stalling());
-        }
+        check_app(context.object)?;
         let data = context.data.texts();
         match github::check(&data) {
             Ok(true) => {}
-            Ok(false) => return Err(invalid()),
+            Ok(false) => return Err(missing_app()),
             Err(error @ github::DataError::Missing(_)) => {
                 return Err(Failure::plain(
                     reason::FAILED,
@@ -119,8 +153,7 @@ impl Providers {
     ) -> Result<Auth, Failure> {
         // The token of the controller goes to no host that a tenant chose; that of its own account is the tenant's.
         if identity.is_none() && !remote.is_ssh() {
-            let url = Url::parse(&context.object.spec.url).map_err(bad_options)?;
-            azure::check_url(&url, &self.settings.azure_devops_hosts).map_err(bad_options)?;
+            check_devops(context.object, &self.settings)?;
         }
         let token = match &identity {
             None => {
@@ -154,8 +187,7 @@ impl Providers {
         context: &TokenContext<'_>,
         identity: Option<ObjectIdentity>,
     ) -> Result<Auth, Failure> {
-        let url = Url::parse(&context.object.spec.url).map_err(bad_options)?;
-        let repository = Repository::new(&url).map_err(bad_options)?;
+        let repository = code_commit(context.object)?;
         let region = repository.region();
         let token = match &identity {
             None => {
@@ -205,8 +237,7 @@ impl Providers {
 
     /// The service account whose identity is asked for; without one it is the controller's.
     async fn identity(&self, context: &TokenContext<'_>) -> Result<Option<ObjectIdentity>, Failure> {
-        let named = context.object.spec.service_account_name.as_deref();
-        let Some(name) = named.or(self.settings.default_account.as_deref()) else { return Ok(None) };
+        let Some(name) = self.settings.account(context.object) else { return Ok(None) };
         let namespace = context.object.namespace().unwrap_or_default();
         let identity = ObjectIdentity::get(&self.client, &namespace, name).await;
         identity.map(Some).map_err(|error| Failure::fetch(reason::AUTHENTICATION_FAILED, error.to_string()))

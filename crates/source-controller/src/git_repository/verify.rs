@@ -17,6 +17,7 @@ use source::failure::{Failure, reason};
 use source::upstream::Verified;
 
 use super::repository::CheckoutError;
+use super::spec;
 
 /// What must be signed, and by whom.
 #[derive(Debug)]
@@ -28,6 +29,40 @@ pub struct Verification {
     limits: Limits,
     /// What identifies the keys.
     fingerprint: String,
+}
+
+/// What has to be signed.
+struct Signed {
+    tag: bool,
+    commit: bool,
+}
+
+impl Signed {
+    fn of(mode: VerificationMode) -> Result<Self, Failure> {
+        match mode {
+            VerificationMode::LegacyHead | VerificationMode::Head => Ok(Self { tag: false, commit: true }),
+            VerificationMode::Tag => Ok(Self { tag: true, commit: false }),
+            VerificationMode::TagAndHead => Ok(Self { tag: true, commit: true }),
+            VerificationMode::Unknown => {
+                let message = "spec.verify.mode is none that this version knows";
+                Err(Failure::verification(reason::INVALID_VERIFICATION_MODE, message).stalling())
+            }
+        }
+    }
+}
+
+fn no_tag() -> Failure {
+    let message = "cannot verify tag object's signature if a tag reference is not specified";
+    Failure::verification(reason::INVALID_VERIFICATION_MODE, message).stalling()
+}
+
+/// Refuses a spec that asks for signatures of what there cannot be.
+pub fn check(object: &GitRepository) -> Result<(), Failure> {
+    let Some(wanted) = &object.spec.verification else { return Ok(()) };
+    if Signed::of(wanted.mode)?.tag && !spec::reference(object).can_be_tag() {
+        return Err(no_tag());
+    }
+    Ok(())
 }
 
 impl Verification {
@@ -49,17 +84,7 @@ impl Verification {
 
     /// Verifies the tag, the commit, or both. Blocks.
     pub fn check(&self, checkout: &Checkout) -> Result<Verified, CheckoutError> {
-        let (tag, commit) = match self.mode {
-            VerificationMode::LegacyHead | VerificationMode::Head => (false, true),
-            VerificationMode::Tag => (true, false),
-            VerificationMode::TagAndHead => (true, true),
-            VerificationMode::Unknown => {
-                let message = "spec.verify.mode is none that this version knows";
-                return Err(Failure::verification(reason::INVALID_VERIFICATION_MODE, message)
-                    .stalling()
-                    .into());
-            }
-        };
+        let Signed { tag, commit } = Signed::of(self.mode)?;
         let mut lines = vec!["verified signature of".to_owned()];
         if tag {
             lines.push(self.check_tag(checkout)?);
@@ -71,10 +96,7 @@ impl Verification {
     }
 
     fn check_tag(&self, checkout: &Checkout) -> Result<String, CheckoutError> {
-        let Some(Tag { name, ref_name, object }) = checkout.tag()? else {
-            let message = "cannot verify tag object's signature if a tag reference is not specified";
-            return Err(Failure::verification(reason::INVALID_VERIFICATION_MODE, message).stalling().into());
-        };
+        let Some(Tag { name, ref_name, object }) = checkout.tag()? else { return Err(no_tag().into()) };
         let unsigned = |tag: &str| {
             let message = format!("cannot verify signature of tag '{tag}' since it is not signed");
             Failure::verification(reason::INVALID_GIT_OBJECT, message)
