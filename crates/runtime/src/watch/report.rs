@@ -82,6 +82,7 @@ where
                     event = events.next() => event?,
                     () = lasts(&mut answered, failed) => {
                         report.works();
+                        report.show();
                         continue;
                     }
                 };
@@ -137,7 +138,6 @@ impl Report {
             let seconds = failing.since.elapsed().as_secs();
             tracing::info!(logger = "watch", kind = self.kind, seconds, "the watch works again");
         }
-        self.show();
     }
 
     fn show(&self) {
