@@ -7,7 +7,6 @@ use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
 use crate::process::temp_folder;
-use toolchain;
 
 /// The client of a user who looks at one cluster and one namespace.
 #[derive(Debug)]

@@ -32,7 +32,7 @@ pub use quota::QuotaWriter;
 use self::{
     garbage::Candidate,
     lock::FileLock,
-    path::StorePath,
+    path::{StorePath, is_below},
     quota::Quota,
     reuse::Reuse,
     verified::{Stamp, Verified},
@@ -397,7 +397,7 @@ impl Store {
     pub fn remove_all(&self, dir: &str) -> Result<bool, StoreError> {
         let path = StorePath::dir(&self.root, dir)?;
         self.reuse().take(dir);
-        self.verified().forget(|known| known.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/')));
+        self.verified().forget(|known| is_below(known, dir));
         match fs::remove_dir_all(&path.absolute) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(path.error("remove", error)),
             removed => {

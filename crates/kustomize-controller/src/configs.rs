@@ -27,7 +27,7 @@ use runtime::{
     controller::Waker,
     index::{Index, Referrers},
     metrics::Metrics,
-    watch::{Scope, reported},
+    watch::{Scope, reported, status},
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -198,11 +198,7 @@ impl Configs {
 
 /// Nobody has to grant the right to watch them: without it, changes are noticed at the interval.
 fn is_forbidden(error: &watcher::Error) -> bool {
-    matches!(error,
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) if status.code == 403)
+    status(error).is_some_and(|status| status.code == 403)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 mod answers;
 mod report;
 
-pub use report::reported;
+pub use report::{reported, status};
 
 use std::{
     fmt::Debug,

@@ -29,6 +29,18 @@ pub struct Applied {
     written: String,
 }
 
+/// GitRepository `broken`, whose server refuses connections.
+pub fn broken_source() -> String {
+    format!(
+        "
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {{name: broken}}
+spec: {{interval: 1h, url: 'http://{ADDRESS}:9/none.git', timeout: 5s}}
+"
+    )
+}
+
 impl Delivery {
     /// Makes the repository, its GitRepository and its Kustomization.
     pub async fn start(node: &Node) -> Result<Self> {

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::node::{ADDRESS, Node};
+use e2e::node::Node;
 use e2e::objects::{Id, Look};
 use e2e::process::{Owner, Process, free_port, temp_folder};
 use e2e::wait::{self, Not};
@@ -13,6 +13,7 @@ use e2e::workspace;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::delivery::broken_source;
 use crate::step;
 
 /// How long a scrape and an evaluation may take.
@@ -44,15 +45,7 @@ pub async fn watch(node: &Node) -> Result<()> {
     step("Prometheus reads both controllers");
 
     let objects = node.cluster.objects().await?;
-    let broken = format!(
-        "
-apiVersion: source.toolkit.fluxcd.io/v1
-kind: GitRepository
-metadata: {{name: broken}}
-spec: {{interval: 1h, url: 'http://{ADDRESS}:9/none.git', timeout: 5s}}
-"
-    );
-    let ids = objects.apply(&broken, "flux-system").await?;
+    let ids = objects.apply(&broken_source(), "flux-system").await?;
     let firing = "count(ALERTS{alertname=\"FerrofluxObjectNotReady\",alertstate=\"firing\",name=\"broken\"}) or vector(0)";
     prometheus.shows("the alert fires", firing, |value| value == "1").await?;
     for id in &ids {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::node::{ADDRESS, Node};
+use e2e::node::Node;
 use e2e::objects::{Id, Look};
 use e2e::wait::{self, Not};
 
-use crate::delivery::{Applied, Delivery};
+use crate::delivery::{Applied, Delivery, broken_source};
 use crate::install::{CONTROLLERS, rolled_out};
 use crate::policies;
 use crate::step;
@@ -143,15 +143,7 @@ fn logs(user: &User, way: &str) -> Result<()> {
 /// What fails is found by its level, and by name and kind.
 async fn errors(node: &Node, user: &User) -> Result<()> {
     let objects = node.cluster.objects().await?;
-    let broken = format!(
-        "
-apiVersion: source.toolkit.fluxcd.io/v1
-kind: GitRepository
-metadata: {{name: broken}}
-spec: {{interval: 1h, url: 'http://{ADDRESS}:9/none.git', timeout: 5s}}
-"
-    );
-    let ids = objects.apply(&broken, "flux-system").await?;
+    let ids = objects.apply(&broken_source(), "flux-system").await?;
     let filters = ["logs", "--level=error", "--since=5m"];
     let wanted = " error GitRepository/broken.flux-system - ";
     for more in [&[][..], &["--kind=GitRepository", "--name=broken"]] {

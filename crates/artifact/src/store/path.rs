@@ -19,6 +19,11 @@ pub fn artifact_path(kind: &str, namespace: &str, name: &str, file: &str) -> Str
     format!("{}/{file}", artifact_dir(kind, namespace, name))
 }
 
+/// Whether the path of an artifact is in a directory, such as that of its object.
+pub(super) fn is_below(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// The address that consumers are told when `--storage-adv-addr` is not given, from `--storage-addr` and the name
 /// of this host (`$HOSTNAME`, or what the system says). `None` when `storage_addr` is not `<host>:<port>`, or the
 /// host's name is needed and empty.

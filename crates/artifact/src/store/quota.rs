@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use budget::{Budget, Grant, Limits, Request};
 
-use super::directory;
+use super::{directory, path::is_below};
 
 /// The room of a file that is written grows in steps of so many bytes.
 const GRANT_STEP_BYTES: u64 = 64 * 1024;
@@ -84,8 +84,7 @@ impl Quota {
 
     /// Nor are those of a directory.
     pub(super) fn forget_below(&self, directory: &str) {
-        let is_below = |path: &str| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
-        self.files().retain(|path, _| !is_below(path));
+        self.files().retain(|path, _| !is_below(path, directory));
     }
 
     fn files(&self) -> MutexGuard<'_, HashMap<String, Grant>> {

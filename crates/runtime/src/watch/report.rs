@@ -82,7 +82,6 @@ where
                     event = events.next() => event?,
                     () = lasts(&mut answered, failed) => {
                         report.works();
-                        report.show();
                         continue;
                     }
                 };
@@ -90,10 +89,9 @@ where
                     // An attempt begins.
                     Ok(Event::Init | Event::InitApply(_)) => {}
                     Ok(_) => report.works(),
-                    Err(error) if is_expected(error) => report.failing = None,
+                    Err(error) if is_expected(error) => drop(report.ended()),
                     Err(error) => report.failed(error),
                 }
-                report.show();
                 return Some((event, (events, answered, report)));
             }
         }
@@ -116,6 +114,7 @@ impl Report {
         if let Some(text) = self.reminder(error, Instant::now()) {
             tracing::error!(logger = "watch", kind = self.kind, error = text, "watch failed, trying again");
         }
+        self.show();
     }
 
     /// The watch failed. Gives what is to be told of it, if anything.
@@ -134,10 +133,17 @@ impl Report {
 
     /// The watch works, which is told once after a failure.
     fn works(&mut self) {
-        if let Some(failing) = self.failing.take() {
+        if let Some(failing) = self.ended() {
             let seconds = failing.since.elapsed().as_secs();
             tracing::info!(logger = "watch", kind = self.kind, seconds, "the watch works again");
         }
+    }
+
+    /// It fails no more. Most events come while it does not: then nothing is done.
+    fn ended(&mut self) -> Option<Failing> {
+        let failing = self.failing.take()?;
+        self.show();
+        Some(failing)
     }
 
     fn show(&self) {
@@ -154,8 +160,8 @@ fn cause(error: &watcher::Error) -> Option<&kube::Error> {
     }
 }
 
-/// What the API server answered.
-fn status(error: &watcher::Error) -> Option<&Status> {
+/// What the API server answered to a watch that failed, if it did.
+pub fn status(error: &watcher::Error) -> Option<&Status> {
     match (error, cause(error)) {
         (watcher::Error::WatchError(status), _) | (_, Some(kube::Error::Api(status))) => Some(status),
         _ => None,
