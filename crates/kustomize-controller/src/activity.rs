@@ -38,6 +38,10 @@ impl Seen {
                 let step = Step { name: "delete", since: None, waits_for: Some(waits_for) };
                 Self { step: Some(step), halt: Halt::Other }
             }
+            State::Connecting(_) => {
+                let waits_for = Some("the API server of its cluster".to_owned());
+                Self { step: Some(Step { name: "connect", since: None, waits_for }), halt: Halt::Other }
+            }
             State::Blocked => Self { step: None, halt: Halt::Blocked },
             State::Done { succeeded: false, .. } => Self { step: None, halt: Halt::Failed },
             State::Idle | State::Done { .. } => Self { step: None, halt: Halt::Other },
@@ -63,6 +67,7 @@ pub(crate) fn of(
 fn step_of_run(phase: &Phase, started: Instant) -> Step {
     let (name, waits_for) = match phase {
         Phase::Start => ("start", None),
+        Phase::Connect(_) => ("connect", Some("the API server of its cluster".to_owned())),
         Phase::Download(_) => ("fetch", Some("its artifact".to_owned())),
         Phase::Build(build) if build.queued.is_set() => {
             ("build", Some("memory for builds (gotk_budget, build_nodes)".to_owned()))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::Kustomization;
 use apply::cluster::Cluster;
 use artifact::cache::Cache;
+use clusters::Clusters;
 use kube::{
     Client,
     core::Status,
@@ -31,6 +32,8 @@ pub struct Context {
     pub events: Recorder,
     /// The cluster that the controller runs in.
     pub cluster: Cluster,
+    /// Those that specs name.
+    pub clusters: Clusters,
     /// Unpacked artifacts by digest.
     pub artifacts: Cache<MemoryTree>,
     /// How builds are done; holds what they share.

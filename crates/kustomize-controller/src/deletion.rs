@@ -28,7 +28,11 @@ use crate::{
     handover::{self, Claim},
     pass::{OBJECT_TIMEOUT, Pass},
     reconciler::State,
-    run::Failure,
+    run::{
+        Connect, Effects, Failure,
+        effects::Background,
+        machine::{QUICK, TASK_POLL},
+    },
     status,
     subject::Subject,
 };
@@ -64,12 +68,17 @@ impl Pass<'_> {
         if !self.subject.object.finalizers().iter().any(|f| f == FINALIZER) {
             return Ok(Outcome::Wait);
         }
-        if let State::Terminating { deleted, deadline } = std::mem::take(&mut self.slot.state) {
-            return self.terminated(deleted, deadline).await;
-        }
+        let connecting = match std::mem::take(&mut self.slot.state) {
+            State::Terminating { deleted, deadline } => return self.terminated(deleted, deadline).await,
+            State::Connecting(connecting) => Some(connecting),
+            _ => None,
+        };
         let plan = Plan::of(&self.subject.object);
         if plan == Plan::Keep || !self.may_delete().await? {
             return release(self.subject).await;
+        }
+        if let Some(outcome) = self.connect_to_delete(connecting).await {
+            return Ok(outcome);
         }
         let inventory = status::inventory(&self.subject.object);
         let pruned = match self.delete(inventory, HashSet::new()).await {
@@ -91,14 +100,38 @@ impl Pass<'_> {
         self.terminated(pruned.changes, Instant::now() + self.subject.timeout()).await
     }
 
-    /// Whether the objects can be deleted where they were applied and in the identity that applied them. If not, waiting would
-    /// keep the Kustomization for ever: its objects are named and left behind.
-    async fn may_delete(&self) -> Result<bool, PatchError> {
-        // Objects of the same names in this cluster are others.
-        if self.subject.object.spec.kube_config.is_some() {
-            self.name_objects_left("spec.kubeConfig is not supported yet");
-            return Ok(false);
+    /// Goes to the cluster that the objects are in. Until that answers, the Kustomization stays, as with Flux: objects of the same
+    /// names in this cluster are others, and those there would be forgotten. Gives the outcome if it does not answer now.
+    async fn connect_to_delete(&mut self, connecting: Option<Connect>) -> Option<Outcome> {
+        let connecting = match connecting {
+            None => self.connect().await,
+            Some(mut task) => match tokio::time::timeout(QUICK, &mut task).await {
+                Ok(Ok(result)) => Background::Now(result),
+                Ok(Err(panicked)) => return Some(Outcome::Failed(panicked.into())),
+                Err(_) => Background::Later(task),
+            },
+        };
+        match connecting {
+            Background::Now(Ok(cluster)) => {
+                self.switch_to(cluster);
+                None
+            }
+            Background::Now(Err(error)) => {
+                let message = format!("failed to build kube client: {error}");
+                self.deletion_event(Severity::Error, &message);
+                Some(Outcome::Failed(message.into()))
+            }
+            Background::Later(task) => {
+                self.slot.state = State::Connecting(task);
+                Some(Outcome::After(TASK_POLL))
+            }
         }
+    }
+
+    /// Whether the identity that applied the objects is still there to delete them. If not, waiting would keep the Kustomization for
+    /// ever: its objects are named and left behind. As with Flux, an account of this cluster is asked for, even if the objects are in
+    /// another one.
+    async fn may_delete(&self) -> Result<bool, PatchError> {
         let Some(account) = self.subject.service_account(&self.context.arguments.default_service_account)
         else {
             return Ok(true);
@@ -187,7 +220,11 @@ impl Pass<'_> {
             owner: self.subject.owner(),
             keep: HashSet::new(),
             claimed: HashSet::new(),
-            protected_namespaces: vec![self.context.arguments.shared.runtime_namespace.clone()],
+            // The controller's own, which is in its cluster alone.
+            protected_namespaces: match self.slot.remote {
+                Some(_) => Vec::new(),
+                None => vec![self.context.arguments.shared.runtime_namespace.clone()],
+            },
             concurrency: self.context.arguments.concurrent_ssa.into(),
             request_timeout: OBJECT_TIMEOUT,
         }

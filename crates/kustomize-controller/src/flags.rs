@@ -18,6 +18,7 @@ mod heading {
     pub const DOWNLOADS: &str = "Artifacts";
     pub const BASES: &str = "Bases outside the artifact";
     pub const BUILDS: &str = "Builds";
+    pub const CLUSTERS: &str = "Other clusters";
     pub const APPLY: &str = "Apply, drift and prune";
 }
 
@@ -50,6 +51,19 @@ pub struct Arguments {
     /// Refuse sources of other namespaces.
     #[arg(long, help_heading = heading::TENANCY, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub no_cross_namespace_refs: bool,
+    /// Service account whose tokens are shown to other clusters where the ConfigMap of spec.kubeConfig names none.
+    #[arg(long, help_heading = heading::TENANCY, default_value = "")]
+    pub default_kubeconfig_service_account: String,
+    /// Let kubeconfigs turn off the verification of the API server.
+    #[arg(long, help_heading = heading::CLUSTERS, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
+    pub insecure_kubeconfig_tls: bool,
+    /// Let kubeconfigs start programs. Only false is supported: this process starts none.
+    #[arg(long, help_heading = heading::CLUSTERS, action = ArgAction::Set, value_parser = never, default_value_t = false)]
+    pub insecure_kubeconfig_exec: bool,
+    /// Most clusters that are connected to at once, of which one namespace gets all but an eighth; by default one for each 12 MiB of the
+    /// memory of the container, and 16 at least.
+    #[arg(long, help_heading = heading::CLUSTERS, value_parser = clap::value_parser!(u64).range(1..))]
+    pub remote_clusters_max: Option<u64>,
     /// ConfigMaps and Secrets with this label start a run of the Kustomizations that refer to them when they change; empty
     /// means all.
     #[arg(long, help_heading = heading::SCOPE, default_value = "reconcile.fluxcd.io/watch=Enabled", value_parser = label_selector)]
@@ -189,6 +203,15 @@ fn gates(text: &str) -> Result<Gates, GateError> {
     Gates::parse(text, &GATES)
 }
 
+/// A flag that is only known so that its default may be given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("only false is supported")]
+struct OnlyFalse;
+
+fn never(text: &str) -> Result<bool, OnlyFalse> {
+    if boolean(text) == Ok(false) { Ok(false) } else { Err(OnlyFalse) }
+}
+
 /// The value of `--custom-apply-stage-kinds`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageKinds(pub BTreeSet<GroupKind>);
@@ -255,6 +278,12 @@ mod tests {
     #[test]
     fn work_that_could_never_begin_or_end_is_refused() {
         let parse = |flag: &str| runtime::flags::try_parse_from::<Arguments>(["kustomize-controller", flag]);
+        for flag in
+            ["--insecure-kubeconfig-exec", "--insecure-kubeconfig-exec=true", "--remote-clusters-max=0"]
+        {
+            assert!(parse(flag).is_err(), "{flag}");
+        }
+        assert!(parse("--insecure-kubeconfig-exec=false").is_ok());
         for flag in ["--concurrent=0", "--concurrent-ssa=0", "--build-timeout=0", "--build-timeout=0s"] {
             assert!(parse(flag).is_err(), "{flag}");
         }

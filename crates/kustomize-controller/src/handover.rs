@@ -130,7 +130,12 @@ fn is_same_identity(own: &Kustomization, other: &Kustomization, default_account:
         let account = service_account(object, default_account)?;
         Some((object.metadata.namespace.clone(), account))
     };
-    own.spec.kube_config == other.spec.kube_config && account(own) == account(other)
+    // A Secret of another namespace is another one, whatever its name.
+    let cluster = |object: &Kustomization| {
+        let reference = object.spec.kube_config.clone()?;
+        Some((object.metadata.namespace.clone(), reference))
+    };
+    cluster(own) == cluster(other) && account(own) == account(other)
 }
 
 /// Whether the last run of a Kustomization succeeded, for what it asks for now.

@@ -35,11 +35,18 @@ use artifact::{
     cache::{self, Built, Cache},
     fetch::{self, Fetcher},
     token::{TokenError, TokenFile},
-    unpack::{self, Entry, Limits},
+    unpack::{self, Entry, Limits as UnpackLimits},
 };
+use budget::Limits;
+use clusters::{Clusters, Trust};
 use kustomize::{Options, ParseCache, tree::MemoryTree};
 use net::{AddressPolicy, Backoff};
-use runtime::{app::App, controller::Objects, queue::InFlight};
+use runtime::{
+    app::App,
+    client::{ClientOptions, Fence},
+    controller::Objects,
+    queue::InFlight,
+};
 
 pub use crate::flags::Arguments;
 use crate::{
@@ -112,8 +119,15 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     process.metrics.budget("download", artifacts.downloads());
     process.metrics.budget("artifact_bytes", artifacts.memory());
     let cluster = Cluster::new(process.client.clone(), MANAGER, DISCOVERY, INDEX);
+    let clusters = Clusters::new(
+        process.client.clone(),
+        process.metrics.clone(),
+        clusters_options(process.fence(), &arguments, &shares),
+    );
+    process.metrics.budget("remote_clusters", clusters.budget());
     let context = Context {
         cluster: cluster.clone(),
+        clusters: clusters.clone(),
         artifacts,
         build: build_options(&arguments, &shares),
         builds,
@@ -149,19 +163,55 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let reconciler = Arc::new(Reconciler::new(context));
     let (observer, slots) = (reconciler.clone(), Arc::downgrade(&reconciler));
     metrics.kept_entries("kustomizations", move || slots.upgrade().map_or(0, |reconciler| reconciler.kept()));
-    let (watches, applied) = (cluster.index.clone(), cluster.index.clone());
-    metrics.kept_entries("watches_of_applied_objects", move || watches.sizes().0);
-    metrics.kept_entries("applied_objects", move || applied.sizes().1);
+    let sizes = {
+        let (index, clusters) = (cluster.index.clone(), clusters.clone());
+        move || {
+            let remote = clusters.all().into_iter().map(|remote| remote.cluster().index.sizes());
+            remote.fold(index.sizes(), |sum, sizes| (sum.0 + sizes.0, sum.1 + sizes.1))
+        }
+    };
+    let watches = sizes.clone();
+    metrics.kept_entries("watches_of_applied_objects", move || watches().0);
+    metrics.kept_entries("applied_objects", move || sizes().1);
     metrics.kept_bytes("parsed_files", move || parsed.as_ref().map_or(0, ParseCache::bytes));
+    let remote_observer = observer.clone();
     app.spawn(async move {
         let mut owners = PacedOwners::default();
         loop {
-            owners.wait(&cluster.index).await.iter().for_each(|owner| observer.object_changed(owner));
+            let due = owners.wait(|| cluster.index.changed()).await;
+            due.iter().for_each(|owner| observer.object_changed(owner));
+        }
+    });
+    app.spawn(async move {
+        let mut owners = PacedOwners::default();
+        loop {
+            let due = owners.wait(|| clusters.changed()).await;
+            due.iter().for_each(|owner| remote_observer.object_changed(owner));
         }
     });
     configs.settled(FIRST_LIST_TIMEOUT).await;
     app.add_controller(objects, reconciler, arguments.concurrent);
     Ok(())
+}
+
+/// Other clusters: requests there end as soon as with Flux, and are not sent again and again to a server that does not answer.
+fn clusters_options(fence: Fence, arguments: &Arguments, shares: &MemoryShares) -> clusters::Options {
+    clusters::Options {
+        manager: MANAGER,
+        discovery: DISCOVERY,
+        watches: INDEX,
+        client: ClientOptions {
+            request_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            retries: 1,
+            fence,
+            host_label: Some("remote"),
+            ..ClientOptions::default()
+        },
+        trust: Trust { insecure_tls: arguments.insecure_kubeconfig_tls, ..Trust::default() },
+        default_account: arguments.default_kubeconfig_service_account.clone(),
+        limits: Limits { process: shares.clusters, tenant: (shares.clusters - shares.clusters / 8).max(1) },
+    }
 }
 
 fn sources_options(arguments: &Arguments) -> sources::Options {
@@ -225,7 +275,7 @@ async fn artifacts(arguments: &Arguments, shares: &MemoryShares) -> Result<Cache
     };
     Ok(Cache::new(fetcher, &options, |archive, most_bytes| {
         let (mut tree, mut bytes) = (MemoryTree::default(), 0);
-        let limits = Limits { bytes: most_bytes, ..Limits::default() };
+        let limits = UnpackLimits { bytes: most_bytes, ..UnpackLimits::default() };
         unpack::unpack(archive, &limits, &mut |entry| {
             match entry {
                 Entry::Directory { path } => tree.insert_directory(std::str::from_utf8(path)?),

@@ -18,6 +18,11 @@ const BUILDS_BESIDE: u64 = 2;
 /// What a build gets at first, whatever `--concurrent` says: enough for nearly all.
 const MIN_FIRST_NODES: u64 = 20_000;
 const MIN_ARTIFACT_BYTES: u64 = 128 << 20;
+/// Part of the memory for other clusters.
+const CLUSTERS_PART: u64 = 4;
+/// What one of them takes: its connections, what it serves, and what is known of some thousand objects.
+const CLUSTER_BYTES: u64 = 3 << 20;
+const MIN_CLUSTERS: u64 = 16;
 /// How many artifacts are unpacked at once while they are small.
 const ARTIFACTS_AT_ONCE: u64 = 8;
 
@@ -38,6 +43,8 @@ pub struct MemoryShares {
     pub all_build_nodes: u64,
     /// Nodes that a build gets at first.
     pub first_build_nodes: u64,
+    /// Other clusters that are connected to at once.
+    pub clusters: u64,
 }
 
 impl MemoryShares {
@@ -57,6 +64,9 @@ impl MemoryShares {
             build_bytes: arguments.build_max_bytes.unwrap_or(nodes * BYTES_PER_NODE),
             all_build_nodes: all_nodes,
             first_build_nodes: first_nodes.min(nodes),
+            clusters: arguments
+                .remote_clusters_max
+                .unwrap_or((memory / CLUSTERS_PART / CLUSTER_BYTES).max(MIN_CLUSTERS)),
         }
     }
 }
@@ -81,6 +91,7 @@ mod tests {
             build_bytes: 26_843_520,
             all_build_nodes: 838_860,
             first_build_nodes: 139_810,
+            clusters: 85,
         };
         assert_eq!(shares(1 << 30, &[]), expected);
         assert!(expected.all_build_nodes * NODE_BYTES + expected.all_artifact_bytes < 400 << 20);
@@ -94,9 +105,15 @@ mod tests {
 
     #[test]
     fn shares_of_one_artifact_and_one_build_are_what_flags_say() {
-        let flags = ["--artifact-max-unpacked-size=1", "--build-max-nodes=2", "--build-max-bytes=3"];
+        let flags = [
+            "--artifact-max-unpacked-size=1",
+            "--build-max-nodes=2",
+            "--build-max-bytes=3",
+            "--remote-clusters-max=4",
+        ];
         let shares = shares(1 << 30, &flags);
         assert_eq!((shares.artifact_bytes, shares.build_nodes, shares.build_bytes), (1, 2, 3));
         assert_eq!((shares.first_artifact_bytes, shares.first_build_nodes), (1, 2));
+        assert_eq!(shares.clusters, 4);
     }
 }

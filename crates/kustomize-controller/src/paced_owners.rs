@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, future::pending, time::Duration};
 
-use apply::{observe::Index, prepare::Owner};
+use apply::prepare::Owner;
 use runtime::token_bucket::TokenBucket;
 use tokio::time::{Instant, sleep_until};
 
@@ -55,8 +55,8 @@ impl PacedOwners {
         due
     }
 
-    /// Waits for owners to look at.
-    pub async fn wait(&mut self, index: &Index) -> Vec<Owner> {
+    /// Waits for owners to look at, of those whom `changed` gives.
+    pub async fn wait<F: Future<Output = Vec<Owner>>>(&mut self, changed: impl Fn() -> F) -> Vec<Owner> {
         loop {
             let next = self.next();
             let pause = async {
@@ -66,7 +66,7 @@ impl PacedOwners {
                 }
             };
             tokio::select! {
-                owners = index.changed() => {
+                owners = changed() => {
                     let now = Instant::now();
                     owners.into_iter().for_each(|owner| self.changed(owner, now));
                 }

@@ -13,7 +13,7 @@ use api::{
     kustomize::{PRUNE_GUARD_ANNOTATION, conditions::HEALTHY, reasons::RECONCILIATION_FAILED},
     meta::RECONCILE_REQUEST_ANNOTATION,
 };
-use apply::{cluster::Cluster, prune::Entry};
+use apply::cluster::Cluster;
 use kube::{Client, ResourceExt};
 use references::check_account_name;
 use runtime::{conditions::is_true, controller::Outcome, patch::PatchError};
@@ -33,7 +33,8 @@ use crate::{
 /// A Kustomization being worked on, with what is remembered of it and the cluster that its objects are in.
 pub(crate) struct Pass<'a> {
     pub context: &'a Context,
-    pub cluster: &'a Cluster,
+    /// Where the objects are, as far as is known.
+    pub cluster: Cluster,
     pub slot: &'a mut Slot,
     pub subject: &'a mut Subject,
 }
@@ -48,6 +49,7 @@ impl Pass<'_> {
         if self.subject.object.spec.suspend {
             tracing::info!("Reconciliation is suspended for this object");
             self.slot.state = State::Idle;
+            self.slot.remote = None;
             status::settle_conditions(&mut self.subject.object);
             self.subject.save().await?;
             return Ok(Outcome::Wait);
@@ -107,9 +109,6 @@ impl Pass<'_> {
     ) -> Result<Outcome, PatchError> {
         let (object, arguments) = (&self.subject.object, &self.context.arguments);
         let before = status::inventory(object);
-        for Entry { id, version } in &before {
-            self.cluster.index.ensure(&id.gvk(version));
-        }
         let guard = object.annotations().get(PRUNE_GUARD_ANNOTATION);
         let plan = Plan {
             inputs,

@@ -6,7 +6,8 @@ use std::{
 };
 
 use api::Kustomization;
-use apply::{change::ChangeSet, prepare::Owner};
+use apply::{change::ChangeSet, cluster::Cluster, prepare::Owner};
+use clusters::RemoteCluster;
 use kube::{
     ResourceExt,
     runtime::{reflector::ObjectRef, watcher::Event},
@@ -27,7 +28,7 @@ use crate::{
     handover::Claims,
     health::health_rules,
     pass::Pass,
-    run::{Inputs, Phase, Run},
+    run::{Connect, Inputs, Phase, Run},
     status,
     subject::Subject,
 };
@@ -48,6 +49,15 @@ pub(crate) struct Slot {
     pub applied: AppliedObjects,
     pub repairs: Repairs,
     pub claims: Claims,
+    /// The other cluster that the objects are in; it stays open as long as it is here.
+    pub remote: Option<Arc<RemoteCluster>>,
+}
+
+impl Slot {
+    /// Where the objects are.
+    fn cluster<'a>(&'a self, own: &'a Cluster) -> &'a Cluster {
+        self.remote.as_ref().map_or(own, |remote| remote.cluster())
+    }
 }
 
 #[derive(Default)]
@@ -61,6 +71,8 @@ pub(crate) enum State {
     Running(Box<Run>, Phase),
     /// Nothing is due before this time unless the inputs change or, after a run that succeeded, the objects drift.
     Done { inputs: Inputs, due: Instant, succeeded: bool },
+    /// It is being deleted, and the other cluster has yet to answer.
+    Connecting(Connect),
     /// Its objects are being deleted.
     Terminating { deleted: ChangeSet, deadline: Instant },
 }
@@ -82,11 +94,10 @@ impl Reconciler {
             // A pass is under way; the next one will see.
             None => true,
             Some(Slot { state: State::Running(..), .. }) => true,
-            Some(Slot { state: State::Done { succeeded: true, .. }, applied, .. }) => {
+            Some(slot @ Slot { state: State::Done { succeeded: true, .. }, applied, .. }) => {
+                let index = &slot.cluster(&self.context.cluster).index;
                 self.context.arguments.watch_drift
-                    && !applied
-                        .drifted(&self.context.cluster.index, owner, status::inventory(&object))
-                        .is_empty()
+                    && !applied.drifted(index, owner, status::inventory(&object)).is_empty()
             }
             Some(_) => false,
         };
@@ -113,7 +124,7 @@ impl Reconcile<Kustomization> for Reconciler {
         let mut subject = Subject::new(self.context.client.clone(), object);
         let mut pass = Pass {
             context: &self.context,
-            cluster: &self.context.cluster,
+            cluster: slot.cluster(&self.context.cluster).clone(),
             slot: &mut slot,
             subject: &mut subject,
         };
@@ -137,6 +148,8 @@ impl Reconcile<Kustomization> for Reconciler {
         if let Event::Apply(object) | Event::InitApply(object) = event {
             // What is invalid stalls the object; until it is mended the built-in rules are good enough.
             let rules = health_rules(object, &self.context.arguments).ok();
+            // In other clusters it is set by the run that follows.
+            let rules = rules.filter(|_| object.spec.kube_config.is_none());
             self.context.cluster.index.set_health_rules(&owner(object), rules);
             self.context.sources.refer(object);
             self.context.configs.refer(object);
@@ -145,7 +158,7 @@ impl Reconcile<Kustomization> for Reconciler {
     }
 
     fn gone(&self, object: &Key) {
-        self.slots().remove(object);
+        let slot = self.slots().remove(object);
         self.latest.forget(object);
         self.context.dependencies.forget(object, &self.context.waker);
         self.context.skipped.set(object.clone(), HashSet::new());
@@ -154,6 +167,9 @@ impl Reconcile<Kustomization> for Reconciler {
         let namespace = object.namespace.clone().unwrap_or_default();
         let owner = Owner { namespace, name: object.name.clone() };
         self.context.cluster.index.set_health_rules(&owner, None);
+        if let Some(remote) = slot.and_then(|slot| slot.remote) {
+            remote.cluster().index.set_health_rules(&owner, None);
+        }
     }
 
     fn activity(&self, object: &Kustomization) -> Activity {

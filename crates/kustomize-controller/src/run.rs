@@ -1,7 +1,7 @@
 //! One run of a Kustomization, from its artifact to healthy objects.
 //!
 //! ```text
-//! Start → Download → Build → Apply(stage) → AwaitStage → … → Prune → AwaitHealth → Ending
+//! Start → Connect → Download → Build → Apply(stage) → AwaitStage → … → Prune → AwaitHealth → Ending
 //!                                   └→ Recreate ┘
 //! ```
 //!
@@ -16,8 +16,8 @@ mod prune_guard;
 
 use build::BuildError;
 pub(crate) use build::BuildInputs;
-use effects::Build;
 pub(crate) use effects::Effects;
+use effects::{Build, Connected};
 pub use prune_guard::PruneGuard;
 
 use std::{
@@ -119,6 +119,9 @@ pub struct Run {
     _in_flight: InFlightGuard,
 }
 
+/// The search for another cluster in a task of its own. Who drops it no longer waits for it.
+pub(crate) type Connect = AbortOnDropHandle<Connected>;
+
 /// A download in a task of its own. Who drops it no longer waits for it.
 pub type Download = AbortOnDropHandle<Result<Arc<MemoryTree>, CacheError>>;
 
@@ -131,9 +134,11 @@ pub struct BuildTask {
 }
 
 /// A point at which a run can be put aside.
-pub enum Phase {
+pub(crate) enum Phase {
     /// Nothing is done yet.
     Start,
+    /// The other cluster has yet to answer.
+    Connect(Connect),
     /// The artifact is being downloaded.
     Download(Download),
     /// The objects are being built, or wait for that.
@@ -151,7 +156,7 @@ pub enum Phase {
 }
 
 /// How far a pass carried a run.
-pub enum Ending {
+pub(crate) enum Ending {
     /// Nothing to do before this much time has passed, unless the run is woken.
     Waiting(Phase, Duration),
     /// The server does not have the artifact that the source tells of: the source is about to say more.
@@ -169,6 +174,8 @@ pub struct Failure {
     pub reason: &'static str,
     /// Message of Ready.
     pub message: String,
+    /// What the event and the log put before the message: the step that failed.
+    pub step: Option<&'static str>,
     /// Message of Healthy, if that is what failed.
     pub healthy: Option<String>,
     /// Whether the result belongs into the history.
@@ -178,7 +185,15 @@ pub struct Failure {
 impl Failure {
     /// A failure that is not kept in the history.
     pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), healthy: None, recorded: false }
+        Self { reason, message: message.into(), step: None, healthy: None, recorded: false }
+    }
+
+    /// What the event and the log say.
+    pub fn told(&self) -> String {
+        match self.step {
+            Some(step) => format!("{step}: {}", self.message),
+            None => self.message.clone(),
+        }
     }
 
     /// The same, to be kept in the history.

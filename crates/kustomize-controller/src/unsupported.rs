@@ -5,8 +5,7 @@ use api::KustomizationSpec;
 
 /// The fields that are set and not supported.
 pub fn fields(spec: &KustomizationSpec) -> impl Iterator<Item = &'static str> + use<> {
-    let fields =
-        [("spec.kubeConfig", spec.kube_config.is_some()), ("spec.decryption", spec.decryption.is_some())];
+    let fields = [("spec.decryption", spec.decryption.is_some())];
     fields.into_iter().filter(|(_, set)| *set).map(|(name, _)| name)
 }
 

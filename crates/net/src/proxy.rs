@@ -77,6 +77,28 @@ impl Proxy {
         Ok(Proxy { url, credentials: credentials.or(in_url) })
     }
 
+    /// Its address, without user and password.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// User and password that it asks for.
+    pub fn credentials(&self) -> Option<(&str, &Secret)> {
+        self.credentials.as_ref().map(|(username, password)| (username.as_str(), password))
+    }
+
+    /// What `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say about requests to a server, as Go reads them. A value that is no address of
+    /// a proxy is none.
+    pub fn of_environment(server: &Url, variable: impl Fn(&str) -> Option<String>) -> Option<Proxy> {
+        let read = |upper: &str| variable(upper).or_else(|| variable(&upper.to_lowercase()));
+        let name = if server.scheme() == "https" { "HTTPS_PROXY" } else { "HTTP_PROXY" };
+        let address = read(name).filter(|address| !address.is_empty())?;
+        let whole = if address.contains("://") { address } else { format!("http://{address}") };
+        let proxy = Proxy::new(&whole, None).ok()?;
+        let rules = Matcher::builder().all(whole).no(read("NO_PROXY").unwrap_or_default()).build();
+        rules.intercept(&server.as_str().parse().ok()?).map(|_| proxy)
+    }
+
     /// What `ALL_PROXY` and `NO_PROXY` say about a connection that is not HTTP: only SOCKS5 can carry it.
     pub fn from_environment(
         host: &str,

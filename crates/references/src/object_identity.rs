@@ -3,6 +3,7 @@
 //! Flux 2.10: annotations `credential.auth.fluxcd.io/*` on the service account say how its tokens are made.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -77,6 +78,22 @@ impl ObjectIdentity {
         Self::of(account.map_err(|source| IdentityError::Get { name: full_name(), source })?)
     }
 
+    /// The service account that this process runs as.
+    ///
+    /// # Errors
+    /// When the token that says so cannot be read, and as [`Self::get`].
+    pub async fn of_controller(client: &Client) -> Result<ObjectIdentity, IdentityError> {
+        let subject = match own_claims(Path::new(OWN_TOKEN)).await? {
+            Some(claims) => claims.sub,
+            None => return Err(IdentityError::OwnToken(format!("there is no {OWN_TOKEN}"))),
+        };
+        let account = subject.strip_prefix("system:serviceaccount:").and_then(|name| name.split_once(':'));
+        let Some((namespace, name)) = account else {
+            return Err(IdentityError::OwnToken(format!("'{subject}' is no service account")));
+        };
+        Self::get(client, namespace, name).await
+    }
+
     fn of(account: ServiceAccount) -> Result<ObjectIdentity, IdentityError> {
         let invalid = |why: String| Err(IdentityError::Configuration(why));
         let annotation = |key: &str| account.annotations().get(key).map(String::as_str);
@@ -128,15 +145,29 @@ impl ObjectIdentity {
         format!("{} {:?} {:?}", self.full_name(), self.audiences, self.expiration_seconds)
     }
 
+    /// Whom its tokens are for, if its annotations say so.
+    pub fn audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
     /// A token for the audiences that the service account names, else for `audience`.
     ///
     /// # Errors
     /// When an audience is one of this cluster's own, and when the API server makes no token.
     pub async fn token(&self, client: &Client, audience: &str) -> Result<Secret, IdentityError> {
-        let mut audiences = self.audiences.clone();
-        if audiences.is_empty() {
-            audiences.push(audience.to_owned());
-        }
+        Ok(self.token_until(client, &[audience.to_owned()]).await?.0)
+    }
+
+    /// The same with several default audiences, and the time at which the token ends.
+    ///
+    /// # Errors
+    /// As [`Self::token`].
+    pub async fn token_until(
+        &self,
+        client: &Client,
+        audiences: &[String],
+    ) -> Result<(Secret, SystemTime), IdentityError> {
+        let audiences = if self.audiences.is_empty() { audiences } else { &self.audiences }.to_vec();
         let local = local_audiences(Path::new(OWN_TOKEN)).await?;
         if let Some(audience) = audiences.iter().find(|audience| local.contains(audience)) {
             return Err(IdentityError::LocalAudience(audience.clone()));
@@ -149,37 +180,47 @@ impl ObjectIdentity {
         let answer =
             api.create_token_request(&self.account.name_any(), &PostParams::default(), &request).await;
         let answer = answer.map_err(|source| IdentityError::Request { name: self.full_name(), source })?;
-        Ok(Secret::new(answer.status.map(|status| status.token).unwrap_or_default()))
+        let status = answer.status;
+        let expires = status.as_ref().map_or(SystemTime::UNIX_EPOCH, |s| s.expiration_timestamp.0.into());
+        Ok((Secret::new(status.map(|status| status.token).unwrap_or_default()), expires))
     }
+}
+
+/// What a JSON Web Token says of itself.
+#[derive(Deserialize)]
+struct Claims {
+    aud: Audience,
+    #[serde(default)]
+    sub: String,
+}
+
+/// Whom a JSON Web Token is for.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
 }
 
 /// The audiences of the controller's own token at `path`; none outside of a cluster, where there is no such file.
 async fn local_audiences(path: &Path) -> Result<Vec<String>, IdentityError> {
-    let token = match tokio::fs::read_to_string(path).await {
-        Ok(token) => token,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(IdentityError::OwnToken(error.to_string())),
-    };
-    audiences(token.trim()).ok_or_else(|| IdentityError::OwnToken("it is no JSON Web Token".into()))
+    Ok(match own_claims(path).await?.map(|claims| claims.aud) {
+        None => Vec::new(),
+        Some(Audience::One(audience)) => vec![audience],
+        Some(Audience::Several(audiences)) => audiences,
+    })
 }
 
-/// Whom a JSON Web Token is for.
-fn audiences(token: &str) -> Option<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Claims {
-        aud: Audience,
-    }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Audience {
-        One(String),
-        Several(Vec<String>),
-    }
-    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    Some(match serde_json::from_slice::<Claims>(&payload).ok()?.aud {
-        Audience::One(audience) => vec![audience],
-        Audience::Several(audiences) => audiences,
-    })
+/// What the controller's own token at `path` says; `None` if there is no such file.
+async fn own_claims(path: &Path) -> Result<Option<Claims>, IdentityError> {
+    let token = match tokio::fs::read_to_string(path).await {
+        Ok(token) => token,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(IdentityError::OwnToken(error.to_string())),
+    };
+    let payload = token.trim().split('.').nth(1).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    let claims = payload.and_then(|payload| serde_json::from_slice(&payload).ok());
+    claims.map(Some).ok_or_else(|| IdentityError::OwnToken("it is no JSON Web Token".into()))
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@
 //! has lanes: lane 0 carries requests, watches go to the first other lane that has room. A lane's
 //! connection is opened when it is first used.
 
+mod route;
 mod throttle;
 mod watch_body;
 
+pub use route::{Route, RouteError};
 pub use throttle::Rate;
 
 use std::{
@@ -23,7 +25,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
-    client::legacy::{Client as HyperClient, connect::HttpConnector},
+    client::legacy::Client as HyperClient,
     rt::{TokioExecutor, TokioTimer},
 };
 use kube::{
@@ -76,6 +78,10 @@ pub struct ClientOptions {
     pub fence: Fence,
     /// What the server may be asked for, unless it has priority and fairness.
     pub rate: Option<Rate>,
+    /// How the server is reached.
+    pub route: Route,
+    /// The host in metrics; that of the URL if there is none. Names that tenants choose are no label: there is no end to them.
+    pub host_label: Option<&'static str>,
 }
 
 impl Default for ClientOptions {
@@ -88,6 +94,8 @@ impl Default for ClientOptions {
             max_retry_wait: Duration::from_secs(30),
             fence: Fence::default(),
             rate: None,
+            route: Route::default(),
+            host_label: None,
         }
     }
 }
@@ -98,6 +106,9 @@ pub enum ConnectError {
     /// The kubeconfig or the in-cluster environment is unusable.
     #[error("failed to read the client configuration")]
     Config(#[source] Box<kube::Error>),
+    /// There is no such way to the server.
+    #[error(transparent)]
+    Route(#[from] RouteError),
     /// No kubeconfig and no in-cluster environment.
     #[error("failed to find a kubeconfig or an in-cluster configuration")]
     Infer(#[source] Box<kube::config::InferConfigError>),
@@ -121,7 +132,7 @@ pub async fn infer_config() -> Result<Config, ConnectError> {
 }
 
 type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
-type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
+type Connector = hyper_rustls::HttpsConnector<route::Tcp>;
 
 struct Lane {
     client: HyperClient<Connector, Body>,
@@ -169,6 +180,14 @@ pub async fn connect_now(
 ) -> Result<Client, ConnectError> {
     let head = probe(&config, &options, &metrics).await?;
     after_probe(config, options, metrics, Some(head))
+}
+
+/// The same without a look at the server: it need not be there, and both versions of HTTP will do.
+///
+/// # Errors
+/// When the configuration has unusable certificates or credentials, and when there is no such route.
+pub fn open(config: Config, options: ClientOptions, metrics: Metrics) -> Result<Client, ConnectError> {
+    pooled(config, options, metrics, false, None)
 }
 
 fn after_probe(
@@ -239,10 +258,7 @@ fn lane(
     options: &ClientOptions,
     http2_only: bool,
 ) -> Result<HyperClient<Connector, Body>, ConnectError> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(options.connect_timeout));
+    let tcp = options.route.connector(options.connect_timeout)?;
     let tls = config.rustls_client_config().map_err(|e| ConnectError::Config(Box::new(e)))?;
     let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
     let connector = if http2_only {
@@ -263,7 +279,8 @@ fn lane(
 
 impl Pool {
     async fn send(&self, request: Request<Body>) -> Result<Response<ResponseBody>, BoxError> {
-        let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
+        let host = self.options.host_label.or(request.uri().host()).unwrap_or_default().to_owned();
+        let method = request.method().clone();
         let wait = self.throttle.as_ref().map(|throttle| throttle.take(Instant::now()));
         tokio::time::sleep(wait.unwrap_or_default()).await;
         let query = request.uri().query().unwrap_or_default();

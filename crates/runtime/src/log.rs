@@ -65,12 +65,13 @@ impl LogLevel {
 }
 
 /// The crates of this workspace, which print no secrets.
-const OUR_CRATES: [&str; 21] = [
+const OUR_CRATES: [&str; 22] = [
     "api",
     "apply",
     "artifact",
     "auth",
     "budget",
+    "clusters",
     "expression",
     "git",
     "glob",

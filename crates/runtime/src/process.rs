@@ -122,6 +122,11 @@ impl Process {
         })
     }
 
+    /// Until when this process may write; for its other clients.
+    pub fn fence(&self) -> Fence {
+        self.fence.clone()
+    }
+
     /// Waits for the controller's Lease if leader election is on; losing it later ends the process. `false` means
     /// that the process was told to stop first.
     ///

@@ -67,7 +67,9 @@ pub(crate) fn decide(state: State, situation: Situation<'_>) -> Decision {
             let Inputs { content, configs, .. } = inputs.clone();
             begin(Inputs { content, configs, ..before } == *inputs, Vec::new())
         }
-        State::Idle | State::Blocked | State::Terminating { .. } => begin(false, Vec::new()),
+        State::Idle | State::Blocked | State::Connecting(_) | State::Terminating { .. } => {
+            begin(false, Vec::new())
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use apply::{
     prune::{Entry, Pruned},
     read,
 };
+use clusters::RemoteCluster;
 use kustomize::tree::{MemoryTree, Trace};
 use runtime::{
     conditions::{Status, is_true},
@@ -25,18 +26,21 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Pass;
 use crate::{
     MANAGER,
+    applied::AppliedObjects,
     builds::{Objects, Queued},
     dependencies::Interest,
     flags::{GROUP_CHANGES, MIGRATE_API_VERSION, STRICT_SUBSTITUTION},
     handover,
-    health::{self, Awaited, Health, Observation, Polled},
+    health::{self, Awaited, Health, Observation, Polled, health_rules},
     ignore,
     reconciler::Slot,
     render::{Bases, Request},
     run::{
         BuildInputs, Effects, Failure, Run,
         build::{self, common, load_variables, overlay},
-        effects::{ApplyError, Background, Build, Built, Downloaded, HealthCheckError, StageApplied},
+        effects::{
+            ApplyError, Background, Build, Built, Connected, Downloaded, HealthCheckError, StageApplied,
+        },
         machine::moment,
     },
     sources::SourceKey,
@@ -53,6 +57,22 @@ const RECREATE_PATIENCE: Duration = Duration::from_secs(1);
 const ERROR_BYTES: usize = 30_000;
 
 impl Effects for Pass<'_> {
+    async fn connect(&mut self) -> Background<Connected> {
+        let Some(reference) = self.subject.object.spec.kube_config.clone() else {
+            return Background::Now(Ok(None));
+        };
+        let (clusters, namespace) = (self.context.clusters.clone(), self.subject.namespace().to_owned());
+        let connect = async move { clusters.connect(&namespace, &reference).await.map(Some) };
+        self.in_background(&Queued::default(), connect).await
+    }
+
+    fn use_cluster(&mut self, run: &Run, cluster: Option<Arc<RemoteCluster>>) {
+        self.switch_to(cluster);
+        for Entry { id, version } in &run.plan.before {
+            self.cluster.index.ensure(&id.gvk(version));
+        }
+    }
+
     async fn unchanged(&mut self, run: &Run) -> Option<BuildInputs> {
         let last = run.plan.last_build.as_ref().filter(|last| last.artifact == run.plan.artifact.digest)?;
         let variables = load_variables(&self.context.client, &self.subject.object).await.ok()?;
@@ -283,8 +303,27 @@ impl Effects for Pass<'_> {
 }
 
 impl Pass<'_> {
+    /// Acts in this cluster from now on, or in that of the controller. What is remembered of objects is that of another cluster if it is
+    /// not the one of the last run.
+    pub(crate) fn switch_to(&mut self, remote: Option<Arc<RemoteCluster>>) {
+        let before = self.slot.remote.as_ref().map(Arc::as_ptr);
+        if before != remote.as_ref().map(Arc::as_ptr) {
+            self.slot.applied = AppliedObjects::default();
+        }
+        self.cluster = match &remote {
+            Some(remote) => remote.cluster().clone(),
+            None => self.context.cluster.clone(),
+        };
+        if remote.is_some() {
+            // What is invalid stalls the object before.
+            let rules = health_rules(&self.subject.object, &self.context.arguments).ok();
+            self.cluster.index.set_health_rules(&self.subject.owner(), rules);
+        }
+        self.slot.remote = remote;
+    }
+
     /// Gives work a moment, unless it has to wait for its turn. What takes longer goes on in a task, and its end wakes the object.
-    async fn in_background<T: Send + 'static>(
+    pub(crate) async fn in_background<T: Send + 'static>(
         &self,
         queued: &Queued,
         work: impl Future<Output = T> + Send + 'static,

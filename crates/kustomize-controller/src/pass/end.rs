@@ -102,7 +102,7 @@ impl Pass<'_> {
         self.subject.save().await?;
         tracing::error!(
             revision = artifact.revision,
-            error = failure.message,
+            error = failure.told(),
             "Reconciliation failed after {}, next try in {}",
             go_duration_string(took),
             go_duration_string(retry)
@@ -114,7 +114,7 @@ impl Pass<'_> {
             action::RECONCILE,
             failure.reason,
             Some(artifact),
-            &failure.message,
+            &failure.told(),
         );
         Ok(self.over(run, retry, false))
     }

@@ -5,6 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use apply::{change::ChangeSet, object::Manifest, order::Stage, prune::Entry, prune::Pruned};
 use artifact::cache::CacheError;
 use budget::Grant;
+use clusters::{ConnectError, RemoteCluster};
 use kustomize::tree::MemoryTree;
 use runtime::patch::PatchError;
 use tokio_util::task::AbortOnDropHandle;
@@ -21,6 +22,9 @@ pub(crate) enum Background<T> {
     Now(T),
     Later(AbortOnDropHandle<T>),
 }
+
+/// The other cluster that the spec names, if it names one.
+pub(crate) type Connected = Result<Option<Arc<RemoteCluster>>, ConnectError>;
 
 /// An artifact, or the download that is to bring it.
 pub(crate) type Downloaded = Background<Result<Arc<MemoryTree>, CacheError>>;
@@ -60,6 +64,13 @@ pub(crate) struct StageApplied {
 /// # Caveats
 /// - Any call may be the last one: a run is dropped between two passes when its inputs change.
 pub(crate) trait Effects: Send {
+    /// Finds the cluster that the spec names. One that takes long to answer is waited for elsewhere, and that it has or has not wakes
+    /// the object.
+    fn connect(&mut self) -> impl Future<Output = Background<Connected>> + Send;
+
+    /// Acts in this cluster from now on, or in that of the controller, and watches there what was applied before.
+    fn use_cluster(&mut self, run: &Run, cluster: Option<Arc<RemoteCluster>>);
+
     /// What the objects in the cluster were built from, if a build would give them again and that can be told without the
     /// artifact.
     fn unchanged(&mut self, run: &Run) -> impl Future<Output = Option<BuildInputs>> + Send;

@@ -20,9 +20,9 @@ use runtime::{events::action, patch::PatchError};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    BuildInputs, BuildTask, Download, Effects, Ending, Failure, Phase, Run,
+    BuildInputs, BuildTask, Connect, Download, Effects, Ending, Failure, Phase, Run,
     build::BuildError,
-    effects::{ApplyError, Build, Built, Downloaded, HealthCheckError},
+    effects::{ApplyError, Background, Build, Built, Connected, Downloaded, HealthCheckError},
 };
 use crate::{
     builds::Queued,
@@ -31,10 +31,10 @@ use crate::{
     render::Rendered,
 };
 
-/// A download or build that takes longer than this is waited for without a worker.
-const QUICK: Duration = Duration::from_millis(250);
-/// How often a run looks after its download or build if nothing wakes it.
-const TASK_POLL: Duration = Duration::from_secs(5);
+/// A connection, download or build that takes longer than this is waited for without a worker.
+pub(crate) const QUICK: Duration = Duration::from_millis(250);
+/// How often a run looks after one of these if nothing wakes it.
+pub(crate) const TASK_POLL: Duration = Duration::from_secs(5);
 /// How long the objects of a stage may take to get ready; upstream's, whatever `spec.timeout` says.
 const STAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long an object that is recreated may take to go away.
@@ -67,6 +67,7 @@ pub(crate) async fn drive(
     loop {
         let step = match phase {
             Phase::Start => start(run, effects).await,
+            Phase::Connect(connect) => resume_connect(run, effects, connect).await?,
             Phase::Download(download) => resume_download(run, effects, download).await?,
             Phase::Build(build) => resume_build(run, effects, build).await?,
             Phase::Apply(stages) => apply_next(run, effects, stages).await?,
@@ -89,6 +90,39 @@ pub(crate) async fn drive(
 }
 
 async fn start(run: &mut Run, effects: &mut impl Effects) -> Step {
+    match effects.connect().await {
+        Background::Now(result) => connected(run, effects, result).await,
+        Background::Later(connect) => Step::Next(Phase::Connect(connect)),
+    }
+}
+
+async fn resume_connect(
+    run: &mut Run,
+    effects: &mut impl Effects,
+    mut connect: Connect,
+) -> Result<Step, PatchError> {
+    match timeout(QUICK, &mut connect).await {
+        Ok(Ok(result)) => {
+            run.now("Fetching manifests");
+            Ok(connected(run, effects, result).await)
+        }
+        Ok(Err(panicked)) => Ok(Failure::new(RECONCILIATION_FAILED, panicked.to_string()).into()),
+        Err(_) => {
+            run.now("Connecting to the cluster");
+            effects.announce(run).await?;
+            Ok(Step::End(Ending::Waiting(Phase::Connect(connect), TASK_POLL)))
+        }
+    }
+}
+
+async fn connected(run: &mut Run, effects: &mut impl Effects, result: Connected) -> Step {
+    match result {
+        Ok(cluster) => effects.use_cluster(run, cluster),
+        Err(error) => {
+            let failure = Failure::new(RECONCILIATION_FAILED, error.to_string());
+            return Failure { step: Some("failed to build kube client"), ..failure }.into();
+        }
+    }
     if let Some(build) = effects.unchanged(run).await {
         return skip_build(run, build);
     }

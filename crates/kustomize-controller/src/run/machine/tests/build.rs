@@ -7,6 +7,7 @@ use artifact::{
     digest::{Algorithm, Hasher},
     fetch::FetchError,
 };
+use clusters::ConnectError;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::script::{Script, built, drive_all, entry, inputs, run, slow, tree};
@@ -16,7 +17,7 @@ use crate::{
     run::{
         BuildTask, Ending, Phase,
         build::BuildError,
-        effects::{Build, Built, Downloaded},
+        effects::{Background, Build, Built, Downloaded},
         machine::drive,
     },
     variables::VariablesError,
@@ -41,6 +42,27 @@ async fn a_run_downloads_builds_applies_and_looks_for_health() {
     assert_eq!(run.progress.inventory, Some(vec![entry("ConfigMap", "a")]));
     assert!(run.progress.memory.is_none(), "nothing is left to apply");
     assert_eq!(run.progress.message, "Detecting drift for revision r2 with a timeout of 5m0s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_done_until_the_cluster_answers() {
+    let no_cluster = || Err(ConnectError::NoReference);
+    let text = "ReconciliationFailed: exactly one of spec.kubeConfig.configMapRef or \
+                spec.kubeConfig.secretRef must be specified, not recorded";
+    let mut script = Script { connected: Some(Background::Now(no_cluster())), ..Script::default() };
+    assert_eq!(drive_all(&mut run(vec![]), &mut script).await, (vec![], text.into()));
+    assert_eq!(script.asked, [""; 0]);
+    for (result, end, asked) in [
+        (Ok(None), "succeeded", vec!["announce", "announce", "download"]),
+        (no_cluster(), text, vec!["announce", "announce"]),
+    ] {
+        let mut script = Script::default();
+        script.connected = Some(slow(Duration::from_secs(8), result));
+        let (waits, ended) = drive_all(&mut run(vec![]), &mut script).await;
+        let waited = [("Connect".to_owned(), 5), ("Connect".to_owned(), 5)];
+        assert_eq!((&waits[..], ended.as_str()), (&waited[..], end));
+        assert_eq!(script.asked[..asked.len()], asked);
+    }
 }
 
 #[tokio::test(start_paused = true)]

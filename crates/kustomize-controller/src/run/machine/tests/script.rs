@@ -11,6 +11,7 @@ use apply::{
     prune::{Entry, Pruned},
 };
 use budget::{Budget, Grant, Limits, Request};
+use clusters::RemoteCluster;
 use futures::FutureExt as _;
 use kustomize::tree::{MemoryTree, Traced};
 use runtime::{patch::PatchError, queue::InFlight};
@@ -24,7 +25,9 @@ use crate::{
     render::Rendered,
     run::{
         BuildInputs, Effects, Ending, Failure, Inputs, Phase, Plan, Run,
-        effects::{ApplyError, Background, Build, Built, Downloaded, HealthCheckError, StageApplied},
+        effects::{
+            ApplyError, Background, Build, Built, Connected, Downloaded, HealthCheckError, StageApplied,
+        },
         machine::drive,
     },
 };
@@ -32,6 +35,7 @@ use crate::{
 /// What the effects answer, and what they were asked.
 pub struct Script {
     pub asked: Vec<String>,
+    pub connected: Option<Background<Connected>>,
     pub unchanged: Option<BuildInputs>,
     pub download: Option<Downloaded>,
     pub built: Option<Built>,
@@ -53,6 +57,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             asked: Vec::new(),
+            connected: Some(Background::Now(Ok(None))),
             unchanged: None,
             download: Some(Downloaded::Now(Ok(tree()))),
             built: Some(Built::Now(Ok(built(&[("ConfigMap", "a")])))),
@@ -75,6 +80,12 @@ impl Script {
 }
 
 impl Effects for Script {
+    async fn connect(&mut self) -> Background<Connected> {
+        self.connected.take().unwrap()
+    }
+
+    fn use_cluster(&mut self, _run: &Run, _cluster: Option<Arc<RemoteCluster>>) {}
+
     async fn unchanged(&mut self, _run: &Run) -> Option<BuildInputs> {
         self.unchanged.take()
     }
@@ -271,6 +282,7 @@ pub async fn drive_all(run: &mut Run, script: &mut Script) -> (Vec<(String, u64)
 pub fn name(phase: &Phase) -> &'static str {
     match phase {
         Phase::Start => "Start",
+        Phase::Connect(_) => "Connect",
         Phase::Download(_) => "Download",
         Phase::Build(_) => "Build",
         Phase::Apply(_) => "Apply",

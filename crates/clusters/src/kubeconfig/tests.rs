@@ -1,0 +1,137 @@
+use super::*;
+
+/// A kubeconfig whose current context is `c`, with these fields of its cluster and its user, and another user.
+fn kubeconfig(cluster: &str, user: &str, other: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
+         clusters: [{{name: k, cluster: {{{cluster}}}}}]\n\
+         users: [{{name: u, user: {{{user}}}}}, {{name: other, user: {{{other}}}}}]\n"
+    )
+}
+
+const SERVER: &str = "server: 'https://a.example:6443'";
+
+async fn access(text: &str, trust: &Trust) -> Result<Access, String> {
+    read(text.as_bytes(), "ns/s", trust).await.map_err(|error| error.to_string())
+}
+
+async fn refusal(text: &str) -> String {
+    let error = access(text, &Trust::default()).await.err().unwrap();
+    error.strip_prefix("invalid KubeConfig in secret 'ns/s': ").unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn files_are_refused_even_in_entries_that_are_not_used() {
+    for (user, text) in [
+        ("tokenFile: /t", "references a tokenFile, only an inline token is supported"),
+        (
+            "client-certificate: /c",
+            "references a client-certificate file, only client-certificate-data is supported",
+        ),
+        ("client-key: /k", "references a client-key file, only client-key-data is supported"),
+    ] {
+        assert_eq!(refusal(&kubeconfig(SERVER, user, "token: t")).await, format!("user 'u' {text}"));
+        assert_eq!(refusal(&kubeconfig(SERVER, "token: t", user)).await, format!("user 'other' {text}"));
+    }
+    let text = kubeconfig(&format!("{SERVER}, certificate-authority: /ca"), "token: t", "");
+    let expected =
+        "cluster 'k' references a certificate-authority file, only certificate-authority-data is supported";
+    assert_eq!(refusal(&text).await, expected);
+}
+
+#[tokio::test]
+async fn programs_and_plugins_are_dropped_and_missed_only_where_nothing_else_is() {
+    let exec = "exec: {apiVersion: client.authentication.k8s.io/v1, command: /bin/evil}";
+    let plugin = "auth-provider: {name: gcp}";
+    for (user, what) in [(exec, "the program of user.exec"), (plugin, "an auth-provider")] {
+        let expected = format!(
+            "user 'u' has no credentials but {what}, which is not supported: use a token or a client certificate"
+        );
+        assert_eq!(refusal(&kubeconfig(SERVER, user, "")).await, expected);
+        let access = access(&kubeconfig(SERVER, &format!("{user}, token: t"), ""), &Trust::default()).await;
+        let info = access.unwrap().config.auth_info;
+        assert!(info.exec.is_none() && info.auth_provider.is_none() && info.token.is_some());
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_impersonated_by_a_kubeconfig() {
+    let text = kubeconfig(SERVER, "token: t, as: admin, as-uid: '1', as-groups: ['system:masters']", "");
+    let info = access(&text, &Trust::default()).await.unwrap().config.auth_info;
+    assert_eq!((info.impersonate, info.impersonate_uid, info.impersonate_groups), (None, None, None));
+}
+
+#[tokio::test]
+async fn the_server_is_verified_unless_the_process_allows_otherwise() {
+    let text = kubeconfig(&format!("{SERVER}, insecure-skip-tls-verify: true"), "token: t", "");
+    let invalid = |insecure_tls| {
+        let (text, trust) = (text.clone(), Trust { insecure_tls, ..Trust::default() });
+        async move { access(&text, &trust).await.unwrap().config.accept_invalid_certs }
+    };
+    assert!(!invalid(false).await);
+    assert!(invalid(true).await);
+}
+
+#[tokio::test]
+async fn the_server_is_one_that_may_be_asked() {
+    for (server, text) in [
+        ("", "cluster server is not set"),
+        ("ftp://a.example", "cluster server 'ftp://a.example/' must use http or https"),
+        (
+            "https://u:secret@a.example",
+            "cluster server 'https://a.example/' must not have a user or password",
+        ),
+        ("http://169.254.169.254", "cluster server connections to 169.254.169.254 are not allowed"),
+        ("http://", "cluster server 'http://' is no URL: empty host"),
+    ] {
+        assert_eq!(refusal(&kubeconfig(&format!("server: '{server}'"), "token: t", "")).await, text);
+    }
+    let url = |cluster: &'static str| async move {
+        let access = access(&kubeconfig(cluster, "token: t", ""), &Trust::default()).await;
+        access.unwrap().config.cluster_url.to_string()
+    };
+    assert_eq!(url("server: 'a.example:8080'").await, "http://a.example:8080/");
+    assert_eq!(
+        url("server: 'https://a.example/k8s/clusters/c-1'").await,
+        "https://a.example/k8s/clusters/c-1"
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_is_taken_from_the_kubeconfig() {
+    let text = kubeconfig(&format!("{SERVER}, proxy-url: 'http://u:p@proxy.example:3128'"), "token: t", "");
+    let access = access(&text, &Trust::default()).await.unwrap();
+    let proxy = access.route.proxy.unwrap();
+    assert_eq!(proxy.url().as_str(), "http://proxy.example:3128/");
+    assert_eq!(proxy.credentials().map(|(user, password)| (user, password.expose())), Some(("u", "p")));
+    assert_eq!(access.config.proxy_url, None);
+    let text = kubeconfig(&format!("{SERVER}, proxy-url: 'ftp://proxy.example'"), "token: t", "");
+    let expected = "proxy URL must use one of the supported schemes (http, https, socks5), got 'ftp'";
+    assert_eq!(refusal(&text).await, expected);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    for (text, expected) in [
+        ("", "current-context is not set"),
+        ("current-context: a", "context 'a' does not exist"),
+        ("current-context: a\ncontexts: [{name: a, context: {cluster: k}}]", "cluster 'k' does not exist"),
+    ] {
+        assert_eq!(refusal(text).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_parsed_is_not_quoted() {
+    for text in ["users: hunter2", "users: [{name: u, user: {token: [hunter2]}}]", "a: 'hunter2", "\0hunter2"]
+    {
+        let error = refusal(text).await;
+        assert!(error.starts_with("it cannot be parsed") && !error.contains("hunter2"), "{error}");
+    }
+    let text = kubeconfig(&format!("{SERVER}, certificate-authority-data: hunter2"), "token: t", "");
+    let error = refusal(&text).await;
+    assert!(
+        error.starts_with("its certificates or keys cannot be read") && !error.contains("hunter2"),
+        "{error}"
+    );
+}

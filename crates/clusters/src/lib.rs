@@ -1,0 +1,297 @@
+//! Other clusters that objects are applied to: those of `spec.kubeConfig`.
+//!
+//! ```text
+//! Secret    ── kubeconfig ─┐
+//! ConfigMap ── config_map ─┴▶ Access ──▶ RemoteCluster: client pool, discovery, index; shared by content
+//! ```
+//!
+//! # Guarantees
+//! - What a Secret or ConfigMap holds decides which cluster is used, not its name: equal contents share one connection, different ones
+//!   never do.
+//! - A cluster is kept as long as somebody holds it ([`RemoteCluster`]), and closed after.
+//! - A cluster that does not answer costs nobody more than a look now and then: see [`reachability`].
+//! - There are no more than [`Options::limits`] allow.
+
+mod bearer;
+mod config_map;
+mod kubeconfig;
+mod reachability;
+mod remote;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use api::kustomization::KubeConfigReference;
+use apply::{manager::Manager, mapper::MapperOptions, observe::IndexOptions, prepare::Owner};
+use budget::{Budget, Limits};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{ConfigMap, Secret},
+};
+use kube::{Api, Client};
+use references::{GetError, get};
+use runtime::{
+    client::{ClientOptions, ConnectError as PoolError},
+    metrics::Metrics,
+};
+use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
+
+pub use bearer::{Token, TokenSource};
+pub use config_map::{ConfigMapError, Settings};
+pub use kubeconfig::{KubeconfigError, Problem, Trust};
+pub use reachability::{Reachability, Unreachable};
+pub use remote::RemoteCluster;
+
+/// Keys of a kubeconfig if the spec names none, in this order.
+const DEFAULT_KEYS: [&str; 2] = ["value", "value.yaml"];
+
+/// How clusters are opened.
+#[derive(Clone)]
+pub struct Options {
+    /// Who applies.
+    pub manager: Manager,
+    /// How they are asked what they serve.
+    pub discovery: MapperOptions,
+    /// How applied objects are watched there.
+    pub watches: IndexOptions,
+    /// How requests are sent; the route is that of each cluster.
+    pub client: ClientOptions,
+    /// What kubeconfigs may ask for.
+    pub trust: Trust,
+    /// The service account that a ConfigMap means which names none (`--default-kubeconfig-service-account`).
+    pub default_account: String,
+    /// How many may be open at once, and of one namespace.
+    pub limits: Limits,
+}
+
+/// Why a cluster cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The Secret cannot be read. Flux's text.
+    #[error("unable to read KubeConfig secret '{name}' error: {source}")]
+    Secret {
+        /// `<namespace>/<name>`
+        name: String,
+        /// What the API server says.
+        source: GetError,
+    },
+    /// The Secret has no such entry. Flux's text.
+    #[error("KubeConfig secret '{name}' does not contain a '{key}' key with a kubeconfig")]
+    NoKubeconfig {
+        /// `<namespace>/<name>`
+        name: String,
+        /// The entry.
+        key: String,
+    },
+    /// The kubeconfig is of no use.
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
+    /// The ConfigMap cannot be read. Flux's text.
+    #[error("failed to get configmap {name}: {source}")]
+    GetConfigMap {
+        /// `<namespace>/<name>`
+        name: String,
+        /// What the API server says.
+        source: GetError,
+    },
+    /// The ConfigMap is of no use.
+    #[error(transparent)]
+    ConfigMap(#[from] ConfigMapError),
+    /// The reference names nothing.
+    #[error("exactly one of spec.kubeConfig.configMapRef or spec.kubeConfig.secretRef must be specified")]
+    NoReference,
+    /// No client can be made of it.
+    #[error("{}", runtime::error::chain(.0))]
+    Client(#[from] PoolError),
+    /// There are as many as may be.
+    #[error(
+        "too many remote clusters are in use: {used} of {limit} (--remote-clusters-max), and a namespace has a share of them"
+    )]
+    TooMany {
+        /// Open clusters.
+        used: u64,
+        /// Most of them.
+        limit: u64,
+    },
+    /// The server does not answer.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    /// The server does not know us.
+    #[error("the API server {0} does not accept the credentials: Unauthorized")]
+    Unauthorized(String),
+}
+
+/// What access is made of: equal keys are one cluster.
+type Key = [u8; 32];
+
+/// The clusters that are open. Clones share them.
+#[derive(Clone)]
+pub struct Clusters(Arc<Shared>);
+
+struct Shared {
+    /// Of the cluster that the controller runs in.
+    local: Client,
+    metrics: Metrics,
+    options: Options,
+    budget: Budget,
+    open: Mutex<HashMap<Key, Weak<RemoteCluster>>>,
+    changed: Arc<Changed>,
+}
+
+/// Owners with objects that changed in any of the clusters.
+#[derive(Default)]
+struct Changed {
+    owners: Mutex<BTreeSet<Owner>>,
+    arrived: Notify,
+}
+
+impl Changed {
+    fn add(&self, owners: Vec<Owner>) {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner).extend(owners);
+        self.arrived.notify_one();
+    }
+}
+
+/// What an object of the spec holds.
+enum Source {
+    /// The name of the Secret, and its kubeconfig.
+    Kubeconfig(String, ByteString),
+    ConfigMap(Settings),
+}
+
+impl Clusters {
+    /// None yet. `local` is a client of the cluster that the controller runs in.
+    pub fn new(local: Client, metrics: Metrics, options: Options) -> Self {
+        let budget = Budget::new(options.limits);
+        let (open, changed) = (Mutex::default(), Arc::default());
+        Self(Arc::new(Shared { local, metrics, options, budget, open, changed }))
+    }
+
+    /// The cluster that an object of `namespace` refers to, once it answers.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn connect(
+        &self,
+        namespace: &str,
+        reference: &KubeConfigReference,
+    ) -> Result<Arc<RemoteCluster>, ConnectError> {
+        let source = self.0.source(namespace, reference).await?;
+        let key = self.0.key(namespace, &source).await?;
+        let cluster = match self.0.find(&key) {
+            Some(cluster) => cluster,
+            None => self.0.open(key, namespace, source).await?,
+        };
+        cluster.ready().await?;
+        Ok(cluster)
+    }
+
+    /// Waits for owners with an object that changed in any of the clusters, and takes them: see
+    /// [`apply::observe::Index::changed`]. For one caller at a time.
+    pub async fn changed(&self) -> Vec<Owner> {
+        loop {
+            let owners =
+                std::mem::take(&mut *self.0.changed.owners.lock().unwrap_or_else(PoisonError::into_inner));
+            if !owners.is_empty() {
+                return owners.into_iter().collect();
+            }
+            self.0.changed.arrived.notified().await;
+        }
+    }
+
+    /// Those that are open.
+    pub fn all(&self) -> Vec<Arc<RemoteCluster>> {
+        self.0.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// How many are open, of how many.
+    pub fn budget(&self) -> &Budget {
+        &self.0.budget
+    }
+}
+
+impl Shared {
+    async fn source(&self, namespace: &str, reference: &KubeConfigReference) -> Result<Source, ConnectError> {
+        let full_name = |name: &str| format!("{namespace}/{name}");
+        if let Some(secret) = &reference.secret_ref {
+            let (api, name) =
+                (Api::<Secret>::namespaced(self.local.clone(), namespace), full_name(&secret.name));
+            let found = get(&api, &secret.name).await;
+            let data = found.map_err(|source| ConnectError::Secret { name: name.clone(), source })?.data;
+            let mut data = data.unwrap_or_default();
+            let named = secret.key.as_deref().filter(|key| !key.is_empty());
+            let keys = named.map_or(DEFAULT_KEYS.to_vec(), |key| vec![key]);
+            let content = keys.iter().find_map(|key| data.remove(*key));
+            let key = named.unwrap_or("value").to_owned();
+            return match content {
+                Some(content) => Ok(Source::Kubeconfig(name, content)),
+                None => Err(ConnectError::NoKubeconfig { name, key }),
+            };
+        }
+        let config_map = reference.config_map_ref.as_ref().ok_or(ConnectError::NoReference)?;
+        let api = Api::<ConfigMap>::namespaced(self.local.clone(), namespace);
+        let found = get(&api, &config_map.name).await;
+        let name = full_name(&config_map.name);
+        let data = found.map_err(|source| ConnectError::GetConfigMap { name, source })?.data;
+        Ok(Source::ConfigMap(Settings::new(&data.unwrap_or_default(), &self.options.default_account)))
+    }
+
+    /// What tells a cluster and an identity there apart from others. An account has to exist, even for a cluster that is open.
+    async fn key(&self, namespace: &str, source: &Source) -> Result<Key, ConnectError> {
+        let mut hash = Sha256::new();
+        match source {
+            Source::Kubeconfig(_, content) => {
+                hash.update(b"kubeconfig\0");
+                hash.update(&content.0);
+            }
+            Source::ConfigMap(settings) => {
+                let identity = settings.identity(&self.local, namespace).await?;
+                hash.update(b"configmap\0");
+                hash.update(format!("{settings:?}\0{}", identity.cache_key()));
+            }
+        }
+        Ok(hash.finalize().into())
+    }
+
+    fn find(&self, key: &Key) -> Option<Arc<RemoteCluster>> {
+        self.lock().get(key).and_then(Weak::upgrade)
+    }
+
+    async fn open(
+        &self,
+        key: Key,
+        namespace: &str,
+        source: Source,
+    ) -> Result<Arc<RemoteCluster>, ConnectError> {
+        let trust = &self.options.trust;
+        let (access, tokens) = match source {
+            Source::Kubeconfig(name, content) => (kubeconfig::read(&content.0, &name, trust).await?, None),
+            Source::ConfigMap(settings) => {
+                let access = settings.access(&trust.addresses)?;
+                (access, Some(settings.tokens(&self.local, namespace)))
+            }
+        };
+        let mut open = self.lock();
+        open.retain(|_, cluster| cluster.strong_count() > 0);
+        // Somebody may have been faster.
+        if let Some(cluster) = open.get(&key).and_then(Weak::upgrade) {
+            return Ok(cluster);
+        }
+        let mut place = self.budget.start(namespace);
+        place.try_grow(1).map_err(|_| {
+            let usage = self.budget.usage();
+            ConnectError::TooMany { used: usage.used, limit: usage.limit }
+        })?;
+        let cluster =
+            RemoteCluster::open(access, tokens, place, &self.options, &self.metrics, &self.changed)?;
+        open.insert(key, Arc::downgrade(&cluster));
+        Ok(cluster)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<RemoteCluster>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
