@@ -45,6 +45,7 @@ mod preflight;
 mod provider;
 mod prune;
 mod remote_bases;
+mod remote_clusters;
 mod rights;
 mod sharing;
 mod source;

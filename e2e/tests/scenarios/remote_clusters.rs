@@ -1,0 +1,233 @@
+//! `spec.kubeConfig`: objects in another cluster, by the rights of its kubeconfig.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use e2e::cluster::{Cluster, User};
+use e2e::objects::Objects;
+use e2e::scenario::{LIMIT, Scenario, Settings};
+use e2e::testkit::{config_map, deployment};
+use e2e::wait::{self, Not, not_yet};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+/// The other cluster of these tests, without anything of ours in it.
+async fn other() -> Result<&'static Cluster> {
+    static OTHER: OnceCell<Cluster> = OnceCell::const_new();
+    OTHER.get_or_try_init(Cluster::start).await
+}
+
+/// Its kubeconfig in a Secret, with the label by which changes are noticed.
+fn kubeconfig_secret(name: &str, kubeconfig: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": name, "labels": {"reconcile.fluxcd.io/watch": "Enabled"}},
+        "stringData": {"value": kubeconfig},
+    })
+}
+
+/// A scenario with a namespace of the same name in the other cluster, whose kubeconfig is the Secret `other`, and the files of `app`
+/// committed.
+async fn scenario(test: Scenario, files: &[(&str, String)]) -> Result<(Scenario, Objects, String)> {
+    let other = other().await?;
+    let objects = other.objects().await?;
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": test.namespace}});
+    objects.apply_one(&namespace, "").await?;
+    let kubeconfig = fs::read_to_string(other.kubeconfig(User::Admin))?;
+    test.objects.apply_one(&kubeconfig_secret("other", &kubeconfig), &test.namespace).await?;
+    for (file, text) in files {
+        test.repo.write(&format!("app/{file}"), text)?;
+    }
+    let commit = test.repo.commit("start")?;
+    test.apply_source().await?;
+    Ok((test, objects, commit))
+}
+
+const THERE: &str = "  kubeConfig: {secretRef: {name: other}}\n";
+
+/// Waits until an object of the other cluster is as wanted, `null` if it is not there.
+async fn until(test: &Scenario, there: &Objects, text: &str, what: &str, is: impl Fn(&Value) -> bool) -> Result<Value> {
+    let id = test.id(text)?;
+    wait::until(LIMIT, async || {
+        let seen = there.get(&id).await.map_err(not_yet)?.unwrap_or_default();
+        if is(&seen) { Ok(seen) } else { Err(Not::Yet(format!("{text} {what}: {seen}"))) }
+    })
+    .await
+}
+
+/// How many other clusters the controller is connected to.
+async fn open(test: &Scenario) -> Result<f64> {
+    test.pair()?.kustomize.metric("gotk_budget_used", &["budget=\"remote_clusters\""]).await
+}
+
+#[tokio::test]
+async fn objects_live_in_the_cluster_of_the_kubeconfig() -> Result<()> {
+    let test = Scenario::with_own_controllers("remote-live", &[]).await?;
+    let files = [("a.yaml", config_map("a", "1")), ("d.yaml", deployment("web", 0))];
+    let (test, there, commit) = scenario(test, &files).await?;
+    // One of the same name that is none of the Kustomization's business.
+    test.apply(&config_map("a", "local")).await?;
+    test.apply(&test.kustomization_yaml("app", "./app", &format!("{THERE}  wait: true\n"))).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    let here = async || anyhow::Ok(test.get("ConfigMap/a").await?["data"]["value"].clone());
+    ensure!(here().await? == "local" && !test.exists("Deployment.apps/web").await?);
+
+    // Drift is repaired because the other API server tells of it: the interval is an hour.
+    let a = test.id("ConfigMap/a")?;
+    there.patch(&a, &json!({"data": {"value": "drifted"}})).await?;
+    until(&test, &there, "ConfigMap/a", "repaired", |seen| seen["data"]["value"] == "1").await?;
+    there.delete(&a).await?;
+    until(&test, &there, "ConfigMap/a", "made anew", |seen| seen["data"]["value"] == "1").await?;
+
+    test.repo.write("app/d.yaml", "")?;
+    test.repo.write("app/a.yaml", &config_map("a", "2"))?;
+    let commit = test.repo.commit("one object less")?;
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
+    until(&test, &there, "Deployment.apps/web", "pruned", Value::is_null).await?;
+    ensure!(open(&test).await? == 1.0, "one cluster is open");
+
+    test.objects.delete(&test.id("Kustomization/app")?).await?;
+    test.gone("Kustomization/app").await?;
+    until(&test, &there, "ConfigMap/a", "deleted", Value::is_null).await?;
+    ensure!(here().await? == "local");
+    test.wait("the connection closed", async || match open(&test).await.map_err(not_yet)? {
+        0.0 => Ok(()),
+        left => Err(Not::Yet(format!("{left} clusters are open"))),
+    })
+    .await?;
+    test.finish().await
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_is_missing_or_of_no_use_is_named() -> Result<()> {
+    let (test, there, commit) = scenario(Scenario::new("remote-kubeconfig").await?, &[("a.yaml", config_map("a", "1"))]).await?;
+    let namespace = test.namespace.clone();
+    let kube_config = |secret: &str| format!("  kubeConfig: {{secretRef: {secret}}}\n");
+    test.apply(&test.kustomization_yaml("app", "./app", &kube_config("{name: later}"))).await?;
+    let failed = async |message: &str| {
+        test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", message).await
+    };
+    let missing = format!("unable to read KubeConfig secret '{namespace}/later' error: secrets \"later\" not found");
+    failed(&missing).await?;
+    test.event("Kustomization/app", "Warning", "ReconciliationFailed", &format!("failed to build kube client: {missing}")).await?;
+
+    let good = fs::read_to_string(other().await?.kubeconfig(User::Admin))?;
+    let replace = async |kubeconfig: &str| {
+        test.objects.apply_one(&kubeconfig_secret("later", kubeconfig), &namespace).await.map(drop)
+    };
+    // The Secret has the label: nobody waits for the retry interval.
+    for (kubeconfig, message) in [
+        ("a: [", "it cannot be parsed"),
+        ("users: [{name: u, user: {tokenFile: /etc/token}}]", "user 'u' references a tokenFile, only an inline token is supported"),
+        ("kind: Config", "current-context is not set"),
+    ] {
+        replace(kubeconfig).await?;
+        failed(&format!("invalid KubeConfig in secret '{namespace}/later': {message}")).await?;
+    }
+    replace(&good.replace("token: ", "token: not-")).await?;
+    failed("does not accept the credentials: Unauthorized").await?;
+    replace(&good).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    until(&test, &there, "ConfigMap/a", "applied", |seen| seen["data"]["value"] == "1").await?;
+
+    test.apply(&test.kustomization_yaml("app", "./app", &kube_config("{name: other, key: nope}"))).await?;
+    failed(&format!("KubeConfig secret '{namespace}/other' does not contain a 'nope' key with a kubeconfig")).await?;
+    test.apply(&test.kustomization_yaml("app", "./app", &kube_config("{name: other}"))).await?;
+    test.ready("Kustomization/app").await?;
+    test.finish().await
+}
+
+#[tokio::test]
+async fn an_account_is_impersonated_in_the_other_cluster() -> Result<()> {
+    let test = Scenario::with_own_controllers("remote-account", &["--default-service-account=tenant"]).await?;
+    let (test, there, commit) = scenario(test, &[("a.yaml", config_map("a", "1"))]).await?;
+    test.apply(&test.kustomization_yaml("app", "./app", THERE)).await?;
+    let user = format!("system:serviceaccount:{}:tenant", test.namespace);
+    test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", &format!("User \"{user}\" cannot patch")).await?;
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "tenant"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": "tenant", "namespace": test.namespace}],
+    });
+    there.apply_one(&binding, &test.namespace).await?;
+    test.request("Kustomization/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
+    // Flux looks for the account here, wherever the objects are. Without it they stay.
+    test.objects.delete(&test.id("Kustomization/app")?).await?;
+    test.gone("Kustomization/app").await?;
+    ensure!(there.get(&test.id("ConfigMap/a")?).await?.is_some());
+    test.finish().await
+}
+
+#[tokio::test]
+async fn a_kustomization_whose_cluster_is_gone_waits_to_be_deleted() -> Result<()> {
+    let (test, there, commit) = scenario(Scenario::new("remote-deletion").await?, &[("a.yaml", config_map("a", "1"))]).await?;
+    test.apply(&config_map("a", "local")).await?;
+    test.apply(&test.kustomization_yaml("app", "./app", THERE)).await?;
+    test.applied("Kustomization/app", &commit).await?;
+    // Nobody listens there.
+    let good = fs::read_to_string(other().await?.kubeconfig(User::Admin))?;
+    let server = good.lines().find_map(|line| line.split_once("server: ")).context("no server")?.1;
+    let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+    let gone = good.replace(server, &format!("https://127.0.0.1:{port}"));
+    test.objects.apply_one(&kubeconfig_secret("other", &gone), &test.namespace).await?;
+    let message = format!("the API server https://127.0.0.1:{port}/ does not answer");
+    test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", &message).await?;
+    test.objects.delete(&test.id("Kustomization/app")?).await?;
+    test.event("Kustomization/app", "Warning", "ReconciliationFailed", &format!("failed to build kube client: {message}")).await?;
+    ensure!(test.exists("Kustomization/app").await? && test.exists("ConfigMap/a").await?);
+    test.objects.apply_one(&kubeconfig_secret("other", &good), &test.namespace).await?;
+    test.gone("Kustomization/app").await?;
+    until(&test, &there, "ConfigMap/a", "deleted", Value::is_null).await?;
+    ensure!(test.get("ConfigMap/a").await?["data"]["value"] == "local");
+    test.finish().await
+}
+
+#[tokio::test]
+async fn tokens_of_a_service_account_open_the_cluster_of_a_config_map() -> Result<()> {
+    let test = Scenario::with_settings(
+        "remote-config-map",
+        Settings { kustomize: &["--default-kubeconfig-service-account=deployer"], ..Settings::default() },
+    )
+    .await?;
+    test.repo.write("app/a.yaml", &config_map("a", "1"))?;
+    let commit = test.repo.commit("start")?;
+    test.apply_source().await?;
+    // The cluster that knows these accounts is this one.
+    let own: Value = serde_yaml::from_str(&fs::read_to_string(test.cluster.kubeconfig(User::Admin))?)?;
+    let cluster = &own["clusters"][0]["cluster"];
+    let decode = |text: &str| {
+        use base64::Engine;
+        anyhow::Ok(String::from_utf8(base64::prelude::BASE64_STANDARD.decode(text)?)?)
+    };
+    let settings = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "access"},
+        "data": {
+            "provider": "generic",
+            "address": cluster["server"],
+            "ca.crt": decode(cluster["certificate-authority-data"].as_str().context("no CA")?)?,
+            "audiences": "https://kubernetes.default.svc",
+        },
+    });
+    test.objects.apply_one(&settings, &test.namespace).await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "  kubeConfig: {configMapRef: {name: access}}\n")).await?;
+    let failed = async |message: &str| {
+        test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", message).await
+    };
+    failed(&format!("failed to get service account '{}/deployer': serviceaccounts \"deployer\" not found", test.namespace)).await?;
+    test.apply("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: deployer}\n").await?;
+    test.request("Kustomization/app").await?;
+    let user = format!("system:serviceaccount:{}:deployer", test.namespace);
+    failed(&format!("User \"{user}\" cannot patch")).await?;
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "deployer"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": "deployer", "namespace": test.namespace}],
+    });
+    test.objects.apply_one(&binding, &test.namespace).await?;
+    test.request("Kustomization/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
+    ensure!(test.get("ConfigMap/a").await?["data"]["value"] == "1");
+    test.finish().await
+}
