@@ -57,7 +57,7 @@ async fn until(test: &Scenario, there: &Objects, text: &str, what: &str, is: imp
 
 /// How many other clusters the controller is connected to.
 async fn open(test: &Scenario) -> Result<f64> {
-    test.pair()?.kustomize.metric("gotk_budget_used", &["budget=\"remote_clusters\""]).await
+    test.pair()?.kustomize.metric("gotk_budget", &["state=\"used\"", "work=\"remote_clusters\""]).await
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn objects_live_in_the_cluster_of_the_kubeconfig() -> Result<()> {
     test.apply(&test.kustomization_yaml("app", "./app", &format!("{THERE}  wait: true\n"))).await?;
     test.applied("Kustomization/app", &commit).await?;
     let here = async || anyhow::Ok(test.get("ConfigMap/a").await?["data"]["value"].clone());
-    ensure!(here().await? == "local" && !test.exists("Deployment.apps/web").await?);
+    ensure!(here().await? == "local" && !test.exists("Deployment/web").await?);
 
     // Drift is repaired because the other API server tells of it: the interval is an hour.
     let a = test.id("ConfigMap/a")?;
@@ -84,7 +84,7 @@ async fn objects_live_in_the_cluster_of_the_kubeconfig() -> Result<()> {
     let commit = test.repo.commit("one object less")?;
     test.request("GitRepository/app").await?;
     test.applied("Kustomization/app", &commit).await?;
-    until(&test, &there, "Deployment.apps/web", "pruned", Value::is_null).await?;
+    until(&test, &there, "Deployment/web", "pruned", Value::is_null).await?;
     ensure!(open(&test).await? == 1.0, "one cluster is open");
 
     test.objects.delete(&test.id("Kustomization/app")?).await?;
