@@ -4,20 +4,25 @@
 //! a single one now and then that tries again.
 
 use std::{
+    future::Future,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use http::Request;
 use kube::{Client, client::Body};
-use runtime::error::chain;
-use tokio::time::Instant;
+use runtime::{controller::give_up_turn, error::chain};
+use tokio::time::{Instant, timeout};
 use tower::BoxError;
 
 /// So many failures in a row are no accident.
 const FAILURES: u32 = 2;
 /// How long requests fail at once after that.
 const PAUSE: Duration = Duration::from_secs(10);
+
+/// A pass that waits longer for an answer goes on without its turn.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The server does not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +69,7 @@ impl Reachability {
             let (reachability, inner) = (reachability.clone(), inner.clone());
             async move {
                 reachability.admit(Instant::now())?;
-                let answer = inner.send(request).await;
+                let answer = patiently(inner.send(request)).await;
                 match &answer {
                     Ok(_) => reachability.answered(),
                     Err(error) => drop(reachability.failed(chain(error))),
@@ -105,6 +110,18 @@ impl Reachability {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for an answer; one that is not there soon keeps no pass waiting that needs nothing of this server.
+async fn patiently<T>(answer: impl Future<Output = T>) -> T {
+    let mut answer = pin!(answer);
+    match timeout(PATIENCE, &mut answer).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            give_up_turn();
+            answer.await
+        }
     }
 }
 

@@ -21,8 +21,9 @@ use crate::{
     kubeconfig::Access,
 };
 
-/// A server that answered so lately is not asked whether it does.
-const FRESH: Duration = Duration::from_secs(30);
+/// A server that answered so lately is not asked whether it does. Short, as only this question is waited for without a worker: a
+/// request to a server that has died since holds one for its whole timeout.
+const FRESH: Duration = Duration::from_secs(1);
 /// Longest wait for the answer to that question.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the answer stands if it was none.

@@ -51,6 +51,8 @@ pub(crate) struct Slot {
     pub claims: Claims,
     /// The other cluster that the objects are in; it stays open as long as it is here.
     pub remote: Option<Arc<RemoteCluster>>,
+    /// Whether that did not answer when it was last wanted: no worker waits for it, not even a moment.
+    pub is_unreachable: bool,
 }
 
 impl Slot {

@@ -38,6 +38,7 @@ use crate::{
     watch::Changes,
 };
 use inspect::Inspected;
+pub use turns::give_up_turn;
 use turns::{Turn, Turns};
 
 /// Percentage by which the delay after a failure varies, so that what failed together does not come back together.
@@ -71,7 +72,8 @@ pub enum Outcome {
 /// # Caveats
 /// - The object handed to `reconcile` may be older than the last write of this process: see [`crate::latest`].
 /// - Status writes bring no pass; what must not be missed has to wake the object.
-/// - A pass holds one of those of its namespace. What may take long is put aside, or done in a task that wakes the object.
+/// - A pass holds one of those of its namespace. What may take long is put aside, or done in a task that wakes the object. Where it
+///   must be waited for, [`give_up_turn`] lets others go on.
 pub trait Reconcile<K>: Send + Sync + 'static {
     /// Brings one object a step closer to what it asks for. Never runs twice at once for one object.
     fn reconcile(&self, object: Arc<K>) -> impl Future<Output = Outcome> + Send;
@@ -283,7 +285,7 @@ where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     R: Reconcile<K>,
 {
-    async fn run(&self, object: Arc<K>, _turn: Turn) -> Action {
+    async fn run(&self, object: Arc<K>, turn: Turn) -> Action {
         let span = tracing::info_span!(
             "reconcile",
             logger = "controller-runtime.reconciler",
@@ -299,7 +301,7 @@ where
         let _working = self.queue.begin(reference.clone());
         let work =
             AssertUnwindSafe(self.reconciler.reconcile(object).instrument(span.clone())).catch_unwind();
-        let outcome = work.await.unwrap_or_else(|panic| {
+        let outcome = turn.run(work).await.unwrap_or_else(|panic| {
             self.metrics.panicked(&self.name);
             Outcome::Failed(format!("panic: {}", panic_text(panic.as_ref())).into())
         });

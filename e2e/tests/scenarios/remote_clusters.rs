@@ -46,7 +46,13 @@ async fn scenario(test: Scenario, files: &[(&str, String)]) -> Result<(Scenario,
 const THERE: &str = "  kubeConfig: {secretRef: {name: other}}\n";
 
 /// Waits until an object of the other cluster is as wanted, `null` if it is not there.
-async fn until(test: &Scenario, there: &Objects, text: &str, what: &str, is: impl Fn(&Value) -> bool) -> Result<Value> {
+async fn until(
+    test: &Scenario,
+    there: &Objects,
+    text: &str,
+    what: &str,
+    is: impl Fn(&Value) -> bool,
+) -> Result<Value> {
     let id = test.id(text)?;
     wait::until(LIMIT, async || {
         let seen = there.get(&id).await.map_err(not_yet)?.unwrap_or_default();
@@ -101,16 +107,24 @@ async fn objects_live_in_the_cluster_of_the_kubeconfig() -> Result<()> {
 
 #[tokio::test]
 async fn a_kubeconfig_that_is_missing_or_of_no_use_is_named() -> Result<()> {
-    let (test, there, commit) = scenario(Scenario::new("remote-kubeconfig").await?, &[("a.yaml", config_map("a", "1"))]).await?;
+    let (test, there, commit) =
+        scenario(Scenario::new("remote-kubeconfig").await?, &[("a.yaml", config_map("a", "1"))]).await?;
     let namespace = test.namespace.clone();
     let kube_config = |secret: &str| format!("  kubeConfig: {{secretRef: {secret}}}\n");
     test.apply(&test.kustomization_yaml("app", "./app", &kube_config("{name: later}"))).await?;
     let failed = async |message: &str| {
         test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", message).await
     };
-    let missing = format!("unable to read KubeConfig secret '{namespace}/later' error: secrets \"later\" not found");
+    let missing =
+        format!("unable to read KubeConfig secret '{namespace}/later' error: secrets \"later\" not found");
     failed(&missing).await?;
-    test.event("Kustomization/app", "Warning", "ReconciliationFailed", &format!("failed to build kube client: {missing}")).await?;
+    test.event(
+        "Kustomization/app",
+        "Warning",
+        "ReconciliationFailed",
+        &format!("failed to build kube client: {missing}"),
+    )
+    .await?;
 
     let good = fs::read_to_string(other().await?.kubeconfig(User::Admin))?;
     let replace = async |kubeconfig: &str| {
@@ -119,7 +133,10 @@ async fn a_kubeconfig_that_is_missing_or_of_no_use_is_named() -> Result<()> {
     // The Secret has the label: nobody waits for the retry interval.
     for (kubeconfig, message) in [
         ("a: [", "it cannot be parsed"),
-        ("users: [{name: u, user: {tokenFile: /etc/token}}]", "user 'u' references a tokenFile, only an inline token is supported"),
+        (
+            "users: [{name: u, user: {tokenFile: /etc/token}}]",
+            "user 'u' references a tokenFile, only an inline token is supported",
+        ),
         ("kind: Config", "current-context is not set"),
     ] {
         replace(kubeconfig).await?;
@@ -132,7 +149,8 @@ async fn a_kubeconfig_that_is_missing_or_of_no_use_is_named() -> Result<()> {
     until(&test, &there, "ConfigMap/a", "applied", |seen| seen["data"]["value"] == "1").await?;
 
     test.apply(&test.kustomization_yaml("app", "./app", &kube_config("{name: other, key: nope}"))).await?;
-    failed(&format!("KubeConfig secret '{namespace}/other' does not contain a 'nope' key with a kubeconfig")).await?;
+    failed(&format!("KubeConfig secret '{namespace}/other' does not contain a 'nope' key with a kubeconfig"))
+        .await?;
     test.apply(&test.kustomization_yaml("app", "./app", &kube_config("{name: other}"))).await?;
     test.ready("Kustomization/app").await?;
     test.finish().await
@@ -140,11 +158,19 @@ async fn a_kubeconfig_that_is_missing_or_of_no_use_is_named() -> Result<()> {
 
 #[tokio::test]
 async fn an_account_is_impersonated_in_the_other_cluster() -> Result<()> {
-    let test = Scenario::with_own_controllers("remote-account", &["--default-service-account=tenant"]).await?;
+    let test =
+        Scenario::with_own_controllers("remote-account", &["--default-service-account=tenant"]).await?;
     let (test, there, commit) = scenario(test, &[("a.yaml", config_map("a", "1"))]).await?;
     test.apply(&test.kustomization_yaml("app", "./app", THERE)).await?;
     let user = format!("system:serviceaccount:{}:tenant", test.namespace);
-    test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", &format!("User \"{user}\" cannot patch")).await?;
+    test.condition(
+        "Kustomization/app",
+        "Ready",
+        "False",
+        "ReconciliationFailed",
+        &format!("User \"{user}\" cannot patch"),
+    )
+    .await?;
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "tenant"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
@@ -162,7 +188,8 @@ async fn an_account_is_impersonated_in_the_other_cluster() -> Result<()> {
 
 #[tokio::test]
 async fn a_kustomization_whose_cluster_is_gone_waits_to_be_deleted() -> Result<()> {
-    let (test, there, commit) = scenario(Scenario::new("remote-deletion").await?, &[("a.yaml", config_map("a", "1"))]).await?;
+    let (test, there, commit) =
+        scenario(Scenario::new("remote-deletion").await?, &[("a.yaml", config_map("a", "1"))]).await?;
     test.apply(&config_map("a", "local")).await?;
     test.apply(&test.kustomization_yaml("app", "./app", THERE)).await?;
     test.applied("Kustomization/app", &commit).await?;
@@ -175,7 +202,13 @@ async fn a_kustomization_whose_cluster_is_gone_waits_to_be_deleted() -> Result<(
     let message = format!("the API server https://127.0.0.1:{port}/ does not answer");
     test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", &message).await?;
     test.objects.delete(&test.id("Kustomization/app")?).await?;
-    test.event("Kustomization/app", "Warning", "ReconciliationFailed", &format!("failed to build kube client: {message}")).await?;
+    test.event(
+        "Kustomization/app",
+        "Warning",
+        "ReconciliationFailed",
+        &format!("failed to build kube client: {message}"),
+    )
+    .await?;
     ensure!(test.exists("Kustomization/app").await? && test.exists("ConfigMap/a").await?);
     test.objects.apply_one(&kubeconfig_secret("other", &good), &test.namespace).await?;
     test.gone("Kustomization/app").await?;
@@ -211,11 +244,16 @@ async fn tokens_of_a_service_account_open_the_cluster_of_a_config_map() -> Resul
         },
     });
     test.objects.apply_one(&settings, &test.namespace).await?;
-    test.apply(&test.kustomization_yaml("app", "./app", "  kubeConfig: {configMapRef: {name: access}}\n")).await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "  kubeConfig: {configMapRef: {name: access}}\n"))
+        .await?;
     let failed = async |message: &str| {
         test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", message).await
     };
-    failed(&format!("failed to get service account '{}/deployer': serviceaccounts \"deployer\" not found", test.namespace)).await?;
+    failed(&format!(
+        "failed to get service account '{}/deployer': serviceaccounts \"deployer\" not found",
+        test.namespace
+    ))
+    .await?;
     test.apply("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: deployer}\n").await?;
     test.request("Kustomization/app").await?;
     let user = format!("system:serviceaccount:{}:deployer", test.namespace);

@@ -63,7 +63,10 @@ impl Effects for Pass<'_> {
         };
         let (clusters, namespace) = (self.context.clusters.clone(), self.subject.namespace().to_owned());
         let connect = async move { clusters.connect(&namespace, &reference).await.map(Some) };
-        self.in_background(&Queued::default(), connect).await
+        let queued = Queued::default();
+        queued.set(self.slot.is_unreachable);
+        self.slot.is_unreachable = true;
+        self.in_background(&queued, connect).await
     }
 
     fn use_cluster(&mut self, run: &Run, cluster: Option<Arc<RemoteCluster>>) {
@@ -320,6 +323,7 @@ impl Pass<'_> {
             self.cluster.index.set_health_rules(&self.subject.owner(), rules);
         }
         self.slot.remote = remote;
+        self.slot.is_unreachable = false;
     }
 
     /// Gives work a moment, unless it has to wait for its turn. What takes longer goes on in a task, and its end wakes the object.

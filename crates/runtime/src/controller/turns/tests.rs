@@ -48,6 +48,31 @@ fn a_namespace_alone_has_all_passes_and_leaves_one_to_others() {
     assert_eq!(usage(&turns), (2, 0), "those who waited");
 }
 
+#[tokio::test]
+async fn a_pass_that_gives_up_its_turn_lets_another_one_begin() {
+    let turns = Turns::new(1);
+    give_up_turn();
+    let count = usize::try_from(WITHOUT_TURN).unwrap();
+    let (mut passes, mut begun) = (Vec::new(), 0);
+    let names: Vec<_> = (0..count + 3).map(|number| number.to_string()).collect();
+    for name in &names {
+        let Some(turn) = turns.take(&reference("a", name)) else { break };
+        let mut pass = Box::pin(turn.run(async {
+            give_up_turn();
+            give_up_turn();
+            pending::<()>().await;
+        }));
+        assert!(futures::poll!(&mut pass).is_pending());
+        (begun, _) = (begun + 1, passes.push(pass));
+    }
+    assert_eq!(begun, count + 1, "the last one keeps its turn");
+    assert!(turns.take(&reference("b", "0")).is_some(), "others have theirs");
+    passes.truncate(1);
+    assert_eq!((turns.without.usage().used, turns.budget.usage().used), (1, 1), "the next one has its turn");
+    drop(passes);
+    assert_eq!(turns.without.usage().used, 0);
+}
+
 #[test]
 fn turns_of_a_namespace_are_in_the_order_of_places_and_used_once() {
     let turns = Turns::new(1);
