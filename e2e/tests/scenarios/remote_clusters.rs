@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::{Cluster, User};
+use e2e::document;
 use e2e::objects::Objects;
 use e2e::scenario::{LIMIT, Scenario, Settings};
 use e2e::testkit::{config_map, deployment};
@@ -102,6 +103,39 @@ async fn objects_live_in_the_cluster_of_the_kubeconfig() -> Result<()> {
         left => Err(Not::Yet(format!("{left} clusters are open"))),
     })
     .await?;
+    test.finish().await
+}
+
+#[tokio::test]
+async fn the_guide_works_as_it_is_written() -> Result<()> {
+    const GUIDE: &str = "docs/clusters.md";
+    const HEADING: &str = "A kubeconfig in a Secret";
+    let test = Scenario::new("remote-guide").await?;
+    let (test, there, _) = scenario(test, &[("a.yaml", config_map("a", "1"))]).await?;
+    let folder = tempfile::tempdir()?;
+    fs::copy(other().await?.kubeconfig(User::Admin), folder.path().join("staging.kubeconfig"))?;
+    let kubectl = test.cluster.kubectl();
+    let path = document::search_path(&[kubectl.get_program().as_ref()])?;
+    let environment =
+        [("PATH", path.as_os_str()), ("KUBECONFIG", test.cluster.kubeconfig(User::Admin).as_os_str())];
+    let mut said = String::new();
+    for (number, commands) in document::commands(GUIDE, HEADING)?.iter().enumerate() {
+        if number == 1 {
+            test.apply(&document::file(GUIDE, HEADING)?.replace("fleet", &test.namespace)).await?;
+        }
+        let commands = commands.replace("-n fleet", &format!("-n {}", test.namespace));
+        let environment = environment.map(|(name, value)| (name, value.to_owned()));
+        let folder = folder.path().to_owned();
+        let run = move || {
+            let environment: Vec<_> =
+                environment.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
+            document::run(&commands, &folder, &environment)
+        };
+        said = tokio::task::spawn_blocking(run).await??;
+    }
+    ensure!(said.contains("Applied revision"), "{said}");
+    until(&test, &there, "ConfigMap/a", "applied", |seen| seen["data"]["value"] == "1").await?;
+    ensure!(document::headings_with_commands(GUIDE)? == [HEADING]);
     test.finish().await
 }
 
