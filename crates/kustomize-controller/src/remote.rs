@@ -8,7 +8,7 @@ use git::{Cache, Connector, Entry, Kind, Outcome, Reference, Remote, TransportEr
 use kustomize::{FetchError, MemoryTree, RepoSpec, Repository};
 use net::{AddressPolicy, BodyError, Deadline, Refused};
 use reqwest::{Url, redirect::Policy};
-use tokio::{net::lookup_host, runtime::Handle};
+use tokio::runtime::Handle;
 
 use crate::{
     flags::Redirects,
@@ -94,13 +94,9 @@ impl RemoteBases {
     /// by the connector.
     fn check_host(&self, url: &str, deadline: &Deadline) -> Result<(), Refused> {
         let Ok(url) = Url::parse(url) else { return Ok(()) };
-        self.options.addresses.check_url(&url)?;
-        let (Some(host), Some(port)) = (url.domain(), url.port_or_known_default()) else { return Ok(()) };
-        let lookup = deadline.bound(Duration::MAX, lookup_host((host, port)));
-        // A name that does not resolve, or not in time, is for the Git client to tell.
-        let addresses: Vec<_> = self.runtime.block_on(lookup).into_iter().flatten().flatten().collect();
-        let all = addresses.iter().all(|address| self.options.addresses.permits(address.ip()));
-        if all { Ok(()) } else { Err(Refused { host: host.to_owned() }) }
+        let check = deadline.bound(Duration::MAX, self.options.addresses.check_host(&url));
+        // A name that does not resolve in time is for the Git client to tell.
+        self.runtime.block_on(check).unwrap_or(Ok(()))
     }
 
     /// What `?ref=` names, in Git's own order: a commit, a tag, a branch; the default branch if it is empty.

@@ -6,9 +6,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::net::lookup_host;
+use tokio::time::timeout;
 use url::{Host, Url};
+
+/// The longest lookup of a name that is judged before a connection.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What answers without a name in clouds, beside link-local addresses: EC2's and GCP's over IPv6, Alibaba's.
 const METADATA: [Network; 3] = [
@@ -83,6 +89,20 @@ impl AddressPolicy {
         if self.permits(address) { Ok(()) } else { Err(refused()) }
     }
 
+    /// Judges the addresses of a URL's host now, before a proxy may resolve its name. A name that does not resolve is for the
+    /// client to tell, and connections are judged by [`AddressPolicy::resolve`] once more.
+    ///
+    /// # Errors
+    /// When one of its addresses is refused.
+    pub async fn check_host(&self, url: &Url) -> Result<(), Refused> {
+        self.check_url(url)?;
+        let (Some(host), Some(port)) = (url.domain(), url.port_or_known_default()) else { return Ok(()) };
+        let addresses = timeout(LOOKUP_TIMEOUT, lookup_host((host, port))).await;
+        let mut addresses = addresses.into_iter().flatten().flatten();
+        let all = addresses.all(|address| self.permits(address.ip()));
+        if all { Ok(()) } else { Err(Refused { host: host.to_owned() }) }
+    }
+
     /// Those addresses of a name that may be connected to.
     ///
     /// # Errors
@@ -99,7 +119,7 @@ impl Resolve for AddressPolicy {
     fn resolve(&self, name: Name) -> Resolving {
         let policy = self.clone();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = lookup_host((name.as_str(), 0)).await?.collect();
             let permitted: Addrs = Box::new(policy.select(name.as_str(), found)?.into_iter());
             Ok(permitted)
         })
@@ -257,6 +277,15 @@ mod tests {
         assert_eq!(select(&["169.254.1.1:0", "1.1.1.1:0"]), Ok(addresses(&["1.1.1.1:0"])));
         assert_eq!(select(&["169.254.1.1:0"]), Err(Refused { host: "h".into() }));
         assert_eq!(select(&[]), Ok(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn address_policy_judges_a_host_before_a_proxy_resolves_it() {
+        let check = async |url: &str| policy(false, &["loopback"]).check_host(&url.parse().unwrap()).await;
+        let refused = |host: &str| Err(Refused { host: host.to_owned() });
+        assert_eq!(check("http://localhost:1/").await, refused("localhost"));
+        assert_eq!(check("http://127.0.0.1:1/").await, refused("127.0.0.1"));
+        assert_eq!(check("http://nowhere.invalid/").await, Ok(()), "for the client to tell");
     }
 
     #[tokio::test]
