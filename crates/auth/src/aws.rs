@@ -1,12 +1,15 @@
-//! AWS: credentials as the platform gives them, and what CodeCommit takes for user and password.
+//! AWS: credentials as the platform gives them, requests signed with them, and what CodeCommit takes for user and password.
 
 mod codecommit;
+mod signature;
 
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
 pub use codecommit::{Login, Repository, UrlError};
+pub use signature::Signer;
+use url::Url;
 
 use crate::cache::Key;
 use crate::http::form;
@@ -22,6 +25,21 @@ pub const ROLE_PATTERN: &str = r"^arn:aws[\w-]*:iam::[0-9]{1,30}:role/.{1,200}$"
 /// Where ECS and EKS tell credentials to a container.
 const CONTAINER_URL: &str = "http://169.254.170.2";
 const METADATA_URL: &str = "http://169.254.169.254";
+/// What requests to STS are signed for.
+const STS: &str = "sts";
+const STS_VERSION: &str = "2011-06-15";
+const FORM: &str = "application/x-www-form-urlencoded";
+/// Domains of services, by how the names of their regions begin; all others are in [`PUBLIC_DOMAIN`].
+const DOMAINS: [(&str, &str); 7] = [
+    ("cn-", "amazonaws.com.cn"),
+    ("eusc-", "amazonaws.eu"),
+    ("us-iso-", "c2s.ic.gov"),
+    ("us-isob-", "sc2s.sgov.gov"),
+    ("eu-isoe-", "cloud.adc-e.uk"),
+    ("us-isof-", "csp.hci.ic.gov"),
+    ("eu-isof-", "csp.hci.ic.gov"),
+];
+const PUBLIC_DOMAIN: &str = "amazonaws.com";
 /// How long credentials without an end are taken for good.
 const DEFAULT_CREDENTIAL_LIFETIME: Duration = Duration::from_secs(3600);
 
@@ -44,15 +62,62 @@ pub enum AwsError {
     /// The token of the pod cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// STS does not give the role.
+    /// There is no such region.
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    /// STS does not give the role for a token.
     #[error("failed to assume role with web identity: {0}")]
     AssumeRole(#[source] HttpError),
+    /// STS does not give the role for other credentials.
+    #[error("failed to assume role '{role}': {source}")]
+    AssumeOtherRole {
+        /// Its ARN.
+        role: String,
+        /// What STS says.
+        source: HttpError,
+    },
     /// The credential service of the container gives none.
     #[error("failed to get container credentials: {0}")]
     Container(#[source] HttpError),
     /// The metadata service of the machine gives none.
     #[error("failed to get credentials of the instance: {0}")]
     Metadata(#[source] HttpError),
+}
+
+/// A service cannot be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegionError {
+    /// No region.
+    #[error("AWS region is required")]
+    Missing,
+    /// What would be a host of somebody else.
+    #[error("invalid AWS region: '{0}'")]
+    Invalid(String),
+    /// The variable that names another host does not hold a URL.
+    #[error("invalid URL in {0}")]
+    Endpoint(String),
+}
+
+/// Where `service` of a region is: the host that `AWS_ENDPOINT_URL_<SERVICE>` names, else one of AWS, whatever the region's name is.
+///
+/// # Errors
+/// For a name that no region has, and a variable that is no URL.
+pub fn endpoint(service: &str, region: &str, environment: &Environment) -> Result<Url, RegionError> {
+    if region.is_empty() {
+        return Err(RegionError::Missing);
+    }
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let invalid = || RegionError::Invalid(region.to_owned());
+    if !region.chars().all(valid) || region.starts_with('-') {
+        return Err(invalid());
+    }
+    let variable = format!("AWS_ENDPOINT_URL_{}", service.to_uppercase());
+    if let Some(url) = environment.get(&variable) {
+        return Url::parse(url).map_err(|_| RegionError::Endpoint(variable));
+    }
+    let domain = DOMAINS.iter().find(|(prefix, _)| region.starts_with(prefix));
+    let domain = domain.map_or(PUBLIC_DOMAIN, |(_, domain)| domain);
+    Url::parse(&format!("https://{service}.{region}.{domain}/")).map_err(|_| invalid())
 }
 
 /// What a role's credentials depend on.
@@ -107,22 +172,42 @@ pub async fn assume_role(
     environment: &Environment,
     http: &Http,
 ) -> Result<AccessToken, AwsError> {
-    let url = match environment.get("AWS_ENDPOINT_URL_STS") {
-        Some(url) => url.to_owned(),
-        None if region.starts_with("cn-") => format!("https://sts.{region}.amazonaws.com.cn/"),
-        None => format!("https://sts.{region}.amazonaws.com/"),
-    };
+    let url = endpoint(STS, region, environment)?;
     let fields = [
         ("Action", "AssumeRoleWithWebIdentity"),
-        ("Version", "2011-06-15"),
+        ("Version", STS_VERSION),
         ("RoleArn", role),
         ("RoleSessionName", session),
         ("WebIdentityToken", token),
     ];
     let request = http.submit(url, form(fields));
     let answer = http.text(request).await.map_err(AwsError::AssumeRole)?;
-    let credentials = of_xml(&answer).ok_or_else(|| HttpError::Malformed("no credentials".to_owned()));
-    credentials.map(AccessToken::Aws).map_err(AwsError::AssumeRole)
+    of_xml(&answer).map(AccessToken::Aws).map_err(AwsError::AssumeRole)
+}
+
+/// Credentials of `role`, which trusts who has `credentials`.
+///
+/// # Errors
+/// When STS does not give them.
+pub async fn assume_other_role(
+    role: &str,
+    session: &str,
+    credentials: &Credentials,
+    region: &str,
+    environment: &Environment,
+    http: &Http,
+) -> Result<Credentials, AwsError> {
+    let url = endpoint(STS, region, environment)?;
+    let fields =
+        [("Action", "AssumeRole"), ("Version", STS_VERSION), ("RoleArn", role), ("RoleSessionName", session)];
+    let body = form(fields);
+    let signer = Signer { credentials, region, service: STS };
+    let headers = [("content-type", FORM)];
+    let signed = signer.headers("POST", &url, &headers, body.as_bytes(), SystemTime::now());
+    let request = headers.into_iter().chain(signed.iter().map(|(name, value)| (*name, value.as_str())));
+    let request = request.fold(http.post(url), |request, (name, value)| request.header(name, value));
+    let answer = http.text(request.body(body)).await.and_then(|answer| of_xml(&answer));
+    answer.map_err(|source| AwsError::AssumeOtherRole { role: role.to_owned(), source })
 }
 
 fn of_environment(environment: &Environment) -> Option<Credentials> {
@@ -194,14 +279,17 @@ impl Answer {
 }
 
 /// The credentials in an answer of STS. Their values hold nothing that XML escapes.
-fn of_xml(answer: &str) -> Option<Credentials> {
-    let credentials = element(answer, "Credentials")?;
-    Some(Credentials {
-        access_key: element(credentials, "AccessKeyId")?.to_owned(),
-        secret_key: Secret::new(element(credentials, "SecretAccessKey")?),
-        session_token: Some(Secret::new(element(credentials, "SessionToken")?)),
-        expires: time(element(credentials, "Expiration")?)?,
-    })
+fn of_xml(answer: &str) -> Result<Credentials, HttpError> {
+    let read = || {
+        let credentials = element(answer, "Credentials")?;
+        Some(Credentials {
+            access_key: element(credentials, "AccessKeyId")?.to_owned(),
+            secret_key: Secret::new(element(credentials, "SecretAccessKey")?),
+            session_token: Some(Secret::new(element(credentials, "SessionToken")?)),
+            expires: time(element(credentials, "Expiration")?)?,
+        })
+    };
+    read().ok_or_else(|| HttpError::Malformed("no credentials".to_owned()))
 }
 
 /// What stands in the first element of that name.
@@ -216,8 +304,30 @@ fn time(text: &str) -> Option<SystemTime> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn services_are_at_hosts_of_aws_whatever_the_region_is_named() {
+        let none = Environment::default();
+        for (region, url) in [
+            ("us-east-1", "https://kms.us-east-1.amazonaws.com/"),
+            ("us-gov-west-1", "https://kms.us-gov-west-1.amazonaws.com/"),
+            ("cn-north-1", "https://kms.cn-north-1.amazonaws.com.cn/"),
+            ("eusc-de-east-1", "https://kms.eusc-de-east-1.amazonaws.eu/"),
+            ("us-iso-east-1", "https://kms.us-iso-east-1.c2s.ic.gov/"),
+        ] {
+            assert_eq!(endpoint("kms", region, &none).unwrap().as_str(), url);
+        }
+        for region in ["evil.example/", "evil.example#", "a@b", "-a", "a:1", "A", "a b"] {
+            assert_eq!(endpoint("kms", region, &none), Err(RegionError::Invalid(region.to_owned())));
+        }
+        assert_eq!(endpoint("kms", "", &none).unwrap_err().to_string(), "AWS region is required");
+        let other: Environment = [("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:1/")].into_iter().collect();
+        assert_eq!(endpoint("kms", "eu-west-1", &other).unwrap().as_str(), "http://127.0.0.1:1/");
+        assert_ne!(endpoint("sts", "eu-west-1", &other).unwrap().as_str(), "http://127.0.0.1:1/");
+    }
 
     #[test]
     fn roles_look_like_roles() {

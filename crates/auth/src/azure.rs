@@ -1,14 +1,18 @@
 //! Microsoft Entra: tokens for applications and managed identities.
 
+mod principal;
+
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use url::Url;
 
+pub use principal::{Certificate, CertificateError, Principal, Proof};
+
 use crate::cache::Key;
 use crate::http::{form, segment};
-use crate::{AccessToken, Environment, FileError, Http, HttpError, Secret};
+use crate::{AccessToken, Environment, FileError, Http, HttpError, KeyError, Secret};
 
 /// What a token for Azure DevOps is for.
 pub const DEVOPS_SCOPE: &str = "499b84ac-1321-427f-aa17-267ca6975798/.default";
@@ -23,7 +27,8 @@ pub const CLIENT_ANNOTATION: &str = "azure.workload.identity/client-id";
 const DEVOPS_HOST: &str = "dev.azure.com";
 /// See [`DEVOPS_HOST`]; before it stands the name of an organisation.
 const DEVOPS_SUFFIX: &str = ".visualstudio.com";
-const PUBLIC_AUTHORITY: &str = "https://login.microsoftonline.com/";
+/// Where the tokens of the public cloud are given.
+pub const PUBLIC_AUTHORITY: &str = "https://login.microsoftonline.com/";
 const METADATA_URL: &str = "http://169.254.169.254";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -33,6 +38,9 @@ pub enum AzureError {
     /// The token of the pod cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The key of a certificate does not sign.
+    #[error("failed to sign with the client certificate: {0}")]
+    Key(#[from] KeyError),
     /// Entra gives none.
     #[error("failed to get a token from Microsoft Entra: {0}")]
     Exchange(#[source] HttpError),
@@ -78,6 +86,10 @@ pub struct Application {
 }
 
 impl Application {
+    fn token_url(&self, authority: &str) -> String {
+        format!("{}/{}/oauth2/v2.0/token", authority.trim_end_matches('/'), segment(&self.tenant))
+    }
+
     /// What its token depends on.
     pub fn cache_key(&self, service_account: &str) -> Key {
         Key::new(["azure", &self.tenant, &self.client, service_account])
@@ -85,56 +97,77 @@ impl Application {
 }
 
 /// A token for the controller itself, as the platform says: by a secret, by workload identity, or by the managed identity.
-pub async fn controller_token(environment: &Environment, http: &Http) -> Result<AccessToken, AzureError> {
+///
+/// # Errors
+/// When there is none.
+pub async fn controller_token(
+    scope: &str,
+    environment: &Environment,
+    http: &Http,
+) -> Result<AccessToken, AzureError> {
     let (tenant, client) = (environment.get("AZURE_TENANT_ID"), environment.get("AZURE_CLIENT_ID"));
     if let (Some(tenant), Some(client)) = (tenant, client) {
         let application = Application { tenant: tenant.to_owned(), client: client.to_owned() };
         if let Some(secret) = environment.get("AZURE_CLIENT_SECRET") {
-            return exchange(&application, &[("client_secret", secret)], environment, http).await;
+            let url = application.token_url(authority(environment));
+            return exchange(&application, url, &[("client_secret", secret)], scope, http).await;
         }
         if let Some(token) = environment.file("AZURE_FEDERATED_TOKEN_FILE").await? {
-            return workload_token(&application, &token, environment, http).await;
+            return workload_token(&application, &token, scope, environment, http).await;
         }
     }
-    managed_identity(client, environment, http).await
+    managed_identity(client, scope, environment, http).await
 }
 
 /// A token for `application`, which trusts the service account that `assertion` is a token of.
+///
+/// # Errors
+/// When Entra gives none.
 pub async fn workload_token(
     application: &Application,
     assertion: &str,
+    scope: &str,
     environment: &Environment,
     http: &Http,
 ) -> Result<AccessToken, AzureError> {
-    let proof = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)];
-    exchange(application, &proof, environment, http).await
+    let url = application.token_url(authority(environment));
+    exchange(application, url, &proof_by(assertion), scope, http).await
+}
+
+fn authority(environment: &Environment) -> &str {
+    environment.get("AZURE_AUTHORITY_HOST").unwrap_or(PUBLIC_AUTHORITY)
+}
+
+/// An assertion, as a form has it.
+fn proof_by(assertion: &str) -> [(&'static str, &str); 2] {
+    [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)]
 }
 
 async fn exchange(
     application: &Application,
+    url: String,
     proof: &[(&str, &str)],
-    environment: &Environment,
+    scope: &str,
     http: &Http,
 ) -> Result<AccessToken, AzureError> {
-    let authority = environment.get("AZURE_AUTHORITY_HOST").unwrap_or(PUBLIC_AUTHORITY);
-    let tenant = segment(&application.tenant);
-    let url = format!("{}/{tenant}/oauth2/v2.0/token", authority.trim_end_matches('/'));
-    let fields = [
-        ("grant_type", "client_credentials"),
-        ("client_id", application.client.as_str()),
-        ("scope", DEVOPS_SCOPE),
-    ];
+    let fields =
+        [("grant_type", "client_credentials"), ("client_id", application.client.as_str()), ("scope", scope)];
     let request = http.submit(url, form(fields.into_iter().chain(proof.iter().copied())));
     http.json::<Answer>(request).await.and_then(Answer::token).map_err(AzureError::Exchange)
 }
 
-async fn managed_identity(
+/// A token of a managed identity of the machine: of the one that `client` names, else of the only one.
+///
+/// # Errors
+/// When the metadata service gives none.
+pub async fn managed_identity(
     client: Option<&str>,
+    scope: &str,
     environment: &Environment,
     http: &Http,
 ) -> Result<AccessToken, AzureError> {
     let host = environment.get("AZURE_POD_IDENTITY_AUTHORITY_HOST").unwrap_or(METADATA_URL);
-    let resource = DEVOPS_SCOPE.trim_end_matches("/.default");
+    let resource = scope.trim_end_matches("/.default");
     let query = [("api-version", "2018-02-01"), ("resource", resource)];
     let query = form(query.into_iter().chain(client.map(|client| ("client_id", client))));
     let url = format!("{}/metadata/identity/oauth2/token?{query}", host.trim_end_matches('/'));

@@ -15,6 +15,12 @@ pub struct FileError {
     source: std::io::Error,
 }
 
+impl FileError {
+    pub(crate) fn new(variable: &str, source: std::io::Error) -> FileError {
+        FileError { variable: variable.to_owned(), source }
+    }
+}
+
 impl Environment {
     /// Those of the process.
     pub fn of_process() -> Self {
@@ -29,10 +35,13 @@ impl Environment {
     }
 
     /// The content of the file that a variable names, without space around it. Such files change, so it is read each time.
-    pub(crate) async fn file(&self, variable: &str) -> Result<Option<String>, FileError> {
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn file(&self, variable: &str) -> Result<Option<String>, FileError> {
         let Some(path) = self.get(variable) else { return Ok(None) };
         let text = tokio::fs::read_to_string(path).await;
-        let text = text.map_err(|source| FileError { variable: variable.to_owned(), source })?;
+        let text = text.map_err(|source| FileError::new(variable, source))?;
         Ok(Some(text.trim().to_owned()))
     }
 }

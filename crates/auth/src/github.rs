@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
 use crate::cache::Key;
 use crate::http::segment;
+use crate::jwt::{Algorithm, KeyError, SigningKey};
 use crate::{AccessToken, Http, HttpError, Secret};
 
 /// The user that goes with an installation token.
@@ -36,7 +33,7 @@ pub struct App {
     /// Its ID or its client ID: either is an issuer of JWTs.
     issuer: String,
     installation: Installation,
-    key: RsaKeyPair,
+    key: SigningKey,
     base: Url,
     cache_key: Key,
 }
@@ -72,7 +69,7 @@ pub enum GitHubError {
     Installation,
     /// Not an RSA key in PEM, PKCS#1 or PKCS#8.
     #[error("could not parse private key: {0}")]
-    Key(&'static str),
+    Key(#[from] KeyError),
     /// Not a URL of http(s).
     #[error("invalid API URL: {0}")]
     Url(String),
@@ -131,7 +128,7 @@ impl App {
             (None, Some(id)) => Installation::Id(id),
             (None, None) => return Err(GitHubError::Installation),
         };
-        let key = private_key(get(PRIVATE_KEY_KEY).unwrap_or_default())?;
+        let key = SigningKey::from_pem(get(PRIVATE_KEY_KEY).unwrap_or_default())?;
         let base = base_url(get(BASE_URL_KEY).unwrap_or("https://api.github.com/"))?;
         let parts = [APP_ID_KEY, CLIENT_ID_KEY, PRIVATE_KEY_KEY, OWNER_KEY, INSTALLATION_KEY, BASE_URL_KEY]
             .map(|key| get(key).unwrap_or_default());
@@ -182,15 +179,8 @@ impl App {
     fn jwt(&self, now: SystemTime) -> Result<Secret, GitHubError> {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let issued = now.saturating_sub(CLOCK_DRIFT_SECONDS);
-        let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let header = encode(json!({"alg": "RS256", "typ": "JWT"}));
         let claims = json!({"iss": self.issuer, "exp": issued + JWT_LIFETIME_SECONDS, "iat": issued});
-        let message = format!("{header}.{}", encode(claims));
-        let mut signature = vec![0; self.key.public_modulus_len()];
-        self.key
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)
-            .map_err(|_| GitHubError::Key("it does not sign"))?;
-        Ok(Secret::new(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))))
+        Ok(self.key.sign(Algorithm::Rs256, json!({}), &claims)?)
     }
 }
 
@@ -213,18 +203,4 @@ fn base_url(text: &str) -> Result<Url, GitHubError> {
         return Err(GitHubError::Url("only http and https, without a query".to_owned()));
     }
     Ok(url)
-}
-
-fn private_key(pem: &str) -> Result<RsaKeyPair, GitHubError> {
-    let unreadable = GitHubError::Key("Key must be a PEM encoded PKCS1 or PKCS8 private key");
-    let mut lines = pem.lines().map(str::trim).skip_while(|line| !line.starts_with("-----BEGIN "));
-    let begin = lines.next().unwrap_or_default();
-    let body: String = lines.take_while(|line| !line.starts_with("-----END ")).collect();
-    let Ok(der) = STANDARD.decode(body) else { return Err(unreadable) };
-    let key = match begin {
-        "-----BEGIN RSA PRIVATE KEY-----" => RsaKeyPair::from_der(&der),
-        "-----BEGIN PRIVATE KEY-----" => RsaKeyPair::from_pkcs8(&der),
-        _ => return Err(unreadable),
-    };
-    key.map_err(|_| GitHubError::Key("it is not an RSA key of 2048 to 8192 bits"))
 }

@@ -1,18 +1,23 @@
 //! Requests for tokens, whose answers are small.
 
-use net::BodyError;
+use std::sync::Arc;
+
+use net::{AddressPolicy, BodyError, ClientError, Refused};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{RequestBuilder, StatusCode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// How much of an error page goes into a message.
-const ERROR_BODY_BYTES: usize = 512;
+/// How much of an error page goes into a message, characters.
+const ERROR_BODY_CHARS: usize = 512;
 
 /// A client, and how many bytes an answer may have.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: reqwest::Client,
     limit: usize,
+    /// Where servers may be whose hosts somebody chose who must not reach all that this process can.
+    addresses: Option<AddressPolicy>,
 }
 
 /// Why there is no answer of use. The request's body and headers are never part of the text, nor is its URL.
@@ -21,7 +26,10 @@ pub enum HttpError {
     /// No answer.
     #[error("{0}")]
     Connection(String),
-    /// The server refuses.
+    /// The host may not be connected to.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The server refuses, or it redirects.
     #[error("{status}{}", said(.body))]
     Status {
         /// The status.
@@ -42,31 +50,57 @@ fn said(body: &str) -> String {
 }
 
 impl Http {
-    /// Sends requests with `client`, which brings proxies, trust and timeouts; answers of more than `limit` bytes are refused.
+    /// Sends requests with `client`, which brings proxies, trust and timeouts, and follows no redirects; answers of more than
+    /// `limit` bytes are refused.
     pub fn new(client: reqwest::Client, limit: usize) -> Http {
-        Http { client, limit }
+        Http { client, limit, addresses: None }
     }
 
-    pub(crate) fn get(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
+    /// The same for hosts that a tenant chose: connections lead to permitted addresses only, and of an error nothing is told but
+    /// what APIs say in their own form, so that it does not show what other servers answer.
+    ///
+    /// # Errors
+    /// For certificates that cannot be used.
+    pub fn within(
+        client: reqwest::ClientBuilder,
+        limit: usize,
+        addresses: AddressPolicy,
+    ) -> Result<Http, ClientError> {
+        let client = client.redirect(reqwest::redirect::Policy::none());
+        let client = client.dns_resolver(Arc::new(addresses.clone())).build().map_err(ClientError::tls)?;
+        Ok(Http { client, limit, addresses: Some(addresses) })
+    }
+
+    /// A GET.
+    pub fn get(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
         self.client.get(url)
     }
 
-    pub(crate) fn post(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
+    /// A POST.
+    pub fn post(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
         self.client.post(url)
     }
 
-    pub(crate) fn put(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
+    /// A PUT.
+    pub fn put(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
         self.client.put(url)
     }
 
     /// A request with a form.
-    pub(crate) fn submit(&self, url: String, form: String) -> RequestBuilder {
+    pub(crate) fn submit(&self, url: impl reqwest::IntoUrl, form: String) -> RequestBuilder {
         self.post(url).header("Content-Type", "application/x-www-form-urlencoded").body(form)
     }
 
     /// The body of a good answer.
-    pub(crate) async fn text(&self, request: RequestBuilder) -> Result<String, HttpError> {
-        let mut response = request.send().await.map_err(describe)?;
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn text(&self, request: RequestBuilder) -> Result<String, HttpError> {
+        let request = request.build().map_err(describe)?;
+        if let Some(addresses) = &self.addresses {
+            addresses.check_host(request.url()).await?;
+        }
+        let mut response = self.client.execute(request).await.map_err(describe)?;
         let body = net::read_body(&mut response, self.limit).await.map_err(|error| match error {
             BodyError::Connection(error) => describe(error),
             BodyError::TooLarge(limit) => HttpError::TooLarge(limit),
@@ -76,12 +110,16 @@ impl Http {
         if status.is_success() {
             return Ok(text);
         }
-        let shown = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        Err(HttpError::Status { status, body: shown.chars().take(ERROR_BODY_BYTES).collect() })
+        let told = if self.addresses.is_some() { api_error(&text) } else { text };
+        let shown = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        Err(HttpError::Status { status, body: shown.chars().take(ERROR_BODY_CHARS).collect() })
     }
 
     /// The same, as JSON.
-    pub(crate) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, HttpError> {
+    ///
+    /// # Errors
+    /// When there is none that is understood.
+    pub async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, HttpError> {
         let text = self.text(request).await?;
         serde_json::from_str(&text).map_err(|error| {
             // Not the error's own text, which may quote the answer.
@@ -90,8 +128,32 @@ impl Http {
     }
 }
 
+/// What an API says in an error: Vault's list of texts, OAuth's description, or a message as Azure and Google have it.
+fn api_error(body: &str) -> String {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(default)]
+        errors: Option<Vec<String>>,
+        error_description: Option<String>,
+        error: Option<Described>,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Described {
+        Code(String),
+        Message { message: String },
+    }
+    let Ok(answer) = serde_json::from_str::<Answer>(body) else { return String::new() };
+    match answer {
+        Answer { errors: Some(errors), .. } => errors.join("; "),
+        Answer { error_description: Some(text), .. } => text,
+        Answer { error: Some(Described::Code(text) | Described::Message { message: text }), .. } => text,
+        _ => String::new(),
+    }
+}
+
 /// A text as one segment of a path.
-pub(crate) fn segment(text: &str) -> impl std::fmt::Display {
+pub fn segment(text: &str) -> impl std::fmt::Display {
     const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     utf8_percent_encode(text, const { &ESCAPED })
 }
@@ -107,4 +169,26 @@ fn describe(error: reqwest::Error) -> HttpError {
         return HttpError::Connection("timed out".to_owned());
     }
     HttpError::Connection(net::causes(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_errors_of_hosts_that_tenants_chose_only_the_apis_own_texts_are_told() {
+        for (body, told) in [
+            (r#"{"errors": ["permission denied", "try later"]}"#, "permission denied; try later"),
+            (r#"{"error": "invalid_client", "error_description": "bad secret"}"#, "bad secret"),
+            (r#"{"error": {"code": "Forbidden", "message": "no rights"}}"#, "no rights"),
+            (r#"{"error": "invalid_grant"}"#, "invalid_grant"),
+            (r#"{"kind": "Status", "message": "inside"}"#, ""),
+            (r#"{"errors": [{"code": "DENIED"}]}"#, ""),
+            ("<html>inside</html>", ""),
+            ("AKIA secret", ""),
+            ("", ""),
+        ] {
+            assert_eq!(api_error(body), told, "{body}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Tokens for Git hosts and clouds: GitHub Apps, workload identity of Azure and AWS, and their cache.
+//! Tokens for Git hosts and clouds: GitHub Apps, identities of AWS, Azure and Google Cloud, and their cache.
 //!
 //! A provider is asked over an [`Http`] client that the caller has set up (proxy, trust, timeouts) and finds what the platform
 //! tells it in an [`Environment`], so that nothing here reads the process or the clock behind its caller's back. Nothing that is
@@ -8,14 +8,17 @@ pub mod aws;
 pub mod azure;
 pub mod cache;
 mod environment;
+pub mod gcp;
 pub mod github;
 mod http;
+mod jwt;
 
 use std::time::SystemTime;
 
 pub use cache::TokenCache;
 pub use environment::{Environment, FileError};
-pub use http::{Http, HttpError};
+pub use http::{Http, HttpError, segment};
+pub use jwt::KeyError;
 pub use secret::Secret;
 
 /// What a provider has given, and until when it is good.

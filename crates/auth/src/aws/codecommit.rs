@@ -1,12 +1,11 @@
 //! CodeCommit over https: user and password are made of a signature (AWS Signature Version 4) over the URL.
 
-use std::fmt::Write;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use aws_lc_rs::{digest, hmac};
 use url::Url;
 
 use super::Credentials;
+use super::signature::{Signer, timestamp};
 use crate::Secret;
 
 const SIGNED_SERVICE: &str = "codecommit";
@@ -67,20 +66,12 @@ impl Repository {
 
     /// Signs for `credentials`, at the time `now`.
     pub fn login(&self, credentials: &Credentials, now: SystemTime) -> Login {
-        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let time = jiff::Timestamp::from_second(i64::try_from(since.as_secs()).unwrap_or_default());
-        let time = time.unwrap_or_default().strftime("%Y%m%dT%H%M%S").to_string();
-        let date = time.get(..8).unwrap_or_default();
+        let time = timestamp(now);
         // Only the host is signed, there is no payload, and the time has no zone.
+        let time = time.trim_end_matches('Z');
         let request = format!("GIT\n{}\n\nhost:{}\n\nhost\n", self.path, self.host);
-        let scope = format!("{date}/{}/{SIGNED_SERVICE}/aws4_request", self.region);
-        let request = hex(digest::digest(&digest::SHA256, request.as_bytes()).as_ref());
-        let message = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{request}");
-        let first = format!("AWS4{}", credentials.secret_key.expose()).into_bytes();
-        let key = [date, &self.region, SIGNED_SERVICE, "aws4_request"]
-            .iter()
-            .fold(first, |key, part| sign(&key, part.as_bytes()));
-        let signature = hex(&sign(&key, message.as_bytes()));
+        let signer = Signer { credentials, region: &self.region, service: SIGNED_SERVICE };
+        let signature = signer.signature(time, &request);
         let username = match &credentials.session_token {
             Some(token) => format!("{}%{}", credentials.access_key, token.expose()),
             None => credentials.access_key.clone(),
@@ -89,21 +80,11 @@ impl Repository {
     }
 }
 
-fn sign(key: &[u8], message: &[u8]) -> Vec<u8> {
-    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn repository(url: &str) -> Result<Repository, UrlError> {

@@ -32,18 +32,32 @@ pub struct Server {
 
 impl Server {
     pub fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
+        Server::speaking("http", |stream| stream, answer)
+    }
+
+    /// A server that speaks HTTP over what `wrap` makes of connections.
+    pub fn speaking<S: Read + Write>(
+        scheme: &str,
+        wrap: impl Fn(TcpStream) -> S + Send + Sync + 'static,
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let asked: Arc<Mutex<Vec<Request>>> = Arc::default();
-        let (seen, answer) = (asked.clone(), Arc::new(answer));
+        let (seen, shared) = (asked.clone(), Arc::new((wrap, answer)));
         // Both end with the test program.
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (seen, answer) = (seen.clone(), answer.clone());
-                std::thread::spawn(move || serve(stream.unwrap(), &seen, &*answer));
+                let (seen, shared) = (seen.clone(), shared.clone());
+                std::thread::spawn(move || serve(shared.0(stream.unwrap()), &seen, &shared.1));
             }
         });
         Server { url, asked }
+    }
+
+    /// Its port.
+    pub fn port(&self) -> &str {
+        self.url.rsplit_once(':').unwrap().1
     }
 
     /// Answers everything alike.
@@ -57,8 +71,8 @@ impl Server {
     }
 }
 
-fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request) -> Reply) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
+fn serve(stream: impl Read + Write, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request) -> Reply) {
+    let mut reader = BufReader::new(stream);
     let mut head = Vec::new();
     for line in (&mut reader).lines() {
         match line {
@@ -74,15 +88,20 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request
         body: String::new(),
     };
     let length = request.header("content-length").parse().unwrap_or(0);
-    reader.take(length).read_to_string(&mut request.body).unwrap();
+    (&mut reader).take(length).read_to_string(&mut request.body).unwrap();
     seen.lock().unwrap().push(request.clone());
     let Some((status, body)) = answer(&request) else {
         std::thread::sleep(Duration::from_secs(60));
         return;
     };
-    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    // A redirect's body is where it leads to.
+    let location = if (300..400).contains(&status) { format!("location: {body}\r\n") } else { String::new() };
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 {status} X\r\n{location}content-length: {length}\r\nconnection: close\r\n\r\n");
     // Who has read enough may be gone.
-    let _ = (&stream).write_all(format!("{head}{body}").as_bytes());
+    let _ = reader.get_mut().write_all(format!("{head}{body}").as_bytes());
+    let _ = reader.get_mut().flush();
 }
 
 pub fn http() -> Http {
@@ -115,4 +134,47 @@ pub fn useless() -> [(Server, &'static str); 6] {
         (Server::saying(200, &"x".repeat(5000)), "answer of more than 4096 bytes"),
         (Server::start(|_| None), "timed out"),
     ]
+}
+
+/// A private RSA key in PEM, and the public half of it.
+pub struct RsaKey {
+    pub pair: rcgen::KeyPair,
+}
+
+impl RsaKey {
+    pub fn generate() -> RsaKey {
+        let size = rcgen::RsaKeySize::_2048;
+        RsaKey { pair: rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, size).unwrap() }
+    }
+
+    pub fn pem(&self) -> String {
+        self.pair.serialize_pem()
+    }
+
+    /// Header and claims of a JSON Web Token, if this key has signed it.
+    pub fn verify(&self, token: &str) -> (serde_json::Value, serde_json::Value) {
+        use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let read = |text: &str| serde_json::from_slice(&from_url_base64(text)).unwrap();
+        let (header, claims) = message.split_once('.').unwrap();
+        let header: serde_json::Value = read(header);
+        let algorithm = match header["alg"].as_str().unwrap() {
+            "RS256" => &RSA_PKCS1_2048_8192_SHA256,
+            "PS256" => &RSA_PSS_2048_8192_SHA256,
+            other => panic!("{other}"),
+        };
+        let public = UnparsedPublicKey::new(algorithm, self.pair.public_key_raw());
+        public.verify(message.as_bytes(), &from_url_base64(signature)).unwrap();
+        (header, read(claims))
+    }
+}
+
+pub fn from_url_base64(text: &str) -> Vec<u8> {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
+/// The fields of a form.
+pub fn fields(body: &str) -> std::collections::BTreeMap<String, String> {
+    url::form_urlencoded::parse(body.as_bytes()).into_owned().collect()
 }

@@ -160,7 +160,7 @@ impl Providers {
                 let key = Key::new(["azure"]);
                 self.token(context, key, async {
                     let http = http(&TlsConfig::default(), None, context)?;
-                    let token = azure::controller_token(&self.environment, &http).await;
+                    let token = azure::controller_token(azure::DEVOPS_SCOPE, &self.environment, &http).await;
                     token.map_err(of_controller)
                 })
                 .await?
@@ -171,7 +171,8 @@ impl Providers {
                 self.token(context, key, async {
                     let assertion = self.assertion(identity, azure::AUDIENCE).await?;
                     let http = http(&TlsConfig::default(), remote.proxy(), context)?;
-                    azure::workload_token(&application, assertion.expose(), &self.environment, &http)
+                    let (assertion, scope) = (assertion.expose(), azure::DEVOPS_SCOPE);
+                    azure::workload_token(&application, assertion, scope, &self.environment, &http)
                         .await
                         .map_err(|error| of_account(identity, &error))
                 })
