@@ -1,0 +1,72 @@
+//! Keys that a key service has wrapped: AWS KMS, Google Cloud KMS, Azure Key Vault, and the transit engine of Vault and OpenBao.
+//!
+//! ```text
+//! what a document says of its key ──▶ aws::Key   ┐            ┌─▶ the cloud's own host
+//!                                     gcp::Key   ├─ decrypt ──┤
+//!                                     azure::Key │            └─▶ the host that the document names
+//!                                     vault::Key ┘
+//! credentials of whoever decrypts ───▶ (crate `auth`)
+//! ```
+//!
+//! Whoever wrote the document may be hostile, so what it names is checked before anything is sent: a name never becomes another
+//! request or another host, answers and times are bounded, no redirect is followed, and hosts that are chosen by it may not be where
+//! only this process can reach. **Credentials of the controller go to no host that a document names**, unless its name shows
+//! that it is the cloud's own, or the operator named it: see [`Owner`]. No error holds a key, a token or an answer's content.
+
+mod fields;
+
+pub mod aws;
+pub mod azure;
+pub mod gcp;
+pub mod vault;
+
+use std::fmt;
+
+use auth::{Environment, Http};
+use base64::Engine;
+use base64::engine::GeneralPurpose;
+use zeroize::Zeroizing;
+
+pub use fields::FieldsError;
+
+/// A key that was unwrapped: it is overwritten when it is dropped, and cannot be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DataKey(Zeroizing<Vec<u8>>);
+
+impl DataKey {
+    /// The bytes; never format them.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes that a service wrote in `alphabet`; nothing if it did not.
+    fn decode(alphabet: &GeneralPurpose, text: &str) -> Option<DataKey> {
+        alphabet.decode(text).ok().map(|bytes| DataKey(Zeroizing::new(bytes)))
+    }
+}
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Whose credentials are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Those of this process or of its machine. They go to hosts of the cloud and of the operator alone.
+    Controller,
+    /// Those of who wrote the document: they came out of a Secret or belong to a service account of its namespace.
+    Tenant,
+}
+
+/// The key services, and the ways to them.
+#[derive(Clone, Debug)]
+pub struct KeyServices {
+    /// To hosts of clouds.
+    pub clouds: Http,
+    /// To hosts that documents and Secrets name: [`Http::within`] an address policy, and with the trust of [`vault::tls`].
+    pub tenants: Http,
+    /// What the operator says: endpoints, and the Vault whose token this process has.
+    pub environment: Environment,
+}
