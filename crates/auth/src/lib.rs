@@ -21,6 +21,15 @@ pub use http::{Http, HttpError, segment};
 pub use jwt::KeyError;
 pub use secret::Secret;
 
+/// Whose credentials are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Those of this process or of its machine. They go to hosts of the cloud and of the operator alone.
+    Controller,
+    /// Those of a tenant: they came out of a Secret or belong to a service account of its namespace.
+    Tenant,
+}
+
 /// What a provider has given, and until when it is good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessToken {

@@ -122,7 +122,7 @@ impl Target<'_> {
 
     fn key_url(&self) -> String {
         let (name, version) = (segment(&self.key.name), segment(&self.key.version));
-        // Without a version it is the newest one; the path ends with a slash then.
+        // Without a version it is the newest one; the path ends with a slash then, as Azure's own clients send it.
         format!("{}keys/{name}/{version}", self.url)
     }
 }
@@ -146,7 +146,7 @@ impl KeyServices {
         let wrapped = wrapped.map_err(|_| KeyVaultError::Encoding)?;
         let body = json!({"alg": ALGORITHM, "value": URL_SAFE_NO_PAD.encode(wrapped)});
         let key = target.key_url();
-        let url = format!("{}/decrypt?api-version={API_VERSION}", key.trim_end_matches('/'));
+        let url = format!("{key}/decrypt?api-version={API_VERSION}");
         let request = self.tenants.post(url).bearer_auth(token.expose()).json(&body);
         let refused = |source| KeyVaultError::Decrypt { key: key.clone(), source };
         let answer = self.tenants.json::<Answer>(request).await.map_err(refused)?;

@@ -1,6 +1,7 @@
 //! Google Cloud KMS, over its REST API.
 
-use auth::{HttpError, segment};
+use auth::gcp::{GcpError, ServiceAccountKey};
+use auth::{AccessToken, HttpError, segment};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secret::Secret;
@@ -10,8 +11,8 @@ use url::Url;
 
 use crate::{DataKey, KeyServices};
 
-/// What tokens for a key of a Secret are for.
-pub const SCOPES: [&str; 2] =
+/// What tokens for a service account of a Secret are for.
+const SCOPES: [&str; 2] =
     ["https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/cloudkms"];
 const PUBLIC_URL: &str = "https://cloudkms.googleapis.com";
 /// SOPS' variable for clouds with another host: a URL, or a host with or without a port.
@@ -57,6 +58,14 @@ impl Key {
 }
 
 impl KeyServices {
+    /// A token for a service account whose key a Secret holds. The Secret names the server that gives it, too.
+    ///
+    /// # Errors
+    /// When the server gives none.
+    pub async fn gcp_token(&self, account: &ServiceAccountKey) -> Result<AccessToken, GcpError> {
+        account.token(&SCOPES, &self.tenants).await
+    }
+
     /// Unwraps a key with an access token.
     ///
     /// # Errors

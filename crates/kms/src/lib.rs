@@ -21,10 +21,13 @@ pub mod gcp;
 pub mod vault;
 
 use std::fmt;
+use std::time::Duration;
 
-use auth::{Environment, Http};
+pub use auth::Owner;
+use auth::{Environment, FileError, Http};
 use base64::Engine;
 use base64::engine::GeneralPurpose;
+use net::{AddressPolicy, ClientError, TlsConfig};
 use zeroize::Zeroizing;
 
 pub use fields::FieldsError;
@@ -51,13 +54,30 @@ impl fmt::Debug for DataKey {
     }
 }
 
-/// Whose credentials are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// Those of this process or of its machine. They go to hosts of the cloud and of the operator alone.
-    Controller,
-    /// Those of who wrote the document: they came out of a Secret or belong to a service account of its namespace.
-    Tenant,
+/// Limits of each request to a key service.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long it may take, with its answer.
+    pub timeout: Duration,
+    /// Bytes of an answer.
+    pub answer_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { timeout: Duration::from_secs(15), answer_bytes: 1 << 20 }
+    }
+}
+
+/// Why key services cannot be asked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// No client with this trust.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The file of certificates cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// The key services, and the ways to them.
@@ -69,4 +89,26 @@ pub struct KeyServices {
     pub tenants: Http,
     /// What the operator says: endpoints, and the Vault whose token this process has.
     pub environment: Environment,
+}
+
+impl KeyServices {
+    /// Ways to clouds, and to hosts of tenants where `addresses` permits them; both by the proxy of the environment, if any.
+    ///
+    /// # Errors
+    /// For certificates in `environment` that cannot be used.
+    pub async fn new(
+        environment: Environment,
+        addresses: AddressPolicy,
+        limits: &Limits,
+    ) -> Result<KeyServices, SetupError> {
+        let builder =
+            |tls: &TlsConfig| net::client::builder(tls, None).map(|client| client.timeout(limits.timeout));
+        let clouds = builder(&TlsConfig::default())?.build().map_err(ClientError::tls)?;
+        let tenants = builder(&vault::tls(&environment).await?)?;
+        Ok(KeyServices {
+            clouds: Http::new(clouds, limits.answer_bytes),
+            tenants: Http::within(tenants, limits.answer_bytes, addresses)?,
+            environment,
+        })
+    }
 }

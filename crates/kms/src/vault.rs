@@ -2,7 +2,7 @@
 
 mod login;
 
-use auth::{Environment, HttpError};
+use auth::{Environment, FileError, HttpError};
 use base64::engine::general_purpose::STANDARD;
 use net::{TlsConfig, redact};
 use reqwest::RequestBuilder;
@@ -15,6 +15,10 @@ pub use login::{LoginPaths, LoginPathsError, RoleError, role_of_token};
 
 use crate::{DataKey, KeyServices};
 
+/// The annotation of a service account with the path at which it logs in, in place of [`LoginPaths`].
+pub const LOGIN_PATH_ANNOTATION: &str = "transit-engine.auth.fluxcd.io/login-path";
+/// The annotation of a service account with the role as which it logs in, in place of [`role_of_token`].
+pub const ROLE_ANNOTATION: &str = "transit-engine.auth.fluxcd.io/role";
 /// SOPS' variable for the servers that may be asked: `all`, `none`, or beginnings of addresses with commas between.
 const ALLOWLIST_VARIABLE: &str = "SOPS_HC_VAULT_ALLOWLIST";
 
@@ -78,9 +82,6 @@ pub enum VaultError {
         /// What the server says.
         source: HttpError,
     },
-    /// The file of certificates cannot be read.
-    #[error(transparent)]
-    File(#[from] auth::FileError),
 }
 
 /// Whom connections to Vaults trust beside the system's authorities: who signed what `VAULT_CACERT_BYTES` holds, or the file that
@@ -88,7 +89,7 @@ pub enum VaultError {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub async fn tls(environment: &Environment) -> Result<TlsConfig, VaultError> {
+pub async fn tls(environment: &Environment) -> Result<TlsConfig, FileError> {
     let given = environment.get("VAULT_CACERT_BYTES").map(str::to_owned);
     let pem = match given {
         Some(pem) => Some(pem),

@@ -11,11 +11,11 @@ use std::time::SystemTime;
 
 use auth::Secret;
 use auth::aws::Credentials;
-use aws_lc_rs::{digest, hmac};
 use kms::aws::Key;
 use serde_json::{Value, json};
 use services::services;
-use support::{Request, Server, fields, useless};
+use support::sigv4::header_signer;
+use support::{Server, fields, useless};
 
 const ARN: &str = "arn:aws:kms:eu-west-1:123456789012:key/one";
 const ROLE: &str = "arn:aws:iam::123456789012:role/decrypter";
@@ -38,50 +38,18 @@ fn key(role: Option<&str>) -> Key {
     Key { arn: ARN.into(), role: role.map(str::to_owned), context, encrypted: "d3JhcHBlZA==".into() }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Whose request it is: computes the signature from what came, and from what the server knows.
-fn signed_by(request: &Request, service: &str) -> Option<String> {
-    let authorization = request.header("authorization").strip_prefix("AWS4-HMAC-SHA256 ")?.to_owned();
-    let parts: BTreeMap<&str, &str> =
-        authorization.split(", ").filter_map(|part| part.split_once('=')).collect();
-    let (access_key, scope) = parts["Credential"].split_once('/')?;
-    let secret = match access_key {
-        "AKIA" => "of-tenant",
-        "ASIA" if request.header("x-amz-security-token") == "of/session" => "of-role",
-        _ => return None,
-    };
-    let date = request.header("x-amz-date");
-    if scope != format!("{}/eu-west-1/{service}/aws4_request", &date[..8]) {
-        return None;
+fn secret(access_key: &str, token: &str) -> Option<&'static str> {
+    match (access_key, token) {
+        ("AKIA", "") => Some("of-tenant"),
+        ("ASIA", "of/session") => Some("of-role"),
+        _ => None,
     }
-    let names: Vec<&str> = parts["SignedHeaders"].split(';').collect();
-    // What decides what is done has to be signed.
-    for name in ["host", "x-amz-date", "content-type", "x-amz-target", "x-amz-security-token"] {
-        if !request.header(name).is_empty() && !names.contains(&name) {
-            return None;
-        }
-    }
-    let headers: String = names.iter().map(|name| format!("{name}:{}\n", request.header(name))).collect();
-    let (method, path) = request.line.split_once(' ')?;
-    let body = hex(digest::digest(&digest::SHA256, request.body.as_bytes()).as_ref());
-    let canonical = format!("{method}\n{path}\n\n{headers}\n{}\n{body}", parts["SignedHeaders"]);
-    let canonical = hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref());
-    let message = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{canonical}");
-    let mut key = format!("AWS4{secret}").into_bytes();
-    for part in scope.split('/').chain([message.as_str()]) {
-        let hmac_key = hmac::Key::new(hmac::HMAC_SHA256, &key);
-        key = hmac::sign(&hmac_key, part.as_bytes()).as_ref().to_vec();
-    }
-    (hex(&key) == parts["Signature"]).then(|| access_key.to_owned())
 }
 
 fn aws() -> Server {
     Server::start(|request| {
         let service = if request.body.starts_with("Action=") { "sts" } else { "kms" };
-        let Some(who) = signed_by(request, service) else {
+        let Some(who) = header_signer(request, "eu-west-1", service, secret) else {
             return Some((403, r#"{"__type": "InvalidSignatureException"}"#.to_owned()));
         };
         if service == "sts" {
@@ -112,7 +80,7 @@ fn endpoints(server: &Server) -> [(&'static str, &str); 3] {
 #[tokio::test]
 async fn a_key_is_unwrapped_with_a_signed_request() {
     let server = aws();
-    let services = services(&endpoints(&server));
+    let services = services(&endpoints(&server)).await;
     let unwrapped = services.aws_kms(&key(None), &credentials()).await.unwrap();
     assert_eq!(unwrapped.expose(), b"key");
     assert_eq!(format!("{unwrapped:?}"), "***");
@@ -127,7 +95,7 @@ async fn a_key_is_unwrapped_with_a_signed_request() {
 #[tokio::test]
 async fn a_key_with_a_role_is_unwrapped_as_that_role() {
     let server = aws();
-    let services = services(&endpoints(&server));
+    let services = services(&endpoints(&server)).await;
     let unwrapped = services.aws_kms(&key(Some(ROLE)), &credentials()).await.unwrap();
     assert_eq!(unwrapped.expose(), b"of-role");
     let form = fields(&server.asked()[0].body);
@@ -144,7 +112,7 @@ async fn a_key_with_a_role_is_unwrapped_as_that_role() {
 #[tokio::test]
 async fn a_key_that_names_another_host_is_asked_of_nobody() {
     let server = aws();
-    let services = services(&endpoints(&server));
+    let services = services(&endpoints(&server)).await;
     for region in ["evil.example/", "127.0.0.1:1/", "a@evil"] {
         let arn = format!("arn:aws:kms:{region}:1:key/1");
         let error =
@@ -161,7 +129,7 @@ async fn a_key_that_names_another_host_is_asked_of_nobody() {
 #[tokio::test]
 async fn answers_that_are_none_are_named() {
     for (server, expected) in useless() {
-        let services = services(&endpoints(&server));
+        let services = services(&endpoints(&server)).await;
         let error = services.aws_kms(&key(None), &credentials()).await.unwrap_err().to_string();
         assert!(
             error.starts_with(&format!("failed to decrypt sops data key with AWS KMS: {expected}")),
@@ -169,7 +137,7 @@ async fn answers_that_are_none_are_named() {
         );
     }
     let server = Server::saying(200, r#"{"Plaintext": "no base64: s3cret"}"#);
-    let services = services(&endpoints(&server));
+    let services = services(&endpoints(&server)).await;
     let error = services.aws_kms(&key(None), &credentials()).await.unwrap_err().to_string();
     assert_eq!(error, "failed to decrypt sops data key with AWS KMS: answer is not understood: Plaintext");
 }

@@ -7,7 +7,7 @@ mod services;
 mod support;
 
 use auth::gcp::ServiceAccountKey;
-use kms::gcp::{Key, SCOPES};
+use kms::gcp::Key;
 use serde_json::json;
 use services::services;
 use support::{RsaKey, Server, fields, opaque, useless};
@@ -31,7 +31,10 @@ async fn a_key_is_unwrapped_with_the_token_of_a_service_account() {
         Some(match request.line.as_str() {
             "POST /token" => {
                 let (_, claims) = account.verify(&fields(&request.body)["assertion"]);
-                assert_eq!(claims["scope"], SCOPES.join(" "));
+                assert_eq!(
+                    claims["scope"],
+                    "https://www.googleapis.com/auth/cloud-platform https://www.googleapis.com/auth/cloudkms"
+                );
                 (200, r#"{"access_token": "ya29", "expires_in": 3599}"#.to_owned())
             }
             "POST /v1/projects/p/locations/global/keyRings/r/cryptoKeys/k:decrypt" => {
@@ -42,13 +45,13 @@ async fn a_key_is_unwrapped_with_the_token_of_a_service_account() {
             other => (404, other.to_owned()),
         })
     });
-    let services = services(&[("SOPS_GCP_KMS_ENDPOINT", &server.url)]);
+    let services = services(&[("SOPS_GCP_KMS_ENDPOINT", &server.url)]).await;
     let file = json!({
         "type": "service_account", "client_email": "me@p.iam.gserviceaccount.com", "private_key": pem,
         "token_uri": format!("{}/token", server.url),
     });
     let account = ServiceAccountKey::parse(&file.to_string()).unwrap();
-    let token = account.token(&SCOPES, &services.tenants).await.unwrap();
+    let token = services.gcp_token(&account).await.unwrap();
     let unwrapped = services.gcp_kms(&key(NAME), &secret(opaque(&token))).await.unwrap();
     assert_eq!(unwrapped.expose(), b"key");
     let error = services.gcp_kms(&key(NAME), &secret("other")).await.unwrap_err().to_string();
@@ -58,7 +61,7 @@ async fn a_key_is_unwrapped_with_the_token_of_a_service_account() {
 #[tokio::test]
 async fn a_name_that_would_be_another_request_is_refused() {
     let server = Server::saying(200, "{}");
-    let services = services(&[("SOPS_GCP_KMS_ENDPOINT", &server.url)]);
+    let services = services(&[("SOPS_GCP_KMS_ENDPOINT", &server.url)]).await;
     for name in [
         "",
         "projects/p/locations/global/keyRings/r",
@@ -79,7 +82,7 @@ async fn a_name_that_would_be_another_request_is_refused() {
 #[tokio::test]
 async fn answers_that_are_none_are_named() {
     for (server, expected) in useless() {
-        let services = services(&[("SOPS_GCP_KMS_ENDPOINT", &server.url)]);
+        let services = services(&[("SOPS_GCP_KMS_ENDPOINT", &server.url)]).await;
         let error = services.gcp_kms(&key(NAME), &secret("t")).await.unwrap_err().to_string();
         let prefix = "failed to decrypt sops data key with GCP KMS key: ";
         assert!(error.starts_with(&format!("{prefix}{expected}")), "{error}");

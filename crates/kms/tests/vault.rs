@@ -6,12 +6,11 @@ mod services;
 #[path = "../../auth/tests/support/mod.rs"]
 mod support;
 
-use auth::{Http, Secret};
-use kms::KeyServices;
+use auth::Secret;
 use kms::vault::{Key, tls};
 use net::{AddressPolicy, Denied};
 use serde_json::{Value, json};
-use services::{ANSWER_BYTES, client, services};
+use services::{services, services_at};
 use support::{Server, environment};
 
 fn key(address: &str) -> Key {
@@ -47,7 +46,7 @@ fn vault() -> Server {
 #[tokio::test]
 async fn a_key_is_unwrapped_with_a_token() {
     let server = vault();
-    let services = services(&[]);
+    let services = services(&[]).await;
     for address in [server.url.clone(), format!("{}/", server.url)] {
         let unwrapped = services.vault(&key(&address), &Secret::new("s.static")).await.unwrap();
         assert_eq!(unwrapped.expose(), b"key");
@@ -62,7 +61,7 @@ async fn a_key_is_unwrapped_with_a_token() {
 #[tokio::test]
 async fn a_service_account_logs_in_for_a_token() {
     let server = vault();
-    let services = services(&[("VAULT_NAMESPACE", "team")]);
+    let services = services(&[("VAULT_NAMESPACE", "team")]).await;
     let login = async |jwt: &str, role: &str| {
         services.vault_login(&server.url, "auth/kubernetes/login", role, &Secret::new(jwt)).await
     };
@@ -86,7 +85,7 @@ async fn a_service_account_logs_in_for_a_token() {
 #[tokio::test]
 async fn paths_that_would_be_another_request_are_refused() {
     let server = vault();
-    let services = services(&[]);
+    let services = services(&[]).await;
     let token = Secret::new("s.static");
     for (engine, name) in [
         ("../auth/token", "k"),
@@ -123,14 +122,13 @@ async fn addresses_that_only_this_process_can_reach_are_refused() {
         ("http://[fe80::1]", "failed to decrypt "),
         ("http://2852039166", "failed to decrypt "),
     ] {
-        let error = services(&[]).vault(&key(address), &token).await.unwrap_err().to_string();
+        let error = services(&[]).await.vault(&key(address), &token).await.unwrap_err().to_string();
         assert!(error.starts_with(text) && !error.contains("pw"), "{address}: {error}");
         assert!(!text.starts_with("failed") || error.ends_with(" are not allowed"), "{address}: {error}");
     }
     let server = vault();
     let no_loopback = AddressPolicy { allow_link_local: false, denied: vec![Denied::Loopback] };
-    let tenants = Http::within(client(), ANSWER_BYTES, no_loopback).unwrap();
-    let services = KeyServices { tenants, ..services(&[]) };
+    let services = services_at(no_loopback, &[]).await;
     for host in ["127.0.0.1", "localhost"] {
         let address = format!("http://{host}:{}", server.port());
         let error = services.vault(&key(&address), &token).await.unwrap_err().to_string();
@@ -144,7 +142,7 @@ async fn a_redirect_gets_no_token_and_other_answers_are_not_told() {
     let target = vault();
     let (url, token) = (target.url.clone(), Secret::new("s.static"));
     let server = Server::start(move |_| Some((307, format!("{url}/v1/sops/transit/decrypt/k"))));
-    let error = services(&[]).vault(&key(&server.url), &token).await.unwrap_err().to_string();
+    let error = services(&[]).await.vault(&key(&server.url), &token).await.unwrap_err().to_string();
     assert!(error.ends_with("'sops/transit/decrypt/k': 307 Temporary Redirect"), "{error}");
     assert!(target.asked().is_empty());
     for (status, body, text) in [
@@ -154,31 +152,32 @@ async fn a_redirect_gets_no_token_and_other_answers_are_not_told() {
         (200, &"x".repeat(5000), "answer of more than 4096 bytes"),
     ] {
         let server = Server::saying(status, body);
-        let error = services(&[]).vault(&key(&server.url), &token).await.unwrap_err().to_string();
+        let error = services(&[]).await.vault(&key(&server.url), &token).await.unwrap_err().to_string();
         assert!(error.ends_with(&format!("'sops/transit/decrypt/k': {text}")), "{error}");
     }
     let silent = Server::start(|_| None);
-    let error = services(&[]).vault(&key(&silent.url), &token).await.unwrap_err().to_string();
+    let error = services(&[]).await.vault(&key(&silent.url), &token).await.unwrap_err().to_string();
     assert!(error.ends_with(": timed out"), "{error}");
 }
 
 #[tokio::test]
 async fn the_token_of_the_process_is_for_its_own_server() {
     let own = [("VAULT_TOKEN", "s.static"), ("VAULT_ADDR", "https://vault.example:8200/")];
-    let token = |variables: &[(&str, &str)], address: &str| services(variables).vault_token(address);
-    assert_eq!(token(&own, "https://VAULT.example:8200").unwrap().expose(), "s.static");
+    let token =
+        async |variables: &[(&str, &str)], address: &str| services(variables).await.vault_token(address);
+    assert_eq!(token(&own, "https://VAULT.example:8200").await.unwrap().expose(), "s.static");
     for address in [
         "https://vault.example",
         "http://vault.example:8200",
         "https://evil.example:8200",
         "https://vault.example:8200.evil",
     ] {
-        let error = token(&own, address).unwrap_err().to_string();
+        let error = token(&own, address).await.unwrap_err().to_string();
         let known = error.starts_with("no Vault token for '") || error.starts_with("invalid Vault address");
         assert!(known && !error.contains("s.static"), "{error}");
     }
-    assert!(token(&own[..1], "https://vault.example:8200").is_err());
-    assert!(token(&own[1..], "https://vault.example:8200").is_err());
+    assert!(token(&own[..1], "https://vault.example:8200").await.is_err());
+    assert!(token(&own[1..], "https://vault.example:8200").await.is_err());
 }
 
 #[tokio::test]
@@ -195,7 +194,7 @@ async fn the_operator_says_which_servers_may_be_asked() {
         (longer.as_str(), false),
         (&server.url[..server.url.len() - 1], false),
     ] {
-        let services = services(&[("SOPS_HC_VAULT_ALLOWLIST", list)]);
+        let services = services(&[("SOPS_HC_VAULT_ALLOWLIST", list)]).await;
         let answer = services.vault(&key(&server.url), &token).await;
         assert_eq!(answer.is_ok(), allowed, "{list}");
         let jwt = Secret::new("a.b.c");
