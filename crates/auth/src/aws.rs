@@ -40,6 +40,7 @@ const DOMAINS: [(&str, &str); 7] = [
     ("eu-isof-", "csp.hci.ic.gov"),
 ];
 const PUBLIC_DOMAIN: &str = "amazonaws.com";
+const DEFAULT_SESSION: &str = "flux";
 /// How long credentials without an end are taken for good.
 const DEFAULT_CREDENTIAL_LIFETIME: Duration = Duration::from_secs(3600);
 
@@ -153,7 +154,9 @@ pub async fn controller_token(
     } else if let (Some(token), Some(role)) =
         (environment.file("AWS_WEB_IDENTITY_TOKEN_FILE").await?, environment.get("AWS_ROLE_ARN"))
     {
-        let session = environment.get("AWS_ROLE_SESSION_NAME").unwrap_or("source-controller");
+        // What a role's session is named in the logs of AWS: the pod's name, if nobody says.
+        let session = environment.get("AWS_ROLE_SESSION_NAME").or_else(|| environment.get("HOSTNAME"));
+        let session = session.unwrap_or(DEFAULT_SESSION);
         return assume_role(role, session, &token, region, environment, http).await;
     } else if let Some(url) = container_url(environment) {
         of_container(&url, environment, http).await?

@@ -66,6 +66,7 @@ async fn the_controller_uses_variables_then_web_identity_then_its_container_then
     let file = file.path().to_str().unwrap();
     let pod = format!("{}/pod", server.url);
     let all = [
+        ("HOSTNAME", "source-controller-0"),
         ("AWS_ENDPOINT_URL_STS", server.url.as_str()),
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &server.url),
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &pod),
@@ -78,11 +79,12 @@ async fn the_controller_uses_variables_then_web_identity_then_its_container_then
     let token = controller_token(&environment(&all), "eu-west-1", &http()).await.unwrap();
     assert_eq!(credentials(token).session_token, None);
     assert!(server.asked().is_empty());
-    for count in [6, 4, 2] {
+    for count in [7, 5, 3] {
         assert_temporary(controller_token(&environment(&all[..count]), "eu-west-1", &http()).await.unwrap());
     }
     let asked = server.asked();
-    assert!(asked[0].body.ends_with("&WebIdentityToken=of.pod"), "{}", asked[0].body);
+    let session = "&RoleSessionName=source-controller-0&WebIdentityToken=of.pod";
+    assert!(asked[0].body.ends_with(session), "{}", asked[0].body);
     assert_eq!((asked[1].line.as_str(), asked[1].header("authorization")), ("GET /pod", "of.pod"));
     assert_eq!(asked[2].header("x-aws-ec2-metadata-token-ttl-seconds"), "300");
     assert_eq!(asked[3].header("x-aws-ec2-metadata-token"), "imds");

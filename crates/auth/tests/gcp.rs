@@ -41,6 +41,10 @@ async fn a_service_account_proves_itself_with_its_key() {
     assert_eq!(claims["aud"], format!("{}/token", server.url));
     assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 3600);
     assert!(!format!("{account:?}").contains("PRIVATE"));
+    let nameless = key_file(&key, &server).replace("private_key_id", "other");
+    ServiceAccountKey::parse(&nameless).unwrap().token(&["s"], &http()).await.unwrap();
+    let (header, _) = key.verify(&fields(&server.asked()[1].body)["assertion"]);
+    assert_eq!(header, json!({"alg": "RS256", "typ": "JWT"}));
 }
 
 #[tokio::test]

@@ -47,6 +47,9 @@ pub enum AwsKmsError {
     /// The wrapped key is none.
     #[error("error base64-decoding encrypted data key")]
     Encoding,
+    /// A Secret without keys.
+    #[error("static credentials are empty")]
+    NoKeys,
     /// The service of that region cannot be asked.
     #[error(transparent)]
     Region(#[from] RegionError),
@@ -108,6 +111,9 @@ impl KeyServices {
         }
         let region = key.region()?;
         let blob = STANDARD.decode(&key.encrypted).map_err(|_| AwsKmsError::Encoding)?;
+        if credentials.access_key.is_empty() || credentials.secret_key.is_empty() {
+            return Err(AwsKmsError::NoKeys);
+        }
         let url = endpoint(SERVICE, region, &self.environment)?;
         let of_role = self.role(key, credentials, region).await?;
         let credentials = of_role.as_ref().unwrap_or(credentials);

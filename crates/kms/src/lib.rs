@@ -33,7 +33,7 @@ use zeroize::Zeroizing;
 pub use fields::FieldsError;
 
 /// A key that was unwrapped: it is overwritten when it is dropped, and cannot be printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct DataKey(Zeroizing<Vec<u8>>);
 
 impl DataKey {

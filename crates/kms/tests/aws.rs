@@ -120,6 +120,9 @@ async fn a_key_that_names_another_host_is_asked_of_nobody() {
         let text = error.to_string();
         assert!(text.starts_with("invalid AWS region: ") || text.contains("no valid ARN"), "{text}");
     }
+    let none = kms::aws::credentials("aws_session_token: t").unwrap();
+    let error = services.aws_kms(&key(None), &none).await.unwrap_err().to_string();
+    assert_eq!(error, "static credentials are empty");
     let broken = Key { encrypted: "%".into(), ..key(None) };
     let error = services.aws_kms(&broken, &credentials()).await.unwrap_err().to_string();
     assert_eq!(error, "error base64-decoding encrypted data key");

@@ -210,18 +210,46 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_escaped_twice_and_queries_sorted() {
-        let credentials = credentials();
-        let url = Url::parse("https://h/a%20b/c?b=2&a=%2F&a=%20").unwrap();
-        let request = canonical_request("GET", &url, &canonical_query(&url), "host", "host:h\n", b"");
-        assert!(request.starts_with("GET\n/a%2520b/c\na=%20&a=%2F&b=2\nhost:h\n\nhost\n"), "{request}");
-        let signer = Signer { credentials: &credentials, region: "r", service: "s" };
-        let presigned = signer.presigned(&url, &[], Duration::from_secs(900), at("2015-08-30T12:36:00Z"));
-        assert!(
-            presigned
-                .query()
-                .unwrap()
-                .contains("&X-Amz-Expires=900&X-Amz-SignedHeaders=host&X-Amz-Signature=")
+    fn signatures_are_those_of_the_sdk() {
+        // Made with aws-sdk-go-v2 1.41.7, `v4.NewSigner`.
+        let session_token = Some(Secret::new("t0ken/+="));
+        let credentials = Credentials { session_token, ..credentials() };
+        let (region, now) = ("eu-west-1", at("2015-08-30T12:36:00Z"));
+        let url = "https://sts.eu-west-1.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15";
+        let signer = Signer { credentials: &credentials, region, service: "sts" };
+        let presigned = signer.presigned(
+            &Url::parse(url).unwrap(),
+            &[("x-k8s-aws-id", "main")],
+            Duration::from_secs(900),
+            now,
         );
+        assert_eq!(
+            presigned.as_str(),
+            format!(
+                "{url}&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20150830%2Feu-west-1%2Fsts%2Faws4_request\
+                 &X-Amz-Date=20150830T123600Z&X-Amz-Expires=900&X-Amz-Security-Token=t0ken%2F%2B%3D\
+                 &X-Amz-SignedHeaders=host%3Bx-k8s-aws-id\
+                 &X-Amz-Signature=16630839192e15ce0079ce31d3e9f695339f91d6e044037d677d7bfe5f19dbd1"
+            )
+        );
+        let signer = Signer { credentials: &credentials, region, service: "eks" };
+        let url = Url::parse("https://eks.eu-west-1.amazonaws.com/clusters/a%20b%3Ac").unwrap();
+        let [_, (_, authorization), (_, token)] = &signer.headers("GET", &url, &[], b"", now)[..] else {
+            panic!("three headers")
+        };
+        assert_eq!(token, "t0ken/+=");
+        assert_eq!(
+            authorization,
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/eu-west-1/eks/aws4_request, \
+             SignedHeaders=host;x-amz-date;x-amz-security-token, \
+             Signature=b6037ad4dfd6a9f687374b9682a88199a7f27920aec88e1b35a390e85d58e0e9"
+        );
+    }
+
+    #[test]
+    fn queries_are_signed_in_order() {
+        let url = Url::parse("https://h/c?b=2&a=%2F&a=%20").unwrap();
+        let request = canonical_request("GET", &url, &canonical_query(&url), "host", "host:h\n", b"");
+        assert!(request.starts_with("GET\n/c\na=%20&a=%2F&b=2\nhost:h\n\nhost\n"), "{request}");
     }
 }

@@ -70,7 +70,8 @@ impl ServiceAccountKey {
             "iat": now,
             "exp": now + ASSERTION_LIFETIME_SECONDS,
         });
-        let assertion = self.key.sign(Algorithm::Rs256, json!({"kid": self.key_id}), &claims)?;
+        let header = self.key_id.as_ref().map_or_else(|| json!({}), |id| json!({"kid": id}));
+        let assertion = self.key.sign(Algorithm::Rs256, header, &claims)?;
         let fields = [("grant_type", GRANT_TYPE), ("assertion", assertion.expose())];
         let request = http.submit(self.token_url.clone(), form(fields));
         http.json::<Answer>(request).await.map(Answer::token).map_err(GcpError::Token)
