@@ -150,6 +150,16 @@ async fn a_vault_that_refuses_is_quoted() {
 }
 
 #[tokio::test]
+async fn a_redirect_of_a_vault_is_not_followed() {
+    let (server, services) = azure(|_| (307, format!("https://{AUTHORITY}/")));
+    let key = key(VAULT, &server);
+    let target = key.target(Owner::Controller).unwrap();
+    let error = services.azure_key_vault(&target, &Secret::new("ey.token")).await.unwrap_err().to_string();
+    assert!(error.ends_with("/keys/k/1': 307 Temporary Redirect"), "{error}");
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn a_managed_identity_is_used_for_vaults_of_azure_alone() {
     let metadata = Server::saying(200, r#"{"access_token": "ey.token", "expires_in": "3599"}"#);
     let (server, services) = azure(answer);
