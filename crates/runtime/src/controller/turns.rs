@@ -65,8 +65,8 @@ pub(super) struct Turn {
 
 /// What a pass goes on by.
 enum Right {
-    Turn(Pending),
-    WithoutTurn(Grant),
+    Turn { _place: Pending },
+    WithoutTurn { _grant: Grant },
 }
 
 impl Turn {
@@ -77,10 +77,10 @@ impl Turn {
 
     fn give_up(&self) {
         let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Right::Turn(_) = &*right {
+        if let Right::Turn { .. } = &*right {
             let mut without = self.without.start(&self.namespace);
             if without.try_grow(1).is_ok() {
-                *right = Right::WithoutTurn(without);
+                *right = Right::WithoutTurn { _grant: without };
             }
         }
     }
@@ -132,7 +132,7 @@ impl<K: Resource<DynamicType = ()> + 'static> Turns<K> {
             return Some(Turn {
                 namespace,
                 without: self.without.clone(),
-                right: Mutex::new(Right::Turn(place)),
+                right: Mutex::new(Right::Turn { _place: place }),
             });
         }
         places.insert(object.clone(), place);

@@ -56,8 +56,8 @@ async fn nothing_is_done_until_the_cluster_answers() {
         (Ok(None), "succeeded", vec!["announce", "announce", "download"]),
         (no_cluster(), text, vec!["announce", "announce"]),
     ] {
-        let mut script = Script::default();
-        script.connected = Some(slow(Duration::from_secs(8), result));
+        let connected = Some(slow(Duration::from_secs(8), result));
+        let mut script = Script { connected, ..Script::default() };
         let (waits, ended) = drive_all(&mut run(vec![]), &mut script).await;
         let waited = [("Connect".to_owned(), 5), ("Connect".to_owned(), 5)];
         assert_eq!((&waits[..], ended.as_str()), (&waited[..], end));
