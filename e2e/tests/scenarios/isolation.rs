@@ -118,26 +118,6 @@ async fn made_up_kinds_cost_one_discovery_and_hold_up_nobody() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deletion_for_another_cluster_leaves_the_objects_of_this_one() -> Result<()> {
-    let test = Scenario::new("remote").await?;
-    test.repo.write("app/here.yaml", &config_map("here", "1"))?;
-    let commit = test.repo.commit("start")?;
-    test.apply_source().await?;
-    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
-    test.applied("Kustomization/app", &commit).await?;
-    // As if Flux had applied the same names to another cluster.
-    let kube_config = json!({"spec": {"kubeConfig": {"secretRef": {"name": "elsewhere"}}}});
-    test.patch("Kustomization/app", &kube_config).await?;
-    test.condition("Kustomization/app", "Ready", "False", "UnsupportedField", "spec.kubeConfig").await?;
-    test.kubectl(&["delete", "kustomization", "app", "--wait=false"])?;
-    test.gone("Kustomization/app").await?;
-    assert!(test.exists("ConfigMap/here").await?);
-    let message = format!("unable to prune objects: \nConfigMap/{}/here", test.namespace);
-    test.event("Kustomization/app", "Warning", "UnsupportedField", &message).await?;
-    test.finish().await
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn ready_expressions_on_other_tenants_see_no_spec_if_references_to_them_are_blocked() -> Result<()> {
     let test = Scenario::with_own_controllers("oracle", &["--no-cross-namespace-refs"]).await?;
     test.repo.write("app/a.yaml", &config_map("a", "1"))?;

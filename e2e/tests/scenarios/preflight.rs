@@ -74,7 +74,7 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
     }
 
     // Of each sort one.
-    let kustomization = "  decryption: {provider: sops}\n  kubeConfig: {secretRef: {name: remote}}\n  \
+    let kustomization = "  decryption: {provider: sops}\n  \
          healthCheckExprs: [{apiVersion: v1, kind: ConfigMap, current: 'a =='}]";
     test.apply(&test.kustomization_yaml("bad", "./app", kustomization)).await?;
     let foreign = test.kustomization_yaml("foreign", "./app", "");
@@ -121,9 +121,8 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
     let prefix = format!("{ns} | Kustomization/bad | ");
     assert!(of_bad.iter().all(|row| row.starts_with(&prefix)), "{of_bad:?}");
     let problems: Vec<&str> = of_bad.iter().map(|row| row.trim_start_matches(&prefix)).collect();
-    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems.contains(&"spec.decryption is not supported yet"), "{problems:?}");
-    assert!(problems.contains(&"spec.kubeConfig is not supported yet"), "{problems:?}");
     assert!(problems.iter().any(|problem| problem.contains("the CEL expression 'a =='")), "{problems:?}");
 
     let (code, text) = ask(cluster, "source-controller", user).await?;
