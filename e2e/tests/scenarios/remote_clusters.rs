@@ -106,7 +106,7 @@ async fn objects_live_in_the_cluster_of_the_kubeconfig() -> Result<()> {
     test.finish().await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_guide_works_as_it_is_written() -> Result<()> {
     const GUIDE: &str = "docs/clusters.md";
     const HEADING: &str = "A kubeconfig in a Secret";
