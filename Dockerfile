@@ -2,8 +2,8 @@
 #   docker build --target source-controller --tag ferroflux/source-controller:v0.1.0 .
 #   docker build --target kustomize-controller --tag ferroflux/kustomize-controller:v0.1.0 .
 
-# A digest pins it: --build-arg RUST_IMAGE=rust:1.95@sha256:...
-ARG RUST_IMAGE=rust:1.95
+# Another one: --build-arg RUST_IMAGE=rust:1.95-slim-bookworm@sha256:...
+ARG RUST_IMAGE=rust:1.95-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082
 FROM ${RUST_IMAGE} AS build
 # What the log says at the start: --build-arg SOURCE_REVISION=$(git rev-parse HEAD)
 ARG SOURCE_REVISION

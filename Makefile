@@ -50,7 +50,7 @@ define build
 $(call say,"the controllers and the test harness$(if $(strip $(1)),; from Go: $(strip $(1)))")
 @$(CARGO) build -q -p toolchain
 @$(TARGET)/debug/toolchain $(1) > /dev/null & go=$$!; trap 'kill $$go 2> /dev/null || :' EXIT; \
-	$(CARGO) build --workspace --bins$(if $(2),; $(2)); wait $$go
+	$(CARGO) build $(or $(3),--workspace --bins)$(if $(2),; $(2)); wait $$go
 endef
 
 .PHONY: programs
@@ -149,7 +149,7 @@ docs: ## write docs/flags.md from the controllers' flags
 # What `make test` builds, too: a release build would take twice as long.
 .PHONY: demo
 demo: ## a commit becomes a Deployment, in a cluster that stays
-	$(call build,kubernetes)
+	$(call build,kubernetes,,-p source-controller -p kustomize-controller -p e2e --bin source-controller --bin kustomize-controller --bin demo)
 	@$(TARGET)/debug/demo up
 
 .PHONY: demo-down
