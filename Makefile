@@ -43,9 +43,8 @@ lint: ## format check, clippy, each crate alone, crate graph, dependencies
 	@.ci/dependencies
 
 KUBE := $(if $(E2E_KUBECONFIG),,kubernetes)
-# Rust's programs, always of the whole workspace, so that its crates agree on the features of their dependencies and nothing is built
-# twice; beside them those of Go, each once per version and user. Neither build keeps all cores busy at all times. Both end before the
-# tests begin: a build beside those would use up their time.
+# Rust's programs, of the whole workspace unless the third argument says which, and beside them those of Go, each once per version and
+# user. Neither build keeps all cores busy at all times. Both end before the tests begin: a build beside those would use up their time.
 define build
 $(call say,"the controllers and the test harness$(if $(strip $(1)),; from Go: $(strip $(1)))")
 @$(CARGO) build -q -p toolchain
