@@ -261,7 +261,8 @@ fn put_json_line(out: &mut String, depth: Option<usize>) {
     }
 }
 
-fn put_json_string(out: &mut String, text: &str) {
+/// Appends a string as Go's `json.Marshal` writes it: in quotes, with `<`, `>`, `&`, U+2028 and U+2029 escaped.
+pub fn put_json_string(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {

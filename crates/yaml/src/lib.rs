@@ -42,11 +42,12 @@ mod timestamp;
 /// Text that counts as much as a node where [`Limits`] count nodes.
 const BYTES_PER_NODE: usize = 64;
 
-pub use emit::{emit, emit_all};
+pub use emit::{emit, emit_all, emit_indented};
 pub use error::Error;
-pub use json::{canonical_json, from_json, indented_json, json_to_yaml};
+pub use json::{canonical_json, from_json, indented_json, json_to_yaml, put_json_string};
 pub use limits::Limits;
 pub use mapping::Mapping;
 pub use node::{Comments, Kind, Node, Style, Value};
+pub use number::{json_float, yaml_float};
 pub use parse::{parse, parse_counted, parse_unexpanded};
 pub use resolve::{Resolved, Resolver};

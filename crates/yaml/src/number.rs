@@ -102,7 +102,7 @@ fn with_sign(value: f64, text: String) -> String {
 }
 
 /// How `encoding/json` writes a finite float.
-pub(crate) fn json_float(value: f64) -> String {
+pub fn json_float(value: f64) -> String {
     let (digits, exponent) = shortest(value);
     let magnitude = value.abs();
     let text = if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
@@ -114,7 +114,7 @@ pub(crate) fn json_float(value: f64) -> String {
 }
 
 /// How go-yaml writes a float: `strconv.FormatFloat(value, 'g', -1, 64)`, infinities and NaN in YAML's words.
-pub(crate) fn yaml_float(value: f64) -> String {
+pub fn yaml_float(value: f64) -> String {
     if value.is_nan() {
         return ".nan".into();
     }

@@ -1,7 +1,7 @@
 //! Building, looking up and changing nodes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use yaml::{Kind, Limits, Node, Resolved, Resolver, Style, emit, parse, parse_unexpanded};
+use yaml::{Kind, Limits, Node, Resolved, Resolver, Style, emit, emit_indented, parse, parse_unexpanded};
 
 fn one(text: &str) -> Node {
     parse(text, &Limits::default()).unwrap().remove(0)
@@ -20,6 +20,29 @@ fn nodes_are_reached_by_path_and_changed_in_place() {
         emit(&node),
         "kind: B # kind\nmetadata:\n  labels: {a: b, c: \"1\"}\nspec:\n  replicas: 2\n  paused: false\n"
     );
+}
+
+/// What go-yaml 3.0.5 writes with `SetIndent(4)`.
+#[test]
+fn indentation_may_be_that_of_go_yaml() {
+    let text = "\
+a:
+    # list
+    - x # inline
+    - - nested
+      - k: v
+        l:
+            m: n
+    - key: |
+        text
+b: []
+---
+c: {}
+";
+    assert_eq!(emit_indented(&parse(text, &Limits::default()).unwrap(), 4), text);
+    // go-yaml writes the step, not the columns that are meant.
+    let spaces = Node::mapping_of([("a", Node::sequence_of([Node::string("  b\n")]))]);
+    assert_eq!(emit_indented(&[spaces], 4), "a:\n    - |4\n        b\n");
 }
 
 #[test]

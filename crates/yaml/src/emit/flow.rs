@@ -4,11 +4,11 @@ use super::tree::{Emitter, Place, is_simple_key};
 use crate::Node;
 
 impl Emitter {
-    pub(super) fn flow_sequence(&mut self, node: &Node, items: &[Node]) {
+    pub(super) fn flow_sequence(&mut self, node: &Node, items: &[Node], place: Place) {
         self.writer.put_spaced("[");
         self.writer.whitespace = true;
         let saved = self.writer.indent;
-        self.indent_more(true, false);
+        self.indent_more(place, true, false);
         self.flow_level += 1;
         let mut comma_written = true;
         for item in items {
@@ -34,11 +34,11 @@ impl Emitter {
         self.write_foot();
     }
 
-    pub(super) fn flow_mapping(&mut self, node: &Node) {
+    pub(super) fn flow_mapping(&mut self, node: &Node, place: Place) {
         self.writer.put_spaced("{");
         self.writer.whitespace = true;
         let saved = self.writer.indent;
-        self.indent_more(true, false);
+        self.indent_more(place, true, false);
         self.flow_level += 1;
         let mut comma_written = true;
         let mut tail = "";

@@ -127,9 +127,9 @@ impl Writer {
     }
 
     /// The part of a block scalar's header behind `|` or `>`.
-    pub(super) fn put_block_hints(&mut self, text: &str) {
+    pub(super) fn put_block_hints(&mut self, text: &str, indent: usize) {
         if text.starts_with(|c| c == ' ' || is_break(c)) {
-            self.put_tight("2");
+            self.put_tight(&indent.to_string());
         }
         let mut last = text.chars().rev();
         match (last.next(), last.next()) {

@@ -16,6 +16,22 @@ const MAX_SIMPLE_KEY: usize = 128;
 
 const INDENT: usize = 2;
 
+/// How a text is laid out.
+#[derive(Clone, Copy)]
+pub(super) struct Layout {
+    /// Columns after which a scalar is folded at its next space.
+    pub width: usize,
+    /// Columns of an indentation step.
+    pub indent: usize,
+    /// A list stands in the column of its key.
+    pub compact: bool,
+    /// As version 2 of go-yaml.
+    pub v2: bool,
+}
+
+/// As kyaml writes.
+pub(super) const KYAML: Layout = Layout { width: usize::MAX, indent: INDENT, compact: true, v2: false };
+
 /// What surrounds a node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -40,17 +56,17 @@ pub(super) struct Emitter {
     pub pending: Pending,
     pub flow_level: usize,
     first_document: bool,
-    v2: bool,
+    pub layout: Layout,
 }
 
 impl Emitter {
-    pub fn new(width: usize, v2: bool) -> Self {
+    pub fn new(layout: Layout) -> Self {
         Self {
-            writer: Writer::new(width),
+            writer: Writer::new(layout.width),
             pending: Pending::default(),
             flow_level: 0,
             first_document: true,
-            v2,
+            layout,
         }
     }
 
@@ -92,7 +108,7 @@ impl Emitter {
         match node.value() {
             Value::Scalar(text) => {
                 // go-yaml marks a plain `<<` that was not merged.
-                let unmerged = !self.v2
+                let unmerged = !self.layout.v2
                     && text == "<<"
                     && matches!(node.tag(), "" | "!")
                     && node.style() == Style::Plain;
@@ -116,10 +132,10 @@ impl Emitter {
     /// Writes what [`Emitter::start`] left.
     pub fn rest(&mut self, node: &Node, rest: Rest, place: Place) {
         match (rest, node.value()) {
-            (Rest::Flow, Value::Sequence(items)) => self.flow_sequence(node, items),
-            (Rest::Flow, Value::Mapping(_)) => self.flow_mapping(node),
+            (Rest::Flow, Value::Sequence(items)) => self.flow_sequence(node, items, place),
+            (Rest::Flow, Value::Mapping(_)) => self.flow_mapping(node, place),
             (Rest::Block, Value::Sequence(items)) => self.block_sequence(node, items, place),
-            (Rest::Block, Value::Mapping(_)) => self.block_mapping(node),
+            (Rest::Block, Value::Mapping(_)) => self.block_mapping(node, place),
             _ => {}
         }
     }
@@ -138,19 +154,19 @@ impl Emitter {
     }
 
     fn scalar(&mut self, text: &str, style: Style, place: Place) {
-        let analysis = Analysis::of(text, self.v2);
+        let analysis = Analysis::of(text, self.layout.v2);
         let in_flow = self.flow_level > 0;
         let simple_key = place == Place::SimpleKey;
         let style = self.choose_style(text, style, &analysis, simple_key);
         let saved = self.writer.indent;
-        self.indent_more(true, false);
+        self.indent_more(place, true, false);
         let fold = !simple_key;
         match style {
             Style::SingleQuoted => self.writer.put_single_quoted(text, fold),
             Style::DoubleQuoted => self.writer.put_double_quoted(text, fold),
             Style::Literal | Style::Folded if !in_flow => {
                 self.writer.put_spaced(if style == Style::Literal { "|" } else { ">" });
-                self.writer.put_block_hints(text);
+                self.writer.put_block_hints(text, self.layout.indent);
                 if self.pending.line.is_empty() {
                     self.writer.put_break();
                 } else {
@@ -162,7 +178,7 @@ impl Emitter {
                     self.writer.put_folded(text)
                 }
             }
-            _ => self.writer.put_plain(text, fold, self.v2),
+            _ => self.writer.put_plain(text, fold, self.layout.v2),
         }
         self.writer.indent = saved;
     }
@@ -193,19 +209,24 @@ impl Emitter {
     }
 
     /// `from_flow`: at the root, flow collections and scalars indent their continuation, block collections do not.
-    pub fn indent_more(&mut self, from_flow: bool, stay: bool) {
+    pub fn indent_more(&mut self, place: Place, from_flow: bool, stay: bool) {
+        let step = self.layout.indent;
         self.writer.indent = Some(match self.writer.indent {
-            None if from_flow => INDENT,
+            None if from_flow => step,
             None => 0,
             Some(indent) if stay => indent,
-            Some(indent) => indent + INDENT,
+            // What stands in a list begins behind its dash.
+            Some(indent) if place == Place::BlockItem => indent + 2,
+            Some(indent) => (indent / step + 1) * step,
         });
     }
 
     fn block_sequence(&mut self, node: &Node, items: &[Node], place: Place) {
-        let under_key = place == Place::Value && (self.writer.column == 0 || !self.writer.indention);
+        let under_key = self.layout.compact
+            && place == Place::Value
+            && (self.writer.column == 0 || !self.writer.indention);
         let saved = self.writer.indent;
-        self.indent_more(false, under_key);
+        self.indent_more(place, false, under_key);
         for item in items {
             self.load(item, "");
             self.write_head();
@@ -220,9 +241,9 @@ impl Emitter {
         self.writer.indent = saved;
     }
 
-    fn block_mapping(&mut self, node: &Node) {
+    fn block_mapping(&mut self, node: &Node, place: Place) {
         let saved = self.writer.indent;
-        self.indent_more(false, false);
+        self.indent_more(place, false, false);
         let mut tail = "";
         for (key, value) in node.entries() {
             self.load_key(key, tail);
