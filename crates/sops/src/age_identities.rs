@@ -1,0 +1,191 @@
+//! Identities of age: X25519, and SSH keys without a passphrase.
+
+use std::fmt;
+use std::io::Read;
+
+use ::age::armor::ArmoredReader;
+use ::age::ssh::Identity as SshIdentity;
+use ::age::{DecryptError, Decryptor, Identity, x25519};
+use zeroize::Zeroizing;
+
+use crate::keys::{KeyBytes, KeyError};
+
+/// Bytes of a data key, or a share of one: 32 or 33, and room for what others may have chosen.
+const KEY_BYTES: u64 = 256;
+
+/// Recipients in one age file. SOPS makes a file for each of its recipients; clients of age may add one that stands for nobody.
+const STANZAS: usize = 4;
+
+/// Identities in one set.
+const IDENTITIES: usize = 64;
+
+/// How identities begin that this crate does not know, and what they are.
+const UNSUPPORTED: [(&str, &str); 2] = [
+    ("AGE-SECRET-KEY-PQ-1", "a post-quantum hybrid identity (AGE-SECRET-KEY-PQ-1…)"),
+    ("AGE-PLUGIN-", "an identity of a plugin (AGE-PLUGIN-…)"),
+];
+
+/// Private keys of age. `Debug` only counts them.
+#[derive(Default)]
+pub struct AgeIdentities {
+    identities: Vec<Box<dyn Identity + Send + Sync>>,
+    /// What was left out since it is not supported.
+    unsupported: Vec<&'static str>,
+}
+
+/// Why identities cannot be read. No text shows any of them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AgeIdentitiesError {
+    /// A line is neither an identity, nor empty, nor a comment.
+    #[error("failed to parse and add to age identities: line {0}: unknown identity type")]
+    Unknown(usize),
+    /// An identity is malformed.
+    #[error("failed to parse and add to age identities: line {0}: malformed identity")]
+    Malformed(usize),
+    /// An SSH key can only be used with its passphrase.
+    #[error(
+        "failed to parse and add to age identities: line {0}: the SSH key is password protected, which is unsupported"
+    )]
+    Protected(usize),
+    /// An SSH key is neither Ed25519 nor RSA.
+    #[error("failed to parse and add to age identities: line {0}: SSH keys of this type are not supported")]
+    SshType(usize),
+    /// There are too many.
+    #[error("failed to parse and add to age identities: more than {IDENTITIES}")]
+    TooMany,
+}
+
+/// Why the identities do not unwrap a key.
+#[derive(Debug, thiserror::Error)]
+enum UnwrapError {
+    #[error("failed to create reader for decrypting sops data key with age: {0}")]
+    Age(DecryptError),
+    #[error(
+        "failed to create reader for decrypting sops data key with age: it is encrypted with a passphrase"
+    )]
+    Passphrase,
+    #[error(
+        "failed to create reader for decrypting sops data key with age: more than {STANZAS} recipients in one file"
+    )]
+    Stanzas,
+    #[error("failed to decrypt sops data key with age: {0}")]
+    Read(#[source] std::io::Error),
+    #[error("failed to decrypt sops data key with age: more than {KEY_BYTES} bytes")]
+    TooLarge,
+    #[error("no age identity matched: post-quantum hybrid recipients (age1pq1…) are not supported")]
+    Hybrid,
+    #[error(
+        "failed to create reader for decrypting sops data key with age: no identity matched any of the recipients{0}"
+    )]
+    NoMatch(LeftOut),
+}
+
+/// Identities that were not tried.
+#[derive(Debug)]
+struct LeftOut(Vec<&'static str>);
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|kind| write!(f, "; {kind} is not supported"))
+    }
+}
+
+impl AgeIdentities {
+    /// Adds the identities of a text, such as an entry `*.agekey` of a Secret: one on each line, or an SSH key in its lines. Empty
+    /// lines and lines that begin with `#` are left out.
+    ///
+    /// # Errors
+    /// The text holds something else; then nothing is added.
+    pub fn import(&mut self, text: &str) -> Result<(), AgeIdentitiesError> {
+        let mut added = AgeIdentities::default();
+        let mut lines = text.lines().enumerate();
+        while let Some((index, line)) = lines.next() {
+            let number = index + 1;
+            let line = line.trim_end();
+            if line.is_empty() || line.starts_with('#') {
+            } else if line.starts_with("-----BEGIN ") {
+                let mut block = Zeroizing::new(format!("{line}\n"));
+                for (_, line) in lines.by_ref() {
+                    block.push_str(line.trim_end());
+                    block.push('\n');
+                    if line.starts_with("-----END ") {
+                        break;
+                    }
+                }
+                added.identities.push(ssh_identity(&block, number)?);
+            } else if let Some((_, kind)) = UNSUPPORTED.iter().find(|(prefix, _)| line.starts_with(prefix)) {
+                added.unsupported.push(kind);
+            } else if line.starts_with("AGE-SECRET-KEY-1") {
+                let identity = line.parse::<x25519::Identity>();
+                added.identities.push(Box::new(identity.map_err(|_| AgeIdentitiesError::Malformed(number))?));
+            } else {
+                return Err(AgeIdentitiesError::Unknown(number));
+            }
+            if self.identities.len() + added.identities.len() > IDENTITIES {
+                return Err(AgeIdentitiesError::TooMany);
+            }
+        }
+        self.identities.append(&mut added.identities);
+        self.unsupported.append(&mut added.unsupported);
+        self.unsupported.sort_unstable();
+        self.unsupported.dedup();
+        Ok(())
+    }
+
+    /// Whether there is no identity, not even one that is not supported.
+    pub fn is_empty(&self) -> bool {
+        self.identities.is_empty() && self.unsupported.is_empty()
+    }
+
+    /// The key that an armored age file holds, which was encrypted for `recipient`.
+    ///
+    /// # Errors
+    /// No identity fits, or the file is malformed.
+    pub fn unwrap(&self, recipient: &str, wrapped: &str) -> Result<KeyBytes, KeyError> {
+        self.try_unwrap(recipient, wrapped).map_err(KeyError::new)
+    }
+
+    fn try_unwrap(&self, recipient: &str, wrapped: &str) -> Result<KeyBytes, UnwrapError> {
+        let mut file = Vec::new();
+        ArmoredReader::new(wrapped.as_bytes()).read_to_end(&mut file).map_err(UnwrapError::Read)?;
+        // The header is text; what follows it is bytes, in which the mark stands by chance at most.
+        let stanzas = file.windows(4).filter(|window| window == b"\n-> ").count();
+        if stanzas > STANZAS {
+            return Err(UnwrapError::Stanzas);
+        }
+        let decryptor = Decryptor::new_buffered(file.as_slice()).map_err(UnwrapError::Age)?;
+        if decryptor.is_scrypt() {
+            return Err(UnwrapError::Passphrase);
+        }
+        let identities = self.identities.iter().map(|identity| &**identity as &dyn Identity);
+        let reader = decryptor.decrypt(identities).map_err(|error| match error {
+            DecryptError::NoMatchingKeys if recipient.starts_with("age1pq1") => UnwrapError::Hybrid,
+            DecryptError::NoMatchingKeys => UnwrapError::NoMatch(LeftOut(self.unsupported.clone())),
+            error => UnwrapError::Age(error),
+        })?;
+        let mut key = Zeroizing::new(Vec::with_capacity(KEY_BYTES as usize + 1));
+        reader.take(KEY_BYTES + 1).read_to_end(&mut key).map_err(UnwrapError::Read)?;
+        if key.len() as u64 > KEY_BYTES {
+            return Err(UnwrapError::TooLarge);
+        }
+        Ok(KeyBytes::new(key))
+    }
+}
+
+fn ssh_identity(block: &str, line: usize) -> Result<Box<dyn Identity + Send + Sync>, AgeIdentitiesError> {
+    match SshIdentity::from_buffer(block.as_bytes(), None) {
+        Ok(SshIdentity::Unencrypted(key)) => Ok(Box::new(SshIdentity::Unencrypted(key))),
+        Ok(SshIdentity::Encrypted(_)) => Err(AgeIdentitiesError::Protected(line)),
+        Ok(SshIdentity::Unsupported(
+            age::ssh::UnsupportedKey::EncryptedPem | age::ssh::UnsupportedKey::EncryptedSsh(_),
+        )) => Err(AgeIdentitiesError::Protected(line)),
+        Ok(SshIdentity::Unsupported(_)) => Err(AgeIdentitiesError::SshType(line)),
+        Err(_) => Err(AgeIdentitiesError::Malformed(line)),
+    }
+}
+
+impl fmt::Debug for AgeIdentities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgeIdentities").field("identities", &self.identities.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,59 @@
+//! How much a document may ask for.
+
+/// Bounds on one document, its metadata included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the document. Flux takes files of up to 5 MiB.
+    pub bytes: usize,
+    /// Values and comments, those that aliases of YAML copy included.
+    pub nodes: usize,
+    /// Nested mappings and lists. Trees are walked by recursion, so this bounds the use of the stack.
+    pub depth: usize,
+    /// Master keys in all groups. Each may be tried, and a try takes milliseconds.
+    pub keys: usize,
+    /// Bytes of a data key that a master key has encrypted. An age file or OpenPGP message of this kind has one recipient, but may
+    /// have as many as fit.
+    pub wrapped_key_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 5 << 20, nodes: 200_000, depth: 100, keys: 256, wrapped_key_bytes: 16 << 10 }
+    }
+}
+
+/// A document that asks for more than [`Limits`] allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more than {limit} {what}")]
+pub struct LimitError {
+    /// Of what there is too much.
+    pub what: &'static str,
+    /// How much is allowed.
+    pub limit: usize,
+}
+
+impl Limits {
+    /// Refuses a `count` that is above its limit.
+    pub(crate) fn check(what: &'static str, count: usize, limit: usize) -> Result<(), LimitError> {
+        if count > limit { Err(LimitError { what, limit }) } else { Ok(()) }
+    }
+}
+
+/// What a document may still use while its tree is made.
+pub(crate) struct Budget<'a> {
+    limits: &'a Limits,
+    nodes: usize,
+}
+
+impl<'a> Budget<'a> {
+    pub(crate) fn new(limits: &'a Limits) -> Self {
+        Self { limits, nodes: 0 }
+    }
+
+    /// Accounts for a value or comment inside `depth` mappings and lists.
+    pub(crate) fn node(&mut self, depth: usize) -> Result<(), LimitError> {
+        self.nodes += 1;
+        Limits::check("nodes", self.nodes, self.limits.nodes)?;
+        Limits::check("nested mappings and lists", depth, self.limits.depth)
+    }
+}
