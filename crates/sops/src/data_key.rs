@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::keys::{DataKey, KeyBytes, KeyError, KeyService, MasterKey};
+use crate::limits::shown;
 use crate::metadata::{KeyGroup, Metadata};
 use crate::shamir;
 
@@ -83,7 +84,7 @@ fn unwrap_group(group: &KeyGroup, service: &dyn KeyService) -> Result<KeyBytes, 
         match service.unwrap(key) {
             Ok(part) => return Ok(part),
             Err(error) if failure.keys.len() < SHOWN_KEYS => {
-                failure.keys.push(KeyFailure { name: key.name().into_owned(), error });
+                failure.keys.push(KeyFailure { name: shown(&key.name()), error });
             }
             Err(_) => failure.more += 1,
         }

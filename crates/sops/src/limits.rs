@@ -39,6 +39,17 @@ impl Limits {
     }
 }
 
+/// Characters of a name in a message; in a document it may have megabytes.
+const SHOWN_CHARACTERS: usize = 256;
+
+/// A name as messages show it.
+pub(crate) fn shown(name: &str) -> String {
+    match name.char_indices().nth(SHOWN_CHARACTERS) {
+        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
+        None => name.to_owned(),
+    }
+}
+
 /// What a document may still use while its tree is made.
 pub(crate) struct Budget<'a> {
     limits: &'a Limits,

@@ -4,7 +4,7 @@ mod fields;
 mod flat;
 
 use crate::keys::MasterKey;
-use crate::limits::{LimitError, Limits};
+use crate::limits::{LimitError, Limits, shown};
 use crate::rule::{DEFAULT_UNENCRYPTED_SUFFIX, Rule, compile};
 use crate::timestamp;
 use crate::tree::{Branch, Item, Value};
@@ -68,13 +68,12 @@ pub enum MetadataError {
     )]
     Rules,
     /// The rule is no regular expression.
-    #[error("sops metadata: '{field}': {source}")]
+    #[error("sops metadata: '{field}' is not a regular expression: {problem}")]
     Regex {
         /// The field.
         field: &'static str,
         /// Why not.
-        #[source]
-        source: regex::Error,
+        problem: String,
     },
     /// There are too many keys, or one is too large.
     #[error("sops metadata: {0}")]
@@ -175,7 +174,12 @@ fn regex_rule(
     text: String,
     rule: fn(regex::Regex) -> Rule,
 ) -> Result<Rule, MetadataError> {
-    compile(&text).map(rule).map_err(|source| MetadataError::Regex { field, source })
+    compile(&text).map(rule).map_err(|error| {
+        // The lines before show the whole expression.
+        let error = error.to_string();
+        let problem = error.lines().last().unwrap_or_default();
+        MetadataError::Regex { field, problem: shown(problem.strip_prefix("error: ").unwrap_or(problem)) }
+    })
 }
 
 /// Keys beside the other fields are the only group; else there are `key_groups`.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::MetadataError;
+use crate::limits::shown;
 use crate::tree::{Branch, Item, Value};
 
 const MAP: &str = "__map_";
@@ -30,7 +31,7 @@ pub(crate) fn unflatten(flat: Branch) -> Result<Branch, MetadataError> {
     let mut root = Node::default();
     for item in flat {
         let Item::Entry(name, value) = item else { continue };
-        let error = |problem| MetadataError::Unflatten { field: name.clone(), problem };
+        let error = |problem| MetadataError::Unflatten { field: shown(&name), problem };
         let mut node = &mut root;
         for part in parts(&name).map_err(error)? {
             node = match part {
@@ -72,7 +73,7 @@ fn parts(name: &str) -> Result<Vec<Part<'_>>, &'static str> {
 }
 
 fn convert(node: Node, name: &str) -> Result<Value, MetadataError> {
-    let error = |problem| MetadataError::Unflatten { field: name.to_owned(), problem };
+    let error = |problem| MetadataError::Unflatten { field: shown(name), problem };
     match (node.value, node.fields.is_empty(), node.items.is_empty()) {
         (Some(value), true, true) => Ok(value),
         (None, _, true) => {

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::{EmitError, ParseError, plain};
-use crate::limits::{Budget, Limits};
+use crate::limits::{Budget, Limits, shown};
 use crate::metadata::MetadataError;
 use crate::tree::{Branch, Comment, Item, Value};
 
@@ -50,7 +50,7 @@ pub(super) fn emit(branch: &Branch) -> Result<Zeroizing<Vec<u8>>, EmitError> {
                 out.extend_from_slice(comment.text.bytes());
             }
             Item::Entry(name, value) => {
-                let text = plain(value).ok_or_else(|| EmitError::Complex(name.clone()))?;
+                let text = plain(value).ok_or_else(|| EmitError::Complex(shown(name)))?;
                 out.extend_from_slice(name.as_bytes());
                 out.push(b'=');
                 for (index, line) in text.bytes().split(|byte| *byte == b'\n').enumerate() {
