@@ -74,10 +74,8 @@ enum UnwrapError {
     TooLarge,
     #[error("no age identity matched: post-quantum hybrid recipients (age1pq1…) are not supported")]
     Hybrid,
-    #[error(
-        "failed to create reader for decrypting sops data key with age: no identity matched any of the recipients{0}"
-    )]
-    NoMatch(LeftOut),
+    #[error("failed to create reader for decrypting sops data key with age: {0}{1}")]
+    NoMatch(&'static str, LeftOut),
 }
 
 /// Identities that were not tried.
@@ -160,7 +158,16 @@ impl AgeIdentities {
         let identities = self.identities.iter().map(|identity| &**identity as &dyn Identity);
         let reader = decryptor.decrypt(identities).map_err(|error| match error {
             DecryptError::NoMatchingKeys if recipient.starts_with("age1pq1") => UnwrapError::Hybrid,
-            DecryptError::NoMatchingKeys => UnwrapError::NoMatch(LeftOut(self.unsupported.clone())),
+            DecryptError::NoMatchingKeys => {
+                // Go's words.
+                let problem = match self.identities.len() {
+                    1 => {
+                        "identity did not match any of the recipients: incorrect identity for recipient block"
+                    }
+                    _ => "no identity matched any of the recipients",
+                };
+                UnwrapError::NoMatch(problem, LeftOut(self.unsupported.clone()))
+            }
             error => UnwrapError::Age(error),
         })?;
         let mut key = Zeroizing::new(Vec::with_capacity(KEY_BYTES as usize + 1));

@@ -118,8 +118,8 @@ fn identities_that_are_not_supported_are_named() {
     let wrapped = wrap(&Identity::generate().to_public(), KEY);
     assert_eq!(
         refused(&held, "age1x", &wrapped),
-        "failed to create reader for decrypting sops data key with age: no identity matched any of the recipients; \
-         a post-quantum hybrid identity (AGE-SECRET-KEY-PQ-1…) is not supported; an identity of a plugin (AGE-PLUGIN-…) is not supported"
+        "failed to create reader for decrypting sops data key with age: identity did not match any of the recipients: \
+         incorrect identity for recipient block; a post-quantum hybrid identity (AGE-SECRET-KEY-PQ-1…) is not supported; an identity of a plugin (AGE-PLUGIN-…) is not supported"
     );
     assert_eq!(
         refused(&held, "age1pq1x", &wrapped),

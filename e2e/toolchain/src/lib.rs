@@ -82,6 +82,15 @@ const HELM: Module = Module {
     build: COPY,
 };
 
+const SOPS: Module = Module {
+    name: "sops",
+    go_mod: include_str!("../../tools/sops/go.mod"),
+    root: "github.com/getsops/sops/v3",
+    version_variables: &[],
+    tags: "",
+    build: COPY,
+};
+
 impl Toolchain {
     /// Finds the programs in the cache and builds those that are missing, which takes minutes.
     pub fn ensure() -> Result<Self> {
@@ -111,6 +120,11 @@ pub fn registry() -> Result<PathBuf> {
 /// Helm, from the cache or built now.
 pub fn helm() -> Result<PathBuf> {
     HELM.ensure("helm", "./cmd/helm")
+}
+
+/// SOPS, from the cache or built now.
+pub fn sops() -> Result<PathBuf> {
+    SOPS.ensure("sops", "./cmd/sops")
 }
 
 /// A Git forge.

@@ -1,7 +1,7 @@
 //! Builds programs before the tests that run them, so that no test waits for a compiler.
 
 use anyhow::{Result, bail};
-use toolchain::{FluxControllers, NodeToolchain, Toolchain, flux, gitea, helm, registry};
+use toolchain::{FluxControllers, NodeToolchain, Toolchain, flux, gitea, helm, registry, sops};
 
 const USAGE: &str = "usage: toolchain NAME...
 Builds programs from their Go modules, unless they are in the cache, and prints where they are:
@@ -11,7 +11,8 @@ Builds programs from their Go modules, unless they are in the cache, and prints 
   gitea             a Git forge
   helm              Helm
   node              what runs Pods, beside the system's runc, iptables and network plugins
-  registry          an OCI registry";
+  registry          an OCI registry
+  sops              SOPS";
 
 fn main() -> Result<()> {
     let names: Vec<String> = std::env::args().skip(1).collect();
@@ -30,6 +31,7 @@ fn main() -> Result<()> {
             "helm" => vec![helm()?],
             "node" => vec![NodeToolchain::ensure()?.kubelet],
             "registry" => vec![registry()?],
+            "sops" => vec![sops()?],
             _ => bail!("unknown program {name:?}\n{USAGE}"),
         };
         for program in programs {
