@@ -5,7 +5,7 @@ use std::fmt;
 use crate::keys::{DataKey, KeyBytes, KeyError, KeyService, MasterKey};
 use crate::limits::shown;
 use crate::metadata::{KeyGroup, Metadata};
-use crate::shamir;
+use crate::shamir::{self, CombineError};
 
 /// Keys that a message names for each group; a document may have many more.
 const SHOWN_KEYS: usize = 20;
@@ -26,7 +26,7 @@ pub enum DataKeyError {
     },
     /// The shares of the groups do not make a key.
     #[error("could not get data key from shamir parts: {0}")]
-    Combine(String),
+    Combine(#[from] CombineError),
 }
 
 /// Why no key of a group fits.
@@ -72,7 +72,7 @@ impl Metadata {
         if parts.len() < self.shamir_threshold().max(1) || self.groups().len() < 2 {
             return Err(DataKeyError::Groups { threshold: self.shamir_threshold(), groups: failures });
         }
-        shamir::combine(&parts).map(DataKey::new).map_err(|error| DataKeyError::Combine(error.to_string()))
+        Ok(DataKey::new(shamir::combine(&parts)?))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::keys::DataKey;
 use crate::limits::{LimitError, Limits};
 use crate::metadata::Metadata;
 use crate::number;
-use crate::rule::{Above, Scope};
+use crate::rule::{Above, Scope, Work};
 use crate::tree::{Branch, Comment, Item, Value};
 
 /// Whether a document must be as it was when it was encrypted.
@@ -39,7 +39,7 @@ pub enum DecryptError {
     /// The MAC cannot be decrypted.
     #[error("Cannot decrypt MAC: {0}")]
     Mac(#[source] CipherError),
-    /// A value stands below too much text.
+    /// It asks for too much.
     #[error(transparent)]
     Limit(#[from] LimitError),
     /// The document is not as it was.
@@ -76,9 +76,6 @@ pub(crate) enum Selection {
     Look,
 }
 
-/// Bytes of the keys on the way to a value, which is authenticated with them: so long texts and many values cannot multiply.
-const PLACE_BYTES: usize = 4 << 10;
-
 /// Decrypts `branches` in place.
 pub(crate) fn decrypt(
     branches: &mut [Branch],
@@ -86,10 +83,20 @@ pub(crate) fn decrypt(
     selection: Selection,
     key: &DataKey,
     check: MacCheck,
+    limits: &Limits,
 ) -> Result<(), DecryptError> {
     let cipher = Cipher::new(key).map_err(DecryptError::Key)?;
     let mac = (check == MacCheck::Verify).then(Sha512::new);
-    let mut walk = Walk { metadata, selection, cipher, mac, path: Vec::new(), place: ":".into() };
+    let mut walk = Walk {
+        metadata,
+        selection,
+        cipher,
+        mac,
+        path: Vec::new(),
+        place: ":".into(),
+        limits,
+        work: Work::new(limits),
+    };
     if metadata.mac_only_encrypted() {
         walk.hash(&ONLY_ENCRYPTED);
     }
@@ -117,6 +124,8 @@ struct Walk<'a> {
     path: Vec<String>,
     /// The same as values are authenticated with it.
     place: String,
+    limits: &'a Limits,
+    work: Work<'a>,
 }
 
 impl Walk<'_> {
@@ -126,11 +135,11 @@ impl Walk<'_> {
         for item in branch {
             match item {
                 Item::Comment(comment) => {
-                    above = rule.comment(above, comment.text.bytes());
+                    above = rule.comment(above, comment.text.bytes(), &mut self.work)?;
                     self.comment(comment, scope, above);
                 }
                 Item::Entry(key, value) => {
-                    let below = rule.below(scope, above, Some(key));
+                    let below = rule.below(scope, above, Some(key), &mut self.work)?;
                     self.enter(key)?;
                     self.value(value, below)?;
                     if matches!(value, Value::Comment(_)) {
@@ -149,11 +158,12 @@ impl Walk<'_> {
         let mut above = Above::default();
         for item in items {
             if let Value::Comment(comment) = item {
-                above = rule.comment(above, comment.text.bytes());
+                above = rule.comment(above, comment.text.bytes(), &mut self.work)?;
                 self.comment(comment, scope, above);
             } else {
                 // An encrypted comment of a list is a text until it is decrypted.
-                self.value(item, rule.below(scope, above, None))?;
+                let below = rule.below(scope, above, None, &mut self.work)?;
+                self.value(item, below)?;
                 above = Above::default();
             }
         }
@@ -208,7 +218,7 @@ impl Walk<'_> {
         self.path.push(key.to_owned());
         self.place.push_str(key);
         self.place.push(':');
-        Limits::check("bytes of keys on the way to a value", self.place.len(), PLACE_BYTES)
+        Limits::check("bytes of keys on the way to a value", self.place.len(), self.limits.path_bytes)
     }
 
     fn leave(&mut self) {

@@ -17,6 +17,7 @@ pub struct Document {
     branches: Vec<Branch>,
     metadata: Metadata,
     selection: Selection,
+    limits: Limits,
 }
 
 impl Document {
@@ -27,7 +28,7 @@ impl Document {
     pub fn parse(content: &[u8], format: Format, limits: &Limits) -> Result<Self, ParseError> {
         let (branches, fields) = stores::load(content, format, limits)?;
         let metadata = Metadata::of(&fields, limits)?;
-        Ok(Document { branches, metadata, selection: Selection::Rule })
+        Ok(Document { branches, metadata, selection: Selection::Rule, limits: limits.clone() })
     }
 
     /// Takes an object that was built from encrypted documents, with its metadata under `sops`.
@@ -41,7 +42,7 @@ impl Document {
         let mut branches = vec![stores::from_json(object, limits)?];
         let metadata = Metadata::of(&metadata::take(&mut branches)?, limits)?;
         let selection = if metadata.rule().is_of_comments() { Selection::Look } else { Selection::Rule };
-        Ok(Document { branches, metadata, selection })
+        Ok(Document { branches, metadata, selection, limits: limits.clone() })
     }
 
     /// What the document says about itself; [`Metadata::data_key`] gets the key for [`Document::decrypt`].
@@ -54,8 +55,8 @@ impl Document {
     /// # Errors
     /// A value is not what was encrypted with this key at its place, or `check` finds that something else was changed.
     pub fn decrypt(mut self, key: &DataKey, check: MacCheck) -> Result<Plain, DecryptError> {
-        decrypt::decrypt(&mut self.branches, &self.metadata, self.selection, key, check)?;
-        Ok(Plain { branches: self.branches })
+        decrypt::decrypt(&mut self.branches, &self.metadata, self.selection, key, check, &self.limits)?;
+        Ok(Plain { branches: self.branches, limits: self.limits })
     }
 }
 
@@ -68,15 +69,16 @@ impl fmt::Debug for Document {
 /// A decrypted document. `Debug` shows nothing of it.
 pub struct Plain {
     branches: Vec<Branch>,
+    limits: Limits,
 }
 
 impl Plain {
     /// The document in a format, which need not be the one it was read in: the bytes that `sops -d` prints.
     ///
     /// # Errors
-    /// The format cannot hold it.
+    /// The format cannot hold it, or it would have more than [`Limits::emitted_bytes`].
     pub fn emit(&self, format: Format) -> Result<Zeroizing<Vec<u8>>, EmitError> {
-        stores::emit(&self.branches, format)
+        stores::emit(&self.branches, format, &self.limits)
     }
 
     /// The (first) document as a value, whose texts are not wiped when it is dropped.

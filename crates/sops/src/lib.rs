@@ -15,8 +15,8 @@
 //! # Input is hostile
 //!
 //! Whoever can write a document can write any. [`Limits`] bound its size, its nodes, their depth, and how many keys are tried; a
-//! value that is not authenticated is never shown. What is secret is wiped when it is dropped ([`zeroize`]) and has no `Display`;
-//! two places cannot promise that: numbers, and the nodes that the crate `yaml` makes while it writes.
+//! value that is not authenticated is never shown. What is secret is wiped when it is dropped ([`zeroize`]) and has no `Display`.
+//! Three places cannot promise that: numbers, the nodes that the crate `yaml` makes while it writes, and buffers that had to grow.
 //!
 //! # Where this differs from SOPS
 //!
@@ -55,4 +55,5 @@ pub use keys::{DataKey, KeyBytes, KeyError, KeyService, KeyType, MasterKey};
 pub use limits::{LimitError, Limits};
 pub use metadata::{KeyGroup, Metadata, MetadataError};
 pub use pgp_keys::{PgpKeys, PgpKeysError};
+pub use shamir::CombineError;
 pub use stores::{EmitError, ParseError};

@@ -5,7 +5,7 @@
 pub struct Limits {
     /// Bytes of the document. Flux takes files of up to 5 MiB.
     pub bytes: usize,
-    /// Values and comments, those that aliases of YAML copy included.
+    /// Values and comments, those that aliases of YAML copy included. Texts that they copy are held to `bytes`.
     pub nodes: usize,
     /// Nested mappings and lists. Trees are walked by recursion, so this bounds the use of the stack.
     pub depth: usize,
@@ -14,11 +14,26 @@ pub struct Limits {
     /// Bytes of a data key that a master key has encrypted. An age file or OpenPGP message of this kind has one recipient, but may
     /// have as many as fit.
     pub wrapped_key_bytes: usize,
+    /// Bytes of the keys on the way to a value. Each value is authenticated with them, so that long keys and many values multiply.
+    pub path_bytes: usize,
+    /// States of the automaton of a document's regular expression times bytes that it is compared with.
+    pub regex_work: usize,
+    /// Bytes that a decrypted document may have in a format. Indentation and alignment can make more of a document than it was.
+    pub emitted_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 5 << 20, nodes: 200_000, depth: 100, keys: 256, wrapped_key_bytes: 16 << 10 }
+        Self {
+            bytes: 5 << 20,
+            nodes: 200_000,
+            depth: 100,
+            keys: 256,
+            wrapped_key_bytes: 16 << 10,
+            path_bytes: 4 << 10,
+            regex_work: 1 << 30,
+            emitted_bytes: 64 << 20,
+        }
     }
 }
 
@@ -54,11 +69,12 @@ pub(crate) fn shown(name: &str) -> String {
 pub(crate) struct Budget<'a> {
     limits: &'a Limits,
     nodes: usize,
+    bytes: usize,
 }
 
 impl<'a> Budget<'a> {
     pub(crate) fn new(limits: &'a Limits) -> Self {
-        Self { limits, nodes: 0 }
+        Self { limits, nodes: 0, bytes: 0 }
     }
 
     /// Accounts for a value or comment inside `depth` mappings and lists.
@@ -66,5 +82,11 @@ impl<'a> Budget<'a> {
         self.nodes += 1;
         Limits::check("nodes", self.nodes, self.limits.nodes)?;
         Limits::check("nested mappings and lists", depth, self.limits.depth)
+    }
+
+    /// Accounts for a text that may be copied.
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), LimitError> {
+        self.bytes = self.bytes.saturating_add(text.len());
+        Limits::check("bytes of text", self.bytes, self.limits.bytes)
     }
 }

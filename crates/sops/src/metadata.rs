@@ -4,8 +4,8 @@ mod fields;
 mod flat;
 
 use crate::keys::MasterKey;
-use crate::limits::{LimitError, Limits, shown};
-use crate::rule::{DEFAULT_UNENCRYPTED_SUFFIX, Rule, compile};
+use crate::limits::{LimitError, Limits};
+use crate::rule::{DEFAULT_UNENCRYPTED_SUFFIX, Pattern, Rule};
 use crate::timestamp;
 use crate::tree::{Branch, Item, Value};
 use fields::Fields;
@@ -169,17 +169,8 @@ fn rule(fields: &Fields<'_>) -> Result<Rule, MetadataError> {
     Ok(rule.unwrap_or_else(|| Rule::UnencryptedSuffix(DEFAULT_UNENCRYPTED_SUFFIX.into())))
 }
 
-fn regex_rule(
-    field: &'static str,
-    text: String,
-    rule: fn(regex::Regex) -> Rule,
-) -> Result<Rule, MetadataError> {
-    compile(&text).map(rule).map_err(|error| {
-        // The lines before show the whole expression.
-        let error = error.to_string();
-        let problem = error.lines().last().unwrap_or_default();
-        MetadataError::Regex { field, problem: shown(problem.strip_prefix("error: ").unwrap_or(problem)) }
-    })
+fn regex_rule(field: &'static str, text: String, rule: fn(Pattern) -> Rule) -> Result<Rule, MetadataError> {
+    Pattern::new(&text).map(rule).map_err(|problem| MetadataError::Regex { field, problem })
 }
 
 /// Keys beside the other fields are the only group; else there are `key_groups`.

@@ -9,13 +9,17 @@ use crate::keys::KeyBytes;
 
 /// Why shares do not make a secret. The texts are those of SOPS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum CombineError {
+pub enum CombineError {
+    /// There are fewer than two.
     #[error("less than two parts cannot be used to reconstruct the secret")]
     Few,
+    /// One has no value.
     #[error("parts must be at least two bytes")]
     Short,
+    /// They are of different secrets.
     #[error("all parts must be the same length")]
     Lengths,
+    /// Two are at the same place.
     #[error("duplicate part detected")]
     Duplicate,
 }

@@ -75,6 +75,9 @@ pub enum EmitError {
     /// A section or key without a name.
     #[error("Error marshaling to INI: empty name")]
     Name,
+    /// It would have too many bytes.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// JSON has neither infinities nor NaN.
     #[error("Error marshaling to json: json: unsupported value")]
     Float,
@@ -103,7 +106,13 @@ pub(crate) fn load(
 }
 
 /// Writes a decrypted document. Formats without streams write the first one.
-pub(crate) fn emit(branches: &[Branch], format: Format) -> Result<Zeroizing<Vec<u8>>, EmitError> {
+pub(crate) fn emit(
+    branches: &[Branch],
+    format: Format,
+    limits: &Limits,
+) -> Result<Zeroizing<Vec<u8>>, EmitError> {
+    let bytes = branches.iter().map(|branch| most_bytes(branch, format, 0)).fold(0, usize::saturating_add);
+    Limits::check("bytes when it is written", bytes, limits.emitted_bytes)?;
     let empty = Branch::new();
     let first = branches.first().unwrap_or(&empty);
     match format {
@@ -113,6 +122,45 @@ pub(crate) fn emit(branches: &[Branch], format: Format) -> Result<Zeroizing<Vec<
         Format::Json => json::emit(first),
         Format::Yaml => Ok(yaml::emit(branches)),
     }
+}
+
+/// Bytes that an indented document has at most, and aligned keys of INI: sections are mappings.
+fn most_bytes(branch: &Branch, format: Format, depth: usize) -> usize {
+    let widest = branch.iter().map(|item| match item {
+        Item::Entry(key, _) if format == Format::Ini => key.len(),
+        _ => 0,
+    });
+    let width = widest.max().unwrap_or(0);
+    let items = branch.iter().map(|item| match item {
+        Item::Comment(comment) => most_bytes_of_text(comment.text.bytes(), depth),
+        Item::Entry(key, value) => {
+            let key = most_bytes_of_text(key.as_bytes(), depth).saturating_add(width);
+            key.saturating_add(most_bytes_of_value(value, format, depth))
+        }
+    });
+    items.fold(0, usize::saturating_add)
+}
+
+fn most_bytes_of_value(value: &Value, format: Format, depth: usize) -> usize {
+    match value {
+        Value::Text(text) | Value::Bytes(text) => most_bytes_of_text(text.bytes(), depth),
+        Value::Comment(comment) => most_bytes_of_text(comment.text.bytes(), depth),
+        Value::Map(branch) => most_bytes(branch, format, depth + 1),
+        Value::List(items) => {
+            let items = items.iter().map(|item| most_bytes_of_value(item, format, depth + 1));
+            items.fold(0, usize::saturating_add)
+        }
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) => {
+            most_bytes_of_text(b"", depth)
+        }
+    }
+}
+
+/// Each line is indented by four columns for each depth; an escaped byte has six characters. There is room for quotes, marks and
+/// numbers.
+fn most_bytes_of_text(text: &[u8], depth: usize) -> usize {
+    let lines = 1 + text.iter().filter(|byte| **byte == b'\n').count();
+    text.len().saturating_mul(6).saturating_add(lines.saturating_mul(4 * depth + 8)).saturating_add(32)
 }
 
 fn binary(branch: &Branch) -> Result<Zeroizing<Vec<u8>>, EmitError> {

@@ -17,7 +17,14 @@ const FLAT: &str = "sops_lastmodified=2026-01-02T03:04:05Z\nsops_age__list_0__ma
 
 #[test]
 fn documents_have_limits() {
-    let limits = Limits { bytes: 100_000, nodes: 1_000, depth: 20, keys: 50, wrapped_key_bytes: 500 };
+    let limits = Limits {
+        bytes: 100_000,
+        nodes: 1_000,
+        depth: 20,
+        keys: 50,
+        wrapped_key_bytes: 500,
+        ..Limits::default()
+    };
     let json = |content: &str| document(&format!("\"a\": {content}"), "");
     let yaml = |content: &str| format!("a: {content}\nsops: {}\n", metadata(""));
     let nested = |open: &str, close: &str| format!("{}{}", open.repeat(30), close.repeat(30));
@@ -95,6 +102,55 @@ fn keys_above_values_have_a_limit() {
     let content = format!("\"{name}\": [{}\"\"]", "\"\", ".repeat(1_000));
     let error = parse(&document(&content, ""), Format::Json).decrypt(&key(), MacCheck::Ignore).unwrap_err();
     assert_eq!(error.to_string(), "more than 4096 bytes of keys on the way to a value");
+}
+
+/// An alias costs a few bytes and stands for as many as its anchor has.
+#[test]
+fn copies_of_texts_have_a_limit() {
+    let aliases = |count: usize| {
+        format!("a: &a {}\nb: [{}x]\nsops: {}\n", "x".repeat(1_000_000), "*a, ".repeat(count), metadata(""))
+    };
+    assert!(Document::parse(aliases(3).as_bytes(), Format::Yaml, &Limits::default()).is_ok());
+    assert_eq!(
+        refused(&aliases(100_000), Format::Yaml, &Limits::default()),
+        "more than 5242880 bytes of text"
+    );
+}
+
+/// A regular expression with many states and long texts to compare it with.
+#[test]
+fn regular_expressions_have_a_limit() {
+    let keys: Vec<_> = (0..200).map(|n| format!("\"{n}{}\": \"\"", "a".repeat(4_000))).collect();
+    let error = |rule: &str| {
+        let document = parse(&document(&keys.join(", "), rule), Format::Json);
+        document.decrypt(&key(), MacCheck::Ignore).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(error(r#", "encrypted_regex": "a{500}b{500}$""#), Ok(()));
+    assert_eq!(
+        error(r#", "encrypted_regex": "(a|b){3000}$""#),
+        Err("more than 1073741824 looks of a regular expression".to_owned())
+    );
+}
+
+/// Indentation by depth and alignment to the longest key make more of a document than it was.
+#[test]
+fn documents_do_not_grow_without_end_when_they_are_written() {
+    let emit = |content: &str, format: Format| {
+        let rule = r#", "encrypted_regex": "^$""#;
+        let plain = parse(&document(content, rule), Format::Json).decrypt(&key(), MacCheck::Ignore).unwrap();
+        plain.emit(format).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let limit = Err("more than 67108864 bytes when it is written".to_owned());
+    let deep = format!("\"a\": {}\"{}\"{}", "{\"a\": ".repeat(90), "\\n".repeat(1_000_000), "}".repeat(90));
+    assert_eq!(emit(&deep, Format::Yaml), limit);
+    let keys: String = (0..20_000).map(|n| format!("\"{n}\": 1, ")).collect();
+    let wide = format!("\"s\": {{{keys} \"{}\": 1}}", "k".repeat(4_000));
+    assert_eq!(emit(&wide, Format::Ini), limit);
+    // As large and as deep as a document may be otherwise.
+    let large = format!("\"a\": {}\"{}\"{}", "[".repeat(97), "x".repeat(5_000_000), "]".repeat(97));
+    for format in [Format::Yaml, Format::Json] {
+        assert_eq!(emit(&large, format), Ok(()));
+    }
 }
 
 /// What was encrypted for the place is the only thing that counts; a text may hold anything.

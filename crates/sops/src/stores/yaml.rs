@@ -105,6 +105,7 @@ impl<'a> Loader<'a, '_> {
                     return Err(error(key, "Tree contains a non-string key. Only string keys are supported"));
                 }
             };
+            self.budget.text(&name)?;
             if !names.insert(name.clone()) {
                 return Err(error(key, "mapping key already defined"));
             }
@@ -131,7 +132,10 @@ impl<'a> Loader<'a, '_> {
             self.anchors.insert(anchor, None);
         }
         let value = match node.value() {
-            Yaml::Scalar(_) => scalar(node)?,
+            Yaml::Scalar(text) => {
+                self.budget.text(text)?;
+                scalar(node)?
+            }
             Yaml::Mapping(_) => {
                 let mut branch = Branch::new();
                 self.mapping(node, &mut branch, outside, depth + 1)?;
@@ -174,6 +178,7 @@ impl<'a> Loader<'a, '_> {
     ) -> Result<(), crate::limits::LimitError> {
         for line in text.split('\n').filter(|line| !line.is_empty()) {
             self.budget.node(0)?;
+            self.budget.text(line)?;
             let line = line.strip_prefix('#').unwrap_or(line);
             target.push_comment(Comment { text: line.into(), inline });
         }
