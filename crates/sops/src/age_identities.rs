@@ -1,4 +1,4 @@
-//! Identities of age: X25519, and SSH keys without a passphrase.
+//! Identities of age: X25519, post-quantum hybrid, and SSH keys without a passphrase.
 
 use std::fmt;
 use std::io::Read;
@@ -8,6 +8,7 @@ use ::age::ssh::Identity as SshIdentity;
 use ::age::{DecryptError, Decryptor, Identity, x25519};
 use zeroize::Zeroizing;
 
+use crate::age_hybrid::{self, HybridIdentity};
 use crate::keys::{KeyBytes, KeyError};
 
 /// Bytes of a data key, or a share of one: 32 or 33, and room for what others may have chosen.
@@ -19,18 +20,15 @@ const STANZAS: usize = 4;
 /// Identities in one set.
 const IDENTITIES: usize = 64;
 
-/// How identities begin that this crate does not know, and what they are.
-const UNSUPPORTED: [(&str, &str); 2] = [
-    ("AGE-SECRET-KEY-PQ-1", "a post-quantum hybrid identity (AGE-SECRET-KEY-PQ-1…)"),
-    ("AGE-PLUGIN-", "an identity of a plugin (AGE-PLUGIN-…)"),
-];
+/// How identities of plugins begin, which are programs of their own.
+const PLUGIN_PREFIX: &str = "AGE-PLUGIN-";
 
 /// Private keys of age. `Debug` only counts them.
 #[derive(Default)]
 pub struct AgeIdentities {
     identities: Vec<Box<dyn Identity + Send + Sync>>,
-    /// What was left out since it is not supported.
-    unsupported: Vec<&'static str>,
+    /// Some were left out, since they need a plugin.
+    has_plugins: bool,
 }
 
 /// Why identities cannot be read. No text shows any of them.
@@ -72,20 +70,8 @@ enum UnwrapError {
     Read(#[source] std::io::Error),
     #[error("failed to decrypt sops data key with age: more than {KEY_BYTES} bytes")]
     TooLarge,
-    #[error("no age identity matched: post-quantum hybrid recipients (age1pq1…) are not supported")]
-    Hybrid,
     #[error("failed to create reader for decrypting sops data key with age: {0}{1}")]
-    NoMatch(&'static str, LeftOut),
-}
-
-/// Identities that were not tried.
-#[derive(Debug)]
-struct LeftOut(Vec<&'static str>);
-
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|kind| write!(f, "; {kind} is not supported"))
-    }
+    NoMatch(&'static str, &'static str),
 }
 
 impl AgeIdentities {
@@ -111,8 +97,11 @@ impl AgeIdentities {
                     }
                 }
                 added.identities.push(ssh_identity(&block, number)?);
-            } else if let Some((_, kind)) = UNSUPPORTED.iter().find(|(prefix, _)| line.starts_with(prefix)) {
-                added.unsupported.push(kind);
+            } else if line.starts_with(PLUGIN_PREFIX) {
+                added.has_plugins = true;
+            } else if line.starts_with(age_hybrid::PREFIX) {
+                let identity = HybridIdentity::parse(line);
+                added.identities.push(Box::new(identity.ok_or(AgeIdentitiesError::Malformed(number))?));
             } else if line.starts_with("AGE-SECRET-KEY-1") {
                 let identity = line.parse::<x25519::Identity>();
                 added.identities.push(Box::new(identity.map_err(|_| AgeIdentitiesError::Malformed(number))?));
@@ -124,26 +113,24 @@ impl AgeIdentities {
             }
         }
         self.identities.append(&mut added.identities);
-        self.unsupported.append(&mut added.unsupported);
-        self.unsupported.sort_unstable();
-        self.unsupported.dedup();
+        self.has_plugins |= added.has_plugins;
         Ok(())
     }
 
-    /// Whether there is no identity, not even one that is not supported.
+    /// Whether there is no identity, not even one of a plugin.
     pub fn is_empty(&self) -> bool {
-        self.identities.is_empty() && self.unsupported.is_empty()
+        self.identities.is_empty() && !self.has_plugins
     }
 
-    /// The key that an armored age file holds, which was encrypted for `recipient`.
+    /// The key that an armored age file holds.
     ///
     /// # Errors
     /// No identity fits, or the file is malformed.
-    pub fn unwrap(&self, recipient: &str, wrapped: &str) -> Result<KeyBytes, KeyError> {
-        self.try_unwrap(recipient, wrapped).map_err(KeyError::new)
+    pub fn unwrap(&self, wrapped: &str) -> Result<KeyBytes, KeyError> {
+        self.try_unwrap(wrapped).map_err(KeyError::new)
     }
 
-    fn try_unwrap(&self, recipient: &str, wrapped: &str) -> Result<KeyBytes, UnwrapError> {
+    fn try_unwrap(&self, wrapped: &str) -> Result<KeyBytes, UnwrapError> {
         let mut file = Vec::new();
         ArmoredReader::new(wrapped.as_bytes()).read_to_end(&mut file).map_err(UnwrapError::Read)?;
         // The header is text; what follows it is bytes, in which the mark stands by chance at most.
@@ -157,7 +144,6 @@ impl AgeIdentities {
         }
         let identities = self.identities.iter().map(|identity| &**identity as &dyn Identity);
         let reader = decryptor.decrypt(identities).map_err(|error| match error {
-            DecryptError::NoMatchingKeys if recipient.starts_with("age1pq1") => UnwrapError::Hybrid,
             DecryptError::NoMatchingKeys => {
                 // Go's words.
                 let problem = match self.identities.len() {
@@ -166,7 +152,9 @@ impl AgeIdentities {
                     }
                     _ => "no identity matched any of the recipients",
                 };
-                UnwrapError::NoMatch(problem, LeftOut(self.unsupported.clone()))
+                let left_out =
+                    if self.has_plugins { "; identities of plugins are not supported" } else { "" };
+                UnwrapError::NoMatch(problem, left_out)
             }
             error => UnwrapError::Age(error),
         })?;

@@ -28,6 +28,7 @@
 //! - A text of several lines that begins with a tab is kept in YAML; SOPS writes `null` in its place.
 //! - A MAC that does not match is not shown: it is a hash of what is secret.
 
+mod age_hybrid;
 mod age_identities;
 mod cipher;
 mod data_key;

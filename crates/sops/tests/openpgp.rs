@@ -1,4 +1,4 @@
-//! Keys of OpenPGP, made by the crate `pgp`; `e2e/tests/sops` has those of GnuPG.
+//! Keys of OpenPGP, made by the crate `pgp`; `e2e/tests/sops` has those of GnuPG, RSA among them.
 #![allow(clippy::unwrap_used)]
 
 use pgp::composed::{
@@ -65,9 +65,8 @@ fn keys(text: &str) -> PgpKeys {
 #[test]
 fn keys_are_unwrapped_by_the_key_that_they_are_for() {
     let p256 = generate(KeyVersion::V4, KeyType::ECDSA(ECCCurve::P256), KeyType::ECDH(ECCCurve::P256), None);
-    let rsa = generate(KeyVersion::V4, KeyType::Ed25519Legacy, KeyType::Rsa(2048), None);
     let modern = generate(KeyVersion::V6, KeyType::Ed25519, KeyType::X25519, None);
-    let all = [curve25519(), p256, rsa, modern];
+    let all = [curve25519(), p256, modern];
     let text: String = all.iter().map(|key| format!("a comment\n{}\n", armored(key))).collect();
     let held = keys(&text);
     for key in &all {

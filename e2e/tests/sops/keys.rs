@@ -15,7 +15,7 @@ fn decrypt(encrypted: &[u8], keys: &[&Key]) -> Result<Vec<u8>, String> {
 fn each_kind_of_key_decrypts() {
     let tool = &*TOOL;
     let [curve25519, rsa, p256] = &tool.pgp;
-    for key in [&tool.age[0], &tool.ssh_ed25519, &tool.ssh_rsa, curve25519, rsa, p256] {
+    for key in [&tool.age[0], &tool.age_hybrid[0], &tool.ssh_ed25519, &tool.ssh_rsa, curve25519, rsa, p256] {
         for format in [Format::Yaml, Format::Json, Format::Dotenv, Format::Ini, Format::Binary] {
             let plain: &[u8] = match format {
                 Format::Json => b"{\"a\": \"hunter2\"}",
@@ -50,6 +50,19 @@ fn any_key_of_a_document_decrypts() {
         // The comment of an SSH key stands behind it.
         assert!(error.contains(&format!("  {}: FAILED\n", key.name)), "{error}");
     }
+}
+
+#[test]
+fn hybrid_keys_of_others_do_not_fit() {
+    let [key, stranger] = &TOOL.age_hybrid;
+    let encrypted = TOOL.encrypt(Format::Yaml, &[key], &[], PLAIN).unwrap();
+    let error = decrypt(&encrypted, &[stranger]).unwrap_err();
+    let words: Vec<_> = error.split_whitespace().filter(|word| *word != "|").collect();
+    assert!(
+        words.join(" ").contains("identity did not match any of the recipients: incorrect identity"),
+        "{error}"
+    );
+    assert_eq!(decrypt(&encrypted, &[stranger, key]).as_deref(), Ok(PLAIN));
 }
 
 /// Three groups, of which two are needed: age, OpenPGP, and both.

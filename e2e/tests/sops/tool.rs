@@ -29,6 +29,8 @@ pub struct Tool {
     program: PathBuf,
     home: TempDir,
     pub age: [Key; 2],
+    /// Of the post-quantum hybrid kind.
+    pub age_hybrid: [Key; 2],
     pub ssh_ed25519: Key,
     pub ssh_rsa: Key,
     /// Of Curve25519, RSA and P-256.
@@ -37,7 +39,7 @@ pub struct Tool {
 
 /// Made once for all tests.
 pub static TOOL: LazyLock<Tool> = LazyLock::new(|| {
-    let program = toolchain::sops().unwrap();
+    let toolchain::Sops { program, age_keygen } = toolchain::sops().unwrap();
     let home = e2e::process::temp_folder("sops").unwrap();
     let gnupg = home.path().join("gnupg");
     fs::create_dir(&gnupg).unwrap();
@@ -67,9 +69,14 @@ pub static TOOL: LazyLock<Tool> = LazyLock::new(|| {
         Key { option: "--age", name: public.trim().to_owned(), private: fs::read_to_string(&file).unwrap() }
     };
     let (ssh_ed25519, ssh_rsa) = (ssh(&["ed25519"], "id_ed25519"), ssh(&["rsa", "-b", "2048"], "id_rsa"));
+    let age_hybrid = [(); 2].map(|()| {
+        let private = output(Command::new(&age_keygen).arg("-pq")).unwrap();
+        let name = private.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().to_owned();
+        Key { option: "--age", name, private }
+    });
     fs::write(home.path().join("keys.txt"), age.each_ref().map(|key| key.private.clone()).join("\n"))
         .unwrap();
-    Tool { program, home, age, ssh_ed25519, ssh_rsa, pgp }
+    Tool { program, home, age, age_hybrid, ssh_ed25519, ssh_rsa, pgp }
 });
 
 fn age_key() -> Key {
@@ -169,7 +176,7 @@ impl Held {
 impl KeyService for Held {
     fn unwrap(&self, key: &MasterKey) -> Result<KeyBytes, KeyError> {
         match key {
-            MasterKey::Age { recipient, wrapped } => self.age.unwrap(recipient, wrapped),
+            MasterKey::Age { wrapped, .. } => self.age.unwrap(wrapped),
             MasterKey::Pgp { wrapped, .. } => self.pgp.unwrap(wrapped),
             _ => Err(KeyError::new("not at hand")),
         }

@@ -122,9 +122,21 @@ pub fn helm() -> Result<PathBuf> {
     HELM.ensure("helm", "./cmd/helm")
 }
 
+/// SOPS and a maker of keys for it.
+#[derive(Clone, Debug)]
+pub struct Sops {
+    /// What encrypts and decrypts.
+    pub program: PathBuf,
+    /// What makes identities of age, of the version that SOPS uses.
+    pub age_keygen: PathBuf,
+}
+
 /// SOPS, from the cache or built now.
-pub fn sops() -> Result<PathBuf> {
-    SOPS.ensure("sops", "./cmd/sops")
+pub fn sops() -> Result<Sops> {
+    Ok(Sops {
+        program: SOPS.ensure("sops", "./cmd/sops")?,
+        age_keygen: SOPS.ensure("age-keygen", "filippo.io/age/cmd/age-keygen")?,
+    })
 }
 
 /// A Git forge.

@@ -12,7 +12,7 @@ Builds programs from their Go modules, unless they are in the cache, and prints 
   helm              Helm
   node              what runs Pods, beside the system's runc, iptables and network plugins
   registry          an OCI registry
-  sops              SOPS";
+  sops              SOPS, and what makes keys of age";
 
 fn main() -> Result<()> {
     let names: Vec<String> = std::env::args().skip(1).collect();
@@ -31,7 +31,10 @@ fn main() -> Result<()> {
             "helm" => vec![helm()?],
             "node" => vec![NodeToolchain::ensure()?.kubelet],
             "registry" => vec![registry()?],
-            "sops" => vec![sops()?],
+            "sops" => {
+                let built = sops()?;
+                vec![built.program, built.age_keygen]
+            }
             _ => bail!("unknown program {name:?}\n{USAGE}"),
         };
         for program in programs {
