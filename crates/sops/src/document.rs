@@ -27,22 +27,25 @@ impl Document {
     /// It is malformed, has no metadata, or asks for more than `limits` allow.
     pub fn parse(content: &[u8], format: Format, limits: &Limits) -> Result<Self, ParseError> {
         let (branches, fields) = stores::load(content, format, limits)?;
-        let metadata = Metadata::of(&fields, limits)?;
-        Ok(Document { branches, metadata, selection: Selection::Rule, limits: limits.clone() })
+        Ok(Self::of(branches, Metadata::of(&fields, limits)?, format, limits))
     }
 
     /// Takes an object that was built from encrypted documents, with its metadata under `sops`.
-    ///
-    /// A build drops comments. Where the metadata go by comments, every text that looks encrypted is decrypted, and all else is left
-    /// alone, as Flux does it since 2.10.
     ///
     /// # Errors
     /// As [`Document::parse`].
     pub fn from_json(object: &serde_json::Value, limits: &Limits) -> Result<Self, ParseError> {
         let mut branches = vec![stores::from_json(object, limits)?];
         let metadata = Metadata::of(&metadata::take(&mut branches)?, limits)?;
-        let selection = if metadata.rule().is_of_comments() { Selection::Look } else { Selection::Rule };
-        Ok(Document { branches, metadata, selection, limits: limits.clone() })
+        Ok(Self::of(branches, metadata, Format::Json, limits))
+    }
+
+    /// JSON has no comments, even if it was made of YAML that had some. Where the metadata go by comments, every text that looks
+    /// encrypted is decrypted, and all else is left alone, as Flux does it since 2.10.
+    fn of(branches: Vec<Branch>, metadata: Metadata, format: Format, limits: &Limits) -> Self {
+        let is_by_look = format == Format::Json && metadata.rule().is_of_comments();
+        let selection = if is_by_look { Selection::Look } else { Selection::Rule };
+        Document { branches, metadata, selection, limits: limits.clone() }
     }
 
     /// What the document says about itself; [`Metadata::data_key`] gets the key for [`Document::decrypt`].

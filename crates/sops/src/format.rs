@@ -42,8 +42,7 @@ impl Format {
 
     /// Whether these bytes hold what every encrypted document of the format does. Flux leaves others alone.
     pub fn has_marker(self, content: &[u8]) -> bool {
-        let marker = self.marker();
-        content.windows(marker.len()).any(|window| window == marker)
+        memchr::memmem::find(content, self.marker()).is_some()
     }
 
     fn marker(self) -> &'static [u8] {

@@ -31,7 +31,7 @@ impl Default for Limits {
             keys: 256,
             wrapped_key_bytes: 16 << 10,
             path_bytes: 4 << 10,
-            regex_work: 1 << 30,
+            regex_work: 1 << 32,
             emitted_bytes: 64 << 20,
         }
     }

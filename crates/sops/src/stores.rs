@@ -143,7 +143,11 @@ fn most_bytes(branch: &Branch, format: Format, depth: usize) -> usize {
 
 fn most_bytes_of_value(value: &Value, format: Format, depth: usize) -> usize {
     match value {
-        Value::Text(text) | Value::Bytes(text) => most_bytes_of_text(text.bytes(), depth),
+        Value::Text(text) => most_bytes_of_text(text.bytes(), depth),
+        // In YAML each byte is an item of a list.
+        Value::Bytes(bytes) => {
+            bytes.bytes().len().saturating_add(1).saturating_mul(most_bytes_of_text(b"", depth + 1))
+        }
         Value::Comment(comment) => most_bytes_of_text(comment.text.bytes(), depth),
         Value::Map(branch) => most_bytes(branch, format, depth + 1),
         Value::List(items) => {

@@ -128,7 +128,7 @@ fn regular_expressions_have_a_limit() {
     assert_eq!(error(r#", "encrypted_regex": "a{500}b{500}$""#), Ok(()));
     assert_eq!(
         error(r#", "encrypted_regex": "(a|b){3000}$""#),
-        Err("more than 1073741824 looks of a regular expression".to_owned())
+        Err("more than 4294967296 looks of a regular expression".to_owned())
     );
 }
 
@@ -146,11 +146,35 @@ fn documents_do_not_grow_without_end_when_they_are_written() {
     let keys: String = (0..20_000).map(|n| format!("\"{n}\": 1, ")).collect();
     let wide = format!("\"s\": {{{keys} \"{}\": 1}}", "k".repeat(4_000));
     assert_eq!(emit(&wide, Format::Ini), limit);
+    // The type is not authenticated: whoever can write may call a text bytes.
+    let bytes = format!("\"a\": \"{}\"", seal(vec![7; 3_000_000], "bytes", "a:"));
+    let plain = parse(&document(&bytes, ""), Format::Json).decrypt(&key(), MacCheck::Ignore).unwrap();
+    assert!(matches!(plain.emit(Format::Yaml), Err(sops::EmitError::Limit(_))));
     // As large and as deep as a document may be otherwise.
     let large = format!("\"a\": {}\"{}\"{}", "[".repeat(97), "x".repeat(5_000_000), "]".repeat(97));
     for format in [Format::Yaml, Format::Json] {
         assert_eq!(emit(&large, format), Ok(()));
     }
+}
+
+/// The default depth leaves most of a small stack free, also without optimisation.
+#[test]
+fn the_deepest_documents_need_little_stack() {
+    let check = || {
+        let rule = r#", "encrypted_regex": "^$""#;
+        for (open, close) in [("[", "]"), ("{\"a\": ", "}")] {
+            let content = format!("\"a\": {}1{}", open.repeat(98), close.repeat(98));
+            for format in [Format::Json, Format::Yaml] {
+                let plain =
+                    parse(&document(&content, rule), format).decrypt(&key(), MacCheck::Ignore).unwrap();
+                for format in [Format::Json, Format::Yaml] {
+                    plain.emit(format).unwrap();
+                }
+                plain.into_json().unwrap();
+            }
+        }
+    };
+    std::thread::Builder::new().stack_size(1 << 20).spawn(check).unwrap().join().unwrap();
 }
 
 /// What was encrypted for the place is the only thing that counts; a text may hold anything.
