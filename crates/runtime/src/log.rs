@@ -65,7 +65,7 @@ impl LogLevel {
 }
 
 /// The crates of this workspace, which print no secrets.
-const OUR_CRATES: [&str; 22] = [
+const OUR_CRATES: [&str; 25] = [
     "api",
     "apply",
     "artifact",
@@ -75,13 +75,16 @@ const OUR_CRATES: [&str; 22] = [
     "expression",
     "git",
     "glob",
+    "kms",
     "kustomize",
     "kustomize_controller",
+    "managed_clusters",
     "net",
     "oci",
     "references",
     "runtime",
     "secret",
+    "sops",
     "source",
     "source_controller",
     "substitute",
