@@ -19,7 +19,7 @@ fn a_build_has_no_environment_but_what_it_is_given() {
     tree.insert("e.env", ENV_FILE.as_bytes());
     let mut options = Options::default();
     assert_eq!(to_yaml(&build(&tree, "", &options, None).unwrap()).unwrap(), EMPTY);
-    let built = flux::build(&tree, "", &flux::Overlay::default(), &options, None).unwrap();
+    let built = flux::build(&tree, "", &flux::Overlay::default(), &options, None, None).unwrap();
     assert_eq!(built.first().unwrap().to_json().unwrap()["data"]["PATH"], "");
     options.environment.insert("FERROFLUX_TEST_CANARY".into(), "yellow".into());
     let text = to_yaml(&build(&tree, "", &options, None).unwrap()).unwrap();

@@ -16,7 +16,7 @@ fn tree(files: &[(&str, &str)]) -> MemoryTree {
 }
 
 fn build(files: &[(&str, &str)], path: &str, overlay: &Overlay) -> Result<String, String> {
-    let built = flux::build(&tree(files), path, overlay, &Options::default(), None);
+    let built = flux::build(&tree(files), path, overlay, &Options::default(), None, None);
     built.map(|resources| to_yaml(&resources).unwrap()).map_err(|error| error.to_string())
 }
 
@@ -41,7 +41,7 @@ fn a_plain_directory_builds_with_all_its_yaml_and_its_kustomizations() {
 fn an_empty_directory_builds_nothing() {
     let mut tree = MemoryTree::default();
     tree.insert_directory("empty");
-    let built = flux::build(&tree, "empty", &Overlay::default(), &Options::default(), None).unwrap();
+    let built = flux::build(&tree, "empty", &Overlay::default(), &Options::default(), None, None).unwrap();
     assert!(built.is_empty());
 }
 
@@ -113,7 +113,7 @@ fn a_resource_knows_the_file_it_came_from() {
         ("a/kustomization.yaml", "resources: [d.yaml]\nconfigMapGenerator: [{name: g, literals: [k=v]}]"),
         ("a/d.yaml", DEPLOYMENT),
     ]);
-    let built = flux::build(&files, "a", &Overlay::default(), &Options::default(), None).unwrap();
+    let built = flux::build(&files, "a", &Overlay::default(), &Options::default(), None, None).unwrap();
     let origins: Vec<_> =
         built.iter().map(|resource| (resource.kind(), resource.origin_file().unwrap())).collect();
     assert_eq!(origins, [("Deployment", "a/d.yaml"), ("ConfigMap", "a/kustomization.yaml")]);
@@ -130,7 +130,8 @@ fn resources_are_in_the_order_of_the_files_unless_one_of_them_says_otherwise() {
             ("a.yaml", &object("Namespace")),
             ("b.yaml", &object("ConfigMap")),
         ];
-        let built = flux::build(&tree(&files), "", &Overlay::default(), &Options::default(), None).unwrap();
+        let built =
+            flux::build(&tree(&files), "", &Overlay::default(), &Options::default(), None, None).unwrap();
         built.iter().map(|resource| resource.kind().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(kinds(""), ["ConfigMap", "Namespace"]);

@@ -55,9 +55,9 @@ fn the_budget_holds_for_files_of_a_directory_and_for_those_that_are_known() {
         tree.insert(&format!("{file}.yaml"), text.into_bytes());
     }
     let mut options = Options { parsed: Some(ParseCache::new(1 << 20)), ..Options::default() };
-    assert!(flux::build(&tree, "", &flux::Overlay::default(), &options, None).is_ok());
+    assert!(flux::build(&tree, "", &flux::Overlay::default(), &options, None, None).is_ok());
     options.limits.nodes = 400;
-    let error = flux::build(&tree, "", &flux::Overlay::default(), &options, None).unwrap_err();
+    let error = flux::build(&tree, "", &flux::Overlay::default(), &options, None, None).unwrap_err();
     assert_eq!(error.budget(), Some(Budget::Nodes), "{error}");
 }
 
@@ -133,6 +133,7 @@ fn a_cancelled_build_ends_at_its_next_step() {
     cancel.cancel();
     let error = build(&tree, "", &options, None).unwrap_err().to_string();
     assert!(error.ends_with("the build was cancelled"), "{error}");
-    let error = flux::build(&tree, "", &flux::Overlay::default(), &options, None).unwrap_err().to_string();
+    let error =
+        flux::build(&tree, "", &flux::Overlay::default(), &options, None, None).unwrap_err().to_string();
     assert!(error.ends_with("the build was cancelled"), "{error}");
 }

@@ -1,12 +1,15 @@
 //! What Flux makes of kustomize: the root file is generated where it is missing, fields of a Kustomization object are laid
 //! over it, files may come from anywhere in the tree, and every error is one of these.
 
+mod decrypt;
 mod generate;
 mod merge;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use decrypt::{DecryptError, Decryptor, Usage};
 pub use merge::{ImageOverride, Overlay, PatchOverride, SelectorOverride};
 
 use crate::error::{Budget, Error as BuildError};
@@ -35,6 +38,9 @@ pub enum Error {
     /// A component is not a directory of the tree.
     #[error("component path '{0}' must be local and relative")]
     RemoteComponent(String),
+    /// A file that is encrypted cannot be decrypted, or not be found.
+    #[error("error decrypting sources: {0}")]
+    Decrypt(DecryptError),
     /// The build failed.
     #[error("kustomize build failed: {0}")]
     Build(BuildError),
@@ -45,7 +51,8 @@ impl Error {
     pub fn budget(&self) -> Option<Budget> {
         match self {
             Self::Decode { cause, .. } | Self::Generate(cause) | Self::Build(cause) => cause.budget(),
-            Self::PathNotFound(_) | Self::RemoteComponent(_) => None,
+            Self::Decrypt(DecryptError::Limit(cause)) => cause.budget(),
+            Self::PathNotFound(_) | Self::RemoteComponent(_) | Self::Decrypt(_) => None,
         }
     }
 }
@@ -91,7 +98,7 @@ fn flux_options(options: &Options) -> Options {
     }
 }
 
-/// Generates or changes the root file and builds with it.
+/// Generates or changes the root file, decrypts the files that are to be, and builds.
 ///
 /// # Guarantees
 /// - Nothing is read but from `tree` and, for bases outside of it, from `fetcher`. Without a fetcher these are refused.
@@ -109,10 +116,16 @@ pub fn build(
     overlay: &Overlay,
     options: &Options,
     fetcher: Option<&dyn Fetcher>,
+    decryptor: Option<&dyn Decryptor>,
 ) -> Result<Vec<Resource>, Error> {
     let manifest = manifest(tree, directory, overlay, options, &|_, _| false)?;
     let directory = path::parent(&manifest.path).to_owned();
-    let tree = Overlaid { tree, path: manifest.path, bytes: manifest.text.into_bytes().into() };
+    let mut tree =
+        Overlaid { tree, files: HashMap::from([(manifest.path, manifest.text.into_bytes().into())]) };
+    if let Some(decryptor) = decryptor {
+        let plain = decrypt::decrypt(&tree, &directory, options, decryptor).map_err(Error::Decrypt)?;
+        tree.files.extend(plain);
+    }
     crate::build(&tree, &directory, &flux_options(options), fetcher).map_err(Error::Build)
 }
 
@@ -163,20 +176,26 @@ fn child(directory: &str, name: &str) -> String {
     if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
 }
 
-/// A tree with one file laid over it.
+/// A tree with files laid over it.
 struct Overlaid<'a> {
     tree: &'a dyn FileTree,
-    path: String,
-    bytes: Arc<[u8]>,
+    /// By path.
+    files: HashMap<String, Arc<[u8]>>,
 }
 
 impl FileTree for Overlaid<'_> {
     fn read(&self, path: &str, limit: usize) -> Result<Arc<[u8]>, TreeError> {
-        if path == self.path { Ok(Arc::clone(&self.bytes)) } else { self.tree.read(path, limit) }
+        match self.files.get(path) {
+            Some(bytes) if bytes.len() > limit => {
+                Err(TreeError::TooLarge { path: self.display(path), limit })
+            }
+            Some(bytes) => Ok(Arc::clone(bytes)),
+            None => self.tree.read(path, limit),
+        }
     }
 
     fn kind(&self, path: &str) -> Kind {
-        if path == self.path { Kind::File } else { self.tree.kind(path) }
+        if self.files.contains_key(path) { Kind::File } else { self.tree.kind(path) }
     }
 
     fn list(&self, directory: &str) -> Result<Vec<Entry>, TreeError> {
@@ -184,7 +203,7 @@ impl FileTree for Overlaid<'_> {
     }
 
     fn resolve(&self, path: &str) -> Result<String, TreeError> {
-        if path == self.path { Ok(path.to_owned()) } else { self.tree.resolve(path) }
+        if self.files.contains_key(path) { Ok(path.to_owned()) } else { self.tree.resolve(path) }
     }
 
     fn locate_absolute(&self, absolute: &str) -> Option<String> {

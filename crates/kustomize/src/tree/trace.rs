@@ -190,7 +190,7 @@ mod tests {
 
     fn trace(tree: &MemoryTree, directory: &str, questions: usize) -> Option<Trace> {
         let traced = Traced::new(tree, questions);
-        build(&traced, directory, &Overlay::default(), &Options::default(), None).unwrap();
+        build(&traced, directory, &Overlay::default(), &Options::default(), None, None).unwrap();
         traced.finish()
     }
 

@@ -171,7 +171,7 @@ proptest! {
         };
         let tree = tree(&[("kustomization.yaml", &kustomization)]);
         let directory = if generated { "" } else { "base" };
-        match flux::build(&tree, directory, &overlay, &options(), None) {
+        match flux::build(&tree, directory, &overlay, &options(), None, None) {
             Ok(built) => check(&built)?,
             Err(error) => prop_assert!(!error.to_string().is_empty()),
         }
