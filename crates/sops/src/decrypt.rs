@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use sha2::{Digest, Sha512};
+use zeroize::Zeroizing;
 
 use crate::cipher::{Cipher, CipherError, PREFIX};
 use crate::keys::DataKey;
@@ -76,7 +77,7 @@ pub(crate) enum Selection {
     Look,
 }
 
-/// Decrypts `branches` in place.
+/// Decrypts `branches` in place, and gives all texts and numbers that were encrypted.
 pub(crate) fn decrypt(
     branches: &mut [Branch],
     metadata: &Metadata,
@@ -84,7 +85,7 @@ pub(crate) fn decrypt(
     key: &DataKey,
     check: MacCheck,
     limits: &Limits,
-) -> Result<(), DecryptError> {
+) -> Result<Vec<Zeroizing<Vec<u8>>>, DecryptError> {
     let cipher = Cipher::new(key).map_err(DecryptError::Key)?;
     let mac = (check == MacCheck::Verify).then(Sha512::new);
     let mut walk = Walk {
@@ -96,6 +97,7 @@ pub(crate) fn decrypt(
         place: ":".into(),
         limits,
         work: Work::new(limits),
+        plain: Vec::new(),
     };
     if metadata.mac_only_encrypted() {
         walk.hash(&ONLY_ENCRYPTED);
@@ -103,15 +105,15 @@ pub(crate) fn decrypt(
     for branch in branches {
         walk.branch(branch, Scope::default())?;
     }
-    let Walk { cipher, mac, .. } = walk;
-    let Some(computed) = mac else { return Ok(()) };
+    let Walk { cipher, mac, plain, .. } = walk;
+    let Some(computed) = mac else { return Ok(plain) };
     let stored =
         cipher.decrypt(metadata.mac().as_bytes(), metadata.last_modified()).map_err(DecryptError::Mac)?;
     let computed = computed.finalize().iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02X}");
         text
     });
-    if stored == Value::Text(computed.into()) { Ok(()) } else { Err(DecryptError::MacMismatch) }
+    if stored == Value::Text(computed.into()) { Ok(plain) } else { Err(DecryptError::MacMismatch) }
 }
 
 struct Walk<'a> {
@@ -126,6 +128,8 @@ struct Walk<'a> {
     place: String,
     limits: &'a Limits,
     work: Work<'a>,
+    /// What was encrypted.
+    plain: Vec<Zeroizing<Vec<u8>>>,
 }
 
 impl Walk<'_> {
@@ -188,6 +192,7 @@ impl Walk<'_> {
             };
             *value =
                 self.cipher.decrypt(text.bytes(), &self.place).map_err(|error| self.error(error.into()))?;
+            self.keep(value);
         }
         if encrypted || !self.metadata.mac_only_encrypted() {
             self.hash_value(value);
@@ -232,6 +237,17 @@ impl Walk<'_> {
 
     fn error(&self, source: ValueError) -> DecryptError {
         DecryptError::Value { path: self.path.join("."), source }
+    }
+
+    fn keep(&mut self, value: &Value) {
+        let text = match value {
+            Value::Text(text) | Value::Bytes(text) => text.bytes().to_vec(),
+            Value::Time(text) => text.clone().into_bytes(),
+            Value::Int(number) => number.to_string().into_bytes(),
+            Value::Float(number) => number::plain_text(*number).into_bytes(),
+            Value::Null | Value::Bool(_) | Value::Comment(_) | Value::List(_) | Value::Map(_) => return,
+        };
+        self.plain.push(Zeroizing::new(text));
     }
 
     fn hash(&mut self, bytes: &[u8]) {

@@ -58,8 +58,9 @@ impl Document {
     /// # Errors
     /// A value is not what was encrypted with this key at its place, or `check` finds that something else was changed.
     pub fn decrypt(mut self, key: &DataKey, check: MacCheck) -> Result<Plain, DecryptError> {
-        decrypt::decrypt(&mut self.branches, &self.metadata, self.selection, key, check, &self.limits)?;
-        Ok(Plain { branches: self.branches, limits: self.limits })
+        let secrets =
+            decrypt::decrypt(&mut self.branches, &self.metadata, self.selection, key, check, &self.limits)?;
+        Ok(Plain { branches: self.branches, secrets, limits: self.limits })
     }
 }
 
@@ -72,6 +73,7 @@ impl fmt::Debug for Document {
 /// A decrypted document. `Debug` shows nothing of it.
 pub struct Plain {
     branches: Vec<Branch>,
+    secrets: Vec<Zeroizing<Vec<u8>>>,
     limits: Limits,
 }
 
@@ -82,6 +84,11 @@ impl Plain {
     /// The format cannot hold it, or it would have more than [`Limits::emitted_bytes`].
     pub fn emit(&self, format: Format) -> Result<Zeroizing<Vec<u8>>, EmitError> {
         stores::emit(&self.branches, format, &self.limits)
+    }
+
+    /// The texts and numbers that were encrypted: what no message may show.
+    pub fn secrets(&self) -> impl Iterator<Item = &[u8]> {
+        self.secrets.iter().map(|secret| secret.as_slice())
     }
 
     /// The (first) document as a value, whose texts are not wiped when it is dropped.
