@@ -26,6 +26,12 @@ impl Mask {
         Mask(Arc::new(values.into_iter().filter_map(text).collect()))
     }
 
+    /// This and another one.
+    #[must_use]
+    pub fn and(&self, other: &Mask) -> Mask {
+        Mask(Arc::new(self.0.union(&other.0).cloned().collect()))
+    }
+
     /// This, and what a Secret holds; nothing more for objects of other kinds.
     pub(crate) fn with_data_of(&self, manifest: &Manifest) -> Mask {
         if manifest.kind() != "Secret" || !manifest.group().is_empty() {

@@ -73,7 +73,7 @@ pub(crate) fn declares_any(object: &Value, manager: &Manager) -> bool {
 }
 
 /// `decrypt: disabled`, which counts as an annotation only.
-pub(crate) fn decrypt_disabled(object: &Value, manager: &Manager) -> bool {
+pub fn decrypt_disabled(object: &Value, manager: &Manager) -> bool {
     annotation(object, &manager.key("decrypt")).is_some_and(|v| v.eq_ignore_ascii_case("disabled"))
 }
 

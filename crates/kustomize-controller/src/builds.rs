@@ -205,6 +205,7 @@ mod tests {
             options,
             bases: Some(bases.clone()),
             variables: None,
+            keys: None,
             strict: true,
             manager: crate::MANAGER,
             owner: apply::prepare::Owner { namespace: "n".into(), name: "a".into() },

@@ -16,8 +16,8 @@ use references::check_name;
 use runtime::{controller::Waker, events::Recorder, metrics::Metrics, queue::InFlight};
 
 use crate::{
-    builds::Builds, configs::Configs, dependencies::Dependencies, drift::DriftedObjects, flags::Arguments,
-    handover::Skipped, remote::RemoteBases, sources::Sources,
+    builds::Builds, configs::Configs, decryption::Decryption, dependencies::Dependencies,
+    drift::DriftedObjects, flags::Arguments, handover::Skipped, remote::RemoteBases, sources::Sources,
 };
 
 /// Shared by all passes; nothing in it belongs to one Kustomization.
@@ -42,6 +42,8 @@ pub struct Context {
     pub builds: Arc<Builds>,
     /// Bases from elsewhere, if they are allowed.
     pub bases: Option<Arc<RemoteBases>>,
+    /// Where the keys of what is encrypted are from.
+    pub decryption: Decryption,
     pub sources: Sources,
     pub configs: Configs,
     /// Runs that are not over.

@@ -16,6 +16,7 @@ mod heading {
 
     pub const TENANCY: &str = "Tenants";
     pub const DOWNLOADS: &str = "Artifacts";
+    pub const DECRYPTION: &str = "Decryption";
     pub const BASES: &str = "Bases outside the artifact";
     pub const BUILDS: &str = "Builds";
     pub const CLUSTERS: &str = "Other clusters";
@@ -68,6 +69,16 @@ pub struct Arguments {
     /// means all.
     #[arg(long, help_heading = heading::SCOPE, default_value = "reconcile.fluxcd.io/watch=Enabled", value_parser = label_selector)]
     pub watch_configs_label_selector: String,
+    /// Secret with age identities (*.agekey) in the namespace of the controller, for Kustomizations that decrypt and name no Secret.
+    #[arg(long, help_heading = heading::DECRYPTION, default_value = "")]
+    pub sops_age_secret: String,
+    /// ConfigMap in the namespace of the controller that says where service accounts log in at which Vault (config.yaml); only these
+    /// Vaults get their tokens.
+    #[arg(long, help_heading = heading::DECRYPTION, default_value = "")]
+    pub sops_vault_configmap: String,
+    /// Service account that key services see where a Kustomization names none; it is one of the namespace of the Kustomization.
+    #[arg(long, help_heading = heading::DECRYPTION, default_value = "")]
+    pub default_decryption_service_account: String,
     /// Refuse bases outside the artifact.
     #[arg(long, help_heading = heading::BASES, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub no_remote_bases: bool,

@@ -5,6 +5,7 @@ mod applied;
 mod builds;
 mod configs;
 mod context;
+mod decryption;
 mod deletion;
 mod dependencies;
 mod drift;
@@ -12,6 +13,7 @@ mod flags;
 mod handover;
 mod health;
 mod ignore;
+mod limits;
 mod memory;
 mod paced_owners;
 mod pass;
@@ -24,7 +26,6 @@ mod run;
 mod sources;
 mod status;
 mod subject;
-mod unsupported;
 mod variables;
 
 use std::{sync::Arc, time::Duration};
@@ -39,6 +40,7 @@ use artifact::{
 };
 use budget::Limits;
 use clusters::{Clusters, Trust};
+use kms::KeyServices;
 use kustomize::{Options, ParseCache, tree::MemoryTree};
 use net::{AddressPolicy, Backoff};
 use runtime::{
@@ -53,6 +55,7 @@ use crate::{
     builds::Builds,
     configs::Configs,
     context::Context,
+    decryption::{Clouds, Decryption},
     drift::DriftedObjects,
     flags::{DIRECT_SOURCES, EXTERNAL_ARTIFACT, NO_CONFIG_WATCHES},
     handover::Skipped,
@@ -88,6 +91,9 @@ pub enum StartError {
     /// No token to show for artifacts.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// No clients for key services.
+    #[error("failed to set up the clients for key services")]
+    KeyServices(#[source] kms::SetupError),
     /// No client for bases in other repositories.
     #[error("failed to set up the client for bases")]
     Bases(#[source] reqwest::Error),
@@ -132,6 +138,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         build: build_options(&arguments, &shares),
         builds,
         bases: remote_bases(&arguments, &shares)?,
+        decryption: decryption(&arguments, process.client.clone()).await?,
         sources: Sources::new(process.client.clone(), sources_options(&arguments)),
         configs: Configs::new(),
         runs: InFlight::default(),
@@ -212,6 +219,26 @@ fn clusters_options(fence: Fence, arguments: &Arguments, shares: &MemoryShares) 
         default_account: arguments.default_kubeconfig_service_account.clone(),
         limits: Limits { process: shares.clusters, tenant: (shares.clusters - shares.clusters / 8).max(1) },
     }
+}
+
+async fn decryption(arguments: &Arguments, client: kube::Client) -> Result<Decryption, StartError> {
+    // As for bases: who writes to Git must not reach what only this process can.
+    let addresses = AddressPolicy { allow_link_local: false, denied: Vec::new() };
+    let environment = auth::Environment::of_process();
+    let services = KeyServices::new(environment, addresses, &kms::Limits::default()).await;
+    let clouds = Clouds {
+        services: services.map_err(StartError::KeyServices)?,
+        client: client.clone(),
+        vaults: (arguments.shared.runtime_namespace.clone(), arguments.sops_vault_configmap.clone()),
+        runtime: tokio::runtime::Handle::current(),
+    };
+    Ok(Decryption {
+        client,
+        namespace: arguments.shared.runtime_namespace.clone(),
+        age_secret: arguments.sops_age_secret.clone(),
+        default_account: arguments.default_decryption_service_account.clone(),
+        clouds: Some(Arc::new(clouds)),
+    })
 }
 
 fn sources_options(arguments: &Arguments) -> sources::Options {

@@ -6,7 +6,7 @@ use runtime::{
     preflight::{Preflight, PreflightError, Right},
 };
 
-use crate::{Arguments, health::health_rules, sources, unsupported};
+use crate::{Arguments, health::health_rules, limits, sources};
 
 /// What the service account has to be allowed, beside what all controllers are and what it applies.
 pub const RIGHTS: [Right; 21] = [
@@ -43,10 +43,9 @@ pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<()
 
 /// Why passes over a Kustomization would refuse its spec.
 fn refusals(object: &Kustomization, arguments: &Arguments) -> Vec<String> {
-    let fields = unsupported::fields(&object.spec).map(unsupported::message);
     let expressions = health_rules(object, arguments).err().map(|error| chain(&error));
-    let others = [unsupported::excess(&object.spec), expressions, sources::denied(object, arguments)];
-    fields.chain(others.into_iter().flatten()).collect()
+    let refusals = [limits::excess(&object.spec), expressions, sources::denied(object, arguments)];
+    refusals.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -17,14 +17,17 @@ use apply::{
 use artifact::digest::{Algorithm, Hasher};
 use kustomize::{
     Budget, FetchError, Fetcher, Options, RepoSpec, Repository,
-    flux::Overlay,
+    flux::{Decryptor, Overlay},
     tree::{MemoryTree, Trace, Traced},
 };
 use net::Deadline;
 use serde_json::Value;
 use substitute::{Limits, Variables, is_disabled, substitute_object};
 
-use crate::variables::Loaded;
+use crate::{
+    decryption::{DecryptError, ImportError, KeyRing, Keys, Sops},
+    variables::Loaded,
+};
 
 /// Most questions to a tree that are taken down; a build that asks more is done every time.
 const TRACED_QUESTIONS: usize = 10_000;
@@ -41,6 +44,8 @@ pub struct Request {
     pub bases: Option<Arc<dyn Bases>>,
     /// Variables of the post-build substitution; `None` does none.
     pub variables: Option<Arc<Loaded>>,
+    /// Keys of what is encrypted; `None` decrypts nothing.
+    pub keys: Option<Arc<Keys>>,
     /// Whether an unset variable is an error.
     pub strict: bool,
     /// Who applies the objects, and for whom.
@@ -106,6 +111,17 @@ pub enum RenderError {
     /// A built object has no form in JSON.
     #[error(transparent)]
     Json(#[from] kustomize::Error),
+    /// The keys of what is encrypted are none.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// An object cannot be decrypted.
+    #[error("decryption failed for '{object}': {source}")]
+    Decrypt {
+        /// kustomize's text for the object.
+        object: String,
+        /// What is wrong.
+        source: DecryptError,
+    },
     /// A variable cannot be put into an object.
     #[error("post build failed for '{object}': {source}")]
     Substitute {
@@ -146,7 +162,12 @@ impl RenderError {
                 matches!(source, substitute::Error::Limit { .. } | substitute::Error::Yaml(_))
             }
             Self::Masked { may_need_more, .. } => *may_need_more,
-            Self::Cancelled | Self::Json(_) | Self::Object(_) | Self::Prepare(_) => false,
+            Self::Cancelled
+            | Self::Json(_)
+            | Self::Import(_)
+            | Self::Decrypt { .. }
+            | Self::Object(_)
+            | Self::Prepare(_) => false,
         }
     }
 }
@@ -165,31 +186,43 @@ fn flag(budget: Option<Budget>) -> &'static str {
 /// # Errors
 /// See [`RenderError`].
 pub fn render(mut request: Request, deadline: &Deadline) -> Result<Rendered, RenderError> {
-    let Some(loaded) = request.variables.take() else {
-        return objects(request, None, Mask::default(), deadline);
-    };
-    let Loaded { variables, secrets } = loaded.as_ref();
-    objects(request, Some(variables), secrets.clone(), deadline).map_err(|error| {
-        let text = error.to_string();
-        let shown = secrets.apply(&text);
-        if shown == text {
-            return error;
-        }
-        RenderError::Masked { text: shown, may_need_more: error.may_need_more() }
-    })
+    let (loaded, keys) = (request.variables.take(), request.keys.take());
+    let ring = keys.as_deref().map(|keys| KeyRing::new(keys, deadline)).transpose()?;
+    let sops = ring.as_ref().map(|ring| Sops::new(ring, request.manager));
+    let rendered =
+        objects(request, loaded.as_deref().map(|loaded| &loaded.variables), sops.as_ref(), deadline);
+    let mut secrets = loaded.as_ref().map(|loaded| loaded.secrets.clone()).unwrap_or_default();
+    if let Some(sops) = sops {
+        secrets = secrets.and(&sops.secrets());
+    }
+    match rendered {
+        Ok(rendered) => Ok(Rendered { secrets, ..rendered }),
+        Err(error) => Err(masked(error, &secrets)),
+    }
 }
 
+fn masked(error: RenderError, secrets: &Mask) -> RenderError {
+    let text = error.to_string();
+    let shown = secrets.apply(&text);
+    if shown == text {
+        return error;
+    }
+    RenderError::Masked { text: shown, may_need_more: error.may_need_more() }
+}
+
+/// The objects, without the secrets of [`Rendered`].
 fn objects(
     request: Request,
     variables: Option<&Variables>,
-    secrets: Mask,
+    sops: Option<&Sops<'_>>,
     deadline: &Deadline,
 ) -> Result<Rendered, RenderError> {
     let Request { tree, path, overlay, options, bases, strict, manager, owner, common, .. } = request;
     let traced = Traced::new(tree.as_ref(), TRACED_QUESTIONS);
     let bases = bases.map(|bases| BuildFetcher { bases, deadline, used: AtomicBool::new(false) });
     let fetcher = bases.as_ref().map(|bases| bases as &dyn Fetcher);
-    let resources = kustomize::flux::build(&traced, &path, &overlay, &options, fetcher)?;
+    let files = sops.map(|sops| sops as &dyn Decryptor);
+    let resources = kustomize::flux::build(&traced, &path, &overlay, &options, fetcher, files)?;
     let closed = bases.is_none_or(|bases| !bases.used.into_inner());
     let trace = traced.finish().filter(|_| closed);
     let (mut manifests, mut hasher) = (Vec::with_capacity(resources.len()), Hasher::new(Algorithm::Sha256));
@@ -200,6 +233,10 @@ fn objects(
             return Err(RenderError::Cancelled);
         }
         let mut value = resource.to_json()?;
+        if let Some(sops) = sops {
+            let object = resource_id(&value);
+            value = sops.object(value).map_err(|source| RenderError::Decrypt { object, source })?;
+        }
         if let Some(variables) = variables {
             value = post_build(&value, variables, strict, &substitution)?;
         }
@@ -221,7 +258,7 @@ fn objects(
     let manifests = prepare(manifests, &manager, &owner, &common)?;
     let vanishing = manifests.iter().filter(|manifest| vanishes(manifest)).map(Manifest::id).collect();
     let (digest, nodes) = (hasher.finish().to_string(), options.limits.nodes - nodes_left);
-    Ok(Rendered { manifests, digest, vanishing, secrets, trace, nodes })
+    Ok(Rendered { manifests, digest, vanishing, secrets: Mask::default(), trace, nodes })
 }
 
 /// Whether an object is a Job that removes itself when it is done.
@@ -321,6 +358,7 @@ mod tests {
                     secrets: Mask::new(variables.iter().map(|(_, value)| value)),
                 })
             }),
+            keys: None,
             strict: true,
             manager: crate::MANAGER,
             owner: Owner { namespace: "flux-system".into(), name: "web".into() },

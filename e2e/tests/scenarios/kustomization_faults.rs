@@ -269,21 +269,6 @@ async fn a_source_of_another_namespace() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_field_that_is_not_supported_yet() -> Result<()> {
-    let test = Scenario::new("unsupported").await?;
-    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
-    test.apply_source().await?;
-    test.ready("GitRepository/app").await?;
-    let checks = "  decryption: {provider: sops}";
-    test.apply(&test.kustomization_yaml("app", "./app", checks)).await?;
-    test.condition("Kustomization/app", "Ready", "False", "UnsupportedField", "decryption").await?;
-    test.condition("Kustomization/app", "Stalled", "True", "UnsupportedField", "decryption").await?;
-    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
-    test.applied("Kustomization/app", &commit).await?;
-    test.finish().await
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_would_change_the_request() -> Result<()> {
     let test = Scenario::new("odd-name").await?;
     for name in ["?watch=true", "../../secrets/x", "a%2fb"] {

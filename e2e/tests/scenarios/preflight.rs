@@ -93,7 +93,7 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
     test.apply(&deployment(
         "kustomize-controller",
         "kustomize-controller",
-        ", --sops-age-secret=age, --concurrent=0, --no-cross-namespace-refs",
+        ", --spiffe-broker-id=a, --concurrent=0, --no-cross-namespace-refs",
     ))
     .await?;
     test.apply(&deployment("shard", "source-controller", ", '--watch-label-selector=key=a'")).await?;
@@ -108,7 +108,7 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
         "flux-system | Deployment/kustomize-controller | --concurrent=0: invalid value '0' for '--concurrent <CONCURRENT>': 0 \
          is not in 1..=65535"
             .to_owned(),
-        "flux-system | Deployment/kustomize-controller | --sops-age-secret=age: unexpected argument '--sops-age-secret' found"
+        "flux-system | Deployment/kustomize-controller | --spiffe-broker-id=a: unexpected argument '--spiffe-broker-id' found"
             .to_owned(),
     ];
     let found = rows(&text);
@@ -121,8 +121,7 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
     let prefix = format!("{ns} | Kustomization/bad | ");
     assert!(of_bad.iter().all(|row| row.starts_with(&prefix)), "{of_bad:?}");
     let problems: Vec<&str> = of_bad.iter().map(|row| row.trim_start_matches(&prefix)).collect();
-    assert_eq!(problems.len(), 2, "{problems:?}");
-    assert!(problems.contains(&"spec.decryption is not supported yet"), "{problems:?}");
+    assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems.iter().any(|problem| problem.contains("the CEL expression 'a =='")), "{problems:?}");
 
     let (code, text) = ask(cluster, "source-controller", user).await?;

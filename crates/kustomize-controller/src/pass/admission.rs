@@ -23,9 +23,10 @@ use crate::{
     dependencies::{self, Blocked, Check, Interest},
     flags::ADDITIVE_CEL_CHECK,
     health::health_rules,
+    limits,
     reconciler::State,
     sources::{self, SourceError, SourceKey},
-    status, unsupported,
+    status,
 };
 
 type Key = ObjectRef<Kustomization>;
@@ -39,7 +40,7 @@ impl Pass<'_> {
         &mut self,
         source: Result<Option<Artifact>, SourceError>,
     ) -> Result<Result<Artifact, Outcome>, PatchError> {
-        if let Some(excess) = unsupported::excess(&self.subject.object.spec) {
+        if let Some(excess) = limits::excess(&self.subject.object.spec) {
             return self.stall(action::RECONCILE, "LimitExceeded", None, &excess).await.map(Err);
         }
         if let Err(error) = health_rules(&self.subject.object, &self.context.arguments) {
@@ -47,10 +48,6 @@ impl Pass<'_> {
                 .misconfigured(action::HEALTH_CHECK, None, &runtime::error::chain(&error))
                 .await
                 .map(Err);
-        }
-        if let Some(field) = unsupported::fields(&self.subject.object.spec).next() {
-            let message = unsupported::message(field);
-            return self.stall(action::RECONCILE, "UnsupportedField", None, &message).await.map(Err);
         }
         if let Some(denied) = sources::denied(&self.subject.object, &self.context.arguments) {
             return self.stall(action::RESOLVE_SOURCE, ACCESS_DENIED, None, &denied).await.map(Err);

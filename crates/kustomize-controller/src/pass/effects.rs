@@ -37,7 +37,7 @@ use crate::{
     render::{Bases, Request},
     run::{
         BuildInputs, Effects, Failure, Run,
-        build::{self, common, load_variables, overlay},
+        build::{BuildError, Values, common, overlay},
         effects::{
             ApplyError, Background, Build, Built, Connected, Downloaded, HealthCheckError, StageApplied,
         },
@@ -46,7 +46,6 @@ use crate::{
     sources::SourceKey,
     status,
     subject::Subject,
-    variables::Loaded,
 };
 
 /// Longest wait for the answer to one request about an applied object.
@@ -78,8 +77,8 @@ impl Effects for Pass<'_> {
 
     async fn unchanged(&mut self, run: &Run) -> Option<BuildInputs> {
         let last = run.plan.last_build.as_ref().filter(|last| last.artifact == run.plan.artifact.digest)?;
-        let variables = load_variables(&self.context.client, &self.subject.object).await.ok()?;
-        self.is_unchanged(run, last, variables.as_ref()).then(|| last.clone())
+        let values = self.values().await.ok()?.hash();
+        self.is_unchanged(run, last, values).then(|| last.clone())
     }
 
     async fn download(&mut self, run: &Run) -> Downloaded {
@@ -92,25 +91,26 @@ impl Effects for Pass<'_> {
 
     async fn build(&mut self, run: &Run, tree: Arc<MemoryTree>, queued: &Queued) -> Built {
         let object = &self.subject.object;
-        let variables = match load_variables(&self.context.client, object).await {
-            Ok(variables) => variables,
-            Err(error) => return Built::Now(Err(error.into())),
+        let values = match self.values().await {
+            Ok(values) => values,
+            Err(error) => return Built::Now(Err(error)),
         };
+        let hash = values.hash();
         if let Some(last) = &run.plan.last_build
-            && self.is_unchanged(run, last, variables.as_ref())
+            && self.is_unchanged(run, last, hash)
             && reads_the_same(&last.trace, &tree).await
         {
             let artifact = run.plan.artifact.digest.clone();
             return Built::Now(Ok(Build::Unchanged(BuildInputs { artifact, ..last.clone() })));
         }
-        let hash = build::hash(variables.as_ref());
         let request = Request {
             tree,
             path: run.plan.path.clone(),
             overlay: overlay(object),
             options: self.context.build.clone(),
             bases: self.context.bases.clone().map(|bases| bases as Arc<dyn Bases>),
-            variables: variables.map(Arc::new),
+            variables: values.variables.map(Arc::new),
+            keys: values.keys.map(Arc::new),
             strict: self.context.arguments.feature_gates.is_on(STRICT_SUBSTITUTION),
             manager: MANAGER,
             owner: self.subject.owner(),
@@ -126,7 +126,7 @@ impl Effects for Pass<'_> {
             let inputs = rendered.trace.take().map(|trace| BuildInputs {
                 artifact,
                 trace: Arc::new(trace),
-                variables: hash,
+                values: hash,
                 digest: rendered.digest.clone(),
                 vanishing: rendered.vanishing.clone(),
                 is_large,
@@ -348,10 +348,15 @@ impl Pass<'_> {
         })))
     }
 
-    /// Whether the objects are as the last run left them, and the variables as it found them.
-    fn is_unchanged(&self, run: &Run, last: &BuildInputs, variables: Option<&Loaded>) -> bool {
+    /// What the build reads of the cluster.
+    async fn values(&self) -> Result<Values, BuildError> {
+        Values::load(&self.context.client, &self.context.decryption, &self.subject.object).await
+    }
+
+    /// Whether the objects are as the last run left them, and the hash of the values is what it was.
+    fn is_unchanged(&self, run: &Run, last: &BuildInputs, values: u64) -> bool {
         run.plan.skip_unchanged
-            && build::hash(variables) == last.variables
+            && values == last.values
             && self.slot.applied.all_untouched(&self.cluster.index, &run.plan.before)
     }
 

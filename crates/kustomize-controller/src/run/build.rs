@@ -21,6 +21,7 @@ use kustomize::{
 use tokio::task::JoinError;
 
 use crate::{
+    decryption::{Decryption, Keys, KeysError},
     render::RenderError,
     variables::{self, Loaded, VariablesError},
 };
@@ -32,8 +33,8 @@ pub(crate) struct BuildInputs {
     pub artifact: String,
     /// What the build read of the artifact.
     pub trace: Arc<Trace>,
-    /// Hash of the variables.
-    pub variables: u64,
+    /// Hash of the variables and keys.
+    pub values: u64,
     /// Digest of the built objects.
     pub digest: String,
     /// Jobs among them that remove themselves when they are done.
@@ -48,6 +49,9 @@ pub(crate) enum BuildError {
     /// The variables cannot be had.
     #[error(transparent)]
     Variables(#[from] VariablesError),
+    /// The keys of what is encrypted cannot be had.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// What the author wrote cannot be built.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -62,19 +66,42 @@ pub(crate) enum BuildError {
     Timeout(Duration),
 }
 
-/// Only compared within this process, so nobody can look for variables of equal hash.
+/// What a build reads of the cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Values {
+    /// Variables of the post-build substitution, if there is one.
+    pub variables: Option<Loaded>,
+    /// Keys of what is encrypted, if anything may be.
+    pub keys: Option<Keys>,
+}
+
+/// Only compared within this process, so nobody can look for values of equal hash.
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// Tells variables apart without keeping them.
-pub(crate) fn hash(variables: Option<&Loaded>) -> u64 {
-    HASHER.hash_one(variables.map(|loaded| &loaded.variables))
+impl Values {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When something that the spec names cannot be read.
+    pub async fn load(
+        client: &Client,
+        decryption: &Decryption,
+        object: &Kustomization,
+    ) -> Result<Self, BuildError> {
+        let variables = async { load_variables(client, object).await.map_err(BuildError::from) };
+        let keys = async { decryption.keys(object).await.map_err(BuildError::from) };
+        let (variables, keys) = tokio::try_join!(variables, keys)?;
+        Ok(Self { variables, keys })
+    }
+
+    /// Tells values apart without keeping them.
+    pub fn hash(&self) -> u64 {
+        HASHER.hash_one((self.variables.as_ref().map(|loaded| &loaded.variables), &self.keys))
+    }
 }
 
 /// The variables of the post-build substitution, if there is one.
-pub(crate) async fn load_variables(
-    client: &Client,
-    object: &Kustomization,
-) -> Result<Option<Loaded>, VariablesError> {
+async fn load_variables(client: &Client, object: &Kustomization) -> Result<Option<Loaded>, VariablesError> {
     let Some(post_build) = &object.spec.post_build else { return Ok(None) };
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
     let loaded = variables::load(client, namespace, post_build).await?;
@@ -145,7 +172,8 @@ mod tests {
             variables: substitute::Variables::new(pairs.iter().copied()).unwrap(),
             secrets: Default::default(),
         };
-        let with = |pairs: &[(&str, &str)]| hash(Some(&loaded(pairs)));
+        let hash = |variables| Values { variables, keys: None }.hash();
+        let with = |pairs: &[(&str, &str)]| hash(Some(loaded(pairs)));
         assert_eq!(with(&[("a", "1"), ("b", "2")]), with(&[("b", "2"), ("a", "1")]));
         let others = [with(&[]), with(&[("a", "2")]), with(&[("b", "1")]), hash(None)];
         assert!(others.iter().all(|other| *other != with(&[("a", "1")])));

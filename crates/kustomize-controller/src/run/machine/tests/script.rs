@@ -227,7 +227,7 @@ pub fn inputs(artifact: &str) -> BuildInputs {
     BuildInputs {
         artifact: artifact.into(),
         trace: Arc::new(Traced::new(&MemoryTree::default(), 1).finish().unwrap()),
-        variables: 0,
+        values: 0,
         digest: "sha256:old".into(),
         vanishing: Default::default(),
         is_large: false,

@@ -1,18 +1,6 @@
-//! What a spec asks for and cannot have: fields that this version does not act upon yet, and lists that are too long. Each is
-//! refused by name: applying an object while ignoring half of what it asks for would be worse.
+//! Lists of a spec that are too long.
 
 use api::KustomizationSpec;
-
-/// The fields that are set and not supported.
-pub fn fields(spec: &KustomizationSpec) -> impl Iterator<Item = &'static str> + use<> {
-    let fields = [("spec.decryption", spec.decryption.is_some())];
-    fields.into_iter().filter(|(_, set)| *set).map(|(name, _)| name)
-}
-
-/// What the author of an object is told about such a field.
-pub fn message(field: &str) -> String {
-    format!("{field} is not supported yet")
-}
 
 /// Most entries of `spec.dependsOn`: each is looked at in one pass.
 const DEPENDENCIES: usize = 256;
@@ -35,14 +23,6 @@ pub fn excess(spec: &KustomizationSpec) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_field_that_would_be_ignored_is_named() {
-        let mut spec = KustomizationSpec::default();
-        assert_eq!(fields(&spec).next(), None);
-        spec.decryption = Some(Default::default());
-        assert_eq!(fields(&spec).collect::<Vec<_>>(), ["spec.decryption"]);
-    }
 
     #[test]
     fn a_list_with_too_many_entries_is_named() {

@@ -1,0 +1,101 @@
+//! Decryption of what SOPS encrypted: files before the build, built objects, and the data of built Secrets.
+//!
+//! ```text
+//! spec.decryption ── Decryption::keys (async) ──▶ Keys ── Sops::new (thread of the build) ──▶ files ▸ build ▸ objects
+//! ```
+//!
+//! Keys are read with the controller's own identity from the Kustomization's own namespace, for one run. Nothing decrypted
+//! outlives the run, and no message shows any of it.
+
+mod clouds;
+mod keys;
+mod service;
+mod sops;
+
+pub use clouds::Clouds;
+pub use keys::{Keys, KeysError};
+pub use service::{ImportError, KeyRing};
+pub use sops::{DecryptError, Sops};
+
+use std::sync::Arc;
+
+use api::{Kustomization, kustomization};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use references::{IdentityError, ObjectIdentity, SecretData, Secrets, get};
+
+/// The only provider; with another one nothing is decrypted.
+const PROVIDER: &str = "sops";
+
+/// What decryption is done with where a Kustomization does not say, and in whose name.
+#[derive(Clone)]
+pub struct Decryption {
+    /// The controller's own identity.
+    pub client: Client,
+    /// Namespace of the controller.
+    pub namespace: String,
+    /// Secret of that namespace with age identities for Kustomizations without a Secret of their own; empty means none.
+    pub age_secret: String,
+    /// Service account, in the Kustomization's namespace, where that names none; empty means none.
+    pub default_account: String,
+    /// Key services; `None` reaches none.
+    pub clouds: Option<Arc<Clouds>>,
+}
+
+impl Decryption {
+    /// The keys that a Kustomization may use; nothing if it decrypts nothing.
+    ///
+    /// # Errors
+    /// When something that it names cannot be read. What is in it is looked at when it is used.
+    pub async fn keys(&self, object: &Kustomization) -> Result<Option<Keys>, KeysError> {
+        let Some(spec) = object.spec.decryption.as_ref().filter(|spec| spec.provider == PROVIDER) else {
+            return Ok(None);
+        };
+        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        let (secret, identity) = tokio::join!(self.secret(spec, namespace), self.identity(spec, namespace));
+        Ok(Some(Keys::new(secret?, identity?, self.clouds.clone())))
+    }
+
+    async fn secret(
+        &self,
+        spec: &kustomization::Decryption,
+        namespace: &str,
+    ) -> Result<keys::Source, KeysError> {
+        let unreadable = |name: String, source| KeysError::Secret { name, source };
+        if let Some(reference) = &spec.secret_ref {
+            let secrets = Secrets::new(&self.client, namespace);
+            return match secrets.data(&reference.name).await {
+                Ok(data) => Ok(keys::Source::Own(data)),
+                Err(error) if error.is_not_found() => Err(KeysError::NotFound(error)),
+                Err(error) => Err(unreadable(secrets.full_name(&reference.name), error)),
+            };
+        }
+        if self.age_secret.is_empty() || self.namespace.is_empty() {
+            return Ok(keys::Source::None);
+        }
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        match get(&api, &self.age_secret).await {
+            Ok(secret) => Ok(keys::Source::Shared(SecretData::of(&self.namespace, &self.age_secret, secret))),
+            Err(source) => Err(KeysError::Shared(source)),
+        }
+    }
+
+    async fn identity(
+        &self,
+        spec: &kustomization::Decryption,
+        namespace: &str,
+    ) -> Result<Option<ObjectIdentity>, KeysError> {
+        let own = spec.service_account_name.as_deref().filter(|name| !name.is_empty());
+        let name = own.or(Some(self.default_account.as_str()).filter(|name| !name.is_empty()));
+        let Some(name) = name else { return Ok(None) };
+        match ObjectIdentity::get(&self.client, namespace, name).await {
+            Ok(identity) => Ok(Some(identity)),
+            Err(IdentityError::Get { name, source }) => Err(KeysError::Account { name, source }),
+            Err(IdentityError::Configuration(why)) => Err(KeysError::Identity(why)),
+            Err(error) => Err(KeysError::Identity(error.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! The three places where something is decrypted.
+
+use std::{
+    error::Error,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use apply::{manager::Manager, mask::Mask, policy::decrypt_disabled};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use kustomize::flux::Usage;
+use serde_json::Value;
+use sops::{DataKeyError, Document, EmitError, Format, KeyService, Limits, MacCheck, ParseError, Plain};
+
+/// Why something cannot be decrypted. No text holds anything that was encrypted.
+#[derive(Debug, thiserror::Error)]
+pub enum DecryptError {
+    /// It is no document of SOPS.
+    #[error("failed to load encrypted {format} data: {source}")]
+    Parse {
+        /// How it is written.
+        format: Format,
+        /// What is wrong.
+        source: ParseError,
+    },
+    /// No key fits.
+    #[error("cannot get sops data key: {0}")]
+    DataKey(#[from] DataKeyError),
+    /// The key fits, a value does not.
+    #[error("error decrypting sops tree: {0}")]
+    Tree(#[from] sops::DecryptError),
+    /// The plain text cannot be written like this.
+    #[error("failed to emit encrypted {from} file as decrypted {to}: {source}")]
+    Emit {
+        /// How it was written.
+        from: Format,
+        /// How it was to be written.
+        to: Format,
+        /// What is wrong.
+        source: EmitError,
+    },
+    /// Of an object.
+    #[error("failed to decrypt and format '{object}' {kind} data: {source}")]
+    Object {
+        /// `<namespace>/<name>`.
+        object: String,
+        /// Its kind.
+        kind: String,
+        /// What is wrong.
+        source: Box<DecryptError>,
+    },
+    /// Of one value of a Secret.
+    #[error("failed to decrypt and format '{object}' Secret field '{field}': {source}")]
+    Field {
+        /// `<namespace>/<name>`.
+        object: String,
+        /// Name of the value.
+        field: String,
+        /// What is wrong.
+        source: Box<DecryptError>,
+    },
+}
+
+/// Decrypts for one build.
+///
+/// # Caveats
+/// - A document's MAC is not looked at, as in Flux: kustomize has changed most objects before they are decrypted.
+pub struct Sops<'a> {
+    keys: &'a dyn KeyService,
+    manager: Manager,
+    limits: Limits,
+    /// All that was decrypted.
+    decrypted: Mutex<Vec<Vec<u8>>>,
+}
+
+impl<'a> Sops<'a> {
+    /// With these keys, for objects of `manager`.
+    pub fn new(keys: &'a dyn KeyService, manager: Manager) -> Self {
+        Self { keys, manager, limits: Limits::default(), decrypted: Mutex::default() }
+    }
+
+    /// What was decrypted so far, to be left out of messages.
+    pub fn secrets(&self) -> Mask {
+        Mask::new(self.decrypted.lock().unwrap_or_else(PoisonError::into_inner).iter())
+    }
+
+    /// A built object with all that is encrypted in it decrypted: the object itself, or the values of a Secret.
+    ///
+    /// # Errors
+    /// See [`DecryptError`].
+    pub fn object(&self, mut object: Value) -> Result<Value, DecryptError> {
+        if decrypt_disabled(&object, &self.manager) {
+            return Ok(object);
+        }
+        if object.pointer("/sops/mac").is_some_and(is_given) {
+            let decrypted = self.document(Document::from_json(&object, &self.limits), Format::Json);
+            let decrypted = decrypted.and_then(|plain| {
+                let emit = |source| DecryptError::Emit { from: Format::Json, to: Format::Json, source };
+                plain.into_json().map_err(emit)
+            });
+            return decrypted.map_err(|source| {
+                let kind = text(&object, "/kind").to_owned();
+                DecryptError::Object { object: name(&object), kind, source: Box::new(source) }
+            });
+        }
+        if text(&object, "/kind") == "Secret" {
+            self.secret(&mut object)?;
+        }
+        Ok(object)
+    }
+
+    fn secret(&self, object: &mut Value) -> Result<(), DecryptError> {
+        let shown = name(object);
+        let data = object.get_mut("data").and_then(Value::as_object_mut);
+        for (field, value) in data.into_iter().flatten() {
+            let Some(plain) = value.as_str().map(|value| self.value(field, value)) else { continue };
+            let plain = plain.map_err(|source| DecryptError::Field {
+                object: shown.clone(),
+                field: field.clone(),
+                source: Box::new(source),
+            })?;
+            if let Some(plain) = plain {
+                *value = plain.into();
+            }
+        }
+        Ok(())
+    }
+
+    /// One value of a Secret, in base64. What is none the API server will tell of.
+    fn value(&self, field: &str, value: &str) -> Result<Option<String>, DecryptError> {
+        // Go's decoder ignores line breaks.
+        let Ok(content) = STANDARD.decode(value.replace(['\r', '\n'], "")) else { return Ok(None) };
+        let Some(from) = Format::of_marker(&content) else { return Ok(None) };
+        let plain = self.bytes(&content, from, Format::of_name(field))?;
+        Ok(Some(STANDARD.encode(plain)))
+    }
+
+    fn bytes(&self, content: &[u8], from: Format, to: Format) -> Result<Arc<[u8]>, DecryptError> {
+        let plain = self.document(Document::parse(content, from, &self.limits), from)?;
+        let emitted = plain.emit(to).map_err(|source| DecryptError::Emit { from, to, source })?;
+        Ok(emitted.as_slice().into())
+    }
+
+    fn document(
+        &self,
+        document: Result<Document, ParseError>,
+        format: Format,
+    ) -> Result<Plain, DecryptError> {
+        let document = document.map_err(|source| DecryptError::Parse { format, source })?;
+        let key = document.metadata().data_key(self.keys)?;
+        let plain = document.decrypt(&key, MacCheck::Ignore)?;
+        let mut decrypted = self.decrypted.lock().unwrap_or_else(PoisonError::into_inner);
+        decrypted.extend(plain.secrets().map(<[u8]>::to_vec));
+        Ok(plain)
+    }
+}
+
+impl kustomize::flux::Decryptor for Sops<'_> {
+    fn decrypt(
+        &self,
+        name: &str,
+        usage: Usage,
+        content: &[u8],
+    ) -> Result<Option<Arc<[u8]>>, Box<dyn Error + Send + Sync>> {
+        let format = match Format::of_name(name) {
+            Format::Binary if usage == Usage::Env => Format::Dotenv,
+            format => format,
+        };
+        if !format.has_marker(content) {
+            return Ok(None);
+        }
+        Ok(Some(self.bytes(content, format, format)?))
+    }
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn name(object: &Value) -> String {
+    format!("{}/{}", text(object, "/metadata/namespace"), text(object, "/metadata/name"))
+}
+
+/// What kustomize does not take for nothing.
+fn is_given(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) => true,
+    }
+}
