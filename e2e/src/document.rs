@@ -7,6 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::cluster::{Cluster, User};
+
 /// A block of a document between lines of three backticks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
@@ -59,6 +61,20 @@ pub fn run(commands: &str, folder: &Path, environment: &[(&str, &OsStr)]) -> Res
     let said = String::from_utf8_lossy(&ended.stdout).into_owned();
     ensure!(ended.status.success(), "{}\n{commands}\n{said}", ended.status);
     Ok(said)
+}
+
+/// The same with the `kubectl` of a cluster, in which the commands may do all, and with further programs; blocks nothing else.
+pub async fn run_beside(
+    commands: &str,
+    folder: &Path,
+    cluster: &Cluster,
+    programs: &[&Path],
+) -> Result<String> {
+    let kubectl = cluster.kubectl();
+    let path = search_path(&[&[Path::new(kubectl.get_program())], programs].concat())?;
+    let environment =
+        [("PATH", path.as_os_str()), ("KUBECONFIG", cluster.kubeconfig(User::Admin).as_os_str())];
+    tokio::task::block_in_place(|| run(commands, folder, &environment))
 }
 
 /// The search path with the folders of some programs before it.

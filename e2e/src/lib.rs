@@ -14,6 +14,7 @@
 //! - [`audit`] tells what the controllers asked the API server;
 //! - [`api_proxy`] stands in front of the API server and misbehaves;
 //! - [`webhook`] answers the API server's admission reviews;
+//! - [`sops`] encrypts what is decrypted in a Kustomization;
 //! - [`confinement`] gives a process the limits of a container;
 //! - [`moved_clock`] is a wall clock that a test moves, [`failing_writes`] a storage that refuses them;
 //! - [`controller`] runs `source-controller` and `kustomize-controller`;
@@ -49,6 +50,7 @@ pub mod repository;
 pub mod scenario;
 pub mod signer;
 pub mod silent_server;
+pub mod sops;
 pub mod sshd;
 pub mod testkit;
 pub mod token_server;

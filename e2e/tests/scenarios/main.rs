@@ -12,6 +12,7 @@ mod clock;
 mod configs;
 mod correction;
 mod crash;
+mod decryption;
 mod deletion;
 mod dependencies;
 mod diagnostics;
