@@ -56,5 +56,6 @@ mod ssh;
 mod start;
 mod storage_faults;
 mod submodules;
+mod tenancy;
 mod verify;
 mod waiting;
