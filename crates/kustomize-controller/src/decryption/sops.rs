@@ -190,3 +190,108 @@ fn is_given(value: &Value) -> bool {
         Value::Bool(_) | Value::Number(_) => true,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use kustomize::flux::Decryptor;
+    use serde_json::json;
+    use sops::{KeyBytes, KeyError, MasterKey};
+
+    use super::*;
+
+    /// A fixture of the crate `sops`: what the program has encrypted, or what it prints.
+    macro_rules! fixture {
+        ($name:literal) => {
+            include_str!(concat!("../../../sops/tests/fixtures/", $name))
+        };
+    }
+
+    /// Gives the data key of one document, whoever has wrapped it.
+    struct DataKeyOf(&'static str);
+
+    impl KeyService for DataKeyOf {
+        fn unwrap(&self, _key: &MasterKey) -> Result<KeyBytes, KeyError> {
+            let keys = fixture!("data-keys").lines();
+            let hex = keys.filter_map(|line| line.split_once(' ')).find(|(name, _)| *name == self.0);
+            let hex = hex.ok_or_else(|| KeyError::new("no key fits"))?.1.trim();
+            let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2).unwrap(), 16).unwrap();
+            Ok(KeyBytes::new((0..hex.len()).step_by(2).map(byte).collect::<Vec<u8>>()))
+        }
+    }
+
+    fn object(document: &'static str, object: &Value) -> Result<Value, String> {
+        let keys = DataKeyOf(document);
+        Sops::new(&keys, crate::MANAGER).object(object.clone()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_object_with_metadata_of_sops_is_decrypted_unless_it_says_otherwise() {
+        let mut encrypted: Value = serde_json::from_str(fixture!("encrypted_regex.json.enc")).unwrap();
+        let meta = json!({"name": "a", "namespace": "ns"});
+        for (field, value) in [("kind", json!("Any")), ("apiVersion", json!("v1")), ("metadata", meta)] {
+            encrypted.as_object_mut().unwrap().insert(field.to_owned(), value);
+        }
+        let plain: Value = serde_json::from_str(fixture!("encrypted_regex.json.plain")).unwrap();
+        let decrypted = object("encrypted_regex.json", &encrypted).unwrap();
+        assert_eq!(decrypted.get("a"), plain.get("a"));
+        assert_eq!((decrypted.get("sops"), text(&decrypted, "/metadata/name")), (None, "a"));
+
+        let error = object("none", &encrypted).unwrap_err();
+        let start = "failed to decrypt and format 'ns/a' Any data: cannot get sops data key: ";
+        assert!(error.starts_with(start) && error.contains("no key fits"), "{error}");
+
+        let disabled = json!({"kustomize.toolkit.fluxcd.io/decrypt": "Disabled"});
+        encrypted
+            .pointer_mut("/metadata")
+            .unwrap()
+            .as_object_mut()
+            .unwrap()
+            .insert("annotations".into(), disabled);
+        assert_eq!(object("none", &encrypted).unwrap(), encrypted);
+    }
+
+    #[test]
+    fn values_of_a_secret_are_decrypted_as_their_names_say() {
+        let secret = |data: Value| json!({"kind": "Secret", "metadata": {"name": "a"}, "data": data});
+        let encode = |text: &str| STANDARD.encode(text);
+        let encrypted = encode(fixture!("default.env.enc"));
+        let folded = format!("{}\r\n{}\n", &encrypted[..76], &encrypted[76..]);
+        for (name, value, expected) in [
+            ("a.env", json!(encrypted), json!(encode(fixture!("default.env.plain")))),
+            ("a.env", json!(folded), json!(encode(fixture!("default.env.plain")))),
+            ("plain", json!(encode("plain")), json!(encode("plain"))),
+            ("odd", json!("*** sops_mac=ENC["), json!("*** sops_mac=ENC[")),
+            ("odd", json!(1), json!(1)),
+        ] {
+            let decrypted = object("default.env", &secret(json!({ name: value }))).unwrap();
+            assert_eq!(decrypted, secret(json!({ name: expected })));
+        }
+        let error = object("none", &secret(json!({"a.env": encrypted}))).unwrap_err();
+        assert!(
+            error.starts_with("failed to decrypt and format '/a' Secret field 'a.env': cannot get"),
+            "{error}"
+        );
+        // Of other kinds they are left alone.
+        let map = json!({"kind": "ConfigMap", "data": {"a.env": encrypted}});
+        assert_eq!(object("none", &map).unwrap(), map);
+    }
+
+    #[test]
+    fn a_file_is_read_as_its_name_and_use_say_and_its_values_are_kept_out_of_messages() {
+        let (content, plain) = (fixture!("default.env.enc"), fixture!("default.env.plain"));
+        let keys = DataKeyOf("default.env");
+        for (name, usage, expected) in [
+            ("a.env", Usage::Value, Some(plain)),
+            ("a", Usage::Env, Some(plain)),
+            ("a", Usage::Value, None),
+            ("a.yaml", Usage::Patch, None),
+        ] {
+            let sops = Sops::new(&keys, crate::MANAGER);
+            let decrypted = sops.decrypt(name, usage, content.as_bytes()).unwrap();
+            assert_eq!(decrypted.as_deref(), expected.map(str::as_bytes), "{name}");
+            let shown = sops.secrets().apply("the value \"x=y\" is none");
+            assert_eq!(shown.contains("x=y"), expected.is_none(), "{name}: {shown}");
+        }
+    }
+}
