@@ -162,7 +162,7 @@ bench: ## the project's own tables: builds beside kustomize, rollout of N Kustom
 	@for program in python3 openssl curl kubectl nginx fcgiwrap; do \
 		command -v "$$program" >/dev/null || { echo "$$program is not installed (Debian: nginx-light, fcgiwrap)" >&2; exit 1; }; \
 	done
-	$(call build,kubernetes)
+	$(call build,kubernetes sops)
 	$(call say,"release build")
 	@$(CARGO) build --release -p source-controller -p kustomize-controller -p kustomize --bins
 	$(call say,"builds of N applications$(comma) beside kustomize $(KUSTOMIZE_VERSION)")
@@ -170,6 +170,8 @@ bench: ## the project's own tables: builds beside kustomize, rollout of N Kustom
 	@.ci/bench-build $(TARGET)/release/kustomize-build $(BENCH_TMP)/bin/kustomize "$(SHARED)/tools/gen_overlay.py"
 	@mkdir -p $(BENCH_TMP)/kube/bin
 	@$(TARGET)/debug/toolchain kubernetes | xargs -I{} ln -sf {} $(BENCH_TMP)/kube/bin/
+	$(call say,"$(N) Kustomizations with variables and secrets$(comma) and without")
+	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench $(N)
 	$(call say,"rollout of $(N) Kustomizations")
 	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_mttp.py" --impl ferroflux -n $(N)
 	@.ci/bench-repositories $(BENCH_TMP)/repositories

@@ -7,6 +7,7 @@ mod apply;
 mod artifact_token;
 mod backoff;
 mod basics;
+mod canary;
 mod churn;
 mod clock;
 mod configs;
