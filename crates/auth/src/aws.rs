@@ -11,7 +11,6 @@ pub use codecommit::{Login, Repository, UrlError};
 pub use signature::Signer;
 use url::Url;
 
-use crate::cache::Key;
 use crate::http::form;
 use crate::{AccessToken, Environment, FileError, Http, HttpError, Secret};
 
@@ -119,11 +118,6 @@ pub fn endpoint(service: &str, region: &str, environment: &Environment) -> Resul
     let domain = DOMAINS.iter().find(|(prefix, _)| region.starts_with(prefix));
     let domain = domain.map_or(PUBLIC_DOMAIN, |(_, domain)| domain);
     Url::parse(&format!("https://{service}.{region}.{domain}/")).map_err(|_| invalid())
-}
-
-/// What a role's credentials depend on.
-pub fn cache_key(role: &str, service_account: &str, region: &str) -> Key {
-    Key::new(["aws", role, service_account, region])
 }
 
 /// Whether a role may be asked for: it has the form of [`ROLE_PATTERN`].

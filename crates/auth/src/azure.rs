@@ -10,7 +10,6 @@ use url::Url;
 
 pub use principal::{Certificate, CertificateError, Principal, Proof};
 
-use crate::cache::Key;
 use crate::http::{form, segment};
 use crate::{AccessToken, Environment, FileError, Http, HttpError, KeyError, Secret};
 
@@ -88,11 +87,6 @@ pub struct Application {
 impl Application {
     fn token_url(&self, authority: &str) -> String {
         format!("{}/{}/oauth2/v2.0/token", authority.trim_end_matches('/'), segment(&self.tenant))
-    }
-
-    /// What its token depends on.
-    pub fn cache_key(&self, service_account: &str) -> Key {
-        Key::new(["azure", &self.tenant, &self.client, service_account])
     }
 }
 

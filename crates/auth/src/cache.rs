@@ -96,12 +96,13 @@ impl Hasher for KeyHasher {
 }
 
 /// A token, and whether it was here.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lookup {
     /// The token.
     pub token: AccessToken,
     /// Whether it was here.
     pub hit: bool,
+    key: Key,
 }
 
 impl TokenCache {
@@ -118,12 +119,12 @@ impl TokenCache {
         fetch: impl Future<Output = Result<AccessToken, E>>,
     ) -> Result<Lookup, E> {
         if self.size == 0 {
-            return Ok(Lookup { token: fetch.await?, hit: false });
+            return Ok(Lookup { token: fetch.await?, hit: false, key });
         }
         let slot = self.slot(key);
         let mut item = slot.lock().await;
         if let Some(good) = item.as_ref().filter(|item| item.is_good()) {
-            return Ok(Lookup { token: good.token.clone(), hit: true });
+            return Ok(Lookup { token: good.token.clone(), hit: true, key });
         }
         *item = None;
         let token = fetch.await?;
@@ -131,7 +132,16 @@ impl TokenCache {
         let life = token.expires().duration_since(wall).unwrap_or_default();
         let life = (life * 8 / 10).min(self.max_duration);
         *item = Some(Item { token: token.clone(), monotonic: monotonic + life, wall: wall + life });
-        Ok(Lookup { token, hit: false })
+        Ok(Lookup { token, hit: false, key })
+    }
+
+    /// Drops a token that is of no use, unless another one is here in its place by now.
+    pub async fn forget(&self, lookup: &Lookup) {
+        let Some(item) = self.lock().by_key.get(&lookup.key).map(|slot| slot.item.clone()) else { return };
+        let mut item = item.lock().await;
+        if item.as_ref().is_some_and(|item| item.token == lookup.token) {
+            *item = None;
+        }
     }
 
     /// How many tokens there are, those that have ended included.
@@ -235,6 +245,23 @@ mod tests {
         assert_eq!(a.unwrap_err(), "no");
         assert_eq!((b.unwrap().hit, c.unwrap().hit), (false, true));
         assert_eq!(fetched.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_refused_is_dropped_and_its_successor_is_not() {
+        let cache = TokenCache::new(9, HOUR);
+        let get = async |text: &str| {
+            let fetch = async { Ok::<_, Infallible>(token(text, HOUR)) };
+            cache.get(Key::new(["a"]), fetch).await.unwrap()
+        };
+        let first = get("first").await;
+        cache.forget(&first).await;
+        let second = get("second").await;
+        assert!(!second.hit);
+        cache.forget(&first).await;
+        assert!(get("third").await.hit);
+        cache.forget(&second).await;
+        assert!(!get("third").await.hit);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub enum IdentityError {
 }
 
 /// A service account that is the identity of an object.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ObjectIdentity {
     account: ServiceAccount,
     audiences: Vec<String>,

@@ -65,7 +65,7 @@ impl LogLevel {
 }
 
 /// The crates of this workspace, which print no secrets.
-const OUR_CRATES: [&str; 25] = [
+const OUR_CRATES: [&str; 26] = [
     "api",
     "apply",
     "artifact",
@@ -75,6 +75,7 @@ const OUR_CRATES: [&str; 25] = [
     "expression",
     "git",
     "glob",
+    "identity",
     "kms",
     "kustomize",
     "kustomize_controller",

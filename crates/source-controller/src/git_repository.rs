@@ -12,7 +12,6 @@ pub(crate) mod provider;
 mod repository;
 mod spec;
 mod status;
-mod token_metrics;
 mod verify;
 
 use std::collections::HashSet;
@@ -22,6 +21,7 @@ use ::auth::TokenCache;
 use api::{Artifact, GitRepository};
 use artifact::store::{Store, StoreError};
 use git::{Checkout, Connector, Remote};
+use identity::Tokens;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::{self, ObjectRef};
@@ -43,7 +43,6 @@ use self::includes::Includers;
 use self::limits::{Limits, cache_bytes};
 use self::provider::{Providers, Settings};
 use self::repository::Repository;
-use self::token_metrics::TokenMetrics;
 use self::verify::VerifiedKeys;
 use crate::StartError;
 use crate::flags::{Arguments, Budgets};
@@ -67,8 +66,8 @@ pub struct GitRepositories {
 /// For arguments that do not go together.
 pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) -> Result<(), StartError> {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
-    let tokens = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
-    let (client, metrics) = (process.client.clone(), TokenMetrics::register(&process.metrics)?);
+    let cache = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
+    let (client, tokens) = (process.client.clone(), Tokens::new(cache, &process.metrics)?);
     let options = arguments.controller(arguments.git_host_concurrency, budgets);
     let limits = Limits::new(arguments);
     let memory = limits.memory.budget();
@@ -86,7 +85,7 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) ->
     );
     let fetcher = Fetcher {
         client: client.clone(),
-        providers: Providers::new(client, metrics, tokens, arguments.providers()),
+        providers: Providers::new(client, tokens, arguments.providers()),
         caches: Caches::open(storage.root(), git_cache_bytes),
         connector: Arc::new(Connector::new(arguments.ssh())),
         verified: VerifiedKeys::default(),

@@ -74,11 +74,6 @@ impl WorkloadIdentity {
             .as_deref()
             .map_or_else(|| cluster.map(GkeCluster::audience).unwrap_or_default(), audience)
     }
-
-    /// What tells its tokens from others.
-    pub fn name(&self) -> String {
-        format!("{:?} {:?}", self.provider, self.account)
-    }
 }
 
 fn audience(provider: &str) -> String {

@@ -115,7 +115,7 @@ impl<'a> Caller<'a> {
             None => {
                 let fetch = aws::controller_token(environment, region, http);
                 let fetch = async { fetch.await.map_err(of_controller) };
-                self.token(aws::cache_key("", "", region), fetch).await?
+                self.token(Key::new(["aws", "", "", region]), fetch).await?
             }
             Some(identity) => {
                 let role = annotation(identity, aws::ROLE_ANNOTATION);
@@ -133,7 +133,7 @@ impl<'a> Caller<'a> {
                         aws::assume_role(role, &session, assertion.expose(), region, environment, http);
                     assumed.await.map_err(|error| of_account(identity, error))
                 };
-                self.token(aws::cache_key(role, &identity.cache_key(), region), fetch).await?
+                self.token(Key::new(["aws", role, &identity.cache_key(), region]), fetch).await?
             }
         };
         match token {

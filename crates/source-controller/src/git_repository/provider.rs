@@ -1,37 +1,28 @@
 //! `spec.provider`: credentials that a forge or a cloud gives for an identity.
 
-use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use ::auth::aws::Repository;
-use ::auth::azure::Application;
-use ::auth::cache::Key;
-use ::auth::{AccessToken, Environment, Http, TokenCache, aws, azure, github};
+use ::auth::{AccessToken, Environment, azure, github};
 use api::GitRepository;
 use api::git_repository::GitProvider;
 use git::{Auth, Remote};
+use identity::{Clouds, CredentialError, Identity, Operation, Options, Owner, Requester, Target, Tokens};
 use kube::{Client, ResourceExt};
-use net::{Proxy, TlsConfig};
-use references::{ObjectIdentity, SecretData};
+use references::SecretData;
 use secret::Secret;
 use url::Url;
 
 use super::KIND;
 use super::auth::bad_options;
-use super::token_metrics::TokenMetrics;
 use source::failure::{Failure, reason};
 
-/// Bytes that the answer to a request for a token may have.
-const TOKEN_ANSWER_BYTES: usize = 1 << 20;
 const MISSING_APP_TEXT: &str =
     "secretRef with github app data must be specified when provider is set to github";
 
 /// What all passes share.
 pub struct Providers {
-    client: Client,
-    metrics: TokenMetrics,
-    cache: TokenCache,
-    environment: Environment,
+    clouds: Clouds,
     settings: Settings,
 }
 
@@ -92,9 +83,9 @@ fn code_commit(object: &GitRepository) -> Result<Repository, Failure> {
 }
 
 impl Providers {
-    /// Providers that keep tokens in `cache`.
-    pub fn new(client: Client, metrics: TokenMetrics, cache: TokenCache, settings: Settings) -> Self {
-        Providers { client, metrics, cache, environment: Environment::of_process(), settings }
+    /// Providers that keep what they give in `tokens`.
+    pub fn new(client: Client, tokens: Tokens, settings: Settings) -> Self {
+        Providers { clouds: Clouds::new(client, Environment::of_process(), tokens), settings }
     }
 
     /// Lets the remote use the credentials of the provider in place of all others.
@@ -103,8 +94,8 @@ impl Providers {
         let identity = self.identity(context).await?;
         let auth = match context.object.spec.provider {
             Some(GitProvider::Github) => self.github(&remote, context).await?,
-            Some(GitProvider::Azure) => self.azure(&remote, context, identity).await?,
-            Some(GitProvider::Aws) => self.aws(&remote, context, identity).await?,
+            Some(GitProvider::Azure) => self.azure(&remote, context, &identity).await?,
+            Some(GitProvider::Aws) => self.aws(&remote, context, &identity).await?,
             _ if github::is_given(&context.data.texts()) => {
                 let secret = context.data.name();
                 let message =
@@ -137,127 +128,79 @@ impl Providers {
         }
         let app = github::App::new(&data).map_err(bad_options)?;
         let key = app.cache_key().by_way_of(&(remote.tls(), remote.proxy()));
-        let token = self.token(context, key, async {
+        let fetch = async {
             // The API is the forge's own, so what the Secret says about trust holds for it.
-            app.token(&http(remote.tls(), remote.proxy(), context)?).await.map_err(bad_options)
-        });
-        let password = opaque(token.await?)?;
-        Ok(Auth::Basic { username: github::USERNAME.to_owned(), password })
+            let http = identity::http(remote.tls(), remote.proxy(), context.timeout).map_err(bad_options)?;
+            app.token(&http).await.map_err(bad_options)
+        };
+        let namespace = context.object.namespace().unwrap_or_default();
+        let name = context.object.name_any();
+        let token = self.clouds.tokens().get(Some(requester(&namespace, &name)), key, fetch).await?.token;
+        Ok(Auth::Basic { username: github::USERNAME.to_owned(), password: opaque(token)? })
     }
 
     async fn azure(
         &self,
         remote: &Remote,
         context: &TokenContext<'_>,
-        identity: Option<ObjectIdentity>,
+        identity: &Identity,
     ) -> Result<Auth, Failure> {
         // The token of the controller goes to no host that a tenant chose; that of its own account is the tenant's.
-        if identity.is_none() && !remote.is_ssh() {
+        if identity.owner() == Owner::Controller && !remote.is_ssh() {
             check_devops(context.object, &self.settings)?;
         }
-        let token = match &identity {
-            None => {
-                let key = Key::new(["azure"]);
-                self.token(context, key, async {
-                    let http = http(&TlsConfig::default(), None, context)?;
-                    let token = azure::controller_token(azure::DEVOPS_SCOPE, &self.environment, &http).await;
-                    token.map_err(of_controller)
-                })
-                .await?
-            }
-            Some(identity) => {
-                let application = application(identity)?;
-                let key = application.cache_key(&identity.cache_key()).by_way_of(&remote.proxy());
-                self.token(context, key, async {
-                    let assertion = self.assertion(identity, azure::AUDIENCE).await?;
-                    let http = http(&TlsConfig::default(), remote.proxy(), context)?;
-                    let (assertion, scope) = (assertion.expose(), azure::DEVOPS_SCOPE);
-                    azure::workload_token(&application, assertion, scope, &self.environment, &http)
-                        .await
-                        .map_err(|error| of_account(identity, &error))
-                })
-                .await?
-            }
-        };
-        Ok(Auth::Bearer(opaque(token)?))
+        let target = Target::Azure { scope: azure::DEVOPS_SCOPE };
+        Ok(Auth::Bearer(opaque(self.token(remote, context, identity, target).await?)?))
     }
 
     async fn aws(
         &self,
         remote: &Remote,
         context: &TokenContext<'_>,
-        identity: Option<ObjectIdentity>,
+        identity: &Identity,
     ) -> Result<Auth, Failure> {
         let repository = code_commit(context.object)?;
-        let region = repository.region();
-        let token = match &identity {
-            None => {
-                let key = aws::cache_key("", "", region);
-                self.token(context, key, async {
-                    let http = http(&TlsConfig::default(), None, context)?;
-                    let token = aws::controller_token(&self.environment, region, &http).await;
-                    token.map_err(of_controller)
-                })
-                .await?
-            }
-            Some(identity) => {
-                let role = role(identity)?;
-                let key = aws::cache_key(role, &identity.cache_key(), region).by_way_of(&remote.proxy());
-                self.token(context, key, async {
-                    let assertion = self.assertion(identity, aws::AUDIENCE).await?;
-                    let http = http(&TlsConfig::default(), remote.proxy(), context)?;
-                    let account = identity.account();
-                    let (name, namespace) = (account.name_any(), account.namespace().unwrap_or_default());
-                    let session = format!("{name}.{namespace}.{region}.fluxcd.io");
-                    let environment = &self.environment;
-                    aws::assume_role(role, &session, assertion.expose(), region, environment, &http)
-                        .await
-                        .map_err(|error| of_account(identity, &error))
-                })
-                .await?
-            }
+        let target = Target::Aws { region: repository.region() };
+        let AccessToken::Aws(credentials) = self.token(remote, context, identity, target).await? else {
+            return Err(bad_options("no keys of AWS"));
         };
-        let AccessToken::Aws(credentials) = token else { return Err(bad_options("no keys of AWS")) };
         let login = repository.login(&credentials, SystemTime::now());
         Ok(Auth::Basic { username: login.username.expose().to_owned(), password: login.password })
     }
 
-    /// A token from the cache, or a new one.
+    /// Credentials at a cloud. What it gives for an object's own identity may come by way of the object's proxy.
     async fn token(
         &self,
+        remote: &Remote,
         context: &TokenContext<'_>,
-        key: Key,
-        fetch: impl Future<Output = Result<AccessToken, Failure>>,
+        identity: &Identity,
+        target: Target<'_>,
     ) -> Result<AccessToken, Failure> {
-        let lookup = self.cache.get(key, fetch).await;
-        let (namespace, name) = (context.object.namespace().unwrap_or_default(), context.object.name_any());
-        self.metrics.asked(KIND, &namespace, &name, lookup.as_ref().ok().map(|lookup| lookup.hit));
-        self.metrics.cached(self.cache.len(), self.cache.evictions());
-        lookup.map(|lookup| lookup.token)
-    }
-
-    /// The service account whose identity is asked for; without one it is the controller's.
-    async fn identity(&self, context: &TokenContext<'_>) -> Result<Option<ObjectIdentity>, Failure> {
-        let Some(name) = self.settings.account(context.object) else { return Ok(None) };
         let namespace = context.object.namespace().unwrap_or_default();
-        let identity = ObjectIdentity::get(&self.client, &namespace, name).await;
-        identity.map(Some).map_err(|error| Failure::fetch(reason::AUTHENTICATION_FAILED, error.to_string()))
+        let name = context.object.name_any();
+        let options = Options {
+            requester: Some(requester(&namespace, &name)),
+            proxy: remote.proxy(),
+            timeout: context.timeout,
+        };
+        let lookup = self.clouds.token(identity, target, &options).await;
+        lookup.map(|lookup| lookup.token).map_err(|error| match error {
+            CredentialError::Client(error) => bad_options(error),
+            error => bad_options(format!("failed to get access credential for Git repository: {error}")),
+        })
     }
 
-    /// A token by which the object proves itself to `audience`.
-    async fn assertion(&self, identity: &ObjectIdentity, audience: &str) -> Result<Secret, Failure> {
-        identity.token(&self.client, audience).await.map_err(|error| no_token(error.to_string()))
+    /// Whose credentials are asked for: an account that is named, else the controller's.
+    async fn identity(&self, context: &TokenContext<'_>) -> Result<Identity, Failure> {
+        let (object, client) = (context.object, self.clouds.client());
+        let namespace = object.namespace().unwrap_or_default();
+        let identity = Identity::get(client, &namespace, self.settings.account(object)).await;
+        identity.map_err(|error| Failure::fetch(reason::AUTHENTICATION_FAILED, error.to_string()))
     }
 }
 
-/// A client for the servers that give tokens. What they give for an object's own identity may come by way of the object's
-/// proxy; the identity of the controller, and the metadata services that know it, are none of its business.
-fn http(tls: &TlsConfig, proxy: Option<&Proxy>, context: &TokenContext<'_>) -> Result<Http, Failure> {
-    let client = net::client::builder(tls, proxy).map_err(bad_options)?;
-    Ok(Http::new(
-        client.timeout(context.timeout).build().map_err(|_| bad_options("no HTTP client"))?,
-        TOKEN_ANSWER_BYTES,
-    ))
+fn requester<'a>(namespace: &'a str, name: &'a str) -> Requester<'a> {
+    Requester { kind: KIND, namespace, name, operation: Operation::Reconcile }
 }
 
 fn opaque(token: AccessToken) -> Result<Secret, Failure> {
@@ -267,48 +210,6 @@ fn opaque(token: AccessToken) -> Result<Secret, Failure> {
     }
 }
 
-fn application(identity: &ObjectIdentity) -> Result<Application, Failure> {
-    let annotation = |key: &'static str, what: &str| {
-        identity.account().annotations().get(key).cloned().ok_or_else(|| {
-            no_identity(
-                identity,
-                &format!("azure {what} ID is not set in the service account annotation {key}"),
-            )
-        })
-    };
-    Ok(Application {
-        tenant: annotation(azure::TENANT_ANNOTATION, "tenant")?,
-        client: annotation(azure::CLIENT_ANNOTATION, "client")?,
-    })
-}
-
-fn role(identity: &ObjectIdentity) -> Result<&str, Failure> {
-    let (key, pattern) = (aws::ROLE_ANNOTATION, aws::ROLE_PATTERN);
-    let role = identity.account().annotations().get(key).map(String::as_str).unwrap_or_default();
-    if aws::is_role(role) {
-        return Ok(role);
-    }
-    Err(no_identity(identity, &format!("invalid {key} annotation: '{role}'. must match {pattern}")))
-}
-
-fn no_identity(identity: &ObjectIdentity, why: &str) -> Failure {
-    let name = identity.full_name();
-    no_token(format!("failed to get provider identity from service account '{name}' annotations: {why}"))
-}
-
-fn of_controller(error: impl Display) -> Failure {
-    no_token(format!("failed to create provider access credential for the controller: {error}"))
-}
-
-fn of_account(identity: &ObjectIdentity, error: &dyn Display) -> Failure {
-    let name = identity.full_name();
-    no_token(format!("failed to create provider access credential for service account '{name}': {error}"))
-}
-
-fn no_token(why: String) -> Failure {
-    bad_options(format!("failed to get access credential for Git repository: {why}"))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
@@ -316,8 +217,10 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
 
+    use ::auth::TokenCache;
     use e2e::token_server::TokenServer;
     use k8s_openapi::ByteString;
+    use net::Proxy;
 
     use super::*;
 
@@ -340,13 +243,10 @@ mod tests {
 
     /// Providers that reach an API server at `api` and see these variables.
     fn providers(api: &str, variables: &[(&'static str, &str)]) -> Providers {
-        Providers {
-            client: client(api),
-            metrics: TokenMetrics::register(&runtime::metrics::Metrics::new().unwrap()).unwrap(),
-            cache: TokenCache::new(10, Duration::from_secs(60)),
-            environment: variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
-            settings: Settings::default(),
-        }
+        let cache = TokenCache::new(10, Duration::from_secs(60));
+        let tokens = Tokens::new(cache, &runtime::metrics::Metrics::new().unwrap()).unwrap();
+        let environment = variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Providers { clouds: Clouds::new(client(api), environment, tokens), settings: Settings::default() }
     }
 
     fn client(api: &str) -> Client {
@@ -365,12 +265,12 @@ mod tests {
         let data = SecretData::default();
         let context = TokenContext { object: &object, data: &data, timeout: Duration::from_secs(60) };
         assert_eq!(
-            providers.azure(&remote, &context, None).await.unwrap(),
+            providers.azure(&remote, &context, &Identity::Controller).await.unwrap(),
             Auth::Bearer(Secret::new("genuine".to_owned()))
         );
         object.spec.url = "https://evil.example/app".to_owned();
         let context = TokenContext { object: &object, data: &data, timeout: Duration::from_secs(60) };
-        let failure = providers.azure(&remote, &context, None).await.unwrap_err();
+        let failure = providers.azure(&remote, &context, &Identity::Controller).await.unwrap_err();
         assert_eq!(
             failure.message,
             "failed to configure authentication options: invalid Azure DevOps Git URL: evil.example"
@@ -422,9 +322,11 @@ mod tests {
             (&[("example.org/note", "x")], false),
         ] {
             let server = api_server(annotations).await;
-            providers.client = client(&server.url);
+            let environment = providers.clouds.environment().clone();
+            providers.clouds =
+                Clouds::new(client(&server.url), environment, providers.clouds.tokens().clone());
             let identity = providers.identity(&context).await.unwrap();
-            providers.azure(&remote, &context, identity).await.unwrap();
+            providers.azure(&remote, &context, &identity).await.unwrap();
             assert_eq!(entra.take_requests().len(), usize::from(is_asked), "{annotations:?}");
         }
     }
