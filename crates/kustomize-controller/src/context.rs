@@ -12,7 +12,7 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 use kustomize::tree::MemoryTree;
-use references::check_name;
+use references::{SharedReads, check_name};
 use runtime::{controller::Waker, events::Recorder, metrics::Metrics, queue::InFlight};
 
 use crate::{
@@ -30,6 +30,8 @@ pub struct Context {
     /// What claims of others do not count for.
     pub skipped: Skipped,
     pub events: Recorder,
+    /// ConfigMaps and Secrets that specs name.
+    pub reads: SharedReads,
     /// The cluster that the controller runs in.
     pub cluster: Cluster,
     /// Those that specs name.

@@ -17,12 +17,12 @@ pub use keys::{Keys, KeysError};
 pub use service::{ImportError, KeyRing};
 pub use sops::{DecryptError, Sops};
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use api::{Kustomization, kustomization};
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client};
-use references::{IdentityError, ObjectIdentity, SecretData, Secrets, get};
+use kube::Client;
+use references::{GetError, IdentityError, Kind, ObjectIdentity, SecretData, SharedReads};
+use runtime::controller::due_since;
 
 /// The only provider; with another one nothing is decrypted.
 const PROVIDER: &str = "sops";
@@ -32,6 +32,8 @@ const PROVIDER: &str = "sops";
 pub struct Decryption {
     /// The controller's own identity.
     pub client: Client,
+    /// Secrets as they are read for all.
+    pub reads: SharedReads,
     /// Namespace of the controller.
     pub namespace: String,
     /// Secret of that namespace with age identities for Kustomizations without a Secret of their own; empty means none.
@@ -63,21 +65,23 @@ impl Decryption {
     ) -> Result<keys::Source, KeysError> {
         let unreadable = |name: String, source| KeysError::Secret { name, source };
         if let Some(reference) = &spec.secret_ref {
-            let secrets = Secrets::new(&self.client, namespace);
-            return match secrets.data(&reference.name).await {
+            let full_name = format!("{namespace}/{}", reference.name);
+            return match self.read(namespace, &reference.name).await {
                 Ok(data) => Ok(keys::Source::Own(data)),
                 Err(error) if error.is_not_found() => Err(KeysError::NotFound(error)),
-                Err(error) => Err(unreadable(secrets.full_name(&reference.name), error)),
+                Err(error) => Err(unreadable(full_name, error)),
             };
         }
         if self.age_secret.is_empty() || self.namespace.is_empty() {
             return Ok(keys::Source::None);
         }
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
-        match get(&api, &self.age_secret).await {
-            Ok(secret) => Ok(keys::Source::Shared(SecretData::of(&self.namespace, &self.age_secret, secret))),
-            Err(source) => Err(KeysError::Shared(source)),
-        }
+        let shared = self.read(&self.namespace, &self.age_secret).await;
+        shared.map(keys::Source::Shared).map_err(KeysError::Shared)
+    }
+
+    async fn read(&self, namespace: &str, name: &str) -> Result<SecretData, GetError> {
+        let entries = self.reads.entries(Kind::Secret, namespace, name, due_since()).await?;
+        Ok(SecretData::new(&format!("{namespace}/{name}"), BTreeMap::clone(&entries)))
     }
 
     async fn identity(

@@ -43,6 +43,7 @@ use clusters::{Clusters, Trust};
 use kms::KeyServices;
 use kustomize::{Options, ParseCache, tree::MemoryTree};
 use net::{AddressPolicy, Backoff};
+use references::SharedReads;
 use runtime::{
     app::App,
     client::{ClientOptions, Fence},
@@ -131,6 +132,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         clusters_options(process.fence(), &arguments, &shares),
     );
     process.metrics.budget("remote_clusters", clusters.budget());
+    let reads = SharedReads::new(process.client.clone());
     let context = Context {
         cluster: cluster.clone(),
         clusters: clusters.clone(),
@@ -138,7 +140,8 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         build: build_options(&arguments, &shares),
         builds,
         bases: remote_bases(&arguments, &shares)?,
-        decryption: decryption(&arguments, process.client.clone()).await?,
+        decryption: decryption(&arguments, process.client.clone(), reads.clone()).await?,
+        reads,
         sources: Sources::new(process.client.clone(), sources_options(&arguments)),
         configs: Configs::new(),
         runs: InFlight::default(),
@@ -221,7 +224,11 @@ fn clusters_options(fence: Fence, arguments: &Arguments, shares: &MemoryShares) 
     }
 }
 
-async fn decryption(arguments: &Arguments, client: kube::Client) -> Result<Decryption, StartError> {
+async fn decryption(
+    arguments: &Arguments,
+    client: kube::Client,
+    reads: SharedReads,
+) -> Result<Decryption, StartError> {
     // As for bases: who writes to Git must not reach what only this process can.
     let addresses = AddressPolicy { allow_link_local: false, denied: Vec::new() };
     let environment = auth::Environment::of_process();
@@ -234,6 +241,7 @@ async fn decryption(arguments: &Arguments, client: kube::Client) -> Result<Decry
     };
     Ok(Decryption {
         client,
+        reads,
         namespace: arguments.shared.runtime_namespace.clone(),
         age_secret: arguments.sops_age_secret.clone(),
         default_account: arguments.default_decryption_service_account.clone(),

@@ -4,12 +4,8 @@ use std::collections::BTreeMap;
 
 use api::kustomization::{PostBuild, SubstituteReference};
 use apply::mask::Mask;
-use k8s_openapi::{
-    ByteString,
-    api::core::v1::{ConfigMap, Secret},
-};
-use kube::{Api, Client};
-use references::{GetError, get};
+use references::{Entries, GetError, Kind, SharedReads};
+use runtime::controller::due_since;
 use substitute::Variables;
 
 /// Why the variables cannot be had.
@@ -56,47 +52,37 @@ pub struct Loaded {
 /// # Errors
 /// See [`VariablesError`].
 pub async fn load(
-    client: &Client,
+    reads: &SharedReads,
     namespace: &str,
     post_build: &PostBuild,
 ) -> Result<Loaded, VariablesError> {
     let (mut variables, mut secrets) = (BTreeMap::new(), Vec::new());
     for reference in &post_build.substitute_from {
-        let data = read(client, namespace, reference).await.map_err(|source| {
+        let data = read(reads, namespace, reference).await.map_err(|source| {
             let (kind, name) = (reference.kind.clone(), reference.name.clone());
             VariablesError::Reference { kind, name, source }
         })?;
         if reference.kind == "Secret" {
-            secrets.extend(data.values().cloned());
+            secrets.extend(data.values().map(|value| value.0.clone()));
         }
-        variables.extend(data);
+        variables.extend(data.iter().map(|(name, value)| (name.clone(), value.0.clone())));
     }
     variables.extend(post_build.substitute.iter().map(|(k, v)| (k.clone(), v.clone().into_bytes())));
     Ok(Loaded { variables: Variables::new(variables)?, secrets: Mask::new(secrets) })
 }
 
 async fn read(
-    client: &Client,
+    reads: &SharedReads,
     namespace: &str,
     reference: &SubstituteReference,
-) -> Result<BTreeMap<String, Vec<u8>>, ReferenceError> {
-    let result = match reference.kind.as_str() {
-        "ConfigMap" => {
-            let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-            let bytes = |(key, value): (String, String)| (key, value.into_bytes());
-            let found = get(&api, &reference.name).await;
-            found.map(|object| object.data.unwrap_or_default().into_iter().map(bytes).collect())
-        }
-        "Secret" => {
-            let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-            let bytes = |(key, value): (String, ByteString)| (key, value.0);
-            let found = get(&api, &reference.name).await;
-            found.map(|object| object.data.unwrap_or_default().into_iter().map(bytes).collect())
-        }
+) -> Result<Entries, ReferenceError> {
+    let kind = match reference.kind.as_str() {
+        "ConfigMap" => Kind::ConfigMap,
+        "Secret" => Kind::Secret,
         other => return Err(ReferenceError::Kind(other.to_owned())),
     };
-    match result {
-        Err(error) if error.is_not_found() && reference.optional => Ok(BTreeMap::new()),
+    match reads.entries(kind, namespace, &reference.name, due_since()).await {
+        Err(error) if error.is_not_found() && reference.optional => Ok(Entries::default()),
         other => Ok(other?),
     }
 }

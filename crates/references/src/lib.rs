@@ -13,6 +13,7 @@ mod object_identity;
 mod pull_secret;
 mod secret_data;
 mod secrets;
+mod shared_reads;
 
 pub use get::{GetError, get};
 pub use name::{InvalidName, check_account_name, check_name};
@@ -20,3 +21,4 @@ pub use object_identity::{IdentityError, ObjectIdentity};
 pub use pull_secret::{PullCredentials, PullSecretError, PullSecrets};
 pub use secret_data::{SecretData, SecretDataError};
 pub use secrets::{SecretError, Secrets};
+pub use shared_reads::{Entries, Kind, SharedReads};

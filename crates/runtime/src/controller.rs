@@ -44,6 +44,17 @@ use turns::{Turn, Turns};
 /// Percentage by which the delay after a failure varies, so that what failed together does not come back together.
 const RETRY_JITTER: u8 = 10;
 
+tokio::task_local! {
+    /// See [`due_since`].
+    static DUE: Instant;
+}
+
+/// The last moment at which something made the object of this pass due: what happened before it is what the pass is for. Now, outside of
+/// a pass.
+pub fn due_since() -> Instant {
+    DUE.try_with(|since| *since).unwrap_or_else(|_| Instant::now())
+}
+
 /// What becomes of an object after one pass.
 #[derive(Debug)]
 pub enum Outcome {
@@ -298,10 +309,10 @@ where
         );
         let (_busy, started) = (self.metrics.busy(&self.name), Instant::now());
         let reference = ObjectRef::from_obj(object.as_ref());
-        let _working = self.queue.begin(reference.clone());
+        let (_working, since) = self.queue.begin(reference.clone());
         let work =
             AssertUnwindSafe(self.reconciler.reconcile(object).instrument(span.clone())).catch_unwind();
-        let outcome = turn.run(work).await.unwrap_or_else(|panic| {
+        let outcome = DUE.scope(since, turn.run(work)).await.unwrap_or_else(|panic| {
             self.metrics.panicked(&self.name);
             Outcome::Failed(format!("panic: {}", panic_text(panic.as_ref())).into())
         });

@@ -68,6 +68,8 @@ pub struct Queue<K> {
 pub struct Known {
     /// When it is due; nothing while it waits for a change.
     pub due: Option<Instant>,
+    /// When it last asked for a pass.
+    pub asked: Option<Instant>,
     /// When the pass began that is under way.
     pub begun: Option<Instant>,
     /// The last pass that is over.
@@ -132,22 +134,26 @@ impl<K: Eq + Hash + Send + Sync + 'static> Queue<K> {
     /// An object asks for a pass now.
     pub fn ask(&self, object: K) {
         self.metrics.queued(&self.controller);
-        self.lock().entry(object).or_default().due_by(Instant::now());
+        let (now, mut known) = (Instant::now(), self.lock());
+        let known = known.entry(object).or_default();
+        known.asked = Some(now);
+        known.due_by(now);
     }
 
-    /// A pass of an object begins.
+    /// A pass of an object begins. Gives the last moment at which something made it due, too.
     #[must_use]
-    pub fn begin(&self, object: K) -> InFlightGuard {
+    pub fn begin(&self, object: K) -> (InFlightGuard, Instant) {
         let now = Instant::now();
-        let due = {
+        let (due, asked) = {
             let mut known = self.lock();
             let known = known.entry(object).or_default();
             known.begun = Some(now);
-            known.due.take()
+            (known.due.take(), known.asked.take())
         };
+        let since = due.max(asked).unwrap_or(now).min(now);
         let waited = due.map(|due| now.saturating_duration_since(due));
         self.metrics.waited(&self.controller, waited.unwrap_or_default());
-        self.passes.begin()
+        (self.passes.begin(), since)
     }
 
     /// A pass is over; the next one is due after this time, if at all.

@@ -1,10 +1,10 @@
 //! ConfigMaps and Secrets that start runs when they change.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use e2e::api_proxy::Call;
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
-use e2e::testkit::runs;
+use e2e::testkit::{config_map, runs};
 use e2e::wait::{Not, not_yet};
 use serde_json::json;
 
@@ -117,5 +117,51 @@ async fn the_label_is_what_the_flag_says() -> Result<()> {
     has_run_once(&test, before).await?;
     test.patch("ConfigMap/vars", &json!({"data": {"COLOUR": "blue"}})).await?;
     test.until("ConfigMap/map", "is blue", |map| map.text("/data/value") == "blue round").await?;
+    test.finish().await
+}
+
+#[tokio::test]
+async fn many_that_refer_to_one_config_map_read_it_once_for_each_commit_and_never_too_early() -> Result<()> {
+    const COUNT: usize = 30;
+    let test = Scenario::through_proxy("shared-reads", &[]).await?;
+    let variables = |value: usize| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: variables}}\ndata: {{value: v{value}}}\n")
+    };
+    test.apply(&variables(0)).await?;
+    for number in 0..COUNT {
+        test.repo
+            .write(&format!("app-{number}/map.yaml"), &config_map(&format!("m-{number}"), "${value}"))?;
+    }
+    test.repo.commit("start")?;
+    test.apply_source().await?;
+    let from = "  postBuild: {substituteFrom: [{kind: ConfigMap, name: variables}]}\n";
+    for number in 0..COUNT {
+        test.apply(&test.kustomization_yaml(&format!("k-{number}"), &format!("./app-{number}"), from))
+            .await?;
+    }
+    for number in 0..COUNT {
+        test.ready(&format!("Kustomization/k-{number}")).await?;
+    }
+    test.idle().await?;
+    test.proxy()?.take_calls();
+    for number in 0..COUNT {
+        test.repo
+            .write(&format!("app-{number}/map.yaml"), &config_map(&format!("m-{number}"), "${value}2"))?;
+    }
+    let commit = test.repo.commit("all of them")?;
+    test.request("GitRepository/app").await?;
+    for number in 0..COUNT {
+        test.applied(&format!("Kustomization/k-{number}"), &commit).await?;
+    }
+    let reads = test.proxy()?.calls(|call| call.is_about("variables") && !call.is_write()).len();
+    ensure!((1..COUNT / 3).contains(&reads), "{COUNT} runs read it {reads} times");
+
+    // Without the label no watch tells of the change: what was read before somebody asks for a run is too old for it.
+    for value in 1..10 {
+        test.apply(&variables(value)).await?;
+        test.run("Kustomization/k-0").await?;
+        let seen = test.get("ConfigMap/m-0").await?.text("/data/value").to_owned();
+        ensure!(seen == format!("v{value}2"), "{seen} instead of v{value}2");
+    }
     test.finish().await
 }

@@ -61,7 +61,8 @@ fn object(secret: Option<&str>, account: Option<&str>) -> Kustomization {
 
 fn decryption(client: Client, age_secret: &str, default_account: &str) -> Decryption {
     let (age_secret, default_account) = (age_secret.to_owned(), default_account.to_owned());
-    Decryption { client, namespace: "flux-system".into(), age_secret, default_account, clouds: None }
+    let reads = SharedReads::new(client.clone());
+    Decryption { client, reads, namespace: "flux-system".into(), age_secret, default_account, clouds: None }
 }
 
 /// Names of the entries that count, and what was asked for.

@@ -350,7 +350,7 @@ impl Pass<'_> {
 
     /// What the build reads of the cluster.
     async fn values(&self) -> Result<Values, BuildError> {
-        Values::load(&self.context.client, &self.context.decryption, &self.subject.object).await
+        Values::load(&self.context.reads, &self.context.decryption, &self.subject.object).await
     }
 
     /// Whether the objects are as the last run left them, and the hash of the values is what it was.

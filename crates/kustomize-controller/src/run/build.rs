@@ -13,11 +13,11 @@ use api::{
     kustomization::{BuildMetadataOption, Selector, SubstituteStrategy},
 };
 use apply::{object::ObjectId, prepare::CommonMetadata};
-use kube::Client;
 use kustomize::{
     flux::{ImageOverride, Overlay, PatchOverride, SelectorOverride},
     tree::Trace,
 };
+use references::SharedReads;
 use tokio::task::JoinError;
 
 use crate::{
@@ -84,11 +84,11 @@ impl Values {
     /// # Errors
     /// When something that the spec names cannot be read.
     pub async fn load(
-        client: &Client,
+        reads: &SharedReads,
         decryption: &Decryption,
         object: &Kustomization,
     ) -> Result<Self, BuildError> {
-        let variables = async { load_variables(client, object).await.map_err(BuildError::from) };
+        let variables = async { load_variables(reads, object).await.map_err(BuildError::from) };
         let keys = async { decryption.keys(object).await.map_err(BuildError::from) };
         let (variables, keys) = tokio::try_join!(variables, keys)?;
         Ok(Self { variables, keys })
@@ -101,10 +101,13 @@ impl Values {
 }
 
 /// The variables of the post-build substitution, if there is one.
-async fn load_variables(client: &Client, object: &Kustomization) -> Result<Option<Loaded>, VariablesError> {
+async fn load_variables(
+    reads: &SharedReads,
+    object: &Kustomization,
+) -> Result<Option<Loaded>, VariablesError> {
     let Some(post_build) = &object.spec.post_build else { return Ok(None) };
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-    let loaded = variables::load(client, namespace, post_build).await?;
+    let loaded = variables::load(reads, namespace, post_build).await?;
     let always = post_build.substitute_strategy == Some(SubstituteStrategy::Always);
     Ok(Some(loaded).filter(|loaded| always || !loaded.variables.is_empty()))
 }

@@ -277,7 +277,7 @@ mod tests {
         let now = Instant::now();
         let (past, later) = (now.checked_sub(Duration::from_secs(1)).unwrap(), now + Duration::from_secs(60));
         let why = |due: Option<Instant>, begun: bool, change: fn(&mut Facts)| {
-            let known = Known { due, begun: begun.then_some(past), last: None };
+            let known = Known { due, begun: begun.then_some(past), ..Known::default() };
             let mut facts =
                 Facts { known, failures: 0, bound: None, suspended: false, goes_on: false, pause: None };
             change(&mut facts);
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn a_step_of_the_controller_is_told_before_the_pass_itself() {
         let now = Instant::now();
-        let known = Known { due: None, begun: Some(now), last: None };
+        let known = Known { begun: Some(now), ..Known::default() };
         let step = |step| running(known, step).map(|step| (step.step, step.since.is_some(), step.waits_for));
         assert_eq!(step(None), Some(("pass", true, None)));
         let fetch = Step { name: "fetch", since: None, waits_for: Some("its turn".into()) };
