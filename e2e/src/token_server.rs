@@ -25,8 +25,9 @@ pub struct TokenServer {
 
 #[derive(Debug, Default)]
 struct State {
-    answers: HashMap<String, (u16, String)>,
+    answers: Mutex<HashMap<String, (u16, String)>>,
     asked: Mutex<Vec<(String, String)>>,
+    authorizations: Mutex<Vec<String>>,
     silent: AtomicBool,
 }
 
@@ -37,7 +38,7 @@ impl TokenServer {
         let ca = if tls { Some(Ca::new("e2e tokens")?) } else { None };
         let answers =
             answers.iter().map(|(line, status, body)| ((*line).to_owned(), (*status, (*body).to_owned())));
-        let state = Arc::new(State { answers: answers.collect(), ..State::default() });
+        let state = Arc::new(State { answers: Mutex::new(answers.collect()), ..State::default() });
         let server = HttpServer::start(0, ca, state.clone()).await?;
         Ok(Self { url: server.url(), server, state })
     }
@@ -47,6 +48,11 @@ impl TokenServer {
         self.server.ca_pem()
     }
 
+    /// Gives this answer from now on.
+    pub fn set_answer(&self, line: &str, status: u16, body: &str) {
+        lock(&self.state.answers).insert(line.to_owned(), (status, body.to_owned()));
+    }
+
     /// Whether requests are read and never answered.
     pub fn set_silent(&self, silent: bool) {
         self.state.silent.store(silent, Ordering::Relaxed);
@@ -54,20 +60,29 @@ impl TokenServer {
 
     /// Requests and their bodies since the last call.
     pub fn take_requests(&self) -> Vec<(String, String)> {
-        std::mem::take(&mut *lock(&self.state))
+        std::mem::take(&mut *lock(&self.state.asked))
+    }
+
+    /// What requests had in the header `Authorization` since the last call.
+    pub fn take_authorizations(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.state.authorizations))
     }
 }
 
-fn lock(state: &State) -> MutexGuard<'_, Vec<(String, String)>> {
-    state.asked.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Answer for Arc<State> {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
         let line = format!("{} {}", request.method(), request.uri().path());
+        let authorization = request.headers().get(http::header::AUTHORIZATION);
+        if let Some(authorization) = authorization.and_then(|value| value.to_str().ok()) {
+            lock(&self.authorizations).push(authorization.to_owned());
+        }
         let body = request.into_body().collect().await?.to_bytes();
-        let (status, text) = self.answers.get(&line).cloned().unwrap_or((404, "{}".to_owned()));
-        lock(self).push((line, String::from_utf8_lossy(&body).into_owned()));
+        let (status, text) = lock(&self.answers).get(&line).cloned().unwrap_or((404, "{}".to_owned()));
+        lock(&self.asked).push((line, String::from_utf8_lossy(&body).into_owned()));
         if self.silent.load(Ordering::Relaxed) {
             future::pending::<()>().await;
         }

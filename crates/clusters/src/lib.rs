@@ -3,6 +3,7 @@
 //! ```text
 //! Secret    ── kubeconfig ─┐
 //! ConfigMap ── config_map ─┴▶ Access ──▶ RemoteCluster: client pool, discovery, index; shared by content
+//!                   └─ ClusterTokens, for each request (crates `identity`, `managed-clusters`)
 //! ```
 //!
 //! # Guarantees
@@ -10,6 +11,7 @@
 //!   never do.
 //! - A cluster is kept as long as somebody holds it ([`RemoteCluster`]), and closed after.
 //! - A cluster that does not answer costs nobody more than a look now and then: see [`reachability`].
+//! - A cloud that moves a cluster is followed: it is asked again where one is that does not answer.
 //! - There are no more than [`Options::limits`] allow.
 
 mod bearer;
@@ -17,6 +19,7 @@ mod config_map;
 mod kubeconfig;
 mod reachability;
 mod remote;
+mod tokens;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -26,11 +29,12 @@ use std::{
 use api::kustomization::KubeConfigReference;
 use apply::{manager::Manager, mapper::MapperOptions, observe::IndexOptions, prepare::Owner};
 use budget::{Budget, Limits};
+use identity::{Clouds, Requester};
 use k8s_openapi::{
     ByteString,
     api::core::v1::{ConfigMap, Secret},
 };
-use kube::{Api, Client};
+use kube::Api;
 use references::{GetError, get};
 use runtime::{
     client::{ClientOptions, ConnectError as PoolError},
@@ -39,11 +43,11 @@ use runtime::{
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-pub use bearer::{Token, TokenSource};
 pub use config_map::{ConfigMapError, Settings};
 pub use kubeconfig::{KubeconfigError, Problem, Trust};
 pub use reachability::{Reachability, Unreachable};
 pub use remote::RemoteCluster;
+pub use tokens::{ClusterTokens, TokenError};
 
 /// Keys of a kubeconfig if the spec names none, in this order.
 const DEFAULT_KEYS: [&str; 2] = ["value", "value.yaml"];
@@ -100,6 +104,9 @@ pub enum ConnectError {
     /// The ConfigMap is of no use.
     #[error(transparent)]
     ConfigMap(#[from] ConfigMapError),
+    /// There is no token for the cluster.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The reference names nothing.
     #[error("exactly one of spec.kubeConfig.configMapRef or spec.kubeConfig.secretRef must be specified")]
     NoReference,
@@ -132,8 +139,8 @@ type Key = [u8; 32];
 pub struct Clusters(Arc<Shared>);
 
 struct Shared {
-    /// Of the cluster that the controller runs in.
-    local: Client,
+    /// Whose client is that of the cluster that the controller runs in.
+    clouds: Clouds,
     metrics: Metrics,
     options: Options,
     budget: Budget,
@@ -159,32 +166,52 @@ impl Changed {
 enum Source {
     /// The name of the Secret, and its kubeconfig.
     Kubeconfig(String, ByteString),
-    ConfigMap(Settings),
+    ConfigMap(Box<Settings>, Arc<ClusterTokens>),
+}
+
+impl Source {
+    /// What tells a cluster and an identity there apart from others.
+    fn key(&self) -> Key {
+        let mut hash = Sha256::new();
+        match self {
+            Source::Kubeconfig(_, content) => {
+                hash.update(b"kubeconfig\0");
+                hash.update(&content.0);
+            }
+            Source::ConfigMap(settings, tokens) => {
+                hash.update(b"configmap\0");
+                hash.update(format!("{settings:?}\0{}", tokens.cache_key()));
+            }
+        }
+        hash.finalize().into()
+    }
 }
 
 impl Clusters {
-    /// None yet. `local` is a client of the cluster that the controller runs in.
-    pub fn new(local: Client, metrics: Metrics, options: Options) -> Self {
+    /// None yet. `clouds` has the client of the cluster that the controller runs in, and gives the tokens of ConfigMaps.
+    pub fn new(clouds: Clouds, metrics: Metrics, options: Options) -> Self {
         let budget = Budget::new(options.limits);
         let (open, changed) = (Mutex::default(), Arc::default());
-        Self(Arc::new(Shared { local, metrics, options, budget, open, changed }))
+        Self(Arc::new(Shared { clouds, metrics, options, budget, open, changed }))
     }
 
-    /// The cluster that an object of `namespace` refers to, once it answers.
+    /// The cluster that an object refers to, once it answers. The object is one of the namespace whose Secrets, ConfigMaps and service
+    /// accounts it may use.
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(
         &self,
-        namespace: &str,
+        object: Requester<'_>,
         reference: &KubeConfigReference,
     ) -> Result<Arc<RemoteCluster>, ConnectError> {
-        let source = self.0.source(namespace, reference).await?;
-        let key = self.0.key(namespace, &source).await?;
+        let source = self.0.source(object.namespace, reference).await?;
+        let key = source.key();
         let cluster = match self.0.find(&key) {
-            Some(cluster) => cluster,
-            None => self.0.open(key, namespace, source).await?,
+            Some(cluster) if !cluster.may_have_moved() => cluster,
+            found => self.0.open(key, object, source, found).await?,
         };
+        cluster.authenticate(object).await?;
         cluster.ready().await?;
         Ok(cluster)
     }
@@ -218,7 +245,7 @@ impl Shared {
         let full_name = |name: &str| format!("{namespace}/{name}");
         if let Some(secret) = &reference.secret_ref {
             let (api, name) =
-                (Api::<Secret>::namespaced(self.local.clone(), namespace), full_name(&secret.name));
+                (Api::<Secret>::namespaced(self.clouds.client().clone(), namespace), full_name(&secret.name));
             let found = get(&api, &secret.name).await;
             let data = found.map_err(|source| ConnectError::Secret { name: name.clone(), source })?.data;
             let mut data = data.unwrap_or_default();
@@ -232,55 +259,43 @@ impl Shared {
             };
         }
         let config_map = reference.config_map_ref.as_ref().ok_or(ConnectError::NoReference)?;
-        let api = Api::<ConfigMap>::namespaced(self.local.clone(), namespace);
+        let api = Api::<ConfigMap>::namespaced(self.clouds.client().clone(), namespace);
         let found = get(&api, &config_map.name).await;
         let name = full_name(&config_map.name);
         let data = found.map_err(|source| ConnectError::GetConfigMap { name, source })?.data;
-        Ok(Source::ConfigMap(Settings::new(&data.unwrap_or_default(), &self.options.default_account)))
-    }
-
-    /// What tells a cluster and an identity there apart from others. An account has to exist, even for a cluster that is open.
-    async fn key(&self, namespace: &str, source: &Source) -> Result<Key, ConnectError> {
-        let mut hash = Sha256::new();
-        match source {
-            Source::Kubeconfig(_, content) => {
-                hash.update(b"kubeconfig\0");
-                hash.update(&content.0);
-            }
-            Source::ConfigMap(settings) => {
-                let identity = settings.identity(&self.local, namespace).await?;
-                hash.update(b"configmap\0");
-                hash.update(format!("{settings:?}\0{}", identity.cache_key()));
-            }
-        }
-        Ok(hash.finalize().into())
+        let settings = Settings::new(&data.unwrap_or_default(), &self.options.default_account);
+        let timeout = self.options.client.request_timeout;
+        let tokens = settings.tokens(&self.clouds, namespace, timeout).await?;
+        Ok(Source::ConfigMap(Box::new(settings), Arc::new(tokens)))
     }
 
     fn find(&self, key: &Key) -> Option<Arc<RemoteCluster>> {
         self.lock().get(key).and_then(Weak::upgrade)
     }
 
+    /// Opens a cluster, unless it is open by now; `former` only if it is still where that one is.
     async fn open(
         &self,
         key: Key,
-        namespace: &str,
+        object: Requester<'_>,
         source: Source,
+        former: Option<Arc<RemoteCluster>>,
     ) -> Result<Arc<RemoteCluster>, ConnectError> {
         let trust = &self.options.trust;
         let (access, tokens) = match source {
             Source::Kubeconfig(name, content) => (kubeconfig::read(&content.0, &name, trust).await?, None),
-            Source::ConfigMap(settings) => {
-                let access = settings.access(&trust.addresses)?;
-                (access, Some(settings.tokens(&self.local, namespace)))
+            Source::ConfigMap(settings, tokens) => {
+                (settings.access(&tokens, Some(object), &trust.addresses).await?, Some(tokens))
             }
         };
         let mut open = self.lock();
         open.retain(|_, cluster| cluster.strong_count() > 0);
         // Somebody may have been faster.
-        if let Some(cluster) = open.get(&key).and_then(Weak::upgrade) {
+        let same = |cluster: &Arc<RemoteCluster>| former.is_none() || cluster.is_at(&access);
+        if let Some(cluster) = open.get(&key).and_then(Weak::upgrade).filter(same) {
             return Ok(cluster);
         }
-        let mut place = self.budget.start(namespace);
+        let mut place = self.budget.start(object.namespace);
         place.try_grow(1).map_err(|_| {
             let usage = self.budget.usage();
             ConnectError::TooMany { used: usage.used, limit: usage.limit }

@@ -62,6 +62,11 @@ impl Reachability {
         state.failures == 0 && state.answered.is_some_and(|at| at.elapsed() <= time)
     }
 
+    /// Whether the last request got no answer.
+    pub fn is_failing(&self) -> bool {
+        self.lock().failures > 0
+    }
+
     /// A client that takes down what becomes of its requests, and sends none to a server that does not answer.
     pub fn guard(&self, client: &Client) -> Client {
         let (reachability, inner) = (self.clone(), client.clone());

@@ -1,10 +1,14 @@
 //! One cluster that is open.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex as PlainMutex, PoisonError},
+    time::Duration,
+};
 
 use apply::cluster::Cluster;
 use budget::Grant;
 use http::{Request, StatusCode};
+use identity::Requester;
 use kube::client::Body;
 use runtime::{
     client::{ClientOptions, open},
@@ -17,8 +21,8 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    Changed, ConnectError, Options, Reachability, TokenSource, Unreachable, bearer::with_bearer,
-    kubeconfig::Access,
+    Changed, ClusterTokens, ConnectError, Options, Reachability, TokenError, Unreachable,
+    bearer::with_bearer, kubeconfig::Access,
 };
 
 /// A server that answered so lately is not asked whether it does. Short, as only this question is waited for without a worker: a
@@ -28,6 +32,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the answer stands if it was none.
 const PROBE_PAUSE: Duration = Duration::from_secs(5);
+/// A cloud is asked again where a cluster is that does not answer, so long after it was last asked.
+const DESCRIPTION_LIFETIME: Duration = Duration::from_secs(300);
 /// What is asked. Every user may, and nothing is done for it.
 const PROBE: &str = "/version";
 
@@ -36,11 +42,29 @@ pub struct RemoteCluster {
     cluster: Cluster,
     reachability: Reachability,
     server: String,
+    /// What its requests show, if that ends.
+    tokens: Option<Arc<ClusterTokens>>,
+    location: Location,
+    /// When a cloud was last asked for that.
+    described: PlainMutex<Instant>,
     /// When the server was last asked in vain, and what came of it. Held while it is asked: all who want to know share the answer.
     probe: Mutex<Option<(Instant, Refusal)>>,
     _place: Grant,
     /// Hands on who has objects that changed.
     _changes: AbortOnDropHandle<()>,
+}
+
+/// Where a cluster is, and whom it is trusted by.
+#[derive(PartialEq, Eq)]
+struct Location {
+    server: http::Uri,
+    authorities: Option<Vec<Vec<u8>>>,
+}
+
+impl Location {
+    fn of(access: &Access) -> Self {
+        Self { server: access.config.cluster_url.clone(), authorities: access.config.root_cert.clone() }
+    }
 }
 
 /// Why a server that was asked is of no use.
@@ -54,18 +78,18 @@ impl RemoteCluster {
     /// A client that sends nothing yet.
     pub(crate) fn open(
         access: Access,
-        tokens: Option<Arc<dyn TokenSource>>,
+        tokens: Option<Arc<ClusterTokens>>,
         place: Grant,
         options: &Options,
         metrics: &Metrics,
         changed: &Arc<Changed>,
     ) -> Result<Arc<Self>, ConnectError> {
         let server = net::redact(&access.config.cluster_url.to_string());
-        let reachability = Reachability::new(server.clone());
+        let (reachability, location) = (Reachability::new(server.clone()), Location::of(&access));
         let client_options = ClientOptions { route: access.route, ..options.client.clone() };
         let mut client = open(access.config, client_options, metrics.clone())?;
-        if let Some(tokens) = tokens {
-            client = with_bearer(&client, tokens);
+        if let Some(tokens) = &tokens {
+            client = with_bearer(&client, tokens.clone());
         }
         let client = reachability.guard(&client);
         let cluster =
@@ -80,6 +104,9 @@ impl RemoteCluster {
             cluster,
             reachability,
             server,
+            tokens,
+            location,
+            described: PlainMutex::new(Instant::now()),
             probe: Mutex::default(),
             _place: place,
             _changes: AbortOnDropHandle::new(changes),
@@ -89,6 +116,32 @@ impl RemoteCluster {
     /// The cluster, in the identity of the kubeconfig.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// Whether a cloud should be asked where the cluster is by now. Who is told so is the one to ask.
+    pub(crate) fn may_have_moved(&self) -> bool {
+        if self.tokens.is_none() || !self.reachability.is_failing() {
+            return false;
+        }
+        let mut described = self.described.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = described.elapsed() >= DESCRIPTION_LIFETIME;
+        if is_old {
+            *described = Instant::now();
+        }
+        is_old
+    }
+
+    /// Whether the cluster is there, and trusted by the same.
+    pub(crate) fn is_at(&self, access: &Access) -> bool {
+        self.location == Location::of(access)
+    }
+
+    /// Waits until there is a token to show, if one is needed, on behalf of an object.
+    pub(crate) async fn authenticate(&self, object: Requester<'_>) -> Result<(), TokenError> {
+        match &self.tokens {
+            Some(tokens) => tokens.token(Some(object)).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Waits until the server is known to answer: at once if it did lately.

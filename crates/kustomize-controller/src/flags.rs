@@ -6,7 +6,7 @@ use apply::order::GroupKind;
 use clap::{ArgAction, Parser, ValueEnum};
 use net::{Denied, HostPattern};
 use runtime::{
-    flags::{Flags, boolean, label_selector, timeout},
+    flags::{Flags, boolean, duration, label_selector, timeout},
     gates::{Gate, GateError, Gates, OBJECT_IDENTITY},
 };
 
@@ -19,6 +19,7 @@ mod heading {
     pub const DECRYPTION: &str = "Decryption";
     pub const BASES: &str = "Bases outside the artifact";
     pub const BUILDS: &str = "Builds";
+    pub const IDENTITY: &str = "Identities and tokens";
     pub const CLUSTERS: &str = "Other clusters";
     pub const APPLY: &str = "Apply, drift and prune";
 }
@@ -55,6 +56,12 @@ pub struct Arguments {
     /// Service account whose tokens are shown to other clusters where the ConfigMap of spec.kubeConfig names none.
     #[arg(long, help_heading = heading::TENANCY, default_value = "")]
     pub default_kubeconfig_service_account: String,
+    /// How many tokens for other clusters and key services are kept; none if it is 0.
+    #[arg(long, help_heading = heading::IDENTITY, default_value_t = 100)]
+    pub token_cache_max_size: usize,
+    /// How long such a token is kept at most, never more than 1h; none is if it is 0.
+    #[arg(long, help_heading = heading::IDENTITY, default_value = "1h", value_parser = duration)]
+    pub token_cache_max_duration: Duration,
     /// Let kubeconfigs turn off the verification of the API server.
     #[arg(long, help_heading = heading::CLUSTERS, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub insecure_kubeconfig_tls: bool,
@@ -270,7 +277,10 @@ mod tests {
             runtime::flags::try_parse_from::<Arguments>(["kustomize-controller", &zero]).is_ok()
         };
         let (accepted, refused): (Vec<_>, Vec<_>) = flags.partition(is_accepted);
-        assert_eq!((accepted, refused.len()), (vec!["graceful-shutdown-timeout"], 7));
+        assert_eq!(
+            (accepted, refused.len()),
+            (vec!["graceful-shutdown-timeout", "token-cache-max-duration"], 7)
+        );
     }
 
     #[test]

@@ -38,8 +38,10 @@ use artifact::{
     token::{TokenError, TokenFile},
     unpack::{self, Entry, Limits as UnpackLimits},
 };
+use auth::{Environment, TokenCache};
 use budget::Limits;
 use clusters::{Clusters, Trust};
+use identity::Tokens;
 use kms::KeyServices;
 use kustomize::{Options, ParseCache, tree::MemoryTree};
 use net::{AddressPolicy, Backoff};
@@ -98,6 +100,9 @@ pub enum StartError {
     /// No client for bases in other repositories.
     #[error("failed to set up the client for bases")]
     Bases(#[source] reqwest::Error),
+    /// A series is there already.
+    #[error("failed to register metrics")]
+    Metrics(#[from] prometheus::Error),
 }
 
 /// Begins the watches that wake Kustomizations, and adds their controller.
@@ -126,8 +131,11 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     process.metrics.budget("download", artifacts.downloads());
     process.metrics.budget("artifact_bytes", artifacts.memory());
     let cluster = Cluster::new(process.client.clone(), MANAGER, DISCOVERY, INDEX);
+    let tokens = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
+    let tokens = Tokens::new(tokens, &process.metrics)?;
+    let clouds = identity::Clouds::new(process.client.clone(), Environment::of_process(), tokens);
     let clusters = Clusters::new(
-        process.client.clone(),
+        clouds,
         process.metrics.clone(),
         clusters_options(process.fence(), &arguments, &shares),
     );

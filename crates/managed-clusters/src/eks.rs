@@ -104,7 +104,11 @@ pub async fn access(
 }
 
 impl Cluster {
-    fn token(
+    /// A request to STS that is signed in advance with `credentials`: good from `now` on for a quarter of an hour, as long as they are.
+    ///
+    /// # Errors
+    /// For a region that cannot be asked.
+    pub fn token(
         &self,
         credentials: &Credentials,
         environment: &Environment,

@@ -145,29 +145,40 @@ impl ObjectIdentity {
         format!("{} {:?} {:?}", self.full_name(), self.audiences, self.expiration_seconds)
     }
 
-    /// Whom its tokens are for, if its annotations say so.
+    /// Whom its tokens are for, if its annotations or a caller say so.
     pub fn audiences(&self) -> &[String] {
         &self.audiences
     }
 
-    /// A token for the audiences that the service account names, else for `audience`.
+    /// The same identity with tokens for `audiences`.
+    pub fn for_audiences(self, audiences: Vec<String>) -> ObjectIdentity {
+        ObjectIdentity { audiences, ..self }
+    }
+
+    /// A token for the audiences of the identity, else for `audience`.
     ///
     /// # Errors
     /// When an audience is one of this cluster's own, and when the API server makes no token.
     pub async fn token(&self, client: &Client, audience: &str) -> Result<Secret, IdentityError> {
-        Ok(self.token_until(client, &[audience.to_owned()]).await?.0)
+        let default = [audience.to_owned()];
+        let audiences = if self.audiences.is_empty() { &default[..] } else { &self.audiences };
+        Ok(self.request(client, audiences).await?.0)
     }
 
-    /// The same with several default audiences, and the time at which the token ends.
+    /// A token for the audiences of the identity, and the time at which it ends.
     ///
     /// # Errors
     /// As [`Self::token`].
-    pub async fn token_until(
+    pub async fn token_until(&self, client: &Client) -> Result<(Secret, SystemTime), IdentityError> {
+        self.request(client, &self.audiences).await
+    }
+
+    async fn request(
         &self,
         client: &Client,
         audiences: &[String],
     ) -> Result<(Secret, SystemTime), IdentityError> {
-        let audiences = if self.audiences.is_empty() { audiences } else { &self.audiences }.to_vec();
+        let audiences = audiences.to_vec();
         let local = local_audiences(Path::new(OWN_TOKEN)).await?;
         if let Some(audience) = audiences.iter().find(|audience| local.contains(audience)) {
             return Err(IdentityError::LocalAudience(audience.clone()));

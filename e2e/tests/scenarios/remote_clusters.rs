@@ -1,15 +1,18 @@
-//! `spec.kubeConfig`: objects in another cluster, by the rights of its kubeconfig.
+//! `spec.kubeConfig`: objects in another cluster, by the rights of its kubeconfig or of an identity at a cloud.
 
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
+use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
 use e2e::cluster::{Cluster, User};
 use e2e::document;
 use e2e::objects::Objects;
 use e2e::scenario::{LIMIT, Scenario, Settings};
 use e2e::testkit::{config_map, deployment};
+use e2e::token_server::TokenServer;
 use e2e::wait::{self, Not, not_yet};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 /// The other cluster of these tests, without anything of ours in it.
@@ -264,10 +267,7 @@ async fn tokens_of_a_service_account_open_the_cluster_of_a_config_map() -> Resul
     // The cluster that knows these accounts is this one.
     let own: Value = serde_yaml::from_str(&fs::read_to_string(test.cluster.kubeconfig(User::Admin))?)?;
     let cluster = &own["clusters"][0]["cluster"];
-    let decode = |text: &str| {
-        use base64::Engine;
-        anyhow::Ok(String::from_utf8(base64::prelude::BASE64_STANDARD.decode(text)?)?)
-    };
+    let decode = |text: &str| anyhow::Ok(String::from_utf8(BASE64_STANDARD.decode(text)?)?);
     let settings = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "access"},
         "data": {
@@ -301,5 +301,148 @@ async fn tokens_of_a_service_account_open_the_cluster_of_a_config_map() -> Resul
     test.request("Kustomization/app").await?;
     test.applied("Kustomization/app", &commit).await?;
     ensure!(test.get("ConfigMap/a").await?["data"]["value"] == "1");
+    test.finish().await
+}
+
+const AKS: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/main";
+const GKE: &str = "projects/p/locations/l/clusters/main";
+const EKS: &str = "arn:aws:eks:eu-west-1:1:cluster/main";
+const KEYS: &str = "<R><Credentials><AccessKeyId>ASIAE2E</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+    <SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></R>";
+
+/// A server for the APIs of all clouds, and a scenario whose controllers ask it, with a service account that all clouds know.
+async fn clouds(name: &str) -> Result<(Scenario, TokenServer, TempDir)> {
+    let clouds = TokenServer::start(false, &[("POST /sts/", 200, KEYS)]).await?;
+    let (folder, url) = (tempfile::tempdir()?, &clouds.url);
+    let azure = folder.path().join("azure.json");
+    fs::write(
+        &azure,
+        json!({"resourceManagerEndpoint": format!("{url}/arm"), "tokenAudience": "arm"}).to_string(),
+    )?;
+    let sts = format!("{url}/sts/");
+    let environment = [
+        ("AWS_ENDPOINT_URL_STS", sts.as_str()),
+        ("AWS_ENDPOINT_URL_EKS", url),
+        ("AZURE_AUTHORITY_HOST", url),
+        ("AZURE_ENVIRONMENT_FILEPATH", azure.to_str().context("no path")?),
+        ("CLOUDSDK_API_ENDPOINT_OVERRIDES_STS", url),
+        ("CLOUDSDK_API_ENDPOINT_OVERRIDES_CONTAINER", url),
+    ];
+    let settings = Settings { environment: &environment, ..Settings::default() };
+    let test = Scenario::with_settings(name, settings).await?;
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "deployer", "annotations": {
+            "eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/deployer",
+            "azure.workload.identity/tenant-id": "tenant",
+            "azure.workload.identity/client-id": "client",
+            "gcp.auth.fluxcd.io/workload-identity-provider": "projects/1/locations/global/workloadIdentityPools/p/providers/q",
+        }},
+    });
+    test.objects.apply_one(&account, &test.namespace).await?;
+    test.repo.write("app/a.yaml", &config_map("a", "1"))?;
+    Ok((test, clouds, folder))
+}
+
+/// A Kustomization for a cluster of a cloud, by the service account `deployer`.
+async fn in_cloud(test: &Scenario, provider: &str, cluster: &str) -> Result<()> {
+    let settings = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": provider},
+        "data": {"provider": provider, "cluster": cluster, "serviceAccountName": "deployer"},
+    });
+    test.objects.apply_one(&settings, &test.namespace).await?;
+    let reference = format!("  kubeConfig: {{configMapRef: {{name: {provider}}}}}\n");
+    test.apply(&test.kustomization_yaml(provider, "./app", &reference)).await
+}
+
+#[tokio::test]
+async fn clusters_of_azure_and_google_are_opened_by_what_they_are_called() -> Result<()> {
+    let (test, clouds, _azure) = clouds("remote-clouds").await?;
+    let commit = test.repo.commit("start")?;
+    test.apply_source().await?;
+    // The cluster that the clouds tell of is this one, and so is who the tokens are of.
+    let own: Value = serde_yaml::from_str(&fs::read_to_string(test.cluster.kubeconfig(User::Admin))?)?;
+    let cluster = &own["clusters"][0]["cluster"];
+    let (server, ca) = (&cluster["server"], &cluster["certificate-authority-data"]);
+    let kubeconfig = json!({
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c"}}],
+        "clusters": [{"name": "c", "cluster": {"server": server, "certificate-authority-data": ca}}],
+    });
+    let kubeconfig = BASE64_STANDARD.encode(kubeconfig.to_string());
+    let gke = json!({"endpoint": server, "masterAuth": {"clusterCaCertificate": ca}});
+    for (line, answer) in [
+        (format!("GET /arm{AKS}"), json!({"properties": {"aadProfile": {}}})),
+        (
+            format!("POST /arm{AKS}/listClusterUserCredential"),
+            json!({"kubeconfigs": [{"value": kubeconfig}]}),
+        ),
+        (format!("GET /v1/{GKE}"), gke),
+    ] {
+        clouds.set_answer(&line, 200, &answer.to_string());
+    }
+    let good = own["users"][0]["user"]["token"].as_str().context("no token")?;
+    for (provider, cluster, line) in
+        [("azure", AKS, "POST /tenant/oauth2/v2.0/token"), ("gcp", GKE, "POST /v1/token")]
+    {
+        let give = |token: &str| {
+            clouds.set_answer(line, 200, &json!({"access_token": token, "expires_in": 3600}).to_string());
+        };
+        give("stale");
+        in_cloud(&test, provider, cluster).await?;
+        let app = format!("Kustomization/{provider}");
+        let message = "does not accept the credentials: Unauthorized";
+        test.condition(&app, "Ready", "False", "ReconciliationFailed", message).await?;
+        // The refused token is not kept, although it is good for an hour.
+        give(good);
+        test.request(&app).await?;
+        test.applied(&app, &commit).await?;
+        clouds.take_requests();
+        test.run(&app).await?;
+        test.applied(&app, &commit).await?;
+        ensure!(clouds.take_requests().is_empty(), "the token and the cluster are known");
+        let object = format!("name=\"{provider}\"");
+        for event in ["cache_miss", "cache_hit"] {
+            let event = format!("event_type=\"{event}\"");
+            let labels = [&*event, &object, "kind=\"Kustomization\"", "operation=\"fetch_kubeconfig\""];
+            let count = test.pair()?.kustomize.metric("gotk_token_cache_events_total", &labels).await?;
+            ensure!(count >= 1.0, "{labels:?}");
+        }
+    }
+    ensure!(test.get("ConfigMap/a").await?["data"]["value"] == "1");
+    test.finish().await
+}
+
+#[tokio::test]
+async fn a_cluster_of_eks_sees_requests_that_are_signed_for_it() -> Result<()> {
+    let (test, clouds, _azure) = clouds("remote-eks").await?;
+    test.repo.commit("start")?;
+    test.apply_source().await?;
+    let cluster = TokenServer::start(true, &[("GET /version", 401, "{}")]).await?;
+    let ca = BASE64_STANDARD.encode(cluster.ca_pem().context("no CA")?);
+    let description = json!({"cluster": {"endpoint": cluster.url, "certificateAuthority": {"data": ca}}});
+    clouds.set_answer("GET /clusters/main", 200, &description.to_string());
+    in_cloud(&test, "aws", EKS).await?;
+    let message = format!("the API server {}/ does not accept the credentials: Unauthorized", cluster.url);
+    test.condition("Kustomization/aws", "Ready", "False", "ReconciliationFailed", &message).await?;
+    let shown = cluster.take_authorizations();
+    let [first, second, ..] = &shown[..] else { anyhow::bail!("{shown:?}") };
+    for header in [first, second] {
+        let token = header.strip_prefix("Bearer k8s-aws-v1.").context("no token of EKS")?;
+        let url = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token)?)?;
+        ensure!(url.starts_with(&format!("{}/sts/?", clouds.url)), "{url}");
+        for part in [
+            "Action=GetCallerIdentity",
+            "X-Amz-Credential=ASIAE2E%2F",
+            "%2Feu-west-1%2Fsts%2Faws4_request",
+            "X-Amz-Expires=900",
+            "X-Amz-SignedHeaders=host%3Bx-k8s-aws-id",
+        ] {
+            ensure!(url.contains(part), "{part} is not in {url}");
+        }
+    }
+    // A request that is refused asks for other credentials at once.
+    let roles = clouds.take_requests().into_iter().filter(|(line, _)| line == "POST /sts/").count();
+    ensure!(roles >= 2, "{roles}");
     test.finish().await
 }

@@ -14,6 +14,8 @@ use apply::{
     read,
 };
 use clusters::RemoteCluster;
+use identity::{Operation, Requester};
+use kube::ResourceExt;
 use kustomize::tree::{MemoryTree, Trace};
 use runtime::{
     conditions::{Status, is_true},
@@ -60,8 +62,13 @@ impl Effects for Pass<'_> {
         let Some(reference) = self.subject.object.spec.kube_config.clone() else {
             return Background::Now(Ok(None));
         };
-        let (clusters, namespace) = (self.context.clusters.clone(), self.subject.namespace().to_owned());
-        let connect = async move { clusters.connect(&namespace, &reference).await.map(Some) };
+        let clusters = self.context.clusters.clone();
+        let (namespace, name) = (self.subject.namespace().to_owned(), self.subject.object.name_any());
+        let connect = async move {
+            let (kind, operation) = ("Kustomization", Operation::FetchKubeconfig);
+            let object = Requester { kind, namespace: &namespace, name: &name, operation };
+            clusters.connect(object, &reference).await.map(Some)
+        };
         let queued = Queued::default();
         queued.set(self.slot.is_unreachable);
         self.slot.is_unreachable = true;
