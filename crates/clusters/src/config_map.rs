@@ -122,10 +122,7 @@ impl Settings {
                     None => self.with_audiences(ObjectIdentity::of_controller(client).await?)?,
                 };
                 let address = self.cluster.address.clone().unwrap_or_default();
-                Kind::Account(Box::new(match identity.audiences() {
-                    [] => identity.for_audiences(vec![address]),
-                    _ => identity,
-                }))
+                Kind::Account(Box::new(identity), address)
             }
             Provider::Aws => Kind::Eks(eks::Cluster::parse(&self.cluster.cluster)?, named.into()),
             Provider::Azure => Kind::Aks(named.into()),
@@ -154,7 +151,7 @@ impl Settings {
             (clouds.environment(), || identity::http(&TlsConfig::default(), None, tokens.timeout));
         let credentials = async || tokens.credentials(object).await.map_err(TokenError::from);
         let access = match &tokens.kind {
-            Kind::Account(_) => {
+            Kind::Account(..) => {
                 let address = settings.address.as_deref().ok_or(ConfigMapError::NoAddress)?;
                 return reach(address, settings.ca.as_deref().unwrap_or_default().as_bytes(), addresses);
             }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use auth::{AccessToken, cache::Key};
-use identity::{Clouds, CredentialError, Identity, IdentityError, Lookup, Requester, Target};
+use auth::AccessToken;
+use identity::{Clouds, CredentialError, Identity, Lookup, Requester, Target};
 use managed_clusters::{aks, eks};
 use references::ObjectIdentity;
 use secret::Secret;
@@ -32,8 +32,8 @@ pub struct ClusterTokens {
 
 /// What a cluster takes.
 pub(crate) enum Kind {
-    /// Tokens of a service account, for its audiences.
-    Account(Box<ObjectIdentity>),
+    /// Tokens of a service account, for its audiences or this one.
+    Account(Box<ObjectIdentity>, String),
     /// Requests to STS that somebody has signed.
     Eks(eks::Cluster, Identity),
     /// Tokens of Microsoft Entra.
@@ -62,7 +62,7 @@ impl ClusterTokens {
                 // Signed for each request: that asks nobody.
                 cluster.token(credentials, self.clouds.environment(), SystemTime::now())?
             }
-            (Kind::Account(_) | Kind::Aks(_) | Kind::Gke(_), AccessToken::Opaque { token, .. }) => {
+            (Kind::Account(..) | Kind::Aks(_) | Kind::Gke(_), AccessToken::Opaque { token, .. }) => {
                 token.clone()
             }
             _ => return Err(TokenError::Kind),
@@ -76,7 +76,9 @@ impl ClusterTokens {
         requester: Option<Requester<'_>>,
     ) -> Result<Lookup, CredentialError> {
         match &self.kind {
-            Kind::Account(identity) => self.of_account(identity, requester).await,
+            Kind::Account(identity, audience) => {
+                Ok(self.clouds.account_token(identity, audience, requester).await?)
+            }
             Kind::Eks(cluster, identity) => {
                 self.of_cloud(identity, Target::Aws { region: cluster.region() }, requester).await
             }
@@ -101,7 +103,7 @@ impl ClusterTokens {
     /// Who is shown to the cluster: equal keys are equal identities.
     pub(crate) fn cache_key(&self) -> String {
         match &self.kind {
-            Kind::Account(identity) => identity.cache_key(),
+            Kind::Account(identity, _) => identity.cache_key(),
             Kind::Eks(_, identity) | Kind::Aks(identity) | Kind::Gke(identity) => identity.cache_key(),
         }
     }
@@ -109,18 +111,5 @@ impl ClusterTokens {
     /// The cluster does not take this token: the next one is another.
     pub async fn refused(&self, token: &Token) {
         self.clouds.tokens().forget(&token.lookup).await;
-    }
-
-    async fn of_account(
-        &self,
-        identity: &ObjectIdentity,
-        requester: Option<Requester<'_>>,
-    ) -> Result<Lookup, CredentialError> {
-        let key = Key::new(["kubernetes", &identity.cache_key()]);
-        let fetch = async {
-            let (token, expires) = identity.token_until(self.clouds.client()).await?;
-            Ok::<_, IdentityError>(AccessToken::Opaque { token, expires })
-        };
-        Ok(self.clouds.tokens().get(requester, key, fetch).await?)
     }
 }

@@ -9,7 +9,7 @@ use auth::gcp::{GkeCluster, WorkloadIdentity};
 use auth::{AccessToken, Environment, Http, aws, azure, gcp};
 use kube::{Client, ResourceExt};
 use net::{ClientError, Proxy, TlsConfig};
-use references::ObjectIdentity;
+use references::{IdentityError, ObjectIdentity};
 
 use crate::{CredentialError, Identity, ProviderError, Requester, Tokens};
 
@@ -111,6 +111,24 @@ impl Clouds {
         }
     }
 
+    /// A token of a service account itself: for its audiences, else for `audience`.
+    ///
+    /// # Errors
+    /// When the API server makes none.
+    pub async fn account_token(
+        &self,
+        account: &ObjectIdentity,
+        audience: &str,
+        requester: Option<Requester<'_>>,
+    ) -> Result<Lookup, IdentityError> {
+        let key = Key::new(["kubernetes", &account.cache_key(), audience]);
+        let fetch = async {
+            let (token, expires) = account.token_until(&self.client, audience).await?;
+            Ok(AccessToken::Opaque { token, expires })
+        };
+        self.tokens.get(requester, key, fetch).await
+    }
+
     async fn of_controller(
         &self,
         target: Target<'_>,
@@ -202,7 +220,7 @@ impl<'a> Principal<'a> {
                     let missing = || {
                         invalid(format!("azure {what} ID is not set in the service account annotation {key}"))
                     };
-                    annotation(key).map(str::to_owned).ok_or_else(missing)
+                    annotation(key).filter(|id| !id.is_empty()).map(str::to_owned).ok_or_else(missing)
                 };
                 let application = Application {
                     tenant: get(azure::TENANT_ANNOTATION, "tenant")?,

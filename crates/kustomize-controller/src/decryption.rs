@@ -20,7 +20,7 @@ pub use sops::{DecryptError, Sops};
 use std::{collections::BTreeMap, sync::Arc};
 
 use api::{Kustomization, kustomization};
-use kube::Client;
+use kube::{Client, ResourceExt};
 use references::{GetError, IdentityError, Kind, ObjectIdentity, SecretData, SharedReads};
 use runtime::controller::due_since;
 
@@ -55,7 +55,12 @@ impl Decryption {
         };
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
         let (secret, identity) = tokio::join!(self.secret(spec, namespace), self.identity(spec, namespace));
-        Ok(Some(Keys::new(secret?, identity?, self.clouds.clone())))
+        Ok(Some(Keys {
+            object: (namespace.to_owned(), object.name_any()),
+            source: secret?,
+            identity: identity?.into(),
+            clouds: self.clouds.clone(),
+        }))
     }
 
     async fn secret(

@@ -135,7 +135,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let tokens = Tokens::new(tokens, &process.metrics)?;
     let clouds = identity::Clouds::new(process.client.clone(), Environment::of_process(), tokens);
     let clusters = Clusters::new(
-        clouds,
+        clouds.clone(),
         process.metrics.clone(),
         clusters_options(process.fence(), &arguments, &shares),
     );
@@ -148,7 +148,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         build: build_options(&arguments, &shares),
         builds,
         bases: remote_bases(&arguments, &shares)?,
-        decryption: decryption(&arguments, process.client.clone(), reads.clone()).await?,
+        decryption: decryption(&arguments, clouds.clone(), reads.clone()).await?,
         reads,
         sources: Sources::new(process.client.clone(), sources_options(&arguments)),
         configs: Configs::new(),
@@ -234,16 +234,16 @@ fn clusters_options(fence: Fence, arguments: &Arguments, shares: &MemoryShares) 
 
 async fn decryption(
     arguments: &Arguments,
-    client: kube::Client,
+    identities: identity::Clouds,
     reads: SharedReads,
 ) -> Result<Decryption, StartError> {
     // As for bases: who writes to Git must not reach what only this process can.
     let addresses = AddressPolicy { allow_link_local: false, denied: Vec::new() };
-    let environment = auth::Environment::of_process();
+    let (client, environment) = (identities.client().clone(), identities.environment().clone());
     let services = KeyServices::new(environment, addresses, &kms::Limits::default()).await;
     let clouds = Clouds {
         services: services.map_err(StartError::KeyServices)?,
-        client: client.clone(),
+        identities,
         vaults: (arguments.shared.runtime_namespace.clone(), arguments.sops_vault_configmap.clone()),
         runtime: tokio::runtime::Handle::current(),
     };

@@ -160,25 +160,22 @@ impl ObjectIdentity {
     /// # Errors
     /// When an audience is one of this cluster's own, and when the API server makes no token.
     pub async fn token(&self, client: &Client, audience: &str) -> Result<Secret, IdentityError> {
-        let default = [audience.to_owned()];
-        let audiences = if self.audiences.is_empty() { &default[..] } else { &self.audiences };
-        Ok(self.request(client, audiences).await?.0)
+        Ok(self.token_until(client, audience).await?.0)
     }
 
-    /// A token for the audiences of the identity, and the time at which it ends.
+    /// The same, and the time at which it ends.
     ///
     /// # Errors
     /// As [`Self::token`].
-    pub async fn token_until(&self, client: &Client) -> Result<(Secret, SystemTime), IdentityError> {
-        self.request(client, &self.audiences).await
-    }
-
-    async fn request(
+    pub async fn token_until(
         &self,
         client: &Client,
-        audiences: &[String],
+        audience: &str,
     ) -> Result<(Secret, SystemTime), IdentityError> {
-        let audiences = audiences.to_vec();
+        let audiences = match &self.audiences[..] {
+            [] => vec![audience.to_owned()],
+            audiences => audiences.to_vec(),
+        };
         let local = local_audiences(Path::new(OWN_TOKEN)).await?;
         if let Some(audience) = audiences.iter().find(|audience| local.contains(audience)) {
             return Err(IdentityError::LocalAudience(audience.clone()));

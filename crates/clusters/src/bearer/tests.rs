@@ -44,10 +44,10 @@ async fn seen(
 ) -> (Vec<String>, StatusCode) {
     let api = api_server(life);
     let identity = ObjectIdentity::get(&api, "ns", "me").await.unwrap();
-    let identity = identity.for_audiences(vec!["https://cluster".to_owned()]);
     let clouds =
         Clouds::new(api, Environment::default(), Tokens::new(cache, &Metrics::new().unwrap()).unwrap());
-    let (kind, timeout) = (Kind::Account(Box::new(identity)), Duration::from_secs(60));
+    let (kind, timeout) =
+        (Kind::Account(Box::new(identity), "https://cluster".to_owned()), Duration::from_secs(60));
     let shown = Arc::new(Mutex::new(Vec::new()));
     let taken_down = shown.clone();
     let cluster = tower::service_fn(move |request: Request<Body>| {

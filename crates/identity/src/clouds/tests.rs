@@ -195,7 +195,7 @@ async fn what_is_wrong_with_an_account_is_told_as_by_flux() {
             ),
         ),
         (
-            &[TENANT],
+            &[TENANT, (azure::CLIENT_ANNOTATION, "")],
             AZURE,
             format!(
                 "{annotations}: azure client ID is not set in the service account annotation azure.workload.identity/client-id"

@@ -4,20 +4,25 @@
 
 use std::{fmt::Display, time::Duration};
 
-use auth::{AccessToken, Owner, TokenCache, aws, azure, cache::Key, gcp};
+use auth::{AccessToken, TokenCache, aws, cache::Key, gcp};
+use identity::{Identity, Operation, Options, Requester, Target};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kms::{KeyServices, vault};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, ResourceExt};
 use net::Deadline;
 use references::{ObjectIdentity, get};
 use secret::Secret;
 use sops::{KeyBytes, KeyError, MasterKey};
 use tokio::runtime::Handle;
 
+use super::keys::Keys;
+
 /// Tokens that one build may keep.
 const TOKENS: usize = 64;
 /// Longest time that a build keeps one.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
+/// Longest time that a server of tokens is waited for.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Where the ConfigMap of `--sops-vault-configmap` has its content.
 const CONFIG_KEY: &str = "config.yaml";
 
@@ -28,8 +33,8 @@ type Result<T> = std::result::Result<T, KeyError>;
 pub struct Clouds {
     /// The services.
     pub services: KeyServices,
-    /// The controller's own identity, which makes tokens of service accounts.
-    pub client: Client,
+    /// What clouds give to service accounts and to the controller.
+    pub identities: identity::Clouds,
     /// Namespace of the controller, and the ConfigMap of Vaults in it; empty means none.
     pub vaults: (String, String),
     /// Where requests are driven.
@@ -49,20 +54,17 @@ pub(super) struct Credentials {
 pub(super) struct Caller<'a> {
     pub clouds: &'a Clouds,
     pub credentials: Credentials,
-    pub identity: Option<&'a ObjectIdentity>,
+    /// For which Kustomization, in whose name.
+    pub keys: &'a Keys,
     pub deadline: &'a Deadline,
+    /// What credentials of the key Secret and logins give.
     tokens: TokenCache,
 }
 
 impl<'a> Caller<'a> {
-    pub fn new(
-        clouds: &'a Clouds,
-        credentials: Credentials,
-        identity: Option<&'a ObjectIdentity>,
-        deadline: &'a Deadline,
-    ) -> Self {
+    pub fn new(clouds: &'a Clouds, credentials: Credentials, keys: &'a Keys, deadline: &'a Deadline) -> Self {
         let tokens = TokenCache::new(TOKENS, TOKEN_LIFETIME);
-        Self { clouds, credentials, identity, deadline, tokens }
+        Self { clouds, credentials, keys, deadline, tokens }
     }
 
     /// Unwraps a key of a key service. Called on a thread that may block.
@@ -110,96 +112,53 @@ impl<'a> Caller<'a> {
         if let Some(credentials) = &self.credentials.aws {
             return Ok(credentials.clone());
         }
-        let KeyServices { clouds: http, environment, .. } = &self.clouds.services;
-        let token = match self.identity {
-            None => {
-                let fetch = aws::controller_token(environment, region, http);
-                let fetch = async { fetch.await.map_err(of_controller) };
-                self.token(Key::new(["aws", "", "", region]), fetch).await?
-            }
-            Some(identity) => {
-                let role = annotation(identity, aws::ROLE_ANNOTATION);
-                if !aws::is_role(role) {
-                    let (key, pattern) = (aws::ROLE_ANNOTATION, aws::ROLE_PATTERN);
-                    let why = format!("invalid {key} annotation: '{role}'. must match {pattern}");
-                    return Err(no_identity(identity, why));
-                }
-                let account = identity.account();
-                let (name, namespace) = (account.name_any(), account.namespace().unwrap_or_default());
-                let session = format!("{name}.{namespace}.{region}.fluxcd.io");
-                let fetch = async {
-                    let assertion = self.assertion(identity, aws::AUDIENCE).await?;
-                    let assumed =
-                        aws::assume_role(role, &session, assertion.expose(), region, environment, http);
-                    assumed.await.map_err(|error| of_account(identity, error))
-                };
-                self.token(Key::new(["aws", role, &identity.cache_key(), region]), fetch).await?
-            }
-        };
-        match token {
+        match self.of_identity(Target::Aws { region }, Operation::DecryptWithAws).await? {
             AccessToken::Aws(credentials) => Ok(credentials),
             AccessToken::Opaque { .. } => Err(KeyError::new("no keys of AWS")),
         }
     }
 
     async fn gcp(&self) -> Result<Secret> {
-        let KeyServices { clouds: http, environment, .. } = &self.clouds.services;
-        let fetch = async {
-            if let Some(account) = &self.credentials.gcp {
-                return self.clouds.services.gcp_token(account).await.map_err(KeyError::new);
+        opaque(match &self.credentials.gcp {
+            Some(account) => {
+                let fetch = self.clouds.services.gcp_token(account);
+                // One build has one source of them.
+                self.token(Key::new(["gcp"]), async { fetch.await.map_err(KeyError::new) }).await?
             }
-            let Some(identity) = self.identity else {
-                return gcp::controller_token(environment, http).await.map_err(of_controller);
-            };
-            let annotations = identity.account().annotations();
-            let who = gcp::WorkloadIdentity::of_annotations(|name| annotations.get(name).map(String::as_str));
-            let who = who.map_err(|why| no_identity(identity, why))?;
-            let cluster = match who.needs_cluster() {
-                true => Some(gcp::GkeCluster::of_metadata(environment, http).await.map_err(KeyError::new)?),
-                false => None,
-            };
-            let assertion = self.assertion(identity, &who.token_audience(cluster.as_ref())).await?;
-            let token = gcp::workload_token(&who, cluster.as_ref(), assertion.expose(), environment, http);
-            token.await.map_err(|error| of_account(identity, error))
-        };
-        // One build has one source of them.
-        opaque(self.token(Key::new(["gcp"]), fetch).await?)
+            None => self.of_identity(Target::Gcp, Operation::DecryptWithGcp).await?,
+        })
     }
 
     async fn azure(&self, key: &kms::azure::Key) -> Result<kms::DataKey> {
         let services = &self.clouds.services;
-        let KeyServices { clouds: http, environment, .. } = services;
         let given = self.credentials.azure.as_ref();
-        let owner = match (given, self.identity) {
-            (Some(credentials), _) => credentials.owner(),
-            (None, Some(_)) => Owner::Tenant,
-            (None, None) => Owner::Controller,
-        };
+        let owner = given.map_or_else(|| self.keys.identity.owner(), |credentials| credentials.owner());
         let target = key.target(owner).map_err(KeyError::new)?;
-        let fetch = async {
-            if let Some(credentials) = given {
-                return credentials.token(target.scope(), services).await.map_err(KeyError::new);
+        let token = match given {
+            Some(credentials) => {
+                let fetch = credentials.token(target.scope(), services);
+                let fetch = async { fetch.await.map_err(KeyError::new) };
+                self.token(Key::new(["azure", target.scope()]), fetch).await?
             }
-            let Some(identity) = self.identity else {
-                let token = azure::controller_token(target.scope(), environment, http);
-                return token.await.map_err(of_controller);
-            };
-            let id = |key: &str, what: &str| {
-                let id = Some(annotation(identity, key).to_owned()).filter(|id| !id.is_empty());
-                let why = || format!("azure {what} ID is not set in the service account annotation {key}");
-                id.ok_or_else(|| no_identity(identity, why()))
-            };
-            let application = azure::Application {
-                tenant: id(azure::TENANT_ANNOTATION, "tenant")?,
-                client: id(azure::CLIENT_ANNOTATION, "client")?,
-            };
-            let assertion = self.assertion(identity, azure::AUDIENCE).await?;
-            let token =
-                azure::workload_token(&application, assertion.expose(), target.scope(), environment, http);
-            token.await.map_err(|error| of_account(identity, error))
+            None => {
+                let scope = Target::Azure { scope: target.scope() };
+                self.of_identity(scope, Operation::DecryptWithAzure).await?
+            }
         };
-        let token = opaque(self.token(Key::new(["azure", target.scope()]), fetch).await?)?;
-        services.azure_key_vault(&target, &token).await.map_err(KeyError::new)
+        services.azure_key_vault(&target, &opaque(token)?).await.map_err(KeyError::new)
+    }
+
+    /// What a cloud gives to the service account or to the controller, from the cache of the process.
+    async fn of_identity(&self, target: Target<'_>, operation: Operation) -> Result<AccessToken> {
+        let options =
+            Options { requester: Some(self.requester(operation)), proxy: None, timeout: REQUEST_TIMEOUT };
+        let lookup = self.clouds.identities.token(&self.keys.identity, target, &options).await;
+        Ok(lookup.map_err(KeyError::new)?.token)
+    }
+
+    fn requester(&self, operation: Operation) -> Requester<'_> {
+        let (namespace, name) = &self.keys.object;
+        Requester { kind: "Kustomization", namespace, name, operation }
     }
 
     /// A token of the server at `address`.
@@ -208,7 +167,11 @@ impl<'a> Caller<'a> {
             return Ok(token.clone());
         }
         let services = &self.clouds.services;
-        let annotated = self.identity.map(|identity| {
+        let account = match &self.keys.identity {
+            Identity::ServiceAccount(account) => Some(account.as_ref()),
+            Identity::Controller => None,
+        };
+        let annotated = account.map(|identity| {
             (annotation(identity, vault::LOGIN_PATH_ANNOTATION), annotation(identity, vault::ROLE_ANNOTATION))
         });
         let annotated = annotated.filter(|(path, role)| !path.is_empty() || !role.is_empty());
@@ -218,10 +181,12 @@ impl<'a> Caller<'a> {
         }
         let fetch = async {
             let own;
-            let identity = match self.identity {
+            let identity = match account {
                 Some(identity) => identity,
                 None => {
-                    own = ObjectIdentity::of_controller(&self.clouds.client).await.map_err(no_vault_token)?;
+                    own = ObjectIdentity::of_controller(self.clouds.identities.client())
+                        .await
+                        .map_err(no_vault_token)?;
                     &own
                 }
             };
@@ -247,12 +212,20 @@ impl<'a> Caller<'a> {
                     (paths.path(address).map_err(KeyError::new)?, None)
                 }
             };
-            let jwt = identity.token(&self.clouds.client, address).await.map_err(no_vault_token)?;
+            let requester = Some(self.requester(Operation::DecryptWithTransitEngine));
+            let given = self.clouds.identities.account_token(identity, address, requester).await;
+            let given = given.map_err(no_vault_token)?;
+            let jwt = opaque(given.token.clone())?;
             let role = match role {
                 Some(role) => role,
                 None => vault::role_of_token(&jwt).map_err(KeyError::new)?,
             };
-            let token = services.vault_login(address, path, &role, &jwt).await.map_err(KeyError::new)?;
+            let login = services.vault_login(address, path, &role, &jwt).await;
+            if login.is_err() {
+                // The account may be another one by now.
+                self.clouds.identities.tokens().forget(&given).await;
+            }
+            let token = login.map_err(KeyError::new)?;
             Ok(AccessToken::Opaque { token, expires: std::time::SystemTime::now() + TOKEN_LIFETIME * 2 })
         };
         opaque(self.token(Key::new(["vault", address]), fetch).await?)
@@ -262,7 +235,7 @@ impl<'a> Caller<'a> {
     async fn login_paths(&self) -> Result<vault::LoginPaths> {
         let (namespace, name) = &self.clouds.vaults;
         let full_name = format!("{namespace}/{name}");
-        let api: Api<ConfigMap> = Api::namespaced(self.clouds.client.clone(), namespace);
+        let api: Api<ConfigMap> = Api::namespaced(self.clouds.identities.client().clone(), namespace);
         let found = get(&api, name).await;
         let found =
             found.map_err(|e| KeyError::new(format!("failed to get Vault ConfigMap '{full_name}': {e}")))?;
@@ -275,11 +248,6 @@ impl<'a> Caller<'a> {
 
     async fn token(&self, key: Key, fetch: impl Future<Output = Result<AccessToken>>) -> Result<AccessToken> {
         Ok(self.tokens.get(key, fetch).await?.token)
-    }
-
-    /// A token of the service account by which it proves itself to `audience`.
-    async fn assertion(&self, identity: &ObjectIdentity, audience: &str) -> Result<Secret> {
-        identity.token(&self.clouds.client, audience).await.map_err(KeyError::new)
     }
 }
 
@@ -299,17 +267,9 @@ fn no_identity(identity: &ObjectIdentity, why: impl Display) -> KeyError {
     KeyError::new(format!("failed to get provider identity from service account '{name}' annotations: {why}"))
 }
 
-fn of_controller(error: impl Display) -> KeyError {
-    KeyError::new(format!("failed to create provider access credential for the controller: {error}"))
-}
-
-fn of_account(identity: &ObjectIdentity, error: impl Display) -> KeyError {
-    let name = identity.full_name();
-    KeyError::new(format!(
-        "failed to create provider access credential for service account '{name}': {error}"
-    ))
-}
-
 fn no_vault_token(error: impl Display) -> KeyError {
     KeyError::new(format!("failed to issue Kubernetes credential for Vault authentication: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

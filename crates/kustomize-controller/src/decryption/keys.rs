@@ -6,7 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use references::{GetError, ObjectIdentity, SecretData};
+use identity::Identity;
+use references::{GetError, SecretData};
 
 use super::clouds::Clouds;
 
@@ -53,9 +54,11 @@ pub(super) enum Source {
 
 /// What was read of the keys of one Kustomization; see [`super::KeyRing`] for what is made of it.
 pub struct Keys {
-    source: Source,
-    /// Whose identity key services see; without one it is the controller's.
-    pub(super) identity: Option<ObjectIdentity>,
+    /// Namespace and name of the Kustomization.
+    pub(super) object: (String, String),
+    pub(super) source: Source,
+    /// Whose identity key services see.
+    pub(super) identity: Identity,
     pub(super) clouds: Option<Arc<Clouds>>,
 }
 
@@ -96,10 +99,6 @@ impl Entry {
 }
 
 impl Keys {
-    pub(super) fn new(source: Source, identity: Option<ObjectIdentity>, clouds: Option<Arc<Clouds>>) -> Self {
-        Self { source, identity, clouds }
-    }
-
     /// The Secret in the words of messages.
     pub(super) fn secret(&self) -> String {
         match &self.source {
@@ -133,6 +132,6 @@ impl Hash for Keys {
     /// Whatever decides what can be decrypted.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.entries().for_each(|(_, name, value)| (name, value).hash(state));
-        self.identity.as_ref().map(ObjectIdentity::cache_key).hash(state);
+        self.identity.cache_key().hash(state);
     }
 }

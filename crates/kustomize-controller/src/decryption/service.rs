@@ -42,7 +42,7 @@ impl<'a> KeyRing<'a> {
             imported.map_err(failed)?;
         }
         let clouds = keys.clouds.as_deref();
-        ring.caller = clouds.map(|clouds| Caller::new(clouds, credentials, keys.identity.as_ref(), deadline));
+        ring.caller = clouds.map(|clouds| Caller::new(clouds, credentials, keys, deadline));
         Ok(ring)
     }
 
