@@ -124,8 +124,8 @@ async fn a_controller_may_do_what_it_does_and_nothing_dangerous() -> Result<()> 
 async fn rights_that_are_opted_into_are_those_and_no_others() -> Result<()> {
     let values = ["rbac.workloadIdentity=true", "kustomizeController.clusterAdmin=true"];
     let installed = Installed::with(&values).await?;
-    let identity = source_controller::preflight::IDENTITY_RIGHTS;
-    let identity = rows(&[&source_controller::preflight::RIGHTS[..], &identity[..]].concat(), &SOURCE);
+    let identity_rights = source_controller::preflight::IDENTITY_RIGHTS;
+    let identity = rows(&[&source_controller::preflight::RIGHTS[..], &identity_rights[..]].concat(), &SOURCE);
     installed.may("source-controller", &identity).await?;
     let tokens = |row: &&&str| {
         !row.contains("serviceaccounts/token") && !identity.iter().any(|granted| granted == *row)
@@ -133,6 +133,10 @@ async fn rights_that_are_opted_into_are_those_and_no_others() -> Result<()> {
     let denied: Vec<&str> = NEITHER.iter().chain(&NOT_SOURCE).filter(tokens).copied().collect();
     assert_eq!(denied.len(), NEITHER.len() + NOT_SOURCE.len() - 3);
     installed.may_not("source-controller", &denied);
+    let tokens = Installed::with(&["rbac.workloadIdentity=true"]).await?;
+    let rights = [&kustomize_controller::preflight::RIGHTS[..], &identity_rights[..]].concat();
+    tokens.may("kustomize-controller", &rows(&rights, &KUSTOMIZE)).await?;
+    tokens.remove()?;
     // Whatever is in Git may be applied.
     installed.may("kustomize-controller", &["* *".to_owned()]).await?;
     installed.remove()

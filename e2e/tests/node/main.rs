@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod attack;
 mod delivery;
 mod install;
 mod interruptions;
@@ -29,6 +30,7 @@ async fn images_run_as_they_are_installed() -> Result<()> {
     step("a commit became Pods that are ready");
     policies::hold(&node).await?;
     monitoring::watch(&node).await?;
+    attack::memory_holds(&node, &mut delivery).await?;
     interruptions::all(&mut node, &mut delivery).await?;
     ways::all(&node, &user, delivery).await
 }
