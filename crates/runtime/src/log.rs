@@ -109,8 +109,9 @@ fn is_shown(log_level: LogLevel, target: &str, level: Level) -> bool {
 
 /// Spans of ours are there at every level: failures are told with the object that they are about.
 fn is_enabled(log_level: LogLevel, metadata: &Metadata<'_>) -> bool {
+    // Not more than the hint says, by which others are asked: tracing relies on that.
     let level = if metadata.is_span() { Level::ERROR } else { *metadata.level() };
-    is_shown(log_level, metadata.target(), level)
+    *metadata.level() <= log_level.hint() && is_shown(log_level, metadata.target(), level)
 }
 
 /// Installs the process-wide logger on standard error. Called once, before anything logs.
@@ -349,6 +350,18 @@ mod tests {
         assert!(!text.contains("canary"), "{text}");
         let line: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&line["msg"], &line["name"]), (&json!("ours"), &json!("app")));
+    }
+
+    #[test]
+    fn nothing_is_enabled_beyond_the_hint_however_it_is_asked() {
+        // As another subscriber beside ours would have it asked.
+        let all = tracing_subscriber::registry().with(LevelFilter::TRACE);
+        let detailed = tracing::subscriber::with_default(all, || tracing::trace_span!("detail"));
+        let metadata = detailed.metadata().unwrap();
+        for level in [LogLevel::Error, LogLevel::Info, LogLevel::Debug] {
+            assert!(!is_enabled(level, metadata), "{level:?}");
+        }
+        assert!(is_enabled(LogLevel::Trace, metadata));
     }
 
     #[test]
