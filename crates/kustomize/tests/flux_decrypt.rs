@@ -148,11 +148,11 @@ fn what_cannot_be_walked_or_decrypted_is_an_error() {
         ),
         (
             &[("app/kustomization.yaml", generator), ("app/f/x", "")],
-            "cannot decrypt irregular file as it has file mode type bits set",
+            "app/f: cannot decrypt irregular file as it has file mode type bits set",
         ),
         (
             &[("app/kustomization.yaml", generator), ("app/f", &*large)],
-            "cannot decrypt file with size (5242881 bytes) exceeding limit (5242880)",
+            "app/f: cannot decrypt file with size (5242881 bytes) exceeding limit (5242880)",
         ),
         (&[("app/kustomization.yaml", generator), ("app/f", "ENC:!")], "app/f: no key fits"),
         (

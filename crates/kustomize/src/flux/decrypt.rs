@@ -66,11 +66,16 @@ pub enum DecryptError {
     #[error("lstat {0}: no such file or directory")]
     Absent(String),
     /// A file that is referred to is a directory.
-    #[error("cannot decrypt irregular file as it has file mode type bits set")]
-    Irregular,
+    #[error("{0}: cannot decrypt irregular file as it has file mode type bits set")]
+    Irregular(String),
     /// A file that is referred to is too large.
-    #[error("cannot decrypt file with size ({0} bytes) exceeding limit ({FILE_BYTES})")]
-    TooLarge(usize),
+    #[error("{path}: cannot decrypt file with size ({bytes} bytes) exceeding limit ({FILE_BYTES})")]
+    TooLarge {
+        /// The file.
+        path: String,
+        /// How large it is.
+        bytes: usize,
+    },
     /// A file cannot be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -181,7 +186,7 @@ impl Walk<'_> {
         let location = locate(directory, reference).ok_or_else(absent)?;
         let location = match self.tree.kind(&location) {
             Kind::Absent => return Err(absent()),
-            Kind::Directory => return Err(DecryptError::Irregular),
+            Kind::Directory => return Err(DecryptError::Irregular(location)),
             Kind::File => self.tree.resolve(&location)?,
         };
         if !self.seen.insert(location.clone()) {
@@ -189,7 +194,7 @@ impl Walk<'_> {
         }
         let content = self.tree.read(&location, self.meter.limits.file_bytes)?;
         if content.len() > FILE_BYTES {
-            return Err(DecryptError::TooLarge(content.len()));
+            return Err(DecryptError::TooLarge { path: location, bytes: content.len() });
         }
         self.meter.check().map_err(DecryptError::Limit)?;
         let decrypted = self.decryptor.decrypt(name, usage, &content);
