@@ -24,7 +24,13 @@ impl ProxyServer {
     /// An HTTP proxy.
     pub fn http(account: Option<(&str, &str)>) -> ProxyServer {
         let expected = account.map(|(u, p)| format!("Basic {}", STANDARD.encode(format!("{u}:{p}"))));
-        ProxyServer::start(move |stream, log| serve_http(stream, expected.as_deref(), log))
+        ProxyServer::start(move |stream, log| serve_http(stream, expected.as_deref(), None, log))
+    }
+
+    /// An HTTP proxy that leads connections to all hosts whose name ends with `suffix` to a port of the loopback address.
+    pub fn redirecting(suffix: &str, port: u16) -> ProxyServer {
+        let suffix = suffix.to_owned();
+        ProxyServer::start(move |stream, log| serve_http(stream, None, Some((&suffix, port)), log))
     }
 
     /// An HTTP proxy that itself speaks TLS; only for plain http behind it.
@@ -113,7 +119,12 @@ fn forward(line: &str, headers: &[String], log: &Mutex<Vec<String>>) -> io::Resu
     Ok((TcpStream::connect(host)?, format!("{method} /{path}{head}\r\n")))
 }
 
-fn serve_http(mut stream: TcpStream, expected: Option<&str>, log: &Mutex<Vec<String>>) -> io::Result<()> {
+fn serve_http(
+    mut stream: TcpStream,
+    expected: Option<&str>,
+    redirected: Option<(&str, u16)>,
+    log: &Mutex<Vec<String>>,
+) -> io::Result<()> {
     let (line, headers, body) = read_request(&mut BufReader::new(stream.try_clone()?))?;
     if expected.is_some() && value(&headers, "proxy-authorization") != expected {
         let answer = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n";
@@ -122,7 +133,11 @@ fn serve_http(mut stream: TcpStream, expected: Option<&str>, log: &Mutex<Vec<Str
     if let Some(rest) = line.strip_prefix("CONNECT ") {
         let host = rest.split(' ').next().unwrap();
         log.lock().unwrap().push(format!("CONNECT {host}"));
-        let upstream = TcpStream::connect(host)?;
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let upstream = match redirected {
+            Some((suffix, port)) if name.ends_with(suffix) => TcpStream::connect(("127.0.0.1", port))?,
+            _ => TcpStream::connect(host)?,
+        };
         stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
         return pipe(stream, upstream);
     }

@@ -13,10 +13,10 @@ use e2e::testkit::{config_map, runs};
 use e2e::token_server::TokenServer;
 use serde_json::{Value, json};
 
-const DECRYPTION: &str = "  decryption: {provider: sops, secretRef: {name: keys}}\n";
+pub const DECRYPTION: &str = "  decryption: {provider: sops, secretRef: {name: keys}}\n";
 
 /// A value of a Secret.
-async fn value(test: &Scenario, secret: &str, key: &str) -> Result<String> {
+pub async fn value(test: &Scenario, secret: &str, key: &str) -> Result<String> {
     let key = key.replace('/', "~1");
     let value = test.get(&format!("Secret/{secret}")).await?.text(&format!("/data/{key}")).to_owned();
     Ok(String::from_utf8(STANDARD.decode(value)?)?)
@@ -337,7 +337,7 @@ async fn what_was_decrypted_is_in_no_message() -> Result<()> {
 }
 
 /// A Secret's manifest for a key of a Vault, and a server that unwraps its data key for whoever asks.
-async fn in_vault() -> Result<(String, TokenServer)> {
+pub async fn in_vault() -> Result<(String, TokenServer)> {
     let answer = r#"{"data": {"ciphertext": "vault:v1:wrapped"}}"#;
     let wraps = TokenServer::start(false, &[("PUT /v1/transit/encrypt/k", 200, answer)]).await?;
     let url = format!("{}/v1/transit/keys/k", wraps.url);

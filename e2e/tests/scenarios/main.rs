@@ -10,6 +10,7 @@ mod basics;
 mod canary;
 mod churn;
 mod clock;
+mod cloud_keys;
 mod configs;
 mod correction;
 mod crash;
