@@ -1,5 +1,7 @@
 //! The part of [`runtime::preflight`] that judges Kustomizations, by the functions with which a pass refuses a spec.
 
+use std::collections::BTreeSet;
+
 use api::{Kustomization, kustomize, source};
 use runtime::{
     error::chain,
@@ -33,12 +35,32 @@ pub const RIGHTS: [Right; 21] = [
     ("impersonate", "", "serviceaccounts"),
 ];
 
+/// What it needs beside that where Kustomizations have identities of their own: `spec.decryption.serviceAccountName`, and service
+/// accounts of ConfigMaps of `spec.kubeConfig`.
+pub const IDENTITY_RIGHTS: [Right; 1] = [("create", "", "serviceaccounts/token")];
+
 /// Judges the Kustomizations that a process with these arguments would look after.
 ///
 /// # Errors
 /// When the API server refuses or does not answer.
 pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<(), PreflightError> {
-    preflight.look_at(|object| refusals(object, arguments)).await
+    let mut needed = BTreeSet::new();
+    let refusals = |object: &Kustomization| {
+        needed.extend(identity_rights(object, arguments));
+        refusals(object, arguments)
+    };
+    preflight.look_at(refusals).await?;
+    preflight.require(&Vec::from_iter(needed)).await
+}
+
+/// What a Kustomization with an identity of its own needs.
+fn identity_rights(object: &Kustomization, arguments: &Arguments) -> impl Iterator<Item = Right> {
+    let decryption = object.spec.decryption.as_ref().is_some_and(|spec| {
+        let own = spec.service_account_name.as_deref().unwrap_or_default();
+        !own.is_empty() || !arguments.default_decryption_service_account.is_empty()
+    });
+    let cluster = object.spec.kube_config.as_ref().is_some_and(|spec| spec.config_map_ref.is_some());
+    IDENTITY_RIGHTS.into_iter().filter(move |_| decryption || cluster)
 }
 
 /// Why passes over a Kustomization would refuse its spec.
@@ -77,5 +99,28 @@ mod tests {
         let disabled = "can't access 'ExternalArtifact/own/s', ExternalArtifact feature gate is disabled";
         assert_eq!(refusals("ExternalArtifact", "own", &[]), [disabled]);
         assert_eq!(refusals("ExternalArtifact", "own", &["--feature-gates=ExternalArtifact=true"]), none);
+    }
+
+    #[test]
+    fn tokens_are_needed_for_identities_alone() {
+        let needed = |spec: serde_json::Value, flags: &[&str]| {
+            let mut all = serde_json::json!({"interval": "1h", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "s"}});
+            all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+            let object = Kustomization::new("app", serde_json::from_value(all).unwrap());
+            let arguments = runtime::flags::try_parse_from([&["kustomize-controller"], flags].concat());
+            identity_rights(&object, &arguments.unwrap()).count() > 0
+        };
+        let default = ["--default-decryption-service-account=d"];
+        for (spec, flags, expected) in [
+            (serde_json::json!({}), &default[..], false),
+            (serde_json::json!({"serviceAccountName": "a"}), &[], false),
+            (serde_json::json!({"decryption": {"provider": "sops"}}), &[], false),
+            (serde_json::json!({"decryption": {"provider": "sops"}}), &default, true),
+            (serde_json::json!({"decryption": {"provider": "sops", "serviceAccountName": "a"}}), &[], true),
+            (serde_json::json!({"kubeConfig": {"secretRef": {"name": "s"}}}), &[], false),
+            (serde_json::json!({"kubeConfig": {"configMapRef": {"name": "c"}}}), &[], true),
+        ] {
+            assert_eq!(needed(spec.clone(), flags), expected, "{spec}");
+        }
     }
 }

@@ -142,6 +142,20 @@ async fn rights_that_are_opted_into_are_those_and_no_others() -> Result<()> {
     installed.remove()
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_opted_into_without_cluster_admin() -> Result<()> {
+    let values = ["rbac.workloadIdentity=true", "kustomizeController.clusterAdmin=false"];
+    let installed = Installed::with(&values).await?;
+    let identity = kustomize_controller::preflight::IDENTITY_RIGHTS;
+    let identity = rows(&[&kustomize_controller::preflight::RIGHTS[..], &identity].concat(), &KUSTOMIZE);
+    installed.may("kustomize-controller", &identity).await?;
+    let tokens = |row: &&&str| !row.contains("serviceaccounts/token");
+    let denied: Vec<&str> = NEITHER.iter().chain(&NOT_KUSTOMIZE).filter(tokens).copied().collect();
+    assert_eq!(denied.len(), NEITHER.len() + NOT_KUSTOMIZE.len() - 2);
+    installed.may_not("kustomize-controller", &denied);
+    installed.remove()
+}
+
 /// The rights of the chart, in a namespace and under names of their own.
 struct Installed {
     cluster: &'static Cluster,
