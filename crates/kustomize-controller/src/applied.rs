@@ -15,10 +15,7 @@ use apply::{
 };
 use kube::core::GroupVersionKind;
 
-use crate::{
-    drift::Repairs,
-    run::{BuildInputs, Progress},
-};
+use crate::run::{BuildInputs, Progress};
 
 /// The memory of one Kustomization's objects.
 #[derive(Default)]
@@ -33,6 +30,8 @@ pub(crate) struct AppliedObjects {
     vanishing: HashSet<ObjectId>,
     /// Objects that are there and that no watch shows, such as those whose labels a webhook takes away.
     hidden: HashSet<ObjectId>,
+    /// Objects that the run under way was begun for because no watch showed them.
+    missed: HashSet<ObjectId>,
     /// What the objects were built from, if the last run succeeded.
     pub build: Option<BuildInputs>,
 }
@@ -66,9 +65,14 @@ impl AppliedObjects {
         self.memory.extend(memory);
     }
 
+    /// A run begins, because of these objects if there are any.
+    pub fn run_begins(&mut self, index: &Index, drifted: &[ObjectId]) {
+        self.missed = drifted.iter().filter(|id| index.get(id).is_none()).cloned().collect();
+    }
+
     /// Starts to compare with what a run left behind, which is all there is now. An object that was missing, and that its repair
     /// found as it should be, is not missed again.
-    pub fn all_applied(&mut self, index: &Index, progress: &Progress, repairs: &Repairs) {
+    pub fn all_applied(&mut self, index: &Index, progress: &Progress) {
         let applied: HashSet<&ObjectId> = progress.changes.applied().map(|change| &change.id).collect();
         self.memory.retain(|id, _| applied.contains(id));
         self.vanishing.clone_from(&progress.vanishing);
@@ -78,9 +82,10 @@ impl AppliedObjects {
         // An object that is missing may come back.
         let unrepaired = progress.unrepaired.changes.iter();
         self.skipped.extend(unrepaired.map(|c| (c.id.clone(), owners(&c.id).unwrap_or_default())));
+        // One that the watch has shown until now is not hidden but gone.
         let is_hidden = |change: &&Change| {
             change.action == Action::Unchanged
-                && repairs.contains(&change.id)
+                && self.missed.contains(&change.id)
                 && index.get(&change.id).is_none()
         };
         let hidden = progress.changes.changes.iter().filter(is_hidden);
@@ -146,4 +151,31 @@ fn is_untouched(index: &Index, id: &ObjectId, gvk: &GroupVersionKind, applied: &
     index.get(id).filter(|_| watched).is_some_and(|seen| {
         drift::of(applied, &seen).is_none() && !is_older(&seen.resource_version, &applied.resource_version)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use apply::cluster::Cluster;
+    use kube::Client;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_object_that_the_watch_has_shown_until_a_run_is_gone_and_not_hidden() {
+        let nobody = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+            Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("no server"))
+        });
+        let client = Client::new(nobody, "default");
+        let index = Cluster::new(client, crate::MANAGER, crate::DISCOVERY, crate::INDEX).index;
+        let (group, kind) = (String::new(), "ConfigMap".to_owned());
+        let id = ObjectId { group, kind, namespace: "ns".into(), name: "a".into() };
+        let change = Change { id: id.clone(), version: "v1".into(), action: Action::Unchanged };
+        let progress = Progress { changes: ChangeSet { changes: vec![change] }, ..Progress::default() };
+        let mut applied = AppliedObjects::default();
+        for (drifted, hidden) in [(vec![id.clone()], HashSet::from([id])), (Vec::new(), HashSet::new())] {
+            applied.run_begins(&index, &drifted);
+            applied.all_applied(&index, &progress);
+            assert_eq!(applied.hidden, hidden);
+        }
+    }
 }

@@ -64,11 +64,6 @@ impl Repairs {
         waits.min().unwrap_or_default()
     }
 
-    /// Whether the object was repaired lately, or is being repaired.
-    pub fn contains(&self, object: &ObjectId) -> bool {
-        self.0.contains_key(object)
-    }
-
     /// A repair of these objects begins. That of an object that was left alone for long starts afresh.
     pub fn begin(&mut self, drifted: &[ObjectId], now: Instant) {
         self.0.retain(|_, repair| now.saturating_duration_since(repair.begun) < repair.wait * 4);

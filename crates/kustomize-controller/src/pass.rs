@@ -88,6 +88,7 @@ impl Pass<'_> {
                 if let Some((run, phase)) = replaced {
                     self.replaced(&run, &phase, &inputs);
                 }
+                self.slot.applied.run_begins(&self.cluster.index, &drifted);
                 if !drifted.is_empty() {
                     self.begin_repair(&drifted).await;
                 }

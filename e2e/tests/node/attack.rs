@@ -24,7 +24,8 @@ pub async fn memory_holds(node: &Node, delivery: &mut Delivery) -> Result<()> {
     let repository = git.create("attack")?;
     for number in 0..FILES {
         let list = "a,".repeat(NODES);
-        let file = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{number}}}\ndata: [{list}]\n");
+        let file =
+            format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{number}}}\ndata: [{list}]\n");
         repository.write(&format!("{number}.yaml"), &file)?;
     }
     repository.commit("attack")?;
@@ -63,6 +64,8 @@ pub async fn memory_holds(node: &Node, delivery: &mut Delivery) -> Result<()> {
         }
     }
     output(node.cluster.kubectl().args(["delete", "namespace", NAMESPACE, "--timeout=120s"]))?;
-    step(&format!("{KUSTOMIZATIONS} builds that need more memory than there is failed, no Pod was restarted, and commits arrived"));
+    step(&format!(
+        "{KUSTOMIZATIONS} builds that need more memory than there is failed, no Pod was restarted, and commits arrived"
+    ));
     Ok(())
 }

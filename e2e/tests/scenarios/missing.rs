@@ -5,8 +5,9 @@ use anyhow::Result;
 use e2e::api_proxy::{Break, Call, Fault, Rule};
 use e2e::objects::Look;
 use e2e::scenario::Scenario;
-use e2e::testkit::{add_barrier, config_map, deployment};
+use e2e::testkit::{add_barrier, applied, config_map, deployment};
 use e2e::wait::LIMIT;
+use serde_json::{Value, json};
 
 /// A scenario in which no ConfigMap is listed or watched until the proxy heals, with ConfigMap `a` in Git.
 async fn blind(name: &str) -> Result<(Scenario, String)> {
@@ -87,5 +88,26 @@ async fn an_object_whose_owner_was_seen_before_it_applied_it() -> Result<()> {
     test.idle().await?;
     test.kubectl(&["delete", "configmap/a"])?;
     is_back(&test).await?;
+    test.finish().await
+}
+
+#[tokio::test]
+async fn objects_that_go_as_soon_as_they_are_repaired_are_missed() -> Result<()> {
+    const COUNT: usize = 40;
+    let test = Scenario::with_own_controllers("missing-repaired", &[]).await?;
+    let files: Vec<_> = (0..COUNT).map(|number| config_map(&format!("m-{number}"), "1")).collect();
+    let names: Vec<_> = (0..COUNT).map(|number| format!("{number}.yaml")).collect();
+    let files: Vec<_> = names.iter().map(String::as_str).zip(files).collect();
+    let test = applied(test, &files, "").await?;
+    let value = |object: &Value| object.text("/data/value").to_owned();
+    for number in 0..COUNT {
+        let id = test.id(&format!("ConfigMap/m-{number}"))?;
+        test.objects.patch(&id, &json!({"data": {"value": "drifted"}})).await?;
+        test.until(&format!("ConfigMap/m-{number}"), "is repaired", |object| value(object) == "1").await?;
+        test.objects.delete(&id).await?;
+    }
+    for number in 0..COUNT {
+        test.until(&format!("ConfigMap/m-{number}"), "is made anew", |object| value(object) == "1").await?;
+    }
     test.finish().await
 }

@@ -86,6 +86,9 @@ async fn objects_live_in_the_cluster_of_the_kubeconfig() -> Result<()> {
     let a = test.id("ConfigMap/a")?;
     there.patch(&a, &json!({"data": {"value": "drifted"}})).await?;
     until(&test, &there, "ConfigMap/a", "repaired", |seen| seen["data"]["value"] == "1").await?;
+    // One that goes while a run waits for it is waited for.
+    test.ready("Kustomization/app").await?;
+    test.idle().await?;
     there.delete(&a).await?;
     until(&test, &there, "ConfigMap/a", "made anew", |seen| seen["data"]["value"] == "1").await?;
 

@@ -35,7 +35,6 @@ use crate::{
     handover,
     health::{self, Awaited, Health, Observation, Polled, health_rules},
     ignore,
-    reconciler::Slot,
     render::{Bases, Request},
     run::{
         BuildInputs, Effects, Failure, Run,
@@ -216,8 +215,7 @@ impl Effects for Pass<'_> {
     }
 
     fn applied(&mut self, run: &Run) {
-        let Slot { applied, repairs, .. } = &mut *self.slot;
-        applied.all_applied(&self.cluster.index, &run.progress, repairs);
+        self.slot.applied.all_applied(&self.cluster.index, &run.progress);
         self.publish_drift(run);
         self.emit_repeated_drift(run);
         let changes = &run.progress.changes;
