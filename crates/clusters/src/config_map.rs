@@ -7,7 +7,7 @@ use identity::{Clouds, IdentityError, Requester, Target};
 use kube::Config;
 use managed_clusters::{aks, eks, gke};
 use net::{AddressPolicy, ClientError, TlsConfig};
-use references::ObjectIdentity;
+use references::{ObjectIdentity, audiences};
 use runtime::client::Route;
 
 use crate::{
@@ -78,8 +78,6 @@ impl Settings {
     /// Reads the entries. `default_account` is for a ConfigMap that names no service account.
     pub fn new(data: &BTreeMap<String, String>, default_account: &str) -> Self {
         let get = |key: &str| data.get(key).cloned().filter(|text| !text.is_empty());
-        let audiences = data.get("audiences").map(String::as_str).unwrap_or_default();
-        let audiences = audiences.split([',', ' ', '\t', '\r', '\n']).filter(|name| !name.is_empty());
         let default = Some(default_account.to_owned()).filter(|name| !name.is_empty());
         Self {
             provider: get("provider").unwrap_or_default(),
@@ -88,7 +86,7 @@ impl Settings {
                 address: get("address"),
                 ca: get("ca.crt"),
             },
-            audiences: audiences.map(str::to_owned).collect(),
+            audiences: audiences(data.get("audiences").map(String::as_str).unwrap_or_default()),
             account: get("serviceAccountName").or(default),
         }
     }
@@ -187,7 +185,7 @@ impl Settings {
 fn reach(address: &str, ca: &[u8], addresses: &AddressPolicy) -> Result<Access, ConfigMapError> {
     let whole = if address.starts_with("http") { address.to_owned() } else { format!("https://{address}") };
     let invalid = |why: String| ConfigMapError::Address(format!("{}: {why}", net::redact(address)));
-    let url = check_server(&whole, addresses).map_err(invalid)?;
+    let url = check_server(&whole, addresses).map_err(|error| invalid(error.to_string()))?;
     if url.scheme() != "https" {
         return Err(invalid("it must use https".to_owned()));
     }

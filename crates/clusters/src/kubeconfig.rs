@@ -7,7 +7,7 @@ use kube::{
     Config,
     config::{AuthInfo, Cluster, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster},
 };
-use net::{AddressPolicy, Proxy};
+use net::{AddressPolicy, Proxy, Refused};
 use runtime::client::Route;
 use url::Url;
 
@@ -66,13 +66,36 @@ pub enum Problem {
     Incomplete(String),
     /// The address of the server is none, or may not be used.
     #[error("cluster server {0}")]
-    Server(String),
+    Server(ServerError),
     /// The address of the proxy is none.
     #[error("{0}")]
     Proxy(String),
     /// A certificate or key is none.
     #[error("its certificates or keys cannot be read: {0}")]
     Tls(String),
+}
+
+/// Why an API server may not be asked; to be put after words that name it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServerError {
+    /// There is no address.
+    #[error("is not set")]
+    Missing,
+    /// The address is no URL.
+    #[error("'{0}' is no URL: {1}")]
+    Syntax(String, url::ParseError),
+    /// It is spoken to in another way than by HTTP.
+    #[error("'{0}' must use http or https")]
+    Scheme(String),
+    /// Credentials belong to the user of the kubeconfig.
+    #[error("'{0}' must not have a user or password")]
+    Credentials(String),
+    /// The URL names no host.
+    #[error("'{0}' has no host")]
+    NoHost(String),
+    /// The address is one that is not connected to.
+    #[error(transparent)]
+    Refused(#[from] Refused),
 }
 
 /// How a cluster is reached and who we are there.
@@ -182,7 +205,7 @@ fn keep_inline_credentials(name: &str, info: &mut AuthInfo) -> Result<(), Proble
 fn server(cluster: &Cluster, trust: &Trust) -> Result<Url, Problem> {
     let text = cluster.server.as_deref().unwrap_or_default();
     if text.is_empty() {
-        return Err(Problem::Server("is not set".to_owned()));
+        return Err(Problem::Server(ServerError::Missing));
     }
     let secure =
         cluster.certificate_authority_data.is_some() || cluster.insecure_skip_tls_verify == Some(true);
@@ -197,20 +220,20 @@ fn server(cluster: &Cluster, trust: &Trust) -> Result<Url, Problem> {
 /// A URL of an API server that may be used.
 ///
 /// # Errors
-/// What is wrong with it, to be put after words that name it.
-pub(crate) fn check_server(text: &str, addresses: &AddressPolicy) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("'{}' is no URL: {error}", net::redact(text)))?;
+/// What is wrong with it.
+pub(crate) fn check_server(text: &str, addresses: &AddressPolicy) -> Result<Url, ServerError> {
+    let url = Url::parse(text).map_err(|error| ServerError::Syntax(net::redact(text), error))?;
     let shown = net::redact(url.as_str());
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("'{shown}' must use http or https"));
+        return Err(ServerError::Scheme(shown));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("'{shown}' must not have a user or password"));
+        return Err(ServerError::Credentials(shown));
     }
     if url.host_str().is_none_or(str::is_empty) {
-        return Err(format!("'{shown}' has no host"));
+        return Err(ServerError::NoHost(shown));
     }
-    addresses.check_url(&url).map_err(|refused| refused.to_string())?;
+    addresses.check_url(&url)?;
     Ok(url)
 }
 

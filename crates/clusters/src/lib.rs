@@ -30,21 +30,18 @@ use api::kustomization::KubeConfigReference;
 use apply::{manager::Manager, mapper::MapperOptions, observe::IndexOptions, prepare::Owner};
 use budget::{Budget, Limits};
 use identity::{Clouds, Requester};
-use k8s_openapi::{
-    ByteString,
-    api::core::v1::{ConfigMap, Secret},
-};
-use kube::Api;
-use references::{GetError, get};
+use k8s_openapi::ByteString;
+use references::{GetError, Kind, SharedReads};
 use runtime::{
     client::{ClientOptions, ConnectError as PoolError},
+    controller::due_since,
     metrics::Metrics,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
 pub use config_map::{ConfigMapError, Settings};
-pub use kubeconfig::{KubeconfigError, Problem, Trust};
+pub use kubeconfig::{KubeconfigError, Problem, ServerError, Trust};
 pub use reachability::{Reachability, Unreachable};
 pub use remote::RemoteCluster;
 pub use tokens::{ClusterTokens, TokenError};
@@ -141,6 +138,8 @@ pub struct Clusters(Arc<Shared>);
 struct Shared {
     /// Whose client is that of the cluster that the controller runs in.
     clouds: Clouds,
+    /// Of the same client.
+    reads: SharedReads,
     metrics: Metrics,
     options: Options,
     budget: Budget,
@@ -188,11 +187,12 @@ impl Source {
 }
 
 impl Clusters {
-    /// None yet. `clouds` has the client of the cluster that the controller runs in, and gives the tokens of ConfigMaps.
-    pub fn new(clouds: Clouds, metrics: Metrics, options: Options) -> Self {
+    /// None yet. `clouds` has the client of the cluster that the controller runs in, and gives the tokens of ConfigMaps; `reads` are
+    /// by the same client.
+    pub fn new(clouds: Clouds, reads: SharedReads, metrics: Metrics, options: Options) -> Self {
         let budget = Budget::new(options.limits);
         let (open, changed) = (Mutex::default(), Arc::default());
-        Self(Arc::new(Shared { clouds, metrics, options, budget, open, changed }))
+        Self(Arc::new(Shared { clouds, reads, metrics, options, budget, open, changed }))
     }
 
     /// The cluster that an object refers to, once it answers. The object is one of the namespace whose Secrets, ConfigMaps and service
@@ -244,14 +244,12 @@ impl Shared {
     async fn source(&self, namespace: &str, reference: &KubeConfigReference) -> Result<Source, ConnectError> {
         let full_name = |name: &str| format!("{namespace}/{name}");
         if let Some(secret) = &reference.secret_ref {
-            let (api, name) =
-                (Api::<Secret>::namespaced(self.clouds.client().clone(), namespace), full_name(&secret.name));
-            let found = get(&api, &secret.name).await;
-            let data = found.map_err(|source| ConnectError::Secret { name: name.clone(), source })?.data;
-            let mut data = data.unwrap_or_default();
+            let name = full_name(&secret.name);
+            let found = self.reads.entries(Kind::Secret, namespace, &secret.name, due_since()).await;
+            let data = found.map_err(|source| ConnectError::Secret { name: name.clone(), source })?;
             let named = secret.key.as_deref().filter(|key| !key.is_empty());
             let keys = named.map_or(DEFAULT_KEYS.to_vec(), |key| vec![key]);
-            let content = keys.iter().find_map(|key| data.remove(*key));
+            let content = keys.iter().find_map(|key| data.get(*key)).cloned();
             let key = named.unwrap_or("value").to_owned();
             return match content {
                 Some(content) => Ok(Source::Kubeconfig(name, content)),
@@ -259,11 +257,15 @@ impl Shared {
             };
         }
         let config_map = reference.config_map_ref.as_ref().ok_or(ConnectError::NoReference)?;
-        let api = Api::<ConfigMap>::namespaced(self.clouds.client().clone(), namespace);
-        let found = get(&api, &config_map.name).await;
+        let found = self.reads.entries(Kind::ConfigMap, namespace, &config_map.name, due_since()).await;
         let name = full_name(&config_map.name);
-        let data = found.map_err(|source| ConnectError::GetConfigMap { name, source })?.data;
-        let settings = Settings::new(&data.unwrap_or_default(), &self.options.default_account);
+        let data = found.map_err(|source| ConnectError::GetConfigMap { name, source })?;
+        // What a ConfigMap has under `data` is text.
+        let text = |(key, value): (&String, &ByteString)| {
+            (key.clone(), String::from_utf8_lossy(&value.0).into_owned())
+        };
+        let data = data.iter().map(text).collect();
+        let settings = Settings::new(&data, &self.options.default_account);
         let timeout = self.options.client.request_timeout;
         let tokens = settings.tokens(&self.clouds, namespace, timeout).await?;
         Ok(Source::ConfigMap(Box::new(settings), Arc::new(tokens)))

@@ -134,13 +134,14 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let tokens = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
     let tokens = Tokens::new(tokens, &process.metrics)?;
     let clouds = identity::Clouds::new(process.client.clone(), Environment::of_process(), tokens);
+    let reads = SharedReads::new(process.client.clone());
     let clusters = Clusters::new(
         clouds.clone(),
+        reads.clone(),
         process.metrics.clone(),
         clusters_options(process.fence(), &arguments, &shares),
     );
     process.metrics.budget("remote_clusters", clusters.budget());
-    let reads = SharedReads::new(process.client.clone());
     let context = Context {
         cluster: cluster.clone(),
         clusters: clusters.clone(),

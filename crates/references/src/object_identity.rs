@@ -117,9 +117,7 @@ impl ObjectIdentity {
                 return invalid(format!("the annotations {PROVIDER} and {TYPE} must be set together"));
             }
         }
-        let audiences = annotation(AUDIENCES).unwrap_or_default();
-        let audiences = audiences.split([',', ' ', '\t', '\r', '\n']).filter(|name| !name.is_empty());
-        let audiences = audiences.map(str::to_owned).collect();
+        let audiences = audiences(annotation(AUDIENCES).unwrap_or_default());
         let expiration_seconds = match annotation(EXPIRATION) {
             None => None,
             Some(text) => match runtime::flags::duration(text) {
@@ -192,6 +190,12 @@ impl ObjectIdentity {
         let expires = status.as_ref().map_or(SystemTime::UNIX_EPOCH, |s| s.expiration_timestamp.0.into());
         Ok((Secret::new(status.map(|status| status.token).unwrap_or_default()), expires))
     }
+}
+
+/// The audiences of a text: names with commas, blanks or line breaks between them.
+pub fn audiences(text: &str) -> Vec<String> {
+    let names = text.split([',', ' ', '\t', '\r', '\n']).filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
 }
 
 /// What a JSON Web Token says of itself.

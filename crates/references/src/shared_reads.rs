@@ -20,6 +20,8 @@ use crate::{GetError, get};
 
 /// How long answers are kept: as long as objects that are due together may wait for each other.
 const KEPT: Duration = Duration::from_secs(30);
+/// How often old answers are looked for: a look goes over all of them.
+const SWEEP: Duration = Duration::from_secs(1);
 /// Bytes of answers that are kept.
 const KEPT_BYTES: usize = 16 << 20;
 
@@ -41,7 +43,15 @@ type Key = (Kind, String, String);
 #[derive(Clone)]
 pub struct SharedReads {
     client: Client,
-    kept: Arc<Mutex<HashMap<Key, Arc<Read>>>>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// Answers, and reads under way.
+struct Kept {
+    reads: HashMap<Key, Arc<Read>>,
+    /// Of all answers that came since the last sweep or were there then.
+    bytes: usize,
+    swept: Instant,
 }
 
 struct Read {
@@ -59,7 +69,8 @@ impl Read {
 impl SharedReads {
     /// Reads with the identity of `client`.
     pub fn new(client: Client) -> Self {
-        Self { client, kept: Arc::default() }
+        let kept = Kept { reads: HashMap::new(), bytes: 0, swept: Instant::now() };
+        Self { client, kept: Arc::new(Mutex::new(kept)) }
     }
 
     /// The entries of an object for somebody who is due since `due`.
@@ -76,21 +87,26 @@ impl SharedReads {
         let key = (kind, namespace.to_owned(), name.to_owned());
         let read = {
             let mut kept = self.lock();
-            match kept.get(&key).filter(|read| read.begun > due) {
+            match kept.reads.get(&key).filter(|read| read.begun > due) {
                 Some(read) => read.clone(),
                 None => {
                     let read = Arc::new(Read { begun: Instant::now(), entries: OnceCell::new() });
-                    kept.insert(key.clone(), read.clone());
+                    kept.reads.insert(key.clone(), read.clone());
                     read
                 }
             }
         };
-        let result = read.entries.get_or_try_init(|| self.read(kind, namespace, name)).await.cloned();
+        let mut came = false;
+        let ask = async {
+            came = true;
+            self.read(kind, namespace, name).await
+        };
+        let result = read.entries.get_or_try_init(|| ask).await.cloned();
         let mut kept = self.lock();
-        if result.is_err() && kept.get(&key).is_some_and(|known| Arc::ptr_eq(known, &read)) {
-            kept.remove(&key);
+        if result.is_err() && kept.reads.get(&key).is_some_and(|known| Arc::ptr_eq(known, &read)) {
+            kept.reads.remove(&key);
         }
-        forget_old(&mut kept);
+        kept.took_in(if came { read.bytes() } else { 0 });
         result
     }
 
@@ -108,16 +124,25 @@ impl SharedReads {
         }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Read>>> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Drops what is old, and all if it is too much. Reads under way are held by those who wait for them.
-fn forget_old(kept: &mut HashMap<Key, Arc<Read>>) {
-    kept.retain(|_, read| read.begun.elapsed() < KEPT);
-    if kept.values().map(|read| read.bytes()).sum::<usize>() > KEPT_BYTES {
-        kept.clear();
+impl Kept {
+    /// An answer of so many bytes came: drops what is old, and all if it is too much. Reads under way are held by those who wait for
+    /// them.
+    fn took_in(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if self.swept.elapsed() >= SWEEP {
+            self.reads.retain(|_, read| read.begun.elapsed() < KEPT);
+            self.bytes = self.reads.values().map(|read| read.bytes()).sum();
+            self.swept = Instant::now();
+        }
+        if self.bytes > KEPT_BYTES {
+            self.reads.clear();
+            self.bytes = 0;
+        }
     }
 }
 
@@ -180,7 +205,7 @@ mod tests {
             assert_eq!(number(&reads, "missing", due).await, None);
         }
         assert_eq!(asked.load(Ordering::Relaxed), 2);
-        assert!(reads.lock().is_empty());
+        assert!(reads.lock().reads.is_empty());
     }
 
     #[tokio::test]
@@ -189,9 +214,14 @@ mod tests {
         number(&reads, "a", Instant::now()).await;
         let large = BTreeMap::from([("a".to_owned(), ByteString(vec![0; KEPT_BYTES]))]);
         let read = Read { begun: Instant::now(), entries: OnceCell::new_with(Some(Arc::new(large))) };
-        reads.lock().insert((Kind::Secret, "ns".into(), "large".into()), Arc::new(read));
-        assert_eq!(reads.lock().len(), 2);
+        let bytes = read.bytes();
+        {
+            let mut kept = reads.lock();
+            kept.reads.insert((Kind::Secret, "ns".into(), "large".into()), Arc::new(read));
+            kept.bytes += bytes;
+            assert_eq!(kept.reads.len(), 2);
+        }
         number(&reads, "b", Instant::now()).await;
-        assert!(reads.lock().is_empty());
+        assert!(reads.lock().reads.is_empty());
     }
 }

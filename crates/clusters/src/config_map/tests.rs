@@ -12,6 +12,8 @@ use identity::{Operation, Tokens};
 use kube::Client;
 use runtime::{client::ClientOptions, metrics::Metrics};
 
+use references::SharedReads;
+
 use super::*;
 use crate::{Clusters, Options, Trust};
 
@@ -270,7 +272,12 @@ async fn a_cluster_that_its_cloud_has_moved_is_found_again() {
         default_account: "me".to_owned(),
         limits: Limits { process: 9, tenant: 9 },
     };
-    let clusters = Clusters::new(world.clouds.clone(), Metrics::new().unwrap(), options);
+    let clusters = Clusters::new(
+        world.clouds.clone(),
+        SharedReads::new(world.clouds.client().clone()),
+        Metrics::new().unwrap(),
+        options,
+    );
     let connect = async || {
         let object = Requester {
             kind: "Kustomization",
