@@ -1,6 +1,7 @@
 //! AWS: credentials as the platform gives them, requests signed with them, and what CodeCommit takes for user and password.
 
 mod codecommit;
+mod ecr;
 mod signature;
 
 use std::time::{Duration, SystemTime};
@@ -8,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 
 pub use codecommit::{Login, Repository, UrlError};
+pub use ecr::{ContainerRegistry, EcrError, RegistryError};
 pub use signature::Signer;
 use url::Url;
 
@@ -103,6 +105,17 @@ pub enum RegionError {
 /// # Errors
 /// For a name that no region has, and a variable that is no URL.
 pub fn endpoint(service: &str, region: &str, environment: &Environment) -> Result<Url, RegionError> {
+    let variable = format!("AWS_ENDPOINT_URL_{}", service.to_uppercase());
+    endpoint_at(service, &variable, region, environment)
+}
+
+/// The same for a service whose host in a region begins with `host`, and whose variable is not named after that.
+fn endpoint_at(
+    host: &str,
+    variable: &str,
+    region: &str,
+    environment: &Environment,
+) -> Result<Url, RegionError> {
     if region.is_empty() {
         return Err(RegionError::Missing);
     }
@@ -111,13 +124,12 @@ pub fn endpoint(service: &str, region: &str, environment: &Environment) -> Resul
     if !region.chars().all(valid) || region.starts_with('-') {
         return Err(invalid());
     }
-    let variable = format!("AWS_ENDPOINT_URL_{}", service.to_uppercase());
-    if let Some(url) = environment.get(&variable) {
-        return Url::parse(url).map_err(|_| RegionError::Endpoint(variable));
+    if let Some(url) = environment.get(variable) {
+        return Url::parse(url).map_err(|_| RegionError::Endpoint(variable.to_owned()));
     }
     let domain = DOMAINS.iter().find(|(prefix, _)| region.starts_with(prefix));
     let domain = domain.map_or(PUBLIC_DOMAIN, |(_, domain)| domain);
-    Url::parse(&format!("https://{service}.{region}.{domain}/")).map_err(|_| invalid())
+    Url::parse(&format!("https://{host}.{region}.{domain}/")).map_err(|_| invalid())
 }
 
 /// Whether a role may be asked for: it has the form of [`ROLE_PATTERN`].

@@ -1,5 +1,6 @@
 //! Microsoft Entra: tokens for applications and managed identities.
 
+mod acr;
 mod principal;
 
 use std::time::{Duration, SystemTime};
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use url::Url;
 
+pub use acr::{AcrError, ContainerRegistry, RegistryError};
 pub use principal::{Certificate, CertificateError, Principal, Proof};
 
 use crate::http::{form, segment};

@@ -2,6 +2,7 @@
 
 mod federation;
 mod metadata;
+mod registry;
 mod service_account;
 
 use std::time::{Duration, SystemTime};
@@ -10,6 +11,7 @@ use serde::Deserialize;
 
 pub use federation::{AnnotationError, WorkloadIdentity, workload_token};
 pub use metadata::GkeCluster;
+pub use registry::{REGISTRY_USERNAME, RegistryError, check_registry};
 pub use service_account::ServiceAccountKey;
 
 use crate::{AccessToken, Environment, FileError, Http, HttpError, KeyError, Secret};

@@ -15,6 +15,7 @@
 
 mod clouds;
 mod error;
+mod registries;
 mod tokens;
 
 pub use auth::Owner;
@@ -22,6 +23,7 @@ pub use auth::cache::Lookup;
 pub use clouds::{Clouds, Options, Target, http};
 pub use error::{CredentialError, ProviderError};
 pub use references::IdentityError;
+pub use registries::{LoginError, RegistryLogin, RegistryProvider};
 pub use tokens::{Operation, Requester, Tokens};
 
 use auth::{aws, azure, gcp};
