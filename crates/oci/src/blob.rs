@@ -200,6 +200,21 @@ impl Blob {
         }
     }
 
+    /// The whole, which has to be small enough for memory: at most `limit` bytes.
+    ///
+    /// # Errors
+    /// When it is larger, and when it does not come whole.
+    pub async fn into_bytes(mut self, limit: u64) -> Result<Vec<u8>, BlobError> {
+        if self.size > limit {
+            return Err(BlobError::TooLarge { digest: self.digest, size: self.size, limit });
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
     /// Writes what has not been read yet, and verifies the whole. After an error, what was written is worth nothing.
     pub async fn copy_to(mut self, sink: &mut (impl AsyncWrite + Unpin)) -> Result<(), BlobError> {
         while let Some(chunk) = self.chunk().await? {

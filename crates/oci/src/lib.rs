@@ -26,6 +26,7 @@ mod link;
 mod manifest;
 mod pull;
 mod reference;
+mod referrers;
 mod retry;
 mod status;
 mod tags;
@@ -46,6 +47,7 @@ pub use manifest::{
 };
 pub use pull::{ManifestError, RawManifest, Resolved};
 pub use reference::{Identifier, Reference, Registry, Repository, Tag, TagError, UrlError};
+pub use referrers::ReferrersError;
 pub use retry::retried;
 pub use status::StatusError;
 pub use tags::TagsError;

@@ -22,6 +22,12 @@ pub struct Limits {
     pub tag_pages: usize,
     /// Tags that are asked for in one page; a registry may send fewer or more.
     pub tags_per_page: usize,
+    /// Bytes of all pages of one list of referrers.
+    pub referrer_bytes: u64,
+    /// Referrers of one list.
+    pub referrers: usize,
+    /// Pages of one list of referrers.
+    pub referrer_pages: usize,
     /// Bytes of a token server's answer.
     pub token_bytes: u64,
     /// Bytes of all `WWW-Authenticate` headers of one answer.
@@ -43,6 +49,9 @@ impl Default for Limits {
             tags: 200_000,
             tag_pages: 1000,
             tags_per_page: 1000,
+            referrer_bytes: 8 << 20,
+            referrers: 1000,
+            referrer_pages: 100,
             token_bytes: 64 << 10,
             challenge_bytes: 8 << 10,
             error_bytes: 64 << 10,

@@ -69,6 +69,9 @@ pub struct Descriptor {
     /// The type of the content.
     #[serde(default)]
     pub media_type: String,
+    /// Of a manifest in an index: the type of the artifact that it is of, if the index tells it.
+    #[serde(default)]
+    pub artifact_type: Option<String>,
     /// The digest of the content.
     pub digest: Digest,
     /// Bytes of the content.
