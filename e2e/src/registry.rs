@@ -1,6 +1,7 @@
 //! A process of distribution's registry, on the loopback address.
 #![allow(clippy::unwrap_used)]
 
+mod cloud;
 mod push;
 
 use std::fs;
@@ -13,6 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
+pub use cloud::CloudRegistry;
 pub use push::{CONFIG, LAYER, Pusher, descriptor, index, manifest};
 
 /// bcrypt of [`PASSWORD`].

@@ -26,6 +26,8 @@ pub enum Credentials {
     RefreshToken(Secret),
     /// A token for the registry itself, sent without an exchange. Docker calls it a registry token.
     Bearer(Secret),
+    /// There should be some, but there are none, for this reason. It matters only if the registry asks for credentials.
+    Unavailable(String),
 }
 
 /// Everything about the way to registries that is the same for all requests. Two equal values may share a [`Client`](crate::Client).

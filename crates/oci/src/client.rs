@@ -87,7 +87,10 @@ impl Clients {
             kept.clients.clear();
         }
         kept.http.insert(key, http);
-        kept.clients.insert(access.clone(), client.clone());
+        // The next one may have credentials, or another reason.
+        if !matches!(access.credentials, Credentials::Unavailable(_)) {
+            kept.clients.insert(access.clone(), client.clone());
+        }
         Ok(client)
     }
 }

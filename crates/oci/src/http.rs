@@ -103,6 +103,11 @@ impl RequestError {
         }
     }
 
+    /// Whether the credentials may be the cause: registries of clouds answer 400 or 403, too, to those that have ended.
+    pub fn is_refusal(&self) -> bool {
+        self.status().is_some_and(|error| matches!(error.status.as_u16(), 400 | 401 | 403))
+    }
+
     /// The wait that the server asks for before the next request.
     pub fn retry_after(&self) -> Option<Duration> {
         self.status()?.retry_after

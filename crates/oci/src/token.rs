@@ -55,6 +55,9 @@ pub enum TokenError {
         /// Where in the line.
         column: usize,
     },
+    /// There are no credentials: see [`Credentials::Unavailable`].
+    #[error("{0}")]
+    Credentials(String),
     /// The answer has no token, or one that fits no header.
     #[error("{request}: no token in bearer response")]
     NoToken {
@@ -150,6 +153,7 @@ impl Grant {
         let lasting = |header| Grant { header, until: None };
         // Whether the header is well-formed was checked when the client was made.
         match (challenge, credentials) {
+            (_, Credentials::Unavailable(why)) => Err(TokenError::Credentials(why.clone())),
             (Challenge::Basic, _) => Ok(credentials.basic().ok().flatten().map(lasting)),
             (Challenge::Bearer { .. }, Credentials::Bearer(token)) => {
                 Ok(sensitive(&format!("Bearer {}", token.expose())).ok().map(lasting))

@@ -25,6 +25,8 @@ const TYPE: &str = "credential.auth.fluxcd.io/type";
 const AUDIENCES: &str = "credential.auth.fluxcd.io/audiences";
 /// How long the token is good for, a Go duration.
 const EXPIRATION: &str = "credential.auth.fluxcd.io/expiration";
+/// The user whose password the token is, where a registry asks for one.
+const USERNAME: &str = "credential.auth.fluxcd.io/username";
 /// The controller's own token. What it is good for, a token of an object must not be.
 const OWN_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
@@ -143,6 +145,16 @@ impl ObjectIdentity {
         format!("{} {:?} {:?}", self.full_name(), self.audiences, self.expiration_seconds)
     }
 
+    /// Whether its own tokens are credentials, with servers that no cloud gives any for.
+    pub fn is_opted_in(&self) -> bool {
+        self.account.annotations().contains_key(PROVIDER)
+    }
+
+    /// The user whose password its tokens are for a registry; without one they are sent as they are.
+    pub fn username(&self) -> Option<&str> {
+        self.account.annotations().get(USERNAME).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
     /// Whom its tokens are for, if its annotations or a caller say so.
     pub fn audiences(&self) -> &[String] {
         &self.audiences
@@ -259,6 +271,9 @@ mod tests {
         ]))
         .unwrap();
         assert_eq!(identity.audiences, ["a", "b", "c"]);
+        assert!(identity.is_opted_in() && identity.username().is_none());
+        let other = ObjectIdentity::of(account(&[(USERNAME, "me")])).unwrap();
+        assert_eq!((other.is_opted_in(), other.username()), (false, Some("me")));
         assert_eq!(identity.expiration_seconds, Some(3600));
     }
 

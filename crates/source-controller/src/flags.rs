@@ -149,7 +149,7 @@ pub struct Arguments {
     /// SSH host key algorithms, as a comma list, best first; empty for those that known_hosts has for a host.
     #[arg(long, help_heading = heading::GIT, default_value = "")]
     pub ssh_hostkey_algos: HostKeyAlgorithms,
-    /// Service account whose identity GitRepositories have that name none.
+    /// Service account whose identity GitRepositories and OCIRepositories have that name none.
     #[arg(long, help_heading = heading::IDENTITY, default_value = "")]
     pub default_service_account: String,
     /// Hosts, as a comma list, that may get tokens for Azure DevOps beside dev.azure.com and *.visualstudio.com.
@@ -255,10 +255,17 @@ impl Arguments {
         Limits { process, tenant: process.div_ceil(2) }
     }
 
+    /// The service account whose identity sources have that name none.
+    pub fn default_account(&self) -> Option<String> {
+        Some(self.default_service_account.clone()).filter(|name| !name.is_empty())
+    }
+
     /// What providers may do.
     pub fn providers(&self) -> Settings {
-        let default_account = Some(self.default_service_account.clone()).filter(|name| !name.is_empty());
-        Settings { default_account, azure_devops_hosts: self.azure_devops_hosts.clone() }
+        Settings {
+            default_account: self.default_account(),
+            azure_devops_hosts: self.azure_devops_hosts.clone(),
+        }
     }
 
     /// How many fetches may be under way.

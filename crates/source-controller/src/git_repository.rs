@@ -17,11 +17,10 @@ mod verify;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::auth::TokenCache;
 use api::{Artifact, GitRepository};
 use artifact::store::{Store, StoreError};
 use git::{Checkout, Connector, Remote};
-use identity::Tokens;
+use identity::Clouds;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::{self, ObjectRef};
@@ -43,9 +42,8 @@ use self::includes::Includers;
 use self::limits::{Limits, cache_bytes};
 use self::provider::{Providers, Settings};
 use self::repository::Repository;
-use self::verify::VerifiedKeys;
-use crate::StartError;
 use crate::flags::{Arguments, Budgets};
+use crate::verified::VerifiedKeys;
 
 /// The kind's name.
 pub const KIND: &str = "GitRepository";
@@ -60,14 +58,10 @@ pub struct GitRepositories {
     waker: Waker<GitRepository>,
 }
 
-/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and draws on `budgets`.
-///
-/// # Errors
-/// For arguments that do not go together.
-pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) -> Result<(), StartError> {
+/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and draws on `budgets`. `clouds` give it
+/// credentials.
+pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets, clouds: &Clouds) {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
-    let cache = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
-    let (client, tokens) = (process.client.clone(), Tokens::new(cache, &process.metrics)?);
     let options = arguments.controller(arguments.git_host_concurrency, budgets);
     let limits = Limits::new(arguments);
     let memory = limits.memory.budget();
@@ -84,8 +78,8 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) ->
         "limits of fetches follow the memory of the process and the volume of the storage"
     );
     let fetcher = Fetcher {
-        client: client.clone(),
-        providers: Providers::new(client, tokens, arguments.providers()),
+        client: process.client.clone(),
+        providers: Providers::new(clouds.clone(), arguments.providers()),
         caches: Caches::open(storage.root(), git_cache_bytes),
         connector: Arc::new(Connector::new(arguments.ssh())),
         verified: VerifiedKeys::default(),
@@ -107,7 +101,6 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) ->
     let controller = Controller::new(process, options, storage.clone(), &objects, latest, Arc::new(upstream));
     let concurrent = arguments.concurrent;
     app.add_controller(objects, Arc::new(controller), concurrent);
-    Ok(())
 }
 
 /// Why passes over an object would refuse its spec, whatever its Secrets hold and its server has.

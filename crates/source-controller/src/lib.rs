@@ -4,6 +4,8 @@ mod flags;
 pub mod git_repository;
 mod oci_repository;
 pub mod preflight;
+mod registry;
+mod verified;
 mod volume;
 
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use std::sync::Arc;
 use artifact::store::StoreError;
 use artifact::token::{TokenError, TokenFile};
 use artifact::{server, store};
+use auth::{Environment, TokenCache};
+use identity::{Clouds, Tokens};
 use runtime::app::App;
 use runtime::serve::{self, ServeError};
 
@@ -71,7 +75,10 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     app.process.metrics.budget("fetch", &budgets.fetches);
     app.process.metrics.budget("build", &budgets.builds);
     app.process.metrics.budget("artifact_disk_bytes", storage.budget());
-    git_repository::add(app, &storage, &budgets)?;
-    oci_repository::add(app, &storage, &budgets);
+    let cache = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
+    let (client, tokens) = (app.process.client.clone(), Tokens::new(cache, &app.process.metrics)?);
+    let clouds = Clouds::new(client, Environment::of_process(), tokens);
+    git_repository::add(app, &storage, &budgets, &clouds);
+    oci_repository::add(app, &storage, &budgets, clouds);
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! OCIRepository: an artifact of an OCI registry as a source. See [`source::Upstream`] for the order of the steps.
 
-mod access;
 mod layer;
 mod pull;
 mod tag;
@@ -15,10 +14,11 @@ use api::source::{OCI_REVISION_METADATA, OCI_SOURCE_METADATA, Source};
 use artifact::repack::RepackLimits;
 use artifact::store::Store;
 use budget::Grant;
+use identity::Clouds;
 use jiff::Timestamp;
-use kube::{Client, ResourceExt};
+use kube::ResourceExt;
 use net::{Deadline, redact};
-use oci::{Clients, Digest, Repository};
+use oci::{Digest, Repository};
 use runtime::app::App;
 use runtime::conditions::find;
 use runtime::controller::Objects;
@@ -32,14 +32,14 @@ use source::{Controller, Upstream, timeout};
 
 use self::pull::Artifact;
 use crate::flags::{Arguments, Budgets};
+use crate::registry::{OpenError, Registries, Wanted};
 
 /// The kind's name.
 pub const KIND: &str = "OCIRepository";
 
 /// What all passes over OCIRepositories share.
 pub struct OciRepositories {
-    client: Client,
-    registries: Clients,
+    registries: Registries,
     temporary: TemporaryFiles,
     limits: RepackLimits,
     /// The longest `spec.timeout` that counts.
@@ -57,18 +57,20 @@ pub struct Content {
     _rooms: Vec<Grant>,
 }
 
-/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and draws on `budgets`.
-pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) {
+/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and draws on `budgets`. `clouds` give it
+/// credentials.
+pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets, clouds: Clouds) {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let options = arguments.controller(arguments.oci_host_concurrency, budgets);
     let limits = oci::Limits { blob_bytes: arguments.oci_layer_max_size, ..oci::Limits::default() };
-    let (registries, limits) = (Clients::new(limits), RepackLimits::default());
+    let registries = Registries::new(limits, clouds, arguments.default_account());
+    let limits = RepackLimits::default();
     let (bytes, stop) = (arguments.oci_temporary_max_size, process.stop.clone());
     let temporary = TemporaryFiles::new(bytes, limits.archive.clone(), stop);
     process.metrics.budget("archive_bytes", temporary.archives.budget());
     process.metrics.budget("archive_content_bytes", temporary.contents.budget());
-    let (client, max_timeout) = (process.client.clone(), arguments.max_timeout);
-    let upstream = OciRepositories { client, registries, temporary, limits, max_timeout };
+    let max_timeout = arguments.max_timeout;
+    let upstream = OciRepositories { registries, temporary, limits, max_timeout };
     let latest = Arc::new(Latest::new(objects.store()));
     let controller = Controller::new(process, options, storage.clone(), &objects, latest, Arc::new(upstream));
     let concurrent = arguments.concurrent;
@@ -78,11 +80,9 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets) {
 /// The fields that are set and not supported yet. They are named, not ignored.
 fn unsupported(object: &OciRepository) -> impl Iterator<Item = &'static str> + use<> {
     let spec = &object.spec;
-    let is_foreign = spec.provider.is_some_and(|provider| provider != OciProvider::Generic);
     let operation = spec.layer_selector.as_ref().and_then(|selector| selector.operation);
     [
-        (is_foreign, "spec.provider"),
-        (spec.service_account_name.is_some(), "spec.serviceAccountName"),
+        (spec.provider == Some(OciProvider::Unknown), "spec.provider"),
         (spec.verification.is_some(), "spec.verify"),
         (operation == Some(LayerOperation::Unknown), "spec.layerSelector.operation"),
     ]
@@ -108,6 +108,36 @@ fn repository(object: &OciRepository) -> Result<Repository, Failure> {
         let message = format!("URL validation failed for '{}': {error}", redact(url));
         Failure::fetch(reason::URL_INVALID, message).stalling()
     })
+}
+
+/// What the spec says about the way into its registry.
+fn wanted<'a>(
+    object: &'a OciRepository,
+    namespace: &'a str,
+    name: &'a str,
+    repository: &'a Repository,
+    timeout: Duration,
+) -> Wanted<'a> {
+    let spec = &object.spec;
+    Wanted {
+        kind: KIND,
+        namespace,
+        name,
+        repository,
+        url: &spec.url,
+        insecure: spec.insecure,
+        provider: spec.provider.unwrap_or_default(),
+        account: spec.service_account_name.as_deref().filter(|account| !account.is_empty()),
+        secret: spec.secret_ref.as_ref(),
+        certificates: spec.cert_secret_ref.as_ref(),
+        proxy: spec.proxy_secret_ref.as_ref(),
+        timeout,
+    }
+}
+
+/// What is to let the object in cannot be had.
+fn denied(error: OpenError) -> Failure {
+    Failure::fetch(reason::AUTHENTICATION_FAILED, error.to_string())
 }
 
 impl Upstream for OciRepositories {
@@ -146,30 +176,28 @@ impl Upstream for OciRepositories {
         host: Host,
     ) -> Result<Fetched<Content>, Interrupted> {
         let Request { object, references: repository, known, .. } = request;
-        let access = access::of(&self.client, &object, &repository).await?;
-        let client = self.registries.get(&access).map_err(|error| {
-            let message = format!("failed to generate transport for '{}': {error}", redact(&object.spec.url));
-            Failure::fetch(reason::AUTHENTICATION_FAILED, message)
-        })?;
-        let namespace = object.namespace().unwrap_or_default();
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let timeout = timeout(&object, self.max_timeout);
+        let wanted = wanted(&object, &namespace, &name, &repository, timeout);
+        let mut session = self.registries.open(wanted).await.map_err(denied)?;
         let slot = host.slot(&namespace).await;
-        let deadline = Deadline::new(timeout(&object, self.max_timeout));
-        let artifact = pull::resolve(&client, &object, &repository, &deadline).await?;
+        let deadline = Deadline::new(timeout);
+        let artifact = pull::resolve(&mut session, &object, &repository, &deadline).await?;
         if known.as_deref() == Some(artifact.revision.as_str()) {
             return Ok(Fetched { outcome: Outcome::Unchanged(artifact.revision), verified: None });
         }
         let Artifact { reference, revision, digest } = artifact;
-        let manifest = pull::manifest(&client, &object, &repository, &digest, &deadline).await?;
+        let manifest = pull::manifest(&mut session, &object, &repository, &digest, &deadline).await?;
         let layer = pull::layer(&object, &manifest)?;
         // Others may fetch while this one waits for room.
         drop(slot);
         let no_room =
             |error| pull::not_pulled(&object, &format!("{error} (half of --oci-temporary-max-size)"));
-        let bytes = layer.size.min(client.limits().blob_bytes);
+        let bytes = layer.size.min(session.client().limits().blob_bytes);
         let room = self.temporary.archives.take(&namespace, bytes, &deadline).await.map_err(no_room)?;
         // Room is not kept for longer than the timeout: without time, the next request says so.
         let slot = deadline.bound(Duration::MAX, host.slot(&namespace)).await;
-        let mut file = pull::file(&client, &repository, layer, &deadline).await?;
+        let mut file = pull::file(&mut session, &repository, layer, &deadline).await?;
         let mut rooms = vec![room];
         if layer::operation(&object) != LayerOperation::Copy {
             let counted = self.temporary.content_bytes(file, slot, &deadline).await?;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use api::git_repository::GitProvider;
+use api::oci_repository::{OciProvider, OciRepository};
 use api::{GitRepository, source::GROUP};
 use kube::api::DynamicObject;
 use runtime::preflight::{Preflight, PreflightError, Right};
@@ -41,12 +42,19 @@ pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<()
     let (settings, mut needed) = (arguments.providers(), BTreeSet::new());
     let refusals = |object: &GitRepository| {
         let account = settings.account(object);
-        needed.extend(account.into_iter().flat_map(|_| identity_rights(object.spec.provider)));
+        let is_cloud = matches!(object.spec.provider, Some(GitProvider::Aws | GitProvider::Azure));
+        needed.extend(account.into_iter().flat_map(|_| identity_rights(is_cloud)));
         git_repository::refusals(object, &settings)
     };
     preflight.look_at(refusals).await?;
+    let refusals = |object: &OciRepository| {
+        let account = object.spec.service_account_name.as_deref().or(settings.default_account.as_deref());
+        let is_cloud = object.spec.provider.unwrap_or_default() != OciProvider::Generic;
+        needed.extend(account.into_iter().flat_map(|_| identity_rights(is_cloud)));
+        oci_repository::refusals(object)
+    };
+    preflight.look_at(refusals).await?;
     preflight.require(&Vec::from_iter(needed)).await?;
-    preflight.look_at(oci_repository::refusals).await?;
     for (kind, plural) in UNSERVED {
         preflight.look_at_unserved(GROUP, kind, plural, problem).await?;
     }
@@ -54,8 +62,7 @@ pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<()
 }
 
 /// What an object with a service account needs: it has to be there whatever the provider, and only clouds get its tokens.
-fn identity_rights(provider: Option<GitProvider>) -> impl Iterator<Item = Right> {
-    let is_cloud = matches!(provider, Some(GitProvider::Aws | GitProvider::Azure));
+fn identity_rights(is_cloud: bool) -> impl Iterator<Item = Right> {
     IDENTITY_RIGHTS.into_iter().take(if is_cloud { 2 } else { 1 })
 }
 
@@ -125,15 +132,16 @@ mod tests {
     fn oci_repositories_are_refused_as_their_passes_do() {
         let refusals = |spec: Value| oci_repository::refusals(&object(spec));
         assert_eq!(refusals(json!({"url": "oci://example.com/app"})), [""; 0]);
-        let both = refusals(json!({"url": "https://example.com/app", "provider": "aws"}));
-        assert_eq!(both.first().unwrap(), "spec.provider is not supported yet");
-        let url = both.get(1).unwrap();
+        assert_eq!(
+            refusals(json!({"url": "oci://example.com/app", "provider": "new"})),
+            ["spec.provider is not supported yet"]
+        );
+        let url = refusals(json!({"url": "https://example.com/app", "provider": "aws"})).remove(0);
         assert!(url.starts_with("URL validation failed for 'https://example.com/app': "), "{url}");
     }
 
     #[test]
     fn only_clouds_get_tokens_of_service_accounts() {
-        let count = |provider| identity_rights(provider).count();
-        assert_eq!((count(None), count(Some(GitProvider::Github)), count(Some(GitProvider::Aws))), (1, 1, 2));
+        assert_eq!((identity_rights(false).count(), identity_rights(true).count()), (1, 2));
     }
 }

@@ -24,7 +24,8 @@ use super::limits::Limits;
 use super::provider::{Providers, TokenContext};
 use super::repository::{Found, Repository};
 use super::spec;
-use super::verify::{Verification, VerifiedKeys};
+use super::verify::Verification;
+use crate::verified::VerifiedKeys;
 
 /// What all fetches share.
 pub struct Fetcher {
@@ -37,7 +38,7 @@ pub struct Fetcher {
     /// Asks Git servers.
     pub connector: Arc<Connector>,
     /// What was verified before.
-    pub verified: VerifiedKeys,
+    pub verified: VerifiedKeys<GitRepository>,
     /// What one object may cost.
     pub limits: Limits,
     /// The longest `spec.timeout` that counts.
@@ -150,7 +151,7 @@ impl Fetcher {
                 let status = object.status.as_ref();
                 let told = status.and_then(|status| status.source_verification_fingerprint.as_deref());
                 told == Some(verification.fingerprint())
-                    && self.verified.is_current(&ObjectRef::from_obj(object), verification)
+                    && self.verified.is_current(&ObjectRef::from_obj(object), verification.fingerprint())
             }
         }
     }

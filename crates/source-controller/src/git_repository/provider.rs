@@ -3,12 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use ::auth::aws::Repository;
-use ::auth::{AccessToken, Environment, azure, github};
+use ::auth::{AccessToken, azure, github};
 use api::GitRepository;
 use api::git_repository::GitProvider;
 use git::{Auth, Remote};
-use identity::{Clouds, CredentialError, Identity, Operation, Options, Owner, Requester, Target, Tokens};
-use kube::{Client, ResourceExt};
+use identity::{Clouds, CredentialError, Identity, Operation, Options, Owner, Requester, Target};
+use kube::ResourceExt;
 use references::SecretData;
 use secret::Secret;
 use url::Url;
@@ -83,9 +83,9 @@ fn code_commit(object: &GitRepository) -> Result<Repository, Failure> {
 }
 
 impl Providers {
-    /// Providers that keep what they give in `tokens`.
-    pub fn new(client: Client, tokens: Tokens, settings: Settings) -> Self {
-        Providers { clouds: Clouds::new(client, Environment::of_process(), tokens), settings }
+    /// Providers that ask `clouds` for credentials, and keep there what a forge gives, too.
+    pub fn new(clouds: Clouds, settings: Settings) -> Self {
+        Providers { clouds, settings }
     }
 
     /// Lets the remote use the credentials of the provider in place of all others.
@@ -219,7 +219,9 @@ mod tests {
 
     use ::auth::TokenCache;
     use e2e::token_server::TokenServer;
+    use identity::Tokens;
     use k8s_openapi::ByteString;
+    use kube::Client;
     use net::Proxy;
 
     use super::*;

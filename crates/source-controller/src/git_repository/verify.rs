@@ -1,8 +1,6 @@
 //! `spec.verify`: whether what was checked out is signed by somebody the user trusts.
 
-use std::collections::HashMap;
 use std::fmt::Display;
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use api::GitRepository;
@@ -10,7 +8,6 @@ use api::git_repository::VerificationMode;
 use artifact::digest::{Algorithm, Hasher};
 use git::{Checkout, Tag};
 use k8s_openapi::api::core::v1::Secret;
-use kube::runtime::reflector::ObjectRef;
 use verification::{Keys, Limits, SSH_SUFFIX, SignedObject, VerifyError, verify};
 
 use source::failure::{Failure, reason};
@@ -150,34 +147,6 @@ fn fingerprint<'a>(entries: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -
         }
     }
     digest.finish().to_string()
-}
-
-/// With which keys each object was verified last by this process, so that other keys mean another verification.
-///
-/// It is lost when the process ends; then every object is verified once more, with what is in its cache. The status alone
-/// does not prove it: others may write that.
-#[derive(Debug, Default)]
-pub struct VerifiedKeys(Mutex<HashMap<ObjectRef<GitRepository>, String>>);
-
-impl VerifiedKeys {
-    /// Whether the object was last verified with the keys that `verification` has.
-    pub fn is_current(&self, object: &ObjectRef<GitRepository>, verification: &Verification) -> bool {
-        self.lock().get(object) == Some(&verification.fingerprint)
-    }
-
-    /// The object was verified.
-    pub fn set(&self, object: ObjectRef<GitRepository>, keys: String) {
-        self.lock().insert(object, keys);
-    }
-
-    /// The object is gone.
-    pub fn forget(&self, object: &ObjectRef<GitRepository>) {
-        self.lock().remove(object);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectRef<GitRepository>, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]

@@ -5,13 +5,12 @@ use std::fs::File;
 
 use api::oci_repository::OciRepository;
 use net::{Deadline, redact};
-use oci::{
-    BlobError, Client, Descriptor, Digest, Manifest, ManifestError, Reference, Repository, TagsError, retried,
-};
+use oci::{BlobError, Client, Descriptor, Digest, Manifest, ManifestError, Reference, Repository, TagsError};
 use source::failure::{Failure, reason};
 use tokio::io::AsyncSeekExt;
 
 use super::tag;
+use crate::registry::Session;
 
 /// An artifact that a registry has.
 pub struct Artifact {
@@ -25,7 +24,7 @@ pub struct Artifact {
 
 /// Finds out which artifact the spec means now: a digest asks nobody, a tag costs one request, a range a list of tags.
 pub async fn resolve(
-    client: &Client,
+    session: &mut Session<'_>,
     object: &OciRepository,
     repository: &Repository,
     deadline: &Deadline,
@@ -47,28 +46,31 @@ pub async fn resolve(
                 let message = format!("failed to determine the artifact tag for '{url}': {error}");
                 Failure::fetch(reason::READ_OPERATION_FAILED, message)
             };
-            let tags = retried(deadline, TagsError::request, || client.tags(repository, deadline)).await;
+            let ask = |client: Client| async move { client.tags(repository, deadline).await };
+            let tags = session.ask(deadline, TagsError::request, ask).await;
             let tags = tags.map_err(|error| no_tag(&error))?;
             tag::highest(tags, &range, wanted.semver_filter.as_deref()).map_err(|error| no_tag(&error))?
         }
         None => given(wanted.tag).unwrap_or_else(|| "latest".to_owned()),
     };
     let reference: Reference = repository.tag(&tag).map_err(|error| no_digest(&error))?;
-    let resolved = retried(deadline, ManifestError::request, || client.resolve(&reference, deadline)).await;
+    let asked = &reference;
+    let ask = |client: Client| async move { client.resolve(asked, deadline).await };
+    let resolved = session.ask(deadline, ManifestError::request, ask).await;
     let digest = resolved.map_err(|error| no_digest(&error))?.digest;
     Ok(Artifact { reference: reference.to_string(), revision: format!("{tag}@{digest}"), digest })
 }
 
 /// Fetches the manifest of an artifact.
 pub async fn manifest(
-    client: &Client,
+    session: &mut Session<'_>,
     object: &OciRepository,
     repository: &Repository,
     digest: &Digest,
     deadline: &Deadline,
 ) -> Result<Manifest, Failure> {
-    let manifest =
-        retried(deadline, ManifestError::request, || client.manifest(repository, digest, deadline)).await;
+    let ask = |client: Client| async move { client.manifest(repository, digest, deadline).await };
+    let manifest = session.ask(deadline, ManifestError::request, ask).await;
     manifest.map_err(|error| match error {
         ManifestError::Format { .. } => layer_failure(format!("failed to parse artifact manifest: {error}")),
         error => not_pulled(object, &error),
@@ -84,20 +86,20 @@ pub fn layer<'a>(object: &OciRepository, manifest: &'a Manifest) -> Result<&'a D
 
 /// Fetches a layer, verified to its last byte, into a file without a name.
 pub async fn file(
-    client: &Client,
+    session: &mut Session<'_>,
     repository: &Repository,
     layer: &Descriptor,
     deadline: &Deadline,
 ) -> Result<File, Failure> {
-    let file = retried(deadline, BlobError::request, || async {
+    let ask = |client: Client| async move {
         let blob = client.blob(repository, layer, deadline).await?;
         let mut file = tokio::fs::File::from_std(tempfile::tempfile()?);
         blob.copy_to(&mut file).await?;
         file.rewind().await?;
         Ok::<_, BlobError>(file.into_std().await)
-    });
-    file.await
-        .map_err(|error| layer_failure(format!("failed to extract the first layer from artifact: {error}")))
+    };
+    let file = session.ask(deadline, BlobError::request, ask).await;
+    file.map_err(|error| layer_failure(format!("failed to extract the first layer from artifact: {error}")))
 }
 
 /// The artifact cannot be had.
