@@ -58,20 +58,20 @@ programs:
 
 .PHONY: test
 test: programs ## all tests: units, then scenarios on a real API server
-	$(call build,$(KUBE) flux registry helm sops,$(CARGO) test --workspace --tests --no-run)
+	$(call build,$(KUBE) flux registry referrers-registry helm sops cosign,$(CARGO) test --workspace --tests --no-run)
 	$(call say,"unit tests$(comma) integration tests$(comma) scenarios")
 	@$(AT_ONCE) $(CARGO) test --workspace --tests
 	@$(CARGO) test --workspace --doc
 
 .PHONY: e2e
 e2e: programs ## the scenarios alone
-	$(call build,$(KUBE) flux registry helm sops)
+	$(call build,$(KUBE) flux registry referrers-registry helm sops cosign)
 	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(filter-out attacks forge migration node,$(notdir $(wildcard e2e/tests/*))))
 
 # Tests that guess at time fail here, beside two processes that take all the time they get.
 .PHONY: e2e-load
 e2e-load: programs ## the scenarios on a busy machine
-	$(call build,$(KUBE) flux registry)
+	$(call build,$(KUBE) flux registry referrers-registry cosign)
 	$(call say,"scenarios$(comma) beside two busy loops")
 	@busy=(); trap 'kill "$${busy[@]}"' EXIT; \
 	for _ in 1 2; do (while :; do :; done) & busy+=($$!); done; \
@@ -162,7 +162,7 @@ bench: ## the project's own tables: builds beside kustomize, rollout of N Kustom
 	@for program in python3 openssl curl kubectl nginx fcgiwrap; do \
 		command -v "$$program" >/dev/null || { echo "$$program is not installed (Debian: nginx-light, fcgiwrap)" >&2; exit 1; }; \
 	done
-	$(call build,kubernetes sops)
+	$(call build,kubernetes sops registry)
 	$(call say,"release build")
 	@$(CARGO) build --release -p source-controller -p kustomize-controller -p kustomize --bins
 	$(call say,"builds of N applications$(comma) beside kustomize $(KUSTOMIZE_VERSION)")
@@ -170,7 +170,7 @@ bench: ## the project's own tables: builds beside kustomize, rollout of N Kustom
 	@.ci/bench-build $(TARGET)/release/kustomize-build $(BENCH_TMP)/bin/kustomize "$(SHARED)/tools/gen_overlay.py"
 	@mkdir -p $(BENCH_TMP)/kube/bin
 	@$(TARGET)/debug/toolchain kubernetes | xargs -I{} ln -sf {} $(BENCH_TMP)/kube/bin/
-	$(call say,"$(N) Kustomizations with variables and secrets$(comma) and without")
+	$(call say,"$(N) Kustomizations with variables and secrets$(comma) and without$(comma) $(N) sources of one registry")
 	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench $(N)
 	$(call say,"rollout of $(N) Kustomizations")
 	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_mttp.py" --impl ferroflux -n $(N)

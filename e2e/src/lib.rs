@@ -14,6 +14,7 @@
 //! - [`audit`] tells what the controllers asked the API server;
 //! - [`api_proxy`] stands in front of the API server and misbehaves;
 //! - [`webhook`] answers the API server's admission reviews;
+//! - [`cosign`] signs what is in a registry;
 //! - [`sops`] encrypts what is decrypted in a Kustomization;
 //! - [`confinement`] gives a process the limits of a container;
 //! - [`moved_clock`] is a wall clock that a test moves, [`failing_writes`] a storage that refuses them;
@@ -30,6 +31,7 @@ pub mod audit;
 pub mod cluster;
 pub mod confinement;
 pub mod controller;
+pub mod cosign;
 pub mod document;
 pub mod example;
 pub mod failing_writes;

@@ -1,15 +1,18 @@
-//! A process of distribution's registry, on the loopback address.
+//! A process of distribution's registry, or of go-containerregistry's, on the loopback address.
 #![allow(clippy::unwrap_used)]
 
 mod cloud;
 mod push;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::pki::{Ca, Identity};
 use crate::process::{Owner, Process, free_port, temp_folder};
+use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
@@ -35,6 +38,10 @@ pub struct Setup<'a> {
     pub tls: Option<&'a Ca>,
     /// Clients need a certificate of the same authority.
     pub client_certificates: bool,
+    /// It lists referrers, and has nothing of the above.
+    pub referrers: bool,
+    /// [`Registry::take_requests`] tells what it was asked.
+    pub access_log: bool,
 }
 
 /// A running registry; ends when dropped.
@@ -42,6 +49,9 @@ pub struct Setup<'a> {
 pub struct Registry {
     process: Process,
     _folder: TempDir,
+    log: PathBuf,
+    /// How much of the log was told of.
+    told: AtomicUsize,
     port: u16,
     pusher: reqwest::Client,
     scheme: &'static str,
@@ -52,12 +62,14 @@ impl Registry {
     /// Starts one and waits until it answers.
     pub async fn start(setup: Setup<'_>) -> Registry {
         crate::init_tls();
-        let program = tokio::task::spawn_blocking(toolchain::registry).await.unwrap().unwrap();
+        let build = if setup.referrers { toolchain::referrers_registry } else { toolchain::registry };
+        let program = tokio::task::spawn_blocking(build).await.unwrap().unwrap();
         let (folder, port) = (temp_folder("registry").unwrap(), free_port().unwrap());
         let path = |name: &str| folder.path().join(name).display().to_string();
         let mut config = format!(
-            "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
+            "version: 0.1\nlog: {{level: info, accesslog: {{disabled: {}}}}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp:\n  addr: 127.0.0.1:{port}\n",
+            !setup.access_log,
             path("data")
         );
         let mut builder = reqwest::Client::builder().no_proxy();
@@ -92,13 +104,17 @@ impl Registry {
         }
         fs::write(path("config.yaml"), config).unwrap();
         let mut command = Command::new(program);
-        command.args(["serve", &path("config.yaml")]).env("OTEL_TRACES_EXPORTER", "none");
+        match setup.referrers {
+            true => command.arg(port.to_string()),
+            false => command.args(["serve", &path("config.yaml")]).env("OTEL_TRACES_EXPORTER", "none"),
+        };
         let log = folder.path().join("log");
         let process = Process::start("registry", &mut command, &log, Owner::Harness).unwrap();
         let scheme = if setup.tls.is_some() { "https" } else { "http" };
         let basic_auth = setup.basic_auth;
         let pusher = builder.build().unwrap();
-        let mut registry = Registry { process, _folder: folder, port, pusher, scheme, basic_auth };
+        let told = AtomicUsize::default();
+        let mut registry = Registry { process, _folder: folder, log, told, port, pusher, scheme, basic_auth };
         registry.wait().await;
         registry
     }
@@ -119,6 +135,14 @@ impl Registry {
     /// `host:port`
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// What it was asked since the last call, such as `GET /v2/`.
+    pub fn take_requests(&self) -> Result<Vec<String>> {
+        let log = fs::read_to_string(&self.log)?;
+        let new = log.get(self.told.swap(log.len(), Ordering::Relaxed)..).unwrap_or_default();
+        let asked = new.lines().filter_map(|line| line.split('"').nth(1)?.strip_suffix(" HTTP/1.1"));
+        Ok(asked.filter(|request| request.contains(" /v2/")).map(str::to_owned).collect())
     }
 
     /// Pushes to the repository `team/app`.

@@ -137,6 +137,31 @@ impl Client {
     }
 }
 
+impl Client {
+    /// The whole of a blob of at most `limit` bytes, which has to be small enough for memory.
+    ///
+    /// # Errors
+    /// When the manifest says that it is larger, so that nothing is asked, and when it does not come whole.
+    pub async fn small_blob(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        limit: u64,
+        deadline: &Deadline,
+    ) -> Result<Vec<u8>, BlobError> {
+        if descriptor.size > limit {
+            let digest = descriptor.digest.clone();
+            return Err(BlobError::TooLarge { digest, size: descriptor.size, limit });
+        }
+        let mut blob = self.blob(repository, descriptor, deadline).await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = blob.chunk().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+}
+
 impl Blob {
     fn begin(answer: Answer, descriptor: &Descriptor) -> Result<Blob, BlobError> {
         let (request, size) = (answer.request.clone(), descriptor.size);
@@ -198,21 +223,6 @@ impl Blob {
                 Ok(None)
             }
         }
-    }
-
-    /// The whole, which has to be small enough for memory: at most `limit` bytes.
-    ///
-    /// # Errors
-    /// When it is larger, and when it does not come whole.
-    pub async fn into_bytes(mut self, limit: u64) -> Result<Vec<u8>, BlobError> {
-        if self.size > limit {
-            return Err(BlobError::TooLarge { digest: self.digest, size: self.size, limit });
-        }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = self.chunk().await? {
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
     }
 
     /// Writes what has not been read yet, and verifies the whole. After an error, what was written is worth nothing.

@@ -65,13 +65,14 @@ impl LogLevel {
 }
 
 /// The crates of this workspace, which print no secrets.
-const OUR_CRATES: [&str; 26] = [
+const OUR_CRATES: [&str; 27] = [
     "api",
     "apply",
     "artifact",
     "auth",
     "budget",
     "clusters",
+    "cosign",
     "expression",
     "git",
     "glob",

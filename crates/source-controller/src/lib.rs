@@ -5,6 +5,7 @@ pub mod git_repository;
 mod oci_repository;
 pub mod preflight;
 mod registry;
+mod signatures;
 mod verified;
 mod volume;
 

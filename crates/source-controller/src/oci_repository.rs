@@ -3,6 +3,7 @@
 mod layer;
 mod pull;
 mod tag;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,6 +18,7 @@ use budget::Grant;
 use identity::Clouds;
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 use net::{Deadline, redact};
 use oci::{Digest, Repository};
 use runtime::app::App;
@@ -27,12 +29,13 @@ use source::background::Host;
 use source::failure::condition::ARTIFACT_IN_STORAGE;
 use source::failure::{Failure, Interrupted, reason};
 use source::temporary::TemporaryFiles;
-use source::upstream::{Build, Built, Fetched, Outcome, Request, Resolved, asked_host};
+use source::upstream::{Build, Built, Fetched, Outcome, Request, Resolved, Verified, asked_host};
 use source::{Controller, Upstream, timeout};
 
 use self::pull::Artifact;
 use crate::flags::{Arguments, Budgets};
 use crate::registry::{OpenError, Registries, Wanted};
+use crate::verified::VerifiedKeys;
 
 /// The kind's name.
 pub const KIND: &str = "OCIRepository";
@@ -40,6 +43,10 @@ pub const KIND: &str = "OCIRepository";
 /// What all passes over OCIRepositories share.
 pub struct OciRepositories {
     registries: Registries,
+    /// The service account of objects that name none.
+    default_account: Option<String>,
+    /// What was verified before.
+    verified: VerifiedKeys<OciRepository>,
     temporary: TemporaryFiles,
     limits: RepackLimits,
     /// The longest `spec.timeout` that counts.
@@ -63,14 +70,15 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets, cl
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let options = arguments.controller(arguments.oci_host_concurrency, budgets);
     let limits = oci::Limits { blob_bytes: arguments.oci_layer_max_size, ..oci::Limits::default() };
-    let registries = Registries::new(limits, clouds, arguments.default_account());
+    let (registries, default_account) = (Registries::new(limits, clouds), arguments.default_account());
     let limits = RepackLimits::default();
     let (bytes, stop) = (arguments.oci_temporary_max_size, process.stop.clone());
     let temporary = TemporaryFiles::new(bytes, limits.archive.clone(), stop);
     process.metrics.budget("archive_bytes", temporary.archives.budget());
     process.metrics.budget("archive_content_bytes", temporary.contents.budget());
     let max_timeout = arguments.max_timeout;
-    let upstream = OciRepositories { registries, temporary, limits, max_timeout };
+    let verified = VerifiedKeys::default();
+    let upstream = OciRepositories { registries, default_account, verified, temporary, limits, max_timeout };
     let latest = Arc::new(Latest::new(objects.store()));
     let controller = Controller::new(process, options, storage.clone(), &objects, latest, Arc::new(upstream));
     let concurrent = arguments.concurrent;
@@ -83,11 +91,11 @@ fn unsupported(object: &OciRepository) -> impl Iterator<Item = &'static str> + u
     let operation = spec.layer_selector.as_ref().and_then(|selector| selector.operation);
     [
         (spec.provider == Some(OciProvider::Unknown), "spec.provider"),
-        (spec.verification.is_some(), "spec.verify"),
         (operation == Some(LayerOperation::Unknown), "spec.layerSelector.operation"),
     ]
     .into_iter()
     .filter_map(|(is_used, field)| is_used.then_some(field))
+    .chain(verify::unsupported(object))
 }
 
 /// What the author of an object is told about such a field.
@@ -110,12 +118,12 @@ fn repository(object: &OciRepository) -> Result<Repository, Failure> {
     })
 }
 
-/// What the spec says about the way into its registry.
+/// What the spec says about the way into its registry; one that names no service account has the identity of `default_account`.
 fn wanted<'a>(
     object: &'a OciRepository,
-    namespace: &'a str,
-    name: &'a str,
+    (namespace, name): (&'a str, &'a str),
     repository: &'a Repository,
+    default_account: Option<&'a str>,
     timeout: Duration,
 ) -> Wanted<'a> {
     let spec = &object.spec;
@@ -127,7 +135,7 @@ fn wanted<'a>(
         url: &spec.url,
         insecure: spec.insecure,
         provider: spec.provider.unwrap_or_default(),
-        account: spec.service_account_name.as_deref().filter(|account| !account.is_empty()),
+        account: spec.service_account_name.as_deref().filter(|name| !name.is_empty()).or(default_account),
         secret: spec.secret_ref.as_ref(),
         certificates: spec.cert_secret_ref.as_ref(),
         proxy: spec.proxy_secret_ref.as_ref(),
@@ -145,6 +153,10 @@ impl Upstream for OciRepositories {
     type Object = OciRepository;
     type References = Repository;
     type Content = Content;
+
+    fn begin(&self, object: &mut OciRepository, now: Timestamp) {
+        verify::forget(object, now);
+    }
 
     fn resolve(&self, object: &mut OciRepository, _now: Timestamp) -> Result<Resolved<Repository>, Failure> {
         if let Some(field) = unsupported(object).next() {
@@ -178,15 +190,25 @@ impl Upstream for OciRepositories {
         let Request { object, references: repository, known, .. } = request;
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let timeout = timeout(&object, self.max_timeout);
-        let wanted = wanted(&object, &namespace, &name, &repository, timeout);
+        let default_account = self.default_account.as_deref();
+        let wanted = wanted(&object, (&namespace, &name), &repository, default_account, timeout);
         let mut session = self.registries.open(wanted).await.map_err(denied)?;
+        let keys = verify::keys(&object, &self.registries.secrets(&namespace)).await;
         let slot = host.slot(&namespace).await;
         let deadline = Deadline::new(timeout);
         let artifact = pull::resolve(&mut session, &object, &repository, &deadline).await?;
-        if known.as_deref() == Some(artifact.revision.as_str()) {
-            return Ok(Fetched { outcome: Outcome::Unchanged(artifact.revision), verified: None });
-        }
         let Artifact { reference, revision, digest } = artifact;
+        let is_known = known.as_deref() == Some(revision.as_str());
+        let is_verified = |keys: &_| is_known && verify::is_verified(&object, keys, &self.verified);
+        let verified = match keys.transpose()? {
+            Some(keys) if !is_verified(&keys) => {
+                Some(verify::verify(&mut session, &repository, &revision, &digest, &keys, &deadline).await?)
+            }
+            _ => None,
+        };
+        if is_known {
+            return Ok(Fetched { outcome: Outcome::Unchanged(revision), verified });
+        }
         let manifest = pull::manifest(&mut session, &object, &repository, &digest, &deadline).await?;
         let layer = pull::layer(&object, &manifest)?;
         // Others may fetch while this one waits for room.
@@ -213,7 +235,7 @@ impl Upstream for OciRepositories {
             file,
             _rooms: rooms,
         };
-        Ok(Fetched { outcome: Outcome::New { revision, news, content }, verified: None })
+        Ok(Fetched { outcome: Outcome::New { revision, news, content }, verified })
     }
 
     fn title(&self, content: &Content) -> String {
@@ -239,6 +261,16 @@ impl Upstream for OciRepositories {
         (status.observed_ignore, status.observed_layer_selector) = (ignore, selector);
     }
 
+    fn verified(&self, object: &mut OciRepository, verified: &Verified) {
+        let status = object.status.get_or_insert_default();
+        status.source_verification_fingerprint = Some(verified.keys.clone());
+        self.verified.set(ObjectRef::from_obj(object), verified.keys.clone());
+    }
+
+    fn gone(&self, source: &ObjectRef<OciRepository>) {
+        self.verified.forget(source);
+    }
+
     fn stored_text(revision: &str) -> String {
         format!("stored artifact for digest '{revision}'")
     }
@@ -258,5 +290,27 @@ impl Upstream for OciRepositories {
 
     fn labels(object: &OciRepository) -> Vec<(&'static str, String)> {
         vec![("url", redact(&object.spec.url))]
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_has_the_service_account_that_it_names_or_the_default_one() {
+        let repository = Repository::parse("oci://r.example/a/b").unwrap();
+        for (named, default, account) in [
+            (None, None, None),
+            (None, Some("default"), Some("default")),
+            (Some(""), Some("default"), Some("default")),
+            (Some("me"), Some("default"), Some("me")),
+        ] {
+            let mut object = OciRepository::new("app", api::OciRepositorySpec::default());
+            object.spec.service_account_name = named.map(str::to_owned);
+            let wanted = wanted(&object, ("ns", "app"), &repository, default, Duration::ZERO);
+            assert_eq!(wanted.account, account, "{named:?} {default:?}");
+        }
     }
 }

@@ -34,8 +34,6 @@ const MAX_ACCOUNT_PULL_SECRETS: usize = 32;
 pub struct Registries {
     clients: Clients,
     clouds: Clouds,
-    /// The service account of objects that name none.
-    default_account: Option<String>,
 }
 
 /// What a spec says about the way into its registry.
@@ -55,7 +53,7 @@ pub struct Wanted<'a> {
     pub insecure: bool,
     /// Who gives credentials if no pull secret is named.
     pub provider: OciProvider,
-    /// The service account that the spec names.
+    /// The service account whose pull secrets and identity let the object in; without one it has the identity of the controller.
     pub account: Option<&'a str>,
     /// The pull secret.
     pub secret: Option<&'a LocalObjectReference>,
@@ -162,10 +160,9 @@ struct CloudLogin {
 }
 
 impl Registries {
-    /// Registries that may cost so much. Credentials are asked of `clouds`; objects that name no service account have that of
-    /// `default_account`.
-    pub fn new(limits: Limits, clouds: Clouds, default_account: Option<String>) -> Registries {
-        Registries { clients: Clients::new(limits), clouds, default_account }
+    /// Registries that may cost so much. Credentials are asked of `clouds`.
+    pub fn new(limits: Limits, clouds: Clouds) -> Registries {
+        Registries { clients: Clients::new(limits), clouds }
     }
 
     /// The Secrets that a spec names.
@@ -179,8 +176,7 @@ impl Registries {
     /// When a Secret or the service account cannot be read, or holds what cannot be used. That a cloud gives nothing is told by
     /// requests of the session.
     pub async fn open<'a>(&'a self, wanted: Wanted<'a>) -> Result<Session<'a>, OpenError> {
-        let account = wanted.account.or(self.default_account.as_deref());
-        let account = match account {
+        let account = match wanted.account {
             Some(name) => Some(ObjectIdentity::get(self.clouds.client(), wanted.namespace, name).await?),
             None => None,
         };

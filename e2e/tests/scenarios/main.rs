@@ -43,6 +43,7 @@ mod lease;
 mod missing;
 mod monorepo;
 mod oci_repository;
+mod oci_verify;
 mod outage;
 mod preflight;
 mod provider;

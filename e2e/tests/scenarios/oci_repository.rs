@@ -206,7 +206,11 @@ async fn faults_of_an_oci_repository_are_told_in_the_words_of_flux() -> Result<(
             "URLInvalid",
             "URL must not contain a tag; remove ':v1'",
         ),
-        (json!({"verify": {"provider": "cosign"}}), "UnsupportedField", "spec.verify is not supported yet"),
+        (
+            json!({"verify": {"provider": "cosign"}}),
+            "UnsupportedField",
+            "spec.verify without secretRef (keyless verification) is not supported yet",
+        ),
     ] {
         test.patch(app, &json!({"spec": spec})).await?;
         test.condition(app, "Stalled", "True", reason, text).await?;
@@ -238,5 +242,32 @@ async fn a_layer_without_room_for_its_temporary_file_names_the_flag() -> Result<
     assert_ne!(manifest, manifest_with_room);
     test.request("OCIRepository/app").await?;
     stores(&test, &manifest_with_room).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_account_lets_in_by_its_pull_secrets() -> Result<()> {
+    let test = Scenario::new("oci-account").await?;
+    let registry = Registry::start(Setup { basic_auth: true, ..Setup::default() }).await;
+    let manifest = registry.pusher().artifact("latest", &[(LAYER, &layer(&[("a", "1")])?)]).await;
+    test.apply(&source(&registry, "  serviceAccountName: puller\n  provider: gcp")).await?;
+    let missing = format!("failed to get service account '{}/puller': serviceaccounts", test.namespace);
+    test.condition("OCIRepository/app", "FetchFailed", "True", "AuthenticationFailed", &missing).await?;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "puller"}});
+    test.apply(&account.to_string()).await?;
+    test.request("OCIRepository/app").await?;
+    // Without pull secrets it is the identity, which a cloud does not give for registries of others.
+    let text = format!("invalid GCP registry: '{}'. must match ", registry.address());
+    test.condition("OCIRepository/app", "FetchFailed", "True", "OCIArtifactPullFailed", &text).await?;
+    let auths = json!({"auths": {registry.address(): {"username": USER, "password": PASSWORD}}});
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"},
+        "type": "kubernetes.io/dockerconfigjson",
+        "stringData": {".dockerconfigjson": auths.to_string()},
+    });
+    test.apply(&secret.to_string()).await?;
+    test.patch("ServiceAccount/puller", &json!({"imagePullSecrets": [{"name": "pull"}]})).await?;
+    test.request("OCIRepository/app").await?;
+    stores(&test, &manifest).await?;
     test.finish().await
 }

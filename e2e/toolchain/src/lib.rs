@@ -73,6 +73,15 @@ const REGISTRY: Module = Module {
     build: Build::Here,
 };
 
+const REFERRERS_REGISTRY: Module = Module {
+    name: "referrers-registry",
+    go_mod: include_str!("../../tools/referrers-registry/go.mod"),
+    root: "github.com/google/go-containerregistry",
+    version_variables: &[],
+    tags: "",
+    build: Build::Here,
+};
+
 const HELM: Module = Module {
     name: "helm",
     go_mod: include_str!("../../tools/helm/go.mod"),
@@ -86,6 +95,15 @@ const SOPS: Module = Module {
     name: "sops",
     go_mod: include_str!("../../tools/sops/go.mod"),
     root: "github.com/getsops/sops/v3",
+    version_variables: &[],
+    tags: "",
+    build: COPY,
+};
+
+const COSIGN: Module = Module {
+    name: "cosign",
+    go_mod: include_str!("../../tools/cosign/go.mod"),
+    root: "github.com/sigstore/cosign/v3",
     version_variables: &[],
     tags: "",
     build: COPY,
@@ -117,9 +135,19 @@ pub fn registry() -> Result<PathBuf> {
     REGISTRY.ensure("registry", &format!("{}/cmd/registry", REGISTRY.root))
 }
 
+/// An OCI registry that lists referrers, from the cache or built now. Its argument is a port.
+pub fn referrers_registry() -> Result<PathBuf> {
+    REFERRERS_REGISTRY.ensure("referrers-registry", ".")
+}
+
 /// Helm, from the cache or built now.
 pub fn helm() -> Result<PathBuf> {
     HELM.ensure("helm", "./cmd/helm")
+}
+
+/// Cosign, from the cache or built now.
+pub fn cosign() -> Result<PathBuf> {
+    COSIGN.ensure("cosign", "./cmd/cosign")
 }
 
 /// SOPS and a maker of keys for it.

@@ -1,16 +1,21 @@
 //! Builds programs before the tests that run them, so that no test waits for a compiler.
 
 use anyhow::{Result, bail};
-use toolchain::{FluxControllers, NodeToolchain, Toolchain, flux, gitea, helm, registry, sops};
+use toolchain::{
+    FluxControllers, NodeToolchain, Toolchain, cosign, flux, gitea, helm, referrers_registry, registry, sops,
+};
 
 const USAGE: &str = "usage: toolchain NAME...
 Builds programs from their Go modules, unless they are in the cache, and prints where they are:
+  cosign            cosign
   kubernetes        etcd, API server, controller manager, and kubectl unless a new one is installed
   flux              Flux's command line client
   flux-controllers  Flux's controllers for sources and Kustomizations
   gitea             a Git forge
   helm              Helm
   node              what runs Pods, beside the system's runc, iptables and network plugins
+  referrers-registry
+                    an OCI registry that lists referrers
   registry          an OCI registry
   sops              SOPS, and what makes keys of age";
 
@@ -22,6 +27,7 @@ fn main() -> Result<()> {
                 let built = Toolchain::ensure()?;
                 vec![built.etcd, built.apiserver, built.controller_manager, built.kubectl]
             }
+            "cosign" => vec![cosign()?],
             "flux" => vec![flux()?],
             "flux-controllers" => {
                 let built = FluxControllers::ensure()?;
@@ -30,6 +36,7 @@ fn main() -> Result<()> {
             "gitea" => vec![gitea()?.program],
             "helm" => vec![helm()?],
             "node" => vec![NodeToolchain::ensure()?.kubelet],
+            "referrers-registry" => vec![referrers_registry()?],
             "registry" => vec![registry()?],
             "sops" => {
                 let built = sops()?;

@@ -68,7 +68,7 @@ fn registries(server: &TokenServer) -> Registries {
     ];
     let client = Client::try_from(config).unwrap();
     let clouds = Clouds::new(client, environment.into_iter().collect(), tokens);
-    Registries::new(Limits::default(), clouds, None)
+    Registries::new(Limits::default(), clouds)
 }
 
 fn wanted(repository: &Repository) -> Wanted<'_> {
@@ -142,9 +142,9 @@ async fn pull_secrets_come_before_the_identity_and_what_they_do_not_match_is_ano
 }
 
 #[tokio::test]
-async fn a_service_account_is_the_audience_s_own_and_is_told_of_in_the_words_of_flux() {
+async fn what_is_wrong_with_a_service_account_and_its_secrets_is_told_in_the_words_of_flux() {
     let (server, repository) = (server().await, Repository::parse("oci://r.example/team/app").unwrap());
-    let mut registries = registries(&server);
+    let registries = registries(&server);
     let status = |name: &str, kind: &str| {
         json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404,
             "message": format!("{kind} \"{name}\" not found")})
@@ -158,9 +158,6 @@ async fn a_service_account_is_the_audience_s_own_and_is_told_of_in_the_words_of_
     let of_account = Wanted { account: Some("me"), ..wanted(&repository) };
     let missing = "failed to get service account 'ns/me': serviceaccounts \"me\" not found";
     assert_eq!(open(&registries, of_account).await, missing);
-    registries.default_account = Some("me".to_owned());
-    assert_eq!(open(&registries, wanted(&repository)).await, missing);
-    registries.default_account = None;
     for (secrets, annotations, text) in [
         (
             &["none"][..],

@@ -1,8 +1,11 @@
-//! What secrets and variables cost: kustomize-controller over N Kustomizations, with and without them. Part of `make bench`.
+//! What secrets and variables cost: kustomize-controller over N Kustomizations, with and without them; and what N sources of one
+//! registry cost. Part of `make bench`.
 //!
 //! ```text
 //! bench [N]
 //! ```
+
+mod registry;
 
 use std::fs;
 use std::time::Instant;
@@ -22,7 +25,7 @@ const CONFIG_MAPS: usize = 3;
 /// In a second; a constant of Linux.
 const CLOCK_TICKS: f64 = 100.0;
 
-/// What a phase took of kustomize-controller.
+/// What a phase took of a controller.
 struct Cost {
     cpu: f64,
     wall: f64,
@@ -37,7 +40,7 @@ async fn main() -> Result<()> {
     let plain = row("as they are", "bench-plain", count, false).await?;
     let full = row("3 ConfigMaps of variables, Secret of SOPS (age)", "bench-full", count, true).await?;
     println!("{:<50} {:>8.2}x {:>18.2}x", "CPU, beside the same without", full.0 / plain.0, full.1 / plain.1);
-    Ok(())
+    registry::table(count).await
 }
 
 /// Measures and prints; gives the CPU seconds of both phases.
@@ -77,21 +80,25 @@ async fn row(what: &str, name: &str, count: usize, full: bool) -> Result<(f64, f
             more.push_str(&format!("    - {{kind: ConfigMap, name: variables-{number}}}\n"));
         }
     }
-    let install = phase(&test, async || {
+    let process = test.pair()?.kustomize.id().context("not running")?;
+    let install = phase(process, async || {
         for number in 0..count {
             test.apply(&test.kustomization_yaml(&format!("k-{number}"), &format!("./app-{number}"), &more))
                 .await?;
         }
-        all(&test, count, |object| object.condition("Ready").is_some_and(|ready| ready.status == "True"))
-            .await
+        all(&test, "Kustomization", count, |object| {
+            object.condition("Ready").is_some_and(|ready| ready.status == "True")
+        })
+        .await
     })
     .await?;
-    let no_change = phase(&test, async || {
+    let no_change = phase(process, async || {
         let request = json!({"metadata": {"annotations": {REQUESTED_AT: "now"}}});
         for number in 0..count {
             test.patch(&format!("Kustomization/k-{number}"), &request).await?;
         }
-        all(&test, count, |object| object.text("/status/lastHandledReconcileAt") == "now").await
+        all(&test, "Kustomization", count, |object| object.text("/status/lastHandledReconcileAt") == "now")
+            .await
     })
     .await?;
     let peak = test.pair()?.kustomize.usage()?.peak_kib >> 10;
@@ -102,16 +109,16 @@ async fn row(what: &str, name: &str, count: usize, full: bool) -> Result<(f64, f
     Ok((install.cpu, no_change.cpu))
 }
 
-async fn phase(test: &Scenario, work: impl AsyncFnOnce() -> Result<()>) -> Result<Cost> {
-    let (begin, before) = (Instant::now(), cpu(test)?);
+async fn phase(process: u32, work: impl AsyncFnOnce() -> Result<()>) -> Result<Cost> {
+    let (begin, before) = (Instant::now(), cpu(process)?);
     work().await?;
-    Ok(Cost { cpu: cpu(test)? - before, wall: begin.elapsed().as_secs_f64() })
+    Ok(Cost { cpu: cpu(process)? - before, wall: begin.elapsed().as_secs_f64() })
 }
 
-/// Waits until all Kustomizations are so.
-async fn all(test: &Scenario, count: usize, is: impl Fn(&Value) -> bool) -> Result<()> {
-    let like = test.id("Kustomization/any")?;
-    test.wait("all Kustomizations", async || {
+/// Waits until all objects of a kind are so.
+async fn all(test: &Scenario, kind: &str, count: usize, is: impl Fn(&Value) -> bool) -> Result<()> {
+    let like = test.id(&format!("{kind}/any"))?;
+    test.wait("all objects", async || {
         let done =
             test.objects.list(&like).await.map_err(not_yet)?.iter().filter(|object| is(object)).count();
         if done == count { Ok(()) } else { Err(Not::Yet(format!("{done} of {count}"))) }
@@ -119,9 +126,8 @@ async fn all(test: &Scenario, count: usize, is: impl Fn(&Value) -> bool) -> Resu
     .await
 }
 
-/// Seconds of processor time that kustomize-controller has used.
-fn cpu(test: &Scenario) -> Result<f64> {
-    let process = test.pair()?.kustomize.id().context("not running")?;
+/// Seconds of processor time that a process has used.
+fn cpu(process: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The name before may have blanks.
     let fields: Vec<&str> = stat.rsplit_once(')').context("no name")?.1.split_whitespace().collect();

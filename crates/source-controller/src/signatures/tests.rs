@@ -1,0 +1,210 @@
+//! Signatures by the real cosign, in registries with and without a list of referrers.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ::auth::{Environment, TokenCache};
+use api::oci_repository::OciProvider;
+use e2e::cosign::{Cosign, Form};
+use e2e::registry::{LAYER, Registry, Setup};
+use identity::{Clouds, Tokens};
+use k8s_openapi::ByteString;
+use oci::{Limits, OCI_MANIFEST};
+use runtime::metrics::Metrics;
+use serde_json::json;
+
+use super::*;
+use crate::registry::{Registries, Wanted};
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+fn keys(entries: &[(&str, &str)]) -> Arc<Keys> {
+    let data =
+        entries.iter().map(|(name, value)| ((*name).to_owned(), ByteString(value.as_bytes().to_vec())));
+    let secret = Secret { data: Some(data.collect::<BTreeMap<_, _>>()), ..Secret::default() };
+    Arc::new(Keys::of("ns/keys", &secret))
+}
+
+/// What is said of the signatures of `digest` in the repository `team/app`.
+async fn judged(address: &str, digest: &Digest, keys: &Arc<Keys>) -> Result<(), String> {
+    let tokens = Tokens::new(TokenCache::new(0, TIMEOUT), &Metrics::new().unwrap()).unwrap();
+    let client = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+    let registries = Registries::new(Limits::default(), Clouds::new(client, Environment::default(), tokens));
+    let repository = Repository::parse(&format!("oci://{address}/team/app")).unwrap();
+    let wanted = Wanted {
+        kind: "OCIRepository",
+        namespace: "ns",
+        name: "app",
+        repository: &repository,
+        url: "",
+        insecure: false,
+        provider: OciProvider::Generic,
+        account: None,
+        secret: None,
+        certificates: None,
+        proxy: None,
+        timeout: TIMEOUT,
+    };
+    let mut session = registries.open(wanted).await.unwrap();
+    let verified = verify(&mut session, &repository, digest, keys, &Deadline::new(TIMEOUT)).await;
+    verified.map_err(|error| {
+        let text = error.to_string();
+        let head = format!("no matching signatures were found for '{address}/team/app@{digest}': ");
+        text.strip_prefix(&head).unwrap().to_owned()
+    })
+}
+
+async fn registry(referrers: bool) -> Registry {
+    Registry::start(Setup { referrers, ..Setup::default() }).await
+}
+
+const OF_NONE: &str = "failed to verify signature: it is of none of the keys";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_key_signs_in_every_form_wherever_the_registry_has_it() {
+    let cosign = Cosign::new().unwrap();
+    let mut public = vec![("p256", cosign.generate("p256").unwrap())];
+    for (name, algorithm) in [
+        ("rsa", &rcgen::PKCS_RSA_SHA256),
+        ("p384", &rcgen::PKCS_ECDSA_P384_SHA384),
+        ("p521", &rcgen::PKCS_ECDSA_P521_SHA512),
+        ("ed25519", &rcgen::PKCS_ED25519),
+    ] {
+        public.push((name, cosign.import(name, algorithm).unwrap()));
+    }
+    for referrers in [false, true] {
+        let registry = registry(referrers).await;
+        for form in [Form::Bundle, Form::Tag] {
+            for (number, (name, key)) in public.iter().enumerate() {
+                let content = format!("{name} {form:?}");
+                let digest = registry.pusher().artifact("latest", &[(LAYER, content.as_bytes())]).await;
+                let right = keys(&[("cosign.pub", key)]);
+                let unsigned = Err("no signatures found".to_owned());
+                assert_eq!(judged(&registry.address(), &digest, &right).await, unsigned);
+                cosign.sign(name, &registry.address(), &digest, form).unwrap();
+                let verdict = judged(&registry.address(), &digest, &right).await;
+                assert_eq!(verdict, Ok(()), "{content}, referrers: {referrers}");
+                let (_, other) = &public[(number + 1) % public.len()];
+                let verdict = judged(&registry.address(), &digest, &keys(&[("a.pub", other)])).await;
+                assert_eq!(verdict, Err(OF_NONE.to_owned()), "{content}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_good_key_of_a_secret_is_enough_and_others_are_told_of() {
+    let (cosign, registry) = (Cosign::new().unwrap(), registry(true).await);
+    let (mine, other) = (cosign.generate("mine").unwrap(), cosign.generate("other").unwrap());
+    let digest = registry.pusher().artifact("latest", &[(LAYER, b"x")]).await;
+    cosign.sign("mine", &registry.address(), &digest, Form::Bundle).unwrap();
+    let garbage = "key 'a.pub' of secret 'ns/keys': PEM decoding failed";
+    for (entries, expected) in [
+        (&[("a.pub", other.as_str()), ("b.pub", &mine)][..], Ok(())),
+        (&[("a.pub", &mine), ("b.pub", &other)], Ok(())),
+        (&[("a.pub", "garbage"), ("b.pub", &mine)], Ok(())),
+        (&[("a.pub", "garbage"), ("b.pub", &other)], Err(format!("{garbage}; {OF_NONE}"))),
+        (&[("a.pub", "garbage")], Err(garbage.to_owned())),
+        (&[("cosign.key", &mine)], Err("no public keys found in secret 'ns/keys'".to_owned())),
+        (&[], Err("no public keys found in secret 'ns/keys'".to_owned())),
+    ] {
+        assert_eq!(judged(&registry.address(), &digest, &keys(entries)).await, expected, "{entries:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_is_of_one_artifact_and_a_foreign_bundle_hides_none() {
+    let (cosign, registry) = (Cosign::new().unwrap(), registry(true).await);
+    let trusted = keys(&[("a.pub", &cosign.generate("mine").unwrap())]);
+    cosign.generate("foreign").unwrap();
+    let signed = registry.pusher().artifact("one", &[(LAYER, b"one")]).await;
+    let copied = registry.pusher().artifact("two", &[(LAYER, b"two")]).await;
+    cosign.sign("foreign", &registry.address(), &signed, Form::Bundle).unwrap();
+    cosign.sign("mine", &registry.address(), &signed, Form::Tag).unwrap();
+    assert_eq!(judged(&registry.address(), &signed, &trusted).await, Ok(()));
+    // The tag for signatures of one artifact is copied to that of another one.
+    let url = |digest: &Digest| format!("{}/manifests/sha256-{}.sig", registry.pusher().url, digest.hex());
+    let found = registry.pusher().client.get(url(&signed)).send().await.unwrap();
+    let manifest = found.bytes().await.unwrap();
+    registry.pusher().manifest(&format!("sha256-{}.sig", copied.hex()), OCI_MANIFEST, &manifest).await;
+    let verdict = judged(&registry.address(), &copied, &trusted).await;
+    let text = "signature is of another artifact: the digest in it is not that of this one";
+    assert_eq!(verdict, Err(text.to_owned()));
+    // A bundle of one artifact is made to refer to another one.
+    let third = registry.pusher().artifact("three", &[(LAYER, b"three")]).await;
+    cosign.sign("mine", &registry.address(), &third, Form::Bundle).unwrap();
+    let url = format!("{}/referrers/{third}", registry.pusher().url);
+    let list = registry.pusher().client.get(url).send().await.unwrap().text().await.unwrap();
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let bundle = list["manifests"][0]["digest"].as_str().unwrap();
+    let url = format!("{}/manifests/{bundle}", registry.pusher().url);
+    let manifest = registry.pusher().client.get(url).send().await.unwrap().text().await.unwrap();
+    let moved = manifest.replace(&third.to_string(), &copied.to_string());
+    assert_ne!(manifest, moved);
+    let name = Digest::of(moved.as_bytes()).to_string();
+    registry.pusher().manifest(&name, OCI_MANIFEST, moved.as_bytes()).await;
+    let verdict = judged(&registry.address(), &copied, &trusted).await.unwrap_err();
+    assert!(
+        verdict.starts_with("provided artifact digest does not match any digest in statement; "),
+        "{verdict}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signatures_without_measure_have_limits_that_are_told() {
+    let registry = registry(false).await;
+    let (cosign, pusher) = (Cosign::new().unwrap(), registry.pusher());
+    let trusted = keys(&[("a.pub", &cosign.generate("mine").unwrap())]);
+    let signed = pusher.artifact("one", &[(LAYER, b"one")]).await;
+    let tag = format!("sha256-{}.sig", signed.hex());
+    let layer = |size: usize| {
+        json!({"mediaType": SIMPLE_SIGNING_MEDIA_TYPE, "digest": Digest::of(b"{}").to_string(), "size": size,
+            "annotations": {SIGNATURE_ANNOTATION: "AAAA"}})
+    };
+    let push = async |layers: Vec<serde_json::Value>| {
+        let config = e2e::registry::descriptor("application/vnd.oci.image.config.v1+json", b"{}");
+        let manifest =
+            json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers});
+        pusher.manifest(&tag, OCI_MANIFEST, manifest.to_string().as_bytes()).await;
+    };
+    let large = 1 + usize::try_from(SIGNATURE_BYTES).unwrap();
+    for (layers, text) in [
+        (vec![layer(2); MAX_SIGNATURES + 1], "more than 1000 signatures"),
+        (vec![layer(large)], "blob of 1048577 bytes is larger than the limit of 1048576 bytes"),
+        (
+            vec![
+                json!({"mediaType": SIMPLE_SIGNING_MEDIA_TYPE, "digest": Digest::of(b"{}").to_string(), "size": 2}),
+            ],
+            "a signature lacks the annotation dev.cosignproject.cosign/signature",
+        ),
+        (vec![layer(2)], OF_NONE),
+    ] {
+        push(layers).await;
+        let verdict = judged(&registry.address(), &signed, &trusted).await.unwrap_err();
+        assert!(verdict.ends_with(text), "{verdict}");
+    }
+}
+
+#[test]
+fn a_fingerprint_is_of_the_keys_and_not_of_their_names() {
+    let of = |entries: &[(&str, &str)]| keys(entries).fingerprint().to_owned();
+    let two = of(&[("b.pub", "one"), ("a.pub", "two"), ("cosign.key", "private")]);
+    // printf 'provider:cosign\0pub:one\0pub:two\0' | sha256sum
+    assert_eq!(two, "sha256:52bb5f35d9397942a56899229f178a817f42b98ae5bd136ecc00f13a8d5f0f87");
+    assert_eq!(of(&[("x.pub", "two"), ("y.pub", "one")]), two);
+    assert_ne!(of(&[("x.pub", "two")]), two);
+}
+
+#[test]
+fn causes_are_told_once_and_no_more_of_them_than_can_be_read() {
+    let mut causes = Causes::default();
+    assert_eq!(causes.to_string(), "no signatures found");
+    for cause in ["a", "b", "a", "c", "d", "e", "f", "g"] {
+        causes.add(cause);
+    }
+    assert_eq!(causes.to_string(), "a; b; c; d; e; and 2 more");
+    let mut long = Causes::default();
+    long.add("x".repeat(10_000));
+    assert_eq!(long.to_string().len(), SHOWN_CAUSE_CHARS);
+}

@@ -1,0 +1,155 @@
+//! `spec.verify` of an OCIRepository: signatures by the real cosign, made with keys.
+
+use anyhow::{Result, ensure};
+use e2e::cosign::{Cosign, Form};
+use e2e::document;
+use e2e::objects::Look;
+use e2e::registry::{LAYER, Registry, Setup};
+use e2e::scenario::Scenario;
+use oci::{Digest, OCI_MANIFEST};
+use serde_json::{Value, json};
+
+const SOURCE: &str = "OCIRepository/app";
+
+fn source(registry: &Registry) -> String {
+    format!(
+        "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata: {{name: app}}\n\
+         spec:\n  interval: 1h\n  url: oci://{}/team/app\n  layerSelector: {{operation: copy}}\n  \
+         verify: {{provider: cosign, secretRef: {{name: keys}}}}\n",
+        registry.address()
+    )
+}
+
+async fn trust(test: &Scenario, entries: &Value) -> Result<()> {
+    let secret =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": entries});
+    test.apply(&secret.to_string()).await
+}
+
+async fn unverified(test: &Scenario, text: &str) -> Result<()> {
+    let text = format!("failed to verify the signature using provider 'cosign': {text}");
+    for (condition, status) in [("SourceVerified", "False"), ("Ready", "False")] {
+        test.condition(SOURCE, condition, status, "VerificationError", &text).await?;
+    }
+    Ok(())
+}
+
+async fn verified(test: &Scenario, digest: &Digest) -> Result<Value> {
+    let text = format!("verified signature of revision latest@{digest}");
+    test.condition(SOURCE, "SourceVerified", "True", "Succeeded", &text).await?;
+    let app = test.ready(SOURCE).await?;
+    assert_eq!(app.text("/status/artifact/revision"), format!("latest@{digest}"));
+    Ok(app)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_artifact_is_taken_only_if_a_trusted_key_has_signed_it() -> Result<()> {
+    let (test, cosign) = (Scenario::new("oci-verify").await?, Cosign::new()?);
+    let registry = Registry::start(Setup { referrers: true, ..Setup::default() }).await;
+    let first = registry.pusher().artifact("latest", &[(LAYER, b"one")]).await;
+    test.apply(&source(&registry)).await?;
+    unverified(&test, "secrets \"keys\" not found").await?;
+    let (mine, other) = (cosign.generate("mine")?, cosign.generate("other")?);
+    trust(&test, &json!({"cosign.pub": mine})).await?;
+    test.request(SOURCE).await?;
+    let none = |digest: &Digest| {
+        format!("no matching signatures were found for '{}/team/app@{digest}': ", registry.address())
+    };
+    unverified(&test, &format!("{}no signatures found", none(&first))).await?;
+    test.event(SOURCE, "Warning", "VerificationError", "no signatures found").await?;
+    assert!(test.get(SOURCE).await?.pointer("/status/artifact").is_none(), "nothing was stored");
+
+    cosign.sign("mine", &registry.address(), &first, Form::Bundle)?;
+    test.request(SOURCE).await?;
+    let app = verified(&test, &first).await?;
+    let fingerprint = app.text("/status/sourceVerificationFingerprint");
+    assert!(fingerprint.starts_with("sha256:"), "{fingerprint}");
+
+    // What is stored stays when the next one is not signed.
+    let second = registry.pusher().artifact("latest", &[(LAYER, b"two")]).await;
+    test.request(SOURCE).await?;
+    unverified(&test, &none(&second)).await?;
+    let app = test.get(SOURCE).await?;
+    assert_eq!(app.text("/status/artifact/revision"), format!("latest@{first}"));
+    cosign.sign("mine", &registry.address(), &second, Form::Tag)?;
+    test.request(SOURCE).await?;
+    verified(&test, &second).await?;
+
+    // Other keys, no other artifact.
+    trust(&test, &json!({"cosign.pub": other})).await?;
+    test.request(SOURCE).await?;
+    unverified(&test, &none(&second)).await?;
+    trust(&test, &json!({"cosign.pub": other, "b.pub": mine})).await?;
+    test.request(SOURCE).await?;
+    verified(&test, &second).await?;
+
+    // The signature of one artifact does not count for another one.
+    let third = registry.pusher().artifact("latest", &[(LAYER, b"three")]).await;
+    let name = |digest: &Digest| format!("sha256-{}.sig", digest.hex());
+    let url = format!("{}/manifests/{}", registry.pusher().url, name(&second));
+    let signature = registry.pusher().client.get(url).send().await?.bytes().await?;
+    registry.pusher().manifest(&name(&third), OCI_MANIFEST, &signature).await;
+    test.request(SOURCE).await?;
+    unverified(&test, &format!("{}signature is of another artifact", none(&third))).await?;
+
+    test.patch(SOURCE, &json!({"spec": {"verify": null}})).await?;
+    let app = test
+        .until(SOURCE, "is not verified", |object| {
+            object.is_ready() && object.condition("SourceVerified").is_none()
+        })
+        .await?;
+    assert_eq!(app.text("/status/artifact/revision"), format!("latest@{third}"));
+    assert_eq!(app.text("/status/sourceVerificationFingerprint"), "");
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ways_of_signing_that_are_not_here_yet_are_named() -> Result<()> {
+    let test = Scenario::new("oci-verify-not-yet").await?;
+    let registry = Registry::start(Setup::default()).await;
+    test.apply(&source(&registry)).await?;
+    for (verify, text) in [
+        (
+            json!({"provider": "cosign", "secretRef": null}),
+            "spec.verify without secretRef (keyless verification) is not supported yet",
+        ),
+        (
+            json!({"provider": "notation", "secretRef": {"name": "keys"}}),
+            "spec.verify.provider 'notation' is not supported yet",
+        ),
+    ] {
+        test.patch(SOURCE, &json!({"spec": {"verify": verify}})).await?;
+        test.condition(SOURCE, "Stalled", "True", "UnsupportedField", text).await?;
+    }
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guide_of_signed_artifacts_works_as_it_is_written() -> Result<()> {
+    const GUIDE: &str = "docs/verification.md";
+    const HEADING: &str = "Sign and verify";
+    let test = Scenario::new("oci-verify-guide").await?;
+    let (folder, cosign) = (tempfile::tempdir()?, toolchain::cosign()?);
+    let registry = Registry::start(Setup::default()).await;
+    let digest = registry.pusher().artifact("latest", &[(LAYER, b"no archive")]).await;
+    let rename = |text: &str| {
+        text.replace("-n apps", &format!("-n {}", test.namespace))
+            .replace("amespace: apps", &format!("amespace: {}", test.namespace))
+            .replace("registry.example.com/my-org/my-app", &format!("{}/team/app", registry.address()))
+            .replace("cosign generate", "export COSIGN_PASSWORD= HOME=$PWD\ncosign generate")
+            .replace("cosign sign", "export COSIGN_PASSWORD= HOME=$PWD\ncosign sign --allow-http-registry")
+            .replace("$DIGEST", &digest.to_string())
+            // The layer is no archive.
+            .replace("  verify:", "  layerSelector: {operation: copy}\n  verify:")
+    };
+    let mut said = String::new();
+    for (number, commands) in document::commands(GUIDE, HEADING)?.iter().enumerate() {
+        if number == 2 {
+            test.apply(&rename(&document::file(GUIDE, HEADING)?)).await?;
+        }
+        said = document::run_beside(&rename(commands), folder.path(), test.cluster, &[&cosign]).await?;
+    }
+    ensure!(said.ends_with(&format!("verified signature of revision latest@{digest}")), "{said}");
+    ensure!(document::headings_with_commands(GUIDE)? == [HEADING]);
+    test.finish().await
+}
