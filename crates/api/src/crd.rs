@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use kube::core::crd::MergeError;
 
-use crate::{git_repository, kustomization, oci_repository, schema};
+use crate::{git_repository, helm_chart, helm_repository, kustomization, oci_repository, schema};
 
 /// By the first, `flux check`, `flux migrate` and `flux uninstall` find CRDs; the second is what `flux version` calls the distribution.
 /// They are here, since Helm installs CRDs as they are.
@@ -22,6 +22,8 @@ const LABELS: [(&str, &str); 2] = [
 pub fn all() -> Result<Vec<CustomResourceDefinition>, MergeError> {
     Ok(vec![
         merge(vec![git_repository::GitRepository::crd(), git_repository::v1beta2::GitRepository::crd()])?,
+        merge(vec![helm_chart::HelmChart::crd(), helm_chart::v1beta2::HelmChart::crd()])?,
+        merge(vec![helm_repository::HelmRepository::crd(), helm_repository::v1beta2::HelmRepository::crd()])?,
         merge(vec![kustomization::Kustomization::crd(), kustomization::v1beta2::Kustomization::crd()])?,
         ruled(merge(vec![oci_repository::OciRepository::crd()])?, &oci_repository::ROOT_RULES),
     ])

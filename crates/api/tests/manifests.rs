@@ -32,7 +32,7 @@ fn v1_is_stored_and_v1beta2_is_served_with_a_warning_where_it_exists() {
             .map(|v| (v.name.as_str(), v.served, v.storage, v.deprecation_warning.clone()))
             .collect();
         let mut expected = vec![("v1", true, true, None)];
-        if ["GitRepository", "Kustomization"].contains(&kind.as_str()) {
+        if ["GitRepository", "HelmChart", "HelmRepository", "Kustomization"].contains(&kind.as_str()) {
             let warning = format!("v1beta2 {kind} is deprecated, upgrade to v1");
             expected.push(("v1beta2", true, false, Some(warning)));
         }
