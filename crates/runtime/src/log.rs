@@ -76,6 +76,7 @@ const OUR_CRATES: [&str; 27] = [
     "expression",
     "git",
     "glob",
+    "helm_repository",
     "identity",
     "kms",
     "kustomize",

@@ -1,6 +1,7 @@
 //! Versions and their order.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 /// A version. Versions are ordered by semver's precedence; build metadata never takes part in that, so it is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,18 @@ impl Version {
             return None;
         }
         parts.version()
+    }
+
+    /// Reads a version of one to three parts, as Helm takes it in a chart; what is missing counts as 0.
+    pub fn parse_loose(text: &str) -> Option<Version> {
+        Parts::scan(text, |b| b.is_ascii_digit()).filter(|p| p.rest.is_empty())?.version()
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)?;
+        if self.pre.is_empty() { Ok(()) } else { write!(f, "-{}", self.pre) }
     }
 }
 
@@ -153,6 +166,22 @@ mod tests {
             "1.2.99999999999999999999",
         ] {
             assert!(Version::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_loose_version_may_have_fewer_parts_and_is_shown_with_three() {
+        for (text, shown) in [
+            ("1", "1.0.0"),
+            ("v1.2", "1.2.0"),
+            ("1.2-rc.1", "1.2.0-rc.1"),
+            ("v1.2.3-a+b", "1.2.3-a"),
+            ("01.2", "1.2.0"),
+        ] {
+            assert_eq!(Version::parse_loose(text).map(|v| v.to_string()).as_deref(), Some(shown), "{text}");
+        }
+        for bad in ["", "v", "1.", "1.2.3.4", "latest", "1.2.3-01", "1.2.x"] {
+            assert_eq!(Version::parse_loose(bad), None, "{bad}");
         }
     }
 
