@@ -59,6 +59,8 @@ pub mod conditions {
     pub const ARTIFACT_OUTDATED: &str = "ArtifactOutdated";
     /// An included source is missing or has no artifact.
     pub const INCLUDE_UNAVAILABLE: &str = "IncludeUnavailable";
+    /// A chart cannot be packaged.
+    pub const BUILD_FAILED: &str = "BuildFailed";
     /// The stored artifact matches spec and upstream.
     pub const ARTIFACT_IN_STORAGE: &str = "ArtifactInStorage";
     /// The signature was verified; present only while verification is asked for.

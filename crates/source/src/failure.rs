@@ -43,6 +43,8 @@ pub struct Failure {
     pub reason: &'static str,
     /// Sentence for condition, event and log. No secrets.
     pub message: String,
+    /// Reason and sentence of the condition where Flux has others there than in the event.
+    pub observed: Option<(&'static str, String)>,
 }
 
 impl Failure {
@@ -53,6 +55,7 @@ impl Failure {
             condition: Some(condition::FETCH_FAILED),
             reason,
             message: message.into(),
+            observed: None,
         }
     }
 
@@ -96,9 +99,24 @@ impl Failure {
         Failure { condition: Some(condition::SOURCE_VERIFIED), ..Failure::fetch(reason, message) }
     }
 
+    /// What was fetched cannot be packaged.
+    pub fn packaging(reason: &'static str, message: impl Into<String>) -> Self {
+        Failure { condition: Some(condition::BUILD_FAILED), ..Failure::fetch(reason, message) }
+    }
+
     /// Something failed that has no condition of its own.
     pub fn plain(reason: &'static str, message: impl Into<String>) -> Self {
         Failure { condition: None, ..Failure::fetch(reason, message) }
+    }
+
+    /// The same, with another reason and sentence in the condition.
+    pub fn observed_as(self, reason: &'static str, message: String) -> Self {
+        Failure { observed: Some((reason, message)), ..self }
+    }
+
+    /// The same, but trying again helps when something else has changed.
+    pub fn waiting(self) -> Self {
+        Failure { class: Class::Waiting, ..self }
     }
 
     /// The same, but trying again is pointless.
@@ -192,7 +210,7 @@ mod tests {
             ),
         ] {
             let message = message.to_owned();
-            let expected = Failure { class: Class::Generic, condition, reason, message };
+            let expected = Failure { class: Class::Generic, condition, reason, message, observed: None };
             assert_eq!(Failure::store(operation, &error), expected);
         }
     }

@@ -147,13 +147,19 @@ impl<'a, U: Upstream> Pass<'a, U> {
         match outcome {
             Outcome::Unchanged(revision) => {
                 tracing::debug!("no changes since last reconciliation: observed revision '{revision}'");
-                status::up_to_date(&mut self.object, &U::stored_text(&revision), Timestamp::now());
+                self.up_to_date(&revision, None);
                 Ok(None)
             }
             Outcome::New { revision, news, content } => {
                 self.store(revision, news, content, references, verified).await.map(Some)
             }
         }
+    }
+
+    /// The stored artifact is what spec and upstream ask for.
+    fn up_to_date(&mut self, revision: &str, title: Option<&str>) {
+        let (reason, message) = self.controller.upstream.in_storage(&self.object, revision, title);
+        status::in_storage(&mut self.object, &reason, &message, Timestamp::now());
     }
 
     /// Looks at what is stored.

@@ -6,7 +6,9 @@ mod end;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-pub use self::artifact::{answered, artifact_missing, fetched, new_revision, up_to_date, verified};
+pub use self::artifact::{
+    answered, artifact_missing, fetched, in_storage, new_revision, outdated, up_to_date, verified,
+};
 pub use self::end::{End, Snapshot, end, news, unready};
 
 use api::ConditionStatus;
@@ -22,9 +24,10 @@ use crate::failure::condition::*;
 use crate::failure::reason;
 
 /// The conditions that decide on Ready, most important first. A kind that has not all of them never sets the others.
-const CONDITION_ORDER: [&str; 8] = [
+const CONDITION_ORDER: [&str; 9] = [
     STORAGE_OPERATION_FAILED,
     FETCH_FAILED,
+    BUILD_FAILED,
     INCLUDE_UNAVAILABLE,
     ARTIFACT_OUTDATED,
     ARTIFACT_IN_STORAGE,
@@ -34,8 +37,15 @@ const CONDITION_ORDER: [&str; 8] = [
 ];
 
 /// Those of them that are bad news when True.
-const NEGATIVE_CONDITIONS: [&str; 6] =
-    [STORAGE_OPERATION_FAILED, FETCH_FAILED, INCLUDE_UNAVAILABLE, ARTIFACT_OUTDATED, STALLED, RECONCILING];
+const NEGATIVE_CONDITIONS: [&str; 7] = [
+    STORAGE_OPERATION_FAILED,
+    FETCH_FAILED,
+    BUILD_FAILED,
+    INCLUDE_UNAVAILABLE,
+    ARTIFACT_OUTDATED,
+    STALLED,
+    RECONCILING,
+];
 
 /// The conditions that nobody else may write.
 pub fn owned() -> Vec<&'static str> {

@@ -40,7 +40,12 @@ impl ObjectStorage {
 
     /// Where the artifact goes whose file is called `<name>.tar.gz`, such as a commit.
     pub fn path(&self, name: &str) -> String {
-        store::artifact_path(self.kind, &self.namespace, &self.name, &format!("{name}.tar.gz"))
+        self.file(&format!("{name}.tar.gz"))
+    }
+
+    /// Where the artifact goes whose file is called `name`.
+    pub fn file(&self, name: &str) -> String {
+        store::artifact_path(self.kind, &self.namespace, &self.name, name)
     }
 
     /// Collects garbage around the current artifact and looks whether that is unharmed; gives how many files went.

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::background::Host;
-use crate::failure::{Failure, Interrupted};
+use crate::failure::{Failure, Interrupted, reason};
 use crate::storage::ObjectStorage;
 
 /// A kind of source.
@@ -57,6 +57,8 @@ pub trait Upstream: Send + Sync + 'static {
     type References: Clone + Send + Sync + 'static;
     /// What was fetched, to build from.
     type Content: Send + 'static;
+    /// The reason of the condition that tells of something else than what is stored.
+    const NEWS: &'static str = reason::NEW_REVISION;
 
     /// A pass begins: what the status says of verification and the like that no longer holds.
     fn begin(&self, _object: &mut Self::Object, _now: Timestamp) {}
@@ -106,6 +108,16 @@ pub trait Upstream: Send + Sync + 'static {
 
     /// What the status says of an artifact that is up to date.
     fn stored_text(revision: &str) -> String;
+
+    /// The same with its reason. The title is that of the content, if that had to be read.
+    fn in_storage(&self, _object: &Self::Object, revision: &str, _title: Option<&str>) -> (String, String) {
+        (reason::SUCCEEDED.to_owned(), Self::stored_text(revision))
+    }
+
+    /// The reason of the event that tells of new content or of the end of a failure; `news` is that of most kinds.
+    fn event_reason<'a>(_object: &'a Self::Object, news: &'a str) -> &'a str {
+        news
+    }
 
     /// The text of the event that tells of new content; without a title the revision says it.
     fn announcement(&self, object: &Self::Object, title: Option<&str>) -> String;

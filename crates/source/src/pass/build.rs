@@ -42,13 +42,14 @@ impl<U: Upstream> Pass<'_, U> {
         let moved = self.object.artifact().is_none_or(|artifact| !U::is_revision(artifact, &revision));
         let news = moved.then_some(news);
         if let Some(news) = &news {
-            status::new_revision(&mut self.object, news, Timestamp::now());
+            status::outdated(&mut self.object, U::NEWS, news, Timestamp::now());
             self.has_unwritten_progress = true;
         }
         let changed = moved || upstream.has_changed(&self.object, &references);
         if !changed && !self.outdated {
-            status::up_to_date(&mut self.object, &U::stored_text(&revision), Timestamp::now());
-            return Ok(upstream.title(&content));
+            let title = upstream.title(&content);
+            self.up_to_date(&revision, Some(&title));
+            return Ok(title);
         }
         let former = self.object.artifact().filter(|_| !changed).map(|artifact| artifact.path.clone());
         let beginning = self.beginning.clone();
@@ -79,7 +80,7 @@ impl<U: Upstream> Pass<'_, U> {
             self.set_verified(verified);
         }
         if let Some(news) = &ended.news {
-            status::new_revision(&mut self.object, news, now);
+            status::outdated(&mut self.object, U::NEWS, news, now);
         }
         let title = self.finish_build(ended.references, ended.result)?;
         // What it refers to may have changed meanwhile, and whoever woke the object for that found it building.
@@ -131,7 +132,7 @@ impl<U: Upstream> Pass<'_, U> {
         let artifact = Artifact { metadata: built.metadata, ..status_artifact(built.artifact) };
         *self.object.status_mut().artifact = Some(artifact);
         self.controller.upstream.stored(&mut self.object, references);
-        status::up_to_date(&mut self.object, &U::stored_text(&revision), Timestamp::now());
+        self.up_to_date(&revision, Some(&built.title));
         Ok(built.title)
     }
 }

@@ -63,6 +63,7 @@ impl<U: Upstream> Pass<'_, U> {
         let news = status::news(&self.beginning.status, &Snapshot::of(&self.object));
         let (Some(reason), Some(artifact)) = (news, self.artifact()) else { return };
         let message = self.controller.upstream.announcement(&self.object, title);
+        let reason = U::event_reason(&self.object, reason);
         tracing::info!("{message}");
         let event = Event::new(&self.object, Severity::Info, action::RECONCILE, reason, message)
             .with(REVISION_ANNOTATION, &artifact.revision)

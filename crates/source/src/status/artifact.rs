@@ -31,19 +31,30 @@ pub fn fetched<K: Source + Resource>(object: &mut K, now: Timestamp) {
 
 /// The upstream has something else than what is stored; `news` says what.
 pub fn new_revision<K: Source + Resource>(object: &mut K, news: &str, now: Timestamp) {
+    outdated(object, reason::NEW_REVISION, news, now);
+}
+
+/// The same with another reason.
+pub fn outdated<K: Source + Resource>(object: &mut K, reason: &str, news: &str, now: Timestamp) {
     let outdated = object.artifact().is_some();
     let mut conditions = conditions(object, now);
     if outdated {
-        conditions.set(ARTIFACT_OUTDATED, ConditionStatus::True, reason::NEW_REVISION, news);
+        conditions.set(ARTIFACT_OUTDATED, ConditionStatus::True, reason, news);
     }
     progressing(&mut conditions, true, &format!("building artifact: {news}"));
 }
 
 /// The stored artifact is up to date; `message` says with what.
 pub fn up_to_date<K: Source + Resource>(object: &mut K, message: &str, now: Timestamp) {
+    in_storage(object, reason::SUCCEEDED, message, now);
+}
+
+/// The same with another reason.
+pub fn in_storage<K: Source + Resource>(object: &mut K, reason: &str, message: &str, now: Timestamp) {
     let mut conditions = conditions(object, now);
     conditions.remove(ARTIFACT_OUTDATED);
-    conditions.set(ARTIFACT_IN_STORAGE, ConditionStatus::True, reason::SUCCEEDED, message);
+    conditions.remove(BUILD_FAILED);
+    conditions.set(ARTIFACT_IN_STORAGE, ConditionStatus::True, reason, message);
 }
 
 /// What was fetched is signed as the spec wants it; `message` says by whom.

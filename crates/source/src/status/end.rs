@@ -11,7 +11,8 @@ use crate::failure::condition::*;
 use crate::failure::{Class, Failure, reason};
 
 /// Conditions whose end is worth an event.
-const FAILURE_CONDITIONS: [&str; 3] = [FETCH_FAILED, INCLUDE_UNAVAILABLE, STORAGE_OPERATION_FAILED];
+const FAILURE_CONDITIONS: [&str; 4] =
+    [FETCH_FAILED, BUILD_FAILED, INCLUDE_UNAVAILABLE, STORAGE_OPERATION_FAILED];
 
 /// How a pass ended.
 #[derive(Debug)]
@@ -40,11 +41,17 @@ pub fn end<K: Source + Resource>(object: &mut K, end: &End, now: Timestamp) {
                     SOURCE_VERIFIED => ConditionStatus::False,
                     _ => ConditionStatus::True,
                 };
-                conditions.set(kind, status, failure.reason, &failure.message);
+                let (reason, message) = match &failure.observed {
+                    Some((reason, message)) => (*reason, message),
+                    None => (failure.reason, &failure.message),
+                };
+                conditions.set(kind, status, reason, message);
             }
-            if failure.condition == Some(SOURCE_VERIFIED) {
+            match failure.condition {
                 // There was something to look at.
-                conditions.remove(FETCH_FAILED);
+                Some(SOURCE_VERIFIED | BUILD_FAILED) => conditions.remove(FETCH_FAILED),
+                Some(FETCH_FAILED) => conditions.remove(BUILD_FAILED),
+                _ => {}
             }
             match failure.class {
                 Class::Stalling => conditions.stalled(failure.reason, &failure.message),

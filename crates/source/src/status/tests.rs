@@ -231,3 +231,26 @@ fn a_success_that_leaves_ready_false_is_unready() {
     end(&mut object, &End::Success, now());
     assert_eq!(unready(&object), Some("disk"));
 }
+
+#[test]
+fn a_failed_build_and_a_failed_fetch_replace_each_other_and_a_success_ends_both() {
+    let mut object = good();
+    let kinds = |object: &GitRepository| {
+        let kinds = object.conditions().iter().filter(|c| c.type_.ends_with("Failed"));
+        kinds.map(|c| format!("{} {} {}", c.type_, c.reason, c.message)).collect::<Vec<_>>()
+    };
+    end(&mut object, &End::Failed(Failure::packaging("ChartPackageError", "chart package error: x")), now());
+    assert_eq!(kinds(&object), ["BuildFailed ChartPackageError chart package error: x"]);
+    assert_eq!(unready(&object), Some("chart package error: x"));
+    let other =
+        Failure::fetch("AuthenticationFailed", "no").observed_as("Unknown", "unknown build error: no".into());
+    end(&mut object, &End::Failed(other), now());
+    assert_eq!(kinds(&object), ["FetchFailed Unknown unknown build error: no"]);
+    end(&mut object, &End::Failed(Failure::packaging("ChartPackageError", "x")), now());
+    fetched(&mut object, now());
+    in_storage(&mut object, "ChartPackageSucceeded", "packaged", now());
+    end(&mut object, &End::Success, now());
+    assert_eq!(kinds(&object), [""; 0]);
+    assert_eq!(find(object.conditions(), ARTIFACT_IN_STORAGE).unwrap().reason, "ChartPackageSucceeded");
+    assert_eq!(unready(&object), None);
+}
