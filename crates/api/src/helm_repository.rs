@@ -2,6 +2,8 @@
 
 pub mod v1beta2;
 
+use std::sync::LazyLock;
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -130,7 +132,8 @@ impl Source for HelmRepository {
     }
 
     fn interval(&self) -> &Duration {
-        &self.spec.interval
+        static DEFAULT: LazyLock<Duration> = LazyLock::new(|| Duration::from("1m"));
+        if self.spec.interval.is_empty() { &DEFAULT } else { &self.spec.interval }
     }
 
     fn timeout(&self) -> Option<std::time::Duration> {

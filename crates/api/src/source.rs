@@ -82,6 +82,7 @@ pub mod reasons {
     pub const GIT_OPERATION_FAILED: &str = "GitOperationFailed";
     pub const ILLEGAL_PATH: &str = "IllegalPath";
     pub const INCLUDE_CHANGE: &str = "IncludeChange";
+    pub const INDEXATION_FAILED: &str = "IndexationFailed";
     pub const INVALID_COMMIT_SIGNATURE: &str = "InvalidCommitSignature";
     pub const INVALID_GIT_OBJECT: &str = "InvalidGitObject";
     pub const INVALID_PROVIDER_CONFIGURATION: &str = "InvalidProviderConfiguration";

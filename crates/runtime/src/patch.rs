@@ -97,6 +97,19 @@ where
     Ok(after.clone())
 }
 
+/// Removes the status, if the object still is the same one.
+///
+/// # Errors
+/// See [`PatchError`].
+pub async fn clear_status<K>(api: &Api<K>, object: &K, manager: &str) -> Result<K, PatchError>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let body = json!({ "metadata": { "uid": object.uid() }, "status": null });
+    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+    Ok(api.patch_status(&object.name_any(), &params, &Patch::Merge(body)).await?)
+}
+
 /// Adds or removes a finalizer, keeping those of others.
 ///
 /// # Errors

@@ -36,6 +36,7 @@ mod heading {
     pub const ARTIFACT_SERVER: &str = "Artifact server";
     pub const GIT: &str = "Git";
     pub const OCI: &str = "OCI registries";
+    pub const HELM: &str = "Helm repositories and charts";
     pub const IDENTITY: &str = "Identities and tokens";
 }
 
@@ -128,6 +129,23 @@ pub struct Arguments {
     /// Bytes that the temporary files of OCI layers may have together: one half for layers, the other for their contents.
     #[arg(long, help_heading = heading::OCI, default_value_t = 4 << 30)]
     pub oci_temporary_max_size: u64,
+    /// Bytes that the index of a HelmRepository may have.
+    #[arg(long, help_heading = heading::HELM, default_value_t = helm_repository::Limits::default().index_bytes)]
+    pub helm_index_max_size: u64,
+    /// Bytes that the archive of a Helm chart may have.
+    #[arg(long, help_heading = heading::HELM, default_value_t = helm_repository::Limits::default().chart_bytes)]
+    pub helm_chart_max_size: u64,
+    /// Bytes of memory that the indexes of HelmRepositories may have together that charts are looked up in. Indexes that do not fit
+    /// are read anew from the storage.
+    #[arg(long, help_heading = heading::HELM, default_value_t = 64 << 20)]
+    pub helm_index_cache_max_size: usize,
+    /// Bytes that the temporary files of HelmRepositories may have together: one half for indexes as they come, the other for what
+    /// is made of them.
+    #[arg(long, help_heading = heading::HELM, default_value_t = 2 << 30)]
+    pub helm_temporary_max_size: u64,
+    /// Maximum number of concurrent fetches from one host of Helm repositories, whatever its port; half of them for one namespace.
+    #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    pub helm_host_concurrency: u16,
     /// Maximum number of concurrent fetches of all sources.
     #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=MAX_FETCHES))]
     pub fetch_concurrency: u16,
@@ -178,10 +196,6 @@ pub struct Arguments {
 #[allow(missing_docs)]
 pub struct IgnoredHelmFlags {
     #[arg(long, hide = true)]
-    pub helm_index_max_size: Option<String>,
-    #[arg(long, hide = true)]
-    pub helm_chart_max_size: Option<String>,
-    #[arg(long, hide = true)]
     pub helm_chart_file_max_size: Option<String>,
     #[arg(long, hide = true)]
     pub helm_cache_max_size: Option<String>,
@@ -197,8 +211,6 @@ impl IgnoredHelmFlags {
     /// The flags for Helm that are given.
     pub fn given(&self) -> Vec<&'static str> {
         let flags = [
-            ("--helm-index-max-size", &self.helm_index_max_size),
-            ("--helm-chart-max-size", &self.helm_chart_max_size),
             ("--helm-chart-file-max-size", &self.helm_chart_file_max_size),
             ("--helm-cache-max-size", &self.helm_cache_max_size),
             ("--helm-cache-ttl", &self.helm_cache_ttl),
@@ -247,6 +259,15 @@ impl Arguments {
     /// What SSH servers are offered.
     pub fn ssh(&self) -> Algorithms {
         Algorithms { kex: self.ssh_kex_algos.clone(), host_keys: self.ssh_hostkey_algos.clone() }
+    }
+
+    /// What Helm repositories may cost.
+    pub fn helm_limits(&self) -> helm_repository::Limits {
+        helm_repository::Limits {
+            index_bytes: self.helm_index_max_size,
+            chart_bytes: self.helm_chart_max_size,
+            ..helm_repository::Limits::default()
+        }
     }
 
     /// How many builds may be under way.

@@ -2,6 +2,7 @@
 
 mod flags;
 pub mod git_repository;
+pub mod helm_repository;
 mod oci_repository;
 pub mod preflight;
 mod registry;
@@ -80,6 +81,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let (client, tokens) = (app.process.client.clone(), Tokens::new(cache, &app.process.metrics)?);
     let clouds = Clouds::new(client, Environment::of_process(), tokens);
     git_repository::add(app, &storage, &budgets, &clouds);
+    helm_repository::add(app, &storage, &budgets)?;
     oci_repository::add(app, &storage, &budgets, clouds);
     Ok(())
 }

@@ -9,15 +9,20 @@ use api::{GitRepository, source::GROUP};
 use kube::api::DynamicObject;
 use runtime::preflight::{Preflight, PreflightError, Right};
 
-use crate::{Arguments, git_repository, oci_repository};
+use crate::{Arguments, git_repository, helm_repository, oci_repository};
 
 /// What the service account has to be allowed, beside what all controllers are.
-pub const RIGHTS: [Right; 11] = [
+pub const RIGHTS: [Right; 16] = [
     ("get", GROUP, "gitrepositories"),
     ("list", GROUP, "gitrepositories"),
     ("watch", GROUP, "gitrepositories"),
     ("patch", GROUP, "gitrepositories"),
     ("patch", GROUP, "gitrepositories/status"),
+    ("get", GROUP, "helmrepositories"),
+    ("list", GROUP, "helmrepositories"),
+    ("watch", GROUP, "helmrepositories"),
+    ("patch", GROUP, "helmrepositories"),
+    ("patch", GROUP, "helmrepositories/status"),
     ("get", GROUP, "ocirepositories"),
     ("list", GROUP, "ocirepositories"),
     ("watch", GROUP, "ocirepositories"),
@@ -31,8 +36,7 @@ pub const IDENTITY_RIGHTS: [Right; 2] =
     [("get", "", "serviceaccounts"), ("create", "", "serviceaccounts/token")];
 
 /// Kinds of Flux's source-controller that are not here yet, with their plurals.
-const UNSERVED: [(&str, &str); 3] =
-    [("Bucket", "buckets"), ("HelmRepository", "helmrepositories"), ("HelmChart", "helmcharts")];
+const UNSERVED: [(&str, &str); 2] = [("Bucket", "buckets"), ("HelmChart", "helmcharts")];
 
 /// Judges the sources that a process with these arguments would look after.
 ///
@@ -55,6 +59,8 @@ pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<()
     };
     preflight.look_at(refusals).await?;
     preflight.require(&Vec::from_iter(needed)).await?;
+    preflight.look_at(helm_repository::refusals).await?;
+    preflight.look_at(oci_repository::refusals).await?;
     for (kind, plural) in UNSERVED {
         preflight.look_at_unserved(GROUP, kind, plural, problem).await?;
     }

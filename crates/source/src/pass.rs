@@ -106,6 +106,9 @@ impl<'a, U: Upstream> Pass<'a, U> {
         if self.object.meta().deletion_timestamp.is_some() {
             return self.delete().await;
         }
+        if U::is_static(&self.object) {
+            return self.leave().await;
+        }
         if !self.object.finalizers().iter().any(|f| f == FINALIZER) {
             let manager = self.controller.manager;
             let written = patch::finalizer(&self.api, &self.object, FINALIZER, true, manager).await?;

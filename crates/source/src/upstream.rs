@@ -60,6 +60,11 @@ pub trait Upstream: Send + Sync + 'static {
     /// The reason of the condition that tells of something else than what is stored.
     const NEWS: &'static str = reason::NEW_REVISION;
 
+    /// Whether an object only says something to others: nothing is fetched for it, and it has neither a finalizer nor a status.
+    fn is_static(_object: &Self::Object) -> bool {
+        false
+    }
+
     /// A pass begins: what the status says of verification and the like that no longer holds.
     fn begin(&self, _object: &mut Self::Object, _now: Timestamp) {}
 

@@ -4,7 +4,9 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{HelmChartSourceReference, HelmChartStatus, HelmChartVerification, ReconcileStrategy, any_version};
+use super::{
+    HelmChartSourceReference, HelmChartStatus, HelmChartVerification, ReconcileStrategy, any_version,
+};
 use crate::Duration;
 use crate::meta::AccessFrom;
 use crate::schema::DURATION;

@@ -63,6 +63,21 @@ impl<U: Upstream> Pass<'_, U> {
     }
 
     /// Removes what there is of an object that goes, then lets it go.
+    /// Nothing is to be done for the object any more: what there is of it goes, the status and the finalizer last. Suspended ones stay
+    /// as they are.
+    pub(super) async fn leave(&mut self) -> Result<controller::Outcome, PatchError> {
+        let is_clean = self.object.conditions().is_empty() && self.object.artifact().is_none();
+        let has_finalizer = self.object.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+        if self.object.is_suspended() || (is_clean && !has_finalizer) {
+            return Ok(controller::Outcome::Wait);
+        }
+        if !is_clean {
+            let written = patch::clear_status(&self.api, &self.object, self.controller.manager).await?;
+            self.adopt(written);
+        }
+        self.delete().await
+    }
+
     pub(super) async fn delete(&mut self) -> Result<controller::Outcome, PatchError> {
         if !self.object.finalizers().iter().any(|f| f == FINALIZER) {
             return Ok(controller::Outcome::Wait);
