@@ -36,8 +36,9 @@ fn kustomize() -> Vec<String> {
 }
 
 /// What source-controller may beside that, which it works without.
-const SOURCE: [&str; 4] = [
+const SOURCE: [&str; 5] = [
     "update gitrepositories.source.toolkit.fluxcd.io/finalizers tenant",
+    "update helmrepositories.source.toolkit.fluxcd.io/finalizers tenant",
     "update ocirepositories.source.toolkit.fluxcd.io/finalizers tenant",
     "patch leases.coordination.k8s.io %",
     "head /livez/ping",
