@@ -251,8 +251,30 @@ async fn a_service_account_lets_in_by_its_pull_secrets() -> Result<()> {
     let registry = Registry::start(Setup { basic_auth: true, ..Setup::default() }).await;
     let manifest = registry.pusher().artifact("latest", &[(LAYER, &layer(&[("a", "1")])?)]).await;
     test.apply(&source(&registry, "  serviceAccountName: puller\n  provider: gcp")).await?;
-    let missing = format!("failed to get service account '{}/puller': serviceaccounts", test.namespace);
-    test.condition("OCIRepository/app", "FetchFailed", "True", "AuthenticationFailed", &missing).await?;
+    let failed =
+        format!("failed to get service account '{}/puller': serviceaccounts \"puller\"", test.namespace);
+    let fails = async |text: &str| {
+        let text = format!("{failed} {text}");
+        test.condition("OCIRepository/app", "FetchFailed", "True", "AuthenticationFailed", &text)
+            .await
+            .map(drop)
+    };
+    // The right is one that is opted into.
+    fails("is forbidden").await?;
+    let group = "rbac.authorization.k8s.io";
+    let role = json!({
+        "apiVersion": format!("{group}/v1"), "kind": "Role", "metadata": {"name": "accounts"},
+        "rules": [{"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get"]}],
+    });
+    let binding = json!({
+        "apiVersion": format!("{group}/v1"), "kind": "RoleBinding", "metadata": {"name": "accounts"},
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": "accounts"},
+        "subjects": [{"kind": "ServiceAccount", "name": "source-controller", "namespace": "flux-system"}],
+    });
+    test.apply(&role.to_string()).await?;
+    test.apply(&binding.to_string()).await?;
+    test.request("OCIRepository/app").await?;
+    fails("not found").await?;
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "puller"}});
     test.apply(&account.to_string()).await?;
     test.request("OCIRepository/app").await?;

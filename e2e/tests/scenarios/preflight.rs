@@ -136,8 +136,9 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
                 "{ns} | GitRepository/app-of-github | secretRef with github app data must be specified when provider is set to github"
             ),
             format!("{ns} | HelmRepository/h | {unserved}"),
-            format!("{ns} | OCIRepository/signed | spec.provider is not supported yet"),
-            format!("{ns} | OCIRepository/signed | spec.verify is not supported yet"),
+            format!(
+                "{ns} | OCIRepository/signed | spec.verify without secretRef (keyless verification) is not supported yet"
+            ),
         ]
     );
     // The question what somebody may do stores nothing.
