@@ -6,7 +6,7 @@
 
 mod chunks;
 mod gzip;
-mod header;
+pub mod header;
 
 use std::fs::File;
 use std::io::{self, Read, Write};

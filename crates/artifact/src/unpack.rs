@@ -17,7 +17,7 @@ use std::{
 pub use sorted::{SortError, Sorted};
 
 use inflate::Inflated;
-use tar_stream::{Kind, TarStream};
+use tar_stream::{Content, Header, Kind, TarStream};
 
 use crate::BoxError;
 
@@ -71,6 +71,20 @@ pub enum Entry<'a> {
         /// The content; what is left unread is skipped.
         content: &'a mut dyn Read,
     },
+}
+
+/// An entry of an archive as it is written: nothing of its name is checked.
+pub struct Member<'a> {
+    /// The name, extended headers applied.
+    pub name: &'a [u8],
+    /// Whether it is a directory. What is neither that nor a regular file has no content.
+    pub is_directory: bool,
+    /// Seconds since 1970 at which it was changed.
+    pub modified: u64,
+    /// Length of the content in bytes.
+    pub size: u64,
+    /// The content; what is left unread is skipped.
+    pub content: &'a mut dyn Read,
 }
 
 /// What [`Limits::bytes`] limits.
@@ -130,17 +144,10 @@ pub fn unpack(
     limits: &Limits,
     sink: &mut dyn FnMut(Entry<'_>) -> Result<(), BoxError>,
 ) -> Result<(), UnpackError> {
-    let mut stream =
-        TarStream::new(BufReader::with_capacity(64 * 1024, Inflated::new(reader, limits)?), limits);
     let mut tree = Tree::new(limits);
-    let mut entries = 0;
-    while let Some(header) = stream.next_header()? {
-        entries += 1;
-        if entries > limits.entries {
-            return Err(UnpackError::limit("entries", limits.entries));
-        }
+    each(reader, limits, |header, stream| {
         if header.kind == Kind::Symlink {
-            continue;
+            return Ok(());
         }
         let path = clean_path(&header.path, limits)?;
         if let Kind::Other(kind) = header.kind {
@@ -150,14 +157,11 @@ pub fn unpack(
         if path.is_empty() {
             // The root itself, which upstream's archives begin with.
             if is_dir {
-                continue;
+                return Ok(());
             }
             return Err(UnpackError::Name(lossy(&header.path)));
         }
         tree.add(&path, is_dir)?;
-        if header.size > limits.bytes {
-            return Err(UnpackError::limit(CONTENT_BYTES, limits.bytes));
-        }
         let mut content = stream.content(header.size);
         let result = sink(if is_dir {
             Entry::Directory { path: &path }
@@ -165,15 +169,63 @@ pub fn unpack(
             let executable = header.mode & 0o111 != 0;
             Entry::File { path: &path, executable, size: header.size, content: &mut content }
         });
-        match result {
-            Ok(()) => content.finish()?,
-            Err(source) => {
-                // A stream that broke says more than what the closure made of it.
-                return Err(content.failure().unwrap_or(UnpackError::Sink { path: lossy(&path), source }));
-            }
+        finish(content, &path, result)
+    })
+}
+
+/// Reads a gzip-compressed tar stream and pushes all of its entries into `sink` in archive order, for those who have rules of
+/// their own for names.
+///
+/// # Errors
+/// What is wrong with the archive, and those of `sink`.
+pub fn members(
+    reader: impl Read,
+    limits: &Limits,
+    sink: &mut dyn FnMut(Member<'_>) -> Result<(), BoxError>,
+) -> Result<(), UnpackError> {
+    each(reader, limits, |header, stream| {
+        let (name, is_directory) = (&header.path, header.kind == Kind::Directory);
+        let mut content = stream.content(header.size);
+        let (modified, size) = (header.modified, header.size);
+        let result = sink(Member { name, is_directory, modified, size, content: &mut content });
+        finish(content, name, result)
+    })
+}
+
+type Stream<R> = TarStream<BufReader<Inflated<R>>>;
+
+/// Hands the headers over one by one.
+fn each<R: Read>(
+    reader: R,
+    limits: &Limits,
+    mut visit: impl FnMut(&Header, &mut Stream<R>) -> Result<(), UnpackError>,
+) -> Result<(), UnpackError> {
+    let mut stream =
+        TarStream::new(BufReader::with_capacity(64 * 1024, Inflated::new(reader, limits)?), limits);
+    let mut entries = 0;
+    while let Some(header) = stream.next_header()? {
+        entries += 1;
+        if entries > limits.entries {
+            return Err(UnpackError::limit("entries", limits.entries));
         }
+        if header.size > limits.bytes {
+            return Err(UnpackError::limit(CONTENT_BYTES, limits.bytes));
+        }
+        visit(&header, &mut stream)?;
     }
     Ok(())
+}
+
+/// Skips what a closure left unread, and gives what went wrong. A stream that broke says more than what the closure made of it.
+fn finish<R: Read>(
+    content: Content<'_, R>,
+    path: &[u8],
+    result: Result<(), BoxError>,
+) -> Result<(), UnpackError> {
+    match result {
+        Ok(()) => content.finish(),
+        Err(source) => Err(content.failure().unwrap_or(UnpackError::Sink { path: lossy(path), source })),
+    }
 }
 
 /// What each path seen so far is, implied parent directories included.

@@ -65,7 +65,7 @@ impl LogLevel {
 }
 
 /// The crates of this workspace, which print no secrets.
-const OUR_CRATES: &[&str] = &[
+const OUR_CRATES: &[&str; 29] = &[
     "api",
     "apply",
     "artifact",
@@ -76,6 +76,7 @@ const OUR_CRATES: &[&str] = &[
     "expression",
     "git",
     "glob",
+    "helm_chart",
     "helm_repository",
     "identity",
     "kms",

@@ -1,52 +1,67 @@
 //! Tar headers as Go's `archive/tar` lays them out: USTAR where the name fits, a PAX record before it otherwise.
 
 /// The unit of a tar stream in bytes.
-pub(super) const TAR_BLOCK_BYTES: usize = 512;
+pub const TAR_BLOCK_BYTES: usize = 512;
 
 const NAME_BYTES: usize = 100;
 const PREFIX_BYTES: usize = 155;
-/// The first size that eleven octal digits cannot hold.
-const OCTAL_SIZE_END: u64 = 1 << 33;
+/// The first number that eleven octal digits cannot hold.
+const OCTAL_END: u64 = 1 << 33;
 
 /// The header of a directory, mode 0750.
 pub(super) fn directory(path: &[u8]) -> Vec<u8> {
-    header(path, 0o750, 0, b'5')
+    header(path, Fields { mode: 0o750, size: 0, modified: 0, kind: b'5' })
 }
 
 /// The header of a regular file, mode 0700 or 0600.
 pub(super) fn file(path: &[u8], executable: bool, size: u64) -> Vec<u8> {
-    header(path, if executable { 0o700 } else { 0o600 }, size, b'0')
+    regular(path, if executable { 0o700 } else { 0o600 }, size, 0)
+}
+
+/// The header of a regular file of `size` bytes, changed `modified` seconds after 1970.
+pub fn regular(path: &[u8], mode: u64, size: u64, modified: u64) -> Vec<u8> {
+    header(path, Fields { mode, size, modified: modified.min(OCTAL_END - 1), kind: b'0' })
+}
+
+/// What a header says beside the name.
+#[derive(Clone, Copy)]
+struct Fields {
+    mode: u64,
+    size: u64,
+    modified: u64,
+    kind: u8,
 }
 
 /// The zero bytes that fill the last block of a file's content.
-pub(super) fn padding(size: u64) -> &'static [u8] {
+pub fn padding(size: u64) -> &'static [u8] {
     const ZEROS: [u8; TAR_BLOCK_BYTES] = [0; TAR_BLOCK_BYTES];
     let last = (size % TAR_BLOCK_BYTES as u64) as usize;
     if last == 0 { &[] } else { ZEROS.get(last..).unwrap_or_default() }
 }
 
-fn header(path: &[u8], mode: u64, size: u64, kind: u8) -> Vec<u8> {
+fn header(path: &[u8], fields: Fields) -> Vec<u8> {
+    let size = fields.size;
     let plain = path.is_ascii();
-    if plain && size < OCTAL_SIZE_END {
+    if plain && size < OCTAL_END {
         if path.len() <= NAME_BYTES {
-            return main_block(path, b"", mode, size, kind).to_vec();
+            return main_block(path, b"", fields).to_vec();
         }
         if let Some((prefix, name)) = split(path) {
-            return main_block(name, prefix, mode, size, kind).to_vec();
+            return main_block(name, prefix, fields).to_vec();
         }
     }
     let mut records = Vec::new();
     if !plain || path.len() > NAME_BYTES {
         records.extend(pax_record("path", path));
     }
-    if size >= OCTAL_SIZE_END {
+    if size >= OCTAL_END {
         records.extend(pax_record("size", size.to_string().as_bytes()));
     }
     let mut blocks = pax_block(path, records.len()).to_vec();
     blocks.extend_from_slice(&records);
     blocks.extend_from_slice(padding(records.len() as u64));
-    let octal_size = if size < OCTAL_SIZE_END { size } else { 0 };
-    blocks.extend_from_slice(&main_block(&ascii(path), b"", mode, octal_size, kind));
+    let octal_size = if size < OCTAL_END { size } else { 0 };
+    blocks.extend_from_slice(&main_block(&ascii(path), b"", Fields { size: octal_size, ..fields }));
     blocks
 }
 
@@ -81,14 +96,14 @@ fn pax_block(path: &[u8], size: usize) -> [u8; TAR_BLOCK_BYTES] {
     }
     let mut header = tar::Header::new_ustar();
     *header.as_mut_bytes() = [0; TAR_BLOCK_BYTES];
-    common(&mut header, &name, 0, size as u64, b'x');
+    common(&mut header, &name, Fields { mode: 0, size: size as u64, modified: 0, kind: b'x' });
     seal(&mut header)
 }
 
-fn main_block(name: &[u8], prefix: &[u8], mode: u64, size: u64, kind: u8) -> [u8; TAR_BLOCK_BYTES] {
+fn main_block(name: &[u8], prefix: &[u8], fields: Fields) -> [u8; TAR_BLOCK_BYTES] {
     let mut header = tar::Header::new_ustar();
     *header.as_mut_bytes() = [0; TAR_BLOCK_BYTES];
-    common(&mut header, name, mode, size, kind);
+    common(&mut header, name, fields);
     if let Some(ustar) = header.as_ustar_mut() {
         octal(&mut ustar.dev_major, 0);
         octal(&mut ustar.dev_minor, 0);
@@ -97,7 +112,8 @@ fn main_block(name: &[u8], prefix: &[u8], mode: u64, size: u64, kind: u8) -> [u8
     seal(&mut header)
 }
 
-fn common(header: &mut tar::Header, name: &[u8], mode: u64, size: u64, kind: u8) {
+fn common(header: &mut tar::Header, name: &[u8], fields: Fields) {
+    let Fields { mode, size, modified, kind } = fields;
     // The magic decides whether the block may be seen as USTAR, so it comes first.
     if let Some(magic) = header.as_mut_bytes().get_mut(257..265) {
         magic.copy_from_slice(b"ustar\x0000");
@@ -108,7 +124,7 @@ fn common(header: &mut tar::Header, name: &[u8], mode: u64, size: u64, kind: u8)
         octal(&mut ustar.uid, 0);
         octal(&mut ustar.gid, 0);
         octal(&mut ustar.size, size);
-        octal(&mut ustar.mtime, 0);
+        octal(&mut ustar.mtime, modified);
         ustar.typeflag = [kind];
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Header {
     pub(super) path: Vec<u8>,
     pub(super) kind: Kind,
     pub(super) mode: u32,
+    /// Seconds since 1970; 0 where the field cannot be read, which is nothing to fail for.
+    pub(super) modified: u64,
     /// Bytes of content that follow; 0 for all but files.
     pub(super) size: u64,
 }
@@ -161,6 +163,7 @@ impl Extension {
             path: self.path.unwrap_or_else(|| header.path_bytes().into_owned()),
             kind,
             mode: header.mode().map_err(|_| UnpackError::Header)?,
+            modified: header.mtime().unwrap_or_default(),
             size: if kind == Kind::File { self.size.unwrap_or(size) } else { 0 },
         })
     }

@@ -1,0 +1,179 @@
+//! YAML files as sigs.k8s.io/yaml puts them into a Go struct: by way of JSON, with names in any case, with numbers and booleans
+//! for texts.
+
+use serde_json::{Map, Value};
+use yaml::Resolver;
+
+/// Why a file cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FieldError {
+    /// It is no YAML, or asks for too much.
+    #[error("error converting YAML to JSON")]
+    Yaml(#[from] yaml::Error),
+    /// It is no text.
+    #[error("error converting YAML to JSON: yaml: invalid UTF-8")]
+    NotText,
+    /// A value is of another type than what it is for.
+    #[error(
+        "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into {place} of type {expected}"
+    )]
+    Type {
+        /// What there is.
+        found: &'static str,
+        /// Where it is, as Go tells it.
+        place: String,
+        /// What there should be.
+        expected: &'static str,
+    },
+    /// A time cannot be read.
+    #[error(
+        "error unmarshaling JSON: while decoding JSON: parsing time {0:?} as \"2006-01-02T15:04:05Z07:00\""
+    )]
+    Time(String),
+}
+
+/// The first document of a file as JSON; null if it is empty.
+pub(crate) fn first_document(data: &[u8], limits: &yaml::Limits) -> Result<Value, FieldError> {
+    Ok(documents(data, limits)?.into_iter().next().unwrap_or(Value::Null))
+}
+
+/// All documents of a file as JSON.
+pub(crate) fn documents(data: &[u8], limits: &yaml::Limits) -> Result<Vec<Value>, FieldError> {
+    let text = std::str::from_utf8(data).map_err(|_| FieldError::NotText)?;
+    let documents = yaml::parse(text, limits)?;
+    Ok(documents.iter().map(|node| node.to_json(Resolver::KubernetesV2)).collect::<Result<_, _>>()?)
+}
+
+/// The fields of a struct of Go.
+pub(crate) struct Fields<'a> {
+    map: &'a Map<String, Value>,
+    path: String,
+}
+
+impl<'a> Fields<'a> {
+    /// Those of a document that is for a struct such as `v2.Metadata`; none if it is empty.
+    pub(crate) fn of(value: &'a Value, expected: &'static str) -> Result<Option<Self>, FieldError> {
+        match value {
+            Value::Null => Ok(None),
+            Value::Object(map) => {
+                let path = expected.rsplit('.').next().unwrap_or_default().to_owned();
+                Ok(Some(Fields { map, path }))
+            }
+            other => Err(FieldError::Type { found: kind(other), place: "Go value".to_owned(), expected }),
+        }
+    }
+
+    /// The value of a field, unless it is null.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
+        let value = self.map.get(name).or_else(|| {
+            self.map.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        });
+        value.filter(|value| !value.is_null())
+    }
+
+    /// Puts a text where there is one.
+    pub(crate) fn text(&self, name: &str, into: &mut String) -> Result<(), FieldError> {
+        if let Some(value) = self.get(name) {
+            *into = scalar_text(value).ok_or_else(|| self.wrong(name, value, "string"))?;
+        }
+        Ok(())
+    }
+
+    /// The same for a boolean.
+    pub(crate) fn boolean(&self, name: &str, into: &mut bool) -> Result<(), FieldError> {
+        match self.get(name) {
+            None => Ok(()),
+            Some(Value::Bool(value)) => {
+                *into = *value;
+                Ok(())
+            }
+            Some(other) => Err(self.wrong(name, other, "bool")),
+        }
+    }
+
+    /// The same for a list of texts; one that is null is empty.
+    pub(crate) fn texts(&self, name: &str, into: &mut Vec<String>) -> Result<(), FieldError> {
+        let Some(items) = self.items(name, "[]string")? else { return Ok(()) };
+        let text = |item: &Value| match item {
+            Value::Null => Ok(String::new()),
+            item => scalar_text(item).ok_or_else(|| self.wrong(name, item, "string")),
+        };
+        *into = items.iter().map(text).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// The items of a list.
+    pub(crate) fn items(
+        &self,
+        name: &str,
+        expected: &'static str,
+    ) -> Result<Option<&'a [Value]>, FieldError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Array(items)) => Ok(Some(items)),
+            Some(other) => Err(self.wrong(name, other, expected)),
+        }
+    }
+
+    /// The entries of a map of texts.
+    pub(crate) fn text_map(&self, name: &str, into: &mut Map<String, Value>) -> Result<(), FieldError> {
+        match self.get(name) {
+            None => Ok(()),
+            Some(Value::Object(map)) => {
+                for (key, value) in map {
+                    let text = match value {
+                        Value::Null => String::new(),
+                        value => scalar_text(value).ok_or_else(|| self.wrong(name, value, "string"))?,
+                    };
+                    into.insert(key.clone(), text.into());
+                }
+                Ok(())
+            }
+            Some(other) => Err(self.wrong(name, other, "map[string]string")),
+        }
+    }
+
+    /// The fields of an item of a list; none if it is null.
+    pub(crate) fn nested(
+        &self,
+        name: &str,
+        item: &'a Value,
+        expected: &'static str,
+    ) -> Result<Option<Fields<'a>>, FieldError> {
+        match item {
+            Value::Null => Ok(None),
+            Value::Object(map) => Ok(Some(Fields { map, path: format!("{}.{name}", self.path) })),
+            other => Err(self.wrong(name, other, expected)),
+        }
+    }
+
+    fn wrong(&self, name: &str, found: &Value, expected: &'static str) -> FieldError {
+        let place = format!("Go struct field {}.{name}", self.path);
+        FieldError::Type { found: kind(found), place, expected }
+    }
+}
+
+/// Go's name of a JSON type.
+pub(crate) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// What becomes of a scalar where a text is wanted.
+fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Number(number) => Some(match number.as_f64() {
+            Some(float) if number.is_f64() => yaml::yaml_float(float),
+            _ => number.to_string(),
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,186 @@
+//! Values: default values of charts, and values files that are merged into others.
+
+use std::io;
+
+use serde_json::{Map, Value};
+
+use crate::chart::Chart;
+use crate::fields::{FieldError, documents, first_document, kind};
+use crate::limits::Limits;
+use crate::tree::{Node, Tree, clean_path};
+
+/// Values of a chart.
+pub type Values = Map<String, Value>;
+
+/// Values files that were merged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Merged {
+    /// What they give together.
+    pub values: Values,
+    /// Those that were there, as they were named.
+    pub files: Vec<String>,
+}
+
+/// Why values files give no values, in Flux's words.
+#[derive(Debug, thiserror::Error)]
+pub enum ValuesError {
+    /// There is no such file in a source.
+    #[error("no values file found at path '/{path}' (reference '{reference}')")]
+    NotInTree {
+        /// Where it was looked for.
+        path: String,
+        /// How it was named.
+        reference: String,
+    },
+    /// There is no such file in a chart.
+    #[error("no values file found at path '{0}'")]
+    NotInChart(String),
+    /// The file cannot be read.
+    #[error("could not read values from file '{path}'")]
+    Read {
+        /// How it was named.
+        path: String,
+        /// What is wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is too large.
+    #[error("could not read values from file '{path}': file size ({size}) exceeds limit ({limit})")]
+    Size {
+        /// How it was named.
+        path: String,
+        /// Its bytes.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The file holds no values.
+    #[error("unmarshaling values from '{path}' failed")]
+    Content {
+        /// How it was named.
+        path: String,
+        /// What is wrong.
+        #[source]
+        source: FieldError,
+    },
+    /// There are too many.
+    #[error("more than {0} values files")]
+    Count(usize),
+    /// The chart has no default values to replace.
+    #[error(transparent)]
+    NoDefaults(#[from] NoDefaultValues),
+}
+
+/// The chart has no values.yaml, so that there is nothing to replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("failed to locate values file: values.yaml")]
+pub struct NoDefaultValues;
+
+/// Puts `over` on top of `values`: maps are merged, everything else is replaced, by null as well.
+pub fn merge(values: &mut Values, over: Values) {
+    for (key, value) in over {
+        match (values.get_mut(&key), value) {
+            (Some(Value::Object(below)), Value::Object(over)) => merge(below, over),
+            (_, value) => {
+                values.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Merges values files of the tree that a chart is in; their paths begin at its root.
+///
+/// # Errors
+/// See [`ValuesError`]; a file that is not there is none with `ignore_missing`.
+pub fn merge_from_tree(
+    tree: &dyn Tree,
+    paths: &[String],
+    ignore_missing: bool,
+    limits: &Limits,
+) -> Result<Merged, ValuesError> {
+    merge_all(paths, limits, |reference| {
+        let path = clean_path(reference);
+        match tree.node(&path) {
+            None if ignore_missing => Ok(None),
+            Some(Node::File { size }) if size > limits.file_bytes => {
+                Err(ValuesError::Size { path: reference.to_owned(), size, limit: limits.file_bytes })
+            }
+            Some(Node::File { .. }) => {
+                let read = tree.read(&path);
+                let data = read.map_err(|source| ValuesError::Read { path: reference.to_owned(), source })?;
+                content(reference, &data, limits).map(Some)
+            }
+            _ => Err(ValuesError::NotInTree { path, reference: reference.to_owned() }),
+        }
+    })
+}
+
+/// Merges values files that are in the chart itself; `values.yaml` names its default values.
+///
+/// # Errors
+/// As [`merge_from_tree`].
+pub fn merge_from_chart(
+    chart: &Chart,
+    paths: &[String],
+    ignore_missing: bool,
+    limits: &Limits,
+) -> Result<Merged, ValuesError> {
+    merge_all(paths, limits, |reference| {
+        let path = clean_path(reference);
+        if path == "values.yaml" {
+            return Ok(Some(chart.values.clone()));
+        }
+        // What goes up, or begins at the top, is no path in a chart.
+        let is_within = !reference.starts_with('/') && !reference.split('/').any(|part| part == "..");
+        match chart.files.iter().find(|file| is_within && file.name == path) {
+            Some(file) => content(reference, &file.data, limits).map(Some),
+            None if ignore_missing => Ok(None),
+            None => Err(ValuesError::NotInChart(reference.to_owned())),
+        }
+    })
+}
+
+fn merge_all(
+    paths: &[String],
+    limits: &Limits,
+    find: impl Fn(&str) -> Result<Option<Values>, ValuesError>,
+) -> Result<Merged, ValuesError> {
+    if paths.len() > limits.values_files {
+        return Err(ValuesError::Count(limits.values_files));
+    }
+    let mut merged = Merged { values: Values::new(), files: Vec::new() };
+    for path in paths {
+        if let Some(values) = find(path)? {
+            merge(&mut merged.values, values);
+            merged.files.push(path.clone());
+        }
+    }
+    Ok(merged)
+}
+
+fn content(path: &str, data: &[u8], limits: &Limits) -> Result<Values, ValuesError> {
+    first_document(data, &limits.yaml)
+        .and_then(values)
+        .map_err(|source| ValuesError::Content { path: path.to_owned(), source })
+}
+
+/// The values of all documents of a file, merged.
+pub(crate) fn all_documents(data: &[u8], limits: &yaml::Limits) -> Result<Values, FieldError> {
+    let mut merged = Values::new();
+    for document in documents(data, limits)? {
+        merge(&mut merged, values(document)?);
+    }
+    Ok(merged)
+}
+
+fn values(document: Value) -> Result<Values, FieldError> {
+    match document {
+        Value::Null => Ok(Values::new()),
+        Value::Object(values) => Ok(values),
+        other => Err(FieldError::Type {
+            found: kind(&other),
+            place: "Go value".to_owned(),
+            expected: "map[string]interface {}",
+        }),
+    }
+}
