@@ -35,6 +35,7 @@ pub mod cosign;
 pub mod document;
 pub mod example;
 pub mod failing_writes;
+pub mod file_server;
 pub mod flux;
 pub mod forge;
 pub mod git_server;

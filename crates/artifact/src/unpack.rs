@@ -14,7 +14,7 @@ use std::{
     io::{self, BufReader, Read},
 };
 
-pub use sorted::{SortError, Sorted};
+pub use sorted::{SortError, Sorted, SortedNode};
 
 use inflate::Inflated;
 use tar_stream::{Content, Header, Kind, TarStream};

@@ -45,6 +45,13 @@ pub struct Chart {
 }
 
 impl Chart {
+    /// The bytes of all files, those of subcharts included.
+    pub fn size(&self) -> u64 {
+        let files = self.values_file.iter().chain(&self.schema).chain(&self.templates).chain(&self.files);
+        let own: u64 = files.map(|file| file.data.len() as u64).sum();
+        own + self.dependencies.iter().map(Chart::size).sum::<u64>()
+    }
+
     /// Puts other default values in the place of the chart's own; gives whether they differ.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Charts from directories of a tree.
 
-use crate::archive::load_archive;
+use crate::archive::{load_archive, read_metadata};
 use crate::chart::{Chart, File, load_files, read_metadata_file, read_requirements};
 use crate::error::LoadError;
 use crate::ignore::Rules;
@@ -18,7 +18,7 @@ const DIRECTORY_DEPTH: usize = 256;
 pub fn load_directory(tree: &dyn Tree, path: &str, limits: &Limits) -> Result<Chart, LoadError> {
     match tree.node(path) {
         None => Err(LoadError::Missing(path.to_owned())),
-        Some(Node::File { .. }) => load_archive(read(tree, path)?.as_slice(), limits),
+        Some(Node::File { size }) => load_archive(archive(tree, path, size, limits)?.as_slice(), limits),
         Some(Node::Directory) => {
             let mut walk = Walk { tree, root: path, rules: rules(tree, path, limits)?, files: Vec::new() };
             let mut allowance = Allowance::new(limits);
@@ -38,7 +38,7 @@ pub fn load_directory(tree: &dyn Tree, path: &str, limits: &Limits) -> Result<Ch
 pub fn read_directory_metadata(tree: &dyn Tree, path: &str, limits: &Limits) -> Result<Metadata, LoadError> {
     match tree.node(path) {
         None => Err(LoadError::Missing(path.to_owned())),
-        Some(Node::File { .. }) => crate::archive::read_metadata(read(tree, path)?.as_slice(), limits),
+        Some(Node::File { size }) => read_metadata(archive(tree, path, size, limits)?.as_slice(), limits),
         Some(Node::Directory) => {
             let mut metadata = Metadata::default();
             let chart = join(path, "Chart.yaml");
@@ -50,6 +50,14 @@ pub fn read_directory_metadata(tree: &dyn Tree, path: &str, limits: &Limits) -> 
             Ok(metadata)
         }
     }
+}
+
+/// The bytes of an archive.
+fn archive(tree: &dyn Tree, path: &str, size: u64, limits: &Limits) -> Result<Vec<u8>, LoadError> {
+    if size > limits.archive_bytes {
+        return Err(LimitError::ArchiveBytes { name: path.to_owned(), limit: limits.archive_bytes }.into());
+    }
+    read(tree, path)
 }
 
 /// The content of a file that need not be there.

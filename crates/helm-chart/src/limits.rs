@@ -5,6 +5,8 @@ use artifact::unpack;
 /// Bounds on one chart with all its subcharts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
+    /// Bytes of an archive that is in a tree.
+    pub archive_bytes: u64,
     /// Bytes of a file.
     pub file_bytes: u64,
     /// Bytes of all files, after decompression; those of archives in archives count again.
@@ -22,6 +24,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            archive_bytes: 10 << 20,
             file_bytes: 5 << 20,
             bytes: 100 << 20,
             files: 20_000,
@@ -53,6 +56,14 @@ pub enum LimitError {
         name: String,
         /// Its bytes.
         size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// See [`Limits::archive_bytes`]; the words are Flux's.
+    #[error("size of chart '{name}' exceeds '{limit}' bytes limit")]
+    ArchiveBytes {
+        /// Where it is.
+        name: String,
         /// The limit.
         limit: u64,
     },

@@ -4,7 +4,8 @@
 mod support;
 
 use helm_chart::{
-    Limits, LoadError, MemoryTree, load_archive, load_directory, merge_from_tree, read_metadata,
+    Limits, LoadError, MemoryTree, load_archive, load_directory, merge_from_tree, read_directory_metadata,
+    read_metadata,
 };
 use support::{CHART_YAML, archive, chain, gzip, member, tree};
 
@@ -55,6 +56,17 @@ fn each_limit_of_an_archive_is_hit() {
     assert_eq!(refused(&bomb, &limits), "decompressed chart is larger than the maximum size 8000");
     let many = archive(&[chart, ("app/a", b""), ("app/b", b""), ("app/c", b"")]);
     assert_eq!(refused(&many, &limits), "the chart has more than 3 files");
+}
+
+#[test]
+fn an_archive_in_a_tree_has_a_limit() {
+    let limits = Limits { archive_bytes: 10, ..Limits::default() };
+    let mut files = MemoryTree::default();
+    files.insert("a.tgz", archive(&[("app/Chart.yaml", CHART_YAML.as_bytes())]));
+    let loaded = load_directory(&files, "a.tgz", &limits).unwrap_err();
+    assert_eq!(chain(&loaded), "size of chart 'a.tgz' exceeds '10' bytes limit");
+    let read = read_directory_metadata(&files, "a.tgz", &limits).unwrap_err();
+    assert_eq!(chain(&read), chain(&loaded));
 }
 
 #[test]

@@ -135,6 +135,12 @@ pub struct Arguments {
     /// Bytes that the archive of a Helm chart may have.
     #[arg(long, help_heading = heading::HELM, default_value_t = helm_repository::Limits::default().chart_bytes)]
     pub helm_chart_max_size: u64,
+    /// Bytes that a file of a Helm chart may have.
+    #[arg(long, help_heading = heading::HELM, default_value_t = ::helm_chart::Limits::default().file_bytes)]
+    pub helm_chart_file_max_size: u64,
+    /// Bytes that the unpacked sources of Helm charts may have together in temporary files.
+    #[arg(long, help_heading = heading::HELM, default_value_t = 4 << 30)]
+    pub helm_source_max_size: u64,
     /// Bytes of memory that the indexes of HelmRepositories may have together that charts are looked up in. Indexes that do not fit
     /// are read anew from the storage.
     #[arg(long, help_heading = heading::HELM, default_value_t = 64 << 20)]
@@ -196,8 +202,6 @@ pub struct Arguments {
 #[allow(missing_docs)]
 pub struct IgnoredHelmFlags {
     #[arg(long, hide = true)]
-    pub helm_chart_file_max_size: Option<String>,
-    #[arg(long, hide = true)]
     pub helm_cache_max_size: Option<String>,
     #[arg(long, hide = true)]
     pub helm_cache_ttl: Option<String>,
@@ -211,7 +215,6 @@ impl IgnoredHelmFlags {
     /// The flags for Helm that are given.
     pub fn given(&self) -> Vec<&'static str> {
         let flags = [
-            ("--helm-chart-file-max-size", &self.helm_chart_file_max_size),
             ("--helm-cache-max-size", &self.helm_cache_max_size),
             ("--helm-cache-ttl", &self.helm_cache_ttl),
             ("--helm-cache-purge-interval", &self.helm_cache_purge_interval),

@@ -43,6 +43,7 @@ use self::limits::{Limits, cache_bytes};
 use self::provider::{Providers, Settings};
 use self::repository::Repository;
 use crate::flags::{Arguments, Budgets};
+use crate::helm_chart::wakes::Wakes;
 use crate::verified::VerifiedKeys;
 
 /// The kind's name.
@@ -56,11 +57,19 @@ pub struct GitRepositories {
     latest: Arc<Latest<GitRepository>>,
     includers: Mutex<Includers>,
     waker: Waker<GitRepository>,
+    /// Charts in sources.
+    charts: Arc<Wakes>,
 }
 
 /// Adds the controller of the kind to a process that keeps its artifacts in `storage` and draws on `budgets`. `clouds` give it
 /// credentials.
-pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets, clouds: &Clouds) {
+pub fn add(
+    app: &mut App<Arguments>,
+    storage: &Arc<Store>,
+    budgets: &Budgets,
+    clouds: &Clouds,
+    charts: Arc<Wakes>,
+) {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let options = arguments.controller(arguments.git_host_concurrency, budgets);
     let limits = Limits::new(arguments);
@@ -97,6 +106,7 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets, cl
         latest: latest.clone(),
         includers: Mutex::default(),
         waker: objects.waker(),
+        charts,
     };
     let controller = Controller::new(process, options, storage.clone(), &objects, latest, Arc::new(upstream));
     let concurrent = arguments.concurrent;
@@ -236,6 +246,7 @@ impl Upstream for GitRepositories {
     /// Who includes what changed gets a pass, and after a list the object caches go whose sources went while no process was
     /// there to see it.
     fn observe(&self, event: &Event<GitRepository>) {
+        self.charts.source(KIND, event);
         let mut includers = self.includers.lock().unwrap_or_else(PoisonError::into_inner);
         for includer in includers.observe(event) {
             self.waker.wake(includer);

@@ -21,6 +21,7 @@ use helm_repository::{
 };
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::Event;
 use kube::{Client, ResourceExt};
 use net::{Deadline, redact};
 use runtime::app::App;
@@ -39,6 +40,7 @@ use url::Url;
 pub use self::access::{Access, AccessError, Clients};
 pub use self::indexes::{Indexes, IndexesError};
 use crate::flags::{Arguments, Budgets};
+use crate::helm_chart::wakes::Wakes;
 
 /// The kind's name.
 pub const KIND: &str = "HelmRepository";
@@ -62,6 +64,8 @@ pub struct HelmRepositories {
     stop: CancellationToken,
     /// The longest `spec.timeout` that counts.
     max_timeout: Duration,
+    /// Charts in repositories.
+    charts: Arc<Wakes>,
 }
 
 /// An index that a server has told apart from others.
@@ -90,6 +94,7 @@ pub fn add(
     app: &mut App<Arguments>,
     storage: &Arc<Store>,
     budgets: &Budgets,
+    charts: Arc<Wakes>,
 ) -> Result<Arc<Indexes>, prometheus::Error> {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let limits = arguments.helm_limits();
@@ -118,6 +123,7 @@ pub fn add(
         seen: Mutex::default(),
         stop: process.stop.clone(),
         max_timeout: arguments.max_timeout,
+        charts,
     };
     let options = arguments.controller(arguments.helm_host_concurrency, budgets);
     let latest = Arc::new(Latest::new(objects.store()));
@@ -318,6 +324,10 @@ impl Upstream for HelmRepositories {
 
     fn labels(object: &HelmRepository) -> Vec<(&'static str, String)> {
         vec![("url", redact(&object.spec.url))]
+    }
+
+    fn observe(&self, event: &Event<HelmRepository>) {
+        self.charts.source(KIND, event);
     }
 
     fn gone(&self, source: &ObjectRef<HelmRepository>) {

@@ -2,6 +2,7 @@
 
 mod flags;
 pub mod git_repository;
+mod helm_chart;
 pub mod helm_repository;
 mod oci_repository;
 pub mod preflight;
@@ -18,10 +19,12 @@ use artifact::{server, store};
 use auth::{Environment, TokenCache};
 use identity::{Clouds, Tokens};
 use runtime::app::App;
+use runtime::controller::Objects;
 use runtime::serve::{self, ServeError};
 
 pub use crate::flags::Arguments;
 use crate::flags::{ARTIFACT_SERVER, Budgets, ConfigError};
+use crate::helm_chart::wakes::Wakes;
 
 /// The name in events, conditions' field managers, leases and logs.
 pub const NAME: &str = "source-controller";
@@ -77,11 +80,14 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     app.process.metrics.budget("fetch", &budgets.fetches);
     app.process.metrics.budget("build", &budgets.builds);
     app.process.metrics.budget("artifact_disk_bytes", storage.budget());
+    let charts = Objects::default();
+    let wakes = Arc::new(Wakes::new(charts.waker()));
     let cache = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
     let (client, tokens) = (app.process.client.clone(), Tokens::new(cache, &app.process.metrics)?);
     let clouds = Clouds::new(client, Environment::of_process(), tokens);
-    git_repository::add(app, &storage, &budgets, &clouds);
-    helm_repository::add(app, &storage, &budgets)?;
+    git_repository::add(app, &storage, &budgets, &clouds, wakes.clone());
+    let indexes = helm_repository::add(app, &storage, &budgets, wakes.clone())?;
+    helm_chart::add(app, &storage, &budgets, charts, indexes, wakes);
     oci_repository::add(app, &storage, &budgets, clouds);
     Ok(())
 }

@@ -9,10 +9,10 @@ use api::{GitRepository, source::GROUP};
 use kube::api::DynamicObject;
 use runtime::preflight::{Preflight, PreflightError, Right};
 
-use crate::{Arguments, git_repository, helm_repository, oci_repository};
+use crate::{Arguments, git_repository, helm_chart, helm_repository, oci_repository};
 
 /// What the service account has to be allowed, beside what all controllers are.
-pub const RIGHTS: [Right; 16] = [
+pub const RIGHTS: [Right; 21] = [
     ("get", GROUP, "gitrepositories"),
     ("list", GROUP, "gitrepositories"),
     ("watch", GROUP, "gitrepositories"),
@@ -28,6 +28,11 @@ pub const RIGHTS: [Right; 16] = [
     ("watch", GROUP, "ocirepositories"),
     ("patch", GROUP, "ocirepositories"),
     ("patch", GROUP, "ocirepositories/status"),
+    ("get", GROUP, "helmcharts"),
+    ("list", GROUP, "helmcharts"),
+    ("watch", GROUP, "helmcharts"),
+    ("patch", GROUP, "helmcharts"),
+    ("patch", GROUP, "helmcharts/status"),
     ("get", "", "secrets"),
 ];
 
@@ -36,7 +41,7 @@ pub const IDENTITY_RIGHTS: [Right; 2] =
     [("get", "", "serviceaccounts"), ("create", "", "serviceaccounts/token")];
 
 /// Kinds of Flux's source-controller that are not here yet, with their plurals.
-const UNSERVED: [(&str, &str); 2] = [("Bucket", "buckets"), ("HelmChart", "helmcharts")];
+const UNSERVED: [(&str, &str); 1] = [("Bucket", "buckets")];
 
 /// Judges the sources that a process with these arguments would look after.
 ///
@@ -61,6 +66,7 @@ pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<()
     preflight.require(&Vec::from_iter(needed)).await?;
     preflight.look_at(helm_repository::refusals).await?;
     preflight.look_at(oci_repository::refusals).await?;
+    preflight.look_at(helm_chart::refusals).await?;
     for (kind, plural) in UNSERVED {
         preflight.look_at_unserved(GROUP, kind, plural, problem).await?;
     }
@@ -144,6 +150,26 @@ mod tests {
         );
         let url = refusals(json!({"url": "https://example.com/app", "provider": "aws"})).remove(0);
         assert!(url.starts_with("URL validation failed for 'https://example.com/app': "), "{url}");
+    }
+
+    #[test]
+    fn helm_charts_are_refused_as_their_passes_do() {
+        let refusals = |kind: &str, verify: Option<Value>| {
+            let mut spec = json!({"chart": "app", "sourceRef": {"kind": kind, "name": "a"}});
+            if let Some(verify) = verify {
+                spec["verify"] = verify;
+            }
+            helm_chart::refusals(&object(spec))
+        };
+        assert_eq!(refusals("HelmRepository", None), [""; 0]);
+        assert_eq!(refusals("GitRepository", None), [""; 0]);
+        let bucket = "failed to get source: charts of the kind Bucket are not supported yet";
+        assert_eq!(refusals("Bucket", None), [bucket]);
+        let verify = Some(json!({"provider": "cosign"}));
+        assert_eq!(refusals("HelmRepository", verify), ["spec.verify is not supported yet"]);
+        let odd = "failed to get source: unsupported source kind 'ConfigMap', must be one of: \
+                   [HelmRepository GitRepository Bucket]";
+        assert_eq!(refusals("ConfigMap", None), [odd]);
     }
 
     #[test]

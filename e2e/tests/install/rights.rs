@@ -36,7 +36,8 @@ fn kustomize() -> Vec<String> {
 }
 
 /// What source-controller may beside that, which it works without.
-const SOURCE: [&str; 5] = [
+const SOURCE: [&str; 6] = [
+    "update helmcharts.source.toolkit.fluxcd.io/finalizers tenant",
     "update gitrepositories.source.toolkit.fluxcd.io/finalizers tenant",
     "update helmrepositories.source.toolkit.fluxcd.io/finalizers tenant",
     "update ocirepositories.source.toolkit.fluxcd.io/finalizers tenant",

@@ -31,6 +31,7 @@ mod flux_verbs;
 mod handover;
 mod harness;
 mod health_exprs;
+mod helm_chart;
 mod ignore;
 mod include;
 mod invariants;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 
 use net::Deadline;
 
@@ -26,6 +27,15 @@ pub enum SortError {
 pub struct Sorted {
     entries: BTreeMap<Components, Option<Content>>,
     contents: File,
+}
+
+/// What an archive has at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortedNode {
+    /// A directory.
+    Directory,
+    /// A file of so many bytes.
+    File(u64),
 }
 
 /// A path as the order of an archive compares it: component by component.
@@ -62,7 +72,7 @@ impl Sorted {
                     (path, Some(Content { executable, offset, size }))
                 }
             };
-            let components: Components = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
+            let components = components(path);
             for end in 1..components.len() {
                 entries.entry(components.get(..end).unwrap_or_default().to_vec()).or_insert(None);
             }
@@ -72,6 +82,36 @@ impl Sorted {
         contents.flush()?;
         let contents = contents.into_inner().map_err(|error| error.into_error())?;
         Ok(Sorted { entries, contents })
+    }
+
+    /// What is at a path; the empty one is the root.
+    pub fn node(&self, path: &[u8]) -> Option<SortedNode> {
+        if path.is_empty() {
+            return Some(SortedNode::Directory);
+        }
+        self.entries.get(&components(path)).map(node)
+    }
+
+    /// Names and kinds of what is in a directory, in order.
+    pub fn children(&self, directory: &[u8]) -> Vec<(Vec<u8>, SortedNode)> {
+        let parent = if directory.is_empty() { Vec::new() } else { components(directory) };
+        let below = self.entries.range(parent.clone()..).skip_while(|(path, _)| **path == parent);
+        let below = below.take_while(|(path, _)| path.starts_with(&parent));
+        let child = below.filter(|(path, _)| path.len() == parent.len() + 1);
+        child.filter_map(|(path, content)| Some((path.last()?.clone(), node(content)))).collect()
+    }
+
+    /// The content of a file. Several threads may read at once.
+    ///
+    /// # Errors
+    /// When there is no such file, or it cannot be read.
+    pub fn read(&self, path: &[u8]) -> io::Result<Vec<u8>> {
+        let Some(Some(Content { offset, size, .. })) = self.entries.get(&components(path)) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let mut data = vec![0; usize::try_from(*size).map_err(io::Error::other)?];
+        self.contents.read_exact_at(&mut data, *offset)?;
+        Ok(data)
     }
 
     /// The bytes that [`Sorted::unpack`] keeps of an archive at most, up to where it fails if it does.
@@ -108,6 +148,14 @@ impl Sorted {
         }
         Ok(())
     }
+}
+
+fn components(path: &[u8]) -> Components {
+    path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect()
+}
+
+fn node(content: &Option<Content>) -> SortedNode {
+    content.as_ref().map_or(SortedNode::Directory, |content| SortedNode::File(content.size))
 }
 
 /// Unpacks as long as somebody waits.
@@ -154,6 +202,27 @@ mod tests {
     fn sorted_entries_have_implied_directories_and_the_last_content() {
         let files = [("b/z", "1"), ("run.sh", "2"), ("b.a", ""), ("a", "3"), ("b/y/x", "4"), ("a", "5")];
         assert_eq!(sorted(&files), ["a 5", "b/", "b/y/", "b/y/x 4", "b/z 1", "b.a ", "run.sh* 2"]);
+    }
+
+    #[test]
+    fn entries_are_found_by_their_path() {
+        let files = [("b/y/x", "4"), ("b/z", "1"), ("a", "3"), ("b.a", ""), ("a", "55")];
+        let (contents, limits) = (tempfile::tempfile().unwrap(), Limits::default());
+        let sorted = Sorted::unpack(archive(&files), contents, &limits, &unlimited()).unwrap();
+        let children = |path: &str| {
+            let shown = |(name, node)| format!("{} {node:?}", String::from_utf8(name).unwrap());
+            sorted.children(path.as_bytes()).into_iter().map(shown).collect::<Vec<_>>()
+        };
+        assert_eq!(children(""), ["a File(2)", "b Directory", "b.a File(0)"]);
+        assert_eq!(children("b"), ["y Directory", "z File(1)"]);
+        assert_eq!(children("b/y"), ["x File(1)"]);
+        assert_eq!(children("c"), [""; 0]);
+        assert_eq!(sorted.node(b""), Some(SortedNode::Directory));
+        assert_eq!(sorted.node(b"b/z"), Some(SortedNode::File(1)));
+        assert_eq!(sorted.node(b"b/q"), None);
+        assert_eq!(sorted.read(b"a").unwrap(), b"55");
+        assert_eq!(sorted.read(b"b/y/x").unwrap(), b"4");
+        assert_eq!(sorted.read(b"b").unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

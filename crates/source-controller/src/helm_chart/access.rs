@@ -1,0 +1,96 @@
+//! From the Secret of a HelmRepository to what lets into its registry.
+
+use api::helm_repository::HelmRepository;
+use k8s_openapi::api::core::v1::Secret as KubernetesSecret;
+use kube::{Client, ResourceExt};
+use oci::{Credentials, Repository};
+use references::{PullCredentials, PullSecrets, Secrets};
+use runtime::error::chain;
+use secret::Secret;
+use source::failure::Failure;
+
+use super::failure;
+
+/// Reads the Secret that a repository names, for the registry that has `chart`.
+///
+/// # Errors
+/// When the Secret is not there, or has nothing for the registry.
+pub async fn registry(
+    client: &Client,
+    repository: &HelmRepository,
+    chart: &Repository,
+) -> Result<Credentials, Failure> {
+    let Some(reference) = &repository.spec.secret_ref else { return Ok(Credentials::Anonymous) };
+    let secrets = Secrets::new(client, &repository.namespace().unwrap_or_default());
+    let secret = secrets.get(&reference.name).await.map_err(|error| {
+        let full = secrets.full_name(&reference.name);
+        failure::authentication(format!("failed to get authentication secret '{full}': {}", chain(&error)))
+    })?;
+    credentials(&secret, chart.registry().host(), chart.name()).map_err(|why| {
+        failure::authentication(format!("failed to configure OCI registry authentication: {why}"))
+    })
+}
+
+fn credentials(secret: &KubernetesSecret, host: &str, repository: &str) -> Result<Credentials, String> {
+    let name = secret.name_any();
+    if secret.type_.as_deref() == Some("kubernetes.io/dockerconfigjson") {
+        let pulls = PullSecrets::of(std::slice::from_ref(secret))
+            .map_err(|error| format!("unable to load Docker config from Secret '{name}': {error}"))?;
+        let found = pulls.find(host, repository);
+        let found = found
+            .ok_or_else(|| format!("no auth config for '{host}' in the docker-registry Secret '{name}'"))?;
+        return Ok(match found {
+            PullCredentials::Basic { username, password } => Credentials::Basic { username, password },
+            PullCredentials::IdentityToken(token) => Credentials::RefreshToken(token),
+            PullCredentials::RegistryToken(token) => Credentials::Bearer(token),
+        });
+    }
+    match (value(secret, "username"), value(secret, "password")) {
+        (Some(username), Some(password)) => {
+            Ok(Credentials::Basic { username, password: Secret::new(password) })
+        }
+        (None, None) => Ok(Credentials::Anonymous),
+        _ => Err(format!("invalid '{name}' secret data: required fields 'username' and 'password'")),
+    }
+}
+
+/// The text of a key, unless it is empty.
+fn value(secret: &KubernetesSecret, key: &str) -> Option<String> {
+    let bytes = &secret.data.as_ref()?.get(key)?.0;
+    Some(String::from_utf8_lossy(bytes).into_owned()).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn secret(kind: &str, data: serde_json::Value) -> KubernetesSecret {
+        serde_json::from_value(
+            json!({"metadata": {"name": "s", "namespace": "ns"}, "type": kind, "data": data}),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_user_and_a_password_let_in_and_half_of_them_is_told_as_by_flux() {
+        let half = credentials(&secret("Opaque", json!({"username": "dXNlcg=="})), "h", "a/b");
+        assert_eq!(half.unwrap_err(), "invalid 's' secret data: required fields 'username' and 'password'");
+        let both = secret("Opaque", json!({"username": "dXNlcg==", "password": "cA=="}));
+        assert!(matches!(credentials(&both, "h", "a/b"), Ok(Credentials::Basic { .. })));
+        let none = secret("Opaque", json!({"ca.crt": "dXNlcg=="}));
+        assert!(matches!(credentials(&none, "h", "a/b"), Ok(Credentials::Anonymous)));
+    }
+
+    #[test]
+    fn a_docker_config_is_for_its_registries_alone() {
+        // {"auths":{"h:5000":{"auth":"dTpw"}}}
+        let config = json!({".dockerconfigjson": "eyJhdXRocyI6eyJoOjUwMDAiOnsiYXV0aCI6ImRUcHcifX19"});
+        let secret = secret("kubernetes.io/dockerconfigjson", config);
+        assert!(matches!(credentials(&secret, "h:5000", "a/b"), Ok(Credentials::Basic { .. })));
+        let other = credentials(&secret, "h:5001", "a/b").unwrap_err();
+        assert_eq!(other, "no auth config for 'h:5001' in the docker-registry Secret 's'");
+    }
+}

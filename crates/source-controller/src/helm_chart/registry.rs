@@ -1,0 +1,169 @@
+//! Charts in a registry, of which each is a repository with its versions as tags.
+
+use ::oci::{BlobError, Client, Descriptor, ManifestError, Repository, TagsError, retried};
+use net::Deadline;
+use versions::{Constraint, Version};
+
+/// The configuration that a chart's manifest has.
+const CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
+/// The layer that holds a chart.
+const CONTENT: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+
+/// Why a chart cannot be had, in the words of Flux and Helm.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The list of tags.
+    #[error("could not get tags for \"{chart}\": could not fetch tags for \"oci://{repository}\": {source}")]
+    Tags {
+        /// The chart.
+        chart: String,
+        /// Its repository.
+        repository: String,
+        /// What is wrong.
+        source: TagsError,
+    },
+    /// There is no tag that is a version.
+    #[error("could not get tags for \"{0}\": unable to locate any tags in provided repository: oci://{1}")]
+    NoTags(String, String),
+    /// The version is no range.
+    #[error(transparent)]
+    Range(#[from] versions::ConstraintError),
+    /// No tag is in the range.
+    #[error("could not locate a version matching provided version string {0}")]
+    None(String),
+    /// The version cannot be a tag.
+    #[error(transparent)]
+    Tag(#[from] oci::TagError),
+    /// The manifest.
+    #[error("failed to get 'oci://{reference}': {source}")]
+    Manifest {
+        /// What was asked for.
+        reference: String,
+        /// What is wrong.
+        source: Box<ManifestError>,
+    },
+    /// It is no chart.
+    #[error("failed to get 'oci://{reference}': manifest does not contain a layer with mediatype {CONTENT}")]
+    Layer {
+        /// What was asked for.
+        reference: String,
+    },
+    /// The same.
+    #[error("failed to get 'oci://{reference}': could not load config with mediatype {CONFIG}")]
+    Config {
+        /// What was asked for.
+        reference: String,
+    },
+    /// The archive.
+    #[error("failed to get 'oci://{reference}': {source}")]
+    Blob {
+        /// What was asked for.
+        reference: String,
+        /// What is wrong.
+        source: Box<BlobError>,
+    },
+}
+
+/// A chart in a registry.
+pub struct RegistryChart {
+    /// Who asks.
+    pub client: Client,
+    /// Where it is.
+    pub repository: Repository,
+}
+
+impl RegistryChart {
+    /// The version that is meant: one that is a version is taken as it is, and nobody is asked; else the highest tag in the range.
+    pub async fn version(
+        &self,
+        chart: &str,
+        wanted: &str,
+        deadline: &Deadline,
+    ) -> Result<String, RegistryError> {
+        if Version::parse(wanted).is_some() {
+            return Ok(wanted.to_owned());
+        }
+        let repository = || self.repository.to_string();
+        let tags =
+            retried(deadline, TagsError::request, || self.client.tags(&self.repository, deadline)).await;
+        let tags = tags.map_err(|source| RegistryError::Tags {
+            chart: chart.to_owned(),
+            repository: repository(),
+            source,
+        })?;
+        let versions: Vec<String> =
+            tags.iter().filter(|tag| is_version(tag)).map(|tag| tag.replace('_', "+")).collect();
+        if versions.is_empty() {
+            return Err(RegistryError::NoTags(chart.to_owned(), repository()));
+        }
+        if versions.iter().any(|version| version == wanted) {
+            return Ok(wanted.to_owned());
+        }
+        let constraint = Constraint::parse(if wanted.is_empty() { "*" } else { wanted })?;
+        let highest = constraint.highest(versions, |version| Some(version)).into_iter().next();
+        highest.ok_or_else(|| RegistryError::None(wanted.to_owned()))
+    }
+
+    /// The layer with the chart, found by the digest that the version has now.
+    pub async fn layer(&self, version: &str, deadline: &Deadline) -> Result<Descriptor, RegistryError> {
+        let reference = self.repository.tag(&version.replace('+', "_"))?;
+        let shown = || reference.to_string();
+        let failed = |source| RegistryError::Manifest { reference: shown(), source: Box::new(source) };
+        let resolved =
+            retried(deadline, ManifestError::request, || self.client.resolve(&reference, deadline)).await;
+        let digest = resolved.map_err(failed)?.digest;
+        let manifest = retried(deadline, ManifestError::request, || {
+            self.client.manifest(&self.repository, &digest, deadline)
+        })
+        .await;
+        let manifest = manifest.map_err(failed)?;
+        if manifest.config.as_ref().is_none_or(|config| config.media_type != CONFIG) {
+            return Err(RegistryError::Config { reference: shown() });
+        }
+        let layer = manifest.layer(Some(CONTENT)).map_err(|_| RegistryError::Layer { reference: shown() })?;
+        Ok(layer.clone())
+    }
+
+    /// The archive, verified to its last byte.
+    pub async fn archive(
+        &self,
+        version: &str,
+        layer: &Descriptor,
+        deadline: &Deadline,
+    ) -> Result<Vec<u8>, RegistryError> {
+        let pulled = retried(deadline, BlobError::request, || async {
+            let blob = self.client.blob(&self.repository, layer, deadline).await?;
+            let mut bytes = Vec::new();
+            blob.copy_to(&mut bytes).await?;
+            Ok::<_, BlobError>(bytes)
+        });
+        pulled.await.map_err(|source| RegistryError::Blob {
+            reference: format!("{}:{version}", self.repository),
+            source: Box::new(source),
+        })
+    }
+}
+
+/// As Helm lists them: without a `v`, and with three numbers.
+fn is_version(tag: &str) -> bool {
+    !tag.starts_with('v') && Version::parse(&tag.replace('_', "+")).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_versions_as_helm_lists_them() {
+        for (tag, expected) in [
+            ("1.2.3", true),
+            ("1.2.3_build.1", true),
+            ("1.2.3-rc.1", true),
+            ("v1.2.3", false),
+            ("1.2", false),
+            ("latest", false),
+        ] {
+            assert_eq!(is_version(tag), expected, "{tag}");
+        }
+    }
+}

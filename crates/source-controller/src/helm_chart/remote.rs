@@ -1,0 +1,343 @@
+//! Charts of HelmRepositories, and dependencies of charts that are in one.
+
+use std::sync::Arc;
+
+use ::helm_chart::{Dependency, with_build_metadata};
+use ::helm_repository::{Answer, NotFound, Request, index_url, normalize};
+use ::oci::Repository;
+use api::helm_chart::HelmChart;
+use api::helm_repository::HelmRepository;
+use api::oci_repository::OciProvider;
+use api::source::Source as _;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use net::{Deadline, redact};
+use runtime::error::chain;
+use source::failure::{Failure, Interrupted, reason};
+use source::timeout;
+use source::upstream::Outcome;
+
+use super::index::{self, Indexed, IndexedRepository, RepositoryError};
+use super::pulls::{PullError, Pulled};
+use super::recipe::{Base, Recipe, values_files};
+use super::registry::{RegistryChart, RegistryError};
+use super::{HelmCharts, access, dependencies, failure, summary};
+use crate::helm_repository::Access;
+
+/// HelmRepositories of a namespace that are looked at for a dependency.
+const REPOSITORIES: u32 = 500;
+
+/// Finds the version of the chart that is meant, and pulls it unless it is the stored one.
+pub async fn fetch(
+    charts: &Arc<HelmCharts>,
+    object: &HelmChart,
+    repository: &HelmRepository,
+    known: Option<&str>,
+) -> Result<Outcome<Recipe>, Interrupted> {
+    let (name, wanted) = (object.spec.chart.as_str(), object.spec.version.as_str());
+    let deadline = Deadline::new(timeout(repository, charts.max_timeout));
+    let opened = open(charts, repository, name, &deadline).await?;
+    check_name(name)?;
+    let found = opened.find(name, wanted, &deadline).await.map_err(|error| {
+        let why = format!("failed to get chart version for remote reference: {error}");
+        failure::of_repository(if error.is_of_reference() {
+            failure::reference(why)
+        } else {
+            failure::pull(why)
+        })
+    })?;
+    let is_packaged = !values_files(object).is_empty();
+    let version = match is_packaged {
+        true => {
+            let generation = object.metadata.generation.unwrap_or_default().to_string();
+            with_build_metadata(found.version(), &generation).map_err(failure::metadata)?
+        }
+        false => found.version().to_owned(),
+    };
+    let observed = object.status.as_ref().and_then(|status| status.observed_chart_name.as_deref());
+    if known == Some(&version) && observed == Some(name) {
+        return Ok(Outcome::Unchanged(version));
+    }
+    let namespace = object.namespace().unwrap_or_default();
+    let archive = opened.pull(charts, &namespace, &found, &deadline).await.map_err(|error| {
+        failure::of_repository(failure::pull(format!(
+            "failed to download chart for remote reference: {error}"
+        )))
+    })?;
+    let news = summary::new(name, &version);
+    let source_revision = repository.artifact().map(|artifact| artifact.revision.clone());
+    let base = Base::Pulled { archive, is_packaged };
+    let content = Recipe { name: name.to_owned(), version: version.clone(), base, source_revision };
+    Ok(Outcome::New { revision: version, news, content })
+}
+
+/// Pulls a dependency of a chart from where it says; a HelmRepository of the namespace with that address tells how.
+pub async fn dependency(
+    charts: &Arc<HelmCharts>,
+    object: &HelmChart,
+    dependency: &Dependency,
+) -> Result<(String, Arc<Pulled>), Interrupted> {
+    let (name, namespace) = (dependency.local_name(), object.namespace().unwrap_or_default());
+    let failed = |why: String| dependencies::remote(name, why);
+    let url = dependency_url(&dependency.repository).map_err(failed)?;
+    let unreachable =
+        |why: String| failed(format!("failed to get chart repository for URL '{}': {why}", redact(&url)));
+    let repository =
+        repository_of(charts, &namespace, &url).await.map_err(|error| unreachable(error.to_string()))?;
+    let deadline = Deadline::new(timeout(&repository, charts.max_timeout));
+    let opened = open(charts, &repository, &dependency.name, &deadline).await;
+    let opened = opened.map_err(|interrupted| match interrupted {
+        Interrupted::Failure(failure) => unreachable(failure.message).into(),
+        other => other,
+    })?;
+    let Dependency { name: chart, version, repository, .. } = dependency;
+    let found = opened.find(chart, version, &deadline).await.map_err(|error| {
+        failed(format!(
+            "failed to get chart '{chart}' version '{version}' from '{}': {error}",
+            redact(repository)
+        ))
+    })?;
+    let archive = opened.pull(charts, &namespace, &found, &deadline).await;
+    let version = found.version().to_owned();
+    let archive =
+        archive.map_err(|error| failed(format!("chart download of version '{version}' failed: {error}")))?;
+    Ok((version, archive))
+}
+
+/// The address of a dependency's repository in the form in which addresses are compared.
+fn dependency_url(text: &str) -> Result<String, String> {
+    if text.starts_with('@') || text.starts_with("alias:") {
+        return Err(format!("aliased repository dependency is not supported: {text}"));
+    }
+    match normalize(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https" | "oci") => Ok(url.to_string()),
+        _ => Err(format!("invalid dependency repository URL: {}", redact(text))),
+    }
+}
+
+/// The HelmRepository with this address, or one that knows nothing but the address.
+async fn repository_of(
+    charts: &HelmCharts,
+    namespace: &str,
+    url: &str,
+) -> Result<HelmRepository, kube::Error> {
+    let api = Api::<HelmRepository>::namespaced(charts.client.clone(), namespace);
+    let listed = api.list(&ListParams::default().limit(REPOSITORIES)).await?;
+    let is_it = |repository: &HelmRepository| {
+        normalize(&repository.spec.url).is_ok_and(|other| other.as_str() == url)
+    };
+    Ok(listed.items.into_iter().find(is_it).unwrap_or_else(|| {
+        let mut anonymous = HelmRepository::new("", Default::default());
+        anonymous.metadata.namespace = Some(namespace.to_owned());
+        anonymous.spec.url = url.to_owned();
+        anonymous
+    }))
+}
+
+/// A repository that can be asked for charts.
+enum Opened {
+    Registry(Box<RegistryChart>),
+    Index(Box<IndexedRepository>),
+}
+
+/// A version of a chart.
+enum Found {
+    Tag(String),
+    Indexed(Indexed),
+}
+
+/// Why a version is not found or not pulled.
+#[derive(Debug, thiserror::Error)]
+enum RemoteError {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    #[error("{0}")]
+    Pull(String),
+}
+
+impl RemoteError {
+    /// Whether it is the reference that means nothing, so that trying again is pointless.
+    fn is_of_reference(&self) -> bool {
+        matches!(self, RemoteError::Repository(RepositoryError::NotFound(_)))
+    }
+}
+
+impl Found {
+    fn version(&self) -> &str {
+        match self {
+            Found::Tag(version) => version,
+            Found::Indexed(indexed) => &indexed.version,
+        }
+    }
+}
+
+/// Makes ready what a repository says and refers to.
+async fn open(
+    charts: &Arc<HelmCharts>,
+    repository: &HelmRepository,
+    chart: &str,
+    deadline: &Deadline,
+) -> Result<Opened, Interrupted> {
+    let spec = &repository.spec;
+    let invalid = |message: String| failure::set_up(Failure::fetch(reason::URL_INVALID, message).stalling());
+    let unusable = |why: String| {
+        let message = format!("failed to construct Helm client: {why}");
+        failure::set_up(Failure::fetch(reason::FAILED, message).stalling())
+    };
+    let url =
+        normalize(&spec.url).map_err(|error| invalid(format!("invalid Helm repository URL: {error}")))?;
+    let is_registry = url.scheme() == "oci";
+    // A repository that is only an address is of the type that the address has.
+    let wants_registry = repository.is_oci() || (is_registry && repository.name_any().is_empty());
+    if is_registry != wants_registry {
+        let sort = if wants_registry { "OCI registry" } else { "Helm repository" };
+        return Err(unusable(format!("invalid {sort} URL: {}", redact(url.as_str()))).into());
+    }
+    let access = Access::of(&charts.client, repository).await;
+    let access = access.map_err(|error| failure::authentication(error.to_string()))?;
+    if is_registry {
+        if spec.provider != OciProvider::Generic && spec.secret_ref.is_none() {
+            let message = "spec.provider of the HelmRepository is not supported yet".to_owned();
+            return Err(Failure::plain(reason::UNSUPPORTED_FIELD, message).stalling().into());
+        }
+        let place = Repository::parse(&format!("{url}/{chart}"));
+        let place = place.map_err(|error| failure::reference(error.to_string()))?;
+        let credentials = access::registry(&charts.client, repository, &place).await?;
+        let access = ::oci::Access { insecure: spec.insecure, credentials, tls: access.tls, proxy: None };
+        let client = charts.registries.get(&access).map_err(|error| tls(error.to_string()))?;
+        return Ok(Opened::Registry(Box::new(RegistryChart { client, repository: place })));
+    }
+    let client = charts.clients.get(&access).map_err(|error| tls(chain(&error)))?;
+    let credentials = access.credentials;
+    let index = match repository.artifact() {
+        Some(artifact) => {
+            let (namespace, name) = (repository.namespace().unwrap_or_default(), repository.name_any());
+            charts.indexes.get(artifact, &namespace, &name, deadline).await.map_err(RepositoryError::from)
+        }
+        None => {
+            let (limit, address) = (client.limits().index_bytes, index_url(&url));
+            let request =
+                Request { url: &address, credentials: credentials.as_ref(), validators: None, limit };
+            match client.get(&request, deadline).await {
+                Ok(Answer::Content(download)) => {
+                    index::read(download, client.limits(), deadline).await.map(Arc::new)
+                }
+                // Nobody said what there is already.
+                Ok(Answer::NotModified) => Err(NotFound::Name.into()),
+                Err(error) => Err(error.into()),
+            }
+        }
+    };
+    let index = index.map_err(|error| failure::of_repository(failure::pull(error)))?;
+    let pass_credentials = spec.pass_credentials;
+    Ok(Opened::Index(Box::new(IndexedRepository { client, url, credentials, pass_credentials, index })))
+}
+
+fn tls(why: String) -> Failure {
+    failure::authentication(format!("failed to construct Helm client's TLS config: {why}"))
+}
+
+impl Opened {
+    async fn find(&self, chart: &str, wanted: &str, deadline: &Deadline) -> Result<Found, RemoteError> {
+        match self {
+            Opened::Registry(registry) => Ok(Found::Tag(registry.version(chart, wanted, deadline).await?)),
+            Opened::Index(index) => Ok(Found::Indexed(index.find(chart, wanted)?)),
+        }
+    }
+
+    async fn pull(
+        &self,
+        charts: &HelmCharts,
+        namespace: &str,
+        found: &Found,
+        deadline: &Deadline,
+    ) -> Result<Arc<Pulled>, RemoteError> {
+        match (self, found) {
+            (Opened::Registry(registry), Found::Tag(version)) => {
+                let layer = registry.layer(version, deadline).await?;
+                // Its manifest was read with the same credentials, and the digest is that of the content.
+                let (key, most) = (layer.digest.to_string(), layer.size.min(charts.chart_bytes));
+                let download = registry.archive(version, &layer, deadline);
+                charts.pulls.get(namespace, &key, most, deadline, download).await.map_err(not_pulled)
+            }
+            (Opened::Index(index), Found::Indexed(chart)) => {
+                let key = index.key(namespace, chart);
+                let download = index.archive(chart, charts.chart_bytes, deadline);
+                charts
+                    .pulls
+                    .get(namespace, &key, charts.chart_bytes, deadline, download)
+                    .await
+                    .map_err(not_pulled)
+            }
+            _ => Err(RepositoryError::NotFound(NotFound::Name).into()),
+        }
+    }
+}
+
+fn not_pulled<E: Into<RemoteError> + std::fmt::Display>(error: PullError<E>) -> RemoteError {
+    match error {
+        PullError::Download(error) => error.into(),
+        PullError::Room(..) => RemoteError::Pull(error.to_string()),
+    }
+}
+
+/// `^([-a-z0-9]+/?\.?)+$`
+fn check_name(name: &str) -> Result<(), Failure> {
+    if name.is_empty() {
+        return Err(failure::reference("no name set for remote chart reference"));
+    }
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let mut previous = b'.';
+    let fits = name.bytes().all(|byte| {
+        let fits = match byte {
+            b'/' => is_word(previous),
+            b'.' => is_word(previous) || previous == b'/',
+            byte => is_word(byte),
+        };
+        previous = byte;
+        fits
+    });
+    if fits {
+        return Ok(());
+    }
+    Err(failure::reference(format!(
+        "invalid chart name '{name}': a valid name must be lower case letters and numbers and MAY be separated with \
+         dashes (-), slashes (/) or periods (.)"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_flux_allows() {
+        for name in ["app", "my-app", "org/app", "a.b", "a/.b", "app/", "app.", "0"] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        for name in ["App", "a_b", "../x", "/a", ".a", "a//b", "a..b", "a./b", "a b", "é"] {
+            let failure = check_name(name).err().map(|failure| failure.message).unwrap_or_default();
+            assert!(
+                failure.starts_with(&format!("invalid chart reference: invalid chart name '{name}': ")),
+                "{name}"
+            );
+        }
+        assert_eq!(check_name(""), Err(failure::reference("no name set for remote chart reference")));
+    }
+
+    #[test]
+    fn addresses_of_dependencies_are_compared_in_one_form() {
+        for (text, expected) in [
+            ("https://h/a", Ok("https://h/a/")),
+            ("https://h/a//", Ok("https://h/a/")),
+            ("oci://h/a/", Ok("oci://h/a")),
+            ("@a", Err("aliased repository dependency is not supported: @a")),
+            ("alias:a", Err("aliased repository dependency is not supported: alias:a")),
+            ("ftp://h/a", Err("invalid dependency repository URL: ftp://h/a")),
+        ] {
+            assert_eq!(dependency_url(text), expected.map(str::to_owned).map_err(str::to_owned));
+        }
+    }
+}

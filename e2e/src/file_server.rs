@@ -1,0 +1,74 @@
+//! The files of a folder over plain HTTP, such as a repository of Helm charts.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Result;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use crate::http_server::{Answer, HttpServer};
+
+/// A running server; ends when dropped.
+#[derive(Debug)]
+pub struct FileServer {
+    server: HttpServer,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    root: PathBuf,
+    /// What `Authorization` has to be.
+    authorization: Option<String>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl FileServer {
+    /// Serves a folder to everybody, or to one user.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn start(root: &Path, user: Option<(&str, &str)>) -> Result<FileServer> {
+        let basic = |(name, password)| format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
+        let (root, authorization) = (root.to_owned(), user.map(basic));
+        let state = Arc::new(State { root, authorization, asked: Mutex::default() });
+        Ok(FileServer { server: HttpServer::start(0, None, state.clone()).await?, state })
+    }
+
+    /// Its URL, without a slash at its end.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// How often a path was asked for, whatever the answer.
+    pub fn count(&self, path: &str) -> usize {
+        self.state.asked().iter().filter(|asked| *asked == path).count()
+    }
+}
+
+impl State {
+    fn asked(&self) -> MutexGuard<'_, Vec<String>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Answer for Arc<State> {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
+        let path = request.uri().path().to_owned();
+        self.asked().push(path.clone());
+        let shown = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let is_let_in = self.authorization.as_deref().is_none_or(|needed| shown == Some(needed));
+        let file = self.root.join(path.trim_start_matches('/'));
+        let (status, body) = match tokio::fs::read(&file).await {
+            _ if !is_let_in => (401, Vec::new()),
+            Ok(body) => (200, body),
+            Err(_) => (404, Vec::new()),
+        };
+        Ok(Response::builder().status(status).body(Full::new(Bytes::from(body)))?)
+    }
+}
