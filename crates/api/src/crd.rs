@@ -1,12 +1,12 @@
 //! The CRD manifests, generated from the types.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, ValidationRule,
+    CustomResourceDefinition, JSONSchemaProps, ValidationRule,
 };
 use kube::CustomResourceExt;
 use kube::core::crd::MergeError;
 
-use crate::{git_repository, helm_chart, helm_repository, kustomization, oci_repository, schema};
+use crate::{artifact_generator, external_artifact, git_repository, helm_chart, helm_repository, kustomization, oci_repository, schema};
 
 /// By the first, `flux check`, `flux migrate` and `flux uninstall` find CRDs; the second is what `flux version` calls the distribution.
 /// They are here, since Helm installs CRDs as they are.
@@ -15,12 +15,17 @@ const LABELS: [(&str, &str); 2] = [
     ("app.kubernetes.io/version", concat!("v", env!("CARGO_PKG_VERSION"))),
 ];
 
-/// Every CRD of this crate, each with all its versions; v1 is the stored one.
+/// Every CRD of this crate, each with all its versions; the first one is stored.
 ///
 /// # Errors
 /// When the versions of a kind do not agree on group, kind or scope.
 pub fn all() -> Result<Vec<CustomResourceDefinition>, MergeError> {
     Ok(vec![
+        with_spec_rule(
+            merge(vec![artifact_generator::ArtifactGenerator::crd()])?,
+            artifact_generator::SPEC_RULE,
+        ),
+        without_required_spec(merge(vec![external_artifact::ExternalArtifact::crd()])?),
         merge(vec![git_repository::GitRepository::crd(), git_repository::v1beta2::GitRepository::crd()])?,
         merge(vec![helm_chart::HelmChart::crd(), helm_chart::v1beta2::HelmChart::crd()])?,
         merge(vec![helm_repository::HelmRepository::crd(), helm_repository::v1beta2::HelmRepository::crd()])?,
@@ -44,26 +49,52 @@ pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_yaml::Err
 
 /// Adds rules about the whole object, each with its message, in place of fields that the spec requires.
 fn ruled(mut crd: CustomResourceDefinition, rules: &[(&str, &str)]) -> CustomResourceDefinition {
-    let rule = |(rule, message): &(&str, &str)| ValidationRule {
-        rule: (*rule).to_owned(),
-        message: Some((*message).to_owned()),
-        ..ValidationRule::default()
-    };
-    for version in &mut crd.spec.versions {
-        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
-        if let Some(schema) = schema {
-            schema.x_kubernetes_validations = Some(rules.iter().map(rule).collect());
-            // In place of what the schema would require.
-            schema.required = None;
-            let spec = schema.properties.as_mut().and_then(|properties| properties.get_mut("spec"));
-            spec.into_iter().for_each(|spec| spec.required = None);
-        }
+    for schema in schemas(&mut crd) {
+        schema.x_kubernetes_validations = Some(rules.iter().copied().map(rule).collect());
+        // In place of what the schema would require.
+        schema.required = None;
+        spec(schema).into_iter().for_each(|spec| spec.required = None);
     }
     crd
 }
 
+/// Adds a rule about the spec, with its message.
+fn with_spec_rule(mut crd: CustomResourceDefinition, of_spec: (&str, &str)) -> CustomResourceDefinition {
+    for schema in schemas(&mut crd) {
+        spec(schema)
+            .into_iter()
+            .for_each(|spec| spec.x_kubernetes_validations = Some(vec![rule(of_spec)]));
+    }
+    crd
+}
+
+/// A spec without fields that are required need not be there.
+fn without_required_spec(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    schemas(&mut crd).for_each(|schema| schema.required = None);
+    crd
+}
+
+fn schemas(crd: &mut CustomResourceDefinition) -> impl Iterator<Item = &mut JSONSchemaProps> {
+    let validations = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut());
+    validations.filter_map(|validation| validation.open_api_v3_schema.as_mut())
+}
+
+fn spec(schema: &mut JSONSchemaProps) -> Option<&mut JSONSchemaProps> {
+    schema.properties.as_mut()?.get_mut("spec")
+}
+
+fn rule((rule, message): (&str, &str)) -> ValidationRule {
+    ValidationRule {
+        rule: rule.to_owned(),
+        message: Some(message.to_owned()),
+        ..ValidationRule::default()
+    }
+}
+
 fn merge(versions: Vec<CustomResourceDefinition>) -> Result<CustomResourceDefinition, MergeError> {
-    let mut crd = kube::core::crd::merge_crds(versions, "v1")?;
+    let stored = versions.first().and_then(|crd| crd.spec.versions.first());
+    let stored = stored.map(|version| version.name.clone()).unwrap_or_default();
+    let mut crd = kube::core::crd::merge_crds(versions, &stored)?;
     for version in &mut crd.spec.versions {
         if let Some(validation) = &mut version.schema {
             validation.open_api_v3_schema = validation.open_api_v3_schema.take().map(schema::publish);

@@ -8,8 +8,10 @@
 #![expect(clippy::duplicated_attributes, reason = "printer columns of one type are no duplicates")]
 
 pub mod artifact;
+pub mod artifact_generator;
 pub mod crd;
 pub mod duration;
+pub mod external_artifact;
 pub mod git_repository;
 pub mod helm_chart;
 pub mod helm_repository;
@@ -22,7 +24,9 @@ mod schema;
 pub mod source;
 
 pub use artifact::Artifact;
+pub use artifact_generator::{ArtifactGenerator, ArtifactGeneratorSpec, ArtifactGeneratorStatus};
 pub use duration::Duration;
+pub use external_artifact::{ExternalArtifact, ExternalArtifactSpec, ExternalArtifactStatus};
 pub use git_repository::{GitRepository, GitRepositorySpec, GitRepositoryStatus};
 pub use helm_chart::{HelmChart, HelmChartSpec, HelmChartStatus};
 pub use helm_repository::{HelmRepository, HelmRepositorySpec, HelmRepositoryStatus};

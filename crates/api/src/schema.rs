@@ -16,7 +16,7 @@ pub(crate) const SHORT_DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m))+$";
 /// - no `nullable`, nor null among the values of an enum: the API server then drops or defaults a null, as for Go's types;
 /// - only the formats that the API server validates;
 /// - `apiVersion`, `kind` and `metadata` listed, so that `kubectl explain` shows them;
-/// - the status defaults to an observed generation of -1, which means never reconciled.
+/// - the status defaults to an observed generation of -1, which means never reconciled, where it has one.
 pub(crate) fn publish(mut root: JSONSchemaProps) -> JSONSchemaProps {
     tidy(&mut root);
     root.title = None;
@@ -36,7 +36,10 @@ pub(crate) fn publish(mut root: JSONSchemaProps) -> JSONSchemaProps {
             },
         );
     }
-    if let Some(status) = properties.get_mut("status") {
+    let observes = |status: &&mut JSONSchemaProps| {
+        status.properties.as_ref().is_some_and(|fields| fields.contains_key("observedGeneration"))
+    };
+    if let Some(status) = properties.get_mut("status").filter(observes) {
         status.default = Some(JSON(serde_json::json!({ "observedGeneration": -1 })));
     }
     root

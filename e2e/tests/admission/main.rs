@@ -1,7 +1,8 @@
-//! What the API server makes of GitRepositories, OCIRepositories and Kustomizations: which objects it takes, which it
+//! What the API server makes of sources, ArtifactGenerators and Kustomizations: which objects it takes, which it
 //! refuses and with what text, what it fills in and what it drops, in every version.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod artifact_generator;
 mod git_repository;
 mod kustomization;
 mod oci_repository;

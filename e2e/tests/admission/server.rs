@@ -52,6 +52,8 @@ pub fn with(base: Value, changes: Value) -> Value {
 /// The path of the collection that an object belongs to.
 pub fn collection(object: &Value) -> String {
     let plural = match object["kind"].as_str().unwrap() {
+        "ArtifactGenerator" => "artifactgenerators",
+        "ExternalArtifact" => "externalartifacts",
         "GitRepository" => "gitrepositories",
         "OCIRepository" => "ocirepositories",
         _ => "kustomizations",
