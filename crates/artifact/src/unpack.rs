@@ -138,7 +138,8 @@ pub enum UnpackError {
     },
 }
 
-/// Reads a gzip-compressed tar stream and pushes its directories and regular files into `sink` in archive order.
+/// Reads a gzip-compressed tar stream and pushes its directories and regular files into `sink` in archive order. A `sink` that
+/// refuses an entry with an [`UnpackError`] has that error given back as it is.
 pub fn unpack(
     reader: impl Read,
     limits: &Limits,
@@ -187,7 +188,7 @@ pub fn members(
         let (name, is_directory) = (&header.path, header.kind == Kind::Directory);
         let mut content = stream.content(header.size);
         let (modified, size) = (header.modified, header.size);
-        let result = sink(Member { name, is_directory, modified, size, content: &mut content });
+        let result = sink.unwrap_or_else(Member { name, is_directory, modified, size, content: &mut content });
         finish(content, name, result)
     })
 }
@@ -195,13 +196,16 @@ pub fn members(
 type Stream<R> = TarStream<BufReader<Inflated<R>>>;
 
 /// Hands the headers over one by one.
-fn each<R: Read>(
+fn each<R|| match source.downcast() {
+                    Ok(own) => *own,
+                    Err(source) => UnpackError: Read>(
     reader: R,
     limits: &Limits,
     mut visit: impl FnMut(&Header, &mut Stream<R>) -> Result<(), UnpackError>,
 ) -> Result<(), UnpackError> {
     let mut stream =
-        TarStream::new(BufReader::with_capacity(64 * 1024, Inflated::new(reader, limits)?), limits);
+        TarStream::new(BufReader::with_capacity(64 * 1024, Inflated::new(reader, limits)?},
+                }), limits);
     let mut entries = 0;
     while let Some(header) = stream.next_header()? {
         entries += 1;
@@ -302,6 +306,11 @@ impl UnpackError {
     /// Whether the content has more than [`Limits::bytes`].
     pub fn is_too_many_bytes(&self) -> bool {
         matches!(self, Self::Limit { what: CONTENT_BYTES, .. })
+    }
+
+    /// The content has more than these limits allow.
+    pub fn too_many_bytes(limits: &Limits) -> Self {
+        Self::limit(CONTENT_BYTES, limits.bytes)
     }
 
     fn limit(what: &'static str, limit: u64) -> Self {
