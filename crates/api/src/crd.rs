@@ -61,9 +61,7 @@ fn ruled(mut crd: CustomResourceDefinition, rules: &[(&str, &str)]) -> CustomRes
 /// Adds a rule about the spec, with its message.
 fn with_spec_rule(mut crd: CustomResourceDefinition, of_spec: (&str, &str)) -> CustomResourceDefinition {
     for schema in schemas(&mut crd) {
-        spec(schema)
-            .into_iter()
-            .for_each(|spec| spec.x_kubernetes_validations = Some(vec![rule(of_spec)]));
+        spec(schema).into_iter().for_each(|spec| spec.x_kubernetes_validations = Some(vec![rule(of_spec)]));
     }
     crd
 }
@@ -84,11 +82,7 @@ fn spec(schema: &mut JSONSchemaProps) -> Option<&mut JSONSchemaProps> {
 }
 
 fn rule((rule, message): (&str, &str)) -> ValidationRule {
-    ValidationRule {
-        rule: rule.to_owned(),
-        message: Some(message.to_owned()),
-        ..ValidationRule::default()
-    }
+    ValidationRule { rule: rule.to_owned(), message: Some(message.to_owned()), ..ValidationRule::default() }
 }
 
 fn merge(versions: Vec<CustomResourceDefinition>) -> Result<CustomResourceDefinition, MergeError> {

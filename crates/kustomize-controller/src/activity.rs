@@ -8,7 +8,7 @@ use runtime::{
 };
 use tokio::time::Instant;
 
-use crate::{dependencies, reconciler::State, run::Phase, sources::SourceKey, status};
+use crate::{dependencies, reconciler::State, run::Phase, sources::source_key, status};
 
 /// What is told of a state. A copy, so that the state is not locked while the rest is looked up.
 pub(crate) struct Seen {
@@ -107,7 +107,7 @@ fn pause(
             Some(missing_dependency(object, is_ready))
         }
         Halt::Blocked if reason == reasons::ARTIFACT_FAILED => {
-            Some(format!("its source {}", SourceKey::of(object)))
+            Some(format!("its source {}", source_key(object)))
         }
         Halt::Failed => Some(format!("its retry interval, after {reason}")),
         _ => stalled(conditions),

@@ -12,12 +12,13 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 use kustomize::tree::MemoryTree;
+use references::sources::Sources;
 use references::{SharedReads, check_name};
 use runtime::{controller::Waker, events::Recorder, metrics::Metrics, queue::InFlight};
 
 use crate::{
     builds::Builds, configs::Configs, decryption::Decryption, dependencies::Dependencies,
-    drift::DriftedObjects, flags::Arguments, handover::Skipped, remote::RemoteBases, sources::Sources,
+    drift::DriftedObjects, flags::Arguments, handover::Skipped, remote::RemoteBases,
 };
 
 /// Shared by all passes; nothing in it belongs to one Kustomization.
@@ -46,7 +47,7 @@ pub struct Context {
     pub bases: Option<Arc<RemoteBases>>,
     /// Where the keys of what is encrypted are from.
     pub decryption: Decryption,
-    pub sources: Sources,
+    pub sources: Sources<Kustomization>,
     pub configs: Configs,
     /// Runs that are not over.
     pub runs: InFlight,

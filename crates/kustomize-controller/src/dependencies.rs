@@ -13,7 +13,7 @@ use runtime::{
     controller::Waker,
 };
 
-use crate::{sources::SourceKey, status};
+use crate::{sources::source_key, status};
 
 type Key = ObjectRef<Kustomization>;
 
@@ -248,7 +248,7 @@ fn check_readiness(
         return Err(Blocked::Waiting(format!("{} is not ready", subject(dependency))));
     }
     let applied = dependency.status.as_ref().and_then(|s| s.last_applied_revision.as_deref());
-    if SourceKey::of(dependent) == SourceKey::of(dependency) && applied != Some(revision) {
+    if source_key(dependent) == source_key(dependency) && applied != Some(revision) {
         return Err(Blocked::Waiting(format!("{} revision is not up to date", subject(dependency))));
     }
     Ok(())

@@ -15,7 +15,7 @@ use kube::runtime::reflector::ObjectRef;
 use runtime::conditions::{READY, STALLED, find, is_true};
 use tokio::time::Instant;
 
-use crate::{dependencies, sources::SourceKey, status, subject::service_account};
+use crate::{dependencies, sources::source_key, status, subject::service_account};
 
 /// How long a run that has something to prune waits for others of its source.
 pub const HANDOVER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -109,8 +109,7 @@ pub fn claimed(
     for other in others {
         let trusted = is_another(own, other)
             && is_same_identity(own, other, default_account)
-            && (own.metadata.namespace == other.metadata.namespace
-                || SourceKey::of(own) == SourceKey::of(other));
+            && (own.metadata.namespace == other.metadata.namespace || source_key(own) == source_key(other));
         if !trusted {
             continue;
         }

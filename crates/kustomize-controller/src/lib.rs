@@ -45,7 +45,7 @@ use identity::Tokens;
 use kms::KeyServices;
 use kustomize::{Options, ParseCache, tree::MemoryTree};
 use net::{AddressPolicy, Backoff};
-use references::SharedReads;
+use references::{SharedReads, sources::Sources};
 use runtime::{
     app::App,
     client::{ClientOptions, Fence},
@@ -60,13 +60,12 @@ use crate::{
     context::Context,
     decryption::{Clouds, Decryption},
     drift::DriftedObjects,
-    flags::{DIRECT_SOURCES, EXTERNAL_ARTIFACT, NO_CONFIG_WATCHES},
+    flags::NO_CONFIG_WATCHES,
     handover::Skipped,
     memory::MemoryShares,
     paced_owners::PacedOwners,
     reconciler::Reconciler,
     remote::{BaseOptions, RemoteBases},
-    sources::Sources,
 };
 
 /// The name in events, conditions' field managers, leases and logs.
@@ -151,7 +150,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         bases: remote_bases(&arguments, &shares)?,
         decryption: decryption(&arguments, clouds.clone(), reads.clone()).await?,
         reads,
-        sources: Sources::new(process.client.clone(), sources_options(&arguments)),
+        sources: Sources::new(process.client.clone(), sources::options(&arguments)),
         configs: Configs::new(),
         runs: InFlight::default(),
         dependencies: Default::default(),
@@ -256,11 +255,6 @@ async fn decryption(
         default_account: arguments.default_decryption_service_account.clone(),
         clouds: Some(Arc::new(clouds)),
     })
-}
-
-fn sources_options(arguments: &Arguments) -> sources::Options {
-    let gates = &arguments.feature_gates;
-    sources::Options { direct: gates.is_on(DIRECT_SOURCES), external: gates.is_on(EXTERNAL_ARTIFACT) }
 }
 
 /// Bases from elsewhere, unless `--no-remote-bases`.

@@ -15,7 +15,7 @@ use api::{
 };
 use apply::cluster::Cluster;
 use kube::{Client, ResourceExt};
-use references::check_account_name;
+use references::{check_account_name, sources::Content};
 use runtime::{conditions::is_true, controller::Outcome, patch::PatchError};
 use tokio::time::Instant;
 
@@ -25,7 +25,7 @@ use crate::{
     pass::decision::{Decision, Situation, decide},
     reconciler::{Slot, State},
     run::{Failure, Inputs, Phase, Plan, PruneGuard, Run, machine},
-    sources::{self, Content, SourceKey},
+    sources::{self, source_key},
     status,
     subject::Subject,
 };
@@ -57,7 +57,7 @@ impl Pass<'_> {
         // What may not be referred to is not read either.
         let source = match sources::denied(&self.subject.object, &self.context.arguments) {
             Some(_) => Ok(None),
-            None => self.context.sources.get(&SourceKey::of(&self.subject.object)).await.map(Some),
+            None => self.context.sources.get(&source_key(&self.subject.object)).await.map(Some),
         };
         let source = source.map(|known| {
             let known = known?;

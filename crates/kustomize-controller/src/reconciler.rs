@@ -29,6 +29,7 @@ use crate::{
     health::health_rules,
     pass::Pass,
     run::{Connect, Inputs, Phase, Run},
+    sources::source_key,
     status,
     subject::Subject,
 };
@@ -153,7 +154,8 @@ impl Reconcile<Kustomization> for Reconciler {
             // In other clusters it is set by the run that follows.
             let rules = rules.filter(|_| object.spec.kube_config.is_none());
             self.context.cluster.index.set_health_rules(&owner(object), rules);
-            self.context.sources.refer(object);
+            let sources = vec![source_key(object)];
+            self.context.sources.refer(&ObjectRef::from_obj(object), sources);
             self.context.configs.refer(object);
         }
         self.context.dependencies.observe(event, &self.context.waker);

@@ -31,11 +31,12 @@ use apply::{change::ChangeSet, mask::Mask, object::ObjectId, order::Stage, prune
 use artifact::cache::CacheError;
 use budget::Grant;
 use kustomize::tree::MemoryTree;
+use references::sources::Content;
 use runtime::queue::InFlightGuard;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{builds::Queued, health::Awaited, sources::Content};
+use crate::{builds::Queued, health::Awaited};
 
 /// What a run is for. A run whose inputs are no longer the object's is replaced at once.
 #[derive(Clone, Debug, PartialEq, Eq)]

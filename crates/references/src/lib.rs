@@ -1,4 +1,4 @@
-//! Objects that a spec names: Secrets, ConfigMaps, service accounts, other sources.
+//! Objects that a spec names: Secrets, ConfigMaps, service accounts, sources.
 //!
 //! Whoever writes a spec chooses these names, and the controllers read with an identity of their own. So every such read goes
 //! through [`get()`], which refuses names that would change the request.
@@ -14,6 +14,7 @@ mod pull_secret;
 mod secret_data;
 mod secrets;
 mod shared_reads;
+pub mod sources;
 
 pub use get::{GetError, get};
 pub use name::{InvalidName, check_account_name, check_name};

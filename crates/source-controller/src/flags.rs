@@ -1,14 +1,11 @@
 //! Arguments, with upstream's names, defaults and environment variables.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use artifact::digest::Algorithm;
-use artifact::store;
+use artifact_storage::ARTIFACT_SERVER;
 use budget::{Budget, Limits};
 use clap::Parser;
 use git::ssh::{Algorithms, HostKeyAlgorithms, KexAlgorithms};
-use net::{Pace, ServerOptions};
 use runtime::flags::{duration, timeout};
 use runtime::gates::{Gate, GateError, Gates, OBJECT_IDENTITY};
 use runtime::readiness::{Check, LEADER_ELECTION};
@@ -16,24 +13,10 @@ use runtime::readiness::{Check, LEADER_ELECTION};
 use crate::NAME;
 use crate::git_repository::provider::Settings;
 
-/// Passes when artifacts are served. It is ours alone: Flux does not wait for the storage.
-pub(crate) const ARTIFACT_SERVER: Check =
-    Check { name: "artifact-server", failure: "artifact server is not listening" };
-
-/// Arguments that do not go together, or mean nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// `--storage-addr` has no port, or the host has no name.
-    #[error("--storage-addr has to be host:port or :port, and {0:?} is not")]
-    StorageAddress(String),
-}
-
 /// The headings of `--help` beside those of all controllers.
 mod heading {
     pub use runtime::flags::heading::*;
 
-    pub const STORAGE: &str = "Storage of artifacts";
-    pub const ARTIFACT_SERVER: &str = "Artifact server";
     pub const GIT: &str = "Git";
     pub const OCI: &str = "OCI registries";
     pub const HELM: &str = "Helm repositories and charts";
@@ -62,44 +45,9 @@ pub struct Arguments {
     /// Objects of one kind and namespace worked on at once, and one more of all namespaces.
     #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrent: u16,
-    /// Existing directory that artifacts are stored in.
-    #[arg(long, help_heading = heading::STORAGE, env = "STORAGE_PATH", default_value = "/data")]
-    pub storage_path: PathBuf,
-    /// Address of the artifact server.
-    #[arg(long, help_heading = heading::ARTIFACT_SERVER, env = "STORAGE_ADDRESS", default_value = ":9090")]
-    pub storage_addr: String,
-    /// Host, port or base URL of the artifact server as others see it.
-    #[arg(long, help_heading = heading::ARTIFACT_SERVER, env = "STORAGE_ADV_ADDR", default_value = "")]
-    pub storage_adv_addr: String,
-    /// Connections that the artifact server serves at once; further ones wait.
-    #[arg(long, help_heading = heading::ARTIFACT_SERVER, default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..))]
-    pub storage_max_connections: u16,
-    /// Connections from one address that the artifact server serves at once; further ones are closed.
-    #[arg(long, help_heading = heading::ARTIFACT_SERVER, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
-    pub storage_max_client_connections: u16,
-    /// How long a client of the artifact server may take to send the headers of a request, and may stay idle between requests.
-    #[arg(long, help_heading = heading::ARTIFACT_SERVER, default_value = "30s", value_parser = timeout)]
-    pub storage_header_timeout: Duration,
-    /// Bytes that the headers of a request to the artifact server may have.
-    #[arg(long, help_heading = heading::ARTIFACT_SERVER, default_value_t = 16 * 1024, value_parser = clap::value_parser!(u32).range(MIN_HEADER_BYTES..))]
-    pub storage_max_header_size: u32,
-    /// How long a client of the artifact server may keep it waiting for each MiB that it takes.
-    #[arg(long, help_heading = heading::ARTIFACT_SERVER, default_value = "1m", value_parser = timeout)]
-    pub storage_write_timeout: Duration,
-    /// File with the token that clients of the artifact server have to show as `Authorization: Bearer`; without it anybody may
-    /// read artifacts. kustomize-controller has the same flag; Flux's controllers and client cannot read artifacts then.
-    #[arg(long, help_heading = heading::ARTIFACT_SERVER)]
-    pub artifact_token_file: Option<PathBuf>,
-    /// How long an artifact that is not the current one is kept; 0 keeps none.
-    #[arg(long, help_heading = heading::STORAGE, default_value = "1m", value_parser = duration)]
-    pub artifact_retention_ttl: Duration,
-    /// How many artifacts of an object are kept at most, the current one included.
-    #[arg(long, help_heading = heading::STORAGE, default_value_t = 2)]
-    pub artifact_retention_records: usize,
-    /// Bytes that the artifacts of all sources of one namespace may have together, old ones and those in the making included; those
-    /// of a single source may have more. By default half of the volume of --storage-path.
-    #[arg(long, help_heading = heading::STORAGE)]
-    pub namespace_artifact_max_size: Option<u64>,
+    /// The storage of artifacts.
+    #[command(flatten)]
+    pub storage: artifact_storage::StorageFlags,
     /// Bytes that the object caches of all sources may have together. They save fetching what is here already. By default a
     /// quarter of the volume of --storage-path, and at most 10 GiB.
     #[arg(long, help_heading = heading::GIT)]
@@ -164,9 +112,6 @@ pub struct Arguments {
     /// The longest time that a source's spec.timeout may give to an operation.
     #[arg(long, help_heading = heading::INTERVALS, default_value = "10m", value_parser = timeout)]
     pub max_timeout: Duration,
-    /// Algorithm of artifact digests: sha256, sha384, sha512, sha1 or blake3.
-    #[arg(long, help_heading = heading::STORAGE, default_value = "sha256")]
-    pub artifact_digest_algo: Algorithm,
     /// SSH key exchange algorithms, as a comma list, best first; empty for all but those with SHA-1.
     #[arg(long, help_heading = heading::GIT, default_value = "")]
     pub ssh_kex_algos: KexAlgorithms,
@@ -191,9 +136,6 @@ pub struct Arguments {
     /// Flags without effect.
     #[command(flatten)]
     pub ignored: IgnoredHelmFlags,
-    /// Name of this host, for the address of the artifact server.
-    #[arg(long, env = "HOSTNAME", default_value = "", hide = true)]
-    pub hostname: String,
 }
 
 /// Flux's flags without effect: those for the cache and the limits of Helm, whose kinds are not here yet, and one that Flux
@@ -229,9 +171,6 @@ const MAX_FETCHES: i64 = 128;
 
 /// A build has a thread.
 const MAX_BUILDS: i64 = 64;
-
-/// hyper reads headers in a buffer of 8 KiB or more.
-const MIN_HEADER_BYTES: i64 = 8 * 1024;
 
 /// How long an artifact may be in the making.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(600);
@@ -310,35 +249,6 @@ impl Arguments {
             build_timeout: BUILD_TIMEOUT,
         }
     }
-
-    /// What clients of the artifact server may do.
-    pub fn artifact_server(&self) -> ServerOptions {
-        let defaults = ServerOptions::default();
-        ServerOptions {
-            max_connections: self.storage_max_connections.into(),
-            max_peer_connections: self.storage_max_client_connections.into(),
-            header_timeout: self.storage_header_timeout,
-            max_header_bytes: usize::try_from(self.storage_max_header_size).unwrap_or(usize::MAX),
-            pace: Pace { time: self.storage_write_timeout, ..defaults.pace },
-            shutdown_grace: defaults.shutdown_grace.min(self.shared.graceful_shutdown_timeout),
-        }
-    }
-
-    /// How artifacts are stored.
-    pub fn storage(&self) -> Result<store::Options, ConfigError> {
-        let advertise = match self.storage_adv_addr.as_str() {
-            "" => store::advertised_address(&self.storage_addr, &self.hostname)
-                .ok_or_else(|| ConfigError::StorageAddress(self.storage_addr.clone()))?,
-            given => given.to_owned(),
-        };
-        Ok(store::Options {
-            algorithm: self.artifact_digest_algo,
-            retention_ttl: self.artifact_retention_ttl,
-            retention_records: self.artifact_retention_records,
-            namespace_bytes: self.namespace_artifact_max_size,
-            ..store::Options::new(advertise)
-        })
-    }
 }
 
 #[cfg(test)]
@@ -365,9 +275,12 @@ mod tests {
             "--storage-path=/data",
             "--storage-adv-addr=source-controller.flux-system.svc.cluster.local.",
         ]);
-        assert_eq!(flags.storage().unwrap().advertise, "source-controller.flux-system.svc.cluster.local.");
+        assert_eq!(
+            flags.storage.store().unwrap().advertise,
+            "source-controller.flux-system.svc.cluster.local."
+        );
         assert_eq!(flags.concurrent, 2);
-        assert_eq!(flags.artifact_retention_ttl, Duration::from_secs(60));
+        assert_eq!(flags.storage.artifact_retention_ttl, Duration::from_secs(60));
     }
 
     #[test]
@@ -404,36 +317,6 @@ mod tests {
     }
 
     #[test]
-    fn clients_of_the_artifact_server_have_limits() {
-        let limits = |flags: Arguments| {
-            let options = flags.artifact_server();
-            let numbers = (options.max_connections, options.max_peer_connections, options.max_header_bytes);
-            let times = [options.header_timeout, options.pace.time, options.shutdown_grace];
-            (numbers, times.map(|time| time.as_secs()))
-        };
-        assert_eq!(limits(parse(&[])), ((1024, 64, 16_384), [30, 60, 5]));
-        let flags = [
-            "--storage-max-connections=2000",
-            "--storage-max-client-connections=100",
-            "--storage-max-header-size=8192",
-            "--storage-header-timeout=5s",
-            "--storage-write-timeout=2m",
-            "--graceful-shutdown-timeout=3s",
-        ];
-        assert_eq!(limits(parse(&flags)), ((2000, 100, 8192), [5, 120, 3]));
-        for flag in [
-            "--storage-max-connections=0",
-            "--storage-max-client-connections=0",
-            "--storage-max-header-size=8191",
-            "--storage-header-timeout=0s",
-            "--storage-write-timeout=0",
-        ] {
-            let parsed = runtime::flags::try_parse_from::<Arguments>(["source-controller", flag]);
-            assert!(parsed.is_err(), "{flag}");
-        }
-    }
-
-    #[test]
     fn a_duration_of_zero_is_refused_unless_it_has_a_meaning() {
         let command = Arguments::command();
         let is_duration = |arg: &&clap::Arg| arg.get_value_parser().type_id() == TypeId::of::<Duration>();
@@ -446,14 +329,6 @@ mod tests {
         assert_eq!(
             (accepted, refused.len()),
             (vec!["graceful-shutdown-timeout", "artifact-retention-ttl", "token-cache-max-duration"], 9)
-        );
-    }
-
-    #[test]
-    fn an_unknown_digest_algorithm_ends_the_process() {
-        assert!(
-            runtime::flags::try_parse_from::<Arguments>(["source-controller", "--artifact-digest-algo=md5"])
-                .is_err()
         );
     }
 

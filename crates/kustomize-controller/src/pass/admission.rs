@@ -9,6 +9,7 @@ use api::{
     meta::reasons::{ACCESS_DENIED, INVALID_CEL_EXPRESSION},
 };
 use kube::runtime::reflector::ObjectRef;
+use references::sources::SourceError;
 use runtime::{
     conditions::{READY, find},
     controller::Outcome,
@@ -25,7 +26,7 @@ use crate::{
     health::health_rules,
     limits,
     reconciler::State,
-    sources::{self, SourceError, SourceKey},
+    sources::{self, source_key},
     status,
 };
 
@@ -60,7 +61,7 @@ impl Pass<'_> {
                 return self.block(ARTIFACT_FAILED, &message, again).await.map(Err);
             }
             Err(error @ SourceError::NotFound(_)) => {
-                tracing::info!("Source '{}' not found", SourceKey::of(&self.subject.object));
+                tracing::info!("Source '{}' not found", source_key(&self.subject.object));
                 let retry = self.subject.retry_interval();
                 return self.block(ARTIFACT_FAILED, &error.to_string(), retry).await.map(Err);
             }

@@ -44,7 +44,7 @@ use crate::{
         },
         machine::moment,
     },
-    sources::SourceKey,
+    sources::source_key,
     status,
     subject::Subject,
 };
@@ -287,7 +287,7 @@ impl Effects for Pass<'_> {
     fn is_handover_pending(&mut self, run: &Run) -> bool {
         let (own, revision) = (&self.subject.object, &run.plan.artifact.revision);
         let pending = || {
-            let others = self.context.sources.referrers(&SourceKey::of(own));
+            let others = self.context.sources.referrers(&source_key(own));
             let others: Vec<_> = others.iter().filter_map(|key| self.context.store.get(key)).collect();
             let account = &self.context.arguments.default_service_account;
             handover::pending(own, &others, |key| self.context.store.get(key), revision, account)

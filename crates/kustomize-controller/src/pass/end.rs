@@ -25,7 +25,7 @@ use crate::{
     handover,
     reconciler::State,
     run::{Ending, Failure, Inputs, Phase, Run},
-    sources::SourceKey,
+    sources::source_key,
     status,
 };
 
@@ -150,7 +150,7 @@ impl Pass<'_> {
         let trigger = if plan.inputs.content == inputs.content {
             format!("Kustomization/{}/{}", self.subject.namespace(), self.subject.name())
         } else {
-            SourceKey::of(&self.subject.object).to_string()
+            source_key(&self.subject.object).to_string()
         };
         let message = format!("Health checks canceled due to new reconciliation triggered by {trigger}");
         let recorder = &self.context.events;

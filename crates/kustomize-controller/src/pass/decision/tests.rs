@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use api::Artifact;
 use apply::change::ChangeSet;
+use references::sources::Content;
 use runtime::queue::InFlight;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -13,7 +14,6 @@ use super::*;
 use crate::{
     builds::Queued,
     run::{BuildTask, Plan},
-    sources::Content,
 };
 
 fn inputs() -> Inputs {
