@@ -40,11 +40,14 @@ pub enum User {
     SourceController,
     /// The controller for Kustomizations.
     KustomizeController,
+    /// The controller for ArtifactGenerators.
+    SourceWatcher,
 }
 
 impl User {
     /// Everybody.
-    pub const ALL: [Self; 3] = [Self::Admin, Self::SourceController, Self::KustomizeController];
+    pub const ALL: [Self; 4] =
+        [Self::Admin, Self::SourceController, Self::KustomizeController, Self::SourceWatcher];
 
     /// The name of the program, or `admin`.
     pub fn name(self) -> &'static str {
@@ -52,6 +55,7 @@ impl User {
             Self::Admin => "admin",
             Self::SourceController => "source-controller",
             Self::KustomizeController => "kustomize-controller",
+            Self::SourceWatcher => "source-watcher",
         }
     }
 
@@ -170,17 +174,20 @@ impl Cluster {
         kubectl
     }
 
-    /// Makes the cluster ready for the controllers: their namespace, `config/rbac` and `config/crd/bases`.
+    /// Makes the cluster ready for the controllers: their namespace, `config/rbac` with the optional roles, and
+    /// `config/crd/bases`.
     /// Waits until the API server serves every kind.
     pub async fn install(&self) -> Result<()> {
         let objects = self.objects().await?;
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RUNTIME_NAMESPACE}});
         objects.apply_one(&namespace, "").await?;
-        let rbac = crate::workspace().join("config/rbac");
-        let mut apply = self.kubectl();
-        apply.args(["apply", "--server-side", "-n", RUNTIME_NAMESPACE, "-k"]).arg(rbac);
-        tokio::task::spawn_blocking(move || output(&mut apply)).await??;
+        for folder in ["config/rbac", "config/rbac/source-watcher"] {
+            let rbac = crate::workspace().join(folder);
+            let mut apply = self.kubectl();
+            apply.args(["apply", "--server-side", "-n", RUNTIME_NAMESPACE, "-k"]).arg(rbac);
+            tokio::task::spawn_blocking(move || output(&mut apply)).await??;
+        }
         let folder = crate::workspace().join("config/crd/bases");
         let mut files: Vec<PathBuf> = fs::read_dir(&folder)
             .with_context(|| format!("read {}", folder.display()))?

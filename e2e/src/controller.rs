@@ -1,4 +1,4 @@
-//! Running the two controllers as the processes that ship.
+//! Running the controllers as the processes that ship.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -134,7 +134,7 @@ impl Controller {
         if !options.iter().any(|option| option.starts_with("--log-level=")) {
             flags.push("--log-level=debug".into());
         }
-        if user == User::SourceController {
+        if [User::SourceController, User::SourceWatcher].contains(&user) {
             let storage = folder.join("storage");
             fs::create_dir_all(&storage)?;
             let address = format!("127.0.0.1:{}", free_port()?);
@@ -442,7 +442,7 @@ pub fn find_binary(name: &str) -> Result<PathBuf> {
     };
     let binary = folder.join(name);
     if !binary.is_file() {
-        bail!("{} is missing: cargo build -p source-controller -p kustomize-controller", binary.display());
+        bail!("{} is missing: cargo build --workspace --bins", binary.display());
     }
     Ok(binary)
 }

@@ -194,7 +194,7 @@ impl Scenario {
     /// that the test's controllers watch.
     pub async fn apply(&self, yaml: &str) -> Result<()> {
         for mut object in documents(yaml)? {
-            let toolkit = object.text("/apiVersion").contains(".toolkit.fluxcd.io/");
+            let toolkit = object.text("/apiVersion").contains(".fluxcd.io/");
             if let (true, Some(_), Some(metadata)) = (toolkit, &self.own, object.get_mut("metadata")) {
                 metadata["labels"] = json!({ SHARD: self.namespace });
             }

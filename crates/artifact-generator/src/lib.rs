@@ -23,7 +23,7 @@ mod spec;
 mod test_tree;
 mod tree;
 
-pub use compose::{ComposeError, Composed, Sources, compose};
+pub use compose::{ComposeError, Composed, Sources, WriteError, compose};
 pub use expand::{ExpandError, Output, expand};
 pub use identity::{ObservedSource, sources_digest};
 pub use meter::{LimitError, Limits, Meter};

@@ -133,7 +133,8 @@ fn every_value_is_in_the_schema_and_in_the_readme() {
     for path in &paths {
         let common = path
             .replace("sourceController.", "<controller>.")
-            .replace("kustomizeController.", "<controller>.");
+            .replace("kustomizeController.", "<controller>.")
+            .replace("sourceWatcher.", "<controller>.");
         let is_described = [path, &common].iter().any(|name| readme.contains(&format!("| `{name}` |")));
         assert!(is_described, "README.md does not describe {path}");
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod apply;
+mod artifact_generator;
 mod artifact_token;
 mod backoff;
 mod basics;
