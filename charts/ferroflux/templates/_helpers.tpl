@@ -241,3 +241,67 @@ spec:
         {{- toYaml $source | nindent 8 }}
       {{- end }}
 {{- end }}
+
+{{/*
+A controller that publishes artifacts, with its storage and the Service for it, once for each shard. Call with a dict of root,
+component, values and lockdown, the arguments that tenancy.lockdown adds.
+*/}}
+{{- define "ferroflux.publisher" -}}
+{{- $root := .root }}
+{{- $values := .values }}
+{{- $component := .component }}
+{{- $lockdown := .lockdown }}
+{{ include "ferroflux.identity" (dict "root" $root "component" $component "values" $values) }}
+{{- range $shard := prepend $root.Values.sharding.shards "" }}
+{{- $name := empty $shard | ternary $component (printf "%s-%s" $component $shard) }}
+{{- $c := dict "root" $root "component" $component "values" $values "shard" $shard "name" $name }}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  {{- include "ferroflux.shardMetadata" $c | nindent 2 }}
+spec:
+  type: ClusterIP
+  selector:
+    app: {{ $name }}
+  ports:
+  - name: http
+    port: 80
+    protocol: TCP
+    targetPort: http
+{{- $data := dict "emptyDir" $values.emptyDir }}
+{{- with $values.persistence }}
+{{- if .enabled }}
+{{- $claim := .existingClaim | default $name }}
+{{- $data = dict "persistentVolumeClaim" (dict "claimName" $claim) }}
+{{- if not .existingClaim }}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  {{- include "ferroflux.shardMetadata" (merge (dict "annotations" .annotations) $c) | nindent 2 }}
+spec:
+  accessModes:
+    {{- toYaml .accessModes | nindent 4 }}
+  {{- with .storageClassName }}
+  storageClassName: {{ . | quote }}
+  {{- end }}
+  resources:
+    requests:
+      storage: {{ .size }}
+{{- end }}
+{{- end }}
+{{- end }}
+---
+{{- /* Two Pods would serve two different storages under one name. The dot makes the name absolute: no search domain is tried. */}}
+{{- $address := printf "%s.$(RUNTIME_NAMESPACE).svc.%s." $name $root.Values.clusterDomain }}
+{{ include "ferroflux.deployment" (merge (dict
+  "replace" true
+  "grace" 30
+  "args" (list "--storage-path=/data" (printf "--storage-adv-addr=%s" $address))
+  "lockdown" ($root.Values.tenancy.lockdown | ternary $lockdown list)
+  "ports" (list (dict "name" "http" "port" 9090) (dict "name" "http-prom" "port" 8080) (dict "name" "healthz" "port" 9440))
+  "volumes" (dict "data" $data "tmp" (dict "emptyDir" dict))
+) $c) }}
+{{- end }}
+{{- end }}

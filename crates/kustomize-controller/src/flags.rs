@@ -211,7 +211,7 @@ const GATES: [Gate; 13] = [
     Gate::new(DIRECT_SOURCES, false),
     Gate::new(GROUP_CHANGES, false),
     Gate::new(ADDITIVE_CEL_CHECK, false),
-    Gate::new(EXTERNAL_ARTIFACT, false),
+    Gate::new(EXTERNAL_ARTIFACT, true),
     Gate::new(MIGRATE_API_VERSION, false),
     Gate::new(NO_COMMIT_STATUS, false),
     OBJECT_IDENTITY,

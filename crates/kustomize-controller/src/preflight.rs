@@ -97,8 +97,11 @@ mod tests {
             ["can't access 'GitRepository/other/s', cross-namespace references have been blocked"]
         );
         let disabled = "can't access 'ExternalArtifact/own/s', ExternalArtifact feature gate is disabled";
-        assert_eq!(refusals("ExternalArtifact", "own", &[]), [disabled]);
-        assert_eq!(refusals("ExternalArtifact", "own", &["--feature-gates=ExternalArtifact=true"]), none);
+        assert_eq!(refusals("ExternalArtifact", "own", &[]), none);
+        assert_eq!(
+            refusals("ExternalArtifact", "own", &["--feature-gates=ExternalArtifact=false"]),
+            [disabled]
+        );
     }
 
     #[test]

@@ -15,7 +15,6 @@ use runtime::controller::Waker;
 use runtime::events::Recorder;
 use runtime::latest::Latest;
 use runtime::metrics::Metrics;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::flags::Arguments;
@@ -40,7 +39,7 @@ pub struct Context {
     /// Generators whose artifacts are in the making.
     pub builds: Budget,
     /// One generator at a time holds several sources.
-    pub several: Semaphore,
+    pub several: Budget,
     /// The generators as the watch knows them.
     pub store: reflector::Store<ArtifactGenerator>,
     /// The generators as they were last written.

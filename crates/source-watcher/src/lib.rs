@@ -23,14 +23,13 @@ use artifact::fetch::{self, Fetcher};
 use artifact::token::{TokenError, TokenFile};
 use artifact::unpack;
 use artifact_storage::OpenError;
-use budget::Budget;
+use budget::{Budget, Limits};
 use references::sources::Sources;
 use runtime::app::App;
 use runtime::conditions::{READY, find};
 use runtime::controller::Objects;
 use runtime::latest::Latest;
 use runtime::metrics::ResourceInfo;
-use tokio::sync::Semaphore;
 
 use crate::context::Context;
 pub use crate::flags::Arguments;
@@ -81,7 +80,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         trees,
         generated: Generated::new(process.client.clone()),
         builds,
-        several: Semaphore::new(1),
+        several: Budget::new(Limits { process: 1, tenant: 1 }),
         store: objects.store(),
         latest: Latest::new(objects.store()),
         waker: objects.waker(),

@@ -25,6 +25,7 @@ use runtime::patch::{self, PatchError};
 use source::blocking::{self, BlockingError};
 use source::storage::{ObjectStorage, Verdict};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::NAME;
 use crate::context::Context;
@@ -39,6 +40,8 @@ const INTERVAL: Duration = Duration::from_secs(3600);
 const PROGRESS_DELAY: Duration = Duration::from_millis(500);
 /// How long a look at the storage may take.
 const STORAGE_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a source that was had a moment ago may take to be had again.
+const HELD_FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// The kind of what is generated.
 const EXTERNAL_ARTIFACT: &str = "ExternalArtifact";
 
@@ -55,6 +58,8 @@ pub struct Memory {
 pub struct Pass<'a> {
     pub context: &'a Context,
     pub memory: &'a mut Memory,
+    /// Cancelled when the object is another one than this pass works on.
+    superseded: CancellationToken,
     /// The object as the API server has it.
     before: ArtifactGenerator,
     /// The object as it will be written.
@@ -67,7 +72,7 @@ enum Interrupted {
     Failure(Failure),
     /// The status could not be written.
     Patch(PatchError),
-    /// The process stops.
+    /// The process stops, or the object is another one by now, which has a pass of its own.
     Stopped,
 }
 
@@ -87,8 +92,13 @@ type Observed = HashMap<String, ObservedSource>;
 
 impl<'a> Pass<'a> {
     /// A pass over an object as it was last seen.
-    pub fn new(context: &'a Context, memory: &'a mut Memory, object: &ArtifactGenerator) -> Self {
-        Pass { context, memory, before: object.clone(), object: object.clone() }
+    pub fn new(
+        context: &'a Context,
+        memory: &'a mut Memory,
+        object: &ArtifactGenerator,
+        superseded: CancellationToken,
+    ) -> Self {
+        Pass { context, memory, superseded, before: object.clone(), object: object.clone() }
     }
 
     /// Does what the object asks for.
@@ -167,6 +177,7 @@ impl<'a> Pass<'a> {
             return Ok(());
         };
         tracing::info!(reason = drift, "Reconciliation in progress");
+        self.collect_garbage().await?;
         let inventory = self.produce(observed).await?;
         self.remove_orphans(&inventory).await?;
         self.succeed(inventory, digest);
@@ -195,9 +206,8 @@ impl<'a> Pass<'a> {
         let files: Vec<_> = entries
             .iter()
             .map(|entry| {
-                let storage = self.storage(&entry.name);
-                let path = storage.path(entry.filename.trim_end_matches(".tar.gz"));
-                (storage, Artifact { digest: entry.digest.clone(), path, ..Artifact::default() })
+                let (digest, path) = (entry.digest.clone(), self.path(entry));
+                (self.storage(&entry.name), Artifact { digest, path, ..Artifact::default() })
             })
             .collect();
         let stored = self.blocking(STORAGE_TIMEOUT, move |deadline| {
@@ -228,12 +238,29 @@ impl<'a> Pass<'a> {
         Ok((!entries.iter().all(is_intact)).then_some("ExternalArtifactsChanged"))
     }
 
+    /// Removes what was stored before the artifacts that are published. Those stay: somebody may be about to read them.
+    async fn collect_garbage(&self) -> Result<(), Interrupted> {
+        let paths: Vec<_> = self.inventory().iter().map(|entry| self.path(entry)).collect();
+        let storage = self.context.storage.clone();
+        self.blocking(STORAGE_TIMEOUT, move |_| {
+            for path in paths {
+                // What cannot be collected now will be the next time.
+                let _ = storage.collect_garbage(&path);
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Makes and publishes all artifacts. Where that takes long, others get the turn of this pass, and the status says so.
     async fn produce(&mut self, observed: Observed) -> Result<Vec<ExternalArtifactReference>, Interrupted> {
         let (context, object) = (self.context, self.object.clone());
         let mut memory = std::mem::take(self.memory);
         let produced = {
             let work = Production { context, object: &object, memory: &mut memory }.run(observed);
+            let superseded = self.superseded.clone();
+            let work =
+                async { superseded.run_until_cancelled(work).await.unwrap_or(Err(Interrupted::Stopped)) };
             let mut work =
                 std::pin::pin!(tokio::time::timeout(context.arguments.reconciliation_timeout, work));
             match tokio::time::timeout(PROGRESS_DELAY, &mut work).await {
@@ -343,6 +370,11 @@ impl<'a> Pass<'a> {
         self.object.status.as_ref().map(|status| status.inventory.as_slice()).unwrap_or_default()
     }
 
+    /// Where the artifact of an entry is stored.
+    fn path(&self, entry: &ExternalArtifactReference) -> String {
+        self.storage(&entry.name).path(entry.filename.trim_end_matches(".tar.gz"))
+    }
+
     fn storage(&self, name: &str) -> ObjectStorage {
         let namespace = self.object.namespace().unwrap_or_default();
         ObjectStorage::new(self.context.storage.clone(), EXTERNAL_ARTIFACT, &namespace, name)
@@ -389,11 +421,14 @@ impl Production<'_> {
         // Who holds one source and waits for another one could wait for somebody who does the same.
         let _several = match observed.len() {
             0 | 1 => None,
-            _ => context.several.acquire().await.ok(),
+            _ => Some(context.several.acquire(Request::new(namespace.clone(), 1)).await),
         };
         let mut trees = HashMap::new();
         for (alias, source) in &observed {
-            trees.insert(alias.clone(), self.fetch(source, &namespace).await?);
+            let held = tokio::time::timeout(HELD_FETCH_TIMEOUT, self.fetch(source, &namespace)).await;
+            let slow =
+                |_| Failure::source(format!("fetch sources failed: no answer in {HELD_FETCH_TIMEOUT:?}"));
+            trees.insert(alias.clone(), held.map_err(slow)??);
         }
         let job = Job {
             object: self.object.clone(),

@@ -11,6 +11,7 @@ use kube::runtime::watcher::Event;
 use runtime::controller::{Outcome, Reconcile};
 use runtime::diagnostics::{Activity, Ready, stalled};
 use runtime::index::Index;
+use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::flags::source_keys;
@@ -22,10 +23,32 @@ pub const KIND: &str = "ArtifactGenerator";
 
 type Key = ObjectRef<ArtifactGenerator>;
 
+/// What a pass is for. When it changes, nobody needs the end of the pass any more.
+#[derive(PartialEq)]
+struct Version {
+    uid: Option<String>,
+    generation: Option<i64>,
+    is_deleted: bool,
+    is_disabled: bool,
+}
+
+impl Version {
+    fn of(object: &ArtifactGenerator) -> Self {
+        Self {
+            uid: object.metadata.uid.clone(),
+            generation: object.metadata.generation,
+            is_deleted: object.metadata.deletion_timestamp.is_some(),
+            is_disabled: status::is_disabled(object),
+        }
+    }
+}
+
 /// Reconciles ArtifactGenerators, and remembers what their passes made.
 pub struct Reconciler {
     context: Context,
     memories: Mutex<HashMap<Key, Memory>>,
+    /// The generators that have a pass, as that sees them, and what ends its wait.
+    running: Mutex<HashMap<Key, (Version, CancellationToken)>>,
     /// Which generators are disabled: their annotation brings them no pass by itself.
     disabled: Mutex<Index<Key, bool>>,
 }
@@ -33,16 +56,25 @@ pub struct Reconciler {
 impl Reconciler {
     /// A reconciler that remembers nothing.
     pub fn new(context: Context) -> Self {
-        Self { context, memories: Mutex::default(), disabled: Mutex::default() }
+        Self { context, memories: Mutex::default(), running: Mutex::default(), disabled: Mutex::default() }
     }
 
     fn memories(&self) -> MutexGuard<'_, HashMap<Key, Memory>> {
         self.memories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn running(&self) -> MutexGuard<'_, HashMap<Key, (Version, CancellationToken)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes in what a generator refers to and has.
     fn note(&self, object: &ArtifactGenerator) {
         let key = ObjectRef::from_obj(object);
+        if let Some((version, superseded)) = self.running().get(&key)
+            && *version != Version::of(object)
+        {
+            superseded.cancel();
+        }
         let sources = source_keys(object).into_iter().map(|(_, source)| source).collect();
         self.context.sources.refer(&key, sources);
         let inventory = object.status.as_ref().map(|status| status.inventory.as_slice()).unwrap_or_default();
@@ -56,7 +88,10 @@ impl Reconcile<ArtifactGenerator> for Reconciler {
         let key = ObjectRef::from_obj(object.as_ref());
         let object = self.context.latest.newest(object);
         let mut memory = self.memories().remove(&key).unwrap_or_default();
-        let outcome = Pass::new(&self.context, &mut memory, &object).run().await;
+        let superseded = CancellationToken::new();
+        self.running().insert(key.clone(), (Version::of(&object), superseded.clone()));
+        let outcome = Pass::new(&self.context, &mut memory, &object, superseded).run().await;
+        self.running().remove(&key);
         let is_kept = object.metadata.deletion_timestamp.is_none() && self.context.store.get(&key).is_some();
         if is_kept {
             self.memories().insert(key, memory);

@@ -1,4 +1,4 @@
-//! `docs/flags.md`: the flags of both controllers, as `--help` shows them.
+//! `docs/flags.md`: the flags of all controllers, as `--help` shows them.
 
 use clap::{Arg, Command, CommandFactory};
 use runtime::flags::Description;
@@ -19,8 +19,8 @@ reads ([migrate.md](migrate.md#check)).
 The column *Flux* says whether Flux's controller has a flag of this name; the others are of Ferroflux alone.
 ";
 
-/// Flags of Flux's source-controller 1.10 and kustomize-controller 1.10, and of the packages that set up both.
-const OF_FLUX: [&str; 39] = [
+/// Flags of Flux's source-controller 1.10, kustomize-controller 1.10 and source-watcher 2.2, and of the packages that set them up.
+const OF_FLUX: [&str; 40] = [
     "artifact-digest-algo",
     "artifact-retention-records",
     "artifact-retention-ttl",
@@ -49,6 +49,7 @@ const OF_FLUX: [&str; 39] = [
     "no-remote-bases",
     "override-manager",
     "override-manager-before-dry-run",
+    "reconciliation-timeout",
     "requeue-dependency",
     "ssh-hostkey-algos",
     "ssh-kex-algos",
@@ -64,9 +65,17 @@ const OF_FLUX: [&str; 39] = [
 
 /// The whole file.
 pub fn markdown() -> String {
-    let commands = [source_controller::Arguments::command(), kustomize_controller::Arguments::command()];
+    let commands = commands();
     let parts = commands.iter().map(controller);
     std::iter::once(HEAD.to_owned()).chain(parts).collect::<Vec<_>>().join("\n")
+}
+
+fn commands() -> [Command; 3] {
+    [
+        source_controller::Arguments::command(),
+        kustomize_controller::Arguments::command(),
+        source_watcher::Arguments::command(),
+    ]
 }
 
 fn controller(command: &Command) -> String {
@@ -105,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_flag_has_a_heading_and_a_sentence() {
-        for command in [source_controller::Arguments::command(), kustomize_controller::Arguments::command()] {
+        for command in commands() {
             for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
                 assert!(arg.get_help_heading().is_some(), "{arg} is in no group of --help");
                 assert!(arg.get_help().is_some(), "{arg} is not explained");

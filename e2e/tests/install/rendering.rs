@@ -17,7 +17,8 @@ const SAME: [(&str, &[&str]); 4] = [
 ];
 
 /// What comes to `config/default`, and the values that make the chart the same.
-const MORE: [(&str, &[&str]); 2] = [
+const MORE: [(&str, &[&str]); 3] = [
+    ("config/source-watcher", &["sourceWatcher.create=true"]),
     ("config/rbac/workload-identity", &["rbac.workloadIdentity=true"]),
     (
         "config/prometheus",
@@ -126,13 +127,18 @@ fn names_for_the_whole_cluster_hold_the_namespace() {
 
 #[test]
 fn the_controllers_understand_their_arguments() {
-    let everything = ["tenancy.lockdown=true", "sharding.shards={a,b}", "eventsAddr=http://events/"];
+    let everything = [
+        "tenancy.lockdown=true",
+        "sharding.shards={a,b}",
+        "eventsAddr=http://events/",
+        "sourceWatcher.create=true",
+    ];
     let mut objects = render(NAMESPACE, &everything).unwrap();
     for (folder, _) in SAME {
         objects.extend(build(folder));
     }
     let deployments = of_kind(&objects, "Deployment");
-    assert_eq!(deployments.len(), 6 + 2 + 2 + 4 + 4);
+    assert_eq!(deployments.len(), 9 + 2 + 2 + 4 + 4);
     for deployment in deployments {
         let arguments = arguments(deployment);
         assert!(arguments.contains(&"--enable-leader-election"), "{arguments:?}");

@@ -35,6 +35,27 @@ fn kustomize() -> Vec<String> {
     rows(&kustomize_controller::preflight::RIGHTS, &KUSTOMIZE)
 }
 
+fn watcher() -> Vec<String> {
+    rows(&source_watcher::preflight::RIGHTS, &WATCHER)
+}
+
+/// What source-watcher may beside that, which it works without.
+const WATCHER: [&str; 3] = [
+    "update artifactgenerators.source.extensions.fluxcd.io/finalizers tenant",
+    "patch leases.coordination.k8s.io %",
+    "head /livez/ping",
+];
+
+/// What others may, and source-watcher does not.
+const NOT_WATCHER: [&str; 6] = [
+    "get secrets tenant",
+    "get configmaps tenant",
+    "impersonate serviceaccounts tenant",
+    "get kustomizations.kustomize.toolkit.fluxcd.io tenant",
+    "patch gitrepositories.source.toolkit.fluxcd.io/status tenant",
+    "create artifactgenerators.source.extensions.fluxcd.io tenant",
+];
+
 /// What source-controller may beside that, which it works without.
 const SOURCE: [&str; 6] = [
     "update helmcharts.source.toolkit.fluxcd.io/finalizers tenant",
@@ -52,7 +73,7 @@ const KUSTOMIZE: [&str; 3] = [
     "head /livez/ping",
 ];
 
-/// What neither does, and whoever can takes over the cluster, a tenant, or the other controller.
+/// What none does, and whoever can takes over the cluster, a tenant, or another controller.
 const NEITHER: [&str; 36] = [
     "* *",
     "create secrets %",
@@ -114,11 +135,14 @@ const NOT_KUSTOMIZE: [&str; 3] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_controller_may_do_what_it_does_and_nothing_dangerous() -> Result<()> {
-    let installed = Installed::with(&["kustomizeController.clusterAdmin=false"]).await?;
+    let values = ["kustomizeController.clusterAdmin=false", "sourceWatcher.create=true"];
+    let installed = Installed::with(&values).await?;
     installed.may("source-controller", &source()).await?;
+    installed.may("source-watcher", &watcher()).await?;
     installed.may("kustomize-controller", &kustomize()).await?;
     installed.may_not("source-controller", &[&NEITHER[..], &NOT_SOURCE[..]].concat());
     installed.may_not("kustomize-controller", &[&NEITHER[..], &NOT_KUSTOMIZE[..]].concat());
+    installed.may_not("source-watcher", &[&NEITHER[..], &NOT_WATCHER[..]].concat());
     installed.remove()
 }
 

@@ -7,8 +7,9 @@ use e2e::artifact::artifact_entries;
 use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::objects::Look;
-use e2e::scenario::{SHARD, Scenario, Settings};
-use e2e::testkit::config_map;
+use e2e::scenario::{SHARD, Scenario};
+use e2e::silent_server::SilentServer;
+use e2e::testkit::{config_map, files};
 use serde_json::{Value, json};
 
 const GENERATOR: &str = "ArtifactGenerator/gen";
@@ -25,9 +26,7 @@ impl Watched {
     }
 
     async fn with_options(name: &str, options: &[&str]) -> Result<Self> {
-        let settings =
-            Settings { kustomize: &["--feature-gates=ExternalArtifact=true"], ..Settings::default() };
-        let test = Scenario::with_settings(name, settings).await?;
+        let test = Scenario::with_own_controllers(name, &[]).await?;
         let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
         let options = [&[&*selector], options].concat();
         let watcher = Controller::start(test.cluster, User::SourceWatcher, &options).await?;
@@ -309,6 +308,11 @@ async fn a_path_pattern_gives_an_artifact_for_each_directory() -> Result<()> {
                 \"apps/two/dev\" both resolve to artifact name \"two-dev\"";
     let stalled = test.condition(GENERATOR, "Stalled", "True", "BuildFailed", text).await?;
     assert_eq!(stalled.message, text);
+    // The next commit is another try.
+    test.repo.remove("apps/TWO/dev/map.yaml")?;
+    test.repo.commit("one again")?;
+    test.request("GitRepository/app").await?;
+    watched.generated(2).await?;
     watched.test.finish().await
 }
 
@@ -355,6 +359,59 @@ async fn a_restart_leaves_artifacts_as_they_are_and_sees_what_changed_meanwhile(
     watched.test.run("GitRepository/app").await?;
     watched.watcher.restart().await?;
     watched.changed("out", before.text("/status/artifact/digest")).await?;
+    watched.test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generator_that_waits_for_a_dead_server_can_be_deleted() -> Result<()> {
+    let watched = Watched::new("dead-source").await?;
+    let test = &watched.test;
+    let silent = SilentServer::start("127.0.0.3").await?;
+    let published = json!({
+        "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "ExternalArtifact", "metadata": {"name": "dead"},
+    });
+    test.objects.apply_one(&published, &test.namespace).await?;
+    let artifact = json!({
+        "digest": format!("sha256:{}", "0".repeat(64)), "lastUpdateTime": "2026-01-01T00:00:00Z", "path": "a/b/c/d",
+        "revision": "latest@sha256:0", "url": silent.url,
+    });
+    let status = json!({"status": {"artifact": artifact}}).to_string();
+    test.kubectl(&[
+        "patch",
+        "externalartifacts/dead",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        &status,
+    ])?;
+    let sources = json!([{"alias": "app", "kind": "ExternalArtifact", "name": "dead"}]);
+    watched.generate(&json!([output("out", "app/**")]), &json!({"sources": sources})).await?;
+    let text = "Reconciliation in progress";
+    test.condition(GENERATOR, "Reconciling", "True", "Progressing", text).await?;
+    test.objects.delete(&test.id(GENERATOR)?).await?;
+    test.gone(GENERATOR).await?;
+    assert!(test.exists("ExternalArtifact/dead").await?);
+    watched.test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_artifacts_are_collected_though_every_pass_makes_a_new_one() -> Result<()> {
+    let options = ["--artifact-retention-ttl=0s", "--artifact-retention-records=1"];
+    let watched = Watched::with_options("collected", &options).await?;
+    let test = &watched.test;
+    test.repo.commit_file("app/map.yaml", &config_map("map", "0"))?;
+    test.apply_source().await?;
+    watched.generate(&json!([output("out", "app/**")]), &json!({})).await?;
+    watched.generated(1).await?;
+    let mut digest = watched.artifact("out").await?.text("/status/artifact/digest").to_owned();
+    for value in 1..=4 {
+        test.repo.commit_file("app/map.yaml", &config_map("map", &value.to_string()))?;
+        test.request("GitRepository/app").await?;
+        digest = watched.changed("out", &digest).await?.text("/status/artifact/digest").to_owned();
+    }
+    let folder = watched.watcher.storage().join("externalartifact").join(&test.namespace).join("out");
+    let archives = files(&folder).iter().filter(|file| file.extension().is_some_and(|e| e == "gz")).count();
+    assert_eq!(archives, 2, "the current one, and the one before it, which somebody may be reading");
     watched.test.finish().await
 }
 

@@ -121,7 +121,7 @@ const ATTEMPTS: [(&str, &str, Attempt, &str, &str); 11] = [
             ("./shop", format!("  sourceRef: {{kind: ExternalArtifact, name: {name}, namespace: {of}}}\n"))
         },
         "AccessDenied",
-        "can't access 'ExternalArtifact/OF/NAME', ",
+        "can't access 'ExternalArtifact/OF/NAME', cross-namespace references have been blocked",
     ),
     (
         "substitute",
