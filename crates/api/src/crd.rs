@@ -6,7 +6,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use kube::core::crd::MergeError;
 
-use crate::{artifact_generator, external_artifact, git_repository, helm_chart, helm_repository, kustomization, oci_repository, schema};
+use crate::{
+    artifact_generator, external_artifact, git_repository, helm_chart, helm_repository, kustomization,
+    oci_repository, schema,
+};
 
 /// By the first, `flux check`, `flux migrate` and `flux uninstall` find CRDs; the second is what `flux version` calls the distribution.
 /// They are here, since Helm installs CRDs as they are.

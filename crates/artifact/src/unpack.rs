@@ -188,7 +188,7 @@ pub fn members(
         let (name, is_directory) = (&header.path, header.kind == Kind::Directory);
         let mut content = stream.content(header.size);
         let (modified, size) = (header.modified, header.size);
-        let result = sink.unwrap_or_else(Member { name, is_directory, modified, size, content: &mut content });
+        let result = sink(Member { name, is_directory, modified, size, content: &mut content });
         finish(content, name, result)
     })
 }
@@ -196,16 +196,13 @@ pub fn members(
 type Stream<R> = TarStream<BufReader<Inflated<R>>>;
 
 /// Hands the headers over one by one.
-fn each<R|| match source.downcast() {
-                    Ok(own) => *own,
-                    Err(source) => UnpackError: Read>(
+fn each<R: Read>(
     reader: R,
     limits: &Limits,
     mut visit: impl FnMut(&Header, &mut Stream<R>) -> Result<(), UnpackError>,
 ) -> Result<(), UnpackError> {
     let mut stream =
-        TarStream::new(BufReader::with_capacity(64 * 1024, Inflated::new(reader, limits)?},
-                }), limits);
+        TarStream::new(BufReader::with_capacity(64 * 1024, Inflated::new(reader, limits)?), limits);
     let mut entries = 0;
     while let Some(header) = stream.next_header()? {
         entries += 1;
@@ -228,7 +225,10 @@ fn finish<R: Read>(
 ) -> Result<(), UnpackError> {
     match result {
         Ok(()) => content.finish(),
-        Err(source) => Err(content.failure().unwrap_or(UnpackError::Sink { path: lossy(path), source })),
+        Err(source) => Err(content.failure().unwrap_or_else(|| match source.downcast() {
+            Ok(own) => *own,
+            Err(source) => UnpackError::Sink { path: lossy(path), source },
+        })),
     }
 }
 

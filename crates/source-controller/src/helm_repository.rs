@@ -116,7 +116,7 @@ pub fn add(
         client: process.client.clone(),
         clients: Clients::new(limits.clone()),
         limits,
-        algorithm: arguments.artifact_digest_algo,
+        algorithm: arguments.storage.artifact_digest_algo,
         downloads,
         files,
         indexes: indexes.clone(),

@@ -9,14 +9,14 @@ pub mod preflight;
 mod registry;
 mod signatures;
 mod verified;
-mod volume;
+
+use std::sync::Arc;
 
 use artifact_storage::OpenError;
 use auth::{Environment, TokenCache};
 use identity::{Clouds, Tokens};
 use runtime::app::App;
 use runtime::controller::Objects;
-use runtime::serve::{self, ServeError};
 
 pub use crate::flags::Arguments;
 use crate::flags::Budgets;
@@ -43,7 +43,10 @@ pub enum StartError {
 pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let arguments = app.arguments.clone();
     for flag in arguments.ignored.given() {
-        tracing::warn!(logger = "setup", "{flag} has no effect: the kinds of Helm are not here yet");
+        tracing::warn!(
+            logger = "setup",
+            "{flag} has no effect: indexes are always kept, see --helm-index-cache-max-size"
+        );
     }
     let grace = arguments.shared.graceful_shutdown_timeout;
     let Some(storage) = artifact_storage::open(&mut app.process, &arguments.storage, grace).await? else {
