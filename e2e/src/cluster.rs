@@ -353,10 +353,11 @@ fn write_settings(folder: &Path, api: SocketAddrV4) -> Result<BTreeMap<User, Pat
     fs::write(folder.join("server.key"), server.key)?;
     fs::write(folder.join("sa.key"), service_accounts.serialize_pem())?;
     fs::write(folder.join("sa.pub"), service_accounts.public_key_pem())?;
+    let controllers = User::ALL.into_iter().filter(|user| *user != User::Admin).map(User::identity);
     let audited = json!({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
         "rules": [
-            {"level": "Metadata", "users": [User::SourceController.identity(), User::KustomizeController.identity()]},
+            {"level": "Metadata", "users": controllers.collect::<Vec<_>>()},
             {"level": "None"},
         ],
     });
