@@ -203,6 +203,28 @@ async fn a_commit_to_one_of_fifty_directories_writes_one_artifact_and_its_genera
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_source_is_downloaded_once_for_all_generators() -> Result<()> {
+    let mut watched = Watched::new("shared-source").await?;
+    watched.test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    watched.test.apply_source().await?;
+    watched.generate(&json!([output("one", "app/**")]), &json!({})).await?;
+    let first = watched.generated(1).await?;
+    // Nobody serves the artifact any more.
+    watched.test.own()?.source.kill();
+    let second = json!({
+        "apiVersion": "source.extensions.fluxcd.io/v1beta1", "kind": "ArtifactGenerator",
+        "metadata": {"name": "second"},
+        "spec": {"sources": first["spec"]["sources"], "artifacts": [output("two", "app")]},
+    });
+    watched.test.apply(&second.to_string()).await?;
+    let made = watched.test.until("ExternalArtifact/two", "is there", |two| {
+        two.condition("Ready").is_some_and(|ready| ready.status == "True")
+    });
+    assert_eq!(artifact_entries(&made.await?).await?, [".", "app", "app/map.yaml"]);
+    watched.test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_is_not_ready_is_waited_for() -> Result<()> {
     let watched = Watched::new("unready").await?;
     let test = &watched.test;
@@ -390,7 +412,15 @@ async fn a_restart_leaves_artifacts_as_they_are_and_sees_what_changed_meanwhile(
     watched.test.repo.commit_file("app/map.yaml", &config_map("map", "2"))?;
     watched.test.run("GitRepository/app").await?;
     watched.watcher.restart().await?;
-    watched.changed("out", before.text("/status/artifact/digest")).await?;
+    let changed = watched.changed("out", before.text("/status/artifact/digest")).await?;
+    // As with a volume that ends with its Pod.
+    watched.watcher.kill();
+    fs::remove_dir_all(watched.watcher.storage().join("externalartifact"))?;
+    watched.watcher.restart().await?;
+    watched.test.run(GENERATOR).await?;
+    let again = watched.artifact("out").await?;
+    assert_eq!(again["status"]["artifact"]["digest"], changed["status"]["artifact"]["digest"]);
+    assert_eq!(artifact_entries(&again).await?, [".", "map.yaml"]);
     watched.test.finish().await
 }
 
