@@ -7,7 +7,7 @@ use kube::CustomResourceExt;
 use kube::core::crd::MergeError;
 
 use crate::{
-    artifact_generator, external_artifact, git_repository, helm_chart, helm_repository, kustomization,
+    artifact_generator, bucket, external_artifact, git_repository, helm_chart, helm_repository, kustomization,
     oci_repository, schema,
 };
 
@@ -29,6 +29,7 @@ pub fn all() -> Result<Vec<CustomResourceDefinition>, MergeError> {
             artifact_generator::SPEC_RULE,
         ),
         without_required_spec(merge(vec![external_artifact::ExternalArtifact::crd()])?),
+        merge(vec![bucket::Bucket::crd(), bucket::v1beta2::Bucket::crd()])?,
         merge(vec![git_repository::GitRepository::crd(), git_repository::v1beta2::GitRepository::crd()])?,
         merge(vec![helm_chart::HelmChart::crd(), helm_chart::v1beta2::HelmChart::crd()])?,
         merge(vec![helm_repository::HelmRepository::crd(), helm_repository::v1beta2::HelmRepository::crd()])?,

@@ -92,11 +92,13 @@ pub struct GitRepositorySpec {
     pub sparse_checkout: Vec<String>,
 }
 
-fn default_timeout() -> Duration {
+pub(crate) fn default_timeout() -> Duration {
     Duration("60s".to_owned())
 }
 
-fn timeout_or_default<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(crate) fn timeout_or_default<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_else(default_timeout))
 }
 

@@ -9,6 +9,7 @@
 
 pub mod artifact;
 pub mod artifact_generator;
+pub mod bucket;
 pub mod crd;
 pub mod duration;
 pub mod external_artifact;
@@ -25,6 +26,7 @@ pub mod source;
 
 pub use artifact::Artifact;
 pub use artifact_generator::{ArtifactGenerator, ArtifactGeneratorSpec, ArtifactGeneratorStatus};
+pub use bucket::{Bucket, BucketSpec, BucketStatus};
 pub use duration::Duration;
 pub use external_artifact::{ExternalArtifact, ExternalArtifactSpec, ExternalArtifactStatus};
 pub use git_repository::{GitRepository, GitRepositorySpec, GitRepositoryStatus};

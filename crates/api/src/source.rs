@@ -75,6 +75,7 @@ pub mod reasons {
     pub const ARTIFACT_CORRECTED: &str = "ArtifactCorrected";
     pub const ARTIFACT_VERIFICATION_FAILED: &str = "ArtifactVerificationFailed";
     pub const AUTHENTICATION_FAILED: &str = "AuthenticationFailed";
+    pub const BUCKET_OPERATION_FAILED: &str = "BucketOperationFailed";
     pub const COPY_FAILURE: &str = "CopyFailure";
     pub const EMPTY_GIT_REPOSITORY: &str = "EmptyGitRepository";
     pub const GARBAGE_COLLECTION_FAILED: &str = "GarbageCollectionFailed";
@@ -86,6 +87,7 @@ pub mod reasons {
     pub const INVALID_COMMIT_SIGNATURE: &str = "InvalidCommitSignature";
     pub const INVALID_GIT_OBJECT: &str = "InvalidGitObject";
     pub const INVALID_PROVIDER_CONFIGURATION: &str = "InvalidProviderConfiguration";
+    pub const INVALID_STS_CONFIGURATION: &str = "InvalidSTSConfiguration";
     pub const INVALID_TAG_SIGNATURE: &str = "InvalidTagSignature";
     pub const INVALID_VERIFICATION_MODE: &str = "InvalidVerificationMode";
     pub const NEW_ARTIFACT: &str = "NewArtifact";

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use api::bucket::{BucketProvider, StsProvider};
 use api::git_repository::{GitProvider, VerificationMode};
 use api::oci_repository::{LayerOperation, OciProvider, VerificationProvider};
 use api::source::Source;
-use api::{ConditionStatus, GitRepository, Kustomization, OciRepository};
+use api::{Bucket, ConditionStatus, GitRepository, Kustomization, OciRepository};
 use serde_json::{Value, json};
 
 fn oci(spec: &Value) -> OciRepository {
@@ -169,6 +170,7 @@ fn fields_that_are_not_set_are_not_sent() {
     let decoded: api::KustomizationSpec = serde_json::from_value(spec.clone()).unwrap();
     assert_eq!(serde_json::to_value(&decoded).unwrap(), spec);
 
+    assert_eq!(serde_json::to_value(api::BucketStatus::default()).unwrap(), json!({}));
     assert_eq!(serde_json::to_value(api::GitRepositoryStatus::default()).unwrap(), json!({}));
     assert_eq!(serde_json::to_value(api::KustomizationStatus::default()).unwrap(), json!({}));
     assert_eq!(serde_json::to_value(api::OciRepositoryStatus::default()).unwrap(), json!({}));
@@ -181,4 +183,48 @@ fn an_empty_ignore_is_not_an_absent_one() {
     let decoded: api::GitRepositorySpec = serde_json::from_value(spec.clone()).unwrap();
     assert_eq!(decoded.ignore.as_deref(), Some(""));
     assert_eq!(serde_json::to_value(&decoded).unwrap(), spec);
+}
+
+#[test]
+fn a_full_bucket_comes_back_as_it_was() {
+    let object = json!({
+        "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "Bucket",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {
+            "provider": "generic", "bucketName": "a", "endpoint": "h:9000",
+            "sts": {
+                "provider": "ldap", "endpoint": "https://sts", "secretRef": {"name": "a"},
+                "certSecretRef": {"name": "b"},
+            },
+            "insecure": true, "region": "r", "prefix": "p/", "secretRef": {"name": "c"},
+            "serviceAccountName": "d", "certSecretRef": {"name": "e"}, "proxySecretRef": {"name": "f"},
+            "interval": "1h30m", "timeout": "1m30s", "ignore": "", "suspend": true,
+        },
+        "status": {
+            "observedGeneration": 3, "url": "http://a/latest.tar.gz", "observedIgnore": "",
+            "lastHandledReconcileAt": "now",
+        },
+    });
+    let decoded: Bucket = serde_json::from_value(object.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&decoded).unwrap(), object);
+    assert!(decoded.is_suspended() && decoded.timeout() == Some(std::time::Duration::from_secs(90)));
+}
+
+#[test]
+fn a_bucket_with_nulls_and_strange_values_decodes() {
+    let object: Bucket = serde_json::from_value(json!({
+        "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "Bucket", "metadata": {"name": "a"},
+        "spec": {
+            "provider": "swift", "bucketName": "a", "endpoint": "h", "interval": "often", "timeout": null,
+            "insecure": null, "region": null, "prefix": null, "suspend": null, "ignore": null, "what": 1,
+            "sts": {"provider": "mine", "endpoint": "x", "secretRef": null},
+        },
+    }))
+    .unwrap();
+    assert_eq!(object.spec.provider, BucketProvider::Unknown);
+    assert_eq!(object.spec.sts.as_ref().unwrap().provider, StsProvider::Unknown);
+    assert_eq!(object.timeout(), Some(std::time::Duration::from_secs(60)));
+    let spec = json!({"provider": null, "bucketName": "a", "endpoint": "h", "interval": "1m"});
+    let object: Bucket = serde_json::from_value(json!({"metadata": {"name": "a"}, "spec": spec})).unwrap();
+    assert_eq!(object.spec.provider, BucketProvider::Generic);
 }

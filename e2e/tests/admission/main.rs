@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod artifact_generator;
+mod bucket;
 mod git_repository;
 mod kustomization;
 mod oci_repository;

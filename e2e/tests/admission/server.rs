@@ -27,6 +27,15 @@ pub fn oci(spec: Value) -> Value {
     })
 }
 
+/// A Bucket with the required fields, changed by `spec`.
+pub fn bucket(version: &str, spec: Value) -> Value {
+    let base = json!({"bucketName": "a", "endpoint": "h:9000", "interval": "1m"});
+    json!({
+        "apiVersion": format!("source.toolkit.fluxcd.io/{version}"), "kind": "Bucket",
+        "metadata": {"name": "a", "namespace": "default"}, "spec": with(base, spec),
+    })
+}
+
 /// A Kustomization with the required fields, changed by `spec`.
 pub fn kustomization(version: &str, spec: Value) -> Value {
     let base = json!({"interval": "1m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "a"}});
@@ -54,6 +63,7 @@ pub fn collection(object: &Value) -> String {
     let plural = match object["kind"].as_str().unwrap() {
         "ArtifactGenerator" => "artifactgenerators",
         "ExternalArtifact" => "externalartifacts",
+        "Bucket" => "buckets",
         "GitRepository" => "gitrepositories",
         "OCIRepository" => "ocirepositories",
         _ => "kustomizations",
