@@ -208,8 +208,27 @@ impl Matcher {
         spec: Option<&str>,
         limits: &Limits,
     ) -> Result<Self, IgnoreError> {
+        Self::new(files, spec, limits, true)
+    }
+
+    /// The rules of the text of one [`IGNORE_FILE`], of the root, and of `spec`, which wins; there are no others.
+    pub fn without_defaults(text: &[u8], spec: Option<&str>, limits: &Limits) -> Result<Self, IgnoreError> {
+        if text.len() > limits.file_bytes {
+            return Err(IgnoreError::FileBytes(limits.file_bytes));
+        }
+        Self::new([(&b""[..], text)], spec, limits, false)
+    }
+
+    fn new<'a>(
+        files: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        spec: Option<&str>,
+        limits: &Limits,
+        has_defaults: bool,
+    ) -> Result<Self, IgnoreError> {
         let mut directories: HashMap<Vec<u8>, Vec<Pattern>> = HashMap::new();
-        directories.insert(Vec::new(), patterns(&GIT_PATTERNS));
+        if has_defaults {
+            directories.insert(Vec::new(), patterns(&GIT_PATTERNS));
+        }
         let mut count = 0;
         let mut read = |text| {
             let mut patterns = Vec::new();
@@ -232,7 +251,7 @@ impl Matcher {
             }
         }
         let mut spec = read(spec.unwrap_or_default().as_bytes())?;
-        if count == 0 {
+        if count == 0 && has_defaults {
             spec = patterns(&DEFAULT_PATTERNS);
         }
         Ok(Self { spec, directories, steps: Steps { limit: limits.steps, left: limits.steps } })

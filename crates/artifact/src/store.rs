@@ -11,6 +11,7 @@ mod lock;
 mod path;
 mod quota;
 mod reuse;
+mod sidecar;
 mod verified;
 mod writer;
 
@@ -35,6 +36,7 @@ use self::{
     path::{StorePath, is_below},
     quota::Quota,
     reuse::Reuse,
+    sidecar::SIDECAR_SUFFIX,
     verified::{Stamp, Verified},
 };
 use crate::{
@@ -462,7 +464,7 @@ impl Store {
             }
         }
         self.quota.forget(&path.relative);
-        Ok(())
+        self.remove_sidecar(path)
     }
 
     /// Counts the files there are, and removes temporary ones that nobody is writing. What cannot be removed is only reported: the
@@ -488,7 +490,7 @@ impl Store {
                 {
                     tracing::warn!(%error, "failed to remove a temporary file");
                 }
-            } else if depth == 0 && !is_bookkeeping(&name) {
+            } else if depth == 0 && (!is_bookkeeping(&name) || name.ends_with(SIDECAR_SUFFIX)) {
                 self.count(&entry);
             }
         }
@@ -527,9 +529,9 @@ fn directory(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(directory, _)| directory)
 }
 
-/// Whether the name is that of a lock or of a file not yet whole.
+/// Whether the name is that of a lock, of a sidecar, or of a file not yet whole.
 pub(crate) fn is_bookkeeping(name: &str) -> bool {
-    name.ends_with(LOCK_SUFFIX) || name.ends_with(TEMP_SUFFIX)
+    [LOCK_SUFFIX, SIDECAR_SUFFIX, TEMP_SUFFIX].iter().any(|suffix| name.ends_with(suffix))
 }
 
 fn io_error(step: &'static str, path: &str, source: io::Error) -> StoreError {

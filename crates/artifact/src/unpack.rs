@@ -5,6 +5,7 @@
 //! and directory. Symbolic links are skipped. Concatenated gzip members are read as one stream, as gzip
 //! defines it; what follows the end-of-archive mark is not read.
 
+mod in_order;
 mod inflate;
 mod sorted;
 mod tar_stream;
@@ -14,6 +15,7 @@ use std::{
     io::{self, BufReader, Read},
 };
 
+pub use in_order::InOrder;
 pub use sorted::{SortError, Sorted, SortedNode};
 
 use inflate::Inflated;
