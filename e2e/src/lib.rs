@@ -50,6 +50,7 @@ pub mod process;
 pub mod proxy;
 pub mod registry;
 pub mod repository;
+pub mod s3_server;
 pub mod scenario;
 pub mod signer;
 pub mod silent_server;

@@ -153,6 +153,7 @@ pub fn is_role(arn: &str) -> bool {
 pub async fn controller_token(
     environment: &Environment,
     region: &str,
+    sts: Option<&Url>,
     http: &Http,
 ) -> Result<AccessToken, AwsError> {
     let credentials = if let Some(credentials) = of_environment(environment) {
@@ -163,7 +164,7 @@ pub async fn controller_token(
         // What a role's session is named in the logs of AWS: the pod's name, if nobody says.
         let session = environment.get("AWS_ROLE_SESSION_NAME").or_else(|| environment.get("HOSTNAME"));
         let session = session.unwrap_or(DEFAULT_SESSION);
-        return assume_role(role, session, &token, region, environment, http).await;
+        return assume_role(role, session, &token, &sts_url(sts, region, environment)?, http).await;
     } else if let Some(url) = container_url(environment) {
         of_container(&url, environment, http).await?
     } else {
@@ -172,16 +173,53 @@ pub async fn controller_token(
     Ok(AccessToken::Aws(credentials))
 }
 
-/// Credentials of `role`, which trusts the service account that `token` is a token of.
+/// Where STS is: at `sts` if that is said, else where it is in the region.
+///
+/// # Errors
+/// As [`endpoint`].
+pub fn sts_url(sts: Option<&Url>, region: &str, environment: &Environment) -> Result<Url, RegionError> {
+    sts.map_or_else(|| endpoint(STS, region, environment), |url| Ok(url.clone()))
+}
+
+/// Whether a URL is one of AWS for STS, as Flux has it: it may get tokens of service accounts.
+pub fn is_sts(url: &str) -> bool {
+    let name = url.strip_prefix("https://").and_then(|host| host.strip_suffix(".amazonaws.com"));
+    let Some(name) = name.map(|name| name.strip_suffix(".vpce").unwrap_or(name)) else { return false };
+    let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'));
+    let is_service = |label: &str| matches!(label, "sts" | "sts-fips");
+    let mut labels = name.rsplit('.');
+    let (last, before) = (labels.next().unwrap_or_default(), labels.next());
+    is_name && (is_service(last) || (!last.is_empty() && before.is_some_and(is_service)))
+}
+
+/// Credentials of a store that asks a directory, as MinIO's STS gives them.
+///
+/// # Errors
+/// When it gives none.
+pub async fn ldap_identity(
+    url: Url,
+    username: &str,
+    password: &Secret,
+    http: &Http,
+) -> Result<AccessToken, HttpError> {
+    let fields = [
+        ("Action", "AssumeRoleWithLDAPIdentity"),
+        ("Version", STS_VERSION),
+        ("LDAPUsername", username),
+        ("LDAPPassword", password.expose()),
+    ];
+    let answer = http.text(http.submit(url, form(fields))).await?;
+    of_xml(&answer).map(AccessToken::Aws)
+}
+
+/// Credentials of `role`, which trusts the service account that `token` is a token of; `sts` is where to ask.
 pub async fn assume_role(
     role: &str,
     session: &str,
     token: &str,
-    region: &str,
-    environment: &Environment,
+    sts: &Url,
     http: &Http,
 ) -> Result<AccessToken, AwsError> {
-    let url = endpoint(STS, region, environment)?;
     let fields = [
         ("Action", "AssumeRoleWithWebIdentity"),
         ("Version", STS_VERSION),
@@ -189,7 +227,7 @@ pub async fn assume_role(
         ("RoleSessionName", session),
         ("WebIdentityToken", token),
     ];
-    let request = http.submit(url, form(fields));
+    let request = http.submit(sts.clone(), form(fields));
     let answer = http.text(request).await.map_err(AwsError::AssumeRole)?;
     of_xml(&answer).map(AccessToken::Aws).map_err(AwsError::AssumeRole)
 }
@@ -336,6 +374,29 @@ mod tests {
         let other: Environment = [("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:1/")].into_iter().collect();
         assert_eq!(endpoint("kms", "eu-west-1", &other).unwrap().as_str(), "http://127.0.0.1:1/");
         assert_ne!(endpoint("sts", "eu-west-1", &other).unwrap().as_str(), "http://127.0.0.1:1/");
+    }
+
+    #[test]
+    fn tokens_are_for_sts_of_aws_alone() {
+        for url in [
+            "https://sts.amazonaws.com",
+            "https://sts.eu-west-1.amazonaws.com",
+            "https://sts-fips.us-east-1.amazonaws.com",
+            "https://vpce-1a2b.sts.us-east-1.vpce.amazonaws.com",
+        ] {
+            assert!(is_sts(url), "{url}");
+        }
+        for url in [
+            "http://sts.amazonaws.com",
+            "https://sts.amazonaws.com/x",
+            "https://evil.org/.sts.amazonaws.com",
+            "https://me@evil.org#sts.amazonaws.com",
+            "https://ec2-1-2-3-4.compute-1.amazonaws.com",
+            "https://sts.evil.org",
+            "https://.amazonaws.com",
+        ] {
+            assert!(!is_sts(url), "{url}");
+        }
     }
 
     #[test]

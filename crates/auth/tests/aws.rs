@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, UNIX_EPOCH};
 
 use auth::AccessToken;
-use auth::aws::{Credentials, assume_role, controller_token};
+use auth::aws::{Credentials, assume_role, controller_token, sts_url};
 use support::{Request, Server, environment, http, useless};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/reader";
@@ -40,7 +40,14 @@ fn assert_temporary(token: AccessToken) {
 async fn a_role_is_taken_with_the_token_of_a_service_account() {
     let server = Server::saying(200, STS);
     let env = environment(&[("AWS_ENDPOINT_URL_STS", &server.url)]);
-    let token = assume_role(ROLE, "sa.ns.us-east-1.fluxcd.io", "a.jwt", "us-east-1", &env, &http()).await;
+    let token = assume_role(
+        ROLE,
+        "sa.ns.us-east-1.fluxcd.io",
+        "a.jwt",
+        &sts_url(None, "us-east-1", &env).unwrap(),
+        &http(),
+    )
+    .await;
     assert_temporary(token.unwrap());
     assert_eq!(
         server.asked()[0].body,
@@ -76,11 +83,13 @@ async fn the_controller_uses_variables_then_web_identity_then_its_container_then
         ("AWS_ACCESS_KEY_ID", "ASIA1"),
         ("AWS_SECRET_ACCESS_KEY", "secret/1+"),
     ];
-    let token = controller_token(&environment(&all), "eu-west-1", &http()).await.unwrap();
+    let token = controller_token(&environment(&all), "eu-west-1", None, &http()).await.unwrap();
     assert_eq!(credentials(token).session_token, None);
     assert!(server.asked().is_empty());
     for count in [7, 5, 3] {
-        assert_temporary(controller_token(&environment(&all[..count]), "eu-west-1", &http()).await.unwrap());
+        assert_temporary(
+            controller_token(&environment(&all[..count]), "eu-west-1", None, &http()).await.unwrap(),
+        );
     }
     let asked = server.asked();
     let session = "&RoleSessionName=source-controller-0&WebIdentityToken=of.pod";
@@ -95,13 +104,16 @@ async fn the_controller_uses_variables_then_web_identity_then_its_container_then
 async fn answers_that_are_none_are_named() {
     for (server, expected) in useless() {
         let env = environment(&[("AWS_ENDPOINT_URL_STS", &server.url)]);
-        let text = assume_role(ROLE, "s", "a.jwt", "r", &env, &http()).await.unwrap_err().to_string();
+        let text = assume_role(ROLE, "s", "a.jwt", &sts_url(None, "r", &env).unwrap(), &http())
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(text.starts_with(&format!("failed to assume role with web identity: {expected}")), "{text}");
         let env = environment(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &server.url)]);
-        let text = controller_token(&env, "r", &http()).await.unwrap_err().to_string();
+        let text = controller_token(&env, "r", None, &http()).await.unwrap_err().to_string();
         assert!(text.starts_with(&format!("failed to get container credentials: {expected}")), "{text}");
         let env = environment(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &server.url)]);
-        let text = controller_token(&env, "r", &http()).await.unwrap_err().to_string();
+        let text = controller_token(&env, "r", None, &http()).await.unwrap_err().to_string();
         assert!(text.starts_with("failed to get credentials of the instance: "), "{text}");
     }
 }

@@ -80,7 +80,7 @@ impl ClusterTokens {
                 Ok(self.clouds.account_token(identity, audience, requester).await?)
             }
             Kind::Eks(cluster, identity) => {
-                self.of_cloud(identity, Target::Aws { region: cluster.region() }, requester).await
+                self.of_cloud(identity, Target::Aws { region: cluster.region(), sts: None }, requester).await
             }
             Kind::Aks(identity) => {
                 self.of_cloud(identity, Target::Azure { scope: aks::SCOPE }, requester).await

@@ -10,6 +10,7 @@ use auth::{AccessToken, Environment, Http, aws, azure, gcp};
 use kube::{Client, ResourceExt};
 use net::{ClientError, Proxy, TlsConfig};
 use references::{IdentityError, ObjectIdentity};
+use url::Url;
 
 use crate::{CredentialError, Identity, ProviderError, Requester, Tokens};
 
@@ -23,6 +24,8 @@ pub enum Target<'a> {
     Aws {
         /// The region.
         region: &'a str,
+        /// Where STS is, if not where it is in the region.
+        sts: Option<&'a Url>,
     },
     /// Azure: an access token.
     Azure {
@@ -94,8 +97,12 @@ impl Clouds {
         options: &Options<'_>,
     ) -> Result<Lookup, CredentialError> {
         let account = identity.cache_key();
+        let region_and_sts = match target {
+            Target::Aws { region, sts } => format!("{region} {}", sts.map_or("", Url::as_str)),
+            Target::Azure { .. } | Target::Gcp => String::new(),
+        };
         let key = Key::new(match target {
-            Target::Aws { region } => ["aws", &account, region],
+            Target::Aws { .. } => ["aws", &account, &region_and_sts],
             Target::Azure { scope } => ["azure", &account, scope],
             Target::Gcp => ["gcp", &account, ""],
         });
@@ -136,8 +143,8 @@ impl Clouds {
     ) -> Result<AccessToken, CredentialError> {
         let (environment, http) = (&self.environment, http(&TlsConfig::default(), None, options.timeout)?);
         let token = match target {
-            Target::Aws { region } => {
-                aws::controller_token(environment, region, &http).await.map_err(ProviderError::from)
+            Target::Aws { region, sts } => {
+                aws::controller_token(environment, region, sts, &http).await.map_err(ProviderError::from)
             }
             Target::Azure { scope } => {
                 azure::controller_token(scope, environment, &http).await.map_err(ProviderError::from)
@@ -172,13 +179,16 @@ impl Clouds {
         let (assertion, http) =
             (assertion.expose(), http(&TlsConfig::default(), options.proxy, options.timeout)?);
         let token = match principal {
-            Principal::Aws { role, region } => {
+            Principal::Aws { role, region, sts } => {
+                let url = aws::sts_url(sts, region, environment).map_err(aws::AwsError::from);
+                let url = url.map_err(|error| CredentialError::ServiceAccount {
+                    account: identity.full_name(),
+                    source: error.into(),
+                })?;
                 let account = identity.account();
                 let (name, namespace) = (account.name_any(), account.namespace().unwrap_or_default());
                 let session = format!("{name}.{namespace}.{region}.fluxcd.io");
-                aws::assume_role(role, &session, assertion, region, environment, &http)
-                    .await
-                    .map_err(ProviderError::from)
+                aws::assume_role(role, &session, assertion, &url, &http).await.map_err(ProviderError::from)
             }
             Principal::Azure { application, scope } => {
                 azure::workload_token(&application, assertion, scope, environment, &http)
@@ -197,7 +207,7 @@ impl Clouds {
 
 /// Who a service account is at a cloud.
 enum Principal<'a> {
-    Aws { role: &'a str, region: &'a str },
+    Aws { role: &'a str, region: &'a str, sts: Option<&'a Url> },
     Azure { application: Application, scope: &'a str },
     Gcp(WorkloadIdentity),
 }
@@ -207,11 +217,11 @@ impl<'a> Principal<'a> {
         let annotation = |key: &str| identity.account().annotations().get(key).map(String::as_str);
         let invalid = |cause: String| CredentialError::Annotations { account: identity.full_name(), cause };
         match target {
-            Target::Aws { region } => {
+            Target::Aws { region, sts } => {
                 let (key, pattern) = (aws::ROLE_ANNOTATION, aws::ROLE_PATTERN);
                 let role = annotation(key).unwrap_or_default();
                 if aws::is_role(role) {
-                    return Ok(Principal::Aws { role, region });
+                    return Ok(Principal::Aws { role, region, sts });
                 }
                 Err(invalid(format!("invalid {key} annotation: '{role}'. must match {pattern}")))
             }

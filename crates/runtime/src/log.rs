@@ -72,6 +72,7 @@ const OUR_CRATES: &[&str] = &[
     "artifact_generator",
     "artifact_storage",
     "auth",
+    "bucket",
     "budget",
     "clusters",
     "cosign",

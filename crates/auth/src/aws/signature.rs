@@ -14,6 +14,8 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// The digest of no bytes, which is what a presigned GET has for a body.
 const EMPTY_BODY: &[u8] = b"";
+/// The name by which S3 is signed, which alone escapes paths once.
+const S3: &str = "s3";
 
 /// For whom and for what requests are signed.
 #[derive(Debug)]
@@ -44,7 +46,7 @@ impl Signer<'_> {
         signed.extend([("host", host.as_str()), ("x-amz-date", &time)]);
         signed.extend(token.map(|token| ("x-amz-security-token", token.expose())));
         let (names, lines) = canonical_headers(&signed);
-        let request = canonical_request(method, url, &canonical_query(url), &names, &lines, body);
+        let request = canonical_request(method, &self.path(url), &canonical_query(url), &names, &lines, body);
         let signature = self.signature(&time, &request);
         let authorization = format!(
             "{ALGORITHM} Credential={}/{}, SignedHeaders={names}, Signature={signature}",
@@ -80,7 +82,7 @@ impl Signer<'_> {
             // Writing to a string cannot fail.
             let _ = write!(query, "{separator}{name}={}", escape(value));
         }
-        let request = canonical_request("GET", &url, &sorted(&query), &names, &lines, EMPTY_BODY);
+        let request = canonical_request("GET", &self.path(&url), &sorted(&query), &names, &lines, EMPTY_BODY);
         let signature = self.signature(&time, &request);
         url.set_query(Some(&format!("{query}&X-Amz-Signature={signature}")));
         url
@@ -95,6 +97,15 @@ impl Signer<'_> {
             .iter()
             .fold(first, |key, part| sign(&key, part.as_bytes()));
         hex(&sign(&key, message.as_bytes()))
+    }
+
+    /// The path in the form that is signed.
+    fn path(&self, url: &Url) -> String {
+        if self.service == S3 {
+            return url.path().to_owned();
+        }
+        // Every other service escapes what is escaped already once more.
+        url.path().split('/').map(escape).collect::<Vec<_>>().join("/")
     }
 
     fn scope(&self, time: &str) -> String {
@@ -128,10 +139,8 @@ fn canonical_headers(headers: &[(&str, &str)]) -> (String, String) {
     (names.join(";"), lines.collect())
 }
 
-fn canonical_request(method: &str, url: &Url, query: &str, names: &str, lines: &str, body: &[u8]) -> String {
-    // Every service but S3 escapes what is escaped already once more.
-    let path: Vec<String> = url.path().split('/').map(escape).collect();
-    format!("{method}\n{}\n{query}\n{lines}\n{names}\n{}", path.join("/"), sha256_hex(body))
+fn canonical_request(method: &str, path: &str, query: &str, names: &str, lines: &str, body: &[u8]) -> String {
+    format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{}", sha256_hex(body))
 }
 
 /// The query in the form that is signed, which is one that can be sent, too.
@@ -247,9 +256,42 @@ mod tests {
     }
 
     #[test]
+    fn requests_to_s3_are_signed_as_in_its_documented_examples() {
+        // "Authenticating Requests: Using the Authorization Header", GET Object and GET Bucket (List Objects).
+        let credentials = Credentials {
+            access_key: "AKIAIOSFODNN7EXAMPLE".into(),
+            secret_key: Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+            ..credentials()
+        };
+        let signer = Signer { credentials: &credentials, region: "us-east-1", service: "s3" };
+        let empty =
+            ("x-amz-content-sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        let host = "https://examplebucket.s3.amazonaws.com";
+        for (path, headers, signature) in [
+            (
+                "/test.txt",
+                &[("range", "bytes=0-9"), empty][..],
+                "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
+            ),
+            (
+                "/?max-keys=2&prefix=J",
+                &[empty],
+                "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
+            ),
+        ] {
+            let url = Url::parse(&format!("{host}{path}")).unwrap();
+            let added = signer.headers("GET", &url, headers, b"", at("2013-05-24T00:00:00Z"));
+            let (_, authorization) = added.iter().find(|(name, _)| *name == "authorization").unwrap();
+            assert!(authorization.ends_with(&format!("Signature={signature}")), "{authorization}");
+        }
+        let url = Url::parse("https://h/a%20b//%2B").unwrap();
+        assert_eq!(signer.path(&url), "/a%20b//%2B");
+    }
+
+    #[test]
     fn queries_are_signed_in_order() {
         let url = Url::parse("https://h/c?b=2&a=%2F&a=%20").unwrap();
-        let request = canonical_request("GET", &url, &canonical_query(&url), "host", "host:h\n", b"");
+        let request = canonical_request("GET", url.path(), &canonical_query(&url), "host", "host:h\n", b"");
         assert!(request.starts_with("GET\n/c\na=%20&a=%2F&b=2\nhost:h\n\nhost\n"), "{request}");
     }
 }

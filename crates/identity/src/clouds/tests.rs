@@ -13,7 +13,7 @@ const POOL: &str = "projects/1/locations/global/workloadIdentityPools/p/provider
 const PROVIDER: (&str, &str) = (gcp::PROVIDER_ANNOTATION, POOL);
 const AUDIENCES: &str = "credential.auth.fluxcd.io/audiences";
 
-const AWS: Target<'_> = Target::Aws { region: "eu-west-1" };
+const AWS: Target<'_> = Target::Aws { region: "eu-west-1", sts: None };
 const AZURE: Target<'_> = Target::Azure { scope: "https://vault.azure.net/.default" };
 const OPTIONS: Options<'_> = Options { requester: None, proxy: None, timeout: Duration::from_secs(60) };
 
@@ -174,7 +174,7 @@ async fn a_token_is_kept_by_all_that_it_depends_on() {
         };
         assert!(is_asked(&kept, other, target).await, "{other:?}");
     }
-    assert!(is_asked(&kept, &all, Target::Aws { region: "eu-west-2" }).await);
+    assert!(is_asked(&kept, &all, Target::Aws { region: "eu-west-2", sts: None }).await);
     assert!(is_asked(&kept, &all, Target::Azure { scope: "https://other/.default" }).await);
 }
 

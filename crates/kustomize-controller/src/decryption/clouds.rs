@@ -112,7 +112,7 @@ impl<'a> Caller<'a> {
         if let Some(credentials) = &self.credentials.aws {
             return Ok(credentials.clone());
         }
-        match self.of_identity(Target::Aws { region }, Operation::DecryptWithAws).await? {
+        match self.of_identity(Target::Aws { region, sts: None }, Operation::DecryptWithAws).await? {
             AccessToken::Aws(credentials) => Ok(credentials),
             AccessToken::Opaque { .. } => Err(KeyError::new("no keys of AWS")),
         }

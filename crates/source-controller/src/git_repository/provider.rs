@@ -160,7 +160,7 @@ impl Providers {
         identity: &Identity,
     ) -> Result<Auth, Failure> {
         let repository = code_commit(context.object)?;
-        let target = Target::Aws { region: repository.region() };
+        let target = Target::Aws { region: repository.region(), sts: None };
         let AccessToken::Aws(credentials) = self.token(remote, context, identity, target).await? else {
             return Err(bad_options("no keys of AWS"));
         };

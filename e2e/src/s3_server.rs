@@ -1,0 +1,360 @@
+//! A store that speaks S3, with one bucket in memory: it counts requests, checks signatures by a reading of its own of the
+//! specification (AWS Signature Version 4), and has the faults that it is told to have.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use sha2::{Digest, Sha256};
+
+use crate::http_server::{Answer, HttpServer};
+use crate::pki::Ca;
+
+/// The bucket.
+pub const BUCKET: &str = "team";
+/// The public part of the keys that are let in.
+pub const ACCESS_KEY: &str = "AKIDTEAM";
+/// Their secret part.
+pub const SECRET_KEY: &str = "wJalr+XUtnFEMI/s3cret";
+/// The token of the keys that the store's STS gives.
+pub const SESSION_TOKEN: &str = "s3ssion/t0ken==";
+/// Whom its STS knows.
+pub const LDAP_USER: &str = "me";
+/// Their password.
+pub const LDAP_PASSWORD: &str = "pass w0rd";
+/// The role that a service account may have.
+pub const ROLE: &str = "arn:aws:iam::123456789012:role/team";
+/// The region of the bucket.
+pub const REGION: &str = "eu-test-1";
+
+/// A running store; ends when dropped.
+#[derive(Debug)]
+pub struct S3Server {
+    server: HttpServer,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    shared: Mutex<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    objects: BTreeMap<String, (Bytes, String)>,
+    requests: Vec<String>,
+    page: usize,
+    anonymous: bool,
+    /// Answers to the next requests of a sort: how many, which sort, status and body.
+    faults: Vec<(usize, String, u16, String)>,
+    /// Objects that are removed or replaced after the next list.
+    after_list: Vec<(String, Option<String>)>,
+    /// Continuation tokens lead back to the beginning.
+    circle: bool,
+}
+
+impl S3Server {
+    /// Starts a store, with TLS by an authority of its own or without.
+    pub async fn start(tls: bool) -> Result<S3Server> {
+        let ca = if tls { Some(Ca::new("e2e store")?) } else { None };
+        let state = Arc::new(State::default());
+        lock(&state).page = 1000;
+        let server = HttpServer::start(0, ca, state.clone()).await?;
+        Ok(S3Server { server, state })
+    }
+
+    /// Host and port.
+    pub fn endpoint(&self) -> String {
+        self.url().split_once("://").map(|(_, host)| host.to_owned()).unwrap_or_default()
+    }
+
+    /// Its URL, which is also that of its STS.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// The certificate authority that clients have to trust.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.server.ca_pem()
+    }
+
+    /// Stores an object.
+    pub fn put(&self, key: &str, content: &str) {
+        let etag = hex(&Sha256::digest(content))[..32].to_owned();
+        lock(&self.state).objects.insert(key.to_owned(), (Bytes::from(content.to_owned()), etag));
+    }
+
+    /// Removes an object.
+    pub fn remove(&self, key: &str) {
+        lock(&self.state).objects.remove(key);
+    }
+
+    /// The etag of an object.
+    pub fn etag(&self, key: &str) -> Option<String> {
+        lock(&self.state).objects.get(key).map(|(_, etag)| etag.clone())
+    }
+
+    /// Objects in one page of a list.
+    pub fn set_page(&self, objects: usize) {
+        lock(&self.state).page = objects;
+    }
+
+    /// Whether requests without a signature are let in, and others are not.
+    pub fn set_anonymous(&self, anonymous: bool) {
+        lock(&self.state).anonymous = anonymous;
+    }
+
+    /// Whether lists never end.
+    pub fn set_circle(&self, circle: bool) {
+        lock(&self.state).circle = circle;
+    }
+
+    /// The next `count` requests whose line begins with `line` get this answer.
+    pub fn fail(&self, count: usize, line: &str, status: u16, body: &str) {
+        lock(&self.state).faults.push((count, line.to_owned(), status, body.to_owned()));
+    }
+
+    /// No more faults.
+    pub fn heal(&self) {
+        let mut shared = lock(&self.state);
+        shared.faults.clear();
+        shared.circle = false;
+    }
+
+    /// After the next list the object is gone, or has this content.
+    pub fn after_list(&self, key: &str, content: Option<&str>) {
+        lock(&self.state).after_list.push((key.to_owned(), content.map(str::to_owned)));
+    }
+
+    /// The requests since the last call: `GET list`, `GET location`, `GET object <key>`, `HEAD bucket` or `POST sts`.
+    pub fn take_requests(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.state).requests)
+    }
+}
+
+fn lock(state: &State) -> MutexGuard<'_, Shared> {
+    state.shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Answer for Arc<State> {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let query = query(head.uri.query().unwrap_or_default());
+        let get = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let path = head.uri.path();
+        let key = path.strip_prefix(&format!("/{BUCKET}/")).map(decode);
+        let line = match (head.method.as_str(), key.as_deref()) {
+            ("POST", _) if path == "/" => "POST sts".to_owned(),
+            ("HEAD", Some("")) => "HEAD bucket".to_owned(),
+            ("GET", Some("")) if get("location").is_some() => "GET location".to_owned(),
+            ("GET", Some("")) => "GET list".to_owned(),
+            ("GET", Some(key)) => format!("GET object {key}"),
+            (method, _) => format!("{method} {path}"),
+        };
+        let mut shared = lock(self);
+        shared.requests.push(line.clone());
+        if let Some(fault) = shared.faults.iter_mut().find(|fault| fault.0 > 0 && line.starts_with(&fault.1))
+        {
+            fault.0 -= 1;
+            let (status, text) = (fault.2, fault.3.clone());
+            let location = format!("http://127.0.0.1:1{path}");
+            return Ok(Response::builder().status(status).header("location", location).body(text.into())?);
+        }
+        let refuse = |status: u16, code: &str, message: &str| {
+            let text = format!(
+                "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+            );
+            let text = if head.method == "HEAD" { String::new() } else { text };
+            Ok(Response::builder().status(status).body(Full::new(Bytes::from(text)))?)
+        };
+        if line == "POST sts" {
+            return sts(&body);
+        }
+        let is_signed = head.headers.contains_key("authorization");
+        if shared.anonymous == is_signed {
+            return refuse(403, "AccessDenied", "Access Denied.");
+        }
+        if is_signed {
+            let region = if line == "GET location" { "us-east-1" } else { REGION };
+            if let Err(error) = verify(&head, region) {
+                return refuse(403, "SignatureDoesNotMatch", &format!("{error}"));
+            }
+        }
+        match line.as_str() {
+            _ if key.is_none() => refuse(404, "NoSuchBucket", "The specified bucket does not exist"),
+            "HEAD bucket" => Ok(Response::new(Full::default())),
+            "GET location" => {
+                let text = format!("<LocationConstraint xmlns=\"http://s3\">{REGION}</LocationConstraint>");
+                Ok(Response::new(Full::new(Bytes::from(text))))
+            }
+            "GET list" => {
+                let text = list(&shared, get("prefix").unwrap_or_default(), get("continuation-token"));
+                for (key, content) in std::mem::take(&mut shared.after_list) {
+                    match content {
+                        None => drop(shared.objects.remove(&key)),
+                        Some(text) => {
+                            let etag = hex(&Sha256::digest(&text))[..32].to_owned();
+                            shared.objects.insert(key, (Bytes::from(text), etag));
+                        }
+                    }
+                }
+                Ok(Response::new(Full::new(Bytes::from(text))))
+            }
+            _ => match shared.objects.get(&key.unwrap_or_default()) {
+                None => refuse(404, "NoSuchKey", "The specified key does not exist."),
+                Some((content, etag)) => {
+                    let wanted = head.headers.get("if-match").and_then(|value| value.to_str().ok());
+                    if wanted.is_some_and(|wanted| wanted.trim_matches('"') != etag) {
+                        return refuse(
+                            412,
+                            "PreconditionFailed",
+                            "At least one of the pre-conditions failed",
+                        );
+                    }
+                    let response = Response::builder().header("etag", format!("\"{etag}\""));
+                    Ok(response.body(Full::new(content.clone()))?)
+                }
+            },
+        }
+    }
+}
+
+fn list(shared: &Shared, prefix: &str, token: Option<&str>) -> String {
+    let after = if shared.circle { String::new() } else { decode(token.unwrap_or_default()) };
+    let wanted = |key: &str| key.starts_with(prefix) && key > after.as_str();
+    let mut found = shared.objects.iter().filter(|(key, _)| wanted(key)).peekable();
+    let mut text = String::from("<?xml version=\"1.0\"?><ListBucketResult><EncodingType>url</EncodingType>");
+    let mut last = String::new();
+    for (key, (content, etag)) in found.by_ref().take(shared.page) {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "<Contents><Key>{}</Key><Size>{}</Size><ETag>&quot;{etag}&quot;</ETag></Contents>",
+            encode(key).replace("%20", "+"),
+            content.len()
+        );
+        last.clone_from(key);
+    }
+    let is_truncated = shared.circle || found.peek().is_some();
+    let _ = write!(text, "<IsTruncated>{is_truncated}</IsTruncated>");
+    if is_truncated {
+        let _ = write!(text, "<NextContinuationToken>{}</NextContinuationToken>", encode(&last));
+    }
+    text + "</ListBucketResult>"
+}
+
+fn sts(body: &[u8]) -> Result<Response<Full<Bytes>>> {
+    let form = query(std::str::from_utf8(body)?);
+    let get = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let is_known = match get("Action") {
+        Some("AssumeRoleWithLDAPIdentity") => {
+            get("LDAPUsername") == Some(LDAP_USER) && get("LDAPPassword") == Some(LDAP_PASSWORD)
+        }
+        // Of the token its API server knows more.
+        Some("AssumeRoleWithWebIdentity") => {
+            get("RoleArn") == Some(ROLE) && get("WebIdentityToken").is_some()
+        }
+        _ => false,
+    };
+    if !is_known || get("Version") != Some("2011-06-15") {
+        let text = "<ErrorResponse><Error><Code>InvalidParameterValue</Code></Error></ErrorResponse>";
+        return Ok(Response::builder().status(400).body(Full::new(Bytes::from(text)))?);
+    }
+    let text = format!(
+        "<AssumeRoleWithLDAPIdentityResponse><AssumeRoleWithLDAPIdentityResult><Credentials>\
+         <AccessKeyId>{ACCESS_KEY}</AccessKeyId><SecretAccessKey>{SECRET_KEY}</SecretAccessKey>\
+         <SessionToken>{SESSION_TOKEN}</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration>\
+         </Credentials></AssumeRoleWithLDAPIdentityResult></AssumeRoleWithLDAPIdentityResponse>"
+    );
+    Ok(Response::new(Full::new(Bytes::from(text))))
+}
+
+/// Checks the signature of a request, as "Signature Calculations for the Authorization Header" says.
+fn verify(head: &http::request::Parts, region: &str) -> Result<()> {
+    let header =
+        |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let fields = header("authorization").strip_prefix("AWS4-HMAC-SHA256 ").context("another algorithm")?;
+    let field = |name: &str| {
+        let found = fields.split(", ").find_map(|field| field.strip_prefix(&format!("{name}=")));
+        found.with_context(|| format!("no {name}"))
+    };
+    let time = header("x-amz-date");
+    let date = time.get(..8).context("no date")?;
+    let scope = format!("{date}/{region}/s3/aws4_request");
+    anyhow::ensure!(field("Credential")? == format!("{ACCESS_KEY}/{scope}"), "wrong scope or key");
+    let names: Vec<&str> = field("SignedHeaders")?.split(';').collect();
+    let is_missing = |name: &&http::HeaderName| {
+        (name.as_str() == "host" || name.as_str().starts_with("x-amz-")) && !names.contains(&name.as_str())
+    };
+    anyhow::ensure!(head.headers.keys().find(is_missing).is_none(), "a header is not signed");
+    anyhow::ensure!(names.is_sorted() && names.contains(&"host"), "headers in another order");
+    let content = hex(&Sha256::digest(b""));
+    anyhow::ensure!(header("x-amz-content-sha256") == content, "another content");
+    let mut pairs = query(head.uri.query().unwrap_or_default());
+    pairs.sort();
+    let pairs: Vec<String> =
+        pairs.iter().map(|(key, value)| format!("{}={}", encode(key), encode(value))).collect();
+    let path: Vec<String> = head.uri.path().split('/').map(|part| encode(&decode(part))).collect();
+    let lines: String = names.iter().map(|name| format!("{name}:{}\n", header(name).trim())).collect();
+    let canonical = format!(
+        "{}\n{}\n{}\n{lines}\n{}\n{content}",
+        head.method,
+        path.join("/"),
+        pairs.join("&"),
+        names.join(";")
+    );
+    let message = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
+    let key = [date, region, "s3", "aws4_request"]
+        .iter()
+        .fold(format!("AWS4{SECRET_KEY}").into_bytes(), |key, part| hmac(&key, part.as_bytes()));
+    anyhow::ensure!(hex(&hmac(&key, message.as_bytes())) == field("Signature")?, "wrong signature");
+    Ok(())
+}
+
+/// HMAC with SHA-256 (RFC 2104), for keys of no more than a block.
+fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
+    let pad = |byte: u8| {
+        let mut block = vec![byte; 64];
+        block.iter_mut().zip(key).for_each(|(block, key)| *block ^= key);
+        block
+    };
+    let inner = Sha256::digest([&pad(0x36)[..], message].concat());
+    Sha256::digest([&pad(0x5c)[..], &inner].concat()).to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn query(text: &str) -> Vec<(String, String)> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(key, value)| (decode(&key.replace('+', " ")), decode(&value.replace('+', " "))))
+        .collect()
+}
+
+fn decode(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((first, tail)) = rest.split_first() {
+        let code = (*first == b'%').then(|| tail.get(..2)).flatten();
+        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        bytes.push(code.unwrap_or(*first));
+        rest = if code.is_some() { &tail[2..] } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn encode(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
