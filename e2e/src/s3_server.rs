@@ -176,6 +176,9 @@ impl Answer for Arc<State> {
         if line == "POST sts" {
             return sts(&body);
         }
+        if key.is_none() {
+            return refuse(404, "NoSuchBucket", "The specified bucket does not exist");
+        }
         let is_signed = head.headers.contains_key("authorization");
         if shared.anonymous == is_signed {
             return refuse(403, "AccessDenied", "Access Denied.");
@@ -187,7 +190,6 @@ impl Answer for Arc<State> {
             }
         }
         match line.as_str() {
-            _ if key.is_none() => refuse(404, "NoSuchBucket", "The specified bucket does not exist"),
             "HEAD bucket" => Ok(Response::new(Full::default())),
             "GET location" => {
                 let text = format!("<LocationConstraint xmlns=\"http://s3\">{REGION}</LocationConstraint>");
@@ -346,7 +348,7 @@ fn decode(text: &str) -> String {
         let code = (*first == b'%').then(|| tail.get(..2)).flatten();
         let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
         bytes.push(code.unwrap_or(*first));
-        rest = if code.is_some() { &tail[2..] } else { tail };
+        rest = if code.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }

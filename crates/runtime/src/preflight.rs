@@ -207,26 +207,6 @@ impl Preflight {
         Ok(())
     }
 
-    /// Looks at all objects of a kind that no controller here serves yet.
-    ///
-    /// # Errors
-    /// When the API server refuses or does not answer.
-    pub async fn look_at_unserved(
-        &mut self,
-        group: &str,
-        kind: &str,
-        plural: &str,
-        problem: impl Fn(&DynamicObject) -> Option<String>,
-    ) -> Result<(), PreflightError> {
-        let gvk = GroupVersionKind::gvk(group, VERSION, kind);
-        for object in self.objects(&ApiResource::from_gvk_with_plural(&gvk, plural)).await? {
-            if let Some(problem) = problem(&object) {
-                self.find(object.namespace(), format!("{kind}/{}", object.name_any()), problem);
-            }
-        }
-        Ok(())
-    }
-
     /// What is wrong with the CRD of this name.
     async fn crd_problem(&self, name: &str) -> Result<Option<String>, PreflightError> {
         let crds: Api<CustomResourceDefinition> = Api::all(self.client.clone());

@@ -20,6 +20,7 @@ mod heading {
     pub const GIT: &str = "Git";
     pub const OCI: &str = "OCI registries";
     pub const HELM: &str = "Helm repositories and charts";
+    pub const BUCKET: &str = "Buckets";
     pub const IDENTITY: &str = "Identities and tokens";
 }
 
@@ -100,6 +101,18 @@ pub struct Arguments {
     /// Maximum number of concurrent fetches from one host of Helm repositories, whatever its port; half of them for one namespace.
     #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub helm_host_concurrency: u16,
+    /// Objects that one list of a bucket may have, those included that are ignored.
+    #[arg(long, help_heading = heading::BUCKET, default_value_t = bucket::Limits::default().objects)]
+    pub bucket_max_objects: usize,
+    /// Bytes that one object of a bucket may have.
+    #[arg(long, help_heading = heading::BUCKET, default_value_t = bucket::Limits::default().object_bytes)]
+    pub bucket_object_max_size: u64,
+    /// Bytes that the temporary files of all buckets may have together: objects that were fetched and are not in an artifact yet.
+    #[arg(long, help_heading = heading::BUCKET, default_value_t = 4 << 30)]
+    pub bucket_temporary_max_size: u64,
+    /// Maximum number of concurrent fetches from one host of buckets, whatever its port; half of them for one namespace.
+    #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    pub bucket_host_concurrency: u16,
     /// Maximum number of concurrent fetches of all sources.
     #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=MAX_FETCHES))]
     pub fetch_concurrency: u16,
@@ -118,7 +131,7 @@ pub struct Arguments {
     /// SSH host key algorithms, as a comma list, best first; empty for those that known_hosts has for a host.
     #[arg(long, help_heading = heading::GIT, default_value = "")]
     pub ssh_hostkey_algos: HostKeyAlgorithms,
-    /// Service account whose identity GitRepositories and OCIRepositories have that name none.
+    /// Service account whose identity Buckets, GitRepositories and OCIRepositories have that name none.
     #[arg(long, help_heading = heading::IDENTITY, default_value = "")]
     pub default_service_account: String,
     /// Hosts, as a comma list, that may get tokens for Azure DevOps beside dev.azure.com and *.visualstudio.com.
@@ -168,6 +181,9 @@ impl IgnoredHelmFlags {
 /// A fetch has a thread, and another one that looks up names. Twice as many are half of the threads that a process has for
 /// what blocks: the artifact server and the storage need some at all times.
 const MAX_FETCHES: i64 = 128;
+
+/// Part of the memory of the process that lists of buckets may take together.
+const BUCKET_MEMORY_PART: u64 = 8;
 
 /// A build has a thread.
 const MAX_BUILDS: i64 = 64;
@@ -221,6 +237,12 @@ impl Arguments {
     /// The service account whose identity sources have that name none.
     pub fn default_account(&self) -> Option<String> {
         Some(self.default_service_account.clone()).filter(|name| !name.is_empty())
+    }
+
+    /// Bytes of memory that lists of buckets may take: a part of what the process has.
+    pub fn bucket_memory_limits(&self) -> Limits {
+        let process = budget::memory_limit() / BUCKET_MEMORY_PART;
+        Limits { process, tenant: process.div_ceil(2) }
     }
 
     /// What providers may do.

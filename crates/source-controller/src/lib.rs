@@ -1,5 +1,6 @@
 //! source-controller: fetches sources and serves them as artifacts.
 
+mod bucket;
 mod flags;
 pub mod git_repository;
 mod helm_chart;
@@ -61,6 +62,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let cache = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
     let (client, tokens) = (app.process.client.clone(), Tokens::new(cache, &app.process.metrics)?);
     let clouds = Clouds::new(client, Environment::of_process(), tokens);
+    bucket::add(app, &storage, &budgets, clouds.clone(), wakes.clone());
     git_repository::add(app, &storage, &budgets, &clouds, wakes.clone());
     let indexes = helm_repository::add(app, &storage, &budgets, wakes.clone())?;
     helm_chart::add(app, &storage, &budgets, charts, indexes, wakes);

@@ -1,18 +1,22 @@
-//! The part of [`runtime::preflight`] that judges sources, by the functions with which a pass refuses a spec, and that names objects
-//! of kinds that nobody would look after any more.
+//! The part of [`runtime::preflight`] that judges sources, by the functions with which a pass refuses a spec.
 
 use std::collections::BTreeSet;
 
+use api::bucket::BucketProvider;
 use api::git_repository::GitProvider;
 use api::oci_repository::{OciProvider, OciRepository};
-use api::{GitRepository, source::GROUP};
-use kube::api::DynamicObject;
+use api::{Bucket, GitRepository, source::GROUP};
 use runtime::preflight::{Preflight, PreflightError, Right};
 
-use crate::{Arguments, git_repository, helm_chart, helm_repository, oci_repository};
+use crate::{Arguments, bucket, git_repository, helm_chart, helm_repository, oci_repository};
 
 /// What the service account has to be allowed, beside what all controllers are.
-pub const RIGHTS: [Right; 21] = [
+pub const RIGHTS: [Right; 26] = [
+    ("get", GROUP, "buckets"),
+    ("list", GROUP, "buckets"),
+    ("watch", GROUP, "buckets"),
+    ("patch", GROUP, "buckets"),
+    ("patch", GROUP, "buckets/status"),
     ("get", GROUP, "gitrepositories"),
     ("list", GROUP, "gitrepositories"),
     ("watch", GROUP, "gitrepositories"),
@@ -40,9 +44,6 @@ pub const RIGHTS: [Right; 21] = [
 pub const IDENTITY_RIGHTS: [Right; 2] =
     [("get", "", "serviceaccounts"), ("create", "", "serviceaccounts/token")];
 
-/// Kinds of Flux's source-controller that are not here yet, with their plurals.
-const UNSERVED: [(&str, &str); 1] = [("Bucket", "buckets")];
-
 /// Judges the sources that a process with these arguments would look after.
 ///
 /// # Errors
@@ -63,26 +64,21 @@ pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<()
         oci_repository::refusals(object)
     };
     preflight.look_at(refusals).await?;
+    let refusals = |object: &Bucket| {
+        let is_aws = object.spec.provider == BucketProvider::Aws && object.spec.secret_ref.is_none();
+        let account = object.spec.service_account_name.as_ref().or(settings.default_account.as_ref());
+        needed.extend(account.filter(|_| is_aws).into_iter().flat_map(|_| IDENTITY_RIGHTS));
+        bucket::refusals(object)
+    };
+    preflight.look_at(refusals).await?;
     preflight.require(&Vec::from_iter(needed)).await?;
     preflight.look_at(helm_repository::refusals).await?;
-    preflight.look_at(oci_repository::refusals).await?;
-    preflight.look_at(helm_chart::refusals).await?;
-    for (kind, plural) in UNSERVED {
-        preflight.look_at_unserved(GROUP, kind, plural, problem).await?;
-    }
-    Ok(())
+    preflight.look_at(helm_chart::refusals).await
 }
 
 /// What an object with a service account needs: it has to be there whatever the provider, and only clouds get its tokens.
 fn identity_rights(is_cloud: bool) -> impl Iterator<Item = Right> {
     IDENTITY_RIGHTS.into_iter().take(if is_cloud { 2 } else { 1 })
-}
-
-fn problem(object: &DynamicObject) -> Option<String> {
-    // Flux does nothing about these either: charts read what they say.
-    let is_static = object.data.pointer("/spec/type").is_some_and(|kind| kind == "oci");
-    (!is_static)
-        .then(|| "the kind is not supported yet: only Flux's source-controller keeps it up to date".into())
 }
 
 #[cfg(test)]
@@ -170,6 +166,40 @@ mod tests {
         let odd = "failed to get source: unsupported source kind 'ConfigMap', must be one of: \
                    [HelmRepository GitRepository Bucket]";
         assert_eq!(refusals("ConfigMap", None), [odd]);
+    }
+
+    #[test]
+    fn buckets_are_refused_as_their_passes_do() {
+        let refusals = |mut spec: Value| {
+            spec["bucketName"] = "b".into();
+            bucket::refusals(&object(spec))
+        };
+        let sts = |provider: &str, endpoint: &str| json!({"provider": provider, "endpoint": endpoint});
+        for (spec, expected) in [
+            (json!({"endpoint": "h:9000"}), &[][..]),
+            (json!({"endpoint": "s3.amazonaws.com", "provider": "aws"}), &[]),
+            (json!({"endpoint": "h", "provider": "gcp"}), &["spec.provider: gcp is not supported yet"]),
+            (json!({"endpoint": "h", "provider": "azure"}), &["spec.provider: azure is not supported yet"]),
+            (
+                json!({"endpoint": "h", "sts": sts("aws", "https://h")}),
+                &["STS provider 'aws' is not supported for 'generic' bucket provider"],
+            ),
+            (
+                json!({"endpoint": "h", "provider": "aws", "sts": sts("ldap", "https://h")}),
+                &["STS provider 'ldap' is not supported for 'aws' bucket provider"],
+            ),
+            (
+                json!({"endpoint": "h", "provider": "gcp", "sts": sts("aws", "https://h")}),
+                &["STS configuration is not supported for 'gcp' bucket provider"],
+            ),
+            (
+                json!({"endpoint": "h", "sts": sts("ldap", "https://h:port")}),
+                &["failed to parse STS endpoint 'https://h:port': invalid port number"],
+            ),
+            (json!({"endpoint": "http://h"}), &["Endpoint url cannot have fully qualified paths."]),
+        ] {
+            assert_eq!(refusals(spec.clone()), expected, "{spec}");
+        }
     }
 
     #[test]

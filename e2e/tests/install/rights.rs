@@ -57,7 +57,8 @@ const NOT_WATCHER: [&str; 6] = [
 ];
 
 /// What source-controller may beside that, which it works without.
-const SOURCE: [&str; 6] = [
+const SOURCE: [&str; 7] = [
+    "update buckets.source.toolkit.fluxcd.io/finalizers tenant",
     "update helmcharts.source.toolkit.fluxcd.io/finalizers tenant",
     "update gitrepositories.source.toolkit.fluxcd.io/finalizers tenant",
     "update helmrepositories.source.toolkit.fluxcd.io/finalizers tenant",
@@ -123,7 +124,7 @@ const NOT_SOURCE: [&str; 9] = [
     "impersonate serviceaccounts tenant",
     "get kustomizations.kustomize.toolkit.fluxcd.io tenant",
     "patch kustomizations.kustomize.toolkit.fluxcd.io/status tenant",
-    "list buckets.source.toolkit.fluxcd.io",
+    "list externalartifacts.source.toolkit.fluxcd.io",
 ];
 
 /// What kustomize-controller does not, and source-controller may.

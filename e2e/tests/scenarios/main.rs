@@ -8,6 +8,7 @@ mod artifact_generator;
 mod artifact_token;
 mod backoff;
 mod basics;
+mod bucket;
 mod canary;
 mod churn;
 mod clock;

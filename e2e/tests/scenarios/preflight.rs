@@ -131,10 +131,10 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
         rows(&text),
         [
             "NAMESPACE | OBJECT | PROBLEM".to_owned(),
-            format!("{ns} | Bucket/b | {unserved}"),
             format!(
                 "{ns} | GitRepository/app-of-github | secretRef with github app data must be specified when provider is set to github"
             ),
+            format!("{ns} | HelmChart/c | {unserved}"),
             format!("{ns} | HelmRepository/h | {unserved}"),
             format!(
                 "{ns} | OCIRepository/signed | spec.verify without secretRef (keyless verification) is not supported yet"
@@ -275,7 +275,7 @@ const NEWER: &str = r#"[{"op": "add", "path": "/spec/versions/0/schema/openAPIV3
 
 /// Kinds that are not here yet, with an object of each; of the two HelmRepositories one has nothing to fetch.
 async fn install_kinds_of_flux(test: &Scenario) -> Result<()> {
-    for (kind, plural) in [("Bucket", "buckets"), ("HelmRepository", "helmrepositories")] {
+    for (kind, plural) in [("HelmChart", "helmcharts"), ("HelmRepository", "helmrepositories")] {
         test.objects
             .apply(
                 &format!(
@@ -290,7 +290,7 @@ async fn install_kinds_of_flux(test: &Scenario) -> Result<()> {
     }
     test.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"])?;
     for (kind, name, spec) in
-        [("Bucket", "b", "{}"), ("HelmRepository", "h", "{}"), ("HelmRepository", "static", "{type: oci}")]
+        [("HelmChart", "c", "{}"), ("HelmRepository", "h", "{}"), ("HelmRepository", "static", "{type: oci}")]
     {
         let yaml = format!(
             "apiVersion: source.toolkit.fluxcd.io/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n"
