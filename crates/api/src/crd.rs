@@ -7,8 +7,8 @@ use kube::CustomResourceExt;
 use kube::core::crd::MergeError;
 
 use crate::{
-    artifact_generator, bucket, external_artifact, git_repository, helm_chart, helm_repository, kustomization,
-    oci_repository, schema,
+    artifact_generator, bucket, external_artifact, git_repository, helm_chart, helm_repository,
+    kustomization, oci_repository, schema,
 };
 
 /// By the first, `flux check`, `flux migrate` and `flux uninstall` find CRDs; the second is what `flux version` calls the distribution.

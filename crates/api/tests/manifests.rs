@@ -33,7 +33,9 @@ fn the_newest_version_is_stored_and_v1beta2_is_served_with_a_warning_where_it_ex
             .collect();
         let newest = if kind == "ArtifactGenerator" { "v1beta1" } else { "v1" };
         let mut expected = vec![(newest, true, true, None)];
-        if ["Bucket", "GitRepository", "HelmChart", "HelmRepository", "Kustomization"].contains(&kind.as_str()) {
+        if ["Bucket", "GitRepository", "HelmChart", "HelmRepository", "Kustomization"]
+            .contains(&kind.as_str())
+        {
             let warning = format!("v1beta2 {kind} is deprecated, upgrade to v1");
             expected.push(("v1beta2", true, false, Some(warning)));
         }

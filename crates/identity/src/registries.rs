@@ -114,7 +114,7 @@ impl Clouds {
         let registry = aws::ContainerRegistry::of_host(host)?;
         let options = own_way(identity, options);
         let fetch = async {
-            let target = Target::Aws { region: registry.region() };
+            let target = Target::Aws { region: registry.region(), sts: None };
             let AccessToken::Aws(credentials) = self.token(identity, target, &options).await?.token else {
                 return Err(LoginError::Kind);
             };

@@ -22,7 +22,6 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DynamicObject, ListParams},
-    core::GroupVersionKind,
 };
 use serde::de::DeserializeOwned;
 
