@@ -1,19 +1,15 @@
 //! One pass over one generator.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use ::artifact_generator::{Limits, ObservedSource, Tree, check, sources_digest};
+use ::artifact_generator::{Limits, ObservedSource, check, sources_digest};
 use api::artifact_generator::reasons::{RECONCILIATION_DISABLED, VALIDATION_FAILED};
 use api::artifact_generator::{ExternalArtifactReference, FINALIZER};
 use api::meta::reasons::ACCESS_DENIED;
 use api::source::OCI_REVISION_METADATA;
 use api::{Artifact, ArtifactGenerator};
-use artifact::cache::CacheError;
-use budget::Request;
 use jiff::Timestamp;
-use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use net::Deadline;
 use runtime::backoff::jitter;
@@ -22,16 +18,13 @@ use runtime::controller::{Outcome, give_up_turn};
 use runtime::error::chain;
 use runtime::events::{Event, Severity, action};
 use runtime::patch::{self, PatchError};
-use source::blocking::{self, BlockingError};
 use source::storage::{ObjectStorage, Verdict};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::NAME;
 use crate::context::Context;
 use crate::flags::source_keys;
-use crate::generated::Desired;
-use crate::production::{Job, Made, ProduceError, Produced, produce};
+use crate::production::{Interrupted, Memory, Observed, Production, blocking};
 use crate::status::{self, Class, Failure};
 
 /// When a generator is looked at though nothing happened.
@@ -40,19 +33,8 @@ const INTERVAL: Duration = Duration::from_secs(3600);
 const PROGRESS_DELAY: Duration = Duration::from_millis(500);
 /// How long a look at the storage may take.
 const STORAGE_TIMEOUT: Duration = Duration::from_secs(300);
-/// How long a source that was had a moment ago may take to be had again.
-const HELD_FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// The kind of what is generated.
 const EXTERNAL_ARTIFACT: &str = "ExternalArtifact";
-
-/// What is remembered of a generator between passes. It only saves work.
-#[derive(Default)]
-pub struct Memory {
-    /// What was made last.
-    pub made: HashMap<String, Made>,
-    /// What was published last.
-    pub published: HashMap<String, Desired>,
-}
 
 /// One pass.
 pub struct Pass<'a> {
@@ -65,30 +47,6 @@ pub struct Pass<'a> {
     /// The object as it will be written.
     object: ArtifactGenerator,
 }
-
-/// Why a pass was not gone through with.
-#[derive(Debug)]
-enum Interrupted {
-    Failure(Failure),
-    /// The status could not be written.
-    Patch(PatchError),
-    /// The process stops, or the object is another one by now, which has a pass of its own.
-    Stopped,
-}
-
-impl From<Failure> for Interrupted {
-    fn from(failure: Failure) -> Self {
-        Interrupted::Failure(failure)
-    }
-}
-
-impl From<PatchError> for Interrupted {
-    fn from(error: PatchError) -> Self {
-        Interrupted::Patch(error)
-    }
-}
-
-type Observed = HashMap<String, ObservedSource>;
 
 impl<'a> Pass<'a> {
     /// A pass over an object as it was last seen.
@@ -386,112 +344,6 @@ impl<'a> Pass<'a> {
 
     fn record(&self, severity: Severity, action: &'static str, reason: &str, message: String) {
         self.context.events.record(Event::new(&self.object, severity, action, reason, message));
-    }
-}
-
-/// Work that blocks, on a thread of its own.
-async fn blocking<T: Send + 'static>(
-    context: &Context,
-    limit: Duration,
-    work: impl FnOnce(&Deadline) -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Interrupted> {
-    match blocking::run(Deadline::new(limit), Some(limit), &context.stop, work).await {
-        Ok(done) => Ok(done?),
-        Err(BlockingError::Stopped) => Err(Interrupted::Stopped),
-        Err(error @ BlockingError::Panicked(_)) => Err(Failure::build(error.to_string()).into()),
-    }
-}
-
-/// The artifacts of a generator from its sources to the cluster.
-struct Production<'a> {
-    context: &'a Context,
-    object: &'a ArtifactGenerator,
-    memory: &'a mut Memory,
-}
-
-impl Production<'_> {
-    async fn run(self, observed: Observed) -> Result<Vec<ExternalArtifactReference>, Interrupted> {
-        let context = self.context;
-        let namespace = self.object.namespace().unwrap_or_default();
-        // Downloads hold up nobody: what they bring is kept for a while.
-        for source in observed.values() {
-            self.fetch(source, &namespace).await?;
-        }
-        let _build = context.builds.acquire(Request::new(namespace.clone(), 1)).await;
-        // Who holds one source and waits for another one could wait for somebody who does the same.
-        let _several = match observed.len() {
-            0 | 1 => None,
-            _ => Some(context.several.acquire(Request::new(namespace.clone(), 1)).await),
-        };
-        let mut trees = HashMap::new();
-        for (alias, source) in &observed {
-            let held = tokio::time::timeout(HELD_FETCH_TIMEOUT, self.fetch(source, &namespace)).await;
-            let slow =
-                |_| Failure::source(format!("fetch sources failed: no answer in {HELD_FETCH_TIMEOUT:?}"));
-            trees.insert(alias.clone(), held.map_err(slow)??);
-        }
-        let job = Job {
-            object: self.object.clone(),
-            trees,
-            observed,
-            made: self.memory.made.clone(),
-            storage: context.storage.clone(),
-            limits: Limits::default(),
-        };
-        let (sender, finished) = mpsc::channel(1);
-        let limit = context.arguments.reconciliation_timeout;
-        let made = blocking(context, limit, move |deadline| {
-            produce(&job, &sender, deadline).map_err(|error| match error {
-                ProduceError::Expand(_) => {
-                    Failure { class: Class::Stalling, ..Failure::build(error.to_string()) }
-                }
-                ProduceError::Build { .. } => Failure::build(error.to_string()),
-            })
-        });
-        let (made, published) = tokio::join!(made, self.publish(finished));
-        let inventory = published?;
-        made?;
-        Ok(inventory)
-    }
-
-    async fn fetch(&self, source: &ObservedSource, namespace: &str) -> Result<Arc<Tree>, Failure> {
-        let fetched = self.context.trees.get(&source.url, &source.digest, namespace).await;
-        fetched
-            .map_err(|error: CacheError| Failure::source(format!("fetch sources failed: {}", chain(&error))))
-    }
-
-    /// Publishes what is made, as it comes.
-    async fn publish(
-        self,
-        mut finished: mpsc::Receiver<Produced>,
-    ) -> Result<Vec<ExternalArtifactReference>, Failure> {
-        let Production { context, object, memory } = self;
-        let (generator, common) = (ObjectRef::from_obj(object), object.spec.common_metadata.clone());
-        let (common, mut inventory) = (common.unwrap_or_default(), Vec::new());
-        let is_alive =
-            |uid: &str| context.store.state().iter().any(|other| other.metadata.uid.as_deref() == Some(uid));
-        while let Some(Produced { output, made, artifact }) = finished.recv().await {
-            let name = output.artifact.name;
-            let mut labels = common.labels.clone();
-            labels.extend(output.labels);
-            let entry = ExternalArtifactReference {
-                name: name.clone(),
-                namespace: object.namespace().unwrap_or_default(),
-                digest: artifact.digest.clone(),
-                filename: artifact.path.rsplit('/').next().unwrap_or_default().to_owned(),
-            };
-            let annotations = common.annotations.clone();
-            let mut desired = Desired { name: name.clone(), labels, annotations, artifact };
-            let former = memory.published.remove(&name);
-            let published = context.generated.publish(object, &mut desired, former.as_ref(), is_alive).await;
-            published
-                .map_err(|error| Failure::publish(format!("{name} reconcile failed: {}", chain(&error))))?;
-            memory.published.insert(name.clone(), desired);
-            memory.made.insert(name, made);
-            inventory.push(entry);
-        }
-        context.generated.belong(&generator, inventory.iter().map(|entry| entry.name.clone()));
-        Ok(inventory)
     }
 }
 

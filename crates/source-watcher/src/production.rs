@@ -1,155 +1,176 @@
-//! The artifacts of one generator in the making, on a thread that may block.
-//!
-//! Each artifact is handed over as soon as it is stored, so that it is published before the next one is made. One whose content is
-//! that of the last pass is not written again.
+//! The artifacts of one generator: sources are had, artifacts are made on a thread, and published as they come.
+
+mod job;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use ::artifact_generator::{
-    ComposeError, ExpandError, Limits, Meter, ObservedSource, Output, Sources, Tree, WriteError, compose,
-    expand,
-};
-use api::external_artifact::ExternalArtifact;
-use api::source::OCI_REVISION_METADATA;
-use api::{Artifact, ArtifactGenerator};
-use artifact::digest::Digest;
-use artifact::store::{Store, StoreError, artifact_path};
-use kube::{Resource, ResourceExt};
+use ::artifact_generator::{Limits, ObservedSource, Tree};
+use api::ArtifactGenerator;
+use api::artifact_generator::ExternalArtifactReference;
+use artifact::cache::CacheError;
+use budget::Request;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 use net::Deadline;
-use source::storage::status_artifact;
+use runtime::error::chain;
+use runtime::patch::PatchError;
+use source::blocking::{self, BlockingError};
 use tokio::sync::mpsc;
 
-/// What artifacts are made of.
-pub struct Job {
-    /// For whom.
-    pub object: ArtifactGenerator,
-    /// The contents of its sources by alias.
-    pub trees: HashMap<String, Arc<Tree>>,
-    /// The artifacts of its sources by alias.
-    pub observed: HashMap<String, ObservedSource>,
-    /// What the last pass made, by the names of artifacts.
+use self::job::{Job, Made, ProduceError, Produced, produce};
+use crate::context::Context;
+use crate::generated::Desired;
+use crate::status::{Class, Failure};
+
+/// How long a source that was had a moment ago may take to be had again.
+const HELD_FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The artifacts of the sources of a generator, by their aliases.
+pub type Observed = HashMap<String, ObservedSource>;
+
+/// What is remembered of a generator between passes. It only saves work.
+#[derive(Default)]
+pub struct Memory {
+    /// What was made last.
     pub made: HashMap<String, Made>,
-    /// Where artifacts go.
-    pub storage: Arc<Store>,
-    /// What they may cost.
-    pub limits: Limits,
+    /// What was published last.
+    pub published: HashMap<String, Desired>,
 }
 
-/// What a pass made.
-#[derive(Clone)]
-pub struct Made {
-    /// What tells the content from any other.
-    pub content: Digest,
-    /// The artifact as it was stored.
-    pub artifact: Artifact,
+/// Why a pass was not gone through with.
+#[derive(Debug)]
+pub enum Interrupted {
+    /// A step failed.
+    Failure(Failure),
+    /// The status could not be written.
+    Patch(PatchError),
+    /// The process stops, or the object is another one by now, which has a pass of its own.
+    Stopped,
 }
 
-/// An artifact that is stored and not published.
-pub struct Produced {
-    /// What it was made of.
-    pub output: Output,
-    /// What is remembered of it.
-    pub made: Made,
-    /// The artifact as it shall be published.
-    pub artifact: Artifact,
-}
-
-/// Why artifacts were not made to the last one.
-#[derive(Debug, thiserror::Error)]
-pub enum ProduceError {
-    /// The path pattern.
-    #[error("failed to expand path pattern: {0}")]
-    Expand(#[from] ExpandError),
-    /// An artifact.
-    #[error("{name} build failed: {}", runtime::error::chain(.source))]
-    Build {
-        /// Its name.
-        name: String,
-        /// Why.
-        #[source]
-        source: BuildError,
-    },
-}
-
-/// Why one artifact was not made.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// Its content.
-    #[error(transparent)]
-    Compose(#[from] ComposeError),
-    /// Its archive.
-    #[error("failed to create artifact: {0}")]
-    Write(#[from] WriteError),
-    /// The storage.
-    #[error("failed to create artifact")]
-    Store(#[from] StoreError),
-}
-
-/// Makes all artifacts; ends early when nobody receives them any more.
-///
-/// # Errors
-/// The first one that cannot be made.
-pub fn produce(
-    job: &Job,
-    finished: &mpsc::Sender<Produced>,
-    deadline: &Deadline,
-) -> Result<(), ProduceError> {
-    let sources: Sources<'_> = job.trees.iter().map(|(alias, tree)| (alias.as_str(), &**tree)).collect();
-    let mut meter = Meter::new(&job.limits, deadline);
-    for output in expand(&job.object, &sources, &mut meter)? {
-        let made = job
-            .make(&output, &sources, &mut meter, deadline)
-            .map_err(|source| ProduceError::Build { name: output.artifact.name.clone(), source })?;
-        let artifact = job.described(&output, made.artifact.clone());
-        if finished.blocking_send(Produced { output, made, artifact }).is_err() {
-            break;
-        }
+impl From<Failure> for Interrupted {
+    fn from(failure: Failure) -> Self {
+        Interrupted::Failure(failure)
     }
-    Ok(())
 }
 
-impl Job {
-    fn make(
-        &self,
-        output: &Output,
-        sources: &Sources<'_>,
-        meter: &mut Meter<'_>,
-        deadline: &Deadline,
-    ) -> Result<Made, BuildError> {
-        let composed = compose(&output.artifact, sources, meter)?;
-        let content = composed.digest();
-        let name = &output.artifact.name;
-        if let Some(made) = self.made.get(name).filter(|made| made.content == content)
-            && let Ok(digest) = made.artifact.digest.parse()
-            && self.storage.verify(&made.artifact.path, &digest).is_ok()
-        {
-            return Ok(made.clone());
-        }
+impl From<PatchError> for Interrupted {
+    fn from(error: PatchError) -> Self {
+        Interrupted::Patch(error)
+    }
+}
+
+/// The artifacts of a generator from its sources to the cluster.
+pub struct Production<'a> {
+    /// What all passes share.
+    pub context: &'a Context,
+    /// The generator.
+    pub object: &'a ArtifactGenerator,
+    /// What was made and published last.
+    pub memory: &'a mut Memory,
+}
+
+impl Production<'_> {
+    /// Makes and publishes all artifacts; gives what is in the inventory then.
+    ///
+    /// # Errors
+    /// The first failure, or the stop of the process.
+    pub async fn run(self, observed: Observed) -> Result<Vec<ExternalArtifactReference>, Interrupted> {
+        let context = self.context;
         let namespace = self.object.namespace().unwrap_or_default();
-        let file = composed.file_name(name);
-        let path = artifact_path(&ExternalArtifact::kind(&()), &namespace, name, &file);
-        let stored = self
-            .storage
-            .archive(&path, "", |archive| composed.write(archive, deadline).map_err(BuildError::from))?;
-        let mut artifact = status_artifact(stored);
-        artifact.revision = format!("latest@{}", artifact.digest);
-        Ok(Made { content, artifact })
+        // Downloads hold up nobody: what they bring is kept for a while.
+        for source in observed.values() {
+            self.fetch(source, &namespace).await?;
+        }
+        let _build = context.builds.acquire(Request::new(namespace.clone(), 1)).await;
+        // Who holds one source and waits for another one could wait for somebody who does the same.
+        let _several = match observed.len() {
+            0 | 1 => None,
+            _ => Some(context.several.acquire(Request::new(namespace.clone(), 1)).await),
+        };
+        let mut trees = HashMap::new();
+        for (alias, source) in &observed {
+            let held = tokio::time::timeout(HELD_FETCH_TIMEOUT, self.fetch(source, &namespace)).await;
+            let slow =
+                |_| Failure::source(format!("fetch sources failed: no answer in {HELD_FETCH_TIMEOUT:?}"));
+            trees.insert(alias.clone(), held.map_err(slow)??);
+        }
+        let job = Job {
+            object: self.object.clone(),
+            trees,
+            observed,
+            made: self.memory.made.clone(),
+            storage: context.storage.clone(),
+            limits: Limits::default(),
+        };
+        let (sender, finished) = mpsc::channel(1);
+        let limit = context.arguments.reconciliation_timeout;
+        let made = blocking(context, limit, move |deadline| {
+            produce(&job, &sender, deadline).map_err(|error| match error {
+                ProduceError::Expand(_) => {
+                    Failure { class: Class::Stalling, ..Failure::build(error.to_string()) }
+                }
+                ProduceError::Build { .. } => Failure::build(error.to_string()),
+            })
+        });
+        let (made, published) = tokio::join!(made, self.publish(finished));
+        let inventory = published?;
+        made?;
+        Ok(inventory)
     }
 
-    /// The artifact with the revisions that the spec wants it to have.
-    fn described(&self, output: &Output, mut artifact: Artifact) -> Artifact {
-        let observed = |reference: &Option<String>| {
-            self.observed.get(reference.as_deref().unwrap_or_default().trim_start_matches('@'))
-        };
-        if let Some(source) = observed(&output.artifact.revision) {
-            artifact.revision.clone_from(&source.revision);
+    async fn fetch(&self, source: &ObservedSource, namespace: &str) -> Result<Arc<Tree>, Failure> {
+        let fetched = self.context.trees.get(&source.url, &source.digest, namespace).await;
+        fetched
+            .map_err(|error: CacheError| Failure::source(format!("fetch sources failed: {}", chain(&error))))
+    }
+
+    /// Publishes what is made, as it comes.
+    async fn publish(
+        self,
+        mut finished: mpsc::Receiver<Produced>,
+    ) -> Result<Vec<ExternalArtifactReference>, Failure> {
+        let Production { context, object, memory } = self;
+        let (generator, common) = (ObjectRef::from_obj(object), object.spec.common_metadata.clone());
+        let (common, mut inventory) = (common.unwrap_or_default(), Vec::new());
+        let is_alive =
+            |uid: &str| context.store.state().iter().any(|other| other.metadata.uid.as_deref() == Some(uid));
+        while let Some(Produced { output, made, artifact }) = finished.recv().await {
+            let name = output.artifact.name;
+            let mut labels = common.labels.clone();
+            labels.extend(output.labels);
+            let entry = ExternalArtifactReference {
+                name: name.clone(),
+                namespace: object.namespace().unwrap_or_default(),
+                digest: artifact.digest.clone(),
+                filename: artifact.path.rsplit('/').next().unwrap_or_default().to_owned(),
+            };
+            let annotations = common.annotations.clone();
+            let mut desired = Desired { name: name.clone(), labels, annotations, artifact };
+            let former = memory.published.remove(&name);
+            let published = context.generated.publish(object, &mut desired, former.as_ref(), is_alive).await;
+            published
+                .map_err(|error| Failure::publish(format!("{name} reconcile failed: {}", chain(&error))))?;
+            memory.published.insert(name.clone(), desired);
+            memory.made.insert(name, made);
+            inventory.push(entry);
         }
-        if let Some(source) = observed(&output.artifact.origin_revision) {
-            let origin = source.origin_revision.as_ref().filter(|origin| !origin.is_empty());
-            let origin = origin.unwrap_or(&source.revision).clone();
-            artifact.metadata.insert(OCI_REVISION_METADATA.to_owned(), origin);
-        }
-        artifact
+        context.generated.belong(&generator, inventory.iter().map(|entry| entry.name.clone()));
+        Ok(inventory)
+    }
+}
+
+/// Work that blocks, on a thread of its own.
+pub async fn blocking<T: Send + 'static>(
+    context: &Context,
+    limit: Duration,
+    work: impl FnOnce(&Deadline) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Interrupted> {
+    match blocking::run(Deadline::new(limit), Some(limit), &context.stop, work).await {
+        Ok(done) => Ok(done?),
+        Err(BlockingError::Stopped) => Err(Interrupted::Stopped),
+        Err(error @ BlockingError::Panicked(_)) => Err(Failure::build(error.to_string()).into()),
     }
 }

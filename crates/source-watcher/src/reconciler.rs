@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::flags::source_keys;
-use crate::pass::{Memory, Pass};
+use crate::pass::Pass;
+use crate::production::Memory;
 use crate::status;
 
 /// The name of the kind.
