@@ -39,6 +39,7 @@ async fn publish(test: &Scenario, kind: &str, artifact: &Value) -> Result<()> {
     let api_version = format!("{GROUP}/v1");
     // Suspended, so that what is published stays.
     let spec = match kind {
+        "Bucket" => json!({"bucketName": "app", "endpoint": "h.invalid", "interval": "1h", "suspend": true}),
         "OCIRepository" => json!({"url": "oci://registry.invalid/app", "interval": "1h", "suspend": true}),
         _ => json!({}),
     };
