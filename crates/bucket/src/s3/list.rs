@@ -45,7 +45,7 @@ impl ListError {
 }
 
 impl Client {
-    /// Gives `take` every object whose key begins with `prefix`. Of each page that was asked for, `pages` tells.
+    /// Gives `take` every object whose key begins with `prefix`.
     ///
     /// # Errors
     /// What the store says, what exceeds the limits, and what `take` says.
