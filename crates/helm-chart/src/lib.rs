@@ -36,5 +36,5 @@ pub use lock::Lock;
 pub use metadata::{Maintainer, Metadata, ValidationError};
 pub use save::{SaveError, save};
 pub use tree::{MemoryTree, Node, Tree, clean_path};
-pub use values::{Merged, NoDefaultValues, Values, ValuesError, merge, merge_from_chart, merge_from_tree};
+pub use values::{Merged, NoDefaultValues, Values, ValuesError, merge_from_chart, merge_from_tree};
 pub use version::{MetadataError, with_build_metadata};

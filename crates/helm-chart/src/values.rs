@@ -76,18 +76,6 @@ pub enum ValuesError {
 #[error("failed to locate values file: values.yaml")]
 pub struct NoDefaultValues;
 
-/// Puts `over` on top of `values`: maps are merged, everything else is replaced, by null as well.
-pub fn merge(values: &mut Values, over: Values) {
-    for (key, value) in over {
-        match (values.get_mut(&key), value) {
-            (Some(Value::Object(below)), Value::Object(over)) => merge(below, over),
-            (_, value) => {
-                values.insert(key, value);
-            }
-        }
-    }
-}
-
 /// Merges values files of the tree that a chart is in; their paths begin at its root.
 ///
 /// # Errors
@@ -151,7 +139,7 @@ fn merge_all(
     let mut merged = Merged { values: Values::new(), files: Vec::new() };
     for path in paths {
         if let Some(values) = find(path)? {
-            merge(&mut merged.values, values);
+            yaml::merge_values(&mut merged.values, values);
             merged.files.push(path.clone());
         }
     }
@@ -168,7 +156,7 @@ fn content(path: &str, data: &[u8], limits: &Limits) -> Result<Values, ValuesErr
 pub(crate) fn all_documents(data: &[u8], limits: &yaml::Limits) -> Result<Values, FieldError> {
     let mut merged = Values::new();
     for document in documents(data, limits)? {
-        merge(&mut merged, values(document)?);
+        yaml::merge_values(&mut merged, values(document)?);
     }
     Ok(merged)
 }
