@@ -24,6 +24,9 @@ pub enum PullError<E> {
     /// The memory was not to be had.
     #[error("timed out waiting for {0} bytes of the {1} that archives of charts may have in memory")]
     Room(u64, u64),
+    /// Another chart pulls it, and takes too long.
+    #[error("timed out waiting for another chart with the same archive")]
+    Busy,
     /// It cannot be downloaded.
     #[error(transparent)]
     Download(#[from] E),
@@ -62,7 +65,8 @@ impl Pulls {
         download: impl Future<Output = Result<Vec<u8>, E>>,
     ) -> Result<Arc<Pulled>, PullError<E>> {
         let turn = self.turns.get(key, tokio::sync::Mutex::default);
-        let _turn = turn.lock().await;
+        let turn = deadline.bound(Duration::MAX, turn.lock()).await;
+        let _turn = turn.map_err(|_| PullError::Busy)?;
         if let Some(pulled) = self.use_kept(key) {
             return Ok(pulled);
         }

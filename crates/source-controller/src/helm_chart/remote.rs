@@ -279,7 +279,7 @@ impl Opened {
 fn not_pulled<E: Into<RemoteError> + std::fmt::Display>(error: PullError<E>) -> RemoteError {
     match error {
         PullError::Download(error) => error.into(),
-        PullError::Room(..) => RemoteError::Pull(error.to_string()),
+        PullError::Room(..) | PullError::Busy => RemoteError::Pull(error.to_string()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ::helm_chart::{Node, Tree};
 use artifact::unpack::{Limits, SortError, Sorted, SortedNode};
@@ -23,6 +24,9 @@ pub enum TreeError {
     /// There is no room for its content.
     #[error("{0} (--helm-source-max-size)")]
     Room(#[from] RoomError),
+    /// Another chart unpacks it, and takes too long.
+    #[error("timed out waiting for another chart of the same source")]
+    Busy,
     /// Its archive cannot be read.
     #[error("failed to open source artifact")]
     Open(#[source] io::Error),
@@ -98,7 +102,8 @@ impl Trees {
         deadline: &Deadline,
     ) -> Result<Arc<SourceTree>, TreeError> {
         let turn = self.turns.get(digest, tokio::sync::Mutex::default);
-        let _turn = turn.lock().await;
+        let turn = deadline.bound(Duration::MAX, turn.lock()).await;
+        let _turn = turn.map_err(|_| TreeError::Busy)?;
         if let Some(tree) = self.use_kept(digest) {
             return Ok(tree);
         }
@@ -153,12 +158,10 @@ impl Trees {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::io::Seek;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
-
     use artifact::archive::ArchiveWriter;
     use artifact::digest::Algorithm;
+    use std::io::Seek;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
