@@ -60,7 +60,7 @@ pub struct HelmRepositorySpec {
     pub pass_credentials: bool,
     /// Interval at which the index is checked for updates, defaults to 1m. Not used by the type 'oci'.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Duration::is_empty")]
-    #[schemars(!default, extend("pattern" = DURATION))]
+    #[schemars(with = "Option<Duration>", !default, extend("pattern" = DURATION))]
     pub interval: Duration,
     /// Allows plain HTTP towards the registry. Only for the type 'oci'.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "is_false")]
