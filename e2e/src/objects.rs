@@ -36,9 +36,8 @@ impl Id {
     pub fn new(text: &str, namespace: &str) -> Result<Self> {
         let (kind, name) = text.split_once('/').with_context(|| format!("{text} is not Kind/name"))?;
         let api_version = match kind {
-            "Bucket" | "ExternalArtifact" | "GitRepository" | "OCIRepository" => {
-                "source.toolkit.fluxcd.io/v1"
-            }
+            "Bucket" | "ExternalArtifact" | "GitRepository" | "HelmChart" | "HelmRepository"
+            | "OCIRepository" => "source.toolkit.fluxcd.io/v1",
             "ArtifactGenerator" => "source.extensions.fluxcd.io/v1beta1",
             "Kustomization" => "kustomize.toolkit.fluxcd.io/v1",
             "Deployment" | "StatefulSet" => "apps/v1",

@@ -5,6 +5,7 @@
 mod artifact_generator;
 mod bucket;
 mod git_repository;
+mod helm_chart;
 mod kustomization;
 mod oci_repository;
 mod server;

@@ -36,6 +36,15 @@ pub fn bucket(version: &str, spec: Value) -> Value {
     })
 }
 
+/// A HelmChart with the required fields, changed by `spec`.
+pub fn helm_chart(spec: Value) -> Value {
+    let base = json!({"chart": "a", "interval": "1m", "sourceRef": {"kind": "HelmRepository", "name": "a"}});
+    json!({
+        "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmChart",
+        "metadata": {"name": "a", "namespace": "default"}, "spec": with(base, spec),
+    })
+}
+
 /// A Kustomization with the required fields, changed by `spec`.
 pub fn kustomization(version: &str, spec: Value) -> Value {
     let base = json!({"interval": "1m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "a"}});
@@ -65,6 +74,7 @@ pub fn collection(object: &Value) -> String {
         "ExternalArtifact" => "externalartifacts",
         "Bucket" => "buckets",
         "GitRepository" => "gitrepositories",
+        "HelmChart" => "helmcharts",
         "OCIRepository" => "ocirepositories",
         _ => "kustomizations",
     };

@@ -86,7 +86,7 @@ async fn stored(test: &Scenario, name: &str, version: &str) -> Result<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chart_is_packaged_from_a_directory_of_a_repository() -> Result<()> {
-    let test = Scenario::new("hc-git").await?;
+    let test = Scenario::with_own_controllers("hc-git", &[]).await?;
     let first = commit_app(&test.repo)?;
     test.apply(&chart("app", "./charts/app", "GitRepository", "app", "")).await?;
     let missing = "failed to get source: GitRepository.source.toolkit.fluxcd.io \"app\" not found";
@@ -375,5 +375,56 @@ async fn the_client_of_flux_makes_and_lists_charts() -> Result<()> {
     flux.run(&["reconcile", "source", "chart", "made"])?;
     flux.run(&["delete", "source", "chart", "made", "--silent"])?;
     test.gone("HelmChart/made").await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn charts_of_an_index_follow_it_and_share_what_they_pull() -> Result<()> {
+    let test = Scenario::with_own_controllers("hc-index", &[]).await?;
+    let folder = temp_folder("charts")?;
+    for (name, version) in [("app", "1.0.0"), ("app", "1.1.0"), ("app", "2.0.0-rc.1"), ("other", "0.1.0")] {
+        package(folder.path(), name, version)?;
+    }
+    helm(folder.path(), &["repo", "index", "."])?;
+    let server = FileServer::start(folder.path(), None).await?;
+    let repository = format!(
+        "apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {{name: charts}}\nspec:\n  interval: 1h\n  \
+         url: {}\n",
+        server.url()
+    );
+    let of = |name: &str, more: &str| chart(name, "app", "HelmRepository", "charts", more);
+    test.apply(&of("latest", "")).await?;
+    test.apply(&repository).await?;
+    let latest = stored(&test, "HelmChart/latest", "1.1.0").await?;
+    let archive = fs::read(folder.path().join("app-1.1.0.tgz"))?;
+    assert_eq!(latest.text("/status/artifact/digest"), digest(&archive));
+    for number in 0..5 {
+        test.apply(&of(&format!("same-{number}"), "  version: \"<2\"")).await?;
+    }
+    test.apply(&of("exact", "  version: 2.0.0-rc.1")).await?;
+    test.apply(&of("future", "  version: 3.x")).await?;
+    test.apply(&chart("other", "other", "HelmRepository", "charts", "")).await?;
+    test.apply(&chart("none", "none", "HelmRepository", "charts", "")).await?;
+    for number in 0..5 {
+        stored(&test, &format!("HelmChart/same-{number}"), "1.1.0").await?;
+    }
+    assert_eq!(server.count("/app-1.1.0.tgz"), 1, "all charts of a version are one download");
+    stored(&test, "HelmChart/exact", "2.0.0-rc.1").await?;
+    let other = stored(&test, "HelmChart/other", "0.1.0").await?;
+    let what = "invalid chart reference: failed to get chart version for remote reference: ";
+    let message = format!("{what}no 'app' chart with version matching '3.x' found");
+    test.condition("HelmChart/future", "Stalled", "True", "InvalidChartReference", &message).await?;
+    let message = format!("{what}no chart name found");
+    test.condition("HelmChart/none", "FetchFailed", "True", "InvalidChartReference", &message).await?;
+    // A new index wakes charts that are stalled, and others write nothing.
+    package(folder.path(), "app", "3.0.0")?;
+    helm(folder.path(), &["repo", "index", "."])?;
+    test.request("HelmRepository/charts").await?;
+    stored(&test, "HelmChart/future", "3.0.0").await?;
+    stored(&test, "HelmChart/latest", "3.0.0").await?;
+    test.idle().await?;
+    let after = test.get("HelmChart/other").await?;
+    assert_eq!(after["metadata"]["resourceVersion"], other["metadata"]["resourceVersion"]);
+    assert_eq!(server.count("/other-0.1.0.tgz"), 1);
     test.finish().await
 }
