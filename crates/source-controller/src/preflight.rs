@@ -159,8 +159,7 @@ mod tests {
         };
         assert_eq!(refusals("HelmRepository", None), [""; 0]);
         assert_eq!(refusals("GitRepository", None), [""; 0]);
-        let bucket = "failed to get source: charts of the kind Bucket are not supported yet";
-        assert_eq!(refusals("Bucket", None), [bucket]);
+        assert_eq!(refusals("Bucket", None), [""; 0]);
         let verify = Some(json!({"provider": "cosign"}));
         assert_eq!(refusals("HelmRepository", verify), ["spec.verify is not supported yet"]);
         let odd = "failed to get source: unsupported source kind 'ConfigMap', must be one of: \

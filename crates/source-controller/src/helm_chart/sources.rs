@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use api::helm_chart::HelmChart;
 use api::helm_repository::HelmRepository;
 use api::source::{GROUP, Source as _};
-use api::{Artifact, GitRepository};
+use api::{Artifact, Bucket, GitRepository};
 use artifact::store::Store;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -14,11 +14,10 @@ use source::failure::Failure;
 use source::storage::ObjectStorage;
 use std::sync::Arc;
 
-use crate::git_repository;
+use crate::{bucket, git_repository};
 
 /// The kind of repositories of charts.
 pub const HELM_REPOSITORY: &str = "HelmRepository";
-const BUCKET: &str = "Bucket";
 
 /// A source that a chart can be made from.
 pub enum Source {
@@ -42,8 +41,7 @@ pub struct Tarball {
 /// When the kind is one of these.
 pub fn check(object: &HelmChart) -> Result<(), Failure> {
     let message = match object.spec.source_ref.kind.as_str() {
-        HELM_REPOSITORY | git_repository::KIND => return Ok(()),
-        BUCKET => "failed to get source: charts of the kind Bucket are not supported yet".to_owned(),
+        HELM_REPOSITORY | git_repository::KIND | bucket::KIND => return Ok(()),
         kind => format!(
             "failed to get source: unsupported source kind '{kind}', must be one of: \
              [HelmRepository GitRepository Bucket]"
@@ -64,6 +62,11 @@ pub async fn get(client: &Client, storage: &Arc<Store>, object: &HelmChart) -> R
             stored(storage, object, HELM_REPOSITORY, repository.artifact()).await?;
         }
         return Ok(Source::Repository(Box::new(repository)));
+    }
+    if reference.kind == bucket::KIND {
+        let source: Bucket = read(client, object, bucket::KIND).await?;
+        let artifact = stored(storage, object, bucket::KIND, source.artifact()).await?;
+        return Ok(Source::Tarball(Tarball { kind: bucket::KIND, artifact }));
     }
     let repository: GitRepository = read(client, object, git_repository::KIND).await?;
     let artifact = stored(storage, object, git_repository::KIND, repository.artifact()).await?;
