@@ -1,6 +1,8 @@
 //! The files of a folder over plain HTTP, such as a repository of Helm charts.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
@@ -26,6 +28,7 @@ struct State {
     /// What `Authorization` has to be.
     authorization: Option<String>,
     asked: Mutex<Vec<String>>,
+    not_modified: AtomicUsize,
 }
 
 impl FileServer {
@@ -36,13 +39,23 @@ impl FileServer {
     pub async fn start(root: &Path, user: Option<(&str, &str)>) -> Result<FileServer> {
         let basic = |(name, password)| format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
         let (root, authorization) = (root.to_owned(), user.map(basic));
-        let state = Arc::new(State { root, authorization, asked: Mutex::default() });
+        let state = Arc::new(State {
+            root,
+            authorization,
+            asked: Mutex::default(),
+            not_modified: AtomicUsize::new(0),
+        });
         Ok(FileServer { server: HttpServer::start(0, None, state.clone()).await?, state })
     }
 
     /// Its URL, without a slash at its end.
     pub fn url(&self) -> String {
         self.server.url()
+    }
+
+    /// How often it was enough to say that a file has not changed.
+    pub fn not_modified(&self) -> usize {
+        self.state.not_modified.load(Ordering::Relaxed)
     }
 
     /// How often a path was asked for, whatever the answer.
@@ -64,11 +77,24 @@ impl Answer for Arc<State> {
         let shown = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let is_let_in = self.authorization.as_deref().is_none_or(|needed| shown == Some(needed));
         let file = self.root.join(path.trim_start_matches('/'));
+        let known = request.headers().get(http::header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
         let (status, body) = match tokio::fs::read(&file).await {
             _ if !is_let_in => (401, Vec::new()),
+            Ok(body) if known == Some(&etag(&body)) => {
+                self.not_modified.fetch_add(1, Ordering::Relaxed);
+                (304, Vec::new())
+            }
             Ok(body) => (200, body),
             Err(_) => (404, Vec::new()),
         };
-        Ok(Response::builder().status(status).body(Full::new(Bytes::from(body)))?)
+        let answer = Response::builder().status(status).header(http::header::ETAG, etag(&body));
+        Ok(answer.body(Full::new(Bytes::from(body)))?)
     }
+}
+
+/// What stands for a content.
+fn etag(body: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    format!("\"{:x}\"", hasher.finish())
 }

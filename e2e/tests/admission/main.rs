@@ -6,6 +6,7 @@ mod artifact_generator;
 mod bucket;
 mod git_repository;
 mod helm_chart;
+mod helm_repository;
 mod kustomization;
 mod oci_repository;
 mod server;

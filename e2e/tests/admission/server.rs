@@ -45,6 +45,14 @@ pub fn helm_chart(spec: Value) -> Value {
     })
 }
 
+/// A HelmRepository with the required field, changed by `spec`.
+pub fn helm_repository(version: &str, spec: Value) -> Value {
+    json!({
+        "apiVersion": format!("source.toolkit.fluxcd.io/{version}"), "kind": "HelmRepository",
+        "metadata": {"name": "a", "namespace": "default"}, "spec": with(json!({"url": "https://example.org"}), spec),
+    })
+}
+
 /// A Kustomization with the required fields, changed by `spec`.
 pub fn kustomization(version: &str, spec: Value) -> Value {
     let base = json!({"interval": "1m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "a"}});
@@ -75,6 +83,7 @@ pub fn collection(object: &Value) -> String {
         "Bucket" => "buckets",
         "GitRepository" => "gitrepositories",
         "HelmChart" => "helmcharts",
+        "HelmRepository" => "helmrepositories",
         "OCIRepository" => "ocirepositories",
         _ => "kustomizations",
     };

@@ -35,14 +35,14 @@ fn registry_yaml(name: &str, registry: &Registry, more: &str) -> String {
 }
 
 /// Runs the real Helm.
-fn helm(folder: &Path, arguments: &[&str]) -> Result<String> {
+pub fn helm(folder: &Path, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(toolchain::helm()?);
     command.args(arguments).current_dir(folder).env("HOME", folder).env("HELM_NO_PLUGINS", "1");
     output(&mut command)
 }
 
 /// Has Helm package a chart of this name and version.
-fn package(folder: &Path, name: &str, version: &str) -> Result<String> {
+pub fn package(folder: &Path, name: &str, version: &str) -> Result<String> {
     let source = folder.join("source").join(name);
     fs::create_dir_all(source.join("templates"))?;
     fs::write(source.join("Chart.yaml"), format!("apiVersion: v2\nname: {name}\nversion: {version}\n"))?;

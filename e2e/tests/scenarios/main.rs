@@ -34,6 +34,7 @@ mod handover;
 mod harness;
 mod health_exprs;
 mod helm_chart;
+mod helm_repository;
 mod ignore;
 mod include;
 mod invariants;
