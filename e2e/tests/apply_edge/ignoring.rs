@@ -58,6 +58,7 @@ async fn a_field_that_an_autoscaler_applies_is_given_up_when_the_object_changes(
     ignoring(&mut bed, &[REPLICAS]);
     let mut memory = Memory::new();
     assert_eq!(bed.apply(WEB, &mut memory).await?, ["Deployment/web created"]);
+    bed.available("Deployment/web").await?;
     let live = bed.live("Deployment/web").await?;
     assert_eq!(live["spec"]["replicas"], 0, "nothing is ignored on creation");
 
@@ -160,6 +161,7 @@ async fn a_field_that_the_manifest_lacks_is_left_to_who_sets_it() -> Result<()> 
     let without = WEB.replace("  replicas: 0\n", "");
     let mut memory = Memory::new();
     assert_eq!(bed.apply(&without, &mut memory).await?, ["Deployment/web created"]);
+    bed.available("Deployment/web").await?;
     let surge = |share: &str| json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": share}});
     for (replicas, minimum) in [(0, 2), (2, 3)] {
         bed.apply_as("hpa", json!({"spec": {"replicas": replicas}})).await?;
