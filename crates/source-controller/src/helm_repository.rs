@@ -106,8 +106,6 @@ pub fn add(
     )?);
     let kept = indexes.clone();
     process.metrics.kept_bytes("helm_indexes", move || kept.bytes());
-    let forgotten = indexes.clone();
-    process.metrics.on_forget(move |_kind, namespace, name| forgotten.forget(namespace, name));
     let half = arguments.helm_temporary_max_size / 2;
     let (downloads, files) = (Room::new(half), Room::new(half));
     process.metrics.budget("helm_index_bytes", downloads.budget());
