@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::git_repository::{default_timeout, timeout_or_default};
 use crate::lenient::{is_false, null_is_default};
 use crate::schema::{DURATION, SHORT_DURATION};
-use crate::source::{Source, SourceStatusMut};
+use crate::source::{Source, SourceStatus, SourceStatusMut};
 use crate::{Artifact, Condition, Duration, LocalObjectReference};
 
 pub mod v1beta2;
@@ -226,23 +226,17 @@ impl Source for Bucket {
     }
 
     fn timeout(&self) -> Option<std::time::Duration> {
-        self.spec.timeout.parse().ok().filter(|timeout| !timeout.is_zero())
+        self.spec.timeout.positive()
     }
 
-    fn observed_generation(&self) -> Option<i64> {
-        self.status.as_ref()?.observed_generation
-    }
-
-    fn conditions(&self) -> &[Condition] {
-        self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
-    }
-
-    fn artifact(&self) -> Option<&Artifact> {
-        self.status.as_ref()?.artifact.as_ref()
-    }
-
-    fn handled_request(&self) -> Option<&str> {
-        self.status.as_ref()?.last_handled_reconcile_at.as_deref()
+    fn source_status(&self) -> Option<SourceStatus<'_>> {
+        let status = self.status.as_ref()?;
+        Some(SourceStatus {
+            observed_generation: status.observed_generation,
+            conditions: &status.conditions,
+            artifact: status.artifact.as_ref(),
+            handled_request: status.last_handled_reconcile_at.as_deref(),
+        })
     }
 
     fn status_mut(&mut self) -> SourceStatusMut<'_> {

@@ -29,6 +29,11 @@ impl Duration {
     pub fn parse(&self) -> Result<StdDuration, ParseDurationError> {
         parse_go_duration(&self.0)
     }
+
+    /// What the text says, if it is a duration and not zero.
+    pub fn positive(&self) -> Option<StdDuration> {
+        self.parse().ok().filter(|duration| !duration.is_zero())
+    }
 }
 
 impl From<&str> for Duration {

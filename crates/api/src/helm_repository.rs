@@ -12,7 +12,7 @@ use crate::lenient::{is_false, null_is_default};
 use crate::meta::AccessFrom;
 use crate::oci_repository::OciProvider;
 use crate::schema::{DURATION, SHORT_DURATION};
-use crate::source::{Source, SourceStatusMut};
+use crate::source::{Source, SourceStatus, SourceStatusMut};
 use crate::{Artifact, Condition, Duration, LocalObjectReference};
 
 /// Desired state of a HelmRepository.
@@ -137,23 +137,17 @@ impl Source for HelmRepository {
     }
 
     fn timeout(&self) -> Option<std::time::Duration> {
-        self.spec.timeout.as_ref()?.parse().ok().filter(|timeout| !timeout.is_zero())
+        self.spec.timeout.as_ref()?.positive()
     }
 
-    fn observed_generation(&self) -> Option<i64> {
-        self.status.as_ref()?.observed_generation
-    }
-
-    fn conditions(&self) -> &[Condition] {
-        self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
-    }
-
-    fn artifact(&self) -> Option<&Artifact> {
-        self.status.as_ref()?.artifact.as_ref()
-    }
-
-    fn handled_request(&self) -> Option<&str> {
-        self.status.as_ref()?.last_handled_reconcile_at.as_deref()
+    fn source_status(&self) -> Option<SourceStatus<'_>> {
+        let status = self.status.as_ref()?;
+        Some(SourceStatus {
+            observed_generation: status.observed_generation,
+            conditions: &status.conditions,
+            artifact: status.artifact.as_ref(),
+            handled_request: status.last_handled_reconcile_at.as_deref(),
+        })
     }
 
     fn status_mut(&mut self) -> SourceStatusMut<'_> {

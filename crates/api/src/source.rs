@@ -18,16 +18,42 @@ pub trait Source {
     fn interval(&self) -> &Duration;
     /// `spec.timeout`, if it is a duration and not zero.
     fn timeout(&self) -> Option<std::time::Duration>;
-    /// `status.observedGeneration`.
-    fn observed_generation(&self) -> Option<i64>;
-    /// `status.conditions`.
-    fn conditions(&self) -> &[Condition];
-    /// `status.artifact`.
-    fn artifact(&self) -> Option<&Artifact>;
-    /// `status.lastHandledReconcileAt`.
-    fn handled_request(&self) -> Option<&str>;
+    /// The fields of the status, if there is one.
+    fn source_status(&self) -> Option<SourceStatus<'_>>;
     /// The same fields of the status, to be changed; a status that is missing is made.
     fn status_mut(&mut self) -> SourceStatusMut<'_>;
+
+    /// `status.observedGeneration`.
+    fn observed_generation(&self) -> Option<i64> {
+        self.source_status()?.observed_generation
+    }
+
+    /// `status.conditions`.
+    fn conditions(&self) -> &[Condition] {
+        self.source_status().map(|status| status.conditions).unwrap_or_default()
+    }
+
+    /// `status.artifact`.
+    fn artifact(&self) -> Option<&Artifact> {
+        self.source_status()?.artifact
+    }
+
+    /// `status.lastHandledReconcileAt`.
+    fn handled_request(&self) -> Option<&str> {
+        self.source_status()?.handled_request
+    }
+}
+
+/// The fields that the statuses of all sources have.
+pub struct SourceStatus<'a> {
+    /// `observedGeneration`.
+    pub observed_generation: Option<i64>,
+    /// `conditions`.
+    pub conditions: &'a [Condition],
+    /// `artifact`.
+    pub artifact: Option<&'a Artifact>,
+    /// `lastHandledReconcileAt`.
+    pub handled_request: Option<&'a str>,
 }
 
 /// The fields that the statuses of all sources have, to be changed.

@@ -40,6 +40,13 @@ pub struct Limits {
     pub tenant: u64,
 }
 
+impl Limits {
+    /// So much for the process, of which one tenant may use half, rounded up.
+    pub fn halved(process: u64) -> Self {
+        Self { process, tenant: process.div_ceil(2) }
+    }
+}
+
 /// What somebody needs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Request {

@@ -13,8 +13,6 @@ pub struct Limits {
     pub aliases: usize,
     /// Values within values.
     pub depth: usize,
-    /// Bytes of a chart's archive.
-    pub chart_bytes: u64,
     /// Time for reaching a server, or the proxy before it, TLS included.
     pub connect_timeout: Duration,
     /// Time without a byte, both before an answer and within it.
@@ -30,7 +28,6 @@ impl Default for Limits {
             versions: 250_000,
             aliases: 1000,
             depth: 32,
-            chart_bytes: 10 << 20,
             connect_timeout: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(30),
             redirects: 10,

@@ -82,7 +82,7 @@ pub struct Arguments {
     #[arg(long, help_heading = heading::HELM, default_value_t = helm_repository::Limits::default().index_bytes)]
     pub helm_index_max_size: u64,
     /// Bytes that the archive of a Helm chart may have.
-    #[arg(long, help_heading = heading::HELM, default_value_t = helm_repository::Limits::default().chart_bytes)]
+    #[arg(long, help_heading = heading::HELM, default_value_t = helm_chart::Limits::default().archive_bytes)]
     pub helm_chart_max_size: u64,
     /// Bytes that a file of a Helm chart may have.
     #[arg(long, help_heading = heading::HELM, default_value_t = ::helm_chart::Limits::default().file_bytes)]
@@ -223,15 +223,13 @@ impl Arguments {
     pub fn helm_limits(&self) -> helm_repository::Limits {
         helm_repository::Limits {
             index_bytes: self.helm_index_max_size,
-            chart_bytes: self.helm_chart_max_size,
             ..helm_repository::Limits::default()
         }
     }
 
     /// How many builds may be under way.
     fn build_limits(&self) -> Limits {
-        let process = u64::from(self.build_concurrency);
-        Limits { process, tenant: process.div_ceil(2) }
+        Limits::halved(self.build_concurrency.into())
     }
 
     /// The service account whose identity sources have that name none.
@@ -241,8 +239,7 @@ impl Arguments {
 
     /// Bytes of memory that lists of buckets may take: a part of what the process has.
     pub fn bucket_memory_limits(&self) -> Limits {
-        let process = budget::memory_limit() / BUCKET_MEMORY_PART;
-        Limits { process, tenant: process.div_ceil(2) }
+        Limits::halved(budget::memory_limit() / BUCKET_MEMORY_PART)
     }
 
     /// What providers may do.

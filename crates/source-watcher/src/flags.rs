@@ -102,8 +102,7 @@ fn gates(text: &str) -> Result<Gates, GateError> {
 impl Arguments {
     /// How many builds may be under way.
     pub(crate) fn build_limits(&self) -> Limits {
-        let process = u64::from(self.build_concurrency);
-        Limits { process, tenant: process.div_ceil(2) }
+        Limits::halved(self.build_concurrency.into())
     }
 
     /// How artifacts of sources are downloaded, without the token.

@@ -32,7 +32,7 @@ pub struct Room(Budget);
 impl Room {
     /// Room for so many bytes.
     pub fn new(bytes: u64) -> Room {
-        Room(Budget::new(Limits { process: bytes, tenant: bytes.div_ceil(2) }))
+        Room(Budget::new(Limits::halved(bytes)))
     }
 
     /// Waits until so many bytes are free for an object of `namespace`.

@@ -1,5 +1,7 @@
 //! Integers and floats in the notation of Go's literals.
 
+use std::borrow::Cow;
+
 /// `strconv.ParseInt(text, 0, 64)`: an optional sign, `0b`, `0o`, `0x`, a leading `0` for octal, or decimal; `_` between digits.
 pub fn parse_int(text: &str) -> Option<i64> {
     let (negative, magnitude) = split_sign(text);
@@ -19,7 +21,7 @@ pub fn parse_uint(text: &str) -> Option<u64> {
     if digits.contains('_') && !underscores_fit(text) {
         return None;
     }
-    let digits = digits.replace('_', "");
+    let digits = without_underscores(digits);
     // The standard library would also take a sign.
     let are_digits = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
     are_digits.then(|| u64::from_str_radix(&digits, radix).ok()).flatten()
@@ -30,7 +32,7 @@ pub fn parse_float(text: &str) -> Option<f64> {
     if text.contains('_') && !underscores_fit(text) {
         return None;
     }
-    let plain = text.replace('_', "");
+    let plain = without_underscores(text);
     let (negative, magnitude) = split_sign(&plain);
     let value = if let Some(digits) = strip_hex(magnitude) {
         hexadecimal(digits)?
@@ -58,6 +60,10 @@ fn split_sign(text: &str) -> (bool, &str) {
 
 fn strip_hex(text: &str) -> Option<&str> {
     text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))
+}
+
+fn without_underscores(text: &str) -> Cow<'_, str> {
+    if text.contains('_') { text.replace('_', "").into() } else { text.into() }
 }
 
 /// Each `_` stands between digits, or between a prefix such as `0x` and a digit.

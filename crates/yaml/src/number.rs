@@ -1,25 +1,5 @@
 //! Numbers the way Go's `strconv` reads and writes them.
 
-/// `strconv.ParseInt(text, 0, 64)`: an optional sign, then `0b`, `0o`, `0x`, a leading `0` for octal, or decimal.
-pub(crate) fn parse_int(text: &str) -> Option<i64> {
-    let (negative, digits) = split_sign(text);
-    signed(negative, parse_uint(digits)?)
-}
-
-/// `strconv.ParseUint(text, 0, 64)`.
-pub(crate) fn parse_uint(text: &str) -> Option<u64> {
-    let bytes = text.as_bytes();
-    let (radix, digits) = match bytes {
-        [b'0', b'b' | b'B', _, ..] => (2, text.get(2..)?),
-        [b'0', b'o' | b'O', _, ..] => (8, text.get(2..)?),
-        [b'0', b'x' | b'X', _, ..] => (16, text.get(2..)?),
-        [b'0'] => return Some(0),
-        [b'0', ..] => (8, text.get(1..)?),
-        _ => (10, text),
-    };
-    parse_radix(digits, radix)
-}
-
 /// What go-yaml tries last: a sign behind the `0b`, or in version 3 behind the `0o`.
 pub(crate) fn parse_odd_int(text: &str, octal: bool) -> Option<i64> {
     let (digits, radix) = match text.get(..2) {

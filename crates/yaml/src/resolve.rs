@@ -125,10 +125,10 @@ impl Resolver {
         }
         let digits: Cow<'_, str> =
             if text.contains('_') { text.replace('_', "").into() } else { text.into() };
-        if let Some(value) = number::parse_int(&digits) {
+        if let Some(value) = strconv::parse_int(&digits) {
             return Some(Resolved::Int(value));
         }
-        if let Some(value) = number::parse_uint(&digits) {
+        if let Some(value) = strconv::parse_uint(&digits) {
             return Some(Resolved::Uint(value));
         }
         if let Some(value) = number::parse_yaml_float(&digits) {

@@ -42,7 +42,7 @@ pub struct Pulls {
 impl Pulls {
     /// No archives yet; all may have so many bytes of memory, of which a namespace gets half.
     pub fn new(bytes: u64) -> Pulls {
-        let memory = Budget::new(Limits { process: bytes, tenant: bytes.div_ceil(2) });
+        let memory = Budget::new(Limits::halved(bytes));
         Pulls { memory, kept: Mutex::default(), turns: Named::default() }
     }
 

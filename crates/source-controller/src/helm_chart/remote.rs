@@ -59,7 +59,7 @@ pub async fn fetch(
         return Ok(Outcome::Unchanged(version));
     }
     let namespace = object.namespace().unwrap_or_default();
-    let archive = opened.pull(charts, &namespace, &found, &deadline).await.map_err(|error| {
+    let archive = found.pull(charts, &namespace, &deadline).await.map_err(|error| {
         failure::of_repository(failure::pull(format!(
             "failed to download chart for remote reference: {error}"
         )))
@@ -97,7 +97,7 @@ pub async fn dependency(
             redact(repository)
         ))
     })?;
-    let archive = opened.pull(charts, &namespace, &found, &deadline).await;
+    let archive = found.pull(charts, &namespace, &deadline).await;
     let version = found.version().to_owned();
     let archive =
         archive.map_err(|error| failed(format!("chart download of version '{version}' failed: {error}")))?;
@@ -140,10 +140,10 @@ enum Opened {
     Index(Box<IndexedRepository>),
 }
 
-/// A version of a chart.
-enum Found {
-    Tag(String),
-    Indexed(Indexed),
+/// A version of a chart, and whom to ask for it.
+enum Found<'a> {
+    Tag(&'a RegistryChart, String),
+    Indexed(&'a IndexedRepository, Indexed),
 }
 
 /// Why a version is not found or not pulled.
@@ -161,15 +161,6 @@ impl RemoteError {
     /// Whether it is the reference that means nothing, so that trying again is pointless.
     fn is_of_reference(&self) -> bool {
         matches!(self, RemoteError::Repository(RepositoryError::NotFound(_)))
-    }
-}
-
-impl Found {
-    fn version(&self) -> &str {
-        match self {
-            Found::Tag(version) => version,
-            Found::Indexed(indexed) => &indexed.version,
-        }
     }
 }
 
@@ -240,10 +231,21 @@ fn tls(why: String) -> Failure {
 }
 
 impl Opened {
-    async fn find(&self, chart: &str, wanted: &str, deadline: &Deadline) -> Result<Found, RemoteError> {
+    async fn find(&self, chart: &str, wanted: &str, deadline: &Deadline) -> Result<Found<'_>, RemoteError> {
+        Ok(match self {
+            Opened::Registry(registry) => {
+                Found::Tag(registry, registry.version(chart, wanted, deadline).await?)
+            }
+            Opened::Index(index) => Found::Indexed(index, index.find(chart, wanted)?),
+        })
+    }
+}
+
+impl Found<'_> {
+    fn version(&self) -> &str {
         match self {
-            Opened::Registry(registry) => Ok(Found::Tag(registry.version(chart, wanted, deadline).await?)),
-            Opened::Index(index) => Ok(Found::Indexed(index.find(chart, wanted)?)),
+            Found::Tag(_, version) => version,
+            Found::Indexed(_, indexed) => &indexed.version,
         }
     }
 
@@ -251,27 +253,21 @@ impl Opened {
         &self,
         charts: &HelmCharts,
         namespace: &str,
-        found: &Found,
         deadline: &Deadline,
     ) -> Result<Arc<Pulled>, RemoteError> {
-        match (self, found) {
-            (Opened::Registry(registry), Found::Tag(version)) => {
+        match self {
+            Found::Tag(registry, version) => {
                 let layer = registry.layer(version, deadline).await?;
                 // Its manifest was read with the same credentials, and the digest is that of the content.
                 let (key, most) = (layer.digest.to_string(), layer.size.min(charts.chart_bytes));
                 let download = registry.archive(version, &layer, deadline);
                 charts.pulls.get(namespace, &key, most, deadline, download).await.map_err(not_pulled)
             }
-            (Opened::Index(index), Found::Indexed(chart)) => {
-                let key = index.key(namespace, chart);
-                let download = index.archive(chart, charts.chart_bytes, deadline);
-                charts
-                    .pulls
-                    .get(namespace, &key, charts.chart_bytes, deadline, download)
-                    .await
-                    .map_err(not_pulled)
+            Found::Indexed(index, chart) => {
+                let (key, most) = (index.key(namespace, chart), charts.chart_bytes);
+                let download = index.archive(chart, most, deadline);
+                charts.pulls.get(namespace, &key, most, deadline, download).await.map_err(not_pulled)
             }
-            _ => Err(RepositoryError::NotFound(NotFound::Name).into()),
         }
     }
 }

@@ -62,7 +62,6 @@ impl<U: Upstream> Pass<'_, U> {
         Ok(false)
     }
 
-    /// Removes what there is of an object that goes, then lets it go.
     /// Nothing is to be done for the object any more: what there is of it goes, the status and the finalizer last. Suspended ones stay
     /// as they are.
     pub(super) async fn leave(&mut self) -> Result<controller::Outcome, PatchError> {
@@ -78,6 +77,7 @@ impl<U: Upstream> Pass<'_, U> {
         self.delete().await
     }
 
+    /// Removes what there is of an object that goes, then lets it go.
     pub(super) async fn delete(&mut self) -> Result<controller::Outcome, PatchError> {
         if !self.object.finalizers().iter().any(|f| f == FINALIZER) {
             return Ok(controller::Outcome::Wait);
