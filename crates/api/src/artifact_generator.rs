@@ -6,8 +6,8 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Condition;
 use crate::lenient::null_is_default;
+use crate::{Artifact, Condition};
 
 /// The API group of what composes sources.
 pub const GROUP: &str = "source.extensions.fluxcd.io";
@@ -206,4 +206,16 @@ pub struct ExternalArtifactReference {
     pub digest: String,
     /// Name of the file of its artifact.
     pub filename: String,
+}
+
+impl ExternalArtifactReference {
+    /// The ExternalArtifact with this name, and this artifact in it.
+    pub fn of(name: &str, namespace: &str, artifact: &Artifact) -> Self {
+        ExternalArtifactReference {
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+            digest: artifact.digest.clone(),
+            filename: artifact.path.rsplit('/').next().unwrap_or_default().to_owned(),
+        }
+    }
 }

@@ -45,6 +45,11 @@ pub mod reasons {
     pub const DIRECTORY_CREATION_FAILED: &str = "DirectoryCreationFailed";
 }
 
+/// Whether one `metadata.resourceVersion` is from before another. They are numbers that grow; what is none is not comparable.
+pub fn is_older_version(version: &str, than: &str) -> bool {
+    matches!((version.parse::<u128>(), than.parse::<u128>()), (Ok(a), Ok(b)) if a < b)
+}
+
 /// Reference to an object of a known kind in the same namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct LocalObjectReference {
@@ -140,4 +145,16 @@ pub struct NamespaceSelector {
         skip_serializing_if = "std::collections::BTreeMap::is_empty"
     )]
     pub match_labels: std::collections::BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers_or_not_at_all() {
+        assert!(is_older_version("9", "10") && is_older_version("1", "18446744073709551616"));
+        assert!(!is_older_version("10", "9") && !is_older_version("1", "1"));
+        assert!(!is_older_version("", "1") && !is_older_version("x", "y"));
+    }
 }

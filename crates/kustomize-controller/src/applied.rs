@@ -3,11 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use api::kustomization::IgnoreRule;
+use api::{kustomization::IgnoreRule, meta::is_older_version};
 use apply::{
     applier::{Applied, Memory},
     change::{Action, Change, ChangeSet},
-    drift::{self, Drift, is_older},
+    drift::{self, Drift},
     object::{Manifest, ObjectId},
     observe::{Index, WatchState},
     prepare::Owner,
@@ -149,7 +149,8 @@ impl AppliedObjects {
 fn is_untouched(index: &Index, id: &ObjectId, gvk: &GroupVersionKind, applied: &Applied) -> bool {
     let watched = index.ensure(gvk) == WatchState::Synced;
     index.get(id).filter(|_| watched).is_some_and(|seen| {
-        drift::of(applied, &seen).is_none() && !is_older(&seen.resource_version, &applied.resource_version)
+        drift::of(applied, &seen).is_none()
+            && !is_older_version(&seen.resource_version, &applied.resource_version)
     })
 }
 

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use api::{Kustomization, duration::go_duration_string};
+use api::{Kustomization, duration::go_duration_string, meta::is_older_version};
 use apply::{
-    drift::is_older,
     kstatus::{
         Status, Verdict,
         custom::{HealthRules, HealthRulesError},
@@ -106,7 +105,7 @@ fn verdict(state: WatchState, seen: Option<Observed>, not_before: &str, has_vani
         (WatchState::Forbidden(error) | WatchState::Failing(error) | WatchState::NotServed(error), _) => {
             plain(Status::Unknown, error)
         }
-        (_, Some(seen)) if is_older(&seen.resource_version, not_before) => {
+        (_, Some(seen)) if is_older_version(&seen.resource_version, not_before) => {
             plain(Status::InProgress, String::new())
         }
         (_, Some(seen)) => seen.verdict,

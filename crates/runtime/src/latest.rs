@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use api::meta::is_older_version;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
@@ -65,11 +66,10 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
     }
 }
 
-/// Resource versions of one kind can be compared as numbers; if one cannot, the watch is believed.
+/// If their versions cannot be compared, the watch is believed.
 fn is_newer<K: Resource>(ours: &K, watched: &K) -> bool {
-    let version = |object: &K| object.resource_version().and_then(|v| v.parse::<u64>().ok());
-    ours.uid() == watched.uid()
-        && version(ours).zip(version(watched)).is_some_and(|(ours, theirs)| ours > theirs)
+    let version = |object: &K| object.resource_version().unwrap_or_default();
+    ours.uid() == watched.uid() && is_older_version(&version(watched), &version(ours))
 }
 
 #[cfg(test)]

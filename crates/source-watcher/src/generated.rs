@@ -2,12 +2,13 @@
 //!
 //! Whatever somebody else does to one wakes its generator. What is as it should be is not written again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use api::artifact_generator::{self, GENERATOR_LABEL};
+use api::artifact_generator::{self, ExternalArtifactReference, GENERATOR_LABEL};
 use api::external_artifact::{ExternalArtifactStatus, ProducerReference};
+use api::meta::is_older_version;
 use api::meta::reasons::SUCCEEDED;
 use api::{Artifact, ArtifactGenerator, Condition, ConditionStatus, source};
 use futures::StreamExt;
@@ -95,6 +96,37 @@ pub struct Generated {
 struct State {
     objects: Index<Key, Known>,
     generators: Referrers<ObjectRef<ArtifactGenerator>, Key>,
+    /// The versions of our own last writes that the watch has not come to yet.
+    written: HashMap<Key, String>,
+}
+
+impl State {
+    /// Takes in an event of the watch. Gives the objects that are not as they were known to be.
+    fn observe(&mut self, event: &Event<DynamicObject>) -> Vec<Key> {
+        match event {
+            // A list is believed: a cluster that was restored counts from an older version on.
+            Event::Init => self.written.clear(),
+            Event::Apply(object) | Event::Delete(object) => {
+                let (key, version) = (key(object), object.resource_version().unwrap_or_default());
+                if let Some(ours) = self.written.get(&key) {
+                    if is_older_version(&version, ours) {
+                        return Vec::new();
+                    }
+                    self.written.remove(&key);
+                }
+            }
+            Event::InitApply(_) | Event::InitDone => {}
+        }
+        self.objects.observe(event, |object| (key(object), Known::of(object)))
+    }
+
+    /// Takes in the answer to a write, so that the watch has no news in it, nor in what it tells from before.
+    fn wrote(&mut self, object: &DynamicObject) -> Known {
+        let (key, known) = (key(object), Known::of(object));
+        self.written.insert(key.clone(), object.resource_version().unwrap_or_default());
+        self.objects.put(key, known.clone());
+        known
+    }
 }
 
 impl Known {
@@ -147,7 +179,7 @@ impl Generated {
             let Ok(event) = event else { continue };
             let is_list = matches!(event, Event::InitDone);
             let mut state = self.lock();
-            let changed = state.objects.observe(&event, |object| (key(object), Known::of(object)));
+            let changed = state.observe(&event);
             changed
                 .iter()
                 .flat_map(|key| state.generators.of(key))
@@ -194,6 +226,16 @@ impl Generated {
         }
     }
 
+    /// What an object of the generator offers.
+    pub fn offered(&self, generator: &ArtifactGenerator, name: &str) -> Option<ExternalArtifactReference> {
+        let namespace = generator.namespace().unwrap_or_default();
+        let state = self.lock();
+        let known = state.objects.get(&(namespace.clone(), name.to_owned()))?;
+        let artifact = known.status.artifact.as_ref()?;
+        (known.generator() == generator.uid().as_deref())
+            .then(|| ExternalArtifactReference::of(name, &namespace, artifact))
+    }
+
     /// Brings an object to what it shall be; an artifact that it has already keeps its time. `former` is what this process wrote
     /// last. `is_alive` tells whether there is a generator with a uid.
     ///
@@ -225,7 +267,7 @@ impl Generated {
             None => {
                 let body = body(&self.resource, generator, desired);
                 let written = api.patch(&desired.name, &params, &Patch::Apply(&body)).await;
-                self.remember(&written.map_err(PublishError::Apply)?)
+                self.lock().wrote(&written.map_err(PublishError::Apply)?)
             }
         };
         if let Some(published) = &known.status.artifact
@@ -256,7 +298,7 @@ impl Generated {
             "status": {"artifact": desired.artifact, "conditions": [ready]},
         });
         let written = api.patch_status(&desired.name, &params, &Patch::Apply(&status)).await;
-        self.remember(&written.map_err(PublishError::Status)?);
+        self.lock().wrote(&written.map_err(PublishError::Status)?);
         Ok(())
     }
 
@@ -283,13 +325,6 @@ impl Generated {
             Err(error) if !is_not_found(&error) => Err(PublishError::Delete(error)),
             _ => Ok(true),
         }
-    }
-
-    /// Takes in the answer to a write, so that the watch has no news in it.
-    fn remember(&self, object: &DynamicObject) -> Known {
-        let known = Known::of(object);
-        self.lock().objects.put(key(object), known.clone());
-        known
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -340,4 +375,58 @@ fn body(resource: &ApiResource, generator: &ArtifactGenerator, desired: &Desired
         },
         "spec": {"sourceRef": producer(generator)},
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// An object in a version, with content that is told by a digest.
+    fn object(version: &str, digest: &str) -> DynamicObject {
+        serde_json::from_value(json!({
+            "metadata": {"name": "out", "namespace": "ns", "resourceVersion": version},
+            "status": {"artifact": {"digest": digest}},
+        }))
+        .unwrap()
+    }
+
+    fn digest(state: &State) -> Option<String> {
+        let known = state.objects.get(&("ns".to_owned(), "out".to_owned()))?;
+        known.status.artifact.as_ref().map(|artifact| artifact.digest.clone())
+    }
+
+    /// How many objects an event changes, and what is known then.
+    fn seen(state: &mut State, event: Event<DynamicObject>) -> (usize, Option<String>) {
+        (state.observe(&event).len(), digest(state))
+    }
+
+    fn known(digest: &str) -> Option<String> {
+        Some(digest.to_owned())
+    }
+
+    #[test]
+    fn what_the_watch_tells_from_before_our_own_writes_is_no_news() {
+        let mut state = State::default();
+        assert_eq!(seen(&mut state, Event::Apply(object("7", "a"))), (1, known("a")));
+        state.wrote(&object("8", "b"));
+        state.wrote(&object("10", "c"));
+        for event in
+            [Event::Apply(object("8", "b")), Event::Delete(object("9", "b")), Event::Apply(object("10", "c"))]
+        {
+            assert_eq!(seen(&mut state, event), (0, known("c")));
+        }
+        assert_eq!(seen(&mut state, Event::Apply(object("11", "d"))), (1, known("d")));
+        assert_eq!(seen(&mut state, Event::Delete(object("12", "d"))), (1, None));
+    }
+
+    #[test]
+    fn a_list_is_believed_though_our_own_write_has_a_newer_version() {
+        let mut state = State::default();
+        state.wrote(&object("90", "b"));
+        seen(&mut state, Event::Init);
+        assert_eq!(seen(&mut state, Event::InitApply(object("5", "a"))), (0, known("a")));
+        assert_eq!(seen(&mut state, Event::InitDone), (1, known("a")));
+        assert_eq!(seen(&mut state, Event::Apply(object("6", "c"))), (1, known("c")));
+    }
 }

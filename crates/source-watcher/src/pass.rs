@@ -196,9 +196,19 @@ impl<'a> Pass<'a> {
         Ok((!entries.iter().all(is_intact)).then_some("ExternalArtifactsChanged"))
     }
 
-    /// Removes what was stored before the artifacts that are published. Those stay: somebody may be about to read them.
+    /// Removes what was stored before the artifacts that are published. Those stay: somebody may be about to read them. A pass
+    /// that was broken off may have published some that the inventory lacks.
     async fn collect_garbage(&self) -> Result<(), Interrupted> {
-        let paths: Vec<_> = self.inventory().iter().map(|entry| self.path(entry)).collect();
+        let generated = &self.context.generated;
+        generated.listed().await;
+        let paths: Vec<_> = self
+            .inventory()
+            .iter()
+            .map(|entry| match generated.offered(&self.object, &entry.name) {
+                Some(offered) => self.path(&offered),
+                None => self.path(entry),
+            })
+            .collect();
         let storage = self.context.storage.clone();
         self.blocking(STORAGE_TIMEOUT, move |_| {
             for path in paths {

@@ -141,12 +141,8 @@ impl Production<'_> {
             let name = output.artifact.name;
             let mut labels = common.labels.clone();
             labels.extend(output.labels);
-            let entry = ExternalArtifactReference {
-                name: name.clone(),
-                namespace: object.namespace().unwrap_or_default(),
-                digest: artifact.digest.clone(),
-                filename: artifact.path.rsplit('/').next().unwrap_or_default().to_owned(),
-            };
+            let namespace = object.namespace().unwrap_or_default();
+            let entry = ExternalArtifactReference::of(&name, &namespace, &artifact);
             let annotations = common.annotations.clone();
             let mut desired = Desired { name: name.clone(), labels, annotations, artifact };
             let former = memory.published.remove(&name);

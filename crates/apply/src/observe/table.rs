@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use api::meta::is_older_version;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Presence;
-use crate::drift::is_older;
 use crate::kstatus::custom::Rule;
 use crate::kstatus::{Verdict, verdict};
 use crate::manager::Manager;
@@ -115,7 +115,9 @@ impl Table {
         self.newest = self.newest.max(observed.resource_version.parse().ok());
         let list = self.list;
         let known = self.objects.get(&key(namespace, name)).filter(|slot| slot.list == list);
-        if known.is_some_and(|slot| is_older(&observed.resource_version, &slot.observed.resource_version)) {
+        if known
+            .is_some_and(|slot| is_older_version(&observed.resource_version, &slot.observed.resource_version))
+        {
             return (false, Vec::new());
         }
         self.replace(key(namespace, name), Slot { observed, list })
@@ -125,7 +127,9 @@ impl Table {
     /// list that goes on, nor of how far the watch has come.
     pub fn reread(&mut self, namespace: &str, name: &str, observed: Observed) -> (bool, Vec<Arc<Owner>>) {
         match self.objects.get(&key(namespace, name)) {
-            Some(known) if !is_older(&observed.resource_version, &known.observed.resource_version) => {
+            Some(known)
+                if !is_older_version(&observed.resource_version, &known.observed.resource_version) =>
+            {
                 let list = known.list;
                 self.replace(key(namespace, name), Slot { observed, list })
             }
