@@ -10,13 +10,21 @@ use sha2::{Digest, Sha256};
 use crate::objects::Look;
 use crate::process::{output, temp_folder};
 
-/// The bytes of the artifact of a source, which have to be those that the status tells of.
+/// The bytes of the artifact of a source, which have to be those that the status tells of, and those behind the link to the
+/// current artifact for kinds that have one.
 pub async fn download(source: &Value) -> Result<Vec<u8>> {
-    let answer = reqwest::get(source.text("/status/artifact/url")).await?.error_for_status()?;
-    let bytes = answer.bytes().await?.to_vec();
+    let bytes = get(source.text("/status/artifact/url")).await?;
     let (told, digest) = (source.text("/status/artifact/digest"), digest(&bytes));
     ensure!(digest == told, "the artifact has {digest}, the status {told}");
+    let link = source.text("/status/url");
+    let has_link = !matches!(source.text("/kind"), "GitRepository" | "ExternalArtifact");
+    ensure!(has_link != link.is_empty(), "status.url is {link:?}: {source}");
+    ensure!(!has_link || get(link).await? == bytes, "something else is behind {link}: {source}");
     Ok(bytes)
+}
+
+async fn get(url: &str) -> Result<Vec<u8>> {
+    Ok(reqwest::get(url).await?.error_for_status()?.bytes().await?.to_vec())
 }
 
 /// The digest of some bytes as a status has it.

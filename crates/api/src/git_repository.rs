@@ -258,6 +258,7 @@ impl Source for GitRepository {
             observed_generation: &mut status.observed_generation,
             conditions: &mut status.conditions,
             artifact: &mut status.artifact,
+            url: None,
             handled_request: &mut status.last_handled_reconcile_at,
         }
     }

@@ -197,6 +197,7 @@ impl Source for HelmChart {
             observed_generation: &mut status.observed_generation,
             conditions: &mut status.conditions,
             artifact: &mut status.artifact,
+            url: Some(&mut status.url),
             handled_request: &mut status.last_handled_reconcile_at,
         }
     }

@@ -64,6 +64,8 @@ pub struct SourceStatusMut<'a> {
     pub conditions: &'a mut Vec<Condition>,
     /// `artifact`.
     pub artifact: &'a mut Option<Artifact>,
+    /// `url`, the address of whatever artifact is the current one; not all kinds have it.
+    pub url: Option<&'a mut Option<String>>,
     /// `lastHandledReconcileAt`.
     pub handled_request: &'a mut Option<String>,
 }
@@ -126,6 +128,7 @@ pub mod reasons {
     pub const READ_OPERATION_FAILED: &str = "ReadOperationFailed";
     pub const SOURCE_IGNORE_ERROR: &str = "SourceIgnoreError";
     pub const STAT_OPERATION_FAILED: &str = "StatOperationFailed";
+    pub const SYMLINK_UPDATE_FAILED: &str = "SymlinkUpdateFailed";
     pub const UNSUPPORTED_FIELD: &str = "UnsupportedField";
     pub const URL_INVALID: &str = "URLInvalid";
     pub const VERIFICATION_ERROR: &str = "VerificationError";

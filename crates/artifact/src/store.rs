@@ -7,6 +7,7 @@
 //! on one volume apart.
 
 mod garbage;
+mod link;
 mod lock;
 mod path;
 mod quota;
@@ -490,7 +491,10 @@ impl Store {
                 {
                     tracing::warn!(%error, "failed to remove a temporary file");
                 }
-            } else if depth == 0 && (!is_bookkeeping(&name) || name.ends_with(SIDECAR_SUFFIX)) {
+            } else if kind.is_file()
+                && depth == 0
+                && (!is_bookkeeping(&name) || name.ends_with(SIDECAR_SUFFIX))
+            {
                 self.count(&entry);
             }
         }

@@ -281,6 +281,31 @@ fn links_are_not_followed_to_read_write_or_remove() {
 }
 
 #[test]
+fn a_link_leads_to_the_artifact_that_it_was_given_last() {
+    let (root, store) = store();
+    let second = PATH.replace("abc", "def");
+    archive(&store, PATH, "one").unwrap();
+    archive(&store, &second, "two").unwrap();
+    let link = root.path().join(PATH).with_file_name("latest.tar.gz");
+    // As Flux leaves it: with the whole path, which is another one where the volume is mounted elsewhere.
+    symlink("/data/gitrepository/flux-system/app/abc.tar.gz", &link).unwrap();
+    for path in [PATH, &second, &second] {
+        let url = store.link(path, "latest.tar.gz").unwrap();
+        assert_eq!(url, "http://localhost:9090/gitrepository/flux-system/app/latest.tar.gz");
+        assert_eq!(fs::read(&link).unwrap(), read(&store, path));
+    }
+    let left = ["abc.tar.gz", "abc.tar.gz.lock", "def.tar.gz", "def.tar.gz.lock", "latest.tar.gz"];
+    assert_eq!(names(root.path()), left, "nothing temporary stays");
+    // It is none of the artifacts that count.
+    let store = Store::open(root.path(), Options { retention_records: 1, ..options() }).unwrap();
+    assert_eq!(store.collect_garbage(&second).unwrap(), [PATH]);
+    assert_eq!(fs::read(&link).unwrap(), read(&store, &second));
+    assert!(matches!(store.link("gitrepository/other/app/../x", "latest.tar.gz"), Err(StoreError::Path(_))));
+    assert!(store.remove_all("gitrepository/flux-system/app").unwrap());
+    assert!(!link.is_symlink());
+}
+
+#[test]
 fn garbage_goes_with_its_lock_and_the_current_file_stays() {
     let (root, store) = store_with(Options { retention_records: 2, ..options() });
     for (name, age) in [("a", 4), ("b", 3), ("b.lock", 900), ("c", 2), ("d", 1), ("x.q1w2e3.tmp", 900)] {

@@ -149,6 +149,7 @@ impl GitRepositories {
 
 impl Upstream for GitRepositories {
     const KIND: &'static str = KIND;
+    const LINK: Option<&'static str> = None;
     type Object = GitRepository;
     type References = References;
     type Content = Content;

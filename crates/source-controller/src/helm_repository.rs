@@ -206,6 +206,7 @@ impl HelmRepositories {
 
 impl Upstream for HelmRepositories {
     const KIND: &'static str = KIND;
+    const LINK: Option<&'static str> = Some("index.yaml");
     type Object = HelmRepository;
     type References = Url;
     type Content = Content;

@@ -57,6 +57,8 @@ pub trait Upstream: Send + Sync + 'static {
     type References: Clone + Send + Sync + 'static;
     /// What was fetched, to build from.
     type Content: Send + 'static;
+    /// The file name of the link to the current artifact, for kinds with `status.url`.
+    const LINK: Option<&'static str> = Some("latest.tar.gz");
     /// The reason of the condition that tells of something else than what is stored.
     const NEWS: &'static str = reason::NEW_REVISION;
 

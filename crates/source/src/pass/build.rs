@@ -3,10 +3,12 @@
 
 use api::Artifact;
 use api::source::Source;
+use artifact::store::StoreError;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use net::Deadline;
 
+use super::storage::link;
 use super::{Beginning, Pass, timeout};
 use crate::background::Host;
 use crate::blocking;
@@ -25,7 +27,15 @@ pub struct EndedBuild<R> {
     news: Option<String>,
     /// Who has signed what was fetched.
     verified: Option<Verified>,
-    result: Result<(Built, Option<Correction>), Interrupted>,
+    result: Result<Stored, Interrupted>,
+}
+
+/// An artifact that was made and stored.
+pub struct Stored {
+    built: Built,
+    correction: Option<Correction>,
+    /// The URL of the link to it, for kinds that have one.
+    link: Option<Result<String, StoreError>>,
 }
 
 impl<U: Upstream> Pass<'_, U> {
@@ -95,7 +105,7 @@ impl<U: Upstream> Pass<'_, U> {
         references: U::References,
         former: Option<String>,
         host: Host,
-    ) -> impl Future<Output = Result<(Built, Option<Correction>), Interrupted>> + Send + use<U> {
+    ) -> impl Future<Output = Result<Stored, Interrupted>> + Send + use<U> {
         let (controller, storage) = (self.controller, self.storage.clone());
         let (upstream, stop) = (controller.upstream.clone(), controller.stop.clone());
         let namespace = self.object.namespace().unwrap_or_default();
@@ -112,7 +122,8 @@ impl<U: Upstream> Pass<'_, U> {
                 let built = upstream.build(build, content, deadline)?;
                 let correction =
                     former.and_then(|former| correction::find(&storage, former, &built.artifact));
-                Ok::<_, Failure>((built, correction))
+                let link = link::<U>(&storage, &built.artifact.path);
+                Ok::<_, Failure>(Stored { built, correction, link })
             };
             Ok(blocking::run(Deadline::new(timeout), Some(limit), &stop, work).await??)
         }
@@ -122,15 +133,16 @@ impl<U: Upstream> Pass<'_, U> {
     fn finish_build(
         &mut self,
         references: U::References,
-        result: Result<(Built, Option<Correction>), Interrupted>,
+        result: Result<Stored, Interrupted>,
     ) -> Result<String, Interrupted> {
-        let (built, correction) = result?;
+        let Stored { built, correction, link } = result?;
         self.note_verified(built.verified.as_ref());
         // Later than what was fetched first if the content had to be fetched anew.
         let revision = built.artifact.revision.clone();
         self.note_correction(&revision, correction.as_ref());
         let artifact = Artifact { metadata: built.metadata, ..status_artifact(built.artifact) };
         *self.object.status_mut().artifact = Some(artifact);
+        self.note_link(link);
         self.controller.upstream.stored(&mut self.object, references);
         self.up_to_date(&revision, Some(&built.title));
         Ok(built.title)

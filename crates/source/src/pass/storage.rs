@@ -2,6 +2,7 @@
 
 use api::meta::FINALIZER;
 use api::source::Source;
+use artifact::store::StoreError;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use runtime::controller;
@@ -11,7 +12,7 @@ use runtime::patch::{self, PatchError};
 use super::Pass;
 use crate::failure::{Failure, Interrupted, reason};
 use crate::status;
-use crate::storage::Verdict;
+use crate::storage::{ObjectStorage, Verdict};
 use crate::upstream::Upstream;
 
 impl<U: Upstream> Pass<'_, U> {
@@ -22,7 +23,12 @@ impl<U: Upstream> Pass<'_, U> {
             return Ok(false);
         };
         let (storage, current) = (self.storage.clone(), artifact.clone());
-        let (removed, verdict) = self.blocking(move |_| Ok(storage.inspect(&current))).await?;
+        let inspected = self.blocking(move |_| {
+            let (removed, verdict) = storage.inspect(&current);
+            let is_there = matches!(verdict, Verdict::Good | Verdict::Outdated);
+            Ok((removed, verdict, is_there.then(|| link::<U>(&storage, &current.path)).flatten()))
+        });
+        let (removed, verdict, link) = inspected.await?;
         if removed > 0 {
             let message = format!("garbage collected {removed} artifacts");
             self.trace(action::GARBAGE_COLLECT, reason::GARBAGE_COLLECTION_SUCCEEDED, message);
@@ -32,6 +38,7 @@ impl<U: Upstream> Pass<'_, U> {
                 self.outdated = matches!(verdict, Verdict::Outdated);
                 artifact.url = self.storage.store.url(&artifact.path);
                 *self.object.status_mut().artifact = Some(artifact);
+                self.note_link(link);
                 return Ok(true);
             }
             Verdict::Damaged(why, removed) => {
@@ -60,6 +67,24 @@ impl<U: Upstream> Pass<'_, U> {
         }
         status::artifact_missing(&mut self.object, true, Timestamp::now());
         Ok(false)
+    }
+
+    /// Puts the address of the link to the current artifact into the status. Without it the artifact is as good as ever.
+    pub(super) fn note_link(&mut self, link: Option<Result<String, StoreError>>) {
+        match link {
+            Some(Ok(link)) => {
+                if let Some(url) = self.object.status_mut().url {
+                    *url = Some(link);
+                }
+            }
+            Some(Err(error)) => {
+                let message =
+                    format!("failed to update status URL symlink: {}", runtime::error::chain(&error));
+                tracing::warn!("{message}");
+                self.trace(action::RECONCILE_STORAGE, reason::SYMLINK_UPDATE_FAILED, message);
+            }
+            None => {}
+        }
     }
 
     /// Nothing is to be done for the object any more: what there is of it goes, the status and the finalizer last. Suspended ones stay
@@ -110,4 +135,12 @@ impl<U: Upstream> Pass<'_, U> {
             _ => Ok(controller::Outcome::Wait),
         }
     }
+}
+
+/// Makes the link of the object lead to an artifact, for kinds that have one; gives its URL. Blocks.
+pub(super) fn link<U: Upstream>(
+    storage: &ObjectStorage,
+    artifact: &str,
+) -> Option<Result<String, StoreError>> {
+    U::LINK.map(|name| storage.store.link(artifact, name))
 }

@@ -11,7 +11,11 @@ use crate::failure::reason;
 
 /// There is no artifact (any more).
 pub fn artifact_missing<K: Source + Resource>(object: &mut K, disappeared: bool, now: Timestamp) {
-    *object.status_mut().artifact = None;
+    let status = object.status_mut();
+    *status.artifact = None;
+    if let Some(url) = status.url {
+        *url = None;
+    }
     let message =
         if disappeared { "building artifact: disappeared from storage" } else { "building artifact" };
     let mut conditions = conditions(object, now);
