@@ -39,6 +39,7 @@ pub mod file_server;
 pub mod flux;
 pub mod forge;
 pub mod git_server;
+pub mod helm;
 mod http_server;
 pub mod idle;
 pub mod moved_clock;

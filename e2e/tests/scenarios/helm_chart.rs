@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use e2e::artifact::{digest, download};
 use e2e::file_server::FileServer;
 use e2e::flux::Client;
+use e2e::helm::{helm, package};
 use e2e::objects::Look;
 use e2e::process::{output, temp_folder};
 use e2e::registry::{PASSWORD, Registry, Setup, USER};
@@ -32,26 +33,6 @@ fn registry_yaml(name: &str, registry: &Registry, more: &str) -> String {
          url: oci://{}/charts\n{more}\n",
         registry.address()
     )
-}
-
-/// Runs the real Helm.
-pub fn helm(folder: &Path, arguments: &[&str]) -> Result<String> {
-    let mut command = Command::new(toolchain::helm()?);
-    command.args(arguments).current_dir(folder).env("HOME", folder).env("HELM_NO_PLUGINS", "1");
-    output(&mut command)
-}
-
-/// Has Helm package a chart of this name and version.
-pub fn package(folder: &Path, name: &str, version: &str) -> Result<String> {
-    let source = folder.join("source").join(name);
-    fs::create_dir_all(source.join("templates"))?;
-    fs::write(source.join("Chart.yaml"), format!("apiVersion: v2\nname: {name}\nversion: {version}\n"))?;
-    fs::write(source.join("values.yaml"), "replicas: 1\nname: default\n")?;
-    fs::write(source.join("values-prod.yaml"), "replicas: 3\n")?;
-    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: map}\ndata: {replicas: \"{{ .Values.replicas }}\"}\n";
-    fs::write(source.join("templates/map.yaml"), map)?;
-    helm(folder, &["package", &format!("source/{name}")])?;
-    Ok(format!("{name}-{version}.tgz"))
 }
 
 /// Has Helm push an archive to `oci://<registry>/charts`.

@@ -7,12 +7,11 @@ use e2e::artifact::download;
 use e2e::cluster::User;
 use e2e::file_server::FileServer;
 use e2e::flux::Client;
+use e2e::helm::{helm, package};
 use e2e::objects::Look;
 use e2e::process::temp_folder;
 use e2e::scenario::Scenario;
 use serde_json::{Value, json};
-
-use crate::helm_chart::{helm, package};
 
 /// HelmRepository `charts`, with further lines of spec, indented by two.
 fn repository(url: &str, more: &str) -> String {

@@ -1,10 +1,13 @@
-//! What secrets and variables cost: kustomize-controller over N Kustomizations, with and without them; and what N sources of one
-//! registry cost. Part of `make bench`.
+//! What secrets and variables cost: kustomize-controller over N Kustomizations, with and without them; what N sources of one registry
+//! cost, and N charts of one index. Part of `make bench`.
 //!
 //! ```text
-//! bench [N]
+//! bench [N] [secrets|registry|charts]...
 //! ```
+//!
+//! `E2E_BIN_DIR` may have other controllers, such as those of Flux, to measure them beside ours.
 
+mod charts;
 mod registry;
 
 use std::fs;
@@ -33,14 +36,30 @@ struct Cost {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let count = std::env::args().nth(1).map_or(Ok(COUNT), |text| text.parse()).context("a number")?;
+    let mut arguments = std::env::args().skip(1);
+    let count = arguments.next().map_or(Ok(COUNT), |text| text.parse()).context("a number")?;
+    let wanted: Vec<String> = arguments.collect();
+    let is_wanted = |table: &str| wanted.is_empty() || wanted.iter().any(|name| name == table);
+    if is_wanted("secrets") {
+        secrets(count).await?;
+    }
+    if is_wanted("registry") {
+        registry::table(count).await?;
+    }
+    if is_wanted("charts") {
+        charts::table(count).await?;
+    }
+    Ok(())
+}
+
+async fn secrets(count: usize) -> Result<()> {
     println!(
         "{count} Kustomizations with a Secret and a ConfigMap each        install            no change       peak"
     );
     let plain = row("as they are", "bench-plain", count, false).await?;
     let full = row("3 ConfigMaps of variables, Secret of SOPS (age)", "bench-full", count, true).await?;
     println!("{:<50} {:>8.2}x {:>18.2}x", "CPU, beside the same without", full.0 / plain.0, full.1 / plain.1);
-    registry::table(count).await
+    Ok(())
 }
 
 /// Measures and prints; gives the CPU seconds of both phases.
