@@ -69,4 +69,22 @@ impl Cosign {
         let args = ["sign", "--yes", "--key", &key, &form, &reference];
         self.run(&[&args[..], &offline].concat()).map(drop)
     }
+
+    /// Whether cosign accepts a signature without a key, by this trusted root, of this subject and issuer. It may ask nobody else.
+    pub fn verify(
+        &self,
+        address: &str,
+        digest: &Digest,
+        form: Form,
+        (root, subject, issuer): (&str, &str, &str),
+    ) -> Result<()> {
+        let path = self.home.path().join("trusted_root.json");
+        fs::write(&path, root)?;
+        let (path, reference) = (path.display().to_string(), format!("{address}/team/app@{digest}"));
+        let form = format!("--new-bundle-format={}", form == Form::Bundle);
+        let trust =
+            ["--trusted-root", &path, "--certificate-identity", subject, "--certificate-oidc-issuer", issuer];
+        let args = ["verify", "--offline", "--allow-http-registry", &form, &reference];
+        self.run(&[&args[..], &trust].concat()).map(drop)
+    }
 }

@@ -54,11 +54,13 @@ pub mod repository;
 pub mod s3_server;
 pub mod scenario;
 pub mod signer;
+pub mod sigstore;
 pub mod silent_server;
 pub mod sops;
 pub mod sshd;
 pub mod testkit;
 pub mod token_server;
+pub mod tuf;
 pub mod wait;
 pub mod webhook;
 

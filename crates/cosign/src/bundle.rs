@@ -4,8 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
+use sigstore_verify::types::{Bundle as CertifiedBundle, Sha256Hash};
 
-use crate::PublicKey;
+use crate::keyless::{Keyless, KeylessError};
+use crate::text::shown;
+use crate::{PublicKey, Trust};
 
 /// What the media types of bundles begin with.
 pub const BUNDLE_MEDIA_TYPE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
@@ -21,11 +24,9 @@ const EARLIER_MEDIA_TYPES: [&str; 2] = [
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// What the types of statements begin with.
 const STATEMENT_TYPE_PREFIX: &str = "https://in-toto.io/Statement/";
-/// Characters of a text from outside that an error repeats.
-const SHOWN_CHARACTERS: usize = 100;
 
 /// Why a bundle is no signature of the digest. The texts are sigstore's where it has one.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// Not the JSON of a bundle.
     #[error("bundle is not understood: line {line}, column {column}")]
@@ -41,9 +42,15 @@ pub enum BundleError {
     /// A signature over the artifact itself, say, which is of a file and not of a manifest.
     #[error("bundle does not contain a DSSE envelope")]
     NoEnvelope,
-    /// Made by somebody with a certificate.
+    /// Made by somebody with a certificate, where keys are trusted.
     #[error("expected key signature, not certificate")]
     Certificate,
+    /// Made with a key, where identities are trusted.
+    #[error("expected certificate signature, not key")]
+    Key,
+    /// It does not count without a key.
+    #[error(transparent)]
+    Keyless(#[from] KeylessError),
     /// There has to be one.
     #[error("expected exactly one signature, got {0}")]
     Signatures(usize),
@@ -63,8 +70,10 @@ pub enum BundleError {
 
 /// A bundle that was read, but not verified.
 #[derive(Debug)]
-pub struct Bundle {
+pub struct Bundle<'a> {
     envelope: Envelope,
+    is_certified: bool,
+    json: &'a [u8],
 }
 
 #[derive(Deserialize)]
@@ -122,15 +131,13 @@ struct Digests {
     sha256: Option<String>,
 }
 
-impl Bundle {
+impl Bundle<'_> {
     /// Reads a bundle; `None` if it is one of a version that is not for artifacts in registries.
     ///
     /// # Errors
-    /// For what is no bundle, and for one that is not signed with a key.
-    pub fn parse(json: &[u8]) -> Result<Option<Bundle>, BundleError> {
-        // Not the error's own text, which may quote the bundle.
-        let wire: Wire = serde_json::from_slice(json)
-            .map_err(|error| BundleError::Json { line: error.line(), column: error.column() })?;
+    /// For what is no bundle of a statement.
+    pub fn parse(json: &[u8]) -> Result<Option<Bundle<'_>>, BundleError> {
+        let wire: Wire = serde_json::from_slice(json).map_err(|error| not_understood(&error))?;
         if EARLIER_MEDIA_TYPES.contains(&wire.media_type.as_str()) {
             return Ok(None);
         }
@@ -138,17 +145,16 @@ impl Bundle {
             return Err(BundleError::MediaType(shown(&wire.media_type)));
         }
         let material = wire.verification_material.unwrap_or_default();
-        if material.certificate.is_some() || material.x509_certificate_chain.is_some() {
-            return Err(BundleError::Certificate);
-        }
-        Ok(Some(Bundle { envelope: wire.dsse_envelope.ok_or(BundleError::NoEnvelope)? }))
+        let is_certified = material.certificate.is_some() || material.x509_certificate_chain.is_some();
+        let envelope = wire.dsse_envelope.ok_or(BundleError::NoEnvelope)?;
+        Ok(Some(Bundle { envelope, is_certified, json }))
     }
 
-    /// Whether one of the keys has signed a statement about the manifest whose SHA-256 is `hex`.
+    /// Whether somebody who is trusted has signed a statement about the manifest whose SHA-256 is `hex`.
     ///
     /// # Errors
     /// Why not.
-    pub fn verify(&self, hex: &str, keys: &[PublicKey]) -> Result<(), BundleError> {
+    pub fn verify(&self, hex: &str, trust: &Trust) -> Result<(), BundleError> {
         let Envelope { payload, payload_type, signatures } = &self.envelope;
         let [Signature { sig }] = signatures.as_slice() else {
             return Err(BundleError::Signatures(signatures.len()));
@@ -156,9 +162,11 @@ impl Bundle {
         if payload_type != PAYLOAD_TYPE {
             return Err(BundleError::PayloadType(shown(payload_type)));
         }
-        let message = pre_authentication_encoding(payload_type, payload);
-        if !keys.iter().any(|key| key.has_signed(&message, sig)) {
-            return Err(BundleError::Signature);
+        match (trust, self.is_certified) {
+            (Trust::Keys(keys), false) => self.verify_with_keys(sig, keys)?,
+            (Trust::Keyless(keyless), true) => self.verify_without(hex, keyless)?,
+            (Trust::Keys(_), true) => return Err(BundleError::Certificate),
+            (Trust::Keyless(_), false) => return Err(BundleError::Key),
         }
         let statement: Statement = serde_json::from_slice(payload).map_err(|_| BundleError::Statement)?;
         if !statement.kind.starts_with(STATEMENT_TYPE_PREFIX) {
@@ -167,6 +175,24 @@ impl Bundle {
         let is_subject = |subject: &Subject| subject.digest.sha256.as_deref() == Some(hex);
         if statement.subject.iter().any(is_subject) { Ok(()) } else { Err(BundleError::Digest) }
     }
+
+    fn verify_with_keys(&self, signature: &[u8], keys: &[PublicKey]) -> Result<(), BundleError> {
+        let message = pre_authentication_encoding(&self.envelope.payload_type, &self.envelope.payload);
+        let is_good = keys.iter().any(|key| key.has_signed(&message, signature));
+        is_good.then_some(()).ok_or(BundleError::Signature)
+    }
+
+    fn verify_without(&self, hex: &str, keyless: &Keyless) -> Result<(), BundleError> {
+        let bundle: CertifiedBundle =
+            serde_json::from_slice(self.json).map_err(|error| not_understood(&error))?;
+        let digest = Sha256Hash::from_hex(hex).map_err(|_| BundleError::Digest)?;
+        Ok(keyless.verify_bundle(&bundle, digest)?)
+    }
+}
+
+/// Not the error's own text, which may quote the bundle.
+fn not_understood(error: &serde_json::Error) -> BundleError {
+    BundleError::Json { line: error.line(), column: error.column() }
 }
 
 /// What an envelope's signatures are made of (DSSE, "Signature Definition").
@@ -178,8 +204,4 @@ fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = String::deserialize(deserializer)?;
     STANDARD.decode(text).map_err(serde::de::Error::custom)
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_CHARACTERS).collect()
 }

@@ -4,11 +4,11 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA256_ASN1,
     ECDSA_P521_SHA512_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha512};
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
+
+use crate::pem::blocks;
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -60,7 +60,7 @@ impl PublicKey {
     /// # Errors
     /// When there is none.
     pub fn from_pem(pem: &[u8]) -> Result<PublicKey, KeyError> {
-        let (label, der) = first_block(pem).ok_or(KeyError::Pem)?;
+        let (label, der) = blocks(pem).next().ok_or(KeyError::Pem)?;
         match label {
             "PUBLIC KEY" => PublicKey::from_spki(&der),
             "RSA PUBLIC KEY" => PublicKey::new(OF_RSA, &der),
@@ -106,19 +106,12 @@ impl PublicKey {
     }
 }
 
-/// Label and content of the first block of PEM. Go's reader, which Flux uses, does not mind how lines are broken.
-fn first_block(pem: &[u8]) -> Option<(&str, Vec<u8>)> {
-    let text = std::str::from_utf8(pem).ok()?;
-    let (_, rest) = text.split_once("-----BEGIN ")?;
-    let (label, rest) = rest.split_once("-----")?;
-    let (body, _) = rest.split_once("-----END ")?;
-    let body: String = body.split_ascii_whitespace().collect();
-    Some((label, STANDARD.decode(body).ok()?))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     #[test]

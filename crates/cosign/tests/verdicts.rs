@@ -3,18 +3,22 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use cosign::{Bundle, BundleError, PublicKey, SimpleSigning, SimpleSigningError};
+use cosign::{
+    Bundle, BundleError, PublicKey, SIGNATURE_ANNOTATION, SimpleSigning, SimpleSigningError, Trust,
+    TrustedRoot,
+};
 use rcgen::{KeyPair, SigningKey};
 use serde_json::{Value, json};
 
 const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const V3: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+const NOT_UNDERSTOOD: &str = "bundle is not understood";
 const IN_TOTO: &str = "application/vnd.in-toto+json";
 
-fn key() -> (KeyPair, Vec<PublicKey>) {
+fn key() -> (KeyPair, Trust) {
     let key = KeyPair::generate().unwrap();
     let public = PublicKey::from_pem(key.public_key_pem().as_bytes()).unwrap();
-    (key, vec![public])
+    (key, Trust::Keys(vec![public]))
 }
 
 fn statement() -> Value {
@@ -33,11 +37,17 @@ fn bundle(key: &KeyPair, kind: &str, payload: &str) -> Value {
     })
 }
 
-fn judged(bundle: &Value, keys: &[PublicKey]) -> Result<bool, BundleError> {
-    match Bundle::parse(bundle.to_string().as_bytes())? {
-        Some(bundle) => bundle.verify(HEX, keys).map(|()| true),
-        None => Ok(false),
-    }
+/// The verdict; an error by its text.
+fn judged(bundle: &Value, keys: &Trust) -> Result<bool, String> {
+    let judged = match Bundle::parse(bundle.to_string().as_bytes()) {
+        Ok(Some(bundle)) => bundle.verify(HEX, keys).map(|()| true),
+        Ok(None) => Ok(false),
+        Err(error) => Err(error),
+    };
+    judged.map_err(|error| match error {
+        BundleError::Json { .. } => NOT_UNDERSTOOD.to_owned(),
+        error => error.to_string(),
+    })
 }
 
 #[test]
@@ -87,14 +97,15 @@ fn a_bundle_counts_if_it_is_of_a_known_form_and_signed_for_the_digest() {
         (changed("/dsseEnvelope/payload", json!("%")), Err(BundleError::Json { line: 1, column: 0 })),
         (json!([]), Err(BundleError::Json { line: 1, column: 0 })),
     ] {
-        let found = judged(&bundle, &keys).map_err(|error| match error {
-            BundleError::Json { .. } => BundleError::Json { line: 1, column: 0 },
-            other => other,
+        let verdict = verdict.map_err(|error: BundleError| match error {
+            BundleError::Json { .. } => NOT_UNDERSTOOD.to_owned(),
+            error => error.to_string(),
         });
-        assert_eq!(found, verdict, "{bundle}");
+        assert_eq!(judged(&bundle, &keys), verdict, "{bundle}");
     }
-    assert_eq!(judged(&good, &self::key().1), Err(BundleError::Signature));
-    assert_eq!(judged(&good, &[]), Err(BundleError::Signature));
+    for nobody in [self::key().1, Trust::Keys(Vec::new())] {
+        assert_eq!(judged(&good, &nobody), Err(BundleError::Signature.to_string()));
+    }
 }
 
 #[test]
@@ -108,20 +119,22 @@ fn a_simple_signature_counts_for_the_digest_that_is_in_it() {
     };
     let sign = |payload: &str| STANDARD.encode(key.sign(payload.as_bytes()).unwrap());
     let judge = |payload: &str, signature: &str| {
-        SimpleSigning { payload: payload.as_bytes(), signature }.verify(&digest, &keys)
+        let annotations = [(SIGNATURE_ANNOTATION.to_owned(), signature.to_owned())].into();
+        let signing = SimpleSigning { payload: payload.as_bytes(), annotations: &annotations };
+        signing.verify(&digest, &keys).map_err(|error| error.to_string())
     };
     let (good, other) = (of(&digest), of("sha256:0"));
     assert_eq!(judge(&good, &sign(&good)), Ok(()));
     assert_eq!(judge(&good, &format!("{}\n", sign(&good))), Ok(()));
-    assert_eq!(judge(&other, &sign(&other)), Err(SimpleSigningError::Digest));
-    assert_eq!(judge(&good, &sign(&other)), Err(SimpleSigningError::Signature));
-    assert_eq!(judge(&good, "%"), Err(SimpleSigningError::Encoding));
-    assert_eq!(judge(&good, ""), Err(SimpleSigningError::Signature));
+    assert_eq!(judge(&other, &sign(&other)), Err(SimpleSigningError::Digest.to_string()));
+    assert_eq!(judge(&good, &sign(&other)), Err(SimpleSigningError::Signature.to_string()));
+    assert_eq!(judge(&good, "%"), Err(SimpleSigningError::Encoding.to_string()));
+    assert_eq!(judge(&good, ""), Err(SimpleSigningError::Signature.to_string()));
     for payload in ["", "{}", "[", r#"{"critical": {"image": {"docker-manifest-digest": 1}}}"#] {
-        assert_eq!(judge(payload, &sign(payload)), Err(SimpleSigningError::Payload), "{payload}");
+        assert_eq!(judge(payload, &sign(payload)), Err(SimpleSigningError::Payload.to_string()), "{payload}");
     }
     let deep = "[".repeat(100_000);
-    assert_eq!(judge(&deep, &sign(&deep)), Err(SimpleSigningError::Payload));
+    assert_eq!(judge(&deep, &sign(&deep)), Err(SimpleSigningError::Payload.to_string()));
 }
 
 proptest::proptest! {
@@ -131,8 +144,10 @@ proptest::proptest! {
         for bytes in [bytes.as_slice(), text.as_bytes()] {
             proptest::prop_assert!(Bundle::parse(bytes).is_err());
             let _ = PublicKey::from_pem(bytes);
-            let signing = SimpleSigning { payload: bytes, signature: &text };
+            let annotations = [(SIGNATURE_ANNOTATION.to_owned(), text.clone())].into();
+            let signing = SimpleSigning { payload: bytes, annotations: &annotations };
             proptest::prop_assert!(signing.verify("sha256:0", &keys).is_err());
+            proptest::prop_assert!(TrustedRoot::parse(bytes).is_err());
         }
     }
 }

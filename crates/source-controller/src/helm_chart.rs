@@ -19,6 +19,7 @@ mod remote;
 mod sources;
 mod summary;
 mod trees;
+mod verify;
 pub(crate) mod wakes;
 
 use std::collections::HashMap;
@@ -42,7 +43,7 @@ use runtime::latest::Latest;
 use source::background::Host;
 use source::failure::condition::ARTIFACT_IN_STORAGE;
 use source::failure::{Failure, Interrupted, reason};
-use source::upstream::{Build, Built, Fetched, Request, Resolved};
+use source::upstream::{Build, Built, Fetched, Request, Resolved, Verified};
 use source::{Controller, Upstream};
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +54,8 @@ use self::trees::Trees;
 use self::wakes::Wakes;
 use crate::flags::{Arguments, Budgets};
 use crate::helm_repository::{Clients, Indexes};
+use crate::signatures::{self, Signatures, Wanted};
+use crate::verified::VerifiedKeys;
 
 /// The kind's name.
 pub const KIND: &str = "HelmChart";
@@ -62,6 +65,9 @@ pub struct HelmCharts {
     client: Client,
     storage: Arc<Store>,
     registries: oci::Clients,
+    signatures: Arc<Signatures>,
+    /// What was verified before.
+    verified: VerifiedKeys<HelmChart>,
     clients: Clients,
     indexes: Arc<Indexes>,
     trees: Trees,
@@ -94,6 +100,7 @@ pub fn add(
     objects: Objects<HelmChart>,
     indexes: Arc<Indexes>,
     wakes: Arc<Wakes>,
+    signatures: Arc<Signatures>,
 ) {
     let (arguments, process) = (&app.arguments, &app.process);
     let options = arguments.controller(arguments.helm_host_concurrency, budgets);
@@ -110,6 +117,8 @@ pub fn add(
             blob_bytes: arguments.helm_chart_max_size,
             ..oci::Limits::default()
         }),
+        signatures,
+        verified: VerifiedKeys::default(),
         clients: Clients::new(arguments.helm_limits()),
         indexes,
         trees,
@@ -134,8 +143,9 @@ pub fn add(
 
 /// What is wrong with a spec whatever its source holds.
 fn check(object: &HelmChart) -> Result<(), Failure> {
-    if object.spec.verification.is_some() {
-        let message = "spec.verify is not supported yet".to_owned();
+    let unsupported = |wanted: Wanted<'_>| signatures::unsupported(wanted.provider);
+    if let Some(field) = verify::wanted(object).and_then(unsupported) {
+        let message = format!("{field} is not supported yet");
         return Err(Failure::plain(reason::UNSUPPORTED_FIELD, message).stalling());
     }
     sources::check(object)
@@ -158,6 +168,10 @@ impl Upstream for HelmCharts {
     type Object = HelmChart;
     type References = ();
     type Content = Recipe;
+
+    fn begin(&self, object: &mut HelmChart, now: Timestamp) {
+        verify::forget(object, now);
+    }
 
     fn resolve(&self, object: &mut HelmChart, _now: Timestamp) -> Result<Resolved<()>, Failure> {
         check(object)?;
@@ -184,13 +198,15 @@ impl Upstream for HelmCharts {
     ) -> Result<Fetched<Recipe>, Interrupted> {
         let Request { object, known, .. } = request;
         let _slot = host.slot(&object.namespace().unwrap_or_default()).await;
-        let outcome = match sources::get(&self.client, &self.storage, &object).await? {
+        match sources::get(&self.client, &self.storage, &object).await? {
             Source::Repository(repository) => {
-                remote::fetch(&self, &object, &repository, known.as_deref()).await?
+                remote::fetch(&self, &object, &repository, known.as_deref()).await
             }
-            Source::Tarball(tarball) => local::fetch(&self, &object, tarball, known.as_deref()).await?,
-        };
-        Ok(Fetched { outcome, verified: None })
+            Source::Tarball(tarball) => {
+                let outcome = local::fetch(&self, &object, tarball, known.as_deref()).await?;
+                Ok(Fetched { outcome, verified: None })
+            }
+        }
     }
 
     fn title(&self, content: &Recipe) -> String {
@@ -218,6 +234,10 @@ impl Upstream for HelmCharts {
         status.observed_chart_name = Some(notes.chart);
         status.observed_source_artifact_revision = notes.source_revision;
         status.observed_values_files = if ignores_missing { notes.values_files } else { Vec::new() };
+    }
+
+    fn verified(&self, object: &mut HelmChart, verified: &Verified) {
+        self.verified.set(ObjectRef::from_obj(object), verified.keys.clone());
     }
 
     fn stored_text(revision: &str) -> String {
@@ -252,5 +272,6 @@ impl Upstream for HelmCharts {
 
     fn gone(&self, object: &ObjectRef<HelmChart>) {
         self.built().remove(object);
+        self.verified.forget(object);
     }
 }

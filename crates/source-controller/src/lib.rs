@@ -22,6 +22,7 @@ use runtime::controller::Objects;
 pub use crate::flags::Arguments;
 use crate::flags::Budgets;
 use crate::helm_chart::wakes::Wakes;
+use crate::signatures::Signatures;
 
 /// The name in events, conditions' field managers, leases and logs.
 pub const NAME: &str = "source-controller";
@@ -61,11 +62,13 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let wakes = Arc::new(Wakes::new(charts.waker()));
     let cache = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
     let (client, tokens) = (app.process.client.clone(), Tokens::new(cache, &app.process.metrics)?);
-    let clouds = Clouds::new(client, Environment::of_process(), tokens);
+    let environment = Environment::of_process();
+    let signatures = Arc::new(Signatures::new(&environment));
+    let clouds = Clouds::new(client, environment, tokens);
     bucket::add(app, &storage, &budgets, clouds.clone(), wakes.clone());
     git_repository::add(app, &storage, &budgets, &clouds, wakes.clone());
     let indexes = helm_repository::add(app, &storage, &budgets, wakes.clone())?;
-    helm_chart::add(app, &storage, &budgets, charts, indexes, wakes);
-    oci_repository::add(app, &storage, &budgets, clouds);
+    helm_chart::add(app, &storage, &budgets, charts, indexes, wakes, signatures.clone());
+    oci_repository::add(app, &storage, &budgets, clouds, signatures);
     Ok(())
 }

@@ -35,6 +35,7 @@ use source::{Controller, Upstream, timeout};
 use self::pull::Artifact;
 use crate::flags::{Arguments, Budgets};
 use crate::registry::{OpenError, Registries, Wanted};
+use crate::signatures::{self, Signatures, Trusted};
 use crate::verified::VerifiedKeys;
 
 /// The kind's name.
@@ -43,6 +44,7 @@ pub const KIND: &str = "OCIRepository";
 /// What all passes over OCIRepositories share.
 pub struct OciRepositories {
     registries: Registries,
+    signatures: Arc<Signatures>,
     /// The service account of objects that name none.
     default_account: Option<String>,
     /// What was verified before.
@@ -66,7 +68,13 @@ pub struct Content {
 
 /// Adds the controller of the kind to a process that keeps its artifacts in `storage` and draws on `budgets`. `clouds` give it
 /// credentials.
-pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets, clouds: Clouds) {
+pub fn add(
+    app: &mut App<Arguments>,
+    storage: &Arc<Store>,
+    budgets: &Budgets,
+    clouds: Clouds,
+    signatures: Arc<Signatures>,
+) {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let options = arguments.controller(arguments.oci_host_concurrency, budgets);
     let limits = oci::Limits { blob_bytes: arguments.oci_layer_max_size, ..oci::Limits::default() };
@@ -78,7 +86,8 @@ pub fn add(app: &mut App<Arguments>, storage: &Arc<Store>, budgets: &Budgets, cl
     process.metrics.budget("archive_content_bytes", temporary.contents.budget());
     let max_timeout = arguments.max_timeout;
     let verified = VerifiedKeys::default();
-    let upstream = OciRepositories { registries, default_account, verified, temporary, limits, max_timeout };
+    let upstream =
+        OciRepositories { registries, signatures, default_account, verified, temporary, limits, max_timeout };
     let latest = Arc::new(Latest::new(objects.store()));
     let controller = Controller::new(process, options, storage.clone(), &objects, latest, Arc::new(upstream));
     let concurrent = arguments.concurrent;
@@ -95,7 +104,7 @@ fn unsupported(object: &OciRepository) -> impl Iterator<Item = &'static str> + u
     ]
     .into_iter()
     .filter_map(|(is_used, field)| is_used.then_some(field))
-    .chain(verify::unsupported(object))
+    .chain(verify::wanted(object).and_then(|wanted| signatures::unsupported(wanted.provider)))
 }
 
 /// What the author of an object is told about such a field.
@@ -193,16 +202,19 @@ impl Upstream for OciRepositories {
         let default_account = self.default_account.as_deref();
         let wanted = wanted(&object, (&namespace, &name), &repository, default_account, timeout);
         let mut session = self.registries.open(wanted).await.map_err(denied)?;
-        let keys = verify::keys(&object, &self.registries.secrets(&namespace)).await;
+        let trusted = verify::trusted(&object, &self.signatures, &self.registries.secrets(&namespace)).await;
         let slot = host.slot(&namespace).await;
         let deadline = Deadline::new(timeout);
         let artifact = pull::resolve(&mut session, &object, &repository, &deadline).await?;
         let Artifact { reference, revision, digest } = artifact;
         let is_known = known.as_deref() == Some(revision.as_str());
-        let is_verified = |keys: &_| is_known && verify::is_verified(&object, keys, &self.verified);
-        let verified = match keys.transpose()? {
-            Some(keys) if !is_verified(&keys) => {
-                Some(verify::verify(&mut session, &repository, &revision, &digest, &keys, &deadline).await?)
+        let is_verified = |trusted: &Trusted| {
+            is_known && verify::is_verified(&object, trusted.fingerprint(), &self.verified)
+        };
+        let verified = match trusted.transpose()? {
+            Some(trusted) if !is_verified(&trusted) => {
+                let what = (&repository, revision.as_str(), &digest);
+                verify::verify(&object, &self.signatures, &mut session, what, &trusted, &deadline).await?
             }
             _ => None,
         };

@@ -144,6 +144,14 @@ mod tests {
             refusals(json!({"url": "oci://example.com/app", "provider": "new"})),
             ["spec.provider is not supported yet"]
         );
+        for (provider, expected) in [
+            ("cosign", &[][..]),
+            ("notation", &["spec.verify.provider 'notation' is not supported yet"]),
+            ("new", &["spec.verify.provider is not supported yet"]),
+        ] {
+            let spec = json!({"url": "oci://example.com/app", "verify": {"provider": provider}});
+            assert_eq!(refusals(spec), expected, "{provider}");
+        }
         let url = refusals(json!({"url": "https://example.com/app", "provider": "aws"})).remove(0);
         assert!(url.starts_with("URL validation failed for 'https://example.com/app': "), "{url}");
     }
@@ -160,8 +168,14 @@ mod tests {
         assert_eq!(refusals("HelmRepository", None), [""; 0]);
         assert_eq!(refusals("GitRepository", None), [""; 0]);
         assert_eq!(refusals("Bucket", None), [""; 0]);
-        let verify = Some(json!({"provider": "cosign"}));
-        assert_eq!(refusals("HelmRepository", verify), ["spec.verify is not supported yet"]);
+        for (provider, expected) in [
+            ("cosign", &[][..]),
+            ("notation", &["spec.verify.provider 'notation' is not supported yet"]),
+            ("new", &["spec.verify.provider is not supported yet"]),
+        ] {
+            let verify = Some(json!({"provider": provider}));
+            assert_eq!(refusals("HelmRepository", verify), expected, "{provider}");
+        }
         let odd = "failed to get source: unsupported source kind 'ConfigMap', must be one of: \
                    [HelmRepository GitRepository Bucket]";
         assert_eq!(refusals("ConfigMap", None), [odd]);

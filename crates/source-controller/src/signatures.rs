@@ -1,282 +1,211 @@
-//! Signatures of artifacts in registries, for all kinds that pull some: found, fetched and judged. See the crate `cosign` for what
-//! makes one good.
+//! Signatures of artifacts in registries, for all kinds that pull some: whom a spec trusts, and whether one of them has signed.
 //!
-//! Both places are looked at, whatever the first one holds: with Flux, any bundle, such as a provenance by somebody else, hides the
-//! signatures of the tag.
+//! ```text
+//! spec ── Wanted ──▶ Signatures::trusted ──▶ Trusted, with a fingerprint of what Secrets say now
+//! manifest ───────▶ Signatures::verify ───▶ found, fetched and judged, by the provider
+//! ```
 
-use std::fmt::{self, Display};
+mod causes;
+mod cosign;
+mod public_root;
+
 use std::sync::Arc;
 
-use artifact::digest::{Algorithm, Hasher};
-use cosign::{
-    BUNDLE_MEDIA_TYPE_PREFIX, Bundle, PublicKey, SIGNATURE_ANNOTATION, SIMPLE_SIGNING_MEDIA_TYPE,
-    SimpleSigning,
-};
-use k8s_openapi::api::core::v1::Secret;
+use ::cosign::{IdentityError, TrustedRootError};
+use api::LocalObjectReference;
+use api::oci_repository::{OidcIdentityMatch, VerificationProvider};
+use auth::Environment;
 use net::Deadline;
-use oci::{
-    BlobError, Client, Descriptor, Digest, Manifest, ManifestError, Reference, ReferrersError, Repository,
-    RequestError,
-};
+use oci::{Client, Digest, Reference, Repository, RequestError, retried};
+use references::{GetError, Secrets};
 
+use self::causes::Causes;
+pub use self::public_root::{PublicRoot, PublicRootError};
 use crate::registry::Session;
 
-/// What the names of entries with public keys end with.
-const KEY_SUFFIX: &str = ".pub";
-/// The type of a configuration that says nothing (OCI image specification, "Guidelines for Artifact Usage").
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
-/// Keys that one Secret may have.
-const MAX_KEYS: usize = 32;
-/// Signatures of one artifact that are looked at, in each of the two places.
-const MAX_SIGNATURES: usize = 1000;
-/// Bytes of a bundle, or of what is signed.
-const SIGNATURE_BYTES: u64 = 1 << 20;
-/// Causes that an error tells.
-const SHOWN_CAUSES: usize = 5;
-/// Characters of each.
-const SHOWN_CAUSE_CHARS: usize = 300;
-
-/// The public keys of a Secret.
-#[derive(Debug)]
-pub struct Keys {
-    keys: Vec<PublicKey>,
-    /// What is wrong with the others.
-    faults: Causes,
-    fingerprint: String,
+/// What a spec says of signatures.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The technology.
+    pub provider: VerificationProvider,
+    /// The Secret with keys or certificates.
+    pub secret: Option<&'a LocalObjectReference>,
+    /// Who may have signed without a key.
+    pub identities: &'a [OidcIdentityMatch],
+    /// The Secret with the trusted root.
+    pub trusted_root: Option<&'a LocalObjectReference>,
 }
 
-/// No signature is good.
+/// Why it is not known whom to trust. The texts are Flux's.
 #[derive(Debug, thiserror::Error)]
-#[error("no matching signatures were found for '{reference}': {causes}")]
-pub struct NoSignature {
-    reference: Reference,
-    causes: Causes,
+pub enum TrustError {
+    /// The Secret with keys cannot be read.
+    #[error(transparent)]
+    Secret(#[from] GetError),
+    /// The Secret with the trusted root cannot be read.
+    #[error("failed to read trusted root from secret '{name}': {source}")]
+    RootSecret {
+        /// `<namespace>/<name>`.
+        name: String,
+        /// What the API server says.
+        source: GetError,
+    },
+    /// There is no trusted root in it.
+    #[error("failed to read trusted root from secret '{0}': '{key}' not found in secret '{0}'", key = cosign::TRUSTED_ROOT_KEY)]
+    NoRoot(String),
+    /// A technology that this version does not know.
+    #[error("unsupported verification provider")]
+    Provider,
 }
 
-/// Why, each cause once, and no more of them than can be read.
-#[derive(Clone, Debug, Default)]
-struct Causes {
-    shown: Vec<String>,
-    others: usize,
+/// Why nothing is verified.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// No key has made a good signature.
+    #[error("no matching signatures were found for '{reference}': {causes}")]
+    Keys {
+        /// What had to be signed.
+        reference: Reference,
+        /// Why not.
+        causes: Causes,
+    },
+    /// There is no signature.
+    #[error("no signatures found")]
+    None,
+    /// Nobody else who is trusted has made a good one.
+    #[error("no matching signatures: {0}")]
+    NoMatch(Causes),
+    /// The identities of the spec cannot be matched.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The trusted root is none.
+    #[error("{}", root_text(.0))]
+    Root(#[from] TrustedRootError),
+    /// That of the public instance cannot be had.
+    #[error(transparent)]
+    PublicRoot(#[from] PublicRootError),
+    /// A check did not come to its end.
+    #[error(transparent)]
+    Task(#[from] tokio::task::JoinError),
 }
 
-impl Causes {
-    fn add(&mut self, cause: impl Display) {
-        let cause: String = cause.to_string().chars().take(SHOWN_CAUSE_CHARS).collect();
-        if self.shown.contains(&cause) {
-            return;
-        }
-        if self.shown.len() < SHOWN_CAUSES {
-            self.shown.push(cause);
-        } else {
-            self.others += 1;
-        }
+fn root_text(error: &TrustedRootError) -> String {
+    match error {
+        TrustedRootError::NoLog => format!("unable to extract Rekor URL from trusted root: {error}"),
+        error => format!("unable to parse trusted root: {error}"),
     }
 }
 
-impl Display for Causes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.shown.is_empty() {
-            return f.write_str("no signatures found");
-        }
-        f.write_str(&self.shown.join("; "))?;
-        if self.others > 0 { write!(f, "; and {} more", self.others) } else { Ok(()) }
-    }
+/// Whose signatures count, as Secrets say it now.
+#[derive(Debug)]
+pub struct Trusted {
+    fingerprint: String,
+    means: Means,
 }
 
-impl Keys {
-    /// The keys of a Secret, which is called `name`. One that cannot be read does not keep others from being used.
-    pub fn of(name: &str, secret: &Secret) -> Keys {
-        let entries = secret.data.iter().flatten().filter(|(entry, _)| entry.ends_with(KEY_SUFFIX));
-        let entries: Vec<(&str, &[u8])> =
-            entries.map(|(entry, value)| (entry.as_str(), value.0.as_slice())).collect();
-        let (mut keys, mut faults) = (Vec::new(), Causes::default());
-        for (entry, value) in entries.iter().take(MAX_KEYS) {
-            match PublicKey::from_pem(value) {
-                Ok(key) => keys.push(key),
-                Err(error) => faults.add(format_args!("key '{entry}' of secret '{name}': {error}")),
-            }
-        }
-        if entries.is_empty() {
-            faults.add(format_args!("no public keys found in secret '{name}'"));
-        } else if entries.len() > MAX_KEYS {
-            faults.add(format_args!("only the first {MAX_KEYS} keys of secret '{name}' are used"));
-        }
-        let fingerprint = fingerprint(entries.into_iter().map(|(_, value)| value).collect());
-        Keys { keys, faults, fingerprint }
-    }
+/// What the signatures of a technology are judged by.
+#[derive(Debug)]
+enum Means {
+    Cosign(Arc<cosign::Means>),
+}
 
-    /// What identifies them, as Flux writes it to the status. Names of entries do not count.
+impl Trusted {
+    /// What identifies keys and roots, as Flux writes it to the status. Names of Secrets and entries do not count.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 }
 
-fn fingerprint(mut values: Vec<&[u8]>) -> String {
-    values.sort_unstable();
-    let mut digest = Hasher::new(Algorithm::Sha256);
-    digest.update(b"provider:cosign\0");
-    for value in values {
-        [b"pub:", value, b"\0"].iter().for_each(|part| digest.update(part));
+/// Who asks a registry.
+pub enum Asker<'a, 's> {
+    /// A session, which renews its credentials.
+    Session(&'a mut Session<'s>),
+    /// A client, which has what it needs.
+    Client(&'a Client),
+}
+
+impl Asker<'_, '_> {
+    /// See [`Session::ask`].
+    async fn ask<T, E, F: Future<Output = Result<T, E>>>(
+        &mut self,
+        deadline: &Deadline,
+        request: fn(&E) -> Option<&RequestError>,
+        attempt: impl Fn(Client) -> F,
+    ) -> Result<T, E> {
+        match self {
+            Asker::Session(session) => session.ask(deadline, request, attempt).await,
+            Asker::Client(client) => retried(deadline, request, || attempt(client.clone())).await,
+        }
     }
-    digest.finish().to_string()
 }
 
-/// Whether one of the keys has signed the manifest with this digest.
-///
-/// # Errors
-/// When no signature is good, with what is wrong with each; one that cannot be fetched is not good either.
-pub async fn verify(
-    session: &mut Session<'_>,
-    repository: &Repository,
-    digest: &Digest,
-    keys: &Arc<Keys>,
-    deadline: &Deadline,
-) -> Result<(), NoSignature> {
-    let causes = keys.faults.clone();
-    let mut search = Search { session, repository, digest, keys, deadline, causes };
-    if !keys.keys.is_empty() && (search.bundles().await || search.simple_signings().await) {
-        return Ok(());
+/// What all kinds share. One for the process.
+pub struct Signatures {
+    public_root: Arc<PublicRoot>,
+}
+
+impl Signatures {
+    /// The public root is had as `environment` says.
+    pub fn new(environment: &Environment) -> Signatures {
+        Signatures { public_root: Arc::new(PublicRoot::new(environment)) }
     }
-    Err(NoSignature { reference: repository.digest(digest.clone()), causes: search.causes })
-}
 
-/// Why one signature is not good.
-#[derive(Debug, thiserror::Error)]
-enum Fault {
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    #[error(transparent)]
-    Blob(#[from] BlobError),
-    #[error(transparent)]
-    Bundle(#[from] cosign::BundleError),
-    #[error(transparent)]
-    SimpleSigning(#[from] cosign::SimpleSigningError),
-    #[error("a signature lacks the annotation {SIGNATURE_ANNOTATION}")]
-    Annotation,
-    #[error("more than {MAX_SIGNATURES} signatures")]
-    TooMany,
-    #[error(transparent)]
-    Task(#[from] tokio::task::JoinError),
-}
-
-struct Search<'a, 's> {
-    session: &'a mut Session<'s>,
-    repository: &'a Repository,
-    digest: &'a Digest,
-    keys: &'a Arc<Keys>,
-    deadline: &'a Deadline,
-    causes: Causes,
-}
-
-impl Search<'_, '_> {
-    /// Whether a bundle that refers to the manifest is good.
-    async fn bundles(&mut self) -> bool {
-        let Search { repository, digest, deadline, .. } = *self;
-        let ask = |client: Client| async move { client.referrers(repository, digest, deadline).await };
-        let referrers = match self.session.ask(deadline, ReferrersError::request, ask).await {
-            Ok(referrers) => referrers,
-            Err(error) => {
-                self.causes.add(error);
-                return false;
+    /// Reads whom a spec trusts.
+    ///
+    /// # Errors
+    /// When a Secret cannot be read.
+    pub async fn trusted(&self, wanted: Wanted<'_>, secrets: &Secrets) -> Result<Trusted, TrustError> {
+        match wanted.provider {
+            VerificationProvider::Cosign => {
+                let means = cosign::Means::read(wanted, secrets).await?;
+                Ok(Trusted { fingerprint: means.fingerprint(), means: Means::Cosign(Arc::new(means)) })
             }
-        };
-        for referrer in referrers.iter().filter(|referrer| may_be_bundle(referrer)).take(MAX_SIGNATURES) {
-            match self.bundle(referrer).await {
-                Ok(true) => return true,
-                Ok(false) => {}
-                Err(fault) => self.causes.add(fault),
-            }
-            if deadline.remaining().is_zero() {
-                return false;
+            VerificationProvider::Notation | VerificationProvider::Unknown => Err(TrustError::Provider),
+        }
+    }
+
+    /// Whether somebody who is trusted has signed the manifest with this digest.
+    ///
+    /// # Errors
+    /// When no signature is good, with what is wrong with each; one that cannot be fetched is not good either.
+    pub async fn verify(
+        &self,
+        asker: Asker<'_, '_>,
+        (repository, digest): (&Repository, &Digest),
+        trusted: &Trusted,
+        deadline: &Deadline,
+    ) -> Result<(), VerifyError> {
+        match &trusted.means {
+            Means::Cosign(means) => {
+                let trust = means.trust(&self.public_root, deadline).await?;
+                cosign::verify(asker, (repository, digest), means, trust, deadline).await
             }
         }
-        false
-    }
-
-    /// Whether a referrer is a bundle, and a good one.
-    async fn bundle(&mut self, referrer: &Descriptor) -> Result<bool, Fault> {
-        let manifest = self.manifest(&referrer.digest).await?;
-        let [layer] = manifest.layers.as_slice() else { return Ok(false) };
-        if !layer.media_type.starts_with(BUNDLE_MEDIA_TYPE_PREFIX) {
-            return Ok(false);
-        }
-        let (bytes, keys, hex) = (self.blob(layer).await?, self.keys.clone(), self.digest.hex().to_owned());
-        let judged = tokio::task::spawn_blocking(move || match Bundle::parse(&bytes)? {
-            Some(bundle) => bundle.verify(&hex, &keys.keys).map(|()| true),
-            None => Ok(false),
-        });
-        Ok(judged.await??)
-    }
-
-    /// Whether a layer of the tag for signatures is good.
-    async fn simple_signings(&mut self) -> bool {
-        let layers = match self.signature_layers().await {
-            Ok(layers) => layers,
-            Err(fault) => {
-                self.causes.add(fault);
-                return false;
-            }
-        };
-        for layer in &layers {
-            match self.simple_signing(layer).await {
-                Ok(()) => return true,
-                Err(fault) => self.causes.add(fault),
-            }
-            if self.deadline.remaining().is_zero() {
-                return false;
-            }
-        }
-        false
-    }
-
-    async fn signature_layers(&mut self) -> Result<Vec<Descriptor>, Fault> {
-        let name = format!("sha256-{}.sig", self.digest.hex());
-        // The hash has no character that a tag must not have.
-        let Ok(tag) = self.repository.tag(&name) else { return Ok(Vec::new()) };
-        let (tag, deadline) = (&tag, self.deadline);
-        let ask = |client: Client| async move { client.resolve(tag, deadline).await };
-        let found = match self.session.ask(deadline, ManifestError::request, ask).await {
-            Err(error) if is_missing(&error) => return Ok(Vec::new()),
-            found => found?.digest,
-        };
-        let mut layers = self.manifest(&found).await?.layers;
-        layers.retain(|layer| layer.media_type == SIMPLE_SIGNING_MEDIA_TYPE);
-        if layers.len() > MAX_SIGNATURES { Err(Fault::TooMany) } else { Ok(layers) }
-    }
-
-    async fn simple_signing(&mut self, layer: &Descriptor) -> Result<(), Fault> {
-        let signature = layer.annotations.get(SIGNATURE_ANNOTATION).ok_or(Fault::Annotation)?.clone();
-        let (payload, keys, digest) = (self.blob(layer).await?, self.keys.clone(), self.digest.to_string());
-        let judged = tokio::task::spawn_blocking(move || {
-            SimpleSigning { payload: &payload, signature: &signature }.verify(&digest, &keys.keys)
-        });
-        Ok(judged.await??)
-    }
-
-    async fn manifest(&mut self, digest: &Digest) -> Result<Manifest, ManifestError> {
-        let Search { repository, deadline, .. } = *self;
-        let ask = |client: Client| async move { client.manifest(repository, digest, deadline).await };
-        self.session.ask(deadline, ManifestError::request, ask).await
-    }
-
-    async fn blob(&mut self, layer: &Descriptor) -> Result<Vec<u8>, BlobError> {
-        let Search { repository, deadline, .. } = *self;
-        let ask = |client: Client| async move {
-            client.small_blob(repository, layer, SIGNATURE_BYTES, deadline).await
-        };
-        self.session.ask(deadline, BlobError::request, ask).await
     }
 }
 
-/// Whether a referrer may be a bundle: its type says so, or nothing. Some registries take the type of the configuration for it.
-fn may_be_bundle(referrer: &Descriptor) -> bool {
-    let kind = referrer.artifact_type.as_deref().unwrap_or_default();
-    matches!(kind, "" | EMPTY_TYPE) || kind.starts_with(BUNDLE_MEDIA_TYPE_PREFIX)
+/// What a technology is called in messages.
+pub fn provider_name(wanted: Wanted<'_>) -> &'static str {
+    match wanted.provider {
+        VerificationProvider::Cosign if wanted.secret.is_none() => "cosign keyless",
+        VerificationProvider::Cosign => "cosign",
+        VerificationProvider::Notation => "notation",
+        VerificationProvider::Unknown => "unknown",
+    }
 }
 
-fn is_missing(error: &ManifestError) -> bool {
-    error.request().and_then(RequestError::status).is_some_and(|error| error.status.as_u16() == 404)
+/// The text of a failed verification.
+pub fn failed(wanted: Wanted<'_>, error: &dyn std::fmt::Display) -> String {
+    format!("failed to verify the signature using provider '{}': {error}", provider_name(wanted))
+}
+
+/// The field that asks for a technology that is not supported yet.
+pub fn unsupported(provider: VerificationProvider) -> Option<&'static str> {
+    match provider {
+        VerificationProvider::Cosign => None,
+        VerificationProvider::Notation => Some("spec.verify.provider 'notation'"),
+        VerificationProvider::Unknown => Some("spec.verify.provider"),
+    }
 }
 
 #[cfg(test)]

@@ -45,6 +45,8 @@ pub struct Failure {
     pub message: String,
     /// Reason and sentence of the condition where Flux has others there than in the event.
     pub observed: Option<(&'static str, String)>,
+    /// Reason and sentence of SourceVerified, if that is False beside the condition.
+    pub unverified: Option<(&'static str, String)>,
 }
 
 impl Failure {
@@ -56,6 +58,7 @@ impl Failure {
             reason,
             message: message.into(),
             observed: None,
+            unverified: None,
         }
     }
 
@@ -112,6 +115,11 @@ impl Failure {
     /// The same, with another reason and sentence in the condition.
     pub fn observed_as(self, reason: &'static str, message: String) -> Self {
         Failure { observed: Some((reason, message)), ..self }
+    }
+
+    /// The same, of something whose signature is not good or cannot be judged.
+    pub fn unverified(self, reason: &'static str, message: String) -> Self {
+        Failure { unverified: Some((reason, message)), ..self }
     }
 
     /// The same, but trying again helps when something else has changed.
@@ -210,7 +218,14 @@ mod tests {
             ),
         ] {
             let message = message.to_owned();
-            let expected = Failure { class: Class::Generic, condition, reason, message, observed: None };
+            let expected = Failure {
+                class: Class::Generic,
+                condition,
+                reason,
+                message,
+                observed: None,
+                unverified: None,
+            };
             assert_eq!(Failure::store(operation, &error), expected);
         }
     }

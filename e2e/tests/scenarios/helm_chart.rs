@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 const APP: &str = "apiVersion: v2\nname: app\nversion: 1.2.3\n";
 
 /// HelmChart `name` of a source, with further lines of spec, indented by two.
-fn chart(name: &str, chart: &str, kind: &str, source: &str, more: &str) -> String {
+pub fn chart(name: &str, chart: &str, kind: &str, source: &str, more: &str) -> String {
     format!(
         "apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmChart\nmetadata: {{name: {name}}}\nspec:\n  interval: 1h\n  \
          chart: {chart}\n  sourceRef: {{kind: {kind}, name: {source}}}\n{more}\n"
@@ -58,7 +58,7 @@ async fn shown(object: &Value, what: &str) -> Result<String> {
     helm(folder.path(), &["show", what, "chart.tgz"])
 }
 
-async fn stored(test: &Scenario, name: &str, version: &str) -> Result<Value> {
+pub async fn stored(test: &Scenario, name: &str, version: &str) -> Result<Value> {
     test.until(name, &format!("has version {version}"), |object| {
         object.is_ready() && object.text("/status/artifact/revision") == version
     })
@@ -325,9 +325,9 @@ async fn what_is_wrong_with_a_chart_is_told_in_the_words_of_flux() -> Result<()>
     // A chart that depends on itself is in itself once.
     test.apply(&of("bad/loop", "")).await?;
     stored(&test, "HelmChart/app", "1.2.3").await?;
-    let verify = "  verify: {provider: cosign}";
+    let verify = "  verify: {provider: notation}";
     test.apply(&chart("signed", "app", "HelmRepository", "charts", verify)).await?;
-    let unsupported = "spec.verify is not supported yet";
+    let unsupported = "spec.verify.provider 'notation' is not supported yet";
     test.condition("HelmChart/signed", "Stalled", "True", "UnsupportedField", unsupported).await?;
     test.finish().await
 }

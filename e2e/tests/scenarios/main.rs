@@ -35,6 +35,7 @@ mod harness;
 mod health_exprs;
 mod helm_chart;
 mod helm_repository;
+mod helm_verify;
 mod ignore;
 mod include;
 mod invariants;

@@ -1,4 +1,4 @@
-//! `spec.verify` of an OCIRepository: signatures by the real cosign, made with keys.
+//! `spec.verify` of an OCIRepository: signatures by the real cosign, made with keys, and such that were made without.
 
 use anyhow::{Result, ensure};
 use e2e::cosign::{Cosign, Form};
@@ -6,6 +6,7 @@ use e2e::document;
 use e2e::objects::Look;
 use e2e::registry::{LAYER, Registry, Setup};
 use e2e::scenario::Scenario;
+use e2e::sigstore::{ISSUER, SUBJECT, Signed};
 use oci::{Digest, OCI_MANIFEST};
 use serde_json::{Value, json};
 
@@ -103,24 +104,91 @@ async fn an_artifact_is_taken_only_if_a_trusted_key_has_signed_it() -> Result<()
     test.finish().await
 }
 
+/// Refused with what is told of signatures without keys.
+async fn unverified_keyless(test: &Scenario, text: &str) -> Result<()> {
+    let text = format!("failed to verify the signature using provider 'cosign keyless': {text}");
+    for condition in ["SourceVerified", "Ready"] {
+        test.condition(SOURCE, condition, "False", "VerificationError", &text).await?;
+    }
+    Ok(())
+}
+
+async fn trusted_root(test: &Scenario, json: &str) -> Result<()> {
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "root"},
+        "stringData": {"trusted_root.json": json}});
+    test.apply(&secret.to_string()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_artifact_is_taken_only_if_a_trusted_identity_has_signed_it() -> Result<()> {
+    let test = Scenario::new("oci-verify-keyless").await?;
+    let registry = Registry::start(Setup { referrers: true, ..Setup::default() }).await;
+    let pusher = registry.pusher();
+    let second = pusher.artifact("latest", &[(LAYER, b"two")]).await;
+    let first = pusher.artifact("latest", &[(LAYER, b"one")]).await;
+    let signed = Signed::new(&[&first, &second])?;
+    test.apply(&source(&registry)).await?;
+    let identity = |issuer: &str, subject: &str| json!({"issuer": issuer, "subject": subject});
+    let right = identity("^https://token[.]ci[.]example[.]com$", "^https://ci[.]example[.]com/org/app/");
+    let verify = |identities: Value| {
+        json!({"spec": {"verify": {"provider": "cosign", "secretRef": null, "matchOIDCIdentity": identities,
+            "trustedRootSecretRef": {"name": "root"}}}})
+    };
+    test.patch(SOURCE, &verify(json!([right]))).await?;
+    let secret = format!("failed to read trusted root from secret '{}/root': ", test.namespace);
+    unverified_keyless(&test, &format!("{secret}secrets \"root\" not found")).await?;
+    trusted_root(&test, "{").await?;
+    test.request(SOURCE).await?;
+    unverified_keyless(&test, "unable to parse trusted root: ").await?;
+    trusted_root(&test, &signed.trusted_root()).await?;
+    test.request(SOURCE).await?;
+    unverified_keyless(&test, "no signatures found").await?;
+    signed.attach_bundle(&pusher, &first).await?;
+    test.request(SOURCE).await?;
+    let app = verified(&test, &first).await?;
+    let fingerprint = app.text("/status/sourceVerificationFingerprint").to_owned();
+    assert!(fingerprint.starts_with("sha256:"), "{fingerprint}");
+
+    // Other identities.
+    let other = identity("^https://other[.]example[.]com$", ".*");
+    test.patch(SOURCE, &verify(json!([other]))).await?;
+    let none = format!(
+        "no matching signatures: none of the expected identities matched what was in the certificate, \
+         got subjects [{SUBJECT}] with issuer {ISSUER}"
+    );
+    unverified_keyless(&test, &none).await?;
+    test.patch(SOURCE, &verify(json!([other, right]))).await?;
+    verified(&test, &first).await?;
+
+    // Another root, no other artifact.
+    trusted_root(&test, &signed.foreign_trusted_root()).await?;
+    test.request(SOURCE).await?;
+    unverified_keyless(&test, "no matching signatures: ").await?;
+    trusted_root(&test, &signed.trusted_root()).await?;
+    test.request(SOURCE).await?;
+    let app = verified(&test, &first).await?;
+    assert_eq!(app.text("/status/sourceVerificationFingerprint"), fingerprint);
+
+    // What is stored stays when the next one is not signed; the older form counts, too.
+    pusher.artifact("latest", &[(LAYER, b"two")]).await;
+    test.request(SOURCE).await?;
+    unverified_keyless(&test, "no signatures found").await?;
+    let app = test.get(SOURCE).await?;
+    assert_eq!(app.text("/status/artifact/revision"), format!("latest@{first}"));
+    signed.push_tag(&pusher, &second).await?;
+    test.request(SOURCE).await?;
+    verified(&test, &second).await?;
+    test.finish().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ways_of_signing_that_are_not_here_yet_are_named() -> Result<()> {
     let test = Scenario::new("oci-verify-not-yet").await?;
     let registry = Registry::start(Setup::default()).await;
     test.apply(&source(&registry)).await?;
-    for (verify, text) in [
-        (
-            json!({"provider": "cosign", "secretRef": null}),
-            "spec.verify without secretRef (keyless verification) is not supported yet",
-        ),
-        (
-            json!({"provider": "notation", "secretRef": {"name": "keys"}}),
-            "spec.verify.provider 'notation' is not supported yet",
-        ),
-    ] {
-        test.patch(SOURCE, &json!({"spec": {"verify": verify}})).await?;
-        test.condition(SOURCE, "Stalled", "True", "UnsupportedField", text).await?;
-    }
+    test.patch(SOURCE, &json!({"spec": {"verify": {"provider": "notation"}}})).await?;
+    let text = "spec.verify.provider 'notation' is not supported yet";
+    test.condition(SOURCE, "Stalled", "True", "UnsupportedField", text).await?;
     test.finish().await
 }
 

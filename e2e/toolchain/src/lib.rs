@@ -16,7 +16,7 @@ use crate::command::on_path;
 use crate::module::{Build, COPY, Module};
 
 pub use crate::flux::{FluxControllers, flux};
-pub use crate::module::cache;
+pub use crate::module::{cache, go};
 pub use crate::node::NodeToolchain;
 
 /// The programs of a control plane.

@@ -171,7 +171,11 @@ impl Module {
     }
 }
 
-fn go() -> Result<PathBuf> {
+/// The Go on the search path.
+///
+/// # Errors
+/// When there is none.
+pub fn go() -> Result<PathBuf> {
     on_path("go").context(
         "Go 1.26 or newer is not on the search path; for Kubernetes alone, E2E_KUBECONFIG can name a cluster",
     )

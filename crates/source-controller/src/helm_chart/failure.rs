@@ -41,6 +41,19 @@ pub fn package(why: impl Display) -> Failure {
     Failure::packaging("ChartPackageError", format!("chart package error: {why}"))
 }
 
+/// The chart is not signed as it must be.
+pub fn verification(why: impl Display) -> Failure {
+    let message = format!("chart verification error: {why}");
+    Failure::packaging("ChartVerificationError", message.clone())
+        .unverified(reason::VERIFICATION_ERROR, message)
+}
+
+/// It is not known whom to trust.
+pub fn trust(message: String) -> Failure {
+    let failure = Failure::fetch(reason::VERIFICATION_ERROR, message.clone());
+    set_up(failure).unverified(reason::VERIFICATION_ERROR, message)
+}
+
 /// Something before the build failed: the event says what, the condition that it is unknown.
 pub fn set_up(failure: Failure) -> Failure {
     let message = format!("unknown build error: {}", failure.message);
@@ -97,9 +110,28 @@ mod tests {
             (package("x"), "BuildFailed", "ChartPackageError", "chart package error: x", Class::Generic),
         ] {
             let message = message.to_owned();
-            let expected = Failure { class, condition: Some(condition), reason, message, observed: None };
+            let expected = Failure {
+                class,
+                condition: Some(condition),
+                reason,
+                message,
+                observed: None,
+                unverified: None,
+            };
             assert_eq!(failure, expected);
         }
+    }
+
+    #[test]
+    fn a_chart_that_is_not_verified_is_told_in_two_conditions() {
+        let (failure, message) = (verification("x"), "chart verification error: x".to_owned());
+        assert_eq!((failure.condition, failure.reason), (Some("BuildFailed"), "ChartVerificationError"));
+        assert_eq!(failure.message, message);
+        assert_eq!(failure.unverified, Some(("VerificationError", message)));
+        let failure = trust("x".to_owned());
+        assert_eq!((failure.condition, failure.reason), (Some("FetchFailed"), "VerificationError"));
+        assert_eq!(failure.observed, Some(("Unknown", "unknown build error: x".to_owned())));
+        assert_eq!(failure.unverified, Some(("VerificationError", "x".to_owned())));
     }
 
     #[test]

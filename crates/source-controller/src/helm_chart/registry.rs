@@ -1,6 +1,8 @@
 //! Charts in a registry, of which each is a repository with its versions as tags.
 
-use ::oci::{BlobError, Client, Descriptor, ManifestError, Repository, TagsError, retried};
+use ::oci::{
+    BlobError, Client, Descriptor, Digest, ManifestError, Reference, Repository, TagsError, retried,
+};
 use net::Deadline;
 use versions::{Constraint, Version};
 
@@ -104,18 +106,35 @@ impl RegistryChart {
         highest.ok_or_else(|| RegistryError::None(wanted.to_owned()))
     }
 
-    /// The layer with the chart, found by the digest that the version has now.
-    pub async fn layer(&self, version: &str, deadline: &Deadline) -> Result<Descriptor, RegistryError> {
-        let reference = self.repository.tag(&version.replace('+', "_"))?;
-        let shown = || reference.to_string();
-        let failed = |source| RegistryError::Manifest { reference: shown(), source: Box::new(source) };
+    /// The digest that a version has now.
+    pub async fn digest(&self, version: &str, deadline: &Deadline) -> Result<Digest, RegistryError> {
+        let reference = self.reference(version)?;
         let resolved =
             retried(deadline, ManifestError::request, || self.client.resolve(&reference, deadline)).await;
-        let digest = resolved.map_err(failed)?.digest;
+        let failed =
+            |source| RegistryError::Manifest { reference: reference.to_string(), source: Box::new(source) };
+        Ok(resolved.map_err(failed)?.digest)
+    }
+
+    /// A version as it is in a registry, whose tags have no `+`.
+    pub fn reference(&self, version: &str) -> Result<Reference, RegistryError> {
+        Ok(self.repository.tag(&version.replace('+', "_"))?)
+    }
+
+    /// The layer with the chart of a version, whose manifest has this digest.
+    pub async fn layer(
+        &self,
+        version: &str,
+        digest: &Digest,
+        deadline: &Deadline,
+    ) -> Result<Descriptor, RegistryError> {
+        let reference = self.reference(version)?;
+        let shown = || reference.to_string();
         let manifest = retried(deadline, ManifestError::request, || {
-            self.client.manifest(&self.repository, &digest, deadline)
+            self.client.manifest(&self.repository, digest, deadline)
         })
         .await;
+        let failed = |source| RegistryError::Manifest { reference: shown(), source: Box::new(source) };
         let manifest = manifest.map_err(failed)?;
         if manifest.config.as_ref().is_none_or(|config| config.media_type != CONFIG) {
             return Err(RegistryError::Config { reference: shown() });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::helm_chart::{Dependency, with_build_metadata};
 use ::helm_repository::{Answer, NotFound, Request, index_url, normalize};
-use ::oci::Repository;
+use ::oci::{Digest, Repository};
 use api::helm_chart::HelmChart;
 use api::helm_repository::HelmRepository;
 use api::oci_repository::OciProvider;
@@ -15,13 +15,13 @@ use net::{Deadline, redact};
 use runtime::error::chain;
 use source::failure::{Failure, Interrupted, reason};
 use source::timeout;
-use source::upstream::Outcome;
+use source::upstream::{Fetched, Outcome};
 
 use super::index::{self, Indexed, IndexedRepository, RepositoryError};
 use super::pulls::{PullError, Pulled};
 use super::recipe::{Base, Recipe, values_files};
 use super::registry::{RegistryChart, RegistryError};
-use super::{HelmCharts, access, dependencies, failure, summary};
+use super::{HelmCharts, access, dependencies, failure, summary, verify};
 use crate::helm_repository::Access;
 
 /// HelmRepositories of a namespace that are looked at for a dependency.
@@ -33,9 +33,10 @@ pub async fn fetch(
     object: &HelmChart,
     repository: &HelmRepository,
     known: Option<&str>,
-) -> Result<Outcome<Recipe>, Interrupted> {
+) -> Result<Fetched<Recipe>, Interrupted> {
     let (name, wanted) = (object.spec.chart.as_str(), object.spec.version.as_str());
     let deadline = Deadline::new(timeout(repository, charts.max_timeout));
+    let trusted = verify::trusted(charts, object).await?;
     let opened = open(charts, repository, name, &deadline).await?;
     check_name(name)?;
     let found = opened.find(name, wanted, &deadline).await.map_err(|error| {
@@ -55,20 +56,31 @@ pub async fn fetch(
         false => found.version().to_owned(),
     };
     let observed = object.status.as_ref().and_then(|status| status.observed_chart_name.as_deref());
-    if known == Some(&version) && observed == Some(name) {
-        return Ok(Outcome::Unchanged(version));
+    let is_known = known == Some(&version) && observed == Some(name);
+    let is_verified = |trusted| verify::is_verified(object, &version, trusted, &charts.verified);
+    if is_known && trusted.as_ref().is_none_or(is_verified) {
+        return Ok(Fetched { outcome: Outcome::Unchanged(version), verified: None });
     }
+    let not_pulled = |error: RemoteError| {
+        let why = format!("failed to download chart for remote reference: {error}");
+        failure::of_repository(failure::pull(why))
+    };
+    let located = found.locate(&deadline).await.map_err(not_pulled)?;
+    let verified = match (&trusted, &located) {
+        (None, _) => None,
+        (Some(trusted), Located::Manifest(chart, version, digest)) => {
+            let what = (version.as_str(), digest);
+            Some(verify::verify(charts, chart, what, trusted, &deadline).await?)
+        }
+        (Some(_), Located::Indexed(..)) => return Err(failure::verification("not implemented").into()),
+    };
     let namespace = object.namespace().unwrap_or_default();
-    let archive = found.pull(charts, &namespace, &deadline).await.map_err(|error| {
-        failure::of_repository(failure::pull(format!(
-            "failed to download chart for remote reference: {error}"
-        )))
-    })?;
+    let archive = located.pull(charts, &namespace, &deadline).await.map_err(not_pulled)?;
     let news = summary::new(name, &version);
     let source_revision = repository.artifact().map(|artifact| artifact.revision.clone());
     let base = Base::Pulled { archive, is_packaged };
     let content = Recipe { name: name.to_owned(), version: version.clone(), base, source_revision };
-    Ok(Outcome::New { revision: version, news, content })
+    Ok(Fetched { outcome: Outcome::New { revision: version, news, content }, verified })
 }
 
 /// Pulls a dependency of a chart from where it says; a HelmRepository of the namespace with that address tells how.
@@ -97,8 +109,8 @@ pub async fn dependency(
             redact(repository)
         ))
     })?;
-    let archive = found.pull(charts, &namespace, &deadline).await;
     let version = found.version().to_owned();
+    let archive = async { found.locate(&deadline).await?.pull(charts, &namespace, &deadline).await }.await;
     let archive =
         archive.map_err(|error| failed(format!("chart download of version '{version}' failed: {error}")))?;
     Ok((version, archive))
@@ -143,6 +155,13 @@ enum Opened {
 /// A version of a chart, and whom to ask for it.
 enum Found<'a> {
     Tag(&'a RegistryChart, String),
+    Indexed(&'a IndexedRepository, Indexed),
+}
+
+/// What a version of a chart is now.
+enum Located<'a> {
+    /// A manifest with this digest.
+    Manifest(&'a RegistryChart, String, Digest),
     Indexed(&'a IndexedRepository, Indexed),
 }
 
@@ -241,7 +260,7 @@ impl Opened {
     }
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
     fn version(&self) -> &str {
         match self {
             Found::Tag(_, version) => version,
@@ -249,6 +268,18 @@ impl Found<'_> {
         }
     }
 
+    async fn locate(self, deadline: &Deadline) -> Result<Located<'a>, RemoteError> {
+        Ok(match self {
+            Found::Tag(registry, version) => {
+                let digest = registry.digest(&version, deadline).await?;
+                Located::Manifest(registry, version, digest)
+            }
+            Found::Indexed(index, chart) => Located::Indexed(index, chart),
+        })
+    }
+}
+
+impl Located<'_> {
     async fn pull(
         &self,
         charts: &HelmCharts,
@@ -256,14 +287,14 @@ impl Found<'_> {
         deadline: &Deadline,
     ) -> Result<Arc<Pulled>, RemoteError> {
         match self {
-            Found::Tag(registry, version) => {
-                let layer = registry.layer(version, deadline).await?;
+            Located::Manifest(registry, version, digest) => {
+                let layer = registry.layer(version, digest, deadline).await?;
                 // Its manifest was read with the same credentials, and the digest is that of the content.
                 let (key, most) = (layer.digest.to_string(), layer.size.min(charts.chart_bytes));
                 let download = registry.archive(version, &layer, deadline);
                 charts.pulls.get(namespace, &key, most, deadline, download).await.map_err(not_pulled)
             }
-            Found::Indexed(index, chart) => {
+            Located::Indexed(index, chart) => {
                 let (key, most) = (index.key(namespace, chart), charts.chart_bytes);
                 let download = index.archive(chart, most, deadline);
                 charts.pulls.get(namespace, &key, most, deadline, download).await.map_err(not_pulled)

@@ -8,26 +8,35 @@ use ::auth::{Environment, TokenCache};
 use api::oci_repository::OciProvider;
 use e2e::cosign::{Cosign, Form};
 use e2e::registry::{LAYER, Registry, Setup};
+use e2e::sigstore::{ISSUER, SUBJECT, Signed};
 use identity::{Clouds, Tokens};
 use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
 use oci::{Limits, OCI_MANIFEST};
 use runtime::metrics::Metrics;
 use serde_json::json;
 
+use ::cosign::{SIGNATURE_ANNOTATION, SIMPLE_SIGNING_MEDIA_TYPE};
+
+use super::cosign::{MAX_SIGNATURES, Means, SIGNATURE_BYTES};
 use super::*;
 use crate::registry::{Registries, Wanted};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-fn keys(entries: &[(&str, &str)]) -> Arc<Keys> {
+fn keys(entries: &[(&str, &str)]) -> Trusted {
     let data =
         entries.iter().map(|(name, value)| ((*name).to_owned(), ByteString(value.as_bytes().to_vec())));
     let secret = Secret { data: Some(data.collect::<BTreeMap<_, _>>()), ..Secret::default() };
-    Arc::new(Keys::of("ns/keys", &secret))
+    of_means(Means::keys("ns/keys", &secret))
+}
+
+fn of_means(means: Means) -> Trusted {
+    Trusted { fingerprint: means.fingerprint(), means: super::Means::Cosign(Arc::new(means)) }
 }
 
 /// What is said of the signatures of `digest` in the repository `team/app`.
-async fn judged(address: &str, digest: &Digest, keys: &Arc<Keys>) -> Result<(), String> {
+async fn judged(address: &str, digest: &Digest, trusted: &Trusted) -> Result<(), String> {
     let tokens = Tokens::new(TokenCache::new(0, TIMEOUT), &Metrics::new().unwrap()).unwrap();
     let client = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
     let registries = Registries::new(Limits::default(), Clouds::new(client, Environment::default(), tokens));
@@ -47,11 +56,13 @@ async fn judged(address: &str, digest: &Digest, keys: &Arc<Keys>) -> Result<(), 
         timeout: TIMEOUT,
     };
     let mut session = registries.open(wanted).await.unwrap();
-    let verified = verify(&mut session, &repository, digest, keys, &Deadline::new(TIMEOUT)).await;
+    let signatures = Signatures::new(&Environment::default());
+    let (asker, what) = (Asker::Session(&mut session), (&repository, digest));
+    let verified = signatures.verify(asker, what, trusted, &Deadline::new(TIMEOUT)).await;
     verified.map_err(|error| {
         let text = error.to_string();
         let head = format!("no matching signatures were found for '{address}/team/app@{digest}': ");
-        text.strip_prefix(&head).unwrap().to_owned()
+        text.strip_prefix(&head).unwrap_or(&text).to_owned()
     })
 }
 
@@ -196,15 +207,67 @@ fn a_fingerprint_is_of_the_keys_and_not_of_their_names() {
     assert_ne!(of(&[("x.pub", "two")]), two);
 }
 
-#[test]
-fn causes_are_told_once_and_no_more_of_them_than_can_be_read() {
-    let mut causes = Causes::default();
-    assert_eq!(causes.to_string(), "no signatures found");
-    for cause in ["a", "b", "a", "c", "d", "e", "f", "g"] {
-        causes.add(cause);
+fn keyless(root: &str, identities: &[(&str, &str)]) -> Trusted {
+    let identities = identities.iter().map(|(issuer, subject)| OidcIdentityMatch {
+        issuer: (*issuer).to_owned(),
+        subject: (*subject).to_owned(),
+    });
+    of_means(Means::Keyless { identities: identities.collect(), root: Some(root.as_bytes().to_vec()) })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signatures_without_keys_are_judged_as_by_the_real_cosign() {
+    let (cosign, registry) = (Cosign::new().unwrap(), registry(true).await);
+    let (pusher, address) = (registry.pusher(), registry.address());
+    let bundled = pusher.artifact("one", &[(LAYER, b"one")]).await;
+    let tagged = pusher.artifact("two", &[(LAYER, b"two")]).await;
+    let signed = Signed::new(&[&bundled, &tagged]).unwrap();
+    let (root, foreign) = (signed.trusted_root(), signed.foreign_trusted_root());
+    let right = [(ISSUER, SUBJECT)];
+    for digest in [&bundled, &tagged] {
+        let verdict = judged(&address, digest, &keyless(&root, &right)).await;
+        assert_eq!(verdict, Err("no signatures found".to_owned()));
     }
-    assert_eq!(causes.to_string(), "a; b; c; d; e; and 2 more");
-    let mut long = Causes::default();
-    long.add("x".repeat(10_000));
-    assert_eq!(long.to_string().len(), SHOWN_CAUSE_CHARS);
+    signed.attach_bundle(&pusher, &bundled).await.unwrap();
+    signed.push_tag(&pusher, &tagged).await.unwrap();
+    let other = "https://other.example.com";
+    for (digest, form) in [(&bundled, Form::Bundle), (&tagged, Form::Tag)] {
+        for (root, issuer, subject, is_good) in [
+            (&root, ISSUER, SUBJECT, true),
+            (&root, other, SUBJECT, false),
+            (&root, ISSUER, other, false),
+            (&foreign, ISSUER, SUBJECT, false),
+        ] {
+            let verdict = judged(&address, digest, &keyless(root, &[(issuer, subject)])).await;
+            assert_eq!(verdict.is_ok(), is_good, "{form:?} {issuer} {subject}: {verdict:?}");
+            let verdict = cosign.verify(&address, digest, form, (root, subject, issuer));
+            assert_eq!(verdict.is_ok(), is_good, "cosign: {form:?} {issuer} {subject}: {verdict:?}");
+        }
+    }
+    let verdict = judged(&address, &bundled, &keyless(&root, &[(other, ".*"), right[0]])).await;
+    assert_eq!(verdict, Ok(()), "one of several");
+    let verdict = judged(&address, &bundled, &keyless(&root, &[])).await.unwrap_err();
+    let text = "no matching signatures: can't verify identities without providing at least one identity";
+    assert_eq!(verdict, text);
+    for (root, identities, text) in [
+        ("{", &right[..], "unable to parse trusted root: line 1, column 1 is not understood"),
+        (&root, &[("(", "a")], "malformed issuer in identity: ( : error: unclosed group"),
+    ] {
+        assert_eq!(judged(&address, &bundled, &keyless(root, identities)).await.unwrap_err(), text);
+    }
+}
+
+#[test]
+fn a_fingerprint_is_of_the_trusted_root_and_not_of_identities() {
+    let of = |root: &str, identities: &[(&str, &str)]| keyless(root, identities).fingerprint().to_owned();
+    // printf 'provider:cosign\0trustedroot:{}\0' | sha256sum
+    assert_eq!(of("{}", &[]), "sha256:c1d28258a242b5b732c304865d7d2c41b5b6090f0ba7e2234d97b45a13b8ad25");
+    assert_eq!(of("{}", &[("a", "b")]), of("{}", &[]));
+    assert_ne!(of("{ }", &[]), of("{}", &[]));
+    let public = of_means(Means::Keyless { identities: Vec::new(), root: None });
+    // printf 'provider:cosign\0' | sha256sum
+    assert_eq!(
+        public.fingerprint(),
+        "sha256:15e73a459672b2a4a6830d6c7bfe5bfc9ea72681203ca2bff47860be77def83c"
+    );
 }
