@@ -92,7 +92,7 @@ impl PublicRoot {
             }
         };
         let loaded = deadline.bound(Duration::MAX, loading).await;
-        loaded.map_err(|expired| PublicRootError(expired.to_string()))?
+        loaded.map_err(|_| PublicRootError(format!("timed out waiting for {}", redact(&self.mirror))))?
     }
 
     fn is_due(&self, state: &State) -> bool {
