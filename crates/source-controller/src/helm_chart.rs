@@ -31,6 +31,7 @@ use api::helm_chart::HelmChart;
 use api::source::Source as _;
 use artifact::store::Store;
 use budget::Budget;
+use identity::Clouds;
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
@@ -54,6 +55,7 @@ use self::trees::Trees;
 use self::wakes::Wakes;
 use crate::flags::{Arguments, Budgets};
 use crate::helm_repository::{Clients, Indexes};
+use crate::registry::Registries;
 use crate::signatures::{self, Signatures, Wanted};
 use crate::verified::VerifiedKeys;
 
@@ -64,7 +66,7 @@ pub const KIND: &str = "HelmChart";
 pub struct HelmCharts {
     client: Client,
     storage: Arc<Store>,
-    registries: oci::Clients,
+    registries: Registries,
     signatures: Arc<Signatures>,
     /// What was verified before.
     verified: VerifiedKeys<HelmChart>,
@@ -101,6 +103,7 @@ pub fn add(
     indexes: Arc<Indexes>,
     wakes: Arc<Wakes>,
     signatures: Arc<Signatures>,
+    clouds: Clouds,
 ) {
     let (arguments, process) = (&app.arguments, &app.process);
     let options = arguments.controller(arguments.helm_host_concurrency, budgets);
@@ -110,13 +113,11 @@ pub fn add(
     process.metrics.budget("chart_source_bytes", trees.budget());
     process.metrics.budget("chart_bytes", pulls.budget());
     process.metrics.budget("chart_load", &loads);
+    let limits = oci::Limits { blob_bytes: arguments.helm_chart_max_size, ..oci::Limits::default() };
     let upstream = HelmCharts {
         client: process.client.clone(),
         storage: storage.clone(),
-        registries: oci::Clients::new(oci::Limits {
-            blob_bytes: arguments.helm_chart_max_size,
-            ..oci::Limits::default()
-        }),
+        registries: Registries::new(limits, clouds),
         signatures,
         verified: VerifiedKeys::default(),
         clients: Clients::new(arguments.helm_limits()),

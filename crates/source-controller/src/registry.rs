@@ -26,6 +26,7 @@ use references::{
 use runtime::error::chain;
 
 pub use self::session::Session;
+use crate::helm_repository::KIND as HELM_REPOSITORY;
 
 /// Pull secrets that one service account may name.
 const MAX_ACCOUNT_PULL_SECRETS: usize = 32;
@@ -130,14 +131,15 @@ pub enum OpenError {
     Token(#[source] IdentityError),
     /// What would show credentials of the controller to whoever wrote the spec.
     #[error(
-        "failed to get credential from {provider}: those of the controller are not used with {fields}; \
-         set spec.serviceAccountName"
+        "failed to get credential from {provider}: those of the controller are not used with {fields}; set {instead}"
     )]
     Exposed {
         /// The provider.
         provider: &'static str,
         /// What stands against it.
         fields: &'static str,
+        /// What the spec may have for it.
+        instead: &'static str,
     },
     /// A provider that this version does not know.
     #[error("failed to get credential: spec.provider is none that this version knows")]
@@ -202,6 +204,22 @@ impl Registries {
         Session::new(self, wanted, access, cloud).await
     }
 
+    /// The same for an object without a service account whose Secrets were read already: they gave `access`.
+    ///
+    /// # Errors
+    /// When the access cannot be used.
+    pub async fn open_with<'a>(
+        &'a self,
+        wanted: Wanted<'a>,
+        mut access: Access,
+    ) -> Result<Session<'a>, OpenError> {
+        let cloud = match wanted.secret {
+            Some(_) => None,
+            None => self.without_secrets(&wanted, None, &mut access).await?,
+        };
+        Session::new(self, wanted, access, cloud).await
+    }
+
     /// The pull secret of the spec, then those of the service account.
     async fn pull_secrets(
         &self,
@@ -261,7 +279,13 @@ impl Registries {
             _ => None,
         };
         match fields {
-            Some(fields) => Err(OpenError::Exposed { provider: name, fields }),
+            Some(fields) => {
+                let instead = match wanted.kind {
+                    HELM_REPOSITORY => "spec.secretRef",
+                    _ => "spec.serviceAccountName",
+                };
+                Err(OpenError::Exposed { provider: name, fields, instead })
+            }
             None => Ok(Some(CloudLogin { identity, provider, last: None })),
         }
     }

@@ -1,27 +1,60 @@
-//! From the Secret of a HelmRepository to what lets into its registry.
+//! From what a HelmRepository says to what lets into its registry.
 
+use ::oci::{Access, Credentials, Repository};
 use api::helm_repository::HelmRepository;
 use k8s_openapi::api::core::v1::Secret as KubernetesSecret;
-use kube::{Client, ResourceExt};
-use oci::{Credentials, Repository};
+use kube::ResourceExt;
+use net::TlsConfig;
 use references::{PullCredentials, PullSecrets, Secrets};
 use runtime::error::chain;
 use secret::Secret;
 use source::failure::Failure;
+use source::timeout;
 
-use super::failure;
+use super::{HelmCharts, failure, remote};
+use crate::helm_repository::KIND;
+use crate::registry::{OpenError, Session, Wanted};
 
-/// Reads the Secret that a repository names, for the registry that has `chart`.
+/// Lets a repository into the registry that has `chart`: by the Secret that it names, else by what its provider gives the controller.
 ///
 /// # Errors
 /// When the Secret is not there, or has nothing for the registry.
-pub async fn registry(
-    client: &Client,
+pub async fn registry<'a>(
+    charts: &'a HelmCharts,
+    repository: &'a HelmRepository,
+    chart: &'a Repository,
+    tls: TlsConfig,
+) -> Result<Session<'a>, Failure> {
+    let (spec, metadata) = (&repository.spec, &repository.metadata);
+    let wanted = Wanted {
+        kind: KIND,
+        namespace: metadata.namespace.as_deref().unwrap_or_default(),
+        name: metadata.name.as_deref().unwrap_or_default(),
+        repository: chart,
+        url: &spec.url,
+        insecure: spec.insecure,
+        provider: spec.provider,
+        account: None,
+        secret: spec.secret_ref.as_ref(),
+        certificates: spec.cert_secret_ref.as_ref(),
+        proxy: None,
+        timeout: timeout(repository, charts.max_timeout),
+    };
+    let credentials = of_secret(charts, repository, chart).await?;
+    let access = Access { insecure: spec.insecure, credentials, tls, proxy: None };
+    charts.registries.open_with(wanted, access).await.map_err(|error| match error {
+        OpenError::Transport { source, .. } => remote::tls(source.to_string()),
+        error => failure::authentication(format!("failed to configure OCI registry authentication: {error}")),
+    })
+}
+
+async fn of_secret(
+    charts: &HelmCharts,
     repository: &HelmRepository,
     chart: &Repository,
 ) -> Result<Credentials, Failure> {
     let Some(reference) = &repository.spec.secret_ref else { return Ok(Credentials::Anonymous) };
-    let secrets = Secrets::new(client, &repository.namespace().unwrap_or_default());
+    let secrets = Secrets::new(&charts.client, &repository.namespace().unwrap_or_default());
     let secret = secrets.get(&reference.name).await.map_err(|error| {
         let full = secrets.full_name(&reference.name);
         failure::authentication(format!("failed to get authentication secret '{full}': {}", chain(&error)))

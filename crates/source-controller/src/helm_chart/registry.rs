@@ -1,10 +1,10 @@
 //! Charts in a registry, of which each is a repository with its versions as tags.
 
-use ::oci::{
-    BlobError, Client, Descriptor, Digest, ManifestError, Reference, Repository, TagsError, retried,
-};
+use ::oci::{BlobError, Client, Descriptor, Digest, ManifestError, Reference, Repository, TagsError};
 use net::Deadline;
 use versions::{Constraint, Version};
+
+use crate::registry::Session;
 
 /// The configuration that a chart's manifest has.
 const CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
@@ -67,17 +67,17 @@ pub enum RegistryError {
 }
 
 /// A chart in a registry.
-pub struct RegistryChart {
+pub struct RegistryChart<'a> {
     /// Who asks.
-    pub client: Client,
+    pub session: Session<'a>,
     /// Where it is.
-    pub repository: Repository,
+    pub repository: &'a Repository,
 }
 
-impl RegistryChart {
+impl RegistryChart<'_> {
     /// The version that is meant: one that is a version is taken as it is, and nobody is asked; else the highest tag in the range.
     pub async fn version(
-        &self,
+        &mut self,
         chart: &str,
         wanted: &str,
         deadline: &Deadline,
@@ -85,9 +85,10 @@ impl RegistryChart {
         if Version::parse(wanted).is_some() {
             return Ok(wanted.to_owned());
         }
-        let repository = || self.repository.to_string();
-        let tags =
-            retried(deadline, TagsError::request, || self.client.tags(&self.repository, deadline)).await;
+        let place = self.repository;
+        let repository = || place.to_string();
+        let ask = |client: Client| async move { client.tags(place, deadline).await };
+        let tags = self.session.ask(deadline, TagsError::request, ask).await;
         let tags = tags.map_err(|source| RegistryError::Tags {
             chart: chart.to_owned(),
             repository: repository(),
@@ -107,10 +108,10 @@ impl RegistryChart {
     }
 
     /// The digest that a version has now.
-    pub async fn digest(&self, version: &str, deadline: &Deadline) -> Result<Digest, RegistryError> {
-        let reference = self.reference(version)?;
-        let resolved =
-            retried(deadline, ManifestError::request, || self.client.resolve(&reference, deadline)).await;
+    pub async fn digest(&mut self, version: &str, deadline: &Deadline) -> Result<Digest, RegistryError> {
+        let reference = &self.reference(version)?;
+        let ask = |client: Client| async move { client.resolve(reference, deadline).await };
+        let resolved = self.session.ask(deadline, ManifestError::request, ask).await;
         let failed =
             |source| RegistryError::Manifest { reference: reference.to_string(), source: Box::new(source) };
         Ok(resolved.map_err(failed)?.digest)
@@ -123,17 +124,15 @@ impl RegistryChart {
 
     /// The layer with the chart of a version, whose manifest has this digest.
     pub async fn layer(
-        &self,
+        &mut self,
         version: &str,
         digest: &Digest,
         deadline: &Deadline,
     ) -> Result<Descriptor, RegistryError> {
         let reference = self.reference(version)?;
-        let shown = || reference.to_string();
-        let manifest = retried(deadline, ManifestError::request, || {
-            self.client.manifest(&self.repository, digest, deadline)
-        })
-        .await;
+        let (place, shown) = (self.repository, || reference.to_string());
+        let ask = |client: Client| async move { client.manifest(place, digest, deadline).await };
+        let manifest = self.session.ask(deadline, ManifestError::request, ask).await;
         let failed = |source| RegistryError::Manifest { reference: shown(), source: Box::new(source) };
         let manifest = manifest.map_err(failed)?;
         if manifest.config.as_ref().is_none_or(|config| config.media_type != CONFIG) {
@@ -145,18 +144,20 @@ impl RegistryChart {
 
     /// The archive, verified to its last byte.
     pub async fn archive(
-        &self,
+        &mut self,
         version: &str,
         layer: &Descriptor,
         deadline: &Deadline,
     ) -> Result<Vec<u8>, RegistryError> {
-        let pulled = retried(deadline, BlobError::request, || async {
-            let blob = self.client.blob(&self.repository, layer, deadline).await?;
+        let place = self.repository;
+        let ask = |client: Client| async move {
+            let blob = client.blob(place, layer, deadline).await?;
             let mut bytes = Vec::new();
             blob.copy_to(&mut bytes).await?;
             Ok::<_, BlobError>(bytes)
-        });
-        pulled.await.map_err(|source| RegistryError::Blob {
+        };
+        let pulled = self.session.ask(deadline, BlobError::request, ask).await;
+        pulled.map_err(|source| RegistryError::Blob {
             reference: format!("{}:{version}", self.repository),
             source: Box::new(source),
         })

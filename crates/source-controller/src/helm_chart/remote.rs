@@ -7,7 +7,6 @@ use ::helm_repository::{Answer, NotFound, Request, index_url, normalize};
 use ::oci::{Digest, Repository};
 use api::helm_chart::HelmChart;
 use api::helm_repository::HelmRepository;
-use api::oci_repository::OciProvider;
 use api::source::Source as _;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
@@ -16,6 +15,7 @@ use runtime::error::chain;
 use source::failure::{Failure, Interrupted, reason};
 use source::timeout;
 use source::upstream::{Fetched, Outcome};
+use url::Url;
 
 use super::index::{self, Indexed, IndexedRepository, RepositoryError};
 use super::pulls::{PullError, Pulled};
@@ -37,7 +37,8 @@ pub async fn fetch(
     let (name, wanted) = (object.spec.chart.as_str(), object.spec.version.as_str());
     let deadline = Deadline::new(timeout(repository, charts.max_timeout));
     let trusted = verify::trusted(charts, object).await?;
-    let opened = open(charts, repository, name, &deadline).await?;
+    let place = place(repository, name)?;
+    let mut opened = open(charts, repository, &place, &deadline).await?;
     check_name(name)?;
     let found = opened.find(name, wanted, &deadline).await.map_err(|error| {
         let why = format!("failed to get chart version for remote reference: {error}");
@@ -65,11 +66,11 @@ pub async fn fetch(
         let why = format!("failed to download chart for remote reference: {error}");
         failure::of_repository(failure::pull(why))
     };
-    let located = found.locate(&deadline).await.map_err(not_pulled)?;
-    let verified = match (&trusted, &located) {
+    let mut located = found.locate(&deadline).await.map_err(not_pulled)?;
+    let verified = match (&trusted, &mut located) {
         (None, _) => None,
         (Some(trusted), Located::Manifest(chart, version, digest)) => {
-            let what = (version.as_str(), digest);
+            let what = (version.as_str(), &*digest);
             Some(verify::verify(charts, chart, what, trusted, &deadline).await?)
         }
         (Some(_), Located::Indexed(..)) => return Err(failure::verification("not implemented").into()),
@@ -97,8 +98,9 @@ pub async fn dependency(
     let repository =
         repository_of(charts, &namespace, &url).await.map_err(|error| unreachable(error.to_string()))?;
     let deadline = Deadline::new(timeout(&repository, charts.max_timeout));
-    let opened = open(charts, &repository, &dependency.name, &deadline).await;
-    let opened = opened.map_err(|interrupted| match interrupted {
+    let place = place(&repository, &dependency.name).map_err(|failure| unreachable(failure.message))?;
+    let opened = open(charts, &repository, &place, &deadline).await;
+    let mut opened = opened.map_err(|interrupted| match interrupted {
         Interrupted::Failure(failure) => unreachable(failure.message).into(),
         other => other,
     })?;
@@ -146,23 +148,29 @@ async fn repository_of(
     }))
 }
 
+/// Where a chart is looked for.
+enum Place {
+    Registry(Repository),
+    Index(Url),
+}
+
 /// A repository that can be asked for charts.
-enum Opened {
-    Registry(Box<RegistryChart>),
+enum Opened<'a> {
+    Registry(Box<RegistryChart<'a>>),
     Index(Box<IndexedRepository>),
 }
 
 /// A version of a chart, and whom to ask for it.
-enum Found<'a> {
-    Tag(&'a RegistryChart, String),
-    Indexed(&'a IndexedRepository, Indexed),
+enum Found<'o, 'a> {
+    Tag(&'o mut RegistryChart<'a>, String),
+    Indexed(&'o IndexedRepository, Indexed),
 }
 
 /// What a version of a chart is now.
-enum Located<'a> {
+enum Located<'o, 'a> {
     /// A manifest with this digest.
-    Manifest(&'a RegistryChart, String, Digest),
-    Indexed(&'a IndexedRepository, Indexed),
+    Manifest(&'o mut RegistryChart<'a>, String, Digest),
+    Indexed(&'o IndexedRepository, Indexed),
 }
 
 /// Why a version is not found or not pulled.
@@ -183,13 +191,8 @@ impl RemoteError {
     }
 }
 
-/// Makes ready what a repository says and refers to.
-async fn open(
-    charts: &Arc<HelmCharts>,
-    repository: &HelmRepository,
-    chart: &str,
-    deadline: &Deadline,
-) -> Result<Opened, Interrupted> {
+/// Finds out where a repository has a chart.
+fn place(repository: &HelmRepository, chart: &str) -> Result<Place, Failure> {
     let spec = &repository.spec;
     let invalid = |message: String| failure::set_up(Failure::fetch(reason::URL_INVALID, message).stalling());
     let unusable = |why: String| {
@@ -203,22 +206,31 @@ async fn open(
     let wants_registry = repository.is_oci() || (is_registry && repository.name_any().is_empty());
     if is_registry != wants_registry {
         let sort = if wants_registry { "OCI registry" } else { "Helm repository" };
-        return Err(unusable(format!("invalid {sort} URL: {}", redact(url.as_str()))).into());
+        return Err(unusable(format!("invalid {sort} URL: {}", redact(url.as_str()))));
     }
+    if !is_registry {
+        return Ok(Place::Index(url));
+    }
+    let repository = Repository::parse(&format!("{url}/{chart}"));
+    Ok(Place::Registry(repository.map_err(|error| failure::reference(error.to_string()))?))
+}
+
+/// Makes ready what a repository says and refers to.
+async fn open<'a>(
+    charts: &'a Arc<HelmCharts>,
+    repository: &'a HelmRepository,
+    place: &'a Place,
+    deadline: &Deadline,
+) -> Result<Opened<'a>, Interrupted> {
     let access = Access::of(&charts.client, repository).await;
     let access = access.map_err(|error| failure::authentication(error.to_string()))?;
-    if is_registry {
-        if spec.provider != OciProvider::Generic && spec.secret_ref.is_none() {
-            let message = "spec.provider of the HelmRepository is not supported yet".to_owned();
-            return Err(Failure::plain(reason::UNSUPPORTED_FIELD, message).stalling().into());
+    let url = match place {
+        Place::Registry(place) => {
+            let session = access::registry(charts, repository, place, access.tls).await?;
+            return Ok(Opened::Registry(Box::new(RegistryChart { session, repository: place })));
         }
-        let place = Repository::parse(&format!("{url}/{chart}"));
-        let place = place.map_err(|error| failure::reference(error.to_string()))?;
-        let credentials = access::registry(&charts.client, repository, &place).await?;
-        let access = ::oci::Access { insecure: spec.insecure, credentials, tls: access.tls, proxy: None };
-        let client = charts.registries.get(&access).map_err(|error| tls(error.to_string()))?;
-        return Ok(Opened::Registry(Box::new(RegistryChart { client, repository: place })));
-    }
+        Place::Index(url) => url.clone(),
+    };
     let client = charts.clients.get(&access).map_err(|error| tls(chain(&error)))?;
     let credentials = access.credentials;
     let index = match repository.artifact() {
@@ -241,26 +253,33 @@ async fn open(
         }
     };
     let index = index.map_err(|error| failure::of_repository(failure::pull(error)))?;
-    let pass_credentials = spec.pass_credentials;
+    let pass_credentials = repository.spec.pass_credentials;
     Ok(Opened::Index(Box::new(IndexedRepository { client, url, credentials, pass_credentials, index })))
 }
 
-fn tls(why: String) -> Failure {
+/// There is no client with the certificates of a repository.
+pub fn tls(why: String) -> Failure {
     failure::authentication(format!("failed to construct Helm client's TLS config: {why}"))
 }
 
-impl Opened {
-    async fn find(&self, chart: &str, wanted: &str, deadline: &Deadline) -> Result<Found<'_>, RemoteError> {
+impl<'a> Opened<'a> {
+    async fn find(
+        &mut self,
+        chart: &str,
+        wanted: &str,
+        deadline: &Deadline,
+    ) -> Result<Found<'_, 'a>, RemoteError> {
         Ok(match self {
             Opened::Registry(registry) => {
-                Found::Tag(registry, registry.version(chart, wanted, deadline).await?)
+                let version = registry.version(chart, wanted, deadline).await?;
+                Found::Tag(registry, version)
             }
             Opened::Index(index) => Found::Indexed(index, index.find(chart, wanted)?),
         })
     }
 }
 
-impl<'a> Found<'a> {
+impl<'o, 'a> Found<'o, 'a> {
     fn version(&self) -> &str {
         match self {
             Found::Tag(_, version) => version,
@@ -268,7 +287,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    async fn locate(self, deadline: &Deadline) -> Result<Located<'a>, RemoteError> {
+    async fn locate(self, deadline: &Deadline) -> Result<Located<'o, 'a>, RemoteError> {
         Ok(match self {
             Found::Tag(registry, version) => {
                 let digest = registry.digest(&version, deadline).await?;
@@ -279,24 +298,24 @@ impl<'a> Found<'a> {
     }
 }
 
-impl Located<'_> {
+impl Located<'_, '_> {
     async fn pull(
-        &self,
+        self,
         charts: &HelmCharts,
         namespace: &str,
         deadline: &Deadline,
     ) -> Result<Arc<Pulled>, RemoteError> {
         match self {
             Located::Manifest(registry, version, digest) => {
-                let layer = registry.layer(version, digest, deadline).await?;
+                let layer = registry.layer(&version, &digest, deadline).await?;
                 // Its manifest was read with the same credentials, and the digest is that of the content.
                 let (key, most) = (layer.digest.to_string(), layer.size.min(charts.chart_bytes));
-                let download = registry.archive(version, &layer, deadline);
+                let download = registry.archive(&version, &layer, deadline);
                 charts.pulls.get(namespace, &key, most, deadline, download).await.map_err(not_pulled)
             }
             Located::Indexed(index, chart) => {
-                let (key, most) = (index.key(namespace, chart), charts.chart_bytes);
-                let download = index.archive(chart, most, deadline);
+                let (key, most) = (index.key(namespace, &chart), charts.chart_bytes);
+                let download = index.archive(&chart, most, deadline);
                 charts.pulls.get(namespace, &key, most, deadline, download).await.map_err(not_pulled)
             }
         }

@@ -64,12 +64,12 @@ fn keys(version: &str, trusted: &Trusted) -> String {
 /// When no signature is good.
 pub async fn verify(
     charts: &HelmCharts,
-    chart: &RegistryChart,
+    chart: &mut RegistryChart<'_>,
     (version, digest): (&str, &Digest),
     trusted: &Trusted,
     deadline: &Deadline,
 ) -> Result<Verified, Failure> {
-    let (asker, what) = (Asker::Client(&chart.client), (&chart.repository, digest));
+    let (asker, what) = (Asker::Session(&mut chart.session), (chart.repository, digest));
     charts.signatures.verify(asker, what, trusted, deadline).await.map_err(|error| {
         failure::verification(format_args!("failed to verify oci://{}:{version}: {error}", chart.repository))
     })?;

@@ -283,3 +283,28 @@ async fn credentials_of_the_controller_are_not_shown_to_whom_a_spec_puts_in_betw
         assert_eq!(error, text);
     }
 }
+
+#[tokio::test]
+async fn a_cloud_lets_a_helm_repository_in_that_has_no_secret() {
+    let (server, repository) = (server().await, Repository::parse(ECR).unwrap());
+    let (registries, keys) = (registries(&server), named("keys"));
+    let aws = Wanted { kind: "HelmRepository", provider: OciProvider::Aws, ..wanted(&repository) };
+    let open = async |wanted| {
+        let access = Access { insecure: true, ..Access::default() };
+        registries.open_with(wanted, access).await.map(|session| session.access.credentials.clone())
+    };
+    let insecure = open(Wanted { insecure: true, ..aws }).await.unwrap_err();
+    let text = "failed to get credential from aws: those of the controller are not used with spec.insecure; set spec.secretRef";
+    assert_eq!(insecure.to_string(), text);
+    let unknown = open(Wanted { provider: OciProvider::Unknown, ..aws }).await.unwrap_err();
+    assert_eq!(
+        unknown.to_string(),
+        "failed to get credential: spec.provider is none that this version knows"
+    );
+    // The Secret was read, whatever is in it.
+    let with_secret = open(Wanted { secret: Some(&keys), ..aws }).await.unwrap();
+    assert!(matches!(with_secret, Credentials::Anonymous), "{with_secret:?}");
+    // The process has no identity at AWS: the registry may want none.
+    let without = open(aws).await.unwrap();
+    assert!(matches!(without, Credentials::Unavailable(_)), "{without:?}");
+}
