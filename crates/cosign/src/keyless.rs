@@ -14,12 +14,12 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use sigstore_verify::VerificationPolicy;
 use sigstore_verify::types::bundle::{
-    InclusionPromise, LogId, MediaType, MessageSignature, Rfc3161Timestamp, TimestampVerificationData,
-    TransparencyLogEntry, VerificationMaterial, VerificationMaterialContent, X509Certificate,
+    InclusionPromise, LogId, MediaType, MessageSignature, TransparencyLogEntry, VerificationMaterial,
+    VerificationMaterialContent, X509Certificate,
 };
 use sigstore_verify::types::{
     Artifact, Bundle, CanonicalizedBody, DerCertificate, KindVersion, LogIndex, LogKeyId, Sha256Hash,
-    SignatureBytes, SignatureContent, SignedTimestamp, TimestampToken,
+    SignatureBytes, SignatureContent, SignedTimestamp,
 };
 
 use crate::identity::{Identities, Owner, subjects};
@@ -31,8 +31,6 @@ use crate::{CERTIFICATE_ANNOTATION, pem};
 pub const CHAIN_ANNOTATION: &str = "dev.sigstore.cosign/chain";
 /// The annotation that holds what the log has promised.
 pub const LOG_ANNOTATION: &str = "dev.sigstore.cosign/bundle";
-/// The annotation that holds a timestamp (RFC 3161).
-pub const TIMESTAMP_ANNOTATION: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
 /// Certificates of one signature.
 pub const MAX_CERTIFICATES: usize = 10;
@@ -105,13 +103,6 @@ struct LogEntry {
     log: String,
 }
 
-/// What cosign writes to [`TIMESTAMP_ANNOTATION`].
-#[derive(Deserialize)]
-struct TimestampAnnotation {
-    #[serde(rename = "SignedRFC3161Timestamp")]
-    token: String,
-}
-
 impl Keyless {
     /// Whether a bundle is good and about the SHA-256 in `digest`.
     pub(crate) fn verify_bundle(&self, bundle: &Bundle, digest: Sha256Hash) -> Result<(), KeylessError> {
@@ -128,10 +119,9 @@ impl Keyless {
         signature: Vec<u8>,
         annotations: &BTreeMap<String, String>,
     ) -> Result<(), KeylessError> {
-        // What cosign wrote in annotations is what the first version of bundles held.
+        // What cosign wrote in annotations is what the first version of bundles held. The time is that of the log.
         let material = VerificationMaterial::new(certificates(annotations)?)
-            .with_tlog_entries(vec![log_entry(annotations)?])
-            .with_timestamp_verification_data(timestamps(annotations)?);
+            .with_tlog_entries(vec![log_entry(annotations)?]);
         let content =
             SignatureContent::MessageSignature(MessageSignature::new(SignatureBytes::new(signature)));
         self.verify(Artifact::from(payload), &Bundle::new(MediaType::Bundle0_1, material, content))
@@ -192,16 +182,4 @@ fn log_entry(annotations: &BTreeMap<String, String>) -> Result<TransparencyLogEn
         Some(logged.with_inclusion_promise(InclusionPromise::new(signature)))
     });
     promise.ok_or(KeylessError::Malformed(LOG_ANNOTATION))
-}
-
-fn timestamps(annotations: &BTreeMap<String, String>) -> Result<TimestampVerificationData, KeylessError> {
-    let mut data = TimestampVerificationData::default();
-    if let Some(text) = annotations.get(TIMESTAMP_ANNOTATION) {
-        let token = serde_json::from_str(text).ok();
-        let token = token
-            .and_then(|annotation: TimestampAnnotation| TimestampToken::from_base64(&annotation.token).ok());
-        let token = token.ok_or(KeylessError::Malformed(TIMESTAMP_ANNOTATION))?;
-        data.rfc3161_timestamps.push(Rfc3161Timestamp::new(token));
-    }
-    Ok(data)
 }

@@ -30,10 +30,7 @@ mod trusted_root;
 pub use bundle::{BUNDLE_MEDIA_TYPE_PREFIX, Bundle, BundleError};
 pub use identity::{Identities, IdentityError, MAX_IDENTITIES, PATTERN_BYTES};
 pub use key::{KeyError, PublicKey};
-pub use keyless::{
-    CHAIN_ANNOTATION, Keyless, KeylessError, LOG_ANNOTATION, MAX_CERTIFICATES, MAX_WITNESSES,
-    TIMESTAMP_ANNOTATION,
-};
+pub use keyless::{CHAIN_ANNOTATION, Keyless, KeylessError, LOG_ANNOTATION, MAX_CERTIFICATES, MAX_WITNESSES};
 pub use simple_signing::{
     CERTIFICATE_ANNOTATION, SIGNATURE_ANNOTATION, SIMPLE_SIGNING_MEDIA_TYPE, SimpleSigning,
     SimpleSigningError,

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cosign::{
     Bundle, CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION, Identities, Keyless, LOG_ANNOTATION, MAX_CERTIFICATES,
-    MAX_WITNESSES, PublicKey, SIGNATURE_ANNOTATION, SimpleSigning, TIMESTAMP_ANNOTATION, Trust, TrustedRoot,
+    MAX_WITNESSES, PublicKey, SIGNATURE_ANNOTATION, SimpleSigning, Trust, TrustedRoot,
 };
 use serde_json::{Value, json};
 
@@ -253,7 +253,7 @@ fn a_layer_that_lacks_something_or_was_changed_does_not_count() {
         layer["annotations"][annotation] = json!(text);
         of_layer(&layer, HEX, &author())
     };
-    for annotation in [CERTIFICATE_ANNOTATION, LOG_ANNOTATION, TIMESTAMP_ANNOTATION] {
+    for annotation in [CERTIFICATE_ANNOTATION, LOG_ANNOTATION] {
         refused(
             &changed(annotation, "{}"),
             &format!("annotation {annotation} of a signature is not understood"),

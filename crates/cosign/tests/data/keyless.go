@@ -384,11 +384,10 @@ func (w *world) layer(digest string, f fault) object {
 		"Payload":              object{"body": b64(body), "integratedTime": signedAt.Unix(), "logIndex": 1, "logID": hex.EncodeToString(keyID(w.log))},
 	}
 	return object{"payload": string(payload), "annotations": map[string]string{
-		"dev.cosignproject.cosign/signature":   b64(signature),
-		"dev.sigstore.cosign/certificate":      string(pemOf(leaf.Raw)),
-		"dev.sigstore.cosign/chain":            string(append(pemOf(w.fulcio.Raw), pemOf(w.root.Raw)...)),
-		"dev.sigstore.cosign/bundle":           string(try(json.Marshal(log))),
-		"dev.sigstore.cosign/rfc3161timestamp": string(try(json.Marshal(map[string]string{"SignedRFC3161Timestamp": b64(w.timestamp(signature))}))),
+		"dev.cosignproject.cosign/signature": b64(signature),
+		"dev.sigstore.cosign/certificate":    string(pemOf(leaf.Raw)),
+		"dev.sigstore.cosign/chain":          string(append(pemOf(w.fulcio.Raw), pemOf(w.root.Raw)...)),
+		"dev.sigstore.cosign/bundle":         string(try(json.Marshal(log))),
 	}}
 }
 
