@@ -10,7 +10,7 @@ use cosign::{TRUSTED_ROOT_BYTES, TrustedRoot};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use jiff::Timestamp;
-use net::{Deadline, TlsConfig, causes, read_body, redact};
+use net::{Deadline, TlsConfig, causes, chain, read_body, redact};
 use reqwest::StatusCode;
 use sigstore_tuf::transport::FetchFuture;
 use sigstore_tuf::{Error, MemoryStore, Repository, Updater, UpdaterConfig};
@@ -135,11 +135,11 @@ impl PublicRoot {
         let mirror = Mirror::new(&self.mirror)?;
         let mut limits = UpdaterConfig::default();
         (limits.target_max_length, limits.max_root_rotations) = (TRUSTED_ROOT_BYTES as u64, MAX_ROOTS);
-        let updater = Updater::new(mirror, &root).map_err(|error| causes(&error))?;
+        let updater = Updater::new(mirror, &root).map_err(|error| chain(&error))?;
         let mut updater = updater.with_config(limits).with_store(self.seen.clone());
         let now = Timestamp::now();
-        updater.refresh(now).await.map_err(|error| causes(&error))?;
-        let target = updater.get_target(TARGET, now).await.map_err(|error| causes(&error))?;
+        updater.refresh(now).await.map_err(|error| chain(&error))?;
+        let target = updater.get_target(TARGET, now).await.map_err(|error| chain(&error))?;
         TrustedRoot::parse(&target).map_err(|error| format!("{TARGET}: {error}"))
     }
 
