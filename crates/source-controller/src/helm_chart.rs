@@ -44,7 +44,7 @@ use runtime::latest::Latest;
 use source::background::Host;
 use source::failure::condition::ARTIFACT_IN_STORAGE;
 use source::failure::{Failure, Interrupted, reason};
-use source::upstream::{Build, Built, Fetched, Request, Resolved, Verified};
+use source::upstream::{Build, Built, Fetched, Request, Resolved};
 use source::{Controller, Upstream};
 use tokio_util::sync::CancellationToken;
 
@@ -91,6 +91,7 @@ struct Notes {
     chart: String,
     values_files: Vec<String>,
     source_revision: Option<String>,
+    verified: Option<String>,
 }
 
 /// Adds the controller of the kind to a process that keeps its artifacts in `storage` and draws on `budgets`. `wakes` hears of the
@@ -223,22 +224,23 @@ impl Upstream for HelmCharts {
         let Build { object, storage, .. } = build;
         let reference = ObjectRef::from_obj(&object);
         let (built, values_files) = recipe.build(&object, &storage, &self.limits, deadline)?;
-        let notes = Notes { chart: recipe.name, values_files, source_revision: recipe.source_revision };
+        let Recipe { name: chart, source_revision, verified, .. } = recipe;
+        let notes = Notes { chart, values_files, source_revision, verified };
         self.built().insert(reference, notes);
         Ok(built)
     }
 
     fn stored(&self, object: &mut HelmChart, _references: ()) {
         let Some(notes) = self.built().remove(&ObjectRef::from_obj(object)) else { return };
+        // Not before: what is stored until then may be something else.
+        if let Some(keys) = notes.verified {
+            self.verified.set(ObjectRef::from_obj(object), keys);
+        }
         let ignores_missing = object.spec.ignore_missing_values_files;
         let status = object.status.get_or_insert_default();
         status.observed_chart_name = Some(notes.chart);
         status.observed_source_artifact_revision = notes.source_revision;
         status.observed_values_files = if ignores_missing { notes.values_files } else { Vec::new() };
-    }
-
-    fn verified(&self, object: &mut HelmChart, verified: &Verified) {
-        self.verified.set(ObjectRef::from_obj(object), verified.keys.clone());
     }
 
     fn stored_text(revision: &str) -> String {

@@ -63,7 +63,8 @@ pub async fn fetch(
     };
     let news = summary::new(&found.name, &found.version);
     let source_revision = Some(artifact.revision.clone());
-    let content = Recipe { name: found.name, version: found.version.clone(), base, source_revision };
+    let content =
+        Recipe { name: found.name, version: found.version.clone(), base, source_revision, verified: None };
     Ok(Outcome::New { revision: found.version, news, content })
 }
 

@@ -32,6 +32,8 @@ pub struct Recipe {
     pub base: Base,
     /// The revision of its source.
     pub source_revision: Option<String>,
+    /// What it was verified by.
+    pub verified: Option<String>,
 }
 
 /// What a chart is made from.

@@ -80,8 +80,10 @@ pub async fn fetch(
     let news = summary::new(name, &version);
     let source_revision = repository.artifact().map(|artifact| artifact.revision.clone());
     let base = Base::Pulled { archive, is_packaged };
-    let content = Recipe { name: name.to_owned(), version: version.clone(), base, source_revision };
-    Ok(Fetched { outcome: Outcome::New { revision: version, news, content }, verified })
+    let by = verified.as_ref().map(|verified| verified.keys.clone());
+    let (name, revision) = (name.to_owned(), version.clone());
+    let content = Recipe { name, version, base, source_revision, verified: by };
+    Ok(Fetched { outcome: Outcome::New { revision, news, content }, verified })
 }
 
 /// Pulls a dependency of a chart from where it says; a HelmRepository of the namespace with that address tells how.
