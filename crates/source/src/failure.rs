@@ -45,8 +45,8 @@ pub struct Failure {
     pub message: String,
     /// Reason and sentence of the condition where Flux has others there than in the event.
     pub observed: Option<(&'static str, String)>,
-    /// Reason and sentence of SourceVerified, if that is False beside the condition.
-    pub unverified: Option<(&'static str, String)>,
+    /// Whether SourceVerified is False beside the condition, with the sentence.
+    pub is_unverified: bool,
 }
 
 impl Failure {
@@ -58,7 +58,7 @@ impl Failure {
             reason,
             message: message.into(),
             observed: None,
-            unverified: None,
+            is_unverified: false,
         }
     }
 
@@ -118,8 +118,8 @@ impl Failure {
     }
 
     /// The same, of something whose signature is not good or cannot be judged.
-    pub fn unverified(self, reason: &'static str, message: String) -> Self {
-        Failure { unverified: Some((reason, message)), ..self }
+    pub fn unverified(self) -> Self {
+        Failure { is_unverified: true, ..self }
     }
 
     /// The same, but trying again helps when something else has changed.
@@ -224,7 +224,7 @@ mod tests {
                 reason,
                 message,
                 observed: None,
-                unverified: None,
+                is_unverified: false,
             };
             assert_eq!(Failure::store(operation, &error), expected);
         }

@@ -43,15 +43,12 @@ pub fn package(why: impl Display) -> Failure {
 
 /// The chart is not signed as it must be.
 pub fn verification(why: impl Display) -> Failure {
-    let message = format!("chart verification error: {why}");
-    Failure::packaging("ChartVerificationError", message.clone())
-        .unverified(reason::VERIFICATION_ERROR, message)
+    Failure::packaging("ChartVerificationError", format!("chart verification error: {why}")).unverified()
 }
 
 /// It is not known whom to trust.
 pub fn trust(message: String) -> Failure {
-    let failure = Failure::fetch(reason::VERIFICATION_ERROR, message.clone());
-    set_up(failure).unverified(reason::VERIFICATION_ERROR, message)
+    set_up(Failure::fetch(reason::VERIFICATION_ERROR, message)).unverified()
 }
 
 /// Something before the build failed: the event says what, the condition that it is unknown.
@@ -116,7 +113,7 @@ mod tests {
                 reason,
                 message,
                 observed: None,
-                unverified: None,
+                is_unverified: false,
             };
             assert_eq!(failure, expected);
         }
@@ -126,12 +123,11 @@ mod tests {
     fn a_chart_that_is_not_verified_is_told_in_two_conditions() {
         let (failure, message) = (verification("x"), "chart verification error: x".to_owned());
         assert_eq!((failure.condition, failure.reason), (Some("BuildFailed"), "ChartVerificationError"));
-        assert_eq!(failure.message, message);
-        assert_eq!(failure.unverified, Some(("VerificationError", message)));
+        assert_eq!((failure.message, failure.is_unverified), (message, true));
         let failure = trust("x".to_owned());
         assert_eq!((failure.condition, failure.reason), (Some("FetchFailed"), "VerificationError"));
         assert_eq!(failure.observed, Some(("Unknown", "unknown build error: x".to_owned())));
-        assert_eq!(failure.unverified, Some(("VerificationError", "x".to_owned())));
+        assert_eq!((failure.message.as_str(), failure.is_unverified), ("x", true));
     }
 
     #[test]

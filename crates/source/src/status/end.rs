@@ -47,8 +47,9 @@ pub fn end<K: Source + Resource>(object: &mut K, end: &End, now: Timestamp) {
                 };
                 conditions.set(kind, status, reason, message);
             }
-            if let Some((reason, message)) = &failure.unverified {
-                conditions.set(SOURCE_VERIFIED, ConditionStatus::False, reason, message);
+            if failure.is_unverified {
+                let message = &failure.message;
+                conditions.set(SOURCE_VERIFIED, ConditionStatus::False, reason::VERIFICATION_ERROR, message);
             }
             match failure.condition {
                 // There was something to look at.
