@@ -1,4 +1,5 @@
 //! Signatures without keys, by authorities and logs of the test's own. A Go program makes them: `crates/cosign/tests/data/keyless.go`.
+#![allow(clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 use std::path::Path;

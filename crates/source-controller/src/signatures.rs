@@ -65,7 +65,7 @@ pub enum VerifyError {
     #[error("no matching signatures were found for '{reference}': {causes}")]
     Keys {
         /// What had to be signed.
-        reference: Reference,
+        reference: Box<Reference>,
         /// Why not.
         causes: Causes,
     },

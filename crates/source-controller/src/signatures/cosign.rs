@@ -177,7 +177,9 @@ pub async fn verify(
     }
     let causes = search.causes;
     Err(match means {
-        Means::Keys { .. } => VerifyError::Keys { reference: repository.digest(digest.clone()), causes },
+        Means::Keys { .. } => {
+            VerifyError::Keys { reference: Box::new(repository.digest(digest.clone())), causes }
+        }
         Means::Keyless { .. } if causes.is_empty() => VerifyError::None,
         Means::Keyless { .. } => VerifyError::NoMatch(causes),
     })
