@@ -11,5 +11,7 @@
 mod lex;
 pub mod node;
 mod parse;
+pub mod value;
 
 pub use parse::{Limits, ParseError, Tree, parse};
+pub use value::Value;

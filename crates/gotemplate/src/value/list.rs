@@ -1,0 +1,54 @@
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::{Type, Value, release};
+
+/// A slice of Go other than `[]uint8`. It does not change: what appends or cuts makes another.
+#[derive(Debug, Clone)]
+pub struct List(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    element: &'static Type,
+    items: Vec<Value>,
+}
+
+impl List {
+    /// Of items that are of the type of the elements.
+    pub fn new(element: &'static Type, items: Vec<Value>) -> Self {
+        Self(Arc::new(Inner { element, items }))
+    }
+
+    /// The type of its elements.
+    pub fn element(&self) -> &'static Type {
+        self.0.element
+    }
+
+    /// Its own type.
+    pub fn go_type(&self) -> Type {
+        Type::Slice(self.0.element)
+    }
+
+    /// Its items go to `pending` if no one else holds them.
+    pub(super) fn release_into(self, pending: &mut Vec<Value>) {
+        if let Some(mut inner) = Arc::into_inner(self.0) {
+            pending.append(&mut inner.items);
+        }
+    }
+}
+
+impl Deref for List {
+    type Target = [Value];
+
+    fn deref(&self) -> &[Value] {
+        &self.0.items
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.items.iter().any(Value::is_container) {
+            release(std::mem::take(&mut self.items));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+use std::any::Any;
+use std::fmt::Debug;
+
+use super::{Text, Value};
+
+/// What a template sees as more than plain data: a named type, with methods or fields.
+pub trait Object: Any + Debug + Send + Sync {
+    /// The name of its type in Go, such as `*common.Capabilities`; the `*` of a pointer belongs to it.
+    fn go_type(&self) -> &'static str;
+
+    /// The slice, map or number that it is but for the name of its type; `None` for a struct.
+    fn underlying(&self) -> Option<Value> {
+        None
+    }
+
+    /// The exported fields of a struct, in their order.
+    fn fields(&self) -> Vec<(&'static str, Value)> {
+        Vec::new()
+    }
+
+    /// What its method `String` or `Error` gives.
+    fn text(&self) -> Option<Text> {
+        None
+    }
+}
