@@ -43,6 +43,12 @@ pub struct Tree {
 }
 
 impl Tree {
+    /// A template without anything.
+    pub(crate) fn empty(name: &str) -> Self {
+        let (source_name, source) = (name.into(), Arc::default());
+        Self { name: name.into(), source_name, source, root: List::default() }
+    }
+
     /// Whether it has white space alone.
     pub fn is_empty(&self) -> bool {
         is_empty(&self.root)

@@ -22,6 +22,9 @@ pub use types::Type;
 
 use std::sync::Arc;
 
+/// How deep functions walk into values. A map can hold itself, and the stack is finite.
+pub const NESTING: usize = 500;
+
 /// A value of Go.
 #[derive(Debug, Clone, Default)]
 pub enum Value {

@@ -26,22 +26,42 @@ pub fn is_print(c: char) -> bool {
 
 /// `strconv.Quote`: in double quotes, with escapes for what cannot be printed.
 pub fn quote(text: &[u8]) -> String {
-    quote_with(text, '"')
+    quote_with(text, '"', is_print)
+}
+
+/// `strconv.QuoteToASCII`: with escapes for what is not ASCII, too.
+pub fn quote_to_ascii(text: &[u8]) -> String {
+    quote_with(text, '"', is_printable_ascii)
 }
 
 /// `strconv.QuoteRune`: in single quotes.
 pub fn quote_rune(c: char) -> String {
-    quote_with(c.encode_utf8(&mut [0; 4]).as_bytes(), '\'')
+    quote_with(c.encode_utf8(&mut [0; 4]).as_bytes(), '\'', is_print)
 }
 
-fn quote_with(mut rest: &[u8], mark: char) -> String {
+/// `strconv.QuoteRuneToASCII`
+pub fn quote_rune_to_ascii(c: char) -> String {
+    quote_with(c.encode_utf8(&mut [0; 4]).as_bytes(), '\'', is_printable_ascii)
+}
+
+/// `strconv.CanBackquote`: whether it can stand between backquotes on one line.
+pub fn can_backquote(text: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    !text.contains(|c| (c < ' ' && c != '\t') || matches!(c, '`' | '\u{7f}' | '\u{feff}'))
+}
+
+fn is_printable_ascii(c: char) -> bool {
+    matches!(c, ' '..='~')
+}
+
+fn quote_with(mut rest: &[u8], mark: char, is_shown: fn(char) -> bool) -> String {
     let mut quoted = String::with_capacity(rest.len() + 2);
     quoted.push(mark);
     while let Some((c, length)) = decode(rest) {
         if let (char::REPLACEMENT_CHARACTER, 1, Some(byte)) = (c, length, rest.first()) {
             quoted.push_str(&format!("\\x{byte:02x}"));
         } else {
-            escape(c, mark, &mut quoted);
+            escape(c, mark, is_shown, &mut quoted);
         }
         rest = rest.get(length..).unwrap_or_default();
     }
@@ -49,7 +69,7 @@ fn quote_with(mut rest: &[u8], mark: char) -> String {
     quoted
 }
 
-fn escape(c: char, mark: char, into: &mut String) {
+fn escape(c: char, mark: char, is_shown: fn(char) -> bool, into: &mut String) {
     match c {
         '\u{7}' => into.push_str("\\a"),
         '\u{8}' => into.push_str("\\b"),
@@ -59,7 +79,7 @@ fn escape(c: char, mark: char, into: &mut String) {
         '\t' => into.push_str("\\t"),
         '\u{b}' => into.push_str("\\v"),
         c if c == mark || c == '\\' => into.extend(['\\', c]),
-        c if is_print(c) => into.push(c),
+        c if is_shown(c) => into.push(c),
         c if c < ' ' || c == '\u{7f}' => into.push_str(&format!("\\x{:02x}", u32::from(c))),
         c if u32::from(c) < 0x1_0000 => into.push_str(&format!("\\u{:04x}", u32::from(c))),
         c => into.push_str(&format!("\\U{:08x}", u32::from(c))),
@@ -176,6 +196,24 @@ mod tests {
         }
         assert_eq!(quote_rune('\''), r"'\''");
         assert_eq!(quote_rune('"'), "'\"'");
+        assert_eq!(quote_to_ascii("aä😀\u{7f}".as_bytes()), r#""a\u00e4\U0001f600\x7f""#);
+        assert_eq!(quote_rune_to_ascii('ä'), r"'\u00e4'");
+    }
+
+    #[test]
+    fn what_can_stand_between_backquotes_is_known() {
+        let cases: [(&[u8], bool); 7] = [
+            (b"a\tb \\\"", true),
+            ("ä".as_bytes(), true),
+            (b"a`b", false),
+            (b"a\nb", false),
+            (b"\x7f", false),
+            ("\u{feff}".as_bytes(), false),
+            (b"\xff", false),
+        ];
+        for (text, can) in cases {
+            assert_eq!(can_backquote(text), can);
+        }
     }
 
     #[test]

@@ -16,10 +16,7 @@ pub(crate) struct Inner {
 
 impl Map {
     /// Of values that are of the type of the elements; of two with the same key the later counts.
-    pub fn new<K: Into<Text>>(
-        element: &'static Type,
-        entries: impl IntoIterator<Item = (K, Value)>,
-    ) -> Self {
+    pub fn new<K: Into<Text>>(element: &'static Type, entries: impl IntoIterator<Item = (K, Value)>) -> Self {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
         Self(Arc::new(Inner { element, entries: RwLock::new(entries) }))
     }

@@ -2,6 +2,7 @@ use std::any::Any;
 use std::fmt::Debug;
 
 use super::{Text, Value};
+use crate::function::Function;
 
 /// What a template sees as more than plain data: a named type, with methods or fields.
 pub trait Object: Any + Debug + Send + Sync {
@@ -16,6 +17,12 @@ pub trait Object: Any + Debug + Send + Sync {
     /// The exported fields of a struct, in their order.
     fn fields(&self) -> Vec<(&'static str, Value)> {
         Vec::new()
+    }
+
+    /// A method, bound to the object. It goes before a field or a key of the same name.
+    fn method(&self, name: &str) -> Option<Function> {
+        let _ = name;
+        None
     }
 
     /// What its method `String` or `Error` gives.

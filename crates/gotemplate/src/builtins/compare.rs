@@ -1,0 +1,134 @@
+//! `eq`, `lt` and what follows from them.
+
+use std::sync::Arc;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::exec::Item;
+use crate::value::{Text, Type, Value};
+
+/// What values are compared as.
+enum Basic {
+    Bool(bool),
+    Complex(f64, f64),
+    Int(i64),
+    Float(f64),
+    String(Text),
+    Uint(u64),
+}
+
+const BAD_TYPE: &str = "invalid type for comparison";
+
+fn basic(value: &Value) -> Option<Basic> {
+    Some(match value.underlying() {
+        Value::Bool(value) => Basic::Bool(value),
+        Value::Complex128(real, imaginary) => Basic::Complex(real, imaginary),
+        Value::Int(value) | Value::Int64(value) => Basic::Int(value),
+        Value::Uint8(value) => Basic::Uint(value.into()),
+        Value::Uint64(value) => Basic::Uint(value),
+        Value::Float64(value) => Basic::Float(value),
+        Value::String(text) => Basic::String(text),
+        Value::Nil | Value::Bytes(_) | Value::List(_) | Value::Map(_) | Value::Object(_) => return None,
+    })
+}
+
+fn incompatible(first: &Value, second: &Value) -> Error {
+    let name = |value: &Value| value.go_type().unwrap_or(Type::Any);
+    format!("incompatible types for comparison: {} and {}", name(first), name(second)).into()
+}
+
+/// Whether it equals one of the others.
+pub(super) fn equal_any(context: &Context<'_>, first: &Item, others: &[Item]) -> Result<bool, Error> {
+    if others.is_empty() {
+        return Err("missing argument for comparison".into());
+    }
+    for other in others {
+        if equal(context, first, other)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+pub(super) fn equal(context: &Context<'_>, first: &Item, second: &Item) -> Result<bool, Error> {
+    let (first, second) = (first.value(), second.value());
+    Ok(match (basic(first), basic(second)) {
+        (Some(Basic::Bool(first)), Some(Basic::Bool(second))) => first == second,
+        (Some(Basic::Complex(real, imaginary)), Some(Basic::Complex(other, its_imaginary))) => {
+            real == other && imaginary == its_imaginary
+        }
+        (Some(Basic::Int(first)), Some(Basic::Int(second))) => first == second,
+        (Some(Basic::Float(first)), Some(Basic::Float(second))) => first == second,
+        (Some(Basic::String(first)), Some(Basic::String(second))) => first == second,
+        (Some(Basic::Uint(first)), Some(Basic::Uint(second))) => first == second,
+        (Some(Basic::Int(int)), Some(Basic::Uint(uint)))
+        | (Some(Basic::Uint(uint)), Some(Basic::Int(int))) => u64::try_from(int) == Ok(uint),
+        (None, None) => return equal_composite(context, first, second),
+        _ if matches!(first, Value::Nil) || matches!(second, Value::Nil) => false,
+        _ => return Err(incompatible(first, second)),
+    })
+}
+
+/// The kinds of values that are not compared as such.
+#[derive(PartialEq, Eq)]
+enum Kind {
+    Nil,
+    Slice,
+    Map,
+    Pointer,
+    Struct,
+}
+
+fn kind(value: &Value) -> Kind {
+    match value.underlying() {
+        Value::Bytes(_) | Value::List(_) => Kind::Slice,
+        Value::Map(_) => Kind::Map,
+        Value::Object(object) if object.go_type().starts_with('*') => Kind::Pointer,
+        Value::Object(_) => Kind::Struct,
+        _ => Kind::Nil,
+    }
+}
+
+fn equal_composite(context: &Context<'_>, first: &Value, second: &Value) -> Result<bool, Error> {
+    let kinds = (kind(first), kind(second));
+    if kinds.0 == Kind::Nil || kinds.1 == Kind::Nil {
+        return Ok(kinds.0 == kinds.1);
+    }
+    let name = |value: &Value| value.go_type().unwrap_or(Type::Any);
+    if kinds.0 != kinds.1 {
+        let (first_type, second_type) = (name(first), name(second));
+        let (first, second) =
+            (context.format(b"%s", &[first.clone()])?, context.format(b"%v", &[second.clone()])?);
+        return Err(format!("non-comparable types {first}: {first_type}, {second_type}: {second}").into());
+    }
+    match (first, second) {
+        (Value::Object(first), Value::Object(second)) if !matches!(kinds.1, Kind::Slice | Kind::Map) => {
+            Ok(Arc::ptr_eq(first, second))
+        }
+        _ => {
+            let text = context.format(b"%s", std::slice::from_ref(second))?;
+            Err(format!("non-comparable type {text}: {}", name(second)).into())
+        }
+    }
+}
+
+pub(super) fn less(first: &Item, second: &Item) -> Result<bool, Error> {
+    let (first, second) = (first.value(), second.value());
+    let (Some(one), Some(other)) = (basic(first), basic(second)) else { return Err(BAD_TYPE.into()) };
+    Ok(match (one, other) {
+        (Basic::Bool(_), Basic::Bool(_)) | (Basic::Complex(..), Basic::Complex(..)) => {
+            return Err(BAD_TYPE.into());
+        }
+        (Basic::Int(one), Basic::Int(other)) => one < other,
+        (Basic::Float(one), Basic::Float(other)) => one < other,
+        (Basic::String(one), Basic::String(other)) => one < other,
+        (Basic::Uint(one), Basic::Uint(other)) => one < other,
+        (Basic::Int(int), Basic::Uint(uint)) => u64::try_from(int).is_ok_and(|int| int < uint) || int < 0,
+        (Basic::Uint(uint), Basic::Int(int)) => u64::try_from(int).is_ok_and(|int| uint < int),
+        _ => return Err(incompatible(first, second)),
+    })
+}
+
+pub(super) fn less_or_equal(context: &Context<'_>, first: &Item, second: &Item) -> Result<bool, Error> {
+    Ok(less(first, second)? || equal(context, first, second)?)
+}

@@ -1,0 +1,111 @@
+use crate::error::Error;
+use crate::exec;
+use crate::fmt;
+use crate::parse::Tree;
+use crate::run::Run;
+use crate::set::Set;
+use crate::value::{Map, Text, Value};
+
+/// What a function may use of the execution that calls it.
+///
+/// Whatever a function makes or walks through counts: it calls [`Context::charge`] before it makes something as large as its
+/// arguments ask for, and [`Context::step`] where its work grows with them.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    pub(crate) set: &'a Set,
+    pub(crate) run: &'a Run<'a>,
+}
+
+impl Context<'_> {
+    /// The templates that are executed; in what [`Context::execute_tree`] executes, those that it was given.
+    pub fn templates(&self) -> &Set {
+        self.set
+    }
+
+    /// Counts steps.
+    ///
+    /// # Errors
+    /// There are no more.
+    pub fn step(&self, count: usize) -> Result<(), Error> {
+        Ok(self.run.step(count as u64)?)
+    }
+
+    /// Counts bytes of a value that is about to be made.
+    ///
+    /// # Errors
+    /// There are no more.
+    pub fn charge(&self, bytes: usize) -> Result<(), Error> {
+        Ok(self.run.charge(bytes)?)
+    }
+
+    /// Changes an entry of a map, or adds it.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn insert(&self, map: &Map, key: Text, value: Value) -> Result<(), Error> {
+        Ok(self.run.insert(map, key, value)?)
+    }
+
+    /// What Go's `fmt.Sprint` gives.
+    ///
+    /// # Errors
+    /// It is too much.
+    pub fn print(&self, arguments: &[Value]) -> Result<Text, Error> {
+        self.printed(|printer| printer.print(arguments))
+    }
+
+    /// What an action prints: not `&{…}`, but what a pointer points to.
+    pub(crate) fn print_dereferenced(&self, arguments: &[Value]) -> Result<Text, Error> {
+        self.printed(|printer| {
+            printer.dereferences = true;
+            printer.print(arguments);
+        })
+    }
+
+    /// What Go's `fmt.Sprintln` gives.
+    ///
+    /// # Errors
+    /// It is too much.
+    pub fn print_line(&self, arguments: &[Value]) -> Result<Text, Error> {
+        self.printed(|printer| printer.print_line(arguments))
+    }
+
+    /// What Go's `fmt.Sprintf` gives.
+    ///
+    /// # Errors
+    /// It is too much.
+    pub fn format(&self, format: &[u8], arguments: &[Value]) -> Result<Text, Error> {
+        self.printed(|printer| printer.format(format, arguments))
+    }
+
+    fn printed(&self, print: impl FnOnce(&mut fmt::Printer)) -> Result<Text, Error> {
+        let mut printer = fmt::Printer::new(self.run.memory_left());
+        print(&mut printer);
+        let text = printer.finish();
+        // Also what did not fit was work.
+        self.run.charge(text.as_ref().map_or(self.run.memory_left(), Vec::len))?;
+        Ok(text?.into())
+    }
+
+    /// Executes a template of the set.
+    ///
+    /// # Errors
+    /// There is none of this name, or it fails.
+    pub fn execute(&self, name: &[u8], data: Value) -> Result<Text, Error> {
+        let mut output = Vec::new();
+        self.set.execute_into(self.run, name, data, &mut output)?;
+        self.run.charge(output.len())?;
+        Ok(output.into())
+    }
+
+    /// Executes a template that [`Set::parse`] gave, with the templates of `set` beside it.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn execute_tree(&self, set: &Set, tree: &Tree, data: Value) -> Result<Text, Error> {
+        let mut output = Vec::new();
+        exec::execute(Context { set, run: self.run }, tree, data, &mut output)?;
+        self.run.charge(output.len())?;
+        Ok(output.into())
+    }
+}

@@ -1,0 +1,114 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use strconv::quote;
+
+use crate::builtins;
+use crate::context::Context;
+use crate::error::Error;
+use crate::exec;
+use crate::function::Functions;
+use crate::parse::{self, Limits, ParseError, Tree};
+use crate::run::Run;
+use crate::value::{Text, Value};
+
+/// What `.name` gives if a map has no such key: Go's option `missingkey`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MissingKey {
+    /// Nothing, which prints as `<no value>`.
+    #[default]
+    Default,
+    /// The zero value of the type of the map's values.
+    Zero,
+    /// An error.
+    Error,
+}
+
+/// Templates that can call each other, and the functions that they call. A clone is cheap, and has its own templates from then on.
+#[derive(Debug, Clone)]
+pub struct Set {
+    name: Arc<str>,
+    templates: Arc<BTreeMap<Vec<u8>, Arc<Tree>>>,
+    functions: Functions,
+    limits: Limits,
+    missing_key: MissingKey,
+}
+
+impl Set {
+    /// Without templates. The name is that of Go's outermost template, which errors name.
+    pub fn new(name: &str, functions: Functions, limits: Limits, missing_key: MissingKey) -> Self {
+        Self { name: name.into(), templates: Arc::default(), functions, limits, missing_key }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    pub(crate) fn missing_key(&self) -> MissingKey {
+        self.missing_key
+    }
+
+    /// How many templates there are: what a clone costs if it gets more.
+    pub fn len(&self) -> usize {
+        self.templates.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.templates.is_empty()
+    }
+
+    /// The template of a name.
+    pub fn get(&self, name: &[u8]) -> Option<&Arc<Tree>> {
+        self.templates.get(name)
+    }
+
+    /// Adds the templates of a source: that of the source itself, which is also the result, and those that it defines. They
+    /// replace others of the same names, but an empty template does not replace another.
+    ///
+    /// # Errors
+    /// The source is no template.
+    pub fn parse(&mut self, name: &str, source: &[u8]) -> Result<Arc<Tree>, ParseError> {
+        let is_function = |name: &[u8]| self.functions.get(name).is_some() || builtins::find(name).is_some();
+        let trees = parse::parse(name, source, &self.limits, &is_function)?;
+        let templates = Arc::make_mut(&mut self.templates);
+        let mut own = None;
+        for tree in trees.into_iter().map(Arc::new) {
+            if tree.name == name.as_bytes() {
+                own = Some(tree.clone());
+            }
+            if !(tree.is_empty() && templates.contains_key(&tree.name)) {
+                templates.insert(tree.name.clone(), tree);
+            }
+        }
+        Ok(own.unwrap_or_else(|| Arc::new(Tree::empty(name))))
+    }
+
+    /// Executes a template.
+    ///
+    /// # Errors
+    /// There is none of this name, or it fails.
+    pub fn execute(&self, run: &Run<'_>, name: &str, data: Value) -> Result<Text, Error> {
+        let mut output = Vec::new();
+        self.execute_into(run, name.as_bytes(), data, &mut output)?;
+        Ok(output.into())
+    }
+
+    pub(crate) fn execute_into(
+        &self,
+        run: &Run<'_>,
+        name: &[u8],
+        data: Value,
+        output: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let Some(tree) = self.get(name) else {
+            return Err(Error::Missing { name: quote(name), set: quote(self.name.as_bytes()) });
+        };
+        exec::execute(Context { set: self, run }, tree, data, output)
+    }
+}
