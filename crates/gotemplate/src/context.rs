@@ -62,6 +62,15 @@ impl Context<'_> {
         })
     }
 
+    /// What a pointer points to, which has none of its methods.
+    pub(crate) fn print_pointee(&self, value: Value) -> Result<Text, Error> {
+        self.printed(|printer| {
+            printer.dereferences = true;
+            printer.is_erroring = value.is_pointer();
+            printer.print(&[value]);
+        })
+    }
+
     /// What Go's `fmt.Sprintln` gives.
     ///
     /// # Errors

@@ -196,7 +196,7 @@ impl<'a> Executor<'a, '_> {
             }
             Value::Nil => false,
             _ => {
-                let text = self.context.print(&[value])?;
+                let text = self.context.print_pointee(value)?;
                 return self.fail(format_args!("range can't iterate over {text}"));
             }
         };

@@ -29,8 +29,8 @@ pub(crate) struct Printer {
     limit: usize,
     overflow: Option<Exhausted>,
     flags: Flags,
-    /// The text of a bad directive is written: values have no methods now.
-    is_erroring: bool,
+    /// The methods of objects do not count: the text of a bad directive is written.
+    pub(crate) is_erroring: bool,
     /// What pointers point to is printed without a `&` before it.
     pub(crate) dereferences: bool,
 }

@@ -92,6 +92,19 @@ impl Value {
         })
     }
 
+    /// The type of what a pointer points to, or its own.
+    pub(crate) fn pointee_type(&self) -> Type {
+        match self.go_type() {
+            None => Type::Any,
+            Some(Type::Named(name)) => Type::Named(name.trim_start_matches('*')),
+            Some(other) => other,
+        }
+    }
+
+    pub(crate) fn is_pointer(&self) -> bool {
+        matches!(self, Self::Object(object) if object.go_type().starts_with('*'))
+    }
+
     /// The value without the name and the methods that its type may have.
     pub fn underlying(&self) -> Self {
         match self {

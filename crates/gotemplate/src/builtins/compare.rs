@@ -83,7 +83,7 @@ fn kind(value: &Value) -> Kind {
     match value.underlying() {
         Value::Bytes(_) | Value::List(_) => Kind::Slice,
         Value::Map(_) => Kind::Map,
-        Value::Object(object) if object.go_type().starts_with('*') => Kind::Pointer,
+        value if value.is_pointer() => Kind::Pointer,
         Value::Object(_) => Kind::Struct,
         _ => Kind::Nil,
     }

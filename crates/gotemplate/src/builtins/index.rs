@@ -60,7 +60,7 @@ pub(super) fn index(item: &Item, indexes: &[Item]) -> Result<Item, Error> {
                 Item::of(element, map.get(key).unwrap_or_else(|| element.zero()))
             }
             _ => {
-                let name = item.value().go_type().unwrap_or(Type::Any);
+                let name = item.value().pointee_type();
                 return Err(format!("can't index item of type {name}").into());
             }
         };
@@ -82,7 +82,7 @@ pub(super) fn slice(context: &Context<'_>, item: &Item, indexes: &[Item]) -> Res
         Value::String(text) | Value::Bytes(text) => text.len(),
         Value::List(list) => list.len(),
         _ => {
-            let name = item.value().go_type().unwrap_or(Type::Any);
+            let name = item.value().pointee_type();
             return Err(format!("can't slice item of type {name}").into());
         }
     };
@@ -120,7 +120,7 @@ pub(super) fn length(item: &Item) -> Result<Item, Error> {
         Value::List(list) => list.len(),
         Value::Map(map) => map.len(),
         _ => {
-            let name = item.value().go_type().unwrap_or(Type::Any);
+            let name = item.value().pointee_type();
             return Err(format!("len of type {name}").into());
         }
     };

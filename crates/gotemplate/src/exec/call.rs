@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use super::operand::bare;
 use super::{Executor, Item, Place};
 use crate::builtins::{self, Builtin};
 use crate::error::Error;
@@ -111,7 +112,7 @@ impl<'a> Executor<'a, '_> {
         if let Builtin::And | Builtin::Or = builtin {
             return self.logic(dot, builtin == Builtin::Or, arguments, last);
         }
-        let callee = arguments.first().map(ToString::to_string);
+        let callee = (builtin == Builtin::Call).then(|| arguments.first().map(bare)).flatten();
         let items = self.arguments(dot, &signature, arguments, last)?;
         let result = builtin.call(&self.context, &items, callee.as_deref());
         self.checked(result, name, place)

@@ -55,7 +55,7 @@ impl<'a> Executor<'a, '_> {
     ) -> Result<(), Error> {
         match arguments.is_empty() && last.is_none() {
             true => Ok(()),
-            false => self.fail(format_args!("can't give argument to non-function {operand}")),
+            false => self.fail(format_args!("can't give argument to non-function {}", bare(operand))),
         }
     }
 
@@ -240,6 +240,14 @@ impl<'a> Executor<'a, '_> {
             other => return self.fail(format_args!("can't handle {operand} for arg of type {other}")),
         };
         self.fail(format_args!("expected {expected}; found {operand}"))
+    }
+}
+
+/// An operand as Go names it where it stands alone: without the parentheses.
+pub(super) fn bare(operand: &Operand) -> String {
+    match operand {
+        Operand::Pipe(pipe) => pipe.to_string(),
+        operand => operand.to_string(),
     }
 }
 

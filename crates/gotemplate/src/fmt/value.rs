@@ -19,7 +19,8 @@ impl Printer {
         };
         match (verb, operand) {
             ('T', _) => self.string(name.to_string().as_bytes(), 's'),
-            ('p', Value::Bytes(_) | Value::List(_) | Value::Map(_) | Value::Object(_)) => self.address('p'),
+            ('p', _) if has_address(operand) => self.address('p'),
+            ('p', _) => self.bad_verb(operand, 'p'),
             // Go's name for the type, unlike within other values.
             (_, Value::Bytes(bytes)) => self.bytes(operand, bytes, "[]byte", verb),
             _ => self.value(operand, verb, 0),
@@ -41,6 +42,15 @@ impl Printer {
     fn value(&mut self, value: &Value, verb: char, depth: usize) {
         if self.is_too_deep(depth) {
             return;
+        }
+        // Wrapping is for errors.
+        let is_simple = match value {
+            Value::List(_) | Value::Map(_) | Value::Object(_) => false,
+            Value::Bytes(_) => depth == 0,
+            _ => true,
+        };
+        if verb == 'w' && !is_simple && !self.is_erroring {
+            return self.bad_verb(value, verb);
         }
         match value {
             Value::Nil => self.write(b"<nil>"),
@@ -194,4 +204,8 @@ impl Printer {
         self.integer(&Value::Uint64(ADDRESS), ADDRESS, false, false, verb);
         self.flags.sharp = sharp;
     }
+}
+
+fn has_address(value: &Value) -> bool {
+    value.is_pointer() || matches!(value.underlying(), Value::Bytes(_) | Value::List(_) | Value::Map(_))
 }
