@@ -149,10 +149,8 @@ fn call(function: &Item, callee: Option<&str>) -> Result<Item, Error> {
 
 /// The arguments as text: a string as it is, others as they are printed.
 fn text(context: &Context<'_>, arguments: &[Item]) -> Result<Text, Error> {
-    if let [argument] = arguments {
-        if let Value::String(text) = argument.value() {
-            return Ok(text.clone());
-        }
+    if let [Item::Any(Value::String(text)) | Item::Typed(Value::String(text))] = arguments {
+        return Ok(text.clone());
     }
     let shown = |item: &Item| match item.value() {
         Value::Nil => Value::from("<no value>"),

@@ -1,10 +1,13 @@
 use crate::error::Error;
 use crate::exec;
-use crate::fmt;
+use crate::fmt::{Overflow, Printer};
 use crate::parse::Tree;
-use crate::run::Run;
+use crate::run::{Exhausted, Run};
 use crate::set::Set;
-use crate::value::{Map, Text, Value};
+use crate::value::{Map, NESTING, Text, Value};
+
+/// How many times larger than its source a tree can be: `{{.}}` becomes an action, a command and an operand.
+const TREE_PER_SOURCE: usize = 160;
 
 /// What a function may use of the execution that calls it.
 ///
@@ -17,7 +20,7 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The templates that are executed; in what [`Context::execute_tree`] executes, those that it was given.
+    /// The templates that are executed.
     pub fn templates(&self) -> &Set {
         self.set
     }
@@ -87,13 +90,15 @@ impl Context<'_> {
         self.printed(|printer| printer.format(format, arguments))
     }
 
-    fn printed(&self, print: impl FnOnce(&mut fmt::Printer)) -> Result<Text, Error> {
-        let mut printer = fmt::Printer::new(self.run.memory_left());
+    fn printed(&self, print: impl FnOnce(&mut Printer)) -> Result<Text, Error> {
+        let mut printer = Printer::new(self.run.memory_left());
         print(&mut printer);
-        let text = printer.finish();
-        // Also what did not fit was work.
-        self.run.charge(text.as_ref().map_or(self.run.memory_left(), Vec::len))?;
-        Ok(text?.into())
+        let text = printer.finish().map_err(|overflow| match overflow {
+            Overflow::Length => self.run.out_of_memory(),
+            Overflow::Nesting => Exhausted::Nesting(NESTING),
+        })?;
+        self.run.charge(text.len())?;
+        Ok(text.into())
     }
 
     /// Executes a template of the set.
@@ -107,13 +112,19 @@ impl Context<'_> {
         Ok(output.into())
     }
 
-    /// Executes a template that [`Set::parse`] gave, with the templates of `set` beside it.
+    /// Executes a source. It sees the templates of the set, and those that it defines itself only while it runs.
     ///
     /// # Errors
-    /// It fails.
-    pub fn execute_tree(&self, set: &Set, tree: &Tree, data: Value) -> Result<Text, Error> {
+    /// It is no template, or it fails.
+    pub fn execute_source(&self, name: &str, source: &[u8], data: Value) -> Result<Text, Error> {
+        let size =
+            source.len().saturating_mul(TREE_PER_SOURCE) + self.set.len() * size_of::<(Vec<u8>, Tree)>();
+        self.run.charge(size)?;
+        let mut set = self.set.clone();
+        let tree = set.parse(name, source)?;
         let mut output = Vec::new();
-        exec::execute(Context { set, run: self.run }, tree, data, &mut output)?;
+        exec::execute(Context { set: &set, run: self.run }, &tree, data, &mut output)?;
+        self.run.give_back(size);
         self.run.charge(output.len())?;
         Ok(output.into())
     }

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::{Error, bounded};
 use crate::node::{Branch, Command, List, Node, Operand, Pipe, Position, Template};
 use crate::parse::Tree;
-use crate::value::Value;
+use crate::value::{Text, Value};
 
 pub(crate) use call::Parameter;
 pub(crate) use item::Item;
@@ -186,13 +186,16 @@ impl<'a> Executor<'a, '_> {
             Value::Map(map) => {
                 // The body may change the map.
                 let entries = map.entries();
-                self.context.charge(entries.len() * size_of::<(Value, Value)>())?;
+                let size = entries.len() * size_of::<(Text, Value)>();
+                self.context.charge(size)?;
                 let element = map.element();
-                let entries = entries.into_iter();
-                self.iterate(
+                let items = entries.into_iter();
+                let has_run = self.iterate(
                     branch,
-                    entries.map(|(key, value)| (Item::Typed(key.into()), Item::of(element, value))),
-                )?
+                    items.map(|(key, value)| (Item::Typed(key.into()), Item::of(element, value))),
+                )?;
+                self.context.run.give_back(size);
+                has_run
             }
             Value::Nil => false,
             _ => {

@@ -4,7 +4,6 @@ mod directive;
 mod number;
 mod value;
 
-use crate::run::Exhausted;
 use crate::value::{NESTING, Value};
 
 /// How a directive wants its operand.
@@ -23,11 +22,20 @@ struct Flags {
     sharp_v: bool,
 }
 
+/// Why a text is not written to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overflow {
+    /// It is longer than the limit.
+    Length,
+    /// A value is nested deeper than [`NESTING`].
+    Nesting,
+}
+
 /// Writes values as text, at most so many bytes. What is beyond is left out.
 pub(crate) struct Printer {
     text: Vec<u8>,
     limit: usize,
-    overflow: Option<Exhausted>,
+    overflow: Option<Overflow>,
     flags: Flags,
     /// The methods of objects do not count: the text of a bad directive is written.
     pub(crate) is_erroring: bool,
@@ -48,7 +56,7 @@ impl Printer {
     }
 
     /// What was written, if it is all.
-    pub(crate) fn finish(self) -> Result<Vec<u8>, Exhausted> {
+    pub(crate) fn finish(self) -> Result<Vec<u8>, Overflow> {
         self.overflow.map_or(Ok(self.text), Err)
     }
 
@@ -83,14 +91,14 @@ impl Printer {
     /// No value is walked into deeper than so.
     fn is_too_deep(&mut self, depth: usize) -> bool {
         if depth > NESTING {
-            self.overflow = Some(Exhausted::Nesting(NESTING));
+            self.overflow = Some(Overflow::Nesting);
         }
         self.is_full()
     }
 
     fn write(&mut self, bytes: &[u8]) {
         if bytes.len() > self.limit - self.text.len() {
-            self.overflow.get_or_insert(Exhausted::Memory(self.limit));
+            self.overflow.get_or_insert(Overflow::Length);
         }
         if !self.is_full() {
             self.text.extend_from_slice(bytes);
@@ -99,7 +107,7 @@ impl Printer {
 
     fn write_padding(&mut self, count: usize) {
         if count > self.limit - self.text.len() {
-            self.overflow.get_or_insert(Exhausted::Memory(self.limit));
+            self.overflow.get_or_insert(Overflow::Length);
         }
         if !self.is_full() {
             let byte = if self.flags.zero && !self.flags.minus { b'0' } else { b' ' };

@@ -123,7 +123,7 @@ pub struct Text {
     /// With the quotes.
     pub source: Vec<u8>,
     /// Without.
-    pub value: Vec<u8>,
+    pub value: crate::value::Text,
 }
 
 /// A number and what it may be taken for.

@@ -11,20 +11,28 @@ pub struct Budget {
     pub steps: u64,
     /// Bytes that are written, by the templates and by those that functions execute.
     pub output: usize,
-    /// Bytes of the values that are made. What is dropped is not given back, so that no more is ever in use.
+    /// Bytes of the values that are made. What a template drops is not given back, so that no more is ever in use.
     pub memory: usize,
-    /// Templates, control structures, parentheses and calls within each other. See [`Budget::STACK_PER_LEVEL`].
+    /// Templates, control structures, parentheses and calls within each other. They need stack: see [`Budget::stack_size`].
     pub depth: usize,
 }
 
 impl Budget {
     /// The bytes of stack that one level of `depth` takes at most, without optimisation.
-    pub const STACK_PER_LEVEL: usize = 12 << 10;
+    pub const STACK_PER_LEVEL: usize = 8 << 10;
+
+    /// The bytes of stack that must be left at the deepest level: for the parser, and for what functions walk through.
+    pub const STACK_RESERVE: usize = 10 << 20;
+
+    /// The bytes of stack that a thread needs in which templates are executed. What is not used takes no memory.
+    pub fn stack_size(&self) -> usize {
+        self.depth.saturating_mul(Self::STACK_PER_LEVEL).saturating_add(Self::STACK_RESERVE)
+    }
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { steps: 50_000_000, output: 64 << 20, memory: 512 << 20, depth: 5_000 }
+        Self { steps: 50_000_000, output: 64 << 20, memory: 256 << 20, depth: 8_000 }
     }
 }
 
@@ -99,10 +107,20 @@ impl<'a> Run<'a> {
     pub(crate) fn charge(&self, bytes: usize) -> Result<(), Exhausted> {
         let memory = self.memory.get().saturating_add(bytes);
         if memory > self.budget.memory {
-            return Err(Exhausted::Memory(self.budget.memory));
+            return Err(self.out_of_memory());
         }
         self.memory.set(memory);
         self.step(bytes as u64 / 64)
+    }
+
+    /// What was charged is free again.
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.memory.set(self.memory.get().saturating_sub(bytes));
+    }
+
+    /// The error of whom the memory that is left is too little.
+    pub(crate) fn out_of_memory(&self) -> Exhausted {
+        Exhausted::Memory(self.budget.memory)
     }
 
     /// How many bytes of values may still be made.

@@ -92,6 +92,25 @@ impl Value {
         })
     }
 
+    /// The kind of its type, by the name that Go's package reflect gives it.
+    pub fn kind(&self) -> &'static str {
+        match self.underlying() {
+            Self::Nil => "invalid",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Int64(_) => "int64",
+            Self::Uint8(_) => "uint8",
+            Self::Uint64(_) => "uint64",
+            Self::Float64(_) => "float64",
+            Self::Complex128(..) => "complex128",
+            Self::String(_) => "string",
+            Self::Bytes(_) | Self::List(_) => "slice",
+            Self::Map(_) => "map",
+            Self::Object(_) if self.is_pointer() => "ptr",
+            Self::Object(_) => "struct",
+        }
+    }
+
     /// The type of what a pointer points to, or its own.
     pub(crate) fn pointee_type(&self) -> Type {
         match self.go_type() {

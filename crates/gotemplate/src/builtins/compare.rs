@@ -69,46 +69,22 @@ pub(super) fn equal(context: &Context<'_>, first: &Item, second: &Item) -> Resul
     })
 }
 
-/// The kinds of values that are not compared as such.
-#[derive(PartialEq, Eq)]
-enum Kind {
-    Nil,
-    Slice,
-    Map,
-    Pointer,
-    Struct,
-}
-
-fn kind(value: &Value) -> Kind {
-    match value.underlying() {
-        Value::Bytes(_) | Value::List(_) => Kind::Slice,
-        Value::Map(_) => Kind::Map,
-        value if value.is_pointer() => Kind::Pointer,
-        Value::Object(_) => Kind::Struct,
-        _ => Kind::Nil,
-    }
-}
-
 fn equal_composite(context: &Context<'_>, first: &Value, second: &Value) -> Result<bool, Error> {
-    let kinds = (kind(first), kind(second));
-    if kinds.0 == Kind::Nil || kinds.1 == Kind::Nil {
-        return Ok(kinds.0 == kinds.1);
+    if matches!(first, Value::Nil) || matches!(second, Value::Nil) {
+        return Ok(first.go_type() == second.go_type());
     }
     let name = |value: &Value| value.go_type().unwrap_or(Type::Any);
-    if kinds.0 != kinds.1 {
+    let text = |format: &[u8], value: &Value| context.format(format, std::slice::from_ref(value));
+    if first.kind() != second.kind() {
         let (first_type, second_type) = (name(first), name(second));
-        let (first, second) =
-            (context.format(b"%s", &[first.clone()])?, context.format(b"%v", &[second.clone()])?);
+        let (first, second) = (text(b"%s", first)?, text(b"%v", second)?);
         return Err(format!("non-comparable types {first}: {first_type}, {second_type}: {second}").into());
     }
     match (first, second) {
-        (Value::Object(first), Value::Object(second)) if !matches!(kinds.1, Kind::Slice | Kind::Map) => {
-            Ok(Arc::ptr_eq(first, second))
+        (Value::Object(one), Value::Object(other)) if matches!(second.kind(), "ptr" | "struct") => {
+            Ok(Arc::ptr_eq(one, other))
         }
-        _ => {
-            let text = context.format(b"%s", std::slice::from_ref(second))?;
-            Err(format!("non-comparable type {text}: {}", name(second)).into())
-        }
+        _ => Err(format!("non-comparable type {}: {}", text(b"%s", second)?, name(second)).into()),
     }
 }
 

@@ -205,8 +205,9 @@ impl<'a> Executor<'a, '_> {
             return Ok(item);
         }
         // What has a name of its own can stand for what it is.
-        if let (Value::Object(object), Type::Slice(_) | Type::Map(_)) = (value, wanted) {
-            if let Some(underlying) = object.underlying().filter(|value| value.go_type() == Some(wanted)) {
+        if let Type::Slice(_) | Type::Map(_) = wanted {
+            let underlying = value.underlying();
+            if underlying.go_type() == Some(wanted) {
                 return Ok(Item::Typed(underlying));
             }
         }

@@ -63,7 +63,7 @@ impl<'a> Executor<'a, '_> {
     fn constant(&mut self, operand: &'a Operand) -> Result<Item, Error> {
         match operand {
             Operand::Bool(_, value) => Ok(Item::Typed((*value).into())),
-            Operand::String(_, text) => Ok(Item::Typed(Value::String(text.value.as_slice().into()))),
+            Operand::String(_, text) => Ok(Item::Typed(Value::String(text.value.clone()))),
             Operand::Number(_, number) => {
                 self.at(operand);
                 self.number(number)

@@ -224,7 +224,7 @@ fn with_point(digits: &str, verb: char, precision: Option<usize>) -> String {
     let is_hexadecimal = matches!(verb, 'x' | 'X');
     let exponent = digits.find(|c| matches!(c, 'p' | 'P') || (!is_hexadecimal && matches!(c, 'e' | 'E')));
     let (mantissa, exponent) = digits.split_at(exponent.unwrap_or(digits.len()));
-    let significant = mantissa.trim_start_matches(|c| matches!(c, '0' | '.'));
+    let significant = mantissa.trim_start_matches(['0', '.']);
     missing = missing.saturating_sub(significant.chars().filter(|c| *c != '.').count());
     let mut text = mantissa.to_owned();
     if !text.contains('.') {

@@ -151,7 +151,7 @@ impl Parser<'_> {
                 })?))
             }
             Kind::String | Kind::RawString => {
-                let value = self.unquote(&token.text)?;
+                let value = self.unquote(&token.text)?.into();
                 Operand::String(position, Text { source: token.text, value })
             }
             _ => {

@@ -290,9 +290,7 @@ pub fn functions() -> Functions {
     add(
         "tpl",
         Function::new(&[Type::String, Type::Any], Type::String, |context, arguments| {
-            let mut set = context.templates().clone();
-            let tree = set.parse("gotpl", text(arguments, 0))?;
-            Ok(context.execute_tree(&set, &tree, arguments[1].clone())?.into())
+            Ok(context.execute_source("gotpl", text(arguments, 0), arguments[1].clone())?.into())
         }),
     );
     functions
