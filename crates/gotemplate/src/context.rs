@@ -44,8 +44,11 @@ impl Context<'_> {
     /// Changes an entry of a map, or adds it.
     ///
     /// # Errors
-    /// There is no memory for it.
+    /// There is no memory for it, or the map is `nil`.
     pub fn insert(&self, map: &Map, key: Text, value: Value) -> Result<(), Error> {
+        if map.is_nil() {
+            return Err("assignment to entry in nil map".into());
+        }
         Ok(self.run.insert(map, key, value)?)
     }
 

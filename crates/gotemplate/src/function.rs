@@ -13,8 +13,7 @@ type Body = dyn Fn(&Context<'_>, &[Value]) -> Result<Value, Error> + Send + Sync
 /// A function of the host. Before it is called, number and types of the arguments are checked against its parameters, by the rules
 /// and with the messages of Go.
 ///
-/// A parameter of a slice or map type may still get [`Value::Nil`], Go's nil slice or map. An object is passed as what it
-/// underlies if the parameter has that type.
+/// An object is passed as what it underlies if the parameter has that type, an untyped `nil` as that of the type of the parameter.
 #[derive(Clone)]
 pub struct Function {
     pub(crate) parameters: Arc<[Type]>,

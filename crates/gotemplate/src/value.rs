@@ -4,8 +4,7 @@
 //! apart. A value within an `interface {}` is not wrapped: where the difference shows, the type of the element of the list or map
 //! that it comes from says it.
 //!
-//! Values are cheap to clone: what is large is shared. Lists never change; maps do, and all who hold one see it, as in Go. Go's nil
-//! slices and nil maps are no values of their own: they are empty ones, or [`Value::Nil`] where a function wants to tell.
+//! Values are cheap to clone: what is large is shared. Lists never change; maps do, and all who hold one see it, as in Go.
 
 mod list;
 mod map;
@@ -147,6 +146,16 @@ impl Value {
             Self::Map(map) => !map.is_empty(),
             // A struct is always true, and so is a pointer to one.
             Self::Object(object) => object.underlying().is_none_or(|value| value.is_true()),
+        }
+    }
+
+    /// Whether it is `nil`, also that of a slice or map.
+    pub fn is_nil(&self) -> bool {
+        match self.underlying() {
+            Self::Nil => true,
+            Self::List(list) => list.is_nil(),
+            Self::Map(map) => map.is_nil(),
+            _ => false,
         }
     }
 

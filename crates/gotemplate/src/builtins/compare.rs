@@ -70,15 +70,16 @@ pub(super) fn equal(context: &Context<'_>, first: &Item, second: &Item) -> Resul
 }
 
 fn equal_composite(context: &Context<'_>, first: &Value, second: &Value) -> Result<bool, Error> {
-    if matches!(first, Value::Nil) || matches!(second, Value::Nil) {
-        return Ok(first.go_type() == second.go_type());
-    }
     let name = |value: &Value| value.go_type().unwrap_or(Type::Any);
     let text = |format: &[u8], value: &Value| context.format(format, std::slice::from_ref(value));
-    if first.kind() != second.kind() {
+    let is_untyped = |value: &Value| matches!(value, Value::Nil);
+    if first.kind() != second.kind() && !is_untyped(first) && !is_untyped(second) {
         let (first_type, second_type) = (name(first), name(second));
         let (first, second) = (text(b"%s", first)?, text(b"%v", second)?);
         return Err(format!("non-comparable types {first}: {first_type}, {second_type}: {second}").into());
+    }
+    if first.is_nil() || second.is_nil() {
+        return Ok(first.is_nil() == second.is_nil());
     }
     match (first, second) {
         (Value::Object(one), Value::Object(other)) if matches!(second.kind(), "ptr" | "struct") => {

@@ -196,7 +196,7 @@ impl<'a> Executor<'a, '_> {
         let Parameter::Of(wanted) = parameter else { return Ok(item) };
         if matches!(item, Item::None) {
             return match parameter.can_be_nil() {
-                true => Ok(Item::of(&wanted, Value::Nil)),
+                true => Ok(Item::of(&wanted, wanted.zero())),
                 false => self.fail(format_args!("invalid value; expected {wanted}")),
             };
         }

@@ -216,7 +216,7 @@ impl<'a> Executor<'a, '_> {
         let expected = match (operand, parameter) {
             (Operand::Nil(_), Parameter::Reflect) => return Ok(Item::None),
             (Operand::Nil(_), Parameter::Of(wanted)) if parameter.can_be_nil() => {
-                return Ok(Item::of(&wanted, Value::Nil));
+                return Ok(Item::of(&wanted, wanted.zero()));
             }
             (Operand::Nil(_), _) => return self.fail(format_args!("cannot assign nil to {parameter}")),
             (constant, Parameter::Reflect | Parameter::Of(Type::Any)) => return self.constant(constant),

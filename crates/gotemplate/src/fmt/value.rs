@@ -69,6 +69,9 @@ impl Printer {
                 'v' | 's' | 'x' | 'X' | 'q' => self.string(text, verb),
                 _ => self.bad_verb(value, verb),
             },
+            Value::List(_) | Value::Map(_) if self.flags.sharp_v && value.is_nil() => {
+                self.write(format!("{}(nil)", value.go_type().unwrap_or(Type::Any)).as_bytes());
+            }
             Value::Bytes(bytes) => match verb {
                 's' | 'q' | 'x' | 'X' => self.string(bytes, verb),
                 _ => self.elements("[]uint8", bytes.iter().map(|byte| Value::Uint8(*byte)), verb, depth),

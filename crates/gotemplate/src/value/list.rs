@@ -11,12 +11,23 @@ pub struct List(Arc<Inner>);
 struct Inner {
     element: &'static Type,
     items: Vec<Value>,
+    is_nil: bool,
 }
 
 impl List {
     /// Of items that are of the type of the elements.
     pub fn new(element: &'static Type, items: Vec<Value>) -> Self {
-        Self(Arc::new(Inner { element, items }))
+        Self(Arc::new(Inner { element, items, is_nil: false }))
+    }
+
+    /// The `nil` of the type. It is empty, equals an untyped `nil`, and is `null` as JSON.
+    pub fn nil(element: &'static Type) -> Self {
+        Self(Arc::new(Inner { element, items: Vec::new(), is_nil: true }))
+    }
+
+    /// Whether it is the `nil` of its type.
+    pub fn is_nil(&self) -> bool {
+        self.0.is_nil
     }
 
     /// The type of its elements.

@@ -12,13 +12,24 @@ pub struct Map(Arc<Inner>);
 pub(crate) struct Inner {
     element: &'static Type,
     entries: RwLock<BTreeMap<Text, Value>>,
+    is_nil: bool,
 }
 
 impl Map {
     /// Of values that are of the type of the elements; of two with the same key the later counts.
     pub fn new<K: Into<Text>>(element: &'static Type, entries: impl IntoIterator<Item = (K, Value)>) -> Self {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
-        Self(Arc::new(Inner { element, entries: RwLock::new(entries) }))
+        Self(Arc::new(Inner { element, entries: RwLock::new(entries), is_nil: false }))
+    }
+
+    /// The `nil` of the type. It is empty and stays so, equals an untyped `nil`, and is `null` as JSON.
+    pub fn nil(element: &'static Type) -> Self {
+        Self(Arc::new(Inner { element, entries: RwLock::default(), is_nil: true }))
+    }
+
+    /// Whether it is the `nil` of its type.
+    pub fn is_nil(&self) -> bool {
+        self.0.is_nil
     }
 
     /// The type of its values.
@@ -66,7 +77,7 @@ impl Map {
         self.write().remove(key)
     }
 
-    /// Changes an entry, or adds it.
+    /// Changes an entry, or adds it. The map is not `nil`.
     pub(crate) fn insert(&self, insertions: &Insertions, key: Text, value: Value) {
         if value.is_container() {
             insertions.0.borrow_mut().push((Arc::downgrade(&self.0), key.clone()));

@@ -32,7 +32,7 @@ pub enum Type {
 }
 
 impl Type {
-    /// Its zero value. Those of slices and maps are empty; that of an object type is `nil`.
+    /// Its zero value: that of a slice or map is its `nil`, that of an object type is an untyped one.
     pub fn zero(self) -> Value {
         match self {
             Self::Any | Self::Named(_) => Value::Nil,
@@ -45,8 +45,8 @@ impl Type {
             Self::Complex128 => Value::Complex128(0.0, 0.0),
             Self::String => Value::String(Text::default()),
             Self::Slice(Self::Uint8) => Value::Bytes(Text::default()),
-            Self::Slice(element) => Value::List(List::new(element, Vec::new())),
-            Self::Map(element) => Value::Map(Map::new(element, [] as [(Text, Value); 0])),
+            Self::Slice(element) => Value::List(List::nil(element)),
+            Self::Map(element) => Value::Map(Map::nil(element)),
         }
     }
 }

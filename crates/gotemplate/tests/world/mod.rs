@@ -199,7 +199,6 @@ fn printed(prefix: &'static str) -> impl Fn(&Context<'_>, &[Value]) -> Result<Va
 fn length(prefix: &'static str) -> impl Fn(&Context<'_>, &[Value]) -> Result<Value, Error> {
     move |_, arguments| {
         let length = match &arguments[0] {
-            Value::Nil => 0,
             Value::List(list) => list.len(),
             Value::Map(map) => map.len(),
             other => panic!("neither list nor map: {other:?}"),
@@ -240,6 +239,13 @@ pub fn functions() -> Functions {
         }),
     );
     add("strings", Function::new(&[], Type::Slice(&Type::String), |_, _| Ok(strings(&["p", "q"]))));
+    for (name, result) in [
+        ("nilWords", Type::Slice(&Type::String)),
+        ("nilItems", Type::Slice(&Type::Any)),
+        ("nilTable", Type::Map(&Type::Any)),
+    ] {
+        add(name, Function::new(&[], result, move |_, _| Ok(result.zero())));
+    }
     add("fail", Function::new(&[Type::String], Type::String, fail));
     add("bool", Function::new(&[Type::Bool], Type::String, printed("b")));
     add("float", Function::new(&[Type::Float64], Type::String, printed("f")));
@@ -273,9 +279,7 @@ pub fn functions() -> Functions {
             &[Type::Map(&Type::Any), Type::String, Type::Any],
             Type::Map(&Type::Any),
             |context, arguments| {
-                let Value::Map(map) = &arguments[0] else {
-                    return Err("assignment to entry in nil map".into());
-                };
+                let Value::Map(map) = &arguments[0] else { panic!("no map") };
                 context.insert(map, text(arguments, 1).into(), arguments[2].clone())?;
                 Ok(arguments[0].clone())
             },
