@@ -41,7 +41,8 @@ impl Context<'_> {
         Ok(self.run.charge(bytes)?)
     }
 
-    /// Changes an entry of a map, or adds it.
+    /// Changes an entry of a map, or adds it. Lists, maps and objects that come into a map so are taken out of it again when the
+    /// run is over: a map that holds itself would never be freed.
     ///
     /// # Errors
     /// There is no memory for it, or the map is `nil`.

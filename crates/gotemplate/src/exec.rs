@@ -306,23 +306,24 @@ impl<'a> Executor<'a, '_> {
     }
 
     fn assign(&mut self, name: &[u8], item: Item) -> Result<(), Error> {
-        match self.variables.iter_mut().rev().find(|(other, _)| *other == name) {
-            Some((_, variable)) => {
-                *variable = item;
-                Ok(())
-            }
-            None => self.undefined(name),
+        let index = self.find(name)?;
+        if let Some((_, variable)) = self.variables.get_mut(index) {
+            *variable = item;
         }
+        Ok(())
     }
 
     fn variable(&self, name: &[u8]) -> Result<Item, Error> {
-        match self.variables.iter().rev().find(|(other, _)| *other == name) {
-            Some((_, variable)) => Ok(variable.clone()),
-            None => self.undefined(name),
-        }
+        let index = self.find(name)?;
+        Ok(self.variables.get(index).map_or(Item::None, |(_, item)| item.clone()))
     }
 
-    fn undefined<T>(&self, name: &[u8]) -> Result<T, Error> {
-        self.fail(format_args!("undefined variable: {}", String::from_utf8_lossy(name)))
+    fn find(&self, name: &[u8]) -> Result<usize, Error> {
+        let Some(index) = self.variables.iter().rposition(|(other, _)| *other == name) else {
+            return self.fail(format_args!("undefined variable: {}", String::from_utf8_lossy(name)));
+        };
+        // A template can declare very many.
+        self.context.run.step((self.variables.len() - index) as u64 / 16)?;
+        Ok(index)
     }
 }

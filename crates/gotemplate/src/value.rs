@@ -19,6 +19,7 @@ pub use object::Object;
 pub use text::Text;
 pub use types::Type;
 
+use std::any::Any;
 use std::sync::Arc;
 
 /// How deep functions walk into values. A map can hold itself, and the stack is finite.
@@ -89,6 +90,14 @@ impl Value {
             Self::Map(map) => map.go_type(),
             Self::Object(object) => Type::Named(object.go_type()),
         })
+    }
+
+    /// The object that it is, if it is one of this type.
+    pub fn downcast<T: Object>(&self) -> Option<&T> {
+        match self {
+            Self::Object(object) => (object.as_ref() as &dyn Any).downcast_ref(),
+            _ => None,
+        }
     }
 
     /// The kind of its type, by the name that Go's package reflect gives it.

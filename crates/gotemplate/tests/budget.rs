@@ -84,7 +84,6 @@ fn a_level_takes_no_more_stack_than_the_budget_says() {
         thread.unwrap().join().unwrap();
         let addresses = addresses.lock().unwrap();
         let used = addresses.iter().max().unwrap() - addresses.iter().min().unwrap();
-        println!("{} bytes a level", used / depth);
         assert!(used / depth <= Budget::STACK_PER_LEVEL, "{}", used / depth);
     }
 }
@@ -97,10 +96,19 @@ fn ranges_without_end_are_stopped() {
         "{{range 1000000}}{{range 1000000}}{{end}}{{end}}",
         "{{range 1000000000}}{{$x := .}}{{$x = 1}}{{end}}",
         "{{range 1000000000}}{{if and 1 (not 0)}}{{continue}}{{end}}{{end}}",
+        r#"{{$s := printf "%64000s" ""}}{{$t := printf "%64000s" ""}}{{range 1000}}{{$x := eq $s $t}}{{end}}"#,
+        r#"{{$s := printf "%64000s" ""}}{{$t := printf "%64000s" ""}}{{range 1000}}{{$x := le $s $t}}{{end}}"#,
         r#"{{$d := dict "a" 1 "b" 2}}{{range 1000000}}{{range $d}}{{break}}{{end}}{{end}}"#,
     ] {
         assert_eq!(exhausted(source, budget.clone()), Exhausted::Steps(100_000), "{source}");
     }
+}
+
+#[test]
+fn variables_behind_many_others_cost_more() {
+    let many = "{{$x := 1}}".repeat(16_000);
+    let source = format!("{{{{$first := 1}}}}{many}{{{{range 100}}}}{{{{$y := $first}}}}{{{{end}}}}");
+    assert_eq!(exhausted(&source, Budget { steps: 100_000, ..default() }), Exhausted::Steps(100_000));
 }
 
 #[test]
@@ -155,6 +163,7 @@ fn values_within_themselves_are_not_printed_without_end() {
         r#"{{$d := dict}}{{$_ := set $d "d" (list $d)}}{{$d}}"#,
         r#"{{$d := dict}}{{$_ := set $d "d" $d}}{{printf "%#v" $d}}"#,
         r#"{{$d := dict}}{{$_ := set $d "d" $d}}{{eq $d $d}}"#,
+        r#"{{$d := dict}}{{range 5000}}{{$_ := set $d (print .) ""}}{{end}}{{$_ := set $d " " $d}}{{printf "%#v" $d}}"#,
         r#"{{$l := list}}{{range 100000}}{{$l = list $l}}{{end}}{{print $l}}"#,
     ] {
         // The stack is little more than the reserve.

@@ -17,6 +17,9 @@ enum Basic {
     Uint(u64),
 }
 
+/// As much of two strings is compared in a step.
+const BYTES_PER_STEP: usize = 64;
+
 const BAD_TYPE: &str = "invalid type for comparison";
 
 fn basic(value: &Value) -> Option<Basic> {
@@ -59,7 +62,10 @@ pub(super) fn equal(context: &Context<'_>, first: &Item, second: &Item) -> Resul
         }
         (Some(Basic::Int(first)), Some(Basic::Int(second))) => first == second,
         (Some(Basic::Float(first)), Some(Basic::Float(second))) => first == second,
-        (Some(Basic::String(first)), Some(Basic::String(second))) => first == second,
+        (Some(Basic::String(first)), Some(Basic::String(second))) => {
+            context.step(first.len().min(second.len()) / BYTES_PER_STEP)?;
+            first == second
+        }
         (Some(Basic::Uint(first)), Some(Basic::Uint(second))) => first == second,
         (Some(Basic::Int(int)), Some(Basic::Uint(uint)))
         | (Some(Basic::Uint(uint)), Some(Basic::Int(int))) => u64::try_from(int) == Ok(uint),
@@ -89,7 +95,7 @@ fn equal_composite(context: &Context<'_>, first: &Value, second: &Value) -> Resu
     }
 }
 
-pub(super) fn less(first: &Item, second: &Item) -> Result<bool, Error> {
+pub(super) fn less(context: &Context<'_>, first: &Item, second: &Item) -> Result<bool, Error> {
     let (first, second) = (first.value(), second.value());
     let (Some(one), Some(other)) = (basic(first), basic(second)) else { return Err(BAD_TYPE.into()) };
     Ok(match (one, other) {
@@ -98,7 +104,10 @@ pub(super) fn less(first: &Item, second: &Item) -> Result<bool, Error> {
         }
         (Basic::Int(one), Basic::Int(other)) => one < other,
         (Basic::Float(one), Basic::Float(other)) => one < other,
-        (Basic::String(one), Basic::String(other)) => one < other,
+        (Basic::String(one), Basic::String(other)) => {
+            context.step(one.len().min(other.len()) / BYTES_PER_STEP)?;
+            one < other
+        }
         (Basic::Uint(one), Basic::Uint(other)) => one < other,
         (Basic::Int(int), Basic::Uint(uint)) => u64::try_from(int).is_ok_and(|int| int < uint) || int < 0,
         (Basic::Uint(uint), Basic::Int(int)) => u64::try_from(int).is_ok_and(|int| uint < int),
@@ -107,5 +116,5 @@ pub(super) fn less(first: &Item, second: &Item) -> Result<bool, Error> {
 }
 
 pub(super) fn less_or_equal(context: &Context<'_>, first: &Item, second: &Item) -> Result<bool, Error> {
-    Ok(less(first, second)? || equal(context, first, second)?)
+    Ok(less(context, first, second)? || equal(context, first, second)?)
 }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::Printer;
-use crate::value::{Object, Type, Value};
+use crate::value::{Map, Object, Type, Value};
 
 /// What stands for the address of a list, map or object. Go's differ from run to run.
 const ADDRESS: u64 = 0xc0_0000_0000;
@@ -78,7 +78,7 @@ impl Printer {
             },
             Value::List(list) => self.elements(list.go_type(), list.iter().cloned(), verb, depth),
             Value::Map(map) => {
-                self.map(map.go_type(), &map.entries(), *map.element() == Type::Any, verb, depth);
+                self.map(map.go_type(), map, verb, depth);
             }
             Value::Object(object) => self.object(object.as_ref(), value, verb, depth),
         }
@@ -123,30 +123,23 @@ impl Printer {
         self.write(if self.flags.sharp_v { b", " } else { b" " });
     }
 
-    fn map(
-        &mut self,
-        name: impl Display,
-        entries: &[(crate::value::Text, Value)],
-        is_any: bool,
-        verb: char,
-        depth: usize,
-    ) {
+    fn map(&mut self, name: impl Display, map: &Map, verb: char, depth: usize) {
         let is_syntax = self.flags.sharp_v;
         if is_syntax {
             self.write(format!("{name}{{").as_bytes());
         } else {
             self.write(b"map[");
         }
-        for (index, (key, value)) in entries.iter().enumerate() {
+        for (index, (key, value)) in map.iter().enumerate() {
             if self.is_full() {
                 return;
             }
             if index > 0 {
                 self.separate();
             }
-            self.value(&Value::String(key.clone()), verb, depth + 1);
+            self.value(&Value::String(key), verb, depth + 1);
             self.write(b":");
-            if is_any { self.element(value, verb, depth) } else { self.value(value, verb, depth + 1) }
+            self.element(&value, verb, depth);
         }
         self.write(if is_syntax { b"}" } else { b"]" });
     }
@@ -159,7 +152,7 @@ impl Printer {
         let name = object.go_type();
         match object.underlying() {
             Some(Value::Map(map)) => {
-                self.map(name, &map.entries(), *map.element() == Type::Any, verb, depth);
+                self.map(name, &map, verb, depth);
             }
             Some(Value::List(list)) => self.elements(name, list.iter().cloned(), verb, depth),
             Some(Value::Bytes(bytes)) if !matches!(verb, 's' | 'q' | 'x' | 'X') => {

@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use super::{Text, Type, Value, release};
@@ -62,7 +63,18 @@ impl Map {
         self.read().keys().cloned().collect()
     }
 
-    /// Its entries as they are now.
+    /// Its entries, one after the other, each as it is when it is reached. Takes no memory, unlike [`Map::entries`].
+    pub fn iter(&self) -> impl Iterator<Item = (Text, Value)> {
+        std::iter::successors(self.after(Bound::Unbounded), |(key, _)| self.after(Bound::Excluded(key)))
+    }
+
+    fn after(&self, bound: Bound<&[u8]>) -> Option<(Text, Value)> {
+        let entries = self.read();
+        let (key, value) = entries.range::<[u8], _>((bound, Bound::Unbounded)).next()?;
+        Some((key.clone(), value.clone()))
+    }
+
+    /// Its entries as they are now. The copies are memory to be charged: maps can be large, and walked through within each other.
     pub fn entries(&self) -> Vec<(Text, Value)> {
         self.read().iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }

@@ -256,7 +256,7 @@ pub fn functions() -> Functions {
     add(
         "capsOf",
         Function::new(&[Type::Named("*main.caps")], Type::String, |_, arguments| {
-            Ok(format!("c:{}", !matches!(arguments[0], Value::Nil)).into())
+            Ok(format!("c:{}", arguments[0].downcast::<Caps>().is_some()).into())
         }),
     );
     add(
