@@ -7,7 +7,7 @@ use crate::set::Set;
 use crate::value::{Map, NESTING, Text, Value};
 
 /// How many times larger than its source a tree can be: `{{.}}` becomes an action, a command and an operand.
-const TREE_PER_SOURCE: usize = 160;
+const TREE_PER_SOURCE: usize = 256;
 
 /// What a function may use of the execution that calls it.
 ///
@@ -131,5 +131,21 @@ impl Context<'_> {
         self.run.give_back(size);
         self.run.charge(output.len())?;
         Ok(output.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::{Command, Node, Operand, Pipe};
+
+    #[test]
+    fn a_tree_is_no_larger_than_what_is_charged() {
+        // Vectors have room for four from the first, and twice as much as they hold when they grow.
+        let pipe = 4 * size_of::<Command>() + 4 * size_of::<Operand>();
+        let action = 2 * size_of::<Node>() + pipe;
+        let argument = 2 * size_of::<Operand>() + size_of::<Pipe>() + pipe;
+        assert!(action <= TREE_PER_SOURCE * "{{.}}".len(), "{action}");
+        assert!(argument <= TREE_PER_SOURCE * " (.)".len(), "{argument}");
     }
 }

@@ -2,10 +2,13 @@
 
 mod number;
 mod operand;
+mod variables;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use strconv::{quote, unquote};
+use variables::Variables;
 
 use crate::lex::{Kind, Lexer, Token};
 use crate::node::{Branch, List, Node, Pipe, Position, Template};
@@ -84,8 +87,17 @@ pub fn parse(
     lexer.continue_is_keyword = !has_function(b"continue");
     let (source_name, source) = (Arc::from(name), Arc::from(source));
     let state = State::new(name.into());
-    let mut parser =
-        Parser { lexer, source_name, source, limits, has_function, depth: 0, trees: Vec::new(), state };
+    let mut parser = Parser {
+        lexer,
+        source_name,
+        source,
+        limits,
+        has_function,
+        depth: 0,
+        trees: Vec::new(),
+        indexes: HashMap::new(),
+        state,
+    };
     let root = parser.source()?;
     parser.add(root)?;
     Ok(parser.trees)
@@ -98,7 +110,7 @@ struct State {
     tokens: [Token; 3],
     /// How many of them are to be read again.
     peeked: usize,
-    variables: Vec<Vec<u8>>,
+    variables: Variables,
     /// Where the action began that is being read; 0 outside.
     action_line: usize,
     ranges: usize,
@@ -110,7 +122,7 @@ impl State {
             name,
             tokens: [Token::NONE; 3],
             peeked: 0,
-            variables: vec![b"$".to_vec()],
+            variables: Variables::new(),
             action_line: 0,
             ranges: 0,
         }
@@ -125,6 +137,8 @@ struct Parser<'a> {
     has_function: &'a dyn Fn(&[u8]) -> bool,
     depth: usize,
     trees: Vec<Tree>,
+    /// Where the tree of a name is.
+    indexes: HashMap<Vec<u8>, usize>,
     state: State,
 }
 
@@ -238,7 +252,8 @@ impl Parser<'_> {
     fn add(&mut self, root: List) -> Result<(), ParseError> {
         let name = self.state.name.clone();
         let tree = Tree { name, source_name: self.source_name.clone(), source: self.source.clone(), root };
-        match self.trees.iter_mut().find(|other| other.name == tree.name) {
+        let index = *self.indexes.entry(tree.name.clone()).or_insert(self.trees.len());
+        match self.trees.get_mut(index) {
             None => self.trees.push(tree),
             Some(other) if other.is_empty() => *other = tree,
             Some(_) if tree.is_empty() => {}
@@ -369,7 +384,7 @@ impl Parser<'_> {
     fn control(&mut self, context: &str) -> Result<Branch, ParseError> {
         let variables = self.state.variables.len();
         let branch = self.nested("max nesting depth exceeded", |parser| parser.branch(context));
-        self.state.variables.truncate(variables);
+        self.state.variables.leave(variables);
         branch
     }
 

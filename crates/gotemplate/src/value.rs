@@ -20,13 +20,14 @@ pub use text::Text;
 pub use types::Type;
 
 use std::any::Any;
+use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
 /// How deep functions walk into values. A map can hold itself, and the stack is finite.
 pub const NESTING: usize = 500;
 
 /// A value of Go.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub enum Value {
     /// An untyped `nil`.
     #[default]
@@ -174,6 +175,19 @@ impl Value {
     }
 }
 
+/// Its type, not what it is: it may be a secret.
+impl Debug for Value {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match (self, self.go_type()) {
+            (Self::String(text) | Self::Bytes(text), _) => text.fmt(f),
+            (Self::List(list), _) => list.fmt(f),
+            (Self::Map(map), _) => map.fmt(f),
+            (_, Some(name)) => f.write_str(&name.to_string()),
+            (_, None) => f.write_str("nil"),
+        }
+    }
+}
+
 /// Lets go of values one after the other. Nested as deep as a template can build them, they would overflow the stack if each
 /// dropped those within.
 fn release(mut pending: Vec<Value>) {
@@ -272,6 +286,25 @@ mod tests {
         assert_eq!(map.keys(), ["kept".into(), "number".into()]);
         drop(map);
         assert!(watched.upgrade().is_none());
+    }
+
+    #[test]
+    fn debug_output_shows_no_content() {
+        let map = Map::new(&Type::Any, [("password", Value::from("hunter2"))]);
+        let insertions = Insertions::default();
+        map.insert(&insertions, "self".into(), Value::Map(map.clone()));
+        let values = [
+            Value::Map(map),
+            Value::from("hunter2"),
+            Value::Bytes("hunter2".into()),
+            Value::list(vec!["hunter2".into()]),
+            Value::Nil,
+            Value::from(true),
+        ];
+        assert_eq!(
+            format!("{values:?}"),
+            "[map[string]interface {} of 2, string of 7 bytes, string of 7 bytes, []interface {} of 1, nil, bool]"
+        );
     }
 
     #[test]

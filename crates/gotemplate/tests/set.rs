@@ -65,9 +65,7 @@ fn functions_say_what_they_want() {
     let mut functions = Functions::default();
     functions.insert(
         "f",
-        Function::new(&[Type::String], Type::String, |_, arguments| {
-            Ok(arguments.to_vec().swap_remove(0))
-        }),
+        Function::new(&[Type::String], Type::String, |_, arguments| Ok(arguments.to_vec().swap_remove(0))),
     );
     let mut set = set(functions);
     for (source, message) in [

@@ -68,7 +68,7 @@ impl Parser<'_> {
                 return Ok((variables, false));
             }
             self.next_non_space();
-            self.state.variables.push(token.text.clone());
+            self.state.variables.declare(token.text.clone());
             variables.push(variable(&token));
             if !is_comma {
                 return Ok((variables, next.kind == Kind::Assign));

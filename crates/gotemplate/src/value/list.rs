@@ -1,13 +1,13 @@
+use std::fmt::{self, Debug, Formatter};
 use std::ops::Deref;
 use std::sync::Arc;
 
 use super::{Type, Value, release};
 
 /// A slice of Go other than `[]uint8`. It does not change: what appends or cuts makes another.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct List(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     element: &'static Type,
     items: Vec<Value>,
@@ -53,6 +53,13 @@ impl Deref for List {
 
     fn deref(&self) -> &[Value] {
         &self.0.items
+    }
+}
+
+/// What it is and how long.
+impl Debug for List {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.go_type(), self.0.items.len())
     }
 }
 

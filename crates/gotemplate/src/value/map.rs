@@ -1,15 +1,15 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Formatter};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use super::{Text, Type, Value, release};
 
 /// A map of Go from strings. Clones are the same map. Its keys are sorted, as Go sorts them for templates and for printing.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Map(Arc<Inner>);
 
-#[derive(Debug)]
 pub(crate) struct Inner {
     element: &'static Type,
     entries: RwLock<BTreeMap<Text, Value>>,
@@ -128,6 +128,13 @@ impl Inner {
     }
 }
 
+/// What it is and how large. It may hold itself.
+impl Debug for Map {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.go_type(), self.len())
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         let entries = self.entries_mut();
@@ -139,7 +146,7 @@ impl Drop for Inner {
 
 /// Where containers were put into maps that were there before. Only so can a template close a cycle, which reference counts would
 /// never free; when this is dropped, at the end of a run, the entries are taken out again.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Insertions(RefCell<Vec<(Weak<Inner>, Text)>>);
 
 impl Drop for Insertions {
