@@ -58,14 +58,14 @@ programs:
 
 .PHONY: test
 test: programs ## all tests: units, then scenarios on a real API server
-	$(call build,$(KUBE) flux registry referrers-registry helm sops cosign,$(CARGO) test --workspace --tests --no-run)
+	$(call build,$(KUBE) flux registry referrers-registry fake-gcs-server helm sops cosign,$(CARGO) test --workspace --tests --no-run)
 	$(call say,"unit tests$(comma) integration tests$(comma) scenarios")
 	@$(AT_ONCE) $(CARGO) test --workspace --tests
 	@$(CARGO) test --workspace --doc
 
 .PHONY: e2e
 e2e: programs ## the scenarios alone
-	$(call build,$(KUBE) flux registry referrers-registry helm sops cosign)
+	$(call build,$(KUBE) flux registry referrers-registry fake-gcs-server helm sops cosign)
 	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(filter-out attacks forge migration node,$(notdir $(wildcard e2e/tests/*))))
 
 # Tests that guess at time fail here, beside two processes that take all the time they get.

@@ -1,9 +1,10 @@
 //! A store that speaks S3, with one bucket in memory: it counts requests, checks signatures by a reading of its own of the
 //! specification (AWS Signature Version 4), and has the faults that it is told to have.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -13,10 +14,10 @@ use hyper::body::Incoming;
 use sha2::{Digest, Sha256};
 
 use crate::http_server::{Answer, HttpServer};
+pub use crate::object_store::BUCKET;
+use crate::object_store::{ObjectStore, Stored, decode, encode, hex, hmac, query};
 use crate::pki::Ca;
 
-/// The bucket.
-pub const BUCKET: &str = "team";
 /// The public part of the keys that are let in.
 pub const ACCESS_KEY: &str = "AKIDTEAM";
 /// Their secret part.
@@ -39,31 +40,26 @@ pub struct S3Server {
     state: Arc<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    shared: Mutex<Shared>,
+    store: ObjectStore,
+    anonymous: AtomicBool,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    objects: BTreeMap<String, (Bytes, String)>,
-    requests: Vec<String>,
-    page: usize,
-    anonymous: bool,
-    /// Answers to the next requests of a sort: how many, which sort, status and body.
-    faults: Vec<(usize, String, u16, String)>,
-    /// Objects that are removed or replaced after the next list.
-    after_list: Vec<(String, Option<String>)>,
-    /// Continuation tokens lead back to the beginning.
-    circle: bool,
+impl Deref for S3Server {
+    type Target = ObjectStore;
+
+    fn deref(&self) -> &ObjectStore {
+        &self.state.store
+    }
 }
 
 impl S3Server {
     /// Starts a store, with TLS by an authority of its own or without.
     pub async fn start(tls: bool) -> Result<S3Server> {
         let ca = if tls { Some(Ca::new("e2e store")?) } else { None };
-        let state = Arc::new(State::default());
-        lock(&state).page = 1000;
+        let etag = |content: &[u8], _| hex(&Sha256::digest(content)).chars().take(32).collect();
+        let state = Arc::new(State { store: ObjectStore::new(etag), anonymous: AtomicBool::new(false) });
         let server = HttpServer::start(0, ca, state.clone()).await?;
         Ok(S3Server { server, state })
     }
@@ -83,62 +79,10 @@ impl S3Server {
         self.server.ca_pem()
     }
 
-    /// Stores an object.
-    pub fn put(&self, key: &str, content: &str) {
-        let etag = hex(&Sha256::digest(content))[..32].to_owned();
-        lock(&self.state).objects.insert(key.to_owned(), (Bytes::from(content.to_owned()), etag));
-    }
-
-    /// Removes an object.
-    pub fn remove(&self, key: &str) {
-        lock(&self.state).objects.remove(key);
-    }
-
-    /// The etag of an object.
-    pub fn etag(&self, key: &str) -> Option<String> {
-        lock(&self.state).objects.get(key).map(|(_, etag)| etag.clone())
-    }
-
-    /// Objects in one page of a list.
-    pub fn set_page(&self, objects: usize) {
-        lock(&self.state).page = objects;
-    }
-
     /// Whether requests without a signature are let in, and others are not.
     pub fn set_anonymous(&self, anonymous: bool) {
-        lock(&self.state).anonymous = anonymous;
+        self.state.anonymous.store(anonymous, Ordering::Relaxed);
     }
-
-    /// Whether lists never end.
-    pub fn set_circle(&self, circle: bool) {
-        lock(&self.state).circle = circle;
-    }
-
-    /// The next `count` requests whose line begins with `line` get this answer.
-    pub fn fail(&self, count: usize, line: &str, status: u16, body: &str) {
-        lock(&self.state).faults.push((count, line.to_owned(), status, body.to_owned()));
-    }
-
-    /// No more faults.
-    pub fn heal(&self) {
-        let mut shared = lock(&self.state);
-        shared.faults.clear();
-        shared.circle = false;
-    }
-
-    /// After the next list the object is gone, or has this content.
-    pub fn after_list(&self, key: &str, content: Option<&str>) {
-        lock(&self.state).after_list.push((key.to_owned(), content.map(str::to_owned)));
-    }
-
-    /// The requests since the last call: `GET list`, `GET location`, `GET object <key>`, `HEAD bucket` or `POST sts`.
-    pub fn take_requests(&self) -> Vec<String> {
-        std::mem::take(&mut lock(&self.state).requests)
-    }
-}
-
-fn lock(state: &State) -> MutexGuard<'_, Shared> {
-    state.shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Answer for Arc<State> {
@@ -157,14 +101,8 @@ impl Answer for Arc<State> {
             ("GET", Some(key)) => format!("GET object {key}"),
             (method, _) => format!("{method} {path}"),
         };
-        let mut shared = lock(self);
-        shared.requests.push(line.clone());
-        if let Some(fault) = shared.faults.iter_mut().find(|fault| fault.0 > 0 && line.starts_with(&fault.1))
-        {
-            fault.0 -= 1;
-            let (status, text) = (fault.2, fault.3.clone());
-            let location = format!("http://127.0.0.1:1{path}");
-            return Ok(Response::builder().status(status).header("location", location).body(text.into())?);
+        if let Some(fault) = self.store.asked(&line)? {
+            return Ok(fault);
         }
         let refuse = |status: u16, code: &str, message: &str| {
             let text = format!(
@@ -180,7 +118,7 @@ impl Answer for Arc<State> {
             return refuse(404, "NoSuchBucket", "The specified bucket does not exist");
         }
         let is_signed = head.headers.contains_key("authorization");
-        if shared.anonymous == is_signed {
+        if self.anonymous.load(Ordering::Relaxed) == is_signed {
             return refuse(403, "AccessDenied", "Access Denied.");
         }
         if is_signed {
@@ -196,21 +134,13 @@ impl Answer for Arc<State> {
                 Ok(Response::new(Full::new(Bytes::from(text))))
             }
             "GET list" => {
-                let text = list(&shared, get("prefix").unwrap_or_default(), get("continuation-token"));
-                for (key, content) in std::mem::take(&mut shared.after_list) {
-                    match content {
-                        None => drop(shared.objects.remove(&key)),
-                        Some(text) => {
-                            let etag = hex(&Sha256::digest(&text))[..32].to_owned();
-                            shared.objects.insert(key, (Bytes::from(text), etag));
-                        }
-                    }
-                }
+                let after = decode(get("continuation-token").unwrap_or_default());
+                let text = list(&self.store, get("prefix").unwrap_or_default(), &after);
                 Ok(Response::new(Full::new(Bytes::from(text))))
             }
-            _ => match shared.objects.get(&key.unwrap_or_default()) {
+            _ => match self.store.find(&key.unwrap_or_default()) {
                 None => refuse(404, "NoSuchKey", "The specified key does not exist."),
-                Some((content, etag)) => {
+                Some(Stored { content, etag, .. }) => {
                     let wanted = head.headers.get("if-match").and_then(|value| value.to_str().ok());
                     if wanted.is_some_and(|wanted| wanted.trim_matches('"') != etag) {
                         return refuse(
@@ -220,33 +150,28 @@ impl Answer for Arc<State> {
                         );
                     }
                     let response = Response::builder().header("etag", format!("\"{etag}\""));
-                    Ok(response.body(Full::new(content.clone()))?)
+                    Ok(response.body(Full::new(content))?)
                 }
             },
         }
     }
 }
 
-fn list(shared: &Shared, prefix: &str, token: Option<&str>) -> String {
-    let after = if shared.circle { String::new() } else { decode(token.unwrap_or_default()) };
-    let wanted = |key: &str| key.starts_with(prefix) && key > after.as_str();
-    let mut found = shared.objects.iter().filter(|(key, _)| wanted(key)).peekable();
+fn list(store: &ObjectStore, prefix: &str, after: &str) -> String {
+    let (page, next) = store.page(prefix, after, 1000);
     let mut text = String::from("<?xml version=\"1.0\"?><ListBucketResult><EncodingType>url</EncodingType>");
-    let mut last = String::new();
-    for (key, (content, etag)) in found.by_ref().take(shared.page) {
+    for (key, Stored { content, etag, .. }) in page {
         // Writing to a string cannot fail.
         let _ = write!(
             text,
             "<Contents><Key>{}</Key><Size>{}</Size><ETag>&quot;{etag}&quot;</ETag></Contents>",
-            encode(key).replace("%20", "+"),
+            encode(&key).replace("%20", "+"),
             content.len()
         );
-        last.clone_from(key);
     }
-    let is_truncated = shared.circle || found.peek().is_some();
-    let _ = write!(text, "<IsTruncated>{is_truncated}</IsTruncated>");
-    if is_truncated {
-        let _ = write!(text, "<NextContinuationToken>{}</NextContinuationToken>", encode(&last));
+    let _ = write!(text, "<IsTruncated>{}</IsTruncated>", next.is_some());
+    if let Some(next) = next {
+        let _ = write!(text, "<NextContinuationToken>{}</NextContinuationToken>", encode(&next));
     }
     text + "</ListBucketResult>"
 }
@@ -317,46 +242,4 @@ fn verify(head: &http::request::Parts, region: &str) -> Result<()> {
         .fold(format!("AWS4{SECRET_KEY}").into_bytes(), |key, part| hmac(&key, part.as_bytes()));
     anyhow::ensure!(hex(&hmac(&key, message.as_bytes())) == field("Signature")?, "wrong signature");
     Ok(())
-}
-
-/// HMAC with SHA-256 (RFC 2104), for keys of no more than a block.
-fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
-    let pad = |byte: u8| {
-        let mut block = vec![byte; 64];
-        block.iter_mut().zip(key).for_each(|(block, key)| *block ^= key);
-        block
-    };
-    let inner = Sha256::digest([&pad(0x36)[..], message].concat());
-    Sha256::digest([&pad(0x5c)[..], &inner].concat()).to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn query(text: &str) -> Vec<(String, String)> {
-    let pairs = text.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(key, value)| (decode(&key.replace('+', " ")), decode(&value.replace('+', " "))))
-        .collect()
-}
-
-fn decode(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((first, tail)) = rest.split_first() {
-        let code = (*first == b'%').then(|| tail.get(..2)).flatten();
-        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
-        bytes.push(code.unwrap_or(*first));
-        rest = if code.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn encode(text: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(byte).collect()
 }

@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use url::Url;
 
 pub use acr::{AcrError, ContainerRegistry, RegistryError};
-pub use principal::{Certificate, CertificateError, Principal, Proof};
+pub use principal::{AuthorityError, Certificate, CertificateError, Principal, Proof, authority_url};
 
 use crate::http::{form, segment};
 use crate::{AccessToken, Environment, FileError, Http, HttpError, KeyError, Secret};
@@ -130,7 +130,8 @@ pub async fn workload_token(
     exchange(application, url, &proof_by(assertion), scope, http).await
 }
 
-fn authority(environment: &Environment) -> &str {
+/// Where tokens are given unless somebody says otherwise.
+pub fn authority(environment: &Environment) -> &str {
     environment.get("AZURE_AUTHORITY_HOST").unwrap_or(PUBLIC_AUTHORITY)
 }
 

@@ -33,6 +33,9 @@ pub enum GcpError {
     /// The credentials are not understood. The text holds nothing of them.
     #[error("invalid Google credentials: {0}")]
     Credentials(String),
+    /// Credentials of another kind, which could make this process read files and ask hosts of its own.
+    #[error("invalid Google credentials: type '{0}' is not supported, only 'service_account'")]
+    Kind(String),
     /// The key of a service account does not sign.
     #[error("invalid Google credentials: could not parse private key: {0}")]
     Key(#[from] KeyError),
@@ -77,6 +80,7 @@ pub async fn controller_token(environment: &Environment, http: &Http) -> Result<
 fn kind(json: &str) -> Result<String, GcpError> {
     #[derive(Deserialize)]
     struct Kind {
+        #[serde(default)]
         r#type: String,
     }
     Ok(read::<Kind>(json)?.r#type)

@@ -5,6 +5,9 @@ use std::time::Duration;
 use net::Expired;
 use reqwest::StatusCode;
 
+/// The code of S3 for a bucket that is not there.
+pub(crate) const NO_BUCKET: &str = "NoSuchBucket";
+
 /// Characters of what a server says that an error repeats.
 const SHOWN_CHARACTERS: usize = 1024;
 
@@ -116,6 +119,11 @@ impl RequestError {
 }
 
 impl Refusal {
+    /// Whether it says that there is no such bucket.
+    pub fn is_of_missing_bucket(&self) -> bool {
+        matches!(self.code.as_str(), NO_BUCKET | "ContainerNotFound")
+    }
+
     /// The refusal of an answer with this status; code, message and region are those of its body, if it has some.
     pub(crate) fn new(status: StatusCode, code: &str, message: &str, region: Option<String>) -> Refusal {
         let (code, message) = (printable(code), printable(message));
@@ -125,7 +133,7 @@ impl Refusal {
                 let message = format!("Error response code {code}.");
                 (code, message)
             }
-            (true, _, 404) => ("NoSuchBucket".to_owned(), "The specified bucket does not exist.".to_owned()),
+            (true, _, 404) => (NO_BUCKET.to_owned(), "The specified bucket does not exist.".to_owned()),
             (true, _, 403) => ("AccessDenied".to_owned(), "Access Denied.".to_owned()),
             (true, _, _) => (status.to_string(), status.to_string()),
         };

@@ -1,7 +1,7 @@
 //! One request: deadlines, bounded bodies, texts without secrets.
 
 use bytes::Bytes;
-use net::Deadline;
+use net::{ClientError, Deadline, Proxy, TlsConfig};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use url::Url;
@@ -25,15 +25,16 @@ pub struct Body {
     limits: Limits,
     deadline: Deadline,
     /// What the answer says of the object.
-    pub(crate) etag: String,
-    pub(crate) size: u64,
+    etag: String,
+    size: u64,
     /// Bytes that have come.
     read: u64,
 }
 
 impl Http {
-    pub(crate) fn new(client: reqwest::Client, limits: Limits) -> Http {
-        Http { client, limits }
+    pub(crate) fn new(tls: &TlsConfig, proxy: Option<&Proxy>, limits: Limits) -> Result<Http, ClientError> {
+        let builder = net::client::builder(tls, proxy)?.referer(false);
+        Ok(Http { client: builder.build().map_err(ClientError::tls)?, limits })
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -82,6 +83,25 @@ impl Body {
         &self.request
     }
 
+    /// Itself as the content of an object with this etag, if it tells how long that is.
+    pub(crate) fn of_object(mut self, etag: String) -> Result<Body, RequestError> {
+        let size = self.header("content-length").and_then(|size| size.parse().ok());
+        let Some(size) = size else {
+            return Err(self.malformed("an object without the header Content-Length"));
+        };
+        (self.etag, self.size) = (etag, size);
+        Ok(self)
+    }
+
+    /// A header that is a text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+
+    pub(crate) fn malformed(&self, what: &'static str) -> RequestError {
+        RequestError::Malformed { request: self.request.clone(), what }
+    }
+
     /// The next bytes of the object; `None` after exactly [`Self::size`] bytes.
     ///
     /// # Errors
@@ -90,8 +110,7 @@ impl Body {
         let chunk = self.next().await?;
         self.read = self.read.saturating_add(chunk.as_ref().map_or(0, |bytes| bytes.len() as u64));
         if self.read > self.size || (chunk.is_none() && self.read < self.size) {
-            let what = "the object is not as long as its header says";
-            return Err(RequestError::Malformed { request: self.request.clone(), what });
+            return Err(self.malformed("the object is not as long as its header says"));
         }
         Ok(chunk)
     }

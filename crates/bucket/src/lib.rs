@@ -1,36 +1,43 @@
-//! Buckets of object stores, read only: what objects there are, and their bytes. Stores that speak S3 are known.
+//! Buckets of object stores, read only: what objects there are, and their bytes. Known are stores that speak S3, Google Cloud
+//! Storage and Azure Blob Storage.
 //!
 //! ```text
-//! Endpoint + Access ──▶ Client ──┬─▶ list ──▶ Object (key, etag, size), page by page
-//!                                ├─▶ get  ──▶ Body, of an object that still is as it was listed, or as it has become
-//!                                └─▶ find ──▶ why a list failed: there is no such bucket, or it cannot be reached
+//! s3::Endpoint    + s3::Access    ┐              ┌─▶ list ──▶ Object (key, etag, size), page by page
+//! gcs::Endpoint   + gcs::Access   ├─▶ Client ────┼─▶ get  ──▶ Body, of an object that still is as it was listed, or as it has become
+//! azure::Endpoint + azure::Access ┘              └─▶ find ──▶ why a list failed: there is no such bucket, or it cannot be reached
 //! ```
 //!
 //! # Guarantees
 //! - Nothing is taken from a server without a limit in bytes, count and time: see [`Limits`].
 //! - Credentials are sent to the endpoint alone; redirects are not followed.
 //! - No text of an error has the query of a URL, which may hold what lets others in.
+//! - The bytes of an object are those of its etag: requests name the version that they are for.
 //!
 //! The crate knows neither Kubernetes nor artifacts.
 
-mod endpoint;
+pub mod azure;
+mod client;
 mod error;
+mod escape;
+pub mod gcs;
 mod http;
 mod limits;
+mod list;
 mod name;
 mod retry;
-mod s3;
+pub mod s3;
+mod xml;
 
-pub use endpoint::{Endpoint, EndpointError};
+pub use client::Client;
 pub use error::{Refusal, RequestError};
 pub use http::Body;
 pub use limits::Limits;
-pub use name::{NameError, check as check_name};
+pub use list::ListError;
+pub use name::NameError;
 pub use retry::retried;
-pub use s3::{Access, AccessError, Client, ListError, Regions};
 
 /// An object, as a list has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Object {
     /// Its key.
     pub key: String,
@@ -38,4 +45,6 @@ pub struct Object {
     pub etag: String,
     /// Bytes of its content.
     pub size: u64,
+    /// By what Google pins the content; others pin it by the etag.
+    pub generation: Option<u64>,
 }

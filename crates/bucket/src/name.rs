@@ -1,4 +1,4 @@
-//! Names of buckets, as minio-go reads them.
+//! Names of buckets: for S3 as minio-go reads them.
 
 use std::net::Ipv4Addr;
 
@@ -42,6 +42,15 @@ pub fn check(name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+/// Whether a name can stand in a URL as what it is.
+pub fn check_segment(name: &str) -> Result<(), NameError> {
+    match name.trim() {
+        "" => Err(NameError::Empty),
+        "." | ".." => Err(NameError::Characters),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +75,20 @@ mod tests {
             ("ab\n", Some(NameError::Characters)),
         ] {
             assert_eq!(check(name).err(), error, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_would_be_another_url_are_refused() {
+        for (name, error) in [
+            ("a", None),
+            ("$web", None),
+            ("a/b", None),
+            (" ", Some(NameError::Empty)),
+            ("..", Some(NameError::Characters)),
+            (".", Some(NameError::Characters)),
+        ] {
+            assert_eq!(check_segment(name).err(), error, "{name:?}");
         }
     }
 }

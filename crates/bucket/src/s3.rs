@@ -1,6 +1,7 @@
 //! Stores that speak S3: AWS, and all that do as it does. Two requests are all that a bucket costs that has not changed: one
 //! for its region, which is remembered, and one for each page of its list.
 
+mod endpoint;
 mod list;
 mod regions;
 mod xml;
@@ -10,23 +11,21 @@ use std::time::SystemTime;
 
 use auth::aws::{Credentials, Signer};
 use net::{ClientError, Deadline, Proxy, TlsConfig};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
-pub use self::list::ListError;
+pub use self::endpoint::{Endpoint, EndpointError};
 pub use self::regions::Regions;
-use crate::endpoint::Endpoint;
 use crate::error::{Refusal, RequestError};
+use crate::escape::{self, unquoted};
 use crate::http::{Body, Http, headers};
-use crate::{Limits, Object, retried};
+use crate::xml::text_of;
+use crate::{Limits, Object};
 
 /// SHA-256 of no bytes, which is what every request here has for a body.
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 /// Where what is not said otherwise is.
 const DEFAULT_REGION: &str = "us-east-1";
-/// What is not escaped in a path: RFC 3986's unreserved characters, and what separates segments.
-const PATH: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 /// Who asks, and by which way.
 #[derive(Clone, Debug, Default)]
@@ -37,19 +36,13 @@ pub struct Access {
     pub tls: TlsConfig,
     /// What to go through, whatever the environment says.
     pub proxy: Option<Proxy>,
+    /// What stores have told of regions.
+    pub regions: Arc<Regions>,
 }
 
-/// Why there is no client.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessError {
-    /// Certificates or the proxy cannot be used.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-}
-
-/// One bucket of a store.
+/// One bucket.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Store {
     http: Http,
     endpoint: Endpoint,
     bucket: String,
@@ -59,93 +52,48 @@ pub struct Client {
     credentials: Option<Credentials>,
 }
 
-impl Client {
-    /// The bucket `bucket` at `endpoint`, in `region` or in the one that the endpoint or the store names.
-    ///
-    /// # Errors
-    /// For certificates and proxies that cannot be used.
-    pub fn new(
+impl Store {
+    pub(crate) fn new(
         endpoint: Endpoint,
         bucket: &str,
         region: Option<&str>,
         access: Access,
-        regions: Arc<Regions>,
         limits: Limits,
-    ) -> Result<Client, AccessError> {
-        let Access { credentials, tls, proxy } = access;
-        let builder = net::client::builder(&tls, proxy.as_ref())?.referer(false);
-        let http = Http::new(builder.build().map_err(ClientError::tls)?, limits);
+    ) -> Result<Store, ClientError> {
+        let Access { credentials, tls, proxy, regions } = access;
+        let http = Http::new(&tls, proxy.as_ref(), limits)?;
         let region = region.filter(|region| !region.is_empty()).or_else(|| endpoint.region());
         let region = region.map(str::to_owned);
-        Ok(Client { http, endpoint, bucket: bucket.to_owned(), region, regions, credentials })
+        Ok(Store { http, endpoint, bucket: bucket.to_owned(), region, regions, credentials })
     }
 
-    /// Its limits.
-    pub fn limits(&self) -> &Limits {
-        self.http.limits()
+    /// Asks for the bucket itself.
+    pub(crate) async fn find(&self, deadline: &Deadline) -> Result<(), RequestError> {
+        self.send(Method::HEAD, self.url(deadline).await?, None, deadline).await?.ok(true).await.map(drop)
     }
 
-    /// Whether there is such a bucket. A list tells that, too; this is for one that failed.
-    ///
-    /// # Errors
-    /// When the store does not say.
-    pub async fn find(&self, deadline: &Deadline) -> Result<bool, RequestError> {
-        let found = retried(
-            deadline,
-            |error| Some(error),
-            || async {
-                self.send(Method::HEAD, self.url(deadline).await?, None, deadline).await?.ok(true).await
-            },
-        );
-        match found.await {
-            Ok(_) => Ok(true),
-            Err(RequestError::Refused(refusal)) if refusal.code == "NoSuchBucket" => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The content of an object, which is still as it was listed, or as it has become since: see [`Body::etag`]. `None` if there is
-    /// no such object any more.
-    ///
-    /// # Errors
-    /// When the store does not give it.
-    pub async fn get(&self, object: &Object, deadline: &Deadline) -> Result<Option<Body>, RequestError> {
+    /// The content of an object, as it was listed or as it is now.
+    pub(crate) async fn get(
+        &self,
+        object: &Object,
+        deadline: &Deadline,
+    ) -> Result<Option<Body>, RequestError> {
         let listed = format!("\"{}\"", object.etag);
         let mut answer = self.get_if(&object.key, Some(&listed), deadline).await?;
         if answer.status() == StatusCode::PRECONDITION_FAILED {
             answer = self.get_if(&object.key, None, deadline).await?;
         }
-        let mut body = match answer.ok(false).await {
+        let body = match answer.ok(false).await {
             Ok(body) => body,
             Err(RequestError::Refused(refusal)) if refusal.code == "NoSuchKey" => return Ok(None),
             Err(error) => return Err(error),
         };
-        let header = |name: &str| body.headers().get(name).and_then(|value| value.to_str().ok());
-        let (etag, size) = (header("etag"), header("content-length").and_then(|size| size.parse().ok()));
-        let etag = etag.map_or_else(|| object.etag.clone(), |etag| unquoted(etag).to_owned());
-        let Some(size) = size else {
-            let what = "an object without the header Content-Length";
-            return Err(RequestError::Malformed { request: body.request().to_owned(), what });
-        };
-        let limit = self.limits().object_bytes;
-        if size > limit {
-            return Err(RequestError::TooLarge { request: body.request().to_owned(), limit });
-        }
-        (body.etag, body.size) = (etag, size);
-        Ok(Some(body))
+        let etag = body.header("etag").map_or_else(|| object.etag.clone(), |etag| unquoted(etag).to_owned());
+        body.of_object(etag).map(Some)
     }
 
     async fn get_if(&self, key: &str, etag: Option<&str>, deadline: &Deadline) -> Result<Body, RequestError> {
-        let url = self.url(deadline).await?;
-        let path = format!("{}{}", url.path(), utf8_percent_encode(key, const { &PATH }));
-        let mut object = url.clone();
-        object.set_path(&path);
-        // `.` and `..` lead elsewhere, in whatever way they are written.
-        if object.path() != path {
-            let (request, what) =
-                (format!("GET \"{url}\""), "a key with a segment '.' or '..' cannot be asked for");
-            return Err(RequestError::Malformed { request, what });
-        }
+        let object = escape::below(&self.url(deadline).await?, &escape::path(key).to_string())?;
         self.send(Method::GET, object, etag, deadline).await
     }
 
@@ -177,8 +125,8 @@ impl Client {
         let answer = self.send_in(DEFAULT_REGION, Method::GET, url, None, deadline).await?;
         match answer.ok(false).await {
             Ok(mut body) => {
-                let text = body.whole(self.limits().error_bytes).await?;
-                let named = xml::text_of(&text, "LocationConstraint").unwrap_or_default();
+                let text = body.whole(self.http.limits().error_bytes).await?;
+                let named = text_of(&text, "LocationConstraint").unwrap_or_default();
                 Ok(match named.as_str() {
                     "" => DEFAULT_REGION.to_owned(),
                     "EU" => "eu-west-1".to_owned(),
@@ -244,7 +192,7 @@ impl Body {
             return Ok(self);
         }
         let text = if is_head { Vec::new() } else { self.beginning().await };
-        let part = |name: &str| xml::text_of(&text, name).unwrap_or_default();
+        let part = |name: &str| text_of(&text, name).unwrap_or_default();
         let region = Some(part("Region")).filter(|region| is_region(region));
         let refusal = Refusal::new(self.status(), &part("Code"), &part("Message"), region);
         let retry_after = net::retry_after(self.headers());
@@ -257,9 +205,4 @@ fn is_region(text: &str) -> bool {
     !text.is_empty()
         && text.len() < 64
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-}
-
-fn unquoted(etag: &str) -> &str {
-    let etag = etag.strip_prefix('"').unwrap_or(etag);
-    etag.strip_suffix('"').unwrap_or(etag)
 }

@@ -1,13 +1,16 @@
 //! A client against a store that checks its signatures, and against stores that mean no good.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod common;
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use auth::aws::Credentials;
-use bucket::{Access, Client, Endpoint, Limits, ListError, Object, Regions, RequestError};
+use bucket::s3::{Access, Endpoint};
+use bucket::{Client, Limits, ListError, Object};
+use common::{content, listed, minute};
 use e2e::s3_server::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY, SESSION_TOKEN};
 use net::Deadline;
 use secret::Secret;
@@ -24,41 +27,17 @@ fn keys(secret: &str, token: Option<&str>) -> Option<Credentials> {
 fn client_of(endpoint: &str, credentials: Option<Credentials>, limits: Limits) -> Client {
     let endpoint = Endpoint::parse(endpoint, true).unwrap();
     let access = Access { credentials, ..Access::default() };
-    Client::new(endpoint, BUCKET, None, access, Arc::new(Regions::default()), limits).unwrap()
+    Client::s3(endpoint, BUCKET, None, access, limits).unwrap()
 }
 
 fn client(server: &S3Server) -> Client {
     client_of(&server.endpoint(), keys(SECRET_KEY, None), Limits::default())
 }
 
-fn minute() -> Deadline {
-    Deadline::new(Duration::from_secs(60))
-}
-
-async fn listed(client: &Client, prefix: &str) -> Result<Vec<Object>, ListError> {
-    let mut objects = Vec::new();
-    let mut take = |object| {
-        objects.push(object);
-        Ok::<_, ListError>(())
-    };
-    client.list(prefix, &minute(), &mut take).await?;
-    Ok(objects)
-}
-
-async fn content(client: &Client, object: &Object) -> Result<Option<(String, String)>, RequestError> {
-    let Some(mut body) = client.get(object, &minute()).await? else { return Ok(None) };
-    let mut bytes = Vec::new();
-    while let Some(chunk) = body.chunk().await? {
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(Some((body.etag().to_owned(), String::from_utf8(bytes).unwrap())))
-}
-
 #[tokio::test]
 async fn odd_keys_are_listed_and_fetched_with_right_signatures() {
     let server = S3Server::start(false).await.unwrap();
-    let odd =
-        ["a b+c", "a//b", "/lead", "é/ü?x=y&z#f", "%41", "per%cent", "a<b>&c", "q\"u'o", "~!*()", "+", "a=b"];
+    let odd = common::ODD_KEYS;
     for key in odd {
         server.put(key, &format!("of {key}"));
     }
@@ -175,7 +154,7 @@ async fn keys_that_would_lead_elsewhere_are_not_asked_for() {
     let server = S3Server::start(false).await.unwrap();
     let client = client(&server);
     for key in ["../other/x", "a/./b", "a/.."] {
-        let object = Object { key: key.to_owned(), etag: "1".to_owned(), size: 1 };
+        let object = Object { key: key.to_owned(), etag: "1".to_owned(), size: 1, generation: None };
         let error = client.get(&object, &minute()).await.unwrap_err().to_string();
         assert!(error.ends_with("a key with a segment '.' or '..' cannot be asked for"), "{error}");
     }
@@ -198,7 +177,7 @@ fn raw(answer: &'static str) -> String {
 
 #[tokio::test]
 async fn bodies_that_are_not_whole_are_errors() {
-    let object = Object { key: "a".to_owned(), etag: "1".to_owned(), size: 9 };
+    let object = Object { key: "a".to_owned(), etag: "1".to_owned(), size: 9, generation: None };
     for (answer, error) in [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nshort",

@@ -21,7 +21,7 @@ use api::{Artifact, Bucket};
 use artifact::digest::{Algorithm, Digest};
 use artifact::ignore;
 use artifact::store::Store;
-use bucket::{Endpoint, Regions};
+use bucket::s3::Regions;
 use budget::{Budget, Grant};
 use identity::Clouds;
 use jiff::Timestamp;
@@ -41,7 +41,7 @@ use source::upstream::{Build, Built, Fetched, Outcome, Request, Resolved, asked_
 use source::{Controller, Upstream, blocking, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::access::Clients;
+use self::access::{Clients, Endpoint};
 use self::build::Recipe;
 use self::fetch::bucket_failure;
 use self::index::Index;
@@ -120,7 +120,7 @@ pub fn add(
 
 /// Why passes over an object would refuse its spec, whatever its Secrets hold and its bucket has.
 pub fn refusals(object: &Bucket) -> Vec<String> {
-    let failures = [access::check(object), access::endpoint(object).map(drop)].into_iter();
+    let failures = [access::check(object), access::endpoint(object, None).map(drop)].into_iter();
     failures.filter_map(Result::err).map(|failure| failure.message).collect()
 }
 
@@ -181,7 +181,7 @@ impl Upstream for Buckets {
 
     fn resolve(&self, object: &mut Bucket, _now: Timestamp) -> Result<Resolved<Endpoint>, Failure> {
         access::check(object)?;
-        let endpoint = access::endpoint(object)?;
+        let endpoint = access::endpoint(object, self.clients.environment().get(access::EMULATOR))?;
         let namespace = object.namespace().unwrap_or_default();
         let host = asked_host(endpoint.host(), &namespace, object.spec.proxy_secret_ref.as_ref());
         Ok(Resolved { references: endpoint, host, news: false })
@@ -206,7 +206,7 @@ impl Upstream for Buckets {
         let (spec, namespace) = (&object.spec, object.namespace().unwrap_or_default());
         let timeout = timeout(&object, self.max_timeout);
         let client = self.clients.of(&object, endpoint, timeout).await?;
-        bucket::check_name(&spec.bucket_name).map_err(|error| not_confirmed(&object, &error))?;
+        client.check_name().map_err(|error| not_confirmed(&object, &error))?;
         let origin = format!("{} {} {}", spec.provider.name(), spec.endpoint, spec.bucket_name);
         let last = self.last(&object, &origin).await?;
         let last_snapshot = last.as_ref().map(|last| &last.snapshot);

@@ -65,9 +65,9 @@ pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<()
     };
     preflight.look_at(refusals).await?;
     let refusals = |object: &Bucket| {
-        let is_aws = object.spec.provider == BucketProvider::Aws && object.spec.secret_ref.is_none();
+        let is_cloud = object.spec.provider != BucketProvider::Generic && object.spec.secret_ref.is_none();
         let account = object.spec.service_account_name.as_ref().or(settings.default_account.as_ref());
-        needed.extend(account.filter(|_| is_aws).into_iter().flat_map(|_| IDENTITY_RIGHTS));
+        needed.extend(account.filter(|_| is_cloud).into_iter().flat_map(|_| IDENTITY_RIGHTS));
         bucket::refusals(object)
     };
     preflight.look_at(refusals).await?;
@@ -191,8 +191,12 @@ mod tests {
         for (spec, expected) in [
             (json!({"endpoint": "h:9000"}), &[][..]),
             (json!({"endpoint": "s3.amazonaws.com", "provider": "aws"}), &[]),
-            (json!({"endpoint": "h", "provider": "gcp"}), &["spec.provider: gcp is not supported yet"]),
-            (json!({"endpoint": "h", "provider": "azure"}), &["spec.provider: azure is not supported yet"]),
+            (json!({"endpoint": "h", "provider": "gcp"}), &[]),
+            (json!({"endpoint": "https://h.blob.core.windows.net", "provider": "azure"}), &[]),
+            (
+                json!({"endpoint": "h", "provider": "azure"}),
+                &["unable to parse endpoint URL: 'h' is not an http(s) URL of a storage account"],
+            ),
             (
                 json!({"endpoint": "h", "sts": sts("aws", "https://h")}),
                 &["STS provider 'aws' is not supported for 'generic' bucket provider"],

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::flux_cli::Flux;
 
-const APP: &str = "Bucket/app";
+pub const APP: &str = "Bucket/app";
 
 /// Bucket `app`, with further lines of spec, indented by two.
 fn source(server: &S3Server, more: &str) -> String {
@@ -25,7 +25,7 @@ fn source(server: &S3Server, more: &str) -> String {
     )
 }
 
-fn secret(name: &str, data: &Value) -> String {
+pub fn secret(name: &str, data: &Value) -> String {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}).to_string()
 }
 
@@ -34,12 +34,27 @@ fn keys() -> String {
 }
 
 /// Waits until the source has another artifact than that of `revision`.
-async fn stores_another(test: &Scenario, revision: &str) -> Result<Value> {
+pub async fn stores_another(test: &Scenario, revision: &str) -> Result<Value> {
     test.until(APP, &format!("has another revision than {revision:?}"), |o| {
         let now = o.text("/status/artifact/revision");
         o.is_ready() && !now.is_empty() && now != revision
     })
     .await
+}
+
+/// Lets source-controller have tokens of service accounts.
+pub async fn allow_identities(test: &Scenario) -> Result<()> {
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "identity"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+            "name": "flux-object-identity-flux-system",
+        },
+        "subjects": [{"kind": "ServiceAccount", "name": "source-controller", "namespace": "flux-system"}],
+    });
+    let role = std::fs::read_to_string(e2e::workspace().join("config/rbac/workload-identity/role.yaml"))?;
+    test.apply(&role).await?;
+    test.apply(&binding.to_string()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,10 +232,6 @@ async fn faults_of_a_bucket_are_told_in_the_words_of_flux() -> Result<()> {
         test.patch(APP, &json!({"spec": spec})).await?;
         test.condition(APP, "Stalled", "True", reason, text).await.map(drop)
     };
-    let unsupported = "spec.provider: gcp is not supported yet";
-    stalls(json!({"provider": "gcp"}), "UnsupportedField", unsupported).await?;
-    let unsupported = "spec.provider: azure is not supported yet";
-    stalls(json!({"provider": "azure"}), "UnsupportedField", unsupported).await?;
     let sts = json!({"provider": "ldap", "endpoint": "https://h:port"});
     let text = "failed to parse STS endpoint 'https://h:port': invalid port number";
     stalls(json!({"provider": "generic", "sts": sts}), "URLInvalid", text).await?;
@@ -284,17 +295,7 @@ async fn a_bucket_of_aws_has_the_identity_of_its_service_account_and_the_control
     let _controller =
         Controller::start_in_environment(test.cluster, User::SourceController, &[&selector], &environment)
             .await?;
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "identity"},
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
-            "name": "flux-object-identity-flux-system",
-        },
-        "subjects": [{"kind": "ServiceAccount", "name": "source-controller", "namespace": "flux-system"}],
-    });
-    let role = std::fs::read_to_string(e2e::workspace().join("config/rbac/workload-identity/role.yaml"))?;
-    test.apply(&role).await?;
-    test.apply(&binding.to_string()).await?;
+    allow_identities(&test).await?;
     let shard = format!("metadata: {{name: app, labels: {{{SHARD}: {}}}}}", test.namespace);
     let more = "  insecure: true\n  provider: aws";
     test.apply(&source(&server, more).replace("metadata: {name: app}", &shard)).await?;

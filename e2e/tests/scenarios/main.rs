@@ -9,6 +9,7 @@ mod artifact_token;
 mod backoff;
 mod basics;
 mod bucket;
+mod bucket_clouds;
 mod canary;
 mod churn;
 mod clock;

@@ -104,7 +104,7 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
     )
     .await?;
     test.apply(
-        "apiVersion: source.toolkit.fluxcd.io/v1\nkind: Bucket\nmetadata: {name: b}\nspec: {provider: gcp, bucketName: abc, \
+        "apiVersion: source.toolkit.fluxcd.io/v1\nkind: Bucket\nmetadata: {name: b}\nspec: {provider: azure, bucketName: abc, \
          endpoint: example.com, interval: 1h}\n",
     )
     .await?;
@@ -148,7 +148,9 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
         rows(&text),
         [
             "NAMESPACE | OBJECT | PROBLEM".to_owned(),
-            format!("{ns} | Bucket/b | spec.provider: gcp is not supported yet"),
+            format!(
+                "{ns} | Bucket/b | unable to parse endpoint URL: 'example.com' is not an http(s) URL of a storage account"
+            ),
             format!(
                 "{ns} | GitRepository/app-of-github | secretRef with github app data must be specified when provider is set to github"
             ),

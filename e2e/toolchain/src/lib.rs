@@ -82,6 +82,15 @@ const REFERRERS_REGISTRY: Module = Module {
     build: Build::Here,
 };
 
+const FAKE_GCS_SERVER: Module = Module {
+    name: "fake-gcs-server",
+    go_mod: include_str!("../../tools/fake-gcs-server/go.mod"),
+    root: "github.com/fsouza/fake-gcs-server",
+    version_variables: &[],
+    tags: "",
+    build: Build::Here,
+};
+
 const HELM: Module = Module {
     name: "helm",
     go_mod: include_str!("../../tools/helm/go.mod"),
@@ -138,6 +147,11 @@ pub fn registry() -> Result<PathBuf> {
 /// An OCI registry that lists referrers, from the cache or built now. Its argument is a port.
 pub fn referrers_registry() -> Result<PathBuf> {
     REFERRERS_REGISTRY.ensure("referrers-registry", ".")
+}
+
+/// A store that speaks Google's JSON API, from the cache or built now.
+pub fn fake_gcs_server() -> Result<PathBuf> {
+    FAKE_GCS_SERVER.ensure("fake-gcs-server", FAKE_GCS_SERVER.root)
 }
 
 /// Helm, from the cache or built now.

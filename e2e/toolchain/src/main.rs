@@ -2,12 +2,14 @@
 
 use anyhow::{Result, bail};
 use toolchain::{
-    FluxControllers, NodeToolchain, Toolchain, cosign, flux, gitea, helm, referrers_registry, registry, sops,
+    FluxControllers, NodeToolchain, Toolchain, cosign, fake_gcs_server, flux, gitea, helm,
+    referrers_registry, registry, sops,
 };
 
 const USAGE: &str = "usage: toolchain NAME...
 Builds programs from their Go modules, unless they are in the cache, and prints where they are:
   cosign            cosign
+  fake-gcs-server   a store that speaks Google's JSON API
   kubernetes        etcd, API server, controller manager, and kubectl unless a new one is installed
   flux              Flux's command line client
   flux-controllers  Flux's controllers for sources and Kustomizations
@@ -28,6 +30,7 @@ fn main() -> Result<()> {
                 vec![built.etcd, built.apiserver, built.controller_manager, built.kubectl]
             }
             "cosign" => vec![cosign()?],
+            "fake-gcs-server" => vec![fake_gcs_server()?],
             "flux" => vec![flux()?],
             "flux-controllers" => {
                 let built = FluxControllers::ensure()?;

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use secret::redact;
 use serde_json::json;
 use url::Url;
 
@@ -24,6 +25,20 @@ pub struct Principal {
     pub proof: Proof,
     /// Where its tokens are given.
     pub authority: Url,
+}
+
+/// A text that is no place where tokens may be given: it would get a secret in the clear.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid 'authorityHost' '{0}': it must be an https URL")]
+pub struct AuthorityError(String);
+
+/// Where the tokens of an application are given, as its owner names it.
+///
+/// # Errors
+/// For what is no https URL.
+pub fn authority_url(text: &str) -> Result<Url, AuthorityError> {
+    let url = Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.query().is_none());
+    url.ok_or_else(|| AuthorityError(redact(text)))
 }
 
 /// How an application proves itself.

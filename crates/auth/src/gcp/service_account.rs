@@ -41,10 +41,7 @@ impl ServiceAccountKey {
     pub fn parse(json: &str) -> Result<ServiceAccountKey, GcpError> {
         match kind(json)?.as_str() {
             "service_account" => {}
-            other => {
-                let text = format!("type '{other}' is not supported, only 'service_account'");
-                return Err(GcpError::Credentials(text));
-            }
+            other => return Err(GcpError::Kind(other.to_owned())),
         }
         let file: File = read(json)?;
         let url = file.token_uri.as_deref().filter(|url| !url.is_empty()).unwrap_or(TOKEN_URL);

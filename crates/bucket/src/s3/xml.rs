@@ -1,41 +1,26 @@
-//! What stores answer, in XML.
+//! Lists of S3, in XML.
 
 use percent_encoding::percent_decode;
-use quick_xml::Reader;
-use quick_xml::events::Event;
 
-use super::unquoted;
 use crate::Object;
-
-/// Elements within elements; those of S3 are few.
-const DEPTH: usize = 16;
-
-/// One page of a list.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    pub objects: Vec<Object>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<String>,
-}
-
-/// The text of the first element of that name.
-pub fn text_of(xml: &[u8], name: &str) -> Option<String> {
-    let mut found = None;
-    // What is no XML has no such element.
-    let _ = walk(xml, &mut |path, text| {
-        if found.is_none() && path.last().is_some_and(|last| last == name) {
-            found = Some(text.to_owned());
-        }
-    });
-    found
-}
+use crate::escape::unquoted;
+use crate::list::Page;
+use crate::xml::{Step, walk};
 
 /// Reads a page of a list; `by_marker` if it is of the first version of the protocol.
 pub fn page(xml: &[u8], by_marker: bool) -> Result<Page, &'static str> {
     let (mut page, mut is_truncated, mut is_escaped) = (Page::default(), false, false);
     let (mut token, mut marker, mut sizes) = (None, None, Vec::new());
     let mut is_list = false;
-    walk(xml, &mut |path, text| {
+    walk(xml, &mut |step| {
+        let (path, text) = match step {
+            Step::Begin([_, contents], _) if contents == "Contents" => {
+                page.objects.push(Object::default());
+                return;
+            }
+            Step::Begin(..) => return,
+            Step::End(path, text) => (path, text),
+        };
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         is_list |= path.first() == Some(&"ListBucketResult");
         match path.get(1..).unwrap_or_default() {
@@ -43,7 +28,6 @@ pub fn page(xml: &[u8], by_marker: bool) -> Result<Page, &'static str> {
             ["EncodingType"] => is_escaped = text == "url",
             ["NextContinuationToken"] => token = Some(text.to_owned()),
             ["NextMarker"] => marker = Some(text.to_owned()),
-            ["Contents"] => page.objects.push(Object { key: String::new(), etag: String::new(), size: 0 }),
             ["Contents", field] => {
                 let Some(object) = page.objects.last_mut() else { return };
                 match *field {
@@ -82,53 +66,6 @@ fn unescape(text: &str) -> Result<String, &'static str> {
     percent_decode(spaced.as_bytes()).decode_utf8().map(Into::into).map_err(|_| "a key is not UTF-8")
 }
 
-/// Tells of every element: of one with elements when it begins, of others with their text when they end. `Contents` is told of
-/// when it begins, all others when they end.
-fn walk(xml: &[u8], tell: &mut dyn FnMut(&[String], &str)) -> Result<(), &'static str> {
-    const MALFORMED: &str = "malformed XML";
-    let mut reader = Reader::from_reader(xml);
-    let (mut path, mut text) = (Vec::<String>::new(), String::new());
-    loop {
-        match reader.read_event().map_err(|_| MALFORMED)? {
-            Event::Start(start) => {
-                path.push(String::from_utf8_lossy(start.local_name().as_ref()).into_owned());
-                if path.len() > DEPTH {
-                    return Err(MALFORMED);
-                }
-                text.clear();
-                if path.last().is_some_and(|name| name == "Contents") {
-                    tell(&path, "");
-                }
-            }
-            Event::Empty(empty) => {
-                path.push(String::from_utf8_lossy(empty.local_name().as_ref()).into_owned());
-                tell(&path, "");
-                path.pop();
-            }
-            Event::End(_) => {
-                if path.last().is_some_and(|name| name != "Contents") {
-                    tell(&path, &text);
-                }
-                path.pop();
-                text.clear();
-            }
-            Event::Text(part) => text.push_str(&part.decode().map_err(|_| MALFORMED)?),
-            Event::CData(part) => text.push_str(&part.decode().map_err(|_| MALFORMED)?),
-            Event::GeneralRef(reference) => match reference.resolve_char_ref().map_err(|_| MALFORMED)? {
-                Some(c) => text.push(c),
-                None => {
-                    let name = reference.decode().map_err(|_| MALFORMED)?;
-                    let known = quick_xml::escape::resolve_predefined_entity(&name);
-                    text.push_str(known.ok_or(MALFORMED)?);
-                }
-            },
-            Event::Eof if path.is_empty() => return Ok(()),
-            Event::Eof => return Err(MALFORMED),
-            _ => {}
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -145,7 +82,7 @@ mod tests {
     }
 
     fn object(key: &str, etag: &str, size: u64) -> Object {
-        Object { key: key.to_owned(), etag: etag.to_owned(), size }
+        Object { key: key.to_owned(), etag: etag.to_owned(), size, generation: None }
     }
 
     #[test]
@@ -193,14 +130,5 @@ mod tests {
         ] {
             assert_eq!(page(text.as_bytes(), false), Err(error), "{text}");
         }
-    }
-
-    #[test]
-    fn errors_name_code_message_and_region() {
-        let text =
-            b"<Error><Code>AccessDenied</Code><Message>no &amp; no</Message><Region>r</Region></Error>";
-        assert_eq!(text_of(text, "Message").as_deref(), Some("no & no"));
-        assert_eq!(text_of(text, "Region").as_deref(), Some("r"));
-        assert_eq!(text_of(b"<html>", "Code"), None);
     }
 }

@@ -1,13 +1,11 @@
 //! The entry `sops.azure-kv` of a Secret: an application with a secret or certificate, what `az` prints, or a managed identity.
 
 use auth::azure::{
-    Application, AzureError, Certificate, CertificateError, PUBLIC_AUTHORITY, Principal, Proof,
-    managed_identity,
+    Application, AuthorityError, AzureError, Certificate, CertificateError, PUBLIC_AUTHORITY, Principal,
+    Proof, authority_url, managed_identity,
 };
 use auth::{AccessToken, Environment};
-use net::redact;
 use secret::Secret;
-use url::Url;
 
 use super::KeyVaultError;
 use crate::fields::Fields;
@@ -45,8 +43,8 @@ pub enum CredentialsError {
     #[error("invalid 'clientCertificate': {0}")]
     Certificate(#[from] CertificateError),
     /// The host would get the secret in the clear, or is none.
-    #[error("invalid 'authorityHost' '{0}': it must be an https URL")]
-    Authority(String),
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
 }
 
 impl Credentials {
@@ -60,9 +58,7 @@ impl Credentials {
         let authority = fields.text("authorityHost")?.unwrap_or_else(|| PUBLIC_AUTHORITY.to_owned());
         let principal = |tenant: String, client: String, proof: Proof| {
             let application = Application { tenant, client };
-            let url =
-                Url::parse(&authority).ok().filter(|url| url.scheme() == "https" && url.query().is_none());
-            let authority = url.ok_or_else(|| CredentialsError::Authority(redact(&authority)))?;
+            let authority = authority_url(&authority)?;
             Ok(Credentials::Principal(Box::new(Principal { application, proof, authority })))
         };
         match (tenant, client) {

@@ -89,7 +89,7 @@ async fn not_listed(
     let name = &object.spec.bucket_name;
     if let (true, IndexError::List(ListError::Request(request))) = (is_first, &error) {
         let exists = match request {
-            RequestError::Refused(refusal) if refusal.code == "NoSuchBucket" => Ok(false),
+            RequestError::Refused(refusal) if refusal.is_of_missing_bucket() => Ok(false),
             RequestError::Refused(_) => client.find(deadline).await,
             RequestError::Malformed { .. } | RequestError::TooLarge { .. } => Ok(true),
             unreachable => return not_confirmed(object, unreachable),
@@ -266,7 +266,7 @@ impl Sink<'_> {
                 }
             }
             let etag = body.etag().to_owned();
-            Ok(Some((Object { key: listed.key.clone(), etag, size }, begin)))
+            Ok(Some((Object { key: listed.key.clone(), etag, size, generation: None }, begin)))
         };
         retried(deadline, SinkError::request, attempt).await
     }

@@ -85,7 +85,8 @@ mod tests {
     use super::*;
 
     fn index(keys: &[&str]) -> Index {
-        let object = |key: &&str| Object { key: (*key).to_owned(), etag: "1".to_owned(), size: 1 };
+        let object =
+            |key: &&str| Object { key: (*key).to_owned(), etag: "1".to_owned(), size: 1, generation: None };
         Index::of(keys.iter().map(object).collect())
     }
 

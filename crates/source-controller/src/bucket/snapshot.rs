@@ -37,7 +37,7 @@ impl Snapshot {
             Some(IgnoreFile { etag, text }) => [b"ignored", etag.as_bytes(), text].map(&mut field),
             None => [&b""[..]; 3].map(&mut field),
         };
-        for Object { key, etag, size } in self.index.objects() {
+        for Object { key, etag, size, .. } in self.index.objects() {
             field(key.as_bytes());
             field(etag.as_bytes());
             field(&size.to_le_bytes());
@@ -67,7 +67,7 @@ impl Snapshot {
         let mut objects = Vec::new();
         while let Some(key) = field() {
             let (etag, size) = (text(field()?)?, u64::from_le_bytes(field()?.try_into().ok()?));
-            objects.push(Object { key: text(key)?, etag, size });
+            objects.push(Object { key: text(key)?, etag, size, generation: None });
         }
         Some(Snapshot { origin, ignore, index: Index::of(objects) })
     }
@@ -86,7 +86,12 @@ mod tests {
 
     #[test]
     fn a_snapshot_comes_back_as_it_was_and_a_damaged_one_does_not() {
-        let object = |key: &str| Object { key: key.to_owned(), etag: "e \n".to_owned(), size: 1 << 40 };
+        let object = |key: &str| Object {
+            key: key.to_owned(),
+            etag: "e \n".to_owned(),
+            size: 1 << 40,
+            generation: None,
+        };
         let file = IgnoreFile { etag: String::new(), text: b"\0\xff".to_vec() };
         for (ignore, keys) in [(None, &[][..]), (Some(file), &["a b\nc", "d"])] {
             let index = Index::of(keys.iter().map(|key| object(key)).collect());

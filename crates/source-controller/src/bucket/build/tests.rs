@@ -34,6 +34,7 @@ impl Bench {
             key: (*key).to_owned(),
             etag: (*etag).to_owned(),
             size: *size,
+            generation: None,
         };
         let index = Index::of(objects.iter().map(object).collect());
         let (mut file, mut offsets, mut end) = (tempfile::tempfile().unwrap(), vec![None; objects.len()], 0);
