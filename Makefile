@@ -58,14 +58,14 @@ programs:
 
 .PHONY: test
 test: programs ## all tests: units, then scenarios on a real API server
-	$(call build,$(KUBE) flux registry referrers-registry fake-gcs-server helm sops cosign,$(CARGO) test --workspace --tests --no-run)
+	$(call build,$(KUBE) flux registry referrers-registry fake-gcs-server versitygw helm sops cosign,$(CARGO) test --workspace --tests --no-run)
 	$(call say,"unit tests$(comma) integration tests$(comma) scenarios")
 	@$(AT_ONCE) $(CARGO) test --workspace --tests
 	@$(CARGO) test --workspace --doc
 
 .PHONY: e2e
 e2e: programs ## the scenarios alone
-	$(call build,$(KUBE) flux registry referrers-registry fake-gcs-server helm sops cosign)
+	$(call build,$(KUBE) flux registry referrers-registry fake-gcs-server versitygw helm sops cosign)
 	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(filter-out attacks forge migration node,$(notdir $(wildcard e2e/tests/*))))
 
 # Tests that guess at time fail here, beside two processes that take all the time they get.
@@ -172,6 +172,8 @@ bench: ## the project's own tables: builds beside kustomize, rollout of N Kustom
 	@$(TARGET)/debug/toolchain kubernetes | xargs -I{} ln -sf {} $(BENCH_TMP)/kube/bin/
 	$(call say,"$(N) Kustomizations with variables and secrets$(comma) and without$(comma) $(N) sources of one registry")
 	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench $(N)
+	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench buckets 10000
+	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench buckets 100000
 	$(call say,"rollout of $(N) Kustomizations")
 	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_mttp.py" --impl ferroflux -n $(N)
 	@.ci/bench-repositories $(BENCH_TMP)/repositories

@@ -182,3 +182,39 @@ async fn what_may_pass_is_tried_again_and_lists_without_end_end() {
     let error = content(&small, &objects[0]).await.unwrap_err().to_string();
     assert_eq!(error, format!("GET \"{}/team/a\": answer of more than 0 bytes", server.url()));
 }
+
+/// `azurite-blob --inMemoryPersistence`, with the account that it always has.
+#[tokio::test]
+#[ignore = "needs Microsoft's emulator, which is a program of Node: AZURITE_URL=http://127.0.0.1:10000"]
+async fn microsofts_emulator_lets_in_who_signs_right() {
+    const ACCOUNT: &str = "devstoreaccount1";
+    const KEY: &str =
+        "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+    let url = std::env::var("AZURITE_URL").unwrap();
+    let endpoint = Endpoint::parse(&format!("{url}/{ACCOUNT}")).unwrap();
+    let credentials =
+        |key: &str| Credentials::AccountKey(AccountKey::new(ACCOUNT, &Secret::new(key)).unwrap());
+    // What AZURITE_CONTAINER has is for who starts the emulator to say.
+    let container = std::env::var("AZURITE_CONTAINER").unwrap();
+    let client = client_of(endpoint.clone(), &container, credentials(KEY), Limits::default());
+    assert!(client.find(&minute()).await.unwrap());
+    let objects = listed(&client, "").await.unwrap();
+    assert!(!objects.is_empty());
+    for object in &objects {
+        let (etag, text) = content(&client, object).await.unwrap().unwrap();
+        assert_eq!((etag, text), (object.etag.clone(), format!("of {}", object.key)));
+    }
+    let other =
+        objects.first().map(|object| bucket::Object { etag: "0x1".to_owned(), ..object.clone() }).unwrap();
+    assert_eq!(content(&client, &other).await.unwrap().unwrap().0, objects[0].etag);
+    let gone = bucket::Object { key: "gone".to_owned(), ..other };
+    assert!(client.get(&gone, &minute()).await.unwrap().is_none());
+    let elsewhere = client_of(endpoint.clone(), "nowhere", credentials(KEY), Limits::default());
+    assert!(!elsewhere.find(&minute()).await.unwrap());
+    let stranger = client_of(endpoint, &container, credentials("c3RyYW5nZXI="), Limits::default());
+    let error = listed(&stranger, "").await.unwrap_err().to_string();
+    assert!(
+        error.contains("403: AuthorizationFailure") || error.contains("403: AuthenticationFailed"),
+        "{error}"
+    );
+}

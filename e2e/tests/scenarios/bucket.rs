@@ -5,6 +5,7 @@ use e2e::artifact::{artifact_entries, download};
 use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::objects::Look;
+use e2e::real_stores::VersityGateway;
 use e2e::s3_server::{
     ACCESS_KEY, BUCKET, LDAP_PASSWORD, LDAP_USER, REGION, ROLE, S3Server, SECRET_KEY, SESSION_TOKEN,
 };
@@ -134,6 +135,38 @@ async fn a_bucket_is_stored_followed_and_applied() -> Result<()> {
     let app = stores_another(&test, before.text("/status/artifact/revision")).await?;
     assert_eq!(artifact_entries(&app).await?, [".", ".sourceignore", "docs", "docs/a.md"]);
     assert_eq!(app["status"]["observedIgnore"], "*.png\n!docs/\n");
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_of_a_store_that_others_wrote_is_followed() -> Result<()> {
+    let test = Scenario::with_own_controllers("bucket-versity", &[]).await?;
+    let server = VersityGateway::start().await?;
+    for (key, content) in [("app/map.yaml", config_map("map", "1")), ("a b+c/é~?x=y", "odd".to_owned())] {
+        server.put(key, &content).await?;
+    }
+    test.apply(&keys()).await?;
+    let yaml = format!(
+        "apiVersion: source.toolkit.fluxcd.io/v1\nkind: Bucket\nmetadata: {{name: app}}\n\
+         spec:\n  interval: 1h\n  endpoint: {}\n  bucketName: {BUCKET}\n  insecure: true\n  secretRef: {{name: keys}}\n",
+        server.address()
+    );
+    test.apply(&yaml).await?;
+    test.apply(&test.kustomization_yaml("app", "./app", "").replace("GitRepository", "Bucket")).await?;
+    let app = stores_another(&test, "").await?;
+    assert_eq!(artifact_entries(&app).await?, [".", "a b+c", "a b+c/é~?x=y", "app", "app/map.yaml"]);
+    test.until("ConfigMap/map", "is applied", |o| o["data"]["value"] == "1").await?;
+    server.put("app/map.yaml", &config_map("map", "2")).await?;
+    test.request(APP).await?;
+    test.until("ConfigMap/map", "has the new value", |o| o["data"]["value"] == "2").await?;
+    let fails = async |text: &str| {
+        test.condition(APP, "FetchFailed", "True", "BucketOperationFailed", text).await.map(drop)
+    };
+    test.patch(APP, &json!({"spec": {"bucketName": "none"}})).await?;
+    fails("bucket 'none' not found").await?;
+    test.apply(&secret("keys", &json!({"accesskey": ACCESS_KEY, "secretkey": "wr0ngs3cret"}))).await?;
+    test.patch(APP, &json!({"spec": {"bucketName": BUCKET}})).await?;
+    fails(&format!("failed to confirm existence of '{BUCKET}' bucket: ")).await?;
     test.finish().await
 }
 

@@ -233,10 +233,9 @@ async fn a_container_of_azure_is_followed_by_the_key_of_its_account_and_by_a_sig
     fails(&test, "BucketOperationFailed", &unknown).await?;
     test.apply(&secret("keys", &json!({"accountKey": server.account_key()}))).await?;
     works(&test, &server).await?;
-    let sas = |key: &str| secret("keys", &json!({"accountKey": null, "sasKey": key}));
     for key in [server.sas_key(), format!("?{}", server.sas_key())] {
         test.kubectl(&["delete", "secret", "keys"])?;
-        test.apply(&sas(&key).replace("\"accountKey\":null,", "")).await?;
+        test.apply(&secret("keys", &json!({"sasKey": key}))).await?;
         works(&test, &server).await?;
     }
     // The query of a URL is in no text.

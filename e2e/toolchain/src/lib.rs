@@ -118,6 +118,15 @@ const COSIGN: Module = Module {
     build: COPY,
 };
 
+const VERSITYGW: Module = Module {
+    name: "versitygw",
+    go_mod: include_str!("../../tools/versitygw/go.mod"),
+    root: "github.com/versity/versitygw",
+    version_variables: &[],
+    tags: "",
+    build: Build::Here,
+};
+
 impl Toolchain {
     /// Finds the programs in the cache and builds those that are missing, which takes minutes.
     pub fn ensure() -> Result<Self> {
@@ -152,6 +161,11 @@ pub fn referrers_registry() -> Result<PathBuf> {
 /// A store that speaks Google's JSON API, from the cache or built now.
 pub fn fake_gcs_server() -> Result<PathBuf> {
     FAKE_GCS_SERVER.ensure("fake-gcs-server", FAKE_GCS_SERVER.root)
+}
+
+/// A store that speaks S3, from the cache or built now.
+pub fn versitygw() -> Result<PathBuf> {
+    VERSITYGW.ensure("versitygw", &format!("{}/cmd/versitygw", VERSITYGW.root))
 }
 
 /// Helm, from the cache or built now.

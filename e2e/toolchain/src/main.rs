@@ -19,7 +19,8 @@ Builds programs from their Go modules, unless they are in the cache, and prints 
   referrers-registry
                     an OCI registry that lists referrers
   registry          an OCI registry
-  sops              SOPS, and what makes keys of age";
+  sops              SOPS, and what makes keys of age
+  versitygw         a store that speaks S3";
 
 fn main() -> Result<()> {
     let names: Vec<String> = std::env::args().skip(1).collect();
@@ -45,6 +46,7 @@ fn main() -> Result<()> {
                 let built = sops()?;
                 vec![built.program, built.age_keygen]
             }
+            "versitygw" => vec![versitygw()?],
             _ => bail!("unknown program {name:?}\n{USAGE}"),
         };
         for program in programs {

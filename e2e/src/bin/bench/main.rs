@@ -2,11 +2,13 @@
 //! cost, and N charts of one index. Part of `make bench`.
 //!
 //! ```text
-//! bench [N] [secrets|registry|charts]...
+//! bench [N] [secrets|registry|charts|buckets]...
 //! ```
 //!
-//! `E2E_BIN_DIR` may have other controllers, such as those of Flux, to measure them beside ours.
+//! `buckets` tells what one bucket of N objects costs at each kind of store, and is only measured when it is named. `E2E_BIN_DIR` may
+//! have other controllers, such as those of Flux, to measure them beside ours.
 
+mod bucket;
 mod charts;
 mod registry;
 
@@ -48,6 +50,9 @@ async fn main() -> Result<()> {
     }
     if is_wanted("charts") {
         charts::table(count).await?;
+    }
+    if wanted.iter().any(|name| name == "buckets") {
+        bucket::table(count).await?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! With what an object is let in at Azure: what its Secret holds, in Flux's order, else its identity.
 
+use ::auth::Environment;
 use ::auth::azure::{Application, Certificate, Principal, Proof, authority, authority_url, managed_identity};
 use ::auth::cache::Key;
 use bucket::Client;
@@ -27,7 +28,7 @@ impl Clients {
             None => {
                 let identity = self.identity(&asked).await?;
                 if identity.owner() == Owner::Controller {
-                    self.check_host(&endpoint).await?;
+                    check_host(self.environment(), &endpoint).await?;
                 }
                 let token = self.of_identity(&asked, &identity, Target::Azure { scope: SCOPE }).await?;
                 (endpoint, Credentials::Token(token))
@@ -54,7 +55,7 @@ impl Clients {
             }
         }
         if let Some(client) = client {
-            self.check_host(&endpoint).await?;
+            check_host(self.environment(), &endpoint).await?;
             let token = self.of_machine(asked, &client).await?;
             return Ok((endpoint, Credentials::Token(token)));
         }
@@ -104,28 +105,28 @@ impl Clients {
         };
         self.kept(asked, Key::new(["azure blob identity", client]), fetch).await
     }
+}
 
-    /// Tokens of the controller and of its machine are for accounts at Azure alone, and in the cloud that the operator tells of.
-    async fn check_host(&self, endpoint: &Endpoint) -> Result<(), Failure> {
-        #[derive(Deserialize)]
-        struct Cloud {
-            #[serde(default, rename = "storageEndpointSuffix")]
-            suffix: String,
-        }
-        if endpoint.is_of_azure() {
+/// Tokens of the controller and of its machine are for accounts at Azure alone, and in the cloud that the operator tells of.
+async fn check_host(environment: &Environment, endpoint: &Endpoint) -> Result<(), Failure> {
+    #[derive(Deserialize)]
+    struct Cloud {
+        #[serde(default, rename = "storageEndpointSuffix")]
+        suffix: String,
+    }
+    if endpoint.is_of_azure() {
+        return Ok(());
+    }
+    if let Some(json) = environment.file(CLOUD_VARIABLE).await.map_err(failed)? {
+        let suffix = serde_json::from_str::<Cloud>(&json).map(|cloud| cloud.suffix).unwrap_or_default();
+        if !suffix.is_empty() && endpoint.is_below(&format!("blob.{}", suffix.trim_start_matches('.'))) {
             return Ok(());
         }
-        if let Some(json) = self.environment().file(CLOUD_VARIABLE).await.map_err(failed)? {
-            let suffix = serde_json::from_str::<Cloud>(&json).map(|cloud| cloud.suffix).unwrap_or_default();
-            if !suffix.is_empty() && endpoint.is_below(&format!("blob.{}", suffix.trim_start_matches('.'))) {
-                return Ok(());
-            }
-        }
-        let host = endpoint.host();
-        Err(failed(format!(
-            "Azure authentication failed: the controller's own credentials are not for the host '{host}'"
-        )))
     }
+    let host = endpoint.host();
+    Err(failed(format!(
+        "Azure authentication failed: the controller's own credentials are not for the host '{host}'"
+    )))
 }
 
 /// By what an application proves itself, and the text of it.
@@ -142,4 +143,61 @@ fn proof(name: &str, data: &SecretData) -> Result<Option<(Proof, Secret)>, Failu
         failed(format!("{what}: failed to parse client certificates: {error}"))
     })?;
     Ok(Some((Proof::Certificate(certificate), pem)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Write;
+
+    use k8s_openapi::ByteString;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn credentials_of_the_controller_are_for_accounts_at_azure_and_in_the_cloud_of_the_operator() {
+        let endpoint = |text: &str| Endpoint::parse(text).unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(br#"{"name": "stack", "storageEndpointSuffix": "local.azurestack.external"}"#)
+            .unwrap();
+        let public = Environment::from_iter(Vec::<(String, String)>::new());
+        let stack = Environment::from_iter([(CLOUD_VARIABLE, file.path().to_str().unwrap())]);
+        for (text, at_public, at_stack) in [
+            ("https://me.blob.core.windows.net", true, true),
+            ("https://me.blob.local.azurestack.external", false, true),
+            ("http://me.blob.local.azurestack.external", false, false),
+            ("https://a.me.blob.local.azurestack.external", false, false),
+            ("https://me.local.azurestack.external", false, false),
+            ("https://evil.example", false, false),
+        ] {
+            for (environment, expected) in [(&public, at_public), (&stack, at_stack)] {
+                let checked = check_host(environment, &endpoint(text)).await;
+                assert_eq!(checked.is_ok(), expected, "{text}");
+                let host = endpoint(text).host().to_owned();
+                let message =
+                    "Azure authentication failed: the controller's own credentials are not for the host";
+                let told = checked.err().map(|failure| failure.message);
+                assert_eq!(told, (!expected).then(|| format!("{message} '{host}'")));
+            }
+        }
+    }
+
+    #[test]
+    fn an_application_proves_itself_by_a_secret_before_a_certificate() {
+        let data = |entries: &[(&str, &str)]| {
+            let value =
+                |(key, text): &(&str, &str)| ((*key).to_owned(), ByteString(text.as_bytes().to_vec()));
+            SecretData::new("ns/keys", entries.iter().map(value).collect::<BTreeMap<_, _>>())
+        };
+        let both = data(&[("clientSecret", "s"), ("clientCertificate", "no PEM")]);
+        assert!(matches!(proof("keys", &both).unwrap(), Some((Proof::Secret(_), _))));
+        assert!(proof("keys", &data(&[("clientSecret", ""), ("clientId", "c")])).unwrap().is_none());
+        let failure =
+            proof("keys", &data(&[("clientSecret", ""), ("clientCertificate", "s3cret")])).unwrap_err();
+        let text =
+            "failed to create token credential from 'keys' Secret: failed to parse client certificates: ";
+        assert!(failure.message.starts_with(text), "{}", failure.message);
+        assert!(!failure.message.contains("s3cret"), "{}", failure.message);
+    }
 }
