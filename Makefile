@@ -172,8 +172,8 @@ bench: ## the project's own tables: builds beside kustomize, rollout of N Kustom
 	@$(TARGET)/debug/toolchain kubernetes | xargs -I{} ln -sf {} $(BENCH_TMP)/kube/bin/
 	$(call say,"$(N) Kustomizations with variables and secrets$(comma) and without$(comma) $(N) sources of one registry")
 	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench $(N)
-	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench buckets 10000
-	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench buckets 100000
+	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench 10000 buckets
+	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench 10000 buckets0
 	$(call say,"rollout of $(N) Kustomizations")
 	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_mttp.py" --impl ferroflux -n $(N)
 	@.ci/bench-repositories $(BENCH_TMP)/repositories
