@@ -173,7 +173,7 @@ bench: ## the project's own tables: builds beside kustomize, rollout of N Kustom
 	$(call say,"$(N) Kustomizations with variables and secrets$(comma) and without$(comma) $(N) sources of one registry")
 	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench $(N)
 	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench 10000 buckets
-	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench 10000 buckets0
+	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench 100000 buckets
 	$(call say,"rollout of $(N) Kustomizations")
 	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_mttp.py" --impl ferroflux -n $(N)
 	@.ci/bench-repositories $(BENCH_TMP)/repositories
