@@ -38,7 +38,10 @@ pub enum CoseError {
     #[error("invalid signingScheme")]
     Scheme,
     /// A header that must be understood is missing.
-    #[error("missing critical header: {0}")]
+    #[error(
+        "unable to parse the digital signature, error : cbor: invalid protected header: protected header: header parameter: crit: \
+         missing critical header: {0}"
+    )]
     MissingCritical(String),
     /// A time is wrong.
     #[error("invalid {name}: {fault}")]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::chain::{ChainError, PurposeError};
 use crate::envelope::{
     self, AUTHENTIC_SIGNING_TIME, Attribute, EXPIRY, Envelope, EnvelopeError, SCHEME, SIGNING_TIME, Scheme,
     is_time,
@@ -71,8 +72,7 @@ struct Wire {
 
 #[derive(Deserialize)]
 struct Unprotected {
-    #[serde(default)]
-    x5c: Vec<String>,
+    x5c: Option<Vec<String>>,
 }
 
 /// Reads an envelope and verifies its signature with the key of its first certificate.
@@ -83,7 +83,7 @@ pub(crate) fn open(json: &[u8]) -> Result<Envelope, EnvelopeError> {
     // Not the error's own text, which may quote the envelope.
     let wire: Wire = serde_json::from_slice(json)
         .map_err(|error| JwsError::Json { line: error.line(), column: error.column() })?;
-    let certificates = wire.header.x5c.iter().map(|text| STANDARD.decode(text));
+    let certificates = wire.header.x5c.iter().flatten().map(|text| STANDARD.decode(text));
     let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(|_| JwsError::Base64("x5c"))?;
     let chain = envelope::read_chain(&certificates)?;
     let header = decoded("protected", &wire.protected)?;
@@ -98,7 +98,11 @@ pub(crate) fn open(json: &[u8]) -> Result<Envelope, EnvelopeError> {
         return Err(match leaf.key().algorithm() {
             Ok(of_key) if is_rsa(of_key) != is_rsa(algorithm) => JwsError::KeyType.into(),
             Ok(_) => EnvelopeError::Signature,
-            Err(error) => EnvelopeError::Key(error),
+            // Of such keys, nobody knows signatures.
+            Err(source) => {
+                let error = PurposeError::Key { subject: leaf.subject().to_owned(), source };
+                ChainError::Purpose(error).into()
+            }
         });
     }
     if serde_json::from_slice::<Map<String, Value>>(&payload).is_err() {

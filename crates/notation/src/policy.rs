@@ -209,8 +209,7 @@ pub struct Document {
 /// Who is trusted to sign the artifacts of some repositories.
 #[derive(Debug)]
 pub struct Statement {
-    /// Its name.
-    pub(crate) name: String,
+    name: String,
     scopes: Vec<String>,
     /// What the failure of each check means.
     pub(crate) level: Level,
@@ -391,6 +390,11 @@ impl Statement {
         let stores = stores.iter().map(|store| Store::parse(&name, store)).collect::<Result<_, _>>()?;
         let identities = Identities::parse(&name, &identities)?;
         Ok(Statement { name, scopes, level, timestamp_after_expiry, stores, identities, needless: false })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What the failure of each check means.

@@ -132,14 +132,15 @@ pub enum CheckError {
     RevocationUnknown(String),
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// What is left out is empty, and so no artifact's.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 struct Payload {
     target_artifact: Artifact,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 struct Artifact {
     media_type: String,
     digest: String,
@@ -219,7 +220,7 @@ fn authenticity(statement: &Statement, trust: &TrustStore, envelope: &Envelope) 
         Identities::Names(names) => names,
     };
     if names.is_empty() {
-        return Err(CheckError::NoIdentities(statement.name.clone()));
+        return Err(CheckError::NoIdentities(statement.name().to_owned()));
     }
     let subject = envelope.chain.first().map_or("", |leaf| leaf.subject());
     let subject = Name::parse(subject).map_err(CheckError::Subject)?;
@@ -227,7 +228,7 @@ fn authenticity(statement: &Statement, trust: &TrustStore, envelope: &Envelope) 
         return Ok(());
     }
     let identities = names.iter().map(Name::to_string).collect::<Vec<_>>().join(" ");
-    Err(CheckError::Identity { identities, policy: statement.name.clone() })
+    Err(CheckError::Identity { identities, policy: statement.name().to_owned() })
 }
 
 fn expiry(envelope: &Envelope, now: Timestamp) -> Result<(), CheckError> {
