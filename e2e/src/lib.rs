@@ -46,6 +46,7 @@ mod http_server;
 pub mod idle;
 pub mod moved_clock;
 pub mod node;
+pub mod notation;
 pub mod object_store;
 pub mod objects;
 pub mod pki;

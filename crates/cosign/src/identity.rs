@@ -99,7 +99,7 @@ fn compiled(part: &'static str, pattern: &str) -> Result<Regex, IdentityError> {
 /// The names in a certificate; `None` if it is none that can be read.
 pub(crate) fn subjects(der: &[u8]) -> Option<Vec<String>> {
     let certificate = Certificate::from_der(der).ok()?;
-    let names = certificate.tbs_certificate.get::<SubjectAltName>().ok()?;
+    let names = certificate.tbs_certificate().get_extension::<SubjectAltName>().ok()?;
     let names = names.map(|(_, names)| names.0).unwrap_or_default();
     Some(names.iter().filter_map(name).collect())
 }

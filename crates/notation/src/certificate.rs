@@ -118,6 +118,9 @@ impl Certificate {
         })?;
         reader.finish()?;
         let tbs = TbsCertificate::from_der(signed)?;
+        // The outer algorithm is not signed, the inner one is.
+        let signature = signature.as_bytes().filter(|_| algorithm == *tbs.signature());
+        let signature = signature.ok_or(x509_cert::der::Error::from(ErrorKind::Failed))?;
         let access = tbs.get_extension::<AuthorityInfoAccessSyntax>()?;
         let has_ocsp =
             access.is_some_and(|(_, access)| access.0.iter().any(|place| place.access_method == OCSP));
@@ -132,7 +135,7 @@ impl Certificate {
             der: der.to_vec(),
             signed: signed.to_vec(),
             algorithm,
-            signature: signature.raw_bytes().to_vec(),
+            signature: signature.to_vec(),
             key: Key::new(tbs.subject_public_key_info()),
             usage: tbs.get_extension()?,
             purposes: purposes.unwrap_or_default(),

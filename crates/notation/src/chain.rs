@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use crate::quote;
 use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::ext::pkix::KeyUsages;
 
 use crate::certificate::{Certificate, IssuerError};
 use crate::key::KeyError;
+use crate::quote;
 
 /// Certificates that a chain may have.
 pub const MAX_CHAIN: usize = 16;

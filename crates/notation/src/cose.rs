@@ -1,6 +1,5 @@
 //! Envelopes in CBOR: COSE_Sign1 (RFC 9052; notation specification, "COSE envelope").
 
-use crate::quote;
 use coset::cbor::value::Value;
 use coset::iana::{self, EnumI64};
 use coset::{
@@ -13,6 +12,7 @@ use crate::envelope::{
     self, AUTHENTIC_SIGNING_TIME, Attribute, EXPIRY, Envelope, EnvelopeError, SCHEME, SIGNING_TIME, Scheme,
 };
 use crate::key::Algorithm;
+use crate::quote;
 
 /// The header with the certificates (RFC 9360).
 const X5_CHAIN: Label = Label::Int(33);

@@ -1,6 +1,5 @@
 //! Signature envelopes: what both forms have in common (notation specification, "Signature Specification").
 
-use crate::quote;
 use jiff::Timestamp;
 
 use crate::certificate::{Certificate, CertificateError};
@@ -8,6 +7,7 @@ use crate::chain::{self, ChainError};
 use crate::cose::{self, CoseError};
 use crate::jws::{self, JwsError};
 use crate::key::{Algorithm, KeyError};
+use crate::quote;
 
 /// The media type of envelopes in JSON.
 pub const JWS_MEDIA_TYPE: &str = "application/jose+json";

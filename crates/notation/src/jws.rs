@@ -1,6 +1,5 @@
 //! Envelopes in JSON: flattened JWS (RFC 7515; notation specification, "JWS envelope").
 
-use crate::quote;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jiff::Timestamp;
@@ -13,6 +12,7 @@ use crate::envelope::{
     is_time,
 };
 use crate::key::Algorithm;
+use crate::quote;
 
 /// Headers that are known, and so no attributes.
 const KNOWN: [&str; 7] = ["alg", "cty", "crit", EXPIRY, SIGNING_TIME, SCHEME, AUTHENTIC_SIGNING_TIME];

@@ -1,6 +1,5 @@
 //! What a trust policy says of one signature (notation specification, "Signature Verification").
 
-use crate::quote;
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -8,6 +7,7 @@ use crate::envelope::{Attribute, Envelope, EnvelopeError, PLUGIN, Scheme, is_tim
 use crate::level::{Action, Check};
 use crate::name::{Name, NameError};
 use crate::policy::{Identities, Statement, StoreKind};
+use crate::quote;
 use crate::trust::{TrustError, TrustStore};
 
 /// An artifact, as its registry describes it.

@@ -88,6 +88,7 @@ const OUR_CRATES: &[&str] = &[
     "kustomize_controller",
     "managed_clusters",
     "net",
+    "notation",
     "oci",
     "references",
     "runtime",

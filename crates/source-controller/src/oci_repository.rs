@@ -202,7 +202,8 @@ impl Upstream for OciRepositories {
         let default_account = self.default_account.as_deref();
         let wanted = wanted(&object, (&namespace, &name), &repository, default_account, timeout);
         let mut session = self.registries.open(wanted).await.map_err(denied)?;
-        let trusted = verify::trusted(&object, &self.signatures, &self.registries.secrets(&namespace)).await;
+        let secrets = self.registries.secrets(&namespace);
+        let trusted = verify::trusted(&object, &repository, &self.signatures, &secrets).await;
         let slot = host.slot(&namespace).await;
         let deadline = Deadline::new(timeout);
         let artifact = pull::resolve(&mut session, &object, &repository, &deadline).await?;
@@ -275,6 +276,10 @@ impl Upstream for OciRepositories {
 
     fn verified(&self, object: &mut OciRepository, verified: &Verified) {
         let status = object.status.get_or_insert_default();
+        if verified.message.is_none() {
+            status.source_verification_fingerprint = None;
+            return self.verified.forget(&ObjectRef::from_obj(object));
+        }
         status.source_verification_fingerprint = Some(verified.keys.clone());
         self.verified.set(ObjectRef::from_obj(object), verified.keys.clone());
     }

@@ -7,6 +7,8 @@
 
 mod causes;
 mod cosign;
+mod fetch;
+mod notation;
 mod public_root;
 
 use std::sync::Arc;
@@ -14,12 +16,14 @@ use std::sync::Arc;
 use ::cosign::{IdentityError, TrustedRootError};
 use api::LocalObjectReference;
 use api::oci_repository::{OidcIdentityMatch, VerificationProvider};
+use artifact::digest::{Algorithm, Hasher};
 use auth::Environment;
 use net::Deadline;
-use oci::{Client, Digest, Reference, Repository, RequestError, retried};
+use oci::{Digest, Reference, Repository};
 use references::{GetError, Secrets};
 
 use self::causes::Causes;
+use self::fetch::Fetch;
 pub use self::public_root::{PublicRoot, PublicRootError};
 use crate::registry::Session;
 
@@ -53,6 +57,12 @@ pub enum TrustError {
     /// There is no trusted root in it.
     #[error("failed to read trusted root from secret '{0}': '{key}' not found in secret '{0}'", key = cosign::TRUSTED_ROOT_KEY)]
     NoRoot(String),
+    /// The spec names no Secret, and must.
+    #[error("verification secret cannot be empty: '{0}'")]
+    NoSecret(Repository),
+    /// The Secret holds no trust policy, or none that can be used.
+    #[error(transparent)]
+    Policy(#[from] notation::TrustError),
     /// A technology that this version does not know.
     #[error("unsupported verification provider")]
     Provider,
@@ -84,6 +94,9 @@ pub enum VerifyError {
     /// That of the public instance cannot be had.
     #[error(transparent)]
     PublicRoot(#[from] PublicRootError),
+    /// No signature of Notation counts.
+    #[error(transparent)]
+    Notation(#[from] notation::VerifyError),
     /// A check did not come to its end.
     #[error(transparent)]
     Task(#[from] tokio::task::JoinError),
@@ -107,35 +120,22 @@ pub struct Trusted {
 #[derive(Debug)]
 enum Means {
     Cosign(Arc<cosign::Means>),
+    Notation(Arc<notation::Trust>),
+}
+
+/// What becomes of an artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Somebody who is trusted has signed it.
+    Signed,
+    /// The trust policy does not ask who has.
+    Ignored,
 }
 
 impl Trusted {
     /// What identifies keys and roots, as Flux writes it to the status. Names of Secrets and entries do not count.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
-    }
-}
-
-/// Who asks a registry.
-pub enum Asker<'a, 's> {
-    /// A session, which renews its credentials.
-    Session(&'a mut Session<'s>),
-    /// A client, which has what it needs.
-    Client(&'a Client),
-}
-
-impl Asker<'_, '_> {
-    /// See [`Session::ask`].
-    async fn ask<T, E, F: Future<Output = Result<T, E>>>(
-        &mut self,
-        deadline: &Deadline,
-        request: fn(&E) -> Option<&RequestError>,
-        attempt: impl Fn(Client) -> F,
-    ) -> Result<T, E> {
-        match self {
-            Asker::Session(session) => session.ask(deadline, request, attempt).await,
-            Asker::Client(client) => retried(deadline, request, || attempt(client.clone())).await,
-        }
     }
 }
 
@@ -150,17 +150,29 @@ impl Signatures {
         Signatures { public_root: Arc::new(PublicRoot::new(environment)) }
     }
 
-    /// Reads whom a spec trusts.
+    /// Reads whom a spec trusts for a repository.
     ///
     /// # Errors
     /// When a Secret cannot be read.
-    pub async fn trusted(&self, wanted: Wanted<'_>, secrets: &Secrets) -> Result<Trusted, TrustError> {
+    pub async fn trusted(
+        &self,
+        wanted: Wanted<'_>,
+        repository: &Repository,
+        secrets: &Secrets,
+    ) -> Result<Trusted, TrustError> {
         match wanted.provider {
             VerificationProvider::Cosign => {
                 let means = cosign::Means::read(wanted, secrets).await?;
                 Ok(Trusted { fingerprint: means.fingerprint(), means: Means::Cosign(Arc::new(means)) })
             }
-            VerificationProvider::Notation | VerificationProvider::Unknown => Err(TrustError::Provider),
+            VerificationProvider::Notation => {
+                let reference = wanted.secret.ok_or_else(|| TrustError::NoSecret(repository.clone()))?;
+                let secret = secrets.get(&reference.name).await?;
+                let trust = notation::Trust::of(&secrets.full_name(&reference.name), &secret)?;
+                let fingerprint = trust.fingerprint().to_owned();
+                Ok(Trusted { fingerprint, means: Means::Notation(Arc::new(trust)) })
+            }
+            VerificationProvider::Unknown => Err(TrustError::Provider),
         }
     }
 
@@ -170,16 +182,18 @@ impl Signatures {
     /// When no signature is good, with what is wrong with each; one that cannot be fetched is not good either.
     pub async fn verify(
         &self,
-        asker: Asker<'_, '_>,
+        session: &mut Session<'_>,
         (repository, digest): (&Repository, &Digest),
         trusted: &Trusted,
         deadline: &Deadline,
-    ) -> Result<(), VerifyError> {
+    ) -> Result<Verdict, VerifyError> {
+        let fetch = Fetch { session, repository, digest, deadline };
         match &trusted.means {
             Means::Cosign(means) => {
                 let trust = means.trust(&self.public_root, deadline).await?;
-                cosign::verify(asker, (repository, digest), means, trust, deadline).await
+                cosign::verify(fetch, means, trust).await.map(|()| Verdict::Signed)
             }
+            Means::Notation(trust) => Ok(notation::verify(fetch, trust).await?),
         }
     }
 }
@@ -202,10 +216,18 @@ pub fn failed(wanted: Wanted<'_>, error: &dyn std::fmt::Display) -> String {
 /// The field that asks for a technology that is not supported yet.
 pub fn unsupported(provider: VerificationProvider) -> Option<&'static str> {
     match provider {
-        VerificationProvider::Cosign => None,
-        VerificationProvider::Notation => Some("spec.verify.provider 'notation'"),
+        VerificationProvider::Cosign | VerificationProvider::Notation => None,
         VerificationProvider::Unknown => Some("spec.verify.provider"),
     }
+}
+
+/// What identifies what signatures of a provider are judged by: parts with their names, in this order.
+fn fingerprint<'a>(provider: &'a str, parts: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut digest = Hasher::new(Algorithm::Sha256);
+    for (name, value) in std::iter::once(("provider", provider.as_bytes())).chain(parts) {
+        [name.as_bytes(), b":", value, b"\0"].iter().for_each(|part| digest.update(part));
+    }
+    digest.finish().to_string()
 }
 
 #[cfg(test)]

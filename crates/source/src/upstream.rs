@@ -208,8 +208,9 @@ pub enum Outcome<C> {
 /// A verification that succeeded.
 #[derive(Debug, Clone)]
 pub struct Verified {
-    /// By whom the content is signed, in the words of the condition.
-    pub message: String,
+    /// By whom the content is signed, in the words of the condition. Without it, the keys allow content that nobody has signed, and
+    /// the condition is removed.
+    pub message: Option<String>,
     /// What identifies the keys that were trusted.
     pub keys: String,
 }

@@ -86,6 +86,14 @@ impl Pusher {
         Digest::of(content)
     }
 
+    /// A manifest that was pushed.
+    pub async fn get(&self, reference: &str) -> Vec<u8> {
+        let request = self.request("GET", &format!("{}/manifests/{reference}", self.url));
+        let got = request.header("Accept", OCI_MANIFEST).send().await.unwrap();
+        assert_eq!(got.status(), StatusCode::OK);
+        got.bytes().await.unwrap().to_vec()
+    }
+
     /// A manifest with its layers, under a tag.
     pub async fn artifact(&self, tag: &str, layers: &[(&str, &[u8])]) -> Digest {
         self.blob(b"{}").await;

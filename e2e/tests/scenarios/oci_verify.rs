@@ -1,8 +1,10 @@
-//! `spec.verify` of an OCIRepository: signatures by the real cosign, made with keys, and such that were made without.
+//! `spec.verify` of an OCIRepository: signatures by the real cosign, made with keys, such that were made without, and signatures as
+//! Notation makes them.
 
 use anyhow::{Result, ensure};
 use e2e::cosign::{Cosign, Form};
 use e2e::document;
+use e2e::notation::{Notation, policy};
 use e2e::objects::Look;
 use e2e::registry::{LAYER, Registry, Setup};
 use e2e::scenario::Scenario;
@@ -182,13 +184,58 @@ async fn an_artifact_is_taken_only_if_a_trusted_identity_has_signed_it() -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ways_of_signing_that_are_not_here_yet_are_named() -> Result<()> {
-    let test = Scenario::new("oci-verify-not-yet").await?;
-    let registry = Registry::start(Setup::default()).await;
-    test.apply(&source(&registry)).await?;
-    test.patch(SOURCE, &json!({"spec": {"verify": {"provider": "notation"}}})).await?;
-    let text = "spec.verify.provider 'notation' is not supported yet";
-    test.condition(SOURCE, "Stalled", "True", "UnsupportedField", text).await?;
+async fn an_artifact_is_taken_only_if_its_trust_policy_trusts_who_has_signed_it() -> Result<()> {
+    let test = Scenario::new("oci-verify-notation").await?;
+    let registry = Registry::start(Setup { referrers: true, ..Setup::default() }).await;
+    let (mine, other) = (Notation::new("Example")?, Notation::new("Other")?);
+    let digest = registry.pusher().artifact("latest", &[(LAYER, b"one")]).await;
+    let unverified = async |text: &str| {
+        let text = format!("failed to verify the signature using provider 'notation': {text}");
+        for (condition, status) in [("SourceVerified", "False"), ("Ready", "False")] {
+            test.condition(SOURCE, condition, status, "VerificationError", &text).await?;
+        }
+        anyhow::Ok(())
+    };
+    test.apply(&source(&registry).replace("cosign", "notation")).await?;
+    unverified("secrets \"keys\" not found").await?;
+    let strict = policy("strict", "x509.subject: C=US, ST=WA, O=Example");
+    trust(&test, &json!({"trustpolicy.json": strict})).await?;
+    test.request(SOURCE).await?;
+    unverified(&format!("no certificates found in secret '{}/keys'", test.namespace)).await?;
+    trust(&test, &json!({"trustpolicy.json": strict, "ca.crt": mine.root()})).await?;
+    test.request(SOURCE).await?;
+    unverified(&format!("no signature is associated with \"{}/team/app@{digest}\"", registry.address()))
+        .await?;
+
+    other.attach(&registry.pusher(), &digest).await?;
+    test.request(SOURCE).await?;
+    unverified("signature verification failed").await?;
+    assert!(test.get(SOURCE).await?.pointer("/status/artifact").is_none(), "nothing was stored");
+    mine.attach(&registry.pusher(), &digest).await?;
+    test.request(SOURCE).await?;
+    let app = verified(&test, &digest).await?;
+    assert!(app.text("/status/sourceVerificationFingerprint").starts_with("sha256:"));
+
+    // Another root, no other artifact.
+    trust(&test, &json!({"trustpolicy.json": strict, "ca.crt": other.root()})).await?;
+    test.request(SOURCE).await?;
+    unverified("signature verification failed").await?;
+    trust(&test, &json!({"trustpolicy.json": strict, "ca.crt": other.root(), "b.pem": mine.root()})).await?;
+    test.request(SOURCE).await?;
+    verified(&test, &digest).await?;
+
+    // Whoever does not ask takes what is unsigned, and nothing vouches for it.
+    let skip = policy("skip", "*");
+    trust(&test, &json!({"trustpolicy.json": skip, "ca.crt": other.root(), "b.pem": mine.root()})).await?;
+    let second = registry.pusher().artifact("latest", &[(LAYER, b"two")]).await;
+    test.request(SOURCE).await?;
+    let app = test
+        .until(SOURCE, "has the second revision", |object| {
+            object.is_ready() && object.text("/status/artifact/revision") == format!("latest@{second}")
+        })
+        .await?;
+    assert!(app.condition("SourceVerified").is_none());
+    assert_eq!(app.text("/status/sourceVerificationFingerprint"), "");
     test.finish().await
 }
 

@@ -89,7 +89,7 @@ impl Verification {
         if commit {
             lines.push(self.check_commit(checkout)?);
         }
-        Ok(Verified { message: lines.join("\n\t"), keys: self.fingerprint.clone() })
+        Ok(Verified { message: Some(lines.join("\n\t")), keys: self.fingerprint.clone() })
     }
 
     fn check_tag(&self, checkout: &Checkout) -> Result<String, CheckoutError> {

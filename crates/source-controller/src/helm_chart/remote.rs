@@ -36,8 +36,14 @@ pub async fn fetch(
 ) -> Result<Fetched<Recipe>, Interrupted> {
     let (name, wanted) = (object.spec.chart.as_str(), object.spec.version.as_str());
     let deadline = Deadline::new(timeout(repository, charts.max_timeout));
-    let trusted = verify::trusted(charts, object).await?;
     let place = place(repository, name)?;
+    let trusted = match &place {
+        Place::Registry(repository) => verify::trusted(charts, object, repository).await?,
+        Place::Index(_) if verify::wanted(object).is_some() => {
+            return Err(failure::verification("not implemented").into());
+        }
+        Place::Index(_) => None,
+    };
     let mut opened = open(charts, repository, &place, &deadline).await?;
     check_name(name)?;
     let found = opened.find(name, wanted, &deadline).await.map_err(|error| {
@@ -68,12 +74,11 @@ pub async fn fetch(
     };
     let mut located = found.locate(&deadline).await.map_err(not_pulled)?;
     let verified = match (&trusted, &mut located) {
-        (None, _) => None,
         (Some(trusted), Located::Manifest(chart, version, digest)) => {
             let what = (version.as_str(), &*digest);
             Some(verify::verify(charts, chart, what, trusted, &deadline).await?)
         }
-        (Some(_), Located::Indexed(..)) => return Err(failure::verification("not implemented").into()),
+        _ => None,
     };
     let namespace = object.namespace().unwrap_or_default();
     let archive = located.pull(charts, &namespace, &deadline).await.map_err(not_pulled)?;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use net::Deadline;
-use oci::Digest;
+use oci::{Digest, Repository};
 use references::Secrets;
 use runtime::conditions::{find, is_false};
 use source::failure::Failure;
@@ -20,7 +20,7 @@ use source::upstream::Verified;
 
 use super::registry::RegistryChart;
 use super::{HelmCharts, failure};
-use crate::signatures::{self, Asker, Trusted, Wanted};
+use crate::signatures::{self, Trusted, Verdict, Wanted};
 use crate::verified::VerifiedKeys;
 
 /// What the spec says of signatures; `None` if nothing has to be signed.
@@ -34,10 +34,14 @@ pub fn wanted(object: &HelmChart) -> Option<Wanted<'_>> {
 }
 
 /// Whom the spec trusts, by Secrets as they are now; `None` if nothing has to be signed.
-pub async fn trusted(charts: &HelmCharts, object: &HelmChart) -> Result<Option<Trusted>, Failure> {
+pub async fn trusted(
+    charts: &HelmCharts,
+    object: &HelmChart,
+    repository: &Repository,
+) -> Result<Option<Trusted>, Failure> {
     let Some(wanted) = wanted(object) else { return Ok(None) };
     let secrets = Secrets::new(&charts.client, &object.namespace().unwrap_or_default());
-    let trusted = charts.signatures.trusted(wanted, &secrets).await;
+    let trusted = charts.signatures.trusted(wanted, repository, &secrets).await;
     trusted.map(Some).map_err(|error| failure::trust(signatures::failed(wanted, &error)))
 }
 
@@ -69,11 +73,14 @@ pub async fn verify(
     trusted: &Trusted,
     deadline: &Deadline,
 ) -> Result<Verified, Failure> {
-    let (asker, what) = (Asker::Session(&mut chart.session), (chart.repository, digest));
-    charts.signatures.verify(asker, what, trusted, deadline).await.map_err(|error| {
+    let what = (chart.repository, digest);
+    let verdict = charts.signatures.verify(&mut chart.session, what, trusted, deadline).await;
+    let verdict = verdict.map_err(|error| {
         failure::verification(format_args!("failed to verify oci://{}:{version}: {error}", chart.repository))
     })?;
-    Ok(Verified { message: format!("verified signature of version {version}"), keys: keys(version, trusted) })
+    let is_signed = verdict == Verdict::Signed;
+    let message = is_signed.then(|| format!("verified signature of version {version}"));
+    Ok(Verified { message, keys: keys(version, trusted) })
 }
 
 /// A failed verification is judged anew, one that is not asked for any more is forgotten.

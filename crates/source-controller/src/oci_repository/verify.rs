@@ -15,7 +15,7 @@ use source::status::conditions;
 use source::upstream::Verified;
 
 use crate::registry::Session;
-use crate::signatures::{self, Asker, Signatures, Trusted, Wanted};
+use crate::signatures::{self, Signatures, Trusted, Verdict, Wanted};
 use crate::verified::VerifiedKeys;
 
 /// What the spec says of signatures; `None` if nothing has to be signed.
@@ -31,11 +31,12 @@ pub fn wanted(object: &OciRepository) -> Option<Wanted<'_>> {
 /// Whom the spec trusts, by Secrets as they are now; `None` if nothing has to be signed.
 pub async fn trusted(
     object: &OciRepository,
+    repository: &Repository,
     signatures: &Signatures,
     secrets: &Secrets,
 ) -> Option<Result<Trusted, Failure>> {
     let wanted = wanted(object)?;
-    Some(signatures.trusted(wanted, secrets).await.map_err(|error| failed(wanted, &error)))
+    Some(signatures.trusted(wanted, repository, secrets).await.map_err(|error| failed(wanted, &error)))
 }
 
 /// Whether the stored revision was verified by this spec and with these keys.
@@ -66,9 +67,9 @@ pub async fn verify(
     deadline: &Deadline,
 ) -> Result<Option<Verified>, Failure> {
     let Some(wanted) = wanted(object) else { return Ok(None) };
-    let verified = signatures.verify(Asker::Session(session), (repository, digest), trusted, deadline).await;
-    verified.map_err(|error| failed(wanted, &error))?;
-    let message = format!("verified signature of revision {revision}");
+    let verdict = signatures.verify(session, (repository, digest), trusted, deadline).await;
+    let is_signed = verdict.map_err(|error| failed(wanted, &error))? == Verdict::Signed;
+    let message = is_signed.then(|| format!("verified signature of revision {revision}"));
     Ok(Some(Verified { message, keys: trusted.fingerprint().to_owned() }))
 }
 
@@ -106,7 +107,7 @@ mod tests {
         let mut object = object(serde_json::json!({"provider": "cosign", "secretRef": {"name": "k"}}));
         let (keys, known) = ("sha256:0", VerifiedKeys::default());
         assert!(!is_verified(&object, keys, &known));
-        source::status::verified(&mut object, "by me", Timestamp::now());
+        source::status::verified(&mut object, Some("by me"), Timestamp::now());
         object.status.as_mut().unwrap().source_verification_fingerprint = Some(keys.to_owned());
         assert!(!is_verified(&object, keys, &known), "others may write the status");
         known.set(ObjectRef::from_obj(&object), keys.to_owned());

@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 /// Causes that an error tells.
 const SHOWN_CAUSES: usize = 5;
 /// Characters of each.
-const SHOWN_CAUSE_CHARS: usize = 300;
+pub(super) const SHOWN_CAUSE_CHARS: usize = 300;
 
 /// Each cause once, and no more of them than can be read.
 #[derive(Clone, Debug, Default)]

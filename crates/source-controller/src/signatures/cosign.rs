@@ -10,16 +10,14 @@ use ::cosign::{
     SimpleSigning, SimpleSigningError, Trust, TrustedRoot,
 };
 use api::oci_repository::OidcIdentityMatch;
-use artifact::digest::{Algorithm, Hasher};
 use k8s_openapi::api::core::v1::Secret;
 use net::Deadline;
-use oci::{
-    BlobError, Client, Descriptor, Digest, Manifest, ManifestError, ReferrersError, Repository, RequestError,
-};
+use oci::{BlobError, Descriptor, ManifestError, RequestError};
 use references::Secrets;
 
 use super::causes::Causes;
-use super::{Asker, PublicRoot, TrustError, VerifyError, Wanted};
+use super::fetch::Fetch;
+use super::{PublicRoot, TrustError, VerifyError, Wanted, fingerprint};
 
 /// The entry of a Secret that holds the trusted root.
 pub const TRUSTED_ROOT_KEY: &str = "trusted_root.json";
@@ -99,7 +97,8 @@ impl Means {
         }
         let mut values: Vec<&[u8]> = entries.into_iter().map(|(_, value)| value).collect();
         values.sort_unstable();
-        Means::Keys { keys, faults, fingerprint: fingerprint("pub", &values) }
+        let fingerprint = fingerprint("cosign", values.into_iter().map(|value| ("pub", value)));
+        Means::Keys { keys, faults, fingerprint }
     }
 
     /// What identifies them.
@@ -107,7 +106,7 @@ impl Means {
         match self {
             Means::Keys { fingerprint, .. } => fingerprint.clone(),
             Means::Keyless { root, .. } => {
-                fingerprint("trustedroot", &root.iter().map(Vec::as_slice).collect::<Vec<_>>())
+                fingerprint("cosign", root.iter().map(|root| ("trustedroot", root.as_slice())))
             }
         }
     }
@@ -146,40 +145,28 @@ impl Means {
     }
 }
 
-fn fingerprint(part: &str, values: &[&[u8]]) -> String {
-    let mut digest = Hasher::new(Algorithm::Sha256);
-    digest.update(b"provider:cosign\0");
-    for value in values {
-        [part.as_bytes(), b":", value, b"\0"].iter().for_each(|part| digest.update(part));
-    }
-    digest.finish().to_string()
-}
-
-/// Whether a signature of the manifest with this digest is good.
+/// Whether a signature of an artifact is good.
 ///
 /// # Errors
 /// When none is.
-pub async fn verify(
-    asker: Asker<'_, '_>,
-    (repository, digest): (&Repository, &Digest),
+pub(super) async fn verify(
+    fetch: Fetch<'_, '_>,
     means: &Means,
     trust: Arc<Trust>,
-    deadline: &Deadline,
 ) -> Result<(), VerifyError> {
     let causes = match means {
         Means::Keys { faults, .. } => faults.clone(),
         Means::Keyless { .. } => Causes::default(),
     };
     let nobody = matches!(means, Means::Keys { keys, .. } if keys.is_empty());
-    let mut search = Search { asker, repository, digest, trust, deadline, causes };
+    let reference = fetch.repository.digest(fetch.digest.clone());
+    let mut search = Search { fetch, trust, causes };
     if !nobody && (search.bundles().await || search.simple_signings().await) {
         return Ok(());
     }
     let causes = search.causes;
     Err(match means {
-        Means::Keys { .. } => {
-            VerifyError::Keys { reference: Box::new(repository.digest(digest.clone())), causes }
-        }
+        Means::Keys { .. } => VerifyError::Keys { reference: Box::new(reference), causes },
         Means::Keyless { .. } if causes.is_empty() => VerifyError::None,
         Means::Keyless { .. } => VerifyError::NoMatch(causes),
     })
@@ -203,20 +190,15 @@ enum Fault {
 }
 
 struct Search<'a, 's> {
-    asker: Asker<'a, 's>,
-    repository: &'a Repository,
-    digest: &'a Digest,
+    fetch: Fetch<'a, 's>,
     trust: Arc<Trust>,
-    deadline: &'a Deadline,
     causes: Causes,
 }
 
 impl Search<'_, '_> {
     /// Whether a bundle that refers to the manifest is good.
     async fn bundles(&mut self) -> bool {
-        let Search { repository, digest, deadline, .. } = *self;
-        let ask = |client: Client| async move { client.referrers(repository, digest, deadline).await };
-        let referrers = match self.asker.ask(deadline, ReferrersError::request, ask).await {
+        let referrers = match self.fetch.referrers().await {
             Ok(referrers) => referrers,
             Err(error) => {
                 self.causes.add(error);
@@ -229,7 +211,7 @@ impl Search<'_, '_> {
                 Ok(false) => {}
                 Err(fault) => self.causes.add(fault),
             }
-            if deadline.remaining().is_zero() {
+            if self.fetch.deadline.remaining().is_zero() {
                 return false;
             }
         }
@@ -238,12 +220,13 @@ impl Search<'_, '_> {
 
     /// Whether a referrer is a bundle, and a good one.
     async fn bundle(&mut self, referrer: &Descriptor) -> Result<bool, Fault> {
-        let manifest = self.manifest(&referrer.digest).await?;
+        let manifest = self.fetch.manifest(&referrer.digest).await?;
         let [layer] = manifest.layers.as_slice() else { return Ok(false) };
         if !layer.media_type.starts_with(BUNDLE_MEDIA_TYPE_PREFIX) {
             return Ok(false);
         }
-        let (bytes, trust, hex) = (self.blob(layer).await?, self.trust.clone(), self.digest.hex().to_owned());
+        let bytes = self.fetch.blob(layer, SIGNATURE_BYTES).await?;
+        let (trust, hex) = (self.trust.clone(), self.fetch.digest.hex().to_owned());
         let judged = tokio::task::spawn_blocking(move || match Bundle::parse(&bytes)? {
             Some(bundle) => bundle.verify(&hex, &trust).map(|()| true),
             None => Ok(false),
@@ -265,7 +248,7 @@ impl Search<'_, '_> {
                 Ok(()) => return true,
                 Err(fault) => self.causes.add(fault),
             }
-            if self.deadline.remaining().is_zero() {
+            if self.fetch.deadline.remaining().is_zero() {
                 return false;
             }
         }
@@ -273,41 +256,26 @@ impl Search<'_, '_> {
     }
 
     async fn signature_layers(&mut self) -> Result<Vec<Descriptor>, Fault> {
-        let name = format!("sha256-{}.sig", self.digest.hex());
+        let name = format!("sha256-{}.sig", self.fetch.digest.hex());
         // The hash has no character that a tag must not have.
-        let Ok(tag) = self.repository.tag(&name) else { return Ok(Vec::new()) };
-        let (tag, deadline) = (&tag, self.deadline);
-        let ask = |client: Client| async move { client.resolve(tag, deadline).await };
-        let found = match self.asker.ask(deadline, ManifestError::request, ask).await {
+        let Ok(tag) = self.fetch.repository.tag(&name) else { return Ok(Vec::new()) };
+        let found = match self.fetch.resolve(&tag).await {
             Err(error) if is_missing(&error) => return Ok(Vec::new()),
             found => found?.digest,
         };
-        let mut layers = self.manifest(&found).await?.layers;
+        let mut layers = self.fetch.manifest(&found).await?.layers;
         layers.retain(|layer| layer.media_type == SIMPLE_SIGNING_MEDIA_TYPE);
         if layers.len() > MAX_SIGNATURES { Err(Fault::TooMany) } else { Ok(layers) }
     }
 
     async fn simple_signing(&mut self, layer: &Descriptor) -> Result<(), Fault> {
-        let (trust, digest) = (self.trust.clone(), self.digest.to_string());
-        let (payload, annotations) = (self.blob(layer).await?, layer.annotations.clone());
+        let (trust, digest) = (self.trust.clone(), self.fetch.digest.to_string());
+        let payload = self.fetch.blob(layer, SIGNATURE_BYTES).await?;
+        let annotations = layer.annotations.clone();
         let judged = tokio::task::spawn_blocking(move || {
             SimpleSigning { payload: &payload, annotations: &annotations }.verify(&digest, &trust)
         });
         Ok(judged.await??)
-    }
-
-    async fn manifest(&mut self, digest: &Digest) -> Result<Manifest, ManifestError> {
-        let Search { repository, deadline, .. } = *self;
-        let ask = |client: Client| async move { client.manifest(repository, digest, deadline).await };
-        self.asker.ask(deadline, ManifestError::request, ask).await
-    }
-
-    async fn blob(&mut self, layer: &Descriptor) -> Result<Vec<u8>, BlobError> {
-        let Search { repository, deadline, .. } = *self;
-        let ask = |client: Client| async move {
-            client.small_blob(repository, layer, SIGNATURE_BYTES, deadline).await
-        };
-        self.asker.ask(deadline, BlobError::request, ask).await
     }
 }
 

@@ -22,7 +22,7 @@ use super::cosign::{MAX_SIGNATURES, Means, SIGNATURE_BYTES};
 use super::*;
 use crate::registry::{Registries, Wanted};
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn keys(entries: &[(&str, &str)]) -> Trusted {
     let data =
@@ -35,17 +35,25 @@ fn of_means(means: Means) -> Trusted {
     Trusted { fingerprint: means.fingerprint(), means: super::Means::Cosign(Arc::new(means)) }
 }
 
-/// What is said of the signatures of `digest` in the repository `team/app`.
-async fn judged(address: &str, digest: &Digest, trusted: &Trusted) -> Result<(), String> {
+/// What a process asks registries by.
+pub fn registries() -> Registries {
     let tokens = Tokens::new(TokenCache::new(0, TIMEOUT), &Metrics::new().unwrap()).unwrap();
     let client = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
-    let registries = Registries::new(Limits::default(), Clouds::new(client, Environment::default(), tokens));
-    let repository = Repository::parse(&format!("oci://{address}/team/app")).unwrap();
+    Registries::new(Limits::default(), Clouds::new(client, Environment::default(), tokens))
+}
+
+/// The repository `team/app`.
+pub fn repository(address: &str) -> Repository {
+    Repository::parse(&format!("oci://{address}/team/app")).unwrap()
+}
+
+/// A session without credentials.
+pub async fn open<'a>(registries: &'a Registries, repository: &'a Repository) -> Session<'a> {
     let wanted = Wanted {
         kind: "OCIRepository",
         namespace: "ns",
         name: "app",
-        repository: &repository,
+        repository,
         url: "",
         insecure: false,
         provider: OciProvider::Generic,
@@ -55,11 +63,17 @@ async fn judged(address: &str, digest: &Digest, trusted: &Trusted) -> Result<(),
         proxy: None,
         timeout: TIMEOUT,
     };
-    let mut session = registries.open(wanted).await.unwrap();
+    registries.open(wanted).await.unwrap()
+}
+
+/// What is said of the signatures of `digest` in the repository `team/app`.
+async fn judged(address: &str, digest: &Digest, trusted: &Trusted) -> Result<(), String> {
+    let (registries, repository) = (registries(), repository(address));
+    let mut session = open(&registries, &repository).await;
     let signatures = Signatures::new(&Environment::default());
-    let (asker, what) = (Asker::Session(&mut session), (&repository, digest));
-    let verified = signatures.verify(asker, what, trusted, &Deadline::new(TIMEOUT)).await;
-    verified.map_err(|error| {
+    let deadline = Deadline::new(TIMEOUT);
+    let verified = signatures.verify(&mut session, (&repository, digest), trusted, &deadline).await;
+    verified.map(|verdict| assert_eq!(verdict, Verdict::Signed)).map_err(|error| {
         let text = error.to_string();
         let head = format!("no matching signatures were found for '{address}/team/app@{digest}': ");
         text.strip_prefix(&head).unwrap_or(&text).to_owned()

@@ -41,12 +41,14 @@ impl<U: Upstream> Pass<'_, U> {
     pub(super) fn note_verified(&mut self, verified: Option<&Verified>) {
         let Some(verified) = verified else { return };
         self.set_verified(verified);
-        self.trace(action::VERIFY_SOURCE, reason::SUCCEEDED, verified.message.clone());
+        if let Some(message) = &verified.message {
+            self.trace(action::VERIFY_SOURCE, reason::SUCCEEDED, message.clone());
+        }
     }
 
     /// The same without telling anybody.
     pub(super) fn set_verified(&mut self, verified: &Verified) {
-        status::verified(&mut self.object, &verified.message, Timestamp::now());
+        status::verified(&mut self.object, verified.message.as_deref(), Timestamp::now());
         self.controller.upstream.verified(&mut self.object, verified);
     }
 

@@ -61,7 +61,11 @@ pub fn in_storage<K: Source + Resource>(object: &mut K, reason: &str, message: &
     conditions.set(ARTIFACT_IN_STORAGE, ConditionStatus::True, reason, message);
 }
 
-/// What was fetched is signed as the spec wants it; `message` says by whom.
-pub fn verified<K: Source + Resource>(object: &mut K, message: &str, now: Timestamp) {
-    conditions(object, now).set(SOURCE_VERIFIED, ConditionStatus::True, reason::SUCCEEDED, message);
+/// What was fetched is signed as the spec wants it; `message` says by whom. Without it, nobody has to have signed it.
+pub fn verified<K: Source + Resource>(object: &mut K, message: Option<&str>, now: Timestamp) {
+    let mut conditions = conditions(object, now);
+    match message {
+        Some(message) => conditions.set(SOURCE_VERIFIED, ConditionStatus::True, reason::SUCCEEDED, message),
+        None => conditions.remove(SOURCE_VERIFIED),
+    }
 }

@@ -103,7 +103,7 @@ mod tests {
     fn a_verification_stands_until_the_spec_changes() {
         let mut object = wanting(VerificationMode::LegacyHead);
         assert_eq!(known_revision(&object, &[]), None);
-        source::status::verified(&mut object, "by me", now());
+        source::status::verified(&mut object, Some("by me"), now());
         verified(&mut object, "sha256:1");
         assert_eq!(condition_of(&object).unwrap(), "SourceVerified=True/Succeeded by me");
         assert_eq!(object.status.as_ref().unwrap().source_verification_mode.as_deref(), Some("HEAD"));
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_verification_that_is_not_asked_for_leaves_no_condition() {
         let mut object = wanting(VerificationMode::Tag);
-        source::status::verified(&mut object, "by me", now());
+        source::status::verified(&mut object, Some("by me"), now());
         verified(&mut object, "sha256:1");
         object.spec.verification = None;
         forget(&mut object, now());
