@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::http_server::{Answer, HttpServer};
 use crate::object_store::{BUCKET, ObjectStore, decode, query};
+use crate::objects::Look;
 
 /// The service account that is let in.
 pub const ACCOUNT: &str = "team@project.iam.gserviceaccount.com";
@@ -148,10 +149,13 @@ fn verify(assertion: &str, key: &[u8], url: &str) -> Result<()> {
     let (header, claims) = message.split_once('.').context("no claims")?;
     let read = |part: &str| -> Result<Value> { Ok(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part)?)?) };
     let (header, claims) = (read(header)?, read(claims)?);
-    ensure!(header["alg"] == "RS256" && header["typ"] == "JWT" && header["kid"] == "1", "another header");
-    ensure!(claims["iss"] == ACCOUNT && claims["scope"] == SCOPE, "another account or scope");
-    ensure!(claims["aud"] == format!("{url}/token"), "another audience");
-    let (begin, end) = (claims["iat"].as_u64().context("iat")?, claims["exp"].as_u64().context("exp")?);
+    let is_known =
+        header.text("/alg") == "RS256" && header.text("/typ") == "JWT" && header.text("/kid") == "1";
+    ensure!(is_known, "another header");
+    ensure!(claims.text("/iss") == ACCOUNT && claims.text("/scope") == SCOPE, "another account or scope");
+    ensure!(claims.text("/aud") == format!("{url}/token"), "another audience");
+    let number = |name: &str| claims.pointer(name).and_then(Value::as_u64).context("no time");
+    let (begin, end) = (number("/iat")?, number("/exp")?);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
     ensure!(begin <= now && now < end && end - begin <= 3600, "another time");
     Ok(())
@@ -219,15 +223,16 @@ impl Answer for Arc<State> {
             let (prefix, after) = (get("prefix").unwrap_or_default(), get("pageToken").unwrap_or_default());
             let (page, next) = self.store.page(prefix, after, most);
             let items: Vec<Value> = page.iter().map(|(key, object)| item(key, object)).collect();
-            let mut list = json!({"kind": "storage#objects"});
             // What is empty is not there.
-            if !items.is_empty() {
-                list["items"] = items.into();
-            }
-            if let Some(next) = next {
-                list["nextPageToken"] = next.into();
-            }
-            return answer(200, &list);
+            let items = Some(Value::from(items)).filter(|_| !page.is_empty());
+            let fields = [
+                ("kind", Some("storage#objects".into())),
+                ("items", items),
+                ("nextPageToken", next.map(Value::from)),
+            ];
+            let list =
+                fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+            return answer(200, &Value::Object(list));
         };
         let Some(object) = self.store.find(&key) else {
             return refuse(404, &format!("No such object: {BUCKET}/{key}"), "notFound");

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use toolchain::{
     FluxControllers, NodeToolchain, Toolchain, cosign, fake_gcs_server, flux, gitea, helm,
-    referrers_registry, registry, sops,
+    referrers_registry, registry, sops, versitygw,
 };
 
 const USAGE: &str = "usage: toolchain NAME...

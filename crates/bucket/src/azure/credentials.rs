@@ -28,7 +28,7 @@ pub enum Credentials {
 #[derive(Clone)]
 pub struct AccountKey {
     account: String,
-    key: hmac::Key,
+    key: Box<hmac::Key>,
 }
 
 /// A text that is no key.
@@ -77,7 +77,8 @@ impl AccountKey {
     pub fn new(account: &str, key: &Secret) -> Result<AccountKey, KeyError> {
         let text: String = key.expose().split_whitespace().collect();
         let bytes = STANDARD.decode(text).map_err(|_| KeyError)?;
-        Ok(AccountKey { account: account.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &bytes) })
+        let key = Box::new(hmac::Key::new(hmac::HMAC_SHA256, &bytes));
+        Ok(AccountKey { account: account.to_owned(), key })
     }
 
     fn authorization(&self, url: &Url, if_match: Option<&str>, named: &[(&str, &str)]) -> String {
