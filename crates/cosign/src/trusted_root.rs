@@ -97,7 +97,7 @@ impl TrustedRoot {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use serde_json::{Value, json};
     use sigstore_verify::trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
