@@ -305,14 +305,19 @@ func (w *world) logKey(f fault) *ecdsa.PrivateKey {
 }
 
 // The proof that an entry is the second of two.
-func (w *world) proof(body []byte, f fault) object {
+func (w *world) proof(body []byte, f fault, v2 bool) object {
 	leaf := func(data []byte) []byte {
 		sum := sha256.Sum256(append([]byte{0}, data...))
 		return sum[:]
 	}
 	first := leaf([]byte("the first entry"))
 	root := sha256.Sum256(bytes.Join([][]byte{{1}, first, leaf(body)}, nil))
-	text := fmt.Sprintf("%s\n2\n%s\n", origin, b64(root[:]))
+	name := origin
+	if !v2 {
+		// The first version adds the number of its tree; verifiers tell them apart by that.
+		name += " - 1193050959916656506"
+	}
+	text := fmt.Sprintf("%s\n2\n%s\n", name, b64(root[:]))
 	signature := append(keyID(w.log)[:4:4], sign(w.logKey(f), []byte(text))...)
 	return object{
 		"logIndex": "1", "treeSize": "2", "rootHash": b64(root[:]), "hashes": []string{b64(first)},
@@ -362,7 +367,7 @@ func (w *world) bundle(digest string, f fault, v2 bool) object {
 		entry["integratedTime"] = strconv.FormatInt(signedAt.Unix(), 10)
 		entry["inclusionPromise"] = object{"signedEntryTimestamp": b64(w.promise(body, 1, f))}
 	}
-	entry["canonicalizedBody"], entry["inclusionProof"] = b64(body), w.proof(body, f)
+	entry["canonicalizedBody"], entry["inclusionProof"] = b64(body), w.proof(body, f, v2)
 	material["tlogEntries"] = []object{entry}
 	return object{"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "verificationMaterial": material, "dsseEnvelope": envelope}
 }
