@@ -103,8 +103,8 @@ async fn a_chart_is_taken_only_if_a_trusted_key_has_signed_it() -> Result<()> {
     test.request(CHART).await?;
     verified(&test, "1.1.0").await?;
 
-    // Other keys, no other chart.
-    test.apply(&keys(json!({"cosign.pub": other}))).await?;
+    // Other keys, no other chart. Entries that were applied by `stringData` stay unless they are replaced.
+    test.apply(&keys(json!({"a.pub": other, "b.pub": other, "cosign.pub": other}))).await?;
     test.request(CHART).await?;
     unverified(&test, &none("1.1.0", second)).await?;
 
