@@ -94,15 +94,14 @@ struct Notes {
     verified: Option<String>,
 }
 
-/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and draws on `budgets`. `wakes` hears of the
-/// sources of charts from their controllers; `indexes` are those of HelmRepositories.
+/// Adds the controller of the kind to a process that keeps its artifacts in `storage` and draws on `budgets`. `wakes` wakes `objects`
+/// when their sources change; `indexes` are those of HelmRepositories; `clouds` let these into registries.
 pub fn add(
     app: &mut App<Arguments>,
     storage: &Arc<Store>,
     budgets: &Budgets,
-    objects: Objects<HelmChart>,
+    (objects, wakes): (Objects<HelmChart>, Arc<Wakes>),
     indexes: Arc<Indexes>,
-    wakes: Arc<Wakes>,
     signatures: Arc<Signatures>,
     clouds: Clouds,
 ) {

@@ -68,7 +68,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     bucket::add(app, &storage, &budgets, clouds.clone(), wakes.clone());
     git_repository::add(app, &storage, &budgets, &clouds, wakes.clone());
     let indexes = helm_repository::add(app, &storage, &budgets, wakes.clone())?;
-    helm_chart::add(app, &storage, &budgets, charts, indexes, wakes, signatures.clone(), clouds.clone());
+    helm_chart::add(app, &storage, &budgets, (charts, wakes), indexes, signatures.clone(), clouds.clone());
     oci_repository::add(app, &storage, &budgets, clouds, signatures);
     Ok(())
 }

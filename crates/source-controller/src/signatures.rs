@@ -96,7 +96,7 @@ pub enum VerifyError {
     PublicRoot(#[from] PublicRootError),
     /// No signature of Notation counts.
     #[error(transparent)]
-    Notation(#[from] notation::VerifyError),
+    Notation(#[from] Box<notation::VerifyError>),
     /// A check did not come to its end.
     #[error(transparent)]
     Task(#[from] tokio::task::JoinError),
@@ -193,7 +193,7 @@ impl Signatures {
                 let trust = means.trust(&self.public_root, deadline).await?;
                 cosign::verify(fetch, means, trust).await.map(|()| Verdict::Signed)
             }
-            Means::Notation(trust) => Ok(notation::verify(fetch, trust).await?),
+            Means::Notation(trust) => Ok(notation::verify(fetch, trust).await.map_err(Box::new)?),
         }
     }
 }

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result};
 use e2e::cosign::{Cosign, Form};
 use e2e::file_server::FileServer;
+use e2e::helm::{helm, package};
 use e2e::objects::Look;
 use e2e::process::temp_folder;
 use e2e::registry::{Registry, Setup};
@@ -13,7 +14,7 @@ use e2e::tuf::{FUTURE, Mirror};
 use oci::Digest;
 use serde_json::{Value, json};
 
-use crate::helm_chart::{chart, helm, package, stored};
+use crate::helm_chart::{chart, stored};
 
 const CHART: &str = "HelmChart/app";
 
