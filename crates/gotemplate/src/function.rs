@@ -64,6 +64,11 @@ impl Functions {
         Arc::make_mut(&mut self.0).insert(name.into(), function);
     }
 
+    /// The names, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     pub(crate) fn get(&self, name: &[u8]) -> Option<&Function> {
         self.0.get(std::str::from_utf8(name).ok()?)
     }

@@ -97,6 +97,7 @@ const OUR_CRATES: &[&str] = &[
     "source",
     "source_controller",
     "source_watcher",
+    "sprig",
     "strconv",
     "substitute",
     "verification",

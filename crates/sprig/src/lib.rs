@@ -1,0 +1,52 @@
+//! The functions that Helm 4 gives to templates: those of sprig v3 without `env` and `expandenv`, and Helm's own.
+//!
+//! ```text
+//! functions ── Table ◀── a module each group ── Call ── gotemplate::Context (budget)
+//! ```
+//!
+//! They say what Go says about arguments that do not fit. Go's panics are errors: the engine of Go recovers them.
+//! What a template can make large or slow is charged to the budget of the run.
+//!
+//! The engine of Helm binds `include`, `tpl` and `required` itself, for they need the templates. `lookup` and `getHostByName` find
+//! nothing here: who has a cluster or a resolver inserts others in their place.
+//!
+//! # Where this differs from Go
+//!
+//! - `keys` and `values` are sorted; Go's are in no order.
+//! - A nil slice is an empty one, so that `rest (list)` is `[]` as JSON, not `null`.
+
+#![forbid(unsafe_code)]
+
+mod call;
+mod case;
+mod convert;
+mod decimal;
+mod defaults;
+mod dicts;
+mod encodings;
+mod equal;
+mod lists;
+mod math;
+mod merge;
+mod paths;
+mod reflection;
+mod string_lists;
+mod strings;
+mod wrap;
+
+use gotemplate::Functions;
+
+/// All functions.
+pub fn functions() -> Functions {
+    let mut table = call::Table(Functions::default());
+    defaults::add(&mut table);
+    dicts::add(&mut table);
+    encodings::add(&mut table);
+    lists::add(&mut table);
+    math::add(&mut table);
+    paths::add(&mut table);
+    reflection::add(&mut table);
+    string_lists::add(&mut table);
+    strings::add(&mut table);
+    table.0
+}
