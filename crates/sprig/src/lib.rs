@@ -20,11 +20,16 @@
 mod call;
 mod case;
 mod convert;
+mod dates;
 mod decimal;
 mod defaults;
 mod dicts;
+mod duration;
 mod encodings;
 mod equal;
+mod host;
+mod json;
+mod layout;
 mod lists;
 mod math;
 mod merge;
@@ -32,21 +37,33 @@ mod paths;
 mod reflection;
 mod string_lists;
 mod strings;
+mod time;
+mod toml;
 mod wrap;
+mod yaml;
+
+use std::sync::Arc;
 
 use gotemplate::Functions;
 
+pub use host::Host;
+
 /// All functions.
-pub fn functions() -> Functions {
+pub fn functions(host: &Arc<dyn Host>) -> Functions {
     let mut table = call::Table(Functions::default());
+    dates::add(&mut table, host);
     defaults::add(&mut table);
     dicts::add(&mut table);
+    duration::add(&mut table);
     encodings::add(&mut table);
+    json::add(&mut table);
     lists::add(&mut table);
     math::add(&mut table);
     paths::add(&mut table);
     reflection::add(&mut table);
     string_lists::add(&mut table);
     strings::add(&mut table);
+    toml::add(&mut table);
+    yaml::add(&mut table);
     table.0
 }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use gotemplate::value::{Object, Type};
 use gotemplate::{Budget, Error, Function, Limits, MissingKey, Run, Set, Value};
@@ -61,7 +63,7 @@ fn values(row: &Row, shared: &str) -> Value {
         _ => "",
     };
     let documents = yaml::parse(text, &yaml::Limits::default()).unwrap_or_default();
-    let json = documents.first().map(|node| node.to_json(yaml::Resolver::KubernetesV2).unwrap());
+    let json = documents.first().and_then(|node| node.to_json(yaml::Resolver::KubernetesV2).ok());
     json.filter(|json| json.is_object())
         .map_or_else(|| Value::map([("", Value::Nil); 0]), |json| value_of(&json))
 }
@@ -71,9 +73,27 @@ fn text(values: &[Value], index: usize) -> &[u8] {
     text
 }
 
+struct TestHost;
+
+impl sprig::Host for TestHost {
+    fn now(&self) -> (i64, u32) {
+        (1_700_000_000, 123_456_789)
+    }
+
+    /// Not random at all, but every value comes.
+    fn fill(&self, bytes: &mut [u8]) {
+        static NEXT: AtomicU8 = AtomicU8::new(0);
+        bytes.fill_with(|| NEXT.fetch_add(37, Ordering::Relaxed));
+    }
+}
+
+fn host() -> Arc<dyn sprig::Host> {
+    Arc::new(TestHost)
+}
+
 /// What a test needs of the engine of Helm.
 fn set() -> Set {
-    let mut functions = sprig::functions();
+    let mut functions = sprig::functions(&host());
     let named = [Type::String, Type::Any];
     functions.insert(
         "include",
@@ -123,7 +143,7 @@ fn is_same_error(found: &str, expected: &str) -> bool {
 fn functions_answer_as_helm_does() {
     let Some(tables) = tables() else { return };
     let shared = fs::read_to_string(tables.join("engine-values.yaml")).unwrap();
-    let names: Vec<String> = sprig::functions().names().map(str::to_owned).collect();
+    let names: Vec<String> = sprig::functions(&host()).names().map(str::to_owned).collect();
     let mut figures: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     let (mut equal, mut rows) = (0, 0);
     let mut differences = Vec::new();

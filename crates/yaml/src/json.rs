@@ -180,7 +180,7 @@ fn build(value: &Json, string: &impl Fn(&str) -> Node, sorted: bool) -> Node {
         Json::Object(object) => {
             let mut entries: Vec<(&String, &Json)> = object.iter().collect();
             if sorted {
-                order::sort(&mut entries);
+                order::sort_keys(&mut entries);
             }
             let entries: Vec<_> =
                 entries.into_iter().map(|(key, value)| (string(key), build(value, string, sorted))).collect();

@@ -51,5 +51,6 @@ pub use mapping::Mapping;
 pub use merge::merge_values;
 pub use node::{Comments, Kind, Node, Style, Value};
 pub use number::{json_float, yaml_float};
+pub use order::sort_keys;
 pub use parse::{parse, parse_counted, parse_unexpanded};
 pub use resolve::{Resolved, Resolver};

@@ -5,11 +5,11 @@ use std::cmp::Ordering;
 /// Up to this length an insertion sort needs no memory and little time.
 const SHORT: usize = 20;
 
-/// Sorts entries by key.
+/// Sorts entries by key, as go-yaml does: runs of digits compare as numbers.
 ///
 /// The order has cycles (`0A` < `1b` < `01` < `0A`), at which the standard library's sorts may panic; go-yaml's result
 /// then depends on the order it starts from, which here is that of the bytes.
-pub(crate) fn sort<V: Copy>(entries: &mut [(&String, V)]) {
+pub fn sort_keys<V: Copy>(entries: &mut [(&String, V)]) {
     entries.sort_by_key(|(key, _)| *key);
     merge_sort(entries);
 }

@@ -1,0 +1,131 @@
+//! YAML as Helm writes and reads it: `sigs.k8s.io/yaml`, and goyaml v3 for `toYamlPretty`.
+
+use ::yaml::{Limits, Node, Resolver, Style as NodeStyle};
+use gotemplate::value::Type;
+use gotemplate::{Error, Exhausted, Value};
+
+use crate::call::{Call, LIST, MAP, Table};
+use crate::convert::items;
+use crate::json::{self, Failure, Style};
+
+const ANY: Type = Type::Any;
+const TEXT: Type = Type::String;
+
+/// How deep what becomes YAML may be: what the JSON reader between takes.
+const DEPTH: usize = 127;
+
+pub(crate) fn add(table: &mut Table) {
+    for (name, raises) in [("toYaml", false), ("mustToYaml", true)] {
+        table.add(name, &[ANY], TEXT, move |call| match encode(call, call.value(0)) {
+            Ok(text) => call.string(without_line_end(&text)),
+            Err(Error::Function(_)) if !raises => Ok("".into()),
+            Err(Error::Function(message)) => Err(format!("error marshaling into JSON: {message}").into()),
+            Err(error) => Err(error),
+        });
+    }
+    table.add("toYamlPretty", &[ANY], TEXT, |call| match node(call, call.value(0), 0) {
+        Ok(node) => call.string(without_line_end(&::yaml::emit_indented(&[node], 2))),
+        Err(Error::Function(_)) => Ok("".into()),
+        Err(error) => Err(error),
+    });
+    table.add("fromYaml", &[TEXT], MAP, |call| {
+        let (value, failure, prefix) = decode(call, call.text(0))?;
+        json::as_map(call, value, failure, prefix)
+    });
+    table.add("fromYamlArray", &[TEXT], LIST, |call| {
+        let (value, failure, prefix) = decode(call, call.text(0))?;
+        let value = if matches!(value, Value::Nil) { Value::list(Vec::new()) } else { value };
+        json::as_list(call, value, failure, prefix)
+    });
+}
+
+fn without_line_end(text: &str) -> &str {
+    text.strip_suffix('\n').unwrap_or(text)
+}
+
+fn encode(call: &Call<'_>, value: &Value) -> Result<String, Error> {
+    let json = json::encode(call, value, Style::Raw)?;
+    // The tree between is larger than the text.
+    call.context.charge(json.len())?;
+    let json = serde_json::from_str(&json).map_err(|_| Exhausted::Nesting(DEPTH))?;
+    Ok(::yaml::json_to_yaml(&json))
+}
+
+/// The value of the first document. What is wrong with it, and what Helm says before that.
+fn decode(call: &Call<'_>, text: &[u8]) -> Result<(Value, Option<Failure>, &'static str), Error> {
+    const CONVERTING: &str = "error converting YAML to JSON: ";
+    const DECODING: &str = "error unmarshaling JSON: while decoding JSON: ";
+    call.context.charge(text.len().saturating_mul(4))?;
+    let limits = Limits { nodes: text.len() + 1, ..Limits::default() };
+    let json =
+        ::yaml::parse_counted(&String::from_utf8_lossy(text), &limits).and_then(|(documents, nodes)| {
+            let json = documents.first().map(|node| node.to_json(Resolver::KubernetesV2)).transpose()?;
+            Ok((json.unwrap_or_default(), nodes))
+        });
+    match json {
+        Ok((json, nodes)) => {
+            call.context.charge(nodes.saturating_mul(2 * size_of::<Value>()))?;
+            // Go reads the JSON that it made: all numbers are floats.
+            let (value, failure) = json::decode(call, ::yaml::canonical_json(&json).as_bytes())?;
+            Ok((value, failure, DECODING))
+        }
+        Err(::yaml::Error::Convert { message, .. }) if message.starts_with("json: ") => {
+            Ok((Value::Nil, Some(Failure(message)), CONVERTING))
+        }
+        Err(error) => Ok((Value::Nil, Some(Failure(error.to_string())), CONVERTING)),
+    }
+}
+
+/// A value as goyaml v3 takes it, without JSON between.
+fn node(call: &Call<'_>, value: &Value, depth: usize) -> Result<Node, Error> {
+    call.descend(depth)?;
+    call.context.charge(size_of::<Node>())?;
+    if depth > DEPTH {
+        return Err(Exhausted::Nesting(DEPTH).into());
+    }
+    Ok(match value {
+        Value::Nil => Node::null(),
+        Value::Bool(value) => Node::bool(*value),
+        Value::Int(value) | Value::Int64(value) => Node::integer(*value),
+        Value::Uint8(value) => Node::integer((*value).into()),
+        Value::Uint64(value) => Node::plain(value.to_string()),
+        Value::Float64(value) => Node::plain(::yaml::yaml_float(*value)),
+        Value::Complex128(..) => return Err("cannot marshal type: complex128".into()),
+        Value::String(text) => {
+            call.context.charge(text.len())?;
+            let text = text.to_str();
+            let mut node = Node::string(&text);
+            if text.contains('\n') {
+                node.set_style(NodeStyle::Literal);
+            }
+            node
+        }
+        Value::Bytes(_) => {
+            let items = items(value).unwrap_or_default();
+            Node::sequence_of(
+                items.iter().map(|item| node(call, item, depth + 1)).collect::<Result<Vec<_>, _>>()?,
+            )
+        }
+        Value::List(list) => Node::sequence_of(
+            list.iter().map(|item| node(call, item, depth + 1)).collect::<Result<Vec<_>, _>>()?,
+        ),
+        Value::Map(map) => {
+            let entries = map.entries().into_iter();
+            let entries: Vec<_> = entries.map(|(key, value)| (key.to_string(), value)).collect();
+            let mut sorted: Vec<_> = entries.iter().map(|(key, value)| (key, value)).collect();
+            ::yaml::sort_keys(&mut sorted);
+            let entries = sorted.into_iter().map(|(key, value)| Ok((key, node(call, value, depth + 1)?)));
+            Node::mapping_of(entries.collect::<Result<Vec<_>, Error>>()?)
+        }
+        Value::Object(object) => match (json::json_text(&**object), object.underlying()) {
+            (Some(text), _) => Node::plain(text.to_str()),
+            (None, Some(underlying)) => node(call, &underlying, depth + 1)?,
+            (None, None) => {
+                let fields = object.fields().into_iter();
+                let entries =
+                    fields.map(|(name, value)| Ok((name.to_lowercase(), node(call, &value, depth + 1)?)));
+                Node::mapping_of(entries.collect::<Result<Vec<_>, Error>>()?)
+            }
+        },
+    })
+}
