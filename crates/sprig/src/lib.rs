@@ -35,10 +35,13 @@ mod math;
 mod merge;
 mod paths;
 mod reflection;
+mod regex;
+mod semver;
 mod string_lists;
 mod strings;
 mod time;
 mod toml;
+mod urls;
 mod wrap;
 mod yaml;
 
@@ -61,9 +64,12 @@ pub fn functions(host: &Arc<dyn Host>) -> Functions {
     math::add(&mut table);
     paths::add(&mut table);
     reflection::add(&mut table);
+    regex::add(&mut table);
+    semver::add(&mut table);
     string_lists::add(&mut table);
     strings::add(&mut table);
     toml::add(&mut table);
+    urls::add(&mut table);
     yaml::add(&mut table);
     table.0
 }

@@ -27,6 +27,21 @@ impl Version {
     pub fn parse_loose(text: &str) -> Option<Version> {
         Parts::scan(text, |b| b.is_ascii_digit()).filter(|p| p.rest.is_empty())?.version()
     }
+
+    /// The first number.
+    pub fn major(&self) -> u64 {
+        self.major
+    }
+
+    /// The second number.
+    pub fn minor(&self) -> u64 {
+        self.minor
+    }
+
+    /// The third number.
+    pub fn patch(&self) -> u64 {
+        self.patch
+    }
 }
 
 impl fmt::Display for Version {
