@@ -20,6 +20,7 @@
 mod call;
 mod case;
 mod convert;
+mod crypto;
 mod dates;
 mod decimal;
 mod defaults;
@@ -34,6 +35,7 @@ mod lists;
 mod math;
 mod merge;
 mod paths;
+mod random;
 mod reflection;
 mod regex;
 mod semver;
@@ -49,12 +51,14 @@ use std::sync::Arc;
 
 use gotemplate::Functions;
 
-pub use host::Host;
+pub use host::{Host, System};
 
 /// All functions.
 pub fn functions(host: &Arc<dyn Host>) -> Functions {
     let mut table = call::Table(Functions::default());
+    crypto::add(&mut table, host);
     dates::add(&mut table, host);
+    random::add(&mut table, host);
     defaults::add(&mut table);
     dicts::add(&mut table);
     duration::add(&mut table);
