@@ -41,6 +41,11 @@ impl Context<'_> {
         Ok(self.run.charge(bytes)?)
     }
 
+    /// Takes back a charge: what it was for is gone again, before anything else could run.
+    pub fn give_back(&self, bytes: usize) {
+        self.run.give_back(bytes);
+    }
+
     /// Changes an entry of a map, or adds it. Lists, maps and objects that come into a map so are taken out of it again when the
     /// run is over: a map that holds itself would never be freed.
     ///

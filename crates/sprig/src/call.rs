@@ -86,11 +86,11 @@ impl<'a> Call<'a> {
         matches!(self.value(index), Value::Bool(true))
     }
 
-    /// A `map[string]interface {}`; `None` is Go's nil map.
-    pub(crate) fn map(&self, index: usize) -> Option<Map> {
+    /// A `map[string]interface {}`, which may be `nil`.
+    pub(crate) fn map(&self, index: usize) -> Map {
         match self.value(index) {
-            Value::Map(map) => Some(map.clone()),
-            _ => None,
+            Value::Map(map) => map.clone(),
+            _ => Map::nil(&Type::Any),
         }
     }
 

@@ -19,31 +19,27 @@ pub(crate) fn add(table: &mut Table) {
         call.entries(&ANY, entries)
     });
     table.add("get", &[MAP, TEXT], ANY, |call| {
-        let value = call.map(0).and_then(|map| map.get(call.text(1)));
+        let value = call.map(0).get(call.text(1));
         Ok(value.unwrap_or_else(|| "".into()))
     });
     table.add("set", &[MAP, TEXT, ANY], MAP, |call| {
-        let map = call.map(0).ok_or("assignment to entry in nil map")?;
+        let map = call.map(0);
         call.context.insert(&map, call.text(1).into(), call.value(2).clone())?;
         Ok(Value::Map(map))
     });
     table.add("unset", &[MAP, TEXT], MAP, |call| {
         let map = call.map(0);
-        map.map_or(Ok(Value::Nil), |map| {
-            map.remove(call.text(1));
-            Ok(Value::Map(map))
-        })
+        map.remove(call.text(1));
+        Ok(Value::Map(map))
     });
-    table.add("hasKey", &[MAP, TEXT], Type::Bool, |call| {
-        Ok(call.map(0).is_some_and(|map| map.get(call.text(1)).is_some()).into())
-    });
+    table.add("hasKey", &[MAP, TEXT], Type::Bool, |call| Ok(call.map(0).get(call.text(1)).is_some().into()));
     table.add_variadic("pluck", &[TEXT], MAP, LIST, |call| {
-        let found = (1..call.values.len()).filter_map(|index| call.map(index)?.get(call.text(0)));
+        let found = (1..call.values.len()).filter_map(|index| call.map(index).get(call.text(0)));
         call.list(&ANY, found.collect())
     });
     table.add_variadic("keys", &[], MAP, STRINGS, |call| {
         let mut keys = Vec::new();
-        for map in (0..call.values.len()).filter_map(|index| call.map(index)) {
+        for map in (0..call.values.len()).map(|index| call.map(index)) {
             call.context.charge(map.len() * size_of::<Text>())?;
             keys.extend(map.keys());
         }
@@ -56,7 +52,7 @@ pub(crate) fn add(table: &mut Table) {
         let map = call.map(0);
         let picked = (1..call.values.len()).filter_map(|index| {
             let key = call.text(index);
-            Some((key.into(), map.as_ref()?.get(key)?))
+            Some((key.into(), map.get(key)?))
         });
         call.entries(&ANY, picked.collect())
     });
@@ -71,9 +67,11 @@ pub(crate) fn add(table: &mut Table) {
         [("merge", false), ("mustMerge", false), ("mergeOverwrite", true), ("mustMergeOverwrite", true)]
     {
         table.add_variadic(name, &[MAP], MAP, ANY, move |call| {
-            let target = call.map(0).unwrap_or_else(empty);
-            for source in (1..call.values.len()).filter_map(|index| call.map(index)) {
-                merge::merge(call, &target, &source, overwrites)?;
+            let sources: Vec<Map> = (1..call.values.len()).map(|index| call.map(index)).collect();
+            let has_content = sources.iter().any(|source| !source.is_nil());
+            let target = if call.map(0).is_nil() && has_content { empty() } else { call.map(0) };
+            for source in &sources {
+                merge::merge(call, &target, source, overwrites)?;
             }
             Ok(Value::Map(target))
         });
@@ -93,7 +91,6 @@ fn empty() -> Map {
 
 fn entries(call: &Call<'_>, index: usize) -> Result<Vec<(Text, Value)>, Error> {
     let map = call.map(index);
-    let map = map.unwrap_or_else(empty);
     call.context.step(map.len())?;
     Ok(map.entries())
 }
@@ -135,6 +132,7 @@ fn dig(call: &Call<'_>) -> Outcome {
 fn copy(call: &Call<'_>, value: &Value, depth: usize) -> Outcome {
     call.descend(depth)?;
     match value {
+        value if value.is_nil() => Ok(value.clone()),
         Value::List(list) => {
             let items = list.iter().map(|item| copy(call, item, depth + 1)).collect::<Result<_, _>>()?;
             call.context.charge(size_of_val::<[Value]>(list))?;

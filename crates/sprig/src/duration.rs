@@ -4,6 +4,7 @@ use gotemplate::value::{Object, Text, Type};
 use gotemplate::{Error, Function, Value};
 
 use crate::call::Table;
+use crate::time::quote;
 
 /// The type of [`Duration`] as a parameter.
 pub(crate) const DURATION: Type = Type::Named("time.Duration");
@@ -120,7 +121,7 @@ pub(crate) fn format(value: i64) -> String {
 /// # Errors
 /// Go's words for what is wrong.
 pub(crate) fn parse(text: &[u8]) -> Result<i64, String> {
-    let quoted = strconv::quote(text);
+    let quoted = quote(text);
     let invalid = || format!("time: invalid duration {quoted}");
     let original = std::str::from_utf8(text).map_err(|_| invalid())?;
     let (is_negative, mut rest) = match original.strip_prefix('-') {
@@ -155,7 +156,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<i64, String> {
             "m" => 60_000_000_000,
             "h" => 3_600_000_000_000,
             _ => {
-                let name = strconv::quote(name.as_bytes());
+                let name = quote(name.as_bytes());
                 return Err(format!("time: unknown unit {name} in duration {quoted}"));
             }
         };

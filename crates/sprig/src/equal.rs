@@ -11,7 +11,7 @@ pub(crate) fn deep_equal(call: &Call<'_>, first: &Value, second: &Value) -> Resu
 
 fn equal(call: &Call<'_>, first: &Value, second: &Value, depth: usize) -> Result<bool, Error> {
     call.descend(depth)?;
-    if first.go_type() != second.go_type() {
+    if first.go_type() != second.go_type() || first.is_nil() != second.is_nil() {
         return Ok(false);
     }
     Ok(match (first, second) {

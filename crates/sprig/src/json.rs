@@ -12,6 +12,7 @@ use gotemplate::{Error, Value};
 pub(crate) use decode::{Failure, decode};
 
 use crate::call::{Call, LIST, MAP, Outcome, Table};
+use crate::semver::Version;
 use crate::time::Time;
 
 const ANY: Type = Type::Any;
@@ -39,6 +40,9 @@ pub(crate) fn add(table: &mut Table) {
     });
     table.add("fromJson", &[TEXT], MAP, |call| {
         let (value, failure) = decode(call, call.text(0))?;
+        if failure.is_none() && value.is_nil() {
+            return Ok(MAP.zero());
+        }
         as_map(call, value, failure, "")
     });
     table.add("fromJsonArray", &[TEXT], LIST, |call| {
@@ -67,7 +71,8 @@ pub(crate) fn as_map(call: &Call<'_>, value: Value, failure: Option<Failure>, pr
 pub(crate) fn as_list(call: &Call<'_>, value: Value, failure: Option<Failure>, prefix: &str) -> Outcome {
     let message = match (failure, &value) {
         (Some(failure), Value::List(_) | Value::Nil) => failure.0,
-        (None, Value::List(_) | Value::Nil) => return Ok(value),
+        (None, Value::List(_)) => return Ok(value),
+        (None, Value::Nil) => return Ok(LIST.zero()),
         (_, value) => mismatch(value, LIST),
     };
     call.list(&Type::Any, vec![format!("{prefix}{message}").into()])
@@ -120,8 +125,13 @@ impl Encoder<'_> {
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
         self.call.descend(depth)?;
         self.charge()?;
+        if value.is_nil() {
+            self.out.push_str("null");
+            return Ok(());
+        }
         match value {
-            Value::Nil => self.out.push_str("null"),
+            // It is `null` like the others.
+            Value::Nil => {}
             Value::Bool(value) => self.display(value),
             Value::Int(value) | Value::Int64(value) => self.display(value),
             Value::Uint8(value) => self.display(value),
@@ -147,7 +157,7 @@ impl Encoder<'_> {
                 self.close(']', list.is_empty(), depth);
             }
             Value::Map(map) => self.entries(map.entries(), depth)?,
-            Value::Object(object) => match (json_text(&**object), object.underlying()) {
+            Value::Object(object) => match (json_text(value), object.underlying()) {
                 (Some(text), _) => self.string(&text),
                 (None, Some(underlying)) => self.value(&underlying, depth + 1)?,
                 (None, None) => {
@@ -210,13 +220,10 @@ impl Encoder<'_> {
 }
 
 /// The text of what has Go's method `MarshalJSON` or `MarshalText`.
-pub(crate) fn json_text(object: &dyn Object) -> Option<Text> {
-    match object.go_type() {
-        "time.Time" => {
-            (object as &dyn std::any::Any).downcast_ref::<Time>().map(|time| time.rfc3339().into())
-        }
-        "*semver.Version" | "semver.Version" => object.text(),
-        _ => None,
+pub(crate) fn json_text(value: &Value) -> Option<Text> {
+    match value.downcast::<Time>() {
+        Some(time) => Some(time.rfc3339().into()),
+        None => value.downcast::<Version>()?.text(),
     }
 }
 

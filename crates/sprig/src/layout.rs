@@ -96,8 +96,11 @@ const ELEMENTS: [(&str, Element); 37] = [
     (",9", Element::Fraction { digits: 0, trims: true, comma: true }),
 ];
 
+/// An element, and the text that stands for it.
+type Found<'l> = (Element, &'l [u8]);
+
 /// The text before the first element, the element with its text, and what follows.
-fn next_element(layout: &[u8]) -> (&[u8], Option<(Element, &[u8])>, &[u8]) {
+fn next_element(layout: &[u8]) -> (&[u8], Option<Found<'_>>, &[u8]) {
     let part = |from: usize, to: usize| layout.get(from..to).unwrap_or_default();
     for at in 0..layout.len() {
         let rest = part(at, layout.len());

@@ -13,7 +13,9 @@
 //! # Where this differs from Go
 //!
 //! - `keys` and `values` are sorted; Go's are in no order.
-//! - A nil slice is an empty one, so that `rest (list)` is `[]` as JSON, not `null`.
+//! - `fromYaml` and `fromYamlArray` read all documents of a text, though only the first counts: an error in a later one is theirs.
+//! - `deepCopy` of a version is the version; Go's is 0.0.0.
+//! - `fromToml` has its own words for what is wrong. `genPrivateKey "dsa"` fails.
 
 #![forbid(unsafe_code)]
 

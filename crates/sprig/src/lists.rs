@@ -42,11 +42,16 @@ pub(crate) fn add(table: &mut Table) {
         });
         table.add(&name("rest"), &[ANY], LIST, |call| {
             let list = call.items(0, "find rest on")?;
+            if list.is_empty() {
+                return Ok(LIST.zero());
+            }
             call.list(&ANY, list.into_iter().skip(1).collect())
         });
         table.add(&name("initial"), &[ANY], LIST, |call| {
             let mut list = call.items(0, "find initial on")?;
-            list.pop();
+            if list.pop().is_none() {
+                return Ok(LIST.zero());
+            }
             call.list(&ANY, list)
         });
         table.add(&name("reverse"), &[ANY], LIST, |call| {
@@ -98,7 +103,7 @@ pub(crate) fn add(table: &mut Table) {
             call.context.charge(size_of_val(items.as_slice()))?;
             all.extend(items);
         }
-        Ok(Value::List(List::new(&ANY, all)))
+        Ok(if all.is_empty() { LIST.zero() } else { Value::List(List::new(&ANY, all)) })
     });
 }
 

@@ -105,10 +105,41 @@ fn atoi(text: &[u8]) -> i64 {
 
 /// sprig's own rounding: with floats, and upwards from `round_on` of the last place on.
 fn round(value: f64, places: i64, round_on: f64) -> f64 {
-    let power = 10_f64.powf(places as f64);
+    let power = power_of_ten(places);
     let shifted = power * value;
     let rounded = if shifted.fract() >= round_on { shifted.ceil() } else { shifted.floor() };
     rounded / power
+}
+
+/// Go's `math.Pow(10, exponent)`, which is not always the nearest float.
+fn power_of_ten(exponent: i64) -> f64 {
+    // Ten is 0.625 times 2 to the power of 4; mantissas are from 0.5 to 1.
+    let (mut mantissa, mut exponent_of_two) = (1.0, 0_i32);
+    let (mut square, mut square_exponent) = (0.625_f64, 4_i32);
+    let mut rest = exponent.unsigned_abs();
+    while rest != 0 {
+        if square_exponent > 1 << 12 {
+            exponent_of_two += square_exponent;
+            break;
+        }
+        if rest & 1 == 1 {
+            mantissa *= square;
+            exponent_of_two += square_exponent;
+        }
+        square *= square;
+        square_exponent *= 2;
+        if square < 0.5 {
+            square += square;
+            square_exponent -= 1;
+        }
+        rest >>= 1;
+    }
+    if exponent < 0 {
+        (mantissa, exponent_of_two) = (1.0 / mantissa, -exponent_of_two);
+    }
+    // In two steps: one alone can be out of range where the product is not.
+    let half = exponent_of_two / 2;
+    mantissa * 2_f64.powi(half) * 2_f64.powi(exponent_of_two - half)
 }
 
 fn decimals(

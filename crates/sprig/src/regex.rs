@@ -4,13 +4,19 @@ mod pattern;
 
 use std::borrow::Cow;
 
-use ::regex::bytes::{Captures, Regex, RegexBuilder};
+use ::regex::bytes::{Captures, Match, Regex, RegexBuilder};
 use gotemplate::value::{Text, Type};
 use gotemplate::{Error, Value};
 
 use crate::call::{Call, Outcome, STRINGS, Table};
 
 const TEXT: Type = Type::String;
+
+/// What a state takes to make, in steps.
+const STEPS_PER_WEIGHT: usize = 10;
+
+/// What the smallest expression takes to make, in steps.
+const STEPS_PER_EXPRESSION: usize = 250;
 
 pub(crate) fn add(table: &mut Table) {
     // A bad expression matches nothing.
@@ -51,14 +57,17 @@ pub(crate) fn add(table: &mut Table) {
         });
         function("regexFindAll", &[TEXT, TEXT, Type::Int], STRINGS, |call, regex| {
             let most = usize::try_from(call.int(2)).unwrap_or(usize::MAX);
-            let found = regex.find_iter(searched(call, 1)?).take(most);
+            let found = matches(&regex, searched(call, 1)?).take(most);
             collected(call, found.map(|found| found.as_bytes()))
         });
         function("regexReplaceAll", &[TEXT; 3], TEXT, |call, regex| {
-            replace(call, &regex, |captures, out| expand(call.text(2), &regex, captures, out))
+            replace(call, &regex, |captures, out| expand(call, &regex, captures, out))
         });
         function("regexReplaceAllLiteral", &[TEXT; 3], TEXT, |call, regex| {
-            replace(call, &regex, |_, out| out.extend_from_slice(call.text(2)))
+            replace(call, &regex, |_, out| {
+                out.extend_from_slice(call.text(2));
+                Ok(())
+            })
         });
         function("regexSplit", &[TEXT, TEXT, Type::Int], STRINGS, split);
     }
@@ -73,7 +82,7 @@ fn compile(call: &Call<'_>) -> Result<Result<Regex, String>, Error> {
         Err(error) => return Ok(Err(error.to_string())),
     };
     // What the program will take; how long it takes to make it follows from that.
-    call.context.step(translated.weight * 2)?;
+    call.context.step(STEPS_PER_EXPRESSION + translated.weight * STEPS_PER_WEIGHT)?;
     let built = RegexBuilder::new(&translated.text).build();
     Ok(built.map_err(|error| match error {
         ::regex::Error::CompiledTooBig(_) => {
@@ -100,23 +109,37 @@ fn searched<'a>(call: &Call<'a>, index: usize) -> Result<&'a [u8], Error> {
     Ok(text)
 }
 
+/// Whether it does not lie within a character, as an empty match can.
+fn is_whole(text: &[u8], found: &Match<'_>) -> bool {
+    let is_continuation = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
+    !found.is_empty() || !text.get(found.start()).is_some_and(is_continuation)
+}
+
+fn matches<'r, 't>(regex: &'r Regex, text: &'t [u8]) -> impl Iterator<Item = Match<'t>> + use<'r, 't> {
+    regex.find_iter(text).filter(move |found| is_whole(text, found))
+}
+
 fn collected<'t>(call: &Call<'_>, found: impl Iterator<Item = &'t [u8]>) -> Outcome {
     let mut texts: Vec<Text> = Vec::new();
     for text in found {
         call.context.charge(size_of::<Text>())?;
         texts.push(text.into());
     }
-    call.strings(texts)
+    if texts.is_empty() { Ok(STRINGS.zero()) } else { call.strings(texts) }
 }
 
-fn replace(call: &Call<'_>, regex: &Regex, put: impl Fn(&Captures<'_>, &mut Vec<u8>)) -> Outcome {
+fn replace(
+    call: &Call<'_>,
+    regex: &Regex,
+    put: impl Fn(&Captures<'_>, &mut Vec<u8>) -> Result<(), Error>,
+) -> Outcome {
     let text = searched(call, 1)?;
     let mut replaced = Vec::new();
     let (mut from, mut charged) = (0, 0);
     for captures in regex.captures_iter(text) {
-        let Some(found) = captures.get(0) else { continue };
+        let Some(found) = captures.get(0).filter(|found| is_whole(text, found)) else { continue };
         replaced.extend_from_slice(text.get(from..found.start()).unwrap_or_default());
-        put(&captures, &mut replaced);
+        put(&captures, &mut replaced)?;
         from = found.end();
         call.context.charge(replaced.len() - charged)?;
         charged = replaced.len();
@@ -128,8 +151,8 @@ fn replace(call: &Call<'_>, regex: &Regex, put: impl Fn(&Captures<'_>, &mut Vec<
 }
 
 /// Writes a replacement: `$1`, `${1}` and `$name` stand for groups, `$$` for a `$`.
-fn expand(template: &[u8], regex: &Regex, captures: &Captures<'_>, out: &mut Vec<u8>) {
-    let mut rest = template;
+fn expand(call: &Call<'_>, regex: &Regex, captures: &Captures<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+    let mut rest = call.text(2);
     while let Some(at) = memchr::memchr(b'$', rest) {
         let (before, after) = rest.split_at(at);
         out.extend_from_slice(before);
@@ -151,12 +174,15 @@ fn expand(template: &[u8], regex: &Regex, captures: &Captures<'_>, out: &mut Vec
                     }
                     false => None,
                 };
-                out.extend_from_slice(group.map_or(&[] as &[u8], |group| group.as_bytes()));
+                let text = group.map_or(&[] as &[u8], |group| group.as_bytes());
+                call.context.charge(text.len())?;
+                out.extend_from_slice(text);
                 rest = after;
             }
         }
     }
     out.extend_from_slice(rest);
+    Ok(())
 }
 
 /// The name behind a `$`, and what follows.
@@ -179,7 +205,7 @@ fn group_name(rest: &[u8]) -> Option<(Cow<'_, str>, &[u8])> {
 fn split(call: &Call<'_>, regex: Regex) -> Outcome {
     let text = searched(call, 1)?;
     let most = match call.int(2) {
-        0 => return call.strings(Vec::new()),
+        0 => return Ok(STRINGS.zero()),
         most => usize::try_from(most).unwrap_or(usize::MAX),
     };
     if text.is_empty() && !call.text(0).is_empty() {
@@ -187,7 +213,7 @@ fn split(call: &Call<'_>, regex: Regex) -> Outcome {
     }
     let mut parts: Vec<Text> = Vec::new();
     let (mut from, mut end) = (0, 0);
-    for found in regex.find_iter(text).take(most) {
+    for found in matches(&regex, text).take(most) {
         if parts.len() == most - 1 {
             break;
         }

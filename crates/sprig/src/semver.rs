@@ -22,8 +22,9 @@ pub(crate) fn add(table: &mut Table) {
     });
 }
 
+/// What `semver` gives.
 #[derive(Debug, Clone)]
-struct Version {
+pub(crate) struct Version {
     version: versions::Version,
     pre_release: String,
     metadata: String,
@@ -95,10 +96,7 @@ impl Object for Version {
         let compare = |result: Type, to: fn(std::cmp::Ordering) -> Value| {
             let own = self.version.clone();
             Function::new(&[VERSION], result, move |_, values| {
-                let other = match values.first() {
-                    Some(Value::Object(object)) => (&**object as &dyn std::any::Any).downcast_ref::<Self>(),
-                    _ => None,
-                };
+                let other = values.first().and_then(Value::downcast::<Self>);
                 Ok(to(own.cmp(&other.ok_or(crate::call::NIL_POINTER)?.version)))
             })
         };

@@ -51,24 +51,27 @@ fn split(
     if most == 0 {
         return Ok(Vec::new());
     }
-    let ends: Vec<(usize, usize)> = if separator.is_empty() {
+    // Where parts end, and where the next ones begin.
+    let ends = || -> Box<dyn Iterator<Item = (usize, usize)>> {
+        if !separator.is_empty() {
+            let found = memmem::find_iter(text, separator);
+            return Box::new(found.map(|start| (start, start + separator.len())).take(most - 1));
+        }
         let ends = characters(text).scan(0, |at, (_, length)| {
             *at += length;
             Some((*at, *at))
         });
-        call.context.step(text.len().min(most))?;
-        ends.take_while(|(end, _)| *end < text.len()).take(most - 1).collect()
-    } else {
-        let found = memmem::find_iter(text, separator);
-        found.map(|start| (start, start + separator.len())).take(most - 1).collect()
+        Box::new(ends.take_while(|(end, _)| *end < text.len()).take(most - 1))
     };
-    call.context.charge((ends.len() + 1) * size_of::<Text>())?;
+    call.context.step(text.len() / 8)?;
+    let count = ends().count() + 1;
+    call.context.charge(count * size_of::<Text>())?;
     if separator.is_empty() && text.is_empty() {
         return Ok(Vec::new());
     }
-    let mut parts = Vec::with_capacity(ends.len() + 1);
+    let mut parts = Vec::with_capacity(count);
     let mut from = 0;
-    for (end, next) in ends {
+    for (end, next) in ends() {
         parts.push(text.get(from..end).unwrap_or_default().into());
         from = next;
     }

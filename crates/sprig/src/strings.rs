@@ -30,8 +30,15 @@ pub(crate) fn add(table: &mut Table) {
     one(table, "title", |call| call.string(case::title(call.text(0))));
     one(table, "untitle", |call| call.string(case::untitle(call.text(0))));
     one(table, "swapcase", |call| call.string(case::swap(call.text(0))));
-    one(table, "snakecase", |call| call.string(case::joined(call.text(0), '_')));
-    one(table, "kebabcase", |call| call.string(case::joined(call.text(0), '-')));
+    for (name, connector) in [("snakecase", '_'), ("kebabcase", '-')] {
+        table.add(name, &[TEXT], TEXT, move |call| {
+            let characters = call.text(0).len().saturating_mul(size_of::<char>());
+            call.context.charge(characters)?;
+            let joined = case::joined(call.text(0), connector);
+            call.context.give_back(characters);
+            call.string(joined)
+        });
+    }
     one(table, "camelcase", |call| call.string(case::pascal(call.text(0))));
     one(table, "nospace", |call| call.string(no_space(call.text(0))));
     one(table, "initials", |call| call.string(initials(call.text(0))));
@@ -208,19 +215,18 @@ fn indent(call: &Call<'_>, beginning: &[u8]) -> Outcome {
 fn replace(call: &Call<'_>) -> Outcome {
     let (old, new, text) = (call.text(0), call.text(1), call.text(2));
     // An empty text is found before each character and at the end.
-    let places: Vec<usize> = match old.is_empty() {
-        true => {
-            call.context.step(text.len())?;
-            let starts =
-                characters(text).scan(0, |at, (_, length)| Some(std::mem::replace(at, *at + length)));
-            starts.chain([text.len()]).collect()
+    let places = || -> Box<dyn Iterator<Item = usize>> {
+        if !old.is_empty() {
+            return Box::new(memmem::find_iter(text, old));
         }
-        false => memmem::find_iter(text, old).collect(),
+        let starts = characters(text).scan(0, |at, (_, length)| Some(std::mem::replace(at, *at + length)));
+        Box::new(starts.chain([text.len()]))
     };
-    call.context.charge(text.len().saturating_add(places.len().saturating_mul(new.len())))?;
+    call.context.step(text.len() / 8)?;
+    call.context.charge(text.len().saturating_add(places().count().saturating_mul(new.len())))?;
     let mut replaced = Vec::new();
     let mut from = 0;
-    for place in places {
+    for place in places() {
         replaced.extend_from_slice(text.get(from..place).unwrap_or_default());
         replaced.extend_from_slice(new);
         from = place + old.len();

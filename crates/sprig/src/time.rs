@@ -172,13 +172,26 @@ impl Time {
 
     /// The time that a value is.
     pub(crate) fn of(value: &Value) -> Option<&Self> {
-        let Value::Object(object) = value else { return None };
-        (&**object as &dyn std::any::Any).downcast_ref()
+        value.downcast()
     }
 
     fn instant(&self) -> (i64, i64) {
         (self.seconds, self.nanoseconds)
     }
+}
+
+/// As Go's package `time` quotes: each byte that is not printable ASCII is escaped.
+pub(crate) fn quote(text: &[u8]) -> String {
+    let mut quoted = String::from('"');
+    for byte in text {
+        match byte {
+            b'"' | b'\\' => quoted.extend(['\\', char::from(*byte)]),
+            b' '..=0x7f => quoted.push(char::from(*byte)),
+            byte => quoted.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// A method without parameters that always gives a value.

@@ -30,9 +30,12 @@ pub(crate) fn add(table: &mut Table) {
     }
     table.add("fromToml", &[TEXT], MAP, |call| {
         let text = String::from_utf8_lossy(call.text(0));
-        // The tree between, and the values.
-        call.context.charge(text.len().saturating_mul(4 * size_of::<Value>()))?;
-        match text.parse::<::toml::Table>() {
+        // The tree between is there only now.
+        let tree = text.len().saturating_mul(4 * size_of::<Value>());
+        call.context.charge(tree)?;
+        let parsed = text.parse::<::toml::Table>();
+        call.context.give_back(tree - text.len() * size_of::<Value>());
+        match parsed {
             Ok(table) => Ok(Value::map(table.into_iter().map(|(key, value)| (key, decoded(value))))),
             Err(error) => {
                 let line = error
@@ -95,12 +98,13 @@ impl Encoder<'_> {
 
     fn shape(&self, value: &Value) -> Result<Shape, Error> {
         Ok(match value {
+            value if value.is_nil() => Shape::Plain,
             Value::Map(_) => Shape::Table,
             Value::List(list) => {
                 let mut all_tables = !list.is_empty();
                 for item in list.iter() {
                     self.call.context.step(1)?;
-                    if matches!(item, Value::Nil) {
+                    if item.is_nil() {
                         return Err("toml: cannot encode array with nil element".into());
                     }
                     all_tables &= table_of(item).is_some();
@@ -201,7 +205,7 @@ impl Encoder<'_> {
             if index < plains { index + 1 < plains || count > plains } else { index + 1 < count }
         });
         let entries = plain.into_iter().chain(tables).zip(commas);
-        Ok(entries.filter(|((_, value), _)| !matches!(value, Value::Nil)).unzip())
+        Ok(entries.filter(|((_, value), _)| !value.is_nil()).unzip())
     }
 
     fn element(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
@@ -224,7 +228,7 @@ impl Encoder<'_> {
                 }
                 self.out.push(b']');
             }
-            Value::Object(object) => match (Time::of(value), json_text(&**object), object.underlying()) {
+            Value::Object(object) => match (Time::of(value), json_text(value), object.underlying()) {
                 (Some(time), ..) => self.out.extend(time.rfc3339()),
                 (None, Some(text), _) => self.quoted(&text),
                 (None, None, Some(_)) if object.go_type() == "time.Duration" => {
@@ -286,7 +290,7 @@ impl Encoder<'_> {
 fn table_of(value: &Value) -> Option<Entries> {
     match value {
         Value::Map(map) => Some(map.entries()),
-        Value::Object(object) if json_text(&**object).is_none() => match object.underlying() {
+        Value::Object(object) if json_text(value).is_none() => match object.underlying() {
             Some(underlying) => table_of(&underlying),
             None => Some(object.fields().into_iter().map(|(name, value)| (name.into(), value)).collect()),
         },

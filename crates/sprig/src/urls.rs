@@ -254,7 +254,7 @@ fn entry(dict: &Map, key: &str) -> Result<Vec<u8>, Error> {
 }
 
 fn join(call: &Call<'_>) -> crate::call::Outcome {
-    let dict = call.map(0).unwrap_or_else(|| Map::new(&Type::Any, [] as [(Text, Value); 0]));
+    let dict = call.map(0);
     let part = |key| entry(&dict, key);
     let (scheme, host, path) = (part("scheme")?, part("host")?, part("path")?);
     let (query, opaque, fragment) = (part("query")?, part("opaque")?, part("fragment")?);

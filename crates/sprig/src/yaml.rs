@@ -14,6 +14,13 @@ const TEXT: Type = Type::String;
 /// How deep what becomes YAML may be: what the JSON reader between takes.
 const DEPTH: usize = 127;
 
+/// What a value takes as JSON and as YAML, as long as both are there.
+const BYTES_PER_VALUE: usize = 256;
+
+/// What a byte of YAML takes while it is read, and the most nodes that it may have.
+const BYTES_PER_BYTE: usize = 8;
+const MOST_NODES: usize = 500_000;
+
 pub(crate) fn add(table: &mut Table) {
     for (name, raises) in [("toYaml", false), ("mustToYaml", true)] {
         table.add(name, &[ANY], TEXT, move |call| match encode(call, call.value(0)) {
@@ -45,23 +52,29 @@ fn without_line_end(text: &str) -> &str {
 
 fn encode(call: &Call<'_>, value: &Value) -> Result<String, Error> {
     let json = json::encode(call, value, Style::Raw)?;
-    // The tree between is larger than the text.
-    call.context.charge(json.len())?;
+    // The trees between are there only now, but larger than the text.
+    let values = 1 + json.bytes().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
+    let trees = json.len() + values * BYTES_PER_VALUE;
+    call.context.charge(trees)?;
     let json = serde_json::from_str(&json).map_err(|_| Exhausted::Nesting(DEPTH))?;
-    Ok(::yaml::json_to_yaml(&json))
+    let text = ::yaml::json_to_yaml(&json);
+    call.context.give_back(trees);
+    Ok(text)
 }
 
 /// The value of the first document. What is wrong with it, and what Helm says before that.
 fn decode(call: &Call<'_>, text: &[u8]) -> Result<(Value, Option<Failure>, &'static str), Error> {
     const CONVERTING: &str = "error converting YAML to JSON: ";
     const DECODING: &str = "error unmarshaling JSON: while decoding JSON: ";
-    call.context.charge(text.len().saturating_mul(4))?;
-    let limits = Limits { nodes: text.len() + 1, ..Limits::default() };
+    let trees = text.len().saturating_mul(BYTES_PER_BYTE);
+    call.context.charge(trees)?;
+    let limits = Limits { nodes: MOST_NODES, alias_nodes: MOST_NODES, ..Limits::default() };
     let json =
         ::yaml::parse_counted(&String::from_utf8_lossy(text), &limits).and_then(|(documents, nodes)| {
             let json = documents.first().map(|node| node.to_json(Resolver::KubernetesV2)).transpose()?;
             Ok((json.unwrap_or_default(), nodes))
         });
+    call.context.give_back(trees);
     match json {
         Ok((json, nodes)) => {
             call.context.charge(nodes.saturating_mul(2 * size_of::<Value>()))?;
@@ -117,7 +130,7 @@ fn node(call: &Call<'_>, value: &Value, depth: usize) -> Result<Node, Error> {
             let entries = sorted.into_iter().map(|(key, value)| Ok((key, node(call, value, depth + 1)?)));
             Node::mapping_of(entries.collect::<Result<Vec<_>, Error>>()?)
         }
-        Value::Object(object) => match (json::json_text(&**object), object.underlying()) {
+        Value::Object(object) => match (json::json_text(value), object.underlying()) {
             (Some(text), _) => Node::plain(text.to_str()),
             (None, Some(underlying)) => node(call, &underlying, depth + 1)?,
             (None, None) => {

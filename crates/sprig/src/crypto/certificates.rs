@@ -90,10 +90,7 @@ pub(super) fn add(table: &mut Table, host: &Arc<dyn Host>) {
             sign(call, host, &request(call), key, None)
         });
         function("genSignedCert", &[TEXT, LIST, LIST, Type::Int, CERTIFICATE], |call, host, key| {
-            let authority = match call.value(4) {
-                Value::Object(object) => (&**object as &dyn std::any::Any).downcast_ref::<Certificate>(),
-                _ => None,
-            };
+            let authority = call.value(4).downcast::<Certificate>();
             sign(call, host, &request(call), key, Some(authority.ok_or("unable to decode certificate")?))
         });
     }

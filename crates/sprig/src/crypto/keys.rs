@@ -12,8 +12,8 @@ use pkcs8::PrivateKeyInfoRef;
 use crate::call::Table;
 
 /// What a key of RSA takes, in steps: on average the larger takes ten times as long.
-const STEPS_2048: usize = 2_000_000;
-const STEPS_4096: usize = 20_000_000;
+const STEPS_2048: usize = 1_000_000;
+const STEPS_4096: usize = 8_000_000;
 
 /// What a key of a curve takes, in steps.
 const STEPS_CURVE: usize = 10_000;

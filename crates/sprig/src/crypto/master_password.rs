@@ -9,10 +9,13 @@ use crate::call::{Call, Outcome, Table};
 /// What tells this use from others.
 const SCOPE: &[u8] = b"com.lyndir.masterpassword";
 
-/// Two to this power blocks: 32 MiB of memory while it runs.
+/// Two to this power blocks.
 const SCRYPT_LOG_N: u8 = 15;
 const SCRYPT_R: u32 = 8;
 const SCRYPT_P: u32 = 2;
+
+/// The bytes that it takes while it runs.
+const MEMORY: usize = (128 * SCRYPT_R as usize) << SCRYPT_LOG_N;
 
 /// What a password takes, in steps.
 const STEPS: usize = 3_000_000;
@@ -89,9 +92,11 @@ fn derive(call: &Call<'_>) -> Outcome {
     call.context.step(STEPS + (password.len() + user.len() + site.len()) / 64)?;
     let failed = || Error::from("failed to derive password");
     let parameters = scrypt::Params::new(SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P).map_err(|_| failed())?;
+    call.context.charge(MEMORY)?;
     let mut key = [0; 64];
     let salt = [SCOPE, &prefixed(user)].concat();
     scrypt::scrypt(password, &salt, &parameters, &mut key).map_err(|_| failed())?;
+    call.context.give_back(MEMORY);
     let message = [SCOPE, &prefixed(site), &counter.to_be_bytes()].concat();
     let seed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), &message);
     let (first, rest) = seed.as_ref().split_first().ok_or_else(failed)?;

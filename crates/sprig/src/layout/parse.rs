@@ -1,9 +1,7 @@
 //! Times out of texts: Go's `time.ParseInLocation` in UTC.
 
-use strconv::quote;
-
 use super::{Element, Fill, next_element};
-use crate::time::{Civil, DAYS, MONTHS, Time};
+use crate::time::{Civil, DAYS, MONTHS, Time, quote};
 
 /// Why an element does not fit.
 enum Misfit {

@@ -1,0 +1,39 @@
+//! What Go's own engine makes of calls of the functions. `data/functions.go` recorded it with Go 1.26; its head says how.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use gotemplate::{Budget, Limits, MissingKey, Run, Set, Value};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Row {
+    call: String,
+    output: Option<String>,
+    error: Option<String>,
+}
+
+fn render(source: &str) -> Result<String, String> {
+    let host: Arc<dyn sprig::Host> = Arc::new(sprig::System);
+    let mut set = Set::new("t", sprig::functions(&host), Limits::default(), MissingKey::Zero);
+    set.parse("t", source.as_bytes()).map_err(|error| error.to_string())?;
+    let text = set.execute(&Run::new(Budget::default(), &|| false), "t", Value::Nil);
+    text.map(|text| text.to_string()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn calls_give_what_go_gives() {
+    let mut differences = Vec::new();
+    for line in include_str!("data/functions.jsonl").lines() {
+        let row: Row = serde_json::from_str(line).unwrap();
+        let found = render(&format!(
+            r#"{{{{$x := {}}}}}{{{{printf "%T" $x}}}} {{{{$x}}}} {{{{toJson $x}}}}"#,
+            row.call
+        ));
+        let expected = row.output.ok_or(row.error.unwrap_or_default());
+        if found != expected {
+            differences.push(format!("{}\n  Go:   {expected:?}\n  here: {found:?}", row.call));
+        }
+    }
+    assert!(differences.is_empty(), "{} differ\n{}", differences.len(), differences.join("\n"));
+}
