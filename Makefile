@@ -71,7 +71,7 @@ e2e: programs ## the scenarios alone
 # Tests that guess at time fail here, beside two processes that take all the time they get.
 .PHONY: e2e-load
 e2e-load: programs ## the scenarios on a busy machine
-	$(call build,$(KUBE) flux registry referrers-registry cosign)
+	$(call build,$(KUBE) flux registry referrers-registry helm sops cosign fake-gcs-server versitygw)
 	$(call say,"scenarios$(comma) beside two busy loops")
 	@busy=(); trap 'kill "$${busy[@]}"' EXIT; \
 	for _ in 1 2; do (while :; do :; done) & busy+=($$!); done; \

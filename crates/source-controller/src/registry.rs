@@ -315,7 +315,9 @@ impl Registries {
             timeout: wanted.timeout,
         };
         let host = wanted.repository.registry().host();
-        match self.clouds.registry_login(&cloud.identity, cloud.provider, host, &options).await {
+        // Rare and large: what asks a registry need not have room for it.
+        let login = Box::pin(self.clouds.registry_login(&cloud.identity, cloud.provider, host, &options));
+        match login.await {
             Ok(login) => {
                 let (username, password) = (login.username.to_owned(), login.password.clone());
                 cloud.last = Some(login);
