@@ -1,7 +1,7 @@
 //! Processes of object stores that others wrote, on the loopback address.
 
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -11,12 +11,10 @@ use tempfile::TempDir;
 use crate::object_store::{BUCKET, encode, hex, hmac};
 use crate::process::{Owner, Process, free_port, temp_folder};
 use crate::s3_server::{ACCESS_KEY, SECRET_KEY};
+use crate::wait::LIMIT;
 
 /// The region of the bucket at versitygw.
 const S3_REGION: &str = "us-east-1";
-
-/// How long a store may take to answer after its start.
-const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// fake-gcs-server, which speaks Google's JSON API and asks nobody who he is; ends when dropped.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ impl FakeGcs {
                     ensure!(answer.status().is_success(), "no bucket: {}", answer.text().await?);
                     return Ok(store);
                 }
-                Err(error) if begin.elapsed() > START_LIMIT => return Err(error).context("fake-gcs-server"),
+                Err(error) if begin.elapsed() > LIMIT => return Err(error).context("fake-gcs-server"),
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
@@ -122,7 +120,7 @@ impl VersityGateway {
         loop {
             match store.send(&format!("/{BUCKET}"), "").await {
                 Ok(()) => return Ok(store),
-                Err(error) if begin.elapsed() > START_LIMIT => return Err(error).context("versitygw"),
+                Err(error) if begin.elapsed() > LIMIT => return Err(error).context("versitygw"),
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }

@@ -10,7 +10,7 @@ use anyhow::{Error, Result, bail};
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a test waits for what should happen at once. It only ends a test that hangs: machines are shared.
-pub const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_secs(300);
 
 /// Why a look was in vain.
 #[derive(Debug)]

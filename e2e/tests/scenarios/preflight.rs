@@ -154,12 +154,8 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
             format!(
                 "{ns} | GitRepository/app-of-github | secretRef with github app data must be specified when provider is set to github"
             ),
-            format!("{ns} | HelmChart/c | spec.verify is not supported yet"),
             format!(
                 "{ns} | HelmRepository/h | invalid Helm repository URL: 'oci' URL scheme cannot be used with 'default' HelmRepository type"
-            ),
-            format!(
-                "{ns} | OCIRepository/signed | spec.verify without secretRef (keyless verification) is not supported yet"
             ),
         ]
     );
