@@ -325,10 +325,16 @@ async fn what_is_wrong_with_a_chart_is_told_in_the_words_of_flux() -> Result<()>
     // A chart that depends on itself is in itself once.
     test.apply(&of("bad/loop", "")).await?;
     stored(&test, "HelmChart/app", "1.2.3").await?;
-    let verify = "  verify: {provider: notation}";
-    test.apply(&chart("signed", "app", "HelmRepository", "charts", verify)).await?;
-    let unsupported = "spec.verify.provider 'notation' is not supported yet";
-    test.condition("HelmChart/signed", "Stalled", "True", "UnsupportedField", unsupported).await?;
+    // Who has to have signed it must be said.
+    test.apply(
+        "apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name: charts}\nspec: {type: oci, \
+         url: 'oci://127.0.0.1:1/charts'}\n",
+    )
+    .await?;
+    test.apply(&chart("signed", "app", "HelmRepository", "charts", "  verify: {provider: notation}")).await?;
+    let empty = "failed to verify the signature using provider 'notation': verification secret cannot be empty: \
+                 '127.0.0.1:1/charts/app'";
+    test.condition("HelmChart/signed", "SourceVerified", "False", "VerificationError", empty).await?;
     test.finish().await
 }
 
