@@ -188,8 +188,14 @@ async fn a_commit_to_one_of_fifty_directories_writes_one_artifact_and_its_genera
     let Some(audit) = test.cluster.audit() else { return watched.test.finish().await };
     test.repo.commit_file("apps/app7/map.yaml", &config_map("map", "changed"))?;
     test.request("GitRepository/app").await?;
-    watched.changed("app7", before.text("/status/artifact/digest")).await?;
-    watched.generated(50).await?;
+    let after = watched.changed("app7", before.text("/status/artifact/digest")).await?;
+    // A request before the news are written would be answered with them.
+    let digest = after.text("/status/artifact/digest");
+    watched
+        .until_generator("tells of the news", |generator| {
+            generator["status"]["inventory"].to_string().contains(digest)
+        })
+        .await?;
     // Everything that this causes is over when a later request is handled.
     test.run(GENERATOR).await?;
     let requests = audit.requests(User::SourceWatcher, &test.namespace)?;
