@@ -109,9 +109,8 @@ impl RegistryChart<'_> {
 
     /// The digest that a version has now.
     pub async fn digest(&mut self, version: &str, deadline: &Deadline) -> Result<Digest, RegistryError> {
-        let reference = &self.reference(version)?;
-        let ask = |client: Client| async move { client.resolve(reference, deadline).await };
-        let resolved = self.session.ask(deadline, ManifestError::request, ask).await;
+        let reference = self.reference(version)?;
+        let resolved = self.session.resolve(&reference, deadline).await;
         let failed =
             |source| RegistryError::Manifest { reference: reference.to_string(), source: Box::new(source) };
         Ok(resolved.map_err(failed)?.digest)
@@ -130,9 +129,8 @@ impl RegistryChart<'_> {
         deadline: &Deadline,
     ) -> Result<Descriptor, RegistryError> {
         let reference = self.reference(version)?;
-        let (place, shown) = (self.repository, || reference.to_string());
-        let ask = |client: Client| async move { client.manifest(place, digest, deadline).await };
-        let manifest = self.session.ask(deadline, ManifestError::request, ask).await;
+        let shown = || reference.to_string();
+        let manifest = self.session.manifest(self.repository, digest, deadline).await;
         let failed = |source| RegistryError::Manifest { reference: shown(), source: Box::new(source) };
         let manifest = manifest.map_err(failed)?;
         if manifest.config.as_ref().is_none_or(|config| config.media_type != CONFIG) {

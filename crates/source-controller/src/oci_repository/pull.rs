@@ -54,9 +54,7 @@ pub async fn resolve(
         None => given(wanted.tag).unwrap_or_else(|| "latest".to_owned()),
     };
     let reference: Reference = repository.tag(&tag).map_err(|error| no_digest(&error))?;
-    let asked = &reference;
-    let ask = |client: Client| async move { client.resolve(asked, deadline).await };
-    let resolved = session.ask(deadline, ManifestError::request, ask).await;
+    let resolved = session.resolve(&reference, deadline).await;
     let digest = resolved.map_err(|error| no_digest(&error))?.digest;
     Ok(Artifact { reference: reference.to_string(), revision: format!("{tag}@{digest}"), digest })
 }
@@ -69,8 +67,7 @@ pub async fn manifest(
     digest: &Digest,
     deadline: &Deadline,
 ) -> Result<Manifest, Failure> {
-    let ask = |client: Client| async move { client.manifest(repository, digest, deadline).await };
-    let manifest = session.ask(deadline, ManifestError::request, ask).await;
+    let manifest = session.manifest(repository, digest, deadline).await;
     manifest.map_err(|error| match error {
         ManifestError::Format { .. } => layer_failure(format!("failed to parse artifact manifest: {error}")),
         error => not_pulled(object, &error),

@@ -1,7 +1,9 @@
 //! Requests to a registry for one object, with credentials that are had again once if they are refused.
 
 use net::{Deadline, redact};
-use oci::{Access, Client, RequestError, retried};
+use oci::{
+    Access, Client, Digest, Manifest, ManifestError, Reference, Repository, RequestError, Resolved, retried,
+};
 
 use super::{CloudLogin, OpenError, Registries, Wanted};
 
@@ -53,6 +55,33 @@ impl<'a> Session<'a> {
             }
             outcome => outcome,
         }
+    }
+
+    /// Digest, type and size of a manifest.
+    ///
+    /// # Errors
+    /// See [`Self::ask`].
+    pub async fn resolve(
+        &mut self,
+        reference: &Reference,
+        deadline: &Deadline,
+    ) -> Result<Resolved, ManifestError> {
+        let attempt = |client: Client| async move { client.resolve(reference, deadline).await };
+        self.ask(deadline, ManifestError::request, attempt).await
+    }
+
+    /// A manifest of a repository.
+    ///
+    /// # Errors
+    /// See [`Self::ask`].
+    pub async fn manifest(
+        &mut self,
+        repository: &Repository,
+        digest: &Digest,
+        deadline: &Deadline,
+    ) -> Result<Manifest, ManifestError> {
+        let attempt = |client: Client| async move { client.manifest(repository, digest, deadline).await };
+        self.ask(deadline, ManifestError::request, attempt).await
     }
 
     /// Whether there are other credentials than those that were refused.

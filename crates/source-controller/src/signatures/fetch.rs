@@ -27,16 +27,12 @@ impl Fetch<'_, '_> {
 
     /// Digest, type and size of a manifest.
     pub(super) async fn resolve(&mut self, reference: &Reference) -> Result<Resolved, ManifestError> {
-        let deadline = self.deadline;
-        let ask = |client: Client| async move { client.resolve(reference, deadline).await };
-        self.session.ask(deadline, ManifestError::request, ask).await
+        self.session.resolve(reference, self.deadline).await
     }
 
     /// Another manifest of the repository.
     pub(super) async fn manifest(&mut self, digest: &Digest) -> Result<Manifest, ManifestError> {
-        let Fetch { repository, deadline, .. } = *self;
-        let ask = |client: Client| async move { client.manifest(repository, digest, deadline).await };
-        self.session.ask(deadline, ManifestError::request, ask).await
+        self.session.manifest(self.repository, digest, self.deadline).await
     }
 
     /// A blob of at most so many bytes.
