@@ -33,3 +33,22 @@ pub async fn content(client: &Client, object: &Object) -> Result<Option<(String,
     }
     Ok(Some((body.etag().to_owned(), String::from_utf8(bytes).unwrap())))
 }
+
+/// Asserts that an object is as it was listed, has this etag, and the text `of <key>`.
+pub async fn assert_content(client: &Client, object: &Object, expected: Option<String>) {
+    let (etag, text) = content(client, object).await.unwrap().unwrap();
+    assert_eq!((etag.as_str(), text), (object.etag.as_str(), format!("of {}", object.key)));
+    assert_eq!(Some(object.etag.clone()), expected);
+}
+
+/// Asserts that [`ODD_KEYS`], and no others, are listed and fetched; `etag` tells what the store has.
+pub async fn assert_odd_keys(client: &Client, etag: impl Fn(&str) -> Option<String>) {
+    let objects = listed(client, "").await.unwrap();
+    let mut expected = ODD_KEYS;
+    expected.sort_unstable();
+    assert_eq!(objects.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), expected);
+    for object in &objects {
+        assert_content(client, object, etag(&object.key)).await;
+    }
+    assert_eq!(listed(client, "a b").await.unwrap().len(), 1);
+}
