@@ -79,6 +79,9 @@ pub(crate) enum Comparison {
 /// remembered one too. Otherwise the time of our managedFields entry tells: the API server moves it when an apply
 /// changes the object, and keeps it when it does not. The live object is asked for as well when the answer has other
 /// owners: our own entry in it may be one that was not written.
+///
+/// An apply by somebody else in our name, since what is remembered, looks like a change that the dry-run made: the
+/// object is then applied once more, which changes nothing.
 pub(crate) fn compare_to_memory(
     answer: &Value,
     desired: u64,
