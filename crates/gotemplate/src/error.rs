@@ -5,8 +5,13 @@ use crate::run::Exhausted;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// `template: NAME:LINE:COLUMN: executing "NAME" at <NODE>: …`, Go's `template.ExecError`.
-    #[error("{0}")]
-    Execution(String),
+    #[error("{message}")]
+    Execution {
+        /// What went wrong, and where. That of the cause is part of it.
+        message: String,
+        /// What the function says that was called there.
+        cause: Option<Box<Error>>,
+    },
     /// A set has no such template. Both names are quoted.
     #[error("template: no template {name} associated with template {set}")]
     Missing {

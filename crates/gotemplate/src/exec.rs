@@ -85,15 +85,20 @@ fn run(context: Context<'_>, tree: &Tree, dot: Item, output: &mut Vec<u8>) -> Re
 impl<'a> Executor<'a, '_> {
     /// An error here.
     fn fail<T>(&self, message: impl Display) -> Result<T, Error> {
+        Err(Error::Execution { message: self.located(message), cause: None })
+    }
+
+    /// The message of an error here.
+    fn located(&self, message: impl Display) -> String {
         let name = &self.tree.name;
-        Err(Error::Execution(bounded(match self.at {
+        bounded(match self.at {
             None => format!("template: {}: {message}", String::from_utf8_lossy(name)),
             Some(place) => format!(
                 "template: {}: executing {} at <{place}>: {message}",
                 self.tree.location(place.position()),
                 quote(name)
             ),
-        })))
+        })
     }
 
     fn at(&mut self, place: &'a dyn Place) {
@@ -121,6 +126,14 @@ impl<'a> Executor<'a, '_> {
     }
 
     fn node(&mut self, dot: &Item, node: &'a Node) -> Result<Flow, Error> {
+        let result = self.execute_node(dot, node);
+        if let Err(Error::Exhausted(_)) = &result {
+            self.context.run.note_end(|| self.tree.location(node.position()));
+        }
+        result
+    }
+
+    fn execute_node(&mut self, dot: &Item, node: &'a Node) -> Result<Flow, Error> {
         self.context.run.step(1)?;
         self.at(node);
         match node {

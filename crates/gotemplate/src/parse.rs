@@ -19,11 +19,13 @@ pub struct Limits {
     /// Control structures and parentheses within each other. Go allows 10,000 parentheses and any number of the others; here the
     /// stack must hold them: 250 take less than 8 MiB, even without optimisation.
     pub depth: usize,
+    /// Tokens. A tree takes up to some hundred bytes for each.
+    pub tokens: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 250 }
+        Self { depth: 250, tokens: 500_000 }
     }
 }
 
@@ -43,13 +45,15 @@ pub struct Tree {
     pub source: Arc<[u8]>,
     /// What it consists of.
     pub root: List,
+    /// How many tokens that was.
+    pub tokens: usize,
 }
 
 impl Tree {
     /// A template without anything.
     pub(crate) fn empty(name: &str) -> Self {
         let (source_name, source) = (name.into(), Arc::default());
-        Self { name: name.into(), source_name, source, root: List::default() }
+        Self { name: name.into(), source_name, source, root: List::default(), tokens: 0 }
     }
 
     /// Whether it has white space alone.
@@ -94,6 +98,7 @@ pub fn parse(
         limits,
         has_function,
         depth: 0,
+        read: 0,
         trees: Vec::new(),
         indexes: HashMap::new(),
         state,
@@ -110,6 +115,8 @@ struct State {
     tokens: [Token; 3],
     /// How many of them are to be read again.
     peeked: usize,
+    /// How many tokens it has so far.
+    read: usize,
     variables: Variables,
     /// Where the action began that is being read; 0 outside.
     action_line: usize,
@@ -122,6 +129,7 @@ impl State {
             name,
             tokens: [Token::NONE; 3],
             peeked: 0,
+            read: 0,
             variables: Variables::new(),
             action_line: 0,
             ranges: 0,
@@ -136,6 +144,8 @@ struct Parser<'a> {
     limits: &'a Limits,
     has_function: &'a dyn Fn(&[u8]) -> bool,
     depth: usize,
+    /// Tokens of the source so far.
+    read: usize,
     trees: Vec<Tree>,
     /// Where the tree of a name is.
     indexes: HashMap<Vec<u8>, usize>,
@@ -170,6 +180,13 @@ impl Parser<'_> {
             state.peeked -= 1;
         } else {
             state.tokens[0] = self.lexer.next();
+            state.read += 1;
+            self.read += 1;
+            if self.read > self.limits.tokens {
+                let message = format!("more than {} tokens", self.limits.tokens);
+                state.tokens[0].kind = Kind::Error;
+                state.tokens[0].text = message.as_bytes().into();
+            }
         }
         state.tokens.get(state.peeked).cloned().unwrap_or(Token::NONE)
     }
@@ -251,7 +268,8 @@ impl Parser<'_> {
     /// A template is complete. An empty one gives way to another of its name.
     fn add(&mut self, root: List) -> Result<(), ParseError> {
         let name = self.state.name.clone();
-        let tree = Tree { name, source_name: self.source_name.clone(), source: self.source.clone(), root };
+        let (source_name, source) = (self.source_name.clone(), self.source.clone());
+        let tree = Tree { name, source_name, source, root, tokens: self.state.read };
         let index = *self.indexes.entry(tree.name.clone()).or_insert(self.trees.len());
         match self.trees.get_mut(index) {
             None => self.trees.push(tree),

@@ -1,6 +1,6 @@
 //! What execution may cost. Templates come from strangers: one of them must not stop, slow or starve what runs beside it.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 use crate::value::{Insertions, Map, Text, Value};
 
@@ -71,6 +71,7 @@ pub struct Run<'a> {
     output: Cell<usize>,
     memory: Cell<usize>,
     depth: Cell<usize>,
+    end: OnceCell<String>,
     insertions: Insertions,
 }
 
@@ -85,8 +86,19 @@ impl<'a> Run<'a> {
             output: Cell::new(0),
             memory: Cell::new(0),
             depth: Cell::new(0),
+            end: OnceCell::new(),
             insertions: Insertions::default(),
         }
+    }
+
+    /// The node at which the budget was used up, as `NAME:LINE:COLUMN`; `None` while it is not.
+    pub fn end(&self) -> Option<&str> {
+        self.end.get().map(String::as_str)
+    }
+
+    /// Notes where the budget was used up: the innermost node says it first.
+    pub(crate) fn note_end(&self, location: impl FnOnce() -> String) {
+        self.end.get_or_init(location);
     }
 
     /// Counts steps.

@@ -74,19 +74,30 @@ impl Set {
     /// # Errors
     /// The source is no template.
     pub fn parse(&mut self, name: &str, source: &[u8]) -> Result<Arc<Tree>, ParseError> {
+        let trees = self.trees(name, source)?;
+        self.add(&trees);
+        let own = trees.into_iter().find(|tree| tree.name == name.as_bytes());
+        Ok(own.unwrap_or_else(|| Arc::new(Tree::empty(name))))
+    }
+
+    /// The templates of a source, which [`Set::add`] adds to this set or to another with functions of the same names.
+    ///
+    /// # Errors
+    /// The source is no template.
+    pub fn trees(&self, name: &str, source: &[u8]) -> Result<Vec<Arc<Tree>>, ParseError> {
         let is_function = |name: &[u8]| self.functions.get(name).is_some() || builtins::find(name).is_some();
         let trees = parse::parse(name, source, &self.limits, &is_function)?;
+        Ok(trees.into_iter().map(Arc::new).collect())
+    }
+
+    /// Adds the templates of a source, as [`Set::parse`] does.
+    pub fn add(&mut self, trees: &[Arc<Tree>]) {
         let templates = Arc::make_mut(&mut self.templates);
-        let mut own = None;
-        for tree in trees.into_iter().map(Arc::new) {
-            if tree.name == name.as_bytes() {
-                own = Some(tree.clone());
-            }
+        for tree in trees {
             if !(tree.is_empty() && templates.contains_key(&tree.name)) {
-                templates.insert(tree.name.clone(), tree);
+                templates.insert(tree.name.clone(), tree.clone());
             }
         }
-        Ok(own.unwrap_or_else(|| Arc::new(Tree::empty(name))))
     }
 
     /// Executes a template.

@@ -75,6 +75,6 @@ fn functions_say_what_they_want() {
     ] {
         set.parse("a", source.as_bytes()).unwrap();
         let error = render(&set, "a").unwrap_err();
-        assert!(matches!(error, Error::Execution(_)) && error.to_string().ends_with(message), "{error}");
+        assert!(matches!(error, Error::Execution { .. }) && error.to_string().ends_with(message), "{error}");
     }
 }

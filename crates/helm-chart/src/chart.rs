@@ -155,7 +155,7 @@ impl Chart {
         match file.name.as_str() {
             "Chart.lock" => self.lock = read_lock("Chart.lock", &file.data, limits)?,
             "values.yaml" => {
-                let read = values::all_documents(&file.data, &limits.yaml);
+                let read = values::read_values(&file.data, &limits.yaml);
                 self.values = read.map_err(|source| LoadError::File { file: "values.yaml", source })?;
                 self.values_file = Some(file);
             }

@@ -33,7 +33,10 @@ pub enum FieldError {
 }
 
 /// The first document of a file as JSON; null if it is empty.
-pub(crate) fn first_document(data: &[u8], limits: &yaml::Limits) -> Result<Value, FieldError> {
+///
+/// # Errors
+/// The file is no YAML, or asks for too much.
+pub fn first_document(data: &[u8], limits: &yaml::Limits) -> Result<Value, FieldError> {
     Ok(documents(data, limits)?.into_iter().next().unwrap_or(Value::Null))
 }
 
@@ -45,14 +48,17 @@ pub(crate) fn documents(data: &[u8], limits: &yaml::Limits) -> Result<Vec<Value>
 }
 
 /// The fields of a struct of Go.
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     map: &'a Map<String, Value>,
     path: String,
 }
 
 impl<'a> Fields<'a> {
     /// Those of a document that is for a struct such as `v2.Metadata`; none if it is empty.
-    pub(crate) fn of(value: &'a Value, expected: &'static str) -> Result<Option<Self>, FieldError> {
+    ///
+    /// # Errors
+    /// It is of another type.
+    pub fn of(value: &'a Value, expected: &'static str) -> Result<Option<Self>, FieldError> {
         match value {
             Value::Null => Ok(None),
             Value::Object(map) => {
@@ -72,7 +78,10 @@ impl<'a> Fields<'a> {
     }
 
     /// Puts a text where there is one.
-    pub(crate) fn text(&self, name: &str, into: &mut String) -> Result<(), FieldError> {
+    ///
+    /// # Errors
+    /// It is no scalar.
+    pub fn text(&self, name: &str, into: &mut String) -> Result<(), FieldError> {
         if let Some(value) = self.get(name) {
             *into = scalar_text(value).ok_or_else(|| self.wrong(name, value, "string"))?;
         }
@@ -116,7 +125,10 @@ impl<'a> Fields<'a> {
     }
 
     /// The entries of a map of texts.
-    pub(crate) fn text_map(&self, name: &str, into: &mut Map<String, Value>) -> Result<(), FieldError> {
+    ///
+    /// # Errors
+    /// It is no map, or its values are no scalars.
+    pub fn text_map(&self, name: &str, into: &mut Map<String, Value>) -> Result<(), FieldError> {
         match self.get(name) {
             None => Ok(()),
             Some(Value::Object(map)) => {
@@ -131,6 +143,14 @@ impl<'a> Fields<'a> {
             }
             Some(other) => Err(self.wrong(name, other, "map[string]string")),
         }
+    }
+
+    /// The fields of a struct within; none if it is null.
+    ///
+    /// # Errors
+    /// It is of another type.
+    pub fn child(&self, name: &str, expected: &'static str) -> Result<Option<Fields<'a>>, FieldError> {
+        self.get(name).map_or(Ok(None), |value| self.nested(name, value, expected))
     }
 
     /// The fields of an item of a list; none if it is null.

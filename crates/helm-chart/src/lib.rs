@@ -29,12 +29,14 @@ pub use chart::{Chart, File};
 pub use dependency::{Dependency, Requirement, local_path, missing};
 pub use directory::{load_directory, read_directory_metadata};
 pub use error::LoadError;
-pub use fields::FieldError;
+pub use fields::{FieldError, Fields, first_document};
 pub use ignore::IgnoreError;
 pub use limits::{LimitError, Limits};
 pub use lock::Lock;
 pub use metadata::{Maintainer, Metadata, ValidationError};
 pub use save::{SaveError, save};
 pub use tree::{MemoryTree, Node, Tree, clean_path};
-pub use values::{Merged, NoDefaultValues, Values, ValuesError, merge_from_chart, merge_from_tree};
+pub use values::{
+    Merged, NoDefaultValues, Values, ValuesError, merge_from_chart, merge_from_tree, read_values,
+};
 pub use version::{MetadataError, with_build_metadata};

@@ -152,8 +152,11 @@ fn content(path: &str, data: &[u8], limits: &Limits) -> Result<Values, ValuesErr
         .map_err(|source| ValuesError::Content { path: path.to_owned(), source })
 }
 
-/// The values of all documents of a file, merged.
-pub(crate) fn all_documents(data: &[u8], limits: &yaml::Limits) -> Result<Values, FieldError> {
+/// The values of a file, whose documents are merged: those that come later count.
+///
+/// # Errors
+/// A document is no YAML, or no map.
+pub fn read_values(data: &[u8], limits: &yaml::Limits) -> Result<Values, FieldError> {
     let mut merged = Values::new();
     for document in documents(data, limits)? {
         yaml::merge_values(&mut merged, values(document)?);

@@ -185,7 +185,9 @@ impl<'a> Executor<'a, '_> {
             Err(Error::Exhausted(exhausted)) => Err(exhausted.into()),
             Err(error) => {
                 self.at(place);
-                self.fail(format_args!("error calling {}: {error}", String::from_utf8_lossy(name)))
+                let called = String::from_utf8_lossy(name);
+                let message = self.located(format_args!("error calling {called}: {error}"));
+                Err(Error::Execution { message, cause: Some(Box::new(error)) })
             }
             result => result,
         }

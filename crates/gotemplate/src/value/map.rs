@@ -89,6 +89,15 @@ impl Map {
         self.write().remove(key)
     }
 
+    /// Changes an entry, or adds it; nothing happens if the map is `nil`. For data that is put together before a run: what holds
+    /// itself is never freed. Functions use [`Context::insert`](crate::Context::insert).
+    pub fn put(&self, key: impl Into<Text>, value: Value) {
+        if !self.is_nil() {
+            let replaced = self.write().insert(key.into(), value);
+            drop(replaced);
+        }
+    }
+
     /// Changes an entry, or adds it. The map is not `nil`.
     pub(crate) fn insert(&self, insertions: &Insertions, key: Text, value: Value) {
         if value.is_container() {

@@ -1,0 +1,115 @@
+//! `helm-template table` and `helm-template values`: small charts in, texts out.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::{BufRead, Write};
+
+use anyhow::{Context, Result};
+use helm::{Capabilities, Costs, HelmVersion, Input, KubeVersion, ParsedChart, Release, World};
+use helm_chart::{Limits, MemoryTree, load_directory};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::{api_versions, user_values};
+
+const CHART: &str = "apiVersion: v2\nname: c\nversion: 1.2.3\nappVersion: 4.5.6\n";
+
+/// A line of standard input.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Row {
+    id: Value,
+    /// templates/t.yaml
+    t: Option<String>,
+    /// values.yaml
+    v: Option<String>,
+    /// Files of values.
+    values: Vec<String>,
+    /// More files of the chart.
+    files: BTreeMap<String, String>,
+    set: Vec<String>,
+    set_string: Vec<String>,
+    set_json: Vec<String>,
+    set_literal: Vec<String>,
+    set_file: Vec<String>,
+    api_versions: Vec<String>,
+    upgrade: bool,
+    skip_schema: bool,
+}
+
+/// Answers each line with one.
+pub fn run(
+    answer: fn(&ParsedChart, &Input<'_>) -> Result<Value, Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    let mut output = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let row: Row = serde_json::from_str(&line?)?;
+        let answered = match row.ask(answer) {
+            Ok(out) => json!({"id": row.id, "out": out}),
+            Err(error) => json!({"id": row.id, "err": crate::chain(error.as_ref())}),
+        };
+        writeln!(output, "{answered}")?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+/// The text of templates/t.yaml.
+pub fn render(chart: &ParsedChart, input: &Input<'_>) -> Result<Value, Box<dyn Error>> {
+    let rendered = helm::render_files(chart, input)?;
+    let text = rendered.files.get("c/templates/t.yaml").context("templates/t.yaml was not rendered")?;
+    Ok(String::from_utf8_lossy(text).into())
+}
+
+/// The values of each chart.
+pub fn values(chart: &ParsedChart, input: &Input<'_>) -> Result<Value, Box<dyn Error>> {
+    let seen = helm::values(chart.chart(), input)?;
+    Ok(Value::Object(seen.into_iter().map(|(path, values)| (path, values.into())).collect()))
+}
+
+impl Row {
+    fn ask(
+        &self,
+        answer: fn(&ParsedChart, &Input<'_>) -> Result<Value, Box<dyn Error>>,
+    ) -> Result<Value, Box<dyn Error>> {
+        let mut tree = MemoryTree::default();
+        tree.insert("c/Chart.yaml", CHART);
+        for (name, text) in [("templates/t.yaml", &self.t), ("values.yaml", &self.v)] {
+            if let Some(text) = text {
+                tree.insert(&format!("c/{name}"), text.as_str());
+            }
+        }
+        for (name, text) in &self.files {
+            tree.insert(&format!("c/{name}"), text.as_str());
+        }
+        let values = self.user_values()?;
+        let known = api_versions::KNOWN.iter().map(|version| (*version).to_owned());
+        let input = Input {
+            release: &Release {
+                name: "r".to_owned(),
+                namespace: "ns".to_owned(),
+                revision: 1,
+                is_upgrade: self.upgrade,
+            },
+            values: &values,
+            capabilities: &Capabilities {
+                kube_version: KubeVersion::parse("v1.33.0")?,
+                api_versions: known.chain(self.api_versions.iter().cloned()).collect(),
+                helm_version: HelmVersion::default(),
+            },
+            world: &World::default(),
+            costs: &Costs::default(),
+            skips_schema: self.skip_schema,
+            is_stopped: &|| false,
+        };
+        answer(&ParsedChart::new(load_directory(&tree, "c", &Limits::default())?), &input)
+    }
+
+    fn user_values(&self) -> Result<Map<String, Value>> {
+        let mut values = Map::new();
+        for text in &self.values {
+            user_values::add_yaml(&mut values, text.as_bytes())?;
+        }
+        Ok(values)
+    }
+}

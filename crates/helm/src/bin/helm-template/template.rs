@@ -1,0 +1,137 @@
+//! `helm-template template`
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use helm::{Capabilities, Costs, Event, HelmVersion, Input, KubeVersion, ParsedChart, Release, World};
+
+use crate::{api_versions, disk, user_values};
+
+/// The version of Kubernetes that Helm renders for where no cluster is asked.
+const KUBE_VERSION: &str = "v1.36.0";
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The name of the release.
+    name: String,
+    /// The chart: a directory or an archive.
+    chart: PathBuf,
+    /// The namespace of the release.
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
+    /// The version of Kubernetes for .Capabilities.KubeVersion.
+    #[arg(long)]
+    kube_version: Option<String>,
+    /// A version for .Capabilities.APIVersions, besides those that are there anyway.
+    #[arg(short, long, value_delimiter = ',')]
+    api_versions: Vec<String>,
+    /// A file with the versions that are there anyway, one a line.
+    #[arg(long)]
+    api_versions_file: Option<PathBuf>,
+    /// Prints what the charts have in crds/, too.
+    #[arg(long)]
+    include_crds: bool,
+    /// Sets .Release.IsUpgrade in place of .Release.IsInstall.
+    #[arg(long)]
+    is_upgrade: bool,
+    /// Leaves out hooks.
+    #[arg(long)]
+    no_hooks: bool,
+    /// Leaves out hooks that are tests.
+    #[arg(long)]
+    skip_tests: bool,
+    /// Does not check the values by the schemas of the charts.
+    #[arg(long)]
+    skip_schema_validation: bool,
+    /// Writes the notes to this file.
+    #[arg(long)]
+    notes: Option<PathBuf>,
+    /// Renders so many times, for measurements.
+    #[arg(long, default_value_t = 1, hide = true)]
+    repeat: usize,
+    #[command(flatten)]
+    values: user_values::Arguments,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let values = user_values::merge(&arguments.values)?;
+    let chart = disk::load(&arguments.chart)?;
+    check_installable(&chart)?;
+    let kube_version = arguments.kube_version.as_deref().unwrap_or(KUBE_VERSION);
+    let kube_version = KubeVersion::parse(kube_version)
+        .map_err(|error| format!("invalid kube version '{kube_version}': {error}"))?;
+    let mut api_versions = match &arguments.api_versions_file {
+        None => api_versions::KNOWN.iter().map(|version| (*version).to_owned()).collect(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
+        }
+    };
+    api_versions.extend(arguments.api_versions.iter().cloned());
+    let input = Input {
+        release: &Release {
+            name: arguments.name.clone(),
+            namespace: arguments.namespace.clone(),
+            revision: 1,
+            is_upgrade: arguments.is_upgrade,
+        },
+        values: &values,
+        capabilities: &Capabilities { kube_version, api_versions, helm_version: HelmVersion::default() },
+        world: &World::default(),
+        costs: &Costs::default(),
+        skips_schema: arguments.skip_schema_validation,
+        is_stopped: &|| false,
+    };
+    let chart = ParsedChart::new(chart);
+    for _ in 1..arguments.repeat {
+        helm::render(&chart, &input)?;
+    }
+    let rendered = helm::render(&chart, &input)?;
+    for warning in &rendered.warnings {
+        eprintln!("level=WARN msg={warning:?}");
+    }
+    let mut manifests = Vec::new();
+    if arguments.include_crds {
+        for crd in helm::crds(chart.chart(), &input)? {
+            write!(manifests, "---\n# Source: {}\n", crd.name)?;
+            manifests.extend_from_slice(&crd.content);
+            manifests.push(b'\n');
+        }
+    }
+    manifests.extend_from_slice(rendered.manifest().as_bytes());
+    let mut output = manifests.trim_ascii().to_vec();
+    output.push(b'\n');
+    let mut hooks = String::new();
+    for hook in rendered.hooks.iter().filter(|_| !arguments.no_hooks) {
+        if !(arguments.skip_tests && hook.events.contains(&Event::Test)) {
+            write!(hooks, "---\n# Source: {}\n{}\n", hook.path, hook.manifest)?;
+        }
+    }
+    output.extend_from_slice(hooks.as_bytes());
+    if let Some(file) = &arguments.notes {
+        std::fs::write(file, &rendered.notes).with_context(|| file.display().to_string())?;
+    }
+    std::io::stdout().write_all(&output).context("standard output")?;
+    Ok(())
+}
+
+/// What Helm's command line refuses, and its library does not.
+fn check_installable(chart: &helm_chart::Chart) -> Result<()> {
+    let metadata = &chart.metadata;
+    if !matches!(metadata.kind.as_str(), "" | "application") {
+        bail!("{} charts are not installable", metadata.kind);
+    }
+    let is_there = |name: &str| chart.dependencies.iter().any(|subchart| subchart.metadata.name == name);
+    let declared = metadata.dependencies.iter().flatten().map(|dependency| dependency.name.as_str());
+    let missing: Vec<&str> = declared.filter(|name| !is_there(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "an error occurred while checking for chart dependencies. You may need to run 'helm dependency build' to fetch \
+         missing dependencies: found in Chart.yaml, but missing in charts/ directory: {}",
+        missing.join(", ")
+    )
+}

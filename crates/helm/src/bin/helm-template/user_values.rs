@@ -1,0 +1,46 @@
+//! Values that the user gives: files, then single ones, each by the rules of its flag.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// A file of values.
+    #[arg(short = 'f', long)]
+    values: Vec<PathBuf>,
+    /// Values: key1=val1,key2=val2
+    #[arg(long)]
+    set: Vec<String>,
+    /// Values that are texts.
+    #[arg(long)]
+    set_string: Vec<String>,
+    /// Values that are JSON.
+    #[arg(long)]
+    set_json: Vec<String>,
+    /// Values that are taken as they are.
+    #[arg(long)]
+    set_literal: Vec<String>,
+    /// Values that are what is in files.
+    #[arg(long)]
+    set_file: Vec<String>,
+}
+
+/// All values, those of later flags over those of earlier ones.
+pub fn merge(arguments: &Arguments) -> Result<Map<String, Value>> {
+    let mut merged = Map::new();
+    for file in &arguments.values {
+        let data = std::fs::read(file).with_context(|| file.display().to_string())?;
+        add_yaml(&mut merged, &data).with_context(|| format!("failed to parse {}", file.display()))?;
+    }
+    Ok(merged)
+}
+
+/// Puts the documents of a file over values.
+pub fn add_yaml(values: &mut Map<String, Value>, data: &[u8]) -> Result<()> {
+    let mut read = helm_chart::read_values(data, &yaml::Limits::default())?;
+    helm::floats(&mut read);
+    yaml::merge_values(values, read);
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! The custom resource definitions that a chart has in `crds/`.
+
+use helm_chart::File;
+
+use crate::convert::{self, Numbers};
+use crate::dependencies;
+use crate::render::{Input, RenderError};
+use crate::tree::ChartNode;
+use crate::warnings::Warnings;
+use helm_chart::Chart;
+
+/// A file of definitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crd {
+    /// Its path with that of its chart, such as `chart/crds/widgets.yaml`.
+    pub name: String,
+    /// The text, which may have several documents.
+    pub content: Vec<u8>,
+}
+
+/// The definitions of a chart and of those of its subcharts that are used with the values. They are no templates.
+///
+/// # Errors
+/// The value of a subchart's name is no table.
+pub fn crds(chart: &Chart, input: &Input<'_>) -> Result<Vec<Crd>, RenderError> {
+    let mut root = ChartNode::new(chart);
+    let values = convert::table(input.values, Numbers::AsWritten);
+    dependencies::process(&mut root, &values, &mut Warnings::default()).map_err(RenderError::Dependencies)?;
+    let mut crds = Vec::new();
+    root.each(&mut |path, node| {
+        let files = node.chart.files.iter().filter(|file| is_definition(file));
+        crds.extend(
+            files.map(|file| Crd { name: format!("{path}/{}", file.name), content: file.data.clone() }),
+        );
+    });
+    Ok(crds)
+}
+
+fn is_definition(file: &File) -> bool {
+    let base = file.name.rsplit('/').next().unwrap_or_default();
+    let extension = base.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    file.name.starts_with("crds/") && matches!(extension.as_deref(), Some("yaml" | "yml" | "json"))
+}

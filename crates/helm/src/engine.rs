@@ -1,0 +1,153 @@
+//! The templates of a chart and its subcharts, executed (`pkg/engine/engine.go`).
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use gotemplate::value::{Map, Type};
+use gotemplate::{Budget, Limits, MissingKey, Run, Set, Value};
+use helm_chart::File;
+
+use crate::convert::lookup;
+use crate::failure;
+use crate::functions::{World, functions, without_no_value};
+use crate::objects::{CommonValues, Files, metadata};
+use crate::parsed::ParsedChart;
+use crate::tree::{ChartNode, child_path};
+
+/// What Go calls the outermost template.
+const OUTERMOST: &str = "gotpl";
+
+/// What one rendering may cost.
+#[derive(Debug, Clone)]
+pub struct Costs {
+    /// Of the execution.
+    pub budget: Budget,
+    /// Of the source of one template.
+    pub limits: Limits,
+    /// Tokens of all templates together: each takes some hundred bytes, and a source of some bytes can have one.
+    pub tokens: usize,
+}
+
+impl Default for Costs {
+    fn default() -> Self {
+        Self { budget: Budget::default(), limits: Limits::default(), tokens: 500_000 }
+    }
+}
+
+/// A file with the data that its template gets.
+struct Renderable<'a> {
+    file: &'a File,
+    data: Map,
+    base_path: String,
+}
+
+/// What the templates make, by the names of their files.
+///
+/// # Errors
+/// What Helm says about the first template that cannot be read or fails, and about a budget that is used up.
+pub(crate) fn render(
+    chart: &ParsedChart,
+    root: &ChartNode<'_>,
+    top: &Top,
+    world: &World,
+    costs: &Costs,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    let mut templates = BTreeMap::new();
+    collect(root, "", true, &top.values, top, &mut templates);
+    // Deeper files first, so that definitions of those above replace theirs.
+    let mut order: Vec<(&String, &Renderable<'_>)> = templates.iter().collect();
+    order.sort_by_key(|(name, _)| Reverse((name.matches('/').count(), *name)));
+
+    let mut set = Set::new(OUTERMOST, functions(world), costs.limits.clone(), MissingKey::Zero);
+    let mut tokens = 0;
+    for (name, template) in &order {
+        let trees = chart.trees(&set, name, template.file);
+        let trees = trees.map_err(|error| failure::parsing(name, &error.to_string()))?;
+        tokens += trees.iter().map(|tree| tree.tokens).sum::<usize>();
+        if tokens > costs.tokens {
+            let most = costs.tokens;
+            return Err(format!(
+                "parse error in ({name}): the templates of the chart have more than {most} tokens"
+            ));
+        }
+        set.add(&trees);
+    }
+    let run = Run::new(costs.budget.clone(), is_stopped);
+    let mut rendered = BTreeMap::new();
+    for (name, template) in order {
+        if name.rsplit('/').next().is_some_and(|base| base.starts_with('_')) {
+            continue;
+        }
+        let own = [("Name", name.as_str().into()), ("BasePath", template.base_path.as_str().into())];
+        template.data.put("Template", Value::object(CommonValues(Map::new(&Type::Any, own))));
+        let text = set.execute(&run, name, Value::Map(template.data.clone()));
+        let text = text.map_err(|error| failure::executing(name, &error, run.end()))?;
+        rendered.insert(name.clone(), without_no_value(&text));
+    }
+    // A chart holds its subcharts, and these do not hold it: nothing here is a cycle.
+    Ok(rendered)
+}
+
+/// What all templates see.
+pub(crate) struct Top {
+    pub release: Map,
+    pub capabilities: Value,
+    pub values: Map,
+}
+
+/// Adds the templates of a chart and its subcharts; gives the data of the chart.
+fn collect<'a>(
+    node: &ChartNode<'a>,
+    parent: &str,
+    is_root: bool,
+    values: &Map,
+    top: &Top,
+    templates: &mut BTreeMap<String, Renderable<'a>>,
+) -> Map {
+    let path = child_path(parent, &node.name);
+    let subcharts = Map::new(&Type::Any, [] as [(&str, Value); 0]);
+    let data = Map::new(
+        &Type::Any,
+        [
+            ("Chart", Value::Map(metadata(node, is_root))),
+            ("Files", Value::object(Files::new(&node.chart.files))),
+            ("Release", Value::Map(top.release.clone())),
+            ("Capabilities", top.capabilities.clone()),
+            ("Values", Value::object(CommonValues(values.clone()))),
+            ("Subcharts", Value::Map(subcharts.clone())),
+        ],
+    );
+    for child in &node.children {
+        // By a path: the values of a chart with a dot in its name are not found.
+        let own = lookup(values, &child.name);
+        let own = own.unwrap_or_else(|| Map::new(&Type::Any, [] as [(&str, Value); 0]));
+        let below = collect(child, &path, false, &own, top, templates);
+        subcharts.put(child.name.as_str(), Value::Map(below));
+    }
+    for file in &node.chart.templates {
+        let base = file.name.rsplit('/').next().unwrap_or_default();
+        if node.is_library() && !base.starts_with('_') {
+            continue;
+        }
+        let base_path = format!("{path}/templates");
+        let name = format!("{path}/{}", file.name);
+        templates.insert(name, Renderable { file, data: data.clone(), base_path });
+    }
+    data
+}
+
+/// Visits the values of each chart with its full path.
+pub(crate) fn each_values(root: &ChartNode<'_>, values: &Map, visit: &mut dyn FnMut(&str, &Map)) {
+    each_values_below(root, "", values, visit);
+}
+
+fn each_values_below(node: &ChartNode<'_>, parent: &str, values: &Map, visit: &mut dyn FnMut(&str, &Map)) {
+    let path = child_path(parent, &node.name);
+    visit(&path, values);
+    for child in &node.children {
+        let own = lookup(values, &child.name);
+        let own = own.unwrap_or_else(|| Map::new(&Type::Any, [] as [(&str, Value); 0]));
+        each_values_below(child, &path, &own, visit);
+    }
+}

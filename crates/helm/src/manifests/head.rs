@@ -1,0 +1,34 @@
+use helm_chart::{FieldError, Fields, first_document};
+use serde_json::{Map, Value};
+
+/// What Go calls the type of `metadata`.
+const METADATA: &str =
+    r#"struct { Name string "json:\"name\""; Annotations map[string]string "json:\"annotations\"" }"#;
+
+/// What Helm reads of a document.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    pub api_version: String,
+    pub kind: String,
+    pub name: String,
+    pub annotations: Map<String, Value>,
+}
+
+impl Head {
+    pub(super) fn read(document: &str) -> Result<Self, FieldError> {
+        let document = first_document(document.as_bytes(), &yaml::Limits::default())?;
+        let mut head = Self::default();
+        let Some(fields) = Fields::of(&document, "util.SimpleHead")? else { return Ok(head) };
+        fields.text("apiVersion", &mut head.api_version)?;
+        fields.text("kind", &mut head.kind)?;
+        if let Some(metadata) = fields.child("metadata", METADATA)? {
+            metadata.text("name", &mut head.name)?;
+            metadata.text_map("annotations", &mut head.annotations)?;
+        }
+        Ok(head)
+    }
+
+    pub(super) fn annotation(&self, name: &str) -> Option<&str> {
+        self.annotations.get(name).and_then(Value::as_str)
+    }
+}

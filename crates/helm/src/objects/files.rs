@@ -1,0 +1,112 @@
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use gotemplate::value::{List, Map, Object, Text, Type};
+use gotemplate::{Context, Error, Function, Value};
+use helm_chart::File;
+
+use super::glob::Glob;
+
+const BYTES: Type = Type::Slice(&Type::Uint8);
+
+/// `.Files`: what a chart has besides templates, values and metadata.
+#[derive(Debug, Clone)]
+pub(crate) struct Files(Map);
+
+impl Files {
+    pub(crate) fn new(files: &[File]) -> Self {
+        let entries =
+            files.iter().map(|file| (file.name.as_str(), Value::Bytes(file.data.as_slice().into())));
+        Self(Map::new(&BYTES, entries))
+    }
+
+    fn content(&self, name: &Text) -> Text {
+        match self.0.get(name) {
+            Some(Value::Bytes(content)) => content,
+            _ => Text::default(),
+        }
+    }
+
+    fn glob(&self, context: &Context<'_>, pattern: &Text) -> Result<Value, Error> {
+        let glob = Glob::new(pattern);
+        let entries = self.0.entries();
+        context.charge(entries.iter().map(|(name, _)| name.len() + size_of::<(Text, Value)>()).sum())?;
+        let matching = entries.into_iter().filter(|(name, _)| glob.matches(name));
+        Ok(Value::object(Self(Map::new(&BYTES, matching))))
+    }
+
+    /// A map from base names to contents, as YAML.
+    fn as_yaml(&self, context: &Context<'_>, shown: fn(&[u8]) -> String) -> Result<Value, Error> {
+        let entries = self.0.entries();
+        // Base64 and quoting make it longer.
+        context.charge(entries.iter().map(|(name, value)| 2 * (name.len() + size(value))).sum())?;
+        let contents = entries.iter().map(|(name, value)| match value {
+            Value::Bytes(content) => (base_name(name), shown(content)),
+            _ => (base_name(name), String::new()),
+        });
+        let contents: BTreeMap<String, String> = contents.collect();
+        let json = contents.into_iter().map(|(name, content)| (name, content.into())).collect();
+        let text = yaml::json_to_yaml(&serde_json::Value::Object(json));
+        context.charge(text.len())?;
+        Ok(text.strip_suffix('\n').unwrap_or(&text).into())
+    }
+
+    fn lines(&self, context: &Context<'_>, name: &Text) -> Result<Value, Error> {
+        let content = self.content(name);
+        if content.is_empty() {
+            return Ok(Value::List(List::new(&Type::String, Vec::new())));
+        }
+        let lines = content.strip_suffix(b"\n").unwrap_or(&content).split(|byte| *byte == b'\n');
+        let count = lines.clone().count();
+        context.charge(content.len() + count * size_of::<Value>())?;
+        Ok(Value::List(List::new(&Type::String, lines.map(|line| Value::String(line.into())).collect())))
+    }
+}
+
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Bytes(content) => content.len(),
+        _ => 0,
+    }
+}
+
+fn base_name(name: &[u8]) -> String {
+    let name = name.rsplit(|byte| *byte == b'/').next().unwrap_or(name);
+    String::from_utf8_lossy(name).into_owned()
+}
+
+impl Object for Files {
+    fn go_type(&self) -> &'static str {
+        "engine.files"
+    }
+
+    fn underlying(&self) -> Option<Value> {
+        Some(Value::Map(self.0.clone()))
+    }
+
+    fn method(&self, name: &str) -> Option<Function> {
+        let files = self.clone();
+        let of_name = |result: Type, body: fn(&Files, &Context<'_>, &Text) -> Result<Value, Error>| {
+            Function::new(&[Type::String], result, move |context, arguments| match arguments {
+                [Value::String(name)] => body(&files, context, name),
+                // The types were checked.
+                _ => Ok(Value::Nil),
+            })
+        };
+        let files = self.clone();
+        Some(match name {
+            "Get" => of_name(Type::String, |files, _, name| Ok(Value::String(files.content(name)))),
+            "GetBytes" => of_name(BYTES, |files, _, name| Ok(Value::Bytes(files.content(name)))),
+            "Glob" => of_name(Type::Named("engine.files"), Self::glob),
+            "Lines" => of_name(Type::Slice(&Type::String), Self::lines),
+            "AsConfig" => Function::new(&[], Type::String, move |context, _| {
+                files.as_yaml(context, |content| String::from_utf8_lossy(content).into_owned())
+            }),
+            "AsSecrets" => Function::new(&[], Type::String, move |context, _| {
+                files.as_yaml(context, |content| STANDARD.encode(content))
+            }),
+            _ => return None,
+        })
+    }
+}

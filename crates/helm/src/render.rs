@@ -1,0 +1,213 @@
+//! A chart and values in, manifests and hooks out.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::io;
+
+use gotemplate::Value;
+use gotemplate::value::{Map, Type};
+use helm_chart::Chart;
+use serde_json::{Map as JsonMap, Value as Json};
+
+use crate::coalesce::{self, Nulls, TypeMismatch};
+use crate::convert::{self, Numbers};
+use crate::dependencies;
+use crate::engine::{self, Costs, Top};
+use crate::functions::World;
+use crate::manifests::{self, Hook, Manifest, ManifestError};
+use crate::objects::Capabilities;
+use crate::parsed::ParsedChart;
+use crate::schema::{self, SchemaErrors};
+use crate::tree::ChartNode;
+use crate::warnings::Warnings;
+
+/// The suffix of files that are notes.
+const NOTES: &str = "NOTES.txt";
+
+/// What a chart is rendered for: `.Release`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The revision that it is about to have, from 1.
+    pub revision: i64,
+    /// Whether there was one before.
+    pub is_upgrade: bool,
+}
+
+/// What one rendering needs besides the chart.
+pub struct Input<'a> {
+    /// The release.
+    pub release: &'a Release,
+    /// The values of the user. An integer is an `int64` to templates; numbers of YAML files are floats: [`crate::floats`].
+    pub values: &'a JsonMap<String, Json>,
+    /// The cluster.
+    pub capabilities: &'a Capabilities,
+    /// What functions may use of the world.
+    pub world: &'a World,
+    /// What it may cost.
+    pub costs: &'a Costs,
+    /// Whether values need not be as the schemas of the charts want them.
+    pub skips_schema: bool,
+    /// Asked again and again; once it says so, the rendering ends.
+    pub is_stopped: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// What a chart becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The objects of the release, in the order in which they are installed.
+    pub manifests: Vec<Manifest>,
+    /// What runs when something happens, sorted by kind.
+    pub hooks: Vec<Hook>,
+    /// What the chart has to say to the user.
+    pub notes: String,
+    /// What is odd about the values, yet no error.
+    pub warnings: Vec<String>,
+}
+
+impl Rendered {
+    /// The text that Helm stores as the manifest of a release.
+    pub fn manifest(&self) -> String {
+        let mut text = String::new();
+        for manifest in &self.manifests {
+            // Writing to a string does not fail.
+            let _ = write!(text, "---\n# Source: {}\n{}\n", manifest.name, manifest.content);
+        }
+        text
+    }
+}
+
+/// Why a chart cannot be rendered, in the words of Helm.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// Values of subcharts are no tables.
+    #[error("chart dependencies processing failed")]
+    Dependencies(#[source] TypeMismatch),
+    /// The same, of subcharts that got new values by import.
+    #[error(transparent)]
+    Values(#[from] TypeMismatch),
+    /// Values are not as schemas want them.
+    #[error(transparent)]
+    Schema(#[from] SchemaErrors),
+    /// The chart is for other versions of Kubernetes.
+    #[error("chart requires kubeVersion: {range} which is incompatible with Kubernetes {version}")]
+    KubeVersion {
+        /// What it is for.
+        range: String,
+        /// What there is.
+        version: String,
+    },
+    /// A template cannot be read or fails.
+    #[error("{0}")]
+    Template(String),
+    /// What a template made is no YAML.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// There is no thread to render in.
+    #[error("no thread to render in")]
+    Thread(#[source] io::Error),
+    /// The engine has a fault.
+    #[error("rendering template failed: {0}")]
+    Panic(String),
+}
+
+/// Renders a chart. Takes a thread of its own, with the stack that the budget asks for, and waits for it.
+///
+/// # Errors
+/// See [`RenderError`].
+pub fn render(chart: &ParsedChart, input: &Input<'_>) -> Result<Rendered, RenderError> {
+    let Files { mut files, warnings } = render_files(chart, input)?;
+    let own_notes = format!("{}/templates/{NOTES}", chart.chart().metadata.name);
+    let notes = files.get(&own_notes).map(|text| String::from_utf8_lossy(text).into_owned());
+    files.retain(|name, _| !name.ends_with(NOTES));
+    let files = files.iter().map(|(name, content)| (name.as_str(), content.as_slice()));
+    let (manifests, hooks) = manifests::sort(files)?;
+    Ok(Rendered { manifests, hooks, notes: notes.unwrap_or_default(), warnings })
+}
+
+/// What the templates of a chart make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The texts by the names of the files, such as `chart/templates/service.yaml`; partials have none.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// As [`Rendered::warnings`].
+    pub warnings: Vec<String>,
+}
+
+/// Executes the templates of a chart, and no more. Takes a thread of its own, as [`render`].
+///
+/// # Errors
+/// See [`RenderError`].
+pub fn render_files(chart: &ParsedChart, input: &Input<'_>) -> Result<Files, RenderError> {
+    on_own_stack(input, || {
+        let (root, top, warnings) = prepared(chart.chart(), input)?;
+        let range = &chart.chart().metadata.kube_version;
+        let version = &input.capabilities.kube_version;
+        if !range.is_empty() && !dependencies::is_compatible(range, version.comparable()) {
+            let (range, version) = (range.clone(), version.version().to_owned());
+            return Err(RenderError::KubeVersion { range, version });
+        }
+        let files = engine::render(chart, &root, &top, input.world, input.costs, input.is_stopped);
+        Ok(Files { files: files.map_err(RenderError::Template)?, warnings: warnings.into_vec() })
+    })
+}
+
+/// The values that each chart sees that is used, by its full path.
+///
+/// # Errors
+/// As [`render`], up to the templates.
+pub fn values(chart: &Chart, input: &Input<'_>) -> Result<Vec<(String, JsonMap<String, Json>)>, RenderError> {
+    on_own_stack(input, || {
+        let (root, top, _) = prepared(chart, input)?;
+        let mut seen = Vec::new();
+        engine::each_values(&root, &top.values, &mut |path, values| {
+            seen.push((path.to_owned(), convert::to_json(values)));
+        });
+        Ok(seen)
+    })
+}
+
+/// The charts that are used, with what their templates see.
+fn prepared<'a>(chart: &'a Chart, input: &Input<'_>) -> Result<(ChartNode<'a>, Top, Warnings), RenderError> {
+    let mut warnings = Warnings::default();
+    let mut root = ChartNode::new(chart);
+    let values = convert::table(input.values, Numbers::AsWritten);
+    dependencies::process(&mut root, &values, &mut warnings).map_err(RenderError::Dependencies)?;
+    let values = coalesce::coalesce(&root, &values, Nulls::Delete, &mut warnings)?;
+    if !input.skips_schema {
+        schema::validate(&root, &values)?;
+    }
+    let release = input.release;
+    let entries = [
+        ("Name", release.name.as_str().into()),
+        ("Namespace", release.namespace.as_str().into()),
+        ("IsUpgrade", release.is_upgrade.into()),
+        ("IsInstall", (!release.is_upgrade).into()),
+        ("Revision", Value::Int(release.revision)),
+        ("Service", "Helm".into()),
+    ];
+    let release = Map::new(&Type::Any, entries);
+    let capabilities = Value::object(input.capabilities.clone());
+    Ok((root, Top { release, capabilities, values }, warnings))
+}
+
+/// Templates recurse, and so do the trees of values.
+fn on_own_stack<T: Send>(
+    input: &Input<'_>,
+    work: impl FnOnce() -> Result<T, RenderError> + Send,
+) -> Result<T, RenderError> {
+    let thread = std::thread::Builder::new()
+        .name("helm-render".to_owned())
+        .stack_size(input.costs.budget.stack_size());
+    std::thread::scope(|scope| {
+        let thread = thread.spawn_scoped(scope, work).map_err(RenderError::Thread)?;
+        thread.join().unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(RenderError::Panic(text.unwrap_or("panic").to_owned()))
+        })
+    })
+}

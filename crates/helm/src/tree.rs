@@ -1,0 +1,57 @@
+//! A chart with those of its subcharts that are used, under the names that they have here.
+
+use gotemplate::value::Map;
+use helm_chart::{Chart, Dependency};
+
+use crate::convert::{self, Numbers};
+
+/// A chart of the tree that is rendered.
+#[derive(Clone)]
+pub(crate) struct ChartNode<'a> {
+    /// Where its files are.
+    pub chart: &'a Chart,
+    /// Its name, or the alias under which it is used.
+    pub name: String,
+    /// What it says about its subcharts.
+    pub dependencies: Vec<Dependency>,
+    /// Its default values.
+    pub values: Map,
+    /// Its subcharts.
+    pub children: Vec<ChartNode<'a>>,
+}
+
+impl<'a> ChartNode<'a> {
+    /// With all subcharts.
+    pub(crate) fn new(chart: &'a Chart) -> Self {
+        Self {
+            chart,
+            name: chart.metadata.name.clone(),
+            dependencies: chart.metadata.dependencies.iter().flatten().cloned().collect(),
+            values: convert::table(&chart.values, Numbers::Floats),
+            children: chart.dependencies.iter().map(ChartNode::new).collect(),
+        }
+    }
+
+    /// Whether it only has templates for others.
+    pub(crate) fn is_library(&self) -> bool {
+        self.chart.metadata.kind.eq_ignore_ascii_case("library")
+    }
+
+    /// Visits all charts with their full paths, such as `parent/charts/sub`, parents first.
+    pub(crate) fn each(&self, visit: &mut dyn FnMut(&str, &ChartNode<'a>)) {
+        self.each_below("", visit);
+    }
+
+    fn each_below(&self, parent: &str, visit: &mut dyn FnMut(&str, &ChartNode<'a>)) {
+        let path = child_path(parent, &self.name);
+        visit(&path, self);
+        for child in &self.children {
+            child.each_below(&path, visit);
+        }
+    }
+}
+
+/// The full path of a chart below another; below none, it is its name.
+pub(crate) fn child_path(parent: &str, name: &str) -> String {
+    if parent.is_empty() { name.to_owned() } else { format!("{parent}/charts/{name}") }
+}
