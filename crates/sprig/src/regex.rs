@@ -1,10 +1,8 @@
 //! Regular expressions of RE2, as Go's package `regexp` takes them.
 
-mod pattern;
-
 use std::borrow::Cow;
 
-use ::regex::bytes::{Captures, Match, Regex, RegexBuilder};
+use ::regex::bytes::{Captures, Match, Regex};
 use gotemplate::value::{Text, Type};
 use gotemplate::{Error, Value};
 
@@ -77,20 +75,13 @@ pub(crate) fn add(table: &mut Table) {
 fn compile(call: &Call<'_>) -> Result<Result<Regex, String>, Error> {
     let pattern = String::from_utf8_lossy(call.text(0));
     call.context.step(pattern.len())?;
-    let translated = match pattern::translate(&pattern) {
+    let translated = match goregexp::translate(&pattern) {
         Ok(translated) => translated,
         Err(error) => return Ok(Err(error.to_string())),
     };
     // What the program will take; how long it takes to make it follows from that.
     call.context.step(STEPS_PER_EXPRESSION + translated.weight * STEPS_PER_WEIGHT)?;
-    let built = RegexBuilder::new(&translated.text).build();
-    Ok(built.map_err(|error| match error {
-        ::regex::Error::CompiledTooBig(_) => {
-            format!("error parsing regexp: expression too large: `{pattern}`")
-        }
-        // Classes of Unicode are all that was not looked at.
-        _ => format!("error parsing regexp: invalid character class range: `{pattern}`"),
-    }))
+    Ok(translated.build(&pattern).map_err(|fault| fault.to_string()))
 }
 
 fn quoted(pattern: &[u8]) -> String {

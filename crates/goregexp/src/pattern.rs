@@ -20,15 +20,18 @@ const ANY_WEIGHT: usize = 10;
 
 /// An expression for the crate `regex`.
 #[derive(Debug)]
-pub(super) struct Translated {
-    pub(super) text: String,
+pub struct Translated {
+    /// In the syntax of the crate `regex`.
+    pub text: String,
     /// About how many states it has.
-    pub(super) weight: usize,
+    pub weight: usize,
 }
 
-/// What is wrong, and the part of the expression that it is about.
-#[derive(Debug)]
-pub(super) struct Fault(&'static str, String);
+/// What is wrong, and the part of the expression that it is about. Its text is Go's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault(pub(crate) &'static str, pub(crate) String);
+
+impl std::error::Error for Fault {}
 
 impl Display for Fault {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -76,7 +79,10 @@ struct Parser<'p> {
 }
 
 /// Translates an expression.
-pub(super) fn translate(pattern: &str) -> Result<Translated, Fault> {
+///
+/// # Errors
+/// Go would not take it either, or it would have too many states.
+pub fn translate(pattern: &str) -> Result<Translated, Fault> {
     let mut parser = Parser {
         whole: pattern,
         rest: pattern,

@@ -1,0 +1,71 @@
+//! The flags of Helm's command line.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    FlagError, Limits, ReadFile, json, parse_into, parse_into_file, parse_into_json, parse_into_literal,
+    parse_into_string,
+};
+
+/// A flag that assigns values.
+///
+/// Helm applies all of one flag before the next: value files, then in the order of this type, whatever their order on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flag {
+    /// `--set-json`
+    Json,
+    /// `--set`
+    Set,
+    /// `--set-string`
+    String,
+    /// `--set-file`
+    File,
+    /// `--set-literal`
+    Literal,
+}
+
+impl Flag {
+    /// Assigns what one such flag says. `read` is for [`Flag::File`] alone.
+    ///
+    /// # Errors
+    /// What Helm says. Some of the text may be assigned by then.
+    pub fn apply(
+        self,
+        text: &str,
+        values: &mut Map<String, Value>,
+        read: &mut ReadFile<'_>,
+        limits: &Limits,
+    ) -> Result<(), FlagError> {
+        match self {
+            Self::Json => apply_json(text, values, limits),
+            Self::Set => parse_into(text, values, limits).map_err(FlagError::Set),
+            Self::String => parse_into_string(text, values, limits).map_err(FlagError::String),
+            Self::File => parse_into_file(text, values, read, limits).map_err(FlagError::File),
+            Self::Literal => parse_into_literal(text, values, limits).map_err(FlagError::Literal),
+        }
+    }
+}
+
+fn apply_json(text: &str, values: &mut Map<String, Value>, limits: &Limits) -> Result<(), FlagError> {
+    let trimmed = text.trim();
+    if trimmed.starts_with('{') {
+        let object = json::object(trimmed, limits)
+            .map_err(|source| FlagError::JsonObject { text: text.to_owned(), source })?;
+        merge(values, object);
+        return Ok(());
+    }
+    parse_into_json(text, values, limits).map_err(|source| FlagError::Json { text: text.to_owned(), source })
+}
+
+/// Puts values over others: maps merge, all else replaces, `null` too (`loader.MergeMaps`). It recurses as deep as the maps of both.
+pub fn merge(values: &mut Map<String, Value>, over: Map<String, Value>) {
+    for (key, value) in over {
+        match (values.get_mut(&key), value) {
+            (Some(Value::Object(below)), Value::Object(above)) => merge(below, above),
+            (Some(below), above) => *below = above,
+            (None, above) => {
+                values.insert(key, above);
+            }
+        }
+    }
+}
