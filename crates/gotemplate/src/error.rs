@@ -44,7 +44,7 @@ impl From<&str> for Error {
 }
 
 /// The most bytes that a message has. Each template that was called adds its own place, and they may be many.
-const LONGEST: usize = 64 << 10;
+const LONGEST: usize = 256 << 10;
 
 /// The message, cut if it is too long.
 pub(crate) fn bounded(mut message: String) -> String {

@@ -82,6 +82,13 @@ fn run(context: Context<'_>, tree: &Tree, dot: Item, output: &mut Vec<u8>) -> Re
     Ok(())
 }
 
+fn pointer_text(value: &Value) -> Option<Text> {
+    match value {
+        Value::Object(object) => object.pointer_text(),
+        _ => None,
+    }
+}
+
 impl<'a> Executor<'a, '_> {
     /// An error here.
     fn fail<T>(&self, message: impl Display) -> Result<T, Error> {
@@ -159,7 +166,10 @@ impl<'a> Executor<'a, '_> {
         let text = match item {
             Item::None => return Ok(self.context.run.write(b"<no value>", self.output)?),
             Item::Any(Value::String(text)) | Item::Typed(Value::String(text)) => text,
-            Item::Any(value) | Item::Typed(value) => self.context.print_dereferenced(&[value])?,
+            Item::Any(value) | Item::Typed(value) => match pointer_text(&value) {
+                Some(text) => text,
+                None => self.context.print_dereferenced(&[value])?,
+            },
         };
         Ok(self.context.run.write(&text, self.output)?)
     }

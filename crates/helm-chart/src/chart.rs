@@ -156,7 +156,7 @@ impl Chart {
             "Chart.lock" => self.lock = read_lock("Chart.lock", &file.data, limits)?,
             "values.yaml" => {
                 let read = values::read_values(&file.data, &limits.yaml);
-                self.values = read.map_err(|source| LoadError::File { file: "values.yaml", source })?;
+                self.values = read.map_err(LoadError::Values)?;
                 self.values_file = Some(file);
             }
             "values.schema.json" => self.schema = Some(file),

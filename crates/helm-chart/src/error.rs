@@ -4,6 +4,7 @@ use std::io;
 
 use artifact::unpack::UnpackError;
 
+use crate::values::DocumentError;
 use crate::fields::FieldError;
 use crate::ignore::IgnoreError;
 use crate::limits::LimitError;
@@ -42,6 +43,9 @@ pub enum LoadError {
     /// It is too large.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// The values file cannot be read.
+    #[error("cannot load values.yaml")]
+    Values(#[source] DocumentError),
     /// A file cannot be read as what it is by its name.
     #[error("cannot load {file}")]
     File {

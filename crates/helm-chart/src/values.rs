@@ -71,6 +71,11 @@ pub enum ValuesError {
     NoDefaults(#[from] NoDefaultValues),
 }
 
+/// A document of values cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot unmarshal yaml document")]
+pub struct DocumentError(#[from] FieldError);
+
 /// The chart has no values.yaml, so that there is nothing to replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("failed to locate values file: values.yaml")]
@@ -156,7 +161,7 @@ fn content(path: &str, data: &[u8], limits: &Limits) -> Result<Values, ValuesErr
 ///
 /// # Errors
 /// A document is no YAML, or no map.
-pub fn read_values(data: &[u8], limits: &yaml::Limits) -> Result<Values, FieldError> {
+pub fn read_values(data: &[u8], limits: &yaml::Limits) -> Result<Values, DocumentError> {
     let mut merged = Values::new();
     for document in documents(data, limits)? {
         yaml::merge_values(&mut merged, values(document)?);

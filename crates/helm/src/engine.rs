@@ -81,7 +81,7 @@ pub(crate) fn render(
         }
         let own = [("Name", name.as_str().into()), ("BasePath", template.base_path.as_str().into())];
         template.data.put("Template", Value::object(CommonValues(Map::new(&Type::Any, own))));
-        let text = set.execute(&run, name, Value::Map(template.data.clone()));
+        let text = set.execute(&run, name, Value::object(CommonValues(template.data.clone())));
         let text = text.map_err(|error| failure::executing(name, &error, run.end()))?;
         rendered.insert(name.clone(), without_no_value(&text));
     }

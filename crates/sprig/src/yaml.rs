@@ -82,9 +82,6 @@ fn decode(call: &Call<'_>, text: &[u8]) -> Result<(Value, Option<Failure>, &'sta
             let (value, failure) = json::decode(call, ::yaml::canonical_json(&json).as_bytes())?;
             Ok((value, failure, DECODING))
         }
-        Err(::yaml::Error::Convert { message, .. }) if message.starts_with("json: ") => {
-            Ok((Value::Nil, Some(Failure(message)), CONVERTING))
-        }
         Err(error) => Ok((Value::Nil, Some(Failure(error.to_string())), CONVERTING)),
     }
 }

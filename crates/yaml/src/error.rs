@@ -21,6 +21,9 @@ pub enum Error {
         /// What does not fit.
         message: String,
     },
+    /// What JSON lacks, in the words of Go's `encoding/json`.
+    #[error("json: unsupported value: {0}")]
+    UnsupportedValue(&'static str),
     /// The text asks for more than [`Limits`](crate::Limits) allow.
     #[error("yaml: {}more than {limit} {what}", At(*line))]
     Limit {

@@ -74,10 +74,7 @@ fn scalar_to_json(node: &Node, resolver: Resolver) -> Result<Json, Error> {
         Some(Resolved::Uint(value)) => value.into(),
         Some(Resolved::Float(value)) => {
             let number = number::json_number(value).filter(|_| value.is_finite());
-            Json::Number(
-                number
-                    .ok_or_else(|| convert(node, format!("json: unsupported value: {}", go_float(value))))?,
-            )
+            Json::Number(number.ok_or_else(|| Error::UnsupportedValue(go_float(value)))?)
         }
         Some(Resolved::Timestamp(text)) => text.into(),
         Some(Resolved::String(text))

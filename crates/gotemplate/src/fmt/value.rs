@@ -179,7 +179,7 @@ impl Printer {
             self.write(name.trim_start_matches('*').as_bytes());
         }
         self.write(b"{");
-        for (index, (name, field)) in object.fields().iter().enumerate() {
+        for (index, (name, field)) in object.all_fields().iter().enumerate() {
             if index > 0 {
                 self.separate();
             }

@@ -19,6 +19,11 @@ pub trait Object: Any + Debug + Send + Sync {
         Vec::new()
     }
 
+    /// All fields of a struct, those that are not exported, too: they are printed.
+    fn all_fields(&self) -> Vec<(&'static str, Value)> {
+        self.fields()
+    }
+
     /// A method, bound to the object. It goes before a field or a key of the same name.
     fn method(&self, name: &str) -> Option<Function> {
         let _ = name;
@@ -27,6 +32,11 @@ pub trait Object: Any + Debug + Send + Sync {
 
     /// What its method `String` or `Error` gives.
     fn text(&self) -> Option<Text> {
+        None
+    }
+
+    /// What the method `String` gives that only a pointer to it has. An action prints it; for a function it is a copy.
+    fn pointer_text(&self) -> Option<Text> {
         None
     }
 }

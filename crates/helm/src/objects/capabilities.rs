@@ -145,7 +145,14 @@ impl Object for KubeVersion {
         Some(Function::new(&[], Type::String, move |_, _| Ok(Value::String(text.clone()))))
     }
 
-    fn text(&self) -> Option<Text> {
+    fn all_fields(&self) -> Vec<(&'static str, Value)> {
+        let normalized = self.normalized.as_deref().unwrap_or_default();
+        let mut fields = self.fields();
+        fields.insert(1, ("normalizedVersion", normalized.into()));
+        fields
+    }
+
+    fn pointer_text(&self) -> Option<Text> {
         Some(self.comparable().into())
     }
 }

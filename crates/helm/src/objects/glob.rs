@@ -75,7 +75,9 @@ fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, out: &mut String)
     let mut items = Vec::new();
     loop {
         match chars.next()? {
-            ']' if !items.is_empty() => break,
+            // Unlike elsewhere, the first character cannot be the end.
+            ']' if items.is_empty() => return None,
+            ']' => break,
             '\\' => items.push(chars.next()?),
             c => items.push(c),
         }
@@ -126,6 +128,7 @@ mod tests {
             // Malformed: everything.
             ("[", "anything/at/all", true),
             ("{a", "anything", true),
+            ("[]].txt", "anything", true),
         ] {
             assert_eq!(Glob::new(pattern.as_bytes()).matches(name.as_bytes()), expected, "{pattern} {name}");
         }

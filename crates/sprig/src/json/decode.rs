@@ -70,7 +70,7 @@ impl gojson::Build for Builder<'_> {
     }
 
     fn object(&mut self, entries: Vec<(String, Value)>) -> Value {
-        let entries = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
+        let entries = entries.into_iter().map(|(key, value)| (Text::from(key), value));
         Value::Map(Map::new(&Type::Any, entries))
     }
 }

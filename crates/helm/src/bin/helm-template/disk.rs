@@ -4,23 +4,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use helm_chart::{Chart, Limits, Node, Tree, load_archive, load_directory};
+use helm_chart::{Chart, Limits, LoadError, Node, Tree, load_archive, load_directory};
 
 /// Loads a chart from a directory or an archive.
 pub fn load(path: &Path) -> Result<Chart> {
     let limits = Limits::default();
     let Ok(metadata) = fs::metadata(path) else { bail!("path {:?} not found", path.display().to_string()) };
     if metadata.is_dir() {
-        return match load_directory(&Directory(path.to_owned()), "", &limits) {
-            // Its place is known to who gave it.
-            Err(
-                helm_chart::LoadError::Directory { source, .. } | helm_chart::LoadError::Files { source, .. },
-            ) => Err(*source)?,
-            loaded => Ok(loaded?),
-        };
+        return Ok(plain(load_directory(&Directory(path.to_owned()), "", &limits))?);
     }
     let archive = fs::File::open(path).with_context(|| path.display().to_string())?;
     Ok(load_archive(archive, &limits)?)
+}
+
+/// Without the place of the chart in an error: who gave it knows it.
+pub fn plain(loaded: Result<Chart, LoadError>) -> Result<Chart, LoadError> {
+    loaded.map_err(|error| match error {
+        LoadError::Directory { source, .. } | LoadError::Files { source, .. } => *source,
+        error => error,
+    })
 }
 
 /// A directory of the disk; links are followed.

@@ -9,8 +9,9 @@ use helm::{Capabilities, Costs, HelmVersion, Input, KubeVersion, ParsedChart, Re
 use helm_chart::{Limits, MemoryTree, load_directory};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use strvals::Flag;
 
-use crate::{api_versions, user_values};
+use crate::{api_versions, disk, user_values};
 
 const CHART: &str = "apiVersion: v2\nname: c\nversion: 1.2.3\nappVersion: 4.5.6\n";
 
@@ -31,7 +32,8 @@ pub struct Row {
     set_string: Vec<String>,
     set_json: Vec<String>,
     set_literal: Vec<String>,
-    set_file: Vec<String>,
+    /// What is in a file, by what it is assigned to.
+    set_file: BTreeMap<String, String>,
     api_versions: Vec<String>,
     upgrade: bool,
     skip_schema: bool,
@@ -102,13 +104,27 @@ impl Row {
             skips_schema: self.skip_schema,
             is_stopped: &|| false,
         };
-        answer(&ParsedChart::new(load_directory(&tree, "c", &Limits::default())?), &input)
+        let chart = disk::plain(load_directory(&tree, "c", &Limits::default()))?;
+        answer(&ParsedChart::new(chart), &input)
     }
 
     fn user_values(&self) -> Result<Map<String, Value>> {
         let mut values = Map::new();
-        for text in &self.values {
-            user_values::add_yaml(&mut values, text.as_bytes())?;
+        for (index, text) in self.values.iter().enumerate() {
+            user_values::add_yaml(&mut values, &format!("v{index}.yaml"), text.as_bytes())?;
+        }
+        let limits = strvals::Limits::default();
+        for (flag, texts) in [(Flag::Json, &self.set_json), (Flag::Set, &self.set), (Flag::String, &self.set_string)] {
+            for text in texts {
+                flag.apply(text, &mut values, &mut |_| Err(String::new()), &limits)?;
+            }
+        }
+        for (name, content) in &self.set_file {
+            let text = format!("{name}=file");
+            Flag::File.apply(&text, &mut values, &mut |_| Ok(content.clone()), &limits)?;
+        }
+        for text in &self.set_literal {
+            Flag::Literal.apply(text, &mut values, &mut |_| Err(String::new()), &limits)?;
         }
         Ok(values)
     }

@@ -52,7 +52,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 1, hide = true)]
     repeat: usize,
     #[command(flatten)]
-    values: user_values::Arguments,
+    values: user_values::Flags,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
+use strvals::{Flag, Limits};
 
 #[derive(clap::Args)]
-pub struct Arguments {
+pub struct Flags {
     /// A file of values.
     #[arg(short = 'f', long)]
     values: Vec<PathBuf>,
@@ -28,18 +29,31 @@ pub struct Arguments {
 }
 
 /// All values, those of later flags over those of earlier ones.
-pub fn merge(arguments: &Arguments) -> Result<Map<String, Value>> {
+pub fn merge(flags: &Flags) -> Result<Map<String, Value>> {
     let mut merged = Map::new();
-    for file in &arguments.values {
+    for file in &flags.values {
         let data = std::fs::read(file).with_context(|| file.display().to_string())?;
-        add_yaml(&mut merged, &data).with_context(|| format!("failed to parse {}", file.display()))?;
+        add_yaml(&mut merged, &file.display().to_string(), &data)?;
+    }
+    let read = &mut |file: &str| std::fs::read_to_string(file).map_err(|error| format!("open {file}: {error}"));
+    for (flag, texts) in [
+        (Flag::Json, &flags.set_json),
+        (Flag::Set, &flags.set),
+        (Flag::String, &flags.set_string),
+        (Flag::File, &flags.set_file),
+        (Flag::Literal, &flags.set_literal),
+    ] {
+        for text in texts {
+            flag.apply(text, &mut merged, read, &Limits::default())?;
+        }
     }
     Ok(merged)
 }
 
 /// Puts the documents of a file over values.
-pub fn add_yaml(values: &mut Map<String, Value>, data: &[u8]) -> Result<()> {
-    let mut read = helm_chart::read_values(data, &yaml::Limits::default())?;
+pub fn add_yaml(values: &mut Map<String, Value>, name: &str, data: &[u8]) -> Result<()> {
+    let read = helm_chart::read_values(data, &yaml::Limits::default());
+    let mut read = read.with_context(|| format!("failed to parse {name}"))?;
     helm::floats(&mut read);
     yaml::merge_values(values, read);
     Ok(())
