@@ -4,11 +4,11 @@ use std::io;
 
 use artifact::unpack::UnpackError;
 
-use crate::values::DocumentError;
 use crate::fields::FieldError;
 use crate::ignore::IgnoreError;
 use crate::limits::LimitError;
 use crate::metadata::ValidationError;
+use crate::values::DocumentError;
 
 /// Why a chart cannot be loaded.
 #[derive(Debug, thiserror::Error)]

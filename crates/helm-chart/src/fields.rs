@@ -43,7 +43,7 @@ pub fn first_document(data: &[u8], limits: &yaml::Limits) -> Result<Value, Field
 /// All documents of a file as JSON.
 pub(crate) fn documents(data: &[u8], limits: &yaml::Limits) -> Result<Vec<Value>, FieldError> {
     let text = std::str::from_utf8(data).map_err(|_| FieldError::NotText)?;
-    let documents = yaml::parse(text, limits)?;
+    let documents = yaml::parse(text, limits).map_err(yaml::Error::of_v2)?;
     Ok(documents.iter().map(|node| node.to_json(Resolver::KubernetesV2)).collect::<Result<_, _>>()?)
 }
 

@@ -140,7 +140,12 @@ fn yaml_bombs_are_refused_wherever_they_are() {
     );
     let with_values = archive(&[("a/Chart.yaml", CHART_YAML.as_bytes()), ("a/values.yaml", bomb.as_bytes())]);
     let error = chain(&load_archive(with_values.as_slice(), &Limits::default()).unwrap_err());
-    assert!(error.starts_with("cannot load values.yaml: cannot unmarshal yaml document: error converting YAML to JSON: yaml: "), "{error}");
+    assert!(
+        error.starts_with(
+            "cannot load values.yaml: cannot unmarshal yaml document: error converting YAML to JSON: yaml: "
+        ),
+        "{error}"
+    );
     let files = tree(&[("values.yaml", &bomb), ("deep.yaml", &"[".repeat(100_000))]);
     for file in ["values.yaml", "deep.yaml"] {
         let merged = merge_from_tree(&files, &[file.to_owned()], false, &Limits::default());

@@ -35,5 +35,7 @@ pub use functions::{Lookup, World};
 pub use manifests::{Event, Hook, Manifest, ManifestError};
 pub use objects::{Capabilities, HelmVersion, KubeVersion, KubeVersionError};
 pub use parsed::ParsedChart;
-pub use render::{Files, Input, Release, RenderError, Rendered, render, render_files, values};
+pub use render::{
+    Files, Input, Release, ReleaseNameError, RenderError, Rendered, render, render_files, values,
+};
 pub use schema::SchemaErrors;

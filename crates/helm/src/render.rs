@@ -37,6 +37,34 @@ pub struct Release {
     pub is_upgrade: bool,
 }
 
+/// A text cannot be the name of a release; the words are Helm's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "release name check failed: release name {0:?}: invalid release name, must match regex \
+     ^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$ and the length must not be longer than {LONGEST_NAME}"
+)]
+pub struct ReleaseNameError(String);
+
+/// The most bytes of a release name: with what charts put behind it, it must fit a name of Kubernetes.
+const LONGEST_NAME: usize = 53;
+
+impl Release {
+    /// Whether it can have its name.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn check_name(&self) -> Result<(), ReleaseNameError> {
+        let is_part = |part: &str| {
+            let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            !part.is_empty() && !part.starts_with('-') && !part.ends_with('-') && part.bytes().all(is_inner)
+        };
+        match self.name.len() <= LONGEST_NAME && self.name.split('.').all(is_part) {
+            true => Ok(()),
+            false => Err(ReleaseNameError(self.name.clone())),
+        }
+    }
+}
+
 /// What one rendering needs besides the chart.
 pub struct Input<'a> {
     /// The release.

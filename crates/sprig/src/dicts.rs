@@ -143,6 +143,13 @@ fn copy(call: &Call<'_>, value: &Value, depth: usize) -> Outcome {
             let entries = entries.map(|(key, value)| Ok((key, copy(call, &value, depth + 1)?)));
             call.entries(map.element(), entries.collect::<Result<_, Error>>()?)
         }
+        Value::Object(object) => match object.underlying() {
+            Some(underlying) => {
+                let underlying = copy(call, &underlying, depth + 1)?;
+                Ok(object.with_underlying(underlying).unwrap_or_else(|| value.clone()))
+            }
+            None => Ok(value.clone()),
+        },
         value => Ok(value.clone()),
     }
 }

@@ -82,7 +82,7 @@ fn decode(call: &Call<'_>, text: &[u8]) -> Result<(Value, Option<Failure>, &'sta
             let (value, failure) = json::decode(call, ::yaml::canonical_json(&json).as_bytes())?;
             Ok((value, failure, DECODING))
         }
-        Err(error) => Ok((Value::Nil, Some(Failure(error.to_string())), CONVERTING)),
+        Err(error) => Ok((Value::Nil, Some(Failure(error.of_v2().to_string())), CONVERTING)),
     }
 }
 

@@ -67,31 +67,31 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 pub enum FlagError {
     /// `--set`
-    #[error("failed parsing --set data: {0}")]
+    #[error("failed parsing --set data")]
     Set(#[source] Error),
     /// `--set-string`
-    #[error("failed parsing --set-string data: {0}")]
+    #[error("failed parsing --set-string data")]
     String(#[source] Error),
     /// `--set-file`
-    #[error("failed parsing --set-file data: {0}")]
+    #[error("failed parsing --set-file data")]
     File(#[source] Error),
     /// `--set-literal`
-    #[error("failed parsing --set-literal data: {0}")]
+    #[error("failed parsing --set-literal data")]
     Literal(#[source] Error),
     /// `--set-json` with names: Helm shows the text and not what is wrong with it.
     #[error("failed parsing --set-json data {text}")]
     Json {
         /// The text of the flag.
         text: String,
-        /// What is wrong with it.
-        source: Error,
+        /// What is wrong with it; Helm does not tell.
+        cause: Error,
     },
     /// `--set-json` with a whole object.
     #[error("failed parsing --set-json data JSON: {text}")]
     JsonObject {
         /// The text of the flag.
         text: String,
-        /// What is wrong with it.
-        source: Error,
+        /// What is wrong with it; Helm does not tell.
+        cause: Error,
     },
 }

@@ -50,11 +50,11 @@ fn apply_json(text: &str, values: &mut Map<String, Value>, limits: &Limits) -> R
     let trimmed = text.trim();
     if trimmed.starts_with('{') {
         let object = json::object(trimmed, limits)
-            .map_err(|source| FlagError::JsonObject { text: text.to_owned(), source })?;
+            .map_err(|cause| FlagError::JsonObject { text: text.to_owned(), cause })?;
         merge(values, object);
         return Ok(());
     }
-    parse_into_json(text, values, limits).map_err(|source| FlagError::Json { text: text.to_owned(), source })
+    parse_into_json(text, values, limits).map_err(|cause| FlagError::Json { text: text.to_owned(), cause })
 }
 
 /// Puts values over others: maps merge, all else replaces, `null` too (`loader.MergeMaps`). It recurses as deep as the maps of both.

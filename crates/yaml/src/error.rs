@@ -6,8 +6,10 @@ pub enum Error {
     /// The text is not YAML. Line and column count from 1; a column of 0 is unknown.
     #[error("yaml: {}{message}", At(*line))]
     Syntax {
-        /// Line as go-yaml reports it; 0 when it reports none.
+        /// Line as go-yaml v3 reports it; 0 when it reports none.
         line: u32,
+        /// The same of go-yaml v2.
+        line_of_v2: u32,
         /// Column of the offending character.
         column: u32,
         /// go-yaml's words for the fault.
@@ -34,6 +36,18 @@ pub enum Error {
         /// The allowed number.
         limit: usize,
     },
+}
+
+impl Error {
+    /// As go-yaml v2 tells it, which `sigs.k8s.io/yaml` uses: of a construct and the place in it that is wrong, version 3 names the
+    /// first.
+    #[must_use]
+    pub fn of_v2(mut self) -> Self {
+        if let Self::Syntax { line, line_of_v2, .. } = &mut self {
+            *line = *line_of_v2;
+        }
+        self
+    }
 }
 
 /// `line N: `, or nothing for line 0.

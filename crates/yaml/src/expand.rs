@@ -184,5 +184,5 @@ fn not_a_mapping(line: u32) -> Error {
 }
 
 fn syntax(message: String) -> Error {
-    Error::Syntax { line: 0, column: 0, message }
+    Error::Syntax { line: 0, line_of_v2: 0, column: 0, message }
 }

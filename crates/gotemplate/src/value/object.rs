@@ -14,6 +14,12 @@ pub trait Object: Any + Debug + Send + Sync {
         None
     }
 
+    /// A value of the same type that is something else but for the name; `None` for a struct.
+    fn with_underlying(&self, underlying: Value) -> Option<Value> {
+        let _ = underlying;
+        None
+    }
+
     /// The exported fields of a struct, in their order.
     fn fields(&self) -> Vec<(&'static str, Value)> {
         Vec::new()

@@ -7,6 +7,7 @@ use gotemplate::{Context, Error, Function, Value};
 use helm_chart::File;
 
 use super::glob::Glob;
+use crate::convert::as_table;
 
 const BYTES: Type = Type::Slice(&Type::Uint8);
 
@@ -83,6 +84,10 @@ impl Object for Files {
 
     fn underlying(&self) -> Option<Value> {
         Some(Value::Map(self.0.clone()))
+    }
+
+    fn with_underlying(&self, underlying: Value) -> Option<Value> {
+        as_table(&underlying).map(|table| Value::object(Self(table)))
     }
 
     fn method(&self, name: &str) -> Option<Function> {

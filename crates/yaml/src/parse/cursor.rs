@@ -23,7 +23,7 @@ impl<'a> Cursor<'a> {
     pub fn new(text: &'a str) -> Result<Self, Error> {
         if text.as_bytes().chunks(256).any(has_suspicious) && text.chars().any(is_forbidden) {
             let message = "control characters are not allowed".into();
-            return Err(Error::Syntax { line: 0, column: 0, message });
+            return Err(Error::Syntax { line: 0, line_of_v2: 0, column: 0, message });
         }
         let mut cursor = Self { text, mark: Mark::default(), newlines: 0 };
         if text.starts_with('\u{feff}') {

@@ -422,7 +422,8 @@ impl<'a> Scanner<'a> {
             (0, 0) => 0,
             (0, line) | (line, _) => line + 1,
         };
-        Error::Syntax { line, column: here.column + 1, message: message.into() }
+        let line_of_v2 = if here.line == 0 { context.line } else { here.line + 1 };
+        Error::Syntax { line, line_of_v2, column: here.column + 1, message: message.into() }
     }
 
     /// A scanner error at the position.

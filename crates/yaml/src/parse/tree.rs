@@ -114,7 +114,7 @@ impl<'a> Parser<'a> {
         if let TokenKind::Alias(name) = token.kind {
             if !self.anchors.contains(name) {
                 let message = format!("unknown anchor '{name}' referenced");
-                return Err(Error::Syntax { line: 0, column: start.column + 1, message });
+                return Err(Error::Syntax { line: 0, line_of_v2: 0, column: start.column + 1, message });
             }
             self.has_aliases = true;
             let comments = self.take_comments();
@@ -386,5 +386,6 @@ pub(super) fn move_foot(from: &mut Node, to: &mut Node) {
 /// A grammar error as go-yaml places it: at the construct's start, one line too early; at the token when that is line 0.
 pub(super) fn parser_error(context: Mark, token: Mark, message: &str) -> Error {
     let line = if context.line != 0 { context.line } else { token.line };
-    Error::Syntax { line, column: token.column + 1, message: message.into() }
+    let line_of_v2 = if token.line != 0 { token.line } else { context.line };
+    Error::Syntax { line, line_of_v2, column: token.column + 1, message: message.into() }
 }

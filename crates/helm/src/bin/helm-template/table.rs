@@ -114,7 +114,9 @@ impl Row {
             user_values::add_yaml(&mut values, &format!("v{index}.yaml"), text.as_bytes())?;
         }
         let limits = strvals::Limits::default();
-        for (flag, texts) in [(Flag::Json, &self.set_json), (Flag::Set, &self.set), (Flag::String, &self.set_string)] {
+        for (flag, texts) in
+            [(Flag::Json, &self.set_json), (Flag::Set, &self.set), (Flag::String, &self.set_string)]
+        {
             for text in texts {
                 flag.apply(text, &mut values, &mut |_| Err(String::new()), &limits)?;
             }

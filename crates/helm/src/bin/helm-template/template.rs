@@ -70,13 +70,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     api_versions.extend(arguments.api_versions.iter().cloned());
+    let release = Release {
+        name: arguments.name.clone(),
+        namespace: arguments.namespace.clone(),
+        revision: 1,
+        is_upgrade: arguments.is_upgrade,
+    };
+    release.check_name()?;
     let input = Input {
-        release: &Release {
-            name: arguments.name.clone(),
-            namespace: arguments.namespace.clone(),
-            revision: 1,
-            is_upgrade: arguments.is_upgrade,
-        },
+        release: &release,
         values: &values,
         capabilities: &Capabilities { kube_version, api_versions, helm_version: HelmVersion::default() },
         world: &World::default(),

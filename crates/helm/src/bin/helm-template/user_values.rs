@@ -35,7 +35,8 @@ pub fn merge(flags: &Flags) -> Result<Map<String, Value>> {
         let data = std::fs::read(file).with_context(|| file.display().to_string())?;
         add_yaml(&mut merged, &file.display().to_string(), &data)?;
     }
-    let read = &mut |file: &str| std::fs::read_to_string(file).map_err(|error| format!("open {file}: {error}"));
+    let read =
+        &mut |file: &str| std::fs::read_to_string(file).map_err(|error| format!("open {file}: {error}"));
     for (flag, texts) in [
         (Flag::Json, &flags.set_json),
         (Flag::Set, &flags.set),
