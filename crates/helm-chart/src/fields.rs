@@ -50,6 +50,9 @@ pub(crate) fn documents(data: &[u8], limits: &yaml::Limits) -> Result<Vec<Value>
 /// The fields of a struct of Go.
 pub struct Fields<'a> {
     map: &'a Map<String, Value>,
+    /// The name of the struct; one that is declared where it is used has none.
+    name: &'static str,
+    /// The fields that lead to it, each with a dot before it.
     path: String,
 }
 
@@ -62,8 +65,7 @@ impl<'a> Fields<'a> {
         match value {
             Value::Null => Ok(None),
             Value::Object(map) => {
-                let path = expected.rsplit('.').next().unwrap_or_default().to_owned();
-                Ok(Some(Fields { map, path }))
+                Ok(Some(Fields { map, name: struct_name(expected), path: String::new() }))
             }
             other => Err(FieldError::Type { found: kind(other), place: "Go value".to_owned(), expected }),
         }
@@ -162,14 +164,25 @@ impl<'a> Fields<'a> {
     ) -> Result<Option<Fields<'a>>, FieldError> {
         match item {
             Value::Null => Ok(None),
-            Value::Object(map) => Ok(Some(Fields { map, path: format!("{}.{name}", self.path) })),
+            Value::Object(map) => {
+                let path = format!("{}.{name}", self.path);
+                Ok(Some(Fields { map, name: struct_name(expected), path }))
+            }
             other => Err(self.wrong(name, other, expected)),
         }
     }
 
     fn wrong(&self, name: &str, found: &Value, expected: &'static str) -> FieldError {
-        let place = format!("Go struct field {}.{name}", self.path);
+        let place = format!("Go struct field {}{}.{name}", self.name, self.path);
         FieldError::Type { found: kind(found), place, expected }
+    }
+}
+
+/// The name of a type without its package.
+fn struct_name(expected: &'static str) -> &'static str {
+    match expected.rsplit_once('.') {
+        Some((_, name)) => name,
+        None => "",
     }
 }
 

@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(to_json(&table(&entries, Numbers::Floats))["a"].to_string(), "1.0");
         let written = to_json(&table(&entries, Numbers::AsWritten));
         assert_eq!(written["a"].to_string(), "1");
-        assert_eq!(written["c"].to_string(), "1.8446744073709552e19");
+        assert_eq!(written["c"].to_string(), "1.8446744073709552e+19");
     }
 
     #[test]

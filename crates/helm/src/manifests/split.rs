@@ -2,10 +2,12 @@
 /// belongs to the next. White space before a document is cut, what is behind it stays.
 pub fn split(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text.trim_start());
+    let mut is_line = true;
     std::iter::from_fn(move || {
         loop {
-            let (document, after) = cut(rest?);
+            let (document, after) = cut(rest?, is_line);
             rest = after;
+            is_line = false;
             let document = document.trim_start();
             if !document.is_empty() {
                 return Some(document);
@@ -14,16 +16,17 @@ pub fn split(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What is before the first separator, and what behind it.
-fn cut(text: &str) -> (&str, Option<&str>) {
+/// What is before the first separator, and what behind it. The text begins with a line, or within one.
+fn cut(text: &str, mut is_line: bool) -> (&str, Option<&str>) {
     const SEPARATOR: &str = "---";
     let mut from = 0;
     loop {
         let here = text.get(from..).unwrap_or_default();
-        if let Some(after) = here.strip_prefix(SEPARATOR) {
+        if let Some(after) = here.strip_prefix(SEPARATOR).filter(|_| is_line) {
             let before = text.get(..from).unwrap_or_default();
             return (before, Some(after.trim_start_matches([' ', '\t'])));
         }
+        is_line = true;
         match memchr::memchr(b'\n', here.as_bytes()) {
             Some(line) => from += line + 1,
             None => return (text, None),

@@ -26,6 +26,8 @@ enum Command {
     Template(Box<template::Arguments>),
     /// Renders templates/t.yaml of a chart for each line of standard input, which is a JSON object.
     Table,
+    /// Prints what `template` prints for each line of standard input, which is a JSON object.
+    Manifests,
     /// Prints the values that each chart sees for each line of standard input, which is a JSON object.
     Values,
 }
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Template(arguments) => template::run(&arguments),
         Command::Table => table::run(table::render),
+        Command::Manifests => table::run(table::manifests),
         Command::Values => table::run(table::values),
     };
     match result {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use strvals::Flag;
 
-use crate::{api_versions, disk, user_values};
+use crate::{api_versions, disk, template, user_values};
 
 const CHART: &str = "apiVersion: v2\nname: c\nversion: 1.2.3\nappVersion: 4.5.6\n";
 
@@ -37,17 +37,18 @@ pub struct Row {
     api_versions: Vec<String>,
     upgrade: bool,
     skip_schema: bool,
+    #[serde(rename = "includeCRDs")]
+    include_crds: bool,
 }
 
 /// Answers each line with one.
-pub fn run(
-    answer: fn(&ParsedChart, &Input<'_>) -> Result<Value, Box<dyn Error>>,
-) -> Result<(), Box<dyn Error>> {
+pub fn run(answer: Answer) -> Result<(), Box<dyn Error>> {
     let mut output = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let row: Row = serde_json::from_str(&line?)?;
         let answered = match row.ask(answer) {
-            Ok(out) => json!({"id": row.id, "out": out}),
+            Ok(Out { out, notes }) if notes.is_empty() => json!({"id": row.id, "out": out}),
+            Ok(Out { out, notes }) => json!({"id": row.id, "out": out, "notes": notes}),
             Err(error) => json!({"id": row.id, "err": crate::chain(error.as_ref())}),
         };
         writeln!(output, "{answered}")?;
@@ -56,24 +57,40 @@ pub fn run(
     Ok(())
 }
 
+/// What becomes of a row.
+#[derive(Default)]
+pub struct Out {
+    out: Value,
+    notes: String,
+}
+
+type Answer = fn(&Row, &ParsedChart, &Input<'_>) -> Result<Out, Box<dyn Error>>;
+
 /// The text of templates/t.yaml.
-pub fn render(chart: &ParsedChart, input: &Input<'_>) -> Result<Value, Box<dyn Error>> {
+pub fn render(_: &Row, chart: &ParsedChart, input: &Input<'_>) -> Result<Out, Box<dyn Error>> {
     let rendered = helm::render_files(chart, input)?;
     let text = rendered.files.get("c/templates/t.yaml").context("templates/t.yaml was not rendered")?;
-    Ok(String::from_utf8_lossy(text).into())
+    Ok(Out { out: String::from_utf8_lossy(text).into(), ..Out::default() })
+}
+
+/// Manifests, hooks and notes.
+pub fn manifests(row: &Row, chart: &ParsedChart, input: &Input<'_>) -> Result<Out, Box<dyn Error>> {
+    template::check_dependencies(chart.chart())?;
+    let rendered = helm::render(chart, input)?;
+    let crds = if row.include_crds { helm::crds(chart.chart(), input)? } else { Vec::new() };
+    let printed = template::printed(&rendered, &crds, |_| true);
+    Ok(Out { out: String::from_utf8_lossy(&printed).into(), notes: rendered.notes })
 }
 
 /// The values of each chart.
-pub fn values(chart: &ParsedChart, input: &Input<'_>) -> Result<Value, Box<dyn Error>> {
+pub fn values(_: &Row, chart: &ParsedChart, input: &Input<'_>) -> Result<Out, Box<dyn Error>> {
     let seen = helm::values(chart.chart(), input)?;
-    Ok(Value::Object(seen.into_iter().map(|(path, values)| (path, values.into())).collect()))
+    let out = Value::Object(seen.into_iter().map(|(path, values)| (path, values.into())).collect());
+    Ok(Out { out, ..Out::default() })
 }
 
 impl Row {
-    fn ask(
-        &self,
-        answer: fn(&ParsedChart, &Input<'_>) -> Result<Value, Box<dyn Error>>,
-    ) -> Result<Value, Box<dyn Error>> {
+    fn ask(&self, answer: Answer) -> Result<Out, Box<dyn Error>> {
         let mut tree = MemoryTree::default();
         tree.insert("c/Chart.yaml", CHART);
         for (name, text) in [("templates/t.yaml", &self.t), ("values.yaml", &self.v)] {
@@ -105,7 +122,7 @@ impl Row {
             is_stopped: &|| false,
         };
         let chart = disk::plain(load_directory(&tree, "c", &Limits::default()))?;
-        answer(&ParsedChart::new(chart), &input)
+        answer(self, &ParsedChart::new(chart), &input)
     }
 
     fn user_values(&self) -> Result<Map<String, Value>> {

@@ -1,11 +1,12 @@
 //! `helm-template template`
 
-use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use helm::{Capabilities, Costs, Event, HelmVersion, Input, KubeVersion, ParsedChart, Release, World};
+use helm::{
+    Capabilities, Costs, Crd, Event, HelmVersion, Hook, Input, KubeVersion, ParsedChart, Release, Rendered, World,
+};
 
 use crate::{api_versions, disk, user_values};
 
@@ -94,24 +95,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     for warning in &rendered.warnings {
         eprintln!("level=WARN msg={warning:?}");
     }
-    let mut manifests = Vec::new();
-    if arguments.include_crds {
-        for crd in helm::crds(chart.chart(), &input)? {
-            write!(manifests, "---\n# Source: {}\n", crd.name)?;
-            manifests.extend_from_slice(&crd.content);
-            manifests.push(b'\n');
-        }
-    }
-    manifests.extend_from_slice(rendered.manifest().as_bytes());
-    let mut output = manifests.trim_ascii().to_vec();
-    output.push(b'\n');
-    let mut hooks = String::new();
-    for hook in rendered.hooks.iter().filter(|_| !arguments.no_hooks) {
-        if !(arguments.skip_tests && hook.events.contains(&Event::Test)) {
-            write!(hooks, "---\n# Source: {}\n{}\n", hook.path, hook.manifest)?;
-        }
-    }
-    output.extend_from_slice(hooks.as_bytes());
+    let crds = if arguments.include_crds { helm::crds(chart.chart(), &input)? } else { Vec::new() };
+    let is_shown =
+        |hook: &Hook| !arguments.no_hooks && !(arguments.skip_tests && hook.events.contains(&Event::Test));
+    let output = printed(&rendered, &crds, is_shown);
     if let Some(file) = &arguments.notes {
         std::fs::write(file, &rendered.notes).with_context(|| file.display().to_string())?;
     }
@@ -119,12 +106,35 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+/// What is printed: definitions, manifests, then hooks.
+pub fn printed(rendered: &Rendered, crds: &[Crd], is_shown: impl Fn(&Hook) -> bool) -> Vec<u8> {
+    let mut manifests = Vec::new();
+    for crd in crds {
+        manifests.extend_from_slice(format!("---\n# Source: {}\n", crd.name).as_bytes());
+        manifests.extend_from_slice(&crd.content);
+        manifests.push(b'\n');
+    }
+    manifests.extend_from_slice(rendered.manifest().as_bytes());
+    let mut output = manifests.trim_ascii().to_vec();
+    output.push(b'\n');
+    for hook in rendered.hooks.iter().filter(|hook| is_shown(hook)) {
+        output.extend_from_slice(format!("---\n# Source: {}\n{}\n", hook.path, hook.manifest).as_bytes());
+    }
+    output
+}
+
 /// What Helm's command line refuses, and its library does not.
-fn check_installable(chart: &helm_chart::Chart) -> Result<()> {
+pub fn check_installable(chart: &helm_chart::Chart) -> Result<()> {
     let metadata = &chart.metadata;
     if !matches!(metadata.kind.as_str(), "" | "application") {
         bail!("{} charts are not installable", metadata.kind);
     }
+    check_dependencies(chart)
+}
+
+/// Whether all subcharts are there that a chart declares.
+pub fn check_dependencies(chart: &helm_chart::Chart) -> Result<()> {
+    let metadata = &chart.metadata;
     let is_there = |name: &str| chart.dependencies.iter().any(|subchart| subchart.metadata.name == name);
     let declared = metadata.dependencies.iter().flatten().map(|dependency| dependency.name.as_str());
     let missing: Vec<&str> = declared.filter(|name| !is_there(name)).collect();
