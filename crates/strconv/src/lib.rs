@@ -7,7 +7,7 @@ mod number;
 mod quote;
 
 pub use float::format_float;
-pub use number::{parse_float, parse_int, parse_uint};
+pub use number::{atoi, parse_float, parse_int, parse_uint};
 pub use quote::{
     can_backquote, decode, is_print, quote, quote_rune, quote_rune_to_ascii, quote_to_ascii, unquote,
     unquote_rune,

@@ -9,6 +9,25 @@ pub fn parse_int(text: &str) -> Option<i64> {
     if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
+/// `strconv.Atoi(text)`: decimal, with an optional sign. What does not fit into 64 bits is out of range, whatever follows.
+///
+/// # Errors
+/// What Go says.
+pub fn atoi(text: &str) -> Result<i64, String> {
+    let problem = |problem| format!("strconv.Atoi: parsing {}: {problem}", crate::quote(text.as_bytes()));
+    let invalid = || problem("invalid syntax");
+    let out_of_range = || problem("value out of range");
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() {
+        return Err(invalid());
+    }
+    digits.bytes().try_fold(0_u64, |value, byte| {
+        let digit = char::from(byte).to_digit(10).ok_or_else(invalid)?;
+        value.checked_mul(10).and_then(|value| value.checked_add(digit.into())).ok_or_else(out_of_range)
+    })?;
+    text.parse().map_err(|_| out_of_range())
+}
+
 /// `strconv.ParseUint(text, 0, 64)`: the same without a sign.
 pub fn parse_uint(text: &str) -> Option<u64> {
     let (radix, digits) = match text.as_bytes() {

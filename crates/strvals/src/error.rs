@@ -21,14 +21,9 @@ pub enum Error {
         "value name nested level is greater than maximum supported nested level of {MAX_NESTED_NAME_LEVEL}"
     )]
     Nested,
-    /// An index is no number.
-    #[error("error parsing index: strconv.Atoi: parsing {text}: {problem}")]
-    Index {
-        /// The index, quoted.
-        text: String,
-        /// What Go says.
-        problem: &'static str,
-    },
+    /// An index is no number: what Go says.
+    #[error("error parsing index: {0}")]
+    Index(String),
     /// An index is below zero.
     #[error("negative {0} index not allowed")]
     NegativeIndex(i64),

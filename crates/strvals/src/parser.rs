@@ -138,7 +138,7 @@ impl<'t, 'f> Parser<'t, 'f> {
     /// An index with its `]`.
     fn index(&mut self) -> Result<i64, Stop> {
         let (text, Some(_)) = self.until(&[']']) else { return Err(Stop::End) };
-        atoi(&text).map_err(|problem| Error::Index { text: quoted(&text), problem }.into())
+        strconv::atoi(&text).map_err(|message| Error::Index(message).into())
     }
 
     /// What follows `list[index]`.
@@ -275,21 +275,6 @@ fn mismatch(found: &Value, wanted: &'static str) -> Error {
 
 fn quoted(text: &str) -> String {
     strconv::quote(text.as_bytes())
-}
-
-/// `strconv.Atoi`: what does not fit into 64 bits is out of range, whatever follows.
-fn atoi(text: &str) -> Result<i64, &'static str> {
-    const INVALID: &str = "invalid syntax";
-    const RANGE: &str = "value out of range";
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if digits.is_empty() {
-        return Err(INVALID);
-    }
-    digits.bytes().try_fold(0_u64, |value, byte| {
-        let digit = char::from(byte).to_digit(10).ok_or(INVALID)?;
-        value.checked_mul(10).and_then(|value| value.checked_add(digit.into())).ok_or(RANGE)
-    })?;
-    text.parse().map_err(|_| RANGE)
 }
 
 /// An empty key is not set.
