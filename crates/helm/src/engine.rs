@@ -26,11 +26,13 @@ pub struct Costs {
     pub limits: Limits,
     /// Tokens of all templates together: each takes some hundred bytes, and a source of some bytes can have one.
     pub tokens: usize,
+    /// Of the comparison of values with one schema.
+    pub schema: values_schema::Limits,
 }
 
 impl Default for Costs {
     fn default() -> Self {
-        Self { budget: Budget::default(), limits: Limits::default(), tokens: 500_000 }
+        Self { budget: Budget::default(), limits: Limits::default(), tokens: 500_000, schema: values_schema::Limits::default() }
     }
 }
 

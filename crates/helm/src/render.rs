@@ -206,7 +206,7 @@ fn prepared<'a>(chart: &'a Chart, input: &Input<'_>) -> Result<(ChartNode<'a>, T
     dependencies::process(&mut root, &values, &mut warnings).map_err(RenderError::Dependencies)?;
     let values = coalesce::coalesce(&root, &values, Nulls::Delete, &mut warnings)?;
     if !input.skips_schema {
-        schema::validate(&root, &values)?;
+        schema::validate(&root, &values, &input.costs.schema)?;
     }
     let release = input.release;
     let entries = [

@@ -14,7 +14,7 @@ pub(crate) fn add(table: &mut Table) {
             Error::from(format!("unable to parse url: parse {shown}: {message}"))
         })?;
         let entries: [(&str, Value); 8] = [
-            ("scheme", url.scheme.into()),
+            ("scheme", url.scheme.clone().into()),
             ("hostname", url.hostname().into()),
             ("host", Text::from(url.host).into()),
             ("path", Text::from(url.path).into()),
