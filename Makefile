@@ -114,10 +114,10 @@ images: ## container images as archives, without an engine
 	@$(CARGO) run -q -p images -- $(or $(PROFILE),dist) $(ARCH)
 
 .PHONY: conformance
-conformance: ## kustomize's own cases against the build engine
-	@[ -d "$(SHARED)/kustomize-cases" ] || { echo "no conformance cases in $(SHARED): set SHARED to the folder that has kustomize-cases, flux-cases and tools" >&2; exit 1; }
-	$(call say,"kustomize-build")
-	@$(CARGO) build --release -p kustomize --bin kustomize-build
+conformance: ## what kustomize builds and Helm renders, against our engines
+	@[ -d "$(SHARED)/kustomize-cases" ] || { echo "no conformance cases in $(SHARED): set SHARED to the folder that has kustomize-cases, flux-cases, helm-cases and tools" >&2; exit 1; }
+	$(call say,"kustomize-build and helm-template")
+	@$(CARGO) build --release -p kustomize -p helm --bin kustomize-build --bin helm-template
 	@if ! python3 -c 'import yaml' 2>/dev/null && ! $(TARGET)/conformance/bin/python3 -c 'import yaml' 2>/dev/null; then \
 		printf '==> PyYAML, into $(TARGET)/conformance\n'; \
 		python3 -m venv $(TARGET)/conformance; \
@@ -129,6 +129,14 @@ conformance: ## kustomize's own cases against the build engine
 		printf '==> %s\n' "$$cases"; \
 		"$$python" "$(SHARED)/tools/kustomize-conformance.py" "$(SHARED)/$$cases" '$(TARGET)/release/kustomize-build {flags} {dir}' \
 			$(if $(KNOWN_FAILURES),--known-failures $(KNOWN_FAILURES)) || failed=1; \
+	done; \
+	known=$(or $(KNOWN_FAILURES),crates/helm/tests/known-differences); \
+	for cases in 'helm-cases template {name} {chart} {flags} --notes {notes}' \
+		'helm-cases template {name} {archive} {flags} --api-versions-file {api-versions}' \
+		'helm-cases/tables/engine.jsonl table' 'helm-cases/tables/values.jsonl values'; do \
+		printf '==> %s\n' "$$cases"; \
+		"$$python" "$(SHARED)/tools/helm-conformance.py" "$(SHARED)/$${cases%% *}" "$(abspath $(TARGET))/release/helm-template $${cases#* }" \
+			--errors text -j 2 --known-failures "$$known" || failed=1; \
 	done; \
 	exit $$failed
 

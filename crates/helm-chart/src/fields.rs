@@ -64,9 +64,7 @@ impl<'a> Fields<'a> {
     pub fn of(value: &'a Value, expected: &'static str) -> Result<Option<Self>, FieldError> {
         match value {
             Value::Null => Ok(None),
-            Value::Object(map) => {
-                Ok(Some(Fields { map, name: struct_name(expected), path: String::new() }))
-            }
+            Value::Object(map) => Ok(Some(Fields { map, name: struct_name(expected), path: String::new() })),
             other => Err(FieldError::Type { found: kind(other), place: "Go value".to_owned(), expected }),
         }
     }

@@ -32,7 +32,12 @@ pub struct Costs {
 
 impl Default for Costs {
     fn default() -> Self {
-        Self { budget: Budget::default(), limits: Limits::default(), tokens: 500_000, schema: values_schema::Limits::default() }
+        Self {
+            budget: Budget::default(),
+            limits: Limits::default(),
+            tokens: 500_000,
+            schema: values_schema::Limits::default(),
+        }
     }
 }
 

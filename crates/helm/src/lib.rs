@@ -7,7 +7,36 @@
 //! ```
 //!
 //! There are no sockets and no files here. The clock, the randomness and what templates may ask a cluster are handed in as a
-//! [`World`]; a rendering takes no more than its [`Costs`].
+//! [`World`]; a rendering takes no more than its [`Costs`], in a thread of its own.
+//!
+//! ```
+//! use helm::{Capabilities, Costs, HelmVersion, Input, KubeVersion, ParsedChart, Release, World};
+//! use helm_chart::{Limits, MemoryTree, load_directory};
+//!
+//! let mut tree = MemoryTree::default();
+//! tree.insert("app/Chart.yaml", "apiVersion: v2\nname: app\nversion: 1.0.0\n");
+//! tree.insert("app/values.yaml", "replicas: 1\n");
+//! tree.insert("app/templates/scale.yaml", "kind: Scale\nspec: {replicas: {{ .Values.replicas }}}\n");
+//! let chart = ParsedChart::new(load_directory(&tree, "app", &Limits::default())?);
+//!
+//! let rendered = helm::render(&chart, &Input {
+//!     release: &Release { name: "demo".into(), namespace: "apps".into(), revision: 1, is_upgrade: false },
+//!     values: &serde_json::from_str(r#"{"replicas": 3}"#)?,
+//!     capabilities: &Capabilities {
+//!         kube_version: KubeVersion::discovered("v1.36.0", "1", "36"),
+//!         api_versions: vec!["v1".into()],
+//!         helm_version: HelmVersion::default(),
+//!     },
+//!     world: &World::default(),
+//!     costs: &Costs::default(),
+//!     skips_schema: false,
+//!     is_stopped: &|| false,
+//! })?;
+//! assert_eq!(rendered.manifest(), "---\n# Source: app/templates/scale.yaml\nkind: Scale\nspec: {replicas: 3}\n\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What differs from Helm stands in `docs/differences.md`.
 
 #![forbid(unsafe_code)]
 

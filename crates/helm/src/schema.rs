@@ -38,10 +38,8 @@ fn collect(node: &ChartNode<'_>, values: &Map, limits: &Limits, errors: &mut Str
             Some(other) => {
                 let (name, found) = (&child.name, other.go_type());
                 let found = found.map_or_else(String::new, |found| found.to_string());
-                let _ = writeln!(
-                    errors,
-                    "{name}:\ninvalid type for values: expected object (map), got {found}"
-                );
+                let _ =
+                    writeln!(errors, "{name}:\ninvalid type for values: expected object (map), got {found}");
             }
         }
     }

@@ -83,6 +83,7 @@ const OUR_CRATES: &[&str] = &[
     "goregexp",
     "gotemplate",
     "gourl",
+    "helm",
     "helm_chart",
     "helm_repository",
     "identity",

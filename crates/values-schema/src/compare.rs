@@ -126,7 +126,9 @@ impl<'f, 'd> Frame<'f, 'd> {
         if let Some(target) = schema.reference {
             let failure = self.refer(target, "$ref")?;
             if schema.draft < crate::draft::Draft::V2019 {
-                return Ok(failure.map_or_else(|| Ok(std::mem::take(&mut self.unevaluated)), |f| Err(Box::new(f))));
+                return Ok(
+                    failure.map_or_else(|| Ok(std::mem::take(&mut self.unevaluated)), |f| Err(Box::new(f)))
+                );
             }
             self.failures.extend(failure);
         }
@@ -233,7 +235,8 @@ impl<'f, 'd> Frame<'f, 'd> {
                 self.run.meter.step(self.scope.depth)?;
                 for scope in self.scope.all() {
                     let resource = schemas.get(scope.schema).map(|schema| schema.resource);
-                    if resource.and_then(|id| schemas.get(id)).is_some_and(|found| found.is_recursive_anchor) {
+                    if resource.and_then(|id| schemas.get(id)).is_some_and(|found| found.is_recursive_anchor)
+                    {
                         target = scope.schema;
                     }
                 }

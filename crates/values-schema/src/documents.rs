@@ -109,8 +109,8 @@ impl<'d> Document<'d> {
                     .and_then(|index| items.get(index)),
                 _ => None,
             };
-            value = next
-                .ok_or_else(|| SchemaError::Invalid(format!("json-pointer in {} not found", shown())))?;
+            value =
+                next.ok_or_else(|| SchemaError::Invalid(format!("json-pointer in {} not found", shown())))?;
         }
         Ok(value)
     }
@@ -219,7 +219,12 @@ impl<'d, 'm> Documents<'d, 'm> {
     }
 
     /// The document and the place that an address means.
-    pub(crate) fn place(&mut self, url: &str, fragment: &str, judge: &dyn Judge) -> Result<String, SchemaError> {
+    pub(crate) fn place(
+        &mut self,
+        url: &str,
+        fragment: &str,
+        judge: &dyn Judge,
+    ) -> Result<String, SchemaError> {
         self.load(url, judge)?;
         let at = self.loaded.get(url).and_then(|document| {
             document.resources.get("").map(|resource| document.fragment(fragment, resource))
@@ -228,7 +233,12 @@ impl<'d, 'm> Documents<'d, 'm> {
     }
 
     /// Looks into a part of a document that is not where schemas are by their draft.
-    pub(crate) fn ensure_schema(&mut self, url: &str, at: &str, judge: &dyn Judge) -> Result<(), SchemaError> {
+    pub(crate) fn ensure_schema(
+        &mut self,
+        url: &str,
+        at: &str,
+        judge: &dyn Judge,
+    ) -> Result<(), SchemaError> {
         self.load(url, judge)?;
         let Some(mut document) = self.loaded.remove(url) else { return Ok(()) };
         let done = self.ensure_part(&mut document, at, judge);
@@ -337,7 +347,9 @@ impl<'d, 'm> Documents<'d, 'm> {
             let (named, _) = pointer::split(named);
             if let Err(error) = gourl::parse(named) {
                 let (place, shown) = (quoted(&address(&url, at)), quoted(named));
-                return Err(SchemaError::Invalid(format!("invalid $schema in {place}: parse {shown}: {error}")));
+                return Err(SchemaError::Invalid(format!(
+                    "invalid $schema in {place}: parse {shown}: {error}"
+                )));
             }
             if at.is_empty() && named == url {
                 return Err(SchemaError::Invalid(format!("draft {} is not supported", quoted(named))));

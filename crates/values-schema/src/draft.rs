@@ -119,9 +119,11 @@ impl Draft {
                     }
                     Items(keyword) => {
                         let items = schema.array(keyword).unwrap_or_default().iter().enumerate();
-                        found.extend(items.map(|(index, item)| {
-                            (pointer::join(at, &[keyword, &index.to_string()]), item)
-                        }));
+                        found.extend(
+                            items.map(|(index, item)| {
+                                (pointer::join(at, &[keyword, &index.to_string()]), item)
+                            }),
+                        );
                     }
                     Entries(keyword) => {
                         let entries = schema.object(keyword).into_iter().flatten();

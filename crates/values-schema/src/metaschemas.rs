@@ -58,7 +58,8 @@ impl Metaschemas {
             let draft = self.drafts.iter().find(|(draft, _)| *draft == dialect.draft);
             return draft.map(|(_, id)| *id).unwrap_or_default();
         };
-        let of_names = |(draft, name, _): &&(Draft, &str, Id)| *draft == dialect.draft && names.contains(name);
+        let of_names =
+            |(draft, name, _): &&(Draft, &str, Id)| *draft == dialect.draft && names.contains(name);
         let id = schemas.shared.len() + schemas.own.len();
         let mut schema = Schema::new("urn:mem:metaschema", "");
         schema.draft = dialect.draft;

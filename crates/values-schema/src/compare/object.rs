@@ -58,7 +58,12 @@ impl<'f> Frame<'f, '_> {
         Ok(())
     }
 
-    fn required_beside(&mut self, name: &str, required: &[String], entries: &Entries) -> Result<(), Exceeded> {
+    fn required_beside(
+        &mut self,
+        name: &str,
+        required: &[String],
+        entries: &Entries,
+    ) -> Result<(), Exceeded> {
         self.run.meter.step(required.len())?;
         let missing: Vec<_> =
             required.iter().map(String::as_str).filter(|name| !entries.contains_key(*name)).collect();

@@ -102,10 +102,7 @@ fn groups(text: &str) -> Result<bool, Fault<'_>> {
                 return Err(("embedded IPv4 address must replace the final 2 fields of the address", rest));
             }
             if bytes + 4 > 16 {
-                return Err((
-                    "too many hex fields to fit an embedded IPv4 at the end of the address",
-                    rest,
-                ));
+                return Err(("too many hex fields to fit an embedded IPv4 at the end of the address", rest));
             }
             fields(rest)?;
             (rest, bytes) = ("", bytes + 4);

@@ -44,9 +44,8 @@ pub(super) fn date(text: &str) -> Result<(), String> {
             rest = after;
             continue;
         }
-        let number = taken
-            .iter()
-            .try_fold(0, |number, byte| Some(number * 10 + char::from(*byte).to_digit(10)?));
+        let number =
+            taken.iter().try_fold(0, |number, byte| Some(number * 10 + char::from(*byte).to_digit(10)?));
         let Some(number) = number else { return cannot(rest, element) };
         if element == "01" && !(1..=12).contains(&number) {
             return Err(format!("parsing time {}: month out of range", quote(text)));

@@ -11,10 +11,23 @@ pub fn load(path: &Path) -> Result<Chart> {
     let limits = Limits::default();
     let Ok(metadata) = fs::metadata(path) else { bail!("path {:?} not found", path.display().to_string()) };
     if metadata.is_dir() {
+        let file = path.join("Chart.yaml");
+        if let Err(error) = fs::metadata(&file) {
+            let file = file.display();
+            bail!("unable to detect chart at {file}: open {file}: {}", go_error(&error));
+        }
         return Ok(plain(load_directory(&Directory(path.to_owned()), "", &limits))?);
     }
     let archive = fs::File::open(path).with_context(|| path.display().to_string())?;
     Ok(load_archive(archive, &limits)?)
+}
+
+/// What Go says of a file that cannot be opened.
+fn go_error(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// Without the place of the chart in an error: who gave it knows it.

@@ -13,7 +13,7 @@ use strvals::Flag;
 
 use crate::{api_versions, disk, template, user_values};
 
-const CHART: &str = "apiVersion: v2\nname: c\nversion: 1.2.3\nappVersion: 4.5.6\n";
+const CHART: &str = "apiVersion: v2\nname: c\nversion: 1.2.3\nappVersion: 4.5.6\ndescription: table\n";
 
 /// A line of standard input.
 #[derive(Default, Deserialize)]

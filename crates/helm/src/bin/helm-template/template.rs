@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use helm::{
-    Capabilities, Costs, Crd, Event, HelmVersion, Hook, Input, KubeVersion, ParsedChart, Release, Rendered, World,
+    Capabilities, Costs, Crd, Event, HelmVersion, Hook, Input, KubeVersion, ParsedChart, Release, Rendered,
+    World,
 };
 
 use crate::{api_versions, disk, user_values};
