@@ -30,6 +30,7 @@
 //!     world: &World::default(),
 //!     costs: &Costs::default(),
 //!     skips_schema: false,
+//!     post_renderer: None,
 //!     is_stopped: &|| false,
 //! })?;
 //! assert_eq!(rendered.manifest(), "---\n# Source: app/templates/scale.yaml\nkind: Scale\nspec: {replicas: 3}\n\n");
@@ -51,6 +52,7 @@ mod go;
 pub mod manifests;
 mod objects;
 mod parsed;
+mod post_render;
 mod render;
 mod schema;
 mod tree;
@@ -64,6 +66,7 @@ pub use functions::{Lookup, World};
 pub use manifests::{Event, Hook, Manifest, ManifestError};
 pub use objects::{Capabilities, HelmVersion, KubeVersion, KubeVersionError};
 pub use parsed::ParsedChart;
+pub use post_render::{PostRenderError, PostRenderStrategy, PostRenderer};
 pub use render::{
     Files, Input, Release, ReleaseNameError, RenderError, Rendered, render, render_files, values,
 };

@@ -17,6 +17,7 @@ use crate::functions::World;
 use crate::manifests::{self, Hook, Manifest, ManifestError};
 use crate::objects::Capabilities;
 use crate::parsed::ParsedChart;
+use crate::post_render::{self, PostRenderError, PostRenderStrategy, PostRenderer};
 use crate::schema::{self, SchemaErrors};
 use crate::tree::ChartNode;
 use crate::warnings::Warnings;
@@ -79,6 +80,8 @@ pub struct Input<'a> {
     pub costs: &'a Costs,
     /// Whether values need not be as the schemas of the charts want them.
     pub skips_schema: bool,
+    /// What changes the documents, and which.
+    pub post_renderer: Option<(&'a dyn PostRenderer, PostRenderStrategy)>,
     /// Asked again and again; once it says so, the rendering ends.
     pub is_stopped: &'a (dyn Fn() -> bool + Sync),
 }
@@ -134,6 +137,9 @@ pub enum RenderError {
     /// What a template made is no YAML.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// Documents did not come through the post-renderer.
+    #[error(transparent)]
+    PostRender(#[from] PostRenderError),
     /// There is no thread to render in.
     #[error("no thread to render in")]
     Thread(#[source] io::Error),
@@ -151,6 +157,9 @@ pub fn render(chart: &ParsedChart, input: &Input<'_>) -> Result<Rendered, Render
     let own_notes = format!("{}/templates/{NOTES}", chart.chart().metadata.name);
     let notes = files.get(&own_notes).map(|text| String::from_utf8_lossy(text).into_owned());
     files.retain(|name, _| !name.ends_with(NOTES));
+    if let Some((renderer, strategy)) = input.post_renderer {
+        files = post_render::run(&files, renderer, strategy)?;
+    }
     let files = files.iter().map(|(name, content)| (name.as_str(), content.as_slice()));
     let (manifests, hooks) = manifests::sort(files)?;
     Ok(Rendered { manifests, hooks, notes: notes.unwrap_or_default(), warnings })

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{BufRead, Write};
 
-use anyhow::{Context, Result};
-use helm::{Capabilities, Costs, HelmVersion, Input, KubeVersion, ParsedChart, Release, World};
+use anyhow::{Context, Result, bail};
+use helm::{Capabilities, Costs, HelmVersion, Input, KubeVersion, ParsedChart, PostRenderStrategy, PostRenderer, Release, World};
 use helm_chart::{Limits, MemoryTree, load_directory};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -36,9 +36,20 @@ pub struct Row {
     set_file: BTreeMap<String, String>,
     api_versions: Vec<String>,
     upgrade: bool,
+    /// `combined`, `separate` or `nohooks`: the documents go through a post-renderer that changes nothing.
+    post_render: String,
     skip_schema: bool,
     #[serde(rename = "includeCRDs")]
     include_crds: bool,
+}
+
+/// A post-renderer that changes nothing.
+struct Unchanged;
+
+impl PostRenderer for Unchanged {
+    fn run(&self, documents: &str) -> Result<String, Box<dyn Error + Send + Sync>> {
+        Ok(documents.to_owned())
+    }
 }
 
 /// Answers each line with one.
@@ -119,10 +130,22 @@ impl Row {
             world: &World::default(),
             costs: &Costs::default(),
             skips_schema: self.skip_schema,
+            post_renderer: self.post_render()?,
             is_stopped: &|| false,
         };
         let chart = disk::plain(load_directory(&tree, "c", &Limits::default()))?;
         answer(self, &ParsedChart::new(chart), &input)
+    }
+
+    fn post_render(&self) -> Result<Option<(&dyn PostRenderer, PostRenderStrategy)>> {
+        let strategy = match self.post_render.as_str() {
+            "" => return Ok(None),
+            "combined" => PostRenderStrategy::Combined,
+            "separate" => PostRenderStrategy::Separate,
+            "nohooks" => PostRenderStrategy::NoHooks,
+            other => bail!("unknown post-render strategy: '{other}'"),
+        };
+        Ok(Some((&Unchanged, strategy)))
     }
 
     fn user_values(&self) -> Result<Map<String, Value>> {

@@ -86,6 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         world: &World::default(),
         costs: &Costs::default(),
         skips_schema: arguments.skip_schema_validation,
+        post_renderer: None,
         is_stopped: &|| false,
     };
     let chart = ParsedChart::new(chart);
