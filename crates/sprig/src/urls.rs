@@ -13,9 +13,10 @@ pub(crate) fn add(table: &mut Table) {
             let shown = strconv::quote(text.split('#').next().unwrap_or_default().as_bytes());
             Error::from(format!("unable to parse url: parse {shown}: {message}"))
         })?;
+        let hostname = url.hostname();
         let entries: [(&str, Value); 8] = [
-            ("scheme", url.scheme.clone().into()),
-            ("hostname", url.hostname().into()),
+            ("scheme", url.scheme.into()),
+            ("hostname", hostname.into()),
             ("host", Text::from(url.host).into()),
             ("path", Text::from(url.path).into()),
             ("query", url.query.into()),

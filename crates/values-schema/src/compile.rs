@@ -127,8 +127,11 @@ impl<'d, 'm, 'j> Compiler<'d, 'm, 'j> {
     fn compile_object(&mut self, source: &Source<'d>, schema: &mut Schema<'d>) -> Result<(), SchemaError> {
         schema.reference = self.reference(source, "$ref")?;
         if schema.draft < Draft::V2019 && schema.reference.is_some() {
-            // Nothing else beside it counts.
-            return Ok(());
+            // Nothing else beside it counts; but Go's library compares this one, and compiles those.
+            if schema.draft >= Draft::V6 {
+                schema.constant = source.json.get("const");
+            }
+            return self.compile_later_applicators(source, schema);
         }
         if source.dialect.has("applicator") {
             self.compile_applicators(source, schema)?;
@@ -172,6 +175,15 @@ impl<'d, 'm, 'j> Compiler<'d, 'm, 'j> {
             schema.prefix_items = self.list(source, "prefixItems")?;
             schema.further_items = self.value(source, "items")?;
         }
+        self.compile_later_applicators(source, schema)
+    }
+
+    /// Those that came with drafts 6 and 7.
+    fn compile_later_applicators(
+        &mut self,
+        source: &Source<'d>,
+        schema: &mut Schema<'d>,
+    ) -> Result<(), SchemaError> {
         if schema.draft >= Draft::V6 {
             schema.contains = self.value(source, "contains")?;
             schema.property_names = self.value(source, "propertyNames")?;

@@ -62,6 +62,7 @@ impl Metaschemas {
             |(draft, name, _): &&(Draft, &str, Id)| *draft == dialect.draft && names.contains(name);
         let id = schemas.shared.len() + schemas.own.len();
         let mut schema = Schema::new("urn:mem:metaschema", "");
+        schema.location = schema.url.clone();
         schema.draft = dialect.draft;
         schema.resource = id;
         schema.all_of = self.vocabularies.iter().filter(of_names).map(|(_, _, id)| *id).collect();

@@ -55,7 +55,7 @@ fn schemas_say_what_they_say_in_helm() {
             (ours, theirs) => ours == theirs,
         };
         if !is_same {
-            differing.push(format!("{line}\n  ours: {message:?}"));
+            differing.push(format!("{line}\n  ours: {}", Value::from(message)));
         }
     }
     assert!(differing.is_empty(), "{} rows differ\n{}", differing.len(), differing.join("\n"));
