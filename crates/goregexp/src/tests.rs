@@ -24,6 +24,16 @@ fn go_says_what_is_wrong_with_an_expression() {
 }
 
 #[test]
+fn classes_are_looked_for_without_building() {
+    let check =
+        |pattern: &str| translate(pattern).unwrap().check_classes().map_err(|fault| fault.to_string());
+    assert_eq!(check(r"\pL{50}[\p{Greek}\P{Han}]\\p{x}é\pL"), Ok(3));
+    let message = r"error parsing regexp: invalid character class range: `\p{Nope}`".to_owned();
+    assert_eq!(check(r"a\p{Nope}b"), Err(message.clone()));
+    assert_eq!(fault(r"a\p{Nope}b"), Some(message));
+}
+
+#[test]
 fn digits_are_those_of_ascii() {
     let regex = translate(r"^\d+$").unwrap().build("").unwrap();
     assert!(regex.is_match(b"123"));

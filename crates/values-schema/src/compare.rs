@@ -6,7 +6,7 @@ mod scalar;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::compile::{STEPS_PER_EXPRESSION, STEPS_PER_WEIGHT};
+use crate::compile::STEPS_PER_EXPRESSION;
 use crate::document::Json;
 use crate::format::{Check, Format};
 use crate::limits::{Exceeded, Meter};
@@ -53,7 +53,7 @@ impl<'f, 'd> Comparison<'f, 'd> {
     }
 
     fn failure(&self, value: &Json, schema: Id, depth: usize) -> Result<Option<Box<Failure>>, Exceeded> {
-        let scope = Scope { around: None, schema, keyword: "", value: 0, depth };
+        let scope = Scope { around: None, schema, keyword: "", value: 0, same: 0, depth };
         let Some(found) = self.schemas.get(schema) else { return Ok(None) };
         let unevaluated = self.unevaluated(value, found, false)?;
         let frame = Frame {
@@ -115,7 +115,8 @@ struct Frame<'f, 'd> {
 impl<'f, 'd> Frame<'f, 'd> {
     fn compare(mut self) -> Result<Verdict<'f>, Exceeded> {
         let (run, schema) = (self.run, self.schema);
-        run.meter.step(2)?;
+        // Looking for a cycle takes longer, the more schemas are compared with the same value.
+        run.meter.step(4 + self.scope.same / 4)?;
         let most = run.meter.limits.nested_schemas;
         if self.scope.depth >= most {
             return Err(Exceeded::NestedSchemas(most));
@@ -199,11 +200,11 @@ impl<'f, 'd> Frame<'f, 'd> {
                 return self.keyword(report::none_of(wanted)).map(|failure| Some(Err(Box::new(failure))));
             }
         }
-        if let (Some(format), Json::String(text)) = (schema.format, value) {
-            if let Err(why) = self.format(format, text)? {
-                let text = report::format_of(value, format.name, &why);
-                return self.keyword(text).map(|failure| Some(Err(Box::new(failure))));
-            }
+        if let (Some(format), Json::String(text)) = (schema.format, value)
+            && let Err(why) = self.format(format, text)?
+        {
+            let text = report::format_of(value, format.name, &why);
+            return self.keyword(text).map(|failure| Some(Err(Box::new(failure))));
         }
         Ok(None)
     }
@@ -216,12 +217,13 @@ impl<'f, 'd> Frame<'f, 'd> {
                 Ok(translated) => translated,
                 Err(fault) => return Ok(Err(fault.to_string())),
             };
-            // Only names of classes are not known by now.
-            if !text.contains("\\p") && !text.contains("\\P") {
-                return Ok(Ok(()));
-            }
-            meter.step(STEPS_PER_EXPRESSION + translated.weight * STEPS_PER_WEIGHT)?;
-            return Ok(translated.build(text).map(|_| ()).map_err(|fault| fault.to_string()));
+            return match translated.check_classes() {
+                Ok(classes) => {
+                    meter.step(STEPS_PER_EXPRESSION * classes)?;
+                    Ok(Ok(()))
+                }
+                Err(fault) => Ok(Err(fault.to_string())),
+            };
         };
         Ok(check(text))
     }
@@ -368,6 +370,7 @@ impl<'f, 'd> Frame<'f, 'd> {
             schema: id,
             keyword,
             value: self.scope.value,
+            same: self.scope.same + 1,
             depth: self.scope.depth + 1,
         };
         let Some(found) = run.schemas.get(id) else { return Ok(None) };
@@ -406,6 +409,7 @@ impl<'f, 'd> Frame<'f, 'd> {
             schema: id,
             keyword: "",
             value: self.scope.value + 1,
+            same: 0,
             depth: self.scope.depth + 1,
         };
         let Some(found) = run.schemas.get(id) else { return Ok(None) };

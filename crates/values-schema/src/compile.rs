@@ -11,7 +11,7 @@ use crate::pointer::{self, address, quoted};
 use crate::schema::{Additional, Dependency, Id, Items, Pattern, Schema, Schemas, Types};
 
 /// What a state of an expression takes, in steps and in bytes.
-pub(crate) const STEPS_PER_WEIGHT: usize = 10;
+const STEPS_PER_WEIGHT: usize = 20;
 const BYTES_PER_WEIGHT: usize = 100;
 
 /// What the smallest expression takes.

@@ -24,7 +24,7 @@ pub struct Limits {
 impl Default for Limits {
     /// What the largest schemas of public charts need, many times over; about a second, and less than 1 MiB of stack.
     fn default() -> Self {
-        Self { schema_bytes: 5 << 20, depth: 100, nested_schemas: 300, steps: 20_000_000, memory: 64 << 20 }
+        Self { schema_bytes: 5 << 20, depth: 100, nested_schemas: 300, steps: 10_000_000, memory: 64 << 20 }
     }
 }
 

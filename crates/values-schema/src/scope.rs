@@ -49,6 +49,8 @@ pub(crate) struct Scope<'f> {
     pub(crate) keyword: &'static str,
     /// Which value along the way is being compared.
     pub(crate) value: usize,
+    /// How many schemas around are compared with the same value.
+    pub(crate) same: usize,
     /// How many schemas are around.
     pub(crate) depth: usize,
 }

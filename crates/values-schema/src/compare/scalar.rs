@@ -35,24 +35,30 @@ impl Frame<'_, '_> {
 
     pub(super) fn number(&mut self, number: &Number) -> Result<(), Exceeded> {
         let schema = self.schema;
-        let bounds: [(&str, Option<&Number>, fn(Ordering) -> bool); 4] = [
-            ("minimum", schema.minimum, Ordering::is_lt),
-            ("maximum", schema.maximum, Ordering::is_gt),
-            ("exclusiveMinimum", schema.above, Ordering::is_le),
-            ("exclusiveMaximum", schema.below, Ordering::is_ge),
-        ];
-        for (keyword, bound, is_wrong) in bounds {
-            let Some(bound) = bound else { continue };
-            self.run.meter.step(1 + (number.text().len() + bound.text().len()) / 4)?;
-            if is_wrong(number.compare(bound)) {
-                self.fail(report::wrong_number(keyword, number, bound))?;
-            }
-        }
+        self.bound(number, "minimum", schema.minimum, Ordering::is_lt)?;
+        self.bound(number, "maximum", schema.maximum, Ordering::is_gt)?;
+        self.bound(number, "exclusiveMinimum", schema.above, Ordering::is_le)?;
+        self.bound(number, "exclusiveMaximum", schema.below, Ordering::is_ge)?;
         if let Some(divisor) = schema.multiple_of {
             self.run.meter.step(1 + (number.text().len() + divisor.text().len()) / 4)?;
             if !number.is_multiple_of(divisor) {
                 self.fail(report::wrong_number("multipleOf", number, divisor))?;
             }
+        }
+        Ok(())
+    }
+
+    fn bound(
+        &mut self,
+        number: &Number,
+        keyword: &str,
+        bound: Option<&Number>,
+        is_wrong: fn(Ordering) -> bool,
+    ) -> Result<(), Exceeded> {
+        let Some(bound) = bound else { return Ok(()) };
+        self.run.meter.step(1 + (number.text().len() + bound.text().len()) / 4)?;
+        if is_wrong(number.compare(bound)) {
+            self.fail(report::wrong_number(keyword, number, bound))?;
         }
         Ok(())
     }
