@@ -33,6 +33,14 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{hex}")
 }
 
+/// Downloads the artifact of a source, and gives one of its files.
+pub async fn artifact_file(source: &Value, path: &str) -> Result<String> {
+    let folder = temp_folder("artifact")?;
+    let file = folder.path().join("artifact.tar.gz");
+    fs::write(&file, download(source).await?)?;
+    output(Command::new("tar").arg("-xzOf").arg(&file).arg(path))
+}
+
 /// Downloads the artifact of a source, checks it against its status, and lists its entries.
 pub async fn artifact_entries(source: &Value) -> Result<Vec<String>> {
     let bytes = download(source).await?;

@@ -300,10 +300,10 @@ impl Answer for Arc<State> {
             let (prefix, after) = (get("prefix").unwrap_or_default(), get("marker").unwrap_or_default());
             return Ok(Response::new(Full::new(Bytes::from(list(&self.store, prefix, after, most)))));
         }
-        let Some(Stored { content, etag, .. }) = self.store.find(&decode(key)) else {
+        let Some(object) = self.store.find(&decode(key)) else {
             return refuse(404, "BlobNotFound", "The specified blob does not exist.\nRequestId:1\nTime:2");
         };
-        let wanted = header(&head, "if-match");
+        let (wanted, etag) = (header(&head, "if-match"), &object.etag);
         if !wanted.is_empty() && wanted != format!("\"{etag}\"") {
             return refuse(
                 412,
@@ -311,7 +311,8 @@ impl Answer for Arc<State> {
                 "The condition specified using HTTP conditional header(s) is not met.",
             );
         }
-        Ok(Response::builder().header("etag", format!("\"{etag}\"")).body(Full::new(content))?)
+        let answer = Response::builder().header("etag", format!("\"{etag}\""));
+        object.response(answer)
     }
 }
 

@@ -247,6 +247,6 @@ impl Answer for Arc<State> {
         }
         ensure!(header("accept-encoding") == "gzip", "the object would be unpacked on its way");
         let response = Response::builder().header("x-goog-generation", object.generation.to_string());
-        Ok(response.body(Full::new(object.content))?)
+        object.response(response)
     }
 }

@@ -2,10 +2,14 @@
 //! to have.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::GzEncoder;
 use http::Response;
+use http::response::Builder;
 use http_body_util::Full;
 use sha2::{Digest, Sha256};
 
@@ -30,6 +34,8 @@ pub(crate) struct Stored {
     pub etag: String,
     /// Counts the writes to the store.
     pub generation: u64,
+    /// The header `Content-Encoding`, if it has one.
+    pub encoding: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +61,13 @@ impl ObjectStore {
 
     /// Stores an object.
     pub fn put(&self, key: &str, content: &str) {
-        self.write(&mut self.lock(), key, content);
+        self.write(&mut self.lock(), key, content.to_owned().into(), None);
+    }
+
+    /// Stores an object whose content is as `encoding` says.
+    pub fn put_encoded(&self, key: &str, content: &[u8], encoding: &str) {
+        let (content, encoding) = (Bytes::copy_from_slice(content), Some(encoding.to_owned()));
+        self.write(&mut self.lock(), key, content, encoding);
     }
 
     /// Removes an object.
@@ -136,22 +148,41 @@ impl ObjectStore {
         for (key, content) in std::mem::take(&mut shared.after_list) {
             match content {
                 None => drop(shared.objects.remove(&key)),
-                Some(text) => self.write(&mut shared, &key, &text),
+                Some(text) => self.write(&mut shared, &key, text.into(), None),
             }
         }
         (page, next)
     }
 
-    fn write(&self, shared: &mut Shared, key: &str, content: &str) {
+    fn write(&self, shared: &mut Shared, key: &str, content: Bytes, encoding: Option<String>) {
         shared.generation += 1;
-        let (content, generation) = (Bytes::from(content.to_owned()), shared.generation);
+        let generation = shared.generation;
         let etag = (self.0.etag)(&content, generation);
-        shared.objects.insert(key.to_owned(), Stored { content, etag, generation });
+        shared.objects.insert(key.to_owned(), Stored { content, etag, generation, encoding });
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.0.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Stored {
+    /// The answer with its content.
+    pub(crate) fn response(self, answer: Builder) -> anyhow::Result<Response<Full<Bytes>>> {
+        let answer = match self.encoding {
+            Some(encoding) => answer.header("content-encoding", encoding),
+            None => answer,
+        };
+        Ok(answer.body(Full::new(self.content))?)
+    }
+}
+
+/// A content as a gzip stream.
+pub fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    // Reading and writing bytes in memory cannot fail.
+    let _ = GzEncoder::new(content, Compression::fast()).read_to_end(&mut packed);
+    packed
 }
 
 /// HMAC with SHA-256 (RFC 2104), for keys of no more than a block.

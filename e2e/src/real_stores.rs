@@ -8,7 +8,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::object_store::{BUCKET, encode, hex, hmac};
+use crate::object_store::{BUCKET, encode, gzip, hex, hmac};
 use crate::process::{Owner, Process, free_port, temp_folder};
 use crate::s3_server::{ACCESS_KEY, SECRET_KEY};
 use crate::wait::LIMIT;
@@ -72,12 +72,24 @@ impl FakeGcs {
     /// # Errors
     /// When the store refuses it.
     pub async fn put(&self, bucket: &str, key: &str, content: &str) -> Result<()> {
+        self.upload(bucket, key, content.to_owned().into(), "").await
+    }
+
+    /// Stores an object packed, as its header will say.
+    ///
+    /// # Errors
+    /// When the store refuses it.
+    pub async fn put_packed(&self, bucket: &str, key: &str, content: &[u8]) -> Result<()> {
+        self.upload(bucket, key, gzip(content), "&contentEncoding=gzip").await
+    }
+
+    async fn upload(&self, bucket: &str, key: &str, content: Vec<u8>, more: &str) -> Result<()> {
         let url = format!(
-            "http://{}/upload/storage/v1/b/{bucket}/o?uploadType=media&name={}",
+            "http://{}/upload/storage/v1/b/{bucket}/o?uploadType=media&name={}{more}",
             self.address,
             encode(key)
         );
-        let answer = self.client.post(url).body(content.to_owned()).send().await?;
+        let answer = self.client.post(url).body(content).send().await?;
         ensure!(answer.status().is_success(), "{key}: {}", answer.text().await?);
         Ok(())
     }

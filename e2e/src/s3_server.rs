@@ -140,17 +140,17 @@ impl Answer for Arc<State> {
             }
             _ => match self.store.find(&key.unwrap_or_default()) {
                 None => refuse(404, "NoSuchKey", "The specified key does not exist."),
-                Some(Stored { content, etag, .. }) => {
+                Some(object) => {
                     let wanted = head.headers.get("if-match").and_then(|value| value.to_str().ok());
-                    if wanted.is_some_and(|wanted| wanted.trim_matches('"') != etag) {
+                    if wanted.is_some_and(|wanted| wanted.trim_matches('"') != object.etag) {
                         return refuse(
                             412,
                             "PreconditionFailed",
                             "At least one of the pre-conditions failed",
                         );
                     }
-                    let response = Response::builder().header("etag", format!("\"{etag}\""));
-                    Ok(response.body(Full::new(content))?)
+                    let response = Response::builder().header("etag", format!("\"{}\"", object.etag));
+                    object.response(response)
                 }
             },
         }

@@ -122,7 +122,7 @@ impl Store {
             Err(error) => return Err(error),
         };
         let etag = body.header("etag").map_or_else(|| object.etag.clone(), |etag| unquoted(etag).to_owned());
-        body.of_object(etag).map(Some)
+        Ok(Some(body.of_object(etag)?.of_unpacking_client()))
     }
 
     /// Sends a request for what is at `path` in the container.

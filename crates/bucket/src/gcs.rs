@@ -152,7 +152,7 @@ impl Store {
         // By this the service sends objects as they are stored, and tells their size.
         let stored = Some(("accept-encoding", "gzip"));
         let answer = self.send(&format!("/o/{}", segment(&object.key)), &pairs, stored, deadline).await?;
-        answer.of_gcs().await?.of_object(object.etag.clone())
+        Ok(answer.of_gcs().await?.of_object(object.etag.clone())?.of_unpacking_client())
     }
 
     async fn send(

@@ -27,6 +27,7 @@ pub struct Body {
     /// What the answer says of the object.
     etag: String,
     size: u64,
+    is_packed: bool,
     /// Bytes that have come.
     read: u64,
 }
@@ -56,7 +57,16 @@ impl Http {
             .map_err(|expired| RequestError::late(&request, expired))?
             .map_err(|source| RequestError::broken(&request, source))?;
         let (limits, deadline) = (self.limits.clone(), deadline.clone());
-        Ok(Body { response, request, limits, deadline, etag: String::new(), size: 0, read: 0 })
+        Ok(Body {
+            response,
+            request,
+            limits,
+            deadline,
+            etag: String::new(),
+            size: 0,
+            is_packed: false,
+            read: 0,
+        })
     }
 }
 
@@ -66,9 +76,14 @@ impl Body {
         &self.etag
     }
 
-    /// Bytes of the object.
+    /// Bytes of the object, as they come.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether these bytes are to be unpacked by [`crate::unpacked`].
+    pub fn is_packed(&self) -> bool {
+        self.is_packed
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -91,6 +106,14 @@ impl Body {
         };
         (self.etag, self.size) = (etag, size);
         Ok(self)
+    }
+
+    /// The content of an object, packed if its header says so and there is any. This is for stores whose clients unpack such
+    /// ones in Flux: they use Go's HTTP client as it is.
+    pub(crate) fn of_unpacking_client(mut self) -> Body {
+        let encoding = self.header("content-encoding");
+        self.is_packed = self.size > 0 && encoding.is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        self
     }
 
     /// A header that is a text.

@@ -12,6 +12,7 @@
 //! - Credentials are sent to the endpoint alone; redirects are not followed.
 //! - No text of an error has the query of a URL, which may hold what lets others in.
 //! - The bytes of an object are those of its etag: requests name the version that they are for.
+//! - Objects come as they are stored. Whether what is stored is packed, [`Body::is_packed`] tells; [`unpacked`] unpacks it.
 //!
 //! The crate knows neither Kubernetes nor artifacts.
 
@@ -24,6 +25,7 @@ mod http;
 mod limits;
 mod list;
 mod name;
+mod packed;
 mod retry;
 pub mod s3;
 mod xml;
@@ -34,6 +36,7 @@ pub use http::Body;
 pub use limits::Limits;
 pub use list::ListError;
 pub use name::NameError;
+pub use packed::{UnpackError, unpacked, unpacked_bytes};
 pub use retry::retried;
 
 /// An object, as a list has it.
@@ -43,8 +46,17 @@ pub struct Object {
     pub key: String,
     /// What changes with its content, without quotes.
     pub etag: String,
-    /// Bytes of its content.
+    /// Bytes that are stored.
     pub size: u64,
+    /// Bytes of the content of one that is stored packed, which no list tells.
+    pub unpacked: Option<u64>,
     /// By what Google pins the content; others pin it by the etag.
     pub generation: Option<u64>,
+}
+
+impl Object {
+    /// Bytes of its content, as far as that is known: see [`Object::unpacked`].
+    pub fn content_bytes(&self) -> u64 {
+        self.unpacked.unwrap_or(self.size)
+    }
 }

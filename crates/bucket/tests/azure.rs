@@ -209,3 +209,9 @@ async fn microsofts_emulator_lets_in_who_signs_right() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn an_object_is_packed_if_its_header_says_so() {
+    let server = AzureServer::start(false).await.unwrap();
+    common::assert_packed(&client(&server), &server, true).await;
+}

@@ -158,3 +158,9 @@ async fn lists_and_objects_without_end_end() {
     let error = listed(&hurried, "").await.unwrap_err().to_string();
     assert_eq!(error, format!("GET \"{}/storage/v1/b/team/o\": nothing received for 0ns", server.url()));
 }
+
+#[tokio::test]
+async fn an_object_is_packed_if_its_header_says_so() {
+    let server = GcsServer::start().await.unwrap();
+    common::assert_packed(&client(&server).await, &server, true).await;
+}

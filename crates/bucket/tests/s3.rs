@@ -144,7 +144,7 @@ async fn keys_that_would_lead_elsewhere_are_not_asked_for() {
     let server = S3Server::start(false).await.unwrap();
     let client = client(&server);
     for key in ["../other/x", "a/./b", "a/.."] {
-        let object = Object { key: key.to_owned(), etag: "1".to_owned(), size: 1, generation: None };
+        let object = Object { key: key.to_owned(), etag: "1".to_owned(), size: 1, ..Object::default() };
         let error = client.get(&object, &minute()).await.unwrap_err().to_string();
         assert!(error.ends_with("a key with a segment '.' or '..' cannot be asked for"), "{error}");
     }
@@ -167,7 +167,7 @@ fn raw(answer: &'static str) -> String {
 
 #[tokio::test]
 async fn bodies_that_are_not_whole_are_errors() {
-    let object = Object { key: "a".to_owned(), etag: "1".to_owned(), size: 9, generation: None };
+    let object = Object { key: "a".to_owned(), etag: "1".to_owned(), size: 9, ..Object::default() };
     for (answer, error) in [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nshort",
@@ -198,4 +198,10 @@ async fn a_server_that_says_nothing_is_waited_for_no_longer_than_allowed() {
     let mut take = |_| Ok::<_, ListError>(());
     let error = patient.list("", &Deadline::new(Duration::from_millis(50)), &mut take).await.unwrap_err();
     assert_eq!(error.to_string(), format!("GET \"http://{address}/team/\": context deadline exceeded"));
+}
+
+#[tokio::test]
+async fn no_object_of_s3_is_unpacked() {
+    let server = S3Server::start(false).await.unwrap();
+    common::assert_packed(&client(&server), &server, false).await;
 }

@@ -43,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::access::{Clients, Endpoint};
 use self::build::Recipe;
-use self::fetch::bucket_failure;
+use self::fetch::{Space, bucket_failure};
 use self::index::Index;
 use self::snapshot::Snapshot;
 use crate::flags::{Arguments, Budgets};
@@ -226,13 +226,14 @@ impl Upstream for Buckets {
         drop(slot);
         let deadline = Deadline::new(timeout);
         let bytes = fetch::room(fetch::missing_bytes(&index, last_snapshot));
+        let space = Space { room: bytes, unpacked: self.temporary.budget().usage().limit };
         let room = self.temporary.take(&namespace, bytes, &deadline).await.map_err(|error| {
             let text = format!("fetch from bucket '{}' failed: {error}", spec.bucket_name);
             bucket_failure(format!("{text} (--bucket-temporary-max-size)"))
         })?;
         let slot = deadline.bound(Duration::MAX, host.slot(&namespace)).await;
         let (index, located) =
-            fetch::objects(&client, &object, index, last_snapshot, bytes, &deadline).await?;
+            fetch::objects(&client, &object, index, last_snapshot, space, &deadline).await?;
         drop(slot);
         let stored = object.artifact().filter(|artifact| index.is_of(artifact));
         let stored = stored.and_then(|artifact| artifact.revision.parse::<Digest>().ok());

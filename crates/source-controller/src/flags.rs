@@ -104,10 +104,11 @@ pub struct Arguments {
     /// Objects that one list of a bucket may have, those included that are ignored.
     #[arg(long, help_heading = heading::BUCKET, default_value_t = bucket::Limits::default().objects)]
     pub bucket_max_objects: usize,
-    /// Bytes that one object of a bucket may have.
+    /// Bytes that one object of a bucket may have, as it is stored and as it is unpacked.
     #[arg(long, help_heading = heading::BUCKET, default_value_t = bucket::Limits::default().object_bytes)]
     pub bucket_object_max_size: u64,
-    /// Bytes that the temporary files of all buckets may have together: objects that were fetched and are not in an artifact yet.
+    /// Bytes that the temporary files of all buckets may have together: objects that were fetched and are not in an artifact yet. Those of
+    /// one bucket that were packed may have as many together once they are unpacked.
     #[arg(long, help_heading = heading::BUCKET, default_value_t = 4 << 30)]
     pub bucket_temporary_max_size: u64,
     /// Maximum number of concurrent fetches from one host of buckets, whatever its port; half of them for one namespace.

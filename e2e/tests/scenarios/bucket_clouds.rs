@@ -4,10 +4,10 @@
 use std::ops::Deref;
 
 use anyhow::{Context, Result};
-use e2e::artifact::artifact_entries;
+use e2e::artifact::{artifact_entries, artifact_file};
 use e2e::azure_server::{AzureServer, CLIENT, TENANT};
 use e2e::gcs_server::{GcsServer, PROVIDER};
-use e2e::object_store::{BUCKET, ObjectStore};
+use e2e::object_store::{BUCKET, ObjectStore, gzip};
 use e2e::objects::Look;
 use e2e::real_stores::FakeGcs;
 use e2e::scenario::{Scenario, Settings};
@@ -33,7 +33,7 @@ async fn patch(test: &Scenario, spec: &Value) -> Result<()> {
 
 fn fill(server: &impl Deref<Target = ObjectStore>) {
     server.put("app/map.yaml", &config_map("map", "1"));
-    server.put("app/logo.png", "no picture");
+    server.put_encoded("app/logo.png", &gzip(b"no picture"), "gzip");
     server.put("docs/a.md", "text");
     server.put("folder/", "");
     server.put(".sourceignore", "docs/\n");
@@ -46,6 +46,7 @@ async fn is_followed(test: &Scenario, server: &ObjectStore) -> Result<()> {
     test.apply(&test.kustomization_yaml("app", "./app", "").replace("GitRepository", "Bucket")).await?;
     let app = test.ready(APP).await?;
     assert_eq!(artifact_entries(&app).await?, [".", ".sourceignore", "app", "app/logo.png", "app/map.yaml"]);
+    assert_eq!(artifact_file(&app, "app/logo.png").await?, "no picture", "it is unpacked");
     let text = format!("stored artifact with 2 fetched files from '{BUCKET}' bucket");
     test.event(APP, "Normal", "NewArtifact", &text).await?;
     test.until("ConfigMap/map", "is applied", |o| o["data"]["value"] == "1").await?;
@@ -59,6 +60,7 @@ async fn is_followed(test: &Scenario, server: &ObjectStore) -> Result<()> {
     let one = [&pages[..], &["GET object app/map.yaml"]].concat();
     assert_eq!(server.take_requests(), one, "one object has changed");
     assert_eq!(artifact_entries(&app).await?.len(), 5);
+    assert_eq!(artifact_file(&app, "app/logo.png").await?, "no picture", "it is taken over");
     test.until("ConfigMap/map", "has the new value", |o| o["data"]["value"] == "2").await?;
 
     // What is gone or has changed since it was listed counts as it is.
@@ -166,7 +168,8 @@ async fn a_bucket_of_google_is_followed_by_the_key_of_a_service_account_and_by_w
 async fn a_bucket_of_the_fake_that_others_wrote_is_followed_without_credentials() -> Result<()> {
     let server = FakeGcs::start().await?;
     let environment = [("STORAGE_EMULATOR_HOST", server.address())];
-    let settings = Settings { environment: &environment, ..Settings::default() };
+    let flags = ["--bucket-object-max-size=1000000"];
+    let settings = Settings { environment: &environment, source: &flags, ..Settings::default() };
     let test = Scenario::with_settings("bucket-fake-google", settings).await?;
     for (key, content) in [("app/map.yaml", config_map("map", "1")), ("a b+c/é?x=y", "odd".to_owned())] {
         server.put(BUCKET, key, &content).await?;
@@ -180,6 +183,20 @@ async fn a_bucket_of_the_fake_that_others_wrote_is_followed_without_credentials(
     server.put(BUCKET, "app/map.yaml", &config_map("map", "2")).await?;
     test.request(APP).await?;
     test.until("ConfigMap/map", "has the new value", |o| o["data"]["value"] == "2").await?;
+
+    // What is stored packed is unpacked, within the limits of what is not.
+    server.put_packed(BUCKET, "app/map.yaml", config_map("map", "3").as_bytes()).await?;
+    server.put_packed(BUCKET, "large", &vec![0; 1_000_000]).await?;
+    test.request(APP).await?;
+    test.until("ConfigMap/map", "has the packed value", |o| o["data"]["value"] == "3").await?;
+    let app = test.ready(APP).await?;
+    assert_eq!(artifact_file(&app, "large").await?.len(), 1_000_000);
+    server.put_packed(BUCKET, "large", &vec![0; 1_000_001]).await?;
+    test.request(APP).await?;
+    let text = format!(
+        "fetch from bucket '{BUCKET}' failed: failed to get 'large' object: more than 1000000 bytes once unpacked"
+    );
+    fails(&test, "BucketOperationFailed", &text).await?;
     patch(&test, &json!({"bucketName": "none"})).await?;
     fails(&test, "BucketOperationFailed", "bucket 'none' not found").await?;
     test.finish().await

@@ -103,7 +103,7 @@ mod tests {
         let text = list(&body.concat(), "<NextMarker>2!1&amp;=</NextMarker>");
         let object = |key: &str| {
             let (key, etag) = (key.to_owned(), "0x8CB".to_owned());
-            Object { key, etag, size: 12, generation: None }
+            Object { key, etag, size: 12, ..Object::default() }
         };
         let expected =
             Page { objects: vec![object("a/b & c"), object("d\u{fffe}%")], next: Some("2!1&=".to_owned()) };

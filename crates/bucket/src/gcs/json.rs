@@ -31,7 +31,13 @@ struct Item {
 impl Item {
     fn object(self) -> Option<Object> {
         let (size, generation) = (self.size.parse().ok()?, self.generation.parse().ok()?);
-        let object = Object { key: self.name, etag: self.etag, size, generation: Some(generation) };
+        let object = Object {
+            key: self.name,
+            etag: self.etag,
+            size,
+            generation: Some(generation),
+            ..Object::default()
+        };
         Some(object).filter(|object| !object.key.is_empty())
     }
 }
@@ -93,6 +99,7 @@ mod tests {
             etag: "CJ+/=".to_owned(),
             size: 12,
             generation: Some(1_700_000_000_000_001),
+            unpacked: None,
         };
         assert_eq!(page(text).unwrap(), Page { objects: vec![object], next: Some("t=".to_owned()) });
         assert_eq!(page(br#"{"kind": "storage#objects"}"#).unwrap(), Page::default());

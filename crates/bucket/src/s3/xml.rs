@@ -82,7 +82,7 @@ mod tests {
     }
 
     fn object(key: &str, etag: &str, size: u64) -> Object {
-        Object { key: key.to_owned(), etag: etag.to_owned(), size, generation: None }
+        Object { key: key.to_owned(), etag: etag.to_owned(), size, ..Object::default() }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What the tests of all stores share.
 #![allow(dead_code, clippy::unwrap_used)]
 
+use std::io::Read;
 use std::time::Duration;
 
 use bucket::{Client, ListError, Object, RequestError};
+use e2e::object_store::{ObjectStore, gzip};
 use net::Deadline;
 
 /// Keys that not every client gets right.
@@ -51,4 +53,34 @@ pub async fn assert_odd_keys(client: &Client, etag: impl Fn(&str) -> Option<Stri
         assert_content(client, object, etag(&object.key)).await;
     }
     assert_eq!(listed(client, "a b").await.unwrap().len(), 1);
+}
+
+/// Asserts which objects of a store count as packed, and that all come as they are stored.
+pub async fn assert_packed(client: &Client, server: &ObjectStore, unpacks: bool) {
+    let packed = gzip(b"content");
+    for (key, content, encoding) in [
+        ("a", &packed[..], "gzip"),
+        ("b", &packed, "GZIP"),
+        ("c", &packed, "br"),
+        ("d", &packed, "gzip, gzip"),
+        ("e", b"", "gzip"),
+    ] {
+        server.put_encoded(key, content, encoding);
+    }
+    server.put("f", "plain");
+    for object in listed(client, "").await.unwrap() {
+        let mut body = client.get(&object, &minute()).await.unwrap().unwrap();
+        let is_packed = unpacks && matches!(object.key.as_str(), "a" | "b");
+        assert_eq!((body.is_packed(), body.size()), (is_packed, object.size), "{}", object.key);
+        let mut bytes = Vec::new();
+        while let Some(chunk) = body.chunk().await.unwrap() {
+            bytes.extend_from_slice(&chunk);
+        }
+        assert_eq!(bytes.len() as u64, object.size, "{}", object.key);
+        if is_packed {
+            let mut text = String::new();
+            bucket::unpacked(bytes.as_slice()).read_to_string(&mut text).unwrap();
+            assert_eq!(text, "content");
+        }
+    }
 }

@@ -3,19 +3,18 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 
 use artifact::archive::{ArchiveError, Contents};
 use artifact::ignore::IGNORE_FILE;
 use artifact::store::{Artifact, StoreError};
 use artifact::unpack::{self, InOrder, UnpackError};
-use bucket::Object;
+use bucket::{Object, unpacked};
 use net::Deadline;
 use runtime::error::chain;
 use source::failure::Failure;
 use source::storage::ObjectStorage;
 
-use super::fetch::{Located, bucket_failure};
+use super::fetch::{Located, Part, bucket_failure};
 use super::layout::{self, Placed};
 use super::snapshot::Snapshot;
 
@@ -104,7 +103,7 @@ fn build(
             directory = parent(&file.path);
             let object = file.object.and_then(|at| snapshot.index.objects().get(at));
             match object {
-                Some(object) if object.size > SMALL_BYTES => {
+                Some(object) if object.content_bytes() > SMALL_BYTES => {
                     let archive = chunked.between()?;
                     source.borrow_mut().read(&object.key, |size, content| {
                         Ok(archive.file(file.path.as_bytes(), false, size, content)?)
@@ -117,11 +116,13 @@ fn build(
     })
 }
 
-/// What names the content of an object, or of the ignore file: equal etags of one key in one bucket.
+/// What names the content of an object, or of the ignore file: equal etags of one key in one bucket. That of an unpacked one is
+/// another than that of artifacts from before objects were unpacked.
 fn id(snapshot: &Snapshot, object: Option<&Object>) -> Vec<u8> {
     let ignore = snapshot.ignore.as_ref().map_or("", |file| &file.etag);
     let (key, etag) = object.map_or((IGNORE_FILE, ignore), |object| (&object.key, &object.etag));
-    [key, etag, &snapshot.origin].join("\0").into_bytes()
+    let unpacked = if object.is_some_and(|object| object.unpacked.is_some()) { "\0unpacked" } else { "" };
+    ([key, etag, &snapshot.origin].join("\0") + unpacked).into_bytes()
 }
 
 /// The directories that `path` is in and that a file of `directory` before it was not, the outermost first.
@@ -154,9 +155,13 @@ impl Source<'_> {
     ) -> Result<(), BuildError> {
         let missing = || BuildError::Missing(key.to_owned());
         let at = self.snapshot.index.find(key).ok_or_else(missing)?;
-        let size = self.snapshot.index.objects().get(at).map(|object| object.size).ok_or_else(missing)?;
+        let object = self.snapshot.index.objects().get(at).ok_or_else(missing)?;
         if let Some(offset) = self.located.offsets.get(at).copied().flatten() {
-            return read(size, &mut Part { file: &self.located.file, at: offset, left: size });
+            let mut stored = Part { file: &self.located.file, at: offset, left: object.size };
+            return match object.unpacked {
+                Some(size) => read(size, &mut unpacked(stored)),
+                None => read(object.size, &mut stored),
+            };
         }
         // The keys of these are their paths.
         let last = self.last.as_mut().ok_or_else(missing)?;
@@ -186,22 +191,6 @@ impl Contents for Small<'_, '_> {
             })?,
         }
         Ok(&self.buffer)
-    }
-}
-
-/// A part of a file, without a place of its own.
-struct Part<'a> {
-    file: &'a File,
-    at: u64,
-    left: u64,
-}
-
-impl Read for Part<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let read = self.file.read_at(buffer.get_mut(..most).unwrap_or_default(), self.at)?;
-        (self.at, self.left) = (self.at + read as u64, self.left - read as u64);
-        Ok(read)
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::fmt::Display;
 use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::Bucket;
 use artifact::ignore::IGNORE_FILE;
-use bucket::{Client, ListError, Object, RequestError, retried};
+use bucket::{Client, ListError, Object, RequestError, UnpackError, retried, unpacked, unpacked_bytes};
 use budget::{Budget, Grant};
 use bytes::BytesMut;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -32,9 +33,34 @@ const ROOM_TO_GROW_BYTES: u64 = 1 << 20;
 
 /// Where the content of each object of an index is.
 pub struct Located {
-    /// The place in the file of those that were fetched; the others are in the last artifact.
+    /// The place in the file of those that were fetched, as they are stored; the others are in the last artifact.
     pub offsets: Vec<Option<u64>>,
     pub file: File,
+}
+
+/// Bytes that the objects of one bucket may have.
+#[derive(Clone, Copy)]
+pub struct Space {
+    /// As they come.
+    pub room: u64,
+    /// Those together that come packed, once unpacked.
+    pub unpacked: u64,
+}
+
+/// A part of a file, without a place of its own.
+pub struct Part<'a> {
+    pub file: &'a File,
+    pub at: u64,
+    pub left: u64,
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let read = self.file.read_at(buffer.get_mut(..most).unwrap_or_default(), self.at)?;
+        (self.at, self.left) = (self.at + read as u64, self.left - read as u64);
+        Ok(read)
+    }
 }
 
 /// Why a list is none.
@@ -120,28 +146,29 @@ pub async fn ignore_file(
     let failed = |error: &dyn Display| {
         bucket_failure(format!("failed to get Etag for '{IGNORE_FILE}' object: {error}"))
     };
-    let got = retried(
-        deadline,
-        |error: &RequestError| Some(error),
-        || async {
-            let Some(mut body) = client.get(listed, deadline).await? else { return Ok(None) };
-            let mut text = Vec::new();
-            while let Some(chunk) = body.chunk().await? {
-                text.extend_from_slice(&chunk);
-                // That there is more is all that counts.
-                if text.len() > limit {
-                    break;
-                }
+    let got = retried(deadline, GetError::request, || async {
+        let Some(mut body) = client.get(listed, deadline).await? else { return Ok(None) };
+        let mut text = Vec::new();
+        while let Some(chunk) = body.chunk().await? {
+            text.extend_from_slice(&chunk);
+            // That there is more is all that counts.
+            if text.len() > limit {
+                break;
             }
-            Ok(Some(IgnoreFile { etag: body.etag().to_owned(), text }))
-        },
-    );
+        }
+        if body.is_packed() && text.len() <= limit {
+            let packed = std::mem::take(&mut text);
+            let content = unpacked(packed.as_slice()).take(limit as u64 + 1).read_to_end(&mut text);
+            content.map_err(UnpackError::from)?;
+        }
+        Ok(Some(IgnoreFile { etag: body.etag().to_owned(), text }))
+    });
     got.await.map_err(|error| failed(&error))
 }
 
 /// The bytes that objects take that `known` does not have.
 pub fn missing_bytes(index: &Index, known: Option<&Snapshot>) -> u64 {
-    let missing = index.objects().iter().filter(|object| !is_known(object, known));
+    let missing = index.objects().iter().filter(|object| known_object(object, known).is_none());
     missing.fold(0, |sum, object| sum.saturating_add(object.size))
 }
 
@@ -150,10 +177,11 @@ pub fn room(missing: u64) -> u64 {
     if missing == 0 { 0 } else { missing.saturating_add(ROOM_TO_GROW_BYTES) }
 }
 
-fn is_known(object: &Object, known: Option<&Snapshot>) -> bool {
-    let known = known.filter(|_| layout::is_path(&object.key));
-    let same = known.and_then(|known| known.index.objects().get(known.index.find(&object.key)?));
-    same.is_some_and(|same| same.etag == object.etag && same.size == object.size)
+/// The object as it is in the last artifact, if it is.
+fn known_object<'a>(object: &Object, known: Option<&'a Snapshot>) -> Option<&'a Object> {
+    let known = known.filter(|_| layout::is_path(&object.key))?;
+    let same = known.index.objects().get(known.index.find(&object.key)?)?;
+    Some(same).filter(|same| same.etag == object.etag && same.size == object.size)
 }
 
 /// Fetches the objects that `known` does not have into a file without a name. What is gone meanwhile is left out, and what has
@@ -163,21 +191,20 @@ pub async fn objects(
     object: &Bucket,
     index: Index,
     known: Option<&Snapshot>,
-    room: u64,
+    space: Space,
     deadline: &Deadline,
 ) -> Result<(Index, Located), Failure> {
     let name = &object.spec.bucket_name;
     let failed = |why: &dyn Display| bucket_failure(format!("fetch from bucket '{name}' failed: {why}"));
     let file = Arc::new(tempfile::tempfile().map_err(|error| failed(&error))?);
-    let end = AtomicU64::new(0);
+    let (end, unpacked) = (AtomicU64::new(0), AtomicU64::new(0));
     let fetch = |listed: Object| {
-        let (file, end) = (file.clone(), &end);
-        let is_known = is_known(&listed, known);
+        let sink = Sink { file: file.clone(), end: &end, unpacked: &unpacked, space };
+        let same = known_object(&listed, known).cloned();
         async move {
-            if is_known {
-                return Ok::<_, Failure>(Some((listed, None)));
+            if let Some(same) = same {
+                return Ok::<_, Failure>(Some((same, None)));
             }
-            let sink = Sink { file, end, room };
             let got = sink.fetch(client, &listed, deadline).await;
             let got =
                 got.map_err(|error| failed(&format!("failed to get '{}' object: {error}", listed.key)))?;
@@ -200,25 +227,30 @@ struct Sink<'a> {
     file: Arc<File>,
     /// Where the next one begins.
     end: &'a AtomicU64,
-    /// Bytes that the file may have.
-    room: u64,
+    /// Bytes that those have together that came packed.
+    unpacked: &'a AtomicU64,
+    space: Space,
 }
 
-/// Why an object is not in the file.
+/// Why there is no content.
 #[derive(Debug, thiserror::Error)]
-enum SinkError {
+enum GetError {
     #[error(transparent)]
     Request(#[from] RequestError),
     #[error("the objects have more bytes than were listed")]
     Room,
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    #[error("the objects have more than {0} bytes once unpacked (--bucket-temporary-max-size)")]
+    Unpacked(u64),
     #[error("failed to write a temporary file: {0}")]
-    Write(#[from] std::io::Error),
+    Write(#[from] io::Error),
 }
 
-impl SinkError {
+impl GetError {
     fn request(&self) -> Option<&RequestError> {
         match self {
-            SinkError::Request(error) => Some(error),
+            GetError::Request(error) => Some(error),
             _ => None,
         }
     }
@@ -231,7 +263,7 @@ impl Sink<'_> {
         client: &Client,
         listed: &Object,
         deadline: &Deadline,
-    ) -> Result<Option<(Object, u64)>, SinkError> {
+    ) -> Result<Option<(Object, u64)>, GetError> {
         // Of an attempt that failed the place can be taken by the next one.
         let place = std::sync::Mutex::new(None::<(u64, u64)>);
         let attempt = || async {
@@ -242,8 +274,8 @@ impl Sink<'_> {
                 Some((begin, _)) => begin,
                 None => {
                     let begin = self.end.fetch_add(size, Ordering::Relaxed);
-                    if begin.saturating_add(size) > self.room {
-                        return Err(SinkError::Room);
+                    if begin.saturating_add(size) > self.space.room {
+                        return Err(GetError::Room);
                     }
                     *place.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((begin, size));
                     begin
@@ -258,17 +290,41 @@ impl Sink<'_> {
                     let (file, bytes) = (self.file.clone(), buffer.split().freeze());
                     let length = bytes.len() as u64;
                     let written = tokio::task::spawn_blocking(move || file.write_all_at(&bytes, at)).await;
-                    written.map_err(std::io::Error::other)??;
+                    written.map_err(io::Error::other)??;
                     at = at.saturating_add(length);
                 }
                 if is_last {
                     break;
                 }
             }
-            let etag = body.etag().to_owned();
-            Ok(Some((Object { key: listed.key.clone(), etag, size, generation: None }, begin)))
+            let (key, etag) = (listed.key.clone(), body.etag().to_owned());
+            let unpacked = match body.is_packed() {
+                true => Some(self.unpacked_bytes(begin, size, client.limits().object_bytes, deadline).await?),
+                false => None,
+            };
+            Ok(Some((Object { key, etag, size, generation: None, unpacked }, begin)))
         };
-        retried(deadline, SinkError::request, attempt).await
+        retried(deadline, GetError::request, attempt).await
+    }
+
+    /// What a packed object has once unpacked. It stays packed in the file, so it takes no more room.
+    async fn unpacked_bytes(
+        &self,
+        at: u64,
+        left: u64,
+        limit: u64,
+        deadline: &Deadline,
+    ) -> Result<u64, GetError> {
+        let (file, work) = (self.file.clone(), Deadline::new(deadline.remaining()));
+        let _guard = work.cancel_on_drop();
+        let counted =
+            tokio::task::spawn_blocking(move || unpacked_bytes(Part { file: &file, at, left }, limit, &work));
+        let bytes = counted.await.map_err(io::Error::other)??;
+        let before = self.unpacked.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > self.space.unpacked {
+            return Err(GetError::Unpacked(self.space.unpacked));
+        }
+        Ok(bytes)
     }
 }
 
@@ -276,3 +332,7 @@ impl Sink<'_> {
 pub fn bucket_failure(message: String) -> Failure {
     Failure::fetch(reason::BUCKET_OPERATION_FAILED, message)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn object(key: &str, etag: &str) -> Object {
-        Object { key: key.to_owned(), etag: etag.to_owned(), size: 1, generation: None }
+        Object { key: key.to_owned(), etag: etag.to_owned(), size: 1, ..Object::default() }
     }
 
     fn keys(listed: &[&str], file: &str, spec: Option<&str>) -> Vec<String> {

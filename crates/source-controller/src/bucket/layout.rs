@@ -85,8 +85,12 @@ mod tests {
     use super::*;
 
     fn index(keys: &[&str]) -> Index {
-        let object =
-            |key: &&str| Object { key: (*key).to_owned(), etag: "1".to_owned(), size: 1, generation: None };
+        let object = |key: &&str| Object {
+            key: (*key).to_owned(),
+            etag: "1".to_owned(),
+            size: 1,
+            ..Object::default()
+        };
         Index::of(keys.iter().map(object).collect())
     }
 

@@ -10,7 +10,7 @@ use super::index::{IgnoreFile, Index};
 /// Bytes that one may have.
 pub const MAX_BYTES: u64 = 64 << 20;
 /// What the form is called; another one is none.
-const FORM: &[u8] = b"bucket 1";
+const FORM: &[u8] = b"bucket 2";
 
 /// See the head of this file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +37,11 @@ impl Snapshot {
             Some(IgnoreFile { etag, text }) => [b"ignored", etag.as_bytes(), text].map(&mut field),
             None => [&b""[..]; 3].map(&mut field),
         };
-        for Object { key, etag, size, .. } in self.index.objects() {
+        for Object { key, etag, size, unpacked, .. } in self.index.objects() {
             field(key.as_bytes());
             field(etag.as_bytes());
             field(&size.to_le_bytes());
+            field(unpacked.map(u64::to_le_bytes).as_ref().map_or(&[], |bytes| bytes.as_slice()));
         }
         [digest(&fields).as_bytes(), &fields].concat()
     }
@@ -67,7 +68,11 @@ impl Snapshot {
         let mut objects = Vec::new();
         while let Some(key) = field() {
             let (etag, size) = (text(field()?)?, u64::from_le_bytes(field()?.try_into().ok()?));
-            objects.push(Object { key: text(key)?, etag, size, generation: None });
+            let unpacked = match field()? {
+                [] => None,
+                bytes => Some(u64::from_le_bytes(bytes.try_into().ok()?)),
+            };
+            objects.push(Object { key: text(key)?, etag, size, generation: None, unpacked });
         }
         Some(Snapshot { origin, ignore, index: Index::of(objects) })
     }
@@ -91,6 +96,7 @@ mod tests {
             etag: "e \n".to_owned(),
             size: 1 << 40,
             generation: None,
+            unpacked: (key == "d").then_some(1 << 50),
         };
         let file = IgnoreFile { etag: String::new(), text: b"\0\xff".to_vec() };
         for (ignore, keys) in [(None, &[][..]), (Some(file), &["a b\nc", "d"])] {

@@ -34,10 +34,21 @@ impl Bench {
             key: (*key).to_owned(),
             etag: (*etag).to_owned(),
             size: *size,
-            generation: None,
+            ..Object::default()
         };
-        let index = Index::of(objects.iter().map(object).collect());
-        let (mut file, mut offsets, mut end) = (tempfile::tempfile().unwrap(), vec![None; objects.len()], 0);
+        self.make_of(objects.iter().map(object).collect(), fetched, last, ignore)
+    }
+
+    fn make_of(
+        &self,
+        objects: Vec<Object>,
+        fetched: &[(&str, &[u8])],
+        last: Option<&Artifact>,
+        ignore: Option<&str>,
+    ) -> Result<Artifact, Failure> {
+        let count = objects.len();
+        let index = Index::of(objects);
+        let (mut file, mut offsets, mut end) = (tempfile::tempfile().unwrap(), vec![None; count], 0);
         for (key, content) in fetched {
             *offsets.get_mut(index.find(key).unwrap()).unwrap() = Some(end);
             file.write_all(content).unwrap();
@@ -123,4 +134,32 @@ fn a_file_within_a_file_is_refused() {
     let failure = bench.make(&objects, &[("a", b"1"), ("a/b", b"2")], None, None).unwrap_err();
     assert_eq!(failure.message, "fetch from bucket 'b' failed: failed to get 'a/b' object: 'a' is a file");
     assert_eq!(failure.reason, "BucketOperationFailed");
+}
+
+#[test]
+fn packed_objects_are_unpacked_and_then_taken_over_like_all_others() {
+    let (small, large) = (b"small".to_vec(), vec![b'x'; 3 << 20]);
+    let packed = [e2e::object_store::gzip(&small), e2e::object_store::gzip(&large)];
+    let bench = Bench::new();
+    let objects = |known: bool| {
+        let packed = [("a", &packed[0], &small), ("b", &packed[1], &large)];
+        let packed = packed.map(|(key, packed, content)| Object {
+            key: key.to_owned(),
+            etag: "1".to_owned(),
+            size: packed.len() as u64,
+            unpacked: Some(content.len() as u64),
+            ..Object::default()
+        });
+        let other = |key: &str| Object { key: key.to_owned(), size: 1, ..Object::default() };
+        packed.into_iter().chain(known.then(|| other("c"))).collect::<Vec<_>>()
+    };
+    let contents: [(&str, &[u8]); 2] = [("a", &packed[0]), ("b", &packed[1])];
+    let first = bench.make_of(objects(false), &contents, None, None).unwrap();
+    assert_eq!(bench.entries(&first), ["a 5 small", "b 3145728 xxxxxxxx"]);
+    let second = bench.make_of(objects(true), &[("c", b"c")], Some(&first), None).unwrap();
+    assert_eq!(bench.entries(&second), ["a 5 small", "b 3145728 xxxxxxxx", "c 1 c"]);
+    // A chunk of what was packed in an artifact of a former version is not that of its content.
+    let snapshot = Snapshot { origin: "o".to_owned(), ignore: None, index: Index::of(objects(false)) };
+    let of = |unpacked| Object { unpacked, ..snapshot.index.objects()[0].clone() };
+    assert_ne!(id(&snapshot, Some(&of(None))), id(&snapshot, Some(&of(Some(5)))));
 }
