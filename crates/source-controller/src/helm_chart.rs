@@ -44,6 +44,7 @@ use runtime::latest::Latest;
 use source::background::Host;
 use source::failure::condition::ARTIFACT_IN_STORAGE;
 use source::failure::{Failure, Interrupted, reason};
+use source::temporary::Room;
 use source::upstream::{Build, Built, Fetched, Request, Resolved};
 use source::{Controller, Upstream};
 use tokio_util::sync::CancellationToken;
@@ -72,6 +73,8 @@ pub struct HelmCharts {
     verified: VerifiedKeys<HelmChart>,
     clients: Clients,
     indexes: Arc<Indexes>,
+    /// For indexes of dependencies that no HelmRepository has, shared with those that one has.
+    downloads: Arc<Room>,
     trees: Trees,
     pulls: Pulls,
     /// Charts that are loaded to see what they lack.
@@ -95,13 +98,13 @@ struct Notes {
 }
 
 /// Adds the controller of the kind to a process that keeps its artifacts in `storage` and draws on `budgets`. `wakes` wakes `objects`
-/// when their sources change; `indexes` are those of HelmRepositories; `clouds` let these into registries.
+/// when their sources change; `indexes` are those of HelmRepositories, and `downloads` has room for more; `clouds` let these into registries.
 pub fn add(
     app: &mut App<Arguments>,
     storage: &Arc<Store>,
     budgets: &Budgets,
     (objects, wakes): (Objects<HelmChart>, Arc<Wakes>),
-    indexes: Arc<Indexes>,
+    (indexes, downloads): (Arc<Indexes>, Arc<Room>),
     signatures: Arc<Signatures>,
     clouds: Clouds,
 ) {
@@ -122,6 +125,7 @@ pub fn add(
         verified: VerifiedKeys::default(),
         clients: Clients::new(arguments.helm_limits()),
         indexes,
+        downloads,
         trees,
         pulls,
         loads,

@@ -55,7 +55,7 @@ pub struct HelmRepositories {
     limits: Limits,
     algorithm: Algorithm,
     /// For indexes as they come.
-    downloads: Room,
+    downloads: Arc<Room>,
     /// For what is made of them. Who waits for it has one of the other, so that somebody always comes to the end.
     files: Room,
     indexes: Arc<Indexes>,
@@ -86,7 +86,7 @@ pub struct Content {
 }
 
 /// Adds the controller of the kind to a process that keeps its artifacts in `storage` and draws on `budgets`. Gives the indexes, for
-/// the charts in them.
+/// the charts in them, and the room for such as come.
 ///
 /// # Errors
 /// When a series is there already.
@@ -95,7 +95,7 @@ pub fn add(
     storage: &Arc<Store>,
     budgets: &Budgets,
     charts: Arc<Wakes>,
-) -> Result<Arc<Indexes>, prometheus::Error> {
+) -> Result<(Arc<Indexes>, Arc<Room>), prometheus::Error> {
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let limits = arguments.helm_limits();
     let indexes = Arc::new(Indexes::new(
@@ -107,7 +107,7 @@ pub fn add(
     let kept = indexes.clone();
     process.metrics.kept_bytes("helm_indexes", move || kept.bytes());
     let half = arguments.helm_temporary_max_size / 2;
-    let (downloads, files) = (Room::new(half), Room::new(half));
+    let (downloads, files) = (Arc::new(Room::new(half)), Room::new(half));
     process.metrics.budget("helm_index_bytes", downloads.budget());
     process.metrics.budget("helm_index_content_bytes", files.budget());
     let upstream = HelmRepositories {
@@ -115,7 +115,7 @@ pub fn add(
         clients: Clients::new(limits.clone()),
         limits,
         algorithm: arguments.storage.artifact_digest_algo,
-        downloads,
+        downloads: downloads.clone(),
         files,
         indexes: indexes.clone(),
         seen: Mutex::default(),
@@ -128,7 +128,7 @@ pub fn add(
     let controller = Controller::new(process, options, storage.clone(), &objects, latest, Arc::new(upstream));
     let concurrent = arguments.concurrent;
     app.add_controller(objects, Arc::new(controller), concurrent);
-    Ok(indexes)
+    Ok((indexes, downloads))
 }
 
 /// Why passes over an object would refuse its spec, whatever its Secrets hold and its server has.

@@ -67,8 +67,16 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let clouds = Clouds::new(client, environment, tokens);
     bucket::add(app, &storage, &budgets, clouds.clone(), wakes.clone());
     git_repository::add(app, &storage, &budgets, &clouds, wakes.clone());
-    let indexes = helm_repository::add(app, &storage, &budgets, wakes.clone())?;
-    helm_chart::add(app, &storage, &budgets, (charts, wakes), indexes, signatures.clone(), clouds.clone());
+    let (indexes, downloads) = helm_repository::add(app, &storage, &budgets, wakes.clone())?;
+    helm_chart::add(
+        app,
+        &storage,
+        &budgets,
+        (charts, wakes),
+        (indexes, downloads),
+        signatures.clone(),
+        clouds.clone(),
+    );
     oci_repository::add(app, &storage, &budgets, clouds, signatures);
     Ok(())
 }

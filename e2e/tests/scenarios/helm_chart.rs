@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 use e2e::artifact::{digest, download};
+use e2e::cluster::User;
 use e2e::file_server::FileServer;
 use e2e::flux::Client;
 use e2e::helm::{helm, package};
@@ -230,6 +231,13 @@ async fn a_registry_that_asks_who_it_is_lets_in_who_has_the_secret() -> Result<(
     test.apply(&secret).await?;
     test.request("HelmChart/app").await?;
     stored(&test, "HelmChart/app", "1.0.0").await?;
+    let audit = test.cluster.audit();
+    test.run("HelmChart/app").await?;
+    if let Some(audit) = audit {
+        let mut reads = audit.requests(User::SourceController, &test.namespace)?;
+        reads.retain(|request| request.resource == "secrets");
+        assert_eq!(reads.len(), 1, "{reads:?}");
+    }
     test.finish().await
 }
 

@@ -5,8 +5,7 @@ use api::helm_repository::HelmRepository;
 use k8s_openapi::api::core::v1::Secret as KubernetesSecret;
 use kube::ResourceExt;
 use net::TlsConfig;
-use references::{PullCredentials, PullSecrets, Secrets};
-use runtime::error::chain;
+use references::{PullCredentials, PullSecrets};
 use secret::Secret;
 use source::failure::Failure;
 use source::timeout;
@@ -15,15 +14,17 @@ use super::{HelmCharts, failure, remote};
 use crate::helm_repository::KIND;
 use crate::registry::{OpenError, Session, Wanted};
 
-/// Lets a repository into the registry that has `chart`: by the Secret that it names, else by what its provider gives the controller.
+/// Lets a repository into the registry that has `chart`: by `secret`, which is the one that it names, else by what its provider
+/// gives the controller.
 ///
 /// # Errors
-/// When the Secret is not there, or has nothing for the registry.
+/// When the Secret has nothing for the registry.
 pub async fn registry<'a>(
     charts: &'a HelmCharts,
     repository: &'a HelmRepository,
     chart: &'a Repository,
     tls: TlsConfig,
+    secret: Option<&KubernetesSecret>,
 ) -> Result<Session<'a>, Failure> {
     let (spec, metadata) = (&repository.spec, &repository.metadata);
     let wanted = Wanted {
@@ -40,27 +41,16 @@ pub async fn registry<'a>(
         proxy: None,
         timeout: timeout(repository, charts.max_timeout),
     };
-    let credentials = of_secret(charts, repository, chart).await?;
+    let credentials = match secret {
+        Some(secret) => credentials(secret, chart.registry().host(), chart.name()).map_err(|why| {
+            failure::authentication(format!("failed to configure OCI registry authentication: {why}"))
+        })?,
+        None => Credentials::Anonymous,
+    };
     let access = Access { insecure: spec.insecure, credentials, tls, proxy: None };
     charts.registries.open_with(wanted, access).await.map_err(|error| match error {
         OpenError::Transport { source, .. } => remote::tls(source.to_string()),
         error => failure::authentication(format!("failed to configure OCI registry authentication: {error}")),
-    })
-}
-
-async fn of_secret(
-    charts: &HelmCharts,
-    repository: &HelmRepository,
-    chart: &Repository,
-) -> Result<Credentials, Failure> {
-    let Some(reference) = &repository.spec.secret_ref else { return Ok(Credentials::Anonymous) };
-    let secrets = Secrets::new(&charts.client, &repository.namespace().unwrap_or_default());
-    let secret = secrets.get(&reference.name).await.map_err(|error| {
-        let full = secrets.full_name(&reference.name);
-        failure::authentication(format!("failed to get authentication secret '{full}': {}", chain(&error)))
-    })?;
-    credentials(&secret, chart.registry().host(), chart.name()).map_err(|why| {
-        failure::authentication(format!("failed to configure OCI registry authentication: {why}"))
     })
 }
 

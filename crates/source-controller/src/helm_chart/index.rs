@@ -4,12 +4,13 @@ use std::io::Read;
 use std::sync::Arc;
 
 use ::helm_repository::{
-    self as helm_repository, Answer, Client, Credentials, Download, FetchError, Index, IndexError, Limits,
-    NotFound, Request, UrlError,
+    self as helm_repository, Answer, Client, Credentials, FetchError, Index, IndexError, NotFound, Request,
+    UrlError,
 };
 use net::Deadline;
 use runtime::error::chain;
 use source::blocking::BlockingError;
+use source::temporary::{Room, RoomError};
 use url::Url;
 
 use crate::helm_repository::IndexesError;
@@ -23,6 +24,9 @@ pub enum RepositoryError {
     /// The index cannot be read.
     #[error("failed to load index: {}", chain(.0))]
     Index(#[from] IndexError),
+    /// There is no room for it.
+    #[error("{0} (half of --helm-temporary-max-size)")]
+    Room(#[from] RoomError),
     /// It cannot be downloaded.
     #[error("{}", chain(.0))]
     Fetch(#[from] FetchError),
@@ -51,14 +55,25 @@ pub enum RepositoryError {
     Blocking(#[from] BlockingError),
 }
 
-/// Reads an index that was downloaded.
-pub async fn read(
-    download: Download,
-    limits: &Limits,
+/// Downloads an index that is no artifact, and reads it. The temporary file that it comes in is one of `files`.
+pub async fn download(
+    client: &Client,
+    request: &Request<'_>,
+    files: &Room,
+    namespace: &str,
     deadline: &Deadline,
 ) -> Result<Index, RepositoryError> {
-    let (limits, deadline) = (limits.clone(), deadline.clone());
-    let read = move || helm_repository::read(&download.body, &limits, &|| !deadline.is_over());
+    let room = files.take(namespace, request.limit, deadline).await?;
+    let download = match client.get(request, deadline).await? {
+        Answer::Content(download) => download,
+        // Nobody said what there is already.
+        Answer::NotModified => return Err(NotFound::Name.into()),
+    };
+    let (limits, deadline) = (client.limits().clone(), deadline.clone());
+    let read = move || {
+        let _room = room;
+        helm_repository::read(&download.body, &limits, &|| !deadline.is_over())
+    };
     Ok(tokio::task::spawn_blocking(read).await.map_err(BlockingError::from)??)
 }
 
@@ -132,5 +147,44 @@ impl IndexedRepository {
             download.body.reader(limit)?.read_to_end(&mut bytes).map(|_| bytes)
         });
         Ok(read.await.map_err(BlockingError::from)??)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use ::helm_repository::{Limits, index_url, normalize};
+    use e2e::file_server::FileServer;
+    use net::TlsConfig;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_index_without_a_helm_repository_takes_room_until_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"{"apiVersion": "v1", "entries": {"app": [{"name": "app", "version": "1.0.0"}]}}"#;
+        std::fs::write(folder.path().join("index.yaml"), text).unwrap();
+        let server = FileServer::start(folder.path(), None).await.unwrap();
+        let client = Client::new(&TlsConfig::default(), Limits::default()).unwrap();
+        let url = index_url(&normalize(&server.url()).unwrap());
+        let download = async |files: &Room, limit: u64, seconds: Duration| {
+            let request = Request { url: &url, credentials: None, validators: None, limit };
+            let index = download(&client, &request, files, "ns", &Deadline::new(seconds)).await;
+            index.map(|index| index.len()).map_err(|error| error.to_string())
+        };
+        let (minute, soon) = (Duration::from_secs(60), Duration::from_millis(20));
+        let files = Room::new(1000);
+        assert_eq!(download(&files, 1000, minute).await, Ok(1));
+        assert_eq!(files.budget().usage().used, 0, "it is given back");
+        let text =
+            "1001 bytes of temporary files exceed the limit of 1000 (half of --helm-temporary-max-size)";
+        assert_eq!(download(&files, 1001, minute).await, Err(text.to_owned()));
+        let other = files.take("other", 500, &Deadline::new(minute)).await.unwrap();
+        let text = "timed out waiting for 501 bytes of the 1000 that temporary files may have (half of --helm-temporary-max-size)";
+        assert_eq!(download(&files, 501, soon).await, Err(text.to_owned()));
+        drop(other);
+        assert_eq!(download(&files, 501, minute).await, Ok(1));
     }
 }

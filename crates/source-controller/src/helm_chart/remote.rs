@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ::helm_chart::{Dependency, with_build_metadata};
-use ::helm_repository::{Answer, NotFound, Request, index_url, normalize};
+use ::helm_repository::{Request, index_url, normalize};
 use ::oci::{Digest, Repository};
 use api::helm_chart::HelmChart;
 use api::helm_repository::HelmRepository;
@@ -229,34 +229,28 @@ async fn open<'a>(
     place: &'a Place,
     deadline: &Deadline,
 ) -> Result<Opened<'a>, Interrupted> {
-    let access = Access::of(&charts.client, repository).await;
-    let access = access.map_err(|error| failure::authentication(error.to_string()))?;
+    let access = Access::with_secret(&charts.client, repository).await;
+    let (access, secret) = access.map_err(|error| failure::authentication(error.to_string()))?;
     let url = match place {
         Place::Registry(place) => {
-            let session = access::registry(charts, repository, place, access.tls).await?;
+            let session = access::registry(charts, repository, place, access.tls, secret.as_ref());
+            let session = session.await?;
             return Ok(Opened::Registry(Box::new(RegistryChart { session, repository: place })));
         }
         Place::Index(url) => url.clone(),
     };
     let client = charts.clients.get(&access).map_err(|error| tls(chain(&error)))?;
     let credentials = access.credentials;
+    let (namespace, name) = (repository.namespace().unwrap_or_default(), repository.name_any());
     let index = match repository.artifact() {
         Some(artifact) => {
-            let (namespace, name) = (repository.namespace().unwrap_or_default(), repository.name_any());
             charts.indexes.get(artifact, &namespace, &name, deadline).await.map_err(RepositoryError::from)
         }
         None => {
-            let (limit, address) = (client.limits().index_bytes, index_url(&url));
+            let limit = client.limits().index_bytes;
             let request =
-                Request { url: &address, credentials: credentials.as_ref(), validators: None, limit };
-            match client.get(&request, deadline).await {
-                Ok(Answer::Content(download)) => {
-                    index::read(download, client.limits(), deadline).await.map(Arc::new)
-                }
-                // Nobody said what there is already.
-                Ok(Answer::NotModified) => Err(NotFound::Name.into()),
-                Err(error) => Err(error.into()),
-            }
+                Request { url: &index_url(&url), credentials: credentials.as_ref(), validators: None, limit };
+            index::download(&client, &request, &charts.downloads, &namespace, deadline).await.map(Arc::new)
         }
     };
     let index = index.map_err(|error| failure::of_repository(failure::pull(error)))?;

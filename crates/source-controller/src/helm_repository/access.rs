@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use api::HelmRepository;
 use helm_repository::{Client, Credentials, Limits};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use net::{ClientError, TlsConfig};
 use references::{GetError, SecretData, SecretDataError, Secrets};
@@ -57,8 +58,20 @@ impl Access {
     /// # Errors
     /// When one cannot be read, or lacks something.
     pub async fn of(client: &kube::Client, object: &HelmRepository) -> Result<Self, AccessError> {
-        let (spec, secrets) = (&object.spec, Secrets::new(client, &object.namespace().unwrap_or_default()));
-        let mut access = Access::default();
+        Self::with_secret(client, object).await.map(|(access, _)| access)
+    }
+
+    /// The same, and the Secret of who asks as it is: that for a registry has more forms. Each Secret is read once.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn with_secret(
+        client: &kube::Client,
+        object: &HelmRepository,
+    ) -> Result<(Self, Option<Secret>), AccessError> {
+        let (spec, namespace) = (&object.spec, object.namespace().unwrap_or_default());
+        let secrets = Secrets::new(client, &namespace);
+        let (mut access, mut of_who_asks) = (Access::default(), None);
         if let Some(reference) = &spec.cert_secret_ref {
             let full = secrets.full_name(&reference.name);
             let data = secrets.data(&reference.name).await;
@@ -70,8 +83,9 @@ impl Access {
         }
         if let Some(reference) = &spec.secret_ref {
             let full = secrets.full_name(&reference.name);
-            let data = secrets.data(&reference.name).await;
-            let data = data.map_err(|error| AccessError::Secret(full.clone(), error))?;
+            let secret = secrets.get(&reference.name).await;
+            let secret = secret.map_err(|error| AccessError::Secret(full.clone(), error))?;
+            let data = SecretData::of(&namespace, &reference.name, secret.clone());
             access.credentials = credentials(&full, &data)?;
             // Deprecated, and not looked at where it is of no use.
             if let (None, Ok(tls)) = (&spec.cert_secret_ref, data.tls())
@@ -80,8 +94,9 @@ impl Access {
                 tracing::warn!("certificates in secretRef '{full}' are deprecated, use certSecretRef");
                 access.tls = tls;
             }
+            of_who_asks = Some(secret);
         }
-        Ok(access)
+        Ok((access, of_who_asks))
     }
 }
 
