@@ -11,6 +11,7 @@ use x509_cert::ext::pkix::{
 };
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
+use crate::cms::IssuerAndSerial;
 use crate::key::{Hash, Key};
 use crate::subject;
 
@@ -19,19 +20,32 @@ pub const MAX_CERTIFICATE_BYTES: usize = 64 << 10;
 
 const OCSP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1");
 const PKCS1_SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.5");
-const PKCS1_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
-const PKCS1_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12");
-const PKCS1_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13");
-const PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+pub(crate) const PKCS1_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
+pub(crate) const PKCS1_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12");
+pub(crate) const PKCS1_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13");
+pub(crate) const PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 const MGF1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.8");
 const ECDSA_SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.1");
-const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
-const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
-const ECDSA_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4");
+pub(crate) const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
+pub(crate) const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
+pub(crate) const ECDSA_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
-const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
-const SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
+
+/// The purpose of authorities of timestamps.
+pub(crate) const TIMESTAMPING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.8");
+/// Extensions that are understood, or that say nothing against a certificate. Names are not among them: constraints on them are not
+/// looked at.
+const KNOWN_EXTENSIONS: [ObjectIdentifier; 9] = [
+    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.1"),
+    ObjectIdentifier::new_unwrap("2.5.29.14"),
+    ObjectIdentifier::new_unwrap("2.5.29.15"),
+    ObjectIdentifier::new_unwrap("2.5.29.17"),
+    ObjectIdentifier::new_unwrap("2.5.29.19"),
+    ObjectIdentifier::new_unwrap("2.5.29.31"),
+    ObjectIdentifier::new_unwrap("2.5.29.32"),
+    ObjectIdentifier::new_unwrap("2.5.29.35"),
+    ObjectIdentifier::new_unwrap("2.5.29.37"),
+];
 
 /// Why bytes are no certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +87,8 @@ pub(crate) struct Certificate {
     key: Key,
     /// With whether it is critical.
     usage: Option<(bool, KeyUsage)>,
-    purposes: Vec<ObjectIdentifier>,
+    /// With whether they are critical.
+    purposes: Option<(bool, Vec<ObjectIdentifier>)>,
     constraints: Option<BasicConstraints>,
     is_revocable: bool,
     not_before: Timestamp,
@@ -126,7 +141,7 @@ impl Certificate {
             access.is_some_and(|(_, access)| access.0.iter().any(|place| place.access_method == OCSP));
         let has_list =
             tbs.get_extension::<CrlDistributionPoints>()?.is_some_and(|(_, points)| !points.0.is_empty());
-        let purposes = tbs.get_extension::<ExtendedKeyUsage>()?.map(|(_, purposes)| purposes.0);
+        let purposes = tbs.get_extension::<ExtendedKeyUsage>()?;
         let time = |time: x509_cert::time::Time| {
             let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
             Timestamp::from_second(seconds).map_err(|_| x509_cert::der::Error::from(ErrorKind::DateTime))
@@ -138,7 +153,7 @@ impl Certificate {
             signature: signature.to_vec(),
             key: Key::new(tbs.subject_public_key_info()),
             usage: tbs.get_extension()?,
-            purposes: purposes.unwrap_or_default(),
+            purposes: purposes.map(|(is_critical, purposes)| (is_critical, purposes.0)),
             constraints: tbs.get_extension()?.map(|(_, constraints)| constraints),
             is_revocable: has_ocsp || has_list,
             not_before: time(tbs.validity().not_before)?,
@@ -184,7 +199,28 @@ impl Certificate {
 
     /// What it is for; nothing if it does not tell.
     pub(crate) fn purposes(&self) -> &[ObjectIdentifier] {
-        &self.purposes
+        self.purposes.as_ref().map_or(&[], |(_, purposes)| purposes)
+    }
+
+    /// Whether whoever does not understand that must not use it.
+    pub(crate) fn has_critical_purposes(&self) -> bool {
+        self.purposes.as_ref().is_some_and(|(is_critical, _)| *is_critical)
+    }
+
+    /// Whether it says something else that must be understood.
+    pub(crate) fn has_unknown_critical_extensions(&self) -> bool {
+        let unknown = |id: &ObjectIdentifier| !KNOWN_EXTENSIONS.contains(id);
+        self.tbs.extensions().into_iter().flatten().any(|own| own.critical && unknown(&own.extn_id))
+    }
+
+    /// Its bytes.
+    pub(crate) fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Whether it is the one with this number of this issuer.
+    pub(crate) fn is_numbered(&self, of: &IssuerAndSerial) -> bool {
+        *self.tbs.issuer() == of.issuer && self.tbs.serial_number().as_bytes() == of.serial.as_bytes()
     }
 
     pub(crate) fn constraints(&self) -> Option<&BasicConstraints> {
@@ -252,11 +288,11 @@ fn pss_hash(algorithm: &AlgorithmIdentifierOwned) -> Option<Hash> {
     });
     let (Some(hash), Some(mask), Some(salt)) = read.ok()? else { return None };
     let of_mask: AlgorithmIdentifierOwned = mask.parameters.as_ref()?.decode_as().ok()?;
-    let found = match (hash.oid, salt) {
-        (SHA256, 32) => Hash::Sha256,
-        (SHA384, 48) => Hash::Sha384,
-        (SHA512, 64) => Hash::Sha512,
-        _ => return None,
-    };
-    (mask.oid == MGF1 && of_mask.oid == hash.oid).then_some(found)
+    let found = Hash::of(&hash.oid)?;
+    (mask.oid == MGF1 && of_mask.oid == hash.oid && salt == found.bytes()).then_some(found)
+}
+
+/// A time as Go's `time.RFC1123Z` writes it.
+pub(crate) fn written(time: Timestamp) -> String {
+    time.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }

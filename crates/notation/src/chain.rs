@@ -5,19 +5,22 @@ use std::fmt;
 use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::ext::pkix::KeyUsages;
 
-use crate::certificate::{Certificate, IssuerError};
+use crate::certificate::{Certificate, IssuerError, TIMESTAMPING};
 use crate::key::KeyError;
 use crate::quote;
 
 /// Certificates that a chain may have.
 pub const MAX_CHAIN: usize = 16;
 
+/// Signatures of certificates that are verified to find a chain, as many as Go's.
+const MAX_LOOKS: usize = 100;
+
 /// What a certificate that signs artifacts must not be for.
 const EXCLUDED: [(ObjectIdentifier, &str); 5] = [
     (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1"), "ServerAuth"),
     (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2"), "ClientAuth"),
     (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.4"), "EmailProtection"),
-    (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.8"), "Timestamping"),
+    (TIMESTAMPING, "Timestamping"),
     (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.9"), "OCSPSigning"),
 ];
 /// What the key of such a certificate must not be for.
@@ -202,16 +205,25 @@ pub enum PurposeError {
     },
 }
 
-/// Whether the certificates, the one that has signed first, are a whole chain for signing artifacts. Their times are not looked at.
+/// What a chain signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Artifacts.
+    Artifacts,
+    /// Timestamps. What keys are for need not be critical; whether the first certificate is for timestamps alone is not looked at.
+    Timestamps,
+}
+
+/// Whether the certificates, the one that has signed first, are a whole chain for this purpose. Their times are not looked at.
 ///
 /// # Errors
 /// Why they are not.
-pub(crate) fn check(chain: &[Certificate]) -> Result<(), ChainError> {
+pub(crate) fn check(chain: &[Certificate], purpose: Purpose) -> Result<(), ChainError> {
     if chain.len() > MAX_CHAIN {
         return Err(ChainError::TooLong);
     }
     if let [alone] = chain {
-        return check_alone(alone);
+        return check_alone(alone, purpose);
     }
     for (at, certificate) in chain.iter().enumerate() {
         let subject = || certificate.subject().to_owned();
@@ -241,14 +253,14 @@ pub(crate) fn check(chain: &[Certificate]) -> Result<(), ChainError> {
             }
         }
         match at.checked_sub(1) {
-            None => check_leaf(certificate)?,
-            Some(below) => check_authority(certificate, below)?,
+            None => check_leaf(certificate, purpose)?,
+            Some(below) => check_authority(certificate, below, purpose)?,
         }
     }
     Ok(())
 }
 
-fn check_alone(certificate: &Certificate) -> Result<(), ChainError> {
+fn check_alone(certificate: &Certificate, purpose: Purpose) -> Result<(), ChainError> {
     let subject = certificate.subject().to_owned();
     if let Err(source) = certificate.has_signed(certificate) {
         return Err(ChainError::NotSelfSigned { subject, source });
@@ -256,15 +268,15 @@ fn check_alone(certificate: &Certificate) -> Result<(), ChainError> {
     if !certificate.names_issuer(certificate) {
         return Err(ChainError::NotSelfIssued { subject, issuer: certificate.issuer() });
     }
-    check_leaf(certificate).map_err(ChainError::SelfSigned)
+    check_leaf(certificate, purpose).map_err(ChainError::SelfSigned)
 }
 
-fn check_leaf(certificate: &Certificate) -> Result<(), PurposeError> {
+fn check_leaf(certificate: &Certificate, purpose: Purpose) -> Result<(), PurposeError> {
     let subject = || certificate.subject().to_owned();
     if certificate.constraints().is_some_and(|constraints| constraints.ca) {
         return Err(PurposeError::Authority(subject()));
     }
-    let usages = usages(certificate)?;
+    let usages = usages(certificate, purpose)?;
     if !usages(KeyUsages::DigitalSignature) {
         return Err(PurposeError::DigitalSignature(subject()));
     }
@@ -274,7 +286,9 @@ fn check_leaf(certificate: &Certificate) -> Result<(), PurposeError> {
         return Err(PurposeError::OtherUsages { subject: subject(), usages: others.join(", ") });
     }
     let excluded = |purpose: &ObjectIdentifier| EXCLUDED.iter().find(|(oid, _)| oid == purpose);
-    if let Some((_, purpose)) = certificate.purposes().iter().find_map(excluded) {
+    if purpose == Purpose::Artifacts
+        && let Some((_, purpose)) = certificate.purposes().iter().find_map(excluded)
+    {
         return Err(PurposeError::Excluded { subject: subject(), purpose });
     }
     match certificate.key().algorithm() {
@@ -284,7 +298,7 @@ fn check_leaf(certificate: &Certificate) -> Result<(), PurposeError> {
 }
 
 /// An authority with so many authorities below it.
-fn check_authority(certificate: &Certificate, below: usize) -> Result<(), PurposeError> {
+fn check_authority(certificate: &Certificate, below: usize, purpose: Purpose) -> Result<(), PurposeError> {
     let subject = || certificate.subject().to_owned();
     let Some(constraints) = certificate.constraints().filter(|constraints| constraints.ca) else {
         return Err(PurposeError::NoAuthority(subject()));
@@ -292,16 +306,62 @@ fn check_authority(certificate: &Certificate, below: usize) -> Result<(), Purpos
     if let Some(actual) = constraints.path_len_constraint.filter(|allowed| usize::from(*allowed) < below) {
         return Err(PurposeError::PathLength { subject: subject(), expected: below, actual });
     }
-    let usages = usages(certificate)?;
+    let usages = usages(certificate, purpose)?;
     usages(KeyUsages::KeyCertSign).then_some(()).ok_or_else(|| PurposeError::CertSign(subject()))
 }
 
 /// What the key is for.
-fn usages(certificate: &Certificate) -> Result<impl Fn(KeyUsages) -> bool, PurposeError> {
+fn usages(certificate: &Certificate, purpose: Purpose) -> Result<impl Fn(KeyUsages) -> bool, PurposeError> {
     let subject = || certificate.subject().to_owned();
     match certificate.usage() {
         None => Err(PurposeError::NoUsage(subject())),
-        Some((false, _)) => Err(PurposeError::UsageNotCritical(subject())),
-        Some((true, usage)) => Ok(move |wanted| usage.0.contains(wanted)),
+        Some((false, _)) if purpose == Purpose::Artifacts => Err(PurposeError::UsageNotCritical(subject())),
+        Some((_, usage)) => Ok(move |wanted| usage.0.contains(wanted)),
     }
+}
+
+/// The certificates from `leaf` to a trusted one, by way of others of which nobody knows where they come from. All of them are usable
+/// and have issued the one before.
+pub(crate) fn find(
+    leaf: &Certificate,
+    others: &[Certificate],
+    trusted: &[Certificate],
+    is_usable: &dyn Fn(&Certificate) -> bool,
+) -> Option<Vec<Certificate>> {
+    let (mut looks, mut chain) = (MAX_LOOKS, vec![leaf]);
+    if !is_usable(leaf) {
+        return None;
+    }
+    let is_found = trusted.iter().any(|trusted| leaf.is(trusted))
+        || extend(&mut chain, others, trusted, is_usable, &mut looks);
+    is_found.then(|| chain.into_iter().cloned().collect())
+}
+
+fn extend<'a>(
+    chain: &mut Vec<&'a Certificate>,
+    others: &'a [Certificate],
+    trusted: &'a [Certificate],
+    is_usable: &dyn Fn(&Certificate) -> bool,
+    looks: &mut usize,
+) -> bool {
+    let Some(last) = chain.last().copied().filter(|_| chain.len() < MAX_CHAIN) else { return false };
+    let roots = trusted.iter().map(|issuer| (issuer, true));
+    for (issuer, is_root) in roots.chain(others.iter().map(|issuer| (issuer, false))) {
+        if !last.names_issuer(issuer) || !is_usable(issuer) || chain.iter().any(|own| own.is(issuer)) {
+            continue;
+        }
+        *looks = match looks.checked_sub(1) {
+            Some(left) => left,
+            None => return false,
+        };
+        if issuer.has_issued(last).is_err() {
+            continue;
+        }
+        chain.push(issuer);
+        if is_root || extend(chain, others, trusted, is_usable, looks) {
+            return true;
+        }
+        chain.pop();
+    }
+    false
 }

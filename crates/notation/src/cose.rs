@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::envelope::{
     self, AUTHENTIC_SIGNING_TIME, Attribute, EXPIRY, Envelope, EnvelopeError, SCHEME, SIGNING_TIME, Scheme,
+    TIMESTAMP,
 };
 use crate::key::Algorithm;
 use crate::quote;
@@ -89,8 +90,21 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Envelope, EnvelopeError> {
     };
     let content_type = content_type.clone();
     let Headers { scheme, signing_time, expiry, attributes } = headers(header)?;
-    let payload = message.payload.unwrap_or_default();
-    Ok(Envelope { payload, content_type, algorithm, scheme, signing_time, expiry, attributes, chain })
+    let timestamp =
+        message.unprotected.rest.iter().find(|(label, _)| *label == Label::Text(TIMESTAMP.to_owned()));
+    let timestamp = timestamp.and_then(|(_, value)| value.as_bytes()).cloned().unwrap_or_default();
+    Ok(Envelope {
+        payload: message.payload.unwrap_or_default(),
+        content_type,
+        algorithm,
+        scheme,
+        signing_time,
+        expiry,
+        attributes,
+        chain,
+        signature: message.signature,
+        timestamp,
+    })
 }
 
 /// The certificates: a list, even of one.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::certificate::{Certificate, CertificateError};
-use crate::chain::{self, ChainError};
+use crate::chain::{self, ChainError, Purpose};
 use crate::cose::{self, CoseError};
 use crate::jws::{self, JwsError};
 use crate::key::{Algorithm, KeyError};
@@ -24,6 +24,7 @@ pub(crate) const SCHEME: &str = "io.cncf.notary.signingScheme";
 pub(crate) const SIGNING_TIME: &str = "io.cncf.notary.signingTime";
 pub(crate) const AUTHENTIC_SIGNING_TIME: &str = "io.cncf.notary.authenticSigningTime";
 pub(crate) const EXPIRY: &str = "io.cncf.notary.expiry";
+pub(crate) const TIMESTAMP: &str = "io.cncf.notary.timestampSignature";
 /// Go's zero time stands for none.
 const NO_TIME: i64 = -62_135_596_800;
 
@@ -140,6 +141,9 @@ pub(crate) struct Envelope {
     pub(crate) attributes: Vec<Attribute>,
     /// The certificate that has signed comes first.
     pub(crate) chain: Vec<Certificate>,
+    pub(crate) signature: Vec<u8>,
+    /// A timestamp of that by a third party; empty if there is none.
+    pub(crate) timestamp: Vec<u8>,
 }
 
 impl Envelope {
@@ -168,7 +172,7 @@ impl Envelope {
         if self.expiry().is_some_and(|expiry| expiry <= signing_time) {
             return Err(EnvelopeError::EarlyExpiry);
         }
-        chain::check(&self.chain)?;
+        chain::check(&self.chain, Purpose::Artifacts)?;
         let leaf = self.chain.first().ok_or(EnvelopeError::NoChain)?;
         let by_key = leaf.key().algorithm().map_err(EnvelopeError::Key)?;
         if by_key != self.algorithm {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::chain::{ChainError, PurposeError};
 use crate::envelope::{
     self, AUTHENTIC_SIGNING_TIME, Attribute, EXPIRY, Envelope, EnvelopeError, SCHEME, SIGNING_TIME, Scheme,
-    is_time,
+    TIMESTAMP, is_time,
 };
 use crate::key::Algorithm;
 use crate::quote;
@@ -73,6 +73,8 @@ struct Wire {
 #[derive(Deserialize)]
 struct Unprotected {
     x5c: Option<Vec<String>>,
+    #[serde(rename = "io.cncf.notary.timestampSignature")]
+    timestamp: Option<String>,
 }
 
 /// Reads an envelope and verifies its signature with the key of its first certificate.
@@ -92,6 +94,8 @@ pub(crate) fn open(json: &[u8]) -> Result<Envelope, EnvelopeError> {
     let algorithm = algorithm(&text(&header, "alg")?)?;
     let payload = decoded("payload", &wire.payload)?;
     let signature = decoded("signature", &wire.signature)?;
+    let timestamp = STANDARD.decode(wire.header.timestamp.as_deref().unwrap_or_default());
+    let timestamp = timestamp.map_err(|_| JwsError::Base64(TIMESTAMP))?;
     let leaf = chain.first().ok_or(EnvelopeError::NoChain)?;
     let message = format!("{}.{}", wire.protected, wire.payload);
     if !leaf.key().has_signed(algorithm, message.as_bytes(), &signature) {
@@ -110,7 +114,18 @@ pub(crate) fn open(json: &[u8]) -> Result<Envelope, EnvelopeError> {
     }
     let Headers { scheme, signing_time, expiry, attributes } = headers(&header)?;
     let content_type = text(&header, "cty")?;
-    Ok(Envelope { payload, content_type, algorithm, scheme, signing_time, expiry, attributes, chain })
+    Ok(Envelope {
+        payload,
+        content_type,
+        algorithm,
+        scheme,
+        signing_time,
+        expiry,
+        attributes,
+        chain,
+        signature,
+        timestamp,
+    })
 }
 
 struct Headers {

@@ -1,5 +1,6 @@
 //! Public keys of certificates, and what they verify.
 
+use aws_lc_rs::digest::{self, Digest};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1,
     ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_FIXED, ECDSA_P384_SHA512_ASN1,
@@ -11,13 +12,17 @@ use x509_cert::der::asn1::{ObjectIdentifier, UintRef};
 use x509_cert::der::{Reader, SliceReader};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+pub(crate) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P224: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.33");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 const EDWARDS_25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+
+const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
+const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
+const SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
 
 /// How envelopes are signed; it follows from the key (notation specification, "Algorithm Selection"). The numbers are those that
 /// notation-go's messages have.
@@ -31,12 +36,43 @@ pub(crate) enum Algorithm {
     Es512 = 6,
 }
 
-/// Hashes that certificates are signed with.
+/// Hashes that certificates and timestamps are signed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hash {
     Sha256,
     Sha384,
     Sha512,
+}
+
+impl Hash {
+    /// The hash with this identifier, if it is known.
+    pub(crate) fn of(identifier: &ObjectIdentifier) -> Option<Hash> {
+        match *identifier {
+            SHA256 => Some(Hash::Sha256),
+            SHA384 => Some(Hash::Sha384),
+            SHA512 => Some(Hash::Sha512),
+            _ => None,
+        }
+    }
+
+    /// The hash of some bytes.
+    pub(crate) fn digest(self, bytes: &[u8]) -> Digest {
+        let algorithm = match self {
+            Hash::Sha256 => &digest::SHA256,
+            Hash::Sha384 => &digest::SHA384,
+            Hash::Sha512 => &digest::SHA512,
+        };
+        digest::digest(algorithm, bytes)
+    }
+
+    /// Bytes that it has.
+    pub(crate) fn bytes(self) -> u32 {
+        match self {
+            Hash::Sha256 => 32,
+            Hash::Sha384 => 48,
+            Hash::Sha512 => 64,
+        }
+    }
 }
 
 /// Why a key cannot sign envelopes. The texts are notation-go's.

@@ -13,13 +13,13 @@
 //! - What must be understood and is not, is refused: critical headers, programs that would have to verify.
 //!
 //! # Caveats
-//! - Timestamps by a third party (RFC 3161) are not verified. A policy with a trust store of type `tsa` asks for them, so its signatures
-//!   fail the check `authenticTimestamp`.
-//! - Nobody is asked whether a certificate was revoked. One that names an OCSP responder or a list fails the check `revocation`.
+//! - Nobody is asked whether a certificate was revoked. One that names an OCSP responder or a list fails the check `revocation`, and one
+//!   of an authority of timestamps the check `authenticTimestamp`.
 //! - As with notation-go, a certificate is trusted if its chain has a trusted one, and name constraints are not looked at.
 
 mod certificate;
 mod chain;
+mod cms;
 mod cose;
 mod envelope;
 mod jws;
@@ -30,11 +30,13 @@ mod policy;
 mod policy_error;
 mod scope;
 mod subject;
+mod timestamp;
 mod trust;
 mod verify;
 
 pub use certificate::{CertificateError, IssuerError, MAX_CERTIFICATE_BYTES};
 pub use chain::{ChainError, MAX_CHAIN, Place, PurposeError};
+pub use cms::{CmsError, SignatureError};
 pub use cose::{CoseError, TimeError};
 pub use envelope::{COSE_MEDIA_TYPE, EnvelopeError, JWS_MEDIA_TYPE, MAX_ENVELOPE_BYTES};
 pub use jws::JwsError;
@@ -44,6 +46,7 @@ pub use name::{NameError, SyntaxError};
 pub use policy::{Document, MAX_STATEMENTS, MAX_VALUES, Statement};
 pub use policy_error::{PolicyError, StatementError};
 pub use scope::ScopeError;
+pub use timestamp::{TimestampError, TokenError};
 pub use trust::{MAX_CERTIFICATES, TrustError, TrustStore};
 pub use verify::{CheckError, Outcome, Target, VerifyError, verify};
 

@@ -3,11 +3,13 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::certificate::{Certificate, written};
 use crate::envelope::{Attribute, Envelope, EnvelopeError, PLUGIN, Scheme, is_time};
 use crate::level::{Action, Check};
 use crate::name::{Name, NameError};
 use crate::policy::{Identities, Statement, StoreKind};
 use crate::quote;
+use crate::timestamp::{TimestampError, Token};
 use crate::trust::{TrustError, TrustStore};
 
 /// An artifact, as its registry describes it.
@@ -122,11 +124,9 @@ pub enum CheckError {
         /// When that was.
         time: String,
     },
-    /// Timestamps cannot be verified here.
-    #[error(
-        "timestamp countersignatures cannot be verified yet: without a trust store of type 'tsa', certificates must be valid now"
-    )]
-    Timestamp,
+    /// No timestamp tells when it was made.
+    #[error(transparent)]
+    Timestamp(#[from] TimestampError),
     /// Nobody is asked for revoked certificates.
     #[error("signing certificate with subject {} revocation status is unknown: OCSP and CRLs cannot be asked yet", quote(.0))]
     RevocationUnknown(String),
@@ -165,8 +165,8 @@ pub fn verify(
     for (check, result) in [
         (Check::Authenticity, authenticity(statement, trust, &envelope)),
         (Check::Expiry, expiry(&envelope, now)),
-        (Check::AuthenticTimestamp, timestamp(statement, &envelope, now)),
-        (Check::Revocation, revocation(&envelope)),
+        (Check::AuthenticTimestamp, timestamp(statement, trust, &envelope, now)),
+        (Check::Revocation, unknown(&envelope.chain).map_err(CheckError::RevocationUnknown)),
     ] {
         match (statement.level.action(check), result) {
             (_, Ok(())) | (Action::Skip, _) => {}
@@ -239,7 +239,12 @@ fn expiry(envelope: &Envelope, now: Timestamp) -> Result<(), CheckError> {
 }
 
 /// The certificates were valid when the signature was made; without anybody who vouches for that time, they have to be valid now.
-fn timestamp(statement: &Statement, envelope: &Envelope, now: Timestamp) -> Result<(), CheckError> {
+fn timestamp(
+    statement: &Statement,
+    trust: &TrustStore,
+    envelope: &Envelope,
+    now: Timestamp,
+) -> Result<(), CheckError> {
     if envelope.scheme == Scheme::SigningAuthority {
         let then = envelope.signing_time.filter(is_time).unwrap_or(now);
         let is_invalid = envelope.chain.iter().find(|own| then < own.not_before() || then > own.not_after());
@@ -249,9 +254,10 @@ fn timestamp(statement: &Statement, envelope: &Envelope, now: Timestamp) -> Resu
         });
     }
     let has_expired = envelope.chain.iter().any(|own| now > own.not_after());
-    let needs_timestamp = statement.store(StoreKind::Tsa).is_some();
-    if needs_timestamp && (has_expired || !statement.timestamp_after_expiry) {
-        return Err(CheckError::Timestamp);
+    if let Some(store) = statement.store(StoreKind::Tsa)
+        && (has_expired || !statement.timestamp_after_expiry)
+    {
+        return Ok(vouched(trust, store, envelope)?);
     }
     for certificate in &envelope.chain {
         let subject = || certificate.subject().to_owned();
@@ -271,14 +277,25 @@ fn timestamp(statement: &Statement, envelope: &Envelope, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// Certificates that nobody can be asked about are not revoked; those of others may be.
-fn revocation(envelope: &Envelope) -> Result<(), CheckError> {
-    let below_root = envelope.chain.iter().take(envelope.chain.len().saturating_sub(1));
-    let unknown = below_root.into_iter().find(|certificate| certificate.is_revocable());
-    unknown.map_or(Ok(()), |certificate| Err(CheckError::RevocationUnknown(certificate.subject().to_owned())))
+/// An authority of timestamps that is trusted vouches for a time at which the certificates were valid.
+fn vouched(trust: &TrustStore, store: &str, envelope: &Envelope) -> Result<(), TimestampError> {
+    let token = Token::read(&envelope.timestamp)?;
+    let stamp = token.stamp(&envelope.signature)?;
+    let trusted = trust.certificates(store)?;
+    if trusted.is_empty() {
+        return Err(TimestampError::NoTrust);
+    }
+    let chain = token.verify(stamp, trusted)?;
+    stamp.check(&envelope.chain)?;
+    unknown(&chain).map_err(TimestampError::RevocationUnknown)
 }
 
-/// As Go writes times by RFC 1123, at UTC.
-fn written(time: Timestamp) -> String {
-    time.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
+/// Certificates that nobody can be asked about are not revoked; those of others may be.
+///
+/// # Errors
+/// Whose certificate that is.
+fn unknown(chain: &[Certificate]) -> Result<(), String> {
+    let mut below_root = chain.iter().take(chain.len().saturating_sub(1));
+    let unknown = below_root.find(|certificate| certificate.is_revocable());
+    unknown.map_or(Ok(()), |certificate| Err(certificate.subject().to_owned()))
 }

@@ -13,12 +13,16 @@ use notation::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+const TIMESTAMP: &str = "io.cncf.notary.timestampSignature";
+
 struct Record {
     now: Timestamp,
     target: Value,
     root: String,
     jws: String,
     cose: Vec<u8>,
+    /// One whose certificate has expired since, and its timestamp.
+    stamped: (Value, Vec<u8>),
 }
 
 /// The good signatures by a key of P-256.
@@ -33,7 +37,11 @@ fn read() -> Record {
         let envelopes = record["envelopes"].as_array().unwrap();
         envelopes.iter().find(|envelope| envelope["name"] == name).unwrap().clone()
     };
+    let stamped = envelope("timestamp, certificate expired later, jws")["text"].as_str().unwrap().to_owned();
+    let stamped: Value = serde_json::from_str(&stamped).unwrap();
+    let token = STANDARD.decode(stamped["header"][TIMESTAMP].as_str().unwrap()).unwrap();
     Record {
+        stamped: (stamped, token),
         now: record["now"].as_str().unwrap().parse().unwrap(),
         target: record["target"].clone(),
         root: record["policies"][0]["certificates"][0].as_str().unwrap().to_owned(),
@@ -54,6 +62,16 @@ fn statement(name: &str, scope: &str) -> Value {
 impl Record {
     fn judge(&self, trust: &TrustStore, media_type: &str, envelope: &[u8]) -> Result<(), String> {
         let document = Document::parse(policy(json!([statement("a", "*")])).as_bytes()).unwrap();
+        self.judge_by(&document, trust, media_type, envelope)
+    }
+
+    fn judge_by(
+        &self,
+        document: &Document,
+        trust: &TrustStore,
+        media_type: &str,
+        envelope: &[u8],
+    ) -> Result<(), String> {
         let target = Target {
             media_type: self.target["mediaType"].as_str().unwrap(),
             digest: self.target["digest"].as_str().unwrap(),
@@ -62,6 +80,16 @@ impl Record {
         let verdict =
             verify(document.statement("a/b", "").unwrap(), trust, media_type, envelope, &target, self.now);
         verdict.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// The verdict on the signature whose certificate has expired, with this timestamp.
+    fn judge_stamped(&self, token: &[u8]) -> Result<(), String> {
+        let mut statement = statement("a", "*");
+        statement["trustStores"] = json!(["ca:a", "tsa:a"]);
+        let document = Document::parse(policy(json!([statement])).as_bytes()).unwrap();
+        let mut envelope = self.stamped.0.clone();
+        envelope["header"][TIMESTAMP] = STANDARD.encode(token).into();
+        self.judge_by(&document, &self.trust(), JWS_MEDIA_TYPE, envelope.to_string().as_bytes())
     }
 
     fn trust(&self) -> TrustStore {
@@ -165,6 +193,18 @@ proptest! {
     }
 
     #[test]
+    fn a_timestamp_that_was_changed_does_not_count(at in 0_usize..4000, bit in 0_u8..8) {
+        let record = record();
+        prop_assert_eq!(record.judge_stamped(&record.stamped.1), Ok(()));
+        let mut token = record.stamped.1.clone();
+        let at = at % token.len();
+        token[at] ^= 1 << bit;
+        prop_assert!(record.judge_stamped(&token).is_err() || is_list_of_digests(&record.stamped.1, at));
+        token.truncate(at);
+        prop_assert!(record.judge_stamped(&token).is_err());
+    }
+
+    #[test]
     fn a_policy_is_read_or_an_error(text in "\\PC{0,60}", at in 0_usize..200) {
         let mut json = policy(json!([statement("a", "*")]));
         let at = (0..=at.min(json.len())).rev().find(|at| json.is_char_boundary(*at)).unwrap();
@@ -172,6 +212,13 @@ proptest! {
         let _ = Document::parse(json.as_bytes());
         let _ = Document::parse(text.as_bytes());
     }
+}
+
+/// Whether a byte of a timestamp is in the list of digests that the signers use, which is not signed, and which nobody reads.
+fn is_list_of_digests(token: &[u8], at: usize) -> bool {
+    let sha256 = [0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
+    let start = token.windows(sha256.len()).position(|window| window == sha256).unwrap();
+    (start - 4..start + sha256.len()).contains(&at)
 }
 
 /// Whether a byte is in the header that tells the name of the program, which is not signed.

@@ -77,14 +77,15 @@ const OTHER_TEXTS: [(&str, &str); 12] = [
     ("Error: crypto/ecdsa: verification error", "Error: verification error"),
     ("x509: ECDSA verification failure", "x509: signature verification failure"),
     ("revocation status is unknown", "revocation status is unknown: OCSP and CRLs cannot be asked yet"),
+    // Signatures by such keys cannot be verified here.
+    (
+        "failed to validate the timestamping certificate chain with error: certificate with subject \"CN=tsa,O=Example,ST=WA,C=US\": ecdsa key size 224 bits is not supported",
+        "failed to verify the timestamp countersignature with error: failed to verify signed token: cms verification failure: x509: signature verification failure",
+    ),
     (": verifier PS256: header PS512", ""),
     (": verifier PS256: header RS256", ""),
     ("unsupported signingScheme: notary.other", "unsupported SigningScheme: `notary.other`"),
     ("missing content type", "content type should be of 'tstr' type"),
-    (
-        "no timestamp countersignature was found in the signature envelope",
-        "timestamp countersignatures cannot be verified yet: without a trust store of type 'tsa', certificates must be valid now",
-    ),
     ("error : empty signature", INVALID_COSE),
     ("error : unexpected EOF", INVALID_COSE),
     (
@@ -108,6 +109,8 @@ const OTHER_WORDS: [&str; 10] = [
     "cose as jws",
     "payload is no JSON, jws",
 ];
+/// Envelopes whose timestamps are refused at the same step in other words.
+const OTHER_WORDS_OF_TIMESTAMPS: &str = "odd timestamp: ";
 /// notation-go leaves such a header to plugins, and without one nobody looks at it. RFC 7515 and RFC 9052 want it refused.
 const REFUSED_HERE_ALONE: &str = "unknown critical header";
 
@@ -142,6 +145,9 @@ fn signatures_count_where_they_count_for_notation_go() {
                 said == "refused: critical attribute \"com.example.a\" is not understood"
             } else if OTHER_WORDS.contains(&envelope.name.as_str()) {
                 said.starts_with(refused) && expected.starts_with(refused)
+            } else if envelope.name.starts_with(OTHER_WORDS_OF_TIMESTAMPS) {
+                let step = |text: &str| text.split(" with error: ").next().map(str::to_owned);
+                step(&said) == step(expected)
             } else {
                 said == OTHER_TEXTS.iter().fold(expected.clone(), |text, (go, ours)| text.replace(go, ours))
             };
@@ -151,7 +157,7 @@ fn signatures_count_where_they_count_for_notation_go() {
             verdicts += 1;
         }
     }
-    assert_eq!(verdicts, 201 * 14);
+    assert_eq!(verdicts, 331 * 16);
     assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
 }
 

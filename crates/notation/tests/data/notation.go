@@ -153,6 +153,8 @@ type request struct {
 	headers  map[string]any
 	critical []any
 	spoil    func(signature []byte) []byte
+	// Makes a timestamp of the signature.
+	stamp func(signature []byte) []byte
 }
 
 type tagged struct{ time.Time }
@@ -195,9 +197,12 @@ func (r request) jws() []byte {
 	for _, cert := range r.by.chain {
 		chain = append(chain, cert.Raw)
 	}
+	header := map[string]any{"x5c": chain, prefix + "signingAgent": "oracle"}
+	if r.stamp != nil {
+		header[prefix+"timestampSignature"] = r.stamp(signature)
+	}
 	return must(json.Marshal(map[string]any{
-		"payload": body, "protected": protected, "signature": encode(signature),
-		"header": map[string]any{"x5c": chain, prefix + "signingAgent": "oracle"},
+		"payload": body, "protected": protected, "signature": encode(signature), "header": header,
 	}))
 }
 
@@ -227,6 +232,9 @@ func (r request) cose() []byte {
 		chain = append(chain, cert.Raw)
 	}
 	unprotected := map[any]any{33: chain, prefix + "signingAgent": "oracle"}
+	if r.stamp != nil {
+		unprotected[prefix+"timestampSignature"] = r.stamp(signature)
+	}
 	return must(cbor.Marshal(cbor.Tag{Number: 18, Content: []any{protected, unprotected, r.payload, signature}}))
 }
 
@@ -237,6 +245,185 @@ var (
 
 func payload(of ocispec.Descriptor) []byte {
 	return must(json.Marshal(map[string]any{"targetArtifact": of}))
+}
+
+// A timestamp (RFC 3161), which is a good one that edit spoils.
+type stamp struct {
+	by       party
+	hash     crypto.Hash
+	at       time.Time
+	accuracy accuracy
+	policy   asn1.ObjectIdentifier
+	version  int
+	imprint  asn1.ObjectIdentifier
+	content  asn1.ObjectIdentifier
+	data     int
+	// The certificates that it brings; nil are all but the root.
+	certs []*x509.Certificate
+	// The attribute with the certificate of the signer.
+	certID func(*x509.Certificate) any
+	signed time.Time
+	digest []byte
+	// How the signer says that he signs.
+	algorithm asn1.ObjectIdentifier
+	spoil     func(signature []byte) []byte
+	noAttrs   bool
+	signers   int
+}
+
+type accuracy struct {
+	Seconds int `asn1:"optional"`
+	Millis  int `asn1:"optional,tag:0"`
+	Micros  int `asn1:"optional,tag:1"`
+}
+
+type issuerAndSerial struct {
+	Issuer asn1.RawValue
+	Serial *big.Int
+}
+
+type certID struct {
+	Hash   pkix.AlgorithmIdentifier `asn1:"optional"`
+	Digest []byte
+	Number issuerAndSerial `asn1:"optional"`
+}
+
+func oid(numbers ...int) asn1.ObjectIdentifier { return numbers }
+
+var hashes = map[crypto.Hash]asn1.ObjectIdentifier{
+	crypto.SHA1: oid(1, 3, 14, 3, 2, 26), crypto.SHA256: oid(2, 16, 840, 1, 101, 3, 4, 2, 1),
+	crypto.SHA384: oid(2, 16, 840, 1, 101, 3, 4, 2, 2), crypto.SHA512: oid(2, 16, 840, 1, 101, 3, 4, 2, 3),
+}
+
+func hashed(hash crypto.Hash, bytes []byte) []byte {
+	h := hash.New()
+	h.Write(bytes)
+	return h.Sum(nil)
+}
+
+func tagged0(bytes []byte) asn1.RawValue {
+	return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: bytes}
+}
+
+// A certificate by its digest, and by its number as well.
+func certIDOf(hash crypto.Hash, numbered bool) func(*x509.Certificate) any {
+	return func(cert *x509.Certificate) any {
+		id := certID{Digest: hashed(hash, cert.Raw)}
+		if hash != crypto.SHA256 {
+			id.Hash.Algorithm = hashes[hash]
+		}
+		if numbered {
+			name := asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 4, IsCompound: true, Bytes: cert.RawIssuer}
+			id.Number = issuerAndSerial{asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: must(asn1.Marshal(name))}, cert.SerialNumber}
+		}
+		return []any{[]any{id}}
+	}
+}
+
+func (s stamp) token(signature []byte) []byte {
+	imprint := struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Message   []byte
+	}{pkix.AlgorithmIdentifier{Algorithm: s.imprint}, hashed(s.hash, signature)}
+	info := must(asn1.Marshal(struct {
+		Version  int
+		Policy   asn1.ObjectIdentifier
+		Imprint  any
+		Serial   int
+		Time     time.Time `asn1:"generalized"`
+		Accuracy accuracy  `asn1:"optional"`
+	}{s.version, s.policy, imprint, 1, s.at, s.accuracy}))
+	digest := hashed(s.hash, info)
+	if s.digest != nil {
+		digest = s.digest
+	}
+	type attribute struct {
+		Type   asn1.ObjectIdentifier
+		Values []any `asn1:"set"`
+	}
+	attributes := []attribute{{oid(1, 2, 840, 113549, 1, 9, 3), []any{s.content}}, {oid(1, 2, 840, 113549, 1, 9, 4), []any{digest}}}
+	if !s.signed.IsZero() {
+		attributes = append(attributes, attribute{oid(1, 2, 840, 113549, 1, 9, 5), []any{s.signed}})
+	}
+	if s.certID != nil {
+		attributes = append(attributes, attribute{oid(1, 2, 840, 113549, 1, 9, 16, 2, 47), []any{s.certID(s.by.cert())}})
+	}
+	set := must(asn1.MarshalWithParams(attributes, "set"))
+	var raw asn1.RawValue
+	must(asn1.Unmarshal(set, &raw))
+	if s.noAttrs {
+		set, raw.Bytes = info, nil
+	}
+	signed := must(s.by.key.Sign(rand.Reader, hashed(s.hash, set), s.hash))
+	if s.spoil != nil {
+		signed = s.spoil(signed)
+	}
+	type signer struct {
+		Version   int
+		Number    issuerAndSerial
+		Digest    pkix.AlgorithmIdentifier
+		Signed    asn1.RawValue `asn1:"optional"`
+		Algorithm pkix.AlgorithmIdentifier
+		Signature []byte
+	}
+	number := issuerAndSerial{asn1.RawValue{FullBytes: s.by.cert().RawIssuer}, s.by.cert().SerialNumber}
+	algorithm := func(id asn1.ObjectIdentifier) pkix.AlgorithmIdentifier {
+		return pkix.AlgorithmIdentifier{Algorithm: id}
+	}
+	one := signer{1, number, algorithm(hashes[s.hash]), tagged0(raw.Bytes), algorithm(s.algorithm), signed}
+	if s.noAttrs {
+		one.Signed = asn1.RawValue{}
+	}
+	signers := []signer{}
+	for range s.signers {
+		signers = append(signers, one)
+	}
+	if s.signers > 1 {
+		signers[0].Digest = algorithm(hashes[crypto.SHA1])
+	}
+	certs := []byte{}
+	for _, cert := range s.certs {
+		certs = append(certs, cert.Raw...)
+	}
+	type content struct {
+		Type    asn1.ObjectIdentifier
+		Content asn1.RawValue
+	}
+	data := must(asn1.Marshal(struct {
+		Version      int
+		Digests      []pkix.AlgorithmIdentifier `asn1:"set"`
+		Content      content
+		Certificates asn1.RawValue
+		Signers      []signer `asn1:"set"`
+	}{s.data, []pkix.AlgorithmIdentifier{algorithm(hashes[s.hash])}, content{s.content, tagged0(must(asn1.Marshal(info)))}, tagged0(certs), signers}))
+	return must(asn1.Marshal(content{oid(1, 2, 840, 113549, 1, 7, 2), tagged0(data)}))
+}
+
+// An authority of timestamps.
+func stamping(c *x509.Certificate) {
+	c.ExtKeyUsage = nil
+	c.ExtraExtensions = []pkix.Extension{purposes(true, 8)}
+}
+
+// The purposes of PKIX with these numbers.
+func purposes(critical bool, numbers ...int) pkix.Extension {
+	ids := []asn1.ObjectIdentifier{}
+	for _, number := range numbers {
+		ids = append(ids, oid(1, 3, 6, 1, 5, 5, 7, 3, number))
+	}
+	return pkix.Extension{Id: oid(2, 5, 29, 37), Critical: critical, Value: must(asn1.Marshal(ids))}
+}
+
+func goodStamp(by party, at time.Time) stamp {
+	s := stamp{
+		by: by, hash: crypto.SHA256, at: at, policy: oid(1, 2, 3), version: 1, imprint: hashes[crypto.SHA256],
+		content: oid(1, 2, 840, 113549, 1, 9, 16, 1, 4), data: 3, certs: by.chain[:max(1, len(by.chain)-1)],
+		certID: certIDOf(crypto.SHA256, false), algorithm: oid(1, 2, 840, 10045, 4, 3, 2), signers: 1,
+	}
+	if _, ok := by.key.(*rsa.PrivateKey); ok {
+		s.algorithm = oid(1, 2, 840, 113549, 1, 1, 11)
+	}
+	return s
 }
 
 type envelope struct {
@@ -386,6 +573,117 @@ func main() {
 	both("time is a text", good(leaf).with(func(r *request) { r.headers[prefix+"signingTime"] = "yesterday" }))
 	both("time is a number", good(leaf).with(func(r *request) { r.headers[prefix+"signingTime"] = 12 }))
 
+	// Timestamps. Those that are odd are refused here in other words.
+	tsa := issue(&root, ec(elliptic.P256()), subject("tsa"), stamping)
+	alone := issue(nil, ec(elliptic.P256()), subject("tsa alone"), stamping)
+	stamped := func(name string, of party, s stamp) {
+		both(name, good(of).with(func(r *request) { r.stamp = s.token }))
+	}
+	edited := func(name string, by party, edit func(*stamp)) {
+		s := goodStamp(by, years(-1))
+		edit(&s)
+		stamped(name, leaf, s)
+	}
+	anAuthority := func(edit func(*x509.Certificate)) party {
+		return issue(&root, ec(elliptic.P256()), subject("tsa"), func(c *x509.Certificate) { stamping(c); edit(c) })
+	}
+	asIs := func(*stamp) {}
+	edited("timestamp", tsa, asIs)
+	stamped("timestamp, certificate expired later", past, goodStamp(tsa, years(-3)))
+	stamped("timestamp, certificate expired before", past, goodStamp(tsa, years(-1)))
+	stamped("timestamp, certificate not valid then", future, goodStamp(tsa, years(1)))
+	stamped("timestamp at the end", past, goodStamp(tsa, years(-2)))
+	for name, a := range map[string]accuracy{"seconds": {Seconds: 1}, "thousandths": {Millis: 1}, "millionths": {Micros: 1}} {
+		s := goodStamp(tsa, years(-2))
+		s.accuracy = a
+		stamped("timestamp at the end, right to "+name, past, s)
+		s.at = years(-2).Add(-time.Second)
+		stamped("timestamp before the end, right to "+name, past, s)
+	}
+	baseline := goodStamp(tsa, years(-2))
+	baseline.policy = oid(0, 4, 0, 2023, 1, 1)
+	stamped("timestamp at the end, of the baseline policy", past, baseline)
+	beginning := goodStamp(tsa, years(-10))
+	beginning.accuracy.Seconds = 1
+	stamped("timestamp at the beginning", past, beginning)
+	edited("timestamp by RSA", issue(&root, rsaKey(2048), subject("tsa"), stamping), asIs)
+	edited("timestamp by RSA, by the digest", issue(&root, rsaKey(2048), subject("tsa"), stamping), func(s *stamp) {
+		s.algorithm = oid(1, 2, 840, 113549, 1, 1, 1)
+	})
+	edited("timestamp by P-384", issue(&root, ec(elliptic.P384()), subject("tsa"), stamping), func(s *stamp) {
+		s.hash, s.imprint, s.algorithm = crypto.SHA384, hashes[crypto.SHA384], oid(1, 2, 840, 10045, 4, 3, 3)
+	})
+	edited("timestamp by a key of another curve", issue(&root, ec(elliptic.P224()), subject("tsa"), stamping), asIs)
+	edited("timestamp by an authority alone", alone, asIs)
+	lower := issue(&middle, ec(elliptic.P256()), subject("tsa"), stamping)
+	edited("timestamp by an authority below another", lower, asIs)
+	edited("timestamp with all certificates", lower, func(s *stamp) { s.certs = []*x509.Certificate{root.cert(), other.cert(), middle.cert(), lower.cert()} })
+	edited("odd timestamp: no intermediate", lower, func(s *stamp) { s.certs = s.certs[:1] })
+	edited("odd timestamp: by a stranger", issue(&other, ec(elliptic.P256()), subject("tsa"), stamping), asIs)
+	edited("odd timestamp: authority had expired", anAuthority(func(c *x509.Certificate) { c.NotAfter = years(-2) }), asIs)
+	edited("timestamp, authority has expired since", anAuthority(func(c *x509.Certificate) { c.NotAfter = now.AddDate(0, -1, 0) }), asIs)
+	purposed := func(e pkix.Extension) party {
+		return anAuthority(func(c *x509.Certificate) { c.ExtraExtensions = []pkix.Extension{e} })
+	}
+	edited("odd timestamp: purpose not critical", purposed(purposes(false, 8)), asIs)
+	edited("odd timestamp: two purposes", purposed(purposes(true, 8, 3)), asIs)
+	edited("odd timestamp: another purpose", purposed(purposes(true, 3)), asIs)
+	edited("odd timestamp: no purpose", anAuthority(func(c *x509.Certificate) { c.ExtraExtensions = nil }), asIs)
+	middleOf := func(edit func(*x509.Certificate)) party {
+		by := issue(&root, ec(elliptic.P256()), subject("middle"), func(c *x509.Certificate) { authority(c); edit(c) })
+		return issue(&by, ec(elliptic.P256()), subject("tsa"), stamping)
+	}
+	edited("odd timestamp: intermediate of another purpose", middleOf(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning} }), asIs)
+	edited("timestamp, intermediate of the same purpose", middleOf(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping} }), asIs)
+	edited("odd timestamp: intermediate does not sign", middleOf(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }), asIs)
+	edited("odd timestamp: intermediate had expired", middleOf(func(c *x509.Certificate) { c.NotAfter = years(-2) }), asIs)
+	edited("odd timestamp: unknown critical extension", anAuthority(func(c *x509.Certificate) {
+		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: oid(1, 2, 3), Critical: true, Value: []byte{5, 0}})
+	}), asIs)
+	edited("timestamp, key does more", anAuthority(func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageKeyEncipherment }), asIs)
+	edited("timestamp, key does not sign", anAuthority(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageContentCommitment }), asIs)
+	edited("timestamp, no key usage", anAuthority(func(c *x509.Certificate) { c.KeyUsage = 0 }), asIs)
+	edited("timestamp, key usage not critical", anAuthority(func(c *x509.Certificate) {
+		c.KeyUsage = 0
+		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: oid(2, 5, 29, 15), Value: []byte{3, 2, 7, 0x80}})
+	}), asIs)
+	edited("timestamp, authority with OCSP", anAuthority(func(c *x509.Certificate) { c.OCSPServer = []string{"http://127.0.0.1:1/"} }), asIs)
+	edited("timestamp, certificate by another digest", tsa, func(s *stamp) { s.certID = certIDOf(crypto.SHA512, false) })
+	edited("timestamp, certificate by its number", tsa, func(s *stamp) { s.certID = certIDOf(crypto.SHA256, true) })
+	edited("timestamp, certificate by an unknown digest", tsa, func(s *stamp) { s.certID = certIDOf(crypto.SHA1, false) })
+	edited("timestamp, another certificate", tsa, func(s *stamp) {
+		s.certID = func(*x509.Certificate) any { return certIDOf(crypto.SHA256, false)(leaf.cert()) }
+	})
+	edited("timestamp, another certificate by its number", tsa, func(s *stamp) {
+		s.certID = func(*x509.Certificate) any { return certIDOf(crypto.SHA256, true)(leaf.cert()) }
+	})
+	edited("timestamp, no certificate named", tsa, func(s *stamp) { s.certID = nil })
+	edited("timestamp, no certificate in the list", tsa, func(s *stamp) {
+		s.certID = func(*x509.Certificate) any { return []any{[]any{}} }
+	})
+	edited("timestamp without certificates", tsa, func(s *stamp) { s.certs = nil })
+	edited("timestamp without signers", tsa, func(s *stamp) { s.signers = 0 })
+	edited("odd timestamp: signers of which the first is odd", tsa, func(s *stamp) { s.signers = 2 })
+	edited("odd timestamp: signature", tsa, func(s *stamp) { s.spoil = func(b []byte) []byte { b[len(b)-1] ^= 1; return b } })
+	edited("odd timestamp: nothing is signed", tsa, func(s *stamp) { s.noAttrs = true })
+	edited("timestamp, another digest", tsa, func(s *stamp) { s.digest = make([]byte, 32) })
+	edited("timestamp, unknown algorithm", tsa, func(s *stamp) { s.algorithm = oid(1, 2, 3) })
+	edited("timestamp, signed then", tsa, func(s *stamp) { s.signed = years(-1) })
+	edited("odd timestamp: signed after the authority had expired", anAuthority(func(c *x509.Certificate) { c.NotAfter = now.AddDate(0, -1, 0) }), func(s *stamp) { s.signed = now })
+	edited("timestamp, another version of signed data", tsa, func(s *stamp) { s.data = 1 })
+	edited("timestamp, another version of the content", tsa, func(s *stamp) { s.version = 2 })
+	edited("timestamp, another content", tsa, func(s *stamp) { s.content = oid(1, 2, 840, 113549, 1, 7, 1) })
+	edited("timestamp, unknown hash", tsa, func(s *stamp) { s.imprint = hashes[crypto.SHA1] })
+	edited("timestamp of another signature", tsa, func(s *stamp) { s.imprint = hashes[crypto.SHA512] })
+	for name, token := range map[string][]byte{
+		"odd timestamp: text": []byte("text"), "odd timestamp: half": goodStamp(tsa, now).token(nil)[:99], "odd timestamp: list": {0x30, 0},
+		"timestamp that is data": must(asn1.Marshal([]any{oid(1, 2, 840, 113549, 1, 7, 1), tagged0([]byte{4, 0})})),
+		"empty timestamp":        {},
+	} {
+		both(name, good(leaf).with(func(r *request) { r.stamp = func([]byte) []byte { return token } }))
+	}
+	both("timestamp, and an authority", vouched(leaf, years(-1)).with(func(r *request) { r.stamp = goodStamp(tsa, years(-1)).token }))
+
 	// Names.
 	both("somebody else", named(pkix.Name{Country: []string{"US"}, Province: []string{"WA"}, Organization: []string{"Other"}}))
 	both("no state", named(pkix.Name{Country: []string{"US"}, Organization: []string{"Example"}, CommonName: "leaf"}))
@@ -525,6 +823,8 @@ func main() {
 		{"audit", statement(`{"level":"audit"}`, `"ca:a","signingAuthority:b"`, identity), trusted},
 		{"strict, timestamps", statement(`{"level":"strict"}`, `"ca:a","tsa:c"`, `"*"`), trusted},
 		{"strict, timestamps after expiry", statement(`{"level":"strict","verifyTimestamp":"afterCertExpiry"}`, `"ca:a","tsa:c"`, `"*"`), trusted},
+		{"strict, garbage for timestamps", statement(`{"level":"strict","override":{"authenticity":"log"}}`, `"ca:a","tsa:c"`, `"*"`), []string{trusted[0], "garbage"}},
+		{"permissive, timestamps", statement(`{"level":"permissive"}`, `"tsa:c","ca:a"`, `"*"`), trusted},
 		{"skip", statement(`{"level":"skip"}`, `"ca:a"`, `"*"`), trusted},
 	}
 	for _, text := range trusted {
@@ -532,6 +832,11 @@ func main() {
 	}
 	policies[1].Certificates = append(policies[1].Certificates, pemOf(other.cert()), string(pssRoot.cert().Raw))
 	policies[1].Certificates[2] = pemOf(pssRoot.cert())
+	for i := range policies {
+		if strings.HasPrefix(policies[i].Name, "strict, timestamps") {
+			policies[i].Certificates = append([]string{}, trusted[0], pemOf(alone.cert()))
+		}
+	}
 
 	// Good, with nothing to tell.
 	texts := []string{""}
