@@ -1,10 +1,11 @@
-//! `spec.verify` of a HelmChart: charts that the real Helm has pushed, signed by the real cosign, and such that were signed without a
-//! key.
+//! `spec.verify` of a HelmChart: charts that the real Helm has pushed, signed by the real cosign or as Notation does it, and such
+//! that were signed without a key.
 
 use anyhow::{Context, Result};
 use e2e::cosign::{Cosign, Form};
 use e2e::file_server::FileServer;
 use e2e::helm::{helm, package};
+use e2e::notation::{Notation, policy};
 use e2e::objects::Look;
 use e2e::process::temp_folder;
 use e2e::registry::{Registry, Setup};
@@ -143,6 +144,62 @@ async fn a_chart_is_taken_only_if_a_trusted_identity_has_signed_it() -> Result<(
     let identity = json!([{"issuer": "token[.]ci", "subject": "org/app"}]);
     test.patch(CHART, &json!({"spec": {"verify": {"matchOIDCIdentity": identity}}})).await?;
     verified(&test, "1.0.0").await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_is_taken_only_if_its_trust_policy_trusts_who_has_signed_it() -> Result<()> {
+    let test = Scenario::new("hc-verify-notation").await?;
+    let registry = Registry::start(Setup { referrers: true, ..Setup::default() }).await;
+    let digests = push(&registry, &["1.0.0", "1.1.0"]).await?;
+    let [first, second] = digests.as_slice() else { anyhow::bail!("two versions") };
+    let (mine, other) = (Notation::new("Example")?, Notation::new("Other")?);
+    let trust = |entries: Value| {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "trust"}, "stringData": entries})
+            .to_string()
+    };
+    let place = format!("{}/team/app", registry.address());
+    let strict = policy("strict", "x509.subject: C=US, ST=WA, O=Example");
+    test.apply(&repository(&registry)).await?;
+    let verify = "  version: 1.0.0\n  verify: {provider: notation, secretRef: {name: trust}}";
+    test.apply(&chart("app", "app", "HelmRepository", "charts", verify)).await?;
+    let failed = "failed to verify the signature using provider 'notation': ";
+    let missing = format!("{failed}secrets \"trust\" not found");
+    test.condition(CHART, "SourceVerified", "False", "VerificationError", &missing).await?;
+    test.apply(&trust(json!({"ca.crt": mine.root()}))).await?;
+    test.request(CHART).await?;
+    let no_policy = format!("{failed}'trustpolicy.json' not found in secret '{}/trust'", test.namespace);
+    test.condition(CHART, "SourceVerified", "False", "VerificationError", &no_policy).await?;
+
+    test.apply(&trust(json!({"trustpolicy.json": strict, "ca.crt": mine.root()}))).await?;
+    test.request(CHART).await?;
+    unverified(&test, &format!("{place}:1.0.0: no signature is associated with \"{place}@{first}\"")).await?;
+    other.attach(&registry.pusher(), first).await?;
+    test.request(CHART).await?;
+    unverified(&test, &format!("{place}:1.0.0: signature verification failed")).await?;
+    assert!(test.get(CHART).await?.pointer("/status/artifact").is_none(), "nothing was stored");
+    mine.attach(&registry.pusher(), first).await?;
+    test.request(CHART).await?;
+    verified(&test, "1.0.0").await?;
+
+    // What is stored stays when another version is not signed, and when somebody else is trusted.
+    test.patch(CHART, &json!({"spec": {"version": "1.x"}})).await?;
+    unverified(&test, &format!("{place}:1.1.0: no signature is associated with \"{place}@{second}\""))
+        .await?;
+    assert_eq!(test.get(CHART).await?.text("/status/artifact/revision"), "1.0.0");
+    mine.attach(&registry.pusher(), second).await?;
+    test.request(CHART).await?;
+    verified(&test, "1.1.0").await?;
+    test.apply(&trust(json!({"trustpolicy.json": strict, "ca.crt": other.root()}))).await?;
+    test.request(CHART).await?;
+    unverified(&test, &format!("{place}:1.1.0: signature verification failed")).await?;
+
+    // Nothing vouches for what is taken whoever has signed it.
+    let skip = policy("skip", "*");
+    test.apply(&trust(json!({"trustpolicy.json": skip, "ca.crt": other.root()}))).await?;
+    test.request(CHART).await?;
+    let is_unverified = |object: &Value| object.is_ready() && object.condition("SourceVerified").is_none();
+    test.until(CHART, "is not verified", is_unverified).await?;
     test.finish().await
 }
 
