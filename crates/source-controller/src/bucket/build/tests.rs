@@ -160,6 +160,6 @@ fn packed_objects_are_unpacked_and_then_taken_over_like_all_others() {
     assert_eq!(bench.entries(&second), ["a 5 small", "b 3145728 xxxxxxxx", "c 1 c"]);
     // A chunk of what was packed in an artifact of a former version is not that of its content.
     let snapshot = Snapshot { origin: "o".to_owned(), ignore: None, index: Index::of(objects(false)) };
-    let of = |unpacked| Object { unpacked, ..snapshot.index.objects()[0].clone() };
+    let of = |unpacked| Object { unpacked, ..snapshot.index.objects().first().unwrap().clone() };
     assert_ne!(id(&snapshot, Some(&of(None))), id(&snapshot, Some(&of(Some(5)))));
 }
