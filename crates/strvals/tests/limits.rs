@@ -90,8 +90,8 @@ fn the_command_line_says_which_flag_is_wrong() {
 fn what_is_wrong_with_json_is_kept_behind_what_helm_says() {
     let mut values = Map::new();
     let done = Flag::Json.apply("a=nope", &mut values, &mut |_| Ok(String::new()), &Limits::default());
-    let Err(FlagError::Json { source, .. }) = done else { panic!("{done:?}") };
-    assert_eq!(source.to_string(), "invalid character 'o' in literal null (expecting 'u')");
+    let Err(FlagError::Json { cause, .. }) = done else { panic!("{done:?}") };
+    assert_eq!(cause.to_string(), "invalid character 'o' in literal null (expecting 'u')");
 }
 
 proptest! {
