@@ -207,9 +207,10 @@ fn templates_share_the_budget_of_their_run() {
 }
 
 #[test]
-fn messages_of_nested_templates_stay_short() {
+fn messages_of_nested_templates_have_an_end() {
     let source = r#"{{define "a"}}{{if lt . 900}}{{include "a" (add . 1)}}{{else}}{{fail .x}}{{end}}{{end}}{{include "a" 0}}"#;
-    let error = render(source, default()).unwrap_err().to_string();
+    let long = "a".repeat(300);
+    let error = render(&source.replace("\"a\"", &format!("{long:?}")), default()).unwrap_err().to_string();
     assert!(error.starts_with("template: t:1:"), "{error}");
-    assert!(error.len() < 70_000, "{}", error.len());
+    assert!(error.len() < 263_000, "{}", error.len());
 }
