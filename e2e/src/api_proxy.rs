@@ -137,7 +137,8 @@ impl ApiProxy {
             cuts: broadcast::channel(16).0,
         };
         let state = Arc::new(state);
-        let accept = tokio::spawn(accept(listener, ca.acceptor(&["h2", "http/1.1"])?, state.clone()));
+        let accept =
+            tokio::spawn(accept(listener, ca.acceptor(address.ip(), &["h2", "http/1.1"])?, state.clone()));
         Ok(Self { state, accept, kubeconfigs, _temp: temp })
     }
 

@@ -120,6 +120,11 @@ impl GitServer {
         Self::start_temporary(Ipv4Addr::LOCALHOST, Some(ca)).await
     }
 
+    /// The same on a free port of another address than the loopback one.
+    pub async fn start_tls_at(address: Ipv4Addr) -> Result<Self> {
+        Self::start_temporary(address, Some(Ca::new("e2e git")?)).await
+    }
+
     /// Serves the repositories in `folder` on `port`.
     pub async fn serve(folder: &Path, port: u16) -> Result<Self> {
         Self::start_in(folder, (Ipv4Addr::LOCALHOST, port).into(), None).await
@@ -156,7 +161,7 @@ impl GitServer {
         self.server.ca_pem()
     }
 
-    /// From now on only this user may read; nothing lets everybody in.
+    /// From now on only this user may read, and may push; nothing lets everybody read.
     pub fn set_account(&self, account: Option<(&str, &str)>) {
         let basic = account.map(|(user, password)| {
             let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
@@ -228,7 +233,11 @@ async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Fu
     lock(&state.requests).push(if refused.is_some() { Asked::Other } else { asked(head.uri.path(), &body) });
     match refused {
         Some(response) => Ok(response),
-        None => backend(&head, &body, &state.root).await,
+        None => {
+            // Without a user git lets nobody push.
+            let user = lock(&state.authorization).is_some().then_some("user");
+            backend(&head, &body, &state.root, user).await
+        }
     }
 }
 
@@ -267,7 +276,12 @@ fn asked(path: &str, body: &[u8]) -> Asked {
 }
 
 /// Runs `git http-backend` for one request, by the rules of CGI.
-async fn backend(head: &http::request::Parts, body: &Bytes, root: &Path) -> Result<Response<Full<Bytes>>> {
+async fn backend(
+    head: &http::request::Parts,
+    body: &Bytes,
+    root: &Path,
+    user: Option<&str>,
+) -> Result<Response<Full<Bytes>>> {
     let value = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let mut child = Command::from(repository::command())
         .arg("http-backend")
@@ -286,6 +300,7 @@ async fn backend(head: &http::request::Parts, body: &Bytes, root: &Path) -> Resu
         .env("CONTENT_LENGTH", body.len().to_string())
         .env("HTTP_CONTENT_ENCODING", value("content-encoding"))
         .env("GIT_PROTOCOL", value("git-protocol"))
+        .envs(user.map(|user| ("REMOTE_USER", user)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -47,7 +47,7 @@ impl HttpServer {
     /// The same, on any address.
     pub(crate) async fn start_at(address: SocketAddr, ca: Option<Ca>, server: impl Answer) -> Result<Self> {
         crate::init_tls();
-        let tls = ca.as_ref().map(|ca| ca.acceptor(&[])).transpose()?;
+        let tls = ca.as_ref().map(|ca| ca.acceptor(address.ip(), &[])).transpose()?;
         let listener = TcpListener::bind(address).await.context("listen for requests")?;
         let address = listener.local_addr()?;
         let accept = tokio::spawn(async move {

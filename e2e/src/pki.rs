@@ -1,5 +1,6 @@
 //! A certificate authority for one test.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -66,9 +67,9 @@ impl Ca {
         Ok(Identity { certificate: params.signed_by(&key, &self.issuer)?.pem(), key: key.serialize_pem() })
     }
 
-    /// TLS for a server on the loopback address, which may stand for an Azure Key Vault; `protocols` are those that it negotiates, the best first.
-    pub fn acceptor(&self, protocols: &[&str]) -> Result<TlsAcceptor> {
-        let identity = self.issue(&["127.0.0.1", "localhost", "*.vault.azure.net"])?;
+    /// TLS for a server on an address, which may stand for an Azure Key Vault; `protocols` are those that it negotiates, the best first.
+    pub fn acceptor(&self, address: IpAddr, protocols: &[&str]) -> Result<TlsAcceptor> {
+        let identity = self.issue(&[&address.to_string(), "localhost", "*.vault.azure.net"])?;
         let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes())?];
         let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
         let mut config =

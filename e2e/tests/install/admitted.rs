@@ -9,7 +9,9 @@ use serde_json::Value;
 use crate::manifests::{NAMESPACE, build, of_kind, render, run_with_input, stdout, stream};
 
 /// Values that make the chart render all that it can, but for kinds of the Prometheus operator, which the cluster has not.
-const EVERYTHING: [&str; 8] = [
+const EVERYTHING: [&str; 10] = [
+    "sourceWatcher.create=true",
+    "sourceWatcher.persistence.enabled=true",
     "tenancy.lockdown=true",
     "sharding.shards={a,b}",
     "rbac.workloadIdentity=true",
@@ -30,6 +32,7 @@ async fn the_install_manifests_the_chart_and_the_samples_are_admitted_as_they_ar
         ("config/default", stream(&build("config/default"))),
         ("config/multi-tenancy", stream(&build("config/multi-tenancy"))),
         ("config/sharding", stream(&build("config/sharding"))),
+        ("config/sharding/source-watcher", stream(&build("config/sharding/source-watcher"))),
         ("the chart", stream(&render(NAMESPACE, &[]).unwrap())),
         ("the chart with everything", stream(&render(NAMESPACE, &EVERYTHING).unwrap())),
         ("config/samples", samples),
@@ -54,20 +57,20 @@ async fn the_install_manifests_the_chart_and_the_samples_are_admitted_as_they_ar
 async fn the_pods_of_the_controllers_are_admitted_under_the_restricted_standard() -> Result<()> {
     let cluster = Cluster::shared().await?;
     let namespace = format!("restricted-{:x}", rand::random::<u32>());
-    let installation = build("config/sharding");
+    let installation = [build("config/sharding"), build("config/sharding/source-watcher")].concat();
     let mut labelled = of_kind(&installation, "Namespace")[0].clone();
     assert_eq!(labelled["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
     labelled["metadata"]["name"] = namespace.as_str().into();
     let objects = cluster.objects().await?;
     objects.apply_one(&labelled, "").await?;
-    for name in ["source-controller", "kustomize-controller"] {
+    for name in ["source-controller", "kustomize-controller", "source-watcher"] {
         objects
             .apply(&format!("apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {name}}}"), &namespace)
             .await?;
     }
     let chart = render(NAMESPACE, &EVERYTHING).unwrap();
     let deployments = [of_kind(&installation, "Deployment"), of_kind(&chart, "Deployment")].concat();
-    assert_eq!(deployments.len(), 4 + 6);
+    assert_eq!(deployments.len(), 6 + 9);
     for deployment in deployments {
         let mut pod = deployment["spec"]["template"].clone();
         pod["apiVersion"] = "v1".into();

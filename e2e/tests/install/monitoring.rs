@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use anyhow::Result;
+use e2e::cluster::User;
+use e2e::controller::Controller;
+use e2e::objects::Look;
 use e2e::process::free_port;
-use e2e::scenario::Scenario;
+use e2e::scenario::{SHARD, Scenario};
 use e2e::testkit::{config_map, roll_out};
 use e2e::wait::{Not, not_yet};
 use serde_json::{Value, json};
@@ -14,6 +17,9 @@ use crate::manifests::{build, chart, of_kind};
 
 /// Labels that a series gets where it is read; `exported_namespace` is what becomes of its own `namespace`.
 const TARGET_LABELS: [&str; 5] = ["namespace", "pod", "container", "job", "instance"];
+
+/// Series that come with a cause.
+const CAUSED: [&str; 2] = ["gotk_drifted_objects", "gotk_events_dropped_total"];
 
 #[test]
 fn the_rules_and_the_dashboard_are_the_same_everywhere() {
@@ -65,8 +71,22 @@ async fn the_rules_and_the_dashboard_read_series_that_the_controllers_have() -> 
     }
     test.patch("ConfigMap/map", &json!({"data": {"value": "by hand"}})).await?;
     let pair = test.pair()?;
+    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let options = [&*selector, "--enable-leader-election"];
+    let watcher = Controller::start(test.cluster, User::SourceWatcher, &options).await?;
+    let generator = json!({
+        "apiVersion": "source.extensions.fluxcd.io/v1beta1", "kind": "ArtifactGenerator",
+        "metadata": {"name": "gen"}, "spec": {
+            "sources": [{"alias": "app", "kind": "GitRepository", "name": "app"}],
+            "artifacts": [{"name": "copy", "copy": [{"from": "@app/app/**", "to": "@artifact/"}]}],
+        },
+    });
+    test.apply(&generator.to_string()).await?;
+    let is_ready =
+        |generator: &Value| generator.condition("Ready").is_some_and(|ready| ready.status == "True");
+    test.until("ArtifactGenerator/gen", "is ready", is_ready).await?;
     test.wait("the series that come with a cause are there", async || {
-        for name in ["gotk_drifted_objects", "gotk_events_dropped_total"] {
+        for name in CAUSED {
             if pair.kustomize.metric(name, &[]).await.map_err(not_yet)? == 0.0 {
                 return Err(Not::Yet(name.into()));
             }
@@ -74,7 +94,10 @@ async fn the_rules_and_the_dashboard_read_series_that_the_controllers_have() -> 
         Ok(())
     })
     .await?;
-    let exposed = series(&[pair.source.metrics().await?, pair.kustomize.metrics().await?].concat());
+    let of_watcher = watcher.metrics().await?;
+    let watched = series(&of_watcher);
+    let exposed =
+        series(&[pair.source.metrics().await?, pair.kustomize.metrics().await?, of_watcher].concat());
     for expression in expressions() {
         let read = read_by(&expression);
         assert!(!read.series.is_empty(), "{expression} reads nothing");
@@ -85,6 +108,9 @@ async fn the_rules_and_the_dashboard_read_series_that_the_controllers_have() -> 
             known.extend(labels.contains("namespace").then_some("exported_namespace"));
             let strange: Vec<_> = matchers.iter().filter(|label| !known.contains(label.as_str())).collect();
             assert!(strange.is_empty(), "{name} has no label {strange:?}: {expression}");
+            // What is read of every controller is read of the one that not every installation has, too.
+            let is_there = CAUSED.contains(&&**name) || watched.contains_key(name);
+            assert!(is_there, "source-watcher has no series {name}: {expression}");
         }
         let strange: Vec<_> = read.groupings.iter().filter(|label| !known.contains(label.as_str())).collect();
         assert!(strange.is_empty(), "no series has a label {strange:?}: {expression}");

@@ -13,14 +13,23 @@ const SAME: [(&str, &[&str]); 4] = [
     ("config/default", &[]),
     ("config/multi-tenancy", &["tenancy.lockdown=true"]),
     ("config/sharding", &["sharding.shards={shard1}"]),
-    ("e2e/tests/install/locked-shards", &["tenancy.lockdown=true", "sharding.shards={shard1}"]),
+    (
+        "e2e/tests/install/locked-shards",
+        &["tenancy.lockdown=true", "sharding.shards={shard1}", "sourceWatcher.create=true"],
+    ),
 ];
 
-/// What comes to `config/default`, and the values that make the chart the same.
-const MORE: [(&str, &[&str]); 3] = [
-    ("config/source-watcher", &["sourceWatcher.create=true"]),
-    ("config/rbac/workload-identity", &["rbac.workloadIdentity=true"]),
+/// An installation, what comes to it, and the values that make the chart the same.
+const MORE: [(&str, &str, &[&str]); 4] = [
+    ("config/default", "config/source-watcher", &["sourceWatcher.create=true"]),
     (
+        "config/sharding",
+        "config/sharding/source-watcher",
+        &["sharding.shards={shard1}", "sourceWatcher.create=true"],
+    ),
+    ("config/default", "config/rbac/workload-identity", &["rbac.workloadIdentity=true"]),
+    (
+        "config/default",
         "config/prometheus",
         &[
             "monitoring.podMonitor.create=true",
@@ -35,8 +44,8 @@ fn the_chart_renders_what_config_builds() {
     for (folder, values) in SAME {
         compare(folder, build(folder), values);
     }
-    for (folder, values) in MORE {
-        compare(folder, [build("config/default"), build(folder)].concat(), values);
+    for (installation, folder, values) in MORE {
+        compare(folder, [build(installation), build(folder)].concat(), values);
     }
 }
 
@@ -134,11 +143,11 @@ fn the_controllers_understand_their_arguments() {
         "sourceWatcher.create=true",
     ];
     let mut objects = render(NAMESPACE, &everything).unwrap();
-    for (folder, _) in SAME {
+    for folder in SAME.map(|(folder, _)| folder).into_iter().chain(MORE.map(|(_, folder, _)| folder)) {
         objects.extend(build(folder));
     }
     let deployments = of_kind(&objects, "Deployment");
-    assert_eq!(deployments.len(), 9 + 2 + 2 + 4 + 4);
+    assert_eq!(deployments.len(), 9 + 2 + 2 + 4 + 6 + 1 + 2);
     for deployment in deployments {
         let arguments = arguments(deployment);
         assert!(arguments.contains(&"--enable-leader-election"), "{arguments:?}");
@@ -197,13 +206,15 @@ fn the_lockdown_holds_in_shards() {
             .collect()
     };
     assert_eq!(with(&lockdown), ["kustomize-controller", "kustomize-controller-shard1"]);
+    let readers = with(&["--no-cross-namespace-refs=true"]);
+    assert_eq!(readers.len(), 4, "source-watcher reads sources of its own namespace alone: {readers:?}");
     let silent = with(&["--debug-objects=false"]);
-    assert_eq!(silent.len(), 4, "the ports of metrics tell nothing of what goes on: {silent:?}");
+    assert_eq!(silent.len(), 6, "the ports of metrics tell nothing of what goes on: {silent:?}");
 }
 
 #[test]
 fn each_object_is_for_one_shard_and_each_shard_serves_its_own_artifacts() {
-    let objects = build("config/sharding");
+    let objects = [build("config/sharding"), build("config/sharding/source-watcher")].concat();
     let mut selectors = Vec::new();
     for deployment in of_kind(&objects, "Deployment") {
         let name = deployment["metadata"]["name"].as_str().unwrap();
@@ -215,7 +226,8 @@ fn each_object_is_for_one_shard_and_each_shard_serves_its_own_artifacts() {
         selectors.push((name, selector[0]));
         assert_eq!(deployment["spec"]["selector"]["matchLabels"]["app"], name);
         assert_eq!(deployment["spec"]["template"]["metadata"]["labels"]["app"], name);
-        if name.starts_with("source-controller") {
+        // The others serve nothing.
+        if name.starts_with("source-") {
             assert_eq!(
                 of("--storage-adv-addr="),
                 [format!("{name}.$(RUNTIME_NAMESPACE).svc.cluster.local.")]
@@ -231,6 +243,8 @@ fn each_object_is_for_one_shard_and_each_shard_serves_its_own_artifacts() {
         ("kustomize-controller-shard1", shard),
         ("source-controller", main),
         ("source-controller-shard1", shard),
+        ("source-watcher", main),
+        ("source-watcher-shard1", shard),
     ];
     assert_eq!(selectors, expected);
 }

@@ -23,7 +23,7 @@ use self::user::User;
 async fn images_run_as_they_are_installed() -> Result<()> {
     let mut node = Node::start().await?;
     step("the node is ready");
-    let user = User::new(&node).await?;
+    let mut user = User::new(&node).await?;
     install::controllers(&node, &user).await?;
     step("both controllers are ready");
     let mut delivery = Delivery::start(&node).await?;
@@ -32,7 +32,7 @@ async fn images_run_as_they_are_installed() -> Result<()> {
     monitoring::watch(&node).await?;
     attack::memory_holds(&node, &mut delivery).await?;
     interruptions::all(&mut node, &mut delivery).await?;
-    ways::all(&node, &user, delivery).await
+    ways::all(&node, &mut user, delivery).await
 }
 
 /// Says how far the test is.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use e2e::node::Node;
 use e2e::objects::{Id, Look};
-use e2e::process::{Owner, Process, free_port, temp_folder};
+use e2e::process::{Owner, Process, free_port, output, temp_folder};
 use e2e::wait::{self, Not};
 use e2e::workspace;
 use serde_json::{Value, json};
@@ -31,6 +31,9 @@ struct Prometheus {
 
 /// Both controllers are scraped; an object that is not ready raises an alert, which ends with it.
 pub async fn watch(node: &Node) -> Result<()> {
+    let mut rules = Command::new("promtool");
+    output(rules.args(["test", "rules"]).arg(workspace().join("e2e/tests/node/alerts.yaml")))?;
+    step("the alert rules say of series what they are for");
     let prometheus = Prometheus::start(node).await?;
     prometheus
         .shows("both controllers are up", "count(up{namespace=\"flux-system\"} == 1)", |value| value == "2")

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::cluster::User as Identity;
 use e2e::document;
 use e2e::flux::Client;
+use e2e::git_server::GitServer;
 use e2e::node::{ADDRESS, Node};
 use e2e::process::temp_folder;
 use e2e::repository::Repository;
@@ -22,6 +23,9 @@ use tempfile::TempDir;
 use crate::step;
 
 const DOCUMENT: &str = "docs/install.md";
+
+/// What the user has at the server that speaks https.
+const PASSWORD: &str = "pass word";
 
 /// `flux check` asks GitHub for newer versions of itself: by a proxy that is not there it learns at once that there is no network.
 const NO_NETWORK: [(&str, &str); 2] = [("HTTPS_PROXY", "http://127.0.0.1:9"), ("NO_PROXY", "10.0.0.0/8")];
@@ -36,6 +40,7 @@ pub struct User {
     followed: Mutex<BTreeSet<String>>,
     folder: TempDir,
     _ssh: SshServer,
+    https: Option<GitServer>,
 }
 
 impl User {
@@ -83,7 +88,30 @@ impl User {
             environment.push((name, value.to_owned()));
             flux = flux.with(name, value);
         }
-        Ok(Self { flux, fleet, environment, followed: Mutex::default(), folder, _ssh: ssh })
+        Ok(Self { flux, fleet, environment, followed: Mutex::default(), folder, _ssh: ssh, https: None })
+    }
+
+    /// From now on the repository is one that is reached over https, and the folder of the clone is free again.
+    pub async fn take_https(&mut self) -> Result<()> {
+        let (server, root) = (GitServer::start_tls_at(ADDRESS).await?, self.folder.path());
+        self.fleet = server.create("fleet")?;
+        self.fleet.commit_file("README.md", "What the cluster has.\n")?;
+        server.set_account(Some(("user", PASSWORD)));
+        let ca = root.join("ca.pem");
+        fs::write(&ca, server.ca_pem().context("no authority")?)?;
+        fs::remove_dir_all(root.join("fleet"))?;
+        let (ca, helper) = (ca.display().to_string(), "!echo username=user; echo password=$GIT_PASSWORD; :");
+        self.environment.extend([
+            ("FLEET", server.url("fleet")),
+            ("CA", ca.clone()),
+            ("GIT_PASSWORD", PASSWORD.into()),
+            ("GIT_SSL_CAINFO", ca),
+            ("GIT_CONFIG_COUNT", "1".into()),
+            ("GIT_CONFIG_KEY_0", "credential.helper".into()),
+            ("GIT_CONFIG_VALUE_0", helper.into()),
+        ]);
+        self.https = Some(server);
+        Ok(())
     }
 
     /// Does what stands below a heading; answers what the commands print.

@@ -19,7 +19,7 @@ const SEEN: Duration = Duration::from_secs(180);
 const NEXT: &str = "v0.1.0-next";
 
 /// From the chart, which is installed, by way of all others to a cluster without us.
-pub async fn all(node: &Node, user: &User, delivery: Delivery) -> Result<()> {
+pub async fn all(node: &Node, user: &mut User, delivery: Delivery) -> Result<()> {
     client_sees(user, "the chart").await?;
     errors(node, user).await?;
     user.follow("Upgrade the chart")?;
@@ -44,6 +44,7 @@ pub async fn all(node: &Node, user: &User, delivery: Delivery) -> Result<()> {
     user.edit("flux-system/kustomization.yaml", NEXT, &version())?;
 
     user.follow("By flux bootstrap")?;
+    user.follow("Over SSH")?;
     let delivery = installed(node, user, "flux bootstrap").await?;
     keeps_itself(node, user).await?;
     user.edit("fleet/clusters/main/flux-system/kustomization.yaml", &version(), NEXT)?;
@@ -51,6 +52,13 @@ pub async fn all(node: &Node, user: &User, delivery: Delivery) -> Result<()> {
     runs_next(node).await?;
     user.follow("Upgrade Flux's manifests after a bootstrap")?;
     runs_next(node).await?;
+    ends(node, user, delivery, "Uninstall").await?;
+
+    user.take_https().await?;
+    user.follow("By flux bootstrap")?;
+    user.follow("Over https")?;
+    let delivery = installed(node, user, "flux bootstrap over https").await?;
+    keeps_itself(node, user).await?;
     ends(node, user, delivery, "Uninstall").await?;
     user.has_followed_all()
 }
