@@ -11,6 +11,7 @@ use kube::runtime::watcher::Event;
 use runtime::controller::{Outcome, Reconcile};
 use runtime::diagnostics::{Activity, Ready, stalled};
 use runtime::index::Index;
+use runtime::queue::{InFlight, watch_runs};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
@@ -52,12 +53,22 @@ pub struct Reconciler {
     running: Mutex<HashMap<Key, (Version, CancellationToken)>>,
     /// Which generators are disabled: their annotation brings them no pass by itself.
     disabled: Mutex<Index<Key, bool>>,
+    /// The passes that are not over.
+    runs: InFlight,
 }
 
 impl Reconciler {
     /// A reconciler that remembers nothing.
     pub fn new(context: Context) -> Self {
-        Self { context, memories: Mutex::default(), running: Mutex::default(), disabled: Mutex::default() }
+        let runs = InFlight::default();
+        watch_runs(&KIND.to_lowercase(), &runs, &context.metrics);
+        Self {
+            context,
+            memories: Mutex::default(),
+            running: Mutex::default(),
+            disabled: Mutex::default(),
+            runs,
+        }
     }
 
     fn memories(&self) -> MutexGuard<'_, HashMap<Key, Memory>> {
@@ -86,6 +97,7 @@ impl Reconciler {
 impl Reconcile<ArtifactGenerator> for Reconciler {
     async fn reconcile(&self, object: Arc<ArtifactGenerator>) -> Outcome {
         let begun = Instant::now();
+        let _run = self.runs.begin();
         let key = ObjectRef::from_obj(object.as_ref());
         let object = self.context.latest.newest(object);
         let mut memory = self.memories().remove(&key).unwrap_or_default();
