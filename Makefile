@@ -11,6 +11,8 @@ CRD_FOLDERS := config/crd/bases charts/ferroflux/crds
 # How much `make bench` measures, and where.
 N ?= 40
 BENCH_TMP = $(abspath $(TARGET))/bench
+# Charts of others that are rendered beside Helm, the largest of the conformance cases.
+BENCH_CHARTS ?= $(addprefix $(SHARED)/helm-cases/charts/,prometheus-29.27.0 argo-cd-10.1.1 consul-2.1.0-dev openstack-keystone-2026.1.0 chaos-mesh-0.0.0)
 # The version that Flux 2.9 and 2.10 build with.
 KUSTOMIZE_VERSION := 5.8.1
 # Cases that the build engine does not pass yet, if any.
@@ -141,9 +143,13 @@ conformance: ## what kustomize builds and Helm renders, against our engines
 	exit $$failed
 
 .PHONY: differential
-differential: ## random trees (CASES=2000), built here and by the real kustomize
+differential: ## random trees and charts (CASES=2000), here and by the real kustomize and Helm
 	@GOBIN=$(BENCH_TMP)/bin go install sigs.k8s.io/kustomize/kustomize/v5@v$(KUSTOMIZE_VERSION)
 	@$(CARGO) run --release -p kustomize --example differential -- $(BENCH_TMP)/bin/kustomize $(or $(CASES),2000)
+	@$(CARGO) build -q -p toolchain
+	@$(CARGO) build --release -p helm --bin helm-template
+	@oracle=$$($(TARGET)/debug/toolchain helm-oracle); \
+		$(CARGO) run --release -p helm --example differential -- "$$oracle" $(TARGET)/release/helm-template $(or $(CASES),2000)
 
 .PHONY: crds
 crds: ## write the CRD manifests from the Rust types
@@ -165,17 +171,19 @@ demo-down: ## remove what demo left running
 	@$(TARGET)/debug/demo down
 
 .PHONY: bench
-bench: ## the project's own tables: builds beside kustomize, rollout of N Kustomizations, N sources
+bench: ## the project's own tables: builds beside kustomize, charts beside Helm, rollout of N Kustomizations, N sources
 	@[ -d "$(SHARED)/tools" ] || { echo "no measuring tools in $(SHARED): set SHARED to the folder that has them" >&2; exit 1; }
 	@for program in python3 openssl curl kubectl nginx fcgiwrap; do \
 		command -v "$$program" >/dev/null || { echo "$$program is not installed (Debian: nginx-light, fcgiwrap)" >&2; exit 1; }; \
 	done
-	$(call build,kubernetes sops registry)
+	$(call build,kubernetes sops registry helm)
 	$(call say,"release build")
-	@$(CARGO) build --release -p source-controller -p kustomize-controller -p kustomize --bins
+	@$(CARGO) build --release -p source-controller -p kustomize-controller -p kustomize -p helm --bins
 	$(call say,"builds of N applications$(comma) beside kustomize $(KUSTOMIZE_VERSION)")
 	@GOBIN=$(BENCH_TMP)/bin go install sigs.k8s.io/kustomize/kustomize/v5@v$(KUSTOMIZE_VERSION)
 	@.ci/bench-build $(TARGET)/release/kustomize-build $(BENCH_TMP)/bin/kustomize "$(SHARED)/tools/gen_overlay.py"
+	$(call say,"charts$(comma) beside Helm")
+	@.ci/bench-helm $(TARGET)/release/helm-template "$$($(TARGET)/debug/toolchain helm)" $(BENCH_CHARTS)
 	@mkdir -p $(BENCH_TMP)/kube/bin
 	@$(TARGET)/debug/toolchain kubernetes | xargs -I{} ln -sf {} $(BENCH_TMP)/kube/bin/
 	$(call say,"$(N) Kustomizations with variables and secrets$(comma) and without$(comma) $(N) sources of one registry")

@@ -100,6 +100,15 @@ const HELM: Module = Module {
     build: COPY,
 };
 
+const HELM_ORACLE: Module = Module {
+    name: "helm-oracle",
+    go_mod: include_str!("../../tools/helm-oracle/go.mod"),
+    root: "helm.sh/helm/v4",
+    version_variables: &[],
+    tags: "",
+    build: Build::Here,
+};
+
 const SOPS: Module = Module {
     name: "sops",
     go_mod: include_str!("../../tools/sops/go.mod"),
@@ -171,6 +180,11 @@ pub fn versitygw() -> Result<PathBuf> {
 /// Helm, from the cache or built now.
 pub fn helm() -> Result<PathBuf> {
     HELM.ensure("helm", "./cmd/helm")
+}
+
+/// Helm as a library that answers rows, from the cache or built now: see `tools/helm-oracle`.
+pub fn helm_oracle() -> Result<PathBuf> {
+    HELM_ORACLE.ensure("helm-oracle", ".")
 }
 
 /// Cosign, from the cache or built now.

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use toolchain::{
-    FluxControllers, NodeToolchain, Toolchain, cosign, fake_gcs_server, flux, gitea, helm,
+    FluxControllers, NodeToolchain, Toolchain, cosign, fake_gcs_server, flux, gitea, helm, helm_oracle,
     referrers_registry, registry, sops, versitygw,
 };
 
@@ -15,6 +15,7 @@ Builds programs from their Go modules, unless they are in the cache, and prints 
   flux-controllers  Flux's controllers for sources and Kustomizations
   gitea             a Git forge
   helm              Helm
+  helm-oracle       Helm as a library, which answers rows of charts and values
   node              what runs Pods, beside the system's runc, iptables and network plugins
   referrers-registry
                     an OCI registry that lists referrers
@@ -39,6 +40,7 @@ fn main() -> Result<()> {
             }
             "gitea" => vec![gitea()?.program],
             "helm" => vec![helm()?],
+            "helm-oracle" => vec![helm_oracle()?],
             "node" => vec![NodeToolchain::ensure()?.kubelet],
             "referrers-registry" => vec![referrers_registry()?],
             "registry" => vec![registry()?],

@@ -4,6 +4,7 @@
 //! parallel tests wait for one build; a binary appears by rename, whole or not at all.
 
 use std::fs::{self, File, TryLockError};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -152,9 +153,14 @@ impl Module {
         required.with_context(|| format!("tools/{}/go.mod does not require {}", self.name, self.root))
     }
 
-    /// The name of the cache folder: the version, and those of modules that complete a copy.
+    /// The name of the cache folder: the version, those of modules that complete a copy, and a digest of a program of our own.
     fn key(&self) -> Result<String> {
         let mut key = self.version()?.to_owned();
+        if let Ok(source) = fs::read(self.pins().join("main.go")) {
+            let mut hasher = DefaultHasher::new();
+            source.hash(&mut hasher);
+            key.push_str(&format!("-{:016x}", hasher.finish()));
+        }
         if let Build::Copy { .. } = self.build {
             let others = self.requirements().filter(|(path, _)| *path != self.root);
             key.extend(others.map(|(_, version)| format!("-{version}")));
@@ -228,6 +234,23 @@ fn say(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_of_our_own_is_built_anew_when_its_source_changes() {
+        let key = |name| Module {
+            name,
+            go_mod: "module y\n\nrequire example.com/x v1.2.3\n",
+            root: "example.com/x",
+            version_variables: &[],
+            tags: "",
+            build: Build::Here,
+        }
+        .key()
+        .unwrap_or_default();
+        assert_eq!(key("helm"), "v1.2.3", "there is no program of ours");
+        assert!(key("helm-oracle").starts_with("v1.2.3-"));
+        assert_ne!(key("helm-oracle"), key("referrers-registry"));
+    }
 
     #[test]
     fn a_program_is_built_anew_when_what_completes_it_changes() {
