@@ -22,55 +22,43 @@ pub(crate) fn add(table: &mut Table) {
     });
 }
 
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+/// The number that a character stands for.
+fn value(alphabet: &[u8], byte: u8) -> Option<u64> {
+    alphabet.iter().position(|character| *character == byte).map(|value| value as u64)
+}
+
+/// The whole bytes of a group of characters, each of so many bits.
+fn bytes_of(group: u64, length: usize, bits: usize) -> impl Iterator<Item = u8> {
+    (group << (64 - length * bits)).to_be_bytes().into_iter().take(length * bits / 8)
+}
+
 /// Go's `base64.StdEncoding`: line ends do not count.
 pub(crate) fn decode_base64(text: &[u8]) -> Result<Vec<u8>, String> {
-    decode(text, &BASE64).map_err(|at| format!("illegal base64 data at input byte {at}"))
+    base64(text).map_err(|at| format!("illegal base64 data at input byte {at}"))
 }
-
-fn decode_base32(text: &[u8]) -> Result<Vec<u8>, String> {
-    // Unlike base64, it counts without the line ends.
-    let text: Vec<u8> = text.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
-    decode(&text, &BASE32).map_err(|at| format!("illegal base32 data at input byte {at}"))
-}
-
-struct Alphabet {
-    characters: &'static [u8],
-    /// Of a character.
-    bits: usize,
-    /// How many characters are read together.
-    group: usize,
-    /// How many characters before the padding a group can have.
-    lengths: &'static [usize],
-}
-
-const BASE64: Alphabet = Alphabet {
-    characters: b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
-    bits: 6,
-    group: 4,
-    lengths: &[2, 3],
-};
-
-const BASE32: Alphabet =
-    Alphabet { characters: b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", bits: 5, group: 8, lengths: &[2, 4, 5, 7] };
 
 /// The bytes, or where the text is bad, as Go counts it.
-fn decode(text: &[u8], alphabet: &Alphabet) -> Result<Vec<u8>, usize> {
-    let mut bytes = Vec::with_capacity(text.len() * alphabet.bits / 8);
+fn base64(text: &[u8]) -> Result<Vec<u8>, usize> {
+    let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
     let mut rest =
         text.iter().copied().enumerate().filter(|(_, byte)| !matches!(byte, b'\r' | b'\n')).peekable();
     while rest.peek().is_some() {
         let (mut group, mut length) = (0_u64, 0);
-        for position in 0..alphabet.group {
-            let Some((at, byte)) = rest.next() else { return Err(text.len() - position) };
-            if let Some(value) = alphabet.characters.iter().position(|character| *character == byte) {
-                group = group << alphabet.bits | value as u64;
+        while length < 4 {
+            let Some((at, byte)) = rest.next() else { return Err(text.len() - length) };
+            if let Some(value) = value(BASE64, byte) {
+                group = group << 6 | value;
                 length += 1;
                 continue;
             }
-            if byte != b'=' || !alphabet.lengths.contains(&position) {
+            if byte != b'=' || length < 2 {
                 return Err(at);
             }
-            for _ in position + 1..alphabet.group {
+            if length == 2 {
                 match rest.next() {
                     Some((_, b'=')) => {}
                     Some((at, _)) => return Err(at - 1),
@@ -83,9 +71,45 @@ fn decode(text: &[u8], alphabet: &Alphabet) -> Result<Vec<u8>, usize> {
             }
             break;
         }
-        let count = length * alphabet.bits / 8;
-        let aligned = group << (64 - length * alphabet.bits);
-        bytes.extend(aligned.to_be_bytes().iter().take(count));
+        bytes.extend(bytes_of(group, length, 6));
+    }
+    Ok(bytes)
+}
+
+/// Go's `base32.StdEncoding`. Unlike base64, it counts without the line ends.
+fn decode_base32(text: &[u8]) -> Result<Vec<u8>, String> {
+    let text: Vec<u8> = text.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+    base32(&text).map_err(|at| format!("illegal base32 data at input byte {at}"))
+}
+
+/// As [`base64`]. What follows the padding of the last eight characters is not read.
+fn base32(text: &[u8]) -> Result<Vec<u8>, usize> {
+    let mut bytes = Vec::with_capacity(text.len() * 5 / 8);
+    let (mut rest, mut at_end) = (text, false);
+    while !rest.is_empty() && !at_end {
+        let (mut group, mut length) = (0_u64, 0);
+        while length < 8 {
+            let Some((byte, after)) = rest.split_first() else { return Err(text.len() - length) };
+            rest = after;
+            let at = text.len() - rest.len() - 1;
+            if *byte == b'=' && length >= 2 && rest.len() < 8 {
+                let missing = 7 - length;
+                if rest.len() < missing {
+                    return Err(text.len());
+                }
+                if let Some(other) = rest.iter().take(missing).position(|byte| *byte != b'=') {
+                    return Err(at + other);
+                }
+                if matches!(length, 3 | 6) {
+                    return Err(at);
+                }
+                at_end = true;
+                break;
+            }
+            group = group << 5 | value(BASE32, *byte).ok_or(at)?;
+            length += 1;
+        }
+        bytes.extend(bytes_of(group, length, 5));
     }
     Ok(bytes)
 }
@@ -97,7 +121,7 @@ fn encode_base32(bytes: &[u8]) -> Vec<u8> {
         let count = (group.len() * 8).div_ceil(5);
         for position in 0..8 {
             let value = (bits >> (35 - 5 * position)) as usize & 31;
-            let character = BASE32.characters.get(value).copied().unwrap_or(b'=');
+            let character = BASE32.get(value).copied().unwrap_or(b'=');
             text.push(if position < count { character } else { b'=' });
         }
     }

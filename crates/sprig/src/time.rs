@@ -209,6 +209,16 @@ impl Object for Time {
         "time.Time"
     }
 
+    /// Go shares the local zone, and those without a name whose offsets are whole hours. Another one is made anew each time that it is
+    /// read, and differs from all others.
+    fn equals(&self, other: &Value) -> bool {
+        let is_local = self.zone == "UTC" && self.offset == 0;
+        let is_shared = self.zone.is_empty()
+            && self.offset % 3600 == 0
+            && (-12 * 3600..=14 * 3600).contains(&self.offset);
+        (is_local || is_shared) && Self::of(other) == Some(self)
+    }
+
     fn text(&self) -> Option<Text> {
         let nanoseconds: &[u8] = if self.nanoseconds == 0 { b"" } else { b".999999999" };
         let layout = [b"2006-01-02 15:04:05", nanoseconds, b" -0700 MST"].concat();

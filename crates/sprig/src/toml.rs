@@ -1,6 +1,12 @@
 //! TOML in the layout of BurntSushi's encoder.
 
-use gotemplate::value::{Text, Type};
+use std::borrow::Cow;
+use std::ops::Range;
+
+use ::toml::Spanned;
+use ::toml::de::{DeTable, DeValue};
+use ::toml::value::Datetime;
+use gotemplate::value::{List, Text, Type};
 use gotemplate::{Error, Value};
 
 use crate::call::{Call, MAP, Table};
@@ -9,6 +15,11 @@ use crate::json::json_text;
 use crate::time::Time;
 
 const TEXT: Type = Type::String;
+
+/// Names of the zones of what TOML calls local.
+const LOCAL_DATE_TIME: &str = "datetime-local";
+const LOCAL_DATE: &str = "date-local";
+const LOCAL_TIME: &str = "time-local";
 
 pub(crate) fn add(table: &mut Table) {
     for (name, raises) in [("toToml", false), ("mustToToml", true)] {
@@ -33,40 +44,60 @@ pub(crate) fn add(table: &mut Table) {
         // The tree between is there only now.
         let tree = text.len().saturating_mul(4 * size_of::<Value>());
         call.context.charge(tree)?;
-        let parsed = text.parse::<::toml::Table>();
+        let parsed = DeTable::parse(&text).map_err(|error| (error.span(), error.message().to_owned()));
+        let decoded = parsed.and_then(|table| entries(table.into_inner()));
         call.context.give_back(tree - text.len() * size_of::<Value>());
-        match parsed {
-            Ok(table) => Ok(Value::map(table.into_iter().map(|(key, value)| (key, decoded(value))))),
-            Err(error) => {
-                let line = error
-                    .span()
-                    .map_or(1, |span| 1 + text.get(..span.start).unwrap_or_default().matches('\n').count());
-                let message = format!("toml: line {line}: {}", error.message());
-                call.entries(&Type::Any, vec![("Error".into(), message.into())])
-            }
-        }
+        decoded.or_else(|(span, message)| {
+            let before = span.and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = 1 + before.matches('\n').count();
+            call.entries(&Type::Any, vec![("Error".into(), format!("toml: line {line}: {message}").into())])
+        })
     });
 }
 
-fn decoded(value: ::toml::Value) -> Value {
-    match value {
-        ::toml::Value::String(text) => text.into(),
-        ::toml::Value::Integer(value) => Value::Int64(value),
-        ::toml::Value::Float(value) => value.into(),
-        ::toml::Value::Boolean(value) => value.into(),
-        ::toml::Value::Datetime(time) => {
-            // Parts that are not there are zero, as with Go's local dates and times.
-            let text = time.to_string();
-            let layouts: [&[u8]; 4] =
-                [b"2006-01-02T15:04:05Z07:00", b"2006-01-02T15:04:05", b"2006-01-02", b"15:04:05"];
-            let found = layouts.iter().find_map(|layout| crate::layout::parse(layout, text.as_bytes()).ok());
-            Value::object(found.unwrap_or_else(Time::zero))
+/// Where a text is bad, and why.
+type Fault = (Option<Range<usize>>, String);
+
+fn entries(table: DeTable<'_>) -> Result<Value, Fault> {
+    let entry =
+        |(key, value): (Spanned<Cow<'_, str>>, _)| Ok((key.into_inner().into_owned(), decoded(value)?));
+    Ok(Value::map(table.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?))
+}
+
+fn decoded(value: Spanned<DeValue<'_>>) -> Result<Value, Fault> {
+    let span = value.span();
+    Ok(match value.into_inner() {
+        DeValue::String(text) => text.into_owned().into(),
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(value) => Value::Int64(value),
+            Err(error) => return Err((Some(span), error.to_string())),
+        },
+        DeValue::Float(number) => match number.as_str().parse::<f64>() {
+            Ok(value) => value.into(),
+            Err(error) => return Err((Some(span), error.to_string())),
+        },
+        DeValue::Boolean(value) => value.into(),
+        DeValue::Datetime(time) => Value::object(date_time(&time)),
+        DeValue::Array(items) => {
+            // The tables of `[[name]]` begin where their array does; within brackets nothing does.
+            let are_tables = items.get(0).is_some_and(|first| first.span() == span);
+            let element = if are_tables { &MAP } else { &Type::Any };
+            Value::List(List::new(element, items.into_iter().map(decoded).collect::<Result<_, _>>()?))
         }
-        ::toml::Value::Array(items) => Value::list(items.into_iter().map(decoded).collect()),
-        ::toml::Value::Table(table) => {
-            Value::map(table.into_iter().map(|(key, value)| (key, decoded(value))))
-        }
-    }
+        DeValue::Table(table) => entries(table)?,
+    })
+}
+
+/// Parts that are not there are zero. Go's reader has zones of its own for what has none.
+fn date_time(value: &Datetime) -> Time {
+    let (layout, zone): (&[u8], _) = match (value.date, value.time, value.offset) {
+        (_, _, Some(_)) => (b"2006-01-02T15:04:05Z07:00", None),
+        (Some(_), Some(_), None) => (b"2006-01-02T15:04:05", Some(LOCAL_DATE_TIME)),
+        (Some(_), None, None) => (b"2006-01-02", Some(LOCAL_DATE)),
+        (None, ..) => (b"15:04:05", Some(LOCAL_TIME)),
+    };
+    let time = crate::layout::parse(layout, value.to_string().as_bytes()).unwrap_or_else(|_| Time::zero());
+    Time { zone: zone.map_or_else(|| time.zone.clone(), str::to_owned), ..time }
 }
 
 type Entries = Vec<(Text, Value)>;
@@ -229,7 +260,12 @@ impl Encoder<'_> {
                 self.out.push(b']');
             }
             Value::Object(object) => match (Time::of(value), json_text(value), object.underlying()) {
-                (Some(time), ..) => self.out.extend(time.rfc3339()),
+                (Some(time), ..) => self.out.extend(match time.zone.as_str() {
+                    LOCAL_DATE_TIME => time.format(b"2006-01-02T15:04:05.999999999"),
+                    LOCAL_DATE => time.format(b"2006-01-02"),
+                    LOCAL_TIME => time.format(b"15:04:05.999999999"),
+                    _ => time.rfc3339(),
+                }),
                 (None, Some(text), _) => self.quoted(&text),
                 (None, None, Some(_)) if object.go_type() == "time.Duration" => {
                     self.quoted(&object.text().unwrap_or_default());

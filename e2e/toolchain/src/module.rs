@@ -237,16 +237,18 @@ mod tests {
 
     #[test]
     fn a_program_of_our_own_is_built_anew_when_its_source_changes() {
-        let key = |name| Module {
-            name,
-            go_mod: "module y\n\nrequire example.com/x v1.2.3\n",
-            root: "example.com/x",
-            version_variables: &[],
-            tags: "",
-            build: Build::Here,
-        }
-        .key()
-        .unwrap_or_default();
+        let key = |name| {
+            Module {
+                name,
+                go_mod: "module y\n\nrequire example.com/x v1.2.3\n",
+                root: "example.com/x",
+                version_variables: &[],
+                tags: "",
+                build: Build::Here,
+            }
+            .key()
+            .unwrap_or_default()
+        };
         assert_eq!(key("helm"), "v1.2.3", "there is no program of ours");
         assert!(key("helm-oracle").starts_with("v1.2.3-"));
         assert_ne!(key("helm-oracle"), key("referrers-registry"));

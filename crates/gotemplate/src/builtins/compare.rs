@@ -89,7 +89,7 @@ fn equal_composite(context: &Context<'_>, first: &Value, second: &Value) -> Resu
     }
     match (first, second) {
         (Value::Object(one), Value::Object(other)) if matches!(second.kind(), "ptr" | "struct") => {
-            Ok(Arc::ptr_eq(one, other))
+            Ok(Arc::ptr_eq(one, other) || one.equals(second))
         }
         _ => Err(format!("non-comparable type {}: {}", text(b"%s", second)?, name(second)).into()),
     }

@@ -234,7 +234,7 @@ impl<'a> Executor<'a, '_> {
             Type::Bool => "bool",
             Type::String => "string",
             Type::Int | Type::Int64 => "integer",
-            Type::Uint8 | Type::Uint64 => "unsigned integer",
+            Type::Uint8 | Type::Uint32 | Type::Uint64 => "unsigned integer",
             Type::Float64 => "float",
             Type::Complex128 => "complex",
             other => return self.fail(format_args!("can't handle {operand} for arg of type {other}")),
@@ -258,6 +258,7 @@ fn converted(number: &Number, wanted: Type) -> Option<Value> {
         Type::Int64 => number.int.map(Value::Int64),
         // What does not fit loses its upper bits, as in Go.
         Type::Uint8 => number.uint.map(|value| Value::Uint8(value as u8)),
+        Type::Uint32 => number.uint.map(|value| Value::Uint64(u64::from(value as u32))),
         Type::Uint64 => number.uint.map(Value::Uint64),
         Type::Float64 => number.float.map(Value::Float64),
         Type::Complex128 => number.complex.map(|(real, imaginary)| Value::Complex128(real, imaginary)),

@@ -36,6 +36,12 @@ pub trait Object: Any + Debug + Send + Sync {
         None
     }
 
+    /// Whether Go's `==` takes a struct for the same as another one of its type: all fields are equal.
+    fn equals(&self, other: &Value) -> bool {
+        let _ = other;
+        false
+    }
+
     /// What its method `String` or `Error` gives.
     fn text(&self) -> Option<Text> {
         None

@@ -15,6 +15,8 @@ pub enum Type {
     Int64,
     /// `uint8`
     Uint8,
+    /// `uint32`, which no value has: a parameter of a function.
+    Uint32,
     /// `uint64`
     Uint64,
     /// `float64`
@@ -40,7 +42,7 @@ impl Type {
             Self::Int => Value::Int(0),
             Self::Int64 => Value::Int64(0),
             Self::Uint8 => Value::Uint8(0),
-            Self::Uint64 => Value::Uint64(0),
+            Self::Uint32 | Self::Uint64 => Value::Uint64(0),
             Self::Float64 => Value::Float64(0.0),
             Self::Complex128 => Value::Complex128(0.0, 0.0),
             Self::String => Value::String(Text::default()),
@@ -59,6 +61,7 @@ impl Display for Type {
             Self::Int => f.write_str("int"),
             Self::Int64 => f.write_str("int64"),
             Self::Uint8 => f.write_str("uint8"),
+            Self::Uint32 => f.write_str("uint32"),
             Self::Uint64 => f.write_str("uint64"),
             Self::Float64 => f.write_str("float64"),
             Self::Complex128 => f.write_str("complex128"),

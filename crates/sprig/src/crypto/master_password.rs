@@ -68,8 +68,7 @@ fn set_of(letter: u8) -> &'static [u8] {
 }
 
 pub(super) fn add(table: &mut Table) {
-    // The counter is Go's `uint32`; a constant is what it is in templates.
-    let parameters = [Type::Uint64, Type::String, Type::String, Type::String, Type::String];
+    let parameters = [Type::Uint32, Type::String, Type::String, Type::String, Type::String];
     table.add("derivePassword", &parameters, Type::String, derive);
 }
 
