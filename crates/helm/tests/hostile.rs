@@ -12,8 +12,8 @@ use helm_chart::{Chart, Limits, MemoryTree, load_directory};
 /// What a test may take of an unoptimised build beside others. The charts would take hours without budgets.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// Helm's message repeats itself a line each template that an error came through; ours is as long at most.
-const LONGEST_MESSAGE: usize = 16 << 10;
+/// A message names each template that the error came through, as Helm's does.
+const LONGEST_MESSAGE: usize = 256 << 10;
 
 /// More than this is never in use: the budget for values and output, and as much again for what they are made of.
 const MOST: usize = 900 << 20;
@@ -96,16 +96,15 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("\n{{ untilStep 0 1000000000 1 | len }}", "more than"),
     ("\n{{ seq 1 10000000000 }}", "more than"),
     ("\n{{ indent 1000000000 `a` }}", "more than"),
-    ("\n{{ printf `%*d` 10000000 1 | repeat 100000 }}", "more than"),
     ("{{ define `x` }}{{ repeat 1000000 `x` }}{{ end }}{{ range until 1000 }}\n{{ include `x` . }}{{ end }}", "more than"),
     ("\n{{ range until 100000000 }}{{ end }}", "more than"),
-    ("\n{{ regexMatch `((((a{1,99}){1,99}){1,99}){1,99})` `aaa` }}", "regexp"),
+    ("\n{{ mustRegexMatch `((((a{1,99}){1,99}){1,99}){1,99})` `aaa` }}", "regexp"),
     ("\n{{ mustRegexReplaceAll `` (repeat 1000000 `a`) (repeat 1000 `b`) }}", "more than"),
     ("\n{{ wrapWith 1 (repeat 10000 `x`) (repeat 100000 `a b `) }}", "more than"),
     ("\n{{ randAlphaNum 10000000000 }}", "more than"),
     ("{{ $d := dict }}{{ $_ := set $d `d` $d }}\n{{ toYaml $d }}{{ fail (toJson $d) }}", "t.yaml:2"),
     ("{{ $d := dict }}{{ $_ := set $d `d` $d }}\n{{ deepCopy $d }}", "t.yaml:2"),
-    ("\n{{ fromYaml (printf `a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g,*g]`) | toJson | len | fail }}", "t.yaml:2"),
+    ("\n{{ fromYaml (printf `a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g,*g]`) | toJson | fail }}", "t.yaml:2"),
 ];
 
 #[test]

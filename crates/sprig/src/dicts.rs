@@ -148,7 +148,7 @@ fn copy(call: &Call<'_>, value: &Value, depth: usize) -> Outcome {
                 let underlying = copy(call, &underlying, depth + 1)?;
                 Ok(object.with_underlying(underlying).unwrap_or_else(|| value.clone()))
             }
-            None => Ok(value.clone()),
+            None => Ok(crate::semver::copied(value).unwrap_or_else(|| value.clone())),
         },
         value => Ok(value.clone()),
     }

@@ -14,7 +14,6 @@
 //!
 //! - `keys` and `values` are sorted; Go's are in no order.
 //! - `fromYaml` and `fromYamlArray` read all documents of a text, though only the first counts: an error in a later one is theirs.
-//! - `deepCopy` of a version is the version; Go's is 0.0.0.
 //! - `fromToml` has its own words for what is wrong. `genPrivateKey "dsa"` fails.
 
 #![forbid(unsafe_code)]

@@ -32,6 +32,13 @@ pub(crate) struct Version {
     is_pointer: bool,
 }
 
+/// The copy of a version has none of its numbers: Go's library copies exported fields, and there are none.
+pub(crate) fn copied(value: &Value) -> Option<Value> {
+    let version: &Version = value.downcast()?;
+    let zero = Version::parse(b"0.0.0").ok()?;
+    Some(Value::object(Version { original: String::new(), is_pointer: version.is_pointer, ..zero }))
+}
+
 impl Version {
     fn parse(text: &[u8]) -> Result<Self, Error> {
         if text.len() > LONGEST {

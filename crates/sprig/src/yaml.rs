@@ -3,6 +3,7 @@
 use ::yaml::{Limits, Node, Resolver, Style as NodeStyle};
 use gotemplate::value::Type;
 use gotemplate::{Error, Exhausted, Value};
+use serde_json::Value as Json;
 
 use crate::call::{Call, LIST, MAP, Table};
 use crate::convert::items;
@@ -26,7 +27,6 @@ pub(crate) fn add(table: &mut Table) {
         table.add(name, &[ANY], TEXT, move |call| match encode(call, call.value(0)) {
             Ok(text) => call.string(without_line_end(&text)),
             Err(Error::Function(_)) if !raises => Ok("".into()),
-            Err(Error::Function(message)) => Err(format!("error marshaling into JSON: {message}").into()),
             Err(error) => Err(error),
         });
     }
@@ -51,15 +51,66 @@ fn without_line_end(text: &str) -> &str {
 }
 
 fn encode(call: &Call<'_>, value: &Value) -> Result<String, Error> {
-    let json = json::encode(call, value, Style::Raw)?;
+    let json = json::encode(call, value, Style::Raw).map_err(|error| match error {
+        Error::Function(message) => format!("error marshaling into JSON: {message}").into(),
+        error => error,
+    })?;
     // The trees between are there only now, but larger than the text.
     let values = 1 + json.bytes().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
     let trees = json.len() + values * BYTES_PER_VALUE;
     call.context.charge(trees)?;
-    let json = serde_json::from_str(&json).map_err(|_| Exhausted::Nesting(DEPTH))?;
+    if json.chars().any(::yaml::is_forbidden) {
+        return Err("yaml: control characters are not allowed".into());
+    }
+    let has_breaks = json.contains(NEXT_LINE);
+    let mut json = serde_json::from_str(&json).map_err(|_| Exhausted::Nesting(DEPTH))?;
+    if has_breaks {
+        fold(&mut json, &mut 0)?;
+    }
     let text = ::yaml::json_to_yaml(&json);
     call.context.give_back(trees);
     Ok(text)
+}
+
+/// The one line break of YAML that JSON does not escape.
+const NEXT_LINE: char = '\u{85}';
+
+/// Folds lines as the reader of YAML does to whom Go gives the JSON. A key of several lines is none. `lines` are those before.
+fn fold(json: &mut Json, lines: &mut usize) -> Result<(), Error> {
+    match json {
+        Json::String(text) if text.contains(NEXT_LINE) => {
+            *lines += text.matches(NEXT_LINE).count();
+            *text = folded(text);
+        }
+        Json::Array(items) => items.iter_mut().try_for_each(|item| fold(item, lines))?,
+        Json::Object(entries) => {
+            for (key, value) in entries {
+                let breaks = key.matches(NEXT_LINE).count();
+                *lines += breaks;
+                if breaks > 0 {
+                    return Err(format!("yaml: line {lines}: did not find expected ',' or '}}'").into());
+                }
+                fold(value, lines)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// One break is a space, and of more the first is nothing. Spaces around them are nothing, too.
+fn folded(text: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, after)) = rest.split_once(NEXT_LINE) {
+        out.push_str(before.trim_end_matches(' '));
+        rest = after.trim_start_matches([' ', NEXT_LINE]);
+        let between = after.get(..after.len() - rest.len()).unwrap_or_default();
+        match between.matches(NEXT_LINE).count() {
+            0 => out.push(' '),
+            more => out.extend(std::iter::repeat_n('\n', more)),
+        }
+    }
+    out + rest
 }
 
 /// The value of the first document. What is wrong with it, and what Helm says before that.

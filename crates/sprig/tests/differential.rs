@@ -62,6 +62,29 @@ const ANSWERS: &[(&str, &str)] = &[
         r#"{{ derivePassword (semver "1.2.3").Major "long" "p" "u" "s" }}"#,
         "wrong type for value; expected uint32; got uint64",
     ),
+    (r#"{{ "x\u0085y" | toYaml | toJson }}"#, r#""x y""#),
+    (
+        r#"{{ list "\u0085" "a \u0085 b" "a\u0085\u0085b" "a \u0085 \u0085 \u0085  b" "\u0085\"q\"" | toYaml | toJson }}"#,
+        r#""- ' '\n- a b\n- |-\n  a\n  b\n- |-\n  a\n\n  b\n- ' \"q\"'""#,
+    ),
+    (r#"{{ "\x7f" | toYaml | toJson }}"#, r#""""#),
+    (r#"{{ mustToYaml "\x7f" }}"#, "error calling mustToYaml: yaml: control characters are not allowed"),
+    (r#"{{ mustToYaml "\ufffe" }}"#, "error calling mustToYaml: yaml: control characters are not allowed"),
+    (r#"{{ toYaml "a\ufeffb" | toJson }}"#, r#""\"a\\uFEFFb\"""#),
+    (r#"{{ toYaml "\u0090" }}"#, ""),
+    (r#"{{ dict "a\u0085b" 1 | toYaml | toJson }}"#, r#""""#),
+    (r#"{{ toYaml "\x01" | toJson }}"#, r#""\"\\x01\"""#),
+    (r#"{{ toYamlPretty "a\u0085b\x7f" | toJson }}"#, r#""\"a\\Nb\\x7F\"""#),
+    (r#"{{ mustToYaml (dict "x" 1 "a\u0085\u0085b" 1) }}"#, "yaml: line 2: did not find expected ',' or '}'"),
+    (
+        r#"{{ mustToYaml (dict "b" "x\u0085y" "c\u0085" 1) }}"#,
+        "yaml: line 2: did not find expected ',' or '}'",
+    ),
+    (r#"{{ tuple (semver "1") (semver "v1.2-a") | deepCopy }}"#, "[0.0.0 0.0.0]"),
+    (
+        r#"{{ $v := semver "v1.2-a" | deepCopy }}{{ $v }}|{{ $v.Original }}|{{ $v.Prerelease }}|{{ typeOf $v }}"#,
+        "0.0.0|||*semver.Version",
+    ),
 ];
 
 fn render(source: &str) -> String {

@@ -52,5 +52,5 @@ pub use merge::merge_values;
 pub use node::{Comments, Kind, Node, Style, Value};
 pub use number::{json_float, yaml_float};
 pub use order::sort_keys;
-pub use parse::{parse, parse_counted, parse_unexpanded};
+pub use parse::{is_forbidden, parse, parse_counted, parse_unexpanded};
 pub use resolve::{Resolved, Resolver};

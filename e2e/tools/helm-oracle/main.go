@@ -298,9 +298,6 @@ func printed(row *Row) (any, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if kind := loaded.Metadata.Type; kind != "" && kind != "application" {
-		return nil, "", fmt.Errorf("%s charts are not installable", kind)
-	}
 	required := make([]chartapi.Dependency, 0, len(loaded.Metadata.Dependencies))
 	for _, dependency := range loaded.Metadata.Dependencies {
 		required = append(required, dependency)

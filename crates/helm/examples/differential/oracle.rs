@@ -7,6 +7,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+/// The error of a program that answers no more.
+pub const ENDED: &str = "the program ended";
+
 /// A chart, values for it and how to render it. Chart `c`, release `r` in `ns`, Kubernetes v1.33.0.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -75,7 +78,7 @@ impl Program {
         let asked = stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush());
         if asked.is_err() || stdout.read_line(&mut answer)? == 0 {
             let status = self.running.take().map(|(mut child, ..)| child.wait()).transpose()?;
-            return Ok(Answer { out: None, err: Some(format!("the program ended: {status:?}")), notes: String::new(), unstable: false });
+            return Ok(Answer { out: None, err: Some(format!("{ENDED}: {status:?}")), notes: String::new(), unstable: false });
         }
         Ok(serde_json::from_str(&answer)?)
     }
@@ -88,72 +91,4 @@ impl Drop for Program {
             let _ = child.wait();
         }
     }
-}
-
-/// Our own program. It answers rows, too, but renders whole charts from folders, as its user does.
-pub enum Ours {
-    Rows(Program),
-    Folder(String),
-}
-
-impl Ours {
-    pub fn new(program: &str, mode: &str) -> Self {
-        if mode == "template" { Self::Folder(program.to_owned()) } else { Self::Rows(Program::new(program, mode)) }
-    }
-
-    /// As [`Program::ask`].
-    pub fn ask(&mut self, row: &Row) -> Result<Answer> {
-        match self {
-            Self::Rows(program) => program.ask(row),
-            Self::Folder(program) => render(program, row),
-        }
-    }
-}
-
-/// Of a chart that has no file of this.
-const METADATA: &str = "apiVersion: v2\nname: c\nversion: 1.2.3\nappVersion: 4.5.6\n";
-
-/// What the program prints for a chart in a folder.
-fn render(program: &str, row: &Row) -> Result<Answer> {
-    let folder = tempfile::tempdir()?;
-    let (chart, notes) = (folder.path().join("chart"), folder.path().join("notes"));
-    let metadata = METADATA.to_owned();
-    let own = [("Chart.yaml", Some(&metadata)), ("values.yaml", row.chart_values.as_ref())];
-    let own = own.into_iter().filter_map(|(name, text)| Some((name, text?)));
-    for (name, text) in own.chain(row.files.iter().map(|(name, text)| (name.as_str(), text))) {
-        let path = chart.join(name);
-        std::fs::create_dir_all(path.parent().context("no folder")?)?;
-        std::fs::write(path, text)?;
-    }
-    let mut command = Command::new(program);
-    command.current_dir(folder.path()).env("TZ", "UTC");
-    command.args(["template", "r", "chart", "--namespace", "ns", "--kube-version", "v1.33.0", "--notes"]).arg(&notes);
-    for (index, text) in row.values.iter().enumerate() {
-        let name = format!("v{index}.yaml");
-        std::fs::write(folder.path().join(&name), text)?;
-        command.args(["-f", &name]);
-    }
-    let flags = [("--set-json", &row.set_json), ("--set", &row.set), ("--set-string", &row.set_string), ("--set-literal", &row.set_literal)];
-    for (flag, texts) in flags {
-        texts.iter().for_each(|text| {
-            command.arg(format!("{flag}={text}"));
-        });
-    }
-    if row.upgrade {
-        command.arg("--is-upgrade");
-    }
-    if row.include_crds {
-        command.arg("--include-crds");
-    }
-    let output = command.output().with_context(|| format!("start {program}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("level=")).collect();
-        let said = said.join("\n");
-        let error = said.strip_prefix("Error: ").unwrap_or(&said).trim_end_matches("\n\nUse --debug flag to render out invalid YAML");
-        let error = if output.status.code().is_some_and(|code| code != 101) { error.to_owned() } else { format!("the program ended: {}: {error}", output.status) };
-        return Ok(Answer { out: None, err: Some(error), notes: String::new(), unstable: false });
-    }
-    let notes = std::fs::read_to_string(&notes).unwrap_or_default();
-    Ok(Answer { out: Some(String::from_utf8_lossy(&output.stdout).into()), err: None, notes, unstable: false })
 }

@@ -201,7 +201,7 @@ fn has_suspicious(chunk: &[u8]) -> bool {
     chunk.iter().fold(false, |found, byte| found | is_suspicious(*byte))
 }
 
-/// What go-yaml's reader refuses.
-fn is_forbidden(c: char) -> bool {
+/// Whether go-yaml's reader refuses a text with this character.
+pub fn is_forbidden(c: char) -> bool {
     !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{A0}'..='\u{FFFD}' | '\u{10000}'..)
 }

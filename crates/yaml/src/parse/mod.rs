@@ -13,6 +13,8 @@ mod tree;
 use crate::{Error, Limits, Node};
 use tree::Parser;
 
+pub use cursor::is_forbidden;
+
 /// All documents of a stream, aliases and merge keys (`<<`) expanded and anchors gone, as kustomize's `DeAnchor` leaves them.
 ///
 /// An empty document is a null node; a stream without content has no documents.
