@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The node at which the budget was used up, as `NAME:LINE:COLUMN`; `None` while it is not.
+    /// The node at which the budget was used up, as `NAME:LINE:COLUMN`; `None` while it is not. It is one of a template with a name.
     pub fn end(&self) -> Option<&str> {
         self.end.get().map(String::as_str)
     }

@@ -30,7 +30,8 @@ fn load(files: &[(&str, &str)]) -> Result<Chart, Box<dyn Error>> {
 fn rendered(files: &[(&str, &str)]) -> Result<String, String> {
     let render = || {
         let chart = ParsedChart::new(load(files)?);
-        let release = Release { name: "r".to_owned(), namespace: "ns".to_owned(), revision: 1, is_upgrade: false };
+        let release =
+            Release { name: "r".to_owned(), namespace: "ns".to_owned(), revision: 1, is_upgrade: false };
         let input = Input {
             release: &release,
             values: &serde_json::Map::new(),
@@ -84,19 +85,30 @@ fn template(text: &str) -> String {
 const TEMPLATES: &[(&str, &str)] = &[
     ("{{ define `a` }}{{ include `a` . }}{{ end }}\n{{ include `a` . }}", "nested reference name: a"),
     ("{{ define `a` }}{{ template `a` . }}{{ end }}\n{{ template `a` . }}", "levels deep"),
-    ("{{ define `a` }}{{ include `b` . }}{{ end }}{{ define `b` }}{{ include `a` . }}{{ end }}\n{{ include `a` . }}", "nested reference name"),
+    (
+        "{{ define `a` }}{{ include `b` . }}{{ end }}{{ define `b` }}{{ include `a` . }}{{ end }}\n{{ include `a` . }}",
+        "nested reference name",
+    ),
     ("{{ $_ := set . `t` `{{ tpl .t . }}` }}\n{{ tpl .t . }}", "levels deep"),
-    ("{{ $x := `aaaaaaaaaa` }}{{ range until 40 }}{{ $x = repeat 10 $x }}{{ end }}\n{{ $x }}", "more than 268435456 bytes"),
+    (
+        "{{ $x := `aaaaaaaaaa` }}{{ range until 40 }}{{ $x = repeat 10 $x }}{{ end }}\n{{ $x }}",
+        "more than 268435456 bytes",
+    ),
     ("\n{{ repeat 1000000000000 `a` }}", "more than 268435456 bytes"),
     ("{{ $x := list 1 }}{{ range until 60 }}\n{{ $x = concat $x $x }}{{ end }}", "more than 268435456 bytes"),
-    ("{{ $x := dict }}{{ range until 60 }}\n{{ $x = dict `a` $x `b` $x }}{{ end }}{{ toJson $x }}", "more than"),
-    ("{{ define `a` }}{{ range until 1000 }}{{ range until 1000 }}{{ range until 1000 }}x{{ end }}{{ end }}{{ end }}{{ end }}\n{{ include `a` . }}", "more than"),
+    (
+        "{{ define `a` }}{{ range until 1000 }}{{ range until 1000 }}{{ range until 1000 }}x{{ end }}{{ end }}{{ end }}{{ end }}\n{{ include `a` . }}",
+        "more than",
+    ),
     ("{{ range until 100000 }}\n{{ range until 100000 }}{{ end }}{{ end }}", "more than"),
     ("\n{{ until 1000000000000 }}", "more than"),
     ("\n{{ untilStep 0 1000000000 1 | len }}", "more than"),
     ("\n{{ seq 1 10000000000 }}", "more than"),
     ("\n{{ indent 1000000000 `a` }}", "more than"),
-    ("{{ define `x` }}{{ repeat 1000000 `x` }}{{ end }}{{ range until 1000 }}\n{{ include `x` . }}{{ end }}", "more than"),
+    (
+        "{{ define `x` }}{{ repeat 1000000 `x` }}{{ end }}{{ range until 1000 }}\n{{ include `x` . }}{{ end }}",
+        "more than",
+    ),
     ("\n{{ range until 100000000 }}{{ end }}", "more than"),
     ("\n{{ mustRegexMatch `((((a{1,99}){1,99}){1,99}){1,99})` `aaa` }}", "regexp"),
     ("\n{{ mustRegexReplaceAll `` (repeat 1000000 `a`) (repeat 1000 `b`) }}", "more than"),
@@ -104,16 +116,17 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("\n{{ randAlphaNum 10000000000 }}", "more than"),
     ("{{ $d := dict }}{{ $_ := set $d `d` $d }}\n{{ toYaml $d }}{{ fail (toJson $d) }}", "t.yaml:2"),
     ("{{ $d := dict }}{{ $_ := set $d `d` $d }}\n{{ deepCopy $d }}", "t.yaml:2"),
-    ("\n{{ fromYaml (printf `a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g,*g]`) | toJson | fail }}", "t.yaml:2"),
+    (
+        "\n{{ fromYaml (printf `a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g,*g]`) | toJson | fail }}",
+        "more than 500000 nodes copied",
+    ),
 ];
 
 #[test]
 fn templates_without_end_are_stopped_where_they_are() {
     let mut wrong = Vec::new();
     for (source, expected) in TEMPLATES {
-        let begin = Instant::now();
-        let message = std::panic::catch_unwind(|| template(source)).unwrap_or_else(|_| "PANIC".into());
-        println!("{:?} {} {source}", begin.elapsed(), message.len());
+        let message = template(source);
         if !message.contains(expected) || !message.contains("c/templates/t.yaml:") {
             wrong.push(format!("{source}\n{message}"));
         }
@@ -196,11 +209,21 @@ fn schemas_never_fetch_and_end() {
     for (schema, expected) in [
         (r#"{"$ref": "http://192.0.2.1/schema.json"}"#, "192.0.2.1"),
         (r#"{"$ref": "file:///etc/passwd"}"#, "passwd"),
-        (r##"{"$ref": "#/definitions/a", "definitions": {"a": {"$ref": "#/definitions/b"}, "b": {"$ref": "#/definitions/a"}}}"##, ""),
-        (r##"{"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}"##, "missing property 'a'"),
+        (
+            r##"{"$ref": "#/definitions/a", "definitions": {"a": {"$ref": "#/definitions/b"}, "b": {"$ref": "#/definitions/a"}}}"##,
+            "",
+        ),
+        (
+            r##"{"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}"##,
+            "missing property 'a'",
+        ),
         (r#"{"properties": {"s": {"pattern": "((((a{1,99}){1,99}){1,99}){1,99})"}}}"#, ""),
     ] {
-        let message = refused(&[("values.schema.json", schema), ("values.yaml", "s: aaa\n"), ("templates/t.yaml", "a: 1")]);
+        let message = refused(&[
+            ("values.schema.json", schema),
+            ("values.yaml", "s: aaa\n"),
+            ("templates/t.yaml", "a: 1"),
+        ]);
         assert!(message.contains(expected), "{schema}\n{message}");
         assert!(message.contains('c'), "{schema}\n{message}");
     }

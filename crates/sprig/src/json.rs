@@ -161,7 +161,7 @@ impl Encoder<'_> {
                 (Some(text), _) => self.string(&text),
                 (None, Some(underlying)) => self.value(&underlying, depth + 1)?,
                 (None, None) => {
-                    let fields = object.fields().into_iter();
+                    let fields = object.json_fields().into_iter();
                     self.entries(fields.map(|(name, value)| (name.into(), value)).collect(), depth)?;
                 }
             },

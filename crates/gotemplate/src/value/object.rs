@@ -36,6 +36,11 @@ pub trait Object: Any + Debug + Send + Sync {
         None
     }
 
+    /// The fields by the names that they have in JSON, without those that are left out there if they are empty.
+    fn json_fields(&self) -> Vec<(&'static str, Value)> {
+        self.fields()
+    }
+
     /// Whether Go's `==` takes a struct for the same as another one of its type: all fields are equal.
     fn equals(&self, other: &Value) -> bool {
         let _ = other;

@@ -10,38 +10,108 @@ use super::template::Template;
 use super::values;
 
 const KINDS: &[&str] = &[
-    "PriorityClass", "Namespace", "NetworkPolicy", "ResourceQuota", "LimitRange", "PodSecurityPolicy", "PodDisruptionBudget", "ServiceAccount", "Secret", "SecretList", "ConfigMap", "StorageClass",
-    "PersistentVolume", "PersistentVolumeClaim", "CustomResourceDefinition", "ClusterRole", "ClusterRoleList", "ClusterRoleBinding", "Role", "RoleBinding", "Service", "DaemonSet", "Pod", "ReplicationController",
-    "ReplicaSet", "Deployment", "HorizontalPodAutoscaler", "StatefulSet", "Job", "CronJob", "IngressClass", "Ingress", "APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "Thing", "Alpha", "deployment", "List",
+    "PriorityClass",
+    "Namespace",
+    "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
+    "PodSecurityPolicy",
+    "PodDisruptionBudget",
+    "ServiceAccount",
+    "Secret",
+    "SecretList",
+    "ConfigMap",
+    "StorageClass",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleList",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+    "Service",
+    "DaemonSet",
+    "Pod",
+    "ReplicationController",
+    "ReplicaSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "StatefulSet",
+    "Job",
+    "CronJob",
+    "IngressClass",
+    "Ingress",
+    "APIService",
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
+    "Thing",
+    "Alpha",
+    "deployment",
+    "List",
 ];
 const EVENTS: &[&str] = &[
-    "pre-install", "post-install", "pre-delete", "post-delete", "pre-upgrade", "post-upgrade", "pre-rollback", "post-rollback", "test", "test-success", "test-failure", "crd-install", "unknown", "pre-install,post-upgrade", "Pre-Install", " test , pre-install", "",
+    "pre-install",
+    "post-install",
+    "pre-delete",
+    "post-delete",
+    "pre-upgrade",
+    "post-upgrade",
+    "pre-rollback",
+    "post-rollback",
+    "test",
+    "test-success",
+    "test-failure",
+    "crd-install",
+    "unknown",
+    "pre-install,post-upgrade",
+    "Pre-Install",
+    " test , pre-install",
+    "",
 ];
-const WEIGHTS: &[&str] = &["'5'", "\"-5\"", "'0'", "'x'", "''", "\"1.5\"", "' 1'", "'+3'", "'10'", "'2147483648'"];
-const SEPARATORS: &[&str] = &["---\n", "\n---\n", "--- \n", "---\n\n", "---\n---\n", "\n\n---\n# c\n", "--- # c\n", "----\n", "---\t\n", "---\r\n"];
+const WEIGHTS: &[&str] =
+    &["'5'", "\"-5\"", "'0'", "'x'", "''", "\"1.5\"", "' 1'", "'+3'", "'10'", "'2147483648'"];
+const SEPARATORS: &[&str] = &[
+    "---\n",
+    "\n---\n",
+    "--- \n",
+    "---\n\n",
+    "---\n---\n",
+    "\n\n---\n# c\n",
+    "--- # c\n",
+    "----\n",
+    "---\t\n",
+    "---\r\n",
+];
 
 /// A chart that is being written.
 struct Files<'a> {
     random: &'a mut Random,
     functions: &'a [Function],
+    is_lenient: bool,
     files: BTreeMap<String, String>,
 }
 
 /// A row with small templates that call many functions.
 pub fn text_row(random: &mut Random, functions: &[Function]) -> Row {
     let named: Vec<String> = ["h.one", "h.two"].map(str::to_owned).to_vec();
-    let mut files = Files { random, functions, files: BTreeMap::new() };
+    let mut files = Files { random, functions, is_lenient: false, files: BTreeMap::new() };
     files.helpers("templates/_h.tpl", &named);
     let template = files.template(&named, 3);
     let Files { random, files, .. } = files;
-    let mut row = Row { template: Some(template), chart_values: Some(values::file(random, 10)), files, ..Row::default() };
+    let mut row = Row {
+        template: Some(template),
+        chart_values: Some(values::file(random, 10)),
+        files,
+        ..Row::default()
+    };
     user_values(random, &mut row);
     row
 }
 
 /// A row about what each chart sees of the values.
 pub fn values_row(random: &mut Random) -> Row {
-    let mut files = Files { random, functions: &[], files: BTreeMap::new() };
+    let mut files = Files { random, functions: &[], is_lenient: true, files: BTreeMap::new() };
     files.charts(false);
     let Files { random, files, .. } = files;
     let mut row = Row { chart_values: Some(values::file(random, 20)), files, ..Row::default() };
@@ -54,7 +124,7 @@ pub fn values_row(random: &mut Random) -> Row {
 
 /// A row with a whole chart.
 pub fn chart_row(random: &mut Random, functions: &[Function]) -> Row {
-    let mut files = Files { random, functions, files: BTreeMap::new() };
+    let mut files = Files { random, functions, is_lenient: true, files: BTreeMap::new() };
     files.charts(true);
     let Files { random, files, .. } = files;
     let mut row = Row { chart_values: Some(values::file(random, 10)), files, ..Row::default() };
@@ -104,13 +174,22 @@ fn for_subcharts(random: &mut Random) -> String {
                 0 => "null".to_owned(),
                 1 => "5".to_owned(),
                 2 => "{}".to_owned(),
-                _ => format!("{{enabled: {enabled}, s: {}, m: {{a: {}}}, leaf: {{i: 3}}, global: {{g: {}}}}}", random.pick(&["x", "null", "1"]), random.pick(&["1", "null", "{}"]), random.pick(&["1", "null", "{k: 1}"])),
+                _ => format!(
+                    "{{enabled: {enabled}, s: {}, m: {{a: {}}}, leaf: {{i: 3}}, global: {{g: {}}}}}",
+                    random.pick(&["x", "null", "1"]),
+                    random.pick(&["1", "null", "{}"]),
+                    random.pick(&["1", "null", "{k: 1}"])
+                ),
             };
             out.push_str(&format!("{name}: {table}\n"));
         }
     }
     if random.chance(30) {
-        out.push_str(&format!("tags: {{front: {}, back: {}}}\n", random.pick(&["true", "false", "'x'"]), random.pick(&["true", "false"])));
+        out.push_str(&format!(
+            "tags: {{front: {}, back: {}}}\n",
+            random.pick(&["true", "false", "'x'"]),
+            random.pick(&["true", "false"])
+        ));
     }
     out
 }
@@ -121,7 +200,7 @@ impl Files<'_> {
     }
 
     fn template(&mut self, named: &[String], depth: usize) -> String {
-        let mut template = Template::new(self.random, self.functions, named);
+        let mut template = Template::new(self.random, self.functions, named, self.is_lenient);
         template.block(if depth < 3 { 2 } else { 4 }, depth);
         template.end()
     }
@@ -140,7 +219,8 @@ impl Files<'_> {
 
     /// The chart at the top with its subcharts.
     fn charts(&mut self, renders: bool) {
-        let mut metadata = "apiVersion: v2\nname: c\nversion: 1.2.3\nappVersion: '4.5'\ndependencies:\n".to_owned();
+        let mut metadata =
+            "apiVersion: v2\nname: c\nversion: 1.2.3\nappVersion: '4.5'\ndependencies:\n".to_owned();
         let mut any = false;
         for name in ["sub", "other"] {
             if !self.random.chance(60) {
@@ -153,14 +233,22 @@ impl Files<'_> {
             }
             if name == "sub" && self.random.chance(30) {
                 any = true;
-                metadata.push_str(&self.dependency(name).replace("- name: sub\n", "- name: sub\n  alias: alias\n"));
+                metadata.push_str(
+                    &self.dependency(name).replace("- name: sub\n", "- name: sub\n  alias: alias\n"),
+                );
             }
         }
         if !any {
             metadata = metadata.replace("dependencies:\n", "");
         }
         if self.random.chance(10) {
-            metadata.push_str(self.random.pick(&["kubeVersion: '>=1.20'\n", "kubeVersion: '<1.20'\n", "type: application\n", "type: library\n", "description: d\n"]));
+            metadata.push_str(self.random.pick(&[
+                "kubeVersion: '>=1.20'\n",
+                "kubeVersion: '<1.20'\n",
+                "type: application\n",
+                "icon: i\n",
+                "description: d\n",
+            ]));
         }
         self.add("Chart.yaml", metadata);
         if renders {
@@ -176,17 +264,39 @@ impl Files<'_> {
     }
 
     fn dependency(&mut self, name: &str) -> String {
-        let mut out = format!("- name: {name}\n  version: {}\n", self.random.pick(&["'*'", "'*'", "0.1.0", "'>=0.1'", "'^1'"]));
+        let mut out = format!(
+            "- name: {name}\n  version: {}\n",
+            self.random.pick(&["'*'", "'*'", "0.1.0", "'>=0.1'", "'^1'"])
+        );
         if self.random.chance(50) {
-            let condition = self.random.pick(&["sub.enabled", "other.enabled", "missing.x", "t", "global.g", "alias.enabled,sub.enabled", "s", "sub.enabled, t"]);
+            let condition = self.random.pick(&[
+                "sub.enabled",
+                "other.enabled",
+                "missing.x",
+                "t",
+                "global.g",
+                "alias.enabled,sub.enabled",
+                "s",
+                "sub.enabled, t",
+            ]);
             out.push_str(&format!("  condition: '{condition}'\n"));
         }
         if self.random.chance(30) {
-            out.push_str(&format!("  tags: [{}]\n", self.random.pick(&["front", "back", "front, back", "unknown"])));
+            out.push_str(&format!(
+                "  tags: [{}]\n",
+                self.random.pick(&["front", "back", "front, back", "unknown"])
+            ));
         }
         if self.random.chance(40) {
             let imports = self.random.pick(&[
-                "[data]", "[data, other]", "[{child: m, parent: imported}]", "[{child: missing, parent: x}]", "[{child: exports.data, parent: .}]", "[{child: s, parent: s2}]", "[absent]", "[{child: m, parent: m}]",
+                "[data]",
+                "[data, other]",
+                "[{child: m, parent: imported}]",
+                "[{child: missing, parent: x}]",
+                "[{child: exports.data, parent: .}]",
+                "[{child: s, parent: s2}]",
+                "[absent]",
+                "[{child: m, parent: m}]",
             ]);
             out.push_str(&format!("  import-values: {imports}\n"));
         }
@@ -196,7 +306,11 @@ impl Files<'_> {
     fn subchart(&mut self, folder: &str, name: &str, renders: bool) {
         let mut values = values::file(self.random, 40);
         if self.random.chance(50) {
-            values.push_str(&format!("exports:\n  data: {{k: 1, s: {}}}\n  other: {{k: {}}}\n", self.random.pick(&["e", "null"]), self.random.pick(&["5", "{x: 1}"])));
+            values.push_str(&format!(
+                "exports:\n  data: {{k: 1, s: {}}}\n  other: {{k: {}}}\n",
+                self.random.pick(&["e", "null"]),
+                self.random.pick(&["5", "{x: 1}"])
+            ));
         }
         if self.random.chance(20) {
             values.push_str(&format!("enabled: {}\n", self.random.pick(&["true", "false"])));
@@ -234,11 +348,32 @@ impl Files<'_> {
     }
 
     fn document(&mut self, named: &[String]) -> String {
-        if self.random.chance(8) {
-            return self.random.pick(&["# only a comment\n", "\n", "{{- if false }}\nkind: X\n{{- end }}\n", "text\n", "{}\n", "- kind: X\n", "kind: [\n"]).to_owned();
+        if self.random.chance(4) {
+            return self
+                .random
+                .pick(&[
+                    "# only a comment\n",
+                    "\n",
+                    "{{- if false }}\nkind: X\n{{- end }}\n",
+                    "{}\n",
+                    "{{/* x */}}",
+                    "# {{ .Chart.Name }}\n",
+                    "\n# c\n\n",
+                    "null\n",
+                ])
+                .to_owned();
+        }
+        if self.random.below(300) == 0 {
+            return self.random.pick(&["- kind: X\n", "kind: [\n", "text\n"]).to_owned();
         }
         let kind = self.random.pick(KINDS);
-        let name = self.random.pick(&["one", "two", "x-{{ .Release.Name }}", "{{ .Chart.Name }}", "'{{ .Values.s }}'"]);
+        let name = self.random.pick(&[
+            "one",
+            "two",
+            "x-{{ .Release.Name }}",
+            "{{ .Chart.Name }}",
+            "{{ .Values.s | toString | quote }}",
+        ]);
         let mut out = format!("apiVersion: v1\nkind: {kind}\nmetadata:\n  name: {name}\n");
         if self.random.chance(30) {
             out.push_str("  annotations:\n");
@@ -249,13 +384,16 @@ impl Files<'_> {
                 out.push_str(&format!("    helm.sh/hook-weight: {}\n", self.random.pick(WEIGHTS)));
             }
             if self.random.chance(30) {
-                out.push_str(&format!("    helm.sh/hook-delete-policy: {}\n", self.random.pick(&["hook-succeeded", "before-hook-creation,hook-failed", "x"])));
+                out.push_str(&format!(
+                    "    helm.sh/hook-delete-policy: {}\n",
+                    self.random.pick(&["hook-succeeded", "before-hook-creation,hook-failed", "x"])
+                ));
             }
             if self.random.chance(15) {
                 out.push_str(&format!("    helm.sh/resource-policy: {}\n", self.random.pick(&["keep", "x"])));
             }
         }
-        let mut template = Template::new(self.random, self.functions, named);
+        let mut template = Template::new(self.random, self.functions, named, self.is_lenient);
         let expression = template.expression(Kind::Any, 2);
         out.push_str(&format!("data:\n  k: {{{{ {expression} | toJson | quote }}}}\n"));
         if self.random.chance(40) {

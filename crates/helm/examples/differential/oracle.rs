@@ -78,7 +78,12 @@ impl Program {
         let asked = stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush());
         if asked.is_err() || stdout.read_line(&mut answer)? == 0 {
             let status = self.running.take().map(|(mut child, ..)| child.wait()).transpose()?;
-            return Ok(Answer { out: None, err: Some(format!("{ENDED}: {status:?}")), notes: String::new(), unstable: false });
+            return Ok(Answer {
+                out: None,
+                err: Some(format!("{ENDED}: {status:?}")),
+                notes: String::new(),
+                unstable: false,
+            });
         }
         Ok(serde_json::from_str(&answer)?)
     }

@@ -10,7 +10,11 @@ type Answers = (Answer, Answer);
 const TRIES: usize = 400;
 
 /// Leaves out of a row what the difference does not need. `differs` answers whether one is left.
-pub fn shrink(row: &Row, answers: Answers, mut differs: impl FnMut(&Row) -> Result<Option<Answers>>) -> Result<(Row, Answers)> {
+pub fn shrink(
+    row: &Row,
+    answers: Answers,
+    mut differs: impl FnMut(&Row) -> Result<Option<Answers>>,
+) -> Result<(Row, Answers)> {
     let mut best = (row.clone(), answers);
     let mut tries = 0;
     loop {
@@ -46,8 +50,13 @@ fn smaller(row: &Row) -> Vec<Row> {
             out.push(less);
         }
     }
-    let lists: [fn(&mut Row) -> &mut Vec<String>; 5] =
-        [|row| &mut row.values, |row| &mut row.set, |row| &mut row.set_string, |row| &mut row.set_json, |row| &mut row.set_literal];
+    let lists: [fn(&mut Row) -> &mut Vec<String>; 5] = [
+        |row| &mut row.values,
+        |row| &mut row.set,
+        |row| &mut row.set_string,
+        |row| &mut row.set_json,
+        |row| &mut row.set_literal,
+    ];
     for list in lists {
         let count = list(&mut row.clone()).len();
         for index in 0..count {
@@ -70,7 +79,11 @@ fn smaller(row: &Row) -> Vec<Row> {
         out.extend(shorter(template).into_iter().map(|text| Row { template: Some(text), ..row.clone() }));
     }
     if let Some(values) = &row.chart_values {
-        out.extend(without_pieces(&lines(values)).into_iter().map(|text| Row { chart_values: Some(text), ..row.clone() }));
+        out.extend(
+            without_pieces(&lines(values))
+                .into_iter()
+                .map(|text| Row { chart_values: Some(text), ..row.clone() }),
+        );
     }
     for (name, text) in &row.files {
         let texts = if name.contains("templates/") { shorter(text) } else { without_pieces(&lines(text)) };
@@ -107,9 +120,11 @@ fn shorter(template: &str) -> Vec<String> {
     let mut out = without_pieces(&pieces);
     for (index, piece) in pieces.iter().enumerate().filter(|(_, piece)| piece.starts_with("{{")) {
         let inner = piece.trim_matches(|c| "{}- ".contains(c));
-        let mut parts: Vec<String> = groups(inner).into_iter().map(|group| format!("{{{{ {group} }}}}")).collect();
+        let mut parts: Vec<String> =
+            groups(inner).into_iter().map(|group| format!("{{{{ {group} }}}}")).collect();
         parts.extend(inner.rsplit_once(" | ").map(|(before, _)| format!("{{{{ {before} }}}}")));
-        let (before, after) = (pieces.get(..index).unwrap_or_default(), pieces.get(index + 1..).unwrap_or_default());
+        let (before, after) =
+            (pieces.get(..index).unwrap_or_default(), pieces.get(index + 1..).unwrap_or_default());
         out.extend(parts.iter().map(|part| [&before.concat(), part.as_str(), &after.concat()].concat()));
     }
     out

@@ -6,8 +6,37 @@ use super::random::Random;
 
 /// Values that charts of random values have, and what they are: see the module `values`.
 pub const KNOWN: &[(&str, Kind)] = &[
-    ("s", Kind::Text), ("i", Kind::Number), ("f", Kind::Number), ("t", Kind::Bool), ("l", Kind::List), ("m", Kind::Map), ("m.a", Kind::Any), ("lm", Kind::List),
-    ("any", Kind::Any), ("missing", Kind::Any), ("global.g", Kind::Any), ("ml", Kind::Text),
+    ("s", Kind::Text),
+    ("i", Kind::Number),
+    ("f", Kind::Number),
+    ("t", Kind::Bool),
+    ("l", Kind::List),
+    ("m", Kind::Map),
+    ("m.a", Kind::Any),
+    ("lm", Kind::List),
+    ("any", Kind::Any),
+    ("missing", Kind::Any),
+    ("global.g", Kind::Any),
+    ("ml", Kind::Text),
+];
+
+/// The same where one failure hides all else.
+const LENIENT: &[(&str, Kind)] = &[
+    ("(toString $.Values.s)", Kind::Text),
+    ("(int $.Values.i)", Kind::Integer),
+    ("$.Values.f", Kind::Number),
+    ("(not $.Values.t)", Kind::Bool),
+    ("(list $.Values.l $.Values.m)", Kind::List),
+    ("(dict \"m\" $.Values.m)", Kind::Map),
+    ("$.Values.any", Kind::Any),
+    ("$.Values.missing", Kind::Any),
+    ("$.Values.global", Kind::Any),
+    ("$.Values.sub", Kind::Any),
+    ("$.Values", Kind::Map),
+    ("$.Chart.Name", Kind::Text),
+    ("$.Release.IsUpgrade", Kind::Bool),
+    ("$.Template.Name", Kind::Text),
+    ("$.Capabilities.KubeVersion.Version", Kind::VersionText),
 ];
 
 /// Writes a template.
@@ -24,8 +53,15 @@ pub struct Template<'a> {
 
 impl<'a> Template<'a> {
     /// With the top of the scope as `$`.
-    pub fn new(random: &'a mut Random, functions: &'a [Function], named: &'a [String]) -> Self {
-        let known = KNOWN.iter().map(|(name, kind)| (format!("$.Values.{name}"), *kind)).collect();
+    pub fn new(
+        random: &'a mut Random,
+        functions: &'a [Function],
+        named: &'a [String],
+        is_lenient: bool,
+    ) -> Self {
+        let strict = KNOWN.iter().map(|(name, kind)| (format!("$.Values.{name}"), *kind));
+        let lenient = LENIENT.iter().map(|(operand, kind)| ((*operand).to_owned(), *kind));
+        let known = if is_lenient { lenient.collect() } else { strict.collect() };
         Self { random, scope: Scope { functions, known }, out: String::new(), variables: 0, loops: 0, named }
     }
 
@@ -36,7 +72,9 @@ impl<'a> Template<'a> {
 
     /// An expression of a kind.
     pub fn expression(&mut self, kind: Kind, depth: usize) -> String {
-        if self.random.chance(75) && let Some(call) = self.scope.call(self.random, kind, depth) {
+        if self.random.chance(75)
+            && let Some(call) = self.scope.call(self.random, kind, depth)
+        {
             return call;
         }
         let operand = self.scope.operand(self.random, kind, depth);
@@ -53,7 +91,10 @@ impl<'a> Template<'a> {
     }
 
     fn text(&mut self) {
-        const TEXTS: &[&str] = &["\n", " ", "x: ", "\n  ", "- ", "|", "a\tb", "\n\n", "# c\n", " { } ", "é", "}}", "key: v\n", "\r\n", "\"q\""];
+        const TEXTS: &[&str] = &[
+            "\n", " ", "x: ", "\n  ", "- ", "|", "a\tb", "\n\n", "# c\n", " { } ", "é", "}}", "key: v\n",
+            "\r\n", "\"q\"",
+        ];
         let text = self.random.pick(TEXTS);
         self.out.push_str(text);
     }
@@ -91,7 +132,18 @@ impl<'a> Template<'a> {
     }
 
     fn print(&mut self) {
-        let kind = *[Kind::Any, Kind::Text, Kind::Integer, Kind::Float, Kind::Bool, Kind::List, Kind::Map, Kind::Any].get(self.random.below(8)).unwrap_or(&Kind::Any);
+        let kind = *[
+            Kind::Any,
+            Kind::Text,
+            Kind::Integer,
+            Kind::Float,
+            Kind::Bool,
+            Kind::List,
+            Kind::Map,
+            Kind::Any,
+        ]
+        .get(self.random.below(8))
+        .unwrap_or(&Kind::Any);
         let expression = self.expression(kind, 3);
         let end = match self.random.below(8) {
             0 => " | quote",
@@ -106,8 +158,16 @@ impl<'a> Template<'a> {
     }
 
     fn variable(&mut self) {
-        let kind = *[Kind::Text, Kind::Integer, Kind::List, Kind::Map, Kind::Map, Kind::Any].get(self.random.below(6)).unwrap_or(&Kind::Any);
-        let variables: Vec<String> = self.scope.known.iter().map(|(name, _)| name.clone()).filter(|name| name.starts_with("$v")).collect();
+        let kind = *[Kind::Text, Kind::Integer, Kind::List, Kind::Map, Kind::Map, Kind::Any]
+            .get(self.random.below(6))
+            .unwrap_or(&Kind::Any);
+        let variables: Vec<String> = self
+            .scope
+            .known
+            .iter()
+            .map(|(name, _)| name.clone())
+            .filter(|name| name.starts_with("$v"))
+            .collect();
         let expression = self.expression(kind, 2);
         if !variables.is_empty() && self.random.chance(30) {
             let names: Vec<&str> = variables.iter().map(String::as_str).collect();
@@ -186,7 +246,10 @@ impl<'a> Template<'a> {
             0..=4 => (self.expression(Kind::List, 2), 3),
             5..=8 => (self.expression(Kind::Map, 2), 3),
             // A number has no keys.
-            _ => (self.random.pick(&["3", "0", "(int64 2)", "(len \"abc\")", "$.Values.missing"]).to_owned(), 2),
+            _ => (
+                self.random.pick(&["3", "0", "(int64 2)", "(len \"abc\")", "$.Values.missing"]).to_owned(),
+                2,
+            ),
         };
         let known = self.scope.known.len();
         match self.random.below(most) {
@@ -225,7 +288,8 @@ impl<'a> Template<'a> {
     fn tpl(&mut self, depth: usize) {
         let known = std::mem::take(&mut self.scope.known);
         // Variables end at the text.
-        self.scope.known = known.iter().filter(|(name, _)| name.starts_with("$.")).cloned().collect();
+        self.scope.known =
+            known.iter().filter(|(name, _)| !name.starts_with("$v") && name != ".").cloned().collect();
         let outside = std::mem::take(&mut self.out);
         self.block(1, depth - 1);
         let inner = std::mem::replace(&mut self.out, outside);

@@ -171,6 +171,18 @@ impl Object for HelmVersion {
             ("KubeClientVersion", self.kube_client_version.as_str().into()),
         ]
     }
+
+    fn json_fields(&self) -> Vec<(&'static str, Value)> {
+        let optional = [
+            ("version", &self.version),
+            ("git_commit", &self.git_commit),
+            ("git_tree_state", &self.git_tree_state),
+            ("go_version", &self.go_version),
+        ];
+        let given = optional.into_iter().filter(|(_, text)| !text.is_empty());
+        let all = given.chain([("kube_client_version", &self.kube_client_version)]);
+        all.map(|(name, text)| (name, text.as_str().into())).collect()
+    }
 }
 
 /// A list of versions that can be asked for one.
@@ -207,6 +219,13 @@ impl Object for VersionSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_of_helm_has_other_names_in_json() {
+        let fields = HelmVersion::default().json_fields();
+        let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["version", "go_version", "kube_client_version"]);
+    }
 
     #[test]
     fn versions_are_compared_by_their_numbers() {
