@@ -43,6 +43,7 @@ fn rendered(files: &[(&str, &str)]) -> Result<String, String> {
             world: &World::default(),
             costs: &Costs::default(),
             skips_schema: false,
+            post_renderer: None,
             is_stopped: &|| false,
         };
         Ok(helm::render(&chart, &input)?.manifest())

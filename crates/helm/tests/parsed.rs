@@ -31,6 +31,7 @@ fn render(chart: &ParsedChart, number: usize) -> String {
         world: &World::default(),
         costs: &Costs::default(),
         skips_schema: false,
+        post_renderer: None,
         is_stopped: &|| false,
     };
     helm::render(chart, &input).unwrap().manifest()
