@@ -98,6 +98,7 @@ pub(crate) fn lookup(values: &Map, path: &str) -> Option<Map> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use serde_json::json;
 

@@ -83,8 +83,10 @@ pub(crate) fn run(
         files.into_iter().map(|(file, text)| (file, text.into_bytes())).collect()
     };
     if strategy == PostRenderStrategy::Combined {
-        let texts = files.iter().map(|(file, text)| (file.clone(), String::from_utf8_lossy(text).into_owned()));
-        return through(&texts.collect(), renderer, Group { merge: "manifests", run: "files", output: None }).map(bytes);
+        let texts =
+            files.iter().map(|(file, text)| (file.clone(), String::from_utf8_lossy(text).into_owned()));
+        return through(&texts.collect(), renderer, Group { merge: "manifests", run: "files", output: None })
+            .map(bytes);
     }
     let borrowed = files.iter().map(|(file, text)| (file.as_str(), text.as_slice()));
     let (manifests, hooks) = manifests::sort(borrowed)?;
@@ -138,7 +140,11 @@ fn through(
         }
         for document in split(text) {
             let read = objects(document);
-            let read = read.map_err(|source| PostRenderError::Merge { group: group.merge, file: file.clone(), source })?;
+            let read = read.map_err(|source| PostRenderError::Merge {
+                group: group.merge,
+                file: file.clone(),
+                source,
+            })?;
             documents.extend(read.into_iter().map(|mut node| {
                 annotate(&mut node, file);
                 node
@@ -147,10 +153,13 @@ fn through(
     }
     let output = renderer.run(&yaml::emit_all(&documents));
     let output = output.map_err(|source| PostRenderError::Run { group: group.run, source })?;
-    let documents = objects(&output).map_err(|source| PostRenderError::Output { group: group.output, source })?;
+    let documents =
+        objects(&output).map_err(|source| PostRenderError::Output { group: group.output, source })?;
     let mut by_file: BTreeMap<String, Vec<Node>> = BTreeMap::new();
     for (index, mut node) in documents.into_iter().enumerate() {
-        let file = take_annotation(&mut node).filter(|file| !file.is_empty()).unwrap_or_else(|| match group.output {
+        let file = take_annotation(&mut node).filter(|file| !file.is_empty()).unwrap_or_else(|| match group
+            .output
+        {
             Some(group) => format!("generated-by-postrender-{group}-{index}.yaml"),
             None => format!("generated-by-postrender-{index}.yaml"),
         });

@@ -192,11 +192,14 @@ pub fn render_files(chart: &ParsedChart, input: &Input<'_>) -> Result<Files, Ren
     })
 }
 
+/// A chart by its full path, and the values that it sees.
+pub type SeenValues = (String, JsonMap<String, Json>);
+
 /// The values that each chart sees that is used, by its full path.
 ///
 /// # Errors
 /// As [`render`], up to the templates.
-pub fn values(chart: &Chart, input: &Input<'_>) -> Result<Vec<(String, JsonMap<String, Json>)>, RenderError> {
+pub fn values(chart: &Chart, input: &Input<'_>) -> Result<Vec<SeenValues>, RenderError> {
     on_own_stack(input, || {
         let (root, top, _) = prepared(chart, input)?;
         let mut seen = Vec::new();

@@ -21,7 +21,12 @@ fn chart() -> ParsedChart {
 fn render(chart: &ParsedChart, number: usize) -> String {
     let values: Map<_, _> = [("n".to_owned(), json!(number))].into_iter().collect();
     let input = Input {
-        release: &Release { name: "r".to_owned(), namespace: "ns".to_owned(), revision: 1, is_upgrade: false },
+        release: &Release {
+            name: "r".to_owned(),
+            namespace: "ns".to_owned(),
+            revision: 1,
+            is_upgrade: false,
+        },
         values: &values,
         capabilities: &Capabilities {
             kube_version: KubeVersion::parse("v1.33.0").unwrap(),

@@ -80,7 +80,7 @@ fn decoded(value: Spanned<DeValue<'_>>) -> Result<Value, Fault> {
         DeValue::Datetime(time) => Value::object(date_time(&time)),
         DeValue::Array(items) => {
             // The tables of `[[name]]` begin where their array does; within brackets nothing does.
-            let are_tables = items.get(0).is_some_and(|first| first.span() == span);
+            let are_tables = items.first().is_some_and(|first| first.span() == span);
             let element = if are_tables { &MAP } else { &Type::Any };
             Value::List(List::new(element, items.into_iter().map(decoded).collect::<Result<_, _>>()?))
         }

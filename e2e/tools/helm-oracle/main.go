@@ -52,6 +52,7 @@ type Row struct {
 	Upgrade     bool              `json:"upgrade"`
 	SkipSchema  bool              `json:"skipSchema"`
 	IncludeCRDs bool              `json:"includeCRDs"`
+	PostRender  string            `json:"postRender"`
 }
 
 // Answer is what Helm makes of a row.
@@ -289,6 +290,13 @@ func typed(value any) any {
 	}
 }
 
+// A post-renderer that changes nothing.
+type unchanged struct{}
+
+func (unchanged) Run(documents *bytes.Buffer) (*bytes.Buffer, error) {
+	return documents, nil
+}
+
 func printed(row *Row) (any, string, error) {
 	given, err := row.values()
 	if err != nil {
@@ -318,6 +326,9 @@ func printed(row *Row) (any, string, error) {
 	install.IsUpgrade = row.Upgrade
 	install.IncludeCRDs = row.IncludeCRDs
 	install.SkipSchemaValidation = row.SkipSchema
+	if row.PostRender != "" {
+		install.PostRenderer, install.PostRenderStrategy = unchanged{}, action.PostRenderStrategy(row.PostRender)
+	}
 	installed, err := install.Run(loaded, given)
 	if err != nil {
 		return nil, "", err

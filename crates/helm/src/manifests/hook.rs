@@ -99,6 +99,7 @@ fn words(list: &str) -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn hook(annotations: &str) -> Option<Option<Hook>> {

@@ -5,7 +5,10 @@ use std::error::Error;
 use std::io::{BufRead, Write};
 
 use anyhow::{Context, Result, bail};
-use helm::{Capabilities, Costs, HelmVersion, Input, KubeVersion, ParsedChart, PostRenderStrategy, PostRenderer, Release, World};
+use helm::{
+    Capabilities, Costs, HelmVersion, Input, KubeVersion, ParsedChart, PostRenderStrategy, PostRenderer,
+    Release, World,
+};
 use helm_chart::{Limits, MemoryTree, load_directory};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
