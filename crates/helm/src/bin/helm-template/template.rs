@@ -98,8 +98,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         eprintln!("level=WARN msg={warning:?}");
     }
     let crds = if arguments.include_crds { helm::crds(chart.chart(), &input)? } else { Vec::new() };
-    let is_shown =
-        |hook: &Hook| !arguments.no_hooks && !(arguments.skip_tests && hook.events.contains(&Event::Test));
+    let is_left_out = |hook: &Hook| arguments.skip_tests && hook.events.contains(&Event::Test);
+    let is_shown = |hook: &Hook| !arguments.no_hooks && !is_left_out(hook);
     let output = printed(&rendered, &crds, is_shown);
     if let Some(file) = &arguments.notes {
         std::fs::write(file, &rendered.notes).with_context(|| file.display().to_string())?;
