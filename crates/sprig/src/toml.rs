@@ -127,7 +127,8 @@ impl Encoder<'_> {
         self.out.extend_from_slice(text.as_bytes());
     }
 
-    fn shape(&self, value: &Value) -> Result<Shape, Error> {
+    fn shape(&self, value: &Value, depth: usize) -> Result<Shape, Error> {
+        self.call.descend(depth)?;
         Ok(match value {
             value if value.is_nil() => Shape::Plain,
             Value::Map(_) => Shape::Table,
@@ -137,6 +138,10 @@ impl Encoder<'_> {
                     self.call.context.step(1)?;
                     if item.is_nil() {
                         return Err("toml: cannot encode array with nil element".into());
+                    }
+                    // Nothing within lists of lists is found here, too.
+                    if let Value::List(_) = item {
+                        self.shape(item, depth + 1)?;
                     }
                     all_tables &= table_of(item).is_some();
                 }
@@ -152,7 +157,8 @@ impl Encoder<'_> {
     fn encode(&mut self, key: &[Text], value: &Value, depth: usize) -> Result<(), Error> {
         self.call.descend(depth)?;
         self.charge()?;
-        match self.shape(value)? {
+        match self.shape(value, depth)? {
+            Shape::Plain if matches!(value, Value::Map(_)) => Ok(()),
             Shape::Plain => self.assignment(key, value, depth),
             Shape::Table => {
                 if key.len() == 1 {
@@ -216,7 +222,7 @@ impl Encoder<'_> {
     fn table(&mut self, key: &[Text], entries: Entries, depth: usize) -> Result<(), Error> {
         // Each level repeats the keys above it.
         self.call.context.step(key.len())?;
-        for (name, value) in self.ordered(entries)?.0 {
+        for (name, value) in self.ordered(entries, depth)?.0 {
             let key: Vec<Text> = key.iter().cloned().chain([name]).collect();
             self.encode(&key, &value, depth + 1)?;
         }
@@ -224,10 +230,10 @@ impl Encoder<'_> {
     }
 
     /// Entries without those of `nil`, and whether a comma follows each where they stand inline.
-    fn ordered(&self, entries: Entries) -> Result<(Entries, Vec<bool>), Error> {
+    fn ordered(&self, entries: Entries, depth: usize) -> Result<(Entries, Vec<bool>), Error> {
         let (mut plain, mut tables) = (Vec::new(), Vec::new());
         for (key, value) in entries {
-            let is_table = self.shape(&value)? != Shape::Plain;
+            let is_table = self.shape(&value, depth)? != Shape::Plain;
             if is_table { &mut tables } else { &mut plain }.push((key, value));
         }
         // Go counts those of `nil`, too.
@@ -284,7 +290,7 @@ impl Encoder<'_> {
 
     fn inline(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
         self.out.push(b'{');
-        let (entries, commas) = self.ordered(table_of(value).unwrap_or_default())?;
+        let (entries, commas) = self.ordered(table_of(value).unwrap_or_default(), depth)?;
         for ((key, value), has_comma) in entries.iter().zip(commas) {
             self.key(key);
             self.write(" = ");

@@ -85,6 +85,54 @@ const ANSWERS: &[(&str, &str)] = &[
         r#"{{ $v := semver "v1.2-a" | deepCopy }}{{ $v }}|{{ $v.Original }}|{{ $v.Prerelease }}|{{ typeOf $v }}"#,
         "0.0.0|||*semver.Version",
     ),
+    (
+        r#"{{ mustToDate "-0700" "52677" }}"#,
+        r#"error calling mustToDate: parsing time "52677": time zone offset minute out of range"#,
+    ),
+    (
+        r#"{{ mustToDate "-0700" "+2577" }}"#,
+        r#"error calling mustToDate: parsing time "+2577": time zone offset minute out of range"#,
+    ),
+    (
+        r#"{{ mustToDate "-07:00" "+25:00" }}"#,
+        r#"error calling mustToDate: parsing time "+25:00": time zone offset hour out of range"#,
+    ),
+    (
+        r#"{{ mustToDate "-07:00:00" "+05:00:61" }}"#,
+        r#"error calling mustToDate: parsing time "+05:00:61": time zone offset second out of range"#,
+    ),
+    (
+        r#"{{ mustToDate "-0700" "+24601" }}"#,
+        r#"error calling mustToDate: parsing time "+24601": extra text: "1""#,
+    ),
+    (
+        r#"{{ mustToDate "-0700" "+246" }}"#,
+        r#"error calling mustToDate: parsing time "+246" as "-0700": cannot parse "+246" as "-0700""#,
+    ),
+    (r#"{{ mustToDate "-0700" "+2460" }}"#, r#"0000-01-01 00:00:00 +2500 +2500"#),
+    (
+        r#"{{ mustToDate "-0700" "x2460" }}"#,
+        r#"error calling mustToDate: parsing time "x2460" as "-0700": cannot parse "x2460" as "-0700""#,
+    ),
+    (
+        r#"{{ mustToDate "Z07:00" "+05-30" }}"#,
+        r#"error calling mustToDate: parsing time "+05-30" as "Z07:00": cannot parse "+05-30" as "Z07:00""#,
+    ),
+    (r#"{{ mustToDate "-07" "-03" }}"#, r#"0000-01-01 00:00:00 -0300 -0300"#),
+    (
+        r#"{{ mustToDate "-0700" "+99x1" }}"#,
+        r#"error calling mustToDate: parsing time "+99x1": time zone offset hour out of range"#,
+    ),
+    (r#"{{ mustToDate "2006Z070000" "2020+010203" }}"#, r#"2020-01-01 00:00:00 +0102 +0102"#),
+    (r#"{{ toToml (fromJson "null") }}"#, ""),
+    (r#"{{ toToml (dict "d" (list (list "a" nil) (dict))) }}"#, "toml: cannot encode array with nil element"),
+    (r#"{{ toToml (dict "a" (fromJson "null") "b" 1) }}"#, "b = 1\n"),
+    (r#"{{ toToml (dict "d" (list (list (list nil)))) }}"#, "toml: cannot encode array with nil element"),
+    (r#"{{ toToml (dict "d" (list (dict "x" (list nil)))) }}"#, "toml: cannot encode array with nil element"),
+    (
+        r#"{{ toToml (dict "d" (dict "x" (list (dict "y" (list (list nil))))))}}"#,
+        "toml: cannot encode array with nil element",
+    ),
 ];
 
 fn render(source: &str) -> String {

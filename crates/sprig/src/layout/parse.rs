@@ -227,20 +227,35 @@ impl Parser<'_> {
             self.offset = Some(0);
             return Ok(());
         }
-        let sign = match self.rest.first() {
+        let step = if has_colons { 3 } else { 2 };
+        let length = 1 + parts * step - usize::from(has_colons);
+        let text = self.rest.get(..length).ok_or(Misfit::Absent)?;
+        if has_colons && (1..parts).any(|part| text.get(part * step) != Some(&b':')) {
+            return Err(Misfit::Absent);
+        }
+        let number = |part| {
+            let digits = std::str::from_utf8(text.get(1 + part * step..3 + part * step)?).ok()?;
+            digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<i64>().ok())?
+        };
+        let numbers: Vec<i64> = (0..parts).map_while(number).collect();
+        // Go looks at the ranges first, and tells the last one.
+        let ranges =
+            [(24, "time zone offset hour"), (60, "time zone offset minute"), (60, "time zone offset second")];
+        let mut beyond = numbers.iter().zip(ranges).filter(|(number, (most, _))| **number > *most);
+        if let Some((_, (_, name))) = beyond.next_back() {
+            return Err(Misfit::OutOfRange(name));
+        }
+        let sign = match text.first() {
             Some(b'+') => 1,
             Some(b'-') => -1,
             _ => return Err(Misfit::Absent),
         };
-        self.advance(1);
-        let mut offset = self.digits(2)? * 3600;
-        for unit in [60, 1].iter().take(parts - 1) {
-            if has_colons && !self.skip(b":") {
-                return Err(Misfit::Absent);
-            }
-            offset += self.digits(2)? * unit;
+        if numbers.len() < parts {
+            return Err(Misfit::Absent);
         }
-        self.offset = Some(sign * offset);
+        self.advance(length);
+        self.offset =
+            Some(sign * numbers.iter().zip([3600, 60, 1]).map(|(number, unit)| number * unit).sum::<i64>());
         Ok(())
     }
 
