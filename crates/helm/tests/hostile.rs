@@ -1,5 +1,5 @@
 //! Charts that want to stop, fill or leave what renders them: each ends with a message, in bounded time and memory.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::error::Error;
 use std::fmt::Write;
