@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use yaml::{Limits, Node};
+use yaml::{Kind, Limits, Node};
 
 use crate::manifests::{self, Hook, Manifest, ManifestError, split};
 
@@ -33,6 +33,17 @@ pub enum PostRenderStrategy {
     NoHooks,
 }
 
+/// Why a document is no object, in the words of kyaml.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// It is no YAML.
+    #[error("MalformedYAMLError")]
+    Yaml(#[source] yaml::Error),
+    /// It is a list or a scalar. What is in it is not told: it may be a secret.
+    #[error("wrong node kind: expected MappingNode but got {0}")]
+    Kind(&'static str),
+}
+
 /// Why documents did not come through a post-renderer, in the words of Helm.
 #[derive(Debug, thiserror::Error)]
 pub enum PostRenderError {
@@ -45,7 +56,7 @@ pub enum PostRenderError {
         file: String,
         /// What is wrong.
         #[source]
-        source: yaml::Error,
+        source: DocumentError,
     },
     /// The post-renderer failed.
     #[error("error while running post render on {group}")]
@@ -63,7 +74,7 @@ pub enum PostRenderError {
         group: Option<&'static str>,
         /// What is wrong.
         #[source]
-        source: yaml::Error,
+        source: DocumentError,
     },
     /// What a template made is no object.
     #[error(transparent)]
@@ -169,17 +180,23 @@ fn through(
 }
 
 /// The objects of a text. One that is a list alone stands for its items.
-fn objects(text: &str) -> Result<Vec<Node>, yaml::Error> {
-    let (documents, _) = yaml::parse_unexpanded(&text.replace("\r\n", "\n"), &Limits::default())?;
+fn objects(text: &str) -> Result<Vec<Node>, DocumentError> {
+    let parsed = yaml::parse_unexpanded(&text.replace("\r\n", "\n"), &Limits::default());
+    let (documents, _) = parsed.map_err(DocumentError::Yaml)?;
     let mut documents: Vec<Node> = documents.into_iter().filter(|node| !node.is_null()).collect();
     if let [list] = documents.as_mut_slice() {
         let is_list = matches!(list.get("kind").and_then(Node::as_str), Some("List" | "ResourceList"));
         let items = list.get_mut("items").filter(|_| is_list);
         if let Some(items) = items.and_then(Node::items_mut) {
-            return Ok(std::mem::take(items));
+            documents = std::mem::take(items);
         }
     }
-    Ok(documents)
+    let other = documents.iter().find_map(|node| match node.kind() {
+        Kind::Mapping => None,
+        Kind::Sequence => Some("SequenceNode"),
+        _ => Some("ScalarNode"),
+    });
+    other.map_or(Ok(documents), |kind| Err(DocumentError::Kind(kind)))
 }
 
 fn annotate(node: &mut Node, file: &str) {
@@ -202,7 +219,48 @@ fn take_annotation(node: &mut Node) -> Option<String> {
     let annotations = node.get_path_mut(&["metadata", "annotations"])?;
     let file = annotations.remove(FILE)?.as_str().map(str::to_owned);
     if annotations.entries().is_empty() {
-        node.get_mut("metadata")?.remove("annotations");
+        let metadata = node.get_mut("metadata")?;
+        metadata.remove("annotations");
+        if metadata.entries().is_empty() {
+            node.remove("metadata");
+        }
     }
     file
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fails;
+
+    impl PostRenderer for Fails {
+        fn run(&self, _: &str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+            Err("no reason".into())
+        }
+    }
+
+    fn failure(text: &str, strategy: PostRenderStrategy) -> String {
+        let files = BTreeMap::from([("c/templates/a.yaml".to_owned(), text.as_bytes().to_vec())]);
+        let error = run(&files, &Fails, strategy).err().map(|error| {
+            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            format!("{error}: {source}")
+        });
+        error.unwrap_or_default()
+    }
+
+    #[test]
+    fn failures_say_where_and_show_no_content() {
+        let combined = PostRenderStrategy::Combined;
+        let merging = "error merging manifests: parsing c/templates/a.yaml: wrong node kind: expected MappingNode but got";
+        assert_eq!(failure("hunter2\n", combined), format!("{merging} ScalarNode"));
+        assert_eq!(failure("- hunter2\n", combined), format!("{merging} SequenceNode"));
+        assert_eq!(failure("kind: A\n", combined), "error while running post render on files: no reason");
+        let hook = "kind: A\nmetadata: {annotations: {helm.sh/hook: test}}\n";
+        assert_eq!(
+            failure(hook, PostRenderStrategy::Separate),
+            "error while running post render on hooks: no reason"
+        );
+        assert_eq!(failure(hook, PostRenderStrategy::NoHooks), "");
+    }
 }
