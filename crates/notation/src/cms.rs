@@ -112,9 +112,9 @@ impl<'a> Parts<'a> {
         self.0.next_if(|part| is_it(part.tag()))
     }
 
-    /// The value of the next part, if it has this number of its own.
+    /// The value of the next part, if it is a structure with this number of its own.
     pub(crate) fn tagged(&mut self, number: u32) -> Option<&'a [u8]> {
-        let is_it = |tag: Tag| tag.is_context_specific() && tag.number() == TagNumber(number);
+        let is_it = |tag: Tag| tag == Tag::ContextSpecific { constructed: true, number: TagNumber(number) };
         self.next_if(is_it).map(AnyRef::value)
     }
 

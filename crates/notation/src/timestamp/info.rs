@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use x509_cert::der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef};
-use x509_cert::der::{Error, ErrorKind, Tag};
+use x509_cert::der::{Error, ErrorKind, Tag, TagNumber};
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use crate::cms::Parts;
@@ -57,8 +57,9 @@ fn accuracy_of(value: &[u8]) -> Result<SignedDuration, Error> {
     let mut parts = Parts::of(value)?;
     let seconds = parts.next_if(|tag| tag == Tag::Integer).map(|part| part.decode_as::<u32>()).transpose()?;
     let mut fraction = |number: u32| -> Result<u32, Error> {
-        let Some(value) = parts.tagged(number) else { return Ok(0) };
-        let number = AnyRef::new(Tag::Integer, value)?.decode_as::<u16>()?;
+        let tag = Tag::ContextSpecific { constructed: false, number: TagNumber(number) };
+        let Some(value) = parts.next_if(|own| own == tag) else { return Ok(0) };
+        let number = AnyRef::new(Tag::Integer, value.value())?.decode_as::<u16>()?;
         Ok(u32::from(number))
     };
     let (millis, micros) = (fraction(0)?, fraction(1)?);
