@@ -159,7 +159,8 @@ impl Encoder<'_> {
             Value::Map(map) => self.entries(map.entries(), depth)?,
             Value::Object(object) => match (json_text(value), object.underlying()) {
                 (Some(text), _) => self.string(&text),
-                (None, Some(underlying)) => self.value(&underlying, depth + 1)?,
+                // It stands where the object does: no line is deeper.
+                (None, Some(underlying)) => self.value(&underlying, depth)?,
                 (None, None) => {
                     let fields = object.json_fields().into_iter();
                     self.entries(fields.map(|(name, value)| (name.into(), value)).collect(), depth)?;

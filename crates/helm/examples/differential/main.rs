@@ -109,6 +109,8 @@ fn is_listed(theirs: &Answer, ours: &Answer) -> bool {
     says(theirs, "toml: line") && says(ours, "toml: line")
         // Only the first document counts, and Helm's reader ends behind it.
         || says(ours, "did not find expected <document start>")
+        // Go has words for each fault of UTF-8.
+        || says(theirs, "UTF-8") && says(ours, "yaml: invalid UTF-8")
         // What holds itself ends Helm's process, or is no JSON.
         || says(theirs, ENDED) && !says(ours, ENDED)
         || says(ours, "a value is nested more than")
