@@ -103,8 +103,8 @@ impl Default for HelmVersion {
             version: "v4.3".to_owned(),
             git_commit: String::new(),
             git_tree_state: String::new(),
-            go_version: "go1.26.8".to_owned(),
-            kube_client_version: "v1.36".to_owned(),
+            go_version: "go1.27".to_owned(),
+            kube_client_version: "v1.37".to_owned(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The versions that Helm takes for served where no cluster is asked: all that its client library for Kubernetes 1.36 knows.
+//! The versions that Helm takes for served where no cluster is asked: all that its client library for Kubernetes 1.37 knows.
 
 pub const KNOWN: &[&str] = &[
     "v1",

@@ -12,7 +12,7 @@ use helm::{
 use crate::{api_versions, disk, user_values};
 
 /// The version of Kubernetes that Helm renders for where no cluster is asked.
-const KUBE_VERSION: &str = "v1.36.0";
+const KUBE_VERSION: &str = "v1.37.0";
 
 #[derive(clap::Args)]
 pub struct Arguments {
