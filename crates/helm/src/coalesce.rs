@@ -4,7 +4,7 @@
 //! Tables are shared and changed in place as there: a default of a subchart below `global` can reach the tables of its parent.
 
 use gotemplate::Value;
-use gotemplate::value::{Map, Type};
+use gotemplate::value::Map;
 
 use crate::convert::{as_table, deep_copy};
 use crate::tree::ChartNode;
@@ -70,7 +70,7 @@ impl Coalescing<'_> {
             let name = subchart.name.as_bytes();
             let own = match target.get(name) {
                 None => {
-                    let own = Map::new(&Type::Any, [] as [(&str, Value); 0]);
+                    let own = Map::default();
                     target.put(name, Value::Map(own.clone()));
                     own
                 }
@@ -89,7 +89,7 @@ impl Coalescing<'_> {
     /// The globals of the parent go over those of the subchart.
     fn globals(&mut self, target: &Map, source: &Map, prefix: &str) {
         let globals = match target.get(GLOBAL.as_bytes()) {
-            None => Map::new(&Type::Any, [] as [(&str, Value); 0]),
+            None => Map::default(),
             Some(Value::Map(globals)) => globals,
             Some(_) => {
                 self.warnings
@@ -98,7 +98,7 @@ impl Coalescing<'_> {
             }
         };
         let parents = match source.get(GLOBAL.as_bytes()) {
-            None => Map::new(&Type::Any, [] as [(&str, Value); 0]),
+            None => Map::default(),
             Some(Value::Map(parents)) => parents,
             Some(_) => {
                 self.warnings.add(format_args!("skipping globals because source {GLOBAL} is not a table"));

@@ -124,9 +124,8 @@ fn import(node: &mut ChartNode<'_>, warnings: &mut Warnings) -> Result<(), TypeM
     if node.dependencies.is_empty() {
         return Ok(());
     }
-    let nothing = || Map::new(&Type::Any, [] as [(&str, Value); 0]);
-    let values = coalesce::coalesce(node, &nothing(), Nulls::Keep, &mut Warnings::default())?;
-    let imported = nothing();
+    let values = coalesce::coalesce(node, &Map::default(), Nulls::Keep, &mut Warnings::default())?;
+    let imported = Map::default();
     for dependency in &mut node.dependencies {
         let mut imports = Vec::new();
         for import in &dependency.import_values {

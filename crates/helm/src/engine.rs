@@ -113,7 +113,7 @@ fn collect<'a>(
     templates: &mut BTreeMap<String, Renderable<'a>>,
 ) -> Map {
     let path = child_path(parent, &node.name);
-    let subcharts = Map::new(&Type::Any, [] as [(&str, Value); 0]);
+    let subcharts = Map::default();
     let data = Map::new(
         &Type::Any,
         [
@@ -127,8 +127,7 @@ fn collect<'a>(
     );
     for child in &node.children {
         // By a path: the values of a chart with a dot in its name are not found.
-        let own = lookup(values, &child.name);
-        let own = own.unwrap_or_else(|| Map::new(&Type::Any, [] as [(&str, Value); 0]));
+        let own = lookup(values, &child.name).unwrap_or_default();
         let below = collect(child, &path, false, &own, top, templates);
         subcharts.put(child.name.as_str(), Value::Map(below));
     }
@@ -153,8 +152,7 @@ fn each_values_below(node: &ChartNode<'_>, parent: &str, values: &Map, visit: &m
     let path = child_path(parent, &node.name);
     visit(&path, values);
     for child in &node.children {
-        let own = lookup(values, &child.name);
-        let own = own.unwrap_or_else(|| Map::new(&Type::Any, [] as [(&str, Value); 0]));
+        let own = lookup(values, &child.name).unwrap_or_default();
         each_values_below(child, &path, &own, visit);
     }
 }

@@ -69,7 +69,7 @@ pub(crate) fn add(table: &mut Table) {
         table.add_variadic(name, &[MAP], MAP, ANY, move |call| {
             let sources: Vec<Map> = (1..call.values.len()).map(|index| call.map(index)).collect();
             let has_content = sources.iter().any(|source| !source.is_nil());
-            let target = if call.map(0).is_nil() && has_content { empty() } else { call.map(0) };
+            let target = if call.map(0).is_nil() && has_content { Map::default() } else { call.map(0) };
             for source in &sources {
                 merge::merge(call, &target, source, overwrites)?;
             }
@@ -83,10 +83,6 @@ pub(crate) fn add(table: &mut Table) {
             value => copy(call, value, 0),
         });
     }
-}
-
-fn empty() -> Map {
-    Map::new(&ANY, [] as [(Text, Value); 0])
 }
 
 fn entries(call: &Call<'_>, index: usize) -> Result<Vec<(Text, Value)>, Error> {

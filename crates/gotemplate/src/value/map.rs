@@ -131,6 +131,13 @@ impl Map {
     }
 }
 
+/// An empty `map[string]interface {}`.
+impl Default for Map {
+    fn default() -> Self {
+        Self::new(&Type::Any, [] as [(Text, Value); 0])
+    }
+}
+
 impl Inner {
     fn entries_mut(&mut self) -> &mut BTreeMap<Text, Value> {
         self.entries.get_mut().unwrap_or_else(PoisonError::into_inner)

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use helm::manifests::INSTALL_ORDER;
+
 use super::expression::quoted;
 use super::functions::{Function, Kind};
 use super::oracle::Row;
@@ -9,47 +11,8 @@ use super::random::Random;
 use super::template::Template;
 use super::values;
 
-const KINDS: &[&str] = &[
-    "PriorityClass",
-    "Namespace",
-    "NetworkPolicy",
-    "ResourceQuota",
-    "LimitRange",
-    "PodSecurityPolicy",
-    "PodDisruptionBudget",
-    "ServiceAccount",
-    "Secret",
-    "SecretList",
-    "ConfigMap",
-    "StorageClass",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "CustomResourceDefinition",
-    "ClusterRole",
-    "ClusterRoleList",
-    "ClusterRoleBinding",
-    "Role",
-    "RoleBinding",
-    "Service",
-    "DaemonSet",
-    "Pod",
-    "ReplicationController",
-    "ReplicaSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-    "StatefulSet",
-    "Job",
-    "CronJob",
-    "IngressClass",
-    "Ingress",
-    "APIService",
-    "MutatingWebhookConfiguration",
-    "ValidatingWebhookConfiguration",
-    "Thing",
-    "Alpha",
-    "deployment",
-    "List",
-];
+/// Kinds that have no place in the order.
+const OTHER_KINDS: &[&str] = &["Thing", "Alpha", "deployment", "List"];
 const EVENTS: &[&str] = &[
     "pre-install",
     "post-install",
@@ -366,7 +329,8 @@ impl Files<'_> {
         if self.random.below(300) == 0 {
             return self.random.pick(&["- kind: X\n", "kind: [\n", "text\n"]).to_owned();
         }
-        let kind = self.random.pick(KINDS);
+        let kinds = if self.random.below(9) == 0 { OTHER_KINDS } else { INSTALL_ORDER };
+        let kind = self.random.pick(kinds);
         let name = self.random.pick(&[
             "one",
             "two",
