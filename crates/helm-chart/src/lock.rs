@@ -44,11 +44,16 @@ impl Lock {
     }
 
     pub(crate) fn to_yaml(&self) -> String {
+        yaml::json_to_yaml(&self.to_json().into())
+    }
+
+    /// The fields in the order in which Go has them.
+    pub fn to_json(&self) -> Map<String, Value> {
         let list = || self.dependencies.iter().map(Dependency::optional_json).collect::<Vec<_>>();
         let mut map = Map::new();
         map.insert("generated".to_owned(), json!(self.generated));
         map.insert("digest".to_owned(), json!(self.digest));
         map.insert("dependencies".to_owned(), if self.has_list { list().into() } else { Value::Null });
-        yaml::json_to_yaml(&map.into())
+        map
     }
 }

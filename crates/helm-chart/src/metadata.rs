@@ -167,35 +167,38 @@ impl Metadata {
 
     /// The text of Chart.yaml as Helm packs it: keys sorted, what it does not know left out, and what is empty.
     pub(crate) fn to_yaml(&self) -> String {
-        let mut map = Map::new();
-        for (name, text) in [
-            ("name", &self.name),
-            ("home", &self.home),
-            ("version", &self.version),
-            ("description", &self.description),
-            ("icon", &self.icon),
-            ("apiVersion", &self.api_version),
-            ("condition", &self.condition),
-            ("tags", &self.tags),
-            ("appVersion", &self.app_version),
-            ("kubeVersion", &self.kube_version),
-            ("type", &self.kind),
-        ] {
-            put_text(&mut map, name, text);
+        let mut fields = self.to_json();
+        if self.api_version == API_VERSION_1 {
+            fields.shift_remove("dependencies");
         }
+        yaml::json_to_yaml(&fields.into())
+    }
+
+    /// The fields that are not empty, in the order in which Go has them.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut map = Map::new();
+        put_text(&mut map, "name", &self.name);
+        put_text(&mut map, "home", &self.home);
         put_list(&mut map, "sources", self.sources.iter().map(|text| json!(text)));
+        put_text(&mut map, "version", &self.version);
+        put_text(&mut map, "description", &self.description);
         put_list(&mut map, "keywords", self.keywords.iter().map(|text| json!(text)));
         put_list(&mut map, "maintainers", self.maintainers.iter().map(maintainer_json));
+        put_text(&mut map, "icon", &self.icon);
+        put_text(&mut map, "apiVersion", &self.api_version);
+        put_text(&mut map, "condition", &self.condition);
+        put_text(&mut map, "tags", &self.tags);
+        put_text(&mut map, "appVersion", &self.app_version);
         if self.deprecated {
             map.insert("deprecated".to_owned(), true.into());
         }
         if !self.annotations.is_empty() {
             map.insert("annotations".to_owned(), self.annotations.clone().into());
         }
-        if self.api_version != API_VERSION_1 {
-            put_list(&mut map, "dependencies", self.dependencies.iter().map(Dependency::optional_json));
-        }
-        yaml::json_to_yaml(&map.into())
+        put_text(&mut map, "kubeVersion", &self.kube_version);
+        put_list(&mut map, "dependencies", self.dependencies.iter().map(Dependency::optional_json));
+        put_text(&mut map, "type", &self.kind);
+        map
     }
 }
 

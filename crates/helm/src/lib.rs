@@ -68,6 +68,7 @@ pub use objects::{Capabilities, HelmVersion, KubeVersion, KubeVersionError};
 pub use parsed::ParsedChart;
 pub use post_render::{PostRenderError, PostRenderStrategy, PostRenderer};
 pub use render::{
-    Files, Input, Release, ReleaseNameError, RenderError, Rendered, SeenValues, render, render_files, values,
+    Files, Input, Release, ReleaseNameError, RenderError, Rendered, SeenValues, UsedChart, render,
+    render_files, values,
 };
 pub use schema::SchemaErrors;

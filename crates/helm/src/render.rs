@@ -6,7 +6,7 @@ use std::io;
 
 use gotemplate::Value;
 use gotemplate::value::{Map, Type};
-use helm_chart::Chart;
+use helm_chart::{Chart, Dependency};
 use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::coalesce::{self, Nulls, TypeMismatch};
@@ -86,9 +86,20 @@ pub struct Input<'a> {
     pub is_stopped: &'a (dyn Fn() -> bool + Sync),
 }
 
+/// What was used of a chart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UsedChart {
+    /// Its subcharts, under the names that they have here.
+    pub dependencies: Vec<Dependency>,
+    /// Its default values, with those that it imports.
+    pub values: JsonMap<String, Json>,
+}
+
 /// What a chart becomes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rendered {
+    /// What of the chart it is from.
+    pub chart: UsedChart,
     /// The objects of the release, in the order in which they are installed.
     pub manifests: Vec<Manifest>,
     /// What runs when something happens, sorted by kind.
@@ -153,7 +164,7 @@ pub enum RenderError {
 /// # Errors
 /// See [`RenderError`].
 pub fn render(chart: &ParsedChart, input: &Input<'_>) -> Result<Rendered, RenderError> {
-    let Files { mut files, warnings } = render_files(chart, input)?;
+    let Files { chart: used, mut files, warnings } = render_files(chart, input)?;
     let own_notes = format!("{}/templates/{NOTES}", chart.chart().metadata.name);
     let notes = files.get(&own_notes).map(|text| String::from_utf8_lossy(text).into_owned());
     files.retain(|name, _| !name.ends_with(NOTES));
@@ -162,12 +173,14 @@ pub fn render(chart: &ParsedChart, input: &Input<'_>) -> Result<Rendered, Render
     }
     let files = files.iter().map(|(name, content)| (name.as_str(), content.as_slice()));
     let (manifests, hooks) = manifests::sort(files)?;
-    Ok(Rendered { manifests, hooks, notes: notes.unwrap_or_default(), warnings })
+    Ok(Rendered { chart: used, manifests, hooks, notes: notes.unwrap_or_default(), warnings })
 }
 
 /// What the templates of a chart make.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Files {
+    /// As [`Rendered::chart`].
+    pub chart: UsedChart,
     /// The texts by the names of the files, such as `chart/templates/service.yaml`; partials have none.
     pub files: BTreeMap<String, Vec<u8>>,
     /// As [`Rendered::warnings`].
@@ -188,7 +201,9 @@ pub fn render_files(chart: &ParsedChart, input: &Input<'_>) -> Result<Files, Ren
             return Err(RenderError::KubeVersion { range, version });
         }
         let files = engine::render(chart, &root, &top, input.world, input.costs, input.is_stopped);
-        Ok(Files { files: files.map_err(RenderError::Template)?, warnings: warnings.into_vec() })
+        let files = files.map_err(RenderError::Template)?;
+        let chart = UsedChart { values: convert::to_json(&root.values), dependencies: root.dependencies };
+        Ok(Files { chart, files, warnings: warnings.into_vec() })
     })
 }
 

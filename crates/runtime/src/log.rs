@@ -85,6 +85,7 @@ const OUR_CRATES: &[&str] = &[
     "gourl",
     "helm",
     "helm_chart",
+    "helm_release",
     "helm_repository",
     "identity",
     "kms",

@@ -25,15 +25,22 @@ pub fn build(folder: &str) -> Vec<Value> {
     documents(&stdout(build.arg(e2e::workspace().join(folder)))).unwrap()
 }
 
-/// The objects of the chart in a namespace, CRDs included; `values` as `--set` takes them. Or what Helm says against them.
+/// The objects of the chart in a namespace, CRDs included; `values` as `--set` takes them. Or what Helm says against them. Our own
+/// engine gives the same bytes, and says the same.
 pub fn render(namespace: &str, values: &[&str]) -> Result<Vec<Value>, String> {
     let options = [&["--include-crds"], values].concat();
-    let output = helm(None, &["template", "ferroflux"], namespace, &options);
-    output.map(|yaml| documents(&yaml).unwrap())
+    let rendered = helm(None, &["template", "ferroflux"], namespace, &options);
+    let mut ours = Command::new(find_binary("helm-template").unwrap());
+    ours.args(["template", "ferroflux"]).arg(chart()).args(["--namespace", namespace]);
+    add_options(&mut ours, &options);
+    match (&rendered, outcome(&mut ours)) {
+        (Err(theirs), Err(own)) => assert_eq!(own.trim_end(), theirs.trim_end(), "{values:?}"),
+        (theirs, own) => assert_eq!(own.as_ref(), theirs.as_ref(), "{values:?}"),
+    }
+    rendered.map(|yaml| documents(&yaml).unwrap())
 }
 
 /// Runs a command of Helm over the chart, in a cluster if there is one; the standard output, or the standard error of a failure.
-/// An option that is no flag is a value.
 pub fn helm(
     cluster: Option<&Cluster>,
     command: &[&str],
@@ -53,14 +60,24 @@ pub fn helm(
     if command[0] != "uninstall" {
         helm.arg(chart());
     }
+    add_options(&mut helm, options);
+    outcome(&mut helm)
+}
+
+/// An option that is no flag is a value.
+fn add_options(command: &mut Command, options: &[&str]) {
     for option in options {
         if option.starts_with("--") {
-            helm.arg(option)
+            command.arg(option)
         } else {
-            helm.args(["--set", option])
+            command.args(["--set", option])
         };
     }
-    let output = helm.output().unwrap();
+}
+
+/// The standard output, or the standard error of a failure.
+fn outcome(command: &mut Command) -> Result<String, String> {
+    let output = command.output().unwrap();
     if output.status.success() {
         Ok(String::from_utf8(output.stdout).unwrap())
     } else {
