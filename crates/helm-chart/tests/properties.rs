@@ -1,5 +1,5 @@
 //! No archive makes the loader panic: damaged bytes, odd names, odd content.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;
 
