@@ -62,7 +62,10 @@ fn the_command_line_says_which_flag_is_wrong() {
     let apply = |flag: Flag, text: &str| {
         let mut values = json!({"m": {"a": 1.0, "b": 2.0}}).as_object().unwrap().clone();
         let done = flag.apply(text, &mut values, &mut |path| Err(format!("open {path}: gone")), &limits);
-        done.map(|()| Value::Object(values)).map_err(|error| error.to_string())
+        done.map(|()| Value::Object(values)).map_err(|error| match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        })
     };
     let failures = [
         (Flag::Set, "a", "failed parsing --set data: key \"a\" has no value"),

@@ -57,8 +57,9 @@ async fn a_wall_clock_that_jumps_stops_nothing_and_starts_no_storm() -> Result<(
     let clock = MovedClock::new()?;
     let election = [
         "--enable-leader-election",
-        "--leader-election-lease-duration=8s",
-        "--leader-election-renew-deadline=6s",
+        // As long as a busy machine may keep a renewal waiting.
+        "--leader-election-lease-duration=20s",
+        "--leader-election-renew-deadline=16s",
         "--leader-election-retry-period=1s",
     ];
     let settings = Settings { source: &election, kustomize: &election, environment: &clock.environment() };
