@@ -126,10 +126,9 @@ impl Context<'_> {
     /// # Errors
     /// It is no template, or it fails.
     pub fn execute_source(&self, name: &str, source: &[u8], data: Value) -> Result<Text, Error> {
-        let size =
-            source.len().saturating_mul(TREE_PER_SOURCE) + self.set.len() * size_of::<(Vec<u8>, Tree)>();
+        let mut set = self.set.extended();
+        let size = source.len().saturating_mul(TREE_PER_SOURCE) + set.own_len() * size_of::<(Vec<u8>, Tree)>();
         self.run.charge(size)?;
-        let mut set = self.set.clone();
         let tree = set.parse(name, source)?;
         let mut output = Vec::new();
         exec::execute(Context { set: &set, run: self.run }, &tree, data, &mut output)?;

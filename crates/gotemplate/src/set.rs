@@ -24,11 +24,16 @@ pub enum MissingKey {
     Error,
 }
 
+type Templates = BTreeMap<Vec<u8>, Arc<Tree>>;
+
 /// Templates that can call each other, and the functions that they call. A clone is cheap, and has its own templates from then on.
 #[derive(Debug, Clone)]
 pub struct Set {
     name: Arc<str>,
-    templates: Arc<BTreeMap<Vec<u8>, Arc<Tree>>>,
+    /// Those that it shares with the set that it was made of.
+    shared: Arc<Templates>,
+    /// Its own, which go before those.
+    templates: Arc<Templates>,
     functions: Functions,
     limits: Limits,
     missing_key: MissingKey,
@@ -37,7 +42,8 @@ pub struct Set {
 impl Set {
     /// Without templates. The name is that of Go's outermost template, which errors name.
     pub fn new(name: &str, functions: Functions, limits: Limits, missing_key: MissingKey) -> Self {
-        Self { name: name.into(), templates: Arc::default(), functions, limits, missing_key }
+        let (shared, templates) = (Arc::default(), Arc::default());
+        Self { name: name.into(), shared, templates, functions, limits, missing_key }
     }
 
     /// The name.
@@ -53,19 +59,33 @@ impl Set {
         self.missing_key
     }
 
-    /// How many templates there are: what a clone costs if it gets more.
-    pub fn len(&self) -> usize {
+    /// A set with the same templates, to which others can be added at the cost of these alone: `tpl` makes one for each call.
+    pub(crate) fn extended(&self) -> Self {
+        let mut set = self.clone();
+        if self.shared.is_empty() {
+            set.shared = std::mem::take(&mut set.templates);
+        }
+        set
+    }
+
+    /// How many templates have to be copied to add one.
+    pub(crate) fn own_len(&self) -> usize {
         self.templates.len()
+    }
+
+    /// How many templates there are, those counted twice that have replaced a shared one.
+    pub fn len(&self) -> usize {
+        self.shared.len() + self.templates.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.templates.is_empty()
+        self.shared.is_empty() && self.templates.is_empty()
     }
 
     /// The template of a name.
     pub fn get(&self, name: &[u8]) -> Option<&Arc<Tree>> {
-        self.templates.get(name)
+        self.templates.get(name).or_else(|| self.shared.get(name))
     }
 
     /// Adds the templates of a source: that of the source itself, which is also the result, and those that it defines. They
@@ -94,7 +114,8 @@ impl Set {
     pub fn add(&mut self, trees: &[Arc<Tree>]) {
         let templates = Arc::make_mut(&mut self.templates);
         for tree in trees {
-            if !(tree.is_empty() && templates.contains_key(&tree.name)) {
+            let is_there = templates.contains_key(&tree.name) || self.shared.contains_key(&tree.name);
+            if !(tree.is_empty() && is_there) {
                 templates.insert(tree.name.clone(), tree.clone());
             }
         }
