@@ -127,7 +127,8 @@ impl Context<'_> {
     /// It is no template, or it fails.
     pub fn execute_source(&self, name: &str, source: &[u8], data: Value) -> Result<Text, Error> {
         let mut set = self.set.extended();
-        let size = source.len().saturating_mul(TREE_PER_SOURCE) + set.own_len() * size_of::<(Vec<u8>, Tree)>();
+        let size =
+            source.len().saturating_mul(TREE_PER_SOURCE) + set.own_len() * size_of::<(Vec<u8>, Tree)>();
         self.run.charge(size)?;
         let tree = set.parse(name, source)?;
         let mut output = Vec::new();

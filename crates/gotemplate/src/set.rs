@@ -126,9 +126,17 @@ impl Set {
     /// # Errors
     /// There is none of this name, or it fails.
     pub fn execute(&self, run: &Run<'_>, name: &str, data: Value) -> Result<Text, Error> {
+        self.execute_to_vec(run, name, data).map(Text::from)
+    }
+
+    /// As [`Set::execute`], without another copy of the output.
+    ///
+    /// # Errors
+    /// There is none of this name, or it fails.
+    pub fn execute_to_vec(&self, run: &Run<'_>, name: &str, data: Value) -> Result<Vec<u8>, Error> {
         let mut output = Vec::new();
         self.execute_into(run, name.as_bytes(), data, &mut output)?;
-        Ok(output.into())
+        Ok(output)
     }
 
     pub(crate) fn execute_into(

@@ -2,10 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gotemplate::value::{Map, Type};
 use gotemplate::{Budget, Limits, MissingKey, Run, Set, Value};
-use helm_chart::File;
+use helm_chart::{Chart, File};
 
 use crate::convert::lookup;
 use crate::failure;
@@ -88,9 +89,9 @@ pub(crate) fn render(
         }
         let own = [("Name", name.as_str().into()), ("BasePath", template.base_path.as_str().into())];
         template.data.put("Template", Value::object(CommonValues(Map::new(&Type::Any, own))));
-        let text = set.execute(&run, name, Value::object(CommonValues(template.data.clone())));
+        let text = set.execute_to_vec(&run, name, Value::object(CommonValues(template.data.clone())));
         let text = text.map_err(|error| failure::executing(name, &error, run.end()))?;
-        rendered.insert(name.clone(), without_no_value(&text));
+        rendered.insert(name.clone(), without_no_value(text));
     }
     // A chart holds its subcharts, and these do not hold it: nothing here is a cycle.
     Ok(rendered)
@@ -98,6 +99,7 @@ pub(crate) fn render(
 
 /// What all templates see.
 pub(crate) struct Top {
+    pub chart: Arc<Chart>,
     pub release: Map,
     pub capabilities: Value,
     pub values: Map,
@@ -118,7 +120,7 @@ fn collect<'a>(
         &Type::Any,
         [
             ("Chart", Value::Map(metadata(node, is_root))),
-            ("Files", Value::object(Files::new(&node.chart.files))),
+            ("Files", Value::object(Files::new(&top.chart, &node.place))),
             ("Release", Value::Map(top.release.clone())),
             ("Capabilities", top.capabilities.clone()),
             ("Values", Value::object(CommonValues(values.clone()))),

@@ -83,7 +83,7 @@ fn tpl(context: &Context<'_>, arguments: &[Value]) -> Result<Value, Error> {
     let outermost = context.templates().name();
     match context.execute_source(outermost, source, data.clone()) {
         Ok(text) => {
-            let text = without_no_value(&text);
+            let text = without_no_value(text.to_vec());
             context.charge(text.len())?;
             Ok(Value::String(text.into()))
         }
@@ -139,11 +139,14 @@ fn lookup(cluster: Arc<dyn Lookup>) -> Function {
 }
 
 /// Without what Go prints for nothing: with `missingkey=zero`, too, an `interface {}` has no zero that prints as nothing.
-pub(crate) fn without_no_value(text: &[u8]) -> Vec<u8> {
+pub(crate) fn without_no_value(text: Vec<u8>) -> Vec<u8> {
     const NO_VALUE: &[u8] = b"<no value>";
+    if memchr::memmem::find(&text, NO_VALUE).is_none() {
+        return text;
+    }
     let mut kept = Vec::with_capacity(text.len());
     let mut from = 0;
-    for at in memchr::memmem::find_iter(text, NO_VALUE) {
+    for at in memchr::memmem::find_iter(&text, NO_VALUE) {
         kept.extend_from_slice(text.get(from..at).unwrap_or_default());
         from = at + NO_VALUE.len();
     }

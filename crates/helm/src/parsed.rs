@@ -11,7 +11,7 @@ type Trees = Arc<[Arc<Tree>]>;
 /// A chart, and what was parsed of it so far.
 #[derive(Debug)]
 pub struct ParsedChart {
-    chart: Chart,
+    chart: Arc<Chart>,
     /// By full name, and by the address of the file, for two subcharts may have one name. The chart never changes.
     trees: Mutex<HashMap<(String, usize), Trees>>,
 }
@@ -19,11 +19,16 @@ pub struct ParsedChart {
 impl ParsedChart {
     /// Nothing is parsed yet.
     pub fn new(chart: Chart) -> Self {
-        Self { chart, trees: Mutex::default() }
+        Self { chart: Arc::new(chart), trees: Mutex::default() }
     }
 
     /// The chart.
     pub fn chart(&self) -> &Chart {
+        &self.chart
+    }
+
+    /// The chart, for what outlives a borrow.
+    pub(crate) fn shared(&self) -> &Arc<Chart> {
         &self.chart
     }
 

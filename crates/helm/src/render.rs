@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io;
+use std::sync::Arc;
 
 use gotemplate::Value;
 use gotemplate::value::{Map, Type};
@@ -193,7 +194,7 @@ pub struct Files {
 /// See [`RenderError`].
 pub fn render_files(chart: &ParsedChart, input: &Input<'_>) -> Result<Files, RenderError> {
     on_own_stack(input, || {
-        let (root, top, warnings) = prepared(chart.chart(), input)?;
+        let (root, top, warnings) = prepared(chart.shared(), input)?;
         let range = &chart.chart().metadata.kube_version;
         let version = &input.capabilities.kube_version;
         if !range.is_empty() && !dependencies::is_compatible(range, version.comparable()) {
@@ -214,9 +215,9 @@ pub type SeenValues = (String, JsonMap<String, Json>);
 ///
 /// # Errors
 /// As [`render`], up to the templates.
-pub fn values(chart: &Chart, input: &Input<'_>) -> Result<Vec<SeenValues>, RenderError> {
+pub fn values(chart: &ParsedChart, input: &Input<'_>) -> Result<Vec<SeenValues>, RenderError> {
     on_own_stack(input, || {
-        let (root, top, _) = prepared(chart, input)?;
+        let (root, top, _) = prepared(chart.shared(), input)?;
         let mut seen = Vec::new();
         engine::each_values(&root, &top.values, &mut |path, values| {
             seen.push((path.to_owned(), convert::to_json(values)));
@@ -226,7 +227,10 @@ pub fn values(chart: &Chart, input: &Input<'_>) -> Result<Vec<SeenValues>, Rende
 }
 
 /// The charts that are used, with what their templates see.
-fn prepared<'a>(chart: &'a Chart, input: &Input<'_>) -> Result<(ChartNode<'a>, Top, Warnings), RenderError> {
+fn prepared<'a>(
+    chart: &'a Arc<Chart>,
+    input: &Input<'_>,
+) -> Result<(ChartNode<'a>, Top, Warnings), RenderError> {
     let mut warnings = Warnings::default();
     let mut root = ChartNode::new(chart);
     let values = convert::table(input.values, Numbers::AsWritten);
@@ -246,7 +250,7 @@ fn prepared<'a>(chart: &'a Chart, input: &Input<'_>) -> Result<(ChartNode<'a>, T
     ];
     let release = Map::new(&Type::Any, entries);
     let capabilities = Value::object(input.capabilities.clone());
-    Ok((root, Top { release, capabilities, values }, warnings))
+    Ok((root, Top { chart: chart.clone(), release, capabilities, values }, warnings))
 }
 
 /// Templates recurse, and so do the trees of values.

@@ -10,6 +10,8 @@ use crate::convert::{self, Numbers};
 pub(crate) struct ChartNode<'a> {
     /// Where its files are.
     pub chart: &'a Chart,
+    /// The way to it from the root: which of the subcharts of each chart.
+    pub place: Vec<usize>,
     /// Its name, or the alias under which it is used.
     pub name: String,
     /// What it says about its subcharts.
@@ -23,12 +25,19 @@ pub(crate) struct ChartNode<'a> {
 impl<'a> ChartNode<'a> {
     /// With all subcharts.
     pub(crate) fn new(chart: &'a Chart) -> Self {
+        Self::at(chart, Vec::new())
+    }
+
+    fn at(chart: &'a Chart, place: Vec<usize>) -> Self {
+        let below = |index| place.iter().copied().chain([index]).collect();
+        let children = chart.dependencies.iter().enumerate();
         Self {
+            children: children.map(|(index, child)| Self::at(child, below(index))).collect(),
             chart,
             name: chart.metadata.name.clone(),
             dependencies: chart.metadata.dependencies.iter().flatten().cloned().collect(),
             values: convert::table(&chart.values, Numbers::Floats),
-            children: chart.dependencies.iter().map(ChartNode::new).collect(),
+            place,
         }
     }
 

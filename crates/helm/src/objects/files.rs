@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Formatter};
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gotemplate::value::{List, Map, Object, Text, Type};
 use gotemplate::{Context, Error, Function, Value};
-use helm_chart::File;
+use helm_chart::{Chart, File};
 
 use super::glob::Glob;
 use crate::convert::as_table;
@@ -12,34 +14,59 @@ use crate::convert::as_table;
 const BYTES: Type = Type::Slice(&Type::Uint8);
 
 /// `.Files`: what a chart has besides templates, values and metadata.
-#[derive(Debug, Clone)]
-pub(crate) struct Files(Map);
+#[derive(Clone)]
+pub(crate) struct Files {
+    /// The root chart, and the way to the chart whose files these are; none if they are some of them.
+    source: Option<(Arc<Chart>, Arc<[usize]>)>,
+    /// The files by name, made when a template first asks for more than one by its name: they can be large, and most charts do not.
+    table: OnceLock<Map>,
+}
 
 impl Files {
-    pub(crate) fn new(files: &[File]) -> Self {
-        let entries =
-            files.iter().map(|file| (file.name.as_str(), Value::Bytes(file.data.as_slice().into())));
-        Self(Map::new(&BYTES, entries))
+    pub(crate) fn new(root: &Arc<Chart>, place: &[usize]) -> Self {
+        Self { source: Some((root.clone(), place.into())), table: OnceLock::new() }
+    }
+
+    fn of(table: Map) -> Self {
+        Self { source: None, table: table.into() }
+    }
+
+    fn source(&self) -> &[File] {
+        let Some((root, place)) = &self.source else { return &[] };
+        let chart = place.iter().try_fold(root.as_ref(), |chart, index| chart.dependencies.get(*index));
+        chart.map(|chart| chart.files.as_slice()).unwrap_or_default()
+    }
+
+    fn table(&self) -> &Map {
+        self.table.get_or_init(|| {
+            let bytes = |file: &File| Value::Bytes(file.data.as_slice().into());
+            Map::new(&BYTES, self.source().iter().map(|file| (file.name.as_str(), bytes(file))))
+        })
     }
 
     fn content(&self, name: &Text) -> Text {
-        match self.0.get(name) {
-            Some(Value::Bytes(content)) => content,
-            _ => Text::default(),
+        if let Some(table) = self.table.get() {
+            return match table.get(name) {
+                Some(Value::Bytes(content)) => content,
+                _ => Text::default(),
+            };
         }
+        // Of two files of one name the later counts.
+        let found = self.source().iter().rfind(|file| file.name.as_bytes() == &**name);
+        found.map(|file| file.data.as_slice().into()).unwrap_or_default()
     }
 
     fn glob(&self, context: &Context<'_>, pattern: &Text) -> Result<Value, Error> {
         let glob = Glob::new(pattern);
-        let entries = self.0.entries();
+        let entries = self.table().entries();
         context.charge(entries.iter().map(|(name, _)| name.len() + size_of::<(Text, Value)>()).sum())?;
         let matching = entries.into_iter().filter(|(name, _)| glob.matches(name));
-        Ok(Value::object(Self(Map::new(&BYTES, matching))))
+        Ok(Value::object(Self::of(Map::new(&BYTES, matching))))
     }
 
     /// A map from base names to contents, as YAML.
     fn as_yaml(&self, context: &Context<'_>, shown: fn(&[u8]) -> String) -> Result<Value, Error> {
-        let entries = self.0.entries();
+        let entries = self.table().entries();
         // Base64 and quoting make it longer.
         context.charge(entries.iter().map(|(name, value)| 2 * (name.len() + size(value))).sum())?;
         let contents = entries.iter().map(|(name, value)| match value {
@@ -65,6 +92,13 @@ impl Files {
     }
 }
 
+/// How many there are.
+impl Debug for Files {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "engine.files of {}", self.table.get().map_or(self.source().len(), Map::len))
+    }
+}
+
 fn size(value: &Value) -> usize {
     match value {
         Value::Bytes(content) => content.len(),
@@ -83,11 +117,11 @@ impl Object for Files {
     }
 
     fn underlying(&self) -> Option<Value> {
-        Some(Value::Map(self.0.clone()))
+        Some(Value::Map(self.table().clone()))
     }
 
     fn with_underlying(&self, underlying: Value) -> Option<Value> {
-        as_table(&underlying).map(|table| Value::object(Self(table)))
+        as_table(&underlying).map(|table| Value::object(Self::of(table)))
     }
 
     fn method(&self, name: &str) -> Option<Function> {

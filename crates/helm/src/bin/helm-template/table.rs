@@ -98,7 +98,7 @@ pub fn manifests(row: &Row, chart: &ParsedChart, input: &Input<'_>) -> Result<Ou
 
 /// The values of each chart.
 pub fn values(_: &Row, chart: &ParsedChart, input: &Input<'_>) -> Result<Out, Box<dyn Error>> {
-    let seen = helm::values(chart.chart(), input)?;
+    let seen = helm::values(chart, input)?;
     let out = Value::Object(seen.into_iter().map(|(path, values)| (path, values.into())).collect());
     Ok(Out { out, ..Out::default() })
 }

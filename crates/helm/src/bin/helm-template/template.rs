@@ -117,7 +117,9 @@ pub fn printed(rendered: &Rendered, crds: &[Crd], is_shown: impl Fn(&Hook) -> bo
         manifests.push(b'\n');
     }
     manifests.extend_from_slice(rendered.manifest().as_bytes());
-    let mut output = manifests.trim_ascii().to_vec();
+    // Each begins with a separator: white space is at the end alone.
+    let mut output = manifests;
+    output.truncate(output.trim_ascii_end().len());
     output.push(b'\n');
     for hook in rendered.hooks.iter().filter(|hook| is_shown(hook)) {
         output.extend_from_slice(format!("---\n# Source: {}\n{}\n", hook.path, hook.manifest).as_bytes());
