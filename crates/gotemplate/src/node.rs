@@ -16,7 +16,7 @@ pub struct List {
     pub nodes: Vec<Node>,
 }
 
-/// Text, or an action.
+/// Text, or an action. What is large is boxed: charts have tens of thousands of nodes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
     /// What is printed as it is.
@@ -24,11 +24,11 @@ pub enum Node {
     /// `{{pipe}}`
     Action(Pipe),
     /// `{{if pipe}} … {{else}} … {{end}}`
-    If(Branch),
+    If(Box<Branch>),
     /// `{{range pipe}} … {{else}} … {{end}}`
-    Range(Branch),
+    Range(Box<Branch>),
     /// `{{with pipe}} … {{else}} … {{end}}`
-    With(Branch),
+    With(Box<Branch>),
     /// `{{template "name" pipe}}`, which a block is, too.
     Template(Template),
     /// `{{break}}`
@@ -102,7 +102,7 @@ pub enum Operand {
     /// `nil`
     Nil(Position),
     /// `12`, `1.5`, `'a'`
-    Number(Position, Number),
+    Number(Position, Box<Number>),
     /// A string in quotes.
     String(Position, Text),
     /// The name of a function.

@@ -288,7 +288,10 @@ impl Parser<'_> {
         loop {
             let token = self.next();
             match token.kind {
-                Kind::Eof => return Ok(list),
+                Kind::Eof => {
+                    list.nodes.shrink_to_fit();
+                    return Ok(list);
+                }
                 Kind::LeftDelimiter => {
                     if self.next_non_space().kind == Kind::Define {
                         self.definition()?;
@@ -339,7 +342,10 @@ impl Parser<'_> {
         while self.peek_non_space().kind != Kind::Eof {
             match self.item()? {
                 Item::Node(node) => list.nodes.push(node),
-                Item::Stop(stop) => return Ok((list, stop)),
+                Item::Stop(stop) => {
+                    list.nodes.shrink_to_fit();
+                    return Ok((list, stop));
+                }
             }
         }
         self.fail("unexpected EOF")
@@ -370,10 +376,10 @@ impl Parser<'_> {
                 self.expect(&[Kind::RightDelimiter], "end")?;
                 return Ok(Item::Stop(Stop::End));
             }
-            Kind::If => Node::If(self.control("if")?),
-            Kind::Range => Node::Range(self.control("range")?),
+            Kind::If => Node::If(Box::new(self.control("if")?)),
+            Kind::Range => Node::Range(Box::new(self.control("range")?)),
             Kind::Template => self.template()?,
-            Kind::With => Node::With(self.control("with")?),
+            Kind::With => Node::With(Box::new(self.control("with")?)),
             _ => {
                 self.back();
                 Node::Action(self.pipeline("command", Kind::RightDelimiter)?)
@@ -423,6 +429,7 @@ impl Parser<'_> {
         if let Some(context) = chained {
             self.next();
             let branch = self.control(context)?;
+            let branch = Box::new(branch);
             let node = if context == "if" { Node::If(branch) } else { Node::With(branch) };
             return Ok(Branch { pipe, list, otherwise: Some(List { position, nodes: vec![node] }) });
         }

@@ -41,6 +41,7 @@ impl Parser<'_> {
                 return self.fail(format_args!("non executable command in pipeline stage {}", index + 1));
             }
         }
+        commands.shrink_to_fit();
         Ok(Pipe { position, is_assignment, variables, commands })
     }
 
@@ -98,6 +99,8 @@ impl Parser<'_> {
             }
             break;
         }
+        // They are kept, and most have room for more than they hold.
+        operands.shrink_to_fit();
         if operands.is_empty() { self.fail("empty command") } else { Ok(Command { position, operands }) }
     }
 
@@ -142,7 +145,7 @@ impl Parser<'_> {
             Kind::Field => Operand::Field(position, vec![field(&token)]),
             Kind::Bool => Operand::Bool(position, token.text == b"true"),
             Kind::CharConstant | Kind::Complex | Kind::Number => match super::number::read(&token) {
-                Ok(number) => Operand::Number(position, number),
+                Ok(number) => Operand::Number(position, Box::new(number)),
                 Err(message) => return self.fail(message),
             },
             Kind::LeftParen => {
