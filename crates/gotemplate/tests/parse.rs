@@ -29,9 +29,8 @@ fn positions(list: &List, into: &mut Vec<usize>) {
         match node {
             Node::Text(..) | Node::Break(_) | Node::Continue(_) => {}
             Node::Action(pipe) => of_pipe(pipe, into),
-            Node::If(Branch { pipe, list, otherwise })
-            | Node::Range(Branch { pipe, list, otherwise })
-            | Node::With(Branch { pipe, list, otherwise }) => {
+            Node::If(branch) | Node::Range(branch) | Node::With(branch) => {
+                let Branch { pipe, list, otherwise } = &**branch;
                 of_pipe(pipe, into);
                 positions(list, into);
                 otherwise.iter().for_each(|list| positions(list, into));
