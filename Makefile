@@ -132,13 +132,12 @@ conformance: ## what kustomize builds and Helm renders, against our engines
 		"$$python" "$(SHARED)/tools/kustomize-conformance.py" "$(SHARED)/$$cases" '$(TARGET)/release/kustomize-build {flags} {dir}' \
 			$(if $(KNOWN_FAILURES),--known-failures $(KNOWN_FAILURES)) || failed=1; \
 	done; \
-	known=$(or $(KNOWN_FAILURES),crates/helm/tests/known-differences); \
 	for cases in 'helm-cases template {name} {chart} {flags} --notes {notes}' \
 		'helm-cases template {name} {archive} {flags} --api-versions-file {api-versions}' \
 		'helm-cases/tables/engine.jsonl table' 'helm-cases/tables/values.jsonl values'; do \
 		printf '==> %s\n' "$$cases"; \
 		"$$python" "$(SHARED)/tools/helm-conformance.py" "$(SHARED)/$${cases%% *}" "$(abspath $(TARGET))/release/helm-template $${cases#* }" \
-			--errors text -j 2 --known-failures "$$known" || failed=1; \
+			--errors text -j 2 --known-failures crates/helm/known-failures.txt || failed=1; \
 	done; \
 	exit $$failed
 
