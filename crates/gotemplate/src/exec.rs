@@ -135,9 +135,8 @@ impl<'a> Executor<'a, '_> {
     fn node(&mut self, dot: &Item, node: &'a Node) -> Result<Flow, Error> {
         let result = self.execute_node(dot, node);
         // A source of its own, such as the text of `tpl`, says nothing about the file that it comes from.
-        let is_named = *self.tree.source_name != *self.context.set.name();
         if let Err(Error::Exhausted(_)) = &result
-            && is_named
+            && *self.tree.source_name != *self.context.set.name()
         {
             self.context.run.note_end(|| self.tree.location(node.position()));
         }

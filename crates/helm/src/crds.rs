@@ -1,13 +1,10 @@
 //! The custom resource definitions that a chart has in `crds/`.
 
-use helm_chart::File;
+use helm_chart::{Chart, File};
 
-use crate::convert::{self, Numbers};
-use crate::dependencies;
-use crate::render::{Input, RenderError};
-use crate::tree::ChartNode;
+use crate::render::{self, Input, RenderError};
+use crate::tree::base_name;
 use crate::warnings::Warnings;
-use helm_chart::Chart;
 
 /// A file of definitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +20,9 @@ pub struct Crd {
 /// # Errors
 /// The value of a subchart's name is no table.
 pub fn crds(chart: &Chart, input: &Input<'_>) -> Result<Vec<Crd>, RenderError> {
-    let mut root = ChartNode::new(chart);
-    let values = convert::table(input.values, Numbers::AsWritten);
-    dependencies::process(&mut root, &values, &mut Warnings::default()).map_err(RenderError::Dependencies)?;
+    let (root, _) = render::used(chart, input, &mut Warnings::default())?;
     let mut crds = Vec::new();
-    root.each(&mut |path, node| {
+    root.each("", &mut |path, node| {
         let files = node.chart.files.iter().filter(|file| is_definition(file));
         crds.extend(
             files.map(|file| Crd { name: format!("{path}/{}", file.name), content: file.data.clone() }),
@@ -37,7 +32,7 @@ pub fn crds(chart: &Chart, input: &Input<'_>) -> Result<Vec<Crd>, RenderError> {
 }
 
 fn is_definition(file: &File) -> bool {
-    let base = file.name.rsplit('/').next().unwrap_or_default();
-    let extension = base.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    let extension =
+        base_name(&file.name).rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     file.name.starts_with("crds/") && matches!(extension.as_deref(), Some("yaml" | "yml" | "json"))
 }

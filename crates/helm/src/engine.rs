@@ -13,7 +13,7 @@ use crate::failure;
 use crate::functions::{World, functions, without_no_value};
 use crate::objects::{CommonValues, Files, metadata};
 use crate::parsed::ParsedChart;
-use crate::tree::{ChartNode, child_path};
+use crate::tree::{ChartNode, child_path, is_partial};
 
 /// What Go calls the outermost template.
 const OUTERMOST: &str = "gotpl";
@@ -84,7 +84,7 @@ pub(crate) fn render(
     let run = Run::new(costs.budget.clone(), is_stopped);
     let mut rendered = BTreeMap::new();
     for (name, template) in order {
-        if name.rsplit('/').next().is_some_and(|base| base.starts_with('_')) {
+        if is_partial(name) {
             continue;
         }
         let own = [("Name", name.as_str().into()), ("BasePath", template.base_path.as_str().into())];
@@ -128,14 +128,11 @@ fn collect<'a>(
         ],
     );
     for child in &node.children {
-        // By a path: the values of a chart with a dot in its name are not found.
-        let own = lookup(values, &child.name).unwrap_or_default();
-        let below = collect(child, &path, false, &own, top, templates);
+        let below = collect(child, &path, false, &own_values(values, child), top, templates);
         subcharts.put(child.name.as_str(), Value::Map(below));
     }
     for file in &node.chart.templates {
-        let base = file.name.rsplit('/').next().unwrap_or_default();
-        if node.is_library() && !base.starts_with('_') {
+        if node.is_library() && !is_partial(&file.name) {
             continue;
         }
         let base_path = format!("{path}/templates");
@@ -145,16 +142,21 @@ fn collect<'a>(
     data
 }
 
-/// Visits the values of each chart with its full path.
-pub(crate) fn each_values(root: &ChartNode<'_>, values: &Map, visit: &mut dyn FnMut(&str, &Map)) {
-    each_values_below(root, "", values, visit);
-}
-
-fn each_values_below(node: &ChartNode<'_>, parent: &str, values: &Map, visit: &mut dyn FnMut(&str, &Map)) {
+/// Visits the values of a chart below a path, and of each of its subcharts, with its full path.
+pub(crate) fn each_values(
+    node: &ChartNode<'_>,
+    parent: &str,
+    values: &Map,
+    visit: &mut dyn FnMut(&str, &Map),
+) {
     let path = child_path(parent, &node.name);
     visit(&path, values);
     for child in &node.children {
-        let own = lookup(values, &child.name).unwrap_or_default();
-        each_values_below(child, &path, &own, visit);
+        each_values(child, &path, &own_values(values, child), visit);
     }
+}
+
+/// What a subchart sees of the values of its parent. By a path: those of a chart with a dot in its name are not found.
+fn own_values(values: &Map, child: &ChartNode<'_>) -> Map {
+    lookup(values, &child.name).unwrap_or_default()
 }

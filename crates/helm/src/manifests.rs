@@ -11,6 +11,8 @@ pub use split::split;
 
 use head::Head;
 
+use crate::tree::is_partial;
+
 /// A document of a rendered file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
@@ -44,8 +46,7 @@ pub fn sort<'a>(
 ) -> Result<(Vec<Manifest>, Vec<Hook>), ManifestError> {
     let (mut manifests, mut hooks) = (Vec::new(), Vec::new());
     for (file, content) in files {
-        let base = file.rsplit('/').next().unwrap_or(file);
-        if base.starts_with('_') {
+        if is_partial(file) {
             continue;
         }
         let fail = |source| ManifestError { file: file.to_owned(), source };

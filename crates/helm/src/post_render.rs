@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use yaml::{Kind, Limits, Node};
 
 use crate::manifests::{self, Hook, Manifest, ManifestError, split};
+use crate::tree::is_partial;
 
 /// The annotation that names the file.
 const FILE: &str = "postrenderer.helm.sh/postrender-filename";
@@ -144,11 +145,7 @@ fn through(
         return Ok(BTreeMap::new());
     }
     let mut documents = Vec::new();
-    for (file, text) in files {
-        let is_partial = file.rsplit('/').next().is_some_and(|base| base.starts_with('_'));
-        if is_partial {
-            continue;
-        }
+    for (file, text) in files.iter().filter(|(file, _)| !is_partial(file)) {
         for document in split(text) {
             let read = objects(document);
             let read = read.map_err(|source| PostRenderError::Merge {

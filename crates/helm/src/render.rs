@@ -219,7 +219,7 @@ pub fn values(chart: &ParsedChart, input: &Input<'_>) -> Result<Vec<SeenValues>,
     on_own_stack(input, || {
         let (root, top, _) = prepared(chart.shared(), input)?;
         let mut seen = Vec::new();
-        engine::each_values(&root, &top.values, &mut |path, values| {
+        engine::each_values(&root, "", &top.values, &mut |path, values| {
             seen.push((path.to_owned(), convert::to_json(values)));
         });
         Ok(seen)
@@ -232,9 +232,7 @@ fn prepared<'a>(
     input: &Input<'_>,
 ) -> Result<(ChartNode<'a>, Top, Warnings), RenderError> {
     let mut warnings = Warnings::default();
-    let mut root = ChartNode::new(chart);
-    let values = convert::table(input.values, Numbers::AsWritten);
-    dependencies::process(&mut root, &values, &mut warnings).map_err(RenderError::Dependencies)?;
+    let (root, values) = used(chart, input, &mut warnings)?;
     let values = coalesce::coalesce(&root, &values, Nulls::Delete, &mut warnings)?;
     if !input.skips_schema {
         schema::validate(&root, &values, &input.costs.schema)?;
@@ -251,6 +249,18 @@ fn prepared<'a>(
     let release = Map::new(&Type::Any, entries);
     let capabilities = Value::object(input.capabilities.clone());
     Ok((root, Top { chart: chart.clone(), release, capabilities, values }, warnings))
+}
+
+/// The charts that are used with the values of the user, and these.
+pub(crate) fn used<'a>(
+    chart: &'a Chart,
+    input: &Input<'_>,
+    warnings: &mut Warnings,
+) -> Result<(ChartNode<'a>, Map), RenderError> {
+    let mut root = ChartNode::new(chart);
+    let values = convert::table(input.values, Numbers::AsWritten);
+    dependencies::process(&mut root, &values, warnings).map_err(RenderError::Dependencies)?;
+    Ok((root, values))
 }
 
 /// Templates recurse, and so do the trees of values.

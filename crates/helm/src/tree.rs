@@ -46,18 +46,24 @@ impl<'a> ChartNode<'a> {
         self.chart.metadata.kind.eq_ignore_ascii_case("library")
     }
 
-    /// Visits all charts with their full paths, such as `parent/charts/sub`, parents first.
-    pub(crate) fn each(&self, visit: &mut dyn FnMut(&str, &ChartNode<'a>)) {
-        self.each_below("", visit);
-    }
-
-    fn each_below(&self, parent: &str, visit: &mut dyn FnMut(&str, &ChartNode<'a>)) {
+    /// Visits the chart below a path, and its subcharts behind it, with their full paths, such as `parent/charts/sub`.
+    pub(crate) fn each(&self, parent: &str, visit: &mut dyn FnMut(&str, &ChartNode<'a>)) {
         let path = child_path(parent, &self.name);
         visit(&path, self);
         for child in &self.children {
-            child.each_below(&path, visit);
+            child.each(&path, visit);
         }
     }
+}
+
+/// Whether a template is only there for others: its name begins with `_`.
+pub(crate) fn is_partial(file: &str) -> bool {
+    base_name(file).starts_with('_')
+}
+
+/// The last part of a path.
+pub(crate) fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// The full path of a chart below another; below none, it is its name.

@@ -1,12 +1,14 @@
 //! Charts that want to stop, fill or leave what renders them: each ends with a message, in bounded time and memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod support;
+
 use std::error::Error;
 use std::fmt::Write;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use helm::{Capabilities, Costs, HelmVersion, Input, KubeVersion, ParsedChart, Release, World};
+use helm::ParsedChart;
 use helm_chart::{Chart, Limits, MemoryTree, load_directory};
 
 /// What a test may take of an unoptimised build beside others. The charts would take hours without budgets.
@@ -30,23 +32,7 @@ fn load(files: &[(&str, &str)]) -> Result<Chart, Box<dyn Error>> {
 fn rendered(files: &[(&str, &str)]) -> Result<String, String> {
     let render = || {
         let chart = ParsedChart::new(load(files)?);
-        let release =
-            Release { name: "r".to_owned(), namespace: "ns".to_owned(), revision: 1, is_upgrade: false };
-        let input = Input {
-            release: &release,
-            values: &serde_json::Map::new(),
-            capabilities: &Capabilities {
-                kube_version: KubeVersion::parse("v1.33.0")?,
-                api_versions: Vec::new(),
-                helm_version: HelmVersion::default(),
-            },
-            world: &World::default(),
-            costs: &Costs::default(),
-            skips_schema: false,
-            post_renderer: None,
-            is_stopped: &|| false,
-        };
-        Ok(helm::render(&chart, &input)?.manifest())
+        Ok(support::render(&chart, &serde_json::Map::new())?.manifest())
     };
     render().map_err(|error: Box<dyn Error>| {
         let mut text = error.to_string();

@@ -1,7 +1,9 @@
 //! A chart is parsed once, however often it is rendered.
 #![allow(clippy::unwrap_used)]
 
-use helm::{Capabilities, Costs, HelmVersion, Input, KubeVersion, ParsedChart, Release, World};
+mod support;
+
+use helm::ParsedChart;
 use helm_chart::{Limits, MemoryTree, load_directory};
 use serde_json::{Map, json};
 
@@ -20,26 +22,7 @@ fn chart() -> ParsedChart {
 
 fn render(chart: &ParsedChart, number: usize) -> String {
     let values: Map<_, _> = [("n".to_owned(), json!(number))].into_iter().collect();
-    let input = Input {
-        release: &Release {
-            name: "r".to_owned(),
-            namespace: "ns".to_owned(),
-            revision: 1,
-            is_upgrade: false,
-        },
-        values: &values,
-        capabilities: &Capabilities {
-            kube_version: KubeVersion::parse("v1.33.0").unwrap(),
-            api_versions: Vec::new(),
-            helm_version: HelmVersion::default(),
-        },
-        world: &World::default(),
-        costs: &Costs::default(),
-        skips_schema: false,
-        post_renderer: None,
-        is_stopped: &|| false,
-    };
-    helm::render(chart, &input).unwrap().manifest()
+    support::render(chart, &values).unwrap().manifest()
 }
 
 #[test]

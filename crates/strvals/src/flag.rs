@@ -51,21 +51,8 @@ fn apply_json(text: &str, values: &mut Map<String, Value>, limits: &Limits) -> R
     if trimmed.starts_with('{') {
         let object = json::object(trimmed, limits)
             .map_err(|cause| FlagError::JsonObject { text: text.to_owned(), cause })?;
-        merge(values, object);
+        yaml::merge_values(values, object);
         return Ok(());
     }
     parse_into_json(text, values, limits).map_err(|cause| FlagError::Json { text: text.to_owned(), cause })
-}
-
-/// Puts values over others: maps merge, all else replaces, `null` too (`loader.MergeMaps`). It recurses as deep as the maps of both.
-pub fn merge(values: &mut Map<String, Value>, over: Map<String, Value>) {
-    for (key, value) in over {
-        match (values.get_mut(&key), value) {
-            (Some(Value::Object(below)), Value::Object(above)) => merge(below, above),
-            (Some(below), above) => *below = above,
-            (None, above) => {
-                values.insert(key, above);
-            }
-        }
-    }
 }

@@ -33,7 +33,7 @@ mod text;
 use serde_json::{Map, Value};
 
 pub use error::{Error, FlagError};
-pub use flag::{Flag, merge};
+pub use flag::Flag;
 
 use parser::{Parser, Reading};
 

@@ -94,6 +94,7 @@ impl Map {
     pub fn put(&self, key: impl Into<Text>, value: Value) {
         if !self.is_nil() {
             let replaced = self.write().insert(key.into(), value);
+            // Only now: what it holds may want the lock.
             drop(replaced);
         }
     }
@@ -103,9 +104,7 @@ impl Map {
         if value.is_container() {
             insertions.0.borrow_mut().push((Arc::downgrade(&self.0), key.clone()));
         }
-        let replaced = self.write().insert(key, value);
-        // Only now: what it holds may want the lock.
-        drop(replaced);
+        self.put(key, value);
     }
 
     #[cfg(test)]
