@@ -53,6 +53,7 @@ use std::sync::Arc;
 use gotemplate::Functions;
 
 pub use host::{Host, System};
+pub use yaml::to_yaml;
 
 /// All functions.
 pub fn functions(host: &Arc<dyn Host>) -> Functions {

@@ -2,7 +2,7 @@
 
 use ::yaml::{Limits, Node, Resolver, Style as NodeStyle};
 use gotemplate::value::Type;
-use gotemplate::{Error, Exhausted, Value};
+use gotemplate::{Context, Error, Exhausted, Value};
 use serde_json::Value as Json;
 
 use crate::call::{Call, LIST, MAP, Table};
@@ -48,6 +48,14 @@ pub(crate) fn add(table: &mut Table) {
 
 fn without_line_end(text: &str) -> &str {
     text.strip_suffix('\n').unwrap_or(text)
+}
+
+/// What `toYaml` makes of a value, with the line end.
+///
+/// # Errors
+/// What `mustToYaml` says, or the budget is used up.
+pub fn to_yaml(context: &Context<'_>, value: &Value) -> Result<String, Error> {
+    encode(&Call { context, values: &[] }, value)
 }
 
 fn encode(call: &Call<'_>, value: &Value) -> Result<String, Error> {

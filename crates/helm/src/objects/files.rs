@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
 use std::sync::{Arc, OnceLock};
 
@@ -64,20 +63,23 @@ impl Files {
         Ok(Value::object(Self::of(Map::new(&BYTES, matching))))
     }
 
-    /// A map from base names to contents, as YAML.
-    fn as_yaml(&self, context: &Context<'_>, shown: fn(&[u8]) -> String) -> Result<Value, Error> {
+    /// A map from base names to contents, as `toYaml` writes it: nothing if it cannot.
+    fn as_yaml(&self, context: &Context<'_>, shown: fn(&Text) -> Value) -> Result<Value, Error> {
         let entries = self.table().entries();
-        // Base64 and quoting make it longer.
+        // Base64 makes it longer.
         context.charge(entries.iter().map(|(name, value)| 2 * (name.len() + size(value))).sum())?;
         let contents = entries.iter().map(|(name, value)| match value {
             Value::Bytes(content) => (base_name(name), shown(content)),
-            _ => (base_name(name), String::new()),
+            _ => (base_name(name), Value::from("")),
         });
-        let contents: BTreeMap<String, String> = contents.collect();
-        let json = contents.into_iter().map(|(name, content)| (name, content.into())).collect();
-        let text = yaml::json_to_yaml(&serde_json::Value::Object(json));
-        context.charge(text.len())?;
-        Ok(text.strip_suffix('\n').unwrap_or(&text).into())
+        match sprig::to_yaml(context, &Value::Map(Map::new(&Type::String, contents))) {
+            Ok(text) => {
+                context.charge(text.len())?;
+                Ok(text.strip_suffix('\n').unwrap_or(&text).into())
+            }
+            Err(Error::Function(_)) => Ok("".into()),
+            Err(error) => Err(error),
+        }
     }
 
     fn lines(&self, context: &Context<'_>, name: &Text) -> Result<Value, Error> {
@@ -106,9 +108,8 @@ fn size(value: &Value) -> usize {
     }
 }
 
-fn base_name(name: &[u8]) -> String {
-    let name = name.rsplit(|byte| *byte == b'/').next().unwrap_or(name);
-    String::from_utf8_lossy(name).into_owned()
+fn base_name(name: &[u8]) -> &[u8] {
+    name.rsplit(|byte| *byte == b'/').next().unwrap_or(name)
 }
 
 impl Object for Files {
@@ -140,10 +141,10 @@ impl Object for Files {
             "Glob" => of_name(Type::Named("engine.files"), Self::glob),
             "Lines" => of_name(Type::Slice(&Type::String), Self::lines),
             "AsConfig" => Function::new(&[], Type::String, move |context, _| {
-                files.as_yaml(context, |content| String::from_utf8_lossy(content).into_owned())
+                files.as_yaml(context, |content| Value::String(content.clone()))
             }),
             "AsSecrets" => Function::new(&[], Type::String, move |context, _| {
-                files.as_yaml(context, |content| STANDARD.encode(content))
+                files.as_yaml(context, |content| STANDARD.encode(&**content).into())
             }),
             _ => return None,
         })

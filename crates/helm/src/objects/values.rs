@@ -2,7 +2,7 @@ use gotemplate::value::{Map, Object, Type};
 use gotemplate::{Context, Error, Function, Value};
 use strconv::quote;
 
-use crate::convert::{as_table, to_json};
+use crate::convert::as_table;
 
 /// A table whose type in Go is called `common.Values`, and has methods.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ impl CommonValues {
     }
 
     fn yaml(&self, context: &Context<'_>) -> Result<Value, Error> {
-        let text = yaml::json_to_yaml(&to_json(&self.0).into());
+        let text = sprig::to_yaml(context, &Value::Map(self.0.clone()))?;
         context.charge(text.len())?;
         Ok(text.into())
     }
