@@ -24,6 +24,8 @@ const ALIVE: usize = 15;
 /// Of those that are alive at first.
 const DYING: usize = 6;
 const ROUNDS: usize = 5;
+/// What a connection to a server that is dead takes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a request to a server that is dead takes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// What a connected cluster may take.
@@ -130,9 +132,12 @@ async fn median(test: &Scenario, dead: &[String], alive: &[String]) -> Result<Du
     Ok(times[ROUNDS / 2])
 }
 
+/// The budget is 1.5 times, read from what a release build prints. What fails here is a member that waits for one that is dead, which
+/// takes no answer for at least [`CONNECT_TIMEOUT`]: the runs of the dead take processor time as well, and so does the machine.
 fn keeps_pace(what: &str, alone: Duration, now: Duration) -> Result<()> {
-    println!("fleet: no-change runs take {alone:?} alone and {now:?} {what}");
-    ensure!(now < alone.mul_f64(1.5) + Duration::from_millis(50), "{what}: {now:?} instead of {alone:?}");
+    let times = now.as_secs_f64() / alone.as_secs_f64();
+    println!("fleet: no-change runs take {alone:.3?} alone and {now:.3?}, {times:.2} times as long, {what}");
+    ensure!(now < alone + CONNECT_TIMEOUT / 3, "{what}: {now:?} instead of {alone:?}");
     Ok(())
 }
 
