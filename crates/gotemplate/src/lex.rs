@@ -1,5 +1,6 @@
 //! From the text of a template to tokens, by the rules of Go's `text/template/parse`.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 use std::sync::LazyLock;
 
@@ -91,22 +92,22 @@ impl Kind {
 
 /// A token and where it begins.
 #[derive(Debug, Clone)]
-pub(crate) struct Token {
+pub(crate) struct Token<'a> {
     pub(crate) kind: Kind,
     /// In bytes from the start of the text.
     pub(crate) position: usize,
     /// Its text; of an error the message.
-    pub(crate) text: Vec<u8>,
+    pub(crate) text: Cow<'a, [u8]>,
     /// From 1.
     pub(crate) line: usize,
 }
 
-impl Token {
+impl Token<'_> {
     /// What stands where no token has been read yet.
-    pub(crate) const NONE: Self = Self { kind: Kind::Error, position: 0, text: Vec::new(), line: 0 };
+    pub(crate) const NONE: Self = Self { kind: Kind::Error, position: 0, text: Cow::Borrowed(&[]), line: 0 };
 }
 
-impl Display for Token {
+impl Display for Token<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let text = String::from_utf8_lossy(&self.text);
         match self.kind {
@@ -130,10 +131,10 @@ fn first_characters(text: &[u8], count: usize) -> &[u8] {
 }
 
 /// What an action does next.
-enum Step {
+enum Step<'a> {
     Text,
     Inside,
-    Emit(Token),
+    Emit(Token<'a>),
 }
 
 /// Reads one token after the other.
@@ -167,9 +168,9 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token; at the end, and after an error, `EOF` for ever.
-    pub(crate) fn next(&mut self) -> Token {
+    pub(crate) fn next(&mut self) -> Token<'a> {
         if self.has_failed {
-            return Token { kind: Kind::Eof, position: 0, text: Vec::new(), line: self.start_line };
+            return Token { kind: Kind::Eof, position: 0, text: Cow::default(), line: self.start_line };
         }
         let mut step = if self.is_inside { Step::Inside } else { Step::Text };
         loop {
@@ -211,9 +212,9 @@ impl<'a> Lexer<'a> {
         while self.accept(valid) {}
     }
 
-    fn token(&mut self, kind: Kind) -> Token {
+    fn token(&mut self, kind: Kind) -> Token<'a> {
         let text = self.pending();
-        let token = Token { kind, position: self.start, text: text.to_vec(), line: self.start_line };
+        let token = Token { kind, position: self.start, text: text.into(), line: self.start_line };
         self.ignore();
         token
     }
@@ -224,21 +225,21 @@ impl<'a> Lexer<'a> {
         self.start = self.position;
     }
 
-    fn emit(&mut self, kind: Kind) -> Step {
+    fn emit(&mut self, kind: Kind) -> Step<'a> {
         Step::Emit(self.token(kind))
     }
 
-    fn fail(&mut self, message: impl Into<Vec<u8>>) -> Step {
+    fn fail(&mut self, message: impl Into<Vec<u8>>) -> Step<'a> {
         self.has_failed = true;
         Step::Emit(Token {
             kind: Kind::Error,
             position: self.start,
-            text: message.into(),
+            text: Cow::Owned(message.into()),
             line: self.start_line,
         })
     }
 
-    fn text(&mut self) -> Step {
+    fn text(&mut self) -> Step<'a> {
         let Some(length) = find(self.rest(), LEFT) else {
             self.position = self.input.len();
             return if self.position > self.start { self.emit(Kind::Text) } else { self.emit_end() };
@@ -262,11 +263,11 @@ impl<'a> Lexer<'a> {
         self.left_delimiter()
     }
 
-    fn emit_end(&mut self) -> Step {
-        Step::Emit(Token { kind: Kind::Eof, position: self.start, text: Vec::new(), line: self.start_line })
+    fn emit_end(&mut self) -> Step<'a> {
+        Step::Emit(Token { kind: Kind::Eof, position: self.start, text: Cow::default(), line: self.start_line })
     }
 
-    fn left_delimiter(&mut self) -> Step {
+    fn left_delimiter(&mut self) -> Step<'a> {
         self.position += LEFT.len();
         let after_marker = if starts_with_left_marker(self.rest()) { TRIM_MARKER } else { 0 };
         if self.rest().get(after_marker..).is_some_and(|rest| rest.starts_with(b"/*")) {
@@ -282,7 +283,7 @@ impl<'a> Lexer<'a> {
         Step::Emit(token)
     }
 
-    fn comment(&mut self) -> Step {
+    fn comment(&mut self) -> Step<'a> {
         self.position += 2;
         let Some(length) = find(self.rest(), b"*/") else { return self.fail("unclosed comment") };
         self.position += length + 2;
@@ -314,7 +315,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn right_delimiter(&mut self, trims: bool) -> Step {
+    fn right_delimiter(&mut self, trims: bool) -> Step<'a> {
         if trims {
             self.position += TRIM_MARKER;
             self.ignore();
@@ -329,7 +330,7 @@ impl<'a> Lexer<'a> {
         Step::Emit(token)
     }
 
-    fn inside(&mut self) -> Step {
+    fn inside(&mut self) -> Step<'a> {
         if let Some(trims) = self.at_right_delimiter() {
             return match self.parens {
                 0 => self.right_delimiter(trims),
@@ -388,7 +389,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn space(&mut self) -> Step {
+    fn space(&mut self) -> Step<'a> {
         let mut count = 0;
         while self.peek().is_some_and(is_space) {
             self.advance();
@@ -406,7 +407,7 @@ impl<'a> Lexer<'a> {
         self.emit(Kind::Space)
     }
 
-    fn identifier(&mut self) -> Step {
+    fn identifier(&mut self) -> Step<'a> {
         while self.peek().is_some_and(is_alphanumeric) {
             self.advance();
         }
@@ -425,14 +426,14 @@ impl<'a> Lexer<'a> {
     }
 
     /// The letters behind `.` or `$`.
-    fn name(&mut self, kind: Kind) -> Step {
+    fn name(&mut self, kind: Kind) -> Step<'a> {
         while self.peek().is_some_and(is_alphanumeric) {
             self.advance();
         }
         if self.at_terminator() { self.emit(kind) } else { self.bad_character() }
     }
 
-    fn bad_character(&mut self) -> Step {
+    fn bad_character(&mut self) -> Step<'a> {
         let c = self.peek().map_or_else(|| "U+FFFFFFFFFFFFFFFF".to_owned(), code_point);
         self.fail(format!("bad character {c}"))
     }
@@ -446,7 +447,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The opening mark is read.
-    fn quoted(&mut self, mark: char, kind: Kind, unterminated: &str) -> Step {
+    fn quoted(&mut self, mark: char, kind: Kind, unterminated: &str) -> Step<'a> {
         loop {
             match self.advance() {
                 Some('\\') if !matches!(self.advance(), None | Some('\n')) => {}
@@ -457,7 +458,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn number(&mut self) -> Step {
+    fn number(&mut self) -> Step<'a> {
         if !self.scan_number() {
             return self.bad_number();
         }
@@ -470,7 +471,7 @@ impl<'a> Lexer<'a> {
         self.emit(Kind::Number)
     }
 
-    fn bad_number(&mut self) -> Step {
+    fn bad_number(&mut self) -> Step<'a> {
         let message = format!("bad number syntax: {}", quote(self.pending()));
         self.fail(message)
     }
@@ -511,11 +512,11 @@ impl<'a> Lexer<'a> {
 }
 
 fn find(text: &[u8], sought: &[u8]) -> Option<usize> {
-    text.windows(sought.len()).position(|window| window == sought)
+    memchr::memmem::find(text, sought)
 }
 
 fn newlines(text: &[u8]) -> usize {
-    text.iter().filter(|byte| **byte == b'\n').count()
+    memchr::memchr_iter(b'\n', text).count()
 }
 
 fn spaces<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {

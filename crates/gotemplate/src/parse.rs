@@ -109,10 +109,10 @@ pub fn parse(
 }
 
 /// How far one template is read. A definition within has its own.
-struct State {
+struct State<'a> {
     name: Vec<u8>,
     /// The last token, and before it those that were put back.
-    tokens: [Token; 3],
+    tokens: [Token<'a>; 3],
     /// How many of them are to be read again.
     peeked: usize,
     /// How many tokens it has so far.
@@ -123,7 +123,7 @@ struct State {
     ranges: usize,
 }
 
-impl State {
+impl State<'_> {
     fn new(name: Vec<u8>) -> Self {
         Self {
             name,
@@ -149,7 +149,7 @@ struct Parser<'a> {
     trees: Vec<Tree>,
     /// Where the tree of a name is.
     indexes: HashMap<Vec<u8>, usize>,
-    state: State,
+    state: State<'a>,
 }
 
 /// What a list ends with.
@@ -173,8 +173,8 @@ enum Item {
     Stop(Stop),
 }
 
-impl Parser<'_> {
-    fn next(&mut self) -> Token {
+impl<'a> Parser<'a> {
+    fn next(&mut self) -> Token<'a> {
         let state = &mut self.state;
         if state.peeked > 0 {
             state.peeked -= 1;
@@ -185,7 +185,7 @@ impl Parser<'_> {
             if self.read > self.limits.tokens {
                 let message = format!("more than {} tokens", self.limits.tokens);
                 state.tokens[0].kind = Kind::Error;
-                state.tokens[0].text = message.as_bytes().into();
+                state.tokens[0].text = message.into_bytes().into();
             }
         }
         state.tokens.get(state.peeked).cloned().unwrap_or(Token::NONE)
@@ -197,18 +197,18 @@ impl Parser<'_> {
     }
 
     /// So are `first` and the last token.
-    fn back_to(&mut self, first: Token) {
+    fn back_to(&mut self, first: Token<'a>) {
         self.state.tokens[1] = first;
         self.state.peeked = 2;
     }
 
-    fn peek(&mut self) -> Token {
+    fn peek(&mut self) -> Token<'a> {
         let token = self.next();
         self.back();
         token
     }
 
-    fn next_non_space(&mut self) -> Token {
+    fn next_non_space(&mut self) -> Token<'a> {
         loop {
             let token = self.next();
             if token.kind != Kind::Space {
@@ -217,7 +217,7 @@ impl Parser<'_> {
         }
     }
 
-    fn peek_non_space(&mut self) -> Token {
+    fn peek_non_space(&mut self) -> Token<'a> {
         let token = self.next_non_space();
         self.back();
         token
@@ -228,7 +228,7 @@ impl Parser<'_> {
         Err(ParseError(format!("template: {}:{}: {message}", self.source_name, last.line)))
     }
 
-    fn unexpected<T>(&self, token: &Token, context: &str) -> Result<T, ParseError> {
+    fn unexpected<T>(&self, token: &Token<'_>, context: &str) -> Result<T, ParseError> {
         if token.kind != Kind::Error {
             return self.fail(format_args!("unexpected {token} in {context}"));
         }
@@ -241,7 +241,7 @@ impl Parser<'_> {
         self.fail(format_args!("{token}{within} started at {}:{line}", self.source_name))
     }
 
-    fn expect(&mut self, kinds: &[Kind], context: &str) -> Result<Token, ParseError> {
+    fn expect(&mut self, kinds: &[Kind], context: &str) -> Result<Token<'a>, ParseError> {
         let token = self.next_non_space();
         if kinds.contains(&token.kind) { Ok(token) } else { self.unexpected(&token, context) }
     }
@@ -354,7 +354,7 @@ impl Parser<'_> {
     fn item(&mut self) -> Result<Item, ParseError> {
         let token = self.next_non_space();
         match token.kind {
-            Kind::Text => Ok(Item::Node(Node::Text(token.position, token.text))),
+            Kind::Text => Ok(Item::Node(Node::Text(token.position, token.text.into_owned()))),
             Kind::LeftDelimiter => {
                 self.state.action_line = token.line;
                 let item = self.action();
@@ -464,7 +464,7 @@ impl Parser<'_> {
         Ok(Node::Template(Template { position: token.position, name, pipe }))
     }
 
-    fn template_name(&self, token: &Token, context: &str) -> Result<Vec<u8>, ParseError> {
+    fn template_name(&self, token: &Token<'_>, context: &str) -> Result<Vec<u8>, ParseError> {
         match token.kind {
             Kind::String | Kind::RawString => self.unquote(&token.text),
             _ => self.unexpected(token, context),

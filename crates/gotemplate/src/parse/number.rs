@@ -6,7 +6,7 @@ use crate::lex::{Kind, Token};
 use crate::node::Number;
 
 /// What the token is as a number; else the message of Go.
-pub(super) fn read(token: &Token) -> Result<Number, String> {
+pub(super) fn read(token: &Token<'_>) -> Result<Number, String> {
     let source = String::from_utf8_lossy(&token.text).into_owned();
     let number = match token.kind {
         Kind::CharConstant => character(&token.text),

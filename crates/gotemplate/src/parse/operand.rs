@@ -57,7 +57,7 @@ impl Parser<'_> {
             // Up to three tokens tell `$x := 1` from `$x 1`.
             let behind = self.peek();
             let next = self.peek_non_space();
-            let is_comma = next.kind == Kind::Char && next.text == b",";
+            let is_comma = next.kind == Kind::Char && *next.text == *b",";
             if !is_comma && !matches!(next.kind, Kind::Assign | Kind::Declare) {
                 if behind.kind == Kind::Space {
                     self.state.tokens[1] = behind;
@@ -69,7 +69,7 @@ impl Parser<'_> {
                 return Ok((variables, false));
             }
             self.next_non_space();
-            self.state.variables.declare(token.text.clone());
+            self.state.variables.declare(token.text.to_vec());
             variables.push(variable(&token));
             if !is_comma {
                 return Ok((variables, next.kind == Kind::Assign));
@@ -135,7 +135,7 @@ impl Parser<'_> {
             Kind::Identifier if !(self.has_function)(&token.text) => {
                 return self.fail(format_args!("function {} not defined", quote(&token.text)));
             }
-            Kind::Identifier => Operand::Identifier(position, token.text),
+            Kind::Identifier => Operand::Identifier(position, token.text.into_owned()),
             Kind::Dot => Operand::Dot(position),
             Kind::Nil => Operand::Nil(position),
             Kind::Variable if !self.state.variables.contains(&token.text) => {
@@ -143,7 +143,7 @@ impl Parser<'_> {
             }
             Kind::Variable => Operand::Variable(variable(&token)),
             Kind::Field => Operand::Field(position, vec![field(&token)]),
-            Kind::Bool => Operand::Bool(position, token.text == b"true"),
+            Kind::Bool => Operand::Bool(position, *token.text == *b"true"),
             Kind::CharConstant | Kind::Complex | Kind::Number => match super::number::read(&token) {
                 Ok(number) => Operand::Number(position, Box::new(number)),
                 Err(message) => return self.fail(message),
@@ -155,7 +155,7 @@ impl Parser<'_> {
             }
             Kind::String | Kind::RawString => {
                 let value = self.unquote(&token.text)?.into();
-                Operand::String(position, Text { source: token.text, value })
+                Operand::String(position, Text { source: token.text.into_owned(), value })
             }
             _ => {
                 self.back();
@@ -165,12 +165,12 @@ impl Parser<'_> {
     }
 }
 
-fn variable(token: &Token) -> Variable {
-    Variable { position: token.position, name: token.text.clone(), fields: Vec::new() }
+fn variable(token: &Token<'_>) -> Variable {
+    Variable { position: token.position, name: token.text.to_vec(), fields: Vec::new() }
 }
 
 /// The name without the dot.
-fn field(token: &Token) -> Vec<u8> {
+fn field(token: &Token<'_>) -> Vec<u8> {
     token.text.get(1..).unwrap_or_default().to_vec()
 }
 
