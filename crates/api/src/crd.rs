@@ -7,7 +7,7 @@ use kube::CustomResourceExt;
 use kube::core::crd::MergeError;
 
 use crate::{
-    artifact_generator, bucket, external_artifact, git_repository, helm_chart, helm_repository,
+    artifact_generator, bucket, external_artifact, git_repository, helm_chart, helm_release, helm_repository,
     kustomization, oci_repository, schema,
 };
 
@@ -32,6 +32,11 @@ pub fn all() -> Result<Vec<CustomResourceDefinition>, MergeError> {
         merge(vec![bucket::Bucket::crd(), bucket::v1beta2::Bucket::crd()])?,
         merge(vec![git_repository::GitRepository::crd(), git_repository::v1beta2::GitRepository::crd()])?,
         merge(vec![helm_chart::HelmChart::crd(), helm_chart::v1beta2::HelmChart::crd()])?,
+        merge(vec![
+            helm_release::HelmRelease::crd(),
+            helm_release::v2beta1::HelmRelease::crd(),
+            helm_release::v2beta2::HelmRelease::crd(),
+        ])?,
         merge(vec![helm_repository::HelmRepository::crd(), helm_repository::v1beta2::HelmRepository::crd()])?,
         merge(vec![kustomization::Kustomization::crd(), kustomization::v1beta2::Kustomization::crd()])?,
         ruled(merge(vec![oci_repository::OciRepository::crd()])?, &oci_repository::ROOT_RULES),
@@ -55,9 +60,8 @@ pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_yaml::Err
 fn ruled(mut crd: CustomResourceDefinition, rules: &[(&str, &str)]) -> CustomResourceDefinition {
     for schema in schemas(&mut crd) {
         schema.x_kubernetes_validations = Some(rules.iter().copied().map(rule).collect());
-        // In place of what the schema would require.
+        // In place of the spec, which the schema would require.
         schema.required = None;
-        spec(schema).into_iter().for_each(|spec| spec.required = None);
     }
     crd
 }

@@ -81,7 +81,7 @@ pub struct HelmChartSpec {
     pub verification: Option<HelmChartVerification>,
 }
 
-fn any_version() -> String {
+pub(crate) fn any_version() -> String {
     ANY_VERSION.to_owned()
 }
 

@@ -50,7 +50,7 @@ pub(crate) const ROOT_RULES: [(&str, &str); 2] = [
 pub struct OciRepositorySpec {
     /// Address of the repository: 'oci://', the registry, and the name of the repository.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
-    #[schemars(!default, extend("pattern" = "^oci://.*$"))]
+    #[schemars(extend("pattern" = "^oci://.*$"))]
     pub url: String,
     /// What of the repository is wanted, defaults to the tag 'latest'.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
@@ -78,7 +78,7 @@ pub struct OciRepositorySpec {
     pub proxy_secret_ref: Option<LocalObjectReference>,
     /// Interval at which the repository is checked for updates. It is approximate and may be subject to jitter.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Duration::is_empty")]
-    #[schemars(!default, extend("pattern" = DURATION))]
+    #[schemars(extend("pattern" = DURATION))]
     pub interval: Duration,
     /// Timeout of operations on the registry, defaults to 60s.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,11 +6,22 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
+use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// Pattern of durations that may use every unit.
 pub(crate) const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
 /// Pattern of source timeouts, which may not use hours.
 pub(crate) const SHORT_DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m))+$";
+
+/// Schema of a value of any form.
+pub(crate) fn anything(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
+}
+
+/// Schema of a list of values of any form.
+pub(crate) fn list_of_anything(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": anything(generator) })
+}
 
 /// Turns the derived schema of a kind into the published one:
 /// - no `nullable`, nor null among the values of an enum: the API server then drops or defaults a null, as for Go's types;

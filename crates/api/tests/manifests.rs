@@ -22,7 +22,7 @@ fn committed_manifests_are_current() {
 }
 
 #[test]
-fn the_newest_version_is_stored_and_v1beta2_is_served_with_a_warning_where_it_exists() {
+fn the_newest_version_is_stored_and_older_ones_are_served_with_a_warning_where_they_exist() {
     for crd in api::crd::all().unwrap() {
         let kind = &crd.spec.names.kind;
         let versions: Vec<_> = crd
@@ -31,14 +31,17 @@ fn the_newest_version_is_stored_and_v1beta2_is_served_with_a_warning_where_it_ex
             .iter()
             .map(|v| (v.name.as_str(), v.served, v.storage, v.deprecation_warning.clone()))
             .collect();
-        let newest = if kind == "ArtifactGenerator" { "v1beta1" } else { "v1" };
+        let (newest, older): (_, &[&str]) = match kind.as_str() {
+            "ArtifactGenerator" => ("v1beta1", &[]),
+            "HelmRelease" => ("v2", &["v2beta1", "v2beta2"]),
+            "ExternalArtifact" | "OCIRepository" => ("v1", &[]),
+            _ => ("v1", &["v1beta2"]),
+        };
         let mut expected = vec![(newest, true, true, None)];
-        if ["Bucket", "GitRepository", "HelmChart", "HelmRepository", "Kustomization"]
-            .contains(&kind.as_str())
-        {
-            let warning = format!("v1beta2 {kind} is deprecated, upgrade to v1");
-            expected.push(("v1beta2", true, false, Some(warning)));
-        }
+        expected.extend(older.iter().map(|version| {
+            let warning = format!("{version} {kind} is deprecated, upgrade to {newest}");
+            (*version, true, false, Some(warning))
+        }));
         assert_eq!(versions, expected, "{kind}");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kube::CustomResource;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use super::{
     CommonMetadata, Image, KubeConfigReference, NamespacedObjectKindReference, Patch, ResourceInventory,
     Selector, SubstituteReference,
 };
-use crate::schema::DURATION;
+use crate::schema::{DURATION, anything, list_of_anything};
 use crate::{Condition, Duration, LocalObjectReference};
 
 /// Desired state of a Kustomization.
@@ -183,12 +183,4 @@ pub struct KustomizationStatus {
     pub inventory: Option<ResourceInventory>,
     /// Value of the last reconcile request that was handled.
     pub last_handled_reconcile_at: Option<String>,
-}
-
-fn anything(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
-}
-
-fn list_of_anything(generator: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "array", "items": anything(generator) })
 }
