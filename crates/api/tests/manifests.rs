@@ -33,7 +33,7 @@ fn the_newest_version_is_stored_and_older_ones_are_served_with_a_warning_where_t
             .collect();
         let (newest, older): (_, &[&str]) = match kind.as_str() {
             "ArtifactGenerator" => ("v1beta1", &[]),
-            "HelmRelease" => ("v2", &["v2beta1", "v2beta2"]),
+            "HelmRelease" => ("v2", &["v2beta2", "v2beta1"]),
             "ExternalArtifact" | "OCIRepository" => ("v1", &[]),
             _ => ("v1", &["v1beta2"]),
         };
