@@ -67,6 +67,16 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// Those that are stored as JSON.
+    ///
+    /// # Errors
+    /// A value is of another type than what it is for.
+    pub fn from_json(value: &Value) -> Result<Self, FieldError> {
+        let mut metadata = Self::default();
+        metadata.read(value)?;
+        Ok(metadata)
+    }
+
     /// Puts in what a document says; what it does not name stays as it is.
     pub(crate) fn read(&mut self, document: &Value) -> Result<(), FieldError> {
         let Some(fields) = Fields::of(document, "v2.Metadata")? else { return Ok(()) };

@@ -57,22 +57,21 @@ pub(crate) fn list(items: &[String]) -> String {
     format!("[{}]", items.join(","))
 }
 
-/// A struct whose fields are there in their order. Maps within are sorted.
+/// A struct whose fields are there in their order, and those of the structs in its lists. Maps within are sorted.
 pub(crate) fn ordered(fields: &Map<String, Value>) -> String {
-    let mut out = Fields::new();
-    for (name, value) in fields {
-        out.raw(name, &value_of_struct(value));
-    }
-    out.finish()
-}
-
-/// Structs are the only maps in lists of structs; all else is sorted.
-fn value_of_struct(value: &Value) -> String {
-    match value {
+    object(fields, |value| match value {
         Value::Array(items) if items.iter().all(Value::is_object) => {
-            let items: Vec<String> = items.iter().filter_map(Value::as_object).map(ordered).collect();
-            list(&items)
+            let structs = items.iter().filter_map(Value::as_object);
+            list(&structs.map(|fields| object(fields, yaml::canonical_json)).collect::<Vec<_>>())
         }
         value => yaml::canonical_json(value),
+    })
+}
+
+fn object(fields: &Map<String, Value>, write: impl Fn(&Value) -> String) -> String {
+    let mut out = Fields::new();
+    for (name, value) in fields {
+        out.raw(name, &write(value));
     }
+    out.finish()
 }

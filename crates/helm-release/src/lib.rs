@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! Rendered, Chart ──▶ Release ── encode ──▶ Secret: name, labels, data
-//!                             ◀── decode ──
+//!                       │     ◀── decode ──
+//!                       └─▶ Observation: its digest
 //! ```
 //!
 //! What was stored comes back as it was: the chart of a release is kept as the text that it is stored as.
@@ -12,11 +13,13 @@
 
 mod chart;
 mod json;
+mod observation;
 mod release;
 mod secret;
 mod time;
 
 pub use chart::chart_json;
+pub use observation::{MetadataError, Observation, TEST, config_digest};
 pub use release::{ApplyMethod, Execution, Hook, Info, Phase, Release, Status};
 pub use secret::{
     DecodeError, EncodeError, KEY, Limits, OWNER, SECRET_TYPE, Stamp, decode, encode, labels, secret_name,

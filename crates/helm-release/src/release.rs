@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -59,7 +60,7 @@ pub struct Info {
 
 /// How a revision is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(from = "Cow<'_, str>")]
 pub enum Status {
     /// It is the one whose objects are in the cluster.
     Deployed,
@@ -79,11 +80,27 @@ pub enum Status {
     PendingRollback,
     /// Nobody knows.
     #[default]
-    #[serde(other)]
     Unknown,
 }
 
 impl Status {
+    const ALL: [Self; 9] = [
+        Self::Deployed,
+        Self::Uninstalled,
+        Self::Superseded,
+        Self::Failed,
+        Self::Uninstalling,
+        Self::PendingInstall,
+        Self::PendingUpgrade,
+        Self::PendingRollback,
+        Self::Unknown,
+    ];
+
+    /// The status of a name; [`Self::Unknown`] if there is none.
+    pub fn of(name: &str) -> Self {
+        Self::ALL.into_iter().find(|status| status.name() == name).unwrap_or_default()
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
@@ -102,6 +119,12 @@ impl Status {
     /// Whether an action is under way, or was broken off.
     pub fn is_pending(self) -> bool {
         matches!(self, Self::PendingInstall | Self::PendingUpgrade | Self::PendingRollback)
+    }
+}
+
+impl From<Cow<'_, str>> for Status {
+    fn from(name: Cow<'_, str>) -> Self {
+        Self::of(&name)
     }
 }
 
@@ -235,7 +258,7 @@ impl Release {
 }
 
 impl Info {
-    fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         let mut fields = Fields::new();
         for (name, time) in [
             ("first_deployed", &self.first_deployed),
@@ -253,7 +276,12 @@ impl Info {
 }
 
 impl Hook {
-    fn to_json(&self) -> String {
+    /// Whether it runs at an event.
+    pub fn is_for(&self, event: &str) -> bool {
+        self.events.iter().flatten().any(|own| own == event)
+    }
+
+    pub(crate) fn to_json(&self) -> String {
         let mut fields = Fields::new();
         fields.text("name", &self.name);
         fields.text("kind", &self.kind);

@@ -149,38 +149,46 @@ fn convert(node: &Node, message: String) -> Error {
 
 /// A block-style node with the entries in the order of `value`.
 pub fn from_json(value: &Json) -> Node {
-    build(value, &|text| Node::string(text), false)
+    build(value, &|text| Node::string(text), &|_| {})
 }
 
 /// The text sigs.k8s.io/yaml's `JSONToYAML` gives: keys in go-yaml's order, go-yaml v2 quoting, lines folded at 80 columns.
 pub fn json_to_yaml(value: &Json) -> String {
-    let string = |text: &str| {
-        let mut node = Node::plain(text);
-        if Resolver::KubernetesV2.needs_quotes(text) || is_base60(text) {
-            node.set_style(Style::DoubleQuoted);
-        }
-        if text.contains('\n') {
-            node.set_style(Style::Literal);
-        }
-        node
-    };
-    emit::emit_v2(&build(value, &string, true))
+    emit::emit_v2(&build(value, &string_v2, &|entries| order::sort_keys(entries)))
 }
 
-fn build(value: &Json, string: &impl Fn(&str) -> Node, sorted: bool) -> Node {
+/// The text fluxcd/pkg's `chartutil.Encode` gives with sorted keys: as [`json_to_yaml`], but keys in the order of their bytes.
+pub fn sorted_yaml(map: &serde_json::Map<String, Json>) -> String {
+    let map = Json::Object(map.clone());
+    emit::emit_v2(&build(&map, &string_v2, &|entries| entries.sort_by_key(|(key, _)| *key)))
+}
+
+fn string_v2(text: &str) -> Node {
+    let mut node = Node::plain(text);
+    if Resolver::KubernetesV2.needs_quotes(text) || is_base60(text) {
+        node.set_style(Style::DoubleQuoted);
+    }
+    if text.contains('\n') {
+        node.set_style(Style::Literal);
+    }
+    node
+}
+
+/// The entries of a mapping.
+type Entries<'a> = Vec<(&'a String, &'a Json)>;
+
+fn build(value: &Json, string: &impl Fn(&str) -> Node, sort: &impl Fn(&mut Entries<'_>)) -> Node {
     match value {
         Json::Null => Node::null(),
         Json::Bool(value) => Node::bool(*value),
         Json::Number(number) => Node::plain(number_text(number, number::yaml_float_from_json)),
         Json::String(text) => string(text),
-        Json::Array(items) => Node::sequence_of(items.iter().map(|item| build(item, string, sorted))),
+        Json::Array(items) => Node::sequence_of(items.iter().map(|item| build(item, string, sort))),
         Json::Object(object) => {
-            let mut entries: Vec<(&String, &Json)> = object.iter().collect();
-            if sorted {
-                order::sort_keys(&mut entries);
-            }
+            let mut entries: Entries<'_> = object.iter().collect();
+            sort(&mut entries);
             let entries: Vec<_> =
-                entries.into_iter().map(|(key, value)| (string(key), build(value, string, sorted))).collect();
+                entries.into_iter().map(|(key, value)| (string(key), build(value, string, sort))).collect();
             Node::new(Value::Mapping(entries.into()))
         }
     }
