@@ -5,8 +5,9 @@ use artifact::digest::{Algorithm, Digest, Hasher};
 use helm_chart::{FieldError, Metadata};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use yaml::{JsonFields, json_list, json_string};
 
-use crate::json::{self, Fields};
+use crate::json;
 use crate::release::Release;
 
 /// The event of hooks that test a release.
@@ -54,15 +55,15 @@ impl<'a> Observation<'a> {
         let config = config.map(|config| yaml::canonical_json(&Value::Object(floats(config, &Value::from))));
         let hooks = hooks.iter().flatten().filter(|hook| !hook.is_for(TEST));
         let hooks: Vec<String> = hooks.map(|hook| hook.to_json()).collect();
-        let mut fields = Fields::new();
-        fields.raw("name", &json::string(name));
+        let mut fields = JsonFields::default();
+        fields.raw("name", &json_string(name));
         fields.raw("version", &version.to_string());
         fields.raw("info", &info.to_json());
         fields.raw("chartMetadata", &json::ordered(&self.metadata.to_json()));
         fields.raw("config", config.as_deref().unwrap_or("null"));
-        fields.raw("manifest", &json::string(manifest));
-        fields.raw("hooks", &if hooks.is_empty() { "null".to_owned() } else { json::list(&hooks) });
-        fields.raw("namespace", &json::string(namespace));
+        fields.raw("manifest", &json_string(manifest));
+        fields.raw("hooks", &if hooks.is_empty() { "null".to_owned() } else { json_list(&hooks) });
+        fields.raw("namespace", &json_string(namespace));
         fields.text("ociDigest", self.oci_digest);
         hash(algorithm, &[fields.finish().as_bytes(), b"\n"])
     }

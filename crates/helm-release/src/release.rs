@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use yaml::{JsonFields, json_string};
 
-use crate::json::{self, Fields};
 use crate::time::Time;
 
 /// A revision of a release.
@@ -238,7 +238,7 @@ impl From<&helm::Hook> for Hook {
 impl Release {
     /// As Go writes it.
     pub(crate) fn to_json(&self) -> String {
-        let mut fields = Fields::new();
+        let mut fields = JsonFields::default();
         fields.text("name", &self.name);
         fields.raw("info", &self.info.to_json());
         if let Some(chart) = &self.chart {
@@ -259,7 +259,7 @@ impl Release {
 
 impl Info {
     pub(crate) fn to_json(&self) -> String {
-        let mut fields = Fields::new();
+        let mut fields = JsonFields::default();
         for (name, time) in [
             ("first_deployed", &self.first_deployed),
             ("last_deployed", &self.last_deployed),
@@ -282,13 +282,13 @@ impl Hook {
     }
 
     pub(crate) fn to_json(&self) -> String {
-        let mut fields = Fields::new();
+        let mut fields = JsonFields::default();
         fields.text("name", &self.name);
         fields.text("kind", &self.kind);
         fields.text("path", &self.path);
         fields.text("manifest", &self.manifest);
         let texts = |items: &Option<Vec<String>>| -> Vec<String> {
-            items.iter().flatten().map(|item| json::string(item)).collect()
+            items.iter().flatten().map(|item| json_string(item)).collect()
         };
         fields.list("events", &texts(&self.events));
         fields.raw("last_run", &self.last_run.to_json());
@@ -301,11 +301,11 @@ impl Hook {
 
 impl Execution {
     fn to_json(&self) -> String {
-        let mut fields = Fields::new();
+        let mut fields = JsonFields::default();
         for (name, time) in [("started_at", &self.started_at), ("completed_at", &self.completed_at)] {
             fields.text(name, time.as_ref().map(Time::as_str).unwrap_or_default());
         }
-        fields.raw("phase", &json::string(self.phase.name()));
+        fields.raw("phase", &json_string(self.phase.name()));
         fields.finish()
     }
 }

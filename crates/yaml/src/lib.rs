@@ -29,6 +29,7 @@
 mod emit;
 mod error;
 mod expand;
+mod fields;
 mod json;
 mod limits;
 mod mapping;
@@ -45,6 +46,7 @@ const BYTES_PER_NODE: usize = 64;
 
 pub use emit::{emit, emit_all, emit_indented};
 pub use error::Error;
+pub use fields::{JsonFields, json_list, json_string};
 pub use json::{canonical_json, from_json, indented_json, json_to_yaml, put_json_string, sorted_yaml};
 pub use limits::Limits;
 pub use mapping::Mapping;
