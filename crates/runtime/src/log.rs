@@ -87,6 +87,7 @@ const OUR_CRATES: &[&str] = &[
     "helm_chart",
     "helm_release",
     "helm_repository",
+    "helm_state",
     "identity",
     "kms",
     "kustomize",

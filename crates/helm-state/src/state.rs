@@ -1,0 +1,208 @@
+//! The state of a release: what is stored against what is wanted.
+
+use std::fmt;
+
+use api::HelmRelease;
+use api::helm_release::{DriftDetectionMode, SNAPSHOT_API_VERSION, Snapshot};
+use artifact::digest::Digest;
+use helm_release::{MetadataError, Observation, Release, Status};
+
+use crate::desired::{Desired, common_metadata_digest, post_renderers_digest};
+use crate::object::{Settings, current, text};
+
+/// How a release is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateStatus {
+    /// There is none.
+    Absent,
+    /// There is one that is not as we left it.
+    Unmanaged,
+    /// It is not what is wanted.
+    OutOfSync,
+    /// It is what is wanted, but its objects are not.
+    Drifted,
+    /// An action on it was broken off, or goes on elsewhere.
+    Locked,
+    /// It is what is wanted, and has to be tested.
+    Untested,
+    /// It is what is wanted.
+    InSync,
+    /// The last action on it, or a test of it, has failed.
+    Failed,
+}
+
+/// How a release is, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// How it is.
+    pub status: StateStatus,
+    /// Why; may be empty.
+    pub reason: String,
+    /// Which objects are not as they should be, one a line; empty unless the release is drifted.
+    pub drift: String,
+}
+
+impl State {
+    fn new(status: StateStatus, reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into(), drift: String::new() }
+    }
+
+    /// What was found instead of [`StateStatus::InSync`]: `brief` is how much has drifted, `lines` is what, one object a line.
+    pub fn drifted(brief: impl Into<String>, lines: impl Into<String>) -> Self {
+        Self { drift: lines.into(), ..Self::new(StateStatus::Drifted, brief) }
+    }
+
+    /// Whether the objects in the cluster are to be compared, to tell whether it is [`Self::drifted`].
+    pub fn asks_for_drift(&self, object: &HelmRelease) -> bool {
+        self.status == StateStatus::InSync && detects_drift(object)
+    }
+}
+
+/// What is said of it in the log, in helm-controller's words.
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.status {
+            StateStatus::InSync => return f.write_str("release in-sync with desired state"),
+            StateStatus::Absent => "release not installed",
+            StateStatus::Unmanaged => "release not managed by controller",
+            StateStatus::OutOfSync => "release out-of-sync with desired state",
+            StateStatus::Drifted => "detected changes in cluster state",
+            StateStatus::Locked => "release locked",
+            StateStatus::Untested => "release has not been tested",
+            StateStatus::Failed => "release is in a failed state",
+        })?;
+        if self.reason.is_empty() { Ok(()) } else { write!(f, ": {}", self.reason) }
+    }
+}
+
+/// The state cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Nothing is to be done with a revision of this status.
+    #[error("unable to determine state for release with status '{}'", .0.name())]
+    Status(Status),
+    /// What is stored cannot be read.
+    #[error("failed to verify release object: {0}")]
+    Metadata(#[from] MetadataError),
+}
+
+/// A stored revision is not as a snapshot says.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// It is not there.
+    #[error("release disappeared from storage")]
+    Disappeared,
+    /// It is another one.
+    #[error("release not observed to be made for object")]
+    NotObserved,
+    /// The digest of the snapshot is none.
+    #[error("release digest verification error")]
+    Digest,
+    /// It cannot be read.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+}
+
+/// Compares a stored revision with a snapshot. Digests that are made in another way than now are not compared.
+///
+/// # Errors
+/// It is not the one of the snapshot.
+pub fn verify(snapshot: &Snapshot, stored: Option<&Release>) -> Result<(), VerifyError> {
+    let stored = stored.ok_or(VerifyError::Disappeared)?;
+    if snapshot.api_version.as_deref() != Some(SNAPSHOT_API_VERSION) {
+        return Ok(());
+    }
+    let digest: Digest = snapshot.digest.parse().map_err(|_| VerifyError::Digest)?;
+    let observed = Observation::new(stored, text(snapshot.oci_digest.as_ref()))?;
+    if observed.digest(digest.algorithm()) == digest { Ok(()) } else { Err(VerifyError::NotObserved) }
+}
+
+/// The state of a release, of which this is the newest stored revision. Drift is not looked for, see [`State::asks_for_drift`].
+///
+/// # Errors
+/// The state cannot be told.
+pub fn determine(
+    object: &HelmRelease,
+    newest: Option<&Release>,
+    desired: &Desired,
+    settings: &Settings,
+) -> Result<State, StateError> {
+    let Some(release) = newest else {
+        return Ok(State::new(StateStatus::Absent, "no release in storage for object"));
+    };
+    let status = release.info.status;
+    if status.is_pending() {
+        return Ok(State::new(StateStatus::Locked, format!("release with status '{}'", status.name())));
+    }
+    let uninstalled = || State::new(StateStatus::Absent, "found uninstalled release in storage");
+    let Some(current) = current(object) else {
+        return Ok(match status {
+            Status::Uninstalled => uninstalled(),
+            _ => State::new(StateStatus::Unmanaged, "found existing release in storage"),
+        });
+    };
+    match verify(current, Some(release)) {
+        Ok(()) => {}
+        Err(VerifyError::Metadata(error)) => return Err(error.into()),
+        Err(error) => return Ok(State::new(StateStatus::Unmanaged, error.to_string())),
+    }
+    match status {
+        Status::Failed => Ok(State::new(StateStatus::Failed, "")),
+        Status::Uninstalled => Ok(uninstalled()),
+        Status::Deployed => deployed(object, release, current, desired, settings),
+        status => Err(StateError::Status(status)),
+    }
+}
+
+fn deployed(
+    object: &HelmRelease,
+    release: &Release,
+    current: &Snapshot,
+    desired: &Desired,
+    settings: &Settings,
+) -> Result<State, StateError> {
+    let chart = Observation::new(release, "")?.metadata;
+    let differs = if (&chart.name, &chart.version) != (&desired.chart_name, &desired.chart_version) {
+        Some("release chart changed")
+    } else if !desired.has_config_digest(&current.config_digest) {
+        Some("release config values changed")
+    } else {
+        rendering_differs(object, settings)
+    };
+    if let Some(reason) = differs {
+        return Ok(State::new(StateStatus::OutOfSync, reason));
+    }
+    if object.spec.test.enable {
+        // What we saw counts, not what is stored: users may run tests, too.
+        if !current.is_tested() {
+            return Ok(State::new(StateStatus::Untested, ""));
+        }
+        let remediation = object.active_remediation();
+        if remediation.is_some_and(|remediation| !remediation.ignore_test_failures)
+            && current.has_failed_test()
+        {
+            return Ok(State::new(StateStatus::Failed, "release has test in failed phase"));
+        }
+    }
+    Ok(State::new(StateStatus::InSync, ""))
+}
+
+/// What renders the release is noted after each action, so it counts for a new generation only.
+fn rendering_differs(object: &HelmRelease, settings: &Settings) -> Option<&'static str> {
+    let status = object.status.as_ref()?;
+    if status.observed_generation == object.metadata.generation {
+        return None;
+    }
+    let renderers = post_renderers_digest(&object.spec.post_renderers, settings.digest);
+    if renderers != text(status.observed_post_renderers_digest.as_ref()) {
+        return Some("postrenderers digest has changed");
+    }
+    let metadata = common_metadata_digest(object.spec.common_metadata.as_ref(), settings.digest);
+    (metadata != text(status.observed_common_metadata_digest.as_ref()))
+        .then_some("common metadata digest has changed")
+}
+
+/// Whether drift is looked for.
+pub(crate) fn detects_drift(object: &HelmRelease) -> bool {
+    matches!(object.drift_detection_mode(), DriftDetectionMode::Enabled | DriftDetectionMode::Warn)
+}
