@@ -12,12 +12,13 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 use kustomize::tree::MemoryTree;
+use references::configs::Configs;
 use references::sources::Sources;
 use references::{SharedReads, check_name};
 use runtime::{controller::Waker, events::Recorder, metrics::Metrics, queue::InFlight};
 
 use crate::{
-    builds::Builds, configs::Configs, decryption::Decryption, dependencies::Dependencies,
+    builds::Builds, decryption::Decryption, dependencies::Dependencies,
     drift::DriftedObjects, flags::Arguments, handover::Skipped, remote::RemoteBases,
 };
 
@@ -48,7 +49,7 @@ pub struct Context {
     /// Where the keys of what is encrypted are from.
     pub decryption: Decryption,
     pub sources: Sources<Kustomization>,
-    pub configs: Configs,
+    pub configs: Configs<Kustomization>,
     /// Runs that are not over.
     pub runs: InFlight,
     pub dependencies: Dependencies,

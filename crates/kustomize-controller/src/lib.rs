@@ -45,7 +45,7 @@ use identity::Tokens;
 use kms::KeyServices;
 use kustomize::{Options, ParseCache, tree::MemoryTree};
 use net::{AddressPolicy, Backoff};
-use references::{SharedReads, sources::Sources};
+use references::{SharedReads, configs::Configs, sources::Sources};
 use runtime::{
     app::App,
     client::{ClientOptions, Fence},
@@ -56,7 +56,6 @@ use runtime::{
 pub use crate::flags::Arguments;
 use crate::{
     builds::Builds,
-    configs::Configs,
     context::Context,
     decryption::{Clouds, Decryption},
     drift::DriftedObjects,

@@ -20,6 +20,7 @@ use runtime::{conditions::is_true, controller::Outcome, patch::PatchError};
 use tokio::time::Instant;
 
 use crate::{
+    configs::config_keys,
     context::Context,
     flags::NO_FAIL_FAST,
     pass::decision::{Decision, Situation, decide},
@@ -65,7 +66,7 @@ impl Pass<'_> {
             known.artifact
         });
         let artifact = source.as_ref().ok().and_then(Option::as_ref);
-        let inputs = inputs(&self.subject.object, artifact, self.context.configs.state(&self.subject.object));
+        let inputs = inputs(&self.subject.object, artifact, self.context.configs.state(config_keys(&self.subject.object)));
         let drifted = match &self.slot.state {
             State::Done { inputs: before, succeeded: true, .. } if *before == inputs => self.drifted(),
             _ => Vec::new(),

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use crate::{
     activity::{self, Seen},
     applied::AppliedObjects,
+    configs::config_keys,
     context::Context,
     drift::Repairs,
     handover::Claims,
@@ -156,7 +157,7 @@ impl Reconcile<Kustomization> for Reconciler {
             self.context.cluster.index.set_health_rules(&owner(object), rules);
             let sources = vec![source_key(object)];
             self.context.sources.refer(&ObjectRef::from_obj(object), sources);
-            self.context.configs.refer(object);
+            self.context.configs.refer(&ObjectRef::from_obj(object), config_keys(object));
         }
         self.context.dependencies.observe(event, &self.context.waker);
     }

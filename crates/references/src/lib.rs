@@ -7,6 +7,7 @@
 //! spec.secretRef.name ── Secrets, get ──▶ Secret ── SecretData ──▶ TLS settings, a proxy, texts
 //! ```
 
+pub mod configs;
 mod get;
 mod name;
 mod object_identity;
