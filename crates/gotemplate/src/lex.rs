@@ -212,6 +212,18 @@ impl<'a> Lexer<'a> {
         while self.accept(valid) {}
     }
 
+    fn accept_name(&mut self) {
+        loop {
+            // Almost all are of ASCII.
+            let ascii = self.rest().iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_');
+            self.position += ascii.count();
+            match self.peek() {
+                Some(c) if is_alphanumeric(c) => self.position += c.len_utf8(),
+                _ => return,
+            }
+        }
+    }
+
     fn token(&mut self, kind: Kind) -> Token<'a> {
         let text = self.pending();
         let token = Token { kind, position: self.start, text: text.into(), line: self.start_line };
@@ -264,7 +276,12 @@ impl<'a> Lexer<'a> {
     }
 
     fn emit_end(&mut self) -> Step<'a> {
-        Step::Emit(Token { kind: Kind::Eof, position: self.start, text: Cow::default(), line: self.start_line })
+        Step::Emit(Token {
+            kind: Kind::Eof,
+            position: self.start,
+            text: Cow::default(),
+            line: self.start_line,
+        })
     }
 
     fn left_delimiter(&mut self) -> Step<'a> {
@@ -408,9 +425,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn identifier(&mut self) -> Step<'a> {
-        while self.peek().is_some_and(is_alphanumeric) {
-            self.advance();
-        }
+        self.accept_name();
         if !self.at_terminator() {
             return self.bad_character();
         }
@@ -427,9 +442,7 @@ impl<'a> Lexer<'a> {
 
     /// The letters behind `.` or `$`.
     fn name(&mut self, kind: Kind) -> Step<'a> {
-        while self.peek().is_some_and(is_alphanumeric) {
-            self.advance();
-        }
+        self.accept_name();
         if self.at_terminator() { self.emit(kind) } else { self.bad_character() }
     }
 

@@ -46,6 +46,7 @@ pub mod node;
 mod parse;
 mod run;
 mod set;
+mod simplify;
 pub mod value;
 
 pub use context::Context;

@@ -88,8 +88,41 @@ pub struct Variable {
     pub position: Position,
     /// With the `$`.
     pub name: Vec<u8>,
-    /// The names of the fields.
-    pub fields: Vec<Vec<u8>>,
+    /// The fields.
+    pub fields: Fields,
+}
+
+/// Names of fields within each other, as they are written: `.a.b`. Charts have tens of thousands, so they are one text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fields(Box<[u8]>);
+
+impl Fields {
+    /// From the texts of tokens, each a name behind its dot.
+    pub(crate) fn new(written: impl Into<Box<[u8]>>) -> Self {
+        Self(written.into())
+    }
+
+    /// With further ones behind.
+    pub(crate) fn with(&self, more: &Self) -> Self {
+        Self([&*self.0, &*more.0].concat().into())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The names, outermost first.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        // Nothing is before the first dot.
+        self.0.split(|byte| *byte == b'.').skip(1)
+    }
+}
+
+impl Display for Fields {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&lossy(&self.0))
+    }
 }
 
 /// A value, or how to get one.
@@ -108,11 +141,11 @@ pub enum Operand {
     /// The name of a function.
     Identifier(Position, Vec<u8>),
     /// `.a.b`
-    Field(Position, Vec<Vec<u8>>),
+    Field(Position, Fields),
     /// `$a.b`
     Variable(Variable),
     /// `(pipe).a.b` or `function.a.b`
-    Chain(Position, Box<Operand>, Vec<Vec<u8>>),
+    Chain(Position, Box<Operand>, Fields),
     /// `(pipe)`
     Pipe(Box<Pipe>),
 }
@@ -173,10 +206,6 @@ impl Operand {
 
 fn lossy(text: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(text)
-}
-
-fn write_fields(f: &mut Formatter<'_>, fields: &[Vec<u8>]) -> fmt::Result {
-    fields.iter().try_for_each(|field| write!(f, ".{}", lossy(field)))
 }
 
 impl Display for List {
@@ -247,7 +276,7 @@ impl Display for Command {
 impl Display for Variable {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&lossy(&self.name))?;
-        write_fields(f, &self.fields)
+        self.fields.fmt(f)
     }
 }
 
@@ -260,11 +289,11 @@ impl Display for Operand {
             Self::Number(_, number) => f.write_str(&number.source),
             Self::String(_, text) => f.write_str(&lossy(&text.source)),
             Self::Identifier(_, name) => f.write_str(&lossy(name)),
-            Self::Field(_, fields) => write_fields(f, fields),
+            Self::Field(_, fields) => fields.fmt(f),
             Self::Variable(variable) => variable.fmt(f),
             Self::Chain(_, operand, fields) => {
                 operand.fmt(f)?;
-                write_fields(f, fields)
+                fields.fmt(f)
             }
             Self::Pipe(pipe) => write!(f, "({pipe})"),
         }

@@ -10,6 +10,7 @@ use crate::exec;
 use crate::function::Functions;
 use crate::parse::{self, Limits, ParseError, Tree};
 use crate::run::Run;
+use crate::simplify::simplify;
 use crate::value::{Text, Value};
 
 /// What `.name` gives if a map has no such key: Go's option `missingkey`.
@@ -106,7 +107,8 @@ impl Set {
     /// The source is no template.
     pub fn trees(&self, name: &str, source: &[u8]) -> Result<Vec<Arc<Tree>>, ParseError> {
         let is_function = |name: &[u8]| self.functions.get(name).is_some() || builtins::find(name).is_some();
-        let trees = parse::parse(name, source, &self.limits, &is_function)?;
+        let mut trees = parse::parse(name, source, &self.limits, &is_function)?;
+        trees.iter_mut().for_each(|tree| simplify(&mut tree.root));
         Ok(trees.into_iter().map(Arc::new).collect())
     }
 

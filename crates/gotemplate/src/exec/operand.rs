@@ -111,11 +111,14 @@ impl<'a> Executor<'a, '_> {
             }
             _ => return Ok(Item::None),
         };
-        let Some((name, before)) = names.split_last() else { return Ok(receiver) };
-        for name in before {
+        let mut names = names.names().peekable();
+        while let Some(name) = names.next() {
+            if names.peek().is_none() {
+                return self.field(dot, receiver, name, operand, arguments, last);
+            }
             receiver = self.field(dot, receiver, name, operand, &[], None)?;
         }
-        self.field(dot, receiver, name, operand, arguments, last)
+        Ok(receiver)
     }
 
     fn field(

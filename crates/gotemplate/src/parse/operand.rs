@@ -4,7 +4,7 @@ use strconv::quote;
 
 use super::{ParseError, Parser};
 use crate::lex::{Kind, Token};
-use crate::node::{Command, Operand, Pipe, Text, Variable};
+use crate::node::{Command, Fields, Operand, Pipe, Text, Variable};
 
 impl Parser<'_> {
     pub(super) fn pipeline(&mut self, context: &str, end: Kind) -> Result<Pipe, ParseError> {
@@ -113,10 +113,11 @@ impl Parser<'_> {
         }
         let mut fields = Vec::new();
         while self.peek().kind == Kind::Field {
-            fields.push(field(&self.next()));
+            fields.extend_from_slice(&self.next().text);
         }
+        let fields = Fields::new(fields);
         Ok(Some(match operand {
-            Operand::Field(_, names) => Operand::Field(first.position, [names, fields].concat()),
+            Operand::Field(_, names) => Operand::Field(first.position, names.with(&fields)),
             Operand::Variable(variable) => {
                 Operand::Variable(Variable { position: first.position, fields, ..variable })
             }
@@ -142,7 +143,7 @@ impl Parser<'_> {
                 return self.fail(format_args!("undefined variable {}", quote(&token.text)));
             }
             Kind::Variable => Operand::Variable(variable(&token)),
-            Kind::Field => Operand::Field(position, vec![field(&token)]),
+            Kind::Field => Operand::Field(position, Fields::new(token.text.into_owned())),
             Kind::Bool => Operand::Bool(position, *token.text == *b"true"),
             Kind::CharConstant | Kind::Complex | Kind::Number => match super::number::read(&token) {
                 Ok(number) => Operand::Number(position, Box::new(number)),
@@ -166,12 +167,7 @@ impl Parser<'_> {
 }
 
 fn variable(token: &Token<'_>) -> Variable {
-    Variable { position: token.position, name: token.text.to_vec(), fields: Vec::new() }
-}
-
-/// The name without the dot.
-fn field(token: &Token<'_>) -> Vec<u8> {
-    token.text.get(1..).unwrap_or_default().to_vec()
+    Variable { position: token.position, name: token.text.to_vec(), fields: Fields::default() }
 }
 
 fn is_constant(operand: &Operand) -> bool {

@@ -105,6 +105,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         std::fs::write(file, &rendered.notes).with_context(|| file.display().to_string())?;
     }
     std::io::stdout().write_all(&output).context("standard output")?;
+    // The process ends: to free what it has piece by piece takes a seventh of its time.
+    std::mem::forget((chart, rendered));
     Ok(())
 }
 

@@ -1,0 +1,79 @@
+//! Trees that print the same with fewer nodes. Charts with alerts have tens of thousands of ``{{`{{`}}``.
+
+use crate::node::{Command, List, Node, Operand, Pipe};
+
+/// Makes constants text, and text that stands side by side one text.
+pub(crate) fn simplify(list: &mut List) {
+    let mut simple: Vec<Node> = Vec::with_capacity(list.nodes.len());
+    for mut node in list.nodes.drain(..) {
+        match &mut node {
+            Node::If(branch) | Node::Range(branch) | Node::With(branch) => {
+                simplify(&mut branch.list);
+                branch.otherwise.iter_mut().for_each(simplify);
+            }
+            _ => {}
+        }
+        match (simple.last_mut(), as_text(node)) {
+            (Some(Node::Text(_, before)), Node::Text(_, more)) => before.extend_from_slice(&more),
+            (_, node) => simple.push(node),
+        }
+    }
+    simple.shrink_to_fit();
+    list.nodes = simple;
+}
+
+/// A string becomes text. White space alone stays what it is: a template is empty that has no other text.
+fn as_text(node: Node) -> Node {
+    match &node {
+        Node::Action(pipe) => match constant(pipe) {
+            Some(text) if !text.trim_ascii().is_empty() => Node::Text(pipe.position, text.to_vec()),
+            _ => node,
+        },
+        _ => node,
+    }
+}
+
+fn constant(pipe: &Pipe) -> Option<&[u8]> {
+    let ([], [Command { operands, .. }]) = (pipe.variables.as_slice(), pipe.commands.as_slice()) else {
+        return None;
+    };
+    match operands.as_slice() {
+        [Operand::String(_, text)] => Some(&text.value),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use crate::node::Node;
+    use crate::parse::{Limits, parse};
+
+    fn nodes(source: &str) -> (String, Vec<usize>) {
+        let mut trees = parse("t", source.as_bytes(), &Limits::default(), &|_| true).unwrap();
+        let root = &mut trees.last_mut().unwrap().root;
+        super::simplify(root);
+        let mut counts = vec![root.nodes.len()];
+        for node in &root.nodes {
+            if let Node::If(branch) | Node::Range(branch) | Node::With(branch) = node {
+                counts.push(branch.list.nodes.len());
+                counts.extend(branch.otherwise.as_ref().map(|list| list.nodes.len()));
+            }
+        }
+        (root.to_string(), counts)
+    }
+
+    #[test]
+    fn constants_are_text_and_go_on_with_what_is_beside_them() {
+        assert_eq!(nodes("a {{`{{`}} $x {{\"}}\"}} b"), ("a {{ $x }} b".into(), vec![1]));
+        assert_eq!(nodes("{{if .a}}x{{`y`}}{{else}}{{`z`}}{{`!`}}{{end}}").1, [1, 1, 1]);
+        assert_eq!(nodes("a{{.x}}{{`b`}}").1, [3]);
+    }
+
+    #[test]
+    fn what_makes_a_template_more_than_empty_stays() {
+        assert_eq!(nodes("{{` `}}").1, [1]);
+        assert_eq!(nodes("{{` `}}").0, "{{` `}}");
+        assert_eq!(nodes("{{$x := `a`}}{{1}}{{`a` | print}}").1, [3]);
+    }
+}
