@@ -208,6 +208,23 @@ impl<'a> Parser<'a> {
         token
     }
 
+    /// What the next token is, without a copy of it.
+    fn peek_kind(&mut self) -> Kind {
+        if self.state.peeked == 0 {
+            return self.peek().kind;
+        }
+        self.state.tokens.get(self.state.peeked - 1).map_or(Kind::Error, |token| token.kind)
+    }
+
+    /// What the next token is that is no space, and where it begins.
+    fn peek_non_space_kind(&mut self) -> (Kind, Position) {
+        while self.peek_kind() == Kind::Space {
+            self.next();
+        }
+        let token = self.state.tokens.get(self.state.peeked.saturating_sub(1));
+        token.map_or((Kind::Error, 0), |token| (token.kind, token.position))
+    }
+
     fn next_non_space(&mut self) -> Token<'a> {
         loop {
             let token = self.next();
@@ -338,8 +355,8 @@ impl<'a> Parser<'a> {
     }
 
     fn list(&mut self) -> Result<(List, Stop), ParseError> {
-        let mut list = List { position: self.peek_non_space().position, nodes: Vec::new() };
-        while self.peek_non_space().kind != Kind::Eof {
+        let mut list = List { position: self.peek_non_space_kind().1, nodes: Vec::new() };
+        while self.peek_non_space_kind().0 != Kind::Eof {
             match self.item()? {
                 Item::Node(node) => list.nodes.push(node),
                 Item::Stop(stop) => {
@@ -397,9 +414,9 @@ impl<'a> Parser<'a> {
     }
 
     fn otherwise(&mut self) -> Result<Item, ParseError> {
-        let next = self.peek_non_space();
-        if matches!(next.kind, Kind::If | Kind::With) {
-            return Ok(Item::Stop(Stop::Else(next.position)));
+        let (kind, position) = self.peek_non_space_kind();
+        if matches!(kind, Kind::If | Kind::With) {
+            return Ok(Item::Stop(Stop::Else(position)));
         }
         let token = self.expect(&[Kind::RightDelimiter], "else")?;
         Ok(Item::Stop(Stop::Else(token.position)))
@@ -421,7 +438,7 @@ impl<'a> Parser<'a> {
         let (list, stop) = list?;
         let Stop::Else(position) = stop else { return Ok(Branch { pipe, list, otherwise: None }) };
         // One `{{end}}` ends the whole chain.
-        let chained = match (context, self.peek().kind) {
+        let chained = match (context, self.peek_kind()) {
             ("if", Kind::If) => Some("if"),
             ("with", Kind::With) => Some("with"),
             _ => None,

@@ -12,7 +12,7 @@ use crate::convert::lookup;
 use crate::failure;
 use crate::functions::{World, functions, without_no_value};
 use crate::objects::{CommonValues, Files, metadata};
-use crate::parsed::ParsedChart;
+use crate::parsed::{ParsedChart, Parsers};
 use crate::tree::{ChartNode, child_path, is_partial};
 
 /// What Go calls the outermost template.
@@ -29,6 +29,8 @@ pub struct Costs {
     pub tokens: usize,
     /// Of the comparison of values with one schema.
     pub schema: values_schema::Limits,
+    /// Threads that parse templates at once. More than one is for who renders one chart and waits for it.
+    pub parsers: usize,
 }
 
 impl Default for Costs {
@@ -38,6 +40,7 @@ impl Default for Costs {
             limits: Limits::default(),
             tokens: 500_000,
             schema: values_schema::Limits::default(),
+            parsers: 1,
         }
     }
 }
@@ -68,6 +71,11 @@ pub(crate) fn render(
     order.sort_by_key(|(name, _)| Reverse((name.matches('/').count(), *name)));
 
     let mut set = Set::new(OUTERMOST, functions(world), costs.limits.clone(), MissingKey::Zero);
+    if costs.parsers > 1 {
+        let files: Vec<_> = order.iter().map(|(name, template)| (name.as_str(), template.file)).collect();
+        let (threads, stack_size) = (costs.parsers, costs.budget.stack_size());
+        chart.parse_ahead(&set, &files, Parsers { threads, stack_size, tokens: costs.tokens });
+    }
     let mut tokens = 0;
     for (name, template) in &order {
         let trees = chart.trees(&set, name, template.file);

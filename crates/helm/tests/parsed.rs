@@ -3,7 +3,7 @@
 
 mod support;
 
-use helm::ParsedChart;
+use helm::{Costs, ParsedChart};
 use helm_chart::{Limits, MemoryTree, load_directory};
 use serde_json::{Map, json};
 
@@ -34,4 +34,30 @@ fn fifty_renderings_parse_each_template_once() {
         assert_eq!(manifest.matches(&format!("a: {number}\n")).count(), TEMPLATES, "no answer is remembered");
         assert_eq!(chart.parsed(), TEMPLATES);
     }
+}
+
+#[test]
+fn several_threads_parse_the_same_and_no_template_twice() {
+    let (alone, together) = (chart(), chart());
+    let costs = Costs { parsers: 4, ..Costs::default() };
+    let values = [("n".to_owned(), json!(7))].into_iter().collect();
+    let manifest = support::render_within(&together, &values, &costs).unwrap().manifest();
+    assert_eq!(manifest, render(&alone, 7));
+    assert_eq!(together.parsed(), TEMPLATES);
+}
+
+#[test]
+fn with_several_threads_the_first_template_that_is_none_is_named() {
+    let mut tree = MemoryTree::default();
+    tree.insert("c/Chart.yaml", "apiVersion: v2\nname: c\nversion: 1.2.3\n");
+    for number in 0..TEMPLATES {
+        tree.insert(&format!("c/templates/t{number:03}.yaml"), "{{ end }}");
+    }
+    let chart = || ParsedChart::new(load_directory(&tree, "c", &Limits::default()).unwrap());
+    let message = |parsers| {
+        let costs = Costs { parsers, ..Costs::default() };
+        support::render_within(&chart(), &Map::new(), &costs).unwrap_err().to_string()
+    };
+    assert!(message(1).contains("c/templates/t199.yaml:1"), "{}", message(1));
+    assert_eq!(message(4), message(1));
 }

@@ -8,7 +8,7 @@ use crate::node::{Command, Fields, Operand, Pipe, Text, Variable};
 
 impl Parser<'_> {
     pub(super) fn pipeline(&mut self, context: &str, end: Kind) -> Result<Pipe, ParseError> {
-        let position = self.peek_non_space().position;
+        let position = self.peek_non_space_kind().1;
         let (variables, is_assignment) = self.declarations(context)?;
         let mut commands = Vec::new();
         loop {
@@ -49,11 +49,10 @@ impl Parser<'_> {
     fn declarations(&mut self, context: &str) -> Result<(Vec<Variable>, bool), ParseError> {
         let mut variables = Vec::new();
         loop {
-            let token = self.peek_non_space();
-            if token.kind != Kind::Variable {
+            if self.peek_non_space_kind().0 != Kind::Variable {
                 return Ok((variables, false));
             }
-            self.next();
+            let token = self.next();
             // Up to three tokens tell `$x := 1` from `$x 1`.
             let behind = self.peek();
             let next = self.peek_non_space();
@@ -77,18 +76,20 @@ impl Parser<'_> {
             if context != "range" || variables.len() >= 2 {
                 return self.fail(format_args!("too many declarations in {context}"));
             }
-            if !matches!(self.peek_non_space().kind, Kind::Variable | Kind::RightDelimiter | Kind::RightParen)
-            {
+            if !matches!(
+                self.peek_non_space_kind().0,
+                Kind::Variable | Kind::RightDelimiter | Kind::RightParen
+            ) {
                 return self.fail("range can only initialize variables");
             }
         }
     }
 
     fn command(&mut self) -> Result<Command, ParseError> {
-        let position = self.peek_non_space().position;
+        let position = self.peek_non_space_kind().1;
         let mut operands = Vec::new();
         loop {
-            self.peek_non_space();
+            self.peek_non_space_kind();
             operands.extend(self.operand()?);
             let token = self.next();
             match token.kind {
@@ -107,12 +108,12 @@ impl Parser<'_> {
     /// `None` if what follows is no operand.
     fn operand(&mut self) -> Result<Option<Operand>, ParseError> {
         let Some(operand) = self.term()? else { return Ok(None) };
-        let first = self.peek();
-        if first.kind != Kind::Field {
+        if self.peek_kind() != Kind::Field {
             return Ok(Some(operand));
         }
+        let first = self.peek();
         let mut fields = Vec::new();
-        while self.peek().kind == Kind::Field {
+        while self.peek_kind() == Kind::Field {
             fields.extend_from_slice(&self.next().text);
         }
         let fields = Fields::new(fields);

@@ -7,6 +7,15 @@ use serde_json::{Map, Value};
 
 /// Renders a chart as release `r` in `ns`, with what is the default elsewhere.
 pub fn render(chart: &ParsedChart, values: &Map<String, Value>) -> Result<Rendered, RenderError> {
+    render_within(chart, values, &Costs::default())
+}
+
+/// The same, at no more than these costs.
+pub fn render_within(
+    chart: &ParsedChart,
+    values: &Map<String, Value>,
+    costs: &Costs,
+) -> Result<Rendered, RenderError> {
     let release =
         Release { name: "r".to_owned(), namespace: "ns".to_owned(), revision: 1, is_upgrade: false };
     let input = Input {
@@ -18,7 +27,7 @@ pub fn render(chart: &ParsedChart, values: &Map<String, Value>) -> Result<Render
             helm_version: HelmVersion::default(),
         },
         world: &World::default(),
-        costs: &Costs::default(),
+        costs,
         skips_schema: false,
         post_renderer: None,
         is_stopped: &|| false,

@@ -14,6 +14,9 @@ use crate::{api_versions, disk, user_values};
 /// The version of Kubernetes that Helm renders for where no cluster is asked.
 const KUBE_VERSION: &str = "v1.37.0";
 
+/// Threads that parse the chart.
+const PARSERS: usize = 2;
+
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The name of the release.
@@ -84,7 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         values: &values,
         capabilities: &Capabilities { kube_version, api_versions, helm_version: HelmVersion::default() },
         world: &World::default(),
-        costs: &Costs::default(),
+        costs: &Costs { parsers: PARSERS, ..Costs::default() },
         skips_schema: arguments.skip_schema_validation,
         post_renderer: None,
         is_stopped: &|| false,
