@@ -37,7 +37,7 @@ pub use metadata::{Maintainer, Metadata, ValidationError};
 pub use save::{SaveError, save};
 pub use tree::{MemoryTree, Node, Tree, clean_path};
 pub use values::{
-    DocumentError, Merged, NoDefaultValues, Values, ValuesError, merge_from_chart, merge_from_tree,
+    DocumentError, Merged, NoDefaultValues, Values, ValuesError, floats, merge_from_chart, merge_from_tree,
     read_values,
 };
 pub use version::{MetadataError, with_build_metadata};

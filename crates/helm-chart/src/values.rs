@@ -2,7 +2,7 @@
 
 use std::io;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::chart::Chart;
 use crate::fields::{FieldError, documents, first_document, kind};
@@ -167,6 +167,24 @@ pub fn read_values(data: &[u8], limits: &yaml::Limits) -> Result<Values, Documen
         yaml::merge_values(&mut merged, values(document)?);
     }
     Ok(merged)
+}
+
+/// Makes all numbers floats, as they are in values that were read from YAML.
+pub fn floats(values: &mut Values) {
+    values.values_mut().for_each(make_floats);
+}
+
+fn make_floats(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if let Some(float) = number.as_f64().and_then(Number::from_f64) {
+                *number = float;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(make_floats),
+        Value::Object(entries) => floats(entries),
+        _ => {}
+    }
 }
 
 fn values(document: Value) -> Result<Values, FieldError> {

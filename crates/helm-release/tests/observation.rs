@@ -87,3 +87,42 @@ fn a_status_has_one_name() {
     }
     assert_eq!(Status::of("resting"), Status::Unknown);
 }
+
+/// Of fluxcd/pkg, `chartutil/digest_test.go`.
+#[test]
+fn digests_are_those_of_flux_and_do_not_depend_on_order() {
+    let ports = json!([{"protocol": "TCP", "port": 8080}, {"port": 9090, "protocol": "UDP"}]);
+    let numeric = json!({
+        "632bd80235a05f4192aefade": "value1", "632bd80ddf416cf32fd50679": "value2",
+        "632bd817c559818a52307da2": "value3", "632bd82398e71231a98004b6": "value4",
+    });
+    for (algorithm, values, digest) in [
+        (
+            Algorithm::Sha256,
+            json!({}),
+            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ),
+        (
+            Algorithm::Sha256,
+            json!({"replicas": 3, "image": {"tag": "latest", "repository": "nginx"}, "ports": ports}),
+            "sha256:fcdc2b0de1581a3633ada4afee3f918f6eaa5b5ab38c3fef03d5b48d3f85d9f6",
+        ),
+        (
+            Algorithm::Sha256,
+            json!({"ports": ports, "image": {"repository": "nginx", "tag": "latest"}, "replicas": 3.0}),
+            "sha256:fcdc2b0de1581a3633ada4afee3f918f6eaa5b5ab38c3fef03d5b48d3f85d9f6",
+        ),
+        (
+            Algorithm::Sha256,
+            json!({"replicas": 3, "test": numeric}),
+            "sha256:8a980fcbeadd6f05818f07e8aec14070c22250ca3d96af1fcd5f93b3e85b4d70",
+        ),
+        (
+            Algorithm::Sha512,
+            json!({"foo": "bar", "baz": {"cool": "stuff"}}),
+            "sha512:b5f9cd4855ca3b08afd602557f373069b1732ce2e6d52341481b0d38f1938452e9d7759ab177c66699962b592f20ceded03eea3cd405d8670578c47842e2c550",
+        ),
+    ] {
+        assert_eq!(config_digest(values.as_object(), algorithm).to_string(), digest);
+    }
+}

@@ -13,24 +13,6 @@ pub(crate) enum Numbers {
     AsWritten,
 }
 
-/// Makes all numbers floats, as they are in values that were read from YAML.
-pub fn floats(values: &mut JsonMap<String, Json>) {
-    values.values_mut().for_each(make_floats);
-}
-
-fn make_floats(value: &mut Json) {
-    match value {
-        Json::Number(number) => {
-            if let Some(float) = number.as_f64().and_then(Number::from_f64) {
-                *number = float;
-            }
-        }
-        Json::Array(items) => items.iter_mut().for_each(make_floats),
-        Json::Object(entries) => floats(entries),
-        _ => {}
-    }
-}
-
 /// A table with its entries, which nobody else holds.
 pub(crate) fn table(entries: &JsonMap<String, Json>, numbers: Numbers) -> Map {
     Map::new(&Type::Any, entries.iter().map(|(key, value)| (key.as_str(), from_json(value, numbers))))

@@ -59,7 +59,6 @@ mod tree;
 mod warnings;
 
 pub use coalesce::TypeMismatch;
-pub use convert::floats;
 pub use crds::{Crd, crds};
 pub use engine::Costs;
 pub use functions::{Lookup, World};

@@ -88,6 +88,7 @@ const OUR_CRATES: &[&str] = &[
     "helm_release",
     "helm_repository",
     "helm_state",
+    "helm_values",
     "identity",
     "kms",
     "kustomize",

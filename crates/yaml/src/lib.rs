@@ -8,6 +8,7 @@
 //! let node = yaml::from_json(&json);
 //! yaml::emit(&node)                        // go-yaml v3 with kyaml's settings: `RNode.String()`
 //! yaml::json_to_yaml(&json)                // sigs.k8s.io/yaml `JSONToYAML`: what `kustomize build` prints
+//! yaml::json_to_yaml_in_byte_order(&json)  // the same, sorted by bytes: what Flux takes the digest of values of
 //! yaml::canonical_json(&json)              // Go's `json.Marshal`: sorted keys, HTML escapes, Go's number text
 //! yaml::indented_json(&json)               // Go's `json.MarshalIndent`, with two spaces
 //! ```

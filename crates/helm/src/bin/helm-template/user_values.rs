@@ -55,7 +55,7 @@ pub fn merge(flags: &Flags) -> Result<Map<String, Value>> {
 pub fn add_yaml(values: &mut Map<String, Value>, name: &str, data: &[u8]) -> Result<()> {
     let read = helm_chart::read_values(data, &yaml::Limits::default());
     let mut read = read.with_context(|| format!("failed to parse {name}"))?;
-    helm::floats(&mut read);
+    helm_chart::floats(&mut read);
     yaml::merge_values(values, read);
     Ok(())
 }
