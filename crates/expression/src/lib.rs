@@ -11,6 +11,7 @@ mod evaluate;
 mod functions;
 mod lexer;
 mod parser;
+mod readiness;
 mod syntax;
 mod value;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+pub use crate::readiness::{NotReady, check_ready};
 use crate::{evaluate::Evaluator, syntax::Node, value::Value};
 
 /// What an expression may cost.

@@ -6,7 +6,7 @@ use api::helm_release::ValuesReference;
 use helm_chart::{FieldError, Fields, Values, first_document, floats};
 use serde_json::Value;
 
-use crate::error::{Error, Reason};
+use crate::error::{Error, Reason, ReferenceError};
 use crate::referents::{Kind, Referent, Referents};
 use crate::sharing::Composed;
 
@@ -49,7 +49,7 @@ pub fn compose(
     references: &[ValuesReference],
     referents: &Referents,
     limits: &Limits,
-    missing: &mut dyn FnMut(&Error),
+    missing: &mut dyn FnMut(&ReferenceError),
 ) -> Result<Values, Error> {
     if references.len() > limits.references {
         return Err(Error::References(limits.references));
@@ -60,16 +60,16 @@ pub fn compose(
     let mut bytes = 0;
     for (at, reference) in references.iter().enumerate() {
         let is_first = || !references.iter().take(at).any(|other| is_same_object(other, reference));
-        let fail = |reason, cause| Error::of(namespace, reference, reason, cause);
+        let fail = |reason, cause| Box::new(ReferenceError::new(namespace, reference, reason, cause));
         let content = match content(reference, referents, is_first) {
             Ok(content) => content,
             Err(Absent::Failed(text)) => return Err(Error::Get(text)),
-            Err(Absent::Unsupported) => return Err(fail(Reason::UnsupportedKind, None)),
+            Err(Absent::Unsupported) => return Err(fail(Reason::UnsupportedKind, None).into()),
             Err(Absent::Missing(reason, cause)) if reference.optional => {
                 missing(&fail(reason, cause));
                 continue;
             }
-            Err(Absent::Missing(reason, cause)) => return Err(fail(reason, cause)),
+            Err(Absent::Missing(reason, cause)) => return Err(fail(reason, cause).into()),
         };
         bytes += content.len();
         if bytes > limits.bytes {

@@ -7,33 +7,42 @@ use api::helm_release::ValuesReference;
 use crate::Kind;
 
 /// Why values cannot be composed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A reference cannot be resolved (Flux: `ErrValuesReference`).
-    Reference {
-        /// What kind of error it is.
-        reason: Reason,
-        /// Kind of the referent, as the reference has it.
-        kind: String,
-        /// Namespace of the referent.
-        namespace: String,
-        /// Name of the referent.
-        name: String,
-        /// The key that was looked for.
-        key: String,
-        /// Whether the reference is optional, which forgives only what is not there.
-        optional: bool,
-        /// What is wrong in detail, unless it may tell what a Secret holds.
-        cause: Option<String>,
-    },
+    /// A reference cannot be resolved.
+    #[error(transparent)]
+    Reference(#[from] Box<ReferenceError>),
     /// The API server did not give an object: its text.
+    #[error("{0}")]
     Get(String),
     /// There are more references than [`Limits::references`](crate::Limits::references).
+    #[error("more than {0} values references")]
     References(usize),
     /// The references hold more bytes than [`Limits::bytes`](crate::Limits::bytes).
+    #[error("values references hold more than {0} bytes")]
     Bytes(usize),
     /// The values are more than [`Limits::values`](crate::Limits::values).
+    #[error("more than {0} values")]
     Values(usize),
+}
+
+/// A reference cannot be resolved (Flux: `ErrValuesReference`).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ReferenceError {
+    /// What kind of error it is.
+    pub reason: Reason,
+    /// Kind of the referent, as the reference has it.
+    pub kind: String,
+    /// Namespace of the referent.
+    pub namespace: String,
+    /// Name of the referent.
+    pub name: String,
+    /// The key that was looked for.
+    pub key: String,
+    /// Whether the reference is optional, which forgives only what is not there.
+    pub optional: bool,
+    /// What is wrong in detail, unless it may tell what a Secret holds.
+    pub cause: Option<String>,
 }
 
 /// A kind of error of a reference.
@@ -63,15 +72,15 @@ impl Reason {
     }
 }
 
-impl Error {
-    pub(crate) fn of(
+impl ReferenceError {
+    pub(crate) fn new(
         namespace: &str,
         reference: &ValuesReference,
         reason: Reason,
         cause: Option<String>,
     ) -> Self {
         let quotes_content = matches!(reason, Reason::DataRead | Reason::Merge);
-        Self::Reference {
+        Self {
             reason,
             kind: reference.kind.clone(),
             namespace: namespace.to_owned(),
@@ -83,26 +92,17 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for ReferenceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Reference { reason, kind, namespace, name, key, optional, cause } => {
-                f.write_str("could not resolve")?;
-                if *optional {
-                    f.write_str(" optional")?;
-                }
-                if !kind.is_empty() {
-                    write!(f, " {kind}")?;
-                }
-                let reason = cause.as_deref().unwrap_or(reason.as_str());
-                write!(f, " chart values reference '{namespace}/{name}' with key '{key}': {reason}")
-            }
-            Self::Get(text) => f.write_str(text),
-            Self::References(limit) => write!(f, "more than {limit} values references"),
-            Self::Bytes(limit) => write!(f, "values references hold more than {limit} bytes"),
-            Self::Values(limit) => write!(f, "more than {limit} values"),
+        let Self { reason, kind, namespace, name, key, optional, cause } = self;
+        f.write_str("could not resolve")?;
+        if *optional {
+            f.write_str(" optional")?;
         }
+        if !kind.is_empty() {
+            write!(f, " {kind}")?;
+        }
+        let reason = cause.as_deref().unwrap_or(reason.as_str());
+        write!(f, " chart values reference '{namespace}/{name}' with key '{key}': {reason}")
     }
 }
-
-impl std::error::Error for Error {}

@@ -32,6 +32,6 @@ mod referents;
 mod sharing;
 
 pub use compose::{Limits, compose};
-pub use error::{Error, Reason};
+pub use error::{Error, Reason, ReferenceError};
 pub use helm_chart::Values;
 pub use referents::{Entries, Kind, Referent, Referents, referents};

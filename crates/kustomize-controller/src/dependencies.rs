@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::{Kustomization, kustomization::DependencyReference};
-use expression::{Expression, Limits};
+use expression::{NotReady, check_ready};
 use kube::runtime::{reflector::ObjectRef, watcher::Event};
 use runtime::{
     conditions::{READY, is_true},
@@ -177,11 +177,6 @@ fn evaluate(
     dependency: &Kustomization,
     restricted: bool,
 ) -> Result<(), Blocked> {
-    let name = dependency.metadata.name.as_deref().unwrap_or_default();
-    let expression = Expression::check(text, &["self", "dep"], &Limits::default());
-    let expression = expression.map_err(|error| {
-        Blocked::Invalid(format!("terminal error: failed to evaluate dependency {name}: {error}"))
-    })?;
     let json = |object: &Kustomization, name: &str| {
         let unreadable = |error| Blocked::Waiting(format!("failed to convert {name} object to map: {error}"));
         serde_json::to_value(object).map_err(unreadable)
@@ -190,19 +185,17 @@ fn evaluate(
     if restricted && let Some(fields) = other.as_object_mut() {
         fields.remove("spec");
     }
-    let variable = |name: &str| match name {
-        "self" => Some(&own),
-        "dep" => Some(&other),
-        _ => None,
-    };
-    match expression.evaluate(&variable) {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            let subject = subject(dependency);
-            Err(Blocked::Waiting(format!("{subject} is not ready according to readyExpr eval")))
+    check_ready(text, &own, &other).map_err(|not_ready| match not_ready {
+        NotReady::Invalid(error) => {
+            let name = dependency.metadata.name.as_deref().unwrap_or_default();
+            Blocked::Invalid(format!("terminal error: failed to evaluate dependency {name}: {error}"))
         }
-        Err(error) => Err(Blocked::Waiting(error.to_string())),
-    }
+        NotReady::False => {
+            let subject = subject(dependency);
+            Blocked::Waiting(format!("{subject} is not ready according to readyExpr eval"))
+        }
+        NotReady::Failed(error) => Blocked::Waiting(error.to_string()),
+    })
 }
 
 fn subject(dependency: &Kustomization) -> String {

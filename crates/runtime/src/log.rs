@@ -85,6 +85,7 @@ const OUR_CRATES: &[&str] = &[
     "gourl",
     "helm",
     "helm_chart",
+    "helm_controller",
     "helm_release",
     "helm_repository",
     "helm_state",
