@@ -1,14 +1,16 @@
 //! What becomes of a HelmRelease: decisions only, no cluster and no clock (`internal/reconcile` of helm-controller).
 //!
 //! ```text
-//!            ┌────────────────────────────────────────────────────────────────────┐
-//!            ▼                                                                    │ None
-//! state::determine ─▶ State ─▶ next::decide ─▶ Next ─▶ Pass::before ─▶ Step ─▶ Pass::after
-//!    newest stored                                        │ End          │ Run      │ Some
-//!    revision, Desired                                    ▼              ▼          ▼
-//!                                                      Outcome   Run::{begin,   Outcome
-//!                                                                observe, end}
+//!                 ┌──────────────────────────────────────────────────────────────────────┐
+//!                 ▼                                                                      │ None
+//! state::determine ─▶ State ─▶ next::decide ─▶ Next ─▶ Pass::before ─▶ Step ─ Run ─▶ Pass::after
+//!         ▲                                                             │      │         │ Some
+//! newest revision,                                                      ▼      ▼         ▼
+//!      Desired                                                       Outcome  Run     Outcome
 //! ```
+//!
+//! A [`Run`] takes notice of what an action writes to the storage ([`Run::created`], [`Run::updated`]), and records how it went
+//! ([`Run::end`]).
 //!
 //! The caller reads the storage, looks for drift, runs the action, and sends the status and the [`Notice`]s. All that is decided is
 //! written to the object it hands in.

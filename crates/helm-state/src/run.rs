@@ -57,7 +57,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// Notes that an action is to be run. What is stored of revisions from now on goes to [`Self::observe`].
+    /// Notes that an action is to be run. What is stored of revisions from now on goes to
+    /// [`Self::created`] and [`Self::updated`]; what is deleted says nothing new.
     pub fn begin(object: &mut HelmRelease, action: Action, settings: &Settings, now: Timestamp) -> Self {
         let attempted = match action {
             Action::Install => Some(ReleaseAction::Install),
@@ -89,34 +90,35 @@ impl Run {
         }
     }
 
-    /// Takes notice of a revision that was created or updated in the storage.
+    /// Takes notice of a revision that is new in the storage.
     ///
     /// # Errors
     /// The metadata of its chart cannot be read.
-    pub fn observe(&mut self, release: &Release) -> Result<(), MetadataError> {
+    pub fn created(&mut self, release: &Release) -> Result<(), MetadataError> {
         self.has_written = true;
-        let known = self
-            .history
-            .iter()
-            .position(|known| known.targets(&release.name, &release.namespace, release.version));
-        match known.and_then(|at| self.history.get(at).cloned().map(|known| (at, known))) {
-            Some((at, known)) => self.update(release, at, &known),
-            None => self.add(release),
-        }
-    }
-
-    fn add(&mut self, release: &Release) -> Result<(), MetadataError> {
         let (oci_digest, action) = match self.action {
             Action::Install => (self.oci_digest.as_str(), Some(ReleaseAction::Install)),
             Action::Upgrade => (self.oci_digest.as_str(), Some(ReleaseAction::Upgrade)),
-            Action::Rollback(_) => ("", None),
-            // They make none.
-            _ => return Ok(()),
+            _ => ("", None),
         };
         let made = snapshot(&Observation::new(release, oci_digest)?, self.settings.digest, action);
         self.made.push(release.version);
         self.history.insert(0, made);
         Ok(())
+    }
+
+    /// Takes notice of a revision that was changed in the storage. One that is not in the history is none of ours.
+    ///
+    /// # Errors
+    /// The metadata of its chart cannot be read.
+    pub fn updated(&mut self, release: &Release) -> Result<(), MetadataError> {
+        self.has_written = true;
+        let Release { name, namespace, version, .. } = release;
+        let known = self.history.iter().position(|known| known.targets(name, namespace, *version));
+        match known.and_then(|at| self.history.get(at).cloned().map(|known| (at, known))) {
+            Some((at, known)) => self.update(release, at, &known),
+            None => Ok(()),
+        }
     }
 
     fn update(&mut self, release: &Release, at: usize, known: &Snapshot) -> Result<(), MetadataError> {
