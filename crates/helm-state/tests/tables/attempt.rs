@@ -82,43 +82,46 @@ fn an_attempt_is_written_down() {
 
 #[test]
 fn counting_begins_anew_when_something_else_is_attempted() {
-    let other_values = json!({"replicas": 9}).as_object().unwrap().clone();
-    let rows: [(&str, Box<dyn Fn(&mut api::HelmRelease) -> Desired>, Option<Reset>); 7] = [
-        ("same", Box::new(|_| desired()), None),
+    type Change = fn(&mut api::HelmRelease) -> Desired;
+    let rows: [(&str, Change, Option<Reset>); 7] = [
+        ("same", |_| desired(), None),
         (
             "generation",
-            Box::new(|object| {
+            |object| {
                 object.metadata.generation = Some(2);
                 desired()
-            }),
+            },
             Some(Reset::Generation),
         ),
         (
             "revision",
-            Box::new(|_| Desired::new(&chart("1.0.1"), "", values(), Algorithm::Sha256)),
+            |_| Desired::new(&chart("1.0.1"), "", values(), Algorithm::Sha256),
             Some(Reset::Revision),
         ),
         (
             "values",
-            Box::new(move |_| Desired::new(&chart("1.0.0"), "", other_values.clone(), Algorithm::Sha256)),
+            |_| {
+                let others = json!({"replicas": 9}).as_object().unwrap().clone();
+                Desired::new(&chart("1.0.0"), "", others, Algorithm::Sha256)
+            },
             Some(Reset::Values),
         ),
-        ("algorithm", Box::new(|_| Desired::new(&chart("1.0.0"), "", values(), Algorithm::Sha512)), None),
+        ("algorithm", |_| Desired::new(&chart("1.0.0"), "", values(), Algorithm::Sha512), None),
         (
             "reset",
-            Box::new(|object| {
+            |object| {
                 annotate(object, &[("requestedAt", "t"), ("resetAt", "t")]);
                 desired()
-            }),
+            },
             Some(Reset::Requested),
         ),
         (
             "checksum of old",
-            Box::new(|object| {
+            |object| {
                 status(object).last_attempted_config_digest = None;
                 status(object).last_attempted_values_checksum = Some("0".repeat(40));
                 desired()
-            }),
+            },
             Some(Reset::Values),
         ),
     ];
