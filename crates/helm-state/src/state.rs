@@ -5,6 +5,7 @@ use std::fmt;
 use api::HelmRelease;
 use api::helm_release::{DriftDetectionMode, SNAPSHOT_API_VERSION, Snapshot};
 use artifact::digest::Digest;
+use helm_chart::Metadata;
 use helm_release::{MetadataError, Observation, Release, Status};
 
 use crate::desired::{Desired, common_metadata_digest, post_renderers_digest};
@@ -108,12 +109,18 @@ pub enum VerifyError {
 /// # Errors
 /// It is not the one of the snapshot.
 pub fn verify(snapshot: &Snapshot, stored: Option<&Release>) -> Result<(), VerifyError> {
-    let stored = stored.ok_or(VerifyError::Disappeared)?;
+    compare(snapshot, &observe(snapshot, stored.ok_or(VerifyError::Disappeared)?)?)
+}
+
+fn observe<'a>(snapshot: &'a Snapshot, stored: &'a Release) -> Result<Observation<'a>, MetadataError> {
+    Observation::new(stored, text(snapshot.oci_digest.as_ref()))
+}
+
+fn compare(snapshot: &Snapshot, observed: &Observation<'_>) -> Result<(), VerifyError> {
     if snapshot.api_version.as_deref() != Some(SNAPSHOT_API_VERSION) {
         return Ok(());
     }
     let digest: Digest = snapshot.digest.parse().map_err(|_| VerifyError::Digest)?;
-    let observed = Observation::new(stored, text(snapshot.oci_digest.as_ref()))?;
     if observed.digest(digest.algorithm()) == digest { Ok(()) } else { Err(VerifyError::NotObserved) }
 }
 
@@ -141,27 +148,25 @@ pub fn determine(
             _ => State::new(StateStatus::Unmanaged, "found existing release in storage"),
         });
     };
-    match verify(current, Some(release)) {
-        Ok(()) => {}
-        Err(VerifyError::Metadata(error)) => return Err(error.into()),
-        Err(error) => return Ok(State::new(StateStatus::Unmanaged, error.to_string())),
+    let observed = observe(current, release)?;
+    if let Err(error) = compare(current, &observed) {
+        return Ok(State::new(StateStatus::Unmanaged, error.to_string()));
     }
     match status {
         Status::Failed => Ok(State::new(StateStatus::Failed, "")),
         Status::Uninstalled => Ok(uninstalled()),
-        Status::Deployed => deployed(object, release, current, desired, settings),
+        Status::Deployed => Ok(deployed(object, &observed.metadata, current, desired, settings)),
         status => Err(StateError::Status(status)),
     }
 }
 
 fn deployed(
     object: &HelmRelease,
-    release: &Release,
+    chart: &Metadata,
     current: &Snapshot,
     desired: &Desired,
     settings: &Settings,
-) -> Result<State, StateError> {
-    let chart = Observation::new(release, "")?.metadata;
+) -> State {
     let differs = if (&chart.name, &chart.version) != (&desired.chart_name, &desired.chart_version) {
         Some("release chart changed")
     } else if !desired.has_config_digest(&current.config_digest) {
@@ -170,21 +175,21 @@ fn deployed(
         rendering_differs(object, settings)
     };
     if let Some(reason) = differs {
-        return Ok(State::new(StateStatus::OutOfSync, reason));
+        return State::new(StateStatus::OutOfSync, reason);
     }
     if object.spec.test.enable {
         // What we saw counts, not what is stored: users may run tests, too.
         if !current.is_tested() {
-            return Ok(State::new(StateStatus::Untested, ""));
+            return State::new(StateStatus::Untested, "");
         }
         let remediation = object.active_remediation();
         if remediation.is_some_and(|remediation| !remediation.ignore_test_failures)
             && current.has_failed_test()
         {
-            return Ok(State::new(StateStatus::Failed, "release has test in failed phase"));
+            return State::new(StateStatus::Failed, "release has test in failed phase");
         }
     }
-    Ok(State::new(StateStatus::InSync, ""))
+    State::new(StateStatus::InSync, "")
 }
 
 /// What renders the release is noted after each action, so it counts for a new generation only.

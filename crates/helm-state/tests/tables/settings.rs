@@ -252,6 +252,36 @@ fn a_test_that_fails_can_be_ignored() {
 }
 
 #[test]
+fn a_test_that_fails_leads_to_an_upgrade_where_failures_are_tried_again() {
+    let spec = json!({"test": {"enable": true}, "upgrade": {"strategy": {"name": "RetryOnFailure"}}});
+    let mut world = World::installed(spec);
+    assert_eq!(world.pass(&[Well, Wrong]), Outcome::RetryAfter(MINUTES));
+    assert_eq!(world.counters(), (1, 0, 1));
+    assert!(world.condition(READY).starts_with("False TestFailed: "));
+    assert_eq!(world.pass(&[]), Outcome::Done);
+    assert_eq!(world.actions, ["upgrade", "test"].repeat(2));
+}
+
+#[test]
+fn a_rollback_to_what_somebody_changed_is_an_upgrade() {
+    let mut world = World::installed(json!({"upgrade": {"remediation": {"retries": 2}}}));
+    assert_eq!(world.pass(&[Wrong, Nowhere]), Outcome::Failed("it broke\n".into()));
+    world.stored[0].manifest = "kind: Other\n".into();
+    assert_eq!(world.pass(&[]), Outcome::Done);
+    assert_eq!(world.actions, ["upgrade", "rollback", "upgrade"]);
+}
+
+#[test]
+fn a_release_of_somebody_else_has_nothing_to_be_rolled_back_to() {
+    let mut world = World::new(json!({"upgrade": {"remediation": {"retries": 2}}}));
+    world.stored.push(release_of(&chart("0.9.0"), 1, Status::Deployed));
+    let error = "missing target release for rollback: cannot remediate failed release";
+    assert_eq!(world.pass(&[Wrong]), Outcome::Stalled(error.into()));
+    let stalled = format!("True MissingRollbackTarget: Failed to perform remediation: {error}");
+    assert_eq!(world.condition(STALLED), stalled);
+}
+
+#[test]
 fn a_test_that_did_not_begin_is_tried_again() {
     let mut world = World::new(json!({"test": {"enable": true}}));
     assert_eq!(world.pass(&[Well, Nowhere]), Outcome::Failed("it broke\n".into()));
