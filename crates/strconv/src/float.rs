@@ -24,9 +24,40 @@ pub fn format_float(value: f64, format: char, precision: Option<usize>) -> Strin
     format!("{sign}{text}")
 }
 
+/// The fewest digits that tell a value from its neighbours, and the exponent of the first: `1234.5` is `("12345", 3)`. It has no sign.
+pub fn shortest(value: f64) -> (String, i32) {
+    let value = value.abs();
+    let text = format!("{value:e}");
+    let rounded = format!("{value:.*e}", fraction_length(&text));
+    split(if rounded.parse() == Ok(value) { &rounded } else { &text })
+}
+
+/// [`shortest`] of a value of 32 bits.
+pub fn shortest_32(value: f32) -> (String, i32) {
+    let value = value.abs();
+    let text = format!("{value:e}");
+    let rounded = format!("{value:.*e}", fraction_length(&text));
+    split(if rounded.parse() == Ok(value) { &rounded } else { &text })
+}
+
+/// How many digits are behind the first. A value may be right between two texts of so many: Go takes the even one, as does formatting
+/// with a precision, and the standard library's shortest one the larger one.
+fn fraction_length(text: &str) -> usize {
+    text.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count().saturating_sub(1)
+}
+
+/// The digits, and the exponent of the first.
+fn split(text: &str) -> (String, i32) {
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    (mantissa.replace('.', ""), exponent.parse().unwrap_or(0))
+}
+
 fn plain(value: f64, precision: Option<usize>) -> String {
     match precision {
-        None => format!("{value}"),
+        None => {
+            let (digits, exponent) = shortest(value);
+            positional(&digits, exponent)
+        }
         Some(precision) => {
             let exact = precision.min(MOST_DIGITS);
             format!("{value:.exact$}") + &"0".repeat(precision - exact)
@@ -36,13 +67,11 @@ fn plain(value: f64, precision: Option<usize>) -> String {
 
 /// The significant digits, without zeros at the end, and the exponent of the first.
 fn digits(value: f64, count: Option<usize>) -> (String, i32) {
-    let text = match count {
-        None => format!("{value:e}"),
-        Some(count) => format!("{value:.*e}", count.min(MOST_DIGITS).saturating_sub(1)),
+    let (digits, exponent) = match count {
+        None => shortest(value),
+        Some(count) => split(&format!("{value:.*e}", count.min(MOST_DIGITS).saturating_sub(1))),
     };
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let digits = mantissa.replace('.', "");
-    (digits.trim_end_matches('0').to_owned(), exponent.parse().unwrap_or(0))
+    (digits.trim_end_matches('0').to_owned(), exponent)
 }
 
 /// `d.ddde±dd`
@@ -79,23 +108,20 @@ fn general(value: f64, precision: Option<usize>, format: char) -> String {
     if !digits.is_empty() && (exponent < -4 || i64::from(exponent) >= limit) {
         return with_exponent(&digits, exponent, digits.len().saturating_sub(1), letter);
     }
-    if digits.is_empty() {
-        return "0".to_owned();
-    }
-    let mut text = String::new();
+    if digits.is_empty() { "0".to_owned() } else { positional(&digits, exponent) }
+}
+
+/// Digits with the point where the exponent says.
+fn positional(digits: &str, exponent: i32) -> String {
     if exponent < 0 {
-        text.push_str("0.");
-        text.extend(std::iter::repeat_n('0', exponent.unsigned_abs() as usize - 1));
-        text.push_str(&digits);
-        return text;
+        return format!("0.{}{digits}", "0".repeat(exponent.unsigned_abs() as usize - 1));
     }
     let whole = exponent.unsigned_abs() as usize + 1;
-    text.extend(digits.chars().chain(std::iter::repeat('0')).take(whole));
-    if digits.len() > whole {
-        text.push('.');
-        text.extend(digits.chars().skip(whole));
+    match digits.split_at_checked(whole) {
+        Some((whole, "")) => whole.to_owned(),
+        Some((whole, fraction)) => format!("{whole}.{fraction}"),
+        None => format!("{digits:0<whole$}"),
     }
-    text
 }
 
 const MANTISSA_BITS: u32 = 52;
@@ -187,6 +213,14 @@ mod tests {
             (1.999, 'x', Some(1), "0x1.0p+01"),
             (1.0, 'X', Some(3), "0X1.000P+00"),
             (5e-324, 'x', None, "0x1p-1074"),
+            // Right between two texts.
+            (1_805_146_140_405_298.0 + 0.25, 'g', None, "1.8051461404052982e+15"),
+            (1_805_146_140_405_298.0 + 0.75, 'e', None, "1.8051461404052988e+15"),
+            (-245_219_733_710_260.0 - 0.625, 'f', None, "-245219733710260.62"),
+            (245_219_733_710_260.0 + 0.375, 'f', None, "245219733710260.38"),
+            (1e23, 'f', None, "100000000000000000000000"),
+            (0.000_123, 'f', None, "0.000123"),
+            (0.0, 'f', None, "0"),
             (f64::INFINITY, 'g', None, "+Inf"),
             (f64::NAN, 'f', Some(2), "NaN"),
         ];

@@ -1,5 +1,7 @@
 //! Numbers the way Go's `strconv` reads and writes them.
 
+use strconv::{shortest, shortest_32};
+
 /// What go-yaml tries last: a sign behind the `0b`, or in version 3 behind the `0o`.
 pub(crate) fn parse_odd_int(text: &str, octal: bool) -> Option<i64> {
     let (digits, radix) = match text.get(..2) {
@@ -46,13 +48,6 @@ pub(crate) fn parse_float(text: &str) -> Option<f64> {
         return None;
     }
     text.parse::<f64>().ok().filter(|value| value.is_finite())
-}
-
-/// A float's shortest digits and its decimal exponent: `1234.5` is `("12345", 3)`.
-fn shortest(value: f64) -> (String, i32) {
-    let scientific = format!("{:e}", value.abs());
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    (mantissa.replace('.', ""), exponent.parse().unwrap_or(0))
 }
 
 /// `d.ddde±xx` with an exponent of at least `min_exponent_digits` digits.
@@ -121,9 +116,7 @@ pub(crate) fn yaml_float32(value: f64) -> String {
     if !single.is_finite() || value == 0.0 {
         return yaml_float(f64::from(single));
     }
-    let scientific = format!("{:e}", single.abs());
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let (digits, exponent) = (mantissa.replace('.', ""), exponent.parse().unwrap_or(0));
+    let (digits, exponent) = shortest_32(single);
     let text = if (-4..6).contains(&exponent) {
         plain_form(&digits, exponent)
     } else {
