@@ -1,7 +1,5 @@
 //! What a bucket of N objects costs at each kind of store: first, when nothing has changed, and when one object has.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result};
 use e2e::azure_server::AzureServer;
 use e2e::gcs_server::GcsServer;
@@ -11,13 +9,11 @@ use e2e::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
 use e2e::scenario::{Scenario, Settings};
 use serde_json::{Value, json};
 
-use super::{Cost, phase};
+use super::{Cost, all, phase};
 
 const APP: &str = "Bucket/app";
 /// Objects in one folder.
 const FOLDER: usize = 1000;
-/// How long a bucket may take to be ready.
-const LIMIT: Duration = Duration::from_secs(1800);
 
 /// Measures and prints.
 pub async fn table(count: usize) -> Result<()> {
@@ -96,18 +92,11 @@ fn content(number: usize, value: &str) -> String {
 
 /// Waits until the bucket is ready with another revision.
 async fn has_other(test: &Scenario, revision: &str) -> Result<()> {
-    let begin = Instant::now();
-    loop {
-        let is_there = |object: &Value| {
-            let now = object.text("/status/artifact/revision");
-            object.is_ready() && !now.is_empty() && now != revision
-        };
-        match test.until(APP, "has another revision", is_there).await {
-            Ok(_) => return Ok(()),
-            Err(error) if begin.elapsed() > LIMIT => return Err(error),
-            Err(_) => {}
-        }
-    }
+    all(test, "Bucket", 1, |object| {
+        let now = object.text("/status/artifact/revision");
+        object.is_ready() && !now.is_empty() && now != revision
+    })
+    .await
 }
 
 /// Lists and objects that were asked for since the last time.

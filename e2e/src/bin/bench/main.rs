@@ -13,20 +13,22 @@ mod charts;
 mod registry;
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use e2e::objects::Look;
 use e2e::scenario::{REQUESTED_AT, Scenario};
 use e2e::sops::Key;
 use e2e::testkit::config_map;
-use e2e::wait::{Not, not_yet};
+use e2e::wait::{self, Not, not_yet};
 use serde_json::{Value, json};
 
 /// Kustomizations if no number is given.
 const COUNT: usize = 300;
 /// ConfigMaps that each takes variables from.
 const CONFIG_MAPS: usize = 3;
+/// How long a phase may take. Other controllers read a large index for each chart anew.
+const LIMIT: Duration = Duration::from_secs(3600);
 /// In a second; a constant of Linux.
 const CLOCK_TICKS: f64 = 100.0;
 
@@ -142,12 +144,13 @@ async fn phase(process: u32, work: impl AsyncFnOnce() -> Result<()>) -> Result<C
 /// Waits until all objects of a kind are so.
 async fn all(test: &Scenario, kind: &str, count: usize, is: impl Fn(&Value) -> bool) -> Result<()> {
     let like = test.id(&format!("{kind}/any"))?;
-    test.wait("all objects", async || {
+    wait::until(LIMIT, async || {
         let done =
             test.objects.list(&like).await.map_err(not_yet)?.iter().filter(|object| is(object)).count();
         if done == count { Ok(()) } else { Err(Not::Yet(format!("{done} of {count}"))) }
     })
     .await
+    .with_context(|| format!("all objects of {kind}"))
 }
 
 /// Seconds of processor time that a process has used.
