@@ -1,4 +1,4 @@
-//! The files of a folder over plain HTTP, such as a repository of Helm charts.
+//! The files of a folder over HTTP, such as a repository of Helm charts.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::http_server::{Answer, HttpServer};
+use crate::pki::Ca;
 
 /// A running server; ends when dropped.
 #[derive(Debug)]
@@ -37,6 +38,18 @@ impl FileServer {
     /// # Errors
     /// When it cannot listen.
     pub async fn start(root: &Path, user: Option<(&str, &str)>) -> Result<FileServer> {
+        Self::start_with(root, user, None).await
+    }
+
+    /// The same over TLS, with a certificate of this authority.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn start_tls(root: &Path, ca: Ca) -> Result<FileServer> {
+        Self::start_with(root, None, Some(ca)).await
+    }
+
+    async fn start_with(root: &Path, user: Option<(&str, &str)>, ca: Option<Ca>) -> Result<FileServer> {
         let basic = |(name, password)| format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
         let (root, authorization) = (root.to_owned(), user.map(basic));
         let state = Arc::new(State {
@@ -45,7 +58,7 @@ impl FileServer {
             asked: Mutex::default(),
             not_modified: AtomicUsize::new(0),
         });
-        Ok(FileServer { server: HttpServer::start(0, None, state.clone()).await?, state })
+        Ok(FileServer { server: HttpServer::start(0, ca, state.clone()).await?, state })
     }
 
     /// Its URL, without a slash at its end.

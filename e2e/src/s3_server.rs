@@ -150,7 +150,8 @@ impl Answer for Arc<State> {
                         );
                     }
                     let response = Response::builder().header("etag", format!("\"{}\"", object.etag));
-                    object.response(response)
+                    // Other clients refuse an object without it.
+                    object.response(response.header("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT"))
                 }
             },
         }

@@ -11,24 +11,34 @@ use serde_json::{Value, json};
 
 use super::{Cost, all, phase};
 
+/// The kinds of stores.
+pub const STORES: [&str; 3] = ["generic", "gcp", "azure"];
 const APP: &str = "Bucket/app";
 /// Objects in one folder.
 const FOLDER: usize = 1000;
 
-/// Measures and prints.
-pub async fn table(count: usize) -> Result<()> {
+/// Measures and prints those of the `stores` that are named.
+pub async fn table(count: usize, stores: &[&str]) -> Result<()> {
+    println!("by {}", super::measured()?);
     println!(
-        "Bucket of {count} objects   first               no change             one has changed       peak"
+        "Bucket of {count} objects: first, no change, one has changed, peak; requests for lists+objects+others"
     );
-    let server = S3Server::start(false).await?;
-    let keys = json!({"accesskey": ACCESS_KEY, "secretkey": SECRET_KEY});
-    row("generic", &server, &server.endpoint(), "127.0.0.1:1", &keys, count).await?;
-    let server = GcsServer::start().await?;
-    let keys = json!({"serviceaccount": server.key_file()});
-    row("gcp", &server, "storage.googleapis.com", &server.url(), &keys, count).await?;
-    let server = AzureServer::start(false).await?;
-    let keys = json!({"accountKey": server.account_key()});
-    row("azure", &server, &server.url(), "127.0.0.1:1", &keys, count).await
+    if stores.contains(&"generic") {
+        let server = S3Server::start(false).await?;
+        let keys = json!({"accesskey": ACCESS_KEY, "secretkey": SECRET_KEY});
+        row("generic", &server, &server.endpoint(), "127.0.0.1:1", &keys, count).await?;
+    }
+    if stores.contains(&"gcp") {
+        let server = GcsServer::start().await?;
+        let keys = json!({"serviceaccount": server.key_file()});
+        row("gcp", &server, "storage.googleapis.com", &server.url(), &keys, count).await?;
+    }
+    if stores.contains(&"azure") {
+        let server = AzureServer::start(false).await?;
+        let keys = json!({"accountKey": server.account_key()});
+        row("azure", &server, &server.url(), "127.0.0.1:1", &keys, count).await?;
+    }
+    Ok(())
 }
 
 async fn row(
@@ -99,13 +109,14 @@ async fn has_other(test: &Scenario, revision: &str) -> Result<()> {
     .await
 }
 
-/// Lists and objects that were asked for since the last time.
-fn requests(server: &ObjectStore) -> (usize, usize) {
+/// Lists, objects, and what else was asked for since the last time.
+fn requests(server: &ObjectStore) -> [usize; 3] {
     let lines = server.take_requests();
     let count = |what: &str| lines.iter().filter(|line| line.starts_with(what)).count();
-    (count("GET list"), count("GET object"))
+    let (lists, objects) = (count("GET list"), count("GET object"));
+    [lists, objects, lines.len() - lists - objects]
 }
 
-fn told(cost: &Cost, (lists, objects): (usize, usize)) -> String {
-    format!("{:>6.2} s CPU {:>5.1} s {lists:>3}+{objects:<6}", cost.cpu, cost.wall)
+fn told(cost: &Cost, [lists, objects, others]: [usize; 3]) -> String {
+    format!("{:>6.2} s CPU {:>5.1} s {lists:>3}+{objects:<5}+{others:<5}", cost.cpu, cost.wall)
 }
