@@ -170,12 +170,12 @@ demo-down: ## remove what demo left running
 	@$(TARGET)/debug/demo down
 
 .PHONY: bench
-bench: ## the project's own tables: builds beside kustomize, charts beside Helm, rollout of N Kustomizations, N sources
+bench: ## the project's own tables: builds beside kustomize, charts beside Helm, rollout of N Kustomizations, N sources beside Flux
 	@[ -d "$(SHARED)/tools" ] || { echo "no measuring tools in $(SHARED): set SHARED to the folder that has them" >&2; exit 1; }
 	@for program in python3 openssl curl kubectl nginx fcgiwrap; do \
 		command -v "$$program" >/dev/null || { echo "$$program is not installed (Debian: nginx-light, fcgiwrap)" >&2; exit 1; }; \
 	done
-	$(call build,kubernetes sops registry helm)
+	$(call build,kubernetes sops registry helm flux-controllers)
 	$(call say,"release build")
 	@$(CARGO) build --release -p source-controller -p kustomize-controller -p kustomize -p helm --bins
 	$(call say,"builds of N applications$(comma) beside kustomize $(KUSTOMIZE_VERSION)")
@@ -189,6 +189,11 @@ bench: ## the project's own tables: builds beside kustomize, charts beside Helm,
 	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench $(N)
 	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench 10000 buckets
 	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench 100000 buckets
+	$(call say,"$(N) sources of one registry$(comma) $(N) charts of one index and a bucket$(comma) by Flux")
+	@mkdir -p $(BENCH_TMP)/flux
+	@ln -sf $$($(TARGET)/debug/toolchain flux-controllers | head -1) $(abspath $(TARGET))/release/kustomize-controller $(BENCH_TMP)/flux/
+	@E2E_BIN_DIR=$(BENCH_TMP)/flux $(TARGET)/debug/bench $(N) registry charts
+	@E2E_BIN_DIR=$(BENCH_TMP)/flux $(TARGET)/debug/bench 10000 generic
 	$(call say,"rollout of $(N) Kustomizations")
 	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_mttp.py" --impl ferroflux -n $(N)
 	@.ci/bench-repositories $(BENCH_TMP)/repositories

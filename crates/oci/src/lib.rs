@@ -42,8 +42,8 @@ pub use http::RequestError;
 pub use limits::Limits;
 pub use link::LinkError;
 pub use manifest::{
-    DOCKER_LIST, DOCKER_MANIFEST, Descriptor, FormatError, LayerError, Manifest, OCI_INDEX, OCI_MANIFEST,
-    Platform,
+    DOCKER_LIST, DOCKER_MANIFEST, Descriptor, FormatError, HELM_CHART, LayerError, Manifest, OCI_INDEX,
+    OCI_MANIFEST, Platform,
 };
 pub use pull::{ManifestError, RawManifest, Resolved};
 pub use reference::{Identifier, Reference, Registry, Repository, Tag, TagError, UrlError};

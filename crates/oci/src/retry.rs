@@ -75,4 +75,23 @@ mod tests {
         assert_eq!(attempts(unavailable, None, 2).await, (2, 1));
         assert_eq!(attempts(StatusCode::NOT_FOUND, None, 60).await, (1, 0));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_answers_at_the_third_try_has_answered() {
+        let (attempts, deadline) = (Cell::new(0), Deadline::new(Duration::from_secs(60)));
+        let answer = retried(
+            &deadline,
+            |error| Some(error),
+            || {
+                attempts.set(attempts.get() + 1);
+                let answer = match attempts.get() {
+                    1 => Err(refused(StatusCode::TOO_MANY_REQUESTS, None)),
+                    2 => Err(refused(StatusCode::BAD_GATEWAY, None)),
+                    tries => Ok(tries),
+                };
+                async move { answer }
+            },
+        );
+        assert_eq!(answer.await.ok(), Some(3));
+    }
 }

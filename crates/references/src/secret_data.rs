@@ -21,6 +21,19 @@ pub enum SecretDataError {
     /// A certificate without its key, or the other way round.
     #[error("secret '{0}' must have both 'tls.crt' and 'tls.key', or none of them")]
     HalfOfPair(String),
+    /// The same where only certificates are looked for.
+    #[error("secret '{secret}' contains '{has}' but missing '{lacks}'")]
+    HalfOfCertificates {
+        /// The Secret.
+        secret: String,
+        /// The key that is there.
+        has: &'static str,
+        /// The key that is not.
+        lacks: &'static str,
+    },
+    /// There are no certificates.
+    #[error("secret '{0}' must contain either 'ca.crt' or both 'tls.crt' and 'tls.key'")]
+    NoCertificates(String),
     /// There is no such key.
     #[error("secret '{secret}': key '{key}' not found")]
     Missing {
@@ -96,14 +109,37 @@ impl SecretData {
     /// For half of a pair of certificate and key.
     pub fn tls(&self) -> Result<TlsConfig, SecretDataError> {
         let client = match (self.given("tls.crt"), self.given("tls.key")) {
-            (Some(certificate), Some(key)) => {
-                Some((certificate.to_vec(), Secret::new(String::from_utf8_lossy(key).into_owned())))
-            }
+            (Some(certificate), Some(key)) => Some(pair(certificate, key)),
             (None, None) => None,
             _ => return Err(SecretDataError::HalfOfPair(self.name.clone())),
         };
-        let authority = self.given("ca.crt").or_else(|| self.given("caFile"));
-        Ok(TlsConfig { ca_bundle: authority.map(<[u8]>::to_vec), client })
+        Ok(TlsConfig { ca_bundle: self.authority(), client })
+    }
+
+    /// What a Secret for certificates alone holds: the same, or the client certificate by its deprecated names, `certFile` with
+    /// `keyFile`. A new name wins over the old one.
+    ///
+    /// # Errors
+    /// For half of a pair, and for one without any of it.
+    pub fn certificates(&self) -> Result<TlsConfig, SecretDataError> {
+        let either = |name, deprecated| self.given(name).or_else(|| self.given(deprecated));
+        let half =
+            |has, lacks| Err(SecretDataError::HalfOfCertificates { secret: self.name.clone(), has, lacks });
+        let client = match (either("tls.crt", "certFile"), either("tls.key", "keyFile")) {
+            (Some(certificate), Some(key)) => Some(pair(certificate, key)),
+            (None, None) => None,
+            (Some(_), None) => return half("tls.crt", "tls.key"),
+            (None, Some(_)) => return half("tls.key", "tls.crt"),
+        };
+        let ca_bundle = self.authority();
+        if client.is_none() && ca_bundle.is_none() {
+            return Err(SecretDataError::NoCertificates(self.name.clone()));
+        }
+        Ok(TlsConfig { ca_bundle, client })
+    }
+
+    fn authority(&self) -> Option<Vec<u8>> {
+        self.given("ca.crt").or_else(|| self.given("caFile")).map(<[u8]>::to_vec)
     }
 
     /// The proxy: `address`, and `username` with `password` where it wants them.
@@ -122,6 +158,11 @@ impl SecretData {
         Proxy::new(&address, credentials)
             .map_err(|source| SecretDataError::Proxy { secret: secret(), source })
     }
+}
+
+/// A client certificate and its key.
+fn pair(certificate: &[u8], key: &[u8]) -> (Vec<u8>, Secret) {
+    (certificate.to_vec(), Secret::new(String::from_utf8_lossy(key).into_owned()))
 }
 
 fn text(value: &ByteString) -> String {
@@ -156,6 +197,34 @@ mod tests {
         let client = Some((b"c".to_vec(), Secret::new("k")));
         assert_eq!(both, TlsConfig { ca_bundle: Some(b"ca".to_vec()), client });
         assert_eq!(data(&[("caFile", "old")]).tls().unwrap().ca_bundle, Some(b"old".to_vec()));
+    }
+
+    #[test]
+    fn a_secret_for_certificates_has_some_by_their_new_or_old_names() {
+        let of = |pairs: &[(&str, &str)]| data(pairs).certificates().map_err(|error| error.to_string());
+        let client = |certificate: &str, key: &str| Some((certificate.as_bytes().to_vec(), Secret::new(key)));
+        let new = [("ca.crt", "ca"), ("tls.crt", "c"), ("tls.key", "k")];
+        let old = [("caFile", "old-ca"), ("certFile", "old-c"), ("keyFile", "old-k")];
+        let of_new = TlsConfig { ca_bundle: Some(b"ca".to_vec()), client: client("c", "k") };
+        let of_old = TlsConfig { ca_bundle: Some(b"old-ca".to_vec()), client: client("old-c", "old-k") };
+        assert_eq!(of(&new), Ok(of_new.clone()));
+        assert_eq!(of(&old), Ok(of_old));
+        assert_eq!(of(&[old, new].concat()), Ok(of_new));
+        let without_ca = TlsConfig { ca_bundle: None, client: client("c", "old-k") };
+        assert_eq!(of(&[("tls.crt", "c"), ("keyFile", "old-k")]), Ok(without_ca));
+        for (pairs, text) in [
+            (
+                &[("ca.crt", "ca"), ("tls.crt", "c")][..],
+                "secret 'ns/s' contains 'tls.crt' but missing 'tls.key'",
+            ),
+            (&[("keyFile", "k")], "secret 'ns/s' contains 'tls.key' but missing 'tls.crt'"),
+            (
+                &[("ca.crt", ""), ("password", "p")],
+                "secret 'ns/s' must contain either 'ca.crt' or both 'tls.crt' and 'tls.key'",
+            ),
+        ] {
+            assert_eq!(of(pairs), Err(text.to_owned()));
+        }
     }
 
     #[test]

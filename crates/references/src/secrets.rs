@@ -58,12 +58,12 @@ impl Secrets {
         Ok(SecretData::of(&self.namespace, name, self.get(name).await?))
     }
 
-    /// The trust and the client certificate of the Secret `name`, see [`SecretData::tls`].
+    /// The trust and the client certificate of the Secret `name`, see [`SecretData::certificates`].
     ///
     /// # Errors
     /// When there is no such Secret, and for one without what is needed.
     pub async fn tls(&self, name: &str) -> Result<TlsConfig, SecretError> {
-        Ok(self.named(name).await?.tls()?)
+        Ok(self.named(name).await?.certificates()?)
     }
 
     /// The proxy of the Secret `name`, see [`SecretData::proxy`].

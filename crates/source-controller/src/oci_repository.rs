@@ -313,6 +313,8 @@ impl Upstream for OciRepositories {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
@@ -329,5 +331,95 @@ mod tests {
             let wanted = wanted(&object, ("ns", "app"), &repository, default, Duration::ZERO);
             assert_eq!(wanted.account, account, "{named:?} {default:?}");
         }
+    }
+
+    /// What passes are made with.
+    fn repositories() -> OciRepositories {
+        let limits = RepackLimits::default();
+        OciRepositories {
+            registries: signatures::tests::registries(),
+            signatures: Arc::new(Signatures::new(&auth::Environment::default())),
+            default_account: None,
+            verified: VerifiedKeys::default(),
+            temporary: TemporaryFiles::new(0, limits.archive.clone(), Default::default()),
+            limits,
+            max_timeout: Duration::ZERO,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_known_revision_is_pulled_again_for_other_rules_and_another_layer_alone() {
+        let repository = Repository::parse("oci://r.example/a/b").unwrap();
+        let known = json!({"revision": "latest@sha256:1", "digest": "sha256:1", "path": "a", "url": "u",
+            "lastUpdateTime": "2026-01-01T00:00:00Z"});
+        let stored = json!([{"type": "ArtifactInStorage", "status": "True", "reason": "Succeeded", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+        let is_known = |spec: Value, observed: Value| {
+            let mut status = json!({"artifact": known, "conditions": stored});
+            let fields = observed.as_object().cloned().unwrap_or_default();
+            status.as_object_mut().unwrap().extend(fields);
+            let object = json!({"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": KIND, "metadata": {"name": "app"},
+                "spec": spec, "status": status});
+            let object: OciRepository = serde_json::from_value(object).unwrap();
+            repositories().known_revision(&object, &repository).is_some()
+        };
+        let spec = |more: Value| {
+            let mut spec = json!({"url": "oci://r.example/a/b", "interval": "1m"});
+            spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+            spec
+        };
+        let selector = |operation: &str| json!({"mediaType": "a/b", "operation": operation});
+        for (wanted, observed, expected) in [
+            (json!({}), json!({}), true),
+            (json!({"ignore": "a"}), json!({"observedIgnore": "a"}), true),
+            (json!({"ignore": "a"}), json!({"observedIgnore": "b"}), false),
+            (json!({"ignore": "a"}), json!({}), false),
+            (json!({"ignore": ""}), json!({}), false),
+            (json!({}), json!({"observedIgnore": "a"}), false),
+            (
+                json!({"layerSelector": selector("copy")}),
+                json!({"observedLayerSelector": selector("copy")}),
+                true,
+            ),
+            (
+                json!({"layerSelector": selector("copy")}),
+                json!({"observedLayerSelector": selector("extract")}),
+                false,
+            ),
+            (json!({"layerSelector": selector("copy")}), json!({}), false),
+            (json!({}), json!({"observedLayerSelector": selector("copy")}), false),
+            (
+                json!({"secretRef": {"name": "other"}, "provider": "aws", "url": "oci://other.example/x/y"}),
+                json!({}),
+                true,
+            ),
+        ] {
+            assert_eq!(is_known(spec(wanted.clone()), observed.clone()), expected, "{wanted} {observed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_artifact_is_announced_with_where_it_came_from_if_it_says_all_of_it() {
+        let text = |metadata: Value| {
+            let artifact = json!({"revision": "latest@sha256:1", "digest": "sha256:1", "path": "a", "url": "u",
+                "lastUpdateTime": "2026-01-01T00:00:00Z", "metadata": metadata});
+            let mut object = OciRepository::new("app", api::OciRepositorySpec::default());
+            object.spec.url = "oci://r.example/a/b".to_owned();
+            object.status = serde_json::from_value(json!({"artifact": artifact})).unwrap();
+            repositories().announcement(&object, None)
+        };
+        let plain = "stored artifact with revision 'latest@sha256:1' from 'oci://r.example/a/b'";
+        let (source, revision) = ("https://me:hunter2@h/repo", "main@sha1:1");
+        for metadata in [
+            json!({}),
+            json!({OCI_SOURCE_METADATA: source}),
+            json!({OCI_REVISION_METADATA: revision}),
+            json!({OCI_SOURCE_METADATA: source, OCI_REVISION_METADATA: ""}),
+        ] {
+            assert_eq!(text(metadata.clone()), plain, "{metadata}");
+        }
+        let both = json!({OCI_SOURCE_METADATA: source, OCI_REVISION_METADATA: revision});
+        let from = ", origin source 'https://h/repo', origin revision 'main@sha1:1'";
+        assert_eq!(text(both), format!("{plain}{from}"));
     }
 }

@@ -231,4 +231,4 @@ fn fingerprint<'a>(provider: &'a str, parts: impl IntoIterator<Item = (&'a str, 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -352,10 +352,18 @@ async fn a_path_pattern_gives_an_artifact_for_each_directory() -> Result<()> {
     let expanded = json!([{
         "name": "{app}-{env}", "copy": [{"from": "@app/apps/{app}/{env}/**", "to": "@artifact/"}],
     }]);
-    watched.generate(&expanded, &json!({"pathPattern": "@app/apps/{app}/{env}"})).await?;
-    watched.generated(2).await?;
+    // What is common is less than what is captured, and that is less than whose the object is.
+    let common = json!({"labels": {"team": "a", "app": "common", "app.kubernetes.io/managed-by": "me"}});
+    watched
+        .generate(&expanded, &json!({"pathPattern": "@app/apps/{app}/{env}", "commonMetadata": common}))
+        .await?;
+    let generator = watched.generated(2).await?;
     let one = watched.artifact("one-prod").await?;
-    assert_eq!((one.text("/metadata/labels/app"), one.text("/metadata/labels/env")), ("one", "prod"));
+    let labels = json!({
+        "team": "a", "app": "one", "env": "prod", "app.kubernetes.io/managed-by": "source-watcher",
+        "source.extensions.fluxcd.io/generator": generator["metadata"]["uid"],
+    });
+    assert_eq!(one["metadata"]["labels"], labels);
     assert_eq!(artifact_entries(&one).await?, [".", "map.yaml"]);
     test.repo.remove("apps/One/prod/map.yaml")?;
     test.repo.commit_file("apps/two/dev/map.yaml", &config_map("two", "2"))?;

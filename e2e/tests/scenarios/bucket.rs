@@ -283,8 +283,15 @@ async fn a_bucket_gets_keys_from_a_directory_or_needs_none() -> Result<()> {
     let server = S3Server::start(false).await?;
     server.put("a", "1");
     let sts = format!("  sts: {{provider: ldap, endpoint: '{}', secretRef: {{name: ldap}}}}", server.url());
-    test.apply(&secret("ldap", &json!({"username": LDAP_USER, "password": "wr0ngs3cret"}))).await?;
     test.apply(&source(&server, &format!("  insecure: true\n{sts}"))).await?;
+    let fails = async |text: &str| {
+        test.condition(APP, "FetchFailed", "True", "AuthenticationFailed", text).await.map(drop)
+    };
+    fails(&format!("failed to get STS secret '{}/ldap': ", test.namespace)).await?;
+    test.apply(&secret("ldap", &json!({"username": LDAP_USER, "password": "wr0ngs3cret"}))).await?;
+    test.patch(APP, &json!({"spec": {"sts": {"certSecretRef": {"name": "tls"}}}})).await?;
+    fails(&format!("failed to get STS TLS config: secret '{}/tls' ", test.namespace)).await?;
+    test.patch(APP, &json!({"spec": {"sts": {"certSecretRef": null}}})).await?;
     let text = "failed to confirm existence of 'team' bucket: failed to get credentials: 400 Bad Request";
     test.condition(APP, "FetchFailed", "True", "BucketOperationFailed", text).await?;
     test.apply(&secret("ldap", &json!({"username": LDAP_USER, "password": LDAP_PASSWORD}))).await?;

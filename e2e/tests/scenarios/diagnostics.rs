@@ -140,8 +140,9 @@ async fn the_commands_of_the_documentation_work() -> Result<()> {
             tokio::task::block_in_place(run).with_context(|| format!("{DOCUMENT}, {heading}"))?;
         }
     }
+    let watcher = Controller::start(test.cluster, User::SourceWatcher, &[]).await?;
     let mut served = BTreeSet::new();
-    for controller in [&pair.source, &pair.kustomize] {
+    for controller in [&pair.source, &pair.kustomize, &watcher] {
         served.extend(compare_metrics(&controller.metrics().await?)?);
     }
     says_when_others_appear(&served)?;

@@ -11,6 +11,7 @@ use e2e::file_server::FileServer;
 use e2e::flux::Client;
 use e2e::helm::{helm, package};
 use e2e::objects::Look;
+use e2e::pki::Ca;
 use e2e::process::{output, temp_folder};
 use e2e::registry::{PASSWORD, Registry, Setup, USER};
 use e2e::repository::Repository;
@@ -111,6 +112,16 @@ async fn a_chart_is_packaged_from_a_directory_of_a_repository() -> Result<()> {
     test.request("GitRepository/app").await?;
     let app = stored(&test, "HelmChart/app", &format!("1.2.3+{}", short(&next))).await?;
     assert_eq!(app["status"]["observedValuesFiles"], Value::Null);
+    // One that cannot be made leaves what there is, and tells what it would be.
+    let none = json!({"spec": {"valuesFiles": ["none.yaml"], "ignoreMissingValuesFiles": false}});
+    test.patch("HelmChart/app", &none).await?;
+    let failed =
+        "values files merge error: no values file found at path '/none.yaml' (reference 'none.yaml')";
+    test.condition("HelmChart/app", "BuildFailed", "True", "ValuesFilesError", failed).await?;
+    let version = format!("1.2.3+{}.", short(&next));
+    let news = format!("new 'app' chart with version '{version}");
+    test.condition("HelmChart/app", "ArtifactOutdated", "True", "NewChart", &news).await?;
+    assert_eq!(test.get("HelmChart/app").await?["status"]["artifact"], app["status"]["artifact"]);
     test.finish().await
 }
 
@@ -196,8 +207,17 @@ async fn a_chart_of_a_registry_is_followed_and_pulled_once() -> Result<()> {
     test.patch("HelmChart/app", &values).await?;
     let app = stored(&test, "HelmChart/app", "1.1.0+2").await?;
     assert_eq!(shown(&app, "values").await?.trim(), "name: default\nreplicas: 3");
+    // A version that nobody has pushed yet is looked for again without being asked for.
+    test.patch("HelmChart/app", &json!({"spec": {"version": "2.x", "valuesFiles": null}})).await?;
+    let none = "chart pull error: failed to get chart version for remote reference: could not locate a version matching \
+                provided version string 2.x";
+    test.condition("HelmChart/app", "FetchFailed", "True", "ChartPullError", none).await?;
+    assert_eq!(test.get("HelmChart/app").await?.condition("Stalled"), None);
+    let archive = package(folder.path(), "app", "2.0.0")?;
+    push(folder.path(), &archive, &registry)?;
+    stored(&test, "HelmChart/app", "2.0.0").await?;
     // A version that is told exactly is asked for no more than once: the registry may go.
-    test.patch("HelmChart/app", &json!({"spec": {"version": "1.0.0", "valuesFiles": null}})).await?;
+    test.patch("HelmChart/app", &json!({"spec": {"version": "1.0.0"}})).await?;
     stored(&test, "HelmChart/app", "1.0.0").await?;
     drop(registry);
     let app = test.run("HelmChart/app").await?;
@@ -258,7 +278,13 @@ async fn what_is_wrong_with_a_chart_is_told_in_the_words_of_flux() -> Result<()>
     ] {
         test.repo.write(path, &text)?;
     }
+    // A link that leads out of the source.
+    let link = test.repo.git(&["hash-object", "-w", "values/prod.yaml"])?;
+    let link = format!("120000,{},charts/app/link.yaml", link.trim());
     test.repo.commit("bad charts")?;
+    test.repo.git(&["update-index", "--add", "--cacheinfo", &link])?;
+    test.repo.git(&["commit", "-q", "-m", "link"])?;
+    test.repo.git(&["push", "-q", "origin", "HEAD"])?;
     test.apply_source().await?;
     let of = |path: &str, more: &str| chart("app", path, "GitRepository", "app", more);
     for (path, more, condition, reason, message, stalls) in [
@@ -284,6 +310,14 @@ async fn what_is_wrong_with_a_chart_is_told_in_the_words_of_flux() -> Result<()>
             "BuildFailed",
             "ValuesFilesError",
             "values files merge error: no values file found at path '/no.yaml' (reference '../../no.yaml')",
+            true,
+        ),
+        (
+            "charts/app",
+            "  valuesFiles: [charts/app/link.yaml]",
+            "BuildFailed",
+            "ValuesFilesError",
+            "values files merge error: no values file found at path '/charts/app/link.yaml' (reference 'charts/app/link.yaml')",
             true,
         ),
         (
@@ -389,7 +423,11 @@ async fn charts_of_an_index_follow_it_and_share_what_they_pull() -> Result<()> {
     );
     let of = |name: &str, more: &str| chart(name, "app", "HelmRepository", "charts", more);
     test.apply(&of("latest", "")).await?;
+    test.apply(&repository.replace("interval: 1h", "interval: 1h\n  suspend: true")).await?;
+    let unfetched = "no artifact available for HelmRepository source 'charts'";
+    test.condition("HelmChart/latest", "FetchFailed", "True", "NoSourceArtifact", unfetched).await?;
     test.apply(&repository).await?;
+    test.patch("HelmRepository/charts", &json!({"spec": {"suspend": false}})).await?;
     let latest = stored(&test, "HelmChart/latest", "1.1.0").await?;
     let archive = fs::read(folder.path().join("app-1.1.0.tgz"))?;
     assert_eq!(latest.text("/status/artifact/digest"), digest(&archive));
@@ -421,5 +459,104 @@ async fn charts_of_an_index_follow_it_and_share_what_they_pull() -> Result<()> {
     let after = test.get("HelmChart/other").await?;
     assert_eq!(after["metadata"]["resourceVersion"], other["metadata"]["resourceVersion"]);
     assert_eq!(server.count("/other-0.1.0.tgz"), 1);
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_of_a_repository_are_for_its_host_unless_they_are_to_be_passed_on() -> Result<()> {
+    let test = Scenario::new("hc-foreign").await?;
+    let (folder, user) = (temp_folder("charts")?, Some(("me", "hunter2")));
+    for name in ["app", "cache"] {
+        package(folder.path(), name, "1.0.0")?;
+    }
+    let [server, foreign] =
+        [FileServer::start(folder.path(), user).await?, FileServer::start(folder.path(), user).await?];
+    // What is in the index leads to the other host.
+    helm(folder.path(), &["repo", "index", ".", "--url", &foreign.url()])?;
+    test.apply(
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: login}\nstringData: {username: me, password: hunter2}\n",
+    )
+    .await?;
+    let repository = format!(
+        "apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {{name: charts}}\nspec:\n  interval: 1h\n  \
+         url: {}\n  secretRef: {{name: login}}\n",
+        server.url()
+    );
+    test.apply(&repository).await?;
+    test.apply(&chart("app", "app", "HelmRepository", "charts", "")).await?;
+    let refused = format!(
+        "unknown build error: failed to authenticate with the Helm repository: chart pull error: failed to download chart for \
+         remote reference: failed to fetch {}/app-1.0.0.tgz : 401 Unauthorized",
+        foreign.url()
+    );
+    test.condition("HelmChart/app", "FetchFailed", "True", "Unknown", &refused).await?;
+    test.patch("HelmRepository/charts", &json!({"spec": {"passCredentials": true}})).await?;
+    test.request("HelmChart/app").await?;
+    stored(&test, "HelmChart/app", "1.0.0").await?;
+
+    // A dependency has the credentials of the HelmRepository with its address, and no others.
+    let dependent =
+        format!("{APP}dependencies: [{{name: cache, version: 1.x, repository: \"{}/\"}}]\n", server.url());
+    test.repo.commit_file("charts/app/Chart.yaml", &dependent)?;
+    test.apply_source().await?;
+    test.apply(&chart("dependent", "charts/app", "GitRepository", "app", "")).await?;
+    stored(&test, "HelmChart/dependent", "1.2.3").await?;
+    test.kubectl(&["delete", "helmrepository", "charts"])?;
+    test.repo.commit_file("charts/app/Chart.yaml", &dependent.replace("1.2.3", "1.2.4"))?;
+    test.request("GitRepository/app").await?;
+    let refused = format!("failed to fetch {}/index.yaml : 401 Unauthorized", server.url());
+    let message = test
+        .condition("HelmChart/dependent", "Ready", "False", "DependencyBuildError", &refused)
+        .await?
+        .message;
+    let head = format!(
+        "dependency build error: failed to add remote dependency 'cache': failed to get chart repository for URL '{}/': ",
+        server.url()
+    );
+    ensure!(message.starts_with(&head), "{message}");
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_wants_a_certificate_is_shown_that_of_the_secret() -> Result<()> {
+    let test = Scenario::new("hc-tls").await?;
+    let (folder, ca) = (temp_folder("charts")?, Ca::new("registry")?);
+    let setup = Setup { tls: Some(&ca), client_certificates: true, ..Setup::default() };
+    let registry = Registry::start(setup).await;
+    let identity = ca.issue(&["client"])?;
+    for (name, pem) in [("ca.crt", ca.pem()), ("tls.crt", &identity.certificate), ("tls.key", &identity.key)]
+    {
+        fs::write(folder.path().join(name), pem)?;
+    }
+    let archive = package(folder.path(), "app", "1.0.0")?;
+    let place = format!("oci://{}/charts", registry.address());
+    let shown = ["--ca-file", "ca.crt", "--cert-file", "tls.crt", "--key-file", "tls.key"];
+    helm(folder.path(), &[&["push", &archive, &place], &shown[..]].concat())?;
+    let secret = |data: Value| {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tls"}, "stringData": data})
+            .to_string()
+    };
+    test.apply(&registry_yaml("charts", &registry, "  certSecretRef: {name: tls}")).await?;
+    test.apply(&chart("app", "app", "HelmRepository", "charts", "  version: 1.0.0")).await?;
+    let fails = async |text: &str| {
+        let text = format!("unknown build error: {text}");
+        test.condition("HelmChart/app", "FetchFailed", "True", "Unknown", &text).await.map(drop)
+    };
+    fails(&format!("failed to get TLS authentication secret '{}/tls': ", test.namespace)).await?;
+    for (data, text) in [
+        (
+            json!({"ca.crt": "garbage"}),
+            "failed to construct Helm client's TLS config: invalid TLS configuration: ",
+        ),
+        (json!({"ca.crt": ca.pem()}), "failed to authenticate with the Helm repository: chart pull error: "),
+    ] {
+        test.apply(&secret(data)).await?;
+        test.request("HelmChart/app").await?;
+        fails(text).await?;
+    }
+    let whole = json!({"ca.crt": ca.pem(), "tls.crt": identity.certificate, "tls.key": identity.key});
+    test.apply(&secret(whole)).await?;
+    test.request("HelmChart/app").await?;
+    stored(&test, "HelmChart/app", "1.0.0").await?;
     test.finish().await
 }

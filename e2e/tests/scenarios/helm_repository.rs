@@ -9,9 +9,12 @@ use e2e::file_server::FileServer;
 use e2e::flux::Client;
 use e2e::helm::{helm, package};
 use e2e::objects::Look;
+use e2e::pki::Ca;
 use e2e::process::temp_folder;
-use e2e::scenario::Scenario;
+use e2e::scenario::{Scenario, Settings};
 use serde_json::{Value, json};
+
+const DOCKER_CONFIG: &str = "kubernetes.io/dockerconfigjson";
 
 /// HelmRepository `charts`, with further lines of spec, indented by two.
 fn repository(url: &str, more: &str) -> String {
@@ -96,6 +99,61 @@ async fn faults_of_a_helm_repository_are_told_in_the_words_of_flux() -> Result<(
     let text =
         "invalid Helm repository URL: 'oci' URL scheme cannot be used with 'default' HelmRepository type";
     test.condition("HelmRepository/charts", "Stalled", "True", "URLInvalid", text).await?;
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_is_trusted_by_the_certificates_of_its_secrets_and_of_the_system() -> Result<()> {
+    let folder = temp_folder("charts")?;
+    fs::write(folder.path().join("index.yaml"), "apiVersion: v1\nentries: {}\n")?;
+    let (known, unknown) = (Ca::new("system")?, Ca::new("private")?);
+    let unknown_pem = unknown.pem().to_owned();
+    let bundle = folder.path().join("system.pem");
+    fs::write(&bundle, known.pem())?;
+    let of_system = FileServer::start_tls(folder.path(), known).await?;
+    let private = FileServer::start_tls(folder.path(), unknown).await?;
+    let bundle = bundle.display().to_string();
+    let settings = Settings { environment: &[("SSL_CERT_FILE", &bundle)], ..Settings::default() };
+    let test = Scenario::with_settings("hr-tls", settings).await?;
+    let charts = "HelmRepository/charts";
+    let secret = |name: &str, data: &Value| {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": DOCKER_CONFIG, "stringData": data})
+            .to_string()
+    };
+    let of_docker =
+        |ca: &str| secret("docker", &json!({".dockerconfigjson": "{\"auths\":{}}", "caFile": ca}));
+    test.apply(&secret("empty", &json!({".dockerconfigjson": "{}"}))).await?;
+    test.apply(&repository(&private.url(), "")).await?;
+    test.condition(charts, "FetchFailed", "True", "Failed", "invalid peer certificate: UnknownIssuer")
+        .await?;
+    let ns = &test.namespace;
+    for (reference, text) in [
+        ("none", format!("failed to get TLS authentication secret '{ns}/none': ")),
+        (
+            "empty",
+            format!(
+                "failed to construct Helm client's TLS config: secret '{ns}/empty' must contain either 'ca.crt' or both \
+                 'tls.crt' and 'tls.key'"
+            ),
+        ),
+    ] {
+        test.patch(charts, &json!({"spec": {"certSecretRef": {"name": reference}}})).await?;
+        test.condition(charts, "FetchFailed", "True", "AuthenticationFailed", &text).await?;
+    }
+    // The deprecated place and the deprecated name, in a Secret that is one for registries.
+    test.apply(&of_docker(&unknown_pem)).await?;
+    test.patch(charts, &json!({"spec": {"certSecretRef": null, "secretRef": {"name": "docker"}}})).await?;
+    test.ready(charts).await?;
+    assert_eq!(private.count("/index.yaml"), 1);
+    // Certificates of a spec are trusted beside those of the system.
+    let both = json!({"url": of_system.url(), "secretRef": null, "certSecretRef": {"name": "docker"}});
+    test.patch(charts, &json!({"spec": both})).await?;
+    test.ready(charts).await?;
+    assert_eq!(of_system.count("/index.yaml"), 1);
+    test.apply(&of_docker("garbage")).await?;
+    test.request(charts).await?;
+    let text = "failed to construct Helm client's TLS config: invalid TLS configuration: ";
+    test.condition(charts, "FetchFailed", "True", "AuthenticationFailed", text).await?;
     test.finish().await
 }
 

@@ -60,6 +60,7 @@ mod rights;
 mod sharing;
 mod source;
 mod source_faults;
+mod source_kinds;
 mod sparse;
 mod ssh;
 mod start;

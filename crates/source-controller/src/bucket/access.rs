@@ -231,3 +231,37 @@ fn opaque(asked: &Asked<'_>, token: AccessToken) -> Result<Secret, Failure> {
 fn lacks(secret: &str, what: &str) -> Failure {
     failed(format!("invalid '{secret}' secret data: {what}"))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_sts_that_its_provider_does_not_know_stalls_as_in_flux() {
+        let checked = |provider: &str, sts: &str, endpoint: &str| {
+            let spec = json!({"provider": provider, "bucketName": "b", "endpoint": "h", "interval": "1m",
+                "sts": {"provider": sts, "endpoint": endpoint}});
+            check(&Bucket::new("app", serde_json::from_value(spec).unwrap()))
+        };
+        let url = "https://sts.example.org";
+        assert_eq!(checked("generic", "ldap", url), Ok(()));
+        assert_eq!(checked("aws", "aws", url), Ok(()));
+        for (provider, sts, message) in [
+            ("generic", "aws", "STS provider 'aws' is not supported for 'generic' bucket provider"),
+            ("aws", "ldap", "STS provider 'ldap' is not supported for 'aws' bucket provider"),
+            ("gcp", "aws", "STS configuration is not supported for 'gcp' bucket provider"),
+            ("gcp", "ldap", "STS configuration is not supported for 'gcp' bucket provider"),
+            ("azure", "aws", "STS configuration is not supported for 'azure' bucket provider"),
+            ("azure", "ldap", "STS configuration is not supported for 'azure' bucket provider"),
+        ] {
+            let expected = Failure::fetch("InvalidSTSConfiguration", message).stalling();
+            assert_eq!(checked(provider, sts, url), Err(expected), "{provider} {sts}");
+        }
+        let message = "failed to parse STS endpoint 'https://h:port': invalid port number";
+        let expected = Failure::fetch("URLInvalid", message).stalling();
+        assert_eq!(checked("generic", "ldap", "https://h:port"), Err(expected));
+    }
+}

@@ -1,6 +1,8 @@
 //! Charts in a registry, of which each is a repository with its versions as tags.
 
-use ::oci::{BlobError, Client, Descriptor, Digest, ManifestError, Reference, Repository, TagsError};
+use ::oci::{
+    BlobError, Client, Descriptor, Digest, HELM_CHART, ManifestError, Reference, Repository, TagsError,
+};
 use net::Deadline;
 use versions::{Constraint, Version};
 
@@ -8,8 +10,6 @@ use crate::registry::Session;
 
 /// The configuration that a chart's manifest has.
 const CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
-/// The layer that holds a chart.
-const CONTENT: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
 /// Why a chart cannot be had, in the words of Flux and Helm.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,9 @@ pub enum RegistryError {
         source: Box<ManifestError>,
     },
     /// It is no chart.
-    #[error("failed to get 'oci://{reference}': manifest does not contain a layer with mediatype {CONTENT}")]
+    #[error(
+        "failed to get 'oci://{reference}': manifest does not contain a layer with mediatype {HELM_CHART}"
+    )]
     Layer {
         /// What was asked for.
         reference: String,
@@ -136,7 +138,8 @@ impl RegistryChart<'_> {
         if manifest.config.as_ref().is_none_or(|config| config.media_type != CONFIG) {
             return Err(RegistryError::Config { reference: shown() });
         }
-        let layer = manifest.layer(Some(CONTENT)).map_err(|_| RegistryError::Layer { reference: shown() })?;
+        let layer =
+            manifest.layer(Some(HELM_CHART)).map_err(|_| RegistryError::Layer { reference: shown() })?;
         Ok(layer.clone())
     }
 

@@ -30,11 +30,6 @@ pub enum AccessError {
     /// It lacks something.
     #[error("failed to construct Helm client's TLS config: {0}")]
     Tls(SecretDataError),
-    /// It has no certificates.
-    #[error(
-        "failed to construct Helm client's TLS config: secret '{0}' must contain either 'ca.crt' or both 'tls.crt' and 'tls.key'"
-    )]
-    NoTls(String),
     /// That of credentials cannot be read.
     #[error("failed to get authentication secret '{0}': {1}")]
     Secret(String, GetError),
@@ -75,11 +70,8 @@ impl Access {
         if let Some(reference) = &spec.cert_secret_ref {
             let full = secrets.full_name(&reference.name);
             let data = secrets.data(&reference.name).await;
-            let data = data.map_err(|error| AccessError::TlsSecret(full.clone(), error))?;
-            access.tls = data.tls().map_err(AccessError::Tls)?;
-            if access.tls == TlsConfig::default() {
-                return Err(AccessError::NoTls(full));
-            }
+            let data = data.map_err(|error| AccessError::TlsSecret(full, error))?;
+            access.tls = data.certificates().map_err(AccessError::Tls)?;
         }
         if let Some(reference) = &spec.secret_ref {
             let full = secrets.full_name(&reference.name);
@@ -88,9 +80,7 @@ impl Access {
             let data = SecretData::of(&namespace, &reference.name, secret.clone());
             access.credentials = credentials(&full, &data)?;
             // Deprecated, and not looked at where it is of no use.
-            if let (None, Ok(tls)) = (&spec.cert_secret_ref, data.tls())
-                && tls != TlsConfig::default()
-            {
+            if let (None, Ok(tls)) = (&spec.cert_secret_ref, data.certificates()) {
                 tracing::warn!("certificates in secretRef '{full}' are deprecated, use certSecretRef");
                 access.tls = tls;
             }

@@ -49,7 +49,8 @@ pub async fn resolve(
             let ask = |client: Client| async move { client.tags(repository, deadline).await };
             let tags = session.ask(deadline, TagsError::request, ask).await;
             let tags = tags.map_err(|error| no_tag(&error))?;
-            tag::highest(tags, &range, wanted.semver_filter.as_deref()).map_err(|error| no_tag(&error))?
+            tag::highest(tags, &range, wanted.semver_filter.as_deref(), media_type(object))
+                .map_err(|error| no_tag(&error))?
         }
         None => given(wanted.tag).unwrap_or_else(|| "latest".to_owned()),
     };
@@ -76,9 +77,13 @@ pub async fn manifest(
 
 /// The layer that the spec selects.
 pub fn layer<'a>(object: &OciRepository, manifest: &'a Manifest) -> Result<&'a Descriptor, Failure> {
-    let selector = object.spec.layer_selector.as_ref();
-    let media_type = selector.and_then(|s| s.media_type.as_deref()).filter(|kind| !kind.is_empty());
-    manifest.layer(media_type).map_err(|error| layer_failure(error.to_string()))
+    manifest.layer(media_type(object)).map_err(|error| layer_failure(error.to_string()))
+}
+
+/// The media type that the spec selects layers by.
+fn media_type(object: &OciRepository) -> Option<&str> {
+    let selector = object.spec.layer_selector.as_ref()?;
+    selector.media_type.as_deref().filter(|kind| !kind.is_empty())
 }
 
 /// Fetches a layer, verified to its last byte, into a file without a name.

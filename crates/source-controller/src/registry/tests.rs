@@ -189,6 +189,52 @@ async fn what_is_wrong_with_a_service_account_and_its_secrets_is_told_in_the_wor
 }
 
 #[tokio::test]
+async fn certificates_that_cannot_be_used_are_told_in_the_words_of_flux() {
+    let (server, repository) = (server().await, Repository::parse("oci://r.example/team/app").unwrap());
+    let (registries, ca) = (registries(&server), e2e::pki::Ca::new("registry").unwrap());
+    let identity = ca.issue(&["client"]).unwrap();
+    let (certificate, key) = (identity.certificate.as_str(), identity.key.as_str());
+    let not_found =
+        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404});
+    server.set_answer("GET /api/v1/namespaces/ns/secrets/none", 404, &not_found.to_string());
+    for (name, data) in [
+        ("empty", &[("x", "y")][..]),
+        ("half", &[("tls.crt", certificate)]),
+        ("garbage", &[("ca.crt", "garbage")]),
+        ("both", &[("ca.crt", "garbage"), ("caFile", ca.pem())]),
+        ("key", &[("tls.crt", certificate), ("tls.key", "garbage")]),
+        ("authority", &[("ca.crt", ca.pem())]),
+        ("client", &[("tls.crt", certificate), ("tls.key", key)]),
+        ("deprecated", &[("caFile", ca.pem()), ("certFile", certificate), ("keyFile", key)]),
+    ] {
+        secret(&server, name, "Opaque", data);
+    }
+    for (name, text) in [
+        ("none", Some("secret 'ns/none' not found")),
+        ("empty", Some("secret 'ns/empty' must contain either 'ca.crt' or both 'tls.crt' and 'tls.key'")),
+        ("half", Some("secret 'ns/half' contains 'tls.crt' but missing 'tls.key'")),
+        ("garbage", Some("invalid TLS configuration: ")),
+        ("both", Some("invalid TLS configuration: ")),
+        ("key", Some("invalid TLS configuration: ")),
+        ("authority", None),
+        ("client", None),
+        ("deprecated", None),
+    ] {
+        let certificates = named(name);
+        let wanted = Wanted { certificates: Some(&certificates), ..wanted(&repository) };
+        let opened = registries.open(wanted).await.map(drop).map_err(|error| error.to_string());
+        match text {
+            Some(text) => {
+                let expected = format!("failed to generate transport for 'oci://r.example/team/app': {text}");
+                let error = opened.unwrap_err();
+                assert!(error.starts_with(&expected), "{name}: {error}");
+            }
+            None => assert_eq!(opened, Ok(()), "{name}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_login_of_a_cloud_is_had_again_once_when_it_is_refused() {
     let (server, registry) = (server().await, CloudRegistry::start("AWS", "first").await.unwrap());
     let proxy = ProxyServer::redirecting(".amazonaws.com", registry.port());

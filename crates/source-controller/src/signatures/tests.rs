@@ -7,7 +7,7 @@ use std::time::Duration;
 use ::auth::{Environment, TokenCache};
 use api::oci_repository::OciProvider;
 use e2e::cosign::{Cosign, Form};
-use e2e::registry::{LAYER, Registry, Setup};
+use e2e::registry::{LAYER, PASSWORD, Registry, Setup, USER};
 use e2e::sigstore::{ISSUER, SUBJECT, Signed};
 use identity::{Clouds, Tokens};
 use k8s_openapi::ByteString;
@@ -47,9 +47,8 @@ pub fn repository(address: &str) -> Repository {
     Repository::parse(&format!("oci://{address}/team/app")).unwrap()
 }
 
-/// A session without credentials.
-pub async fn open<'a>(registries: &'a Registries, repository: &'a Repository) -> Session<'a> {
-    let wanted = Wanted {
+fn wanted(repository: &Repository) -> Wanted<'_> {
+    Wanted {
         kind: "OCIRepository",
         namespace: "ns",
         name: "app",
@@ -62,8 +61,12 @@ pub async fn open<'a>(registries: &'a Registries, repository: &'a Repository) ->
         certificates: None,
         proxy: None,
         timeout: TIMEOUT,
-    };
-    registries.open(wanted).await.unwrap()
+    }
+}
+
+/// A session without credentials.
+pub async fn open<'a>(registries: &'a Registries, repository: &'a Repository) -> Session<'a> {
+    registries.open(wanted(repository)).await.unwrap()
 }
 
 /// What is said of the signatures of `digest` in the repository `team/app`.
@@ -268,6 +271,28 @@ async fn signatures_without_keys_are_judged_as_by_the_real_cosign() {
         (&root, &[("(", "a")], "malformed issuer in identity: ( : error: unclosed group"),
     ] {
         assert_eq!(judged(&address, &bundled, &keyless(root, identities)).await.unwrap_err(), text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_wants_a_password_gets_it_with_each_request_for_signatures() {
+    let registry = Registry::start(Setup { basic_auth: true, ..Setup::default() }).await;
+    let (pusher, repository) = (registry.pusher(), repository(&registry.address()));
+    let digest = pusher.artifact("one", &[(LAYER, b"one")]).await;
+    let signed = Signed::new(&[&digest]).unwrap();
+    signed.push_tag(&pusher, &digest).await.unwrap();
+    let trusted = keyless(&signed.trusted_root(), &[(ISSUER, SUBJECT)]);
+    let (registries, signatures) = (registries(), Signatures::new(&Environment::default()));
+    let me = oci::Credentials::Basic { username: USER.to_owned(), password: secret::Secret::new(PASSWORD) };
+    for (credentials, expected) in [(me, Ok(Verdict::Signed)), (oci::Credentials::Anonymous, Err(()))] {
+        let access = oci::Access { credentials, ..oci::Access::default() };
+        let mut session = registries.open_with(wanted(&repository), access).await.unwrap();
+        let deadline = Deadline::new(TIMEOUT);
+        let verdict = signatures.verify(&mut session, (&repository, &digest), &trusted, &deadline).await;
+        if let Err(error) = &verdict {
+            assert!(error.to_string().contains("UNAUTHORIZED"), "{error}");
+        }
+        assert_eq!(verdict.map_err(drop), expected);
     }
 }
 

@@ -57,3 +57,26 @@ async fn a_deleted_object_without_our_finalizer_is_left_alone() {
     assert!(fixture.server.object::<GitRepository>().is_some());
     assert!(fixture.events().await.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_becomes_one_without_artifacts_is_left_with_nothing_once_unless_it_is_suspended() {
+    let fixture = Fixture::stored("one", Scripted::default()).await;
+    let folder = fixture.storage.path().join("gitrepository/ns/app");
+    fixture.server.edit(|object| {
+        object["spec"]["url"] = "oci://h/charts".into();
+        object["spec"]["suspend"] = true.into();
+    });
+    assert_eq!(fixture.reconcile().await, "wait");
+    assert_eq!(fixture.revision().as_deref(), Some("one"));
+    assert!(folder.exists());
+    fixture.server.edit(|object| object["spec"]["suspend"] = false.into());
+    assert_eq!(fixture.reconcile().await, "wait");
+    let left = fixture.object();
+    assert_eq!((left.metadata.finalizers.unwrap_or_default().len(), fixture.conditions().len()), (0, 0));
+    assert_eq!(fixture.revision(), None);
+    assert!(!folder.exists());
+    // That was all that there is to do.
+    let version = left.metadata.resource_version;
+    assert_eq!(fixture.reconcile().await, "wait");
+    assert_eq!(fixture.object().metadata.resource_version, version);
+}

@@ -59,6 +59,11 @@ impl Upstream for Scripted {
     type References = ();
     type Content = &'static str;
 
+    /// As a HelmRepository of a registry is.
+    fn is_static(object: &GitRepository) -> bool {
+        object.spec.url.starts_with("oci://")
+    }
+
     fn resolve(&self, _object: &mut GitRepository, _now: Timestamp) -> Result<Resolved<()>, Failure> {
         match &self.spec_failure {
             Some(failure) => Err(failure.clone()),
