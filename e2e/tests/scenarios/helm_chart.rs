@@ -546,7 +546,7 @@ async fn a_registry_that_wants_a_certificate_is_shown_that_of_the_secret() -> Re
     for (data, text) in [
         (
             json!({"ca.crt": "garbage"}),
-            "failed to construct Helm client's TLS config: invalid TLS configuration: ",
+            "failed to construct Helm client's TLS config: failed to parse CA certificate: ",
         ),
         (json!({"ca.crt": ca.pem()}), "failed to authenticate with the Helm repository: chart pull error: "),
     ] {
