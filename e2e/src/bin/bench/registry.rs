@@ -21,9 +21,10 @@ pub async fn table(count: usize) -> Result<()> {
     registry.take_requests()?;
     let first = phase(process, async || {
         for number in 0..count {
+            // The schema of Flux 2.9 sets the timeout, and its controller ends without one.
             test.apply(&format!(
                 "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata: {{name: s-{number}}}\n\
-                 spec:\n  interval: 1h\n  url: oci://{}/team/app\n  layerSelector: {{operation: copy}}\n",
+                 spec:\n  interval: 1h\n  timeout: 60s\n  url: oci://{}/team/app\n  layerSelector: {{operation: copy}}\n",
                 registry.address()
             ))
             .await?;
