@@ -75,6 +75,17 @@ pub fn builder(tls: &TlsConfig, proxy: Option<&Proxy>) -> Result<reqwest::Client
 }
 
 impl ClientError {
+    /// What Flux says of a Secret with certificates that cannot be used.
+    pub fn in_words_of_flux(&self) -> String {
+        match self {
+            ClientError::CaBundle(cause) => format!("failed to parse CA certificate: {cause}"),
+            ClientError::ClientCertificate(cause) => {
+                format!("failed to parse TLS certificate and key: {cause}")
+            }
+            ClientError::Tls(_) | ClientError::Proxy(_) => self.to_string(),
+        }
+    }
+
     /// What building a client says of its certificates.
     pub fn tls(error: reqwest::Error) -> Self {
         ClientError::Tls(causes(&error))

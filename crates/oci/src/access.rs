@@ -49,19 +49,11 @@ pub struct Access {
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// Certificates or the proxy cannot be used.
-    #[error("{}", told(.0))]
+    #[error("{}", .0.in_words_of_flux())]
     Client(#[from] ClientError),
     /// User, password or token cannot be put into a header, for example because of a newline in it.
     #[error("invalid header field value for \"Authorization\"")]
     Credentials,
-}
-
-fn told(error: &ClientError) -> String {
-    match error {
-        ClientError::CaBundle(cause) => format!("failed to parse CA certificate: {cause}"),
-        ClientError::ClientCertificate(cause) => format!("failed to parse TLS certificate and key: {cause}"),
-        ClientError::Tls(_) | ClientError::Proxy(_) => error.to_string(),
-    }
 }
 
 // === impl Credentials ===

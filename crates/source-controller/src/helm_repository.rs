@@ -242,7 +242,8 @@ impl Upstream for HelmRepositories {
             .await
             .map_err(|error| Failure::fetch(reason::AUTHENTICATION_FAILED, error.to_string()))?;
         let client = self.clients.get(&access).map_err(|error| {
-            let message = format!("failed to construct Helm client's TLS config: {error}");
+            let message =
+                format!("failed to construct Helm client's TLS config: {}", error.in_words_of_flux());
             Failure::fetch(reason::AUTHENTICATION_FAILED, message)
         })?;
         let namespace = object.namespace().unwrap_or_default();

@@ -152,7 +152,7 @@ async fn a_repository_is_trusted_by_the_certificates_of_its_secrets_and_of_the_s
     assert_eq!(of_system.count("/index.yaml"), 1);
     test.apply(&of_docker("garbage")).await?;
     test.request(charts).await?;
-    let text = "failed to construct Helm client's TLS config: invalid TLS configuration: ";
+    let text = "failed to construct Helm client's TLS config: failed to parse CA certificate: ";
     test.condition(charts, "FetchFailed", "True", "AuthenticationFailed", text).await?;
     test.finish().await
 }

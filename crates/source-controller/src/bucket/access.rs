@@ -16,7 +16,7 @@ use bucket::s3::Regions;
 use bucket::{Client, Limits};
 use identity::{Clouds, Identity, Operation, Options, Requester, Target};
 use kube::ResourceExt;
-use net::{AddressPolicy, Proxy, TlsConfig};
+use net::{AddressPolicy, ClientError, Proxy, TlsConfig};
 use references::{SecretData, Secrets};
 use secret::{Secret, redact};
 use source::failure::{Failure, reason};
@@ -119,6 +119,14 @@ pub fn endpoint(object: &Bucket, emulator: Option<&str>) -> Result<Endpoint, Fai
 
 fn failed(message: impl Display) -> Failure {
     Failure::fetch(reason::AUTHENTICATION_FAILED, message.to_string())
+}
+
+/// There is no client with the certificates of a Secret, which `what` names.
+fn no_client(what: &str, error: &ClientError) -> Failure {
+    match error {
+        ClientError::Proxy(_) => failed(error),
+        error => failed(format!("failed to get {what}: {}", error.in_words_of_flux())),
+    }
 }
 
 /// What a client is made for, and what its Secrets hold.

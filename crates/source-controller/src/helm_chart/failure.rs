@@ -7,9 +7,16 @@ use source::failure::{Failure, reason};
 /// What stands in a condition in place of a reason that no build has.
 const UNKNOWN: &str = "Unknown";
 
-/// Texts of errors by which Flux takes them for errors of authentication.
-const OF_AUTHENTICATION: [&str; 5] =
-    ["401", "unauthorized", "authentication required", "tls", "unknown certificate authority"];
+/// Texts of errors by which Flux takes them for errors of authentication; the last two are what stands here where Go says `tls`.
+const OF_AUTHENTICATION: [&str; 7] = [
+    "401",
+    "unauthorized",
+    "authentication required",
+    "tls",
+    "unknown certificate authority",
+    "invalid peer certificate",
+    "received fatal alert",
+];
 
 /// The spec means no chart.
 pub fn reference(why: impl Display) -> Failure {
@@ -136,6 +143,9 @@ mod tests {
         let message = "failed to authenticate with the Helm repository: chart pull error: status 401";
         assert_eq!((failure.reason, failure.message.as_str()), ("AuthenticationFailed", message));
         assert_eq!(failure.observed, Some(("Unknown", format!("unknown build error: {message}"))));
+        for text in ["invalid peer certificate: UnknownIssuer", "received fatal alert: CertificateRequired"] {
+            assert_eq!(of_repository(pull(text)).reason, "AuthenticationFailed", "{text}");
+        }
         assert_eq!(of_repository(pull("status 404")), pull("status 404"));
     }
 }

@@ -11,7 +11,6 @@ use api::source::Source as _;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use net::{Deadline, redact};
-use runtime::error::chain;
 use source::failure::{Failure, Interrupted, reason};
 use source::timeout;
 use source::upstream::{Fetched, Outcome};
@@ -239,7 +238,7 @@ async fn open<'a>(
         }
         Place::Index(url) => url.clone(),
     };
-    let client = charts.clients.get(&access).map_err(|error| tls(chain(&error)))?;
+    let client = charts.clients.get(&access).map_err(|error| tls(error.in_words_of_flux()))?;
     let credentials = access.credentials;
     let (namespace, name) = (repository.namespace().unwrap_or_default(), repository.name_any());
     let index = match repository.artifact() {

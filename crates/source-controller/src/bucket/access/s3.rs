@@ -15,7 +15,7 @@ use net::TlsConfig;
 use secret::{Secret, redact};
 use source::failure::Failure;
 
-use super::{Asked, Clients, failed, lacks, not_confirmed, sts_url};
+use super::{Asked, Clients, failed, lacks, no_client, not_confirmed, sts_url};
 
 /// Keys of a Secret are taken for good as long as nobody asks.
 const STATIC_LIFETIME: Duration = Duration::from_secs(3600);
@@ -35,7 +35,8 @@ impl Clients {
         let tls = if spec.insecure { TlsConfig::default() } else { asked.tls };
         let access = Access { credentials, tls, proxy: asked.proxy, regions: self.regions.clone() };
         let limits = self.limits.clone();
-        Client::s3(endpoint, &spec.bucket_name, spec.region.as_deref(), access, limits).map_err(failed)
+        Client::s3(endpoint, &spec.bucket_name, spec.region.as_deref(), access, limits)
+            .map_err(|error| no_client("TLS config", &error))
     }
 
     /// Keys of a service account, or of the controller: those sign for hosts of AWS and of the operator alone.
@@ -92,7 +93,8 @@ impl Clients {
             }
             None => TlsConfig::default(),
         };
-        let http = identity::http(&tls, asked.proxy.as_ref(), asked.timeout).map_err(failed)?;
+        let http = identity::http(&tls, asked.proxy.as_ref(), asked.timeout);
+        let http = http.map_err(|error| no_client("STS TLS config", &error))?;
         let key = Key::new(["ldap", url.as_str(), &username, password.expose()]);
         let key = key.by_way_of(&(&tls, &asked.proxy));
         // Flux's client asks with its first request, which is the one for the bucket.
