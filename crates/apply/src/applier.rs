@@ -319,7 +319,7 @@ impl Applier {
         manifest: &Manifest,
         source: RequestError,
     ) -> ObjectError {
-        let mask = self.options.mask.with_data_of(manifest);
+        let mask = self.options.mask.with_data_of(manifest.value());
         ObjectError::dry_run(id.clone(), manifest.source_file.clone(), source).masked(&mask)
     }
 
@@ -331,7 +331,7 @@ impl Applier {
         step: &str,
         source: RequestError,
     ) -> ObjectError {
-        let mask = self.options.mask.with_data_of(manifest);
+        let mask = self.options.mask.with_data_of(manifest.value());
         ObjectError::step(id.clone(), manifest.source_file.clone(), step, source).masked(&mask)
     }
 

@@ -31,7 +31,9 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    fn masked(self, mask: &Mask) -> Self {
+    /// The error without secret values in its texts.
+    #[must_use]
+    pub fn masked(self, mask: &Mask) -> Self {
         match self {
             Self::Api(mut status) => {
                 status.message = mask.apply(&status.message);
@@ -64,12 +66,12 @@ impl RequestError {
     }
 
     /// Whether the object changed or was replaced meanwhile.
-    pub(crate) fn is_conflict(&self) -> bool {
+    pub fn is_conflict(&self) -> bool {
         self.status().is_some_and(|s| s.code == 409)
     }
 
     /// Whether the API server did not answer.
-    pub(crate) fn is_unreachable(&self) -> bool {
+    pub fn is_unreachable(&self) -> bool {
         matches!(
             self,
             Self::Deadline(_) | Self::Transport(kube::Error::Service(_) | kube::Error::HyperError(_))

@@ -27,4 +27,4 @@ pub mod policy;
 pub mod prepare;
 pub mod prune;
 pub mod read;
-mod request;
+pub mod request;

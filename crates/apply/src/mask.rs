@@ -8,8 +8,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::object::Manifest;
-
 /// What stands for a secret value, as in Flux.
 const MASK: &str = "*****";
 /// Shorter values are masked as whole words only: single characters are everywhere, and no secrets.
@@ -33,13 +31,14 @@ impl Mask {
     }
 
     /// This, and what a Secret holds; nothing more for objects of other kinds.
-    pub(crate) fn with_data_of(&self, manifest: &Manifest) -> Mask {
-        if manifest.kind() != "Secret" || !manifest.group().is_empty() {
+    pub fn with_data_of(&self, object: &Value) -> Mask {
+        let is = |field, text| object.get(field).and_then(Value::as_str) == Some(text);
+        if !is("kind", "Secret") || !is("apiVersion", "v1") {
             return self.clone();
         }
         let mut values = BTreeSet::clone(&self.0);
         for field in ["data", "stringData"] {
-            manifest.value().get(field).into_iter().for_each(|value| add_leaves(&mut values, value));
+            object.get(field).into_iter().for_each(|value| add_leaves(&mut values, value));
         }
         Mask(Arc::new(values))
     }
@@ -100,7 +99,6 @@ impl fmt::Debug for Mask {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use serde_json::json;
@@ -124,11 +122,10 @@ mod tests {
     #[test]
     fn what_a_secret_holds_is_masked() {
         let object = |api_version: &str, kind: &str| {
-            let value = json!({
+            json!({
                 "apiVersion": api_version, "kind": kind, "metadata": {"name": "a"},
                 "data": {"a": "aHVudGVyMg==", "b": 12345}, "stringData": {"c": {"d": ["nested"]}, "e": true},
-            });
-            Manifest::new(value, None).unwrap()
+            })
         };
         let text = "hunter2 aHVudGVyMg== Value:12345 map[d:nested] true a";
         let mask = Mask::default();

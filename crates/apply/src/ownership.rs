@@ -140,7 +140,7 @@ pub fn cleanup_patch(live: &Value, desired: &Value, takeover: &Takeover<'_>) -> 
 
 /// The JSON patch that merges the entries of the field managers with these very names into that of `manager`, whatever they did
 /// to the object itself. It fails with a conflict if the object changed meanwhile. `None` if there are none.
-pub(crate) fn takeover_patch(live: &Value, manager: &Manager, names: &[String]) -> Option<Value> {
+pub fn takeover_patch(live: &Value, manager: &Manager, names: &[String]) -> Option<Value> {
     let is_theirs = |entry: &Value| {
         text(entry, "subresource").is_empty()
             && matches!(text(entry, "operation"), "Apply" | "Update")

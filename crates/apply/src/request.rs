@@ -1,5 +1,5 @@
-//! The few requests this crate sends about one object. Answers are plain JSON; nothing of them is logged, because they
-//! may be Secrets.
+//! Requests about one object, each with a deadline. Answers are plain JSON; nothing of them is logged, because they may be
+//! Secrets.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -19,10 +19,13 @@ use crate::manager::Manager;
 use crate::mapper::RestMapping;
 
 /// Where an object is served.
-pub(crate) struct Target<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The kind.
     pub mapped: &'a RestMapping,
     /// Ignored for cluster-scoped kinds.
     pub namespace: &'a str,
+    /// Empty for requests about the collection.
     pub name: &'a str,
 }
 
@@ -49,15 +52,27 @@ pub(crate) fn segment(text: &str) -> String {
     })
 }
 
+/// Objects on one page of a list.
+const PAGE: u32 = 500;
+
+fn body(object: &Value) -> Result<Vec<u8>, RequestError> {
+    serde_json::to_vec(object).map_err(kube::Error::SerdeError).map_err(RequestError::Transport)
+}
+
 /// Sends requests in one identity, each with a deadline.
 #[derive(Clone)]
-pub(crate) struct Requests {
+pub struct Requests {
+    /// In whose identity.
     pub client: Client,
+    /// Longest wait for one answer.
     pub timeout: Duration,
 }
 
 impl Requests {
     /// The live object, if it exists.
+    ///
+    /// # Errors
+    /// The API server refuses or does not answer.
     pub async fn get(&self, target: &Target<'_>) -> Result<Option<Value>, RequestError> {
         match self.send(|| target.collection().get(&segment(target.name), &GetParams::default())).await {
             Err(error) if error.is_not_found() => Ok(None),
@@ -65,8 +80,80 @@ impl Requests {
         }
     }
 
+    /// The names and labels of a collection's objects that a label selector takes, page by page.
+    ///
+    /// # Errors
+    /// The API server refuses or does not answer.
+    pub async fn list_metadata(&self, target: &Target<'_>, labels: &str) -> Result<Vec<Value>, RequestError> {
+        let mut params = ListParams::default().labels(labels).limit(PAGE);
+        let mut all = Vec::new();
+        loop {
+            let mut page = self.send(|| target.collection().list_metadata(&params)).await?;
+            if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+                all.extend(items);
+            }
+            let next = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default();
+            if next.is_empty() {
+                return Ok(all);
+            }
+            params = params.continue_token(next);
+        }
+    }
+
+    /// Any patch. It may be sent twice.
+    ///
+    /// # Errors
+    /// The API server refuses or does not answer.
+    pub async fn patch(
+        &self,
+        target: &Target<'_>,
+        params: &PatchParams,
+        patch: &Patch<Value>,
+    ) -> Result<Value, RequestError> {
+        self.send(|| target.collection().patch(&segment(target.name), params, patch)).await
+    }
+
+    /// Creates an object. The request is not sent again when its answer is lost.
+    ///
+    /// # Errors
+    /// The API server refuses, for one because there is such an object, or does not answer.
+    pub async fn create(
+        &self,
+        target: &Target<'_>,
+        params: &PostParams,
+        object: &Value,
+    ) -> Result<Value, RequestError> {
+        self.send_once(target.collection().create(params, body(object)?)).await
+    }
+
+    /// Puts an object in the place of the one that is there.
+    ///
+    /// # Errors
+    /// The API server refuses, for one because there is no such object, or does not answer.
+    pub async fn replace(
+        &self,
+        target: &Target<'_>,
+        params: &PostParams,
+        object: &Value,
+    ) -> Result<Value, RequestError> {
+        let body = body(object)?;
+        self.send(|| target.collection().replace(&segment(target.name), params, body.clone())).await
+    }
+
+    /// Asks for the deletion of the object of that name, whichever it is.
+    ///
+    /// # Errors
+    /// The API server refuses, for one because there is no such object, or does not answer.
+    pub async fn delete_named(
+        &self,
+        target: &Target<'_>,
+        params: &DeleteParams,
+    ) -> Result<Value, RequestError> {
+        self.send(|| target.collection().delete(&segment(target.name), params)).await
+    }
+
     /// The first objects of a collection that a label selector takes.
-    pub async fn list(
+    pub(crate) async fn list(
         &self,
         target: &Target<'_>,
         labels: &str,
@@ -81,7 +168,7 @@ impl Requests {
     }
 
     /// Server-side apply that takes over fields of others.
-    pub async fn apply(
+    pub(crate) async fn apply(
         &self,
         target: &Target<'_>,
         object: &Value,
@@ -93,7 +180,7 @@ impl Requests {
     }
 
     /// JSON patch. It must name the resourceVersion it is for: it may be sent twice.
-    pub async fn json_patch(
+    pub(crate) async fn json_patch(
         &self,
         target: &Target<'_>,
         patch: json_patch::Patch,
@@ -106,20 +193,19 @@ impl Requests {
     }
 
     /// Asks whether an object could be created, without creating it.
-    pub async fn dry_run_create(
+    pub(crate) async fn dry_run_create(
         &self,
         target: &Target<'_>,
         object: &Value,
         manager: &Manager,
     ) -> Result<Value, RequestError> {
         let params = PostParams { dry_run: true, field_manager: Some(manager.field_manager.to_owned()) };
-        let body =
-            serde_json::to_vec(object).map_err(kube::Error::SerdeError).map_err(RequestError::Transport)?;
+        let body = body(object)?;
         self.send(|| target.collection().create(&params, body.clone())).await
     }
 
     /// Asks for the deletion of exactly the object with this uid and, if given, in this version.
-    pub async fn delete(
+    pub(crate) async fn delete(
         &self,
         target: &Target<'_>,
         uid: &str,
@@ -135,7 +221,7 @@ impl Requests {
     }
 
     /// Whether the API server serves a kind, by its own word on that group version.
-    pub async fn serves(&self, gvk: &GroupVersionKind) -> Result<bool, RequestError> {
+    pub(crate) async fn serves(&self, gvk: &GroupVersionKind) -> Result<bool, RequestError> {
         let (group, version) = (segment(&gvk.group), segment(&gvk.version));
         let path =
             if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
