@@ -84,6 +84,7 @@ const OUR_CRATES: &[&str] = &[
     "gotemplate",
     "gourl",
     "helm",
+    "helm_actions",
     "helm_chart",
     "helm_controller",
     "helm_release",

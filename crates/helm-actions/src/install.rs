@@ -1,0 +1,189 @@
+//! A chart becomes a release (`pkg/action/install.go` of Helm).
+
+use apply::mapper::RestMapping;
+use apply::request::Target;
+use helm::Event;
+use helm_release::{ApplyMethod, Info, Release, Status, Time};
+use jiff::Timestamp;
+use kube::api::PostParams;
+use kube::core::{ApiResource, GroupVersionKind};
+use serde_json::json;
+
+use crate::configuration::Configuration;
+use crate::error::{ActionError, Outcome};
+use crate::options::{Apply, Install, Rendition, check_method};
+use crate::resources::{self, Metadata, Method, Resource, Updating};
+use crate::storage::Storage;
+use crate::{hooks, wait};
+
+/// A release that can be installed: its chart is rendered for [`Self::release`], and then comes [`Self::run`].
+pub struct InstallPlan {
+    configuration: Configuration,
+    storage: Storage,
+    release: helm::Release,
+    /// The last revision of the name, if it is to be replaced.
+    replaced: Option<Release>,
+}
+
+impl Configuration {
+    /// Looks whether a release can be installed. A name is free if there is no revision of it; with `replaces`, also if the last one
+    /// is uninstalled or has failed.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub async fn plan_install(
+        &self,
+        name: &str,
+        namespace: &str,
+        replaces: bool,
+    ) -> Result<InstallPlan, ActionError> {
+        let (name, namespace) = (name.to_owned(), namespace.to_owned());
+        let release = helm::Release { name, namespace, revision: 1, is_upgrade: false };
+        release.check_name()?;
+        let storage = self.storage();
+        let replaced = match storage.last(&release.name).await {
+            // As Helm, which asks whether it can reach the cluster, and takes any other error for a free name.
+            Err(error) if error.is_unreachable() => return Err(ActionError::Unreachable(error)),
+            Err(error) => return Err(error.into()),
+            Ok(last) => last,
+        };
+        let is_free =
+            |last: &Release| replaces && matches!(last.info.status, Status::Uninstalled | Status::Failed);
+        if replaced.as_ref().is_some_and(|last| !is_free(last)) {
+            return Err(ActionError::NameInUse);
+        }
+        Ok(InstallPlan { configuration: self.clone(), storage, release, replaced })
+    }
+}
+
+impl InstallPlan {
+    /// What the chart is rendered for.
+    pub fn release(&self) -> &helm::Release {
+        &self.release
+    }
+
+    /// Installs a rendered chart.
+    ///
+    /// # Errors
+    /// Nothing was stored. What failed later is in the [`Outcome`].
+    pub async fn run(self, rendition: Rendition, options: &Install) -> Result<Outcome, ActionError> {
+        let (configuration, storage) = (&self.configuration, &self.storage);
+        options.wait.check()?;
+        let method = match options.apply {
+            Apply::ServerSide | Apply::Auto => ApplyMethod::ServerSide,
+            Apply::ClientSide => ApplyMethod::ClientSide,
+        };
+        check_method(method)?;
+        let mut release = self.new_release(rendition, options, method);
+        let (name, namespace) = (release.name.clone(), release.namespace.clone());
+        let metadata = Metadata { name: &name, namespace: &namespace };
+        let built = resources::build(&configuration.mapper, &namespace, &release.manifest).await;
+        let mut resources = built.map_err(ActionError::BuildInstall)?;
+        resources.iter_mut().for_each(|resource| metadata.mark(&mut resource.object));
+        let adopted = match options.takes_ownership {
+            // A server-side apply takes what is there, whosever it is, and needs not know.
+            true => None,
+            false => Some(
+                resources::conflicting(configuration, &resources, metadata)
+                    .await
+                    .map_err(ActionError::AdoptInstall)?,
+            ),
+        };
+        if options.creates_namespace {
+            storage.check_size(&release).await?;
+            create_namespace(configuration, &namespace).await?;
+        }
+        if let Some(mut last) = self.replaced.clone().filter(|last| last.info.status != Status::Failed) {
+            last.info.status = Status::Superseded;
+            last.info.description = "superseded by new release".to_owned();
+            storage.update(&last).await?;
+        }
+        storage.create(&release, 0).await?;
+        let ended = self.perform(&mut release, &mut resources, adopted, options).await;
+        match &ended {
+            Ok(()) => {
+                release.info.status = Status::Deployed;
+                release.info.description = "Install complete".to_owned();
+            }
+            Err(error) => {
+                release.info.status = Status::Failed;
+                release.info.description = format!("Release {name:?} failed: {}", net::chain(error));
+            }
+        }
+        storage.record(&release).await;
+        Ok(Outcome::of(release, ended))
+    }
+
+    fn new_release(&self, rendition: Rendition, options: &Install, method: ApplyMethod) -> Release {
+        let now = Time::new(Timestamp::now());
+        Release {
+            name: self.release.name.clone(),
+            namespace: self.release.namespace.clone(),
+            info: Info {
+                first_deployed: Some(now.clone()),
+                last_deployed: Some(now),
+                status: Status::PendingInstall,
+                description: "Initial install underway".to_owned(),
+                notes: rendition.notes,
+                ..Info::default()
+            },
+            chart: rendition.chart,
+            config: rendition.config,
+            manifest: rendition.manifest,
+            hooks: (!rendition.hooks.is_empty()).then_some(rendition.hooks),
+            version: self.replaced.as_ref().map_or(1, |last| last.version.saturating_add(1)),
+            apply_method: Some(method),
+            labels: options.labels.clone(),
+        }
+    }
+
+    async fn perform(
+        &self,
+        release: &mut Release,
+        resources: &mut [Resource],
+        adopted: Option<Vec<Resource>>,
+        options: &Install,
+    ) -> Result<(), ActionError> {
+        let (configuration, storage) = (&self.configuration, &self.storage);
+        if options.runs_hooks {
+            let ran = hooks::run(configuration, storage, release, Event::PreInstall, &options.wait).await;
+            ran.map_err(ActionError::PreInstall)?;
+        }
+        // What is new has no other owner.
+        let is_new = adopted.as_ref().is_some_and(Vec::is_empty);
+        let method = Method::ServerSide { force: !is_new };
+        if is_new {
+            resources::create_all(configuration, resources, method).await?;
+        } else {
+            let updating = Updating { method, tells_created: false };
+            let originals = adopted.unwrap_or_default();
+            resources::update_all(configuration, &originals, resources, updating).await.1?;
+        }
+        wait::for_objects(configuration, resources, &options.wait).await?;
+        if options.runs_hooks {
+            let ran = hooks::run(configuration, storage, release, Event::PostInstall, &options.wait).await;
+            ran.map_err(ActionError::PostInstall)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a namespace, unless it is there.
+async fn create_namespace(configuration: &Configuration, name: &str) -> Result<(), ActionError> {
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": {"name": name}},
+    });
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace"));
+    let mapped = RestMapping { resource, namespaced: false };
+    let target = Target { mapped: &mapped, namespace: "", name: "" };
+    let field_manager = Some(configuration.manager.field_manager.to_owned());
+    let params = PostParams { field_manager, ..PostParams::default() };
+    match configuration.requests().create(&target, &params, &object).await {
+        Err(error) if error.status().is_none_or(|status| status.reason != "AlreadyExists") => {
+            Err(ActionError::Namespace(error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,34 @@
+//! What Helm does to a cluster (`pkg/action` and `pkg/kube` of Helm 4): install, upgrade, rollback, uninstall, test.
+//!
+//! ```text
+//! plan_install, plan_upgrade ──▶ plan ── render (the caller's) ──▶ Rendition ──▶ run ──▶ Outcome
+//!                                                                           │
+//!                                  storage ◀── hooks ◀── resources ◀── wait ┘
+//! ```
+//!
+//! Rendering is not done here: a plan tells for which revision, and is given what came out of it. The words of the errors are
+//! Helm's, and so are the points at which a revision is stored, so that the Helm client goes on from what is stored here, and this
+//! from what it stores.
+//!
+//! What is asked for and not served is an error, [`options::Unserved`], before anything is done: client-side apply, and the wait
+//! strategy of Helm 3.
+
+#![forbid(unsafe_code)]
+
+pub mod configuration;
+pub mod error;
+pub mod hooks;
+mod install;
+pub mod options;
+pub mod resources;
+mod rollback;
+pub mod storage;
+mod test;
+mod uninstall;
+mod upgrade;
+pub mod wait;
+
+pub use configuration::{Configuration, Observer, Stop, Write};
+pub use error::{ActionError, Outcome};
+pub use install::InstallPlan;
+pub use upgrade::UpgradePlan;

@@ -1,0 +1,59 @@
+//! The objects of a manifest (`pkg/kube` of Helm).
+
+mod build;
+mod delete;
+mod ownership;
+mod send;
+mod update;
+
+use apply::mapper::RestMapping;
+use apply::object::ObjectId;
+use apply::request::Target;
+use kube::core::GroupVersionKind;
+use serde_json::Value;
+
+pub use build::{BuildError, DocumentError};
+pub use delete::Propagation;
+pub use ownership::{AdoptionError, Metadata, OwnershipError};
+pub use send::SendError;
+pub use update::Joined;
+
+pub(crate) use build::build;
+pub(crate) use delete::delete_all;
+pub(crate) use ownership::{conflicting, owned_alone};
+pub(crate) use send::Method;
+pub(crate) use update::{KEEP, POLICY, Updating, create_all, update_all};
+
+/// An object of a manifest, and where it is served.
+#[derive(Clone, Debug)]
+pub(crate) struct Resource {
+    /// Its namespace is filled in; empty for kinds without one.
+    pub id: ObjectId,
+    pub gvk: GroupVersionKind,
+    pub mapped: RestMapping,
+    pub object: Value,
+    /// What the API server answered when it was written last.
+    pub live: Option<Value>,
+}
+
+impl Resource {
+    pub(crate) fn target(&self) -> Target<'_> {
+        Target { mapped: &self.mapped, namespace: &self.id.namespace, name: &self.id.name }
+    }
+
+    /// Whether it is in a list, whatever the version in which it is asked for.
+    pub(crate) fn is_in(&self, others: &[Self]) -> bool {
+        others.iter().any(|other| other.id == self.id)
+    }
+
+    /// As Go prints it: `namespace/name group/version, Kind=Kind`.
+    pub(crate) fn described(&self) -> String {
+        let GroupVersionKind { group, version, kind } = &self.gvk;
+        format!("{}/{} {group}/{version}, Kind={kind}", self.id.namespace, self.id.name)
+    }
+}
+
+/// The runs of objects of one kind, in their order: those of one run are written at the same time.
+pub(crate) fn groups(resources: &mut [Resource]) -> impl Iterator<Item = &mut [Resource]> {
+    resources.chunk_by_mut(|a, b| a.id.kind == b.id.kind)
+}

@@ -1,0 +1,159 @@
+//! From the objects of one revision to those of another.
+
+use futures::{StreamExt, stream};
+use serde_json::Value;
+
+use super::delete::delete;
+use super::send::{self, Method, SendError};
+use super::{Propagation, Resource, groups};
+use crate::configuration::Configuration;
+
+/// The annotation by which an object outlives its release.
+pub(crate) const POLICY: &str = "helm.sh/resource-policy";
+pub(crate) const KEEP: &str = "keep";
+
+/// Errors of several objects in one text, joined as Helm does it at that place.
+#[derive(Debug)]
+pub struct Joined {
+    errors: Vec<SendError>,
+    separator: &'static str,
+}
+
+impl std::error::Error for Joined {}
+
+impl std::fmt::Display for Joined {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let texts: Vec<String> = self.errors.iter().map(|error| net::chain(error)).collect();
+        f.write_str(&texts.join(self.separator))
+    }
+}
+
+impl Joined {
+    fn of(errors: Vec<SendError>, separator: &'static str) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self { errors, separator }) }
+    }
+}
+
+/// Creates objects, all of one kind before the next. All are tried.
+pub(crate) async fn create_all(
+    configuration: &Configuration,
+    resources: &mut [Resource],
+    method: Method,
+) -> Result<(), Joined> {
+    let mut errors = Vec::new();
+    for group in groups(resources) {
+        let answers = each(configuration, group, method);
+        errors.extend(answers.await.into_iter().map(|(_, error)| error));
+    }
+    Joined::of(errors, "\n")
+}
+
+/// How one revision follows another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Updating {
+    pub method: Method,
+    /// Whether it matters which objects were not there before.
+    pub tells_created: bool,
+}
+
+/// What an update has done, also if it failed.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    /// What was not there before. Complete if [`Updating::tells_created`].
+    pub created: Vec<Resource>,
+}
+
+/// Makes the objects those of `targets`, and deletes what was of `originals` and is not wanted any more.
+///
+/// Helm does one object after another, and asks for each before it writes it. Here those of one kind are written at the same
+/// time, and are asked for only if it matters whether they were there.
+pub(crate) async fn update_all(
+    configuration: &Configuration,
+    originals: &[Resource],
+    targets: &mut [Resource],
+    updating: Updating,
+) -> (Changed, Result<(), Joined>) {
+    let mut changed = Changed::default();
+    let mut errors = Vec::new();
+    for group in groups(targets) {
+        if updating.tells_created {
+            match missing(configuration, group).await {
+                Ok(missing) => changed.created.extend(missing),
+                Err(error) => return (changed, Joined::of(vec![error], " && ")),
+            }
+        }
+        let answers = each(configuration, group, updating.method);
+        for (resource, error) in answers.await {
+            // What is not there ends the update; what is there and does not change is told at its end.
+            let is_missing = configuration.requests().get(&resource.target()).await;
+            if matches!(is_missing, Ok(None)) || matches!(error, SendError::Canceled) {
+                let error = match error {
+                    SendError::Canceled => error,
+                    error => SendError::Missing(Box::new(error)),
+                };
+                return (changed, Joined::of(vec![error], " && "));
+            }
+            errors.push(error);
+        }
+    }
+    if !errors.is_empty() {
+        return (changed, Joined::of(errors, " && "));
+    }
+    for resource in originals.iter().filter(|original| !original.is_in(targets)) {
+        errors.extend(remove(configuration, resource).await.err());
+    }
+    (changed, Joined::of(errors, " && "))
+}
+
+async fn missing(configuration: &Configuration, group: &[Resource]) -> Result<Vec<Resource>, SendError> {
+    let requests = configuration.requests();
+    let asked = stream::iter(group).map(async |resource| {
+        let live = requests.get(&resource.target()).await.map_err(SendError::Get)?;
+        Ok(live.is_none().then(|| resource.clone()))
+    });
+    let answers: Vec<Result<Option<Resource>, SendError>> =
+        asked.buffered(configuration.concurrency).collect().await;
+    answers.into_iter().filter_map(Result::transpose).collect()
+}
+
+/// Writes the objects of a group and keeps the answers; gives those that failed.
+async fn each(
+    configuration: &Configuration,
+    group: &mut [Resource],
+    method: Method,
+) -> Vec<(Resource, SendError)> {
+    let written = stream::iter(group.iter_mut()).map(async |resource| {
+        match send::write(configuration, resource, method).await {
+            Ok(live) => {
+                resource.live = Some(live);
+                None
+            }
+            Err(error) => Some((resource.clone(), error)),
+        }
+    });
+    written.buffered(configuration.concurrency).filter_map(std::future::ready).collect().await
+}
+
+/// Deletes an object that is no part of the release any more, unless the live one says that it is kept.
+async fn remove(configuration: &Configuration, resource: &Resource) -> Result<(), SendError> {
+    let live = match configuration.requests().get(&resource.target()).await {
+        Ok(Some(live)) => live,
+        Ok(None) => return Ok(()),
+        // As Helm, which leaves alone what it cannot read.
+        Err(error) => {
+            tracing::debug!(resource = %resource.id, error = net::chain(&error), "resource is not deleted");
+            return Ok(());
+        }
+    };
+    let policy = live.pointer("/metadata/annotations").and_then(|annotations| annotations.get(POLICY));
+    if policy.and_then(Value::as_str) == Some(KEEP) {
+        tracing::debug!(resource = %resource.id, "resource is kept by its policy");
+        return Ok(());
+    }
+    delete(configuration, resource, Propagation::Background).await.map_err(|source| SendError::Delete {
+        namespace: resource.id.namespace.clone(),
+        name: resource.id.name.clone(),
+        kind: resource.id.kind.clone(),
+        source,
+    })
+}

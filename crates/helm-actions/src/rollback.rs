@@ -1,0 +1,129 @@
+//! A release becomes what it was in an earlier revision (`pkg/action/rollback.go` of Helm).
+
+use helm::Event;
+use helm_release::{ApplyMethod, Info, Release, Status, Time};
+use jiff::Timestamp;
+
+use crate::configuration::Configuration;
+use crate::error::{ActionError, Outcome};
+use crate::options::{Rollback, check_method};
+use crate::resources::{self, Metadata, Method, Resource, Updating};
+use crate::storage::Storage;
+use crate::upgrade::clean_up;
+use crate::{hooks, wait};
+
+impl Configuration {
+    /// Rolls a release back.
+    ///
+    /// As in Helm, hooks that fail leave the new revision pending: [`Self::unlock`] is for that.
+    ///
+    /// # Errors
+    /// Nothing was stored. What failed later is in the [`Outcome`].
+    pub async fn rollback(&self, name: &str, options: &Rollback) -> Result<Outcome, ActionError> {
+        let storage = self.storage();
+        options.wait.check()?;
+        let entries = storage.entries(name).await?;
+        let mut current = storage.newest(name, &entries).await?.ok_or(ActionError::NotFound)?;
+        let revision = match options.revision {
+            0 => current.version.saturating_sub(1),
+            revision => revision,
+        };
+        let previous = storage.get(name, revision).await?.ok_or(ActionError::NoRevision(revision))?;
+        let method = options.apply.after(&previous);
+        check_method(method)?;
+        let mut release = new_release(&current, previous, revision, method);
+        let (mapper, namespace) = (&self.mapper, &current.namespace);
+        let built = resources::build(mapper, namespace, &current.manifest).await;
+        let originals = built.map_err(ActionError::BuildCurrent)?;
+        let built = resources::build(mapper, namespace, &release.manifest).await;
+        let mut targets = built.map_err(ActionError::BuildTarget)?;
+        let metadata = Metadata { name, namespace };
+        targets.iter_mut().for_each(|resource| metadata.mark(&mut resource.object));
+        storage.create(&release, options.max_history).await?;
+        let ended =
+            perform(self, &storage, &mut current, &mut release, &originals, &mut targets, options).await;
+        let ended = match ended {
+            Ok(()) => supersede(&storage, &mut release).await,
+            failed => failed,
+        };
+        Ok(Outcome::of(release, ended))
+    }
+}
+
+fn new_release(current: &Release, previous: Release, revision: i64, method: ApplyMethod) -> Release {
+    Release {
+        name: current.name.clone(),
+        namespace: current.namespace.clone(),
+        info: Info {
+            first_deployed: current.info.first_deployed.clone(),
+            last_deployed: Some(Time::new(Timestamp::now())),
+            status: Status::PendingRollback,
+            notes: previous.info.notes,
+            rollback_revision: revision,
+            description: format!("Rollback to {revision}"),
+            ..Info::default()
+        },
+        version: current.version.saturating_add(1),
+        apply_method: Some(method),
+        ..previous
+    }
+}
+
+async fn perform(
+    configuration: &Configuration,
+    storage: &Storage,
+    current: &mut Release,
+    release: &mut Release,
+    originals: &[Resource],
+    targets: &mut [Resource],
+    options: &Rollback,
+) -> Result<(), ActionError> {
+    if options.runs_hooks {
+        hooks::run(configuration, storage, release, Event::PreRollback, &options.wait).await?;
+    }
+    let updating = Updating { method: Method::ServerSide { force: true }, tells_created: options.cleans_up };
+    let (changed, updated) = resources::update_all(configuration, originals, targets, updating).await;
+    if let Err(error) = updated {
+        let error = ActionError::from(error);
+        current.info.status = Status::Superseded;
+        storage.record(current).await;
+        fail(storage, release, format!("Rollback {:?} failed: {}", release.name, net::chain(&error))).await;
+        return Err(match options.cleans_up {
+            true => clean_up(configuration, changed.created, "rollback", error).await,
+            false => error,
+        });
+    }
+    if let Err(source) = wait::for_objects(configuration, targets, &options.wait).await {
+        storage.record(current).await;
+        fail(storage, release, format!("Release {:?} failed: {}", release.name, net::chain(&source))).await;
+        return Err(ActionError::RolledBack { name: release.name.clone(), source });
+    }
+    if options.runs_hooks {
+        hooks::run(configuration, storage, release, Event::PostRollback, &options.wait).await?;
+    }
+    Ok(())
+}
+
+async fn fail(storage: &Storage, release: &mut Release, description: String) {
+    release.info.status = Status::Failed;
+    release.info.description = description;
+    storage.record(release).await;
+}
+
+/// The release is what is in the cluster, and no earlier revision is any more.
+async fn supersede(storage: &Storage, release: &mut Release) -> Result<(), ActionError> {
+    supersede_deployed(storage, &release.name).await?;
+    release.info.status = Status::Deployed;
+    Ok(storage.update(release).await?)
+}
+
+/// Makes every revision superseded that is deployed.
+pub(crate) async fn supersede_deployed(storage: &Storage, name: &str) -> Result<(), ActionError> {
+    for entry in storage.entries(name).await?.into_iter().filter(|entry| entry.is_deployed) {
+        if let Some(mut deployed) = storage.newest(name, &[entry]).await? {
+            deployed.info.status = Status::Superseded;
+            storage.record(&deployed).await;
+        }
+    }
+    Ok(())
+}

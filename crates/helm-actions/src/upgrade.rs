@@ -1,0 +1,197 @@
+//! A release becomes another revision (`pkg/action/upgrade.go` of Helm).
+
+use helm::Event;
+use helm_release::{ApplyMethod, Info, Release, Status, Time};
+use jiff::Timestamp;
+
+use crate::configuration::Configuration;
+use crate::error::{ActionError, Outcome, joined};
+use crate::options::{Rendition, Upgrade, check_method};
+use crate::resources::{self, Metadata, Method, Propagation, Resource, Updating};
+use crate::storage::Storage;
+use crate::{hooks, wait};
+
+/// A release that can be upgraded: its chart is rendered for [`Self::release`], and then comes [`Self::run`].
+pub struct UpgradePlan {
+    configuration: Configuration,
+    storage: Storage,
+    release: helm::Release,
+    last: Release,
+    /// The revision whose objects are in the cluster, if it is not the last one.
+    deployed: Option<Release>,
+}
+
+impl Configuration {
+    /// Looks whether a release can be upgraded.
+    ///
+    /// # Errors
+    /// It cannot, for one because there is none, or nothing of it in the cluster.
+    pub async fn plan_upgrade(&self, name: &str) -> Result<UpgradePlan, ActionError> {
+        let mut release =
+            helm::Release { name: name.to_owned(), namespace: String::new(), revision: 1, is_upgrade: true };
+        release.check_name()?;
+        let storage = self.storage();
+        let entries = storage.entries(name).await?;
+        let none = || ActionError::NoDeployed(name.to_owned());
+        let last = storage.newest(name, &entries).await?.ok_or_else(none)?;
+        if last.info.status.is_pending() {
+            return Err(ActionError::Pending);
+        }
+        let deployed = match last.info.status {
+            Status::Deployed => None,
+            _ => {
+                let deployed: Vec<_> = entries.into_iter().filter(|entry| entry.is_deployed).collect();
+                storage.newest(name, &deployed).await?
+            }
+        };
+        if deployed.is_none()
+            && !matches!(last.info.status, Status::Deployed | Status::Failed | Status::Superseded)
+        {
+            return Err(none());
+        }
+        deployed.as_ref().unwrap_or(&last).namespace.clone_into(&mut release.namespace);
+        release.revision = last.version.saturating_add(1);
+        Ok(UpgradePlan { configuration: self.clone(), storage, release, last, deployed })
+    }
+}
+
+impl UpgradePlan {
+    /// What the chart is rendered for.
+    pub fn release(&self) -> &helm::Release {
+        &self.release
+    }
+
+    /// The revision whose objects are in the cluster: its values are those to go on from.
+    pub fn current(&self) -> &Release {
+        self.deployed.as_ref().unwrap_or(&self.last)
+    }
+
+    /// How the objects will be applied.
+    pub fn method(&self, options: &Upgrade) -> ApplyMethod {
+        options.apply.after(&self.last)
+    }
+
+    /// Upgrades to a rendered chart.
+    ///
+    /// # Errors
+    /// Nothing was stored. What failed later is in the [`Outcome`].
+    pub async fn run(self, rendition: Rendition, options: &Upgrade) -> Result<Outcome, ActionError> {
+        let configuration = &self.configuration;
+        options.wait.check()?;
+        let method = self.method(options);
+        check_method(method)?;
+        let mut release = self.new_release(rendition, method);
+        let mut original = self.current().clone();
+        let (name, namespace) = (release.name.clone(), release.namespace.clone());
+        let metadata = Metadata { name: &name, namespace: &namespace };
+        let mapper = &configuration.mapper;
+        let built = resources::build(mapper, &namespace, &release.manifest).await;
+        let mut targets = built.map_err(ActionError::BuildUpgrade)?;
+        let built = resources::build(mapper, &namespace, &original.manifest).await;
+        let mut current = built.map_err(ActionError::BuildCurrent)?;
+        targets.iter_mut().for_each(|resource| metadata.mark(&mut resource.object));
+        if !options.takes_ownership {
+            // A server-side apply takes what is there, whosever it is, and needs not know.
+            let added: Vec<Resource> =
+                targets.iter().filter(|target| !target.is_in(&current)).cloned().collect();
+            let there = resources::conflicting(configuration, &added, metadata).await;
+            current.extend(there.map_err(ActionError::AdoptUpgrade)?);
+        }
+        self.storage.create(&release, options.max_history).await?;
+        let mut created = Vec::new();
+        let ended =
+            self.perform(&mut release, &mut original, &current, &mut targets, &mut created, options).await;
+        match ended {
+            Ok(()) => {
+                original.info.status = Status::Superseded;
+                self.storage.record(&original).await;
+                release.info.status = Status::Deployed;
+                release.info.description = "Upgrade complete".to_owned();
+                let stored = self.storage.update(&release).await;
+                Ok(Outcome::of(release, stored.map_err(ActionError::from)))
+            }
+            Err(error) => {
+                release.info.status = Status::Failed;
+                release.info.description = format!("Upgrade {name:?} failed: {}", net::chain(&error));
+                self.storage.record(&release).await;
+                let error = if options.cleans_up {
+                    clean_up(configuration, created, "upgrade", error).await
+                } else {
+                    error
+                };
+                Ok(Outcome { release, error: Some(error) })
+            }
+        }
+    }
+
+    fn new_release(&self, rendition: Rendition, method: ApplyMethod) -> Release {
+        Release {
+            name: self.release.name.clone(),
+            namespace: self.release.namespace.clone(),
+            info: Info {
+                first_deployed: self.current().info.first_deployed.clone(),
+                last_deployed: Some(Time::new(Timestamp::now())),
+                status: Status::PendingUpgrade,
+                description: "Preparing upgrade".to_owned(),
+                notes: rendition.notes,
+                ..Info::default()
+            },
+            chart: rendition.chart,
+            config: rendition.config,
+            manifest: rendition.manifest,
+            hooks: (!rendition.hooks.is_empty()).then_some(rendition.hooks),
+            version: self.release.revision,
+            apply_method: Some(method),
+            labels: self.last.labels.clone(),
+        }
+    }
+
+    async fn perform(
+        &self,
+        release: &mut Release,
+        original: &mut Release,
+        current: &[Resource],
+        targets: &mut [Resource],
+        created: &mut Vec<Resource>,
+        options: &Upgrade,
+    ) -> Result<(), ActionError> {
+        let (configuration, storage) = (&self.configuration, &self.storage);
+        if options.runs_hooks {
+            let ran = hooks::run(configuration, storage, release, Event::PreUpgrade, &options.wait).await;
+            ran.map_err(ActionError::PreUpgrade)?;
+        }
+        let updating =
+            Updating { method: Method::ServerSide { force: true }, tells_created: options.cleans_up };
+        let (changed, updated) = resources::update_all(configuration, current, targets, updating).await;
+        *created = changed.created;
+        let ready = match updated {
+            Ok(()) => {
+                wait::for_objects(configuration, targets, &options.wait).await.map_err(ActionError::from)
+            }
+            Err(error) => Err(error.into()),
+        };
+        if ready.is_err() {
+            storage.record(original).await;
+        }
+        ready?;
+        if options.runs_hooks {
+            let ran = hooks::run(configuration, storage, release, Event::PostUpgrade, &options.wait).await;
+            ran.map_err(ActionError::PostUpgrade)?;
+        }
+        Ok(())
+    }
+}
+
+/// Deletes what a failed action has created.
+pub(crate) async fn clean_up(
+    configuration: &Configuration,
+    mut created: Vec<Resource>,
+    action: &'static str,
+    error: ActionError,
+) -> ActionError {
+    let errors = resources::delete_all(configuration, &mut created, Propagation::Background).await;
+    if errors.is_empty() {
+        return error;
+    }
+    ActionError::CleanUp { action, original: net::chain(&error), texts: joined(&errors, ", ") }
+}

@@ -1,0 +1,262 @@
+//! Waits: for objects to be ready, for hooks to have run, for deleted objects to be gone. Each has a deadline.
+//!
+//! What the API server answered when an object was written tells of most of them that they are ready. The others are watched,
+//! those of one kind and namespace by one watch.
+
+mod follow;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apply::kstatus::custom::HealthRules;
+use apply::kstatus::{Status, Verdict, verdict};
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::configuration::Configuration;
+use crate::options::{Wait, WaitStrategy};
+use crate::resources::Resource;
+
+use follow::Group;
+
+/// Watches that one wait has at a time. The objects of others are waited for when one of these ends.
+const MOST_WATCHES: usize = 32;
+
+/// Why a wait has ended too soon, in the words of Flux.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// There was not enough time.
+    #[error("timeout waiting for: [{0}]")]
+    Timeout(String),
+    /// Objects have failed.
+    #[error("failed early due to stalled resources: [{0}]")]
+    Stalled(String),
+    /// A deleted object is still there.
+    #[error("{0} termination timeout: context deadline exceeded")]
+    Termination(String),
+    /// Somebody wanted it to end.
+    #[error("context canceled")]
+    Canceled,
+}
+
+/// By which rules objects are ready.
+#[derive(Clone, Debug)]
+struct Judge {
+    rules: Option<Arc<HealthRules>>,
+    subject: Subject,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    Objects { for_jobs: bool },
+    Hooks,
+}
+
+impl Judge {
+    fn verdict(&self, object: &Value) -> Verdict {
+        let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (api_version, kind) = (text("/apiVersion"), text("/kind"));
+        let group = apply::object::split_api_version(api_version).0;
+        if let Some(rule) = self.rules.as_ref().and_then(|rules| rules.of(group, kind)) {
+            return rule.verdict(object);
+        }
+        let judged = verdict(object, Timestamp::now());
+        match (self.subject, group, kind) {
+            (Subject::Hooks, "batch", "Job") => judged,
+            (Subject::Hooks, "", "Pod") => pod_of_hook(text("/status/phase"), judged),
+            (Subject::Hooks, _, _) => current(),
+            // A Job is as good as ready once it runs.
+            (Subject::Objects { for_jobs: false }, "batch", "Job")
+                if judged.status == Status::InProgress && !text("/status/startTime").is_empty() =>
+            {
+                Verdict { status: Status::Current, ..judged }
+            }
+            (Subject::Objects { .. }, _, _) => judged,
+        }
+    }
+}
+
+/// A Pod of a hook is to end, and to end well.
+fn pod_of_hook(phase: &str, judged: Verdict) -> Verdict {
+    let status = match phase {
+        "Succeeded" => Status::Current,
+        "Failed" => Status::Failed,
+        _ => Status::InProgress,
+    };
+    Verdict { status, fails_at: None, ..judged }
+}
+
+/// Waits until the objects of a release are ready.
+///
+/// # Errors
+/// One has failed, they are not ready in time, or the wait is ended.
+pub(crate) async fn for_objects(
+    configuration: &Configuration,
+    resources: &[Resource],
+    wait: &Wait,
+) -> Result<(), WaitError> {
+    if wait.strategy == WaitStrategy::HooksOnly {
+        return Ok(());
+    }
+    let judge = Judge { rules: wait.rules.clone(), subject: Subject::Objects { for_jobs: wait.for_jobs } };
+    let stop = &configuration.stop;
+    tokio::select! {
+        ended = until_ready(configuration, resources, judge, wait.timeout) => ended,
+        () = stop.interrupt.cancelled() => Err(WaitError::Canceled),
+        () = stop.shutdown.cancelled() => Err(WaitError::Canceled),
+    }
+}
+
+/// Waits until a hook has done its work.
+///
+/// # Errors
+/// It has failed, is not done in time, or the wait is ended.
+pub(crate) async fn for_hook(
+    configuration: &Configuration,
+    resources: &[Resource],
+    wait: &Wait,
+) -> Result<(), WaitError> {
+    let judge = Judge { rules: wait.rules.clone(), subject: Subject::Hooks };
+    tokio::select! {
+        ended = until_ready(configuration, resources, judge, wait.timeout) => ended,
+        () = configuration.stop.shutdown.cancelled() => Err(WaitError::Canceled),
+    }
+}
+
+/// Waits until deleted objects are gone.
+///
+/// # Errors
+/// One is still there in the end, or the wait is ended.
+pub(crate) async fn for_deletion(
+    configuration: &Configuration,
+    resources: &[Resource],
+    wait: &Wait,
+) -> Result<(), WaitError> {
+    if wait.strategy == WaitStrategy::HooksOnly {
+        return Ok(());
+    }
+    let deadline = Instant::now() + wait.timeout;
+    let gone = async {
+        for resource in resources {
+            let group = Group::of_one(resource);
+            let gone = follow::until_gone(&configuration.client, &group, configuration.request_timeout);
+            if tokio::time::timeout_at(deadline, gone).await.is_err() {
+                return Err(WaitError::Termination(resource.id.subject()));
+            }
+        }
+        Ok(())
+    };
+    tokio::select! {
+        ended = gone => ended,
+        () = configuration.stop.shutdown.cancelled() => Err(WaitError::Canceled),
+    }
+}
+
+/// How objects stand, by their places in the list of those that are waited for; nothing for those that are not there.
+type States = BTreeMap<usize, Option<Verdict>>;
+
+fn status(verdict: Option<&Verdict>) -> Status {
+    verdict.map_or(Status::NotFound, |verdict| verdict.status)
+}
+
+async fn until_ready(
+    configuration: &Configuration,
+    resources: &[Resource],
+    judge: Judge,
+    timeout: Duration,
+) -> Result<(), WaitError> {
+    let mut states = States::new();
+    for (place, resource) in resources.iter().enumerate() {
+        if !is_paused(resource) {
+            states.insert(place, resource.live.as_ref().map(|live| judge.verdict(live)));
+        }
+    }
+    let deadline = Instant::now() + timeout;
+    let ended = tokio::time::timeout_at(deadline, watch(configuration, resources, &judge, &mut states));
+    let is_late = ended.await.is_err();
+    let stands = states.iter().map(|(place, verdict)| (*place, status(verdict.as_ref())));
+    let told: Vec<String> = stands
+        .filter(|(_, status)| *status == Status::Failed || (is_late && *status != Status::Current))
+        .filter_map(|(place, status)| {
+            Some(format!("{} status: '{}'", resources.get(place)?.id, status.as_str()))
+        })
+        .collect();
+    match told.join(", ") {
+        none if none.is_empty() => Ok(()),
+        all if is_late => Err(WaitError::Timeout(all)),
+        all => Err(WaitError::Stalled(all)),
+    }
+}
+
+/// Follows all objects that are not ready, until they are, or enough of them have failed.
+async fn watch(configuration: &Configuration, resources: &[Resource], judge: &Judge, states: &mut States) {
+    let fails_fast = judge.subject != Subject::Hooks;
+    let has_ended = |states: &States| {
+        let mut all = states.values().map(|verdict| status(verdict.as_ref()));
+        let has_failed = all.clone().any(|status| status == Status::Failed);
+        (fails_fast && has_failed) || all.all(|status| matches!(status, Status::Current | Status::Failed))
+    };
+    if has_ended(states) {
+        return;
+    }
+    let open = states.iter().filter(|(_, verdict)| status(verdict.as_ref()) != Status::Current);
+    let groups = Group::all(open.filter_map(|(place, _)| Some((*place, resources.get(*place)?))));
+    let follow = |group: Group| {
+        let (client, timeout) = (configuration.client.clone(), configuration.request_timeout);
+        follow::states(client, group, judge.clone(), timeout).boxed()
+    };
+    let mut changes = stream::iter(groups).map(follow).flatten_unordered(MOST_WATCHES);
+    loop {
+        tokio::select! {
+            change = changes.next() => match change {
+                Some((place, verdict)) => drop(states.insert(place, with_ttl(resources.get(place), verdict))),
+                // A watch has no end.
+                None => return,
+            },
+            () = until_next_failure(states) => {
+                let now = Timestamp::now();
+                states.values_mut().for_each(|verdict| *verdict = verdict.take().map(|verdict| verdict.at(now)));
+            }
+        }
+        if has_ended(states) {
+            return;
+        }
+    }
+}
+
+/// When the next object that does not change counts as failed.
+async fn until_next_failure(states: &States) {
+    match states.values().flatten().filter_map(|verdict| verdict.fails_at).min() {
+        Some(end) => {
+            let left = end.duration_since(Timestamp::now()).try_into().unwrap_or_default();
+            tokio::time::sleep(left).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// A Job that cleans up behind itself has been there.
+fn with_ttl(resource: Option<&Resource>, verdict: Option<Verdict>) -> Option<Verdict> {
+    match verdict {
+        None if resource.is_some_and(has_ttl) => Some(current()),
+        verdict => verdict,
+    }
+}
+
+fn current() -> Verdict {
+    Verdict { status: Status::Current, message: String::new(), fails_at: None }
+}
+
+/// Helm does not wait for what does not go on.
+fn is_paused(resource: &Resource) -> bool {
+    let paused = resource.object.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or_default();
+    paused && resource.id.group == "apps" && resource.id.kind == "Deployment"
+}
+
+fn has_ttl(resource: &Resource) -> bool {
+    let is_job = resource.id.group == "batch" && resource.id.kind == "Job";
+    is_job && resource.object.pointer("/spec/ttlSecondsAfterFinished").is_some_and(|ttl| !ttl.is_null())
+}
