@@ -1,16 +1,21 @@
 //! The real Helm, and charts that it packages.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
 
 use crate::process::output;
 
+/// The program of the real Helm.
+pub fn program() -> Result<PathBuf> {
+    toolchain::helm()
+}
+
 /// Runs the real Helm.
 pub fn helm(folder: &Path, arguments: &[&str]) -> Result<String> {
-    let mut command = Command::new(toolchain::helm()?);
+    let mut command = Command::new(program()?);
     command.args(arguments).current_dir(folder).env("HOME", folder).env("HELM_NO_PLUGINS", "1");
     output(&mut command)
 }

@@ -46,15 +46,15 @@ pub enum DocumentError {
     Depth,
     /// Its kind is not served. The words are those of `kubectl`.
     #[error(
-        "resource mapping not found for name: {name:?} namespace: {namespace:?} from \"\": {source}\nensure CRDs are installed first"
+        "resource mapping not found for name: {name:?} namespace: {namespace:?} from \"\": {cause}\nensure CRDs are installed first"
     )]
     NotServed {
         /// The name of the object.
         name: String,
         /// Its namespace, as it is written.
         namespace: String,
-        /// Which kind. It stands in the text.
-        source: Box<MapError>,
+        /// Which kind.
+        cause: Box<MapError>,
     },
     /// Which kinds are served cannot be told.
     #[error("unable to recognize \"\"")]
@@ -113,7 +113,7 @@ async fn resolved(
         MapError::NoMatch { .. } => DocumentError::NotServed {
             name: id.name.clone(),
             namespace: id.namespace.clone(),
-            source: Box::new(error),
+            cause: Box::new(error),
         },
         MapError::Discovery(_) => DocumentError::Discovery(error),
     })?;

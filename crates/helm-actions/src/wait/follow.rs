@@ -8,7 +8,7 @@ use apply::mapper::RestMapping;
 use apply::request::{Requests, Target};
 use futures::{Stream, StreamExt, stream};
 use kube::Client;
-use kube::api::{Api, DynamicObject};
+use kube::api::{Api, ApiResource, DynamicObject, TypeMeta};
 use kube::runtime::watcher::{self, Event, watcher};
 use serde_json::Value;
 
@@ -64,6 +64,14 @@ impl Group {
         groups
     }
 
+    /// What an event shows. The items of a list come without kind and version.
+    fn seen(&self, object: DynamicObject) -> Seen {
+        let ApiResource { api_version, kind, .. } = &self.mapped.resource;
+        let types = TypeMeta { api_version: api_version.clone(), kind: kind.clone() };
+        let name = object.metadata.name.clone().unwrap_or_default();
+        (name, serde_json::to_value(DynamicObject { types: Some(types), ..object }).ok())
+    }
+
     fn events(
         &self,
         client: &Client,
@@ -94,49 +102,42 @@ type Seen = (String, Option<Value>);
 /// What is seen of a group, from what there is now on. While the watch fails, the objects are asked for.
 fn seen(client: Client, group: Group, timeout: Duration) -> impl Stream<Item = Vec<Seen>> + Send {
     let events = group.events(&client).boxed();
-    stream::unfold((events, client, group), move |(mut events, client, group)| async move {
-        // What was listed since the list began.
-        let mut listed: Option<Vec<String>> = None;
-        loop {
-            let changes = match events.next().await? {
-                Ok(Event::Init) => {
-                    listed = Some(Vec::new());
-                    continue;
-                }
-                Ok(Event::InitApply(object)) => {
-                    let name = object.metadata.name.clone().unwrap_or_default();
-                    if let Some(listed) = &mut listed {
-                        listed.push(name.clone());
+    // The names that were listed since the list began.
+    let listed: Vec<String> = Vec::new();
+    stream::unfold(
+        (events, listed, client, group),
+        move |(mut events, mut listed, client, group)| async move {
+            loop {
+                let changes = match events.next().await? {
+                    Ok(Event::Init) => {
+                        listed.clear();
+                        continue;
                     }
-                    vec![(name, serde_json::to_value(object).ok())]
-                }
-                Ok(Event::InitDone) => {
-                    let listed = listed.take().unwrap_or_default();
-                    group
-                        .places
-                        .keys()
-                        .filter(|name| !listed.contains(name))
-                        .map(|n| (n.clone(), None))
-                        .collect()
-                }
-                Ok(Event::Apply(object)) => {
-                    let name = object.metadata.name.clone().unwrap_or_default();
-                    vec![(name, serde_json::to_value(object).ok())]
-                }
-                Ok(Event::Delete(object)) => vec![(object.metadata.name.unwrap_or_default(), None)],
-                Err(error) => {
-                    tracing::debug!(
-                        kind = group.mapped.resource.kind,
-                        error = net::chain(&error),
-                        "watch failed"
-                    );
-                    tokio::time::sleep(PAUSE).await;
-                    ask(&client, &group, timeout).await
-                }
-            };
-            return Some((changes, (events, client, group)));
-        }
-    })
+                    Ok(Event::InitApply(object)) => {
+                        let seen = group.seen(object);
+                        listed.push(seen.0.clone());
+                        vec![seen]
+                    }
+                    Ok(Event::InitDone) => {
+                        let missing = group.places.keys().filter(|name| !listed.contains(name));
+                        missing.map(|name| (name.clone(), None)).collect()
+                    }
+                    Ok(Event::Apply(object)) => vec![group.seen(object)],
+                    Ok(Event::Delete(object)) => vec![(object.metadata.name.unwrap_or_default(), None)],
+                    Err(error) => {
+                        tracing::debug!(
+                            kind = group.mapped.resource.kind,
+                            error = net::chain(&error),
+                            "watch failed"
+                        );
+                        tokio::time::sleep(PAUSE).await;
+                        ask(&client, &group, timeout).await
+                    }
+                };
+                return Some((changes, (events, listed, client, group)));
+            }
+        },
+    )
 }
 
 async fn ask(client: &Client, group: &Group, timeout: Duration) -> Vec<Seen> {

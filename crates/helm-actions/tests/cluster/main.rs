@@ -1,0 +1,10 @@
+//! Releases in a real cluster, with the real Helm client beside.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod bed;
+mod client;
+mod hooks;
+mod installing;
+mod storing;
+mod waiting;

@@ -1,0 +1,123 @@
+//! What is stored, against what the real client stores of the same chart.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use e2e::objects::Id;
+use serde_json::Value;
+
+use crate::bed::*;
+
+const HOOK: (&str, &str) = (
+    "templates/hook.yaml",
+    "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: hook\n  annotations: {helm.sh/hook: post-install, helm.sh/hook-weight: \"3\"}\n",
+);
+const NOTES: (&str, &str) = ("templates/NOTES.txt", "{{ .Release.Name }} is there\n");
+
+/// The labels and the release of a stored revision, without what differs from run to run.
+async fn stored(bed: &Bed, name: &str, revision: i64) -> Result<(BTreeMap<String, Value>, Value)> {
+    let id = Id::new(&format!("Secret/sh.helm.release.v1.{name}.v{revision}"), &bed.namespace)?;
+    let secret = bed.objects.get(&id).await?.unwrap();
+    assert_eq!(secret["type"], "helm.sh/release.v1");
+    let mut labels: BTreeMap<String, Value> = serde_json::from_value(secret["metadata"]["labels"].clone())?;
+    for stamp in ["createdAt", "modifiedAt"] {
+        labels.entry(stamp.to_owned()).and_modify(|seconds| *seconds = "some".into());
+    }
+    let bytes = STANDARD.decode(STANDARD.decode(secret["data"]["release"].as_str().unwrap())?)?;
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes.as_slice()), &mut text)?;
+    let mut release: Value = serde_json::from_str(&text)?;
+    mask_times(&mut release);
+    Ok((labels, release))
+}
+
+fn mask_times(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match name.as_str() {
+                    "first_deployed" | "last_deployed" | "deleted" | "started_at" | "completed_at" => {
+                        assert!(field.as_str().is_some_and(|text| text.contains('T')), "{name}: {field}");
+                        *field = "some".into();
+                    }
+                    _ => mask_times(field),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(mask_times),
+        _ => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_is_stored_as_by_the_real_client() -> Result<()> {
+    let bed = Bed::new().await?;
+    let chart = bed.chart("1.0.0", &[MAP, HOOK, NOTES])?;
+    let beside = Bed::new().await?;
+    good(bed.install("web", &chart, r#"{"text": "one", "n": {"deep": 1}}"#).await);
+    beside.helm(&["install", "web", &chart, "--set", "text=one,n.deep=1", "--wait"])?;
+    let masked = |value: Value| -> Result<Value> {
+        let text =
+            serde_json::to_string(&value)?.replace(&bed.namespace, "ns").replace(&beside.namespace, "ns");
+        Ok(serde_json::from_str(&text)?)
+    };
+    let (ours, theirs) = (stored(&bed, "web", 1).await?, stored(&beside, "web", 1).await?);
+    assert_eq!(ours.0, theirs.0);
+    assert_eq!(serde_json::to_string(&masked(ours.1)?)?, serde_json::to_string(&masked(theirs.1)?)?);
+
+    good(bed.upgrade("web", &chart, r#"{"text": "two"}"#).await);
+    beside.helm(&["upgrade", "web", &chart, "--set", "text=two", "--reset-values", "--wait"])?;
+    for revision in [1, 2] {
+        let (ours, theirs) = (stored(&bed, "web", revision).await?, stored(&beside, "web", revision).await?);
+        assert_eq!(ours.0, theirs.0);
+        assert_eq!(serde_json::to_string(&masked(ours.1)?)?, serde_json::to_string(&masked(theirs.1)?)?);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_revisions_are_kept_than_asked_for() -> Result<()> {
+    let bed = Bed::new().await?;
+    let chart = bed.chart("1.0.0", &[MAP])?;
+    good(bed.install("web", &chart, "{}").await);
+    let mut options = upgrade();
+    options.max_history = 2;
+    for _ in 0..3 {
+        good(bed.upgrade_as("web", &chart, "{}", &options).await);
+    }
+    let revisions: Vec<i64> =
+        bed.configuration.storage().entries("web").await?.iter().map(|entry| entry.revision).collect();
+    assert_eq!(revisions, [3, 4]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_is_too_large_is_refused_before_anything_is_applied() -> Result<()> {
+    let bed = Bed::new().await?;
+    let chart = bed.chart("1.0.0", &[MAP])?;
+    let plan = bed.configuration.plan_install("web", &bed.namespace, false).await?;
+    let mut rendition = bed.rendition(&chart, plan.release(), "{}")?;
+    let noise: String = (0..2_000_000).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
+    rendition.notes = noise;
+    let text = refusal(plan.run(rendition, &install()).await);
+    assert_eq!(
+        text,
+        "create: failed to create: Secret \"sh.helm.release.v1.web.v1\" is invalid: data: Too long: may not be more than 1048576 bytes"
+    );
+    assert_eq!(bed.text("web-map").await?, None);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_revision_is_passed_over() -> Result<()> {
+    let bed = Bed::new().await?;
+    let chart = bed.chart("1.0.0", &[MAP])?;
+    good(bed.install("web", &chart, "{}").await);
+    good(bed.upgrade("web", &chart, "{}").await);
+    let id = Id::new("Secret/sh.helm.release.v1.web.v2", &bed.namespace)?;
+    bed.objects.patch(&id, &serde_json::json!({"data": {"release": "bm8gcmVsZWFzZQ=="}})).await?;
+    assert_eq!(bed.configuration.storage().last("web").await?.map(|release| release.version), Some(1));
+    Ok(())
+}

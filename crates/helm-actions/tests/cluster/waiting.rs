@@ -1,0 +1,97 @@
+//! What is waited for, and how waits end.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::bed::*;
+
+fn deployment(name: &str, replicas: u32) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec:\n  replicas: {replicas}\n  selector: {{matchLabels: {{app: \
+         {name}}}}}\n  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec: {{containers: [{{name: a, image: a}}]}}\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_install_waits_until_its_objects_are_ready() -> Result<()> {
+    let bed = Bed::new().await?;
+    let (one, two) = (deployment("one", 0), deployment("two", 0));
+    let chart = bed.chart("1.0.0", &[("templates/a.yaml", &one), ("templates/b.yaml", &two)])?;
+    good(bed.install("web", &chart, "{}").await);
+    for name in ["one", "two"] {
+        let live = bed.get("Deployment", name).await?.unwrap();
+        assert_eq!(live["status"]["observedGeneration"], live["metadata"]["generation"]);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_ready_in_time_is_told() -> Result<()> {
+    let bed = Bed::new().await?;
+    let never = deployment("never", 1);
+    let chart = bed.chart("1.0.0", &[MAP, ("templates/a.yaml", &never)])?;
+    let mut options = install();
+    options.wait.timeout = Duration::from_secs(1);
+    let text = failure(bed.install_as("web", &chart, "{}", &options).await);
+    let namespace = &bed.namespace;
+    assert_eq!(text, format!("timeout waiting for: [Deployment/{namespace}/never status: 'InProgress']"));
+    assert_eq!(bed.take_writes(), ["create v1 pending-install", "update v1 failed"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn something_newer_ends_a_wait() -> Result<()> {
+    let bed = Bed::new().await?;
+    let never = deployment("never", 1);
+    let chart = bed.chart("1.0.0", &[("templates/a.yaml", &never)])?;
+    let interrupt = bed.configuration.stop.interrupt.clone();
+    let installed = bed.install("web", &chart, "{}");
+    let stopped = async {
+        while bed.get("Deployment", "never").await?.is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        interrupt.cancel();
+        anyhow::Ok(())
+    };
+    let (outcome, stopped) = tokio::join!(installed, stopped);
+    stopped?;
+    assert_eq!(failure(outcome), "context canceled");
+    assert_eq!(bed.take_writes(), ["create v1 pending-install", "update v1 failed"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_object_that_stays_is_told_and_the_release_is_gone() -> Result<()> {
+    let bed = Bed::new().await?;
+    let chart = bed.chart("1.0.0", &[MAP])?;
+    good(bed.install("web", &chart, "{}").await);
+    let id = bed.id("ConfigMap", "web-map");
+    bed.objects.patch(&id, &json!({"metadata": {"finalizers": ["example.org/hold"]}})).await?;
+    let mut options = uninstall();
+    options.wait.timeout = Duration::from_secs(1);
+    let text = failure(bed.configuration.uninstall("web", &options).await);
+    let namespace = &bed.namespace;
+    assert_eq!(
+        text,
+        format!(
+            "uninstallation completed with 1 error(s): ConfigMap/{namespace}/web-map termination timeout: context deadline exceeded"
+        )
+    );
+    assert!(bed.configuration.storage().entries("web").await?.is_empty());
+    bed.objects.patch(&id, &json!({"metadata": {"finalizers": null}})).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_stores_the_release_as_failed() -> Result<()> {
+    let bed = Bed::new().await?;
+    let chart = bed.chart("1.0.0", &[MAP])?;
+    bed.configuration.stop.shutdown.cancel();
+    let text = failure(bed.install("web", &chart, "{}").await);
+    assert!(text.contains("context canceled"), "{text}");
+    assert_eq!(bed.take_writes(), ["create v1 pending-install", "update v1 failed"]);
+    assert_eq!(bed.text("web-map").await?, None);
+    Ok(())
+}
