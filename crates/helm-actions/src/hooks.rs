@@ -2,12 +2,12 @@
 
 use apply::error::RequestError;
 use helm::Event;
-use helm_release::{Execution, Hook, Phase, Release, Time};
+use helm_release::{ApplyMethod, Execution, Hook, Phase, Release, Status, Time};
 use jiff::Timestamp;
 
 use crate::configuration::Configuration;
-use crate::options::Wait;
-use crate::resources::{self, BuildError, Joined, Method, Propagation};
+use crate::options::{Wait, creating};
+use crate::resources::{self, BuildError, Joined, Propagation};
 use crate::storage::Storage;
 use crate::wait::{self, WaitError};
 
@@ -135,7 +135,12 @@ async fn execute_one(
     set_run(release, place, started.clone());
     storage.record(release).await;
     let end = |phase| Execution { completed_at: Some(now()), phase, ..started.clone() };
-    let method = Method::ServerSide { force: false };
+    // As in Helm, those of an uninstallation are server-side, however the release was applied.
+    let method = match release.info.status {
+        Status::Uninstalling | Status::Uninstalled => ApplyMethod::ServerSide,
+        _ => release.apply_method.unwrap_or(ApplyMethod::ClientSide),
+    };
+    let method = creating(method);
     if let Err(source) = resources::create_all(configuration, &mut resources, method).await {
         set_run(release, place, end(Phase::Failed));
         return Err(HookError::Create { event, path, source });

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::configuration::Configuration;
 use crate::error::{ActionError, Outcome};
-use crate::options::{Apply, Install, Rendition, check_method};
+use crate::options::{Apply, Install, Rendition, creating};
 use crate::resources::{self, Metadata, Method, Resource, Updating};
 use crate::storage::Storage;
 use crate::{hooks, wait};
@@ -73,22 +73,19 @@ impl InstallPlan {
             Apply::ServerSide | Apply::Auto => ApplyMethod::ServerSide,
             Apply::ClientSide => ApplyMethod::ClientSide,
         };
-        check_method(method)?;
         let mut release = self.new_release(rendition, options, method);
         let (name, namespace) = (release.name.clone(), release.namespace.clone());
         let metadata = Metadata { name: &name, namespace: &namespace };
         let built = resources::build(&configuration.mapper, &namespace, &release.manifest).await;
         let mut resources = built.map_err(ActionError::BuildInstall)?;
         resources.iter_mut().for_each(|resource| metadata.mark(&mut resource.object));
-        let adopted = match options.takes_ownership {
+        let adopted = match (options.takes_ownership, method) {
             // A server-side apply takes what is there, whosever it is, and needs not know.
-            true => None,
-            false => Some(
-                resources::conflicting(configuration, &resources, metadata)
-                    .await
-                    .map_err(ActionError::AdoptInstall)?,
-            ),
+            (true, ApplyMethod::ServerSide) => Ok(None),
+            (true, ApplyMethod::ClientSide) => resources::existing(configuration, &resources).await.map(Some),
+            (false, _) => resources::conflicting(configuration, &resources, metadata).await.map(Some),
         };
+        let adopted = adopted.map_err(ActionError::AdoptInstall)?;
         if options.creates_namespace {
             storage.check_size(&release).await?;
             create_namespace(configuration, &namespace).await?;
@@ -149,12 +146,16 @@ impl InstallPlan {
             let ran = hooks::run(configuration, storage, release, Event::PreInstall, &options.wait).await;
             ran.map_err(ActionError::PreInstall)?;
         }
-        // What is new has no other owner.
-        let is_new = adopted.as_ref().is_some_and(Vec::is_empty);
-        let method = Method::ServerSide { force: !is_new };
-        if is_new {
-            resources::create_all(configuration, resources, method).await?;
+        let method = release.apply_method.unwrap_or(ApplyMethod::ClientSide);
+        if adopted.as_ref().is_some_and(Vec::is_empty) {
+            resources::create_all(configuration, resources, creating(method)).await?;
         } else {
+            let method = match method {
+                ApplyMethod::ServerSide => Method::ServerSide { force: true },
+                ApplyMethod::ClientSide => {
+                    Method::ClientSide { replaces: false, merges_custom: options.takes_ownership }
+                }
+            };
             let updating = Updating { method, tells_created: false };
             let originals = adopted.unwrap_or_default();
             resources::update_all(configuration, &originals, resources, updating).await.1?;

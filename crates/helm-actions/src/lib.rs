@@ -10,12 +10,12 @@
 //! Helm's, and so are the points at which a revision is stored, so that the Helm client goes on from what is stored here, and this
 //! from what it stores.
 //!
-//! What is asked for and not served is an error, [`options::Unserved`], before anything is done: client-side apply, and the wait
-//! strategy of Helm 3.
+//! What is asked for and not served is an error, [`options::Unserved`], before anything is done: the wait strategy of Helm 3.
 
 #![forbid(unsafe_code)]
 
 pub mod configuration;
+pub mod crds;
 pub mod error;
 pub mod hooks;
 mod install;
@@ -29,6 +29,7 @@ mod upgrade;
 pub mod wait;
 
 pub use configuration::{Configuration, Observer, Stop, Write};
+pub use crds::{CrdError, CrdPolicy};
 pub use error::{ActionError, Outcome};
 pub use install::InstallPlan;
 pub use upgrade::UpgradePlan;

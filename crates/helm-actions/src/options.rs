@@ -9,7 +9,7 @@ use helm_release::{ApplyMethod, Hook, Release};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::resources::Propagation;
+use crate::resources::{Method, Propagation};
 
 /// A rendered chart, and what is stored of it.
 #[derive(Clone, Debug, Default)]
@@ -160,6 +160,22 @@ pub struct Test {
 #[error("{0} is not supported")]
 pub struct Unserved(&'static str);
 
+/// How the objects of a revision that follows another are written.
+pub(crate) fn updating(method: ApplyMethod, forces: bool) -> Method {
+    match method {
+        ApplyMethod::ServerSide => Method::ServerSide { force: true },
+        ApplyMethod::ClientSide => Method::ClientSide { replaces: forces, merges_custom: false },
+    }
+}
+
+/// How objects are written that are not there.
+pub(crate) fn creating(method: ApplyMethod) -> Method {
+    match method {
+        ApplyMethod::ServerSide => Method::ServerSide { force: false },
+        ApplyMethod::ClientSide => Method::ClientSide { replaces: false, merges_custom: false },
+    }
+}
+
 impl Wait {
     /// # Errors
     /// The strategy is not served.
@@ -168,14 +184,5 @@ impl Wait {
             WaitStrategy::Legacy => Err(Unserved("the wait strategy 'legacy'")),
             WaitStrategy::Status | WaitStrategy::HooksOnly => Ok(()),
         }
-    }
-}
-
-/// # Errors
-/// The method is not served.
-pub(crate) fn check_method(method: ApplyMethod) -> Result<(), Unserved> {
-    match method {
-        ApplyMethod::ClientSide => Err(Unserved("client-side apply")),
-        ApplyMethod::ServerSide => Ok(()),
     }
 }

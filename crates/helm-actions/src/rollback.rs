@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::configuration::Configuration;
 use crate::error::{ActionError, Outcome};
-use crate::options::{Rollback, check_method};
-use crate::resources::{self, Metadata, Method, Resource, Updating};
+use crate::options::{Rollback, updating};
+use crate::resources::{self, Metadata, Resource, Updating};
 use crate::storage::Storage;
 use crate::upgrade::clean_up;
 use crate::{hooks, wait};
@@ -30,7 +30,6 @@ impl Configuration {
         };
         let previous = storage.get(name, revision).await?.ok_or(ActionError::NoRevision(revision))?;
         let method = options.apply.after(&previous);
-        check_method(method)?;
         let mut release = new_release(&current, previous, revision, method);
         let (mapper, namespace) = (&self.mapper, &current.namespace);
         let built = resources::build(mapper, namespace, &current.manifest).await;
@@ -81,7 +80,8 @@ async fn perform(
     if options.runs_hooks {
         hooks::run(configuration, storage, release, Event::PreRollback, &options.wait).await?;
     }
-    let updating = Updating { method: Method::ServerSide { force: true }, tells_created: options.cleans_up };
+    let method = updating(release.apply_method.unwrap_or(ApplyMethod::ClientSide), options.forces);
+    let updating = Updating { method, tells_created: options.cleans_up };
     let (changed, updated) = resources::update_all(configuration, originals, targets, updating).await;
     if let Err(error) = updated {
         let error = ActionError::from(error);

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::configuration::Configuration;
 use crate::error::{ActionError, Outcome, joined};
-use crate::options::{Rendition, Upgrade, check_method};
-use crate::resources::{self, Metadata, Method, Propagation, Resource, Updating};
+use crate::options::{Rendition, Upgrade, updating};
+use crate::resources::{self, Metadata, Propagation, Resource, Updating};
 use crate::storage::Storage;
 use crate::{hooks, wait};
 
@@ -79,7 +79,6 @@ impl UpgradePlan {
         let configuration = &self.configuration;
         options.wait.check()?;
         let method = self.method(options);
-        check_method(method)?;
         let mut release = self.new_release(rendition, method);
         let mut original = self.current().clone();
         let (name, namespace) = (release.name.clone(), release.namespace.clone());
@@ -90,8 +89,8 @@ impl UpgradePlan {
         let built = resources::build(mapper, &namespace, &original.manifest).await;
         let mut current = built.map_err(ActionError::BuildCurrent)?;
         targets.iter_mut().for_each(|resource| metadata.mark(&mut resource.object));
+        // Otherwise what is there is taken, whosever it is.
         if !options.takes_ownership {
-            // A server-side apply takes what is there, whosever it is, and needs not know.
             let added: Vec<Resource> =
                 targets.iter().filter(|target| !target.is_in(&current)).cloned().collect();
             let there = resources::conflicting(configuration, &added, metadata).await;
@@ -160,8 +159,8 @@ impl UpgradePlan {
             let ran = hooks::run(configuration, storage, release, Event::PreUpgrade, &options.wait).await;
             ran.map_err(ActionError::PreUpgrade)?;
         }
-        let updating =
-            Updating { method: Method::ServerSide { force: true }, tells_created: options.cleans_up };
+        let method = updating(self.method(options), options.forces);
+        let updating = Updating { method, tells_created: options.cleans_up };
         let (changed, updated) = resources::update_all(configuration, current, targets, updating).await;
         *created = changed.created;
         let ready = match updated {

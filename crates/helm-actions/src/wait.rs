@@ -250,9 +250,10 @@ fn current() -> Verdict {
     Verdict { status: Status::Current, message: String::new(), fails_at: None }
 }
 
-/// Helm does not wait for what does not go on.
+/// Helm does not wait for what does not go on, whoever stopped it.
 fn is_paused(resource: &Resource) -> bool {
-    let paused = resource.object.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or_default();
+    let object = resource.live.as_ref().unwrap_or(&resource.object);
+    let paused = object.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or_default();
     paused && resource.id.group == "apps" && resource.id.kind == "Deployment"
 }
 

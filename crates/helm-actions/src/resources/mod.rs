@@ -3,6 +3,8 @@
 mod build;
 mod delete;
 mod ownership;
+mod patch;
+mod patch_types;
 mod send;
 mod update;
 
@@ -15,12 +17,13 @@ use serde_json::Value;
 pub use build::{BuildError, DocumentError};
 pub use delete::Propagation;
 pub use ownership::{AdoptionError, Metadata, OwnershipError};
+pub use patch::PatchError;
 pub use send::SendError;
 pub use update::Joined;
 
 pub(crate) use build::build;
 pub(crate) use delete::delete_all;
-pub(crate) use ownership::{conflicting, owned_alone};
+pub(crate) use ownership::{conflicting, existing, owned_alone};
 pub(crate) use send::Method;
 pub(crate) use update::{KEEP, POLICY, Updating, create_all, update_all};
 

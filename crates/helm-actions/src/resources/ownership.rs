@@ -98,23 +98,23 @@ fn named(resource: &Resource) -> String {
     format!("{} {:?} in namespace {:?}", id.kind, id.name, id.namespace)
 }
 
-/// The objects of these that are there, which must be of the release. Each is the live one.
+/// The objects of these that are there, which must be of the release.
 pub(crate) async fn conflicting(
     configuration: &Configuration,
     resources: &[Resource],
     metadata: Metadata<'_>,
 ) -> Result<Vec<Resource>, AdoptionError> {
-    let there = take_in(configuration, resources).await?;
+    let there = existing(configuration, resources).await?;
     for resource in &there {
         metadata
-            .check(&resource.object)
+            .check(resource.live.as_ref().unwrap_or(&Value::Null))
             .map_err(|source| AdoptionError::Foreign { resource: named(resource), source })?;
     }
     Ok(there)
 }
 
-/// The objects of these that are there, whosever they are. Each is the live one.
-async fn take_in(
+/// The objects of these that are there, whosever they are, with the live ones.
+pub(crate) async fn existing(
     configuration: &Configuration,
     resources: &[Resource],
 ) -> Result<Vec<Resource>, AdoptionError> {
@@ -122,7 +122,7 @@ async fn take_in(
     let read = stream::iter(resources).map(async |resource| {
         let live = requests.get(&resource.target()).await;
         let live = live.map_err(|source| AdoptionError::Get { resource: named(resource), source })?;
-        Ok::<_, AdoptionError>(live.map(|object| Resource { object, ..resource.clone() }))
+        Ok::<_, AdoptionError>(live.map(|object| Resource { live: Some(object), ..resource.clone() }))
     });
     let read: Vec<Option<Resource>> = read.buffered(configuration.concurrency).try_collect().await?;
     Ok(read.into_iter().flatten().collect())

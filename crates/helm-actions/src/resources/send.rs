@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use apply::error::RequestError;
 use apply::ownership::takeover_patch;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::params::ValidationDirective;
 use serde_json::Value;
 
-use super::Resource;
+use super::patch::PatchError;
+use super::{Resource, patch, patch_types};
 use crate::configuration::Configuration;
 
 /// How often a write is tried while others change what it is about, and the wait in between, as in client-go.
@@ -22,6 +23,13 @@ pub(crate) enum Method {
     ServerSide {
         /// Fields of others are taken.
         force: bool,
+    },
+    /// By a patch of the client, or a creation.
+    ClientSide {
+        /// The whole object takes the place of the one that is there.
+        replaces: bool,
+        /// What others changed of kinds that are not built in is set back.
+        merges_custom: bool,
     },
 }
 
@@ -55,6 +63,26 @@ pub enum SendError {
         #[source]
         source: RequestError,
     },
+    /// It could not be created.
+    #[error(transparent)]
+    Create(RequestError),
+    /// What is to change cannot be told.
+    #[error("failed to create patch")]
+    Compare(#[from] PatchError),
+    /// The API server refuses what is to change, or does not answer.
+    #[error("cannot patch {name:?} with kind {kind}")]
+    Patch {
+        /// Its name.
+        name: String,
+        /// Its kind.
+        kind: String,
+        /// Why.
+        #[source]
+        source: RequestError,
+    },
+    /// It could not be replaced.
+    #[error("failed to replace object")]
+    Replace(#[source] RequestError),
     /// It could not be read.
     #[error("could not get information about the resource")]
     Get(#[source] RequestError),
@@ -153,10 +181,11 @@ async fn apply_once(
     })
 }
 
-/// Writes an object, whether it is there or not, and gives the live one.
+/// Writes an object, whether it is there or not, and gives the live one. `original` is what it was in the manifest before.
 pub(super) async fn write(
     configuration: &Configuration,
     resource: &Resource,
+    original: Option<&Resource>,
     method: Method,
 ) -> Result<Value, SendError> {
     if configuration.stop.shutdown.is_cancelled() {
@@ -164,5 +193,72 @@ pub(super) async fn write(
     }
     match method {
         Method::ServerSide { force } => apply(configuration, resource, force).await,
+        Method::ClientSide { replaces, merges_custom } => {
+            let live = configuration.requests().get(&resource.target()).await.map_err(SendError::Get)?;
+            match live {
+                None => create(configuration, resource).await,
+                Some(live) if replaces => replace(configuration, resource, &live).await,
+                Some(live) => patch(configuration, resource, original, live, merges_custom).await,
+            }
+        }
     }
+}
+
+/// Creates an object; one that is there is an error.
+pub(super) async fn create(configuration: &Configuration, resource: &Resource) -> Result<Value, SendError> {
+    if configuration.stop.shutdown.is_cancelled() {
+        return Err(SendError::Canceled);
+    }
+    let requests = configuration.requests();
+    let params = post(configuration);
+    let is_passing = |error: &RequestError| error.status().is_some_and(|status| status.reason == "Conflict");
+    let created =
+        retried(is_passing, async || requests.create(&resource.target(), &params, &resource.object).await);
+    created.await.map_err(|error| SendError::Create(configuration.masked(error, &resource.object)))
+}
+
+fn post(configuration: &Configuration) -> PostParams {
+    let field_manager = Some(configuration.manager.field_manager.to_owned());
+    PostParams { field_manager, ..PostParams::default() }
+}
+
+async fn replace(
+    configuration: &Configuration,
+    resource: &Resource,
+    live: &Value,
+) -> Result<Value, SendError> {
+    let mut object = resource.object.clone();
+    let version = live.pointer("/metadata/resourceVersion");
+    if let (Some(Value::Object(metadata)), Some(version)) = (object.get_mut("metadata"), version) {
+        metadata.insert("resourceVersion".to_owned(), version.clone());
+    }
+    let replaced = configuration.requests().replace(&resource.target(), &post(configuration), &object).await;
+    replaced.map_err(|error| SendError::Replace(configuration.masked(error, &resource.object)))
+}
+
+async fn patch(
+    configuration: &Configuration,
+    resource: &Resource,
+    original: Option<&Resource>,
+    live: Value,
+    merges_custom: bool,
+) -> Result<Value, SendError> {
+    let new = &resource.object;
+    // What was in no manifest before has nothing that is not wanted any more.
+    let old = original.map_or(new, |original| &original.object);
+    let patch = match patch_types::type_of(&resource.id.group, &resource.id.kind) {
+        Some(of) => Patch::Strategic(patch::strategic(old, new, &live, of)?),
+        None => Patch::Merge(patch::merge(old, new, if merges_custom { &live } else { old })),
+    };
+    if matches!(&patch, Patch::Strategic(Value::Object(fields)) | Patch::Merge(Value::Object(fields)) if fields.is_empty())
+    {
+        return Ok(live);
+    }
+    let params = PatchParams { field_manager: post(configuration).field_manager, ..PatchParams::default() };
+    let patched = configuration.requests().patch(&resource.target(), &params, &patch).await;
+    patched.map_err(|error| SendError::Patch {
+        name: resource.id.name.clone(),
+        kind: resource.id.kind.clone(),
+        source: configuration.masked(error, &resource.object),
+    })
 }

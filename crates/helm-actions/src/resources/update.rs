@@ -42,7 +42,8 @@ pub(crate) async fn create_all(
 ) -> Result<(), Joined> {
     let mut errors = Vec::new();
     for group in groups(resources) {
-        let answers = each(configuration, group, method);
+        let write = Write::create(method);
+        let answers = each(configuration, group, &[], write);
         errors.extend(answers.await.into_iter().map(|(_, error)| error));
     }
     Joined::of(errors, "\n")
@@ -82,7 +83,7 @@ pub(crate) async fn update_all(
                 Err(error) => return (changed, Joined::of(vec![error], " && ")),
             }
         }
-        let answers = each(configuration, group, updating.method);
+        let answers = each(configuration, group, originals, Write::Update(updating.method));
         for (resource, error) in answers.await {
             // What is not there ends the update; what is there and does not change is told at its end.
             let is_missing = configuration.requests().get(&resource.target()).await;
@@ -116,14 +117,37 @@ async fn missing(configuration: &Configuration, group: &[Resource]) -> Result<Ve
     answers.into_iter().filter_map(Result::transpose).collect()
 }
 
+/// How an object is written.
+#[derive(Clone, Copy, Debug)]
+enum Write {
+    Create,
+    Update(Method),
+}
+
+impl Write {
+    /// Server-side, there is no difference.
+    fn create(method: Method) -> Self {
+        match method {
+            Method::ServerSide { .. } => Self::Update(method),
+            Method::ClientSide { .. } => Self::Create,
+        }
+    }
+}
+
 /// Writes the objects of a group and keeps the answers; gives those that failed.
 async fn each(
     configuration: &Configuration,
     group: &mut [Resource],
-    method: Method,
+    originals: &[Resource],
+    write: Write,
 ) -> Vec<(Resource, SendError)> {
     let written = stream::iter(group.iter_mut()).map(async |resource| {
-        match send::write(configuration, resource, method).await {
+        let original = originals.iter().find(|original| original.id == resource.id);
+        let written = match write {
+            Write::Create => send::create(configuration, resource).await,
+            Write::Update(method) => send::write(configuration, resource, original, method).await,
+        };
+        match written {
             Ok(live) => {
                 resource.live = Some(live);
                 None

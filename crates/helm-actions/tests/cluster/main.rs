@@ -4,6 +4,8 @@
 
 mod bed;
 mod client;
+mod client_side;
+mod definitions;
 mod hooks;
 mod installing;
 mod storing;
