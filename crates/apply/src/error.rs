@@ -107,7 +107,7 @@ pub struct ObjectError {
 
 impl ObjectError {
     /// A dry-run that failed.
-    pub(crate) fn dry_run(id: ObjectId, source_file: Option<Arc<str>>, source: RequestError) -> Self {
+    pub fn dry_run(id: ObjectId, source_file: Option<Arc<str>>, source: RequestError) -> Self {
         let message = if source.is_not_found() && id.namespace.is_empty() {
             format!("{id} namespace not specified: {source}")
         } else if source.is_not_found() {
@@ -122,7 +122,8 @@ impl ObjectError {
     }
 
     /// The error without secret values in its texts.
-    pub(crate) fn masked(mut self, mask: &Mask) -> Self {
+    #[must_use]
+    pub fn masked(mut self, mask: &Mask) -> Self {
         self.message = mask.apply(&self.message);
         self.source = self.source.masked(mask);
         self

@@ -75,7 +75,7 @@ impl Rules {
     }
 
     /// The fields that are ignored in an object, which must be as the server shows it.
-    pub(crate) fn of(&self, object: &Value) -> Ignored {
+    pub fn of(&self, object: &Value) -> Ignored {
         let matching = self.0.iter().filter(|(_, target)| target.as_ref().is_none_or(|is| is(object)));
         let mut paths: Vec<Pointer> = matching.flat_map(|(paths, _)| paths).cloned().collect();
         // The last item of a list goes first, so that the others keep their places.
@@ -87,7 +87,7 @@ impl Rules {
 
 /// The ignored fields of one object.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ignored(Vec<Pointer>);
+pub struct Ignored(Vec<Pointer>);
 
 impl Ignored {
     /// The object without its ignored fields.
@@ -101,7 +101,7 @@ impl Ignored {
     }
 
     /// Remembers what a dry-run made of the ignored fields; `None` if there are none.
-    pub fn pending(self, answer: &Value) -> Option<Pending> {
+    pub(crate) fn pending(self, answer: &Value) -> Option<Pending> {
         let pending: Vec<_> = self.0.into_iter().map(|path| (path.get(answer).cloned(), path)).collect();
         (!pending.is_empty()).then_some(Pending(pending))
     }

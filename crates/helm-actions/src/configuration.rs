@@ -9,6 +9,8 @@ use apply::manager::Manager;
 use apply::mapper::Mapper;
 use apply::mask::Mask;
 use apply::request::Requests;
+use futures::future::BoxFuture;
+use futures::{StreamExt, stream};
 use helm_release::{Limits, Release};
 use kube::Client;
 use serde_json::Value;
@@ -100,6 +102,13 @@ impl Configuration {
     /// The stored revisions.
     pub fn storage(&self) -> Storage {
         Storage::new(self.requests(), &self.storage_namespace, self.limits.clone(), self.observer.clone())
+    }
+
+    /// Runs futures side by side, as many at a time as may be; the answers are in the order of the futures.
+    ///
+    /// They are boxed because the compiler does not see of closures over references that what they give can go to another thread.
+    pub(crate) async fn side_by_side<T>(&self, futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+        stream::iter(futures).buffered(self.concurrency).collect().await
     }
 
     pub(crate) fn requests(&self) -> Requests {

@@ -16,6 +16,7 @@
 
 pub mod configuration;
 pub mod crds;
+pub mod drift;
 pub mod error;
 pub mod hooks;
 mod install;

@@ -1,7 +1,7 @@
 //! Objects that go.
 
 use apply::error::RequestError;
-use futures::{StreamExt, stream};
+use futures::FutureExt;
 use kube::api::{DeleteParams, PropagationPolicy};
 
 use super::send::retried;
@@ -28,8 +28,8 @@ pub(crate) async fn delete_all(
 ) -> Vec<RequestError> {
     let mut errors = Vec::new();
     for group in groups(resources) {
-        let deleted = stream::iter(group.iter()).map(|resource| delete(configuration, resource, propagation));
-        let answers: Vec<_> = deleted.buffered(configuration.concurrency).collect().await;
+        let deleted = group.iter().map(|resource| delete(configuration, resource, propagation).boxed());
+        let answers = configuration.side_by_side(deleted.collect()).await;
         errors.extend(answers.into_iter().filter_map(Result::err));
     }
     errors
@@ -48,8 +48,8 @@ pub(super) async fn delete(
     };
     let params = DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() };
     let requests = configuration.requests();
-    let deleted =
-        retried(RequestError::is_conflict, async || requests.delete_named(&resource.target(), &params).await);
+    let target = resource.target();
+    let deleted = retried(RequestError::is_conflict, || requests.delete_named(&target, &params).boxed());
     match deleted.await {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),

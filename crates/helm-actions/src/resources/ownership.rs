@@ -1,7 +1,7 @@
 //! Whose an object is: the label and annotations of a release (`pkg/action/validate.go` of Helm).
 
 use apply::error::RequestError;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::FutureExt;
 use serde_json::{Map, Value};
 
 use super::Resource;
@@ -118,14 +118,18 @@ pub(crate) async fn existing(
     configuration: &Configuration,
     resources: &[Resource],
 ) -> Result<Vec<Resource>, AdoptionError> {
-    let requests = configuration.requests();
-    let read = stream::iter(resources).map(async |resource| {
-        let live = requests.get(&resource.target()).await;
-        let live = live.map_err(|source| AdoptionError::Get { resource: named(resource), source })?;
-        Ok::<_, AdoptionError>(live.map(|object| Resource { live: Some(object), ..resource.clone() }))
-    });
-    let read: Vec<Option<Resource>> = read.buffered(configuration.concurrency).try_collect().await?;
-    Ok(read.into_iter().flatten().collect())
+    let read = resources.iter().map(|resource| with_live(configuration, resource).boxed()).collect();
+    let read = configuration.side_by_side(read).await;
+    read.into_iter().filter_map(Result::transpose).collect()
+}
+
+async fn with_live(
+    configuration: &Configuration,
+    resource: &Resource,
+) -> Result<Option<Resource>, AdoptionError> {
+    let live = configuration.requests().get(&resource.target()).await;
+    let live = live.map_err(|source| AdoptionError::Get { resource: named(resource), source })?;
+    Ok(live.map(|object| Resource { live: Some(object), ..resource.clone() }))
 }
 
 /// The objects of these that are there and of the release. Helm leaves the others alone, as it does those that it cannot read.
@@ -134,20 +138,25 @@ pub(crate) async fn owned_alone(
     resources: Vec<Resource>,
     metadata: Metadata<'_>,
 ) -> Vec<Resource> {
-    let requests = configuration.requests();
-    let checked = stream::iter(resources).map(async |resource| {
-        let left = match requests.get(&resource.target()).await {
-            Ok(None) => return None,
-            Ok(Some(live)) => match metadata.check(&live) {
-                Ok(()) => return Some(resource),
-                Err(error) => error.to_string(),
-            },
+    let checked = resources.into_iter().map(|resource| if_owned(configuration, resource, metadata).boxed());
+    configuration.side_by_side(checked.collect()).await.into_iter().flatten().collect()
+}
+
+async fn if_owned(
+    configuration: &Configuration,
+    resource: Resource,
+    metadata: Metadata<'_>,
+) -> Option<Resource> {
+    let reason = match configuration.requests().get(&resource.target()).await {
+        Ok(None) => return None,
+        Ok(Some(live)) => match metadata.check(&live) {
+            Ok(()) => return Some(resource),
             Err(error) => error.to_string(),
-        };
-        tracing::warn!(resource = %resource.id, reason = left, "resource is not deleted with its release");
-        None
-    });
-    checked.buffered(configuration.concurrency).filter_map(std::future::ready).collect().await
+        },
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(resource = %resource.id, reason, "resource is not deleted with its release");
+    None
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use apply::error::RequestError;
 use apply::ownership::takeover_patch;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::params::ValidationDirective;
 use serde_json::Value;
@@ -108,9 +110,9 @@ pub enum SendError {
 }
 
 /// Tries again while the answer is that what it is about has changed meanwhile.
-pub(crate) async fn retried<T>(
+pub(super) async fn retried<'a, T>(
     is_passing: impl Fn(&RequestError) -> bool,
-    mut send: impl AsyncFnMut() -> Result<T, RequestError>,
+    mut send: impl FnMut() -> BoxFuture<'a, Result<T, RequestError>>,
 ) -> Result<T, RequestError> {
     for _ in 1..TRIES {
         match send().await {
@@ -170,7 +172,8 @@ async fn apply_once(
         ..PatchParams::default()
     };
     let patch = Patch::Apply(resource.object.clone());
-    let sent = retried(is_quota_conflict, async || requests.patch(&resource.target(), &params, &patch).await);
+    let target = resource.target();
+    let sent = retried(is_quota_conflict, || requests.patch(&target, &params, &patch).boxed());
     sent.await.map_err(|error| {
         let object = resource.described();
         let source = configuration.masked(error, &resource.object);
@@ -212,8 +215,8 @@ pub(super) async fn create(configuration: &Configuration, resource: &Resource) -
     let requests = configuration.requests();
     let params = post(configuration);
     let is_passing = |error: &RequestError| error.status().is_some_and(|status| status.reason == "Conflict");
-    let created =
-        retried(is_passing, async || requests.create(&resource.target(), &params, &resource.object).await);
+    let target = resource.target();
+    let created = retried(is_passing, || requests.create(&target, &params, &resource.object).boxed());
     created.await.map_err(|error| SendError::Create(configuration.masked(error, &resource.object)))
 }
 

@@ -1,6 +1,6 @@
 //! From the objects of one revision to those of another.
 
-use futures::{StreamExt, stream};
+use futures::FutureExt;
 use serde_json::Value;
 
 use super::delete::delete;
@@ -107,14 +107,17 @@ pub(crate) async fn update_all(
 }
 
 async fn missing(configuration: &Configuration, group: &[Resource]) -> Result<Vec<Resource>, SendError> {
-    let requests = configuration.requests();
-    let asked = stream::iter(group).map(async |resource| {
-        let live = requests.get(&resource.target()).await.map_err(SendError::Get)?;
-        Ok(live.is_none().then(|| resource.clone()))
-    });
-    let answers: Vec<Result<Option<Resource>, SendError>> =
-        asked.buffered(configuration.concurrency).collect().await;
+    let asked = group.iter().map(|resource| if_missing(configuration, resource).boxed());
+    let answers = configuration.side_by_side(asked.collect()).await;
     answers.into_iter().filter_map(Result::transpose).collect()
+}
+
+async fn if_missing(
+    configuration: &Configuration,
+    resource: &Resource,
+) -> Result<Option<Resource>, SendError> {
+    let live = configuration.requests().get(&resource.target()).await.map_err(SendError::Get)?;
+    Ok(live.is_none().then(|| resource.clone()))
 }
 
 /// How an object is written.
@@ -132,6 +135,19 @@ impl Write {
             Method::ClientSide { .. } => Self::Create,
         }
     }
+
+    async fn one(
+        self,
+        configuration: &Configuration,
+        resource: &Resource,
+        originals: &[Resource],
+    ) -> Result<Value, SendError> {
+        let original = originals.iter().find(|original| original.id == resource.id);
+        match self {
+            Self::Create => send::create(configuration, resource).await,
+            Self::Update(method) => send::write(configuration, resource, original, method).await,
+        }
+    }
 }
 
 /// Writes the objects of a group and keeps the answers; gives those that failed.
@@ -141,21 +157,16 @@ async fn each(
     originals: &[Resource],
     write: Write,
 ) -> Vec<(Resource, SendError)> {
-    let written = stream::iter(group.iter_mut()).map(async |resource| {
-        let original = originals.iter().find(|original| original.id == resource.id);
-        let written = match write {
-            Write::Create => send::create(configuration, resource).await,
-            Write::Update(method) => send::write(configuration, resource, original, method).await,
-        };
-        match written {
-            Ok(live) => {
-                resource.live = Some(live);
-                None
-            }
-            Err(error) => Some((resource.clone(), error)),
+    let written = group.iter().map(|resource| write.one(configuration, resource, originals).boxed());
+    let answers = configuration.side_by_side(written.collect()).await;
+    let mut failed = Vec::new();
+    for (resource, answer) in group.iter_mut().zip(answers) {
+        match answer {
+            Ok(live) => resource.live = Some(live),
+            Err(error) => failed.push((resource.clone(), error)),
         }
-    });
-    written.buffered(configuration.concurrency).filter_map(std::future::ready).collect().await
+    }
+    failed
 }
 
 /// Deletes an object that is no part of the release any more, unless the live one says that it is kept.

@@ -6,6 +6,7 @@ mod bed;
 mod client;
 mod client_side;
 mod definitions;
+mod drifting;
 mod hooks;
 mod installing;
 mod storing;
