@@ -7,7 +7,6 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # Conformance cases and measuring tools, kept outside of this repository.
 SHARED ?= ../shared
-CRD_FOLDERS := config/crd/bases charts/ferroflux/crds
 # How much `make bench` measures, and where.
 N ?= 40
 BENCH_TMP = $(abspath $(TARGET))/bench
@@ -152,7 +151,8 @@ differential: ## random trees and charts (CASES=2000), here and by the real kust
 
 .PHONY: crds
 crds: ## write the CRD manifests from the Rust types
-	@$(CARGO) run -q -p api --bin crds -- $(CRD_FOLDERS)
+	@$(CARGO) run -q -p api --bin crds -- config/crd/bases
+	@$(CARGO) run -q -p api --bin crds -- charts/ferroflux/crds config/crd/kustomization.yaml
 
 .PHONY: docs
 docs: ## write docs/flags.md from the controllers' flags

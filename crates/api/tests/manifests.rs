@@ -1,6 +1,7 @@
 //! The CRD manifests in the repository are those of the types.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -8,9 +9,13 @@ use serde_json::{Value, json};
 #[test]
 fn committed_manifests_are_current() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-    for folder in ["config/crd/bases", "charts/ferroflux/crds"] {
-        for crd in api::crd::all().unwrap() {
-            let path = root.join(folder).join(api::crd::file_name(&crd));
+    let installed = std::fs::read_to_string(root.join("config/crd/kustomization.yaml")).unwrap();
+    for crd in api::crd::all().unwrap() {
+        let name = api::crd::file_name(&crd);
+        // The chart has those of the controllers that it can install.
+        let chart = installed.contains(&name).then_some("charts/ferroflux/crds");
+        for folder in ["config/crd/bases"].into_iter().chain(chart) {
+            let path = root.join(folder).join(&name);
             let committed = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(
                 committed == api::crd::to_yaml(&crd).unwrap(),
@@ -19,6 +24,16 @@ fn committed_manifests_are_current() {
             );
         }
     }
+}
+
+#[test]
+fn the_chart_has_the_definitions_that_are_installed_and_no_others() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let installed = std::fs::read_to_string(root.join("config/crd/kustomization.yaml")).unwrap();
+    let listed = installed.lines().filter_map(|line| line.strip_prefix("- bases/"));
+    let files = std::fs::read_dir(root.join("charts/ferroflux/crds")).unwrap();
+    let files = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert_eq!(files.collect::<BTreeSet<_>>(), listed.map(str::to_owned).collect());
 }
 
 #[test]

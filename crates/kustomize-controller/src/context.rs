@@ -18,8 +18,8 @@ use references::{SharedReads, check_name};
 use runtime::{controller::Waker, events::Recorder, metrics::Metrics, queue::InFlight};
 
 use crate::{
-    builds::Builds, decryption::Decryption, dependencies::Dependencies,
-    drift::DriftedObjects, flags::Arguments, handover::Skipped, remote::RemoteBases,
+    builds::Builds, decryption::Decryption, dependencies::Dependencies, drift::DriftedObjects,
+    flags::Arguments, handover::Skipped, remote::RemoteBases,
 };
 
 /// Shared by all passes; nothing in it belongs to one Kustomization.

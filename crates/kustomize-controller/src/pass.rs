@@ -66,7 +66,11 @@ impl Pass<'_> {
             known.artifact
         });
         let artifact = source.as_ref().ok().and_then(Option::as_ref);
-        let inputs = inputs(&self.subject.object, artifact, self.context.configs.state(config_keys(&self.subject.object)));
+        let inputs = inputs(
+            &self.subject.object,
+            artifact,
+            self.context.configs.state(config_keys(&self.subject.object)),
+        );
         let drifted = match &self.slot.state {
             State::Done { inputs: before, succeeded: true, .. } if *before == inputs => self.drifted(),
             _ => Vec::new(),

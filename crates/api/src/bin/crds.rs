@@ -1,12 +1,16 @@
-//! Writes the CRD manifests into each folder given as argument.
+//! Writes the CRD manifests into the folder given as argument: all, or those that a second argument, a kustomization file, names.
 
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    for folder in std::env::args_os().skip(1).map(PathBuf::from) {
-        std::fs::create_dir_all(&folder)?;
-        for crd in api::crd::all()? {
-            let path = folder.join(api::crd::file_name(&crd));
+    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
+    let folder = arguments.next().ok_or("no folder")?;
+    let named = arguments.next().map(std::fs::read_to_string).transpose()?;
+    std::fs::create_dir_all(&folder)?;
+    for crd in api::crd::all()? {
+        let name = api::crd::file_name(&crd);
+        if named.as_ref().is_none_or(|list| list.contains(&name)) {
+            let path = folder.join(name);
             std::fs::write(&path, api::crd::to_yaml(&crd)?)?;
             println!("{}", path.display());
         }
