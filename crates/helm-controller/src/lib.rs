@@ -8,16 +8,12 @@
 //! | [`dependencies`] | May the run go on, as `spec.dependsOn` has it? |
 //! | [`source`] | Which source has the chart, may it be used, is it ready? |
 //! | [`chart_version`] | Which version has a chart whose artifact has a digest? |
-//! | [`attempt`] | Is this another release than the last one, and do its failures still count? |
-//! | [`requests`] | Was a release asked for, or a reset, by annotation? |
 //!
-//! The texts are those of Flux; each module names where they are from.
+//! What becomes of the release is decided in the crate `helm-state`. The texts are those of Flux; each module names where they are from.
 
 #![forbid(unsafe_code)]
 
-pub mod attempt;
 pub mod chart_template;
 pub mod chart_version;
 pub mod dependencies;
-pub mod requests;
 pub mod source;

@@ -19,7 +19,7 @@ mod secret;
 mod time;
 
 pub use chart::chart_json;
-pub use observation::{MetadataError, Observation, TEST, config_digest};
+pub use observation::{MetadataError, Observation, TEST};
 pub use release::{ApplyMethod, Execution, Hook, Info, Phase, Release, Status};
 pub use secret::{
     DecodeError, EncodeError, KEY, Limits, OWNER, SECRET_TYPE, Stamp, decode, encode, labels, secret_name,

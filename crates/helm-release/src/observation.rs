@@ -1,10 +1,9 @@
-//! What a HelmRelease keeps of a stored revision, so that it knows it again (`internal/release` of helm-controller, `chartutil` of
-//! fluxcd/pkg).
+//! What a HelmRelease keeps of a stored revision, so that it knows it again (`internal/release` of helm-controller).
 
 use artifact::digest::{Algorithm, Digest, Hasher};
-use helm_chart::{FieldError, Metadata};
+use helm_chart::{FieldError, Metadata, floats};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use yaml::{JsonFields, json_list, json_string};
 
 use crate::json;
@@ -51,8 +50,10 @@ impl<'a> Observation<'a> {
     /// Numbers of the values count as Go decodes them, so the digest of a revision is the same before and after it was stored.
     pub fn digest(&self, algorithm: Algorithm) -> Digest {
         let Release { name, info, config, manifest, hooks, version, namespace, .. } = self.release;
-        let config = config.as_ref().filter(|config| !config.is_empty());
-        let config = config.map(|config| yaml::canonical_json(&Value::Object(floats(config, &Value::from))));
+        let config = config.clone().filter(|config| !config.is_empty()).map(|mut config| {
+            floats(&mut config);
+            yaml::canonical_json(&config.into())
+        });
         let hooks = hooks.iter().flatten().filter(|hook| !hook.is_for(TEST));
         let hooks: Vec<String> = hooks.map(|hook| hook.to_json()).collect();
         let mut fields = JsonFields::default();
@@ -65,26 +66,11 @@ impl<'a> Observation<'a> {
         fields.raw("hooks", &if hooks.is_empty() { "null".to_owned() } else { json_list(&hooks) });
         fields.raw("namespace", &json_string(namespace));
         fields.text("ociDigest", self.oci_digest);
-        hash(algorithm, &[fields.finish().as_bytes(), b"\n"])
+        let mut hasher = Hasher::new(algorithm);
+        hasher.update(fields.finish().as_bytes());
+        hasher.update(b"\n");
+        hasher.finish()
     }
-
-    /// [`config_digest`] of its values.
-    pub fn config_digest(&self, algorithm: Algorithm) -> Digest {
-        config_digest(self.release.config.as_ref(), algorithm)
-    }
-}
-
-/// The digest of values, in which the order of keys does not count. No values have the digest of an empty text.
-pub fn config_digest(values: Option<&Map<String, Value>>, algorithm: Algorithm) -> Digest {
-    let values = values.filter(|values| !values.is_empty());
-    let text = values.map(|values| yaml::sorted_yaml(&floats(values, &whole)));
-    hash(algorithm, &[text.unwrap_or_default().as_bytes()])
-}
-
-fn hash(algorithm: Algorithm, parts: &[&[u8]]) -> Digest {
-    let mut hasher = Hasher::new(algorithm);
-    parts.iter().for_each(|part| hasher.update(part));
-    hasher.finish()
 }
 
 fn metadata(release: &Release) -> Result<Metadata, MetadataError> {
@@ -99,30 +85,4 @@ fn metadata(release: &Release) -> Result<Metadata, MetadataError> {
         .map_err(|error| MetadataError(MetadataCause::Json { line: error.line(), column: error.column() }))?;
     let value = chart.unwrap_or_default().metadata;
     Metadata::from_json(&value).map_err(|error| MetadataError(error.into()))
-}
-
-/// Go has no other numbers in JSON.
-fn floats(map: &Map<String, Value>, write: &impl Fn(f64) -> Value) -> Map<String, Value> {
-    map.iter().map(|(key, value)| (key.clone(), float(value, write))).collect()
-}
-
-fn float(value: &Value, write: &impl Fn(f64) -> Value) -> Value {
-    match value {
-        Value::Number(number) => number.as_f64().map_or_else(|| value.clone(), write),
-        Value::Array(items) => items.iter().map(|item| float(item, write)).collect(),
-        Value::Object(map) => floats(map, write).into(),
-        value => value.clone(),
-    }
-}
-
-/// What fits into an integer is one in YAML (`JSONObjectToYAMLObject` of sigs.k8s.io/yaml).
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn whole(float: f64) -> Value {
-    const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
-    match float {
-        float if float.trunc() != float => float.into(),
-        float if (-TWO_TO_63..TWO_TO_63).contains(&float) => (float as i64).into(),
-        float if (0.0..2.0 * TWO_TO_63).contains(&float) => (float as u64).into(),
-        float => float.into(),
-    }
 }

@@ -6,7 +6,7 @@ use api::helm_release::PostRenderer;
 use api::kustomization::{CommonMetadata, Image, Patch, Selector};
 use artifact::digest::{Algorithm, Digest, Hasher};
 use helm_chart::Metadata;
-use helm_release::config_digest;
+use helm_values::config_digest;
 use serde_json::{Map, Value};
 use yaml::{JsonFields, json_list, json_string};
 
@@ -28,14 +28,14 @@ pub struct Desired {
 }
 
 impl Desired {
-    /// A chart with values, whose digest is of an algorithm.
+    /// A chart, with the version as which it is released, and values, whose digest is of an algorithm.
     pub fn new(chart: &Metadata, oci_digest: &str, values: Map<String, Value>, algorithm: Algorithm) -> Self {
         Self {
             chart_name: chart.name.clone(),
             chart_version: chart.version.clone(),
             app_version: chart.app_version.clone(),
             oci_digest: oci_digest.to_owned(),
-            config_digest: config_digest(Some(&values), algorithm),
+            config_digest: config_digest(algorithm, &values),
             values,
         }
     }
@@ -57,7 +57,7 @@ impl Desired {
         if algorithm == self.config_digest.algorithm() {
             return digest == self.config_digest;
         }
-        digest == config_digest(Some(&self.values), algorithm)
+        digest == config_digest(algorithm, &self.values)
     }
 }
 

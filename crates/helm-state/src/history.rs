@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use api::helm_release::{Filter, ReleaseAction, SNAPSHOT_API_VERSION, Snapshot, TestHookStatus};
 use artifact::digest::Algorithm;
 use helm_release::{Observation, Release, TEST, Time};
+use helm_values::config_digest;
 use runtime::conditions::rfc3339;
 
 use crate::object::field;
@@ -14,7 +15,8 @@ const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// What is kept of a revision.
 pub fn snapshot(observed: &Observation<'_>, algorithm: Algorithm, action: Option<ReleaseAction>) -> Snapshot {
-    let Release { name, namespace, version, info, .. } = observed.release;
+    let Release { name, namespace, version, info, config, .. } = observed.release;
+    let values = config.clone().unwrap_or_default();
     let time = |time: &Option<Time>| time.as_ref().and_then(Time::timestamp).map(rfc3339);
     Snapshot {
         api_version: Some(SNAPSHOT_API_VERSION.to_owned()),
@@ -27,7 +29,7 @@ pub fn snapshot(observed: &Observation<'_>, algorithm: Algorithm, action: Option
         chart_name: observed.metadata.name.clone(),
         chart_version: observed.metadata.version.clone(),
         app_version: field(&observed.metadata.app_version),
-        config_digest: observed.config_digest(algorithm).to_string(),
+        config_digest: config_digest(algorithm, &values).to_string(),
         first_deployed: time(&info.first_deployed).unwrap_or_else(|| ZERO_TIME.to_owned()),
         last_deployed: time(&info.last_deployed).unwrap_or_else(|| ZERO_TIME.to_owned()),
         deleted: time(&info.deleted),

@@ -1,8 +1,8 @@
-//! Values of a HelmRelease: composed of ConfigMaps, Secrets and what is inline.
+//! Values of a HelmRelease: composed of ConfigMaps, Secrets and what is inline, and their digest.
 //!
 //! ```text
 //! valuesFrom ── referents() ── who asks the API server ── Referents ─┐
-//! values ────────────────────────────────────────────────────────────┴─ compose() ── Values
+//! values ────────────────────────────────────────────────────────────┴─ compose() ── Values ── config_digest()
 //! ```
 //!
 //! Nothing here reads anything: the caller gets the objects that [`referents`] names, each once, and hands them over. What comes out is
@@ -26,12 +26,14 @@
 #![forbid(unsafe_code)]
 
 mod compose;
+mod digest;
 mod error;
 mod names;
 mod referents;
 mod sharing;
 
 pub use compose::{Limits, compose};
+pub use digest::config_digest;
 pub use error::{Error, Reason, ReferenceError};
 pub use helm_chart::Values;
 pub use referents::{Entries, Kind, Referent, Referents, referents};

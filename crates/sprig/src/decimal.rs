@@ -19,12 +19,11 @@ impl Decimal {
             let name = strconv::format_float(value, 'g', None);
             return Err(format!("Cannot create a Decimal from {name}").into());
         }
-        let text = format!("{value:e}");
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let places = mantissa.split_once('.').map_or(0, |(_, places)| places.len());
-        let digits = mantissa.replace('.', "").parse().unwrap_or_default();
-        let exponent: i32 = exponent.parse().unwrap_or_default();
-        Ok(Self { digits, exponent: exponent - i32::try_from(places).unwrap_or_default() })
+        let (digits, exponent) = strconv::shortest(value);
+        let places = i32::try_from(digits.len()).unwrap_or_default() - 1;
+        let digits: BigInt = digits.parse().unwrap_or_default();
+        let digits = if value.is_sign_negative() { -digits } else { digits };
+        Ok(Self { digits, exponent: exponent - places })
     }
 
     /// The nearest float.

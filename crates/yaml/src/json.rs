@@ -149,21 +149,20 @@ fn convert(node: &Node, message: String) -> Error {
 
 /// A block-style node with the entries in the order of `value`.
 pub fn from_json(value: &Json) -> Node {
-    build(value, &|text| Node::string(text), &|_| {})
+    build(value, &|text| Node::string(text), None)
 }
 
 /// The text sigs.k8s.io/yaml's `JSONToYAML` gives: keys in go-yaml's order, go-yaml v2 quoting, lines folded at 80 columns.
 pub fn json_to_yaml(value: &Json) -> String {
-    emit::emit_v2(&build(value, &string_v2, &|entries| order::sort_keys(entries)))
+    emit::emit_v2(&build(value, &string_of_v2, Some(|entries| order::sort_keys(entries))))
 }
 
-/// The text fluxcd/pkg's `chartutil.Encode` gives with sorted keys: as [`json_to_yaml`], but keys in the order of their bytes.
-pub fn sorted_yaml(map: &serde_json::Map<String, Json>) -> String {
-    let map = Json::Object(map.clone());
-    emit::emit_v2(&build(&map, &string_v2, &|entries| entries.sort_by_key(|(key, _)| *key)))
+/// The same with keys in the order of their bytes, as Flux writes values before it takes their digest.
+pub fn json_to_yaml_in_byte_order(value: &Json) -> String {
+    emit::emit_v2(&build(value, &string_of_v2, Some(|entries| entries.sort_by_key(|(key, _)| *key))))
 }
 
-fn string_v2(text: &str) -> Node {
+fn string_of_v2(text: &str) -> Node {
     let mut node = Node::plain(text);
     if Resolver::KubernetesV2.needs_quotes(text) || is_base60(text) {
         node.set_style(Style::DoubleQuoted);
@@ -174,10 +173,10 @@ fn string_v2(text: &str) -> Node {
     node
 }
 
-/// The entries of a mapping.
-type Entries<'a> = Vec<(&'a String, &'a Json)>;
+/// Puts entries in an order.
+type Sort = fn(&mut [(&String, &Json)]);
 
-fn build(value: &Json, string: &impl Fn(&str) -> Node, sort: &impl Fn(&mut Entries<'_>)) -> Node {
+fn build(value: &Json, string: &impl Fn(&str) -> Node, sort: Option<Sort>) -> Node {
     match value {
         Json::Null => Node::null(),
         Json::Bool(value) => Node::bool(*value),
@@ -185,8 +184,10 @@ fn build(value: &Json, string: &impl Fn(&str) -> Node, sort: &impl Fn(&mut Entri
         Json::String(text) => string(text),
         Json::Array(items) => Node::sequence_of(items.iter().map(|item| build(item, string, sort))),
         Json::Object(object) => {
-            let mut entries: Entries<'_> = object.iter().collect();
-            sort(&mut entries);
+            let mut entries: Vec<(&String, &Json)> = object.iter().collect();
+            if let Some(sort) = sort {
+                sort(&mut entries);
+            }
             let entries: Vec<_> =
                 entries.into_iter().map(|(key, value)| (string(key), build(value, string, sort))).collect();
             Node::new(Value::Mapping(entries.into()))

@@ -48,7 +48,9 @@ const BYTES_PER_NODE: usize = 64;
 pub use emit::{emit, emit_all, emit_indented};
 pub use error::Error;
 pub use fields::{JsonFields, json_list, json_string};
-pub use json::{canonical_json, from_json, indented_json, json_to_yaml, put_json_string, sorted_yaml};
+pub use json::{
+    canonical_json, from_json, indented_json, json_to_yaml, json_to_yaml_in_byte_order, put_json_string,
+};
 pub use limits::Limits;
 pub use mapping::Mapping;
 pub use merge::merge_values;

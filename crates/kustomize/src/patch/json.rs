@@ -226,24 +226,10 @@ fn measure(value: &Value) -> (usize, usize) {
 /// The node that kyaml makes of JSON: strings quoted where they must be, numbers as Go writes floats.
 fn to_node(value: &Value) -> Node {
     match value {
-        Value::Number(number) => Node::plain(float_text(number.as_f64().unwrap_or_default())),
+        Value::Number(number) => Node::plain(yaml::yaml_float(number.as_f64().unwrap_or_default())),
         Value::Array(items) => Node::sequence_of(items.iter().map(to_node)),
         Value::Object(fields) => Node::mapping_of(fields.iter().map(|(key, value)| (key, to_node(value)))),
         Value::Null | Value::Bool(_) | Value::String(_) => yaml::from_json(value),
-    }
-}
-
-/// Go's `%g`: the shortest digits, with an exponent below -4 or from 6 on.
-fn float_text(number: f64) -> String {
-    let text = format!("{number:e}");
-    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
-    match exponent.parse::<i32>() {
-        Ok(exponent) if (-4..6).contains(&exponent) => number.to_string(),
-        Ok(exponent) => {
-            let sign = if exponent < 0 { '-' } else { '+' };
-            format!("{mantissa}e{sign}{:02}", exponent.abs())
-        }
-        Err(_) => text,
     }
 }
 
@@ -309,7 +295,7 @@ mod tests {
         for (number, text) in
             [(80.0, "80"), (0.5, "0.5"), (1e6, "1e+06"), (1_234_567.0, "1.234567e+06"), (1e-7, "1e-07")]
         {
-            assert_eq!(float_text(number), text);
+            assert_eq!(to_node(&Value::from(number)).as_str(), Some(text));
         }
     }
 }
