@@ -153,7 +153,10 @@ impl Requests {
     }
 
     /// The first objects of a collection that a label selector takes.
-    pub(crate) async fn list(
+    ///
+    /// # Errors
+    /// The API server refuses or does not answer.
+    pub async fn list(
         &self,
         target: &Target<'_>,
         labels: &str,

@@ -5,7 +5,6 @@ use helm::ReleaseNameError;
 use helm_release::Release;
 
 use crate::hooks::HookError;
-use crate::options::Unserved;
 use crate::resources::{AdoptionError, BuildError, Joined};
 use crate::storage::StorageError;
 use crate::wait::WaitError;
@@ -13,9 +12,6 @@ use crate::wait::WaitError;
 /// Why an action did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum ActionError {
-    /// Something is asked for that is not served.
-    #[error(transparent)]
-    Unserved(#[from] Unserved),
     /// The text cannot be the name of a release.
     #[error(transparent)]
     Name(#[from] ReleaseNameError),

@@ -68,7 +68,6 @@ impl InstallPlan {
     /// Nothing was stored. What failed later is in the [`Outcome`].
     pub async fn run(self, rendition: Rendition, options: &Install) -> Result<Outcome, ActionError> {
         let (configuration, storage) = (&self.configuration, &self.storage);
-        options.wait.check()?;
         let method = match options.apply {
             Apply::ServerSide | Apply::Auto => ApplyMethod::ServerSide,
             Apply::ClientSide => ApplyMethod::ClientSide,

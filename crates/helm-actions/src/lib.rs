@@ -9,8 +9,6 @@
 //! Rendering is not done here: a plan tells for which revision, and is given what came out of it. The words of the errors are
 //! Helm's, and so are the points at which a revision is stored, so that the Helm client goes on from what is stored here, and this
 //! from what it stores.
-//!
-//! What is asked for and not served is an error, [`options::Unserved`], before anything is done: the wait strategy of Helm 3.
 
 #![forbid(unsafe_code)]
 

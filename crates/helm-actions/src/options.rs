@@ -55,7 +55,7 @@ pub enum WaitStrategy {
     /// By kstatus. What has failed ends the wait.
     #[default]
     Status,
-    /// By the rules of Helm 3.
+    /// By the rules of Helm 3. Expressions of the user do not count.
     Legacy,
     /// Hooks are waited for, and nothing else.
     HooksOnly,
@@ -155,11 +155,6 @@ pub struct Test {
     pub excluded: Vec<String>,
 }
 
-/// Something is asked for that is not served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is not supported")]
-pub struct Unserved(&'static str);
-
 /// How the objects of a revision that follows another are written.
 pub(crate) fn updating(method: ApplyMethod, forces: bool) -> Method {
     match method {
@@ -173,16 +168,5 @@ pub(crate) fn creating(method: ApplyMethod) -> Method {
     match method {
         ApplyMethod::ServerSide => Method::ServerSide { force: false },
         ApplyMethod::ClientSide => Method::ClientSide { replaces: false, merges_custom: false },
-    }
-}
-
-impl Wait {
-    /// # Errors
-    /// The strategy is not served.
-    pub(crate) fn check(&self) -> Result<(), Unserved> {
-        match self.strategy {
-            WaitStrategy::Legacy => Err(Unserved("the wait strategy 'legacy'")),
-            WaitStrategy::Status | WaitStrategy::HooksOnly => Ok(()),
-        }
     }
 }

@@ -21,7 +21,6 @@ impl Configuration {
     /// Nothing was stored. What failed later is in the [`Outcome`].
     pub async fn rollback(&self, name: &str, options: &Rollback) -> Result<Outcome, ActionError> {
         let storage = self.storage();
-        options.wait.check()?;
         let entries = storage.entries(name).await?;
         let mut current = storage.newest(name, &entries).await?.ok_or(ActionError::NotFound)?;
         let revision = match options.revision {

@@ -24,7 +24,6 @@ impl Configuration {
     /// There is no release, or nothing was done to it. What failed later is in the [`Outcome`].
     pub async fn uninstall(&self, name: &str, options: &Uninstall) -> Result<Outcome, ActionError> {
         let storage = self.storage();
-        options.wait.check()?;
         let entries = storage.entries(name).await?;
         let mut release = storage.newest(name, &entries).await?.ok_or(ActionError::NotFound)?;
         if release.info.status == Status::Uninstalled {

@@ -77,7 +77,6 @@ impl UpgradePlan {
     /// Nothing was stored. What failed later is in the [`Outcome`].
     pub async fn run(self, rendition: Rendition, options: &Upgrade) -> Result<Outcome, ActionError> {
         let configuration = &self.configuration;
-        options.wait.check()?;
         let method = self.method(options);
         let mut release = self.new_release(rendition, method);
         let mut original = self.current().clone();

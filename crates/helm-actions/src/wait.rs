@@ -4,11 +4,13 @@
 //! those of one kind and namespace by one watch.
 
 mod follow;
+mod legacy;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apply::error::RequestError;
 use apply::kstatus::custom::HealthRules;
 use apply::kstatus::{Status, Verdict, verdict};
 use futures::{StreamExt, stream};
@@ -37,6 +39,21 @@ pub enum WaitError {
     /// A deleted object is still there.
     #[error("{0} termination timeout: context deadline exceeded")]
     Termination(String),
+    /// There was not enough time, by the rules of Helm 3.
+    #[error("context deadline exceeded")]
+    Deadline,
+    /// There was not enough time for a hook, by the rules of Helm 3.
+    #[error("timed out waiting for the condition")]
+    HookDeadline,
+    /// A Job or Pod has failed, by the rules of Helm 3.
+    #[error("{0}")]
+    Hook(String),
+    /// An object is not there any more, by the rules of Helm 3.
+    #[error("{0} not found")]
+    Missing(String),
+    /// An object cannot be read.
+    #[error(transparent)]
+    Read(#[from] RequestError),
     /// Somebody wanted it to end.
     #[error("context canceled")]
     Canceled,
@@ -98,13 +115,23 @@ pub(crate) async fn for_objects(
     resources: &[Resource],
     wait: &Wait,
 ) -> Result<(), WaitError> {
-    if wait.strategy == WaitStrategy::HooksOnly {
-        return Ok(());
-    }
-    let judge = Judge { rules: wait.rules.clone(), subject: Subject::Objects { for_jobs: wait.for_jobs } };
+    let ready = async {
+        match wait.strategy {
+            WaitStrategy::HooksOnly => Ok(()),
+            WaitStrategy::Status => {
+                let subject = Subject::Objects { for_jobs: wait.for_jobs };
+                let judge = Judge { rules: wait.rules.clone(), subject };
+                until_ready(configuration, resources, judge, wait.timeout).await
+            }
+            WaitStrategy::Legacy => {
+                let ready = legacy::until_ready(configuration, resources, wait.for_jobs);
+                tokio::time::timeout(wait.timeout, ready).await.unwrap_or(Err(WaitError::Deadline))
+            }
+        }
+    };
     let stop = &configuration.stop;
     tokio::select! {
-        ended = until_ready(configuration, resources, judge, wait.timeout) => ended,
+        ended = ready => ended,
         () = stop.interrupt.cancelled() => Err(WaitError::Canceled),
         () = stop.shutdown.cancelled() => Err(WaitError::Canceled),
     }
@@ -119,9 +146,20 @@ pub(crate) async fn for_hook(
     resources: &[Resource],
     wait: &Wait,
 ) -> Result<(), WaitError> {
-    let judge = Judge { rules: wait.rules.clone(), subject: Subject::Hooks };
+    let done = async {
+        match wait.strategy {
+            WaitStrategy::HooksOnly | WaitStrategy::Status => {
+                let judge = Judge { rules: wait.rules.clone(), subject: Subject::Hooks };
+                until_ready(configuration, resources, judge, wait.timeout).await
+            }
+            WaitStrategy::Legacy => {
+                let done = legacy::until_done(configuration, resources);
+                tokio::time::timeout(wait.timeout, done).await.unwrap_or(Err(WaitError::HookDeadline))
+            }
+        }
+    };
     tokio::select! {
-        ended = until_ready(configuration, resources, judge, wait.timeout) => ended,
+        ended = done => ended,
         () = configuration.stop.shutdown.cancelled() => Err(WaitError::Canceled),
     }
 }
@@ -144,7 +182,10 @@ pub(crate) async fn for_deletion(
             let group = Group::of_one(resource);
             let gone = follow::until_gone(&configuration.client, &group, configuration.request_timeout);
             if tokio::time::timeout_at(deadline, gone).await.is_err() {
-                return Err(WaitError::Termination(resource.id.subject()));
+                return Err(match wait.strategy {
+                    WaitStrategy::Legacy => WaitError::Deadline,
+                    _ => WaitError::Termination(resource.id.subject()),
+                });
             }
         }
         Ok(())

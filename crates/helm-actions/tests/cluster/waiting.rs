@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use helm_actions::options::WaitStrategy;
 use serde_json::json;
 
 use crate::bed::*;
@@ -93,5 +94,29 @@ async fn a_shutdown_stores_the_release_as_failed() -> Result<()> {
     assert!(text.contains("context canceled"), "{text}");
     assert_eq!(bed.take_writes(), ["create v1 pending-install", "update v1 failed"]);
     assert_eq!(bed.text("web-map").await?, None);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rules_of_helm_3_have_their_own_words() -> Result<()> {
+    let bed = Bed::new().await?;
+    let (good_one, never) = (deployment("good", 0), deployment("never", 1));
+    let bad = "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: bad\n  annotations: {helm.sh/hook: pre-upgrade}\nspec:\n  \
+        activeDeadlineSeconds: 1\n  template: {spec: {restartPolicy: Never, containers: [{name: a, image: a}]}}\n";
+    let mut options = install();
+    options.wait.strategy = WaitStrategy::Legacy;
+    let chart = bed.chart("1.0.0", &[MAP, ("templates/a.yaml", &good_one)])?;
+    good(bed.install_as("web", &chart, "{}", &options).await);
+    let live = bed.get("Deployment", "good").await?.unwrap();
+    assert_eq!(live["status"]["observedGeneration"], live["metadata"]["generation"]);
+    let mut options = upgrade();
+    options.wait.strategy = WaitStrategy::Legacy;
+    let chart = bed.chart("2.0.0", &[MAP, ("templates/a.yaml", bad)])?;
+    let text = failure(bed.upgrade_as("web", &chart, "{}", &options).await);
+    assert_eq!(text, "pre-upgrade hooks failed: job bad failed: DeadlineExceeded");
+    let chart = bed.chart("3.0.0", &[MAP, ("templates/a.yaml", &never)])?;
+    options.wait.timeout = Duration::from_secs(3);
+    let text = failure(bed.upgrade_as("web", &chart, "{}", &options).await);
+    assert_eq!(text, "context deadline exceeded");
     Ok(())
 }
