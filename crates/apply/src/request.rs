@@ -100,7 +100,7 @@ impl Requests {
         }
     }
 
-    /// Any patch. It may be sent twice.
+    /// Any patch. It is sent again when its answer is lost, unless it is a JSON patch, which may do other things the second time.
     ///
     /// # Errors
     /// The API server refuses or does not answer.
@@ -110,7 +110,11 @@ impl Requests {
         params: &PatchParams,
         patch: &Patch<Value>,
     ) -> Result<Value, RequestError> {
-        self.send(|| target.collection().patch(&segment(target.name), params, patch)).await
+        let request = || target.collection().patch(&segment(target.name), params, patch);
+        match patch {
+            Patch::Json(_) => self.send_once(request()).await,
+            _ => self.send(request).await,
+        }
     }
 
     /// Creates an object. The request is not sent again when its answer is lost.

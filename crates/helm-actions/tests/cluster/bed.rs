@@ -76,6 +76,15 @@ impl Bed {
         Ok(Self { namespace, objects, configuration, writes, kubeconfig, folder: tempfile::tempdir()? })
     }
 
+    /// Acts in the name of a user from now on.
+    pub async fn impersonate(&mut self, user: &str) -> Result<()> {
+        let config = Kubeconfig::read_from(&self.kubeconfig)?;
+        let mut config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
+        config.auth_info.impersonate = Some(user.to_owned());
+        self.configuration.client = Client::try_from(config)?;
+        Ok(())
+    }
+
     /// What was written to the storage since the last time.
     pub fn take_writes(&self) -> Vec<String> {
         std::mem::take(&mut self.writes.lock().unwrap())

@@ -145,3 +145,56 @@ async fn a_kind_that_is_not_served_is_told_as_by_helm_and_nothing_is_stored() ->
     assert_eq!(bed.text("web-map").await?, None);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_secret_holds_is_in_no_error_and_not_stored_with_it() -> Result<()> {
+    let bed = Bed::new().await?;
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {key: 7391055}\n";
+    let chart = bed.chart("1.0.0", &[("templates/s.yaml", secret)])?;
+    let text = failure(bed.install("web", &chart, "{}").await);
+    assert!(text.contains("*****") && !text.contains("7391055"), "{text}");
+    let stored = bed.configuration.storage().last("web").await?.unwrap();
+    assert!(!stored.info.description.contains("7391055"));
+    let theirs = bed.helm(&["upgrade", "web", &chart]).unwrap_err().to_string();
+    assert!(theirs.contains("7391055"), "the API server quotes it: {theirs}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_was_broken_off_is_unlocked_and_upgraded() -> Result<()> {
+    let bed = Bed::new().await?;
+    let chart = bed.chart("1.0.0", &[MAP])?;
+    // As a process leaves it that ends right behind the first write.
+    let mut release = good(bed.install("web", &chart, "{}").await).release;
+    release.info.status = Status::PendingInstall;
+    bed.configuration.storage().update(&release).await?;
+    bed.objects.delete(&bed.id("ConfigMap", "web-map")).await?;
+    let text = "another operation (install/upgrade/rollback) is in progress";
+    assert_eq!(refusal(bed.upgrade("web", &chart, "{}").await), text);
+    assert_eq!(bed.configuration.unlock("web").await?.unwrap().0, Status::PendingInstall);
+    good(bed.upgrade("web", &chart, "{}").await);
+    assert_eq!(bed.text("web-map").await?.as_deref(), Some("default"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_uninstalled_release_can_be_replaced() -> Result<()> {
+    let bed = Bed::new().await?;
+    let chart = bed.chart("1.0.0", &[MAP])?;
+    good(bed.install("web", &chart, "{}").await);
+    let mut options = uninstall();
+    options.keeps_history = true;
+    good(bed.configuration.uninstall("web", &options).await);
+    bed.take_writes();
+    let plan = bed.configuration.plan_install("web", &bed.namespace, true).await?;
+    let rendition = bed.rendition(&chart, plan.release(), "{}")?;
+    let outcome = good(plan.run(rendition, &install()).await);
+    assert_eq!(outcome.release.version, 2);
+    assert_eq!(
+        bed.take_writes(),
+        ["update v1 superseded", "create v2 pending-install", "update v2 deployed"]
+    );
+    let entries = bed.configuration.inventory(&bed.namespace, &outcome.release.manifest).await?;
+    assert_eq!(entries[0].id.inventory_id(), format!("{}_web-map__ConfigMap", bed.namespace));
+    Ok(())
+}

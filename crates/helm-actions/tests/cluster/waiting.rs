@@ -120,3 +120,24 @@ async fn the_rules_of_helm_3_have_their_own_words() -> Result<()> {
     assert_eq!(text, "context deadline exceeded");
     Ok(())
 }
+
+/// All but the right to list and to watch Deployments.
+const RIGHTS: &str = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: tenant}\nrules:\n- {apiGroups: [\"\"], resources: \
+    [secrets, configmaps], verbs: [\"*\"]}\n- {apiGroups: [apps], resources: [deployments], verbs: [get, create, patch, delete]}\n---\n\
+    apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: tenant}\nroleRef: {apiGroup: rbac.authorization.k8s.io, \
+    kind: Role, name: tenant}\nsubjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: tenant}]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_watch_waits_too() -> Result<()> {
+    let mut bed = Bed::new().await?;
+    bed.objects.apply(RIGHTS, &bed.namespace).await?;
+    bed.impersonate("tenant").await?;
+    let one = deployment("one", 0);
+    let chart = bed.chart("1.0.0", &[("templates/a.yaml", &one)])?;
+    good(bed.install("web", &chart, "{}").await);
+    let live = bed.get("Deployment", "one").await?.unwrap();
+    assert_eq!(live["status"]["observedGeneration"], live["metadata"]["generation"]);
+    good(bed.configuration.uninstall("web", &uninstall()).await);
+    assert!(bed.get("Deployment", "one").await?.is_none());
+    Ok(())
+}
