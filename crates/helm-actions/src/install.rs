@@ -94,7 +94,7 @@ impl InstallPlan {
             last.info.description = "superseded by new release".to_owned();
             storage.update(&last).await?;
         }
-        storage.create(&release, 0).await?;
+        storage.create(&release, &[], 0).await?;
         let ended = self.perform(&mut release, &mut resources, adopted, options).await;
         match &ended {
             Ok(()) => {

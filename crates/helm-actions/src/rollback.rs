@@ -8,7 +8,7 @@ use crate::configuration::Configuration;
 use crate::error::{ActionError, Outcome};
 use crate::options::{Rollback, updating};
 use crate::resources::{self, Metadata, Resource, Updating};
-use crate::storage::Storage;
+use crate::storage::{Entry, Storage};
 use crate::upgrade::clean_up;
 use crate::{hooks, wait};
 
@@ -37,11 +37,11 @@ impl Configuration {
         let mut targets = built.map_err(ActionError::BuildTarget)?;
         let metadata = Metadata { name, namespace };
         targets.iter_mut().for_each(|resource| metadata.mark(&mut resource.object));
-        storage.create(&release, options.max_history).await?;
+        storage.create(&release, &entries, options.max_history).await?;
         let ended =
             perform(self, &storage, &mut current, &mut release, &originals, &mut targets, options).await;
         let ended = match ended {
-            Ok(()) => supersede(&storage, &mut release).await,
+            Ok(()) => supersede(&storage, &mut release, &entries).await,
             failed => failed,
         };
         Ok(Outcome::of(release, ended))
@@ -110,16 +110,21 @@ async fn fail(storage: &Storage, release: &mut Release, description: String) {
 }
 
 /// The release is what is in the cluster, and no earlier revision is any more.
-async fn supersede(storage: &Storage, release: &mut Release) -> Result<(), ActionError> {
-    supersede_deployed(storage, &release.name).await?;
+async fn supersede(storage: &Storage, release: &mut Release, entries: &[Entry]) -> Result<(), ActionError> {
+    supersede_deployed(storage, &release.name, entries).await?;
     release.info.status = Status::Deployed;
     Ok(storage.update(release).await?)
 }
 
 /// Makes every revision superseded that is deployed.
-pub(crate) async fn supersede_deployed(storage: &Storage, name: &str) -> Result<(), ActionError> {
-    for entry in storage.entries(name).await?.into_iter().filter(|entry| entry.is_deployed) {
-        if let Some(mut deployed) = storage.newest(name, &[entry]).await? {
+pub(crate) async fn supersede_deployed(
+    storage: &Storage,
+    name: &str,
+    entries: &[Entry],
+) -> Result<(), ActionError> {
+    for entry in entries.iter().filter(|entry| entry.is_deployed) {
+        let deployed = storage.newest(name, std::slice::from_ref(entry)).await?;
+        if let Some(mut deployed) = deployed.filter(|release| release.info.status == Status::Deployed) {
             deployed.info.status = Status::Superseded;
             storage.record(&deployed).await;
         }

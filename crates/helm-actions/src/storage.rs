@@ -189,15 +189,22 @@ impl Storage {
         self.newest(release, &self.entries(release).await?).await
     }
 
-    /// Stores a new revision. Before it, the oldest ones go until there are less than `max_history`, but for the last one that is
-    /// deployed; 0 keeps all.
+    /// Stores a new revision. Before it, the oldest of those that are there go until there are less than `max_history`, but for the
+    /// last one that is deployed; 0 keeps all.
     ///
     /// # Errors
     /// There is one of this number, it is too large, or the API server refuses or does not answer.
-    pub async fn create(&self, release: &Release, max_history: usize) -> Result<(), StorageError> {
+    pub async fn create(
+        &self,
+        release: &Release,
+        there: &[Entry],
+        max_history: usize,
+    ) -> Result<(), StorageError> {
         let secret = self.secret(release, Stamp::Created).await.map_err(StorageError::Create)?;
         if let Some(most) = max_history.checked_sub(1) {
-            self.prune(&release.name, most).await?;
+            for revision in to_prune(there, most) {
+                self.delete(&release.name, revision).await?;
+            }
         }
         let created = self.requests.create(&self.target(""), &PostParams::default(), &secret).await;
         if let Err(error) = created {
@@ -246,14 +253,6 @@ impl Storage {
     /// Whether a release can be stored at all.
     pub(crate) async fn check_size(&self, release: &Release) -> Result<(), StorageError> {
         self.secret(release, Stamp::Created).await.map(drop).map_err(StorageError::Create)
-    }
-
-    async fn prune(&self, release: &str, most: usize) -> Result<(), StorageError> {
-        let entries = self.entries(release).await?;
-        for revision in to_prune(&entries, most) {
-            self.delete(release, revision).await?;
-        }
-        Ok(())
     }
 
     async fn secret(&self, release: &Release, stamp: fn(i64) -> Stamp) -> Result<Value, WriteError> {

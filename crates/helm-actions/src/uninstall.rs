@@ -66,7 +66,7 @@ impl Configuration {
         release.info.description = "Uninstallation complete".to_owned();
         if options.keeps_history {
             storage.record(release).await;
-            supersede_deployed(storage, &name).await?;
+            supersede_deployed(storage, &name, entries).await?;
         } else if let Err(error) = purge(storage, &name, entries).await {
             errors.push(format!("uninstall: Failed to purge the release: {}", net::chain(&error)));
         }

@@ -8,7 +8,7 @@ use crate::configuration::Configuration;
 use crate::error::{ActionError, Outcome, joined};
 use crate::options::{Rendition, Upgrade, updating};
 use crate::resources::{self, Metadata, Propagation, Resource, Updating};
-use crate::storage::Storage;
+use crate::storage::{Entry, Storage};
 use crate::{hooks, wait};
 
 /// A release that can be upgraded: its chart is rendered for [`Self::release`], and then comes [`Self::run`].
@@ -16,6 +16,7 @@ pub struct UpgradePlan {
     configuration: Configuration,
     storage: Storage,
     release: helm::Release,
+    entries: Vec<Entry>,
     last: Release,
     /// The revision whose objects are in the cluster, if it is not the last one.
     deployed: Option<Release>,
@@ -40,7 +41,8 @@ impl Configuration {
         let deployed = match last.info.status {
             Status::Deployed => None,
             _ => {
-                let deployed: Vec<_> = entries.into_iter().filter(|entry| entry.is_deployed).collect();
+                let deployed: Vec<Entry> =
+                    entries.iter().copied().filter(|entry| entry.is_deployed).collect();
                 storage.newest(name, &deployed).await?
             }
         };
@@ -51,7 +53,7 @@ impl Configuration {
         }
         deployed.as_ref().unwrap_or(&last).namespace.clone_into(&mut release.namespace);
         release.revision = last.version.saturating_add(1);
-        Ok(UpgradePlan { configuration: self.clone(), storage, release, last, deployed })
+        Ok(UpgradePlan { configuration: self.clone(), storage, release, entries, last, deployed })
     }
 }
 
@@ -95,7 +97,7 @@ impl UpgradePlan {
             let there = resources::conflicting(configuration, &added, metadata).await;
             current.extend(there.map_err(ActionError::AdoptUpgrade)?);
         }
-        self.storage.create(&release, options.max_history).await?;
+        self.storage.create(&release, &self.entries, options.max_history).await?;
         let mut created = Vec::new();
         let ended =
             self.perform(&mut release, &mut original, &current, &mut targets, &mut created, options).await;

@@ -1,5 +1,6 @@
 //! A namespace, charts, and both ways to install them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -15,6 +16,7 @@ use helm_actions::options::{Apply, Install, Rendition, Rollback, Uninstall, Upgr
 use helm_actions::resources::Propagation;
 use helm_actions::{ActionError, Configuration, Observer, Outcome, Stop, Write};
 use helm_release::{Hook, Status, chart_json};
+use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::Value;
@@ -74,6 +76,19 @@ impl Bed {
             stop: Stop::default(),
         };
         Ok(Self { namespace, objects, configuration, writes, kubeconfig, folder: tempfile::tempdir()? })
+    }
+
+    /// Counts the requests from now on, by method.
+    pub fn count(&mut self) -> Arc<Mutex<BTreeMap<String, usize>>> {
+        let (base, counts) = (self.configuration.client.clone(), Arc::new(Mutex::new(BTreeMap::new())));
+        let told = counts.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            *told.lock().unwrap().entry(request.method().to_string()).or_default() += 1;
+            let base = base.clone();
+            async move { base.send(request).await }
+        });
+        self.configuration.client = Client::new(service, "default");
+        counts
     }
 
     /// Acts in the name of a user from now on.

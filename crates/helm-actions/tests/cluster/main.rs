@@ -5,6 +5,7 @@
 mod bed;
 mod client;
 mod client_side;
+mod counting;
 mod definitions;
 mod drifting;
 mod hooks;
