@@ -57,7 +57,6 @@ pub struct Stop {
 }
 
 /// A write to the storage that has succeeded.
-#[derive(Debug)]
 pub enum Write<'a> {
     /// A revision is new.
     Created(&'a Release),

@@ -1,5 +1,7 @@
 //! Why an action did not do its work, in the words of Helm.
 
+use std::fmt;
+
 use apply::error::RequestError;
 use helm::ReleaseNameError;
 use helm_release::Release;
@@ -116,12 +118,19 @@ pub enum ActionError {
 }
 
 /// What an action left behind that has stored something.
-#[derive(Debug)]
 pub struct Outcome {
     /// The revision that it wrote last.
     pub release: Release,
     /// Why it failed.
     pub error: Option<ActionError>,
+}
+
+impl fmt::Debug for Outcome {
+    /// Manifest and values may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Release { name, version, info, .. } = &self.release;
+        f.debug_tuple("Outcome").field(name).field(version).field(&info.status).field(&self.error).finish()
+    }
 }
 
 impl Outcome {

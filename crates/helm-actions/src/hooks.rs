@@ -58,7 +58,7 @@ pub enum HookError {
 }
 
 /// Hooks that have run and are to be deleted by their policies.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Remains {
     /// With the policy for which each is deleted, in this order.
     hooks: Vec<(Hook, &'static str)>,

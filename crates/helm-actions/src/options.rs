@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::resources::{Method, Propagation};
 
 /// A rendered chart, and what is stored of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Rendition {
     /// The chart, as [`helm_release::chart_json`] makes it.
     pub chart: Option<Box<RawValue>>,

@@ -244,7 +244,8 @@ async fn watch(configuration: &Configuration, resources: &[Resource], judge: &Ju
         return;
     }
     let open = states.iter().filter(|(_, verdict)| status(verdict.as_ref()) != Status::Current);
-    let groups = Group::all(open.filter_map(|(place, _)| Some((*place, resources.get(*place)?))));
+    let open = open.filter_map(|(place, _)| Some((*place, resources.get(*place)?)));
+    let groups = Group::all(open, &configuration.manager);
     let follow = |group: Group| {
         let (client, timeout) = (configuration.client.clone(), configuration.request_timeout);
         follow::states(client, group, judge.clone(), timeout).boxed()

@@ -8,6 +8,8 @@ mod patch_types;
 mod send;
 mod update;
 
+use std::fmt;
+
 use apply::mapper::RestMapping;
 use apply::object::ObjectId;
 use apply::request::Target;
@@ -28,7 +30,7 @@ pub(crate) use send::Method;
 pub(crate) use update::{KEEP, POLICY, Updating, create_all, update_all};
 
 /// An object of a manifest, and where it is served.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Resource {
     /// Its namespace is filled in; empty for kinds without one.
     pub id: ObjectId,
@@ -37,6 +39,13 @@ pub(crate) struct Resource {
     pub object: Value,
     /// What the API server answered when it was written last.
     pub live: Option<Value>,
+}
+
+impl fmt::Debug for Resource {
+    /// The content may be a Secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Resource").field(&self.id).finish()
+    }
 }
 
 impl Resource {

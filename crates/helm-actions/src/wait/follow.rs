@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use apply::kstatus::Verdict;
+use apply::manager::Manager;
 use apply::mapper::RestMapping;
+use apply::prepare::Owner;
 use apply::request::{Requests, Target};
 use futures::{Stream, StreamExt, stream};
 use kube::Client;
@@ -27,8 +29,8 @@ pub(super) struct Group {
     mapped: RestMapping,
     namespace: String,
     places: BTreeMap<String, usize>,
-    /// Whether the label of Helm is on all of them.
-    is_labelled: bool,
+    /// The labels that all of them have, and few others; none if there are no such.
+    selector: Option<String>,
 }
 
 impl Group {
@@ -37,18 +39,21 @@ impl Group {
             mapped: resource.mapped.clone(),
             namespace: resource.id.namespace.clone(),
             places: BTreeMap::from([(resource.id.name.clone(), 0)]),
-            is_labelled: false,
+            selector: None,
         }
     }
 
-    /// Sorts objects into groups. Those without the label of Helm are groups of their own, for they cannot be told from others.
-    pub(super) fn all<'a>(resources: impl Iterator<Item = (usize, &'a Resource)>) -> Vec<Self> {
+    /// Sorts objects into groups. Those that have no label of a release are groups of their own, for they cannot be told from others.
+    pub(super) fn all<'a>(
+        resources: impl Iterator<Item = (usize, &'a Resource)>,
+        manager: &Manager,
+    ) -> Vec<Self> {
         let mut groups: Vec<Self> = Vec::new();
         for (place, resource) in resources {
-            let is_labelled = is_labelled(&resource.object);
+            let selector = selector(&resource.object, manager);
             let same = groups.iter_mut().find(|group| {
-                is_labelled
-                    && group.is_labelled
+                selector.is_some()
+                    && group.selector == selector
                     && group.mapped == resource.mapped
                     && group.namespace == resource.id.namespace
             });
@@ -56,7 +61,7 @@ impl Group {
                 Some(group) => drop(group.places.insert(resource.id.name.clone(), place)),
                 None => groups.push(Self {
                     places: BTreeMap::from([(resource.id.name.clone(), place)]),
-                    is_labelled,
+                    selector,
                     ..Self::of_one(resource)
                 }),
             }
@@ -81,19 +86,24 @@ impl Group {
             true => Api::namespaced_with(client.clone(), &self.namespace, resource),
             false => Api::all_with(client.clone(), resource),
         };
-        let config = match self.places.keys().next() {
-            Some(name) if self.places.len() == 1 => {
-                watcher::Config::default().fields(&format!("metadata.name={name}"))
-            }
-            _ => watcher::Config::default().labels(MANAGED),
+        let name = self.places.keys().next().map(String::as_str).unwrap_or_default();
+        let config = match &self.selector {
+            Some(selector) if self.places.len() > 1 => watcher::Config::default().labels(selector),
+            _ => watcher::Config::default().fields(&format!("metadata.name={name}")),
         };
         watcher(api, config)
     }
 }
 
-fn is_labelled(object: &Value) -> bool {
-    let label = object.pointer("/metadata/labels/app.kubernetes.io~1managed-by");
-    label.and_then(Value::as_str) == Some("Helm")
+/// The labels of the release that an object is of: those of its owner, or that of Helm.
+fn selector(object: &Value, manager: &Manager) -> Option<String> {
+    if let Some(owner) = Owner::of(object, manager) {
+        let labels = owner.labels(manager).map(|(name, value)| format!("{name}={value}"));
+        // The API server has taken them as labels.
+        return Some(labels.join(","));
+    }
+    let managed = object.pointer("/metadata/labels/app.kubernetes.io~1managed-by").and_then(Value::as_str);
+    (managed == Some("Helm")).then(|| MANAGED.to_owned())
 }
 
 /// A change of an object: its name, and how it is now; nothing if it is gone.
@@ -176,5 +186,45 @@ pub(super) async fn until_gone(client: &Client, group: &Group, timeout: Duration
         if changes.iter().any(|(name, live)| live.is_none() && group.places.contains_key(name)) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apply::object::ObjectId;
+    use kube::core::GroupVersionKind;
+    use serde_json::json;
+
+    const MANAGER: Manager = Manager { field_manager: "helm-controller", group: "helm.toolkit.fluxcd.io" };
+
+    fn resource(name: &str, labels: Value) -> Resource {
+        let gvk = GroupVersionKind::gvk("apps", "v1", "Deployment");
+        let (kind, namespace) = ("Deployment".to_owned(), "apps".to_owned());
+        Resource {
+            id: ObjectId { group: "apps".into(), kind, namespace, name: name.into() },
+            mapped: RestMapping { resource: ApiResource::from_gvk(&gvk), namespaced: true },
+            gvk,
+            object: json!({"metadata": {"name": name, "labels": labels}}),
+            live: None,
+        }
+    }
+
+    #[test]
+    fn objects_of_one_release_are_watched_together_and_others_alone() {
+        let ours = json!({"helm.toolkit.fluxcd.io/name": "web", "helm.toolkit.fluxcd.io/namespace": "apps"});
+        let helm = json!({"app.kubernetes.io/managed-by": "Helm"});
+        let all = [
+            resource("a", ours.clone()),
+            resource("b", ours),
+            resource("c", helm),
+            resource("d", json!({})),
+            resource("e", json!({})),
+        ];
+        let groups = Group::all((0..).zip(&all), &MANAGER);
+        let groups: Vec<(usize, Option<&str>)> =
+            groups.iter().map(|group| (group.places.len(), group.selector.as_deref())).collect();
+        let owner = "helm.toolkit.fluxcd.io/name=web,helm.toolkit.fluxcd.io/namespace=apps";
+        assert_eq!(groups, [(2, Some(owner)), (1, Some(MANAGED)), (1, None), (1, None)]);
     }
 }
