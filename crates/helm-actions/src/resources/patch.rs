@@ -232,6 +232,22 @@ mod tests {
     }
 
     #[test]
+    fn variables_of_one_policy_merge_and_those_of_the_other_do_not() {
+        let policy = |names: &[&str]| {
+            let variables: Vec<Value> =
+                names.iter().map(|name| json!({"name": name, "expression": "1"})).collect();
+            json!({"spec": {"variables": variables}})
+        };
+        let (old, new) = (policy(&["a", "b"]), policy(&["a"]));
+        let patch = |kind| {
+            let of = type_of("admissionregistration.k8s.io", kind).unwrap();
+            strategic(&old, &new, &old, of).unwrap().pointer("/spec/variables").cloned()
+        };
+        assert_eq!(patch("ValidatingAdmissionPolicy"), Some(json!([{"$patch": "delete", "name": "b"}])));
+        assert_eq!(patch("MutatingAdmissionPolicy"), new.pointer("/spec/variables").cloned());
+    }
+
+    #[test]
     fn finalizers_of_others_stay() {
         let meta = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
         let of = type_of("", "ConfigMap").unwrap();

@@ -36,7 +36,8 @@ pub(super) enum Type {
     JobTemplate,
     ServiceSpec,
     Webhook,
-    PolicySpec,
+    ValidatingSpec,
+    MutatingSpec,
     BudgetSpec,
     Other,
 }
@@ -50,7 +51,8 @@ pub(super) enum Root {
     Service,
     ServiceAccount,
     WebhookConfiguration,
-    AdmissionPolicy,
+    ValidatingPolicy,
+    MutatingPolicy,
     DisruptionBudget,
     PodTemplate,
     Other,
@@ -101,7 +103,8 @@ pub(super) fn type_of(group: &str, kind: &str) -> Option<Type> {
             "admissionregistration.k8s.io",
             "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration",
         ) => Root::WebhookConfiguration,
-        ("admissionregistration.k8s.io", _) => Root::AdmissionPolicy,
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => Root::ValidatingPolicy,
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicy") => Root::MutatingPolicy,
         ("policy", "PodDisruptionBudget") => Root::DisruptionBudget,
         _ => Root::Other,
     }))
@@ -122,7 +125,8 @@ impl Type {
                 Root::Workload => Self::Workload,
                 Root::CronJob => Self::CronSpec,
                 Root::Service => Self::ServiceSpec,
-                Root::AdmissionPolicy => Self::PolicySpec,
+                Root::ValidatingPolicy => Self::ValidatingSpec,
+                Root::MutatingPolicy => Self::MutatingSpec,
                 Root::DisruptionBudget => Self::BudgetSpec,
                 _ => return None,
             }),
@@ -145,9 +149,8 @@ impl Type {
             (Self::Container, "volumeMounts") => List("mountPath", Self::Other),
             (Self::Container, "volumeDevices") => List("devicePath", Self::Other),
             (Self::ServiceSpec, "ports") => List("port", Self::Other),
-            (Self::Webhook | Self::PolicySpec, "matchConditions") | (Self::PolicySpec, "variables") => {
-                List("name", Self::Other)
-            }
+            (Self::Webhook | Self::ValidatingSpec | Self::MutatingSpec, "matchConditions")
+            | (Self::ValidatingSpec, "variables") => List("name", Self::Other),
             (Self::BudgetSpec, "selector") => Replaced,
             _ => return None,
         })
