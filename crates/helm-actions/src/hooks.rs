@@ -220,7 +220,10 @@ async fn delete_by_policy(
     if let Some(error) = errors.into_iter().next() {
         return Err(HookError::Delete(error));
     }
-    Ok(wait::for_deletion(configuration, &resources, wait).await?)
+    Ok(match policy {
+        BEFORE_CREATION => wait::for_end(configuration, &resources, wait).await,
+        _ => wait::for_deletion(configuration, &resources, wait).await,
+    }?)
 }
 
 #[cfg(test)]

@@ -173,14 +173,25 @@ pub(crate) async fn for_deletion(
     resources: &[Resource],
     wait: &Wait,
 ) -> Result<(), WaitError> {
-    if wait.strategy == WaitStrategy::HooksOnly {
-        return Ok(());
+    match wait.strategy {
+        WaitStrategy::HooksOnly => Ok(()),
+        _ => for_end(configuration, resources, wait).await,
     }
+}
+
+/// Waits until deleted objects of a hook are gone, whatever else is waited for: what is not gone would be taken for the new one.
+///
+/// # Errors
+/// As [`for_deletion`].
+pub(crate) async fn for_end(
+    configuration: &Configuration,
+    resources: &[Resource],
+    wait: &Wait,
+) -> Result<(), WaitError> {
     let deadline = Instant::now() + wait.timeout;
     let gone = async {
         for resource in resources {
-            let group = Group::of_one(resource);
-            let gone = follow::until_gone(&configuration.client, &group, configuration.request_timeout);
+            let gone = follow::until_gone(&configuration.client, resource, configuration.request_timeout);
             if tokio::time::timeout_at(deadline, gone).await.is_err() {
                 return Err(match wait.strategy {
                     WaitStrategy::Legacy => WaitError::Deadline,

@@ -179,11 +179,16 @@ pub(super) fn states(
     })
 }
 
-/// Waits until the object of a group is gone.
-pub(super) async fn until_gone(client: &Client, group: &Group, timeout: Duration) {
-    let mut seen = std::pin::pin!(seen(client.clone(), group.clone(), timeout));
+/// Waits until an object is gone. Most are at once.
+pub(super) async fn until_gone(client: &Client, resource: &Resource, timeout: Duration) {
+    let requests = Requests { client: client.clone(), timeout };
+    if matches!(requests.get(&resource.target()).await, Ok(None)) {
+        return;
+    }
+    let group = Group::of_one(resource);
+    let mut seen = std::pin::pin!(seen(client.clone(), group, timeout));
     while let Some(changes) = seen.next().await {
-        if changes.iter().any(|(name, live)| live.is_none() && group.places.contains_key(name)) {
+        if changes.iter().any(|(name, live)| live.is_none() && *name == resource.id.name) {
             return;
         }
     }
