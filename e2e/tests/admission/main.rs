@@ -1,4 +1,4 @@
-//! What the API server makes of sources, ArtifactGenerators and Kustomizations: which objects it takes, which it
+//! What the API server makes of sources, ArtifactGenerators, Kustomizations and HelmReleases: which objects it takes, which it
 //! refuses and with what text, what it fills in and what it drops, in every version.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -6,6 +6,7 @@ mod artifact_generator;
 mod bucket;
 mod git_repository;
 mod helm_chart;
+mod helm_release;
 mod helm_repository;
 mod kustomization;
 mod oci_repository;

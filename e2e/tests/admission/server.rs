@@ -45,6 +45,16 @@ pub fn helm_chart(spec: Value) -> Value {
     })
 }
 
+/// A HelmRelease with the required fields, changed by `spec`.
+pub fn helm_release(version: &str, spec: Value) -> Value {
+    let source = json!({"kind": "HelmRepository", "name": "a"});
+    let base = json!({"interval": "1m", "chart": {"spec": {"chart": "a", "sourceRef": source}}});
+    json!({
+        "apiVersion": format!("helm.toolkit.fluxcd.io/{version}"), "kind": "HelmRelease",
+        "metadata": {"name": "a", "namespace": "default"}, "spec": with(base, spec),
+    })
+}
+
 /// A HelmRepository with the required field, changed by `spec`.
 pub fn helm_repository(version: &str, spec: Value) -> Value {
     json!({
@@ -83,6 +93,7 @@ pub fn collection(object: &Value) -> String {
         "Bucket" => "buckets",
         "GitRepository" => "gitrepositories",
         "HelmChart" => "helmcharts",
+        "HelmRelease" => "helmreleases",
         "HelmRepository" => "helmrepositories",
         "OCIRepository" => "ocirepositories",
         _ => "kustomizations",
