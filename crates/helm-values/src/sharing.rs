@@ -97,6 +97,8 @@ fn share(values: &mut Values, parts: &mut Parts, inline: &Values) {
                 share(below, &mut within, above);
                 parts.insert(key.clone(), Part::Map(within));
             }
+            // It is the inline value already.
+            _ if matches!(parts.get(key), Some(Part::Shared)) => {}
             _ => {
                 values.insert(key.clone(), value.clone());
                 parts.insert(key.clone(), Part::Shared);

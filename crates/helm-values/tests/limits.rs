@@ -86,3 +86,15 @@ fn what_the_api_server_refuses_is_told_as_it_is_and_what_is_missing_is_told_if_o
         ]
     );
 }
+
+/// The most that a spec can ask for of merges: many references, each of which shares a large inline list anew.
+#[test]
+fn many_references_over_large_inline_values_take_little_time() {
+    let inline = json!({"list": (0..100_000).collect::<Vec<_>>(), "a": {"b": "c"}});
+    let references = vec![reference("ConfigMap", Some("a.b")); 1_000];
+    let start = std::time::Instant::now();
+    let values =
+        compose("ns", Some(&inline), &references, &holding("x"), &Limits::default(), &mut |_| {}).unwrap();
+    assert_eq!(values.get("a"), Some(&json!({"b": "x"})));
+    assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+}
