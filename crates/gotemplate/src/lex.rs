@@ -524,12 +524,18 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// Where a short delimiter begins. Texts between them are short, too: a searcher is not worth its making.
 fn find(text: &[u8], sought: &[u8]) -> Option<usize> {
-    memchr::memmem::find(text, sought)
+    let first = *sought.first()?;
+    memchr::memchr_iter(first, text).find(|at| text.get(*at..).is_some_and(|rest| rest.starts_with(sought)))
 }
 
 fn newlines(text: &[u8]) -> usize {
-    memchr::memchr_iter(b'\n', text).count()
+    // Most tokens are a few bytes.
+    match text.len() {
+        ..16 => text.iter().filter(|byte| **byte == b'\n').count(),
+        _ => memchr::memchr_iter(b'\n', text).count(),
+    }
 }
 
 fn spaces<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
