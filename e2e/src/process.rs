@@ -6,8 +6,8 @@
 //! [`Owner::Folder`] process is meant to stay; its folder records it so that [`stop_recorded`] can
 //! end it later, from another program.
 
-use std::collections::HashSet;
-use std::fs::{self, OpenOptions};
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 pub use rustix::process::Signal;
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit, test_kill_process};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, getuid, kill_process, prlimit, test_kill_process};
 pub use toolchain::command::{on_path, output};
 
 /// How long a process may take to stop after SIGTERM before it is killed: as Kubernetes would, by the longest
@@ -157,18 +157,32 @@ pub fn temp_folder(prefix: &str) -> Result<tempfile::TempDir> {
     Ok(folder)
 }
 
-/// A TCP port of the loopback address that nobody listens on and that this program has not handed out
-/// before. Taken from below the range from which the system gives ports to outgoing connections.
+/// A TCP port of the loopback address that nobody listens on and that no test program of this user has got, this one included: what is
+/// restarted finds its port again. Taken from below the range from which the system gives ports to outgoing connections.
 pub fn free_port() -> Result<u16> {
-    static TAKEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
+    static TAKEN: LazyLock<Mutex<HashMap<u16, File>>> = LazyLock::new(Mutex::default);
+    let folder = std::env::temp_dir().join(format!("ferroflux-ports-{}", getuid().as_raw()));
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     for _ in 0..1000 {
         let port = rand::random_range(15_000..32_000);
-        let unused = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port);
-        if unused && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.contains_key(&port) {
+            continue;
+        }
+        if let Some(file) = reserve(&folder, port)?
+            && TcpListener::bind(("127.0.0.1", port)).is_ok()
+        {
+            taken.insert(port, file);
             return Ok(port);
         }
     }
     bail!("no free port on the loopback address")
+}
+
+/// Reserves a port until the file is closed, which it is at the latest when this program ends.
+fn reserve(folder: &Path, port: u16) -> Result<Option<File>> {
+    let file = File::create(folder.join(port.to_string())).context("create the file of a port")?;
+    Ok(file.try_lock().is_ok().then_some(file))
 }
 
 /// Ends every process that `folder` records and that is still the one recorded, the last one started
@@ -238,5 +252,22 @@ fn watchdog(line: &str) {
     if let Some(pipe) = PIPE.as_ref() {
         let mut pipe = pipe.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = writeln!(pipe, "{line}");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_reserved_once_until_who_has_it_gives_it_back() {
+        let folder = temp_folder("ports").unwrap();
+        let first = reserve(folder.path(), 15_000).unwrap();
+        assert!(first.is_some());
+        assert!(reserve(folder.path(), 15_000).unwrap().is_none());
+        assert!(reserve(folder.path(), 15_001).unwrap().is_some());
+        drop(first);
+        assert!(reserve(folder.path(), 15_000).unwrap().is_some());
     }
 }
