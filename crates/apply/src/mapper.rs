@@ -120,6 +120,15 @@ impl Mapper {
         (table.invalidated > 0).then(|| table.find(group, kind, None).is_ok())
     }
 
+    /// All that is served, as `v1`, `apps/v1` and `apps/v1/Deployment`, sorted: by an answer from this moment or later.
+    ///
+    /// # Errors
+    /// The cluster could not be asked.
+    pub async fn api_versions(&self, since: Instant) -> Result<Vec<String>, MapError> {
+        self.refresh(since, Duration::ZERO).await?;
+        Ok(self.table().api_versions())
+    }
+
     /// Makes the next question be answered by a fresh discovery, min_interval or not: call it when definitions were applied.
     pub fn invalidate(&self) {
         self.invalidated.fetch_add(1, Ordering::AcqRel);
@@ -224,6 +233,19 @@ impl Table {
             }
         }
         table
+    }
+
+    fn api_versions(&self) -> Vec<String> {
+        let resources = self.kinds.values().flatten().map(|mapped| &mapped.resource);
+        let mut versions: Vec<String> = resources
+            .flat_map(|resource| {
+                let version = &resource.api_version;
+                [version.clone(), format!("{version}/{}", resource.kind)]
+            })
+            .collect();
+        versions.sort_unstable();
+        versions.dedup();
+        versions
     }
 
     fn find(&self, group: &str, kind: &str, version: Option<&str>) -> Result<RestMapping, MapError> {

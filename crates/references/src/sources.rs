@@ -95,6 +95,8 @@ pub struct Options {
     pub direct: bool,
     /// The kinds that can be referred to.
     pub kinds: Vec<&'static str>,
+    /// Whether a source that becomes ready, or is no longer, counts as changed, too.
+    pub tells_readiness: bool,
 }
 
 /// What tells the artifacts of a source apart. A revision can get another content: what its source ignores or includes may
@@ -140,18 +142,22 @@ pub struct Known {
     pub source: ObjectReference,
     /// `None` if it has none yet.
     pub artifact: Option<Artifact>,
+    /// Whether it is ready at its present generation; `None` if that is not told.
+    is_ready: Option<bool>,
 }
 
 impl Known {
-    fn of(object: &DynamicObject, resource: &ApiResource) -> Self {
-        Self { source: reference(object, resource), artifact: artifact(object) }
+    fn of(object: &DynamicObject, resource: &ApiResource, tells_readiness: bool) -> Self {
+        let is_ready = tells_readiness.then(|| is_ready(object));
+        Self { source: reference(object, resource), artifact: artifact(object), is_ready }
     }
 }
 
-/// The same artifact is no change, whatever else is new. Another URL alone is none either.
+/// The same artifact is no change, whatever else is new, but for readiness where that is told. Another URL alone is none either.
 impl PartialEq for Known {
     fn eq(&self, other: &Self) -> bool {
         self.artifact.as_ref().map(Content::of) == other.artifact.as_ref().map(Content::of)
+            && self.is_ready == other.is_ready
     }
 }
 
@@ -209,7 +215,8 @@ impl<K: Resource<DynamicType = ()> + 'static> Sources<K> {
         let Some(resource) = resource(kind) else { return HashSet::new() };
         let mut state = self.lock();
         let artifacts = state.artifacts.entry(kind.to_owned()).or_default();
-        let changed = artifacts.observe(event, |object| (key(object), Known::of(object, &resource)));
+        let tells = self.options.tells_readiness;
+        let changed = artifacts.observe(event, |object| (key(object), Known::of(object, &resource, tells)));
         changed.iter().flat_map(|source| state.referrers.of(source)).cloned().collect()
     }
 
@@ -236,6 +243,19 @@ impl<K: Resource<DynamicType = ()> + 'static> Sources<K> {
         if let Some(known) = self.known(key).filter(|_| !self.options.direct) {
             return Ok(known);
         }
+        let (object, resource) = self.read_with_resource(key).await?;
+        Ok(Known::of(&object, &resource, self.options.tells_readiness))
+    }
+
+    /// A source as a whole, which is asked for.
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    pub async fn read(&self, key: &SourceKey) -> Result<DynamicObject, SourceError> {
+        Ok(self.read_with_resource(key).await?.0)
+    }
+
+    async fn read_with_resource(&self, key: &SourceKey) -> Result<(DynamicObject, ApiResource), SourceError> {
         let is_allowed = self.options.kinds.contains(&key.kind.as_str());
         let Some(resource) = resource(&key.kind).filter(|_| is_allowed) else {
             return Err(SourceError::Kind { kind: key.kind.clone(), name: key.name.clone() });
@@ -245,7 +265,7 @@ impl<K: Resource<DynamicType = ()> + 'static> Sources<K> {
         }
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, &resource);
         match get(&api, &key.name).await {
-            Ok(object) => Ok(Known::of(&object, &resource)),
+            Ok(object) => Ok((object, resource)),
             Err(GetError::Name(_)) => Err(SourceError::NotFound(key.clone())),
             Err(error) if error.is_not_found() => Err(SourceError::NotFound(key.clone())),
             Err(source) => {
@@ -266,6 +286,18 @@ impl<K: Resource<DynamicType = ()> + 'static> Sources<K> {
 fn artifact(object: &DynamicObject) -> Option<Artifact> {
     let artifact = object.data.get("status")?.get("artifact")?;
     serde_json::from_value(artifact.clone()).ok()
+}
+
+fn is_ready(object: &DynamicObject) -> bool {
+    let Some(status) = object.data.get("status") else { return false };
+    let conditions = status.get("conditions").and_then(serde_json::Value::as_array).into_iter().flatten();
+    let text = |condition: &serde_json::Value, field| condition.get(field)?.as_str().map(str::to_owned);
+    let observed = status.get("observedGeneration").and_then(serde_json::Value::as_i64);
+    observed == object.metadata.generation
+        && conditions.into_iter().any(|condition| {
+            text(condition, "type").as_deref() == Some("Ready")
+                && text(condition, "status").as_deref() == Some("True")
+        })
 }
 
 fn resource(kind: &str) -> Option<ApiResource> {

@@ -134,7 +134,7 @@ impl Arguments {
     /// Which sources there are and how they are read.
     pub(crate) fn sources(&self) -> Options {
         let kinds = vec!["GitRepository", "OCIRepository", "Bucket", "HelmChart", EXTERNAL_ARTIFACT];
-        Options { direct: self.feature_gates.is_on(DIRECT_SOURCES), kinds }
+        Options { direct: self.feature_gates.is_on(DIRECT_SOURCES), kinds, ..Options::default() }
     }
 
     /// Why a generator may not refer to one of its sources.

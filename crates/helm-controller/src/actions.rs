@@ -1,0 +1,260 @@
+//! Actions on a release, with what the spec says about each.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use api::helm::reasons::{INVENTORY_BUILD_FAILED, NAMESPACE_CHECK_SKIPPED};
+use api::helm_release::shorten_release_name;
+use helm::Crd;
+use helm_actions::drift::Diff;
+use helm_actions::{ActionError, Configuration, Observer, Outcome, Write};
+use helm_release::{ApplyMethod, Release};
+use helm_state::{Action, Ended, Ran, Run, drift_corrected};
+use jiff::Timestamp;
+use net::chain;
+use runtime::controller::give_up_turn;
+use runtime::events::Severity;
+
+use crate::flags::HELM_3_DEFAULTS;
+use crate::inventory;
+use crate::options::{Given, crd_policy};
+use crate::pass::{Pass, Prepared};
+use crate::post_render::origin_labels;
+use crate::target::Target;
+
+/// How long an action goes on before others get the turn of its pass.
+const TURN: Duration = Duration::from_millis(500);
+
+/// Why an action did nothing that is stored.
+pub struct Failed {
+    text: String,
+    is_not_found: bool,
+}
+
+impl From<ActionError> for Failed {
+    fn from(error: ActionError) -> Self {
+        Self { text: chain(&error), is_not_found: matches!(error, ActionError::NotFound) }
+    }
+}
+
+impl From<String> for Failed {
+    fn from(text: String) -> Self {
+        Self { text, is_not_found: false }
+    }
+}
+
+/// What was found of a release before an action.
+#[derive(Clone, Copy)]
+pub struct Found<'a> {
+    /// Its newest revision.
+    pub newest: Option<&'a Release>,
+    /// What has drifted.
+    pub diff: Option<&'a Diff>,
+}
+
+/// A run that takes notice of what is stored.
+pub struct Watched(Arc<Mutex<Option<Run>>>);
+
+impl Watched {
+    /// With the observer that tells it.
+    pub fn new(run: Run) -> (Self, Observer) {
+        let shared = Arc::new(Mutex::new(Some(run)));
+        let watched = Self(shared.clone());
+        let observer = Observer::new(move |write| {
+            let mut run = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(run) = run.as_mut() else { return };
+            let noticed = match write {
+                Write::Created(release) => run.created(release),
+                Write::Updated(release) => run.updated(release),
+                Write::Deleted { .. } => Ok(()),
+            };
+            if let Err(error) = noticed {
+                tracing::error!(error = chain(&error), "a stored revision cannot be taken notice of");
+            }
+        });
+        (watched, observer)
+    }
+
+    /// The run, when its action is over.
+    pub fn end(self) -> Option<Run> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Waits for work; where that takes long, others get the turn of this pass.
+pub async fn without_turn<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    match tokio::time::timeout(TURN, &mut work).await {
+        Ok(done) => done,
+        Err(_) => {
+            give_up_turn();
+            work.await
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// Runs an action, and records how it went.
+    pub(crate) async fn perform(&mut self, prepared: &Prepared, action: Action, found: Found<'_>) -> Ended {
+        let settings = self.context.arguments.settings();
+        let object = &mut self.subject.object;
+        let run = Run::begin(object, action.clone(), &settings, Timestamp::now());
+        let (watched, observer) = Watched::new(run);
+        let namespace = self.subject.object.storage_namespace();
+        let configuration = self.configuration(&prepared.target, namespace, observer);
+        if !self.subject.object.uses_persistent_client() {
+            prepared.target.mapper.invalidate();
+        }
+        if let (Action::CorrectDrift, Some(diff)) = (&action, found.diff) {
+            return self.correct(&configuration, diff).await;
+        }
+        let begun = Instant::now();
+        let acted = without_turn(self.act(prepared, &configuration, &action)).await;
+        if let (Action::Install | Action::Upgrade | Action::Rollback(_), Ok((outcome, definitions))) =
+            (&action, &acted)
+        {
+            self.list_objects(&prepared.target, &outcome.release, definitions).await;
+        }
+        let (release, error, is_not_found) = told(&acted);
+        let error = error.map(|text| prepared.target.secrets.apply(&text));
+        let release = if action == Action::Unlock { found.newest } else { release };
+        let ran = Ran { error: error.as_deref(), is_not_found, release, took: begun.elapsed() };
+        let Some(run) = watched.end() else { return Ended::default() };
+        let object = &mut self.subject.object;
+        run.end(object, &prepared.desired, &ran, Timestamp::now())
+    }
+
+    /// What of the spec the options of actions are made of.
+    pub(crate) fn given(&self, target: &Target) -> Given<'_> {
+        let helm3 = self.context.arguments.feature_gates.is_on(HELM_3_DEFAULTS);
+        Given { object: &self.subject.object, helm3, rules: target.rules.clone() }
+    }
+
+    async fn act(
+        &self,
+        prepared: &Prepared,
+        configuration: &Configuration,
+        action: &Action,
+    ) -> Result<(Outcome, Vec<Crd>), Failed> {
+        let (object, given) = (&self.subject.object, self.given(&prepared.target));
+        let name = shorten_release_name(&object.release_name());
+        let outcome = match action {
+            Action::Install => {
+                let (namespace, replaces) = (object.release_namespace(), object.spec.install.replace);
+                let plan = configuration.plan_install(&name, &namespace, replaces).await?;
+                let options = given.install();
+                let method = match object.spec.install.uses_server_side_apply(given.helm3) {
+                    true => ApplyMethod::ServerSide,
+                    false => ApplyMethod::ClientSide,
+                };
+                let definitions = self.definitions(prepared, plan.release()).await?;
+                let policy = crd_policy(object.spec.install.crds_policy());
+                let labels = origin_labels(object);
+                let applied = configuration.apply_crds(&definitions, policy, method, &labels, &options.wait);
+                applied.await.map_err(|error| chain(&error))?;
+                let rendition = self.rendition(prepared, plan.release()).await?;
+                (plan.run(rendition, &options).await?, definitions)
+            }
+            Action::Upgrade => {
+                let plan = configuration.plan_upgrade(&name).await?;
+                let options = given.upgrade();
+                let definitions = self.definitions(prepared, plan.release()).await?;
+                let policy = crd_policy(object.spec.upgrade.crds_policy());
+                let (method, labels) = (plan.method(&options), origin_labels(object));
+                let applied = configuration.apply_crds(&definitions, policy, method, &labels, &options.wait);
+                applied.await.map_err(|error| chain(&error))?;
+                let rendition = self.rendition(prepared, plan.release()).await?;
+                (plan.run(rendition, &options).await?, definitions)
+            }
+            Action::Rollback(target) => {
+                (configuration.rollback(&name, &given.rollback(target)).await?, Vec::new())
+            }
+            Action::UninstallRemediation | Action::Uninstall => {
+                (configuration.uninstall(&name, &given.uninstall()).await?, Vec::new())
+            }
+            Action::Test => (configuration.test(&name, &given.test()).await?, Vec::new()),
+            Action::Unlock => match configuration.unlock(&name).await? {
+                Some((_, release)) => (Outcome { release, error: None }, Vec::new()),
+                None => return Err("the release is not locked any more".to_owned().into()),
+            },
+            Action::CorrectDrift => return Err("it is not known what has drifted".to_owned().into()),
+        };
+        Ok(outcome)
+    }
+
+    /// Sets objects back that have drifted. It never fails: the next look tells.
+    async fn correct(&mut self, configuration: &Configuration, diff: &Diff) -> Ended {
+        let correction = without_turn(configuration.correct(diff)).await;
+        let summary = correction.summary();
+        let changes: Vec<String> = summary.lines().map(str::to_owned).collect();
+        let notice = drift_corrected(&self.subject.object, &correction.failures, &changes);
+        Ended { notice, error: None }
+    }
+
+    /// Notes the objects of a revision in the status.
+    async fn list_objects(&mut self, target: &Target, release: &Release, definitions: &[Crd]) {
+        let listed =
+            inventory::list(&target.mapper, &release.namespace, &release.manifest, definitions).await;
+        let full_name = format!("{}/{}.v{}", release.namespace, release.name, release.version);
+        let action = api::helm::actions::RECONCILE;
+        match listed {
+            Ok(listed) => {
+                if listed.unknown > 0 {
+                    let message = format!(
+                        "namespace check skipped for {} object(s) of {full_name}: their kinds are not served",
+                        listed.unknown
+                    );
+                    let events = &self.context.events;
+                    let severity = Severity::Error;
+                    self.subject.event(events, severity, action, NAMESPACE_CHECK_SKIPPED, &message);
+                }
+                helm_state::status(&mut self.subject.object).inventory = Some(listed.inventory);
+            }
+            Err(error) => {
+                let message = format!("failed to build inventory for {full_name}: {error}");
+                let events = &self.context.events;
+                self.subject.event(events, Severity::Error, action, INVENTORY_BUILD_FAILED, &message);
+            }
+        }
+    }
+}
+
+/// The revision that an action was about, why it failed, and whether because there was none.
+fn told<T>(acted: &Result<(Outcome, T), Failed>) -> (Option<&Release>, Option<String>, bool) {
+    match acted {
+        Ok((outcome, _)) => {
+            let error = outcome.error.as_ref().map(|error| chain(error));
+            (Some(&outcome.release), error, matches!(outcome.error, Some(ActionError::NotFound)))
+        }
+        Err(failed) => (None, Some(failed.text.clone()), failed.is_not_found),
+    }
+}
+
+/// What uninstalling a release came to, for [`Ran`].
+pub struct Uninstalled {
+    /// The revision.
+    pub release: Option<Release>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Whether because there was none.
+    pub is_not_found: bool,
+}
+
+impl From<Result<Outcome, ActionError>> for Uninstalled {
+    fn from(acted: Result<Outcome, ActionError>) -> Self {
+        match acted {
+            Ok(Outcome { release, error }) => Self {
+                release: Some(release),
+                is_not_found: matches!(error, Some(ActionError::NotFound)),
+                error: error.as_ref().map(|error| chain(error)),
+            },
+            Err(error) => Self {
+                release: None,
+                is_not_found: matches!(error, ActionError::NotFound),
+                error: Some(chain(&error)),
+            },
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The source object that `spec.chart` makes: written where it is not as wanted, deleted when another one is wanted or none.
+
+use api::helm::actions::RECONCILE;
+use api::helm::reasons::{
+    HELM_CHART_CONFIGURED, HELM_CHART_CREATED, HELM_CHART_DELETED, HELM_CHART_SYNC_ERROR,
+};
+use api::helm::{FIELD_MANAGER, NAME_LABEL, NAMESPACE_LABEL};
+use api::helm_release::ChartReference;
+use api::{HelmChart, OciRepository};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, Resource, ResourceExt};
+use net::chain;
+use references::{check_name, get};
+use runtime::events::Severity;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::chart_template::{self, ChartObject};
+use crate::obstacle::{Halt, Obstacle};
+use crate::pass::Pass;
+use crate::source::denied;
+
+/// What was done to a source object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    Created,
+    Configured,
+    Unchanged,
+}
+
+impl Pass<'_> {
+    /// Brings the source object of `spec.chart` in order.
+    ///
+    /// # Errors
+    /// It cannot be written, or may not be.
+    pub(crate) async fn keep_chart_object(&mut self) -> Result<(), Halt> {
+        if let Some(obsolete) = chart_template::obsolete(&self.subject.object) {
+            self.delete_chart_object(&obsolete).await?;
+        }
+        let built = chart_template::build(&self.subject.object);
+        let Some((reference, object)) = built.map_err(|error| Obstacle::untold(error.to_string()))? else {
+            return Ok(());
+        };
+        if let Some(denied) = denied(&self.subject.object, &reference, self.context.arguments.access()) {
+            return Err(Obstacle::untold(denied).into());
+        }
+        let written = match &object {
+            ChartObject::HelmChart(chart) => self.write(chart.as_ref(), &reference).await,
+            ChartObject::OciRepository(repository) => self.write(repository.as_ref(), &reference).await,
+        };
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => {
+                let message = format!("failed to run server-side apply: {error}");
+                self.trace(HELM_CHART_SYNC_ERROR, &message);
+                return Err(Obstacle::untold(message).into());
+            }
+        };
+        let event = match written {
+            Written::Created => Some((HELM_CHART_CREATED, "Created")),
+            Written::Configured => Some((HELM_CHART_CONFIGURED, "Configured")),
+            Written::Unchanged => None,
+        };
+        if let Some((reason, word)) = event {
+            self.trace(reason, &chart_template::applied_text(word, &reference, &object));
+        }
+        helm_state::status(&mut self.subject.object).helm_chart = Some(reference.to_status());
+        Ok(())
+    }
+
+    /// Deletes a source object that was made for the release, if it still is there and ours.
+    ///
+    /// # Errors
+    /// The API server refuses or does not answer.
+    pub(crate) async fn delete_chart_object(&mut self, reference: &ChartReference) -> Result<(), Halt> {
+        let deleted = match reference.kind.as_str() {
+            "OCIRepository" => self.delete::<OciRepository>(reference).await,
+            _ => self.delete::<HelmChart>(reference).await,
+        };
+        match deleted {
+            Ok(true) => self.trace(HELM_CHART_DELETED, &chart_template::deleted_text(reference)),
+            Ok(false) => {}
+            Err(error) => {
+                let message =
+                    format!("failed to delete {} '{}': {error}", reference.kind, reference.to_status());
+                return Err(Obstacle::untold(message).into());
+            }
+        }
+        helm_state::status(&mut self.subject.object).helm_chart = None;
+        Ok(())
+    }
+
+    async fn write<K>(&self, object: &K, reference: &ChartReference) -> Result<Written, String>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+        K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+    {
+        check_name(&reference.namespace).map_err(|error| error.to_string())?;
+        let api: Api<K> = Api::namespaced(self.context.client.clone(), &reference.namespace);
+        let live = match get(&api, &reference.name).await {
+            Ok(live) => Some(live),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error.to_string()),
+        };
+        let wanted = serde_json::to_value(object).map_err(|error| error.to_string())?;
+        if let Some(live) = &live {
+            let live = serde_json::to_value(live).map_err(|error| error.to_string())?;
+            if is_as_wanted(&wanted, &live) {
+                return Ok(Written::Unchanged);
+            }
+        }
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let patched = api.patch(&reference.name, &params, &Patch::Apply(&wanted)).await;
+        patched.map_err(|error| chain(&error))?;
+        Ok(if live.is_some() { Written::Configured } else { Written::Created })
+    }
+
+    /// Whether it was deleted. One that says to be of another HelmRelease stays: a status can be edited.
+    async fn delete<K>(&self, reference: &ChartReference) -> Result<bool, String>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+        K: Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        if check_name(&reference.namespace).is_err() {
+            return Ok(false);
+        }
+        let api: Api<K> = Api::namespaced(self.context.client.clone(), &reference.namespace);
+        let live = match get(&api, &reference.name).await {
+            Ok(live) => live,
+            Err(references::GetError::Name(_)) => return Ok(false),
+            Err(error) if error.is_not_found() => return Ok(false),
+            Err(error) => return Err(error.to_string()),
+        };
+        let label = |name| live.labels().get(name).map(String::as_str);
+        let owner = (label(NAME_LABEL), label(NAMESPACE_LABEL));
+        if owner != (Some(self.subject.name()), Some(self.subject.namespace())) {
+            return Ok(false);
+        }
+        match api.delete(&reference.name, &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            Err(error) => Err(chain(&error)),
+            Ok(_) => Ok(true),
+        }
+    }
+
+    /// Tells of something in the cluster alone.
+    fn trace(&self, reason: &'static str, message: &str) {
+        self.subject.event(&self.context.events, Severity::Trace, RECONCILE, reason, message);
+    }
+}
+
+/// Whether the spec is the wanted one, and all labels and annotations are there.
+fn is_as_wanted(wanted: &Value, live: &Value) -> bool {
+    let has_all = |pointer: &str| {
+        let wanted = wanted.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
+        wanted
+            .into_iter()
+            .all(|(key, value)| live.pointer(pointer).and_then(|live| live.get(key)) == Some(value))
+    };
+    wanted.get("spec") == live.get("spec") && has_all("/metadata/labels") && has_all("/metadata/annotations")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_others_add_to_the_metadata_is_no_difference() {
+        let wanted = json!({"metadata": {"labels": {"a": "1"}}, "spec": {"chart": "app"}});
+        let live = json!({"metadata": {"labels": {"a": "1", "b": "2"}, "annotations": {"c": "3"}}, "spec": {"chart": "app"}});
+        assert!(is_as_wanted(&wanted, &live));
+        assert!(!is_as_wanted(&live, &wanted));
+        let other = json!({"metadata": {"labels": {"a": "1"}}, "spec": {"chart": "app", "suspend": true}});
+        assert!(!is_as_wanted(&wanted, &other));
+    }
+}

@@ -1,0 +1,61 @@
+//! The part of [`runtime::preflight`] that judges HelmReleases, by the functions with which a pass refuses a spec.
+
+use api::{HelmRelease, helm, source as sources};
+use net::chain;
+use runtime::preflight::{Preflight, PreflightError, Right};
+
+use crate::Arguments;
+use crate::chart_template;
+use crate::drift;
+use crate::pass::health_rules;
+use crate::refusals::refusal;
+use crate::source;
+
+/// What the service account has to be allowed, beside what all controllers are and what releases need.
+pub const RIGHTS: [Right; 25] = [
+    ("get", helm::GROUP, "helmreleases"),
+    ("list", helm::GROUP, "helmreleases"),
+    ("watch", helm::GROUP, "helmreleases"),
+    ("patch", helm::GROUP, "helmreleases"),
+    ("patch", helm::GROUP, "helmreleases/status"),
+    ("get", sources::GROUP, "helmcharts"),
+    ("list", sources::GROUP, "helmcharts"),
+    ("watch", sources::GROUP, "helmcharts"),
+    ("create", sources::GROUP, "helmcharts"),
+    ("patch", sources::GROUP, "helmcharts"),
+    ("delete", sources::GROUP, "helmcharts"),
+    ("get", sources::GROUP, "ocirepositories"),
+    ("list", sources::GROUP, "ocirepositories"),
+    ("watch", sources::GROUP, "ocirepositories"),
+    ("create", sources::GROUP, "ocirepositories"),
+    ("patch", sources::GROUP, "ocirepositories"),
+    ("delete", sources::GROUP, "ocirepositories"),
+    ("get", sources::GROUP, "externalartifacts"),
+    ("list", sources::GROUP, "externalartifacts"),
+    ("watch", sources::GROUP, "externalartifacts"),
+    ("get", "", "configmaps"),
+    ("watch", "", "configmaps"),
+    ("get", "", "secrets"),
+    ("watch", "", "secrets"),
+    ("impersonate", "", "serviceaccounts"),
+];
+
+/// Judges the HelmReleases that a process with these arguments would look after.
+///
+/// # Errors
+/// When the API server refuses or does not answer.
+pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<(), PreflightError> {
+    preflight.look_at(|object: &HelmRelease| refusals(object, arguments)).await
+}
+
+fn refusals(object: &HelmRelease, arguments: &Arguments) -> Vec<String> {
+    if !source::is_valid(object) {
+        return vec!["invalid Chart reference".to_owned()];
+    }
+    let reference = object.chart_ref().or_else(|| object.chart_template_reference());
+    let denied = reference.and_then(|reference| source::denied(object, &reference, arguments.access()));
+    let template = chart_template::build(object).err().map(|error| error.to_string());
+    let rules = health_rules(object).err().map(|error| chain(&error));
+    let ignore = drift::options(object, &[]).err().map(|error| chain(&error));
+    [refusal(object, arguments), denied, template, rules, ignore].into_iter().flatten().collect()
+}

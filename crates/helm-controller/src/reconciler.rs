@@ -1,0 +1,158 @@
+//! The controller of HelmReleases.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use api::HelmRelease;
+use clusters::RemoteCluster;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::Event;
+use runtime::controller::{Outcome, Reconcile};
+use runtime::diagnostics::{Activity, Ready, stalled};
+use runtime::queue::{InFlight, watch_runs};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::flags::CANCEL_WAITS;
+use crate::pass::Pass;
+use crate::prerequisites::source_keys;
+use crate::subject::{Subject, conditions_of};
+use crate::values::config_keys;
+
+/// The name of the kind.
+const KIND: &str = "HelmRelease";
+
+type Key = ObjectRef<HelmRelease>;
+
+/// What is kept of one HelmRelease between passes. A slot that is lost costs requests, nothing else.
+#[derive(Default)]
+pub struct Slot {
+    /// The other cluster that the release is in; it stays open as long as it is here.
+    pub remote: Option<Arc<RemoteCluster>>,
+}
+
+/// What a pass is for. When it changes, something else is wanted.
+#[derive(PartialEq)]
+struct Version {
+    uid: Option<String>,
+    generation: Option<i64>,
+    is_deleted: bool,
+}
+
+impl Version {
+    fn of(object: &HelmRelease) -> Self {
+        Self {
+            uid: object.metadata.uid.clone(),
+            generation: object.metadata.generation,
+            is_deleted: object.metadata.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+/// Reconciles HelmReleases.
+pub struct Reconciler {
+    context: Context,
+    slots: Mutex<HashMap<Key, Slot>>,
+    /// The HelmReleases that have a pass, as that sees them, and what ends its waits.
+    running: Mutex<HashMap<Key, (Version, CancellationToken)>>,
+    /// The passes that are not over.
+    runs: InFlight,
+}
+
+impl Reconciler {
+    /// A reconciler that remembers nothing.
+    pub fn new(context: Context) -> Self {
+        let runs = InFlight::default();
+        watch_runs(&KIND.to_lowercase(), &runs, &context.metrics);
+        Self { context, slots: Mutex::default(), running: Mutex::default(), runs }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<Key, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<Key, (Version, CancellationToken)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what a HelmRelease refers to and wants.
+    fn note(&self, object: &HelmRelease) {
+        let key = ObjectRef::from_obj(object);
+        // Who deletes it does not want to wait until it is ready.
+        let counts = object.metadata.deletion_timestamp.is_some()
+            || self.context.arguments.feature_gates.is_on(CANCEL_WAITS);
+        if counts
+            && let Some((version, interrupt)) = self.running().get(&key)
+            && *version != Version::of(object)
+        {
+            interrupt.cancel();
+        }
+        self.context.sources.refer(&key, source_keys(object));
+        self.context.configs.refer(&key, config_keys(object));
+    }
+}
+
+impl Reconcile<HelmRelease> for Reconciler {
+    async fn reconcile(&self, object: Arc<HelmRelease>) -> Outcome {
+        let begun = Instant::now();
+        let _run = self.runs.begin();
+        let key = ObjectRef::from_obj(object.as_ref());
+        let object = HelmRelease::clone(&self.context.latest.newest(object));
+        let namespace = object.namespace().unwrap_or_default();
+        let is_deleted = object.metadata.deletion_timestamp.is_some();
+        let mut slot = self.slots().remove(&key).unwrap_or_default();
+        let interrupt = CancellationToken::new();
+        self.running().insert(key.clone(), (Version::of(&object), interrupt.clone()));
+        let subject = Subject::new(self.context.client.clone(), object);
+        let mut pass = Pass { context: &self.context, slot: &mut slot, subject, interrupt };
+        let outcome = pass.run().await;
+        let written = pass.subject.into_written();
+        self.running().remove(&key);
+        if self.context.store.get(&key).is_some() {
+            if let Some(written) = written {
+                self.context.latest.wrote(written);
+            }
+            if !is_deleted {
+                self.context.metrics.ran(KIND, &namespace, &key.name, begun.elapsed());
+            }
+            self.slots().insert(key, slot);
+        }
+        match outcome {
+            Ok(outcome) => outcome,
+            Err(error) if error.is_gone() => Outcome::Wait,
+            Err(error) => Outcome::Failed(Box::new(error)),
+        }
+    }
+
+    fn observe(&self, event: &Event<HelmRelease>) {
+        if let Event::Apply(object) | Event::InitApply(object) = event {
+            self.note(object);
+        }
+        self.context.dependents.observe(event, &self.context.waker);
+    }
+
+    fn gone(&self, object: &Key) {
+        self.outlasted(object);
+        self.context.sources.forget(object);
+        self.context.configs.forget(object);
+    }
+
+    fn outlasted(&self, object: &Key) {
+        self.slots().remove(object);
+        self.context.latest.forget(object);
+        self.context.requeues.reset(object);
+        self.context.dependents.wait(object, Vec::new(), Vec::new());
+    }
+
+    fn activity(&self, object: &HelmRelease) -> Activity {
+        let conditions = conditions_of(object);
+        Activity {
+            suspended: object.spec.suspend,
+            ready: Ready::of(conditions),
+            step: None,
+            pause: stalled(conditions),
+        }
+    }
+}

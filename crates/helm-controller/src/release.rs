@@ -1,0 +1,161 @@
+//! The release itself: from what is stored and what is wanted to what is done, until there is nothing more to do.
+
+use api::helm_release::shorten_release_name;
+use helm_actions::drift::Diff;
+use helm_actions::storage::Storage;
+use helm_actions::{Configuration, Observer};
+use helm_release::Release;
+use helm_state::next::{Next, decide};
+use helm_state::state::determine;
+use helm_state::{Action, Ended, Kind, Outcome, Pass as Loop, State, Step, health_check_canceled, verify};
+use jiff::Timestamp;
+use net::chain;
+
+use crate::actions::{Found, without_turn};
+use crate::drift;
+use crate::obstacle::Halt;
+use crate::pass::{Pass, Prepared};
+
+/// What an object in the cluster shows of a release.
+struct Seen {
+    newest: Option<Release>,
+    state: State,
+    diff: Option<Diff>,
+}
+
+impl Pass<'_> {
+    /// Makes the release what is wanted.
+    ///
+    /// # Errors
+    /// When the status cannot be written.
+    pub(crate) async fn keep_released(&mut self, prepared: &Prepared) -> Result<Outcome, Halt> {
+        let settings = self.context.arguments.settings();
+        let namespace = self.subject.object.storage_namespace();
+        let configuration = self.configuration(&prepared.target, namespace, Observer::default());
+        let storage = configuration.storage();
+        let mut turn = Loop::default();
+        loop {
+            let seen = match self.look(prepared, &configuration, &storage).await {
+                Ok(seen) => seen,
+                Err(error) => {
+                    let object = &mut self.subject.object;
+                    return Ok(Loop::without_state(object, &error, Timestamp::now()));
+                }
+            };
+            tracing::debug!("{}", seen.state);
+            let object = &mut self.subject.object;
+            let next = match decide(object, &seen.state, &settings, Timestamp::now()) {
+                Ok(decision) => {
+                    if let Some(notice) = &decision.notice {
+                        self.subject.notify(&self.context.events, notice);
+                    }
+                    Ok(decision.next)
+                }
+                Err(error) => Err(error),
+            };
+            let object = &mut self.subject.object;
+            let mut step = turn.before(object, next, &settings, Timestamp::now());
+            if let Step::Verify(target) = step {
+                let stored = match storage.get(&target.name, target.version).await {
+                    Ok(stored) => stored,
+                    Err(error) => {
+                        let object = &mut self.subject.object;
+                        return Ok(Loop::without_state(object, &chain(&error), Timestamp::now()));
+                    }
+                };
+                let verified = verify(&target, stored.as_ref());
+                let next = Next::after_verification(target, verified);
+                let object = &mut self.subject.object;
+                step = turn.before(object, next, &settings, Timestamp::now());
+            }
+            let (action, timeout) = match step {
+                Step::Run { action, timeout } => (action, timeout),
+                Step::End(outcome) => return Ok(outcome),
+                // What was verified is not to be verified again.
+                Step::Verify(_) => return Ok(Outcome::Requeue),
+            };
+            let (name, timeout) = (action.name(), api::duration::go_duration_string(timeout));
+            tracing::info!("running '{name}' action with timeout of {timeout}");
+            self.subject.save().await?;
+            let kind = action.kind();
+            let ended = self.act_on(prepared, action, &seen).await;
+            if let Some(outcome) = self.canceled(kind, &ended) {
+                return Ok(outcome);
+            }
+            let object = &mut self.subject.object;
+            let error = ended.error.as_deref();
+            if let Some(outcome) = turn.after(object, kind, error, &settings, Timestamp::now()) {
+                return Ok(outcome);
+            }
+            self.subject.save().await?;
+        }
+    }
+
+    async fn act_on(&mut self, prepared: &Prepared, action: Action, seen: &Seen) -> Ended {
+        let before = self.subject.object.status.clone().unwrap_or_default();
+        let found = Found { newest: seen.newest.as_ref(), diff: seen.diff.as_ref() };
+        let ended = self.perform(prepared, action, found).await;
+        if self.context.stop.is_cancelled() {
+            // That the process ends is no failure of the release: the next one tries again.
+            let status = helm_state::status(&mut self.subject.object);
+            status.failures = before.failures;
+            status.install_failures = before.install_failures;
+            status.upgrade_failures = before.upgrade_failures;
+        }
+        if let Some(notice) = &ended.notice {
+            let secrets = &prepared.target.secrets;
+            let masked = helm_state::Notice { message: secrets.apply(&notice.message), ..notice.clone() };
+            self.subject.notify(&self.context.events, &masked);
+        }
+        ended
+    }
+
+    /// How a pass ends whose action was broken off.
+    fn canceled(&mut self, kind: Kind, ended: &Ended) -> Option<Outcome> {
+        if self.context.stop.is_cancelled() {
+            let why = ended.error.as_deref().unwrap_or("context canceled");
+            return Some(Outcome::Failed(format!("atomic release canceled: {why}")));
+        }
+        let has_failed = ended.notice.as_ref().is_some_and(|notice| notice.is_warning);
+        if !self.interrupt.is_cancelled() || kind == Kind::DriftCorrection || !has_failed {
+            return None;
+        }
+        let trigger = format!("HelmRelease/{}/{}", self.subject.namespace(), self.subject.name());
+        let notice = health_check_canceled(&mut self.subject.object, &trigger, Timestamp::now());
+        self.subject.notify(&self.context.events, &notice);
+        Some(Outcome::Requeue)
+    }
+
+    /// What is stored of the release, and what that means.
+    async fn look(
+        &self,
+        prepared: &Prepared,
+        configuration: &Configuration,
+        storage: &Storage,
+    ) -> Result<Seen, String> {
+        let object = &self.subject.object;
+        let settings = self.context.arguments.settings();
+        let name = shorten_release_name(&object.release_name());
+        let newest = storage.last(&name).await.map_err(|error| chain(&error))?;
+        let state = determine(object, newest.as_ref(), &prepared.desired, &settings);
+        let state = state.map_err(|error| chain(&error))?;
+        let Some(release) = newest.as_ref().filter(|_| state.asks_for_drift(object)) else {
+            return Ok(Seen { newest, state, diff: None });
+        };
+        let options = drift::options(object, &self.context.arguments.override_manager);
+        let options = options.map_err(|error| chain(&error))?;
+        let diff = without_turn(configuration.diff(release, &options)).await;
+        let diff = diff.map_err(|error| chain(&error))?;
+        for error in &diff.errors {
+            tracing::error!(error = chain(error), "it cannot be told whether an object has drifted");
+        }
+        if !diff.has_changes() {
+            if let Some(error) = diff.errors.first() {
+                return Err(format!("unable to determine cluster state: {}", chain(error)));
+            }
+            return Ok(Seen { newest, state, diff: None });
+        }
+        let state = State::drifted(diff.brief(), diff.summary());
+        Ok(Seen { newest, state, diff: Some(diff) })
+    }
+}

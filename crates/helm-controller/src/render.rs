@@ -1,0 +1,161 @@
+//! From a chart and values to what is applied and stored, in a thread that may block.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use budget::Request;
+use helm::{Capabilities, Costs, Crd, HelmVersion, Input, KubeVersion, ParsedChart, World};
+use helm_actions::options::Rendition;
+use helm_release::{Hook, chart_json};
+use net::chain;
+use runtime::controller::due_since;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::chart::Chart;
+use crate::flags::HELM_3_DEFAULTS;
+use crate::lookup::ClusterLookup;
+use crate::options::Given;
+use crate::pass::{Pass, Prepared};
+use crate::post_render::Chain;
+
+/// All that a rendering needs.
+struct Rendering {
+    chart: Arc<Chart>,
+    release: helm::Release,
+    values: Map<String, Value>,
+    capabilities: Capabilities,
+    world: World,
+    costs: Costs,
+    skips_schema: bool,
+    post_renderer: Chain,
+    strategy: helm::PostRenderStrategy,
+    is_stopped: Arc<AtomicBool>,
+}
+
+/// Ends the rendering when nobody waits for it any more.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Rendering {
+    fn with_input<T>(&self, work: impl FnOnce(&ParsedChart, &Input<'_>) -> T) -> T {
+        let is_stopped = || self.is_stopped.load(Ordering::Relaxed);
+        let input = Input {
+            release: &self.release,
+            values: &self.values,
+            capabilities: &self.capabilities,
+            world: &self.world,
+            costs: &self.costs,
+            skips_schema: self.skips_schema,
+            post_renderer: Some((&self.post_renderer, self.strategy)),
+            is_stopped: &is_stopped,
+        };
+        work(&self.chart.parsed(), &input)
+    }
+}
+
+impl Pass<'_> {
+    /// The definitions of the chart.
+    ///
+    /// # Errors
+    /// What is told of the failure.
+    pub(crate) async fn definitions(
+        &self,
+        prepared: &Prepared,
+        release: &helm::Release,
+    ) -> Result<Vec<Crd>, String> {
+        let crds = |chart: &ParsedChart, input: &Input<'_>| {
+            helm::crds(chart.chart(), input).map_err(|error| chain(&error))
+        };
+        self.rendering(prepared, release, crds).await
+    }
+
+    /// Renders the chart for a revision.
+    ///
+    /// # Errors
+    /// What is told of the failure.
+    pub(crate) async fn rendition(
+        &self,
+        prepared: &Prepared,
+        release: &helm::Release,
+    ) -> Result<Rendition, String> {
+        let render = |chart: &ParsedChart, input: &Input<'_>| {
+            let rendered = helm::render(chart, input).map_err(|error| chain(&error))?;
+            for warning in &rendered.warnings {
+                tracing::debug!("{warning}");
+            }
+            let stored = RawValue::from_string(chart_json(chart.chart(), &rendered.chart));
+            Ok(Rendition {
+                chart: Some(stored.map_err(|error| error.to_string())?),
+                config: Some(input.values.clone()),
+                manifest: rendered.manifest(),
+                hooks: rendered.hooks.iter().map(Hook::from).collect(),
+                notes: rendered.notes,
+            })
+        };
+        self.rendering(prepared, release, render).await
+    }
+
+    async fn rendering<T: Send + 'static>(
+        &self,
+        prepared: &Prepared,
+        release: &helm::Release,
+        work: impl FnOnce(&ParsedChart, &Input<'_>) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let object = &self.subject.object;
+        let helm3 = self.context.arguments.feature_gates.is_on(HELM_3_DEFAULTS);
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let target = &prepared.target;
+        let lookup = ClusterLookup::new(target.client.clone(), target.mapper.clone());
+        let options =
+            kustomize::Options { cancel: is_stopped.clone().into(), ..kustomize::Options::default() };
+        let rendering = Rendering {
+            chart: prepared.chart.clone(),
+            release: release.clone(),
+            values: prepared.desired.values().clone(),
+            capabilities: self.capabilities(prepared).await?,
+            world: World { lookup: Some(Arc::new(lookup)), ..World::default() },
+            costs: Costs::default(),
+            skips_schema: if release.is_upgrade {
+                object.spec.upgrade.disable_schema_validation
+            } else {
+                object.spec.install.disable_schema_validation
+            },
+            post_renderer: Chain::new(object, options),
+            strategy: Given { object, helm3, rules: None }.post_render_strategy(),
+            is_stopped: is_stopped.clone(),
+        };
+        let grant = self.context.renderings.acquire(Request::new(self.subject.namespace(), 1)).await;
+        let _stop = StopOnDrop(is_stopped);
+        let span = tracing::Span::current();
+        // The thread keeps its share until it has ended, whoever still waits for it.
+        let work = tokio::task::spawn_blocking(move || {
+            let _grant = grant;
+            span.in_scope(|| rendering.with_input(work))
+        });
+        let rendered = self.context.stop.run_until_cancelled(work).await;
+        let rendered = rendered.ok_or("the process ends")?;
+        let rendered = rendered.map_err(|error| error.to_string())?;
+        rendered.map_err(|error| target.secrets.apply(&error))
+    }
+
+    /// What the cluster can do since this pass became due.
+    async fn capabilities(&self, prepared: &Prepared) -> Result<Capabilities, String> {
+        let target = &prepared.target;
+        let unreachable = |error: String| format!("could not get server version from Kubernetes: {error}");
+        let version = target.client.apiserver_version().await.map_err(|error| unreachable(chain(&error)))?;
+        let since: Instant = due_since();
+        let api_versions = target.mapper.api_versions(since.into()).await;
+        Ok(Capabilities {
+            kube_version: KubeVersion::discovered(&version.git_version, &version.major, &version.minor),
+            api_versions: api_versions.map_err(|error| unreachable(error.to_string()))?,
+            helm_version: HelmVersion::default(),
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! One HelmRelease during a pass: what the API server has, and what we want it to say.
+
+use std::time::Duration;
+
+use api::helm::conditions::{RELEASED, REMEDIATED, TEST_SUCCESS};
+use api::helm::{
+    APP_VERSION_ANNOTATION, FIELD_MANAGER, OCI_DIGEST_ANNOTATION, REVISION_ANNOTATION, TOKEN_ANNOTATION,
+};
+use api::meta::{FINALIZER, RECONCILE_REQUEST_ANNOTATION};
+use api::{Condition, HelmRelease};
+use helm_state::Notice;
+use jiff::Timestamp;
+use kube::{Api, Client, ResourceExt};
+use runtime::conditions::{Conditions, READY, RECONCILING, STALLED};
+use runtime::events::{Event, Recorder, Severity};
+use runtime::patch::{self, PatchError};
+
+/// The conditions that nobody else may write. Drifted is none of them, as in Flux.
+const OWNED: [&str; 6] = [RELEASED, REMEDIATED, TEST_SUCCESS, RECONCILING, READY, STALLED];
+/// The least time between two runs: the CRD admits an interval of nothing.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between runs with an interval that cannot be read.
+const UNREADABLE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// A HelmRelease being worked on.
+pub struct Subject {
+    api: Api<HelmRelease>,
+    stored: HelmRelease,
+    written: bool,
+    /// The object with our changes.
+    pub object: HelmRelease,
+}
+
+impl Subject {
+    /// Starts from the object as it was last read.
+    pub fn new(client: Client, object: HelmRelease) -> Self {
+        let api = Api::namespaced(client, &object.namespace().unwrap_or_default());
+        Self { api, stored: object.clone(), written: false, object }
+    }
+
+    /// Namespace of the object.
+    pub fn namespace(&self) -> &str {
+        self.object.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// Name of the object.
+    pub fn name(&self) -> &str {
+        self.object.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Works on its conditions.
+    pub fn conditions(&mut self) -> Conditions<'_> {
+        let generation = self.object.metadata.generation.unwrap_or_default();
+        let status = helm_state::status(&mut self.object);
+        Conditions::new(&mut status.conditions, generation, Timestamp::now())
+    }
+
+    /// Sends what changed in the status, if anything. The answer may show a newer spec or request: they belong to the next pass,
+    /// this one goes on with what it began with.
+    pub async fn save(&mut self) -> Result<(), PatchError> {
+        let saved = patch::status(&self.api, &self.stored, &self.object, &OWNED, FIELD_MANAGER).await?;
+        self.object.status.clone_from(&saved.status);
+        self.adopt(saved);
+        Ok(())
+    }
+
+    /// Adds or removes our finalizer.
+    pub async fn set_finalizer(&mut self, present: bool) -> Result<(), PatchError> {
+        let saved = patch::finalizer(&self.api, &self.stored, FINALIZER, present, FIELD_MANAGER).await?;
+        self.object.metadata.finalizers.clone_from(&saved.metadata.finalizers);
+        self.adopt(saved);
+        Ok(())
+    }
+
+    fn adopt(&mut self, saved: HelmRelease) {
+        self.written |= saved.metadata.resource_version != self.stored.metadata.resource_version;
+        self.object.metadata.resource_version.clone_from(&saved.metadata.resource_version);
+        self.stored = saved;
+    }
+
+    /// The object as our last write left it, if there was one.
+    pub fn into_written(self) -> Option<HelmRelease> {
+        self.written.then_some(self.stored)
+    }
+
+    /// The token of the request that this pass answers is handled.
+    pub fn handled(&mut self) {
+        if let Some(token) = self.object.annotations().get(RECONCILE_REQUEST_ANNOTATION).cloned() {
+            helm_state::status(&mut self.object).last_handled_reconcile_at = Some(token);
+        }
+    }
+
+    /// The generation of the object counts as observed.
+    pub fn observed(&mut self) {
+        helm_state::status(&mut self.object).observed_generation = self.object.metadata.generation;
+    }
+
+    /// Records an event without metadata of a release.
+    pub fn event(
+        &self,
+        recorder: &Recorder,
+        severity: Severity,
+        action: &'static str,
+        reason: &str,
+        message: &str,
+    ) {
+        recorder.record(Event::new(&self.object, severity, action, reason, message));
+    }
+
+    /// Records what is to be told of a release.
+    pub fn notify(&self, recorder: &Recorder, notice: &Notice) {
+        let severity = if notice.is_warning { Severity::Error } else { Severity::Info };
+        let mut event =
+            Event::new(&self.object, severity, notice.action, notice.reason, notice.message.as_str());
+        if let Some(about) = &notice.about {
+            for (key, value) in [
+                (REVISION_ANNOTATION, &about.revision),
+                (TOKEN_ANNOTATION, &about.token),
+                (APP_VERSION_ANNOTATION, &about.app_version),
+                (OCI_DIGEST_ANNOTATION, &about.oci_digest),
+            ] {
+                if !value.is_empty() {
+                    event = event.with(key, value);
+                }
+            }
+        }
+        recorder.record(event);
+    }
+
+    /// Time between runs.
+    pub fn interval(&self) -> Duration {
+        self.object.spec.interval.parse().unwrap_or(UNREADABLE_INTERVAL).max(SHORTEST_INTERVAL)
+    }
+}
+
+/// The conditions of an object.
+pub fn conditions_of(object: &HelmRelease) -> &[Condition] {
+    object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
+}
