@@ -42,12 +42,19 @@ pub enum User {
     KustomizeController,
     /// The controller for ArtifactGenerators.
     SourceWatcher,
+    /// The controller for HelmReleases.
+    HelmController,
 }
 
 impl User {
     /// Everybody.
-    pub const ALL: [Self; 4] =
-        [Self::Admin, Self::SourceController, Self::KustomizeController, Self::SourceWatcher];
+    pub const ALL: [Self; 5] = [
+        Self::Admin,
+        Self::SourceController,
+        Self::KustomizeController,
+        Self::SourceWatcher,
+        Self::HelmController,
+    ];
 
     /// The name of the program, or `admin`.
     pub fn name(self) -> &'static str {
@@ -56,6 +63,7 @@ impl User {
             Self::SourceController => "source-controller",
             Self::KustomizeController => "kustomize-controller",
             Self::SourceWatcher => "source-watcher",
+            Self::HelmController => "helm-controller",
         }
     }
 
@@ -67,6 +75,17 @@ impl User {
             _ => format!("system:serviceaccount:{RUNTIME_NAMESPACE}:{}", self.name()),
         }
     }
+}
+
+/// The right to everything for helm-controller, as an installation of Flux gives it.
+fn helm_controller_role() -> serde_json::Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "helm-controller"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": User::HelmController.name(), "namespace": RUNTIME_NAMESPACE}],
+    })
 }
 
 /// A running control plane, or one that others run.
@@ -188,6 +207,7 @@ impl Cluster {
             apply.args(["apply", "--server-side", "-n", RUNTIME_NAMESPACE, "-k"]).arg(rbac);
             tokio::task::spawn_blocking(move || output(&mut apply)).await??;
         }
+        objects.apply_one(&helm_controller_role(), "").await?;
         let folder = crate::workspace().join("config/crd/bases");
         let mut files: Vec<PathBuf> = fs::read_dir(&folder)
             .with_context(|| format!("read {}", folder.display()))?

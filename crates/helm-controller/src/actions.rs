@@ -1,6 +1,7 @@
 //! Actions on a release, with what the spec says about each.
 
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use net::chain;
 use runtime::controller::give_up_turn;
 use runtime::events::Severity;
 
-use crate::flags::HELM_3_DEFAULTS;
+use crate::flags::{CANCEL_WAITS, HELM_3_DEFAULTS};
 use crate::inventory;
 use crate::options::{Given, crd_policy};
 use crate::pass::{Pass, Prepared};
@@ -111,7 +112,14 @@ impl Pass<'_> {
             return self.correct(&configuration, diff).await;
         }
         let begun = Instant::now();
-        let acted = without_turn(self.act(prepared, &configuration, &action)).await;
+        let acted = without_turn(async {
+            tokio::select! {
+                biased;
+                acted = self.act(prepared, &configuration, &action) => acted,
+                never = self.interrupt_on_new_revision(prepared) => match never {},
+            }
+        });
+        let acted = acted.await;
         if let (Action::Install | Action::Upgrade | Action::Rollback(_), Ok((outcome, definitions))) =
             (&action, &acted)
         {
@@ -124,6 +132,15 @@ impl Pass<'_> {
         let Some(run) = watched.end() else { return Ended::default() };
         let object = &mut self.subject.object;
         run.end(object, &prepared.desired, &ran, Timestamp::now())
+    }
+
+    /// Ends waits when the source has another artifact by now, if that is asked for. Does not end itself.
+    async fn interrupt_on_new_revision(&self, prepared: &Prepared) -> Infallible {
+        if self.context.arguments.feature_gates.is_on(CANCEL_WAITS) {
+            self.context.sources.has_other_than(&prepared.source, &prepared.content).await;
+            self.interrupt.cancel();
+        }
+        pending().await
     }
 
     /// What of the spec the options of actions are made of.

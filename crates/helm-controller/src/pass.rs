@@ -13,6 +13,7 @@ use apply::kstatus::custom::HealthRules;
 use helm_state::Desired;
 use kube::runtime::reflector::ObjectRef;
 use net::chain;
+use references::sources::{Content, SourceKey};
 use runtime::backoff::jitter;
 use runtime::conditions::{READY, Status};
 use runtime::controller::Outcome;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::chart::Chart;
 use crate::context::Context;
 use crate::obstacle::{Halt, Obstacle, Then};
+use crate::prerequisites::source_key;
 use crate::reconciler::Slot;
 use crate::refusals::refusal;
 use crate::source;
@@ -54,6 +56,10 @@ pub struct Prepared {
     pub chart: Arc<Chart>,
     /// The cluster and the identity.
     pub target: Target,
+    /// Where the chart is from.
+    pub source: SourceKey,
+    /// What was there.
+    pub content: Content,
 }
 
 impl Pass<'_> {
@@ -122,7 +128,8 @@ impl Pass<'_> {
         let desired = Desired::new(&chart.metadata, &chart.oci_digest, composed.values, algorithm);
         let target = self.target(composed.secrets, rules).await?;
         self.passed(REST_CLIENT_ERROR);
-        Ok(Prepared { desired, chart: Arc::new(chart), target })
+        let (source, content) = (source_key(&reference), Content::of(&artifact));
+        Ok(Prepared { desired, chart: Arc::new(chart), target, source, content })
     }
 
     /// A gate was passed: what it said before is not true any more.

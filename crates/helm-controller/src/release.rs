@@ -9,6 +9,7 @@ use helm_state::next::{Next, decide};
 use helm_state::state::determine;
 use helm_state::{Action, Ended, Kind, Outcome, Pass as Loop, State, Step, health_check_canceled, verify};
 use jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
 use net::chain;
 
 use crate::actions::{Found, without_turn};
@@ -79,7 +80,7 @@ impl Pass<'_> {
             self.subject.save().await?;
             let kind = action.kind();
             let ended = self.act_on(prepared, action, &seen).await;
-            if let Some(outcome) = self.canceled(kind, &ended) {
+            if let Some(outcome) = self.canceled(prepared, kind, &ended) {
                 return Ok(outcome);
             }
             let object = &mut self.subject.object;
@@ -111,7 +112,7 @@ impl Pass<'_> {
     }
 
     /// How a pass ends whose action was broken off.
-    fn canceled(&mut self, kind: Kind, ended: &Ended) -> Option<Outcome> {
+    fn canceled(&mut self, prepared: &Prepared, kind: Kind, ended: &Ended) -> Option<Outcome> {
         if self.context.stop.is_cancelled() {
             let why = ended.error.as_deref().unwrap_or("context canceled");
             return Some(Outcome::Failed(format!("atomic release canceled: {why}")));
@@ -120,7 +121,14 @@ impl Pass<'_> {
         if !self.interrupt.is_cancelled() || kind == Kind::DriftCorrection || !has_failed {
             return None;
         }
-        let trigger = format!("HelmRelease/{}/{}", self.subject.namespace(), self.subject.name());
+        let object = &self.subject.object;
+        let newest = self.context.store.get(&ObjectRef::from_obj(object));
+        let is_same = newest.is_some_and(|newest| newest.metadata.generation == object.metadata.generation);
+        let trigger = if is_same {
+            prepared.source.to_string()
+        } else {
+            format!("HelmRelease/{}/{}", self.subject.namespace(), self.subject.name())
+        };
         let notice = health_check_canceled(&mut self.subject.object, &trigger, Timestamp::now());
         self.subject.notify(&self.context.events, &notice);
         Some(Outcome::Requeue)

@@ -29,6 +29,7 @@ use runtime::{
     metrics::Metrics,
     watch::reported,
 };
+use tokio::sync::watch;
 
 use crate::{GetError, check_name, get};
 
@@ -121,6 +122,8 @@ pub struct Sources<K: Resource> {
     client: Client,
     options: Options,
     state: Arc<Mutex<State<K>>>,
+    /// Told of each change.
+    changed: watch::Sender<()>,
 }
 
 struct State<K: Resource> {
@@ -131,7 +134,12 @@ struct State<K: Resource> {
 
 impl<K: Resource> Clone for Sources<K> {
     fn clone(&self) -> Self {
-        Self { client: self.client.clone(), options: self.options.clone(), state: self.state.clone() }
+        Self {
+            client: self.client.clone(),
+            options: self.options.clone(),
+            state: self.state.clone(),
+            changed: self.changed.clone(),
+        }
     }
 }
 
@@ -165,7 +173,7 @@ impl<K: Resource<DynamicType = ()> + 'static> Sources<K> {
     /// Nothing known yet; see [`Self::watch`].
     pub fn new(client: Client, options: Options) -> Self {
         let state = State { artifacts: HashMap::new(), referrers: Referrers::default() };
-        Self { client, options, state: Arc::new(Mutex::new(state)) }
+        Self { client, options, state: Arc::new(Mutex::new(state)), changed: watch::Sender::new(()) }
     }
 
     /// One future per kind that follows it for ever and wakes the objects that refer to a source of which the artifact's content
@@ -202,6 +210,7 @@ impl<K: Resource<DynamicType = ()> + 'static> Sources<K> {
         while let Some(event) = events.next().await {
             let Ok(event) = event else { continue };
             self.observe(kind, &event).into_iter().for_each(|referrer| waker.wake(referrer));
+            self.changed.send_replace(());
         }
     }
 
@@ -271,6 +280,19 @@ impl<K: Resource<DynamicType = ()> + 'static> Sources<K> {
             Err(source) => {
                 Err(SourceError::Get { namespace: key.namespace.clone(), name: key.name.clone(), source })
             }
+        }
+    }
+
+    /// Waits until a source has another artifact than this, as a watch shows it.
+    pub async fn has_other_than(&self, key: &SourceKey, content: &Content) {
+        let mut changed = self.changed.subscribe();
+        let is_same = || {
+            let known = self.known(key).and_then(|known| known.artifact);
+            known.is_none_or(|artifact| Content::of(&artifact) == *content)
+        };
+        while is_same() {
+            // The sender is in here.
+            let _ = changed.changed().await;
         }
     }
 
