@@ -40,6 +40,7 @@ impl Id {
             | "OCIRepository" => "source.toolkit.fluxcd.io/v1",
             "ArtifactGenerator" => "source.extensions.fluxcd.io/v1beta1",
             "Kustomization" => "kustomize.toolkit.fluxcd.io/v1",
+            "HelmRelease" => "helm.toolkit.fluxcd.io/v2",
             "Deployment" | "StatefulSet" => "apps/v1",
             "Job" => "batch/v1",
             "ConfigMap" | "Secret" | "Service" | "ServiceAccount" | "Namespace" | "Event" => "v1",

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use api::helm::reasons::{INVENTORY_BUILD_FAILED, NAMESPACE_CHECK_SKIPPED};
 use api::helm_release::shorten_release_name;
+use futures::FutureExt;
 use helm::Crd;
 use helm_actions::drift::Diff;
 use helm_actions::{ActionError, Configuration, Observer, Outcome, Write};
@@ -115,7 +116,7 @@ impl Pass<'_> {
         let acted = without_turn(async {
             tokio::select! {
                 biased;
-                acted = self.act(prepared, &configuration, &action) => acted,
+                acted = self.act(prepared, &configuration, &action).boxed() => acted,
                 never = self.interrupt_on_new_revision(prepared) => match never {},
             }
         });
@@ -149,6 +150,7 @@ impl Pass<'_> {
         Given { object: &self.subject.object, helm3, rules: target.rules.clone() }
     }
 
+    /// Boxed where it goes deep, for the futures of all actions are large.
     async fn act(
         &self,
         prepared: &Prepared,
@@ -172,7 +174,7 @@ impl Pass<'_> {
                 let applied = configuration.apply_crds(&definitions, policy, method, &labels, &options.wait);
                 applied.await.map_err(|error| chain(&error))?;
                 let rendition = self.rendition(prepared, plan.release()).await?;
-                (plan.run(rendition, &options).await?, definitions)
+                (plan.run(rendition, &options).boxed().await?, definitions)
             }
             Action::Upgrade => {
                 let plan = configuration.plan_upgrade(&name).await?;
@@ -183,15 +185,15 @@ impl Pass<'_> {
                 let applied = configuration.apply_crds(&definitions, policy, method, &labels, &options.wait);
                 applied.await.map_err(|error| chain(&error))?;
                 let rendition = self.rendition(prepared, plan.release()).await?;
-                (plan.run(rendition, &options).await?, definitions)
+                (plan.run(rendition, &options).boxed().await?, definitions)
             }
             Action::Rollback(target) => {
-                (configuration.rollback(&name, &given.rollback(target)).await?, Vec::new())
+                (configuration.rollback(&name, &given.rollback(target)).boxed().await?, Vec::new())
             }
             Action::UninstallRemediation | Action::Uninstall => {
-                (configuration.uninstall(&name, &given.uninstall()).await?, Vec::new())
+                (configuration.uninstall(&name, &given.uninstall()).boxed().await?, Vec::new())
             }
-            Action::Test => (configuration.test(&name, &given.test()).await?, Vec::new()),
+            Action::Test => (configuration.test(&name, &given.test()).boxed().await?, Vec::new()),
             Action::Unlock => match configuration.unlock(&name).await? {
                 Some((_, release)) => (Outcome { release, error: None }, Vec::new()),
                 None => return Err("the release is not locked any more".to_owned().into()),

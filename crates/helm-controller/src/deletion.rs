@@ -6,6 +6,7 @@ use api::helm::actions::HELM_UNINSTALL;
 use api::helm::reasons::UNINSTALL_FAILED;
 use api::helm_release::latest;
 use clusters::ConnectError;
+use futures::FutureExt;
 use helm_chart::Metadata;
 use helm_state::{Action, Desired, Ran, Run, clear_target};
 use jiff::Timestamp;
@@ -135,7 +136,7 @@ impl Pass<'_> {
         let configuration = self.configuration(target, namespace, observer);
         let options = self.given(target).uninstall();
         let begun = Instant::now();
-        let acted = without_turn(configuration.uninstall(&current.name, &options)).await;
+        let acted = without_turn(configuration.uninstall(&current.name, &options).boxed()).await;
         let uninstalled = Uninstalled::from(acted);
         let ran = Ran {
             error: uninstalled.error.as_deref(),

@@ -1,6 +1,7 @@
 //! The release itself: from what is stored and what is wanted to what is done, until there is nothing more to do.
 
 use api::helm_release::shorten_release_name;
+use futures::FutureExt;
 use helm_actions::drift::Diff;
 use helm_actions::storage::Storage;
 use helm_actions::{Configuration, Observer};
@@ -95,7 +96,7 @@ impl Pass<'_> {
     async fn act_on(&mut self, prepared: &Prepared, action: Action, seen: &Seen) -> Ended {
         let before = self.subject.object.status.clone().unwrap_or_default();
         let found = Found { newest: seen.newest.as_ref(), diff: seen.diff.as_ref() };
-        let ended = self.perform(prepared, action, found).await;
+        let ended = self.perform(prepared, action, found).boxed().await;
         if self.context.stop.is_cancelled() {
             // That the process ends is no failure of the release: the next one tries again.
             let status = helm_state::status(&mut self.subject.object);
@@ -152,7 +153,7 @@ impl Pass<'_> {
         };
         let options = drift::options(object, &self.context.arguments.override_manager);
         let options = options.map_err(|error| chain(&error))?;
-        let diff = without_turn(configuration.diff(release, &options)).await;
+        let diff = without_turn(configuration.diff(release, &options).boxed()).await;
         let diff = diff.map_err(|error| chain(&error))?;
         for error in &diff.errors {
             tracing::error!(error = chain(error), "it cannot be told whether an object has drifted");

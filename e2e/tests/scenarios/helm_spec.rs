@@ -103,7 +103,7 @@ async fn an_install_that_fails_is_removed_and_tried_again() -> Result<()> {
     assert_eq!(release.number("/status/installFailures"), 2);
     assert_eq!(release.condition("Stalled").context("seen")?.message, "Failed to install after 2 attempt(s)");
     assert!(!test.exists("ConfigMap/app-map").await?);
-    assert_eq!(helm.helm(&["list", "-a"])?, json!([]));
+    assert_eq!(helm.helm(&["list"])?, json!([]));
     Ok(())
 }
 
@@ -134,7 +134,7 @@ async fn another_name_of_the_release_uninstalls_the_former_one() -> Result<()> {
     helm.test.patch(RELEASE, &json!({"spec": {"releaseName": "other"}})).await?;
     helm.ready("/other.v1 with chart").await?;
     assert!(!helm.test.exists("ConfigMap/app-map").await?);
-    let listed = helm.helm(&["list", "-a"])?;
+    let listed = helm.helm(&["list"])?;
     let names: Vec<&str> =
         listed.as_array().into_iter().flatten().map(|release| release.text("/name")).collect();
     assert_eq!(names, ["other"]);
