@@ -31,7 +31,11 @@ pub fn denied(object: &Kustomization, arguments: &Arguments) -> Option<String> {
 pub fn options(arguments: &Arguments) -> Options {
     let gates = &arguments.feature_gates;
     let external = gates.is_on(flags::EXTERNAL_ARTIFACT).then_some(EXTERNAL_ARTIFACT);
-    Options { direct: gates.is_on(DIRECT_SOURCES), kinds: KINDS.into_iter().chain(external).collect(), ..Options::default() }
+    Options {
+        direct: gates.is_on(DIRECT_SOURCES),
+        kinds: KINDS.into_iter().chain(external).collect(),
+        ..Options::default()
+    }
 }
 
 #[cfg(test)]
