@@ -153,7 +153,7 @@ mod tests {
             "commonMetadata": {"labels": {"team": "y", NAME_LABEL: "no"}, "annotations": {"e": "f"}},
         });
         let expected = "apiVersion: v1\ndata:\n  b: d\nkind: ConfigMap\nmetadata:\n  annotations:\n    e: f\n  labels:\n    \
-                        helm.toolkit.fluxcd.io/name: app\n    helm.toolkit.fluxcd.io/namespace: apps\n    team: y\n  name: a\n";
+                        helm.toolkit.fluxcd.io/name: app\n    helm.toolkit.fluxcd.io/namespace: apps\n    team: \"y\"\n  name: a\n";
         assert_eq!(rendered(&spec, MAP).unwrap(), expected);
     }
 
