@@ -8,7 +8,6 @@ use apply::error::RequestError;
 use apply::manager::Manager;
 use apply::mapper::Mapper;
 use apply::mask::Mask;
-use apply::prune::Entry;
 use apply::request::Requests;
 use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
@@ -17,7 +16,6 @@ use kube::Client;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::resources::{self, BuildError};
 use crate::storage::Storage;
 
 /// Where a release lives, in whose identity it is touched, and who wants to hear of it.
@@ -103,18 +101,6 @@ impl Configuration {
     /// The stored revisions.
     pub fn storage(&self) -> Storage {
         Storage::new(self.requests(), &self.storage_namespace, self.limits.clone(), self.observer.clone())
-    }
-
-    /// The objects of a manifest, for an inventory; those without a namespace are in this one if their kind has any.
-    ///
-    /// # Errors
-    /// They cannot be told.
-    pub async fn inventory(&self, namespace: &str, manifest: &str) -> Result<Vec<Entry>, BuildError> {
-        let resources = resources::build(&self.mapper, namespace, manifest).await?;
-        Ok(resources
-            .into_iter()
-            .map(|resource| Entry { id: resource.id, version: resource.gvk.version })
-            .collect())
     }
 
     /// Runs futures side by side, as many at a time as may be; the answers are in the order of the futures.

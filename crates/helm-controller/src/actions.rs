@@ -6,12 +6,15 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use api::helm::actions::RECONCILE;
 use api::helm::reasons::{INVENTORY_BUILD_FAILED, NAMESPACE_CHECK_SKIPPED};
-use api::helm_release::shorten_release_name;
+use api::helm_release::{CrdsPolicy, shorten_release_name};
+use api::kustomization::{ResourceInventory, ResourceRef};
 use futures::FutureExt;
 use helm::Crd;
 use helm_actions::drift::Diff;
-use helm_actions::{ActionError, Configuration, Observer, Outcome, Write};
+use helm_actions::options::Wait;
+use helm_actions::{ActionError, Configuration, Inventory, Observer, Outcome, Write};
 use helm_release::{ApplyMethod, Release};
 use helm_state::{Action, Ended, Ran, Run, drift_corrected};
 use jiff::Timestamp;
@@ -20,7 +23,6 @@ use runtime::controller::give_up_turn;
 use runtime::events::Severity;
 
 use crate::flags::{CANCEL_WAITS, HELM_3_DEFAULTS};
-use crate::inventory;
 use crate::options::{Given, crd_policy};
 use crate::pass::{Pass, Prepared};
 use crate::post_render::origin_labels;
@@ -124,9 +126,9 @@ impl Pass<'_> {
         if let (Action::Install | Action::Upgrade | Action::Rollback(_), Ok((outcome, definitions))) =
             (&action, &acted)
         {
-            self.list_objects(&prepared.target, &outcome.release, definitions).await;
+            self.list_objects(&configuration, &outcome.release, definitions).await;
         }
-        let (release, error, is_not_found) = told(&acted);
+        let (release, error, is_not_found) = told(acted.as_ref().map(|(outcome, _)| outcome));
         let error = error.map(|text| prepared.target.secrets.apply(&text));
         let release = if action == Action::Unlock { found.newest } else { release };
         let ran = Ran { error: error.as_deref(), is_not_found, release, took: begun.elapsed() };
@@ -168,24 +170,20 @@ impl Pass<'_> {
                     true => ApplyMethod::ServerSide,
                     false => ApplyMethod::ClientSide,
                 };
-                let definitions = self.definitions(prepared, plan.release()).await?;
-                let policy = crd_policy(object.spec.install.crds_policy());
-                let labels = origin_labels(object);
-                let applied = configuration.apply_crds(&definitions, policy, method, &labels, &options.wait);
-                applied.await.map_err(|error| chain(&error))?;
+                let policy = object.spec.install.crds_policy();
+                let applied = self.apply_definitions(prepared, configuration, policy, method, &options.wait);
+                let definitions = applied.await?;
                 let rendition = self.rendition(prepared, plan.release()).await?;
-                (plan.run(rendition, &options).boxed().await?, definitions)
+                (plan.run(rendition, &options).await?, definitions)
             }
             Action::Upgrade => {
                 let plan = configuration.plan_upgrade(&name).await?;
                 let options = given.upgrade();
-                let definitions = self.definitions(prepared, plan.release()).await?;
-                let policy = crd_policy(object.spec.upgrade.crds_policy());
-                let (method, labels) = (plan.method(&options), origin_labels(object));
-                let applied = configuration.apply_crds(&definitions, policy, method, &labels, &options.wait);
-                applied.await.map_err(|error| chain(&error))?;
+                let (policy, method) = (object.spec.upgrade.crds_policy(), plan.method(&options));
+                let applied = self.apply_definitions(prepared, configuration, policy, method, &options.wait);
+                let definitions = applied.await?;
                 let rendition = self.rendition(prepared, plan.release()).await?;
-                (plan.run(rendition, &options).boxed().await?, definitions)
+                (plan.run(rendition, &options).await?, definitions)
             }
             Action::Rollback(target) => {
                 (configuration.rollback(&name, &given.rollback(target)).boxed().await?, Vec::new())
@@ -203,6 +201,22 @@ impl Pass<'_> {
         Ok(outcome)
     }
 
+    /// Brings the definitions of the chart in order, and gives them.
+    async fn apply_definitions(
+        &self,
+        prepared: &Prepared,
+        configuration: &Configuration,
+        policy: CrdsPolicy,
+        method: ApplyMethod,
+        wait: &Wait,
+    ) -> Result<Vec<Crd>, String> {
+        let definitions = self.definitions(prepared).await?;
+        let labels = origin_labels(&self.subject.object);
+        let applied = configuration.apply_crds(&definitions, crd_policy(policy), method, &labels, wait).await;
+        applied.map_err(|error| chain(&error))?;
+        Ok(definitions)
+    }
+
     /// Sets objects back that have drifted. It never fails: the next look tells.
     async fn correct(&mut self, configuration: &Configuration, diff: &Diff) -> Ended {
         let correction = without_turn(configuration.correct(diff)).await;
@@ -213,67 +227,41 @@ impl Pass<'_> {
     }
 
     /// Notes the objects of a revision in the status.
-    async fn list_objects(&mut self, target: &Target, release: &Release, definitions: &[Crd]) {
-        let listed =
-            inventory::list(&target.mapper, &release.namespace, &release.manifest, definitions).await;
+    async fn list_objects(&mut self, configuration: &Configuration, release: &Release, definitions: &[Crd]) {
+        let listed = configuration.inventory(&release.namespace, &release.manifest, definitions).await;
         let full_name = format!("{}/{}.v{}", release.namespace, release.name, release.version);
-        let action = api::helm::actions::RECONCILE;
+        let warn = |pass: &Self, reason, message: &str| {
+            pass.subject.event(&pass.context.events, Severity::Error, RECONCILE, reason, message);
+        };
         match listed {
-            Ok(listed) => {
-                if listed.unknown > 0 {
+            Ok(Inventory { entries, unknown }) => {
+                if unknown > 0 {
                     let message = format!(
-                        "namespace check skipped for {} object(s) of {full_name}: their kinds are not served",
-                        listed.unknown
+                        "namespace check skipped for {unknown} object(s) of {full_name}: their kinds are not served"
                     );
-                    let events = &self.context.events;
-                    let severity = Severity::Error;
-                    self.subject.event(events, severity, action, NAMESPACE_CHECK_SKIPPED, &message);
+                    warn(self, NAMESPACE_CHECK_SKIPPED, &message);
                 }
-                helm_state::status(&mut self.subject.object).inventory = Some(listed.inventory);
+                let entries = entries
+                    .into_iter()
+                    .map(|entry| ResourceRef { id: entry.id.inventory_id(), version: entry.version })
+                    .collect();
+                helm_state::status(&mut self.subject.object).inventory = Some(ResourceInventory { entries });
             }
             Err(error) => {
                 let message = format!("failed to build inventory for {full_name}: {error}");
-                let events = &self.context.events;
-                self.subject.event(events, Severity::Error, action, INVENTORY_BUILD_FAILED, &message);
+                warn(self, INVENTORY_BUILD_FAILED, &message);
             }
         }
     }
 }
 
 /// The revision that an action was about, why it failed, and whether because there was none.
-fn told<T>(acted: &Result<(Outcome, T), Failed>) -> (Option<&Release>, Option<String>, bool) {
+pub fn told<'a>(acted: Result<&'a Outcome, &'a Failed>) -> (Option<&'a Release>, Option<String>, bool) {
     match acted {
-        Ok((outcome, _)) => {
+        Ok(outcome) => {
             let error = outcome.error.as_ref().map(|error| chain(error));
             (Some(&outcome.release), error, matches!(outcome.error, Some(ActionError::NotFound)))
         }
         Err(failed) => (None, Some(failed.text.clone()), failed.is_not_found),
-    }
-}
-
-/// What uninstalling a release came to, for [`Ran`].
-pub struct Uninstalled {
-    /// The revision.
-    pub release: Option<Release>,
-    /// Why it failed.
-    pub error: Option<String>,
-    /// Whether because there was none.
-    pub is_not_found: bool,
-}
-
-impl From<Result<Outcome, ActionError>> for Uninstalled {
-    fn from(acted: Result<Outcome, ActionError>) -> Self {
-        match acted {
-            Ok(Outcome { release, error }) => Self {
-                release: Some(release),
-                is_not_found: matches!(error, Some(ActionError::NotFound)),
-                error: error.as_ref().map(|error| chain(error)),
-            },
-            Err(error) => Self {
-                release: None,
-                is_not_found: matches!(error, ActionError::NotFound),
-                error: Some(chain(&error)),
-            },
-        }
     }
 }

@@ -19,7 +19,7 @@ use runtime::controller::Outcome;
 use runtime::events::Severity;
 use runtime::patch::PatchError;
 
-use crate::actions::{Uninstalled, Watched, without_turn};
+use crate::actions::{Failed, Watched, told, without_turn};
 use crate::obstacle::{Halt, Obstacle};
 use crate::pass::{Pass, Prepared};
 use crate::target::{AccessError, Target, service_account};
@@ -137,13 +137,9 @@ impl Pass<'_> {
         let options = self.given(target).uninstall();
         let begun = Instant::now();
         let acted = without_turn(configuration.uninstall(&current.name, &options).boxed()).await;
-        let uninstalled = Uninstalled::from(acted);
-        let ran = Ran {
-            error: uninstalled.error.as_deref(),
-            is_not_found: uninstalled.is_not_found,
-            release: uninstalled.release.as_ref(),
-            took: begun.elapsed(),
-        };
+        let acted = acted.map_err(Failed::from);
+        let (release, error, is_not_found) = told(acted.as_ref());
+        let ran = Ran { error: error.as_deref(), is_not_found, release, took: begun.elapsed() };
         let Some(run) = watched.end() else { return Ok(()) };
         let ended = run.end(&mut self.subject.object, desired, &ran, Timestamp::now());
         if let Some(notice) = &ended.notice {

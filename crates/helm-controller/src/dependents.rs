@@ -21,8 +21,8 @@ pub struct Dependents {
 
 #[derive(Default)]
 struct State {
-    /// Whether each is ready, and how it is as a whole.
-    seen: Index<Key, (bool, Option<String>)>,
+    /// The version of each.
+    seen: Index<Key, Option<String>>,
     /// Whether each is ready.
     ready: Index<Key, bool>,
     /// Who waits until it is ready.
@@ -35,9 +35,8 @@ impl Dependents {
     /// Takes in a watch event, and wakes those who wait for what changed.
     pub fn observe(&self, event: &Event<HelmRelease>, waker: &Waker<HelmRelease>) {
         let mut state = self.lock();
-        let changed = state.seen.observe(event, |object| {
-            (ObjectRef::from_obj(object), (is_ready(object), object.resource_version()))
-        });
+        let changed =
+            state.seen.observe(event, |object| (ObjectRef::from_obj(object), object.resource_version()));
         let switched = state.ready.observe(event, |object| (ObjectRef::from_obj(object), is_ready(object)));
         let woken: Vec<Key> = changed
             .iter()

@@ -22,7 +22,6 @@ pub mod dependencies;
 mod dependents;
 mod drift;
 mod flags;
-mod inventory;
 mod lookup;
 mod obstacle;
 mod options;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use budget::Request;
-use helm::{Capabilities, Costs, Crd, HelmVersion, Input, KubeVersion, ParsedChart, World};
+use helm::{Capabilities, Costs, Crd, HelmVersion, Input, KubeVersion, World};
 use helm_actions::options::Rendition;
 use helm_release::{Hook, chart_json};
 use net::chain;
@@ -44,7 +44,7 @@ impl Drop for StopOnDrop {
 }
 
 impl Rendering {
-    fn with_input<T>(&self, work: impl FnOnce(&ParsedChart, &Input<'_>) -> T) -> T {
+    fn run(&self) -> Result<Rendition, String> {
         let is_stopped = || self.is_stopped.load(Ordering::Relaxed);
         let input = Input {
             release: &self.release,
@@ -56,7 +56,19 @@ impl Rendering {
             post_renderer: Some((&self.post_renderer, self.strategy)),
             is_stopped: &is_stopped,
         };
-        work(&self.chart.parsed(), &input)
+        let chart = self.chart.parsed();
+        let rendered = helm::render(&chart, &input).map_err(|error| chain(&error))?;
+        for warning in &rendered.warnings {
+            tracing::debug!("{warning}");
+        }
+        let stored = RawValue::from_string(chart_json(chart.chart(), &rendered.chart));
+        Ok(Rendition {
+            chart: Some(stored.map_err(|error| error.to_string())?),
+            config: Some(self.values.clone()),
+            manifest: rendered.manifest(),
+            hooks: rendered.hooks.iter().map(Hook::from).collect(),
+            notes: rendered.notes,
+        })
     }
 }
 
@@ -65,15 +77,10 @@ impl Pass<'_> {
     ///
     /// # Errors
     /// What is told of the failure.
-    pub(crate) async fn definitions(
-        &self,
-        prepared: &Prepared,
-        release: &helm::Release,
-    ) -> Result<Vec<Crd>, String> {
-        let crds = |chart: &ParsedChart, input: &Input<'_>| {
-            helm::crds(chart.chart(), input).map_err(|error| chain(&error))
-        };
-        self.rendering(prepared, release, crds).await
+    pub(crate) async fn definitions(&self, prepared: &Prepared) -> Result<Vec<Crd>, String> {
+        let (chart, values) = (prepared.chart.clone(), prepared.desired.values().clone());
+        let read = move || helm::crds(chart.parsed().chart(), &values).map_err(|error| chain(&error));
+        self.with_share(prepared, read).await
     }
 
     /// Renders the chart for a revision.
@@ -85,29 +92,6 @@ impl Pass<'_> {
         prepared: &Prepared,
         release: &helm::Release,
     ) -> Result<Rendition, String> {
-        let render = |chart: &ParsedChart, input: &Input<'_>| {
-            let rendered = helm::render(chart, input).map_err(|error| chain(&error))?;
-            for warning in &rendered.warnings {
-                tracing::debug!("{warning}");
-            }
-            let stored = RawValue::from_string(chart_json(chart.chart(), &rendered.chart));
-            Ok(Rendition {
-                chart: Some(stored.map_err(|error| error.to_string())?),
-                config: Some(input.values.clone()),
-                manifest: rendered.manifest(),
-                hooks: rendered.hooks.iter().map(Hook::from).collect(),
-                notes: rendered.notes,
-            })
-        };
-        self.rendering(prepared, release, render).await
-    }
-
-    async fn rendering<T: Send + 'static>(
-        &self,
-        prepared: &Prepared,
-        release: &helm::Release,
-        work: impl FnOnce(&ParsedChart, &Input<'_>) -> Result<T, String> + Send + 'static,
-    ) -> Result<T, String> {
         let object = &self.subject.object;
         let helm3 = self.context.arguments.feature_gates.is_on(HELM_3_DEFAULTS);
         let is_stopped = Arc::new(AtomicBool::new(false));
@@ -131,18 +115,26 @@ impl Pass<'_> {
             strategy: Given { object, helm3, rules: None }.post_render_strategy(),
             is_stopped: is_stopped.clone(),
         };
-        let grant = self.context.renderings.acquire(Request::new(self.subject.namespace(), 1)).await;
         let _stop = StopOnDrop(is_stopped);
+        self.with_share(prepared, move || rendering.run()).await
+    }
+
+    /// Works with a chart in a thread, once the namespace has its share of them.
+    async fn with_share<T: Send + 'static>(
+        &self,
+        prepared: &Prepared,
+        work: impl FnOnce() -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let grant = self.context.renderings.acquire(Request::new(self.subject.namespace(), 1)).await;
         let span = tracing::Span::current();
         // The thread keeps its share until it has ended, whoever still waits for it.
         let work = tokio::task::spawn_blocking(move || {
             let _grant = grant;
-            span.in_scope(|| rendering.with_input(work))
+            span.in_scope(work)
         });
-        let rendered = self.context.stop.run_until_cancelled(work).await;
-        let rendered = rendered.ok_or("the process ends")?;
-        let rendered = rendered.map_err(|error| error.to_string())?;
-        rendered.map_err(|error| target.secrets.apply(&error))
+        let done = self.context.stop.run_until_cancelled(work).await;
+        let done = done.ok_or("the process ends")?.map_err(|error| error.to_string())?;
+        done.map_err(|error| prepared.target.secrets.apply(&error))
     }
 
     /// What the cluster can do since this pass became due.

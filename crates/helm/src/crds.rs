@@ -1,8 +1,9 @@
 //! The custom resource definitions that a chart has in `crds/`.
 
 use helm_chart::{Chart, File};
+use serde_json::{Map as JsonMap, Value as Json};
 
-use crate::render::{self, Input, RenderError};
+use crate::render::{self, RenderError};
 use crate::tree::base_name;
 use crate::warnings::Warnings;
 
@@ -19,8 +20,8 @@ pub struct Crd {
 ///
 /// # Errors
 /// The value of a subchart's name is no table.
-pub fn crds(chart: &Chart, input: &Input<'_>) -> Result<Vec<Crd>, RenderError> {
-    let (root, _) = render::used(chart, input, &mut Warnings::default())?;
+pub fn crds(chart: &Chart, values: &JsonMap<String, Json>) -> Result<Vec<Crd>, RenderError> {
+    let (root, _) = render::used(chart, values, &mut Warnings::default())?;
     let mut crds = Vec::new();
     root.each("", &mut |path, node| {
         let files = node.chart.files.iter().filter(|file| is_definition(file));

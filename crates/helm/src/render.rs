@@ -232,7 +232,7 @@ fn prepared<'a>(
     input: &Input<'_>,
 ) -> Result<(ChartNode<'a>, Top, Warnings), RenderError> {
     let mut warnings = Warnings::default();
-    let (root, values) = used(chart, input, &mut warnings)?;
+    let (root, values) = used(chart, input.values, &mut warnings)?;
     let values = coalesce::coalesce(&root, &values, Nulls::Delete, &mut warnings)?;
     if !input.skips_schema {
         schema::validate(&root, &values, &input.costs.schema)?;
@@ -254,11 +254,11 @@ fn prepared<'a>(
 /// The charts that are used with the values of the user, and these.
 pub(crate) fn used<'a>(
     chart: &'a Chart,
-    input: &Input<'_>,
+    values: &JsonMap<String, Json>,
     warnings: &mut Warnings,
 ) -> Result<(ChartNode<'a>, Map), RenderError> {
     let mut root = ChartNode::new(chart);
-    let values = convert::table(input.values, Numbers::AsWritten);
+    let values = convert::table(values, Numbers::AsWritten);
     dependencies::process(&mut root, &values, warnings).map_err(RenderError::Dependencies)?;
     Ok((root, values))
 }

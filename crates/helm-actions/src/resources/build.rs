@@ -65,7 +65,7 @@ pub enum DocumentError {
 pub(crate) async fn build(mapper: &Mapper, namespace: &str, text: &str) -> Result<Vec<Resource>, BuildError> {
     let (mut resources, mut errors) = (Vec::new(), Vec::new());
     let since = Instant::now();
-    for manifest in manifests(text, &mut errors) {
+    for manifest in read(text, &mut errors) {
         match resolved(mapper, namespace, manifest, since).await {
             Ok(resource) => resources.push(resource),
             Err(error) => errors.push(error),
@@ -74,7 +74,14 @@ pub(crate) async fn build(mapper: &Mapper, namespace: &str, text: &str) -> Resul
     if errors.is_empty() { Ok(resources) } else { Err(BuildError(errors)) }
 }
 
-fn manifests(text: &str, errors: &mut Vec<DocumentError>) -> Vec<Manifest> {
+/// The objects of texts as they are written, lists taken apart.
+pub(crate) fn manifests<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<Manifest>, BuildError> {
+    let mut errors = Vec::new();
+    let found = texts.flat_map(|text| read(text, &mut errors)).collect();
+    if errors.is_empty() { Ok(found) } else { Err(BuildError(errors)) }
+}
+
+fn read(text: &str, errors: &mut Vec<DocumentError>) -> Vec<Manifest> {
     let mut manifests = Vec::new();
     for document in helm::manifests::split(text) {
         let read = helm_chart::first_document(document.as_bytes(), &yaml::Limits::default());
@@ -141,7 +148,7 @@ mod tests {
         let text = "---\n# Source: a\nkind: List\napiVersion: v1\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n\
                     - kind: ConfigMapList\n  apiVersion: v1\n  items: [{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}]\n---\n# nothing\n";
         let mut errors = Vec::new();
-        let names: Vec<String> = manifests(text, &mut errors).iter().map(|m| m.name().to_owned()).collect();
+        let names: Vec<String> = read(text, &mut errors).iter().map(|m| m.name().to_owned()).collect();
         assert_eq!(names, ["a", "b"]);
         assert!(errors.is_empty(), "{errors:?}");
     }
@@ -149,7 +156,7 @@ mod tests {
     #[test]
     fn all_documents_at_fault_are_told_once() {
         let mut errors = Vec::new();
-        manifests("---\nkind: A\n---\nkind: A\n---\n{\n", &mut errors);
+        read("---\nkind: A\n---\nkind: A\n---\n{\n", &mut errors);
         assert_eq!(errors.len(), 3);
         let text = BuildError(errors).to_string();
         assert_eq!(text.matches("apiVersion is missing").count(), 1, "{text}");

@@ -23,7 +23,7 @@ pub use patch::PatchError;
 pub use send::SendError;
 pub use update::Joined;
 
-pub(crate) use build::build;
+pub(crate) use build::{build, manifests};
 pub(crate) use delete::delete_all;
 pub(crate) use ownership::{conflicting, existing, owned_alone};
 pub(crate) use send::Method;

@@ -194,7 +194,8 @@ async fn an_uninstalled_release_can_be_replaced() -> Result<()> {
         bed.take_writes(),
         ["update v1 superseded", "create v2 pending-install", "update v2 deployed"]
     );
-    let entries = bed.configuration.inventory(&bed.namespace, &outcome.release.manifest).await?;
-    assert_eq!(entries[0].id.inventory_id(), format!("{}_web-map__ConfigMap", bed.namespace));
+    let inventory = bed.configuration.inventory(&bed.namespace, &outcome.release.manifest, &[]).await?;
+    assert_eq!(inventory.unknown, 0);
+    assert_eq!(inventory.entries[0].id.inventory_id(), format!("{}_web-map__ConfigMap", bed.namespace));
     Ok(())
 }
