@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-pub use crate::readiness::{NotReady, check_ready};
+pub use crate::readiness::{Blocked, check_ready};
 use crate::{evaluate::Evaluator, syntax::Node, value::Value};
 
 /// What an expression may cost.

@@ -6,19 +6,8 @@ use api::ConditionStatus;
 use api::helm_release::HelmRelease;
 use api::kustomization::DependencyReference;
 use api::meta::conditions::READY;
-use expression::{NotReady, check_ready};
+use expression::{Blocked, check_ready};
 use kube::ResourceExt;
-
-/// Why a dependent cannot go on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Blocked {
-    /// The dependency has to change first.
-    #[error("{0}")]
-    Waiting(String),
-    /// The dependent's expression has to change first.
-    #[error("{0}")]
-    Invalid(String),
-}
 
 /// Namespace and name of what an entry refers to.
 pub fn key(dependent: &HelmRelease, entry: &DependencyReference) -> (String, String) {
@@ -51,28 +40,13 @@ pub fn check(
     additive: bool,
     restricted: bool,
 ) -> Result<(), Blocked> {
-    let subject = || {
-        let namespace = dependency.namespace().unwrap_or_default();
-        format!("dependency '{namespace}/{}'", dependency.name_any())
-    };
     if let Some(text) = expression_of(entry) {
-        let (own, mut other) = (json(dependent, "self")?, json(dependency, "dep")?);
-        if restricted && let Some(fields) = other.as_object_mut() {
-            fields.remove("spec");
-        }
-        check_ready(text, &own, &other).map_err(|not_ready| match not_ready {
-            NotReady::Invalid(error) => {
-                let name = dependency.name_any();
-                Blocked::Invalid(format!("terminal error: failed to evaluate dependency {name}: {error}"))
-            }
-            NotReady::False => {
-                Blocked::Waiting(format!("{} is not ready according to readyExpr eval", subject()))
-            }
-            NotReady::Failed(error) => Blocked::Waiting(error.to_string()),
-        })?;
+        check_ready(text, dependent, dependency, restricted)?;
     }
     if waits_for_readiness(entry, additive) && !is_ready(dependency) {
-        return Err(Blocked::Waiting(format!("{} is not ready", subject())));
+        let namespace = dependency.namespace().unwrap_or_default();
+        let text = format!("dependency '{namespace}/{}' is not ready", dependency.name_any());
+        return Err(Blocked::Waiting(text));
     }
     Ok(())
 }
@@ -85,13 +59,9 @@ pub fn is_ready(release: &HelmRelease) -> bool {
         && ready.is_some_and(|condition| condition.status == ConditionStatus::True)
 }
 
-fn expression_of(entry: &DependencyReference) -> Option<&str> {
+/// The expression of an entry, if it has one.
+pub fn expression_of(entry: &DependencyReference) -> Option<&str> {
     entry.ready_expr.as_deref().filter(|text| !text.is_empty())
-}
-
-fn json(object: &HelmRelease, name: &str) -> Result<serde_json::Value, Blocked> {
-    let unreadable = |error| Blocked::Waiting(format!("failed to convert {name} object to map: {error}"));
-    serde_json::to_value(object).map_err(unreadable)
 }
 
 #[cfg(test)]

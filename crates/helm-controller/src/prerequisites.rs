@@ -8,6 +8,7 @@ use api::helm::actions::{CHECK_DEPENDENCIES, RESOLVE_SOURCE};
 use api::helm::reasons::{ARTIFACT_FAILED, DEPENDENCY_NOT_READY, SOURCE_NOT_READY};
 use api::helm_release::{ChartReference, HelmRelease};
 use api::meta::reasons::{ACCESS_DENIED, INVALID_CEL_EXPRESSION};
+use expression::Blocked;
 use kube::Api;
 use kube::core::DynamicObject;
 use kube::runtime::reflector::ObjectRef;
@@ -16,7 +17,7 @@ use references::sources::SourceKey;
 use references::{check_name, get};
 use runtime::backoff::jitter;
 
-use crate::dependencies::{self, Blocked, unreadable_text};
+use crate::dependencies::{self, expression_of, unreadable_text};
 use crate::flags::ADDITIVE_CEL_CHECK;
 use crate::obstacle::{Halt, Obstacle};
 use crate::pass::Pass;
@@ -42,11 +43,10 @@ impl Pass<'_> {
             let (namespace, name) = dependencies::key(object, entry);
             ObjectRef::<HelmRelease>::new(&name).within(&namespace)
         };
-        let has_expression = |entry: &&api::kustomization::DependencyReference| {
-            entry.ready_expr.as_deref().is_some_and(|text| !text.is_empty())
-        };
-        let for_readiness = entries.iter().filter(|entry| !has_expression(entry)).map(reference).collect();
-        let for_change = entries.iter().filter(has_expression).map(reference).collect();
+        let (for_change, for_readiness): (Vec<_>, Vec<_>) =
+            entries.iter().partition(|entry| expression_of(entry).is_some());
+        let references = |entries: Vec<_>| entries.into_iter().map(reference).collect();
+        let (for_readiness, for_change) = (references(for_readiness), references(for_change));
         self.context.dependents.wait(&key, for_readiness, for_change);
         tracing::info!("checking {} dependencies", entries.len());
         match self.dependencies_ready().await {
@@ -79,10 +79,15 @@ impl Pass<'_> {
             let found = self.helm_release(&key).await;
             let dependency = found.map_err(|error| Blocked::Waiting(unreadable_text(&key, &error)))?;
             let restricted = arguments.no_cross_namespace_refs && key.0 != self.subject.namespace();
-            let (dependent, entry) = (object.clone(), entry.clone());
-            let check = move || dependencies::check(&dependent, &entry, &dependency, additive, restricted);
-            let checked = tokio::task::spawn_blocking(check).await;
-            checked.unwrap_or_else(|panic| Err(Blocked::Waiting(panic.to_string())))?;
+            if expression_of(entry).is_none() {
+                dependencies::check(object, entry, &dependency, additive, restricted)?;
+            } else {
+                let (dependent, entry) = (object.clone(), entry.clone());
+                let check =
+                    move || dependencies::check(&dependent, &entry, &dependency, additive, restricted);
+                let checked = tokio::task::spawn_blocking(check).await;
+                checked.unwrap_or_else(|panic| Err(Blocked::Waiting(panic.to_string())))?;
+            }
             // Expressions are bounded each, but there may be many.
             if began.elapsed() > EXPRESSIONS_TIMEOUT {
                 let limit = go_duration_string(EXPRESSIONS_TIMEOUT);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::{Kustomization, kustomization::DependencyReference};
-use expression::{NotReady, check_ready};
+use expression::{Blocked, check_ready};
 use kube::runtime::{reflector::ObjectRef, watcher::Event};
 use runtime::{
     conditions::{READY, is_true},
@@ -118,15 +118,6 @@ pub fn key(dependent: &Kustomization, dependency: &DependencyReference) -> Key {
     ObjectRef::new(&dependency.name).within(namespace)
 }
 
-/// Why a dependent cannot go on.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Blocked {
-    /// The dependency has to change first.
-    Waiting(String),
-    /// The dependent's expression has to change first.
-    Invalid(String),
-}
-
 /// Whether the dependency of an entry is ready.
 pub struct Check {
     /// The object that depends.
@@ -157,7 +148,7 @@ impl Check {
     pub fn run(&self) -> Result<(), Blocked> {
         let expression = self.expression();
         if let Some(expression) = expression {
-            evaluate(expression, &self.dependent, &self.dependency, self.restricted)?;
+            check_ready(expression, &*self.dependent, &*self.dependency, self.restricted)?;
         }
         if expression.is_some() && !self.additive {
             return Ok(());
@@ -169,33 +160,6 @@ impl Check {
 /// Whether an entry waits for more than its expression.
 pub fn waits_for_readiness(entry: &DependencyReference, additive: bool) -> bool {
     additive || entry.ready_expr.as_deref().is_none_or(str::is_empty)
-}
-
-fn evaluate(
-    text: &str,
-    dependent: &Kustomization,
-    dependency: &Kustomization,
-    restricted: bool,
-) -> Result<(), Blocked> {
-    let json = |object: &Kustomization, name: &str| {
-        let unreadable = |error| Blocked::Waiting(format!("failed to convert {name} object to map: {error}"));
-        serde_json::to_value(object).map_err(unreadable)
-    };
-    let (own, mut other) = (json(dependent, "self")?, json(dependency, "dep")?);
-    if restricted && let Some(fields) = other.as_object_mut() {
-        fields.remove("spec");
-    }
-    check_ready(text, &own, &other).map_err(|not_ready| match not_ready {
-        NotReady::Invalid(error) => {
-            let name = dependency.metadata.name.as_deref().unwrap_or_default();
-            Blocked::Invalid(format!("terminal error: failed to evaluate dependency {name}: {error}"))
-        }
-        NotReady::False => {
-            let subject = subject(dependency);
-            Blocked::Waiting(format!("{subject} is not ready according to readyExpr eval"))
-        }
-        NotReady::Failed(error) => Blocked::Waiting(error.to_string()),
-    })
 }
 
 fn subject(dependency: &Kustomization) -> String {

@@ -8,6 +8,7 @@ use api::{
     kustomize::reasons::{ARTIFACT_FAILED, DEPENDENCY_NOT_READY},
     meta::reasons::{ACCESS_DENIED, INVALID_CEL_EXPRESSION},
 };
+use expression::Blocked;
 use kube::runtime::reflector::ObjectRef;
 use references::sources::SourceError;
 use runtime::{
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 
 use super::Pass;
 use crate::{
-    dependencies::{self, Blocked, Check, Interest},
+    dependencies::{self, Check, Interest},
     flags::ADDITIVE_CEL_CHECK,
     health::health_rules,
     limits,
