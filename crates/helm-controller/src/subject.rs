@@ -6,14 +6,15 @@ use api::helm::conditions::{RELEASED, REMEDIATED, TEST_SUCCESS};
 use api::helm::{
     APP_VERSION_ANNOTATION, FIELD_MANAGER, OCI_DIGEST_ANNOTATION, REVISION_ANNOTATION, TOKEN_ANNOTATION,
 };
-use api::meta::{FINALIZER, RECONCILE_REQUEST_ANNOTATION};
+use api::meta::RECONCILE_REQUEST_ANNOTATION;
 use api::{Condition, HelmRelease};
 use helm_state::Notice;
 use jiff::Timestamp;
-use kube::{Api, Client, ResourceExt};
+use kube::{Client, ResourceExt};
 use runtime::conditions::{Conditions, READY, RECONCILING, STALLED};
 use runtime::events::{Event, Recorder, Severity};
-use runtime::patch::{self, PatchError};
+use runtime::patch::PatchError;
+use runtime::serial_patcher::SerialPatcher;
 
 /// The conditions that nobody else may write. Drifted is none of them, as in Flux.
 const OWNED: [&str; 6] = [RELEASED, REMEDIATED, TEST_SUCCESS, RECONCILING, READY, STALLED];
@@ -24,9 +25,7 @@ const UNREADABLE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A HelmRelease being worked on.
 pub struct Subject {
-    api: Api<HelmRelease>,
-    stored: HelmRelease,
-    written: bool,
+    patcher: SerialPatcher<HelmRelease>,
     /// The object with our changes.
     pub object: HelmRelease,
 }
@@ -34,8 +33,8 @@ pub struct Subject {
 impl Subject {
     /// Starts from the object as it was last read.
     pub fn new(client: Client, object: HelmRelease) -> Self {
-        let api = Api::namespaced(client, &object.namespace().unwrap_or_default());
-        Self { api, stored: object.clone(), written: false, object }
+        let patcher = SerialPatcher::new(client, &object, &OWNED, FIELD_MANAGER);
+        Self { patcher, object }
     }
 
     /// Namespace of the object.
@@ -55,32 +54,19 @@ impl Subject {
         Conditions::new(&mut status.conditions, generation, Timestamp::now())
     }
 
-    /// Sends what changed in the status, if anything. The answer may show a newer spec or request: they belong to the next pass,
-    /// this one goes on with what it began with.
+    /// Sends what changed in the status, if anything.
     pub async fn save(&mut self) -> Result<(), PatchError> {
-        let saved = patch::status(&self.api, &self.stored, &self.object, &OWNED, FIELD_MANAGER).await?;
-        self.object.status.clone_from(&saved.status);
-        self.adopt(saved);
-        Ok(())
+        self.patcher.status(&mut self.object).await
     }
 
     /// Adds or removes our finalizer.
     pub async fn set_finalizer(&mut self, present: bool) -> Result<(), PatchError> {
-        let saved = patch::finalizer(&self.api, &self.stored, FINALIZER, present, FIELD_MANAGER).await?;
-        self.object.metadata.finalizers.clone_from(&saved.metadata.finalizers);
-        self.adopt(saved);
-        Ok(())
-    }
-
-    fn adopt(&mut self, saved: HelmRelease) {
-        self.written |= saved.metadata.resource_version != self.stored.metadata.resource_version;
-        self.object.metadata.resource_version.clone_from(&saved.metadata.resource_version);
-        self.stored = saved;
+        self.patcher.finalizer(&mut self.object, present).await
     }
 
     /// The object as our last write left it, if there was one.
     pub fn into_written(self) -> Option<HelmRelease> {
-        self.written.then_some(self.stored)
+        self.patcher.into_written()
     }
 
     /// The token of the request that this pass answers is handled.

@@ -8,10 +8,11 @@ use api::{
 };
 use apply::prepare::Owner;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
+use kube::{Client, runtime::reflector::ObjectRef};
 use runtime::{
     events::{Event, Recorder, Severity, action},
-    patch::{self, PatchError},
+    patch::PatchError,
+    serial_patcher::SerialPatcher,
 };
 
 use crate::status;
@@ -23,9 +24,7 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A Kustomization being worked on.
 pub struct Subject {
-    api: Api<Kustomization>,
-    stored: Kustomization,
-    written: bool,
+    patcher: SerialPatcher<Kustomization>,
     /// The object with our changes.
     pub object: Kustomization,
     /// Its source, once that was read.
@@ -35,8 +34,8 @@ pub struct Subject {
 impl Subject {
     /// Starts from the object as it was last read.
     pub fn new(client: Client, object: Kustomization) -> Self {
-        let api = Api::namespaced(client, &object.namespace().unwrap_or_default());
-        Self { api, stored: object.clone(), written: false, object, source: None }
+        let patcher = SerialPatcher::new(client, &object, &status::OWNED, keys::STATUS_FIELD_MANAGER);
+        Self { patcher, object, source: None }
     }
 
     /// Namespace of the object.
@@ -59,34 +58,19 @@ impl Subject {
         ObjectRef::from_obj(&self.object)
     }
 
-    /// Sends what changed in the status, if anything. The answer may show a newer spec or request: they belong to the
-    /// next pass, this one goes on with what it began with.
+    /// Sends what changed in the status, if anything.
     pub async fn save(&mut self) -> Result<(), PatchError> {
-        let manager = keys::STATUS_FIELD_MANAGER;
-        let saved = patch::status(&self.api, &self.stored, &self.object, &status::OWNED, manager).await?;
-        self.object.status.clone_from(&saved.status);
-        self.adopt(saved);
-        Ok(())
+        self.patcher.status(&mut self.object).await
     }
 
     /// Adds or removes our finalizer.
     pub async fn set_finalizer(&mut self, present: bool) -> Result<(), PatchError> {
-        let (finalizer, manager) = (api::meta::FINALIZER, keys::STATUS_FIELD_MANAGER);
-        let saved = patch::finalizer(&self.api, &self.stored, finalizer, present, manager).await?;
-        self.object.metadata.finalizers.clone_from(&saved.metadata.finalizers);
-        self.adopt(saved);
-        Ok(())
-    }
-
-    fn adopt(&mut self, saved: Kustomization) {
-        self.written |= saved.metadata.resource_version != self.stored.metadata.resource_version;
-        self.object.metadata.resource_version.clone_from(&saved.metadata.resource_version);
-        self.stored = saved;
+        self.patcher.finalizer(&mut self.object, present).await
     }
 
     /// The object as our last write left it, if there was one.
     pub fn into_written(self) -> Option<Kustomization> {
-        self.written.then_some(self.stored)
+        self.patcher.into_written()
     }
 
     /// Records an event about the object and, if given, the artifact it is reconciled to and the source of that. At deletion,

@@ -7,7 +7,7 @@
 //! - [`preflight`]: what would not work in a cluster of Flux, asked before this takes over.
 //! - [`leader`]: who may act when several replicas run.
 //! - [`watch`] and [`controller`]: from watch events to passes over objects.
-//! - [`latest`], [`conditions`], [`patch`], [`events`], [`backoff`]: what a pass needs to say and when it comes again.
+//! - [`latest`], [`conditions`], [`patch`], [`serial_patcher`], [`events`], [`backoff`]: what a pass needs to say and when it comes again.
 
 pub mod app;
 pub mod backoff;
@@ -29,6 +29,7 @@ pub mod preflight;
 pub mod process;
 pub mod queue;
 pub mod readiness;
+pub mod serial_patcher;
 pub mod serve;
 pub mod token_bucket;
 pub mod watch;
