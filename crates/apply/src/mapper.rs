@@ -47,6 +47,12 @@ pub struct MapperOptions {
     pub request_timeout: Duration,
 }
 
+impl Default for MapperOptions {
+    fn default() -> Self {
+        Self { min_interval: Duration::from_secs(2), request_timeout: Duration::from_secs(30) }
+    }
+}
+
 /// Discovery of one cluster.
 pub struct Mapper {
     client: Client,

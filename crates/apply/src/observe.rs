@@ -57,6 +57,17 @@ pub struct IndexOptions {
     pub page_size: u32,
 }
 
+impl Default for IndexOptions {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(3600),
+            retry: Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) },
+            rediscovery: Duration::from_secs(30),
+            page_size: 500,
+        }
+    }
+}
+
 /// An object that was there: in which version, and when that was known.
 #[derive(Clone, Debug)]
 pub struct Presence {

@@ -24,6 +24,7 @@ mod tokens;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 use api::kustomization::KubeConfigReference;
@@ -33,7 +34,7 @@ use identity::{Clouds, Requester};
 use k8s_openapi::ByteString;
 use references::{GetError, Kind, SharedReads};
 use runtime::{
-    client::{ClientOptions, ConnectError as PoolError},
+    client::{ClientOptions, ConnectError as PoolError, Fence},
     controller::due_since,
     metrics::Metrics,
 };
@@ -66,6 +67,29 @@ pub struct Options {
     pub default_account: String,
     /// How many may be open at once, and of one namespace.
     pub limits: Limits,
+}
+
+impl Options {
+    /// For no more than `most` clusters at once, of which one namespace gets all but an eighth. Requests end as soon as with Flux, and are
+    /// not sent again and again to a server that does not answer.
+    pub fn new(manager: Manager, fence: Fence, most: u64) -> Self {
+        Self {
+            manager,
+            discovery: MapperOptions::default(),
+            watches: IndexOptions::default(),
+            client: ClientOptions {
+                request_timeout: Duration::from_secs(30),
+                connect_timeout: Duration::from_secs(5),
+                retries: 1,
+                fence,
+                host_label: Some("remote"),
+                ..ClientOptions::default()
+            },
+            trust: Trust::default(),
+            default_account: String::new(),
+            limits: Limits { process: most, tenant: (most - most / 8).max(1) },
+        }
+    }
 }
 
 /// Why a cluster cannot be used.

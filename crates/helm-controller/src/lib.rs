@@ -49,16 +49,15 @@ use artifact::cache::Cache;
 use artifact::fetch::{self, Fetcher};
 use artifact::token::{TokenError, TokenFile};
 use auth::{Environment, TokenCache};
-use budget::{Budget, Limits};
+use budget::Budget;
 use clusters::{Clusters, Trust};
 use identity::Tokens;
-use net::Backoff;
 use references::SharedReads;
 use references::configs::Configs;
 use references::sources::Sources;
 use runtime::app::App;
 use runtime::backoff::Failures;
-use runtime::client::{ClientOptions, Fence};
+use runtime::client::Fence;
 use runtime::conditions::{READY, find};
 use runtime::controller::Objects;
 use runtime::latest::Latest;
@@ -74,14 +73,6 @@ use crate::target::MANAGER;
 
 /// The name in events, field managers, leases and logs.
 pub const NAME: &str = "helm-controller";
-const DISCOVERY: MapperOptions =
-    MapperOptions { min_interval: Duration::from_secs(2), request_timeout: Duration::from_secs(30) };
-const INDEX: IndexOptions = IndexOptions {
-    idle: Duration::from_secs(3600),
-    retry: Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) },
-    rediscovery: Duration::from_secs(30),
-    page_size: 500,
-};
 /// Longest wait for the first list of ConfigMaps and Secrets.
 const FIRST_LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -125,7 +116,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         client: client.clone(),
         metrics: metrics.clone(),
         events: process.events.clone(),
-        cluster: Cluster::new(client.clone(), MANAGER, DISCOVERY, INDEX),
+        cluster: Cluster::new(client.clone(), MANAGER, MapperOptions::default(), IndexOptions::default()),
         clusters,
         sources: Sources::new(client.clone(), arguments.sources()),
         configs: Configs::new(),
@@ -166,24 +157,12 @@ async fn charts(arguments: &Arguments) -> Result<Cache<CachedChart>, StartError>
     Ok(Cache::new(fetcher, &arguments.charts(budget::memory_limit()), CachedChart::load))
 }
 
-/// Other clusters: requests there end as soon as with Flux, and are not sent again and again to a server that does not answer.
+/// How other clusters are opened.
 fn clusters_options(fence: Fence, arguments: &Arguments) -> clusters::Options {
-    let most = arguments.remote_clusters_max;
     clusters::Options {
-        manager: MANAGER,
-        discovery: DISCOVERY,
-        watches: INDEX,
-        client: ClientOptions {
-            request_timeout: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(5),
-            retries: 1,
-            fence,
-            host_label: Some("remote"),
-            ..ClientOptions::default()
-        },
         trust: Trust { insecure_tls: arguments.insecure_kubeconfig_tls, ..Trust::default() },
         default_account: arguments.default_kubeconfig_service_account.clone(),
-        limits: Limits { process: most, tenant: (most - most / 8).max(1) },
+        ..clusters::Options::new(MANAGER, fence, arguments.remote_clusters_max)
     }
 }
 

@@ -167,7 +167,7 @@ mod tests {
             Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("no server"))
         });
         let client = Client::new(nobody, "default");
-        let index = Cluster::new(client, crate::MANAGER, crate::DISCOVERY, crate::INDEX).index;
+        let index = Cluster::new(client, crate::MANAGER, Default::default(), Default::default()).index;
         let (group, kind) = (String::new(), "ConfigMap".to_owned());
         let id = ObjectId { group, kind, namespace: "ns".into(), name: "a".into() };
         let change = Change { id: id.clone(), version: "v1".into(), action: Action::Unchanged };

@@ -39,19 +39,13 @@ use artifact::{
     unpack::{self, Entry, Limits as UnpackLimits},
 };
 use auth::{Environment, TokenCache};
-use budget::Limits;
 use clusters::{Clusters, Trust};
 use identity::Tokens;
 use kms::KeyServices;
 use kustomize::{Options, ParseCache, tree::MemoryTree};
-use net::{AddressPolicy, Backoff};
+use net::AddressPolicy;
 use references::{SharedReads, configs::Configs, sources::Sources};
-use runtime::{
-    app::App,
-    client::{ClientOptions, Fence},
-    controller::Objects,
-    queue::InFlight,
-};
+use runtime::{app::App, client::Fence, controller::Objects, queue::InFlight};
 
 pub use crate::flags::Arguments;
 use crate::{
@@ -71,14 +65,6 @@ use crate::{
 pub const NAME: &str = "kustomize-controller";
 /// How it applies, and what it marks its objects with.
 const MANAGER: Manager = Manager { field_manager: NAME, group: api::kustomize::GROUP };
-const DISCOVERY: MapperOptions =
-    MapperOptions { min_interval: Duration::from_secs(2), request_timeout: Duration::from_secs(30) };
-const INDEX: IndexOptions = IndexOptions {
-    idle: Duration::from_secs(3600),
-    retry: Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) },
-    rediscovery: Duration::from_secs(30),
-    page_size: 500,
-};
 
 /// Longest wait for the first list of ConfigMaps and Secrets.
 const FIRST_LIST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -128,7 +114,8 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let artifacts = artifacts(&arguments, &shares).await?;
     process.metrics.budget("download", artifacts.downloads());
     process.metrics.budget("artifact_bytes", artifacts.memory());
-    let cluster = Cluster::new(process.client.clone(), MANAGER, DISCOVERY, INDEX);
+    let cluster =
+        Cluster::new(process.client.clone(), MANAGER, MapperOptions::default(), IndexOptions::default());
     let tokens = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
     let tokens = Tokens::new(tokens, &process.metrics)?;
     let clouds = identity::Clouds::new(process.client.clone(), Environment::of_process(), tokens);
@@ -211,23 +198,12 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Other clusters: requests there end as soon as with Flux, and are not sent again and again to a server that does not answer.
+/// How other clusters are opened.
 fn clusters_options(fence: Fence, arguments: &Arguments, shares: &MemoryShares) -> clusters::Options {
     clusters::Options {
-        manager: MANAGER,
-        discovery: DISCOVERY,
-        watches: INDEX,
-        client: ClientOptions {
-            request_timeout: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(5),
-            retries: 1,
-            fence,
-            host_label: Some("remote"),
-            ..ClientOptions::default()
-        },
         trust: Trust { insecure_tls: arguments.insecure_kubeconfig_tls, ..Trust::default() },
         default_account: arguments.default_kubeconfig_service_account.clone(),
-        limits: Limits { process: shares.clusters, tenant: (shares.clusters - shares.clusters / 8).max(1) },
+        ..clusters::Options::new(MANAGER, fence, shares.clusters)
     }
 }
 
