@@ -94,19 +94,11 @@ fn add_texts(value: &Value, texts: &mut Vec<String>) {
 
 /// The ConfigMaps and Secrets that a HelmRelease refers to: values, and access to another cluster. All in its own namespace.
 pub fn config_keys(object: &HelmRelease) -> Vec<ConfigKey> {
-    let key = |kind: &str, name: &str| ConfigKey {
-        kind: kind.to_owned(),
-        namespace: object.namespace().unwrap_or_default(),
-        name: name.to_owned(),
-    };
-    let spec = &object.spec;
-    let values = spec.values_from.iter().map(|reference| key(&reference.kind, &reference.name));
-    let secrets = spec.kube_config.iter().filter_map(|config| config.secret_ref.as_ref());
-    let config_maps = spec.kube_config.iter().filter_map(|config| config.config_map_ref.as_ref());
-    values
-        .chain(secrets.map(|reference| key("Secret", &reference.name)))
-        .chain(config_maps.map(|reference| key("ConfigMap", &reference.name)))
-        .collect()
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let values = object.spec.values_from.iter();
+    let values = values.map(|reference| ConfigKey::new(&reference.kind, namespace, &reference.name));
+    let access = object.spec.kube_config.iter();
+    values.chain(access.flat_map(|config| ConfigKey::of_kube_config(namespace, config))).collect()
 }
 
 #[cfg(test)]

@@ -5,22 +5,16 @@ use references::configs::ConfigKey;
 
 /// Variables, decryption keys, access to other clusters. All in its own namespace.
 pub fn config_keys(object: &Kustomization) -> Vec<ConfigKey> {
-    let namespace = object.metadata.namespace.clone().unwrap_or_default();
-    let key = |kind: &str, name: &str| ConfigKey {
-        kind: kind.to_owned(),
-        namespace: namespace.clone(),
-        name: name.to_owned(),
-    };
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let key = |kind: &str, name: &str| ConfigKey::new(kind, namespace, name);
     let spec = &object.spec;
     let variables = spec.post_build.iter().flat_map(|post_build| &post_build.substitute_from);
     let keys = spec.decryption.iter().filter_map(|decryption| decryption.secret_ref.as_ref());
-    let secrets = spec.kube_config.iter().filter_map(|config| config.secret_ref.as_ref());
-    let config_maps = spec.kube_config.iter().filter_map(|config| config.config_map_ref.as_ref());
+    let access = spec.kube_config.iter().flat_map(|config| ConfigKey::of_kube_config(namespace, config));
     variables
         .map(|reference| key(&reference.kind, &reference.name))
         .chain(keys.map(|reference| key("Secret", &reference.name)))
-        .chain(secrets.map(|reference| key("Secret", &reference.name)))
-        .chain(config_maps.map(|reference| key("ConfigMap", &reference.name)))
+        .chain(access)
         .collect()
 }
 

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use api::kustomization::KubeConfigReference;
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{
@@ -40,6 +41,20 @@ pub struct ConfigKey {
     pub namespace: String,
     /// Its name.
     pub name: String,
+}
+
+impl ConfigKey {
+    /// One of a kind, by its place.
+    pub fn new(kind: &str, namespace: &str, name: &str) -> Self {
+        Self { kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// What access to another cluster is read from, by an object of a namespace.
+    pub fn of_kube_config(namespace: &str, config: &KubeConfigReference) -> Vec<Self> {
+        let secret = config.secret_ref.as_ref().map(|secret| Self::new("Secret", namespace, &secret.name));
+        let config_map = config.config_map_ref.as_ref();
+        secret.into_iter().chain(config_map.map(|map| Self::new("ConfigMap", namespace, &map.name))).collect()
+    }
 }
 
 struct State<K: Resource> {
@@ -204,7 +219,7 @@ mod tests {
     }
 
     fn key(name: &str) -> ConfigKey {
-        ConfigKey { kind: "ConfigMap".into(), namespace: "ns".into(), name: name.into() }
+        ConfigKey::new("ConfigMap", "ns", name)
     }
 
     fn object(name: &str, version: &str) -> PartialObjectMeta<ConfigMap> {
