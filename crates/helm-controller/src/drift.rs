@@ -3,23 +3,9 @@
 use std::sync::Arc;
 
 use api::HelmRelease;
-use api::kustomization::IgnoreRule;
-use apply::ignore::{Limits, Rule, Rules, Target, TooMany};
+use apply::ignore::{Limits, Rule, Rules, Target};
 use helm_actions::drift::DriftOptions;
-use kustomize::ObjectSelector;
-
-use crate::post_render::selector;
-
-/// Why the rules cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum IgnoreError {
-    /// A selector cannot be read.
-    #[error("failed to create ignore rule selector: {0}")]
-    Selector(#[source] kustomize::Error),
-    /// There are more than is allowed.
-    #[error(transparent)]
-    TooMany(#[from] TooMany),
-}
+use overlay::{IgnoreError, ignore_target};
 
 /// How drift of a release is looked for.
 ///
@@ -29,7 +15,7 @@ pub fn options(object: &HelmRelease, override_managers: &[String]) -> Result<Dri
     let ignore = object.spec.drift_detection.iter().flat_map(|drift| &drift.ignore);
     let (mut rules, mut excluded) = (Vec::new(), Vec::new());
     for rule in ignore {
-        let target = target(rule)?;
+        let target = ignore_target(rule)?;
         // The path of an object as a whole.
         if rule.paths.iter().any(String::is_empty) {
             let all: Target = Arc::new(|_| true);
@@ -40,15 +26,6 @@ pub fn options(object: &HelmRelease, override_managers: &[String]) -> Result<Dri
     }
     let ignore = Rules::new(rules, Limits::default())?;
     Ok(DriftOptions { ignore, excluded, override_managers: override_managers.to_vec() })
-}
-
-fn target(rule: &IgnoreRule) -> Result<Option<Target>, IgnoreError> {
-    let target = rule.target.as_ref().map(|target| {
-        let selector = ObjectSelector::new(&selector(target), &kustomize::Limits::default())
-            .map_err(IgnoreError::Selector)?;
-        Ok::<Target, IgnoreError>(Arc::new(move |object| selector.matches(object)))
-    });
-    target.transpose()
 }
 
 #[cfg(test)]

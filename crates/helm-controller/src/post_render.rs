@@ -7,10 +7,10 @@ use std::error::Error;
 use api::HelmRelease;
 use api::helm::{NAME_LABEL, NAMESPACE_LABEL};
 use api::helm_release::Kustomize;
-use api::kustomization::{CommonMetadata, Selector};
+use api::kustomization::CommonMetadata;
 use helm::PostRenderer;
 use kube::ResourceExt;
-use kustomize::flux::{ImageOverride, Overlay, PatchOverride, SelectorOverride, build};
+use kustomize::flux::{Overlay, build};
 use kustomize::tree::MemoryTree;
 use kustomize::{Options, Resource, object_to_yaml};
 use serde_json::{Map, Value};
@@ -100,32 +100,8 @@ fn add(object: &mut Value, field: &str, entries: &BTreeMap<String, String>) {
 }
 
 fn overlay(kustomize: &Kustomize) -> Overlay {
-    let patches = kustomize.patches.iter().map(|patch| PatchOverride {
-        patch: patch.patch.clone(),
-        target: patch.target.as_ref().map(selector),
-    });
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let images = kustomize.images.iter().map(|image| ImageOverride {
-        name: image.name.clone(),
-        new_name: text(&image.new_name),
-        new_tag: text(&image.new_tag),
-        digest: text(&image.digest),
-    });
-    Overlay { patches: patches.collect(), images: images.collect(), ..Overlay::default() }
-}
-
-/// A selector in the words of the build engine.
-pub fn selector(target: &Selector) -> SelectorOverride {
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    SelectorOverride {
-        group: text(&target.group),
-        version: text(&target.version),
-        kind: text(&target.kind),
-        name: text(&target.name),
-        namespace: text(&target.namespace),
-        annotation_selector: text(&target.annotation_selector),
-        label_selector: text(&target.label_selector),
-    }
+    let (patches, images) = (overlay::patches(&kustomize.patches), overlay::images(&kustomize.images));
+    Overlay { patches, images, ..Overlay::default() }
 }
 
 #[cfg(test)]

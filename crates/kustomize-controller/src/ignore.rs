@@ -1,23 +1,8 @@
 //! `spec.ignore`: which fields of which objects are left to others.
 
-use std::sync::Arc;
-
 use api::KustomizationSpec;
-use apply::ignore::{Limits, Rule, Rules, Target, TooMany};
-use kustomize::ObjectSelector;
-
-use crate::run::build::selector;
-
-/// Why the rules cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum IgnoreError {
-    /// A selector cannot be read.
-    #[error("failed to create ignore rule selector: {0}")]
-    Selector(#[source] kustomize::Error),
-    /// There are more than is allowed.
-    #[error(transparent)]
-    TooMany(#[from] TooMany),
-}
+use apply::ignore::{Limits, Rule, Rules};
+use overlay::{IgnoreError, ignore_target};
 
 /// The rules of a Kustomization.
 ///
@@ -25,12 +10,7 @@ pub enum IgnoreError {
 /// See [`IgnoreError`].
 pub fn rules(spec: &KustomizationSpec) -> Result<Rules, IgnoreError> {
     let rule = |rule: &api::kustomization::IgnoreRule| {
-        let target = rule.target.as_ref().map(|target| {
-            let selector = ObjectSelector::new(&selector(target), &kustomize::Limits::default())
-                .map_err(IgnoreError::Selector)?;
-            Ok::<Target, IgnoreError>(Arc::new(move |object| selector.matches(object)))
-        });
-        Ok::<Rule, IgnoreError>(Rule { paths: rule.paths.clone(), target: target.transpose()? })
+        Ok::<Rule, IgnoreError>(Rule { paths: rule.paths.clone(), target: ignore_target(rule)? })
     };
     let rules = spec.ignore.iter().map(rule).collect::<Result<_, IgnoreError>>()?;
     Ok(Rules::new(rules, Limits::default())?)

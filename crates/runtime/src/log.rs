@@ -99,6 +99,7 @@ const OUR_CRATES: &[&str] = &[
     "net",
     "notation",
     "oci",
+    "overlay",
     "references",
     "runtime",
     "secret",

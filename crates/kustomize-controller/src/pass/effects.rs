@@ -17,6 +17,7 @@ use clusters::RemoteCluster;
 use identity::{Operation, Requester};
 use kube::ResourceExt;
 use kustomize::tree::{MemoryTree, Trace};
+use overlay::IgnoreError;
 use runtime::{
     conditions::{Status, is_true},
     events::{Severity, action},
@@ -154,7 +155,7 @@ impl Effects for Pass<'_> {
     async fn apply(&mut self, run: &Run, stage: Stage) -> Result<StageApplied, ApplyError> {
         let spec = &self.subject.object.spec;
         let client = self.identity().map_err(ApplyError::NotTried)?;
-        let unusable = |error: ignore::IgnoreError| {
+        let unusable = |error: IgnoreError| {
             ApplyError::NotTried(Failure::new(RECONCILIATION_FAILED, error.to_string()).recorded())
         };
         let rules = ignore::rules(spec).map_err(unusable)?;

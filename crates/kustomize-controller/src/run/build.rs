@@ -10,13 +10,10 @@ use std::{
 use api::{
     Kustomization,
     duration::go_duration_string,
-    kustomization::{BuildMetadataOption, Selector, SubstituteStrategy},
+    kustomization::{BuildMetadataOption, SubstituteStrategy},
 };
 use apply::{object::ObjectId, prepare::CommonMetadata};
-use kustomize::{
-    flux::{ImageOverride, Overlay, PatchOverride, SelectorOverride},
-    tree::Trace,
-};
+use kustomize::{flux::Overlay, tree::Trace};
 use references::SharedReads;
 use tokio::task::JoinError;
 
@@ -120,19 +117,9 @@ pub(crate) fn overlay(object: &Kustomization) -> Overlay {
         BuildMetadataOption::TransformerAnnotations => Some("transformerAnnotations".to_owned()),
         BuildMetadataOption::Unknown => None,
     });
-    let images = spec.images.iter().map(|image| ImageOverride {
-        name: image.name.clone(),
-        new_name: text(&image.new_name),
-        new_tag: text(&image.new_tag),
-        digest: text(&image.digest),
-    });
-    let patches = spec.patches.iter().map(|patch| PatchOverride {
-        patch: patch.patch.clone(),
-        target: patch.target.as_ref().map(selector),
-    });
     Overlay {
-        patches: patches.collect(),
-        images: images.collect(),
+        patches: overlay::patches(&spec.patches),
+        images: overlay::images(&spec.images),
         target_namespace: spec.target_namespace.clone(),
         name_prefix: spec.name_prefix.clone(),
         name_suffix: spec.name_suffix.clone(),
@@ -140,23 +127,6 @@ pub(crate) fn overlay(object: &Kustomization) -> Overlay {
         ignore_missing_components: spec.ignore_missing_components,
         build_metadata: metadata.collect(),
     }
-}
-
-/// A selector in the words of the build engine.
-pub(crate) fn selector(target: &Selector) -> SelectorOverride {
-    SelectorOverride {
-        group: text(&target.group),
-        version: text(&target.version),
-        kind: text(&target.kind),
-        name: text(&target.name),
-        namespace: text(&target.namespace),
-        annotation_selector: text(&target.annotation_selector),
-        label_selector: text(&target.label_selector),
-    }
-}
-
-fn text(field: &Option<String>) -> String {
-    field.clone().unwrap_or_default()
 }
 
 pub(crate) fn common(object: &Kustomization) -> CommonMetadata {
