@@ -1,6 +1,7 @@
-# The two controllers, each as an image with nothing but its binary and the CA certificates:
+# The controllers, each as an image with nothing but its binary and the CA certificates:
 #   docker build --target source-controller --tag ferroflux/source-controller:v0.1.0 .
 #   docker build --target kustomize-controller --tag ferroflux/kustomize-controller:v0.1.0 .
+#   docker build --target helm-controller --tag ferroflux/helm-controller:v0.1.0 .
 #   docker build --target source-watcher --tag ferroflux/source-watcher:v0.1.0 .
 
 # Another one: --build-arg RUST_IMAGE=rust:1.95-slim-bookworm@sha256:...
@@ -13,9 +14,9 @@ COPY . .
 # The C library is linked in, so that the image needs none.
 RUN target="$(uname -m)-unknown-linux-gnu" \
  && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile dist --target "$target" \
-      -p source-controller -p kustomize-controller -p source-watcher --bins \
+      -p source-controller -p kustomize-controller -p helm-controller -p source-watcher --bins \
  && install -D -t /out "target/$target/dist/source-controller" "target/$target/dist/kustomize-controller" \
-      "target/$target/dist/source-watcher"
+      "target/$target/dist/helm-controller" "target/$target/dist/source-watcher"
 
 FROM scratch AS source-controller
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
@@ -28,6 +29,12 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /out/kustomize-controller /
 USER 65534:65534
 ENTRYPOINT ["/kustomize-controller"]
+
+FROM scratch AS helm-controller
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /out/helm-controller /
+USER 65534:65534
+ENTRYPOINT ["/helm-controller"]
 
 FROM scratch AS source-watcher
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/

@@ -83,7 +83,7 @@ e2e-load: programs ## the scenarios on a busy machine
 attacks: programs ## one tenant attacks, a bystander and the memory are watched
 	$(call build,$(KUBE))
 	$(call say,"attacks$(comma) one after the other")
-	@if [ "$(PROFILE)" = release ]; then $(CARGO) build --release -p source-controller -p kustomize-controller -p source-watcher; fi
+	@if [ "$(PROFILE)" = release ]; then $(CARGO) build --release -p source-controller -p kustomize-controller -p helm-controller -p source-watcher; fi
 	@$(if $(filter release,$(PROFILE)),E2E_BIN_DIR=$(abspath $(TARGET))/release) \
 		$(CARGO) test --workspace --test attacks -- --nocapture --test-threads=1
 

@@ -18,9 +18,10 @@ ARCHITECTURE is amd64 or arm64; another one than that of this machine is in the 
 SOURCE_URL, if set, is the address of the sources in their labels.";
 
 /// The controllers that have an image: the package, which is also the binary and the image's name, and what it is for.
-const CONTROLLERS: [(&str, &str); 3] = [
+const CONTROLLERS: [(&str, &str); 4] = [
     ("source-controller", "Fetches sources and serves them as artifacts."),
     ("kustomize-controller", "Builds kustomizations and keeps clusters equal to them."),
+    ("helm-controller", "Keeps releases of Helm charts as HelmReleases say."),
     ("source-watcher", "Composes artifacts of the files of sources and serves them."),
 ];
 

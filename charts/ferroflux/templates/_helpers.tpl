@@ -305,3 +305,32 @@ spec:
 ) $c) }}
 {{- end }}
 {{- end }}
+
+{{/*
+A controller that downloads artifacts and serves none, once for each shard. Call with a dict of root, component, values, grace and
+lockdown, the arguments that tenancy.lockdown adds.
+*/}}
+{{- define "ferroflux.consumer" -}}
+{{- $root := .root }}
+{{- $c := . }}
+{{- $args := list }}
+{{- if $root.Values.artifactToken.secretName }}
+{{- range $shard := prepend $root.Values.sharding.shards "" }}
+{{- $source := empty $shard | ternary "source-controller" (printf "source-controller-%s" $shard) }}
+{{- $args = append $args (printf "--artifact-hosts=%s.$(RUNTIME_NAMESPACE).svc.%s." $source $root.Values.clusterDomain) }}
+{{- end }}
+{{- end }}
+{{ include "ferroflux.identity" $c }}
+{{- range $shard := prepend $root.Values.sharding.shards "" }}
+{{- $name := empty $shard | ternary $c.component (printf "%s-%s" $c.component $shard) }}
+---
+{{ include "ferroflux.deployment" (merge (dict
+  "shard" $shard
+  "name" $name
+  "args" $args
+  "lockdown" ($root.Values.tenancy.lockdown | ternary $c.lockdown list)
+  "ports" (list (dict "name" "http-prom" "port" 8080) (dict "name" "healthz" "port" 9440))
+  "volumes" (dict "tmp" (dict "emptyDir" dict))
+) $c) }}
+{{- end }}
+{{- end }}
