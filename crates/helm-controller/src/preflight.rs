@@ -1,5 +1,7 @@
 //! The part of [`runtime::preflight`] that judges HelmReleases, by the functions with which a pass refuses a spec.
 
+use std::collections::BTreeSet;
+
 use api::{HelmRelease, helm, source as sources};
 use net::chain;
 use runtime::preflight::{Preflight, PreflightError, Right};
@@ -12,7 +14,7 @@ use crate::refusals::refusal;
 use crate::source;
 
 /// What the service account has to be allowed, beside what all controllers are and what releases need.
-pub const RIGHTS: [Right; 25] = [
+pub const RIGHTS: [Right; 28] = [
     ("get", helm::GROUP, "helmreleases"),
     ("list", helm::GROUP, "helmreleases"),
     ("watch", helm::GROUP, "helmreleases"),
@@ -34,18 +36,32 @@ pub const RIGHTS: [Right; 25] = [
     ("list", sources::GROUP, "externalartifacts"),
     ("watch", sources::GROUP, "externalartifacts"),
     ("get", "", "configmaps"),
+    ("list", "", "configmaps"),
     ("watch", "", "configmaps"),
     ("get", "", "secrets"),
+    ("list", "", "secrets"),
     ("watch", "", "secrets"),
+    ("get", "", "serviceaccounts"),
     ("impersonate", "", "serviceaccounts"),
 ];
+
+/// What it needs beside that where the ConfigMap of `spec.kubeConfig` of a HelmRelease names a service account.
+pub const IDENTITY_RIGHTS: [Right; 1] = [("create", "", "serviceaccounts/token")];
 
 /// Judges the HelmReleases that a process with these arguments would look after.
 ///
 /// # Errors
 /// When the API server refuses or does not answer.
 pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<(), PreflightError> {
-    preflight.look_at(|object: &HelmRelease| refusals(object, arguments)).await
+    let mut needed = BTreeSet::new();
+    let refusals = |object: &HelmRelease| {
+        let kube_config = object.spec.kube_config.as_ref();
+        let has_identity = kube_config.is_some_and(|spec| spec.config_map_ref.is_some());
+        needed.extend(IDENTITY_RIGHTS.into_iter().filter(|_| has_identity));
+        refusals(object, arguments)
+    };
+    preflight.look_at(refusals).await?;
+    preflight.require(&Vec::from_iter(needed)).await
 }
 
 fn refusals(object: &HelmRelease, arguments: &Arguments) -> Vec<String> {

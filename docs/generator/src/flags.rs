@@ -19,20 +19,24 @@ reads ([migrate.md](migrate.md#check)).
 The column *Flux* says whether Flux's controller has a flag of this name; the others are of Ferroflux alone.
 ";
 
-/// Flags of Flux's source-controller 1.10, kustomize-controller 1.10 and source-watcher 2.2, and of the packages that set them up.
-const OF_FLUX: [&str; 40] = [
+/// Flags of Flux's source-controller 1.10, kustomize-controller 1.10, helm-controller 1.7 and source-watcher 2.2, and of the packages that set them up.
+const OF_FLUX: [&str; 45] = [
     "artifact-digest-algo",
     "artifact-retention-records",
     "artifact-retention-ttl",
     "concurrent",
     "concurrent-ssa",
     "custom-apply-stage-kinds",
+    "default-kubeconfig-service-account",
     "default-service-account",
     "enable-leader-election",
     "events-addr",
     "feature-gates",
     "health-addr",
     "http-retry",
+    "http-timeout",
+    "insecure-kubeconfig-exec",
+    "insecure-kubeconfig-tls",
     "interval-jitter-percentage",
     "kube-api-burst",
     "kube-api-qps",
@@ -51,6 +55,7 @@ const OF_FLUX: [&str; 40] = [
     "override-manager-before-dry-run",
     "reconciliation-timeout",
     "requeue-dependency",
+    "snapshot-digest-algo",
     "ssh-hostkey-algos",
     "ssh-kex-algos",
     "storage-addr",
@@ -70,10 +75,11 @@ pub fn markdown() -> String {
     std::iter::once(HEAD.to_owned()).chain(parts).collect::<Vec<_>>().join("\n")
 }
 
-fn commands() -> [Command; 3] {
+fn commands() -> [Command; 4] {
     [
         source_controller::Arguments::command(),
         kustomize_controller::Arguments::command(),
+        helm_controller::Arguments::command(),
         source_watcher::Arguments::command(),
     ]
 }

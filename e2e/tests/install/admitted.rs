@@ -63,14 +63,14 @@ async fn the_pods_of_the_controllers_are_admitted_under_the_restricted_standard(
     labelled["metadata"]["name"] = namespace.as_str().into();
     let objects = cluster.objects().await?;
     objects.apply_one(&labelled, "").await?;
-    for name in ["source-controller", "kustomize-controller", "source-watcher"] {
+    for name in ["source-controller", "kustomize-controller", "helm-controller", "source-watcher"] {
         objects
             .apply(&format!("apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {name}}}"), &namespace)
             .await?;
     }
     let chart = render(NAMESPACE, &EVERYTHING).unwrap();
     let deployments = [of_kind(&installation, "Deployment"), of_kind(&chart, "Deployment")].concat();
-    assert_eq!(deployments.len(), 6 + 9);
+    assert_eq!(deployments.len(), 8 + 12);
     for deployment in deployments {
         let mut pod = deployment["spec"]["template"].clone();
         pod["apiVersion"] = "v1".into();

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::manifests::{NAMESPACE, arguments, build, of_kind, stdout};
 
-const COMPONENTS: [&str; 2] = ["source-controller", "kustomize-controller"];
+const COMPONENTS: [&str; 3] = ["source-controller", "kustomize-controller", "helm-controller"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fluxs_manifests_with_our_images_are_an_installation() -> Result<()> {
@@ -57,7 +57,7 @@ async fn the_controllers_understand_what_the_options_of_flux_install_make_of_the
     let exported = client.run(&[&["install", "--export", &components], &options[..]].concat())?;
     let objects = documents(&exported)?;
     let deployments = of_kind(&objects, "Deployment");
-    assert_eq!(deployments.len(), 2);
+    assert_eq!(deployments.len(), COMPONENTS.len());
     for deployment in deployments {
         let arguments = arguments(deployment);
         for option in ["--watch-all-namespaces=false", "--log-level=debug", "--events-addr="] {
@@ -92,7 +92,7 @@ fn has_our_images(objects: &[Value]) {
 /// The binaries, with the arguments and the rights of Flux's manifests.
 async fn commit_is_applied(cluster: &Cluster, objects: &[Value]) -> Result<()> {
     let mut controllers = Vec::new();
-    for user in [User::SourceController, User::KustomizeController] {
+    for user in [User::SourceController, User::KustomizeController, User::HelmController] {
         let deployments = of_kind(objects, "Deployment");
         let deployment = deployments.into_iter().find(|d| d.text("/metadata/name") == user.name()).unwrap();
         let all = arguments(deployment);

@@ -31,14 +31,16 @@ async fn helm_installs_changes_and_removes_the_chart_and_flux_finds_its_objects(
     let deployment = |name: &str| format!("deployment.apps/{name}");
 
     run(&["install"], &["--create-namespace"]);
-    assert_eq!(named("deployments"), ["kustomize-controller", "source-controller"].map(deployment));
+    assert_eq!(named("deployments"), ["helm-controller", "kustomize-controller", "source-controller"].map(deployment));
 
     run(
         &["upgrade"],
         &["sharding.shards={a}", "tenancy.lockdown=true", "sourceController.persistence.enabled=true"],
     );
-    let all = ["kustomize-controller", "kustomize-controller-a", "source-controller", "source-controller-a"];
-    assert_eq!(named("deployments"), all.map(deployment));
+    let all = ["helm-controller", "kustomize-controller", "source-controller"]
+        .into_iter()
+        .flat_map(|name| [deployment(name), deployment(&format!("{name}-a"))]);
+    assert_eq!(named("deployments"), all.collect::<Vec<_>>());
     assert_eq!(named("persistentvolumeclaims").len(), 2);
 
     let mut flux = Command::new(toolchain::flux()?);
@@ -57,10 +59,9 @@ async fn helm_installs_changes_and_removes_the_chart_and_flux_finds_its_objects(
     let kinds = format!("{FOUND_BY_FLUX},persistentvolumeclaims,resourcequotas,roles,rolebindings");
     assert_eq!(named(&kinds), [""; 0]);
     let crds = stdout(cluster.kubectl().args(["get", "crds", "-o", "name"]));
-    assert!(
-        crds.contains("kustomizations.kustomize.toolkit.fluxcd.io"),
-        "objects outlive the release: {crds}"
-    );
+    for crd in ["kustomizations.kustomize.toolkit.fluxcd.io", "helmreleases.helm.toolkit.fluxcd.io"] {
+        assert!(crds.contains(crd), "objects outlive the release: {crds}");
+    }
     cluster.kubectl().args(["delete", "namespace", &namespace, "--wait=false"]).output()?;
     Ok(())
 }

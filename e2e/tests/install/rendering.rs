@@ -105,6 +105,7 @@ fn objects_are_named_as_flux_names_them() {
         format!("{roles} ClusterRole /flux-view-{NAMESPACE}"),
         format!("{roles} ClusterRoleBinding /cluster-reconciler-{NAMESPACE}"),
         format!("{roles} ClusterRoleBinding /crd-controller-{NAMESPACE}"),
+        format!("apps/v1 Deployment {NAMESPACE}/helm-controller"),
         format!("apps/v1 Deployment {NAMESPACE}/kustomize-controller"),
         format!("apps/v1 Deployment {NAMESPACE}/source-controller"),
         format!("networking.k8s.io/v1 NetworkPolicy {NAMESPACE}/allow-egress"),
@@ -112,6 +113,7 @@ fn objects_are_named_as_flux_names_them() {
         format!("v1 Namespace /{NAMESPACE}"),
         format!("v1 ResourceQuota {NAMESPACE}/critical-pods-{NAMESPACE}"),
         format!("v1 Service {NAMESPACE}/source-controller"),
+        format!("v1 ServiceAccount {NAMESPACE}/helm-controller"),
         format!("v1 ServiceAccount {NAMESPACE}/kustomize-controller"),
         format!("v1 ServiceAccount {NAMESPACE}/source-controller"),
     ];
@@ -147,7 +149,7 @@ fn the_controllers_understand_their_arguments() {
         objects.extend(build(folder));
     }
     let deployments = of_kind(&objects, "Deployment");
-    assert_eq!(deployments.len(), 9 + 2 + 2 + 4 + 6 + 1 + 2);
+    assert_eq!(deployments.len(), 12 + 3 + 3 + 6 + 8 + 1 + 2);
     for deployment in deployments {
         let arguments = arguments(deployment);
         assert!(arguments.contains(&"--enable-leader-election"), "{arguments:?}");
@@ -188,15 +190,25 @@ fn the_controllers_understand_the_arguments_of_fluxs_manifests() {
         "--concurrent-ssa=8",
         "--feature-gates=DisableStatusPollerCache=true,CancelHealthCheckOnNewRevision=true",
     ];
-    for (program, own) in [("source-controller", &source[..]), ("kustomize-controller", &kustomize[..])] {
+    let helm = [
+        "--no-cross-namespace-refs=true",
+        "--graceful-shutdown-timeout=600s",
+        "--http-retry=9",
+        "--snapshot-digest-algo=sha256",
+        "--feature-gates=CancelHealthCheckOnNewRevision=true,DefaultToRetryOnFailure=true,DisableChartDigestTracking=true",
+    ];
+    let programs = [
+        ("source-controller", &source[..]),
+        ("kustomize-controller", &kustomize[..]),
+        ("helm-controller", &helm[..]),
+    ];
+    for (program, own) in programs {
         stdout(Command::new(find_binary(program).unwrap()).args(common).args(own).arg("--help"));
     }
 }
 
 #[test]
 fn the_lockdown_holds_in_shards() {
-    let lockdown =
-        ["--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=default"];
     let objects = build("e2e/tests/install/locked-shards");
     let with = |flags: &[&str]| -> Vec<&str> {
         of_kind(&objects, "Deployment")
@@ -205,11 +217,17 @@ fn the_lockdown_holds_in_shards() {
             .map(|deployment| deployment["metadata"]["name"].as_str().unwrap())
             .collect()
     };
-    assert_eq!(with(&lockdown), ["kustomize-controller", "kustomize-controller-shard1"]);
+    assert_eq!(with(&["--no-remote-bases=true"]), ["kustomize-controller", "kustomize-controller-shard1"]);
+    let mut appliers = with(&["--no-cross-namespace-refs=true", "--default-service-account=default"]);
+    appliers.sort_unstable();
+    assert_eq!(
+        appliers,
+        ["helm-controller", "helm-controller-shard1", "kustomize-controller", "kustomize-controller-shard1"]
+    );
     let readers = with(&["--no-cross-namespace-refs=true"]);
-    assert_eq!(readers.len(), 4, "source-watcher reads sources of its own namespace alone: {readers:?}");
+    assert_eq!(readers.len(), 6, "source-watcher reads sources of its own namespace alone: {readers:?}");
     let silent = with(&["--debug-objects=false"]);
-    assert_eq!(silent.len(), 6, "the ports of metrics tell nothing of what goes on: {silent:?}");
+    assert_eq!(silent.len(), 8, "the ports of metrics tell nothing of what goes on: {silent:?}");
 }
 
 #[test]
@@ -239,6 +257,8 @@ fn each_object_is_for_one_shard_and_each_shard_serves_its_own_artifacts() {
     selectors.sort_unstable();
     let (main, shard) = ("!sharding.fluxcd.io/key", "sharding.fluxcd.io/key=shard1");
     let expected = [
+        ("helm-controller", main),
+        ("helm-controller-shard1", shard),
         ("kustomize-controller", main),
         ("kustomize-controller-shard1", shard),
         ("source-controller", main),

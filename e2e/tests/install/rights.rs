@@ -39,6 +39,27 @@ fn watcher() -> Vec<String> {
     rows(&source_watcher::preflight::RIGHTS, &WATCHER)
 }
 
+fn helm() -> Vec<String> {
+    rows(&helm_controller::preflight::RIGHTS, &HELM)
+}
+
+/// What helm-controller may beside that, which it works without; what is in charts, and the Secrets of releases, are a matter of
+/// others.
+const HELM: [&str; 3] = [
+    "update helmreleases.helm.toolkit.fluxcd.io/finalizers tenant",
+    "patch leases.coordination.k8s.io %",
+    "head /livez/ping",
+];
+
+/// What others may, and helm-controller does not.
+const NOT_HELM: [&str; 5] = [
+    "get kustomizations.kustomize.toolkit.fluxcd.io tenant",
+    "patch gitrepositories.source.toolkit.fluxcd.io tenant",
+    "patch helmcharts.source.toolkit.fluxcd.io/status tenant",
+    "create externalartifacts.source.toolkit.fluxcd.io tenant",
+    "create helmreleases.helm.toolkit.fluxcd.io tenant",
+];
+
 /// What source-watcher may beside that, which it works without.
 const WATCHER: [&str; 3] = [
     "update artifactgenerators.source.extensions.fluxcd.io/finalizers tenant",
@@ -75,7 +96,7 @@ const KUSTOMIZE: [&str; 3] = [
 ];
 
 /// What none does, and whoever can takes over the cluster, a tenant, or another controller.
-const NEITHER: [&str; 36] = [
+const NEITHER: [&str; 38] = [
     "* *",
     "create secrets %",
     "patch secrets tenant",
@@ -110,12 +131,14 @@ const NEITHER: [&str; 36] = [
     "delete gitrepositories.source.toolkit.fluxcd.io tenant",
     "create kustomizations.kustomize.toolkit.fluxcd.io %",
     "delete kustomizations.kustomize.toolkit.fluxcd.io tenant",
+    "create helmreleases.helm.toolkit.fluxcd.io %",
+    "delete helmreleases.helm.toolkit.fluxcd.io tenant",
     "update leases.coordination.k8s.io kube-system",
     "get /debug/pprof/",
 ];
 
 /// What the other controller may, and source-controller does not.
-const NOT_SOURCE: [&str; 9] = [
+const NOT_SOURCE: [&str; 11] = [
     "list secrets",
     "watch secrets",
     "list secrets %",
@@ -125,24 +148,34 @@ const NOT_SOURCE: [&str; 9] = [
     "get kustomizations.kustomize.toolkit.fluxcd.io tenant",
     "patch kustomizations.kustomize.toolkit.fluxcd.io/status tenant",
     "list externalartifacts.source.toolkit.fluxcd.io",
+    "get helmreleases.helm.toolkit.fluxcd.io tenant",
+    "create helmcharts.source.toolkit.fluxcd.io tenant",
 ];
 
 /// What kustomize-controller does not, and source-controller may.
-const NOT_KUSTOMIZE: [&str; 3] = [
+const NOT_KUSTOMIZE: [&str; 5] = [
     "patch gitrepositories.source.toolkit.fluxcd.io tenant",
     "patch gitrepositories.source.toolkit.fluxcd.io/status tenant",
     "update ocirepositories.source.toolkit.fluxcd.io/finalizers tenant",
+    "get helmreleases.helm.toolkit.fluxcd.io tenant",
+    "create ocirepositories.source.toolkit.fluxcd.io tenant",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_controller_may_do_what_it_does_and_nothing_dangerous() -> Result<()> {
-    let values = ["kustomizeController.clusterAdmin=false", "sourceWatcher.create=true"];
+    let values = [
+        "kustomizeController.clusterAdmin=false",
+        "helmController.clusterAdmin=false",
+        "sourceWatcher.create=true",
+    ];
     let installed = Installed::with(&values).await?;
     installed.may("source-controller", &source()).await?;
     installed.may("source-watcher", &watcher()).await?;
     installed.may("kustomize-controller", &kustomize()).await?;
+    installed.may("helm-controller", &helm()).await?;
     installed.may_not("source-controller", &[&NEITHER[..], &NOT_SOURCE[..]].concat());
     installed.may_not("kustomize-controller", &[&NEITHER[..], &NOT_KUSTOMIZE[..]].concat());
+    installed.may_not("helm-controller", &[&NEITHER[..], &NOT_HELM[..]].concat());
     installed.may_not("source-watcher", &[&NEITHER[..], &NOT_WATCHER[..]].concat());
     installed.remove()
 }
@@ -164,14 +197,20 @@ async fn rights_that_are_opted_into_are_those_and_no_others() -> Result<()> {
     let rights = [&kustomize_controller::preflight::RIGHTS[..], &identity_rights[..]].concat();
     tokens.may("kustomize-controller", &rows(&rights, &KUSTOMIZE)).await?;
     tokens.remove()?;
-    // Whatever is in Git may be applied.
-    installed.may("kustomize-controller", &["* *".to_owned()]).await?;
+    // Whatever is in Git or in a chart may be applied.
+    for applier in ["kustomize-controller", "helm-controller"] {
+        installed.may(applier, &["* *".to_owned()]).await?;
+    }
     installed.remove()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_opted_into_without_cluster_admin() -> Result<()> {
-    let values = ["rbac.workloadIdentity=true", "kustomizeController.clusterAdmin=false"];
+    let values = [
+        "rbac.workloadIdentity=true",
+        "kustomizeController.clusterAdmin=false",
+        "helmController.clusterAdmin=false",
+    ];
     let installed = Installed::with(&values).await?;
     let identity = kustomize_controller::preflight::IDENTITY_RIGHTS;
     let identity = rows(&[&kustomize_controller::preflight::RIGHTS[..], &identity].concat(), &KUSTOMIZE);
@@ -180,6 +219,12 @@ async fn tokens_are_opted_into_without_cluster_admin() -> Result<()> {
     let denied: Vec<&str> = NEITHER.iter().chain(&NOT_KUSTOMIZE).filter(tokens).copied().collect();
     assert_eq!(denied.len(), NEITHER.len() + NOT_KUSTOMIZE.len() - 2);
     installed.may_not("kustomize-controller", &denied);
+    let identity = helm_controller::preflight::IDENTITY_RIGHTS;
+    let identity = rows(&[&helm_controller::preflight::RIGHTS[..], &identity].concat(), &HELM);
+    installed.may("helm-controller", &identity).await?;
+    let denied: Vec<&str> = NEITHER.iter().chain(&NOT_HELM).filter(tokens).copied().collect();
+    assert_eq!(denied.len(), NEITHER.len() + NOT_HELM.len() - 2);
+    installed.may_not("helm-controller", &denied);
     installed.remove()
 }
 
@@ -289,8 +334,12 @@ async fn editors_may_change_objects_and_not_what_their_status_says() -> Result<(
         kubectl.args(["--subresource", subresource]);
         String::from_utf8(kubectl.output().unwrap().stdout).unwrap().trim() == "yes"
     };
-    for resource in ["gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"]
-    {
+    let resources = [
+        "gitrepositories.source.toolkit.fluxcd.io",
+        "kustomizations.kustomize.toolkit.fluxcd.io",
+        "helmreleases.helm.toolkit.fluxcd.io",
+    ];
+    for resource in resources {
         for (subresource, expected) in [("", true), ("status", false), ("finalizers", false)] {
             for verb in ["patch", "update"] {
                 assert_eq!(may(verb, resource, subresource), expected, "{verb} {resource}/{subresource}");

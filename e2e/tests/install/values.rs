@@ -9,7 +9,7 @@ use crate::manifests::{NAMESPACE, by_name, chart, helm, render};
 
 #[test]
 fn wrong_values_are_refused_with_the_place_and_the_reason() {
-    let rows: [(&[&str], &str); 15] = [
+    let rows: [(&[&str], &str); 17] = [
         (&["sourceControler.create=true"], "at '': additional properties 'sourceControler' not allowed"),
         (
             &["sourceController.imagee.tag=a"],
@@ -28,6 +28,14 @@ fn wrong_values_are_refused_with_the_place_and_the_reason() {
         (
             &["tenancy.lockdown=true", "kustomizeController.extraArgs={--no-remote-bases=false}"],
             "--no-remote-bases=false would undo tenancy.lockdown, since the last one counts.",
+        ),
+        (
+            &["tenancy.lockdown=true", "helmController.extraArgs={--default-service-account=admin}"],
+            "helmController.extraArgs: --default-service-account=admin would undo tenancy.lockdown",
+        ),
+        (
+            &["sharding.shards={a}", "helmController.extraArgs={--watch-label-selector=b}"],
+            "helmController.extraArgs: --watch-label-selector=b would undo sharding.shards",
         ),
         (
             &["sharding.shards={a}", "sourceController.extraArgs={--watch-label-selector=b}"],
@@ -53,10 +61,14 @@ fn switches_leave_out_what_they_name_and_nothing_else() {
     let names =
         |values: &[&str]| by_name(render(NAMESPACE, values).unwrap()).into_keys().collect::<BTreeSet<_>>();
     let all = names(&[]);
-    let rows: [(&[&str], &[&str]); 8] = [
+    let rows: [(&[&str], &[&str]); 9] = [
         (&["sourceController.create=false"], &["source-controller"]),
-        (&["kustomizeController.create=false"], &["kustomize-controller", "cluster-reconciler"]),
-        (&["kustomizeController.clusterAdmin=false"], &["cluster-reconciler"]),
+        (&["kustomizeController.create=false"], &["kustomize-controller"]),
+        (&["helmController.create=false"], &["helm-controller"]),
+        (
+            &["kustomizeController.clusterAdmin=false", "helmController.clusterAdmin=false"],
+            &["cluster-reconciler"],
+        ),
         (&["networkPolicies.create=false"], &["NetworkPolicy"]),
         (&["resourceQuota.create=false"], &["critical-pods"]),
         // The quota would admit what nobody asks for.
@@ -68,6 +80,26 @@ fn switches_leave_out_what_they_name_and_nothing_else() {
         let expected = all.iter().filter(|name| !words.iter().any(|word| name.contains(word))).cloned();
         assert_eq!(names(values), expected.collect(), "{values:?}");
     }
+}
+
+#[test]
+fn each_controller_that_applies_has_a_switch_for_cluster_admin() {
+    let admins = |values: &[&str]| {
+        let objects = by_name(render(NAMESPACE, values).unwrap());
+        let name =
+            format!("rbac.authorization.k8s.io/v1 ClusterRoleBinding /cluster-reconciler-{NAMESPACE}");
+        let subjects = objects.get(&name).map(|binding| binding["subjects"].clone()).unwrap_or_default();
+        let names = subjects.as_array().cloned().unwrap_or_default().into_iter();
+        names.map(|subject| subject["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(admins(&[]), ["kustomize-controller", "helm-controller"]);
+    assert_eq!(admins(&["kustomizeController.clusterAdmin=false"]), ["helm-controller"]);
+    assert_eq!(admins(&["helmController.clusterAdmin=false"]), ["kustomize-controller"]);
+    assert_eq!(admins(&["helmController.create=false"]), ["kustomize-controller"]);
+    assert_eq!(
+        admins(&["kustomizeController.create=false", "helmController.clusterAdmin=false"]),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -116,7 +148,9 @@ fn what_helm_says_after_an_installation_tells_of_what_is_not_safe() {
         open.contains("kubectl label namespace apps pod-security.kubernetes.io/enforce=restricted"),
         "{open}"
     );
-    assert!(open.contains("WARNING: whoever may create a Kustomization has the rights"), "{open}");
+    for kind in ["Kustomization", "HelmRelease"] {
+        assert!(open.contains(&format!("WARNING: whoever may create a {kind} has the rights")), "{open}");
+    }
     let locked = notes(&["tenancy.lockdown=true", "sharding.shards={a}"]);
     assert!(!locked.contains("WARNING"), "{locked}");
     assert!(locked.contains("Tenants are locked down") && locked.contains("key=a"), "{locked}");
@@ -134,6 +168,7 @@ fn every_value_is_in_the_schema_and_in_the_readme() {
         let common = path
             .replace("sourceController.", "<controller>.")
             .replace("kustomizeController.", "<controller>.")
+            .replace("helmController.", "<controller>.")
             .replace("sourceWatcher.", "<controller>.");
         let is_described = [path, &common].iter().any(|name| readme.contains(&format!("| `{name}` |")));
         assert!(is_described, "README.md does not describe {path}");

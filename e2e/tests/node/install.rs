@@ -13,7 +13,7 @@ use crate::user::User;
 
 /// How long a Deployment may take to be rolled out.
 const ROLL_OUT: Duration = Duration::from_secs(180);
-pub const CONTROLLERS: [&str; 2] = ["source-controller", "kustomize-controller"];
+pub const CONTROLLERS: [&str; 3] = ["source-controller", "kustomize-controller", "helm-controller"];
 
 /// Imports the images and installs the chart into a namespace that admits restricted Pods alone.
 pub async fn controllers(node: &Node, user: &User) -> Result<()> {

@@ -25,7 +25,7 @@ async fn images_run_as_they_are_installed() -> Result<()> {
     step("the node is ready");
     let mut user = User::new(&node).await?;
     install::controllers(&node, &user).await?;
-    step("both controllers are ready");
+    step("all controllers are ready");
     let mut delivery = Delivery::start(&node).await?;
     step("a commit became Pods that are ready");
     policies::hold(&node).await?;

@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::delivery::broken_source;
+use crate::install::CONTROLLERS;
 use crate::step;
 
 /// How long a scrape and an evaluation may take.
 const SEEN: Duration = Duration::from_secs(120);
 
-/// Bytes of memory that either controller has at most.
+/// Bytes of memory that a controller has at most.
 const MOST_MEMORY: f64 = 128.0 * 1024.0 * 1024.0;
 
 /// Prometheus, with the rules of `config/prometheus`.
@@ -29,15 +30,15 @@ struct Prometheus {
     _folder: TempDir,
 }
 
-/// Both controllers are scraped; an object that is not ready raises an alert, which ends with it.
+/// All controllers are scraped; an object that is not ready raises an alert, which ends with it.
 pub async fn watch(node: &Node) -> Result<()> {
     let mut rules = Command::new("promtool");
     output(rules.args(["test", "rules"]).arg(workspace().join("e2e/tests/node/alerts.yaml")))?;
     step("the alert rules say of series what they are for");
     let prometheus = Prometheus::start(node).await?;
-    prometheus
-        .shows("both controllers are up", "count(up{namespace=\"flux-system\"} == 1)", |value| value == "2")
-        .await?;
+    let up = "count(up{namespace=\"flux-system\"} == 1)";
+    let number = CONTROLLERS.len().to_string();
+    prometheus.shows("all controllers are up", up, |value| value == number).await?;
     let ready = "gotk_resource_info{exported_namespace=\"flux-system\",name=\"app\",ready=\"True\"}";
     prometheus.shows("both objects are ready", &format!("count({ready})"), |value| value == "2").await?;
     // Two objects and a few Pods: far below the limit of 1 GiB, with room for what grows.
@@ -45,7 +46,7 @@ pub async fn watch(node: &Node) -> Result<()> {
     prometheus
         .shows("memory", memory, |bytes| bytes.parse::<f64>().is_ok_and(|bytes| bytes < MOST_MEMORY))
         .await?;
-    step("Prometheus reads both controllers");
+    step("Prometheus reads all controllers");
 
     let objects = node.cluster.objects().await?;
     let ids = objects.apply(&broken_source(), "flux-system").await?;

@@ -32,7 +32,7 @@ pub async fn hold(node: &Node) -> Result<()> {
     all.insert(format!("{service}:80"));
     let metrics: BTreeSet<String> =
         all.iter().filter(|address| address.ends_with(":8080")).cloned().collect();
-    assert_eq!((all.len(), metrics.len()), (6, 2), "{all:?}");
+    assert_eq!((all.len(), metrics.len()), (8, 3), "{all:?}");
     // First what proves that policies are enforced by now.
     reached(node, "default", &all, &metrics).await?;
     reached(node, "flux-system", &all, &all).await?;

@@ -88,15 +88,19 @@ async fn client_sees(user: &User, way: &str) -> Result<()> {
         "✔ distribution: flux-v",
         "✔ source-controller: deployment ready",
         "✔ kustomize-controller: deployment ready",
+        "✔ helm-controller: deployment ready",
         "✔ gitrepositories.source.toolkit.fluxcd.io/v1\n",
         "✔ ocirepositories.source.toolkit.fluxcd.io/v1\n",
         "✔ kustomizations.kustomize.toolkit.fluxcd.io/v1\n",
+        "✔ helmreleases.helm.toolkit.fluxcd.io/v2\n",
         "✔ all checks passed",
     ];
     wanted.extend(images.iter().map(String::as_str));
     says(&["check"], &wanted)?;
     let versions = CONTROLLERS.map(|name| format!("{name}: {}\n", version()));
-    says(&["version"], &[&versions[0], &versions[1], "flux: v", "distribution: flux-v"])?;
+    let wanted: Vec<&str> =
+        versions.iter().map(String::as_str).chain(["flux: v", "distribution: flux-v"]).collect();
+    says(&["version"], &wanted)?;
     says(&["migrate"], &["✔ custom resources migrated successfully"])?;
     says(
         &["get", "all", "--all-namespaces"],
@@ -187,7 +191,7 @@ async fn keeps_itself(node: &Node, user: &User) -> Result<()> {
     Ok(())
 }
 
-/// The upgrade came: both Deployments are rolled out with the other image.
+/// The upgrade came: all Deployments are rolled out with the other image.
 async fn runs_next(node: &Node) -> Result<()> {
     for name in CONTROLLERS {
         rolled_out(node, name).await?;
