@@ -74,6 +74,7 @@ async fn the_rules_and_the_dashboard_read_series_that_the_controllers_have() -> 
     let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
     let options = [&*selector, "--enable-leader-election"];
     let watcher = Controller::start(test.cluster, User::SourceWatcher, &options).await?;
+    let helm = Controller::start(test.cluster, User::HelmController, &options).await?;
     let generator = json!({
         "apiVersion": "source.extensions.fluxcd.io/v1beta1", "kind": "ArtifactGenerator",
         "metadata": {"name": "gen"}, "spec": {
@@ -85,6 +86,14 @@ async fn the_rules_and_the_dashboard_read_series_that_the_controllers_have() -> 
     let is_ready =
         |generator: &Value| generator.condition("Ready").is_some_and(|ready| ready.status == "True");
     test.until("ArtifactGenerator/gen", "is ready", is_ready).await?;
+    let release = json!({
+        "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": "app"},
+        "spec": {"interval": "1h", "chartRef": {"kind": "HelmChart", "name": "none"}},
+    });
+    test.apply(&release.to_string()).await?;
+    let has_failed =
+        |release: &Value| release.condition("Ready").is_some_and(|ready| ready.status == "False");
+    test.until("HelmRelease/app", "has no chart", has_failed).await?;
     test.wait("the series that come with a cause are there", async || {
         for name in CAUSED {
             if pair.kustomize.metric(name, &[]).await.map_err(not_yet)? == 0.0 {
@@ -94,10 +103,12 @@ async fn the_rules_and_the_dashboard_read_series_that_the_controllers_have() -> 
         Ok(())
     })
     .await?;
-    let of_watcher = watcher.metrics().await?;
-    let watched = series(&of_watcher);
-    let exposed =
-        series(&[pair.source.metrics().await?, pair.kustomize.metrics().await?, of_watcher].concat());
+    // What is read of every controller is read of each of them.
+    let others = [("source-watcher", watcher.metrics().await?), ("helm-controller", helm.metrics().await?)];
+    let of_others = others.each_ref().map(|(name, metrics)| (*name, series(metrics)));
+    let [(_, of_watcher), (_, of_helm)] = others;
+    let all = [pair.source.metrics().await?, pair.kustomize.metrics().await?, of_watcher, of_helm];
+    let exposed = series(&all.concat());
     for expression in expressions() {
         let read = read_by(&expression);
         assert!(!read.series.is_empty(), "{expression} reads nothing");
@@ -108,9 +119,10 @@ async fn the_rules_and_the_dashboard_read_series_that_the_controllers_have() -> 
             known.extend(labels.contains("namespace").then_some("exported_namespace"));
             let strange: Vec<_> = matchers.iter().filter(|label| !known.contains(label.as_str())).collect();
             assert!(strange.is_empty(), "{name} has no label {strange:?}: {expression}");
-            // What is read of every controller is read of the one that not every installation has, too.
-            let is_there = CAUSED.contains(&&**name) || watched.contains_key(name);
-            assert!(is_there, "source-watcher has no series {name}: {expression}");
+            for (controller, series) in &of_others {
+                let is_there = CAUSED.contains(&&**name) || series.contains_key(name);
+                assert!(is_there, "{controller} has no series {name}: {expression}");
+            }
         }
         let strange: Vec<_> = read.groupings.iter().filter(|label| !known.contains(label.as_str())).collect();
         assert!(strange.is_empty(), "no series has a label {strange:?}: {expression}");

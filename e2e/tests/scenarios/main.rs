@@ -30,6 +30,7 @@ mod faults_api;
 mod faults_events;
 mod flow;
 mod flux_cli;
+mod flux_helm;
 mod flux_verbs;
 mod handover;
 mod harness;
