@@ -31,7 +31,10 @@ async fn helm_installs_changes_and_removes_the_chart_and_flux_finds_its_objects(
     let deployment = |name: &str| format!("deployment.apps/{name}");
 
     run(&["install"], &["--create-namespace"]);
-    assert_eq!(named("deployments"), ["helm-controller", "kustomize-controller", "source-controller"].map(deployment));
+    assert_eq!(
+        named("deployments"),
+        ["helm-controller", "kustomize-controller", "source-controller"].map(deployment)
+    );
 
     run(
         &["upgrade"],

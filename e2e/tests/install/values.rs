@@ -86,8 +86,7 @@ fn switches_leave_out_what_they_name_and_nothing_else() {
 fn each_controller_that_applies_has_a_switch_for_cluster_admin() {
     let admins = |values: &[&str]| {
         let objects = by_name(render(NAMESPACE, values).unwrap());
-        let name =
-            format!("rbac.authorization.k8s.io/v1 ClusterRoleBinding /cluster-reconciler-{NAMESPACE}");
+        let name = format!("rbac.authorization.k8s.io/v1 ClusterRoleBinding /cluster-reconciler-{NAMESPACE}");
         let subjects = objects.get(&name).map(|binding| binding["subjects"].clone()).unwrap_or_default();
         let names = subjects.as_array().cloned().unwrap_or_default().into_iter();
         names.map(|subject| subject["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -96,10 +95,7 @@ fn each_controller_that_applies_has_a_switch_for_cluster_admin() {
     assert_eq!(admins(&["kustomizeController.clusterAdmin=false"]), ["helm-controller"]);
     assert_eq!(admins(&["helmController.clusterAdmin=false"]), ["kustomize-controller"]);
     assert_eq!(admins(&["helmController.create=false"]), ["kustomize-controller"]);
-    assert_eq!(
-        admins(&["kustomizeController.create=false", "helmController.clusterAdmin=false"]),
-        [""; 0]
-    );
+    assert_eq!(admins(&["kustomizeController.create=false", "helmController.clusterAdmin=false"]), [""; 0]);
 }
 
 #[test]

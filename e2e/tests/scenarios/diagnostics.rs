@@ -8,7 +8,7 @@ use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::document;
 use e2e::objects::Look;
-use e2e::scenario::Scenario;
+use e2e::scenario::{SHARD, Scenario};
 use e2e::silent_server::SilentServer;
 use e2e::testkit::config_map;
 use e2e::wait::Not;
@@ -141,8 +141,10 @@ async fn the_commands_of_the_documentation_work() -> Result<()> {
         }
     }
     let watcher = Controller::start(test.cluster, User::SourceWatcher, &[]).await?;
+    let own = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let helm = Controller::start(test.cluster, User::HelmController, &[&own]).await?;
     let mut served = BTreeSet::new();
-    for controller in [&pair.source, &pair.kustomize, &watcher] {
+    for controller in [&pair.source, &pair.kustomize, &watcher, &helm] {
         served.extend(compare_metrics(&controller.metrics().await?)?);
     }
     says_when_others_appear(&served)?;

@@ -54,7 +54,9 @@ async fn flux_makes_shows_and_reconciles_helm_releases() -> Result<()> {
     test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
     flux.run(&["reconcile", "source", "git", "app"])?;
     test.applied("Kustomization/app", &commit).await?;
-    test.ready("HelmRelease/app").await.map_err(|error| error.context(controller.log_about(namespace, 40)))?;
+    test.ready("HelmRelease/app")
+        .await
+        .map_err(|error| error.context(controller.log_about(namespace, 40)))?;
     let installed = format!("Helm install succeeded for release {namespace}/app.v1 with chart app@1.0.0");
     let rows = flux.table(&["get", "helmreleases"])?;
     assert_eq!(rows[1], ["app", "1.0.0", "False", "True", &installed]);
@@ -79,9 +81,14 @@ async fn flux_makes_shows_and_reconciles_helm_releases() -> Result<()> {
 
     commit_chart(&flux, "2.0.0")?;
     let said = flux.run(&["reconcile", "helmrelease", "app", "--with-source"])?;
-    assert!(said.contains(&format!("► annotating HelmChart {namespace}-app in {namespace} namespace\n")), "{said}");
+    assert!(
+        said.contains(&format!("► annotating HelmChart {namespace}-app in {namespace} namespace\n")),
+        "{said}"
+    );
     assert!(said.ends_with("✔ applied revision 2.0.0\n"), "{said}");
-    let version = async || -> Result<i64> { Ok(test.get("HelmRelease/app").await?.number("/status/history/0/version")) };
+    let version = async || -> Result<i64> {
+        Ok(test.get("HelmRelease/app").await?.number("/status/history/0/version"))
+    };
     assert_eq!(version().await?, 2);
     flux.run(&["reconcile", "helmrelease", "app"])?;
     assert_eq!(version().await?, 2, "nothing has changed");
