@@ -313,6 +313,7 @@ lockdown, the arguments that tenancy.lockdown adds.
 {{- define "ferroflux.consumer" -}}
 {{- $root := .root }}
 {{- $c := . }}
+{{- $lockdown := $root.Values.tenancy.lockdown | ternary .lockdown list }}
 {{- $args := list }}
 {{- if $root.Values.artifactToken.secretName }}
 {{- range $shard := prepend $root.Values.sharding.shards "" }}
@@ -324,13 +325,17 @@ lockdown, the arguments that tenancy.lockdown adds.
 {{- range $shard := prepend $root.Values.sharding.shards "" }}
 {{- $name := empty $shard | ternary $c.component (printf "%s-%s" $c.component $shard) }}
 ---
-{{ include "ferroflux.deployment" (merge (dict
+{{ include "ferroflux.deployment" (dict
+  "root" $root
+  "component" $c.component
+  "values" $c.values
   "shard" $shard
   "name" $name
+  "grace" $c.grace
   "args" $args
-  "lockdown" ($root.Values.tenancy.lockdown | ternary $c.lockdown list)
+  "lockdown" $lockdown
   "ports" (list (dict "name" "http-prom" "port" 8080) (dict "name" "healthz" "port" 9440))
   "volumes" (dict "tmp" (dict "emptyDir" dict))
-) $c) }}
+) }}
 {{- end }}
 {{- end }}
