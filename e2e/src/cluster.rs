@@ -77,17 +77,6 @@ impl User {
     }
 }
 
-/// The right to everything for helm-controller, as an installation of Flux gives it.
-fn helm_controller_role() -> serde_json::Value {
-    json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": "helm-controller"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"kind": "ServiceAccount", "name": User::HelmController.name(), "namespace": RUNTIME_NAMESPACE}],
-    })
-}
-
 /// A running control plane, or one that others run.
 #[derive(Debug)]
 pub struct Cluster {
@@ -207,7 +196,6 @@ impl Cluster {
             apply.args(["apply", "--server-side", "-n", RUNTIME_NAMESPACE, "-k"]).arg(rbac);
             tokio::task::spawn_blocking(move || output(&mut apply)).await??;
         }
-        objects.apply_one(&helm_controller_role(), "").await?;
         let folder = crate::workspace().join("config/crd/bases");
         let mut files: Vec<PathBuf> = fs::read_dir(&folder)
             .with_context(|| format!("read {}", folder.display()))?
