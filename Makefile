@@ -160,8 +160,8 @@ docs: ## write docs/flags.md from the controllers' flags
 
 # What `make test` builds, too: a release build would take twice as long.
 .PHONY: demo
-demo: ## a commit becomes a Deployment, in a cluster that stays
-	$(call build,kubernetes,,-p source-controller -p kustomize-controller -p e2e --bin source-controller --bin kustomize-controller --bin demo)
+demo: ## a commit becomes a Deployment, a chart a release, in a cluster that stays
+	$(call build,kubernetes,,-p source-controller -p kustomize-controller -p helm-controller -p e2e --bin source-controller --bin kustomize-controller --bin helm-controller --bin demo)
 	@$(TARGET)/debug/demo up
 
 .PHONY: demo-down

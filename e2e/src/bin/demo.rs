@@ -1,6 +1,6 @@
 //! The story in one minute: a commit becomes a Deployment, a manual change is undone, a file removed from
-//! Git disappears from the cluster. Every answer shown is the cluster's own; the first one that is not
-//! as told ends the demo with an error.
+//! Git disappears from the cluster, a chart in the same repository is released. Every answer shown is the
+//! cluster's own; the first one that is not as told ends the demo with an error.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,7 @@ struct Story {
     repo: Repository,
     work: PathBuf,
     url: String,
-    controllers: [Controller; 2],
+    controllers: [Controller; 3],
 }
 
 impl Story {
@@ -85,7 +85,7 @@ impl Story {
         cluster.install().await?;
         let objects = cluster.objects().await?;
 
-        println!("► starting a Git server, source-controller and kustomize-controller");
+        println!("► starting a Git server, source-controller, kustomize-controller and helm-controller");
         let (git, port) = (folder.join("git"), free_port()?);
         let mut server = Command::new(std::env::current_exe()?);
         server.arg("git-server").arg(&git).arg(port.to_string());
@@ -101,6 +101,7 @@ impl Story {
         let controllers = [
             Controller::start_detached(&cluster, User::SourceController, folder).await?,
             Controller::start_detached(&cluster, User::KustomizeController, folder).await?,
+            Controller::start_detached(&cluster, User::HelmController, folder).await?,
         ];
         println!("✔ the cluster is up; it has no node, so Pods stay pending");
         let url = format!("http://127.0.0.1:{port}/my-app.git");
@@ -111,7 +112,9 @@ impl Story {
         self.a_commit_becomes_a_deployment().await?;
         self.the_next_commit_changes_it().await?;
         self.a_manual_change_is_undone().await?;
-        self.a_removed_file_is_pruned().await
+        self.a_removed_file_is_pruned().await?;
+        self.a_chart_is_released().await?;
+        self.the_next_version_upgrades_the_release().await
     }
 
     async fn a_commit_becomes_a_deployment(&self) -> Result<()> {
@@ -136,15 +139,7 @@ impl Story {
         self.repo.write("nginx/deployment.yaml", &nginx(2, "nginx:1.29"))?;
         let commit = self.commit("Update nginx")?;
         let begin = Instant::now();
-        // What `flux reconcile source git my-app-repo` and a webhook do; else it happens at the interval.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
-        self.kubectl(&[
-            "annotate",
-            "-n",
-            RUNTIME_NAMESPACE,
-            "gitrepository/my-app-repo",
-            &format!("{REQUESTED_AT}={now}"),
-        ])?;
+        self.request_commit()?;
         self.applied(&commit).await?;
         println!("✔ applied {:.1} s later", begin.elapsed().as_secs_f64());
         let shown = self.kubectl(&["get", "deployment/nginx-deployment", "-o", "wide"])?;
@@ -179,6 +174,47 @@ impl Story {
         self.kubectl(&["events", "-n", RUNTIME_NAMESPACE, "--for", "kustomization/nginx-app"]).map(drop)
     }
 
+    async fn a_chart_is_released(&self) -> Result<()> {
+        title("A chart in the same repository is released");
+        self.repo.write("chart/Chart.yaml", &chart("1.0.0"))?;
+        self.repo.write("chart/templates/greeting.yaml", TEMPLATE)?;
+        self.commit("Add a chart")?;
+        self.request_commit()?;
+        self.kubectl_apply(HELM_RELEASE)?;
+        self.released("1.0.0").await?;
+        self.kubectl(&["get", "helmreleases", "-A"])?;
+        let shown = self.kubectl(&["get", "configmap/greeter", "-o", "jsonpath={.data}{'\\n'}"])?;
+        ensure!(shown.contains("Hello from 1.0.0"), "the chart is not rendered with the values");
+        Ok(())
+    }
+
+    async fn the_next_version_upgrades_the_release(&self) -> Result<()> {
+        title("Its next version upgrades the release");
+        self.repo.write("chart/Chart.yaml", &chart("1.1.0"))?;
+        self.commit("Raise the version of the chart")?;
+        let begin = Instant::now();
+        self.request_commit()?;
+        self.released("1.1.0").await?;
+        println!(
+            "✔ upgraded {:.1} s later (the interval of greeter is 1 h)\n",
+            begin.elapsed().as_secs_f64()
+        );
+        let shown =
+            self.kubectl(&["get", "secrets", "-l", "owner=helm,name=greeter", "-L", "version,status"])?;
+        let are_kept = ["superseded", "deployed"].iter().all(|status| shown.contains(status));
+        ensure!(are_kept, "the release is not stored as Helm stores it");
+        Ok(())
+    }
+
+    /// Has source-controller look at the repository at once, as `flux reconcile source git my-app-repo` and a
+    /// webhook do; else it looks at the interval.
+    fn request_commit(&self) -> Result<()> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
+        let request = format!("{REQUESTED_AT}={now}");
+        let source = "gitrepository/my-app-repo";
+        self.kubectl(&["annotate", "--overwrite", "-n", RUNTIME_NAMESPACE, source, &request]).map(drop)
+    }
+
     fn commit(&self, message: &str) -> Result<String> {
         let commit = self.repo.commit(message)?;
         println!("$ git commit -m '{message}' && git push\n{commit}\n");
@@ -189,6 +225,12 @@ impl Story {
     async fn applied(&self, commit: &str) -> Result<()> {
         let done = |o: &Value| o.is_ready() && o.text("/status/lastAppliedRevision").ends_with(commit);
         self.until("Kustomization/nginx-app", RUNTIME_NAMESPACE, &format!("has applied {commit}"), done).await
+    }
+
+    /// Waits until `greeter` is a release of a version of the chart.
+    async fn released(&self, version: &str) -> Result<()> {
+        let done = |o: &Value| o.is_ready() && o.text("/status/history/0/chartVersion") == version;
+        self.until("HelmRelease/greeter", RUNTIME_NAMESPACE, &format!("has released {version}"), done).await
     }
 
     async fn until(
@@ -238,7 +280,7 @@ impl Story {
     fn show_hints(&self, folder: &Path) {
         println!("\nThe cluster stays up:");
         println!("  export KUBECONFIG={}", self.cluster.kubeconfig(User::Admin).display());
-        println!("  kubectl get gitrepositories,kustomizations -A");
+        println!("  kubectl get gitrepositories,kustomizations,helmreleases -A");
         println!("  flux get all -A");
         println!("  cd {}   # change something, commit, push", self.work.display());
         println!("Logs: {}/*-controller/*.log", folder.display());
@@ -260,4 +302,31 @@ metadata:
   name: nginx-settings
 data:
   greeting: hello
+";
+
+fn chart(version: &str) -> String {
+    format!("apiVersion: v2\nname: greeter\nversion: {version}\n")
+}
+
+const TEMPLATE: &str = "\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ .Release.Name }}
+data:
+  greeting: {{ .Values.greeting }} from {{ .Chart.Version }}
+";
+
+const HELM_RELEASE: &str = "\
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: greeter, namespace: flux-system}
+spec:
+  interval: 1h
+  targetNamespace: default
+  storageNamespace: default
+  releaseName: greeter
+  chart:
+    spec: {chart: ./chart, sourceRef: {kind: GitRepository, name: my-app-repo}}
+  values: {greeting: Hello}
 ";
