@@ -12,8 +12,9 @@ const RIGHT: &[u8] = b"}}";
 /// A `-` and a space between delimiter and action: the white space beside the action goes.
 const TRIM_MARKER: usize = 2;
 
-/// What a token is.
+/// What a token is. As large as a word: a token is copied for each look at it, and a single byte would have to wait for its padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
 pub(crate) enum Kind {
     Error,
     Bool,
@@ -372,8 +373,8 @@ impl<'a> Lexer<'a> {
                 _ => self.fail("expected :="),
             },
             '|' => self.emit(Kind::Pipe),
-            '"' => self.quoted('"', Kind::String, "unterminated quoted string"),
-            '\'' => self.quoted('\'', Kind::CharConstant, "unterminated character constant"),
+            '"' => self.quoted(b'"', Kind::String, "unterminated quoted string"),
+            '\'' => self.quoted(b'\'', Kind::CharConstant, "unterminated character constant"),
             '`' => match find(self.rest(), b"`") {
                 Some(length) => {
                     self.position += length + 1;
@@ -460,13 +461,18 @@ impl<'a> Lexer<'a> {
     }
 
     /// The opening mark is read.
-    fn quoted(&mut self, mark: char, kind: Kind, unterminated: &str) -> Step<'a> {
+    fn quoted(&mut self, mark: u8, kind: Kind, unterminated: &str) -> Step<'a> {
         loop {
+            let is_special = |byte: &u8| *byte == mark || matches!(byte, b'\\' | b'\n');
+            let Some(length) = self.rest().iter().position(is_special) else {
+                self.position = self.input.len();
+                return self.fail(unterminated);
+            };
+            self.position += length;
             match self.advance() {
                 Some('\\') if !matches!(self.advance(), None | Some('\n')) => {}
-                Some(c) if c == mark => return self.emit(kind),
-                None | Some('\\' | '\n') => return self.fail(unterminated),
-                Some(_) => {}
+                Some('\\' | '\n') | None => return self.fail(unterminated),
+                Some(_) => return self.emit(kind),
             }
         }
     }

@@ -96,26 +96,46 @@ pub fn unquote(text: &[u8]) -> Option<Vec<u8>> {
     match mark {
         b'`' if inner.contains(&b'`') => None,
         // Carriage returns are no part of raw strings.
-        b'`' => Some(inner.iter().copied().filter(|byte| *byte != b'\r').collect()),
-        b'"' | b'\'' => {
-            let (mut unquoted, mut rest, mut characters) = (Vec::with_capacity(inner.len()), inner, 0);
-            while !rest.is_empty() {
-                if matches!(rest, [b'\n', ..]) {
-                    return None;
-                }
-                let (piece, length) = unescape(rest, mark)?;
-                match piece {
-                    Piece::Byte(byte) => unquoted.push(byte),
-                    Piece::Char(c) => unquoted.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-                    Piece::Raw => unquoted.extend_from_slice(rest.get(..length)?),
-                }
-                rest = rest.get(length..)?;
-                characters += 1;
-            }
-            (mark == b'"' || characters == 1).then_some(unquoted)
+        b'`' if inner.contains(&b'\r') => Some(inner.iter().copied().filter(|byte| *byte != b'\r').collect()),
+        b'`' => Some(inner.to_vec()),
+        b'"' => unquote_string(inner),
+        b'\'' if inner.starts_with(b"\n") => None,
+        b'\'' => {
+            let mut unquoted = Vec::new();
+            let length = push_unescaped(&mut unquoted, inner, mark)?;
+            (length == inner.len()).then_some(unquoted)
         }
         _ => None,
     }
+}
+
+fn unquote_string(text: &[u8]) -> Option<Vec<u8>> {
+    let (mut unquoted, mut rest) = (Vec::with_capacity(text.len()), text);
+    loop {
+        let is_special = |byte: &u8| matches!(byte, b'\\' | b'"' | b'\n');
+        let plain = rest.iter().position(is_special).unwrap_or(rest.len());
+        unquoted.extend_from_slice(rest.get(..plain)?);
+        rest = rest.get(plain..)?;
+        match rest.first() {
+            None => return Some(unquoted),
+            Some(b'\n') => return None,
+            Some(_) => {
+                let length = push_unescaped(&mut unquoted, rest, b'"')?;
+                rest = rest.get(length..)?;
+            }
+        }
+    }
+}
+
+/// Appends what the first character of a text between such marks stands for, and gives its length in the text.
+fn push_unescaped(unquoted: &mut Vec<u8>, text: &[u8], mark: u8) -> Option<usize> {
+    let (piece, length) = unescape(text, mark)?;
+    match piece {
+        Piece::Byte(byte) => unquoted.push(byte),
+        Piece::Char(c) => unquoted.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        Piece::Raw => unquoted.extend_from_slice(text.get(..length)?),
+    }
+    Some(length)
 }
 
 /// `strconv.UnquoteChar` within single quotes: the value of the first character and its length. A byte written as `\xff` is its number.
