@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::HelmRelease;
-use api::helm_release::{CrdsPolicy, DeletionPropagation, PostRenderStrategy, ServerSideApplyMode, Snapshot};
+use api::helm_release::{
+    CrdsPolicy, DeletionPropagation, PostRenderStrategy, ServerSideApplyMode, Snapshot, WaitStrategyName,
+};
 use apply::kstatus::custom::HealthRules;
 use helm_actions::CrdPolicy;
 use helm_actions::options::{Apply, Install, Rollback, Test, Uninstall, Upgrade, Wait, WaitStrategy};
@@ -24,7 +26,11 @@ pub struct Given<'a> {
 
 impl Given<'_> {
     fn wait(&self, timeout: Duration, is_disabled: bool, for_jobs: bool) -> Wait {
-        let strategy = if is_disabled { WaitStrategy::HooksOnly } else { WaitStrategy::Status };
+        let strategy = match self.object.wait_strategy(self.helm3) {
+            _ if is_disabled => WaitStrategy::HooksOnly,
+            WaitStrategyName::Legacy => WaitStrategy::Legacy,
+            WaitStrategyName::Poller | WaitStrategyName::Unknown => WaitStrategy::Status,
+        };
         Wait { strategy, timeout, for_jobs, rules: self.rules.clone() }
     }
 
@@ -139,5 +145,34 @@ fn apply(mode: ServerSideApplyMode) -> Apply {
         ServerSideApplyMode::Enabled => Apply::ServerSide,
         ServerSideApplyMode::Disabled => Apply::ClientSide,
         _ => Apply::Auto,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn strategies(spec: &Value, helm3: bool) -> [WaitStrategy; 3] {
+        let object = json!({"metadata": {"name": "a", "namespace": "b"}, "spec": spec});
+        let object = serde_json::from_value(object).unwrap();
+        let given = Given { object: &object, helm3, rules: None };
+        [given.install().wait, given.upgrade().wait, given.uninstall().wait].map(|wait| wait.strategy)
+    }
+
+    #[test]
+    fn objects_are_waited_for_by_the_rules_that_the_spec_names() {
+        use WaitStrategy::{HooksOnly, Legacy, Status};
+        let plain = json!({"interval": "1m"});
+        assert_eq!(strategies(&plain, false), [Status; 3]);
+        assert_eq!(strategies(&plain, true), [Legacy; 3]);
+        let legacy = json!({
+            "interval": "1m", "waitStrategy": {"name": "legacy"}, "upgrade": {"disableWait": true},
+        });
+        assert_eq!(strategies(&legacy, false), [Legacy, HooksOnly, Legacy]);
+        let poller = json!({"interval": "1m", "waitStrategy": {"name": "poller"}});
+        assert_eq!(strategies(&poller, true), [Status; 3]);
     }
 }

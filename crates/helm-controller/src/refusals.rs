@@ -24,15 +24,11 @@ pub fn refusal(object: &HelmRelease, arguments: &Arguments) -> Option<String> {
     if let Some((name, count, most)) = lists.into_iter().find(|(_, count, most)| count > most) {
         return Some(format!("{name} has {count} entries, more than {most}"));
     }
-    let unserved = match object.wait_strategy(helm3) {
-        WaitStrategyName::Poller => None,
-        WaitStrategyName::Legacy => Some("the strategy 'legacy' of spec.waitStrategy"),
-        WaitStrategyName::Unknown => Some("the strategy of spec.waitStrategy"),
+    let unserved = match (object.wait_strategy(helm3), object.post_render_strategy(helm3)) {
+        (WaitStrategyName::Unknown, _) => Some("the strategy of spec.waitStrategy"),
+        (_, PostRenderStrategy::Unknown) => Some("the strategy of spec.postRenderStrategy"),
+        _ => None,
     };
-    let unserved = unserved.or_else(|| {
-        let is_unknown = object.post_render_strategy(helm3) == PostRenderStrategy::Unknown;
-        is_unknown.then_some("the strategy of spec.postRenderStrategy")
-    });
     let unserved = unserved.or_else(|| spec.upgrade.preserve_values.then_some("spec.upgrade.preserveValues"));
     unserved.map(|what| format!("{what} is not supported"))
 }
@@ -52,12 +48,12 @@ mod tests {
 
     #[test]
     fn what_is_not_served_is_named() {
-        let legacy = json!({"interval": "1m", "waitStrategy": {"name": "legacy"}});
-        let text = "the strategy 'legacy' of spec.waitStrategy is not supported";
-        assert_eq!(refused(&legacy, &[]).unwrap(), text);
+        let waiting = |name: &str| json!({"interval": "1m", "waitStrategy": {"name": name}});
+        assert_eq!(refused(&waiting("legacy"), &[]), None);
+        let text = "the strategy of spec.waitStrategy is not supported";
+        assert_eq!(refused(&waiting("watcher"), &[]).unwrap(), text);
         let plain = json!({"interval": "1m"});
-        assert_eq!(refused(&plain, &[]), None);
-        assert_eq!(refused(&plain, &["--feature-gates=UseHelm3Defaults=true"]).unwrap(), text);
+        assert_eq!(refused(&plain, &["--feature-gates=UseHelm3Defaults=true"]), None);
         let values = json!({"interval": "1m", "upgrade": {"preserveValues": true}});
         assert_eq!(refused(&values, &[]).unwrap(), "spec.upgrade.preserveValues is not supported");
         let many: Vec<Value> = (0..300).map(|at| json!({"name": format!("d{at}")})).collect();

@@ -143,11 +143,13 @@ async fn another_name_of_the_release_uninstalls_the_former_one() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_served_is_said_and_a_suspended_release_outlives_its_object() -> Result<()> {
-    let helm = installed("helm-refused", &json!({"waitStrategy": {"name": "legacy"}})).await?;
+    let many: Vec<Value> = (0..257).map(|at| json!({"name": format!("d{at}")})).collect();
+    let spec = json!({"dependsOn": many, "waitStrategy": {"name": "legacy"}});
+    let helm = installed("helm-refused", &spec).await?;
     let test = &helm.test;
-    let text = "the strategy 'legacy' of spec.waitStrategy is not supported";
+    let text = "spec.dependsOn has 257 entries, more than 256";
     test.condition(RELEASE, "Stalled", "True", "NotSupported", text).await?;
-    test.patch(RELEASE, &json!({"spec": {"waitStrategy": null}})).await?;
+    test.patch(RELEASE, &json!({"spec": {"dependsOn": null}})).await?;
     helm.ready("Helm install succeeded").await?;
     test.patch(RELEASE, &json!({"spec": {"suspend": true}})).await?;
     test.kubectl(&["delete", "helmrelease", "app"])?;
