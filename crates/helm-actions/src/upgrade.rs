@@ -8,6 +8,7 @@ use crate::configuration::Configuration;
 use crate::error::{ActionError, Outcome, joined};
 use crate::options::{Rendition, Upgrade, updating};
 use crate::resources::{self, Metadata, Propagation, Resource, Updating};
+use crate::reuse::Former;
 use crate::storage::{Entry, Storage};
 use crate::{hooks, wait};
 
@@ -63,8 +64,13 @@ impl UpgradePlan {
         &self.release
     }
 
-    /// The revision whose objects are in the cluster: its values are those to go on from.
-    pub fn current(&self) -> &Release {
+    /// The values to go on from: those of the revision whose objects are in the cluster.
+    pub fn former(&self) -> Former {
+        Former::of(self.current())
+    }
+
+    /// The revision whose objects are in the cluster.
+    fn current(&self) -> &Release {
         self.deployed.as_ref().unwrap_or(&self.last)
     }
 

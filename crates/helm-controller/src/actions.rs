@@ -173,7 +173,7 @@ impl Pass<'_> {
                 let policy = object.spec.install.crds_policy();
                 let applied = self.apply_definitions(prepared, configuration, policy, method, &options.wait);
                 let definitions = applied.await?;
-                let rendition = self.rendition(prepared, plan.release()).await?;
+                let rendition = self.rendition(prepared, plan.release(), None).await?;
                 (plan.run(rendition, &options).await?, definitions)
             }
             Action::Upgrade => {
@@ -182,7 +182,8 @@ impl Pass<'_> {
                 let (policy, method) = (object.spec.upgrade.crds_policy(), plan.method(&options));
                 let applied = self.apply_definitions(prepared, configuration, policy, method, &options.wait);
                 let definitions = applied.await?;
-                let rendition = self.rendition(prepared, plan.release()).await?;
+                let former = object.spec.upgrade.preserve_values.then(|| plan.former());
+                let rendition = self.rendition(prepared, plan.release(), former).await?;
                 (plan.run(rendition, &options).await?, definitions)
             }
             Action::Rollback(target) => {

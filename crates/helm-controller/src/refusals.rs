@@ -29,7 +29,6 @@ pub fn refusal(object: &HelmRelease, arguments: &Arguments) -> Option<String> {
         (_, PostRenderStrategy::Unknown) => Some("the strategy of spec.postRenderStrategy"),
         _ => None,
     };
-    let unserved = unserved.or_else(|| spec.upgrade.preserve_values.then_some("spec.upgrade.preserveValues"));
     unserved.map(|what| format!("{what} is not supported"))
 }
 
@@ -54,8 +53,6 @@ mod tests {
         assert_eq!(refused(&waiting("watcher"), &[]).unwrap(), text);
         let plain = json!({"interval": "1m"});
         assert_eq!(refused(&plain, &["--feature-gates=UseHelm3Defaults=true"]), None);
-        let values = json!({"interval": "1m", "upgrade": {"preserveValues": true}});
-        assert_eq!(refused(&values, &[]).unwrap(), "spec.upgrade.preserveValues is not supported");
         let many: Vec<Value> = (0..300).map(|at| json!({"name": format!("d{at}")})).collect();
         let many = json!({"interval": "1m", "dependsOn": many});
         assert_eq!(refused(&many, &[]).unwrap(), "spec.dependsOn has 300 entries, more than 256");

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use budget::Request;
 use helm::{Capabilities, Costs, Crd, HelmVersion, Input, KubeVersion, World};
+use helm_actions::Former;
 use helm_actions::options::Rendition;
 use helm_release::{Hook, chart_json};
 use net::chain;
@@ -25,6 +26,8 @@ struct Rendering {
     chart: Arc<Chart>,
     release: helm::Release,
     values: Map<String, Value>,
+    /// The values that are gone on from, if any.
+    former: Option<Former>,
     capabilities: Capabilities,
     world: World,
     costs: Costs,
@@ -46,9 +49,13 @@ impl Drop for StopOnDrop {
 impl Rendering {
     fn run(&self) -> Result<Rendition, String> {
         let is_stopped = || self.is_stopped.load(Ordering::Relaxed);
+        let reused = self.former.as_ref().map(|former| former.reuse(&self.values)).transpose();
+        let reused = reused.map_err(|error| chain(&error))?;
+        let values = reused.as_ref().map_or(&self.values, |reused| &reused.values);
         let input = Input {
             release: &self.release,
-            values: &self.values,
+            values,
+            defaults: reused.as_ref().map(|reused| &reused.defaults),
             capabilities: &self.capabilities,
             world: &self.world,
             costs: &self.costs,
@@ -64,7 +71,7 @@ impl Rendering {
         let stored = RawValue::from_string(chart_json(chart.chart(), &rendered.chart));
         Ok(Rendition {
             chart: Some(stored.map_err(|error| error.to_string())?),
-            config: Some(self.values.clone()),
+            config: Some(values.clone()),
             manifest: rendered.manifest(),
             hooks: rendered.hooks.iter().map(Hook::from).collect(),
             notes: rendered.notes,
@@ -83,7 +90,7 @@ impl Pass<'_> {
         self.with_share(prepared, read).await
     }
 
-    /// Renders the chart for a revision.
+    /// Renders the chart for a revision, which goes on from these values if there are any.
     ///
     /// # Errors
     /// What is told of the failure.
@@ -91,6 +98,7 @@ impl Pass<'_> {
         &self,
         prepared: &Prepared,
         release: &helm::Release,
+        former: Option<Former>,
     ) -> Result<Rendition, String> {
         let object = &self.subject.object;
         let helm3 = self.context.arguments.feature_gates.is_on(HELM_3_DEFAULTS);
@@ -103,6 +111,7 @@ impl Pass<'_> {
             chart: prepared.chart.clone(),
             release: release.clone(),
             values: prepared.desired.values().clone(),
+            former,
             capabilities: self.capabilities(prepared).await?,
             world: World { lookup: Some(Arc::new(lookup)), ..World::default() },
             costs: Costs::default(),

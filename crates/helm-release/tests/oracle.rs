@@ -79,6 +79,7 @@ fn made(info: Info) -> Release {
             is_upgrade: false,
         },
         values: &values,
+        defaults: None,
         capabilities: &Capabilities {
             kube_version: KubeVersion::discovered("v1.37.0", "1", "37"),
             api_versions: vec!["v1".into()],

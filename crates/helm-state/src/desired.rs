@@ -50,6 +50,14 @@ impl Desired {
         self.config_digest.to_string()
     }
 
+    /// The same with the values that an upgrade makes of these and of those of the release (`spec.upgrade.preserveValues`).
+    #[must_use]
+    pub fn above(&self, former: &Map<String, Value>) -> Self {
+        let values = helm::reuse_values(&self.values, former);
+        let config_digest = config_digest(self.config_digest.algorithm(), &values);
+        Self { values, config_digest, ..self.clone() }
+    }
+
     /// Whether a digest is that of the values, by whatever algorithm it is.
     pub fn has_config_digest(&self, digest: &str) -> bool {
         let Ok(digest) = digest.parse::<Digest>() else { return false };

@@ -7,6 +7,7 @@ use api::helm_release::{DriftDetectionMode, SNAPSHOT_API_VERSION, Snapshot};
 use artifact::digest::Digest;
 use helm_chart::Metadata;
 use helm_release::{MetadataError, Observation, Release, Status};
+use serde_json::Map;
 
 use crate::desired::{Desired, common_metadata_digest, post_renderers_digest};
 use crate::object::{Settings, current, text};
@@ -155,6 +156,11 @@ pub fn determine(
     match status {
         Status::Failed => Ok(State::new(StateStatus::Failed, "")),
         Status::Uninstalled => Ok(uninstalled()),
+        Status::Deployed if object.spec.upgrade.preserve_values => {
+            // Flux compares with the values of the spec alone, and upgrades forever.
+            let desired = desired.above(release.config.as_ref().unwrap_or(&Map::new()));
+            Ok(deployed(object, &observed.metadata, current, &desired, settings))
+        }
         Status::Deployed => Ok(deployed(object, &observed.metadata, current, desired, settings)),
         status => Err(StateError::Status(status)),
     }

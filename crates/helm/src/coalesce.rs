@@ -47,6 +47,18 @@ pub(crate) fn coalesce(
     Ok(copy)
 }
 
+/// The default values of a chart without subcharts below those of a user.
+pub(crate) fn above_defaults(values: &Map, defaults: &Map) -> Map {
+    let copy = deep_copy(values);
+    Coalescing { warnings: &mut Warnings::default() }.defaults(defaults, &[], &copy, "", Nulls::Delete);
+    copy
+}
+
+/// Puts what is in `source` below what is in `target`, of which a `null` deletes what it stands for.
+pub(crate) fn coalesce_tables(target: &Map, source: &Map) {
+    Coalescing { warnings: &mut Warnings::default() }.tables(target, source, "", Nulls::Delete);
+}
+
 /// Puts what is in `source` below what is in `target`.
 pub(crate) fn merge_tables(target: &Map, source: &Map) {
     Coalescing { warnings: &mut Warnings::default() }.tables(target, source, "", Nulls::Keep);
@@ -65,7 +77,7 @@ impl Coalescing<'_> {
         nulls: Nulls,
     ) -> Result<(), TypeMismatch> {
         let prefix = joined(prefix, &chart.name);
-        self.defaults(chart, target, &prefix, nulls);
+        self.defaults(&chart.values, &chart.children, target, &prefix, nulls);
         for subchart in &chart.children {
             let name = subchart.name.as_bytes();
             let own = match target.get(name) {
@@ -134,8 +146,15 @@ impl Coalescing<'_> {
     }
 
     /// The default values of one chart.
-    fn defaults(&mut self, chart: &ChartNode<'_>, target: &Map, prefix: &str, nulls: Nulls) {
-        for (key, default) in deep_copy(&chart.values).entries() {
+    fn defaults(
+        &mut self,
+        defaults: &Map,
+        children: &[ChartNode<'_>],
+        target: &Map,
+        prefix: &str,
+        nulls: Nulls,
+    ) {
+        for (key, default) in deep_copy(defaults).entries() {
             match target.get(&key) {
                 Some(Value::Nil) if nulls == Nulls::Delete => drop(target.remove(&key)),
                 Some(Value::Map(own)) => {
@@ -147,7 +166,7 @@ impl Coalescing<'_> {
                         continue;
                     };
                     // The nulls for a subchart delete its own defaults, which come later.
-                    let is_subchart = chart.children.iter().any(|child| child.name.as_bytes() == &*key);
+                    let is_subchart = children.iter().any(|child| child.name.as_bytes() == &*key);
                     let nulls = if is_subchart { Nulls::Keep } else { nulls };
                     if nulls == Nulls::Delete {
                         remove_nulls(&default);

@@ -21,7 +21,7 @@ pub struct Crd {
 /// # Errors
 /// The value of a subchart's name is no table.
 pub fn crds(chart: &Chart, values: &JsonMap<String, Json>) -> Result<Vec<Crd>, RenderError> {
-    let (root, _) = render::used(chart, values, &mut Warnings::default())?;
+    let (root, _) = render::used(chart, values, None, &mut Warnings::default())?;
     let mut crds = Vec::new();
     root.each("", &mut |path, node| {
         let files = node.chart.files.iter().filter(|file| is_definition(file));

@@ -22,6 +22,7 @@
 //! let rendered = helm::render(&chart, &Input {
 //!     release: &Release { name: "demo".into(), namespace: "apps".into(), revision: 1, is_upgrade: false },
 //!     values: &serde_json::from_str(r#"{"replicas": 3}"#)?,
+//!     defaults: None,
 //!     capabilities: &Capabilities {
 //!         kube_version: KubeVersion::discovered("v1.36.0", "1", "36"),
 //!         api_versions: vec!["v1".into()],
@@ -54,6 +55,7 @@ mod objects;
 mod parsed;
 mod post_render;
 mod render;
+mod reuse;
 mod schema;
 mod tree;
 mod warnings;
@@ -70,4 +72,5 @@ pub use render::{
     Files, Input, Release, ReleaseNameError, RenderError, Rendered, SeenValues, UsedChart, render,
     render_files, values,
 };
+pub use reuse::{reuse_defaults, reuse_values};
 pub use schema::SchemaErrors;

@@ -73,6 +73,8 @@ pub struct Input<'a> {
     pub release: &'a Release,
     /// The values of the user. An integer is an `int64` to templates; numbers of YAML files are floats: [`crate::floats`].
     pub values: &'a JsonMap<String, Json>,
+    /// What takes the place of the default values of the chart, those of its subcharts excepted: [`crate::reuse_defaults`].
+    pub defaults: Option<&'a JsonMap<String, Json>>,
     /// The cluster.
     pub capabilities: &'a Capabilities,
     /// What functions may use of the world.
@@ -232,7 +234,7 @@ fn prepared<'a>(
     input: &Input<'_>,
 ) -> Result<(ChartNode<'a>, Top, Warnings), RenderError> {
     let mut warnings = Warnings::default();
-    let (root, values) = used(chart, input.values, &mut warnings)?;
+    let (root, values) = used(chart, input.values, input.defaults, &mut warnings)?;
     let values = coalesce::coalesce(&root, &values, Nulls::Delete, &mut warnings)?;
     if !input.skips_schema {
         schema::validate(&root, &values, &input.costs.schema)?;
@@ -251,13 +253,17 @@ fn prepared<'a>(
     Ok((root, Top { chart: chart.clone(), release, capabilities, values }, warnings))
 }
 
-/// The charts that are used with the values of the user, and these.
+/// The charts that are used with the values of the user, and these. `defaults` take the place of those of the chart.
 pub(crate) fn used<'a>(
     chart: &'a Chart,
     values: &JsonMap<String, Json>,
+    defaults: Option<&JsonMap<String, Json>>,
     warnings: &mut Warnings,
 ) -> Result<(ChartNode<'a>, Map), RenderError> {
     let mut root = ChartNode::new(chart);
+    if let Some(defaults) = defaults {
+        root.values = convert::table(defaults, Numbers::Floats);
+    }
     let values = convert::table(values, Numbers::AsWritten);
     dependencies::process(&mut root, &values, warnings).map_err(RenderError::Dependencies)?;
     Ok((root, values))

@@ -14,7 +14,7 @@ use e2e::objects::{Id, Objects};
 use helm::{Capabilities, Costs, HelmVersion, Input, KubeVersion, ParsedChart, World};
 use helm_actions::options::{Apply, Install, Rendition, Rollback, Uninstall, Upgrade, Wait, WaitStrategy};
 use helm_actions::resources::Propagation;
-use helm_actions::{ActionError, Configuration, Observer, Outcome, Stop, Write};
+use helm_actions::{ActionError, Configuration, Former, Observer, Outcome, Stop, Write};
 use helm_release::{Hook, Status, chart_json};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -141,14 +141,31 @@ impl Bed {
 
     /// Renders an archive for a release, as a controller does.
     pub fn rendition(&self, archive: &str, release: &helm::Release, values: &str) -> Result<Rendition> {
+        self.rendition_above(None, archive, release, values)
+    }
+
+    /// The same, going on from former values.
+    fn rendition_above(
+        &self,
+        former: Option<&Former>,
+        archive: &str,
+        release: &helm::Release,
+        values: &str,
+    ) -> Result<Rendition> {
         let chart = helm_chart::load_archive(fs::File::open(archive)?, &helm_chart::Limits::default())?;
         let chart = ParsedChart::new(chart);
-        let values: serde_json::Map<String, Value> = serde_json::from_str(values)?;
+        let mut values: serde_json::Map<String, Value> = serde_json::from_str(values)?;
+        let reused = former.map(|former| former.reuse(&values)).transpose()?;
+        let defaults = reused.map(|reused| {
+            values = reused.values;
+            reused.defaults
+        });
         let rendered = helm::render(
             &chart,
             &Input {
                 release,
                 values: &values,
+                defaults: defaults.as_ref(),
                 capabilities: &Capabilities {
                     kube_version: KubeVersion::discovered("v1.36.0", "1", "36"),
                     api_versions: vec!["v1".into()],
@@ -200,6 +217,19 @@ impl Bed {
         let plan = self.configuration.plan_upgrade(name).await?;
         let rendition = self.rendition(archive, plan.release(), values).unwrap();
         plan.run(rendition, options).await
+    }
+
+    /// Upgrades with the values of the release under the new ones.
+    pub async fn upgrade_reusing(
+        &self,
+        name: &str,
+        archive: &str,
+        values: &str,
+    ) -> Result<Outcome, ActionError> {
+        let plan = self.configuration.plan_upgrade(name).await?;
+        let former = plan.former();
+        let rendition = self.rendition_above(Some(&former), archive, plan.release(), values).unwrap();
+        plan.run(rendition, &upgrade()).await
     }
 
     pub fn id(&self, kind: &str, name: &str) -> Id {

@@ -15,6 +15,11 @@ const HOOK: (&str, &str) = (
     "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: hook\n  annotations: {helm.sh/hook: post-install, helm.sh/hook-weight: \"3\"}\n",
 );
 const NOTES: (&str, &str) = ("templates/NOTES.txt", "{{ .Release.Name }} is there\n");
+/// All values that templates see.
+const SEEN: (&str, &str) = (
+    "templates/seen.yaml",
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: seen}\ndata: {all: {{ toJson .Values | quote }}}\n",
+);
 
 /// The labels and the release of a stored revision, without what differs from run to run.
 async fn stored(bed: &Bed, name: &str, revision: i64) -> Result<(BTreeMap<String, Value>, Value)> {
@@ -51,6 +56,17 @@ fn mask_times(value: &mut Value) {
     }
 }
 
+/// A revision of `web` is the same in two namespaces, in the order of its fields, too.
+async fn same(ours: &Bed, theirs: &Bed, revision: i64) -> Result<()> {
+    let mut both = Vec::new();
+    for bed in [ours, theirs] {
+        let (labels, release) = stored(bed, "web", revision).await?;
+        both.push((labels, serde_json::to_string(&release)?.replace(&bed.namespace, "ns")));
+    }
+    assert_eq!(both[0], both[1]);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_is_stored_as_by_the_real_client() -> Result<()> {
     let bed = Bed::new().await?;
@@ -58,22 +74,34 @@ async fn a_release_is_stored_as_by_the_real_client() -> Result<()> {
     let beside = Bed::new().await?;
     good(bed.install("web", &chart, r#"{"text": "one", "n": {"deep": 1}}"#).await);
     beside.helm(&["install", "web", &chart, "--set", "text=one,n.deep=1", "--wait"])?;
-    let masked = |value: Value| -> Result<Value> {
-        let text =
-            serde_json::to_string(&value)?.replace(&bed.namespace, "ns").replace(&beside.namespace, "ns");
-        Ok(serde_json::from_str(&text)?)
-    };
-    let (ours, theirs) = (stored(&bed, "web", 1).await?, stored(&beside, "web", 1).await?);
-    assert_eq!(ours.0, theirs.0);
-    assert_eq!(serde_json::to_string(&masked(ours.1)?)?, serde_json::to_string(&masked(theirs.1)?)?);
-
+    same(&bed, &beside, 1).await?;
     good(bed.upgrade("web", &chart, r#"{"text": "two"}"#).await);
     beside.helm(&["upgrade", "web", &chart, "--set", "text=two", "--reset-values", "--wait"])?;
     for revision in [1, 2] {
-        let (ours, theirs) = (stored(&bed, "web", revision).await?, stored(&beside, "web", revision).await?);
-        assert_eq!(ours.0, theirs.0);
-        assert_eq!(serde_json::to_string(&masked(ours.1)?)?, serde_json::to_string(&masked(theirs.1)?)?);
+        same(&bed, &beside, revision).await?;
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_reuses_values_is_stored_as_by_the_real_client() -> Result<()> {
+    let (bed, beside) = (Bed::new().await?, Bed::new().await?);
+    let (first, second) = (bed.chart("1.0.0", &[MAP])?, bed.chart("2.0.0", &[MAP, SEEN])?);
+    good(
+        bed.install("web", &first, r#"{"text": "one", "n": {"deep": 1, "other": [1, 2]}, "gone": 7}"#).await,
+    );
+    let sets = ["--set", "text=one,n.deep=1,n.other={1,2},gone=7"];
+    beside.helm(&[&["install", "web", &first, "--wait"], &sets[..]].concat())?;
+    for (revision, values, sets) in [
+        (2, r#"{"n": {"deep": 2}, "gone": null}"#, "n.deep=2,gone=null"),
+        (3, r#"{"gone": null}"#, "gone=null"),
+        (4, "{}", ""),
+    ] {
+        good(bed.upgrade_reusing("web", &second, values).await);
+        beside.helm(&["upgrade", "web", &second, "--reuse-values", "--set", sets, "--wait"])?;
+        same(&bed, &beside, revision).await?;
+    }
+    assert_eq!(bed.text("web-map").await?.as_deref(), Some("one"), "not the default of the chart");
     Ok(())
 }
 

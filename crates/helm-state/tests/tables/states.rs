@@ -157,6 +157,19 @@ fn row_9_other_values_are_out_of_sync() {
 }
 
 #[test]
+fn row_9_values_that_are_preserved_are_in_sync() {
+    let row = |values: serde_json::Value| {
+        let desired =
+            Desired::new(&chart("1.0.0"), "", values.as_object().unwrap().clone(), Algorithm::Sha256);
+        Row::in_sync(json!({"upgrade": {"preserveValues": true}})).with(|row| row.desired = desired)
+    };
+    row(json!({})).is(InSync, "");
+    row(json!({"more": 1})).is(OutOfSync, "release config values changed");
+    let name = values().keys().next().unwrap().clone();
+    row(json!({name: null})).is(OutOfSync, "release config values changed");
+}
+
+#[test]
 fn row_10_other_post_renderers_of_a_new_generation_are_out_of_sync() {
     let spec = json!({"postRenderers": [{"kustomize": {"images": [{"name": "a", "newTag": "1"}]}}]});
     Row::in_sync(spec.clone()).is(InSync, "");

@@ -21,6 +21,7 @@ pub fn render_within(
     let input = Input {
         release: &release,
         values,
+        defaults: None,
         capabilities: &Capabilities {
             kube_version: KubeVersion::discovered("v1.33.0", "1", "33"),
             api_versions: Vec::new(),

@@ -125,6 +125,7 @@ impl Row {
                 is_upgrade: self.upgrade,
             },
             values: &values,
+            defaults: None,
             capabilities: &Capabilities {
                 kube_version: KubeVersion::parse("v1.33.0")?,
                 api_versions: known.chain(self.api_versions.iter().cloned()).collect(),

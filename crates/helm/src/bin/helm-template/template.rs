@@ -85,6 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let input = Input {
         release: &release,
         values: &values,
+        defaults: None,
         capabilities: &Capabilities { kube_version, api_versions, helm_version: HelmVersion::default() },
         world: &World::default(),
         costs: &Costs { parsers: PARSERS, ..Costs::default() },
