@@ -144,6 +144,20 @@ impl Requests {
         self.send(|| target.collection().replace(&segment(target.name), params, body.clone())).await
     }
 
+    /// The same, of an object whose fields the API server must all know.
+    ///
+    /// # Errors
+    /// As above, and if it does not know one.
+    pub async fn replace_strictly(
+        &self,
+        target: &Target<'_>,
+        params: &PostParams,
+        object: &Value,
+    ) -> Result<Value, RequestError> {
+        let body = body(object)?;
+        self.send(|| strict(target.collection().replace(&segment(target.name), params, body.clone())?)).await
+    }
+
     /// Asks for the deletion of the object of that name, whichever it is.
     ///
     /// # Errors
@@ -268,6 +282,16 @@ impl Requests {
             })?;
         serde_json::from_str(&text).map_err(|e| RequestError::Transport(kube::Error::SerdeError(e)))
     }
+}
+
+/// A request by which no field may be unknown to the API server. The parameters of a client for writes do not have it.
+fn strict(request: HttpRequest<Vec<u8>>) -> Result<HttpRequest<Vec<u8>>, BuildError> {
+    let (mut parts, body) = request.into_parts();
+    let separator = if parts.uri.query().is_some() { '&' } else { '?' };
+    parts.uri = format!("{}{separator}fieldValidation=Strict", parts.uri)
+        .parse()
+        .map_err(|error: http::uri::InvalidUri| BuildError::BuildRequest(error.into()))?;
+    Ok(HttpRequest::from_parts(parts, body))
 }
 
 /// Gives an answer that was no API status the words of one: it came from a path the server does not have, or from

@@ -33,7 +33,7 @@ pub struct Install {
     /// Runs no hooks.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "is_false")]
     pub disable_hooks: bool,
-    /// Does not validate rendered objects against the OpenAPI schemas of the cluster.
+    /// Asks for no validation by the OpenAPI schemas of the cluster in the client. There is none: the API server validates.
     #[serde(
         default,
         rename = "disableOpenAPIValidation",
@@ -93,7 +93,7 @@ pub struct Upgrade {
     /// Runs no hooks.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "is_false")]
     pub disable_hooks: bool,
-    /// Does not validate rendered objects against the OpenAPI schemas of the cluster.
+    /// Asks for no validation by the OpenAPI schemas of the cluster in the client. There is none: the API server validates.
     #[serde(
         default,
         rename = "disableOpenAPIValidation",

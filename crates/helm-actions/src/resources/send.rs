@@ -235,7 +235,8 @@ async fn replace(
     if let (Some(Value::Object(metadata)), Some(version)) = (object.get_mut("metadata"), version) {
         metadata.insert("resourceVersion".to_owned(), version.clone());
     }
-    let replaced = configuration.requests().replace(&resource.target(), &post(configuration), &object).await;
+    let requests = configuration.requests();
+    let replaced = requests.replace_strictly(&resource.target(), &post(configuration), &object).await;
     replaced.map_err(|error| SendError::Replace(configuration.masked(error, &resource.object)))
 }
 

@@ -11,4 +11,5 @@ mod drifting;
 mod hooks;
 mod installing;
 mod storing;
+mod validating;
 mod waiting;
