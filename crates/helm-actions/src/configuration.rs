@@ -16,6 +16,7 @@ use kube::Client;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::log::Log;
 use crate::storage::Storage;
 
 /// Where a release lives, in whose identity it is touched, and who wants to hear of it.
@@ -41,6 +42,8 @@ pub struct Configuration {
     pub mask: Mask,
     /// Hears of each write to the storage.
     pub observer: Observer,
+    /// Keeps the last lines of what an action says.
+    pub log: Log,
     /// What ends waits before their time.
     pub stop: Stop,
 }
@@ -100,7 +103,7 @@ impl fmt::Debug for Observer {
 impl Configuration {
     /// The stored revisions.
     pub fn storage(&self) -> Storage {
-        Storage::new(self.requests(), &self.storage_namespace, self.limits.clone(), self.observer.clone())
+        Storage::new(self)
     }
 
     /// Runs futures side by side, as many at a time as may be; the answers are in the order of the futures.

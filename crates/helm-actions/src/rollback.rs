@@ -20,6 +20,8 @@ impl Configuration {
     /// # Errors
     /// Nothing was stored. What failed later is in the [`Outcome`].
     pub async fn rollback(&self, name: &str, options: &Rollback) -> Result<Outcome, ActionError> {
+        let line = |message: &str| self.log.debug(message, [("name", name.into())]);
+        line("preparing rollback");
         let storage = self.storage();
         let entries = storage.entries(name).await?;
         let mut current = storage.newest(name, &entries).await?.ok_or(ActionError::NotFound)?;
@@ -28,6 +30,14 @@ impl Configuration {
             revision => revision,
         };
         let previous = storage.get(name, revision).await?.ok_or(ActionError::NoRevision(revision))?;
+        self.log.debug(
+            "rolling back",
+            [
+                ("name", name.into()),
+                ("currentVersion", current.version.into()),
+                ("targetVersion", revision.into()),
+            ],
+        );
         let method = options.apply.after(&previous);
         let mut release = new_release(&current, previous, revision, method);
         let (mapper, namespace) = (&self.mapper, &current.namespace);
@@ -37,11 +47,16 @@ impl Configuration {
         let mut targets = built.map_err(ActionError::BuildTarget)?;
         let metadata = Metadata { name, namespace };
         targets.iter_mut().for_each(|resource| metadata.mark(&mut resource.object));
+        line("creating rolled back release");
         storage.create(&release, &entries, options.max_history).await?;
+        line("performing rollback");
         let ended =
             perform(self, &storage, &mut current, &mut release, &originals, &mut targets, options).await;
         let ended = match ended {
-            Ok(()) => supersede(&storage, &mut release, &entries).await,
+            Ok(()) => {
+                line("updating status for rolled back release");
+                supersede(&storage, &mut release, &entries).await
+            }
             failed => failed,
         };
         Ok(Outcome::of(release, ended))
@@ -86,7 +101,9 @@ async fn perform(
         let error = ActionError::from(error);
         current.info.status = Status::Superseded;
         storage.record(current).await;
-        fail(storage, release, format!("Rollback {:?} failed: {}", release.name, net::chain(&error))).await;
+        let description = format!("Rollback {:?} failed: {}", release.name, net::chain(&error));
+        configuration.log.warn(&description, []);
+        fail(storage, release, description).await;
         return Err(match options.cleans_up {
             true => clean_up(configuration, changed.created, "rollback", error).await,
             false => error,

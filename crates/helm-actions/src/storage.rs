@@ -18,7 +18,8 @@ use kube::api::{DeleteParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
-use crate::configuration::{Observer, Write};
+use crate::configuration::{Configuration, Observer, Write};
+use crate::log::Log;
 
 /// Why the storage could not be read or written, in the words of Helm.
 #[derive(Debug, thiserror::Error)]
@@ -112,13 +113,16 @@ pub struct Storage {
     namespace: String,
     limits: Limits,
     observer: Observer,
+    log: Log,
 }
 
 impl Storage {
-    pub(crate) fn new(requests: Requests, namespace: &str, limits: Limits, observer: Observer) -> Self {
+    pub(crate) fn new(configuration: &Configuration) -> Self {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Secret"));
         let mapped = RestMapping { resource, namespaced: true };
-        Self { requests, mapped, namespace: namespace.to_owned(), limits, observer }
+        let Configuration { storage_namespace, limits, observer, log, .. } = configuration.clone();
+        let requests = configuration.requests();
+        Self { requests, mapped, namespace: storage_namespace, limits, observer, log }
     }
 
     fn target<'a>(&'a self, name: &'a str) -> Target<'a> {
@@ -232,7 +236,12 @@ impl Storage {
     pub(crate) async fn record(&self, release: &Release) {
         if let Err(error) = self.update(release).await {
             let (name, revision) = (&release.name, release.version);
-            tracing::warn!(name, revision, error = net::chain(&error), "failed to update release");
+            let error = net::chain(&error);
+            tracing::warn!(name, revision, error, "failed to update release");
+            self.log.warn(
+                "failed to update release",
+                [("name", name.as_str().into()), ("revision", revision.into()), ("error", error.into())],
+            );
         }
     }
 

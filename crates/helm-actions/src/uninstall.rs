@@ -48,6 +48,7 @@ impl Configuration {
         options: &Uninstall,
     ) -> Result<(), ActionError> {
         let name = release.name.clone();
+        self.log.debug("uninstall: deleting release", [("name", name.as_str().into())]);
         if options.runs_hooks {
             hooks::run(self, storage, release, Event::PreDelete, &options.wait).await?;
         }
@@ -67,8 +68,11 @@ impl Configuration {
         if options.keeps_history {
             storage.record(release).await;
             supersede_deployed(storage, &name, entries).await?;
-        } else if let Err(error) = purge(storage, &name, entries).await {
-            errors.push(format!("uninstall: Failed to purge the release: {}", net::chain(&error)));
+        } else {
+            self.log.debug("purge requested", [("release", name.as_str().into())]);
+            if let Err(error) = purge(storage, &name, entries).await {
+                errors.push(format!("uninstall: Failed to purge the release: {}", net::chain(&error)));
+            }
         }
         match errors.len() {
             0 => Ok(()),
@@ -83,7 +87,7 @@ impl Configuration {
         options: &Uninstall,
     ) -> Result<Vec<Resource>, ActionError> {
         let failed = |reason: String| {
-            tracing::warn!(name = release.name, reason, "failed to delete release");
+            self.log.warn("uninstall: Failed to delete release", [("error", reason.into())]);
             ActionError::Delete(release.name.clone())
         };
         let built = resources::build(&self.mapper, &release.namespace, &release.manifest).await;

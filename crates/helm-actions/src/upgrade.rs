@@ -32,6 +32,7 @@ impl Configuration {
         let mut release =
             helm::Release { name: name.to_owned(), namespace: String::new(), revision: 1, is_upgrade: true };
         release.check_name()?;
+        self.log.debug("preparing upgrade", [("name", name.into())]);
         let storage = self.storage();
         let entries = storage.entries(name).await?;
         let none = || ActionError::NoDeployed(name.to_owned());
@@ -84,11 +85,22 @@ impl UpgradePlan {
     /// # Errors
     /// Nothing was stored. What failed later is in the [`Outcome`].
     pub async fn run(self, rendition: Rendition, options: &Upgrade) -> Result<Outcome, ActionError> {
-        let configuration = &self.configuration;
+        let (configuration, log) = (&self.configuration, &self.configuration.log);
         let method = self.method(options);
+        log.debug(
+            "determined release apply method",
+            [
+                ("server_side_apply", (method == ApplyMethod::ServerSide).into()),
+                (
+                    "previous_release_apply_method",
+                    self.last.apply_method.map_or("", ApplyMethod::name).into(),
+                ),
+            ],
+        );
         let mut release = self.new_release(rendition, method);
         let mut original = self.current().clone();
         let (name, namespace) = (release.name.clone(), release.namespace.clone());
+        log.debug("performing update", [("name", name.as_str().into())]);
         let metadata = Metadata { name: &name, namespace: &namespace };
         let mapper = &configuration.mapper;
         let built = resources::build(mapper, &namespace, &release.manifest).await;
@@ -103,6 +115,7 @@ impl UpgradePlan {
             let there = resources::conflicting(configuration, &added, metadata).await;
             current.extend(there.map_err(ActionError::AdoptUpgrade)?);
         }
+        log.debug("creating upgraded release", [("name", name.as_str().into())]);
         self.storage.create(&release, &self.entries, options.max_history).await?;
         let mut created = Vec::new();
         let ended =
@@ -113,12 +126,15 @@ impl UpgradePlan {
                 self.storage.record(&original).await;
                 release.info.status = Status::Deployed;
                 release.info.description = "Upgrade complete".to_owned();
+                log.debug("updating status for upgraded release", [("name", name.as_str().into())]);
                 let stored = self.storage.update(&release).await;
                 Ok(Outcome::of(release, stored.map_err(ActionError::from)))
             }
             Err(error) => {
                 release.info.status = Status::Failed;
-                release.info.description = format!("Upgrade {name:?} failed: {}", net::chain(&error));
+                let text = net::chain(&error);
+                release.info.description = format!("Upgrade {name:?} failed: {text}");
+                log.warn("upgrade failed", [("name", name.as_str().into()), ("error", text.into())]);
                 self.storage.record(&release).await;
                 let error = if options.cleans_up {
                     clean_up(configuration, created, "upgrade", error).await
@@ -195,8 +211,10 @@ pub(crate) async fn clean_up(
     action: &'static str,
     error: ActionError,
 ) -> ActionError {
+    configuration.log.debug("cleanup on fail set", [("cleaning_resources", created.len().into())]);
     let errors = resources::delete_all(configuration, &mut created, Propagation::Background).await;
     if errors.is_empty() {
+        configuration.log.debug("resource cleanup complete", []);
         return error;
     }
     ActionError::CleanUp { action, original: net::chain(&error), texts: joined(&errors, ", ") }

@@ -27,6 +27,9 @@ use follow::Group;
 /// Watches that one wait has at a time. The objects of others are waited for when one of these ends.
 const MOST_WATCHES: usize = 32;
 
+/// What objects that are ready are called.
+const CURRENT: &str = "Current";
+
 /// Why a wait has ended too soon, in the words of Flux.
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
@@ -188,6 +191,7 @@ pub(crate) async fn for_end(
     resources: &[Resource],
     wait: &Wait,
 ) -> Result<(), WaitError> {
+    configuration.log.debug("waiting for resources to be deleted", [("count", resources.len().into())]);
     let deadline = Instant::now() + wait.timeout;
     let gone = async {
         for resource in resources {
@@ -220,6 +224,11 @@ async fn until_ready(
     judge: Judge,
     timeout: Duration,
 ) -> Result<(), WaitError> {
+    let timeout_nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+    configuration.log.debug(
+        "waiting for resources",
+        [("count", resources.len().into()), ("timeout", timeout_nanos.into())],
+    );
     let mut states = States::new();
     for (place, resource) in resources.iter().enumerate() {
         if !is_paused(resource) {
@@ -237,7 +246,13 @@ async fn until_ready(
         })
         .collect();
     match told.join(", ") {
-        none if none.is_empty() => Ok(()),
+        none if none.is_empty() => {
+            configuration.log.debug(
+                "all resources achieved desired status",
+                [("desiredStatus", CURRENT.into()), ("resourceCount", states.len().into())],
+            );
+            Ok(())
+        }
         all if is_late => Err(WaitError::Timeout(all)),
         all => Err(WaitError::Stalled(all)),
     }
@@ -263,6 +278,7 @@ async fn watch(configuration: &Configuration, resources: &[Resource], judge: &Ju
     };
     let mut changes = stream::iter(groups).map(follow).flatten_unordered(MOST_WATCHES);
     loop {
+        tell_first(configuration, resources, states);
         tokio::select! {
             change = changes.next() => match change {
                 Some((place, verdict)) => drop(states.insert(place, with_ttl(resources.get(place), verdict))),
@@ -278,6 +294,17 @@ async fn watch(configuration: &Configuration, resources: &[Resource], judge: &Ju
             return;
         }
     }
+}
+
+/// Names one of the objects that are waited for.
+fn tell_first(configuration: &Configuration, resources: &[Resource], states: &States) {
+    let open = states.iter().map(|(place, verdict)| (place, status(verdict.as_ref())));
+    let open = open.filter(|(_, status)| !matches!(status, Status::Current | Status::Failed));
+    let open = open.filter_map(|(place, status)| Some((resources.get(*place)?, status)));
+    let Some((resource, status)) = open.min_by(|(a, _), (b, _)| a.id.name.cmp(&b.id.name)) else { return };
+    let [namespace, name, kind] = resource.named();
+    let (expected, actual) = (("expectedStatus", CURRENT.into()), ("actualStatus", status.as_str().into()));
+    configuration.log.debug("waiting for resource", [namespace, name, kind, expected, actual]);
 }
 
 /// When the next object that does not change counts as failed.

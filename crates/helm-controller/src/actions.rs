@@ -14,7 +14,7 @@ use futures::FutureExt;
 use helm::Crd;
 use helm_actions::drift::Diff;
 use helm_actions::options::Wait;
-use helm_actions::{ActionError, Configuration, Inventory, Observer, Outcome, Write};
+use helm_actions::{ActionError, Configuration, Inventory, Log, Observer, Outcome, Write};
 use helm_release::{ApplyMethod, Release};
 use helm_state::{Action, Ended, Ran, Run, drift_corrected};
 use jiff::Timestamp;
@@ -134,7 +134,8 @@ impl Pass<'_> {
         let ran = Ran { error: error.as_deref(), is_not_found, release, took: begun.elapsed() };
         let Some(run) = watched.end() else { return Ended::default() };
         let object = &mut self.subject.object;
-        run.end(object, &prepared.desired, &ran, Timestamp::now())
+        let ended = run.end(object, &prepared.desired, &ran, Timestamp::now());
+        with_log(ended, &configuration.log)
     }
 
     /// Ends waits when the source has another artifact by now, if that is asked for. Does not end itself.
@@ -254,6 +255,18 @@ impl Pass<'_> {
             }
         }
     }
+}
+
+/// What is told of an action that failed ends with what it said last.
+pub fn with_log(mut ended: Ended, log: &Log) -> Ended {
+    if let Some(notice) = ended.notice.as_mut().filter(|notice| notice.has_log) {
+        let text = log.text();
+        if !text.is_empty() {
+            notice.message.push_str("\n\nLast Helm logs:\n\n");
+            notice.message.push_str(&text);
+        }
+    }
+    ended
 }
 
 /// The revision that an action was about, why it failed, and whether because there was none.

@@ -19,7 +19,7 @@ use runtime::controller::Outcome;
 use runtime::events::Severity;
 use runtime::patch::PatchError;
 
-use crate::actions::{Failed, Watched, told, without_turn};
+use crate::actions::{Failed, Watched, told, with_log, without_turn};
 use crate::obstacle::{Halt, Obstacle};
 use crate::pass::{Pass, Prepared};
 use crate::target::{AccessError, Target, service_account};
@@ -142,6 +142,7 @@ impl Pass<'_> {
         let ran = Ran { error: error.as_deref(), is_not_found, release, took: begun.elapsed() };
         let Some(run) = watched.end() else { return Ok(()) };
         let ended = run.end(&mut self.subject.object, desired, &ran, Timestamp::now());
+        let ended = with_log(ended, &configuration.log);
         if let Some(notice) = &ended.notice {
             self.subject.notify(&self.context.events, notice);
         }

@@ -10,7 +10,7 @@ use apply::manager::Manager;
 use apply::mapper::Mapper;
 use apply::mask::Mask;
 use clusters::ConnectError;
-use helm_actions::{Configuration, Observer, Stop};
+use helm_actions::{Configuration, Log, Observer, Stop};
 use identity::{Operation, Requester};
 use kube::Client;
 use net::chain;
@@ -115,6 +115,7 @@ impl Pass<'_> {
             concurrency: self.context.arguments.concurrent_requests.into(),
             mask: target.secrets.clone(),
             observer,
+            log: Log::default(),
             stop: Stop { shutdown: self.context.stop.clone(), interrupt: self.interrupt.clone() },
         }
     }

@@ -188,7 +188,10 @@ async fn an_upgrade_that_fails_is_rolled_back_until_retries_are_over() -> Result
     let history = helm.helm(&["history", "app"])?;
     let statuses: Vec<&str> = history.as_array().into_iter().flatten().map(|r| r.text("/status")).collect();
     assert_eq!(statuses, ["superseded", "failed", "superseded", "failed", "deployed"], "{history}");
-    test.event(RELEASE, "Warning", "UpgradeFailed", "timeout waiting for").await?;
+    let event = test.event(RELEASE, "Warning", "UpgradeFailed", "timeout waiting for").await?;
+    let (message, log) = event.text("/message").split_once("\n\nLast Helm logs:\n\n").context("a log")?;
+    assert!(released.message.ends_with(message), "{message}");
+    assert!(log.contains("Z: waiting for resources: {\"count\":"), "{log}");
     test.event(RELEASE, "Normal", "RollbackSucceeded", "Helm rollback to previous release").await?;
 
     test.patch(RELEASE, &json!({"spec": {"values": {"replicas": 0, "text": "good"}}})).await?;

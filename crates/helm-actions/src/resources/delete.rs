@@ -46,6 +46,8 @@ pub(super) async fn delete(
         Propagation::Foreground => PropagationPolicy::Foreground,
         Propagation::Orphan => PropagationPolicy::Orphan,
     };
+    let [namespace, name, kind] = resource.named();
+    configuration.log.debug("starting delete resource", [namespace, name, kind]);
     let params = DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() };
     let requests = configuration.requests();
     let target = resource.target();

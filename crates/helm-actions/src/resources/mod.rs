@@ -53,6 +53,13 @@ impl Resource {
         Target { mapped: &self.mapped, namespace: &self.id.namespace, name: &self.id.name }
     }
 
+    /// Its namespace, name and kind as the log has them.
+    pub(crate) fn named(&self) -> [(&'static str, Value); 3] {
+        let ObjectId { namespace, name, kind, .. } = &self.id;
+        [("namespace", namespace), ("name", name), ("kind", kind)]
+            .map(|(key, text)| (key, text.as_str().into()))
+    }
+
     /// Whether it is in a list, whatever the version in which it is asked for.
     pub(crate) fn is_in(&self, others: &[Self]) -> bool {
         others.iter().any(|other| other.id == self.id)

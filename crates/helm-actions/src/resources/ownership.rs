@@ -156,6 +156,11 @@ async fn if_owned(
         Err(error) => error.to_string(),
     };
     tracing::warn!(resource = %resource.id, reason, "resource is not deleted with its release");
+    let [namespace, name, kind] = resource.named();
+    configuration.log.warn(
+        "skipping delete of resource not owned by this release",
+        [kind, namespace, name, ("reason", reason.into())],
+    );
     None
 }
 

@@ -1,6 +1,7 @@
 //! From the objects of one revision to those of another.
 
 use futures::FutureExt;
+use kube::core::GroupVersionKind;
 use serde_json::Value;
 
 use super::delete::delete;
@@ -41,9 +42,10 @@ pub(crate) async fn create_all(
     method: Method,
 ) -> Result<(), Joined> {
     let mut errors = Vec::new();
+    configuration.log.debug("creating resource(s)", [("resources", resources.len().into())]);
     for group in groups(resources) {
         let write = Write::create(method);
-        let answers = each(configuration, group, &[], write);
+        let answers = each(configuration, group, &[], write, write.words(true));
         errors.extend(answers.await.into_iter().map(|(_, error)| error));
     }
     Joined::of(errors, "\n")
@@ -76,6 +78,7 @@ pub(crate) async fn update_all(
 ) -> (Changed, Result<(), Joined>) {
     let mut changed = Changed::default();
     let mut errors = Vec::new();
+    configuration.log.debug("checking resources for changes", [("resources", targets.len().into())]);
     for group in groups(targets) {
         if updating.tells_created {
             match missing(configuration, group).await {
@@ -83,7 +86,8 @@ pub(crate) async fn update_all(
                 Err(error) => return (changed, Joined::of(vec![error], " && ")),
             }
         }
-        let answers = each(configuration, group, originals, Write::Update(updating.method));
+        let write = Write::Update(updating.method);
+        let answers = each(configuration, group, originals, write, write.words(false));
         for (resource, error) in answers.await {
             // What is not there ends the update; what is there and does not change is told at its end.
             let is_missing = configuration.requests().get(&resource.target()).await;
@@ -136,6 +140,20 @@ impl Write {
         }
     }
 
+    /// What is said of an object that is written, and of one that is not.
+    fn words(self, creates: bool) -> Option<[&'static str; 2]> {
+        match self {
+            Self::Update(Method::ServerSide { .. }) if creates => {
+                Some(["Created resource via patch", "Error creating resource via patch"])
+            }
+            Self::Update(Method::ServerSide { .. }) => Some(["Patched resource", "Error patching resource"]),
+            Self::Update(Method::ClientSide { replaces: true, .. }) => {
+                Some(["replace succeeded", "error replacing the resource"])
+            }
+            Self::Update(Method::ClientSide { .. }) | Self::Create => None,
+        }
+    }
+
     async fn one(
         self,
         configuration: &Configuration,
@@ -156,11 +174,24 @@ async fn each(
     group: &mut [Resource],
     originals: &[Resource],
     write: Write,
+    words: Option<[&str; 2]>,
 ) -> Vec<(Resource, SendError)> {
     let written = group.iter().map(|resource| write.one(configuration, resource, originals).boxed());
     let answers = configuration.side_by_side(written.collect()).await;
     let mut failed = Vec::new();
     for (resource, answer) in group.iter_mut().zip(answers) {
+        if let Some([done, failed]) = words {
+            let GroupVersionKind { group, version, kind } = &resource.gvk;
+            let [namespace, name, _] = resource.named();
+            let gvk = ("gvk", format!("{group}/{version}, Kind={kind}").into());
+            match &answer {
+                Ok(_) => configuration.log.debug(done, [namespace, name, gvk]),
+                Err(error) => {
+                    let error = ("error", net::chain(error).into());
+                    configuration.log.debug(failed, [namespace, name, gvk, error]);
+                }
+            }
+        }
         match answer {
             Ok(live) => resource.live = Some(live),
             Err(error) => failed.push((resource.clone(), error)),
@@ -171,18 +202,22 @@ async fn each(
 
 /// Deletes an object that is no part of the release any more, unless the live one says that it is kept.
 async fn remove(configuration: &Configuration, resource: &Resource) -> Result<(), SendError> {
+    let log = &configuration.log;
+    log.debug("deleting resource", resource.named());
     let live = match configuration.requests().get(&resource.target()).await {
         Ok(Some(live)) => live,
         Ok(None) => return Ok(()),
         // As Helm, which leaves alone what it cannot read.
         Err(error) => {
-            tracing::debug!(resource = %resource.id, error = net::chain(&error), "resource is not deleted");
+            let [namespace, name, kind] = resource.named();
+            let error = ("error", net::chain(&error).into());
+            log.debug("unable to get object", [namespace, name, kind, error]);
             return Ok(());
         }
     };
     let policy = live.pointer("/metadata/annotations").and_then(|annotations| annotations.get(POLICY));
     if policy.and_then(Value::as_str) == Some(KEEP) {
-        tracing::debug!(resource = %resource.id, "resource is kept by its policy");
+        log.debug("skipping delete due to annotation", resource.named());
         return Ok(());
     }
     delete(configuration, resource, Propagation::Background).await.map_err(|source| SendError::Delete {

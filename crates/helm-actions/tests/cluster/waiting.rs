@@ -38,6 +38,25 @@ async fn what_is_not_ready_in_time_is_told() -> Result<()> {
     let text = failure(bed.install_as("web", &chart, "{}", &options).await);
     let namespace = &bed.namespace;
     assert_eq!(text, format!("timeout waiting for: [Deployment/{namespace}/never status: 'InProgress']"));
+    let log = bed.configuration.log.text();
+    let ends: Vec<&str> =
+        log.lines().filter_map(|line| line.split_once(": ")).map(|(_, text)| text).collect();
+    let object =
+        |name: &str, more: &str| format!("\"name\":\"{name}\",\"namespace\":\"{namespace}\"{more}}}");
+    let applied =
+        |gvk: &str, name: &str| format!("Patched resource: {{\"gvk\":\"{gvk}\",{}", object(name, ""));
+    let waited = "waiting for resource: {\"actualStatus\":\"InProgress\",\"expectedStatus\":\"Current\",\"kind\":\"Deployment\",";
+    assert_eq!(
+        ends[..5],
+        [
+            "checking resources for changes: {\"resources\":2}".to_owned(),
+            applied("/v1, Kind=ConfigMap", "web-map"),
+            applied("apps/v1, Kind=Deployment", "never"),
+            "waiting for resources: {\"count\":2,\"timeout\":1000000000}".to_owned(),
+            format!("{waited}{}", object("never", "")),
+        ],
+        "{log}"
+    );
     assert_eq!(bed.take_writes(), ["create v1 pending-install", "update v1 failed"]);
     Ok(())
 }
