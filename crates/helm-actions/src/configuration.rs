@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::log::Log;
+use crate::memory::Memory;
 use crate::storage::Storage;
 
 /// Where a release lives, in whose identity it is touched, and who wants to hear of it.
@@ -44,6 +45,8 @@ pub struct Configuration {
     pub observer: Observer,
     /// Keeps the last lines of what an action says.
     pub log: Log,
+    /// Tells what an action keeps in memory.
+    pub memory: Memory,
     /// What ends waits before their time.
     pub stop: Stop,
 }

@@ -84,7 +84,7 @@ impl Configuration {
         // Kinds may be served that were not before.
         self.mapper.invalidate();
         let wait = Wait { timeout: ESTABLISHED, ..wait.clone() };
-        let established = wait::for_objects(self, &all, &wait).await;
+        let established = wait::for_objects(self, all, &wait).await;
         established.map_err(|error| CrdError(CrdFault::Wait(error)))
     }
 

@@ -145,7 +145,7 @@ async fn execute_one(
         set_run(release, place, end(Phase::Failed));
         return Err(HookError::Create { event, path, source });
     }
-    let ended = wait::for_hook(configuration, &resources, wait).await;
+    let ended = wait::for_hook(configuration, resources, wait).await;
     set_run(release, place, end(if ended.is_ok() { Phase::Succeeded } else { Phase::Failed }));
     Ok(ended?)
 }
@@ -221,8 +221,8 @@ async fn delete_by_policy(
         return Err(HookError::Delete(error));
     }
     Ok(match policy {
-        BEFORE_CREATION => wait::for_end(configuration, &resources, wait).await,
-        _ => wait::for_deletion(configuration, &resources, wait).await,
+        BEFORE_CREATION => wait::for_end(configuration, resources, wait).await,
+        _ => wait::for_deletion(configuration, resources, wait).await,
     }?)
 }
 

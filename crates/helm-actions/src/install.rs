@@ -3,7 +3,7 @@
 use apply::mapper::RestMapping;
 use apply::request::Target;
 use helm::Event;
-use helm_release::{ApplyMethod, Info, Release, Status, Time};
+use helm_release::{ApplyMethod, Release, Status, Time};
 use jiff::Timestamp;
 use kube::api::PostParams;
 use kube::core::{ApiResource, GroupVersionKind};
@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::configuration::Configuration;
 use crate::error::{ActionError, Outcome};
 use crate::options::{Apply, Install, Rendition, creating};
+use crate::pending::Pending;
 use crate::resources::{self, Metadata, Method, Resource, Updating};
 use crate::storage::Storage;
 use crate::{hooks, wait};
@@ -95,7 +96,7 @@ impl InstallPlan {
             storage.update(&last).await?;
         }
         storage.create(&release, &[], 0).await?;
-        let ended = self.perform(&mut release, &mut resources, adopted, options).await;
+        let ended = self.perform(&mut release, resources, adopted, options).await;
         match &ended {
             Ok(()) => {
                 release.info.status = Status::Deployed;
@@ -112,42 +113,36 @@ impl InstallPlan {
 
     fn new_release(&self, rendition: Rendition, options: &Install, method: ApplyMethod) -> Release {
         let now = Time::new(Timestamp::now());
-        Release {
+        let pending = Pending {
             name: self.release.name.clone(),
             namespace: self.release.namespace.clone(),
-            info: Info {
-                first_deployed: Some(now.clone()),
-                last_deployed: Some(now),
-                status: Status::PendingInstall,
-                description: "Initial install underway".to_owned(),
-                notes: rendition.notes,
-                ..Info::default()
-            },
-            chart: rendition.chart,
-            config: rendition.config,
-            manifest: rendition.manifest,
-            hooks: (!rendition.hooks.is_empty()).then_some(rendition.hooks),
             version: self.replaced.as_ref().map_or(1, |last| last.version.saturating_add(1)),
-            apply_method: Some(method),
+            first_deployed: Some(now.clone()),
+            last_deployed: now,
+            status: Status::PendingInstall,
+            description: "Initial install underway".to_owned(),
+            method,
             labels: options.labels.clone(),
-        }
+        };
+        pending.of(rendition.into())
     }
 
     async fn perform(
         &self,
         release: &mut Release,
-        resources: &mut [Resource],
+        mut resources: Vec<Resource>,
         adopted: Option<Vec<Resource>>,
         options: &Install,
     ) -> Result<(), ActionError> {
         let (configuration, storage) = (&self.configuration, &self.storage);
+        configuration.memory.keep(&[release], &[&resources, adopted.as_deref().unwrap_or_default()]);
         if options.runs_hooks {
             let ran = hooks::run(configuration, storage, release, Event::PreInstall, &options.wait).await;
             ran.map_err(ActionError::PreInstall)?;
         }
         let method = release.apply_method.unwrap_or(ApplyMethod::ClientSide);
         if adopted.as_ref().is_some_and(Vec::is_empty) {
-            resources::create_all(configuration, resources, creating(method)).await?;
+            resources::create_all(configuration, &mut resources, creating(method)).await?;
         } else {
             let method = match method {
                 ApplyMethod::ServerSide => Method::ServerSide { force: true },
@@ -157,8 +152,9 @@ impl InstallPlan {
             };
             let updating = Updating { method, tells_created: false };
             let originals = adopted.unwrap_or_default();
-            resources::update_all(configuration, &originals, resources, updating).await.1?;
+            resources::update_all(configuration, &originals, &mut resources, updating).await.1?;
         }
+        configuration.memory.keep(&[release], &[]);
         wait::for_objects(configuration, resources, &options.wait).await?;
         if options.runs_hooks {
             let ran = hooks::run(configuration, storage, release, Event::PostInstall, &options.wait).await;

@@ -1,12 +1,13 @@
 //! A release becomes what it was in an earlier revision (`pkg/action/rollback.go` of Helm).
 
 use helm::Event;
-use helm_release::{ApplyMethod, Info, Release, Status, Time};
+use helm_release::{ApplyMethod, Release, Status, Time};
 use jiff::Timestamp;
 
 use crate::configuration::Configuration;
 use crate::error::{ActionError, Outcome};
 use crate::options::{Rollback, updating};
+use crate::pending::Pending;
 use crate::resources::{self, Metadata, Resource, Updating};
 use crate::storage::{Entry, Storage};
 use crate::upgrade::clean_up;
@@ -50,8 +51,7 @@ impl Configuration {
         line("creating rolled back release");
         storage.create(&release, &entries, options.max_history).await?;
         line("performing rollback");
-        let ended =
-            perform(self, &storage, &mut current, &mut release, &originals, &mut targets, options).await;
+        let ended = perform(self, &storage, &mut current, &mut release, originals, targets, options).await;
         let ended = match ended {
             Ok(()) => {
                 line("updating status for rolled back release");
@@ -64,22 +64,20 @@ impl Configuration {
 }
 
 fn new_release(current: &Release, previous: Release, revision: i64, method: ApplyMethod) -> Release {
-    Release {
+    let pending = Pending {
         name: current.name.clone(),
         namespace: current.namespace.clone(),
-        info: Info {
-            first_deployed: current.info.first_deployed.clone(),
-            last_deployed: Some(Time::new(Timestamp::now())),
-            status: Status::PendingRollback,
-            notes: previous.info.notes,
-            rollback_revision: revision,
-            description: format!("Rollback to {revision}"),
-            ..Info::default()
-        },
         version: current.version.saturating_add(1),
-        apply_method: Some(method),
-        ..previous
-    }
+        first_deployed: current.info.first_deployed.clone(),
+        last_deployed: Time::new(Timestamp::now()),
+        status: Status::PendingRollback,
+        description: format!("Rollback to {revision}"),
+        method,
+        labels: previous.labels.clone(),
+    };
+    let mut release = pending.of(previous);
+    release.info.rollback_revision = revision;
+    release
 }
 
 async fn perform(
@@ -87,16 +85,19 @@ async fn perform(
     storage: &Storage,
     current: &mut Release,
     release: &mut Release,
-    originals: &[Resource],
-    targets: &mut [Resource],
+    originals: Vec<Resource>,
+    mut targets: Vec<Resource>,
     options: &Rollback,
 ) -> Result<(), ActionError> {
+    configuration.memory.keep(&[current, release], &[&originals, &targets]);
     if options.runs_hooks {
         hooks::run(configuration, storage, release, Event::PreRollback, &options.wait).await?;
     }
     let method = updating(release.apply_method.unwrap_or(ApplyMethod::ClientSide), options.forces);
     let updating = Updating { method, tells_created: options.cleans_up };
-    let (changed, updated) = resources::update_all(configuration, originals, targets, updating).await;
+    let (changed, updated) = resources::update_all(configuration, &originals, &mut targets, updating).await;
+    drop(originals);
+    configuration.memory.keep(&[current, release], &[&changed.created]);
     if let Err(error) = updated {
         let error = ActionError::from(error);
         current.info.status = Status::Superseded;

@@ -26,6 +26,8 @@ impl Configuration {
         let (chosen, mut skipped): (Vec<Hook>, Vec<Hook>) =
             all.into_iter().partition(|hook| options.takes(&hook.name));
         release.hooks = Some(chosen);
+        // What does not run is in two parts of one release.
+        self.memory.keep(&[&release], &[]);
         let (remains, ended) = hooks::execute(self, &storage, &mut release, Event::Test, &wait).await;
         skipped.extend(release.hooks.take().into_iter().flatten());
         release.hooks = (!skipped.is_empty()).then_some(skipped);

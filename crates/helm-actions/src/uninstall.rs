@@ -48,14 +48,16 @@ impl Configuration {
         options: &Uninstall,
     ) -> Result<(), ActionError> {
         let name = release.name.clone();
+        self.memory.keep(&[release], &[]);
         self.log.debug("uninstall: deleting release", [("name", name.as_str().into())]);
         if options.runs_hooks {
             hooks::run(self, storage, release, Event::PreDelete, &options.wait).await?;
         }
         storage.record(release).await;
         let deleted = self.delete_objects(release, options).await?;
+        self.memory.keep(&[release], &[]);
         let mut errors = Vec::new();
-        if let Err(error) = wait::for_deletion(self, &deleted, &options.wait).await {
+        if let Err(error) = wait::for_deletion(self, deleted, &options.wait).await {
             errors.push(net::chain(&error));
         }
         if options.runs_hooks

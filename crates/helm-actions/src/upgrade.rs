@@ -1,12 +1,15 @@
 //! A release becomes another revision (`pkg/action/upgrade.go` of Helm).
 
+use std::collections::BTreeMap;
+
 use helm::Event;
-use helm_release::{ApplyMethod, Info, Release, Status, Time};
+use helm_release::{ApplyMethod, Release, Status, Time};
 use jiff::Timestamp;
 
 use crate::configuration::Configuration;
 use crate::error::{ActionError, Outcome, joined};
 use crate::options::{Rendition, Upgrade, updating};
+use crate::pending::Pending;
 use crate::resources::{self, Metadata, Propagation, Resource, Updating};
 use crate::reuse::Former;
 use crate::storage::{Entry, Storage};
@@ -85,22 +88,22 @@ impl UpgradePlan {
     /// # Errors
     /// Nothing was stored. What failed later is in the [`Outcome`].
     pub async fn run(self, rendition: Rendition, options: &Upgrade) -> Result<Outcome, ActionError> {
-        let (configuration, log) = (&self.configuration, &self.configuration.log);
         let method = self.method(options);
+        let Self { configuration, storage, release: planned, entries, last, deployed } = self;
+        let log = configuration.log.clone();
         log.debug(
             "determined release apply method",
             [
                 ("server_side_apply", (method == ApplyMethod::ServerSide).into()),
-                (
-                    "previous_release_apply_method",
-                    self.last.apply_method.map_or("", ApplyMethod::name).into(),
-                ),
+                ("previous_release_apply_method", last.apply_method.map_or("", ApplyMethod::name).into()),
             ],
         );
-        let mut release = self.new_release(rendition, method);
-        let mut original = self.current().clone();
+        let labels = last.labels.clone();
+        let original = deployed.unwrap_or(last);
+        let release = pending(planned, &original, method, labels).of(rendition.into());
         let (name, namespace) = (release.name.clone(), release.namespace.clone());
-        log.debug("performing update", [("name", name.as_str().into())]);
+        let line = |message: &str| log.debug(message, [("name", name.as_str().into())]);
+        line("performing update");
         let metadata = Metadata { name: &name, namespace: &namespace };
         let mapper = &configuration.mapper;
         let built = resources::build(mapper, &namespace, &release.manifest).await;
@@ -112,32 +115,33 @@ impl UpgradePlan {
         if !options.takes_ownership {
             let added: Vec<Resource> =
                 targets.iter().filter(|target| !target.is_in(&current)).cloned().collect();
-            let there = resources::conflicting(configuration, &added, metadata).await;
+            let there = resources::conflicting(&configuration, &added, metadata).await;
             current.extend(there.map_err(ActionError::AdoptUpgrade)?);
         }
-        log.debug("creating upgraded release", [("name", name.as_str().into())]);
-        self.storage.create(&release, &self.entries, options.max_history).await?;
+        line("creating upgraded release");
+        storage.create(&release, &entries, options.max_history).await?;
         let mut created = Vec::new();
-        let ended =
-            self.perform(&mut release, &mut original, &current, &mut targets, &mut created, options).await;
+        let mut upgrading = Upgrading { configuration, storage, original, release };
+        let ended = upgrading.perform(current, targets, &mut created, options).await;
+        let Upgrading { configuration, storage, mut original, mut release } = upgrading;
         match ended {
             Ok(()) => {
                 original.info.status = Status::Superseded;
-                self.storage.record(&original).await;
+                storage.record(&original).await;
+                line("updating status for upgraded release");
                 release.info.status = Status::Deployed;
                 release.info.description = "Upgrade complete".to_owned();
-                log.debug("updating status for upgraded release", [("name", name.as_str().into())]);
-                let stored = self.storage.update(&release).await;
+                let stored = storage.update(&release).await;
                 Ok(Outcome::of(release, stored.map_err(ActionError::from)))
             }
             Err(error) => {
-                release.info.status = Status::Failed;
                 let text = net::chain(&error);
+                release.info.status = Status::Failed;
                 release.info.description = format!("Upgrade {name:?} failed: {text}");
                 log.warn("upgrade failed", [("name", name.as_str().into()), ("error", text.into())]);
-                self.storage.record(&release).await;
+                storage.record(&release).await;
                 let error = if options.cleans_up {
-                    clean_up(configuration, created, "upgrade", error).await
+                    clean_up(&configuration, created, "upgrade", error).await
                 } else {
                     error
                 };
@@ -145,47 +149,55 @@ impl UpgradePlan {
             }
         }
     }
+}
 
-    fn new_release(&self, rendition: Rendition, method: ApplyMethod) -> Release {
-        Release {
-            name: self.release.name.clone(),
-            namespace: self.release.namespace.clone(),
-            info: Info {
-                first_deployed: self.current().info.first_deployed.clone(),
-                last_deployed: Some(Time::new(Timestamp::now())),
-                status: Status::PendingUpgrade,
-                description: "Preparing upgrade".to_owned(),
-                notes: rendition.notes,
-                ..Info::default()
-            },
-            chart: rendition.chart,
-            config: rendition.config,
-            manifest: rendition.manifest,
-            hooks: (!rendition.hooks.is_empty()).then_some(rendition.hooks),
-            version: self.release.revision,
-            apply_method: Some(method),
-            labels: self.last.labels.clone(),
-        }
+fn pending(
+    planned: helm::Release,
+    original: &Release,
+    method: ApplyMethod,
+    labels: BTreeMap<String, String>,
+) -> Pending {
+    Pending {
+        name: planned.name,
+        namespace: planned.namespace,
+        version: planned.revision,
+        first_deployed: original.info.first_deployed.clone(),
+        last_deployed: Time::new(Timestamp::now()),
+        status: Status::PendingUpgrade,
+        description: "Preparing upgrade".to_owned(),
+        method,
+        labels,
     }
+}
 
+/// An upgrade whose revision is stored.
+struct Upgrading {
+    configuration: Configuration,
+    storage: Storage,
+    original: Release,
+    release: Release,
+}
+
+impl Upgrading {
     async fn perform(
-        &self,
-        release: &mut Release,
-        original: &mut Release,
-        current: &[Resource],
-        targets: &mut [Resource],
+        &mut self,
+        current: Vec<Resource>,
+        mut targets: Vec<Resource>,
         created: &mut Vec<Resource>,
         options: &Upgrade,
     ) -> Result<(), ActionError> {
-        let (configuration, storage) = (&self.configuration, &self.storage);
+        let Self { configuration, storage, original, release } = self;
+        configuration.memory.keep(&[original, release], &[&current, &targets]);
         if options.runs_hooks {
             let ran = hooks::run(configuration, storage, release, Event::PreUpgrade, &options.wait).await;
             ran.map_err(ActionError::PreUpgrade)?;
         }
-        let method = updating(self.method(options), options.forces);
+        let method = updating(release.apply_method.unwrap_or(ApplyMethod::ClientSide), options.forces);
         let updating = Updating { method, tells_created: options.cleans_up };
-        let (changed, updated) = resources::update_all(configuration, current, targets, updating).await;
+        let (changed, updated) = resources::update_all(configuration, &current, &mut targets, updating).await;
         *created = changed.created;
+        drop(current);
+        configuration.memory.keep(&[original, release], &[created]);
         let ready = match updated {
             Ok(()) => {
                 wait::for_objects(configuration, targets, &options.wait).await.map_err(ActionError::from)

@@ -6,7 +6,7 @@
 mod follow;
 mod legacy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,7 +115,7 @@ fn pod_of_hook(phase: &str, judged: Verdict) -> Verdict {
 /// One has failed, they are not ready in time, or the wait is ended.
 pub(crate) async fn for_objects(
     configuration: &Configuration,
-    resources: &[Resource],
+    resources: Vec<Resource>,
     wait: &Wait,
 ) -> Result<(), WaitError> {
     let ready = async {
@@ -127,7 +127,8 @@ pub(crate) async fn for_objects(
                 until_ready(configuration, resources, judge, wait.timeout).await
             }
             WaitStrategy::Legacy => {
-                let ready = legacy::until_ready(configuration, resources, wait.for_jobs);
+                let ready =
+                    legacy::until_ready(configuration, forgotten(configuration, resources), wait.for_jobs);
                 tokio::time::timeout(wait.timeout, ready).await.unwrap_or(Err(WaitError::Deadline))
             }
         }
@@ -146,7 +147,7 @@ pub(crate) async fn for_objects(
 /// It has failed, is not done in time, or the wait is ended.
 pub(crate) async fn for_hook(
     configuration: &Configuration,
-    resources: &[Resource],
+    resources: Vec<Resource>,
     wait: &Wait,
 ) -> Result<(), WaitError> {
     let done = async {
@@ -156,7 +157,7 @@ pub(crate) async fn for_hook(
                 until_ready(configuration, resources, judge, wait.timeout).await
             }
             WaitStrategy::Legacy => {
-                let done = legacy::until_done(configuration, resources);
+                let done = legacy::until_done(configuration, forgotten(configuration, resources));
                 tokio::time::timeout(wait.timeout, done).await.unwrap_or(Err(WaitError::HookDeadline))
             }
         }
@@ -173,7 +174,7 @@ pub(crate) async fn for_hook(
 /// One is still there in the end, or the wait is ended.
 pub(crate) async fn for_deletion(
     configuration: &Configuration,
-    resources: &[Resource],
+    resources: Vec<Resource>,
     wait: &Wait,
 ) -> Result<(), WaitError> {
     match wait.strategy {
@@ -188,13 +189,14 @@ pub(crate) async fn for_deletion(
 /// As [`for_deletion`].
 pub(crate) async fn for_end(
     configuration: &Configuration,
-    resources: &[Resource],
+    resources: Vec<Resource>,
     wait: &Wait,
 ) -> Result<(), WaitError> {
     configuration.log.debug("waiting for resources to be deleted", [("count", resources.len().into())]);
     let deadline = Instant::now() + wait.timeout;
+    let resources = forgotten(configuration, resources);
     let gone = async {
-        for resource in resources {
+        for resource in &resources {
             let gone = follow::until_gone(&configuration.client, resource, configuration.request_timeout);
             if tokio::time::timeout_at(deadline, gone).await.is_err() {
                 return Err(match wait.strategy {
@@ -211,6 +213,13 @@ pub(crate) async fn for_end(
     }
 }
 
+/// Objects without their content, that are about to be waited for.
+fn forgotten(configuration: &Configuration, mut resources: Vec<Resource>) -> Vec<Resource> {
+    resources.iter_mut().for_each(Resource::forget);
+    configuration.memory.wait_for(resources.len());
+    resources
+}
+
 /// How objects stand, by their places in the list of those that are waited for; nothing for those that are not there.
 type States = BTreeMap<usize, Option<Verdict>>;
 
@@ -220,7 +229,7 @@ fn status(verdict: Option<&Verdict>) -> Status {
 
 async fn until_ready(
     configuration: &Configuration,
-    resources: &[Resource],
+    mut resources: Vec<Resource>,
     judge: Judge,
     timeout: Duration,
 ) -> Result<(), WaitError> {
@@ -236,7 +245,7 @@ async fn until_ready(
         }
     }
     let deadline = Instant::now() + timeout;
-    let ended = tokio::time::timeout_at(deadline, watch(configuration, resources, &judge, &mut states));
+    let ended = tokio::time::timeout_at(deadline, watch(configuration, &mut resources, &judge, &mut states));
     let is_late = ended.await.is_err();
     let stands = states.iter().map(|(place, verdict)| (*place, status(verdict.as_ref())));
     let told: Vec<String> = stands
@@ -259,7 +268,12 @@ async fn until_ready(
 }
 
 /// Follows all objects that are not ready, until they are, or enough of them have failed.
-async fn watch(configuration: &Configuration, resources: &[Resource], judge: &Judge, states: &mut States) {
+async fn watch(
+    configuration: &Configuration,
+    resources: &mut [Resource],
+    judge: &Judge,
+    states: &mut States,
+) {
     let fails_fast = judge.subject != Subject::Hooks;
     let has_ended = |states: &States| {
         let mut all = states.values().map(|verdict| status(verdict.as_ref()));
@@ -272,6 +286,10 @@ async fn watch(configuration: &Configuration, resources: &[Resource], judge: &Ju
     let open = states.iter().filter(|(_, verdict)| status(verdict.as_ref()) != Status::Current);
     let open = open.filter_map(|(place, _)| Some((*place, resources.get(*place)?)));
     let groups = Group::all(open, &configuration.manager);
+    let cleaning: BTreeSet<usize> =
+        resources.iter().zip(0..).filter(|(resource, _)| has_ttl(resource)).map(|(_, place)| place).collect();
+    resources.iter_mut().for_each(Resource::forget);
+    configuration.memory.wait_for(resources.len());
     let follow = |group: Group| {
         let (client, timeout) = (configuration.client.clone(), configuration.request_timeout);
         follow::states(client, group, judge.clone(), timeout).boxed()
@@ -281,7 +299,7 @@ async fn watch(configuration: &Configuration, resources: &[Resource], judge: &Ju
         tell_first(configuration, resources, states);
         tokio::select! {
             change = changes.next() => match change {
-                Some((place, verdict)) => drop(states.insert(place, with_ttl(resources.get(place), verdict))),
+                Some((place, verdict)) => drop(states.insert(place, with_ttl(cleaning.contains(&place), verdict))),
                 // A watch has no end.
                 None => return,
             },
@@ -319,9 +337,9 @@ async fn until_next_failure(states: &States) {
 }
 
 /// A Job that cleans up behind itself has been there.
-fn with_ttl(resource: Option<&Resource>, verdict: Option<Verdict>) -> Option<Verdict> {
+fn with_ttl(cleans_up: bool, verdict: Option<Verdict>) -> Option<Verdict> {
     match verdict {
-        None if resource.is_some_and(has_ttl) => Some(current()),
+        None if cleans_up => Some(current()),
         verdict => verdict,
     }
 }

@@ -2,9 +2,8 @@
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use api::helm::actions::RECONCILE;
 use api::helm::reasons::{INVENTORY_BUILD_FAILED, NAMESPACE_CHECK_SKIPPED};
@@ -13,23 +12,30 @@ use api::kustomization::{ResourceInventory, ResourceRef};
 use futures::FutureExt;
 use helm::Crd;
 use helm_actions::drift::Diff;
+use helm_actions::memory::of_fields;
 use helm_actions::options::Wait;
-use helm_actions::{ActionError, Configuration, Inventory, Log, Observer, Outcome, Write};
+use helm_actions::resources::BuildError;
+use helm_actions::{ActionError, Configuration, Inventory, Log, Memory, Observer, Outcome, Write};
 use helm_release::{ApplyMethod, Release};
 use helm_state::{Action, Ended, Ran, Run, drift_corrected};
 use jiff::Timestamp;
 use net::chain;
-use runtime::controller::give_up_turn;
 use runtime::events::Severity;
+use serde_json::{Map, Value};
 
+use crate::chart::Chart;
 use crate::flags::{CANCEL_WAITS, HELM_3_DEFAULTS};
 use crate::options::{Given, crd_policy};
 use crate::pass::{Pass, Prepared};
 use crate::post_render::origin_labels;
 use crate::target::Target;
+use crate::waiting;
 
-/// How long an action goes on before others get the turn of its pass.
-const TURN: Duration = Duration::from_millis(500);
+/// What the objects of a manifest take that are compared with those in the cluster, for each byte of their text.
+const COMPARED: u64 = 16;
+
+/// The objects of a revision, for the status.
+type Listed = Result<Inventory, BuildError>;
 
 /// Why an action did nothing that is stored.
 pub struct Failed {
@@ -50,12 +56,11 @@ impl From<String> for Failed {
 }
 
 /// What was found of a release before an action.
-#[derive(Clone, Copy)]
-pub struct Found<'a> {
+pub struct Found {
     /// Its newest revision.
-    pub newest: Option<&'a Release>,
+    pub newest: Option<Release>,
     /// What has drifted.
-    pub diff: Option<&'a Diff>,
+    pub diff: Option<Diff>,
 }
 
 /// A run that takes notice of what is stored.
@@ -87,21 +92,9 @@ impl Watched {
     }
 }
 
-/// Waits for work; where that takes long, others get the turn of this pass.
-pub async fn without_turn<T>(work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
-    match tokio::time::timeout(TURN, &mut work).await {
-        Ok(done) => done,
-        Err(_) => {
-            give_up_turn();
-            work.await
-        }
-    }
-}
-
 impl Pass<'_> {
     /// Runs an action, and records how it went.
-    pub(crate) async fn perform(&mut self, prepared: &Prepared, action: Action, found: Found<'_>) -> Ended {
+    pub(crate) async fn perform(&mut self, prepared: &mut Prepared, action: Action, found: Found) -> Ended {
         let settings = self.context.arguments.settings();
         let object = &mut self.subject.object;
         let run = Run::begin(object, action.clone(), &settings, Timestamp::now());
@@ -111,31 +104,55 @@ impl Pass<'_> {
         if !self.subject.object.uses_persistent_client() {
             prepared.target.mapper.invalidate();
         }
-        if let (Action::CorrectDrift, Some(diff)) = (&action, found.diff) {
-            return self.correct(&configuration, diff).await;
+        if let (Action::CorrectDrift, Some(diff)) = (&action, &found.diff) {
+            return self.correct(&configuration, diff, found.newest.as_ref()).await;
         }
-        let begun = Instant::now();
-        let acted = without_turn(async {
+        // What an action needs not is not kept while it waits.
+        let unlocked = found.newest.filter(|_| action == Action::Unlock);
+        let chart = prepared.chart.take().filter(|_| matches!(action, Action::Install | Action::Upgrade));
+        let (prepared, begun) = (&*prepared, Instant::now());
+        let work = async {
             tokio::select! {
                 biased;
-                acted = self.act(prepared, &configuration, &action).boxed() => acted,
+                acted = self.act(prepared, chart, &configuration, &action).boxed() => acted,
                 never = self.interrupt_on_new_revision(prepared) => match never {},
             }
-        });
-        let acted = acted.await;
-        if let (Action::Install | Action::Upgrade | Action::Rollback(_), Ok((outcome, definitions))) =
-            (&action, &acted)
-        {
-            self.list_objects(&configuration, &outcome.release, definitions).await;
+        };
+        let acted = self.without_turn(&configuration.memory, prepared.desired.values(), work).await;
+        if let Ok((outcome, Some(listed))) = &acted {
+            self.list_objects(&outcome.release, listed);
         }
         let (release, error, is_not_found) = told(acted.as_ref().map(|(outcome, _)| outcome));
         let error = error.map(|text| prepared.target.secrets.apply(&text));
-        let release = if action == Action::Unlock { found.newest } else { release };
+        let release = if action == Action::Unlock { unlocked.as_ref() } else { release };
         let ran = Ran { error: error.as_deref(), is_not_found, release, took: begun.elapsed() };
         let Some(run) = watched.end() else { return Ended::default() };
         let object = &mut self.subject.object;
         let ended = run.end(object, &prepared.desired, &ran, Timestamp::now());
         with_log(ended, &configuration.log)
+    }
+
+    /// Waits for an action; others get the turn of this pass while that waits.
+    pub(crate) async fn without_turn<T>(
+        &self,
+        memory: &Memory,
+        values: &Map<String, Value>,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let (budget, namespace) = (&self.context.waiting, self.subject.namespace());
+        // Those of the spec, as it was read and as it is written, and those that were composed.
+        waiting::without_turn(budget, namespace, memory, 3 * of_fields(values), work).await
+    }
+
+    /// Compares or corrects the objects of a release without the turn of this pass: there may be many.
+    pub(crate) async fn with_objects<T>(
+        &self,
+        configuration: &Configuration,
+        release: &Release,
+        work: impl Future<Output = T>,
+    ) -> T {
+        configuration.memory.wait_with(COMPARED * release.manifest.len() as u64);
+        self.without_turn(&configuration.memory, &Map::new(), work).await
     }
 
     /// Ends waits when the source has another artifact by now, if that is asked for. Does not end itself.
@@ -157,13 +174,14 @@ impl Pass<'_> {
     async fn act(
         &self,
         prepared: &Prepared,
+        chart: Option<Arc<Chart>>,
         configuration: &Configuration,
         action: &Action,
-    ) -> Result<(Outcome, Vec<Crd>), Failed> {
+    ) -> Result<(Outcome, Option<Listed>), Failed> {
         let (object, given) = (&self.subject.object, self.given(&prepared.target));
         let name = shorten_release_name(&object.release_name());
-        let outcome = match action {
-            Action::Install => {
+        let outcome = match (action, chart) {
+            (Action::Install, Some(chart)) => {
                 let (namespace, replaces) = (object.release_namespace(), object.spec.install.replace);
                 let plan = configuration.plan_install(&name, &namespace, replaces).await?;
                 let options = given.install();
@@ -172,47 +190,61 @@ impl Pass<'_> {
                     false => ApplyMethod::ClientSide,
                 };
                 let policy = object.spec.install.crds_policy();
-                let applied = self.apply_definitions(prepared, configuration, policy, method, &options.wait);
+                let applied =
+                    self.apply_definitions(prepared, &chart, configuration, policy, method, &options.wait);
                 let definitions = applied.await?;
-                let rendition = self.rendition(prepared, plan.release(), None).await?;
-                (plan.run(rendition, &options).await?, definitions)
+                let rendition = self.rendition(prepared, chart, plan.release(), None).await?;
+                let listed = configuration.inventory(&namespace, &rendition.manifest, &definitions).await;
+                drop(definitions);
+                return Ok((plan.run(rendition, &options).await?, Some(listed)));
             }
-            Action::Upgrade => {
+            (Action::Upgrade, Some(chart)) => {
                 let plan = configuration.plan_upgrade(&name).await?;
                 let options = given.upgrade();
                 let (policy, method) = (object.spec.upgrade.crds_policy(), plan.method(&options));
-                let applied = self.apply_definitions(prepared, configuration, policy, method, &options.wait);
+                let applied =
+                    self.apply_definitions(prepared, &chart, configuration, policy, method, &options.wait);
                 let definitions = applied.await?;
                 let former = object.spec.upgrade.preserve_values.then(|| plan.former());
-                let rendition = self.rendition(prepared, plan.release(), former).await?;
-                (plan.run(rendition, &options).await?, definitions)
+                let rendition = self.rendition(prepared, chart, plan.release(), former).await?;
+                let namespace = &plan.release().namespace;
+                let listed = configuration.inventory(namespace, &rendition.manifest, &definitions).await;
+                drop(definitions);
+                return Ok((plan.run(rendition, &options).await?, Some(listed)));
             }
-            Action::Rollback(target) => {
-                (configuration.rollback(&name, &given.rollback(target)).boxed().await?, Vec::new())
+            (Action::Install | Action::Upgrade, None) => {
+                return Err("the chart of this pass is released already".to_owned().into());
             }
-            Action::UninstallRemediation | Action::Uninstall => {
-                (configuration.uninstall(&name, &given.uninstall()).boxed().await?, Vec::new())
+            (Action::Rollback(target), _) => {
+                let outcome = configuration.rollback(&name, &given.rollback(target)).boxed().await?;
+                let Release { namespace, manifest, .. } = &outcome.release;
+                let listed = configuration.inventory(namespace, manifest, &[]).await;
+                return Ok((outcome, Some(listed)));
             }
-            Action::Test => (configuration.test(&name, &given.test()).boxed().await?, Vec::new()),
-            Action::Unlock => match configuration.unlock(&name).await? {
-                Some((_, release)) => (Outcome { release, error: None }, Vec::new()),
+            (Action::UninstallRemediation | Action::Uninstall, _) => {
+                configuration.uninstall(&name, &given.uninstall()).boxed().await?
+            }
+            (Action::Test, _) => configuration.test(&name, &given.test()).boxed().await?,
+            (Action::Unlock, _) => match configuration.unlock(&name).await? {
+                Some((_, release)) => Outcome { release, error: None },
                 None => return Err("the release is not locked any more".to_owned().into()),
             },
-            Action::CorrectDrift => return Err("it is not known what has drifted".to_owned().into()),
+            (Action::CorrectDrift, _) => return Err("it is not known what has drifted".to_owned().into()),
         };
-        Ok(outcome)
+        Ok((outcome, None))
     }
 
     /// Brings the definitions of the chart in order, and gives them.
     async fn apply_definitions(
         &self,
         prepared: &Prepared,
+        chart: &Arc<Chart>,
         configuration: &Configuration,
         policy: CrdsPolicy,
         method: ApplyMethod,
         wait: &Wait,
     ) -> Result<Vec<Crd>, String> {
-        let definitions = self.definitions(prepared).await?;
+        let definitions = self.definitions(prepared, chart).await?;
         let labels = origin_labels(&self.subject.object);
         let applied = configuration.apply_crds(&definitions, crd_policy(policy), method, &labels, wait).await;
         applied.map_err(|error| chain(&error))?;
@@ -220,8 +252,17 @@ impl Pass<'_> {
     }
 
     /// Sets objects back that have drifted. It never fails: the next look tells.
-    async fn correct(&mut self, configuration: &Configuration, diff: &Diff) -> Ended {
-        let correction = without_turn(configuration.correct(diff)).await;
+    async fn correct(
+        &mut self,
+        configuration: &Configuration,
+        diff: &Diff,
+        newest: Option<&Release>,
+    ) -> Ended {
+        let correction = configuration.correct(diff);
+        let correction = match newest {
+            Some(newest) => self.with_objects(configuration, newest, correction).await,
+            None => correction.await,
+        };
         let summary = correction.summary();
         let changes: Vec<String> = summary.lines().map(str::to_owned).collect();
         let notice = drift_corrected(&self.subject.object, &correction.failures, &changes);
@@ -229,23 +270,22 @@ impl Pass<'_> {
     }
 
     /// Notes the objects of a revision in the status.
-    async fn list_objects(&mut self, configuration: &Configuration, release: &Release, definitions: &[Crd]) {
-        let listed = configuration.inventory(&release.namespace, &release.manifest, definitions).await;
+    fn list_objects(&mut self, release: &Release, listed: &Listed) {
         let full_name = format!("{}/{}.v{}", release.namespace, release.name, release.version);
         let warn = |pass: &Self, reason, message: &str| {
             pass.subject.event(&pass.context.events, Severity::Error, RECONCILE, reason, message);
         };
         match listed {
             Ok(Inventory { entries, unknown }) => {
-                if unknown > 0 {
+                if *unknown > 0 {
                     let message = format!(
                         "namespace check skipped for {unknown} object(s) of {full_name}: their kinds are not served"
                     );
                     warn(self, NAMESPACE_CHECK_SKIPPED, &message);
                 }
                 let entries = entries
-                    .into_iter()
-                    .map(|entry| ResourceRef { id: entry.id.inventory_id(), version: entry.version })
+                    .iter()
+                    .map(|entry| ResourceRef { id: entry.id.inventory_id(), version: entry.version.clone() })
                     .collect();
                 helm_state::status(&mut self.subject.object).inventory = Some(ResourceInventory { entries });
             }

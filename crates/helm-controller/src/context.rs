@@ -47,6 +47,8 @@ pub struct Context {
     pub charts: Cache<CachedChart>,
     /// Renderings under way.
     pub renderings: Budget,
+    /// Bytes that actions keep which wait without a turn.
+    pub waiting: Budget,
     /// How often in a row HelmReleases went on at once.
     pub requeues: Failures<ObjectRef<HelmRelease>>,
     /// The HelmReleases as the watch knows them.

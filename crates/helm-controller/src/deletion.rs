@@ -19,7 +19,7 @@ use runtime::controller::Outcome;
 use runtime::events::Severity;
 use runtime::patch::PatchError;
 
-use crate::actions::{Failed, Watched, told, with_log, without_turn};
+use crate::actions::{Failed, Watched, told, with_log};
 use crate::obstacle::{Halt, Obstacle};
 use crate::pass::{Pass, Prepared};
 use crate::target::{AccessError, Target, service_account};
@@ -136,7 +136,8 @@ impl Pass<'_> {
         let configuration = self.configuration(target, namespace, observer);
         let options = self.given(target).uninstall();
         let begun = Instant::now();
-        let acted = without_turn(configuration.uninstall(&current.name, &options).boxed()).await;
+        let work = configuration.uninstall(&current.name, &options).boxed();
+        let acted = self.without_turn(&configuration.memory, desired.values(), work).await;
         let acted = acted.map_err(Failed::from);
         let (release, error, is_not_found) = told(acted.as_ref());
         let ran = Ran { error: error.as_deref(), is_not_found, release, took: begun.elapsed() };

@@ -145,6 +145,10 @@ pub struct Arguments {
     /// Memory for charts that nobody uses at the moment, in bytes.
     #[arg(long, help_heading = heading::CHARTS, default_value_t = 16 << 20)]
     pub chart_cache_size: u64,
+    /// Memory for releases whose actions wait, in bytes, of which one namespace gets half; an eighth of the memory, at least 32 MiB, if not
+    /// given. Those for which there is none left count as worked on.
+    #[arg(long, help_heading = heading::RELEASES, value_parser = clap::value_parser!(u64).range(1..))]
+    pub wait_memory_max_size: Option<u64>,
     /// Feature gates, as Name=true,Other=false.
     #[arg(long, help_heading = heading::GATES, default_value = "", value_parser = gates)]
     pub feature_gates: Gates,

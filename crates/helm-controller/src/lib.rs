@@ -37,6 +37,7 @@ pub mod source;
 mod subject;
 mod target;
 mod values;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +101,9 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let (client, metrics) = (process.client.clone(), process.metrics.clone());
     let charts = charts(&arguments).await?;
     let renderings = Budget::new(arguments.render_limits());
+    let waiting = Budget::new(waiting::limits(budget::memory_limit(), arguments.wait_memory_max_size));
     metrics.budget("rendering", &renderings);
+    metrics.budget("waiting_bytes", &waiting);
     metrics.budget("download", charts.downloads());
     metrics.budget("chart_bytes", charts.memory());
     metrics.resources(objects.store(), info);
@@ -124,6 +127,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         dependents: Dependents::default(),
         charts,
         renderings,
+        waiting,
         requeues: Failures::new(retry),
         store: objects.store(),
         latest: Latest::new(objects.store()),

@@ -52,8 +52,8 @@ pub struct Pass<'a> {
 pub struct Prepared {
     /// What is wanted, for decisions.
     pub desired: Desired,
-    /// The chart.
-    pub chart: Arc<Chart>,
+    /// The chart, until it is released: not while an action waits.
+    pub chart: Option<Arc<Chart>>,
     /// The cluster and the identity.
     pub target: Target,
     /// Where the chart is from.
@@ -89,7 +89,7 @@ impl Pass<'_> {
     }
 
     async fn work(&mut self) -> Result<helm_state::Outcome, Halt> {
-        let prepared = self.prepare().await?;
+        let mut prepared = self.prepare().await?;
         if let Some(change) = helm_state::target_change(&self.subject.object, &prepared.desired.chart_name) {
             tracing::info!(
                 "release target configuration changed ({change}): running uninstall for current release"
@@ -100,7 +100,7 @@ impl Pass<'_> {
         if let Some(reset) = helm_state::begin_attempt(&mut self.subject.object, &prepared.desired) {
             tracing::debug!("resetting failure count ({reset})");
         }
-        self.keep_released(&prepared).await
+        self.keep_released(&mut prepared).await
     }
 
     /// All that has to be there before the release is looked at.
@@ -129,7 +129,7 @@ impl Pass<'_> {
         let target = self.target(composed.secrets, rules).await?;
         self.passed(REST_CLIENT_ERROR);
         let (source, content) = (source_key(&reference), Content::of(&artifact));
-        Ok(Prepared { desired, chart: Arc::new(chart), target, source, content })
+        Ok(Prepared { desired, chart: Some(Arc::new(chart)), target, source, content })
     }
 
     /// A gate was passed: what it said before is not true any more.

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use net::chain;
 
-use crate::actions::{Found, without_turn};
+use crate::actions::Found;
 use crate::drift;
 use crate::obstacle::Halt;
 use crate::pass::{Pass, Prepared};
@@ -30,7 +30,7 @@ impl Pass<'_> {
     ///
     /// # Errors
     /// When the status cannot be written.
-    pub(crate) async fn keep_released(&mut self, prepared: &Prepared) -> Result<Outcome, Halt> {
+    pub(crate) async fn keep_released(&mut self, prepared: &mut Prepared) -> Result<Outcome, Halt> {
         let settings = self.context.arguments.settings();
         let namespace = self.subject.object.storage_namespace();
         let configuration = self.configuration(&prepared.target, namespace, Observer::default());
@@ -80,7 +80,7 @@ impl Pass<'_> {
             tracing::info!("running '{name}' action with timeout of {timeout}");
             self.subject.save().await?;
             let kind = action.kind();
-            let ended = self.act_on(prepared, action, &seen).await;
+            let ended = self.act_on(prepared, action, seen).await;
             if let Some(outcome) = self.canceled(prepared, kind, &ended) {
                 return Ok(outcome);
             }
@@ -93,9 +93,9 @@ impl Pass<'_> {
         }
     }
 
-    async fn act_on(&mut self, prepared: &Prepared, action: Action, seen: &Seen) -> Ended {
+    async fn act_on(&mut self, prepared: &mut Prepared, action: Action, seen: Seen) -> Ended {
         let before = self.subject.object.status.clone().unwrap_or_default();
-        let found = Found { newest: seen.newest.as_ref(), diff: seen.diff.as_ref() };
+        let found = Found { newest: seen.newest, diff: seen.diff };
         let ended = self.perform(prepared, action, found).boxed().await;
         if self.context.stop.is_cancelled() {
             // That the process ends is no failure of the release: the next one tries again.
@@ -153,7 +153,8 @@ impl Pass<'_> {
         };
         let options = drift::options(object, &self.context.arguments.override_manager);
         let options = options.map_err(|error| chain(&error))?;
-        let diff = without_turn(configuration.diff(release, &options).boxed()).await;
+        let diff =
+            self.with_objects(configuration, release, configuration.diff(release, &options).boxed()).await;
         let diff = diff.map_err(|error| chain(&error))?;
         for error in &diff.errors {
             tracing::error!(error = chain(error), "it cannot be told whether an object has drifted");

@@ -84,8 +84,12 @@ impl Pass<'_> {
     ///
     /// # Errors
     /// What is told of the failure.
-    pub(crate) async fn definitions(&self, prepared: &Prepared) -> Result<Vec<Crd>, String> {
-        let (chart, values) = (prepared.chart.clone(), prepared.desired.values().clone());
+    pub(crate) async fn definitions(
+        &self,
+        prepared: &Prepared,
+        chart: &Arc<Chart>,
+    ) -> Result<Vec<Crd>, String> {
+        let (chart, values) = (chart.clone(), prepared.desired.values().clone());
         let read = move || helm::crds(chart.parsed().chart(), &values).map_err(|error| chain(&error));
         self.with_share(prepared, read).await
     }
@@ -97,6 +101,7 @@ impl Pass<'_> {
     pub(crate) async fn rendition(
         &self,
         prepared: &Prepared,
+        chart: Arc<Chart>,
         release: &helm::Release,
         former: Option<Former>,
     ) -> Result<Rendition, String> {
@@ -108,7 +113,7 @@ impl Pass<'_> {
         let options =
             kustomize::Options { cancel: is_stopped.clone().into(), ..kustomize::Options::default() };
         let rendering = Rendering {
-            chart: prepared.chart.clone(),
+            chart,
             release: release.clone(),
             values: prepared.desired.values().clone(),
             former,

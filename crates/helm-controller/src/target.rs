@@ -10,7 +10,7 @@ use apply::manager::Manager;
 use apply::mapper::Mapper;
 use apply::mask::Mask;
 use clusters::ConnectError;
-use helm_actions::{Configuration, Log, Observer, Stop};
+use helm_actions::{Configuration, Log, Memory, Observer, Stop};
 use identity::{Operation, Requester};
 use kube::Client;
 use net::chain;
@@ -116,6 +116,7 @@ impl Pass<'_> {
             mask: target.secrets.clone(),
             observer,
             log: Log::default(),
+            memory: Memory::default(),
             stop: Stop { shutdown: self.context.stop.clone(), interrupt: self.interrupt.clone() },
         }
     }

@@ -53,6 +53,12 @@ impl Resource {
         Target { mapped: &self.mapped, namespace: &self.id.namespace, name: &self.id.name }
     }
 
+    /// Drops its content: who waits for it needs none.
+    pub(crate) fn forget(&mut self) {
+        self.object = Value::Null;
+        self.live = None;
+    }
+
     /// Its namespace, name and kind as the log has them.
     pub(crate) fn named(&self) -> [(&'static str, Value); 3] {
         let ObjectId { namespace, name, kind, .. } = &self.id;

@@ -121,7 +121,8 @@ async fn if_missing(
     resource: &Resource,
 ) -> Result<Option<Resource>, SendError> {
     let live = configuration.requests().get(&resource.target()).await.map_err(SendError::Get)?;
-    Ok(live.is_none().then(|| resource.clone()))
+    // It may have to be deleted again, for which its name is enough.
+    Ok(live.is_none().then(|| Resource { object: Value::Null, ..resource.clone() }))
 }
 
 /// How an object is written.

@@ -14,7 +14,7 @@ use e2e::objects::{Id, Objects};
 use helm::{Capabilities, Costs, HelmVersion, Input, KubeVersion, ParsedChart, World};
 use helm_actions::options::{Apply, Install, Rendition, Rollback, Uninstall, Upgrade, Wait, WaitStrategy};
 use helm_actions::resources::Propagation;
-use helm_actions::{ActionError, Configuration, Former, Log, Observer, Outcome, Stop, Write};
+use helm_actions::{ActionError, Configuration, Former, Log, Memory, Observer, Outcome, Stop, Write};
 use helm_release::{Hook, Status, chart_json};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -74,6 +74,7 @@ impl Bed {
                 });
             }),
             log: Log::default(),
+            memory: Memory::default(),
             stop: Stop::default(),
         };
         Ok(Self { namespace, objects, configuration, writes, kubeconfig, folder: tempfile::tempdir()? })
