@@ -57,6 +57,8 @@ pub struct Context {
     pub latest: Latest<HelmRelease>,
     /// Brings a HelmRelease a pass.
     pub waker: Waker<HelmRelease>,
-    /// Cancelled when the process should end.
+    /// Cancelled when the process should end: nothing new is begun.
+    pub ending: CancellationToken,
+    /// Cancelled when actions must end that are under way then.
     pub stop: CancellationToken,
 }

@@ -67,6 +67,8 @@ const CHARTS_PART: u64 = 4;
 const MIN_CHART_BYTES: u64 = 64 << 20;
 /// What a chart may have at first, in bytes; most are smaller.
 const FIRST_CHART_BYTES: u64 = 4 << 20;
+/// What it takes to store how an action has ended that had to.
+const ACTIONS_END: Duration = Duration::from_secs(8);
 /// A rendering has a thread.
 const MAX_RENDERINGS: i64 = 64;
 
@@ -82,7 +84,12 @@ impl runtime::app::Arguments for Arguments {
 
 /// Keeps releases of Helm charts as HelmReleases say.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "helm-controller", disable_version_flag = true)]
+#[command(
+    name = "helm-controller",
+    disable_version_flag = true,
+    // An action may take that long, as in Flux.
+    mut_arg("graceful_shutdown_timeout", |arg| arg.default_value("600s"))
+)]
 pub struct Arguments {
     /// Arguments that all controllers have.
     #[command(flatten)]
@@ -208,6 +215,11 @@ impl Arguments {
         }
     }
 
+    /// How long actions go on that are under way when the process should end.
+    pub(crate) fn actions_grace(&self) -> Duration {
+        self.shared.graceful_shutdown_timeout.saturating_sub(ACTIONS_END)
+    }
+
     /// How many renderings may be under way.
     pub(crate) fn render_limits(&self) -> Limits {
         Limits::halved(self.render_concurrency.into())
@@ -276,6 +288,9 @@ mod tests {
         let defaults = parse(&[]).unwrap();
         assert_eq!((defaults.concurrent, defaults.http_retry), (4, 9));
         assert_eq!(defaults.shared.requeue_dependency.as_secs(), 30);
+        assert_eq!(defaults.shared.graceful_shutdown_timeout.as_secs(), 600);
+        assert_eq!(defaults.actions_grace().as_secs(), 592);
+        assert_eq!(parse(&["--graceful-shutdown-timeout=5s"]).unwrap().actions_grace(), Duration::ZERO);
         assert!(defaults.access().cross_namespace && !defaults.settings().retry_on_failure);
     }
 

@@ -63,6 +63,7 @@ use runtime::conditions::{READY, find};
 use runtime::controller::Objects;
 use runtime::latest::Latest;
 use runtime::metrics::ResourceInfo;
+use tokio_util::sync::CancellationToken;
 
 use crate::chart::CachedChart;
 use crate::context::Context;
@@ -132,7 +133,8 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         store: objects.store(),
         latest: Latest::new(objects.store()),
         waker: objects.waker(),
-        stop: process.stop.clone(),
+        ending: process.stop.clone(),
+        stop: last_stop(process.stop.clone(), arguments.actions_grace()),
         arguments: arguments.clone(),
     };
     let (scope, waker, configs) = (arguments.shared.scope(), objects.waker(), context.configs.clone());
@@ -148,6 +150,18 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     configs.settled(FIRST_LIST_TIMEOUT).await;
     app.add_controller(objects, Arc::new(Reconciler::new(context)), arguments.concurrent);
     Ok(())
+}
+
+/// Cancelled so long after another one.
+fn last_stop(stop: CancellationToken, grace: Duration) -> CancellationToken {
+    let last = CancellationToken::new();
+    let told = last.clone();
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        tokio::time::sleep(grace).await;
+        told.cancel();
+    });
+    last
 }
 
 /// The charts, downloaded and loaded once for all releases that need them.

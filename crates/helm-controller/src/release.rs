@@ -37,6 +37,10 @@ impl Pass<'_> {
         let storage = configuration.storage();
         let mut turn = Loop::default();
         loop {
+            if self.context.ending.is_cancelled() {
+                // What is next is for the next process.
+                return Ok(Outcome::Requeue);
+            }
             let seen = match self.look(prepared, &configuration, &storage).await {
                 Ok(seen) => seen,
                 Err(error) => {
