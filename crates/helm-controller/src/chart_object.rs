@@ -10,7 +10,7 @@ use api::{HelmChart, OciRepository};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 use net::chain;
-use references::{check_name, get};
+use references::{GetError, InvalidName, check_name, get};
 use runtime::events::Severity;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,6 +27,29 @@ enum Written {
     Created,
     Configured,
     Unchanged,
+}
+
+/// Why a source object is not as it should be.
+#[derive(Debug, thiserror::Error)]
+enum ChartObjectError {
+    /// Its namespace cannot be one.
+    #[error(transparent)]
+    Namespace(#[from] InvalidName),
+    /// It cannot be read.
+    #[error(transparent)]
+    Get(#[from] GetError),
+    /// It is no JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// The API server refuses to write or to delete it, or does not answer.
+    #[error("{}", chain(.0.as_ref()))]
+    Send(#[source] Box<kube::Error>),
+}
+
+impl From<kube::Error> for ChartObjectError {
+    fn from(error: kube::Error) -> Self {
+        Self::Send(Box::new(error))
+    }
 }
 
 impl Pass<'_> {
@@ -82,8 +105,8 @@ impl Pass<'_> {
             Ok(true) => self.trace(HELM_CHART_DELETED, &chart_template::deleted_text(reference)),
             Ok(false) => {}
             Err(error) => {
-                let message =
-                    format!("failed to delete {} '{}': {error}", reference.kind, reference.to_status());
+                let (kind, name) = (&reference.kind, reference.to_status());
+                let message = format!("failed to delete {kind} '{name}': {error}");
                 return Err(Obstacle::untold(message).into());
             }
         }
@@ -91,33 +114,32 @@ impl Pass<'_> {
         Ok(())
     }
 
-    async fn write<K>(&self, object: &K, reference: &ChartReference) -> Result<Written, String>
+    async fn write<K>(&self, object: &K, reference: &ChartReference) -> Result<Written, ChartObjectError>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
         K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
     {
-        check_name(&reference.namespace).map_err(|error| error.to_string())?;
+        check_name(&reference.namespace)?;
         let api: Api<K> = Api::namespaced(self.context.client.clone(), &reference.namespace);
         let live = match get(&api, &reference.name).await {
             Ok(live) => Some(live),
             Err(error) if error.is_not_found() => None,
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error.into()),
         };
-        let wanted = serde_json::to_value(object).map_err(|error| error.to_string())?;
+        let wanted = serde_json::to_value(object)?;
         if let Some(live) = &live {
-            let live = serde_json::to_value(live).map_err(|error| error.to_string())?;
+            let live = serde_json::to_value(live)?;
             if is_as_wanted(&wanted, &live) {
                 return Ok(Written::Unchanged);
             }
         }
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let patched = api.patch(&reference.name, &params, &Patch::Apply(&wanted)).await;
-        patched.map_err(|error| chain(&error))?;
+        api.patch(&reference.name, &params, &Patch::Apply(&wanted)).await?;
         Ok(if live.is_some() { Written::Configured } else { Written::Created })
     }
 
     /// Whether it was deleted. One that says to be of another HelmRelease stays: a status can be edited.
-    async fn delete<K>(&self, reference: &ChartReference) -> Result<bool, String>
+    async fn delete<K>(&self, reference: &ChartReference) -> Result<bool, ChartObjectError>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
         K: Clone + std::fmt::Debug + DeserializeOwned,
@@ -128,9 +150,9 @@ impl Pass<'_> {
         let api: Api<K> = Api::namespaced(self.context.client.clone(), &reference.namespace);
         let live = match get(&api, &reference.name).await {
             Ok(live) => live,
-            Err(references::GetError::Name(_)) => return Ok(false),
+            Err(GetError::Name(_)) => return Ok(false),
             Err(error) if error.is_not_found() => return Ok(false),
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error.into()),
         };
         let label = |name| live.labels().get(name).map(String::as_str);
         let owner = (label(NAME_LABEL), label(NAMESPACE_LABEL));
@@ -139,7 +161,7 @@ impl Pass<'_> {
         }
         match api.delete(&reference.name, &DeleteParams::default()).await {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-            Err(error) => Err(chain(&error)),
+            Err(error) => Err(error.into()),
             Ok(_) => Ok(true),
         }
     }

@@ -38,6 +38,7 @@ mod health_exprs;
 mod helm_chart;
 mod helm_release;
 mod helm_repository;
+mod helm_shutdown;
 mod helm_spec;
 mod helm_verify;
 mod ignore;
