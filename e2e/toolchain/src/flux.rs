@@ -1,4 +1,4 @@
-//! Flux itself: its command line client with the manifests that `flux install` applies, and the two controllers that ours take the
+//! Flux itself: its command line client with the manifests that `flux install` applies, and the controllers that ours take the
 //! place of.
 //!
 //! The client's module lacks the manifests: a release builds them from kustomizations of the module over files of the controllers' releases, which in
@@ -41,6 +41,15 @@ const KUSTOMIZE_CONTROLLER: Module = Module {
     build: Build::Copy { complete: copy_api },
 };
 
+const HELM_CONTROLLER: Module = Module {
+    name: "flux-helm-controller",
+    go_mod: include_str!("../../tools/flux-helm-controller/go.mod"),
+    root: "github.com/fluxcd/helm-controller",
+    version_variables: &[],
+    tags: "",
+    build: Build::Copy { complete: copy_api },
+};
+
 /// Flux's command line client, from the cache or built now.
 pub fn flux() -> Result<PathBuf> {
     CLIENT.ensure("flux", "./cmd/flux")
@@ -53,6 +62,8 @@ pub struct FluxControllers {
     pub source: PathBuf,
     /// The controller for Kustomizations.
     pub kustomize: PathBuf,
+    /// The controller for HelmReleases.
+    pub helm: PathBuf,
 }
 
 impl FluxControllers {
@@ -61,6 +72,7 @@ impl FluxControllers {
         Ok(Self {
             source: SOURCE_CONTROLLER.ensure("source-controller", ".")?,
             kustomize: KUSTOMIZE_CONTROLLER.ensure("kustomize-controller", ".")?,
+            helm: HELM_CONTROLLER.ensure("helm-controller", ".")?,
         })
     }
 }

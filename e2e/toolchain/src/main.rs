@@ -12,7 +12,7 @@ Builds programs from their Go modules, unless they are in the cache, and prints 
   fake-gcs-server   a store that speaks Google's JSON API
   kubernetes        etcd, API server, controller manager, and kubectl unless a new one is installed
   flux              Flux's command line client
-  flux-controllers  Flux's controllers for sources and Kustomizations
+  flux-controllers  Flux's controllers for sources, Kustomizations and HelmReleases
   gitea             a Git forge
   helm              Helm
   helm-oracle       Helm as a library, which answers rows of charts and values
@@ -36,7 +36,7 @@ fn main() -> Result<()> {
             "flux" => vec![flux()?],
             "flux-controllers" => {
                 let built = FluxControllers::ensure()?;
-                vec![built.source, built.kustomize]
+                vec![built.source, built.kustomize, built.helm]
             }
             "gitea" => vec![gitea()?.program],
             "helm" => vec![helm()?],
