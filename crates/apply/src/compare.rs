@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::drift::Reading;
 use crate::hash;
 use crate::ignore::Ignored;
 use crate::manager::Manager;
@@ -54,6 +55,11 @@ impl Applied {
     /// The last that is known of its presence.
     pub fn presence(&self) -> Presence {
         Presence { resource_version: self.resource_version.clone(), at: self.known_since }
+    }
+
+    /// How it was left, for who looks for drift.
+    pub fn reading(&self) -> Reading {
+        Reading::new(&self.uid, self.owners, self.presence())
     }
 
     /// Remembers that a dry-run, which answered `answer`, found the object as desired, with the same owners as before.

@@ -1,9 +1,14 @@
 //! Drift seen from the outside: what is remembered of an applied object against what the observed index holds of it.
 
 use api::meta::is_older_version;
+use serde_json::Value;
+use tokio::time::Instant;
 
-use crate::compare::Applied;
-use crate::observe::Observed;
+use crate::manager::Manager;
+use crate::object::{ObjectId, meta};
+use crate::observe::{Index, Observed, Presence, WatchState};
+use crate::ownership::Owners;
+use crate::prepare::Owner;
 
 /// Why an object needs a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,16 +19,73 @@ pub enum Drift {
     Deleting,
 }
 
-/// Compares an object. An observation from before the apply says nothing.
-pub fn of(applied: &Applied, observed: &Observed) -> Option<Drift> {
-    if is_older_version(&observed.resource_version, &applied.resource_version) {
-        None
-    } else if observed.deleting {
-        Some(Drift::Deleting)
-    } else if observed.uid != applied.uid || observed.fingerprint != applied.owners.fingerprint() {
-        Some(Drift::Changed)
-    } else {
-        None
+/// An object as somebody who read or wrote it left it.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    uid: Box<str>,
+    fingerprint: u64,
+    presence: Presence,
+}
+
+impl Reading {
+    /// That of an object that was answered just now.
+    pub fn of(live: &Value, manager: &Manager) -> Self {
+        let presence =
+            Presence { resource_version: meta(live, "resourceVersion").into(), at: Instant::now() };
+        Self::new(meta(live, "uid"), Owners::of(live, manager), presence)
+    }
+
+    /// An object of these owners of its fields.
+    pub fn new(uid: &str, owners: Owners, presence: Presence) -> Self {
+        Self { uid: uid.into(), fingerprint: owners.fingerprint(), presence }
+    }
+
+    /// What has become of it. An observation from before the reading says nothing.
+    fn drift(&self, observed: &Observed) -> Option<Drift> {
+        if is_older_version(&observed.resource_version, &self.presence.resource_version) {
+            None
+        } else if observed.deleting {
+            Some(Drift::Deleting)
+        } else if observed.uid != self.uid || observed.fingerprint != self.fingerprint {
+            Some(Drift::Changed)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a watch that is up to date shows the object as it was left.
+    pub fn is_untouched(&self, index: &Index, id: &ObjectId) -> bool {
+        let is_watched = index.ensure(&id.gvk("")) == WatchState::Synced;
+        index.get(id).filter(|_| is_watched).is_some_and(|seen| {
+            self.drift(&seen).is_none()
+                && !is_older_version(&seen.resource_version, &self.presence.resource_version)
+        })
+    }
+}
+
+/// What is remembered of an object.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// It was left like this.
+    There(Reading),
+    /// The same, and that no watch shows it says nothing: its labels are taken away, or it removes itself.
+    Unseen(Reading),
+    /// It was not touched when its fields had these owners, 0 if it was not there: a change may be a reason to look again.
+    Skipped(u64),
+}
+
+/// Whether an object of `owner` is not as it was left. What the watches cannot tell is asked for by the next run. Begins the watch of
+/// the kind where there is none, so it must be called within a Tokio runtime.
+pub fn has_drifted(index: &Index, owner: &Owner, id: &ObjectId, known: Option<&Known>) -> bool {
+    let is_watched = index.ensure(&id.gvk("")) == WatchState::Synced;
+    match (index.get(id), known) {
+        (None, Some(Known::There(reading))) => index.has_gone(id, &reading.presence, owner),
+        (None, _) | (_, None) => false,
+        _ if !is_watched => false,
+        (Some(seen), Some(Known::There(reading) | Known::Unseen(reading))) => {
+            reading.drift(&seen) == Some(Drift::Changed)
+        }
+        (Some(seen), Some(Known::Skipped(owners))) => seen.fingerprint != *owners,
     }
 }
 
@@ -42,8 +104,8 @@ mod tests {
     }
 
     fn drift(live: &Value) -> Option<Drift> {
-        let applied = Applied::of(&object("10", "kustomize-controller"), 1, &Default::default(), &MANAGER);
-        of(&applied, &reduce(live, &MANAGER, Timestamp::UNIX_EPOCH, None))
+        let reading = Reading::of(&object("10", "kustomize-controller"), &MANAGER);
+        reading.drift(&reduce(live, &MANAGER, Timestamp::UNIX_EPOCH, None))
     }
 
     #[test]

@@ -27,4 +27,5 @@ pub mod policy;
 pub mod prepare;
 pub mod prune;
 pub mod read;
+pub mod repairs;
 pub mod request;

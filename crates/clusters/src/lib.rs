@@ -17,6 +17,7 @@
 mod bearer;
 mod config_map;
 mod kubeconfig;
+mod paced_owners;
 mod reachability;
 mod remote;
 mod tokens;
@@ -28,7 +29,12 @@ use std::{
 };
 
 use api::kustomization::KubeConfigReference;
-use apply::{manager::Manager, mapper::MapperOptions, observe::IndexOptions, prepare::Owner};
+use apply::{
+    manager::Manager,
+    mapper::MapperOptions,
+    observe::{Index, IndexOptions},
+    prepare::Owner,
+};
 use budget::{Budget, Limits};
 use identity::{Clouds, Requester};
 use k8s_openapi::ByteString;
@@ -43,6 +49,7 @@ use tokio::sync::Notify;
 
 pub use config_map::{ConfigMapError, Settings};
 pub use kubeconfig::{KubeconfigError, Problem, ServerError, Trust};
+pub use paced_owners::PacedOwners;
 pub use reachability::{Reachability, Unreachable};
 pub use remote::RemoteCluster;
 pub use tokens::{ClusterTokens, TokenError};
@@ -256,6 +263,13 @@ impl Clusters {
     /// Those that are open.
     pub fn all(&self) -> Vec<Arc<RemoteCluster>> {
         self.0.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// How many kinds and single objects are watched in all clusters, of which `own` is that of the controller, and how many objects are
+    /// kept of all of them.
+    pub fn watched(&self, own: &Index) -> (usize, usize) {
+        let remote = self.all().into_iter().map(|remote| remote.cluster().index.sizes());
+        remote.fold(own.sizes(), |sum, sizes| (sum.0 + sizes.0, sum.1 + sizes.1))
     }
 
     /// How many are open, of how many.

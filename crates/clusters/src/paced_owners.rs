@@ -25,16 +25,21 @@ struct Pace {
     bucket: TokenBucket,
     changed: Instant,
     due: Option<Instant>,
+    /// When it is due though nothing changes.
+    again: Option<Instant>,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Self {
+        let bucket = TokenBucket::new(LOOKS_PER_SECOND, LOOKS_BURST, now.into_std());
+        Self { bucket, changed: now, due: None, again: None }
+    }
 }
 
 impl PacedOwners {
     /// Objects of this owner changed.
     fn changed(&mut self, owner: Owner, now: Instant) {
-        let pace = self.0.entry(owner).or_insert_with(|| Pace {
-            bucket: TokenBucket::new(LOOKS_PER_SECOND, LOOKS_BURST, now.into_std()),
-            changed: now,
-            due: None,
-        });
+        let pace = self.0.entry(owner).or_insert_with(|| Pace::new(now));
         pace.changed = now;
         if pace.due.is_none() {
             pace.due = Some(now + pace.bucket.take(now.into_std()));
@@ -43,20 +48,48 @@ impl PacedOwners {
 
     /// When the next owner is due.
     fn next(&self) -> Option<Instant> {
-        self.0.values().filter_map(|pace| pace.due).min()
+        self.0.values().flat_map(|pace| [pace.due, pace.again]).flatten().min()
     }
 
     /// The owners to look at now.
     fn due(&mut self, now: Instant) -> Vec<Owner> {
-        let is_due = |pace: &mut Pace| pace.due.take_if(|due| *due <= now).is_some();
+        let is_due = |pace: &mut Pace| {
+            let is_due = [pace.due, pace.again].into_iter().flatten().any(|due| due <= now);
+            if is_due {
+                (pace.due, pace.again) = (None, None);
+            }
+            is_due
+        };
         let due = self.0.iter_mut().filter_map(|(owner, pace)| is_due(pace).then(|| owner.clone())).collect();
-        self.0
-            .retain(|_, pace| pace.due.is_some() || now.saturating_duration_since(pace.changed) < QUIET_TIME);
+        self.0.retain(|_, pace| {
+            pace.due.or(pace.again).is_some() || now.saturating_duration_since(pace.changed) < QUIET_TIME
+        });
         due
     }
 
+    /// Looks at the owners whom `changed` gives, for ever. `look` tells when to look at an owner again though nothing changes, if at all.
+    pub async fn follow<F: Future<Output = Vec<Owner>>>(
+        mut self,
+        changed: impl Fn() -> F,
+        look: impl Fn(&Owner) -> Option<Duration>,
+    ) {
+        loop {
+            for owner in self.wait(&changed).await {
+                if let Some(pause) = look(&owner) {
+                    self.look_again(owner, Instant::now(), pause);
+                }
+            }
+        }
+    }
+
+    /// This owner is due after a pause, or earlier if its objects change.
+    fn look_again(&mut self, owner: Owner, now: Instant, pause: Duration) {
+        let pace = self.0.entry(owner).or_insert_with(|| Pace::new(now));
+        pace.again = Some(now + pause);
+    }
+
     /// Waits for owners to look at, of those whom `changed` gives.
-    pub async fn wait<F: Future<Output = Vec<Owner>>>(&mut self, changed: impl Fn() -> F) -> Vec<Owner> {
+    async fn wait<F: Future<Output = Vec<Owner>>>(&mut self, changed: impl Fn() -> F) -> Vec<Owner> {
         loop {
             let next = self.next();
             let pause = async {
@@ -81,6 +114,7 @@ impl PacedOwners {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use tokio::time::advance;
 
@@ -122,6 +156,29 @@ mod tests {
         advance(Duration::from_millis(200)).await;
         assert_eq!(owners.due(Instant::now()), [owner("app")]);
         assert_eq!(owners.next(), None);
+        // To look again later keeps no change waiting.
+        owners.look_again(owner("app"), Instant::now(), Duration::from_secs(60));
+        owners.changed(owner("app"), Instant::now());
+        assert!(owners.next().is_some_and(|due| due <= Instant::now() + Duration::from_millis(200)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_is_looked_at_again_after_the_pause_that_a_look_asks_for() {
+        let (begun, looks) = (Instant::now(), std::sync::Mutex::new(Vec::new()));
+        let news = std::sync::Mutex::new(vec![owner("app")]);
+        let changed = || {
+            let owners = std::mem::take(&mut *news.lock().unwrap());
+            async move { if owners.is_empty() { pending().await } else { owners } }
+        };
+        let look = |owner: &Owner| {
+            let mut looks = looks.lock().unwrap();
+            looks.push((owner.name.clone(), begun.elapsed().as_secs()));
+            (looks.len() < 3).then_some(Duration::from_secs(7))
+        };
+        let follow = PacedOwners::default().follow(changed, look);
+        assert!(tokio::time::timeout(Duration::from_secs(60), follow).await.is_err());
+        let expected: Vec<_> = [0, 7, 14].map(|seconds| ("app".to_owned(), seconds)).to_vec();
+        assert_eq!(*looks.lock().unwrap(), expected);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,17 +3,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use api::{kustomization::IgnoreRule, meta::is_older_version};
+use api::kustomization::IgnoreRule;
 use apply::{
     applier::{Applied, Memory},
     change::{Action, Change, ChangeSet},
-    drift::{self, Drift},
+    drift::{self, Known},
     object::{Manifest, ObjectId},
-    observe::{Index, WatchState},
+    observe::Index,
     prepare::Owner,
     prune::Entry,
 };
-use kube::core::GroupVersionKind;
 
 use crate::run::{BuildInputs, Progress};
 
@@ -94,19 +93,16 @@ impl AppliedObjects {
 
     /// The objects of the inventory that are not as they were left. What the watches cannot tell is asked for by the next run.
     pub fn drifted(&self, index: &Index, owner: &Owner, inventory: Vec<Entry>) -> Vec<ObjectId> {
-        let Self { memory, skipped, vanishing, hidden, .. } = self;
-        let has_drifted = |entry: &Entry| {
-            let watched = index.ensure(&entry.id.gvk(&entry.version)) == WatchState::Synced;
-            match (index.get(&entry.id), memory.get(&entry.id), skipped.get(&entry.id)) {
-                (None, Some(_), _) if vanishing.contains(&entry.id) || hidden.contains(&entry.id) => false,
-                (None, Some(applied), _) => index.has_gone(&entry.id, &applied.presence(), owner),
-                _ if !watched => false,
-                (Some(seen), Some(applied), _) => drift::of(applied, &seen) == Some(Drift::Changed),
-                // What kept it from being touched may be gone.
-                (Some(seen), None, Some(owners)) => seen.fingerprint != *owners,
-                (_, None, _) => false,
+        let known = |id: &ObjectId| match (self.memory.get(id), self.skipped.get(id)) {
+            (Some(applied), _) if self.vanishing.contains(id) || self.hidden.contains(id) => {
+                Some(Known::Unseen(applied.reading()))
             }
+            (Some(applied), _) => Some(Known::There(applied.reading())),
+            // What kept it from being touched may be gone.
+            (None, owners) => owners.copied().map(Known::Skipped),
         };
+        let has_drifted =
+            |entry: &Entry| drift::has_drifted(index, owner, &entry.id, known(&entry.id).as_ref());
         inventory.into_iter().filter(has_drifted).map(|entry| entry.id).collect()
     }
 
@@ -121,7 +117,7 @@ impl AppliedObjects {
             let (id, gvk) = (manifest.id(), manifest.gvk());
             let known = self.memory.get(&id);
             let known = known
-                .filter(|a| a.desired == manifest.digest() && is_untouched(index, &id, &gvk, a))
+                .filter(|a| a.desired == manifest.digest() && a.reading().is_untouched(index, &id))
                 .cloned();
             match known {
                 Some(applied) => {
@@ -139,19 +135,9 @@ impl AppliedObjects {
         self.memory.len() == inventory.len()
             && inventory.iter().all(|entry| {
                 let known = self.memory.get(&entry.id);
-                known
-                    .is_some_and(|known| is_untouched(index, &entry.id, &entry.id.gvk(&entry.version), known))
+                known.is_some_and(|known| known.reading().is_untouched(index, &entry.id))
             })
     }
-}
-
-/// Whether a watch that is up to date shows the object as we left it.
-fn is_untouched(index: &Index, id: &ObjectId, gvk: &GroupVersionKind, applied: &Applied) -> bool {
-    let watched = index.ensure(gvk) == WatchState::Synced;
-    index.get(id).filter(|_| watched).is_some_and(|seen| {
-        drift::of(applied, &seen).is_none()
-            && !is_older_version(&seen.resource_version, &applied.resource_version)
-    })
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ mod health;
 mod ignore;
 mod limits;
 mod memory;
-mod paced_owners;
 mod pass;
 mod polling;
 pub mod preflight;
@@ -39,7 +38,7 @@ use artifact::{
     unpack::{self, Entry, Limits as UnpackLimits},
 };
 use auth::{Environment, TokenCache};
-use clusters::{Clusters, Trust};
+use clusters::{Clusters, PacedOwners, Trust};
 use identity::Tokens;
 use kms::KeyServices;
 use kustomize::{Options, ParseCache, tree::MemoryTree};
@@ -56,7 +55,6 @@ use crate::{
     flags::NO_CONFIG_WATCHES,
     handover::Skipped,
     memory::MemoryShares,
-    paced_owners::PacedOwners,
     reconciler::Reconciler,
     remote::{BaseOptions, RemoteBases},
 };
@@ -167,31 +165,36 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let reconciler = Arc::new(Reconciler::new(context));
     let (observer, slots) = (reconciler.clone(), Arc::downgrade(&reconciler));
     metrics.kept_entries("kustomizations", move || slots.upgrade().map_or(0, |reconciler| reconciler.kept()));
-    let sizes = {
+    let watched = {
         let (index, clusters) = (cluster.index.clone(), clusters.clone());
-        move || {
-            let remote = clusters.all().into_iter().map(|remote| remote.cluster().index.sizes());
-            remote.fold(index.sizes(), |sum, sizes| (sum.0 + sizes.0, sum.1 + sizes.1))
-        }
+        move || clusters.watched(&index)
     };
-    let watches = sizes.clone();
-    metrics.kept_entries("watches_of_applied_objects", move || watches().0);
-    metrics.kept_entries("applied_objects", move || sizes().1);
+    let kept = watched.clone();
+    metrics.kept_entries("watches_of_applied_objects", move || watched().0);
+    metrics.kept_entries("applied_objects", move || kept().1);
     metrics.kept_bytes("parsed_files", move || parsed.as_ref().map_or(0, ParseCache::bytes));
     let remote_observer = observer.clone();
     app.spawn(async move {
-        let mut owners = PacedOwners::default();
-        loop {
-            let due = owners.wait(|| cluster.index.changed()).await;
-            due.iter().for_each(|owner| observer.object_changed(owner));
-        }
+        PacedOwners::default()
+            .follow(
+                || cluster.index.changed(),
+                |owner| {
+                    observer.object_changed(owner);
+                    None
+                },
+            )
+            .await
     });
     app.spawn(async move {
-        let mut owners = PacedOwners::default();
-        loop {
-            let due = owners.wait(|| clusters.changed()).await;
-            due.iter().for_each(|owner| remote_observer.object_changed(owner));
-        }
+        PacedOwners::default()
+            .follow(
+                || clusters.changed(),
+                |owner| {
+                    remote_observer.object_changed(owner);
+                    None
+                },
+            )
+            .await
     });
     configs.settled(FIRST_LIST_TIMEOUT).await;
     app.add_controller(objects, reconciler, arguments.concurrent);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::Kustomization;
-use apply::{change::ChangeSet, cluster::Cluster, prepare::Owner};
+use apply::{change::ChangeSet, cluster::Cluster, prepare::Owner, repairs::Repairs};
 use clusters::RemoteCluster;
 use kube::{
     ResourceExt,
@@ -25,7 +25,6 @@ use crate::{
     applied::AppliedObjects,
     configs::config_keys,
     context::Context,
-    drift::Repairs,
     handover::Claims,
     health::health_rules,
     pass::Pass,

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use apply::object::ObjectId;
+use apply::{object::ObjectId, repairs::Repairs};
 use tokio::time::Instant;
 
 use crate::{
-    drift::Repairs,
     reconciler::State,
     run::{Inputs, Phase, Run},
 };
