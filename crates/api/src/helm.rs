@@ -54,6 +54,7 @@ pub mod reasons {
     pub const DRIFT_CORRECTED: &str = "DriftCorrected";
     pub const DRIFT_CORRECTION_FAILED: &str = "DriftCorrectionFailed";
     pub const DRIFT_DETECTED: &str = "DriftDetected";
+    pub const DRIFT_REPEATED: &str = "DriftRepeated";
     pub const FACTORY_ERROR: &str = "FactoryError";
     pub const HEALTH_CHECK_CANCELED: &str = "HealthCheckCanceled";
     pub const HELM_CHART_CONFIGURED: &str = "HelmChartConfigured";

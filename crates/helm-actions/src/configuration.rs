@@ -16,6 +16,7 @@ use kube::Client;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::kept::Kept;
 use crate::log::Log;
 use crate::memory::Memory;
 use crate::storage::Storage;
@@ -47,6 +48,8 @@ pub struct Configuration {
     pub log: Log,
     /// Tells what an action keeps in memory.
     pub memory: Memory,
+    /// The revision that was read or written last.
+    pub kept: Kept,
     /// What ends waits before their time.
     pub stop: Stop,
 }

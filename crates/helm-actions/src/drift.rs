@@ -3,13 +3,15 @@
 //! An object has drifted if a server-side apply would change it, as a dry-run tells. It is set back by a JSON patch of what has
 //! changed, so that the fields that others own stay theirs.
 
+use std::collections::HashMap;
 use std::fmt;
 
+use apply::drift::Reading;
 use apply::error::{ObjectError, RequestError};
 use apply::ignore::{Rules, Target};
 use apply::object::ObjectId;
 use apply::order;
-use apply::ownership::takeover_patch;
+use apply::ownership::{last_foreign_manager, takeover_patch};
 use futures::FutureExt;
 use helm_release::Release;
 use json_patch::PatchOperation;
@@ -28,6 +30,8 @@ pub struct DriftOptions {
     pub excluded: Vec<Target>,
     /// Field managers whose fields are taken from them before an object is looked at.
     pub override_managers: Vec<String>,
+    /// Objects that are known to stand so, and are not asked for.
+    pub known: HashMap<ObjectId, Difference>,
 }
 
 /// How an object stands to what the release wants.
@@ -48,6 +52,17 @@ pub struct Drift {
     resource: Resource,
     /// How it stands.
     pub difference: Difference,
+    /// The object as it was then, if it was asked for and is there.
+    pub live: Option<Live>,
+}
+
+/// What is told of an object that is there.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// How it was left.
+    pub reading: Reading,
+    /// Who else wrote last to it.
+    pub other_manager: Option<String>,
 }
 
 /// What was found, and what could not be told.
@@ -81,6 +96,12 @@ impl Drift {
     /// Which object it is.
     pub fn id(&self) -> &ObjectId {
         &self.resource.id
+    }
+
+    /// Whether it removes itself when it is done.
+    pub fn vanishes(&self) -> bool {
+        let object = &self.resource.object;
+        self.resource.id.kind == "Job" && object.pointer("/spec/ttlSecondsAfterFinished").is_some()
     }
 }
 
@@ -162,7 +183,7 @@ impl Configuration {
         let mut diff = Diff::default();
         for (resource, difference) in all.into_iter().zip(compared) {
             match difference {
-                Ok(difference) => diff.objects.push(Drift { resource, difference }),
+                Ok((difference, live)) => diff.objects.push(Drift { resource, difference, live }),
                 Err(error) => {
                     let error = self.masked(error, &resource.object);
                     diff.errors.push(ObjectError::dry_run(resource.id.clone(), None, error));
@@ -176,15 +197,20 @@ impl Configuration {
         &self,
         resource: &Resource,
         options: &DriftOptions,
-    ) -> Result<Difference, RequestError> {
+    ) -> Result<(Difference, Option<Live>), RequestError> {
+        if let Some(known) = options.known.get(&resource.id) {
+            return Ok((known.clone(), None));
+        }
         let desired = &resource.object;
         if self.is_left_alone(desired) || options.excluded.iter().any(|is_excluded| is_excluded(desired)) {
-            return Ok(Difference::Excluded);
+            return Ok((Difference::Excluded, None));
         }
         let requests = self.requests();
-        let Some(mut live) = requests.get(&resource.target()).await? else { return Ok(Difference::Removed) };
+        let Some(mut live) = requests.get(&resource.target()).await? else {
+            return Ok((Difference::Removed, None));
+        };
         if self.is_left_alone(&live) {
-            return Ok(Difference::Excluded);
+            return Ok((Difference::Excluded, Some(self.told(&live))));
         }
         if let Some(patch) = takeover_patch(&live, &self.manager, &options.override_managers)
             && let Ok(operations) = serde_json::from_value(patch)
@@ -195,7 +221,13 @@ impl Configuration {
         let answer = requests.patch(&resource.target(), &params, &Patch::Apply(desired.clone())).await?;
         let ignored = options.ignore.of(desired);
         let patch = patch(&ignored.strip(&live), &ignored.strip(&answer));
-        Ok(if patch.0.is_empty() { Difference::None } else { Difference::Changed(patch) })
+        let difference = if patch.0.is_empty() { Difference::None } else { Difference::Changed(patch) };
+        Ok((difference, Some(self.told(&live))))
+    }
+
+    fn told(&self, live: &Value) -> Live {
+        let other_manager = last_foreign_manager(live, &self.manager).map(str::to_owned);
+        Live { reading: Reading::of(live, &self.manager), other_manager }
     }
 
     /// Sets objects back to what the release wants: those that are not there first, definitions and namespaces before others.

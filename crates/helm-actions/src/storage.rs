@@ -3,6 +3,7 @@
 //! Which revisions there are is read from the labels of the Secrets; content is read of those alone that are asked for.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use apply::error::RequestError;
 use apply::mapper::RestMapping;
@@ -19,6 +20,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 use crate::configuration::{Configuration, Observer, Write};
+use crate::kept::Kept;
 use crate::log::Log;
 
 /// Why the storage could not be read or written, in the words of Helm.
@@ -103,6 +105,8 @@ pub struct Entry {
     pub revision: i64,
     /// Whether it is the one whose objects are in the cluster.
     pub is_deployed: bool,
+    /// Another one after each write of its Secret.
+    pub stamp: u64,
 }
 
 /// The stored revisions of one namespace.
@@ -114,15 +118,16 @@ pub struct Storage {
     limits: Limits,
     observer: Observer,
     log: Log,
+    kept: Kept,
 }
 
 impl Storage {
     pub(crate) fn new(configuration: &Configuration) -> Self {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Secret"));
         let mapped = RestMapping { resource, namespaced: true };
-        let Configuration { storage_namespace, limits, observer, log, .. } = configuration.clone();
+        let Configuration { storage_namespace, limits, observer, log, kept, .. } = configuration.clone();
         let requests = configuration.requests();
-        Self { requests, mapped, namespace: storage_namespace, limits, observer, log }
+        Self { requests, mapped, namespace: storage_namespace, limits, observer, log, kept }
     }
 
     fn target<'a>(&'a self, name: &'a str) -> Target<'a> {
@@ -157,15 +162,20 @@ impl Storage {
             return Ok(None);
         };
         let limits = self.limits.clone();
+        let stamp = Entry::of(&secret).map(|entry| entry.stamp);
         let work = tokio::task::spawn_blocking(move || {
             let text = secret.pointer_mut("/data").and_then(|data| data.get_mut(KEY)).map(Value::take);
             let text = text.as_ref().and_then(Value::as_str).unwrap_or_default();
             let data = STANDARD.decode(text).map_err(DecodeError::Base64)?;
-            decode(&data, &labels_of(&secret), &limits)
+            Ok((decode(&data, &labels_of(&secret), &limits)?, text.len()))
         });
         // The task panics or is aborted only when the process ends.
         let Ok(decoded) = work.await else { return Ok(None) };
-        decoded.map(Some).map_err(|source| StorageError::Decode { name, source })
+        let (release, length) = decoded.map_err(|source| StorageError::Decode { name, source })?;
+        if let Some(stamp) = stamp {
+            self.kept.put(stamp, length, &release);
+        }
+        Ok(Some(release))
     }
 
     /// The newest of these revisions that can be read. As in Helm, one that cannot is passed over.
@@ -174,6 +184,9 @@ impl Storage {
     /// The API server refuses or does not answer.
     pub async fn newest(&self, release: &str, entries: &[Entry]) -> Result<Option<Release>, StorageError> {
         for entry in entries.iter().rev() {
+            if let Some(kept) = self.kept.get(entry.stamp) {
+                return Ok(Some(kept));
+            }
             match self.get(release, entry.revision).await {
                 Ok(None) => {}
                 Err(error @ StorageError::Decode { .. }) => {
@@ -211,10 +224,11 @@ impl Storage {
             }
         }
         let created = self.requests.create(&self.target(""), &PostParams::default(), &secret).await;
-        if let Err(error) = created {
+        let stored = created.map_err(|error| {
             let exists = error.status().is_some_and(|status| status.reason == "AlreadyExists");
-            return Err(if exists { StorageError::Exists } else { StorageError::Create(error.into()) });
-        }
+            if exists { StorageError::Exists } else { StorageError::Create(error.into()) }
+        })?;
+        self.keep(&stored, release);
         self.observer.tell(Write::Created(release));
         Ok(())
     }
@@ -227,9 +241,17 @@ impl Storage {
         let secret = self.secret(release, Stamp::Modified).await.map_err(StorageError::Update)?;
         let name = secret_name(&release.name, release.version);
         let updated = self.requests.replace(&self.target(&name), &PostParams::default(), &secret).await;
-        updated.map_err(|error| StorageError::Update(error.into()))?;
+        let stored = updated.map_err(|error| StorageError::Update(error.into()))?;
+        self.keep(&stored, release);
         self.observer.tell(Write::Updated(release));
         Ok(())
+    }
+
+    fn keep(&self, stored: &Value, release: &Release) {
+        let text = stored.pointer("/data").and_then(|data| data.get(KEY)).and_then(Value::as_str);
+        if let (Some(entry), Some(text)) = (Entry::of(stored), text) {
+            self.kept.put(entry.stamp, text.len(), release);
+        }
     }
 
     /// Stores a revision in its new state where Helm goes on if that fails.
@@ -293,7 +315,10 @@ impl Entry {
         let labels = secret.pointer("/metadata/labels")?;
         let text = |name| labels.get(name).and_then(Value::as_str);
         let is_deployed = text("status") == Some(Status::Deployed.name());
-        Some(Self { revision: text("version")?.parse().ok()?, is_deployed })
+        let written = |field| secret.pointer("/metadata")?.get(field)?.as_str();
+        let mut hasher = DefaultHasher::new();
+        (written("uid"), written("resourceVersion")).hash(&mut hasher);
+        Some(Self { revision: text("version")?.parse().ok()?, is_deployed, stamp: hasher.finish() })
     }
 }
 
@@ -316,7 +341,7 @@ mod tests {
     use super::*;
 
     fn entries(deployed: &[i64], others: &[i64]) -> Vec<Entry> {
-        let entry = |is_deployed| move |revision: &i64| Entry { revision: *revision, is_deployed };
+        let entry = |is_deployed| move |revision: &i64| Entry { revision: *revision, is_deployed, stamp: 0 };
         let mut all: Vec<Entry> =
             deployed.iter().map(entry(true)).chain(others.iter().map(entry(false))).collect();
         all.sort_unstable();

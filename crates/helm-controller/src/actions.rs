@@ -265,6 +265,7 @@ impl Pass<'_> {
         };
         let summary = correction.summary();
         let changes: Vec<String> = summary.lines().map(str::to_owned).collect();
+        self.tell_repeated_drift(&correction);
         let notice = drift_corrected(&self.subject.object, &correction.failures, &changes);
         Ended { notice, error: None }
     }

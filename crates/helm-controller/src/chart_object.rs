@@ -7,7 +7,7 @@ use api::helm::reasons::{
 use api::helm::{FIELD_MANAGER, NAME_LABEL, NAMESPACE_LABEL};
 use api::helm_release::ChartReference;
 use api::{HelmChart, OciRepository};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 use net::chain;
 use references::{GetError, InvalidName, check_name, get};
@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::chart_template::{self, ChartObject};
 use crate::obstacle::{Halt, Obstacle};
 use crate::pass::Pass;
+use crate::prerequisites::source_key;
 use crate::source::denied;
 
 /// What was done to a source object.
@@ -53,26 +54,33 @@ impl From<kube::Error> for ChartObjectError {
 }
 
 impl Pass<'_> {
-    /// Brings the source object of `spec.chart` in order.
+    /// Brings the source object of `spec.chart` in order. Gives it, unless there is none or the watch shows that it is as it was left.
     ///
     /// # Errors
     /// It cannot be written, or may not be.
-    pub(crate) async fn keep_chart_object(&mut self) -> Result<(), Halt> {
+    pub(crate) async fn keep_chart_object(&mut self) -> Result<Option<DynamicObject>, Halt> {
         if let Some(obsolete) = chart_template::obsolete(&self.subject.object) {
             self.delete_chart_object(&obsolete).await?;
         }
         let built = chart_template::build(&self.subject.object);
         let Some((reference, object)) = built.map_err(|error| Obstacle::untold(error.to_string()))? else {
-            return Ok(());
+            return Ok(None);
         };
         if let Some(denied) = denied(&self.subject.object, &reference, self.context.arguments.access()) {
             return Err(Obstacle::untold(denied).into());
+        }
+        let generation = self.subject.object.metadata.generation;
+        let shown = self.context.sources.ready(&source_key(&reference));
+        let shown =
+            shown.and_then(|known| known.source.resource_version).map(|version| (generation, version));
+        if shown.is_some() && shown == self.slot.memory.chart_object {
+            return Ok(None);
         }
         let written = match &object {
             ChartObject::HelmChart(chart) => self.write(chart.as_ref(), &reference).await,
             ChartObject::OciRepository(repository) => self.write(repository.as_ref(), &reference).await,
         };
-        let written = match written {
+        let (written, live) = match written {
             Ok(written) => written,
             Err(error) => {
                 let message = format!("failed to run server-side apply: {error}");
@@ -89,7 +97,8 @@ impl Pass<'_> {
             self.trace(reason, &chart_template::applied_text(word, &reference, &object));
         }
         helm_state::status(&mut self.subject.object).helm_chart = Some(reference.to_status());
-        Ok(())
+        self.slot.memory.chart_object = live.resource_version().map(|version| (generation, version));
+        Ok(Some(live))
     }
 
     /// Deletes a source object that was made for the release, if it still is there and ours.
@@ -114,7 +123,11 @@ impl Pass<'_> {
         Ok(())
     }
 
-    async fn write<K>(&self, object: &K, reference: &ChartReference) -> Result<Written, ChartObjectError>
+    async fn write<K>(
+        &self,
+        object: &K,
+        reference: &ChartReference,
+    ) -> Result<(Written, DynamicObject), ChartObjectError>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
         K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
@@ -127,15 +140,17 @@ impl Pass<'_> {
             Err(error) => return Err(error.into()),
         };
         let wanted = serde_json::to_value(object)?;
-        if let Some(live) = &live {
-            let live = serde_json::to_value(live)?;
-            if is_as_wanted(&wanted, &live) {
-                return Ok(Written::Unchanged);
+        let live = live.as_ref().map(serde_json::to_value).transpose()?;
+        let written = match live {
+            Some(live) if is_as_wanted(&wanted, &live) => {
+                return Ok((Written::Unchanged, serde_json::from_value(live)?));
             }
-        }
+            Some(_) => Written::Configured,
+            None => Written::Created,
+        };
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        api.patch(&reference.name, &params, &Patch::Apply(&wanted)).await?;
-        Ok(if live.is_some() { Written::Configured } else { Written::Created })
+        let patched = api.patch(&reference.name, &params, &Patch::Apply(&wanted)).await?;
+        Ok((written, serde_json::from_value(serde_json::to_value(patched)?)?))
     }
 
     /// Whether it was deleted. One that says to be of another HelmRelease stays: a status can be edited.

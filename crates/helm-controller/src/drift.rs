@@ -1,11 +1,88 @@
-//! `spec.driftDetection`: which fields of which objects are left to others.
+//! Drift: which fields of which objects are left to others, and what the watches tell of objects.
+//!
+//! Each comparison of the objects with what is wanted notes who owned their fields then. As long as the watches show the same of an
+//! object it is as it was, and need not be asked for; when they do not, the release gets a pass.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::HelmRelease;
+use api::helm::actions::DRIFT_DETECTION;
+use api::helm::reasons::DRIFT_REPEATED;
 use apply::ignore::{Limits, Rule, Rules, Target};
-use helm_actions::drift::DriftOptions;
+use apply::object::ObjectId;
+use apply::observe::Index;
+use helm_actions::drift::{Correction, Diff, Difference, DriftOptions};
 use overlay::{IgnoreError, ignore_target};
+use runtime::events::Severity;
+use tokio::time::Instant;
+
+use crate::pass::Pass;
+
+impl Pass<'_> {
+    fn index(&self) -> Index {
+        self.slot.index(&self.context.cluster).clone()
+    }
+
+    /// The objects that are not as they were left.
+    fn drifted(&self, index: &Index) -> Vec<ObjectId> {
+        match self.context.arguments.watch_drift {
+            true => self.slot.memory.objects.drifted(index, &self.subject.owner()),
+            false => Vec::new(),
+        }
+    }
+
+    /// A pass begins, whatever for: those objects are looked at that the watches tell of.
+    pub(crate) fn look_at_drift(&mut self) {
+        let index = self.index();
+        let drifted = self.drifted(&index);
+        let memory = &mut self.slot.memory;
+        memory.objects.look_begins(&index, &drifted);
+        if !drifted.is_empty() {
+            memory.repairs.begin(&drifted, Instant::now());
+        }
+    }
+
+    /// When the next pass is due because of what happened to objects during this one.
+    pub(crate) fn wait_for_drift(&self) -> Option<Duration> {
+        let drifted = self.drifted(&self.index());
+        (!drifted.is_empty()).then(|| self.slot.memory.repairs.wait(&drifted, Instant::now()))
+    }
+
+    /// The objects that need not be asked for.
+    pub(crate) fn untouched(&self) -> HashMap<ObjectId, Difference> {
+        match self.context.arguments.watch_drift {
+            true => self.slot.memory.objects.untouched(&self.index()),
+            false => HashMap::new(),
+        }
+    }
+
+    /// Takes in how the objects stand. Without server-side apply not all fields that are wanted are owned, so that nothing may tell of
+    /// their changes.
+    pub(crate) fn compared(&mut self, diff: &Diff, is_applied: bool) {
+        let index = self.index();
+        let memory = &mut self.slot.memory;
+        memory.objects.compared(&index, diff, is_applied);
+        for id in memory.repairs.about_to_be_repeated() {
+            let live =
+                diff.objects.iter().find(|drift| *drift.id() == id).and_then(|drift| drift.live.as_ref());
+            if let Some(manager) = live.and_then(|live| live.other_manager.as_deref()) {
+                memory.repairs.changed_by(&id, manager);
+            }
+        }
+    }
+
+    /// Says of objects that were set back again and again that this goes on, once.
+    pub(crate) fn tell_repeated_drift(&mut self, correction: &Correction) {
+        let corrected = correction.corrected.iter().map(|(id, _)| id);
+        for message in self.slot.memory.repairs.repaired(corrected) {
+            tracing::warn!("{message}");
+            let events = &self.context.events;
+            self.subject.event(events, Severity::Error, DRIFT_DETECTION, DRIFT_REPEATED, &message);
+        }
+    }
+}
 
 /// How drift of a release is looked for.
 ///
@@ -25,7 +102,8 @@ pub fn options(object: &HelmRelease, override_managers: &[String]) -> Result<Dri
         rules.push(Rule { paths, target });
     }
     let ignore = Rules::new(rules, Limits::default())?;
-    Ok(DriftOptions { ignore, excluded, override_managers: override_managers.to_vec() })
+    let override_managers = override_managers.to_vec();
+    Ok(DriftOptions { ignore, excluded, override_managers, known: HashMap::new() })
 }
 
 #[cfg(test)]

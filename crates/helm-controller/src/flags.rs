@@ -133,6 +133,9 @@ pub struct Arguments {
     /// Algorithm of the digests of revisions: sha256, sha384, sha512 or blake3.
     #[arg(long, help_heading = heading::RELEASES, default_value = "sha256", value_parser = algorithm)]
     pub snapshot_digest_algo: Algorithm,
+    /// Look for drift where spec.driftDetection asks for it as soon as an object changes; false leaves it to the interval.
+    #[arg(long, help_heading = heading::RELEASES, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
+    pub watch_drift: bool,
     /// Field managers whose fields are taken from them before drift is looked for.
     #[arg(long, help_heading = heading::RELEASES)]
     pub override_manager: Vec<String>,

@@ -10,6 +10,7 @@ use api::helm::reasons::{
 };
 use api::meta::reasons::PROGRESSING;
 use apply::kstatus::custom::HealthRules;
+use helm_actions::Kept;
 use helm_state::Desired;
 use kube::runtime::reflector::ObjectRef;
 use net::chain;
@@ -44,6 +45,8 @@ pub struct Pass<'a> {
     pub slot: &'a mut Slot,
     /// The object.
     pub subject: Subject,
+    /// The stored revision that this pass has read or written last.
+    pub kept: Kept,
     /// Ends waits for objects of the release, because something else is wanted by now.
     pub interrupt: CancellationToken,
 }
@@ -69,6 +72,7 @@ impl Pass<'_> {
     /// When its status cannot be written.
     pub async fn run(&mut self) -> Result<Outcome, PatchError> {
         if self.subject.object.metadata.deletion_timestamp.is_some() {
+            self.slot.memory.forget();
             return self.finalize().await;
         }
         if !source::is_valid(&self.subject.object) {
@@ -78,9 +82,11 @@ impl Pass<'_> {
         self.subject.set_finalizer(true).await?;
         if self.subject.object.spec.suspend {
             tracing::info!("reconciliation is suspended for this object");
+            self.slot.memory.forget();
             self.subject.observed();
             return self.finish(Outcome::Wait).await;
         }
+        self.look_at_drift();
         match self.work().await {
             Ok(outcome) => self.end(outcome).await,
             Err(Halt::Obstacle(obstacle)) => self.stop_at(*obstacle).await,
@@ -110,14 +116,14 @@ impl Pass<'_> {
         }
         let rules = health_rules(&self.subject.object)
             .map_err(|error| self.misconfigured(HEALTH_CHECK, &chain(&error)))?;
-        self.keep_chart_object().await?;
+        let chart_object = self.keep_chart_object().await?;
         if self.subject.object.spec.rollback.recreate {
             tracing::info!("spec.rollback.recreate is deprecated, and does nothing");
         }
         self.subject.conditions().reconciling(PROGRESSING, FULFILLING);
         self.check_dependencies().await?;
         self.passed(DEPENDENCY_NOT_READY);
-        let (reference, artifact) = self.source().await?;
+        let (reference, artifact) = self.source(chart_object).await?;
         self.passed(SOURCE_NOT_READY);
         let composed = self.values().await?;
         self.passed(VALUES_ERROR);
@@ -176,7 +182,10 @@ impl Pass<'_> {
             self.context.requeues.reset(&key);
         }
         let outcome = match outcome {
-            helm_state::Outcome::Done => Outcome::After(jitter(self.subject.interval(), percent)),
+            helm_state::Outcome::Done => {
+                let interval = jitter(self.subject.interval(), percent);
+                Outcome::After(self.wait_for_drift().map_or(interval, |wait| wait.min(interval)))
+            }
             helm_state::Outcome::RetryAfter(time) => Outcome::After(jitter(time, percent)),
             helm_state::Outcome::Requeue => Outcome::After(self.context.requeues.failed(key)),
             helm_state::Outcome::Stalled(why) => {

@@ -114,11 +114,15 @@ impl Pass<'_> {
         Obstacle::stalling(action, INVALID_CEL_EXPRESSION, message)
     }
 
-    /// The source, and its artifact.
+    /// The source, and its artifact. `chart_object` is the source object of `spec.chart` if it was read just now; what the watch shows may
+    /// be older.
     ///
     /// # Errors
     /// It may not be used, is not there or is not ready.
-    pub(crate) async fn source(&self) -> Result<(ChartReference, Artifact), Halt> {
+    pub(crate) async fn source(
+        &self,
+        chart_object: Option<DynamicObject>,
+    ) -> Result<(ChartReference, Artifact), Halt> {
         let object = &self.subject.object;
         let Some(reference) = source::reference(object) else {
             return Err(
@@ -128,11 +132,19 @@ impl Pass<'_> {
         if let Some(denied) = source::denied(object, &reference, self.context.arguments.access()) {
             return Err(Obstacle::stalling(RESOLVE_SOURCE, ACCESS_DENIED, denied).into());
         }
-        let found = self.context.sources.read(&source_key(&reference)).await;
-        let found: DynamicObject = found.map_err(|error| {
-            let message = format!("could not get Source object: {}", chain(&error));
-            Obstacle::retried(ARTIFACT_FAILED, message)
-        })?;
+        let key = source_key(&reference);
+        let found = match chart_object {
+            Some(found) => found,
+            None => {
+                if let Some(artifact) = self.context.sources.ready(&key).and_then(|known| known.artifact) {
+                    return Ok((reference, artifact));
+                }
+                self.context.sources.read(&key).await.map_err(|error| {
+                    let message = format!("could not get Source object: {}", chain(&error));
+                    Obstacle::retried(ARTIFACT_FAILED, message)
+                })?
+            }
+        };
         let artifact = source::artifact(&found).map_err(|why| {
             tracing::info!("{why}");
             let shared = &self.context.arguments.shared;

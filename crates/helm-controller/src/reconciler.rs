@@ -2,20 +2,26 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::Duration;
 
 use api::HelmRelease;
+use apply::cluster::Cluster;
+use apply::observe::Index;
+use apply::prepare::Owner;
 use clusters::RemoteCluster;
+use helm_actions::Kept;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use runtime::controller::{Outcome, Reconcile};
 use runtime::diagnostics::{Activity, Ready, stalled};
 use runtime::queue::{InFlight, watch_runs};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::flags::CANCEL_WAITS;
+use crate::memory::Memory;
 use crate::pass::Pass;
 use crate::prerequisites::source_keys;
 use crate::subject::{Subject, conditions_of};
@@ -31,6 +37,15 @@ type Key = ObjectRef<HelmRelease>;
 pub struct Slot {
     /// The other cluster that the release is in; it stays open as long as it is here.
     pub remote: Option<Arc<RemoteCluster>>,
+    /// The release as it was seen last.
+    pub memory: Memory,
+}
+
+impl Slot {
+    /// What is known of objects from watches of the cluster that the release is in.
+    pub fn index<'a>(&'a self, own: &'a Cluster) -> &'a Index {
+        &self.remote.as_ref().map_or(own, |remote| remote.cluster()).index
+    }
 }
 
 /// What a pass is for. When it changes, something else is wanted.
@@ -77,6 +92,23 @@ impl Reconciler {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// An object of this owner changed or is gone: wakes the owner if that is drift of its release. Gives when to look again if it is,
+    /// but too soon to be repaired. A pass that is under way looks itself when it ends.
+    pub fn object_changed(&self, owner: &Owner) -> Option<Duration> {
+        let key = Key::new(&owner.name).within(&owner.namespace);
+        let slots = self.slots();
+        let slot = slots.get(&key).filter(|_| self.context.arguments.watch_drift)?;
+        let drifted = slot.memory.objects.drifted(slot.index(&self.context.cluster), owner);
+        if drifted.is_empty() {
+            return None;
+        }
+        let wait = slot.memory.repairs.wait(&drifted, Instant::now());
+        if wait.is_zero() {
+            self.context.waker.wake(key);
+        }
+        (!wait.is_zero()).then_some(wait)
+    }
+
     /// Takes in what a HelmRelease refers to and wants.
     fn note(&self, object: &HelmRelease) {
         let key = ObjectRef::from_obj(object);
@@ -106,7 +138,8 @@ impl Reconcile<HelmRelease> for Reconciler {
         let interrupt = CancellationToken::new();
         self.running().insert(key.clone(), (Version::of(&object), interrupt.clone()));
         let subject = Subject::new(self.context.client.clone(), object);
-        let mut pass = Pass { context: &self.context, slot: &mut slot, subject, interrupt };
+        let mut pass =
+            Pass { context: &self.context, slot: &mut slot, subject, kept: Kept::default(), interrupt };
         let outcome = pass.run().await;
         let written = pass.subject.into_written();
         self.running().remove(&key);

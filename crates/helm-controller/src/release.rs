@@ -1,14 +1,18 @@
 //! The release itself: from what is stored and what is wanted to what is done, until there is nothing more to do.
 
+use std::collections::HashMap;
+
 use api::helm_release::shorten_release_name;
 use futures::FutureExt;
-use helm_actions::drift::Diff;
+use helm_actions::drift::{Diff, DriftOptions};
 use helm_actions::storage::Storage;
 use helm_actions::{Configuration, Observer};
-use helm_release::Release;
+use helm_release::{ApplyMethod, Release};
 use helm_state::next::{Next, decide};
-use helm_state::state::determine;
-use helm_state::{Action, Ended, Kind, Outcome, Pass as Loop, State, Step, health_check_canceled, verify};
+use helm_state::state::{Basis, determine};
+use helm_state::{
+    Action, Ended, Kind, Outcome, Pass as Loop, State, StateStatus, Step, health_check_canceled, verify,
+};
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use net::chain;
@@ -36,12 +40,14 @@ impl Pass<'_> {
         let configuration = self.configuration(&prepared.target, namespace, Observer::default());
         let storage = configuration.storage();
         let mut turn = Loop::default();
+        let mut is_first = true;
         loop {
             if self.context.ending.is_cancelled() {
                 // What is next is for the next process.
                 return Ok(Outcome::Requeue);
             }
-            let seen = match self.look(prepared, &configuration, &storage).await {
+            let looked = self.look(prepared, &configuration, &storage, std::mem::take(&mut is_first));
+            let seen = match looked.await {
                 Ok(seen) => seen,
                 Err(error) => {
                     let object = &mut self.subject.object;
@@ -139,27 +145,49 @@ impl Pass<'_> {
         Some(Outcome::Requeue)
     }
 
-    /// What is stored of the release, and what that means.
+    /// What is stored of the release, and what that means. What somebody asks for is looked at as a whole.
     async fn look(
-        &self,
+        &mut self,
         prepared: &Prepared,
         configuration: &Configuration,
         storage: &Storage,
+        is_first: bool,
     ) -> Result<Seen, String> {
-        let object = &self.subject.object;
         let settings = self.context.arguments.settings();
-        let name = shorten_release_name(&object.release_name());
-        let newest = storage.last(&name).await.map_err(|error| chain(&error))?;
+        let name = shorten_release_name(&self.subject.object.release_name());
+        let stored = storage.entries(&name).await.map_err(|error| chain(&error))?;
+        let stamp = stored.last().map(|entry| entry.stamp);
+        let basis = Basis::new(&self.subject.object, &prepared.desired);
+        let is_in_sync = stamp.is_some_and(|stamp| self.slot.memory.is_in_sync(stamp, &basis));
+        let untouched = match is_in_sync && !(is_first && self.subject.is_requested()) {
+            true => self.untouched(),
+            false => HashMap::new(),
+        };
+        if is_in_sync {
+            let (state, object) = (State::in_sync(), &self.subject.object);
+            if !state.asks_for_drift(object) || self.slot.memory.objects.are_all(&untouched) {
+                return Ok(Seen { newest: None, state, diff: None });
+            }
+        }
+        let newest = storage.newest(&name, &stored).await.map_err(|error| chain(&error))?;
+        let object = &self.subject.object;
         let state = determine(object, newest.as_ref(), &prepared.desired, &settings);
         let state = state.map_err(|error| chain(&error))?;
+        let is_newest = newest.as_ref().map(|release| release.version) == stored.last().map(|e| e.revision);
+        match stamp.filter(|_| is_newest && state.status == StateStatus::InSync) {
+            Some(stamp) => self.slot.memory.in_sync(stamp, basis),
+            None => self.slot.memory.forget(),
+        }
         let Some(release) = newest.as_ref().filter(|_| state.asks_for_drift(object)) else {
             return Ok(Seen { newest, state, diff: None });
         };
         let options = drift::options(object, &self.context.arguments.override_manager);
         let options = options.map_err(|error| chain(&error))?;
+        let options = DriftOptions { known: untouched, ..options };
         let diff =
             self.with_objects(configuration, release, configuration.diff(release, &options).boxed()).await;
         let diff = diff.map_err(|error| chain(&error))?;
+        self.compared(&diff, release.apply_method == Some(ApplyMethod::ServerSide));
         for error in &diff.errors {
             tracing::error!(error = chain(error), "it cannot be told whether an object has drifted");
         }

@@ -8,6 +8,7 @@ use api::helm::{
 };
 use api::meta::RECONCILE_REQUEST_ANNOTATION;
 use api::{Condition, HelmRelease};
+use apply::prepare::Owner;
 use helm_state::Notice;
 use jiff::Timestamp;
 use kube::{Client, ResourceExt};
@@ -45,6 +46,19 @@ impl Subject {
     /// Name of the object.
     pub fn name(&self) -> &str {
         self.object.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// What its objects name as their owner.
+    pub fn owner(&self) -> Owner {
+        Owner { namespace: self.namespace().to_owned(), name: self.name().to_owned() }
+    }
+
+    /// Whether somebody asks for this pass.
+    pub fn is_requested(&self) -> bool {
+        let token = self.object.annotations().get(RECONCILE_REQUEST_ANNOTATION);
+        let handled =
+            self.object.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_ref());
+        token.is_some() && token != handled
     }
 
     /// Works on its conditions.

@@ -117,6 +117,7 @@ impl Pass<'_> {
             observer,
             log: Log::default(),
             memory: Memory::default(),
+            kept: self.kept.clone(),
             stop: Stop { shutdown: self.context.stop.clone(), interrupt: self.interrupt.clone() },
         }
     }

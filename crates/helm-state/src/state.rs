@@ -3,7 +3,7 @@
 use std::fmt;
 
 use api::HelmRelease;
-use api::helm_release::{DriftDetectionMode, SNAPSHOT_API_VERSION, Snapshot};
+use api::helm_release::{DriftDetectionMode, ReleaseAction, SNAPSHOT_API_VERSION, Snapshot};
 use artifact::digest::Digest;
 use helm_chart::Metadata;
 use helm_release::{MetadataError, Observation, Release, Status};
@@ -47,6 +47,11 @@ pub struct State {
 impl State {
     fn new(status: StateStatus, reason: impl Into<String>) -> Self {
         Self { status, reason: reason.into(), drift: String::new() }
+    }
+
+    /// That of a release that is what is wanted.
+    pub fn in_sync() -> Self {
+        Self::new(StateStatus::InSync, "")
     }
 
     /// What was found instead of [`StateStatus::InSync`]: `brief` is how much has drifted, `lines` is what, one object a line.
@@ -125,6 +130,37 @@ fn compare(snapshot: &Snapshot, observed: &Observation<'_>) -> Result<(), Verify
     if observed.digest(digest.algorithm()) == digest { Ok(()) } else { Err(VerifyError::NotObserved) }
 }
 
+/// What [`determine`] goes by, beside the stored revision: as long as both are the same, a release that was what is wanted still is.
+///
+/// Whether the generation is observed plays no part: it makes a difference only for what was not looked at yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Basis {
+    generation: Option<i64>,
+    current: Option<Snapshot>,
+    digests: [Option<String>; 2],
+    action: Option<ReleaseAction>,
+    chart: (String, String),
+    config_digest: String,
+}
+
+impl Basis {
+    /// That of an object and of what it wants.
+    pub fn new(object: &HelmRelease, desired: &Desired) -> Self {
+        let status = object.status.as_ref();
+        Self {
+            generation: object.metadata.generation,
+            current: current(object).cloned(),
+            digests: [
+                status.and_then(|status| status.observed_post_renderers_digest.clone()),
+                status.and_then(|status| status.observed_common_metadata_digest.clone()),
+            ],
+            action: status.and_then(|status| status.last_attempted_release_action),
+            chart: (desired.chart_name.clone(), desired.chart_version.clone()),
+            config_digest: desired.config_digest(),
+        }
+    }
+}
+
 /// The state of a release, of which this is the newest stored revision. Drift is not looked for, see [`State::asks_for_drift`].
 ///
 /// # Errors
@@ -195,7 +231,7 @@ fn deployed(
             return State::new(StateStatus::Failed, "release has test in failed phase");
         }
     }
-    State::new(StateStatus::InSync, "")
+    State::in_sync()
 }
 
 /// What renders the release is noted after each action, so it counts for a new generation only.

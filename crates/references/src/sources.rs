@@ -256,6 +256,12 @@ impl<K: Resource<DynamicType = ()> + 'static> Sources<K> {
         Ok(Known::of(&object, &resource, self.options.tells_readiness))
     }
 
+    /// A source that is ready and has an artifact, as its watch shows it, unless sources are always asked for.
+    pub fn ready(&self, key: &SourceKey) -> Option<Known> {
+        let known = self.known(key).filter(|_| !self.options.direct)?;
+        (known.is_ready == Some(true) && known.artifact.is_some()).then_some(known)
+    }
+
     /// A source as a whole, which is asked for.
     ///
     /// # Errors
@@ -388,6 +394,27 @@ mod tests {
         assert_eq!(woken(source("a", Some(("r2", "d2", "v")))), 0);
         let known = sources.get(&key("a")).await.unwrap().artifact.unwrap();
         assert_eq!(known.url, "v", "the URL is the last one all the same");
+    }
+
+    #[test]
+    fn only_what_its_watch_shows_to_be_ready_at_its_generation_is_ready() {
+        let ready = |direct, generation, status: serde_json::Value| {
+            let options = Options { tells_readiness: true, direct, ..sources().options };
+            let sources = Sources { options, ..sources() };
+            let Event::Apply(mut object) = source("a", None) else { panic!("an event with an object") };
+            object.metadata.generation = Some(generation);
+            object.data = serde_json::json!({"status": status});
+            sources.observe("GitRepository", &Event::Apply(object));
+            sources.ready(&key("a")).is_some()
+        };
+        let artifact = serde_json::to_value(Artifact::default()).unwrap();
+        let status = |ready: &str| serde_json::json!({"observedGeneration": 1, "artifact": artifact, "conditions": [{"type": "Ready", "status": ready}]});
+        assert!(ready(false, 1, status("True")));
+        assert!(!ready(false, 2, status("True")) && !ready(false, 1, status("False")));
+        assert!(!ready(true, 1, status("True")), "it is always asked for");
+        let mut without = status("True");
+        without.as_object_mut().unwrap().remove("artifact");
+        assert!(!ready(false, 1, without));
     }
 
     #[tokio::test]

@@ -75,6 +75,7 @@ impl Bed {
             }),
             log: Log::default(),
             memory: Memory::default(),
+            kept: Default::default(),
             stop: Stop::default(),
         };
         Ok(Self { namespace, objects, configuration, writes, kubeconfig, folder: tempfile::tempdir()? })
