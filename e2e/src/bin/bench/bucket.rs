@@ -19,7 +19,7 @@ const FOLDER: usize = 1000;
 
 /// Measures and prints those of the `stores` that are named.
 pub async fn table(count: usize, stores: &[&str]) -> Result<()> {
-    println!("by {}", super::measured()?);
+    println!("by {}", super::measured("source-controller")?);
     println!(
         "Bucket of {count} objects: first, no change, one has changed, peak; requests for lists+objects+others"
     );

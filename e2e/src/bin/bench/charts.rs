@@ -31,7 +31,11 @@ pub async fn table(count: usize) -> Result<()> {
     }
     let size = write_index(folder.path(), VERSIONS)?;
     let server = FileServer::start(folder.path(), None).await?;
-    println!("{count} HelmCharts of an index of {:.1} MB, by {}", size as f64 / 1e6, super::measured()?);
+    println!(
+        "{count} HelmCharts of an index of {:.1} MB, by {}",
+        size as f64 / 1e6,
+        super::measured("source-controller")?
+    );
     let test = Scenario::with_own_controllers("bench-charts", &[]).await?;
     let process = test.pair()?.source.id().context("not running")?;
     let first = phase(process, async || {

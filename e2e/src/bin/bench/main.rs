@@ -1,8 +1,8 @@
 //! What secrets and variables cost: kustomize-controller over N Kustomizations, with and without them; what N sources of one registry
-//! cost, and N charts of one index. Part of `make bench`.
+//! cost, and N charts of one index; and helm-controller over N HelmReleases. Part of `make bench`.
 //!
 //! ```text
-//! bench [N] [secrets|registry|charts|buckets|generic|gcp|azure]...
+//! bench [N] [secrets|registry|charts|helm|buckets|generic|gcp|azure]...
 //! ```
 //!
 //! `buckets` tells what one bucket of N objects costs at each kind of store, which may be named alone, and is only measured when it is
@@ -11,6 +11,7 @@
 
 mod bucket;
 mod charts;
+mod helm;
 mod registry;
 
 use std::fs;
@@ -56,6 +57,9 @@ async fn main() -> Result<()> {
     }
     if is_wanted("charts") {
         charts::table(count).await?;
+    }
+    if is_wanted("helm") {
+        helm::table(count).await?;
     }
     let stores = bucket::STORES.into_iter().filter(|store| wanted.iter().any(|name| name == store));
     let stores: Vec<&str> = stores.collect();
@@ -167,9 +171,9 @@ async fn all(test: &Scenario, kind: &str, count: usize, is: impl Fn(&Value) -> b
     .with_context(|| format!("all objects of {kind}"))
 }
 
-/// The source-controller that is measured, which `E2E_BIN_DIR` may change.
-fn measured() -> Result<String> {
-    let program = fs::canonicalize(find_binary("source-controller")?)?;
+/// The controller that is measured, which `E2E_BIN_DIR` may change.
+fn measured(controller: &str) -> Result<String> {
+    let program = fs::canonicalize(find_binary(controller)?)?;
     Ok(program.display().to_string())
 }
 

@@ -10,7 +10,7 @@ use super::{Cost, all, phase};
 
 /// Measures and prints.
 pub async fn table(count: usize) -> Result<()> {
-    println!("by {}", super::measured()?);
+    println!("by {}", super::measured("source-controller")?);
     println!(
         "{count} OCIRepositories of one registry                      first                     no change"
     );
