@@ -15,6 +15,9 @@ const RELEASE: &str = "HelmRelease/app";
 /// A repair is no matter of an interval, which is an hour; what it takes on a busy machine is left open.
 const SOON: Duration = Duration::from_secs(20);
 
+/// Changes to and fro until one counts as a fight: on a busy machine those that follow each other are too far apart at first.
+const FIGHTS: usize = 12;
+
 /// Release `app` of ConfigMaps `app-map` and `app-other`, with this drift detection.
 async fn released(name: &str, options: &[&str], detection: Value) -> Result<Helm> {
     let helm = Helm::new(name, options).await?;
@@ -49,14 +52,24 @@ async fn drift_is_corrected_as_soon_as_it_happens() -> Result<()> {
     tokio::time::timeout(SOON, test.until("ConfigMap/app-other", "is back", |_| true)).await??;
     let text = format!("has been corrected:\nConfigMap/{}/app-other created", test.namespace);
     test.event(RELEASE, "Normal", "DriftCorrected", &text).await?;
+    // An object that was made anew is missed again.
+    test.kubectl(&["delete", "configmap/app-other"])?;
+    tokio::time::timeout(SOON, test.until("ConfigMap/app-other", "is back again", |_| true)).await??;
     helm.until("says that nothing has drifted", |release| {
         release.condition("Drifted").is_some_and(|drifted| drifted.status == "False")
     })
     .await?;
-    // A fight goes on, slower and slower, and is told.
-    for _ in 0..3 {
+    // A fight goes on, slower and slower, and is told. What is left alone for seconds is no fight.
+    let is_told = async || {
+        let events = test.objects.events(&test.id(RELEASE)?).await?;
+        anyhow::Ok(events.iter().any(|event| event.text("/reason") == "DriftRepeated"))
+    };
+    for _ in 0..FIGHTS {
         change(test, json!({"text": "by hand"})).await?;
         has_text(test, "default").await?;
+        if is_told().await? {
+            break;
+        }
     }
     let text =
         format!("ConfigMap/{}/app-map was changed back 4 times in a row after changes by", test.namespace);

@@ -64,6 +64,7 @@ async fn what_is_left_to_others_is_no_drift() -> Result<()> {
         ignore: Rules::new(vec![rule], Limits::default())?,
         excluded: vec![Arc::new(|object: &Value| object["kind"] == "Secret")],
         override_managers: Vec::new(),
+        ..DriftOptions::default()
     };
     let diff = bed.configuration.diff(&release, &options).await?;
     assert!(!diff.has_changes(), "{}", diff.summary());
