@@ -41,7 +41,7 @@ impl Reading {
     }
 
     /// What has become of it. An observation from before the reading says nothing.
-    fn drift(&self, observed: &Observed) -> Option<Drift> {
+    pub fn drift(&self, observed: &Observed) -> Option<Drift> {
         if is_older_version(&observed.resource_version, &self.presence.resource_version) {
             None
         } else if observed.deleting {

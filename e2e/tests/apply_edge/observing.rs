@@ -84,7 +84,7 @@ async fn a_field_that_came_back_under_another_owner_is_looked_at_once() -> Resul
 fn drifted(memory: &Memory, index: &Index) -> Vec<(ObjectId, String)> {
     let look = |(id, applied): (&ObjectId, _)| match index.get(id) {
         None => Some((id.clone(), "gone".to_owned())),
-        Some(seen) => drift::of(applied, &seen).map(|d| (id.clone(), format!("{d:?}"))),
+        Some(seen) => applied.reading().drift(&seen).map(|d| (id.clone(), format!("{d:?}"))),
     };
     memory.iter().filter_map(look).collect()
 }
@@ -163,7 +163,7 @@ async fn the_index_and_the_apply_survive_an_api_server_restart() -> Result<()> {
     // What happens from now on is seen.
     bed.patch_as("someone", "ConfigMap/a", json!({"data": {"k": "drift"}})).await?;
     let map = bed.object_id("", "ConfigMap", "a");
-    wait::until(LIMIT, async || match index.get(&map).and_then(|seen| drift::of(&memory[&map], &seen)) {
+    wait::until(LIMIT, async || match index.get(&map).and_then(|seen| memory[&map].reading().drift(&seen)) {
         Some(drift::Drift::Changed) => Ok(()),
         seen => Err(Not::Yet(format!("{seen:?}"))),
     })
