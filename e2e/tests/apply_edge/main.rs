@@ -17,9 +17,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use apply::applier::{Applier, Memory, Options, StageOutcome};
+use apply::applier::{Applied, Applier, Memory, Options, StageOutcome};
 use apply::change::Action;
-use apply::drift;
+use apply::drift::Drift;
 use apply::error::StageError;
 use apply::kstatus::Status;
 use apply::manager::Manager;

@@ -82,7 +82,7 @@ async fn a_field_that_came_back_under_another_owner_is_looked_at_once() -> Resul
 
 /// The remembered objects that the index shows changed, or does not show, with a word on what is wrong.
 fn drifted(memory: &Memory, index: &Index) -> Vec<(ObjectId, String)> {
-    let look = |(id, applied): (&ObjectId, _)| match index.get(id) {
+    let look = |(id, applied): (&ObjectId, &Applied)| match index.get(id) {
         None => Some((id.clone(), "gone".to_owned())),
         Some(seen) => applied.reading().drift(&seen).map(|d| (id.clone(), format!("{d:?}"))),
     };
@@ -164,7 +164,7 @@ async fn the_index_and_the_apply_survive_an_api_server_restart() -> Result<()> {
     bed.patch_as("someone", "ConfigMap/a", json!({"data": {"k": "drift"}})).await?;
     let map = bed.object_id("", "ConfigMap", "a");
     wait::until(LIMIT, async || match index.get(&map).and_then(|seen| memory[&map].reading().drift(&seen)) {
-        Some(drift::Drift::Changed) => Ok(()),
+        Some(Drift::Changed) => Ok(()),
         seen => Err(Not::Yet(format!("{seen:?}"))),
     })
     .await?;
