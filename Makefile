@@ -177,7 +177,7 @@ bench: ## the project's own tables: builds beside kustomize, charts beside Helm,
 	done
 	$(call build,kubernetes sops registry helm flux-controllers)
 	$(call say,"release build")
-	@$(CARGO) build --release -p source-controller -p kustomize-controller -p kustomize --bins
+	@$(CARGO) build --release -p source-controller -p kustomize-controller -p helm-controller -p kustomize --bins
 	@$(CARGO) build --profile dist -p helm --bin helm-template
 	$(call say,"builds of N applications$(comma) beside kustomize $(KUSTOMIZE_VERSION)")
 	@GOBIN=$(BENCH_TMP)/bin go install sigs.k8s.io/kustomize/kustomize/v5@v$(KUSTOMIZE_VERSION)
@@ -186,14 +186,14 @@ bench: ## the project's own tables: builds beside kustomize, charts beside Helm,
 	@.ci/bench-helm $(TARGET)/dist/helm-template "$$($(TARGET)/debug/toolchain helm)" $(BENCH_CHARTS)
 	@mkdir -p $(BENCH_TMP)/kube/bin
 	@$(TARGET)/debug/toolchain kubernetes | xargs -I{} ln -sf {} $(BENCH_TMP)/kube/bin/
-	$(call say,"$(N) Kustomizations with variables and secrets$(comma) and without$(comma) $(N) sources of one registry")
+	$(call say,"$(N) Kustomizations with variables and secrets$(comma) and without$(comma) $(N) sources of one registry$(comma) $(N) HelmReleases")
 	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench $(N)
 	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench 10000 buckets
 	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench 100000 buckets
-	$(call say,"$(N) sources of one registry$(comma) $(N) charts of one index and a bucket$(comma) by Flux")
+	$(call say,"$(N) sources of one registry$(comma) $(N) charts of one index$(comma) $(N) HelmReleases and a bucket$(comma) by Flux")
 	@mkdir -p $(BENCH_TMP)/flux
-	@ln -sf $$($(TARGET)/debug/toolchain flux-controllers | head -1) $(abspath $(TARGET))/release/kustomize-controller $(BENCH_TMP)/flux/
-	@E2E_BIN_DIR=$(BENCH_TMP)/flux $(TARGET)/debug/bench $(N) registry charts
+	@ln -sf $$($(TARGET)/debug/toolchain flux-controllers | sed -n '1p;3p') $(abspath $(TARGET))/release/kustomize-controller $(BENCH_TMP)/flux/
+	@E2E_BIN_DIR=$(BENCH_TMP)/flux $(TARGET)/debug/bench $(N) registry charts helm
 	@E2E_BIN_DIR=$(BENCH_TMP)/flux $(TARGET)/debug/bench 10000 generic
 	$(call say,"rollout of $(N) Kustomizations")
 	@MAIN="$(CURDIR)" BENCH_TMP=$(BENCH_TMP) python3 "$(SHARED)/tools/bench_mttp.py" --impl ferroflux -n $(N)
