@@ -14,7 +14,7 @@ use crate::error::{ActionError, Outcome};
 use crate::options::{Apply, Install, Rendition, creating};
 use crate::pending::Pending;
 use crate::resources::{self, Metadata, Method, Resource, Updating};
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageError, next_revision};
 use crate::{hooks, wait};
 
 /// A release that can be installed: its chart is rendered for [`Self::release`], and then comes [`Self::run`].
@@ -22,6 +22,8 @@ pub struct InstallPlan {
     configuration: Configuration,
     storage: Storage,
     release: helm::Release,
+    /// The number that it is stored under.
+    version: i64,
     /// The last revision of the name, if it is to be replaced.
     replaced: Option<Release>,
 }
@@ -42,18 +44,26 @@ impl Configuration {
         let release = helm::Release { name, namespace, revision: 1, is_upgrade: false };
         release.check_name()?;
         let storage = self.storage();
-        let replaced = match storage.last(&release.name).await {
+        let found = async {
+            let entries = storage.entries(&release.name).await?;
+            let last = storage.newest(&release.name, &entries).await?;
+            Ok((entries, last))
+        };
+        let (entries, replaced) = match found.await {
             // As Helm, which asks whether it can reach the cluster, and takes any other error for a free name.
-            Err(error) if error.is_unreachable() => return Err(ActionError::Unreachable(error)),
+            Err(error) if StorageError::is_unreachable(&error) => {
+                return Err(ActionError::Unreachable(error));
+            }
             Err(error) => return Err(error.into()),
-            Ok(last) => last,
+            Ok(found) => found,
         };
         let is_free =
             |last: &Release| replaces && matches!(last.info.status, Status::Uninstalled | Status::Failed);
         if replaced.as_ref().is_some_and(|last| !is_free(last)) {
             return Err(ActionError::NameInUse);
         }
-        Ok(InstallPlan { configuration: self.clone(), storage, release, replaced })
+        let version = next_revision(&entries, replaced.as_ref());
+        Ok(InstallPlan { configuration: self.clone(), storage, release, version, replaced })
     }
 }
 
@@ -116,7 +126,7 @@ impl InstallPlan {
         let pending = Pending {
             name: self.release.name.clone(),
             namespace: self.release.namespace.clone(),
-            version: self.replaced.as_ref().map_or(1, |last| last.version.saturating_add(1)),
+            version: self.version,
             first_deployed: Some(now.clone()),
             last_deployed: now,
             status: Status::PendingInstall,

@@ -9,7 +9,7 @@ use crate::error::{ActionError, Outcome};
 use crate::options::{Rollback, updating};
 use crate::pending::Pending;
 use crate::resources::{self, Metadata, Resource, Updating};
-use crate::storage::{Entry, Storage};
+use crate::storage::{Entry, Storage, next_revision};
 use crate::upgrade::clean_up;
 use crate::{hooks, wait};
 
@@ -41,6 +41,7 @@ impl Configuration {
         );
         let method = options.apply.after(&previous);
         let mut release = new_release(&current, previous, revision, method);
+        release.version = next_revision(&entries, Some(&current));
         let (mapper, namespace) = (&self.mapper, &current.namespace);
         let built = resources::build(mapper, namespace, &current.manifest).await;
         let originals = built.map_err(ActionError::BuildCurrent)?;

@@ -303,6 +303,13 @@ impl Storage {
     }
 }
 
+/// The number of the next revision after these, of which `last` is the newest that can be read. Numbers of what cannot be read are not
+/// used again, for their Secrets are there: as against Helm, a release whose newest revision is damaged goes on.
+pub(crate) fn next_revision(entries: &[Entry], last: Option<&Release>) -> i64 {
+    let newest = entries.iter().map(|entry| entry.revision).chain(last.map(|last| last.version)).max();
+    newest.unwrap_or_default().saturating_add(1)
+}
+
 /// The revisions that go, oldest first, so that no more than `most` stay.
 fn to_prune(entries: &[Entry], most: usize) -> Vec<i64> {
     let deployed = entries.iter().rev().find(|entry| entry.is_deployed).map(|entry| entry.revision);
@@ -355,6 +362,15 @@ mod tests {
         assert_eq!(to_prune(&entries(&[1, 2], &[3]), 1), [1, 3], "an older one that is deployed, too, goes");
         assert_eq!(to_prune(&entries(&[1], &[2]), 0), [2]);
         assert!(to_prune(&entries(&[], &[1, 2]), 5).is_empty());
+    }
+
+    #[test]
+    fn numbers_of_revisions_that_cannot_be_read_are_not_used_again() {
+        let last = Release { version: 2, ..Release::default() };
+        assert_eq!(next_revision(&entries(&[2], &[1]), Some(&last)), 3);
+        assert_eq!(next_revision(&entries(&[4], &[1, 2, 3]), Some(&last)), 5);
+        assert_eq!(next_revision(&entries(&[1], &[]), None), 2);
+        assert_eq!(next_revision(&[], None), 1);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Configuration {
         let storage = self.storage();
         let Some(mut release) = storage.last(name).await? else { return Ok(None) };
         let status = release.info.status;
-        if !status.is_pending() {
+        if !status.is_underway() {
             return Ok(None);
         }
         release.info.status = Status::Failed;

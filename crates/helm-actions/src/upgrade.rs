@@ -12,7 +12,7 @@ use crate::options::{Rendition, Upgrade, updating};
 use crate::pending::Pending;
 use crate::resources::{self, Metadata, Propagation, Resource, Updating};
 use crate::reuse::Former;
-use crate::storage::{Entry, Storage};
+use crate::storage::{Entry, Storage, next_revision};
 use crate::{hooks, wait};
 
 /// A release that can be upgraded: its chart is rendered for [`Self::release`], and then comes [`Self::run`].
@@ -57,7 +57,7 @@ impl Configuration {
             return Err(none());
         }
         deployed.as_ref().unwrap_or(&last).namespace.clone_into(&mut release.namespace);
-        release.revision = last.version.saturating_add(1);
+        release.revision = next_revision(&entries, Some(&last));
         Ok(UpgradePlan { configuration: self.clone(), storage, release, entries, last, deployed })
     }
 }

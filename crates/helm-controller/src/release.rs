@@ -171,7 +171,7 @@ impl Pass<'_> {
         }
         let newest = storage.newest(&name, &stored).await.map_err(|error| chain(&error))?;
         let object = &self.subject.object;
-        let state = determine(object, newest.as_ref(), &prepared.desired, &settings);
+        let state = determine(object, newest.as_ref(), &prepared.desired, &settings, Timestamp::now());
         let state = state.map_err(|error| chain(&error))?;
         let is_newest = newest.as_ref().map(|release| release.version) == stored.last().map(|e| e.revision);
         match stamp.filter(|_| is_newest && state.status == StateStatus::InSync) {

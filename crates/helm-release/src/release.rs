@@ -116,9 +116,14 @@ impl Status {
         }
     }
 
-    /// Whether an action is under way, or was broken off.
+    /// Whether a revision is being made, or that was broken off.
     pub fn is_pending(self) -> bool {
         matches!(self, Self::PendingInstall | Self::PendingUpgrade | Self::PendingRollback)
+    }
+
+    /// Whether any action is under way, or was broken off: it is pending, or being uninstalled.
+    pub fn is_underway(self) -> bool {
+        self.is_pending() || self == Self::Uninstalling
     }
 }
 

@@ -1,14 +1,17 @@
 //! The state of a release: what is stored against what is wanted.
 
 use std::fmt;
+use std::time::Duration;
 
 use api::HelmRelease;
 use api::helm_release::{DriftDetectionMode, ReleaseAction, SNAPSHOT_API_VERSION, Snapshot};
 use artifact::digest::Digest;
 use helm_chart::Metadata;
-use helm_release::{MetadataError, Observation, Release, Status};
+use helm_release::{MetadataError, Observation, Release, Status, Time};
+use jiff::Timestamp;
 use serde_json::Map;
 
+use crate::action::Action;
 use crate::desired::{Desired, common_metadata_digest, post_renderers_digest};
 use crate::object::{Settings, current, text};
 
@@ -170,13 +173,18 @@ pub fn determine(
     newest: Option<&Release>,
     desired: &Desired,
     settings: &Settings,
+    now: Timestamp,
 ) -> Result<State, StateError> {
     let Some(release) = newest else {
         return Ok(State::new(StateStatus::Absent, "no release in storage for object"));
     };
     let status = release.info.status;
+    let locked = || State::new(StateStatus::Locked, format!("release with status '{}'", status.name()));
     if status.is_pending() {
-        return Ok(State::new(StateStatus::Locked, format!("release with status '{}'", status.name())));
+        return Ok(locked());
+    }
+    if status == Status::Uninstalling {
+        return if goes_on(object, release, now) { Err(StateError::Status(status)) } else { Ok(locked()) };
     }
     let uninstalled = || State::new(StateStatus::Absent, "found uninstalled release in storage");
     let Some(current) = current(object) else {
@@ -200,6 +208,20 @@ pub fn determine(
         Status::Deployed => Ok(deployed(object, &observed.metadata, current, desired, settings)),
         status => Err(StateError::Status(status)),
     }
+}
+
+/// Whether somebody may still be uninstalling a release. Whoever died while doing so, or could not, left it behind: it is not what Flux
+/// takes for the end, but unlocked as what is pending is.
+fn goes_on(object: &HelmRelease, release: &Release, now: Timestamp) -> bool {
+    if current(object).is_some_and(|current| {
+        current.targets(&release.name, &release.namespace, release.version)
+            && current.status == Status::Uninstalling.name()
+    }) {
+        return false;
+    }
+    let begun = release.info.deleted.as_ref().and_then(Time::timestamp);
+    let took = begun.and_then(|begun| Duration::try_from(now.duration_since(begun)).ok());
+    took.is_none_or(|took| took <= Action::UninstallRemediation.timeout(object))
 }
 
 fn deployed(

@@ -147,5 +147,9 @@ async fn a_damaged_revision_is_passed_over() -> Result<()> {
     let id = Id::new("Secret/sh.helm.release.v1.web.v2", &bed.namespace)?;
     bed.objects.patch(&id, &serde_json::json!({"data": {"release": "bm8gcmVsZWFzZQ=="}})).await?;
     assert_eq!(bed.configuration.storage().last("web").await?.map(|release| release.version), Some(1));
+    // Its number is not used again, for its Secret is there.
+    assert_eq!(good(bed.upgrade("web", &chart, "{}").await).release.version, 3);
+    bed.objects.patch(&id, &serde_json::json!({"metadata": {"labels": {"version": "7"}}})).await?;
+    assert_eq!(good(bed.configuration.rollback("web", &rollback(1)).await).release.version, 8);
     Ok(())
 }

@@ -93,7 +93,7 @@ impl Recording<'_> {
 
     /// An unlock. If no revision is pending any more, the new state says what is next.
     pub(crate) fn unlock(&mut self, ran: &Ran<'_>) -> Ended {
-        let Some(locked) = ran.release.filter(|release| release.info.status.is_pending()) else {
+        let Some(locked) = ran.release.filter(|release| release.info.status.is_underway()) else {
             return Ended { notice: None, error: ran.error.map(str::to_owned) };
         };
         let is_locked = |known: &&Snapshot| known.targets(&locked.name, &locked.namespace, locked.version);

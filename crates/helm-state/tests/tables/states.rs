@@ -3,7 +3,7 @@
 use api::HelmRelease;
 use api::helm_release::{ReleaseAction, TestHookStatus};
 use artifact::digest::Algorithm;
-use helm_release::{Release, Status};
+use helm_release::{Release, Status, Time};
 use helm_state::StateStatus::{Absent, Drifted, Failed, InSync, Locked, OutOfSync, Unmanaged, Untested};
 use helm_state::{Desired, State, StateStatus, VerifyError, state, verify};
 use serde_json::json;
@@ -45,7 +45,7 @@ impl Row {
     }
 
     fn state(&self) -> State {
-        state::determine(&self.object, self.newest.as_ref(), &self.desired, &settings()).unwrap()
+        state::determine(&self.object, self.newest.as_ref(), &self.desired, &settings(), now()).unwrap()
     }
 
     fn is(&self, status: StateStatus, reason: &str) {
@@ -243,15 +243,35 @@ fn row_15_the_rest_is_in_sync() {
 
 #[test]
 fn row_16_other_statuses_are_an_error() {
-    for (status, name) in [
-        (Status::Superseded, "superseded"),
-        (Status::Uninstalling, "uninstalling"),
-        (Status::Unknown, "unknown"),
-    ] {
+    for (status, name) in [(Status::Superseded, "superseded"), (Status::Unknown, "unknown")] {
         let row = Row::of(status);
         let error =
-            state::determine(&row.object, row.newest.as_ref(), &row.desired, &settings()).unwrap_err();
+            state::determine(&row.object, row.newest.as_ref(), &row.desired, &settings(), now()).unwrap_err();
         let expected = format!("unable to determine state for release with status '{name}'");
         assert_eq!(error.to_string(), expected);
     }
+}
+
+#[test]
+fn an_uninstallation_that_nobody_goes_on_with_is_locked() {
+    let locked = "release with status 'uninstalling'";
+    // It was ours, and failed.
+    Row::of(Status::Uninstalling).is(Locked, locked);
+    // It is not known to have ended, and may take 5 minutes.
+    let begun = |text: &str| {
+        let mut row = Row::of(Status::Failed);
+        let newest = row.newest.as_mut().unwrap();
+        newest.info.status = Status::Uninstalling;
+        newest.info.deleted = Some(Time::new(text.parse().unwrap()));
+        row
+    };
+    begun("2026-11-30T09:54:59Z").is(Locked, locked);
+    begun("2026-11-30T09:54:59Z").unknown().is(Locked, locked);
+    let row = begun("2026-11-30T09:55:01Z");
+    let state = state::determine(&row.object, row.newest.as_ref(), &row.desired, &settings(), now());
+    let expected = "unable to determine state for release with status 'uninstalling'";
+    assert_eq!(state.unwrap_err().to_string(), expected);
+    begun("2026-11-30T09:55:01Z")
+        .with(|row| row.object.spec.uninstall.timeout = serde_json::from_value(json!("1m")).unwrap())
+        .is(Locked, locked);
 }
