@@ -43,7 +43,7 @@ impl Id {
             "HelmRelease" => "helm.toolkit.fluxcd.io/v2",
             "Deployment" | "StatefulSet" => "apps/v1",
             "Job" => "batch/v1",
-            "ConfigMap" | "Secret" | "Service" | "ServiceAccount" | "Namespace" | "Event" => "v1",
+            "ConfigMap" | "Secret" | "Service" | "ServiceAccount" | "Namespace" | "Pod" | "Event" => "v1",
             "Role" | "RoleBinding" | "ClusterRole" => "rbac.authorization.k8s.io/v1",
             "CustomResourceDefinition" => "apiextensions.k8s.io/v1",
             _ => bail!("{kind}: say which API version it has"),

@@ -31,6 +31,11 @@ impl Repository {
         &self.bare
     }
 
+    /// The work tree.
+    pub fn folder(&self) -> &Path {
+        &self.work
+    }
+
     /// Writes a file of the work tree.
     pub fn write(&self, file: &str, text: &str) -> Result<()> {
         let file = self.work.join(file);

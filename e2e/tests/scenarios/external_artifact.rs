@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const GROUP: &str = "source.toolkit.fluxcd.io";
 
 /// Makes sure that the cluster knows a kind of source; one that is installed is left alone.
-async fn know(test: &Scenario, kind: &str, plural: &str) -> Result<()> {
+pub async fn know(test: &Scenario, kind: &str, plural: &str) -> Result<()> {
     let crd = test.id(&format!("CustomResourceDefinition/{plural}.{GROUP}"))?;
     if test.objects.get(&crd).await?.is_none() {
         let object = json!({
@@ -35,7 +35,7 @@ async fn know(test: &Scenario, kind: &str, plural: &str) -> Result<()> {
 }
 
 /// Publishes an artifact as source `app` of a kind.
-async fn publish(test: &Scenario, kind: &str, artifact: &Value) -> Result<()> {
+pub async fn publish(test: &Scenario, kind: &str, artifact: &Value) -> Result<()> {
     let api_version = format!("{GROUP}/v1");
     // Suspended, so that what is published stays.
     let spec = match kind {

@@ -3,22 +3,18 @@
 use std::fs;
 
 use anyhow::Result;
-use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::objects::Look;
 use e2e::process::temp_folder;
-use e2e::scenario::SHARD;
 use serde_json::json;
 
 use crate::flux_cli::Flux;
 use crate::helm_release::MAP;
+use crate::helm_scenario::shared_controller;
 
-/// A user with the client, and a controller for HelmReleases that go to no other test.
-async fn flux_with_helm(name: &str) -> Result<(Flux, Controller)> {
-    let flux = Flux::new(name).await?;
-    let options = [&*format!("--watch-label-selector=!{SHARD}")];
-    let controller = Controller::start(flux.test.cluster, User::HelmController, &options).await?;
-    Ok((flux, controller))
+/// A user with the client, and the controller for HelmReleases.
+async fn flux_with_helm(name: &str) -> Result<(Flux, &'static Controller)> {
+    Ok((Flux::new(name).await?, shared_controller().await?))
 }
 
 /// Commits chart `app` with ConfigMap `app-map`.

@@ -10,12 +10,14 @@ use e2e::scenario::{SHARD, Scenario};
 use e2e::testkit::deployment;
 use serde_json::{Value, json};
 
-const RELEASE: &str = "HelmRelease/app";
+use crate::helm_scenario::Running;
 
-/// A test, and the controller for its releases alone.
+pub const RELEASE: &str = "HelmRelease/app";
+
+/// A test, and the controller for its releases.
 pub struct Helm {
     pub test: Scenario,
-    pub controller: Controller,
+    pub controller: Running,
 }
 
 impl Helm {
@@ -24,21 +26,15 @@ impl Helm {
         let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
         let options = [&[&*selector, "--requeue-dependency=1h"], options].concat();
         let controller = Controller::start(test.cluster, User::HelmController, &options).await?;
-        Ok(Self { test, controller })
+        Ok(Self { test, controller: Running::Own(Box::new(controller)) })
     }
 
     /// Commits a chart `app` of these templates.
     pub fn commit_chart(&self, version: &str, templates: &[(&str, &str)]) -> Result<String> {
-        let repo = &self.test.repo;
-        repo.write(
-            "chart/Chart.yaml",
-            &format!("apiVersion: v2\nname: app\nversion: {version}\nappVersion: \"7\"\n"),
-        )?;
-        repo.write("chart/values.yaml", "text: default\nreplicas: 0\n")?;
-        for (name, text) in templates {
-            repo.write(&format!("chart/templates/{name}"), text)?;
-        }
-        repo.commit("chart")
+        let paths: Vec<_> =
+            templates.iter().map(|(name, text)| (format!("templates/{name}"), *text)).collect();
+        let files: Vec<_> = paths.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+        self.commit_chart_in("chart", version, &files)
     }
 
     /// Applies HelmRelease `app` of the chart with further fields of spec.
@@ -50,14 +46,13 @@ impl Helm {
     pub async fn release_named(&self, name: &str, more: &Value) -> Result<()> {
         let mut spec = json!({
             "interval": "1h",
-            // As with Flux, the shard of the chart is its author's business.
-            "chart": {"metadata": {"labels": {SHARD: self.test.namespace}}, "spec": {
-                "chart": "./chart", "sourceRef": {"kind": "GitRepository", "name": "app"}, "reconcileStrategy": "Revision",
-            }},
+            "chart": self.chart_in("chart"),
         });
         for (key, value) in more.as_object().into_iter().flatten() {
             spec[key] = value.clone();
         }
+        // As in a merge patch, null is nothing.
+        spec.as_object_mut().into_iter().for_each(|spec| spec.retain(|_, value| !value.is_null()));
         let object = json!({
             "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": name}, "spec": spec,
         });

@@ -16,13 +16,13 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 /// The other cluster of these tests, without anything of ours in it.
-async fn other() -> Result<&'static Cluster> {
+pub async fn other() -> Result<&'static Cluster> {
     static OTHER: OnceCell<Cluster> = OnceCell::const_new();
     OTHER.get_or_try_init(Cluster::start).await
 }
 
 /// Its kubeconfig in a Secret, with the label by which changes are noticed.
-fn kubeconfig_secret(name: &str, kubeconfig: &str) -> Value {
+pub fn kubeconfig_secret(name: &str, kubeconfig: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {"name": name, "labels": {"reconcile.fluxcd.io/watch": "Enabled"}},
@@ -50,7 +50,7 @@ async fn scenario(test: Scenario, files: &[(&str, String)]) -> Result<(Scenario,
 const THERE: &str = "  kubeConfig: {secretRef: {name: other}}\n";
 
 /// Waits until an object of the other cluster is as wanted, `null` if it is not there.
-async fn until(
+pub async fn until(
     test: &Scenario,
     there: &Objects,
     text: &str,
