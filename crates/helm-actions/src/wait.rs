@@ -26,6 +26,9 @@ use follow::Group;
 
 /// Watches that one wait has at a time. The objects of others are waited for when one of these ends.
 const MOST_WATCHES: usize = 32;
+/// How long an object has to have failed: a Deployment that did is seen so once more after a change, before its controller looks at it.
+/// Flux looks every 5 seconds, and hardly sees that.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// What objects that are ready are called.
 const CURRENT: &str = "Current";
@@ -275,14 +278,17 @@ async fn watch(
     states: &mut States,
 ) {
     let fails_fast = judge.subject != Subject::Hooks;
+    let has_failed =
+        |states: &States| states.values().flatten().any(|verdict| verdict.status == Status::Failed);
     let has_ended = |states: &States| {
         let mut all = states.values().map(|verdict| status(verdict.as_ref()));
-        let has_failed = all.clone().any(|status| status == Status::Failed);
-        (fails_fast && has_failed) || all.all(|status| matches!(status, Status::Current | Status::Failed))
+        all.all(|status| status == Status::Current || (!fails_fast && status == Status::Failed))
     };
     if has_ended(states) {
         return;
     }
+    let settled = |states: &States| (fails_fast && has_failed(states)).then(|| Instant::now() + SETTLING);
+    let mut gives_up = settled(states);
     let open = states.iter().filter(|(_, verdict)| status(verdict.as_ref()) != Status::Current);
     let open = open.filter_map(|(place, _)| Some((*place, resources.get(*place)?)));
     let groups = Group::all(open, &configuration.manager);
@@ -307,10 +313,20 @@ async fn watch(
                 let now = Timestamp::now();
                 states.values_mut().for_each(|verdict| *verdict = verdict.take().map(|verdict| verdict.at(now)));
             }
+            () = at(gives_up) => return,
         }
         if has_ended(states) {
             return;
         }
+        gives_up = gives_up.filter(|_| has_failed(states)).or_else(|| settled(states));
+    }
+}
+
+/// A moment, or none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -56,6 +56,7 @@ mod helm_shutdown;
 mod helm_spec;
 mod helm_storage;
 mod helm_verify;
+mod helm_waits;
 mod ignore;
 mod include;
 mod invariants;
