@@ -7,7 +7,7 @@ use std::time::Duration;
 use apply::mapper::Mapper;
 use apply::object::split_api_version;
 use kube::api::{DynamicObject, ListParams};
-use kube::core::GroupVersionKind;
+use kube::core::{GroupVersionKind, TypeMeta};
 use kube::{Api, Client};
 use net::chain;
 use references::{check_name, get};
@@ -52,8 +52,13 @@ impl ClusterLookup {
             if found.metadata.continue_.as_deref().is_some_and(|more| !more.is_empty()) {
                 return Err(format!("there are more than {OBJECTS} objects of kind {kind}"));
             }
-            let items = serde_json::to_value(&found.items).map_err(|error| error.to_string())?;
-            return Ok(json!({"apiVersion": api_version, "kind": format!("{kind}List"), "items": items}));
+            // What the API server leaves out, clients of Go put in.
+            let types = TypeMeta { api_version: api_version.to_owned(), kind: kind.to_owned() };
+            let mut items = found.items;
+            items.iter_mut().for_each(|item| item.types = Some(types.clone()));
+            return Ok(json!({
+                "apiVersion": api_version, "kind": format!("{kind}List"), "metadata": found.metadata, "items": items,
+            }));
         }
         match get(&api, name).await {
             Ok(object) => serde_json::to_value(&object).map_err(|error| error.to_string()),

@@ -55,6 +55,7 @@ mod helm_scenario;
 mod helm_shutdown;
 mod helm_spec;
 mod helm_storage;
+mod helm_tenancy;
 mod helm_verify;
 mod helm_waits;
 mod ignore;
