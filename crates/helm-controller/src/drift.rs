@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::HelmRelease;
 use api::helm::actions::DRIFT_DETECTION;
@@ -25,29 +24,20 @@ impl Pass<'_> {
         self.slot.index(&self.context.cluster).clone()
     }
 
-    /// The objects that are not as they were left.
-    fn drifted(&self, index: &Index) -> Vec<ObjectId> {
-        match self.context.arguments.watch_drift {
-            true => self.slot.memory.objects.drifted(index, &self.subject.owner()),
-            false => Vec::new(),
-        }
-    }
-
     /// A pass begins, whatever for: those objects are looked at that the watches tell of.
     pub(crate) fn look_at_drift(&mut self) {
         let index = self.index();
-        let drifted = self.drifted(&index);
+        let owner = self.subject.owner();
         let memory = &mut self.slot.memory;
+        memory.is_done = false;
+        let drifted = match self.context.arguments.watch_drift {
+            true => memory.objects.drifted(&index, &owner),
+            false => Vec::new(),
+        };
         memory.objects.look_begins(&index, &drifted);
         if !drifted.is_empty() {
             memory.repairs.begin(&drifted, Instant::now());
         }
-    }
-
-    /// When the next pass is due because of what happened to objects during this one.
-    pub(crate) fn wait_for_drift(&self) -> Option<Duration> {
-        let drifted = self.drifted(&self.index());
-        (!drifted.is_empty()).then(|| self.slot.memory.repairs.wait(&drifted, Instant::now()))
     }
 
     /// The objects that need not be asked for.

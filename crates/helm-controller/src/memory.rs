@@ -17,6 +17,8 @@ pub struct Memory {
     in_sync: Option<(u64, Basis)>,
     /// The objects of that revision.
     pub objects: Objects,
+    /// Whether the last pass left nothing to do: until then drift is not looked for.
+    pub is_done: bool,
     /// Objects that were set back lately.
     pub repairs: Repairs,
     /// The generation of the HelmRelease for which its source object was as wanted, and the resourceVersion in which that was so.
@@ -114,7 +116,7 @@ impl Objects {
                 Difference::None | Difference::Removed | Difference::Changed(_) => Settled::Not,
             };
             let known = match (&drift.live, &drift.difference) {
-                // One that the watch has shown until now is not hidden but gone.
+                // What was missed and is there all the same is shown by no watch.
                 (Some(live), _)
                     if drift.vanishes() || self.missed.contains(id) && index.get(id).is_none() =>
                 {

@@ -183,8 +183,8 @@ impl Pass<'_> {
         }
         let outcome = match outcome {
             helm_state::Outcome::Done => {
-                let interval = jitter(self.subject.interval(), percent);
-                Outcome::After(self.wait_for_drift().map_or(interval, |wait| wait.min(interval)))
+                self.slot.memory.is_done = true;
+                Outcome::After(jitter(self.subject.interval(), percent))
             }
             helm_state::Outcome::RetryAfter(time) => Outcome::After(jitter(time, percent)),
             helm_state::Outcome::Requeue => Outcome::After(self.context.requeues.failed(key)),

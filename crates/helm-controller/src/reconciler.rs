@@ -93,11 +93,12 @@ impl Reconciler {
     }
 
     /// An object of this owner changed or is gone: wakes the owner if that is drift of its release. Gives when to look again if it is,
-    /// but too soon to be repaired. A pass that is under way looks itself when it ends.
+    /// but too soon to be repaired. It is looked at again when a pass that is under way has ended.
     pub fn object_changed(&self, owner: &Owner) -> Option<Duration> {
         let key = Key::new(&owner.name).within(&owner.namespace);
         let slots = self.slots();
-        let slot = slots.get(&key).filter(|_| self.context.arguments.watch_drift)?;
+        let is_watched = |slot: &&Slot| slot.memory.is_done && self.context.arguments.watch_drift;
+        let slot = slots.get(&key).filter(is_watched)?;
         let drifted = slot.memory.objects.drifted(slot.index(&self.context.cluster), owner);
         if drifted.is_empty() {
             return None;
@@ -141,6 +142,7 @@ impl Reconcile<HelmRelease> for Reconciler {
         let mut pass =
             Pass { context: &self.context, slot: &mut slot, subject, kept: Kept::default(), interrupt };
         let outcome = pass.run().await;
+        let owner = pass.subject.owner();
         let written = pass.subject.into_written();
         self.running().remove(&key);
         if self.context.store.get(&key).is_some() {
@@ -152,7 +154,10 @@ impl Reconcile<HelmRelease> for Reconciler {
             }
             self.slots().insert(key, slot);
         }
+        // What happened to objects during the pass woke nobody.
+        let again = self.object_changed(&owner);
         match outcome {
+            Ok(Outcome::After(time)) => Outcome::After(again.map_or(time, |again| again.min(time))),
             Ok(outcome) => outcome,
             Err(error) if error.is_gone() => Outcome::Wait,
             Err(error) => Outcome::Failed(Box::new(error)),
