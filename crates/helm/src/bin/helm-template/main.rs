@@ -11,6 +11,11 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// A rendering is many small texts: that of the system takes a fifth of the time.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Renders charts as Helm 4 does.
 #[derive(Parser)]
