@@ -38,6 +38,11 @@ impl Kept {
             *kept = (length <= MOST).then(|| (stamp, release.clone()));
         }
     }
+
+    /// Keeps nothing until the next reading or writing: a wait would keep it in memory for as long as it lasts.
+    pub(crate) fn clear(&self) {
+        self.lock().take();
+    }
 }
 
 #[cfg(test)]
@@ -59,5 +64,8 @@ mod tests {
         assert!(kept.get(1).is_none() && kept.get(3).is_some(), "it was written again");
         kept.put(4, MOST + 1, &release(3));
         assert!(kept.get(3).is_none() && kept.get(4).is_none());
+        kept.put(5, 10, &release(3));
+        kept.clear();
+        assert!(kept.get(5).is_none());
     }
 }

@@ -219,6 +219,7 @@ pub(crate) async fn for_end(
 /// Objects without their content, that are about to be waited for.
 fn forgotten(configuration: &Configuration, mut resources: Vec<Resource>) -> Vec<Resource> {
     resources.iter_mut().for_each(Resource::forget);
+    configuration.kept.clear();
     configuration.memory.wait_for(resources.len());
     resources
 }
@@ -295,6 +296,7 @@ async fn watch(
     let cleaning: BTreeSet<usize> =
         resources.iter().zip(0..).filter(|(resource, _)| has_ttl(resource)).map(|(_, place)| place).collect();
     resources.iter_mut().for_each(Resource::forget);
+    configuration.kept.clear();
     configuration.memory.wait_for(resources.len());
     let follow = |group: Group| {
         let (client, timeout) = (configuration.client.clone(), configuration.request_timeout);
