@@ -30,7 +30,7 @@ async fn an_action_that_waits_goes_on_when_the_process_should_end() -> Result<()
     })
     .await?;
     helm.test.patch("Deployment/web", &json!({"spec": {"replicas": 0}})).await?;
-    let status = helm.controller.ends(END).await?;
+    let status = helm.controller.own()?.ends(END).await?;
     assert!(status.success(), "{status}");
     let release = helm.test.get(RELEASE).await?;
     let ready = release.condition("Ready").context("it has one")?;
