@@ -213,7 +213,7 @@ impl Pass<'_> {
                 return Ok((plan.run(rendition, &options).await?, Some(listed)));
             }
             (Action::Install | Action::Upgrade, None) => {
-                return Err("the chart of this pass is released already".to_owned().into());
+                return Err("the chart is not at hand".to_owned().into());
             }
             (Action::Rollback(target), _) => {
                 let outcome = configuration.rollback(&name, &given.rollback(target)).boxed().await?;

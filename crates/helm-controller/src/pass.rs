@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use api::HelmRelease;
 use api::helm::actions::{HEALTH_CHECK, RECONCILE};
 use api::helm::reasons::{
     ARTIFACT_FAILED, CHART_MUTATE_ERROR, DEPENDENCY_NOT_READY, REST_CLIENT_ERROR, SOURCE_NOT_READY,
     VALUES_ERROR,
 };
 use api::meta::reasons::PROGRESSING;
+use api::{Artifact, HelmRelease};
 use apply::kstatus::custom::HealthRules;
 use helm_actions::Kept;
 use helm_state::Desired;
@@ -55,8 +55,10 @@ pub struct Pass<'a> {
 pub struct Prepared {
     /// What is wanted, for decisions.
     pub desired: Desired,
-    /// The chart, until it is released: not while an action waits.
+    /// The chart, until an action begins: it is not kept while that waits.
     pub chart: Option<Arc<Chart>>,
+    /// Where the chart is.
+    pub artifact: Artifact,
     /// The cluster and the identity.
     pub target: Target,
     /// Where the chart is from.
@@ -135,7 +137,7 @@ impl Pass<'_> {
         let target = self.target(composed.secrets, rules).await?;
         self.passed(REST_CLIENT_ERROR);
         let (source, content) = (source_key(&reference), Content::of(&artifact));
-        Ok(Prepared { desired, chart: Some(Arc::new(chart)), target, source, content })
+        Ok(Prepared { desired, chart: Some(Arc::new(chart)), artifact, target, source, content })
     }
 
     /// A gate was passed: what it said before is not true any more.

@@ -1,6 +1,7 @@
 //! The release itself: from what is stored and what is wanted to what is done, until there is nothing more to do.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use api::helm_release::shorten_release_name;
 use futures::FutureExt;
@@ -86,6 +87,10 @@ impl Pass<'_> {
                 // What was verified is not to be verified again.
                 Step::Verify(_) => return Ok(Outcome::Requeue),
             };
+            if matches!(action, Action::Install | Action::Upgrade) && prepared.chart.is_none() {
+                let chart = self.chart(&prepared.source.kind, &prepared.artifact).await?;
+                prepared.chart = Some(Arc::new(chart));
+            }
             let (name, timeout) = (action.name(), api::duration::go_duration_string(timeout));
             tracing::info!("running '{name}' action with timeout of {timeout}");
             self.subject.save().await?;

@@ -15,8 +15,10 @@ const RELEASE: &str = "HelmRelease/app";
 /// A repair is no matter of an interval, which is an hour; what it takes on a busy machine is left open.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Changes to and fro until one counts as a fight: on a busy machine those that follow each other are too far apart at first.
-const FIGHTS: usize = 12;
+/// How long the other side fights: on a busy machine repairs are too far apart at first to count as ones in a row.
+const FIGHT: Duration = Duration::from_secs(240);
+/// How long it leaves a repair alone.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Release `app` of ConfigMaps `app-map` and `app-other`, with this drift detection.
 async fn released(name: &str, options: &[&str], detection: Value) -> Result<Helm> {
@@ -64,13 +66,16 @@ async fn drift_is_corrected_as_soon_as_it_happens() -> Result<()> {
         let events = test.objects.events(&test.id(RELEASE)?).await?;
         anyhow::Ok(events.iter().any(|event| event.text("/reason") == "DriftRepeated"))
     };
-    for _ in 0..FIGHTS {
-        change(test, json!({"text": "by hand"})).await?;
-        has_text(test, "default").await?;
-        if is_told().await? {
-            break;
+    let fight = async {
+        while !is_told().await? {
+            if helm.text().await? == "default" {
+                change(test, json!({"text": "by hand"})).await?;
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-    }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(FIGHT, fight).await??;
     let text =
         format!("ConfigMap/{}/app-map was changed back 4 times in a row after changes by", test.namespace);
     test.event(RELEASE, "Warning", "DriftRepeated", &text).await?;

@@ -39,7 +39,11 @@ async fn comes_back_as(helm: &Helm, version: i64, message: &str) -> Result<()> {
     let what = format!("{message} succeeded for release {}/app.v{version} with chart", helm.test.namespace);
     let release = helm.ready(&what).await?;
     // What somebody has uninstalled is first taken for something to upgrade, as in Flux.
-    ensure!(release.number("/status/failures") <= 1, "{release}");
+    ensure!(
+        release.number("/status/failures") <= 1,
+        "{release}\n{}",
+        helm.controller.log_about(&helm.test.namespace, 60)
+    );
     ensure!(helm.text().await? == "mine");
     ensure!(helm.statuses("app")?.last().is_some_and(|status| status == "deployed"));
     // And that is all: another run does nothing.
