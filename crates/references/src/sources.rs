@@ -396,8 +396,8 @@ mod tests {
         assert_eq!(known.url, "v", "the URL is the last one all the same");
     }
 
-    #[test]
-    fn only_what_its_watch_shows_to_be_ready_at_its_generation_is_ready() {
+    #[tokio::test]
+    async fn only_what_its_watch_shows_to_be_ready_at_its_generation_is_ready() {
         let ready = |direct, generation, status: serde_json::Value| {
             let options = Options { tells_readiness: true, direct, ..sources().options };
             let sources = Sources { options, ..sources() };
