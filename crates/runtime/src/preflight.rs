@@ -40,8 +40,6 @@ pub const VERB: &str = "preflight";
 
 /// Objects that are read at once.
 const PAGE: u32 = 500;
-/// The version of the API that controllers work with.
-const VERSION: &str = "v1";
 
 /// How the process ends if the cluster could not be read, as with arguments that cannot be used.
 const FAILED: u8 = 2;
@@ -185,7 +183,7 @@ impl Preflight {
         K: kube::Resource<DynamicType = ()> + kube::CustomResourceExt + DeserializeOwned,
     {
         let (resource, name) = (K::api_resource(), K::crd_name());
-        if let Some(problem) = self.crd_problem(name).await? {
+        if let Some(problem) = self.crd_problem(name, &resource.version).await? {
             self.find(None, format!("CustomResourceDefinition/{name}"), problem);
             return Ok(());
         }
@@ -206,14 +204,14 @@ impl Preflight {
         Ok(())
     }
 
-    /// What is wrong with the CRD of this name.
-    async fn crd_problem(&self, name: &str) -> Result<Option<String>, PreflightError> {
+    /// What is wrong with the CRD of this name, of which this version is needed.
+    async fn crd_problem(&self, name: &str, version: &str) -> Result<Option<String>, PreflightError> {
         let crds: Api<CustomResourceDefinition> = Api::all(self.client.clone());
         let crd = crds.get_opt(name).await.map_err(|source| read(name, source))?;
         let Some(crd) = crd else { return Ok(Some("is not installed".into())) };
-        let served = crd.spec.versions.iter().any(|version| version.name == VERSION && version.served);
+        let served = crd.spec.versions.iter().any(|known| known.name == version && known.served);
         if !served {
-            return Ok(Some(format!("does not serve {VERSION}")));
+            return Ok(Some(format!("does not serve {version}")));
         }
         Ok(None)
     }
