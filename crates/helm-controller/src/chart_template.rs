@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::helm::{NAME_LABEL, NAMESPACE_LABEL};
 use api::helm_chart::{HelmChartSourceReference, HelmChartSpec, HelmChartVerification};
 use api::helm_release::{ChartReference, HELM_CHART_KIND, HelmChartTemplate};
-use api::{HelmChart, HelmRelease, OciRepository};
+use api::{Duration, HelmChart, HelmRelease, OciRepository};
 use kube::ResourceExt;
 
 /// The object that a template makes, to be applied by server-side apply. It has no status.
@@ -47,7 +47,8 @@ pub fn build(release: &HelmRelease) -> Result<Option<(ChartReference, ChartObjec
         if spec.url.is_empty() {
             return Err(TemplateError::NoUrl);
         }
-        spec.interval = release.chart_template_interval().clone();
+        spec.interval = as_go_writes(release.chart_template_interval());
+        spec.timeout = spec.timeout.as_ref().map(as_go_writes);
         let mut repository = OciRepository::new(&reference.name, spec);
         set_metadata(&mut repository, &reference, release, template);
         ChartObject::OciRepository(Box::new(repository))
@@ -71,7 +72,7 @@ fn helm_chart_spec(
             kind: source.kind.clone(),
             name: source.name.clone(),
         },
-        interval: release.chart_template_interval().clone(),
+        interval: as_go_writes(release.chart_template_interval()),
         reconcile_strategy: spec.reconcile_strategy.unwrap_or_default(),
         values_files: spec.values_files.clone(),
         ignore_missing_values_files: spec.ignore_missing_values_files,
@@ -82,6 +83,11 @@ fn helm_chart_spec(
             match_oidc_identity: verification.match_oidc_identity.clone(),
         }),
     })
+}
+
+/// The duration in the text that Flux leaves in the object: another one would be a change of it when a cluster is taken over.
+fn as_go_writes(duration: &Duration) -> Duration {
+    duration.parse().map_or_else(|_| duration.clone(), Duration::from)
 }
 
 fn set_metadata(
@@ -168,7 +174,7 @@ mod tests {
                     "labels": {"a": "b", "helm.toolkit.fluxcd.io/name": "app", "helm.toolkit.fluxcd.io/namespace": "team"},
                 },
                 "spec": {
-                    "chart": "podinfo", "version": "6.x", "interval": "1h", "reconcileStrategy": "Revision",
+                    "chart": "podinfo", "version": "6.x", "interval": "1h0m0s", "reconcileStrategy": "Revision",
                     "sourceRef": {"kind": "HelmRepository", "name": "r"},
                     "valuesFiles": ["v.yaml"], "ignoreMissingValuesFiles": true,
                     "verify": {"provider": "notation", "secretRef": {"name": "s"}},
@@ -184,7 +190,7 @@ mod tests {
         assert_eq!(
             chart.get("spec"),
             Some(&json!({
-                "chart": "./c", "version": "*", "interval": "10m", "reconcileStrategy": "ChartVersion", "sourceRef": source,
+                "chart": "./c", "version": "*", "interval": "10m0s", "reconcileStrategy": "ChartVersion", "sourceRef": source,
             }))
         );
         assert_eq!(chart.pointer("/metadata/namespace"), Some(&json!("team")));
@@ -197,7 +203,7 @@ mod tests {
         assert_eq!(repository.get("kind"), Some(&json!("OCIRepository")));
         assert_eq!(
             repository.get("spec"),
-            Some(&json!({"url": "oci://r/c", "ref": {"semver": "1.x"}, "interval": "10m"}))
+            Some(&json!({"url": "oci://r/c", "ref": {"semver": "1.x"}, "interval": "10m0s"}))
         );
         assert_eq!(repository.pointer("/metadata/name"), Some(&json!("team-app")));
     }
