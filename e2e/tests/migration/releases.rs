@@ -77,6 +77,13 @@ pub async fn changed(test: &Scenario, value: &str) -> Result<()> {
         let has = |map: &Value| map["data"]["value"].as_str().is_some_and(|v| v == value || v == version);
         test.until(&format!("ConfigMap/{name}-map"), "has the new value", has).await?;
     }
+    rolled_back(test, &version).await?;
+    assert_eq!(test.get("ConfigMap/stopped-release-map").await?["data"]["value"], "1");
+    Ok(())
+}
+
+/// Waits until the upgrade of `rolled` to a version has failed and was taken back.
+async fn rolled_back(test: &Scenario, version: &str) -> Result<()> {
     let is_rolled_back = |release: &Value| {
         !release.is_ready()
             && release.text("/status/history/0/status") == "deployed"
@@ -85,7 +92,6 @@ pub async fn changed(test: &Scenario, value: &str) -> Result<()> {
     let rolled = test.until("HelmRelease/rolled", "is rolled back", is_rolled_back).await?;
     assert_eq!(rolled.text("/status/history/0/chartVersion"), "1.0.0", "{rolled}");
     assert_eq!(test.get("ConfigMap/rolled-map").await?["data"]["value"], "1");
-    assert_eq!(test.get("ConfigMap/stopped-release-map").await?["data"]["value"], "1");
     Ok(())
 }
 
