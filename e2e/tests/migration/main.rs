@@ -5,6 +5,5 @@
 
 mod installation;
 mod kubelet;
-mod releases;
 mod takeover;
 mod tree;
