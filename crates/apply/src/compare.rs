@@ -12,7 +12,6 @@ use crate::hash;
 use crate::ignore::Ignored;
 use crate::manager::Manager;
 use crate::object::meta;
-use crate::observe::Presence;
 use crate::ownership::{self, Owners};
 
 /// Upper bound for how far the clocks of the API servers of one cluster may be apart, with the second that their
@@ -22,49 +21,36 @@ const TIME_RESOLUTION: Duration = Duration::from_secs(5);
 /// What is remembered of an object since it was last applied or found to be as desired.
 #[derive(Clone, Debug)]
 pub struct Applied {
-    /// Its uid.
-    pub uid: Box<str>,
-    /// Its resourceVersion then.
-    pub resource_version: Box<str>,
-    /// Who owned its fields then.
-    pub owners: Owners,
+    /// How it was left. Its time is one at which our managedFields entry is known to have existed.
+    reading: Reading,
     /// Digest of the manifest.
     pub desired: u64,
     /// Digest of what [`differs`] looks at.
     content: u64,
     /// Time of our managedFields entry.
     time: Option<Timestamp>,
-    /// When that entry is known to have existed.
-    known_since: Instant,
 }
 
 impl Applied {
     /// Remembers a live object that is as the manifest with digest `desired` wants it, but for what is ignored.
     pub(crate) fn of(live: &Value, desired: u64, ignored: &Ignored, manager: &Manager) -> Self {
         Self {
-            uid: meta(live, "uid").into(),
-            resource_version: meta(live, "resourceVersion").into(),
-            owners: Owners::of(live, manager),
+            reading: Reading::of(live, manager),
             desired,
             content: content(live, ignored),
             time: ownership::own_time(live, manager),
-            known_since: Instant::now(),
         }
     }
 
-    /// The last that is known of its presence.
-    pub fn presence(&self) -> Presence {
-        Presence { resource_version: self.resource_version.clone(), at: self.known_since }
-    }
-
     /// How it was left, for who looks for drift.
-    pub fn reading(&self) -> Reading {
-        Reading::new(&self.uid, self.owners, self.presence())
+    pub fn reading(&self) -> &Reading {
+        &self.reading
     }
 
     /// Remembers that a dry-run, which answered `answer`, found the object as desired, with the same owners as before.
     fn confirmed(&self, answer: &Value, desired: u64, content: u64) -> Self {
-        Self { resource_version: meta(answer, "resourceVersion").into(), desired, content, ..self.clone() }
+        let reading = self.reading.in_version(meta(answer, "resourceVersion"));
+        Self { reading, desired, content, time: self.time }
     }
 }
 
@@ -96,18 +82,18 @@ pub(crate) fn compare_to_memory(
     manager: &Manager,
     now: Instant,
 ) -> Comparison {
-    let Some(memory) = remembered.filter(|m| *m.uid == *meta(answer, "uid")) else {
+    let Some(memory) = remembered.filter(|m| *m.reading.uid == *meta(answer, "uid")) else {
         return Comparison::AskLive;
     };
     let content = content(answer, ignored);
     let same_content = content == memory.content;
     let same = || Comparison::Same(Box::new(memory.confirmed(answer, desired, content)));
-    if *memory.resource_version == *meta(answer, "resourceVersion") {
+    if *memory.reading.presence().resource_version == *meta(answer, "resourceVersion") {
         return if same_content { same() } else { Comparison::Different };
     }
     let time = ownership::own_time(answer, manager);
-    let time_tells = time.is_some() && now.duration_since(memory.known_since) >= TIME_RESOLUTION;
-    if time == memory.time && time_tells && Owners::of(answer, manager) == memory.owners {
+    let time_tells = time.is_some() && now.duration_since(memory.reading.presence().at) >= TIME_RESOLUTION;
+    if time == memory.time && time_tells && Owners::of(answer, manager) == memory.reading.owners {
         same()
     } else if time != memory.time && time.is_some() && desired != memory.desired && !same_content {
         Comparison::Different
@@ -187,7 +173,7 @@ mod tests {
 
     fn judged(answer: &Value, desired: u64, age: Duration) -> &'static str {
         let memory = Applied::of(&object("1", T1, json!({"a": "1"})), 7, &nothing(), &MANAGER);
-        let now = memory.known_since + age;
+        let now = memory.reading.presence().at + age;
         match compare_to_memory(answer, desired, &nothing(), Some(&memory), &MANAGER, now) {
             Comparison::Same(_) => "same",
             Comparison::Different => "different",
@@ -242,8 +228,11 @@ mod tests {
     fn a_confirmed_memory_takes_the_version_and_manifest_it_was_confirmed_for() {
         let memory = Applied::of(&object("1", T1, json!({})), 7, &nothing(), &MANAGER);
         let confirmed = memory.confirmed(&object("2", T1, json!({"a": "1"})), 8, 9);
-        assert_eq!(confirmed.owners, memory.owners);
-        assert_eq!((&*confirmed.resource_version, confirmed.desired, confirmed.content), ("2", 8, 9));
+        assert_eq!(confirmed.reading.owners, memory.reading.owners);
+        assert_eq!(
+            (&*confirmed.reading.presence().resource_version, confirmed.desired, confirmed.content),
+            ("2", 8, 9)
+        );
     }
 
     #[test]

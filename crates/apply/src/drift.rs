@@ -1,5 +1,7 @@
 //! Drift seen from the outside: what is remembered of an applied object against what the observed index holds of it.
 
+use std::borrow::Borrow;
+
 use api::meta::is_older_version;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -22,8 +24,10 @@ pub enum Drift {
 /// An object as somebody who read or wrote it left it.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    uid: Box<str>,
-    fingerprint: u64,
+    /// Its uid.
+    pub uid: Box<str>,
+    /// Who owned its fields.
+    pub(crate) owners: Owners,
     presence: Presence,
 }
 
@@ -32,12 +36,18 @@ impl Reading {
     pub fn of(live: &Value, manager: &Manager) -> Self {
         let presence =
             Presence { resource_version: meta(live, "resourceVersion").into(), at: Instant::now() };
-        Self::new(meta(live, "uid"), Owners::of(live, manager), presence)
+        Self { uid: meta(live, "uid").into(), owners: Owners::of(live, manager), presence }
     }
 
-    /// An object of these owners of its fields.
-    pub fn new(uid: &str, owners: Owners, presence: Presence) -> Self {
-        Self { uid: uid.into(), fingerprint: owners.fingerprint(), presence }
+    /// The last that is known of its presence.
+    pub fn presence(&self) -> &Presence {
+        &self.presence
+    }
+
+    /// The same in a version that is known to have the same owners.
+    pub(crate) fn in_version(&self, resource_version: &str) -> Self {
+        let presence = Presence { resource_version: resource_version.into(), at: self.presence.at };
+        Self { presence, ..self.clone() }
     }
 
     /// What has become of it. An observation from before the reading says nothing.
@@ -46,7 +56,7 @@ impl Reading {
             None
         } else if observed.deleting {
             Some(Drift::Deleting)
-        } else if observed.uid != self.uid || observed.fingerprint != self.fingerprint {
+        } else if observed.uid != self.uid || observed.fingerprint != self.owners.fingerprint() {
             Some(Drift::Changed)
         } else {
             None
@@ -63,27 +73,32 @@ impl Reading {
     }
 }
 
-/// What is remembered of an object.
+/// What is remembered of an object. The reading may be borrowed.
 #[derive(Clone, Debug)]
-pub enum Known {
+pub enum Known<R> {
     /// It was left like this.
-    There(Reading),
+    There(R),
     /// The same, and that no watch shows it says nothing: its labels are taken away, or it removes itself.
-    Unseen(Reading),
+    Unseen(R),
     /// It was not touched when its fields had these owners, 0 if it was not there: a change may be a reason to look again.
     Skipped(u64),
 }
 
 /// Whether an object of `owner` is not as it was left. What the watches cannot tell is asked for by the next run. Begins the watch of
 /// the kind where there is none, so it must be called within a Tokio runtime.
-pub fn has_drifted(index: &Index, owner: &Owner, id: &ObjectId, known: Option<&Known>) -> bool {
+pub fn has_drifted<R: Borrow<Reading>>(
+    index: &Index,
+    owner: &Owner,
+    id: &ObjectId,
+    known: Option<&Known<R>>,
+) -> bool {
     let is_watched = index.ensure(&id.gvk("")) == WatchState::Synced;
     match (index.get(id), known) {
-        (None, Some(Known::There(reading))) => index.has_gone(id, &reading.presence, owner),
+        (None, Some(Known::There(reading))) => index.has_gone(id, &reading.borrow().presence, owner),
         (None, _) | (_, None) => false,
         _ if !is_watched => false,
         (Some(seen), Some(Known::There(reading) | Known::Unseen(reading))) => {
-            reading.drift(&seen) == Some(Drift::Changed)
+            reading.borrow().drift(&seen) == Some(Drift::Changed)
         }
         (Some(seen), Some(Known::Skipped(owners))) => seen.fingerprint != *owners,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use apply::drift::{Known, has_drifted};
+use apply::drift::{Known, Reading, has_drifted};
 use apply::object::ObjectId;
 use apply::observe::Index;
 use apply::prepare::Owner;
@@ -57,7 +57,7 @@ pub struct Objects {
 }
 
 struct Object {
-    known: Option<Known>,
+    known: Option<Known<Reading>>,
     difference: Settled,
 }
 
@@ -155,7 +155,7 @@ mod tests {
         ObjectId { group: String::new(), kind: "ConfigMap".into(), namespace: "ns".into(), name: "a".into() }
     }
 
-    fn object(known: Option<Known>, difference: Settled) -> Objects {
+    fn object(known: Option<Known<Reading>>, difference: Settled) -> Objects {
         Objects {
             known: HashMap::from([(id(), Object { known, difference })]),
             missed: HashSet::new(),
@@ -187,7 +187,7 @@ mod tests {
         let client = Client::new(nobody, "default");
         let cluster = Cluster::new(client, crate::target::MANAGER, Default::default(), Default::default());
         let live = json!({"metadata": {"uid": "u", "resourceVersion": "1"}});
-        let reading = apply::drift::Reading::of(&live, &crate::target::MANAGER);
+        let reading = Reading::of(&live, &crate::target::MANAGER);
         let seen = object(Some(Known::There(reading)), Settled::AsWanted);
         let untouched = seen.untouched(&cluster.index);
         assert!(untouched.is_empty() && !seen.are_all(&untouched));

@@ -74,9 +74,9 @@ spec:
         let without = yaml.replace("force: enabled", "x: y").replace("force: Enabled", "x: y");
         assert_eq!(bed.apply(&without, &mut memory).await?, std::slice::from_ref(&created));
         assert!(bed.try_apply(&without.replace(from, to), &memory).await?.is_err(), "not without it");
-        let before = memory.values().next().unwrap().uid.clone();
+        let before = memory.values().next().unwrap().reading().uid.clone();
         assert_eq!(bed.apply(&yaml.replace(from, to), &mut memory).await?, [created]);
-        assert_ne!(memory.values().next().unwrap().uid, before);
+        assert_ne!(memory.values().next().unwrap().reading().uid, before);
     }
     let id = ObjectId {
         kind: "StorageClass".into(),

@@ -5,7 +5,7 @@ use std::{collections::HashSet, future::Future, sync::Arc, task::Poll, time::Dur
 use api::kustomize::{conditions::HEALTHY, reasons::RECONCILIATION_FAILED};
 use api::{duration::go_duration_string, meta::reasons::PROGRESSING};
 use apply::{
-    applier::{Applied, Applier, Options},
+    applier::{Applier, Options},
     change::{Action, Change, ChangeSet},
     mask::Mask,
     object::Manifest,
@@ -239,7 +239,7 @@ impl Effects for Pass<'_> {
         let await_change = |change: &Change| Awaited {
             id: change.id.clone(),
             gvk: change.id.gvk(&change.version),
-            not_before: memory.get(&change.id).map(Applied::presence),
+            not_before: memory.get(&change.id).map(|applied| applied.reading().presence().clone()),
             may_vanish: run.progress.vanishing.contains(&change.id),
             observed: Observation::Owned(self.subject.owner()),
             polled: Polled::default(),
