@@ -47,9 +47,10 @@ use runtime::{
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
+use crate::paced_owners::PacedOwners;
+
 pub use config_map::{ConfigMapError, Settings};
 pub use kubeconfig::{KubeconfigError, Problem, ServerError, Trust};
-pub use paced_owners::PacedOwners;
 pub use reachability::{Reachability, Unreachable};
 pub use remote::RemoteCluster;
 pub use tokens::{ClusterTokens, TokenError};
@@ -265,11 +266,24 @@ impl Clusters {
         self.0.lock().values().filter_map(Weak::upgrade).collect()
     }
 
-    /// How many kinds and single objects are watched in all clusters, of which `own` is that of the controller, and how many objects are
-    /// kept of all of them.
-    pub fn watched(&self, own: &Index) -> (usize, usize) {
-        let remote = self.all().into_iter().map(|remote| remote.cluster().index.sizes());
-        remote.fold(own.sizes(), |sum, sizes| (sum.0 + sizes.0, sum.1 + sizes.1))
+    /// Shows how many kinds and single objects are watched in all clusters, of which `own` is that of the controller, and how many objects
+    /// are kept of all of them.
+    pub fn show_watched(&self, metrics: &Metrics, own: &Index) {
+        let (clusters, own) = (self.clone(), own.clone());
+        let sizes = move || {
+            let remote = clusters.all().into_iter().map(|remote| remote.cluster().index.sizes());
+            remote.fold(own.sizes(), |sum, sizes| (sum.0 + sizes.0, sum.1 + sizes.1))
+        };
+        let watches = sizes.clone();
+        metrics.kept_entries("watches_of_applied_objects", move || watches().0);
+        metrics.kept_entries("applied_objects", move || sizes().1);
+    }
+
+    /// Looks at the owners of objects that change in any cluster, of which `own` is that of the controller, for ever; each owner at a rate.
+    /// `look` tells when to look at an owner again though nothing changes, if at all.
+    pub async fn follow_owners(&self, own: &Index, look: impl Fn(&Owner) -> Option<Duration>) {
+        let [here, elsewhere] = [PacedOwners::default(), PacedOwners::default()];
+        tokio::join!(here.follow(|| own.changed(), &look), elsewhere.follow(|| self.changed(), &look));
     }
 
     /// How many are open, of how many.

@@ -52,7 +52,7 @@ use artifact::fetch::{self, Fetcher};
 use artifact::token::{TokenError, TokenFile};
 use auth::{Environment, TokenCache};
 use budget::Budget;
-use clusters::{Clusters, PacedOwners, Trust};
+use clusters::{Clusters, Trust};
 use identity::Tokens;
 use references::SharedReads;
 use references::configs::Configs;
@@ -149,21 +149,12 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         }
     }
     let (cluster, clusters) = (context.cluster.clone(), context.clusters.clone());
-    let watched = {
-        let (index, clusters) = (cluster.index.clone(), clusters.clone());
-        move || clusters.watched(&index)
-    };
-    let kept = watched.clone();
-    metrics.kept_entries("watches_of_applied_objects", move || watched().0);
-    metrics.kept_entries("applied_objects", move || kept().1);
+    clusters.show_watched(&metrics, &cluster.index);
     let reconciler = Arc::new(Reconciler::new(context));
-    let (own, remote) = (reconciler.clone(), reconciler.clone());
-    app.spawn(async move {
-        PacedOwners::default().follow(|| cluster.index.changed(), |owner| own.object_changed(owner)).await
-    });
-    app.spawn(async move {
-        PacedOwners::default().follow(|| clusters.changed(), |owner| remote.object_changed(owner)).await
-    });
+    let observer = reconciler.clone();
+    app.spawn(
+        async move { clusters.follow_owners(&cluster.index, |owner| observer.object_changed(owner)).await },
+    );
     configs.settled(FIRST_LIST_TIMEOUT).await;
     app.add_controller(objects, reconciler, arguments.concurrent);
     Ok(())

@@ -38,7 +38,7 @@ use artifact::{
     unpack::{self, Entry, Limits as UnpackLimits},
 };
 use auth::{Environment, TokenCache};
-use clusters::{Clusters, PacedOwners, Trust};
+use clusters::{Clusters, Trust};
 use identity::Tokens;
 use kms::KeyServices;
 use kustomize::{Options, ParseCache, tree::MemoryTree};
@@ -165,36 +165,14 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let reconciler = Arc::new(Reconciler::new(context));
     let (observer, slots) = (reconciler.clone(), Arc::downgrade(&reconciler));
     metrics.kept_entries("kustomizations", move || slots.upgrade().map_or(0, |reconciler| reconciler.kept()));
-    let watched = {
-        let (index, clusters) = (cluster.index.clone(), clusters.clone());
-        move || clusters.watched(&index)
-    };
-    let kept = watched.clone();
-    metrics.kept_entries("watches_of_applied_objects", move || watched().0);
-    metrics.kept_entries("applied_objects", move || kept().1);
+    clusters.show_watched(&metrics, &cluster.index);
     metrics.kept_bytes("parsed_files", move || parsed.as_ref().map_or(0, ParseCache::bytes));
-    let remote_observer = observer.clone();
     app.spawn(async move {
-        PacedOwners::default()
-            .follow(
-                || cluster.index.changed(),
-                |owner| {
-                    observer.object_changed(owner);
-                    None
-                },
-            )
-            .await
-    });
-    app.spawn(async move {
-        PacedOwners::default()
-            .follow(
-                || clusters.changed(),
-                |owner| {
-                    remote_observer.object_changed(owner);
-                    None
-                },
-            )
-            .await
+        let look = |owner: &_| {
+            observer.object_changed(owner);
+            None
+        };
+        clusters.follow_owners(&cluster.index, look).await
     });
     configs.settled(FIRST_LIST_TIMEOUT).await;
     app.add_controller(objects, reconciler, arguments.concurrent);
