@@ -40,8 +40,8 @@ impl Configuration {
             ],
         );
         let method = options.apply.after(&previous);
-        let mut release = new_release(&current, previous, revision, method);
-        release.version = next_revision(&entries, Some(&current));
+        let version = next_revision(&entries, Some(&current));
+        let mut release = new_release(&current, previous, revision, version, method);
         let (mapper, namespace) = (&self.mapper, &current.namespace);
         let built = resources::build(mapper, namespace, &current.manifest).await;
         let originals = built.map_err(ActionError::BuildCurrent)?;
@@ -64,11 +64,17 @@ impl Configuration {
     }
 }
 
-fn new_release(current: &Release, previous: Release, revision: i64, method: ApplyMethod) -> Release {
+fn new_release(
+    current: &Release,
+    previous: Release,
+    revision: i64,
+    version: i64,
+    method: ApplyMethod,
+) -> Release {
     let pending = Pending {
         name: current.name.clone(),
         namespace: current.namespace.clone(),
-        version: current.version.saturating_add(1),
+        version,
         first_deployed: current.info.first_deployed.clone(),
         last_deployed: Time::new(Timestamp::now()),
         status: Status::PendingRollback,

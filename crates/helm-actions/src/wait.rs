@@ -118,7 +118,7 @@ fn pod_of_hook(phase: &str, judged: Verdict) -> Verdict {
 /// One has failed, they are not ready in time, or the wait is ended.
 pub(crate) async fn for_objects(
     configuration: &Configuration,
-    resources: Vec<Resource>,
+    mut resources: Vec<Resource>,
     wait: &Wait,
 ) -> Result<(), WaitError> {
     let ready = async {
@@ -130,8 +130,8 @@ pub(crate) async fn for_objects(
                 until_ready(configuration, resources, judge, wait.timeout).await
             }
             WaitStrategy::Legacy => {
-                let ready =
-                    legacy::until_ready(configuration, forgotten(configuration, resources), wait.for_jobs);
+                begin_wait(configuration, &mut resources);
+                let ready = legacy::until_ready(configuration, &resources, wait.for_jobs);
                 tokio::time::timeout(wait.timeout, ready).await.unwrap_or(Err(WaitError::Deadline))
             }
         }
@@ -150,7 +150,7 @@ pub(crate) async fn for_objects(
 /// It has failed, is not done in time, or the wait is ended.
 pub(crate) async fn for_hook(
     configuration: &Configuration,
-    resources: Vec<Resource>,
+    mut resources: Vec<Resource>,
     wait: &Wait,
 ) -> Result<(), WaitError> {
     let done = async {
@@ -160,7 +160,8 @@ pub(crate) async fn for_hook(
                 until_ready(configuration, resources, judge, wait.timeout).await
             }
             WaitStrategy::Legacy => {
-                let done = legacy::until_done(configuration, forgotten(configuration, resources));
+                begin_wait(configuration, &mut resources);
+                let done = legacy::until_done(configuration, &resources);
                 tokio::time::timeout(wait.timeout, done).await.unwrap_or(Err(WaitError::HookDeadline))
             }
         }
@@ -192,12 +193,12 @@ pub(crate) async fn for_deletion(
 /// As [`for_deletion`].
 pub(crate) async fn for_end(
     configuration: &Configuration,
-    resources: Vec<Resource>,
+    mut resources: Vec<Resource>,
     wait: &Wait,
 ) -> Result<(), WaitError> {
     configuration.log.debug("waiting for resources to be deleted", [("count", resources.len().into())]);
     let deadline = Instant::now() + wait.timeout;
-    let resources = forgotten(configuration, resources);
+    begin_wait(configuration, &mut resources);
     let gone = async {
         for resource in &resources {
             let gone = follow::until_gone(&configuration.client, resource, configuration.request_timeout);
@@ -216,12 +217,11 @@ pub(crate) async fn for_end(
     }
 }
 
-/// Objects without their content, that are about to be waited for.
-fn forgotten(configuration: &Configuration, mut resources: Vec<Resource>) -> Vec<Resource> {
+/// A wait for these objects begins: their content is dropped, and what is kept for a later look.
+fn begin_wait(configuration: &Configuration, resources: &mut [Resource]) {
     resources.iter_mut().for_each(Resource::forget);
     configuration.kept.clear();
     configuration.memory.wait_for(resources.len());
-    resources
 }
 
 /// How objects stand, by their places in the list of those that are waited for; nothing for those that are not there.
@@ -295,9 +295,7 @@ async fn watch(
     let groups = Group::all(open, &configuration.manager);
     let cleaning: BTreeSet<usize> =
         resources.iter().zip(0..).filter(|(resource, _)| has_ttl(resource)).map(|(_, place)| place).collect();
-    resources.iter_mut().for_each(Resource::forget);
-    configuration.kept.clear();
-    configuration.memory.wait_for(resources.len());
+    begin_wait(configuration, resources);
     let follow = |group: Group| {
         let (client, timeout) = (configuration.client.clone(), configuration.request_timeout);
         follow::states(client, group, judge.clone(), timeout).boxed()

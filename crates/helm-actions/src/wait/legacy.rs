@@ -24,7 +24,7 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 /// Waits until all objects are ready.
 pub(super) async fn until_ready(
     configuration: &Configuration,
-    resources: Vec<Resource>,
+    resources: &[Resource],
     for_jobs: bool,
 ) -> Result<(), WaitError> {
     let requests = configuration.requests();
@@ -57,9 +57,9 @@ pub(super) async fn until_ready(
 /// Waits until the Jobs and Pods of a hook have ended.
 pub(super) async fn until_done(
     configuration: &Configuration,
-    resources: Vec<Resource>,
+    resources: &[Resource],
 ) -> Result<(), WaitError> {
-    for resource in &resources {
+    for resource in resources {
         if !matches!((&*resource.id.group, &*resource.id.kind), ("batch", "Job") | ("", "Pod")) {
             continue;
         }
