@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use kube::ResourceExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,12 @@ pub mod reasons {
     pub const INVALID_CEL_EXPRESSION: &str = "InvalidCELExpression";
     /// A directory could not be created.
     pub const DIRECTORY_CREATION_FAILED: &str = "DirectoryCreationFailed";
+}
+
+/// Whether somebody asks for a reconciliation that was not made yet. `handled` is `.status.lastHandledReconcileAt`.
+pub fn is_requested(object: &impl ResourceExt, handled: Option<&String>) -> bool {
+    let token = object.annotations().get(RECONCILE_REQUEST_ANNOTATION);
+    token.is_some() && token != handled
 }
 
 /// Whether one `metadata.resourceVersion` is from before another. They are numbers that grow; what is none is not comparable.
@@ -150,6 +157,16 @@ pub struct NamespaceSelector {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_counts_until_it_is_handled() {
+        let mut object = crate::HelmRelease::new("app", Default::default());
+        let [old, new] = ["old", "new"].map(str::to_owned);
+        assert!(!is_requested(&object, None) && !is_requested(&object, Some(&old)));
+        object.annotations_mut().insert(RECONCILE_REQUEST_ANNOTATION.to_owned(), new.clone());
+        assert!(is_requested(&object, None) && is_requested(&object, Some(&old)));
+        assert!(!is_requested(&object, Some(&new)));
+    }
 
     #[test]
     fn versions_are_compared_as_numbers_or_not_at_all() {

@@ -6,7 +6,7 @@ use api::helm::conditions::{RELEASED, REMEDIATED, TEST_SUCCESS};
 use api::helm::{
     APP_VERSION_ANNOTATION, FIELD_MANAGER, OCI_DIGEST_ANNOTATION, REVISION_ANNOTATION, TOKEN_ANNOTATION,
 };
-use api::meta::RECONCILE_REQUEST_ANNOTATION;
+use api::meta::{RECONCILE_REQUEST_ANNOTATION, is_requested};
 use api::{Condition, HelmRelease};
 use apply::prepare::Owner;
 use helm_state::Notice;
@@ -55,10 +55,8 @@ impl Subject {
 
     /// Whether somebody asks for this pass.
     pub fn is_requested(&self) -> bool {
-        let token = self.object.annotations().get(RECONCILE_REQUEST_ANNOTATION);
-        let handled =
-            self.object.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_ref());
-        token.is_some() && token != handled
+        let status = self.object.status.as_ref();
+        is_requested(&self.object, status.and_then(|status| status.last_handled_reconcile_at.as_ref()))
     }
 
     /// Works on its conditions.

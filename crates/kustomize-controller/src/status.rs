@@ -11,7 +11,7 @@ use api::{
         reasons::{DRIFT_DETECTED, RECONCILIATION_FAILED, RECONCILIATION_SUCCEEDED},
     },
     meta::{
-        RECONCILE_REQUEST_ANNOTATION,
+        RECONCILE_REQUEST_ANNOTATION, is_requested,
         reasons::{PROGRESSING, PROGRESSING_WITH_RETRY, SUCCEEDED},
     },
     source::OCI_REVISION_METADATA,
@@ -97,11 +97,9 @@ pub fn drifted(object: &mut Kustomization, lines: &str) -> bool {
 /// anything new.
 pub fn is_applied(object: &Kustomization, digest: &str) -> bool {
     let Some(status) = &object.status else { return false };
-    let requested = object.annotations().get(RECONCILE_REQUEST_ANNOTATION);
-    let asked = requested.is_some_and(|at| status.last_handled_reconcile_at.as_ref() != Some(at));
     let mut same = status.history.iter().take_while(|run| run.digest == digest);
     status.observed_generation == object.metadata.generation
-        && !asked
+        && !is_requested(object, status.last_handled_reconcile_at.as_ref())
         && same.any(|run| run.last_reconciled_status != RECONCILIATION_FAILED)
 }
 
