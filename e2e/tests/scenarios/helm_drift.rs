@@ -8,10 +8,9 @@ use e2e::scenario::Scenario;
 use e2e::testkit::config_map;
 use serde_json::{Value, json};
 
-use crate::helm_release::{Helm, MAP};
+use crate::helm_release::{Helm, MAP, RELEASE};
 use crate::helm_requests::requests_of;
 
-const RELEASE: &str = "HelmRelease/app";
 /// A repair is no matter of an interval, which is an hour; what it takes on a busy machine is left open.
 const SOON: Duration = Duration::from_secs(20);
 

@@ -7,9 +7,8 @@ use e2e::testkit::deployment;
 use e2e::wait::{Not, not_yet};
 use serde_json::{Value, json};
 
-use crate::helm_release::{Helm, MAP};
+use crate::helm_release::{Helm, MAP, RELEASE};
 
-const RELEASE: &str = "HelmRelease/app";
 /// Runs of an interval that are counted.
 const RUNS: f64 = 4.0;
 

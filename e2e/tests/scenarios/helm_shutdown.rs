@@ -8,9 +8,8 @@ use e2e::process::Signal;
 use e2e::testkit::deployment;
 use serde_json::json;
 
-use crate::helm_release::{Helm, MAP};
+use crate::helm_release::{Helm, MAP, RELEASE};
 
-const RELEASE: &str = "HelmRelease/app";
 /// Longer than the end takes once the action is over, and shorter than the action may take.
 const END: Duration = Duration::from_secs(60);
 

@@ -5,9 +5,7 @@ use e2e::objects::Look;
 use e2e::testkit::deployment;
 use serde_json::{Value, json};
 
-use crate::helm_release::{Helm, MAP};
-
-const RELEASE: &str = "HelmRelease/app";
+use crate::helm_release::{Helm, MAP, RELEASE};
 
 async fn installed(name: &str, spec: &Value) -> Result<Helm> {
     let helm = Helm::new(name, &[]).await?;
