@@ -17,7 +17,8 @@ const REPEATED: u32 = 4;
 /// Repairs of one object that followed each other.
 #[derive(Debug)]
 struct Repair {
-    begun: Instant,
+    /// When the last one ended, or began as long as it has not.
+    last: Instant,
     wait: Duration,
     /// How often it was changed back.
     count: u32,
@@ -32,7 +33,7 @@ pub struct Repairs(HashMap<ObjectId, Repair>);
 impl Repairs {
     /// How long the next repair of one of these objects has to wait, as of `now`.
     pub fn wait(&self, drifted: &[ObjectId], now: Instant) -> Duration {
-        let until = |id: &ObjectId| self.0.get(id).map(|repair| repair.begun + repair.wait);
+        let until = |id: &ObjectId| self.0.get(id).map(|repair| repair.last + repair.wait);
         let waits =
             drifted.iter().map(|id| until(id).map_or(Duration::ZERO, |at| at.saturating_duration_since(now)));
         waits.min().unwrap_or_default()
@@ -40,15 +41,15 @@ impl Repairs {
 
     /// A repair of these objects begins. That of an object that was left alone for long starts afresh.
     pub fn begin(&mut self, drifted: &[ObjectId], now: Instant) {
-        self.0.retain(|_, repair| now.saturating_duration_since(repair.begun) < repair.wait * 4);
+        self.0.retain(|_, repair| now.saturating_duration_since(repair.last) < repair.wait * 4);
         for id in drifted {
             let repair = self.0.entry(id.clone()).or_insert(Repair {
-                begun: now,
+                last: now,
                 wait: BACKOFF.first / 2,
                 count: 0,
                 other_manager: None,
             });
-            (repair.begun, repair.wait) = (now, (repair.wait * 2).min(BACKOFF.longest));
+            (repair.last, repair.wait) = (now, (repair.wait * 2).min(BACKOFF.longest));
         }
     }
 
@@ -65,11 +66,13 @@ impl Repairs {
         }
     }
 
-    /// Takes in which objects were changed back. Gives what is to be told of each whose repairs are repeated by now, once.
-    pub fn repaired<'a>(&mut self, objects: impl Iterator<Item = &'a ObjectId>) -> Vec<String> {
+    /// Takes in which objects have been changed back. Gives what is to be told of each whose repairs are repeated by now, once.
+    pub fn repaired<'a>(&mut self, objects: impl Iterator<Item = &'a ObjectId>, now: Instant) -> Vec<String> {
         let mut told = Vec::new();
         for id in objects {
             let Some(repair) = self.0.get_mut(id) else { continue };
+            // What a repair takes itself is no quiet time: on a busy server that is seconds.
+            repair.last = now;
             repair.count += 1;
             if repair.count != REPEATED {
                 continue;
@@ -115,6 +118,17 @@ mod tests {
     }
 
     #[test]
+    fn a_repair_that_takes_long_is_no_quiet_time() {
+        let (mut repairs, mut now, a) = (Repairs::default(), Instant::now(), [id("a")]);
+        for _ in 0..3 {
+            repairs.begin(&a, now);
+            now += Duration::from_secs(60);
+            repairs.repaired(a.iter(), now);
+        }
+        assert_eq!(repairs.wait(&a, now), Duration::from_secs(4));
+    }
+
+    #[test]
     fn repeated_drift_is_told_once_and_only_of_what_was_changed_back() {
         let (mut repairs, now) = (Repairs::default(), Instant::now());
         let both = [id("a"), id("b")];
@@ -124,10 +138,10 @@ mod tests {
             for id in repairs.about_to_be_repeated() {
                 repairs.changed_by(&id, "kubectl");
             }
-            told.extend(repairs.repaired([id("a")].iter()));
+            told.extend(repairs.repaired([id("a")].iter(), now));
         }
         let text = "A/n/a was changed back 4 times in a row after changes by \"kubectl\", repairs now wait for up to 10m0s";
         assert_eq!(told, [text]);
-        assert!(repairs.repaired([id("c")].iter()).is_empty(), "it was wanted so");
+        assert!(repairs.repaired([id("c")].iter(), now).is_empty(), "it was wanted so");
     }
 }

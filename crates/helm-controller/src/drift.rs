@@ -66,7 +66,7 @@ impl Pass<'_> {
     /// Says of objects that were set back again and again that this goes on, once.
     pub(crate) fn tell_repeated_drift(&mut self, correction: &Correction) {
         let corrected = correction.corrected.iter().map(|(id, _)| id);
-        for message in self.slot.memory.repairs.repaired(corrected) {
+        for message in self.slot.memory.repairs.repaired(corrected, Instant::now()) {
             tracing::warn!("{message}");
             let events = &self.context.events;
             self.subject.event(events, Severity::Error, DRIFT_DETECTION, DRIFT_REPEATED, &message);

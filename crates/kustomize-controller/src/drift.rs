@@ -107,7 +107,7 @@ impl Pass<'_> {
     pub(crate) fn emit_repeated_drift(&mut self, run: &Run) {
         let is_repair = |change: &&Change| matches!(change.action, Action::Created | Action::Configured);
         let repaired = run.progress.changes.changes.iter().filter(is_repair);
-        for message in self.slot.repairs.repaired(repaired.map(|change| &change.id)) {
+        for message in self.slot.repairs.repaired(repaired.map(|change| &change.id), Instant::now()) {
             tracing::warn!("{message}");
             let (recorder, artifact) = (&self.context.events, Some(&run.plan.artifact));
             self.subject.event(recorder, Severity::Error, action::APPLY, DRIFT_REPEATED, artifact, &message);

@@ -227,7 +227,7 @@ async fn the_source_of_a_template_is_kept_as_it_says() -> Result<()> {
     ensure!(labels["team"] == "a" && labels["helm.toolkit.fluxcd.io/name"] == "app", "{chart}");
     ensure!(labels["helm.toolkit.fluxcd.io/namespace"] == test.namespace.as_str(), "{chart}");
     ensure!(chart["metadata"]["annotations"]["note"] == "b", "{chart}");
-    ensure!(chart.text("/spec/interval") == "1h" && chart.text("/spec/version") == "*", "{chart}");
+    ensure!(chart.text("/spec/interval") == "1h0m0s" && chart.text("/spec/version") == "*", "{chart}");
     ensure!(chart["spec"]["ignoreMissingValuesFiles"] == true, "{chart}");
     test.apply_source().await?;
     helm.ready("app.v1 with chart app@1.0.0").await?;
@@ -235,11 +235,11 @@ async fn the_source_of_a_template_is_kept_as_it_says() -> Result<()> {
     // What others change is set back.
     test.patch(&name, &json!({"spec": {"interval": "2h"}})).await?;
     test.run(RELEASE).await?;
-    ensure!(test.get(&name).await?.text("/spec/interval") == "1h");
+    ensure!(test.get(&name).await?.text("/spec/interval") == "1h0m0s");
     test.patch(RELEASE, &json!({"spec": {"chart": {"spec": {"chart": "./another", "interval": "3h"}}}}))
         .await?;
     helm.ready("with chart app@1.5.0").await?;
-    ensure!(test.get(&name).await?.text("/spec/interval") == "3h");
+    ensure!(test.get(&name).await?.text("/spec/interval") == "3h0m0s");
     test.event(RELEASE, "Normal", "HelmChartConfigured", "Configured HelmChart/").await?;
     helm.test.finish().await
 }

@@ -14,8 +14,8 @@ use crate::helm_requests::requests_of;
 /// A repair is no matter of an interval, which is an hour; what it takes on a busy machine is left open.
 const SOON: Duration = Duration::from_secs(20);
 
-/// How long the other side fights: on a busy machine repairs are too far apart at first to count as ones in a row.
-const FIGHT: Duration = Duration::from_secs(240);
+/// How long the other side fights.
+const FIGHT: Duration = Duration::from_secs(120);
 /// How long it leaves a repair alone.
 const PAUSE: Duration = Duration::from_millis(100);
 
