@@ -1,6 +1,5 @@
 //! From the text of a template to tokens, by the rules of Go's `text/template/parse`.
 
-use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 use std::sync::LazyLock;
 
@@ -92,31 +91,29 @@ impl Kind {
 }
 
 /// A token and where it begins.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Token<'a> {
     pub(crate) kind: Kind,
     /// In bytes from the start of the text.
     pub(crate) position: usize,
-    /// Its text; of an error the message.
-    pub(crate) text: Cow<'a, [u8]>,
+    /// Its text; an error has none, [`Lexer::error`] says what is wrong.
+    pub(crate) text: &'a [u8],
     /// From 1.
     pub(crate) line: usize,
 }
 
 impl Token<'_> {
     /// What stands where no token has been read yet.
-    pub(crate) const NONE: Self = Self { kind: Kind::Error, position: 0, text: Cow::Borrowed(&[]), line: 0 };
+    pub(crate) const NONE: Self = Self { kind: Kind::Error, position: 0, text: &[], line: 0 };
 }
 
 impl Display for Token<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let text = String::from_utf8_lossy(&self.text);
         match self.kind {
             Kind::Eof => f.write_str("EOF"),
-            Kind::Error => f.write_str(&text),
-            kind if kind.is_keyword() => write!(f, "<{text}>"),
-            _ if self.text.len() > 10 => write!(f, "{}...", quote(first_characters(&self.text, 10))),
-            _ => f.write_str(&quote(&self.text)),
+            kind if kind.is_keyword() => write!(f, "<{}>", String::from_utf8_lossy(self.text)),
+            _ if self.text.len() > 10 => write!(f, "{}...", quote(first_characters(self.text, 10))),
+            _ => f.write_str(&quote(self.text)),
         }
     }
 }
@@ -147,7 +144,8 @@ pub(crate) struct Lexer<'a> {
     start_line: usize,
     parens: usize,
     is_inside: bool,
-    has_failed: bool,
+    /// What is wrong, once something is.
+    error: Option<String>,
     /// Whether the words `break` and `continue` are keywords: they are not if there are functions of this name.
     pub(crate) break_is_keyword: bool,
     pub(crate) continue_is_keyword: bool,
@@ -162,7 +160,7 @@ impl<'a> Lexer<'a> {
             start_line: 1,
             parens: 0,
             is_inside: false,
-            has_failed: false,
+            error: None,
             break_is_keyword: true,
             continue_is_keyword: true,
         }
@@ -170,8 +168,8 @@ impl<'a> Lexer<'a> {
 
     /// The next token; at the end, and after an error, `EOF` for ever.
     pub(crate) fn next(&mut self) -> Token<'a> {
-        if self.has_failed {
-            return Token { kind: Kind::Eof, position: 0, text: Cow::default(), line: self.start_line };
+        if self.error.is_some() {
+            return Token { kind: Kind::Eof, position: 0, text: &[], line: self.start_line };
         }
         let mut step = if self.is_inside { Step::Inside } else { Step::Text };
         loop {
@@ -227,7 +225,7 @@ impl<'a> Lexer<'a> {
 
     fn token(&mut self, kind: Kind) -> Token<'a> {
         let text = self.pending();
-        let token = Token { kind, position: self.start, text: text.into(), line: self.start_line };
+        let token = Token { kind, position: self.start, text, line: self.start_line };
         self.ignore();
         token
     }
@@ -242,14 +240,19 @@ impl<'a> Lexer<'a> {
         Step::Emit(self.token(kind))
     }
 
-    fn fail(&mut self, message: impl Into<Vec<u8>>) -> Step<'a> {
-        self.has_failed = true;
-        Step::Emit(Token {
-            kind: Kind::Error,
-            position: self.start,
-            text: Cow::Owned(message.into()),
-            line: self.start_line,
-        })
+    fn fail(&mut self, message: impl Into<String>) -> Step<'a> {
+        Step::Emit(self.end(message))
+    }
+
+    /// Nothing more is read, because something is wrong.
+    pub(crate) fn end(&mut self, error: impl Into<String>) -> Token<'a> {
+        self.error = Some(error.into());
+        Token { kind: Kind::Error, position: self.start, text: &[], line: self.start_line }
+    }
+
+    /// What is wrong; empty as long as nothing is.
+    pub(crate) fn error(&self) -> &str {
+        self.error.as_deref().unwrap_or_default()
     }
 
     fn text(&mut self) -> Step<'a> {
@@ -277,12 +280,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn emit_end(&mut self) -> Step<'a> {
-        Step::Emit(Token {
-            kind: Kind::Eof,
-            position: self.start,
-            text: Cow::default(),
-            line: self.start_line,
-        })
+        Step::Emit(Token { kind: Kind::Eof, position: self.start, text: &[], line: self.start_line })
     }
 
     fn left_delimiter(&mut self) -> Step<'a> {

@@ -86,6 +86,17 @@ pub fn parse(
     limits: &Limits,
     has_function: &dyn Fn(&[u8]) -> bool,
 ) -> Result<Vec<Tree>, ParseError> {
+    parse_into(name, source, limits, has_function, Vec::push)
+}
+
+/// As [`parse`]; `push` adds a node to those of its list that are before it.
+pub(crate) fn parse_into(
+    name: &str,
+    source: &[u8],
+    limits: &Limits,
+    has_function: &dyn Fn(&[u8]) -> bool,
+    push: fn(&mut Vec<Node>, Node),
+) -> Result<Vec<Tree>, ParseError> {
     let mut lexer = Lexer::new(source);
     lexer.break_is_keyword = !has_function(b"break");
     lexer.continue_is_keyword = !has_function(b"continue");
@@ -97,6 +108,7 @@ pub fn parse(
         source,
         limits,
         has_function,
+        push,
         depth: 0,
         read: 0,
         trees: Vec::new(),
@@ -143,6 +155,7 @@ struct Parser<'a> {
     source: Arc<[u8]>,
     limits: &'a Limits,
     has_function: &'a dyn Fn(&[u8]) -> bool,
+    push: fn(&mut Vec<Node>, Node),
     depth: usize,
     /// Tokens of the source so far.
     read: usize,
@@ -183,12 +196,10 @@ impl<'a> Parser<'a> {
             state.read += 1;
             self.read += 1;
             if self.read > self.limits.tokens {
-                let message = format!("more than {} tokens", self.limits.tokens);
-                state.tokens[0].kind = Kind::Error;
-                state.tokens[0].text = message.into_bytes().into();
+                state.tokens[0] = self.lexer.end(format!("more than {} tokens", self.limits.tokens));
             }
         }
-        state.tokens.get(state.peeked).cloned().unwrap_or(Token::NONE)
+        state.tokens.get(state.peeked).copied().unwrap_or(Token::NONE)
     }
 
     /// The last token is to be read again.
@@ -206,23 +217,6 @@ impl<'a> Parser<'a> {
         let token = self.next();
         self.back();
         token
-    }
-
-    /// What the next token is, without a copy of it.
-    fn peek_kind(&mut self) -> Kind {
-        if self.state.peeked == 0 {
-            return self.peek().kind;
-        }
-        self.state.tokens.get(self.state.peeked - 1).map_or(Kind::Error, |token| token.kind)
-    }
-
-    /// What the next token is that is no space, and where it begins.
-    fn peek_non_space_kind(&mut self) -> (Kind, Position) {
-        while self.peek_kind() == Kind::Space {
-            self.next();
-        }
-        let token = self.state.tokens.get(self.state.peeked.saturating_sub(1));
-        token.map_or((Kind::Error, 0), |token| (token.kind, token.position))
     }
 
     fn next_non_space(&mut self) -> Token<'a> {
@@ -249,13 +243,13 @@ impl<'a> Parser<'a> {
         if token.kind != Kind::Error {
             return self.fail(format_args!("unexpected {token} in {context}"));
         }
-        let line = self.state.action_line;
+        let (line, error) = (self.state.action_line, self.lexer.error());
         if line == 0 || line == token.line {
-            return self.fail(token);
+            return self.fail(error);
         }
         // Not "unclosed action in action started at".
-        let within = if token.text.ends_with(b" action") { "" } else { " in action" };
-        self.fail(format_args!("{token}{within} started at {}:{line}", self.source_name))
+        let within = if error.ends_with(" action") { "" } else { " in action" };
+        self.fail(format_args!("{error}{within} started at {}:{line}", self.source_name))
     }
 
     fn expect(&mut self, kinds: &[Kind], context: &str) -> Result<Token<'a>, ParseError> {
@@ -319,7 +313,7 @@ impl<'a> Parser<'a> {
                 _ => self.back(),
             }
             match self.item()? {
-                Item::Node(node) => list.nodes.push(node),
+                Item::Node(node) => (self.push)(&mut list.nodes, node),
                 Item::Stop(stop) => return self.fail(format_args!("unexpected {}", stop.text())),
             }
         }
@@ -329,7 +323,7 @@ impl<'a> Parser<'a> {
         self.within(Vec::new(), |parser| {
             const CONTEXT: &str = "define clause";
             let name = parser.expect(&[Kind::String, Kind::RawString], CONTEXT)?;
-            parser.state.name = parser.unquote(&name.text)?;
+            parser.state.name = parser.unquote(name.text)?;
             parser.expect(&[Kind::RightDelimiter], CONTEXT)?;
             parser.body(CONTEXT)
         })
@@ -355,10 +349,10 @@ impl<'a> Parser<'a> {
     }
 
     fn list(&mut self) -> Result<(List, Stop), ParseError> {
-        let mut list = List { position: self.peek_non_space_kind().1, nodes: Vec::new() };
-        while self.peek_non_space_kind().0 != Kind::Eof {
+        let mut list = List { position: self.peek_non_space().position, nodes: Vec::new() };
+        while self.peek_non_space().kind != Kind::Eof {
             match self.item()? {
-                Item::Node(node) => list.nodes.push(node),
+                Item::Node(node) => (self.push)(&mut list.nodes, node),
                 Item::Stop(stop) => {
                     list.nodes.shrink_to_fit();
                     return Ok((list, stop));
@@ -371,7 +365,7 @@ impl<'a> Parser<'a> {
     fn item(&mut self) -> Result<Item, ParseError> {
         let token = self.next_non_space();
         match token.kind {
-            Kind::Text => Ok(Item::Node(Node::Text(token.position, token.text.into_owned()))),
+            Kind::Text => Ok(Item::Node(Node::Text(token.position, token.text.to_vec()))),
             Kind::LeftDelimiter => {
                 self.state.action_line = token.line;
                 let item = self.action();
@@ -414,9 +408,9 @@ impl<'a> Parser<'a> {
     }
 
     fn otherwise(&mut self) -> Result<Item, ParseError> {
-        let (kind, position) = self.peek_non_space_kind();
-        if matches!(kind, Kind::If | Kind::With) {
-            return Ok(Item::Stop(Stop::Else(position)));
+        let next = self.peek_non_space();
+        if matches!(next.kind, Kind::If | Kind::With) {
+            return Ok(Item::Stop(Stop::Else(next.position)));
         }
         let token = self.expect(&[Kind::RightDelimiter], "else")?;
         Ok(Item::Stop(Stop::Else(token.position)))
@@ -438,7 +432,7 @@ impl<'a> Parser<'a> {
         let (list, stop) = list?;
         let Stop::Else(position) = stop else { return Ok(Branch { pipe, list, otherwise: None }) };
         // One `{{end}}` ends the whole chain.
-        let chained = match (context, self.peek_kind()) {
+        let chained = match (context, self.peek().kind) {
             ("if", Kind::If) => Some("if"),
             ("with", Kind::With) => Some("with"),
             _ => None,
@@ -483,7 +477,7 @@ impl<'a> Parser<'a> {
 
     fn template_name(&self, token: &Token<'_>, context: &str) -> Result<Vec<u8>, ParseError> {
         match token.kind {
-            Kind::String | Kind::RawString => self.unquote(&token.text),
+            Kind::String | Kind::RawString => self.unquote(token.text),
             _ => self.unexpected(token, context),
         }
     }

@@ -10,7 +10,7 @@ use crate::exec;
 use crate::function::Functions;
 use crate::parse::{self, Limits, ParseError, Tree};
 use crate::run::Run;
-use crate::simplify::simplify;
+use crate::simplify;
 use crate::value::{Text, Value};
 
 /// What `.name` gives if a map has no such key: Go's option `missingkey`.
@@ -107,8 +107,7 @@ impl Set {
     /// The source is no template.
     pub fn trees(&self, name: &str, source: &[u8]) -> Result<Vec<Arc<Tree>>, ParseError> {
         let is_function = |name: &[u8]| self.functions.get(name).is_some() || builtins::find(name).is_some();
-        let mut trees = parse::parse(name, source, &self.limits, &is_function)?;
-        trees.iter_mut().for_each(|tree| simplify(&mut tree.root));
+        let trees = parse::parse_into(name, source, &self.limits, &is_function, simplify::push)?;
         Ok(trees.into_iter().map(Arc::new).collect())
     }
 

@@ -1,25 +1,13 @@
 //! Trees that print the same with fewer nodes. Charts with alerts have tens of thousands of ``{{`{{`}}``.
 
-use crate::node::{Command, List, Node, Operand, Pipe};
+use crate::node::{Command, Node, Operand, Pipe};
 
-/// Makes constants text, and text that stands side by side one text.
-pub(crate) fn simplify(list: &mut List) {
-    let mut simple: Vec<Node> = Vec::with_capacity(list.nodes.len());
-    for mut node in list.nodes.drain(..) {
-        match &mut node {
-            Node::If(branch) | Node::Range(branch) | Node::With(branch) => {
-                simplify(&mut branch.list);
-                branch.otherwise.iter_mut().for_each(simplify);
-            }
-            _ => {}
-        }
-        match (simple.last_mut(), as_text(node)) {
-            (Some(Node::Text(_, before)), Node::Text(_, more)) => before.extend_from_slice(&more),
-            (_, node) => simple.push(node),
-        }
+/// Adds a node to those before it: a constant as text, and text to the text that is there.
+pub(crate) fn push(nodes: &mut Vec<Node>, node: Node) {
+    match (nodes.last_mut(), as_text(node)) {
+        (Some(Node::Text(_, before)), Node::Text(_, more)) => before.extend_from_slice(&more),
+        (_, node) => nodes.push(node),
     }
-    simple.shrink_to_fit();
-    list.nodes = simple;
 }
 
 /// A string becomes text. White space alone stays what it is: a template is empty that has no other text.
@@ -47,12 +35,11 @@ fn constant(pipe: &Pipe) -> Option<&[u8]> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use crate::node::Node;
-    use crate::parse::{Limits, parse};
+    use crate::parse::{Limits, parse_into};
 
     fn nodes(source: &str) -> (String, Vec<usize>) {
-        let mut trees = parse("t", source.as_bytes(), &Limits::default(), &|_| true).unwrap();
-        let root = &mut trees.last_mut().unwrap().root;
-        super::simplify(root);
+        let trees = parse_into("t", source.as_bytes(), &Limits::default(), &|_| true, super::push).unwrap();
+        let root = &trees.last().unwrap().root;
         let mut counts = vec![root.nodes.len()];
         for node in &root.nodes {
             if let Node::If(branch) | Node::Range(branch) | Node::With(branch) = node {

@@ -1,7 +1,6 @@
 //! A chart and values in, manifests and hooks out.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::io;
 use std::sync::Arc;
 
@@ -116,12 +115,10 @@ pub struct Rendered {
 impl Rendered {
     /// The text that Helm stores as the manifest of a release.
     pub fn manifest(&self) -> String {
-        let mut text = String::new();
-        for manifest in &self.manifests {
-            // Writing to a string does not fail.
-            let _ = write!(text, "---\n# Source: {}\n{}\n", manifest.name, manifest.content);
+        fn parts(manifest: &Manifest) -> [&str; 5] {
+            ["---\n# Source: ", &manifest.name, "\n", &manifest.content, "\n"]
         }
-        text
+        self.manifests.iter().flat_map(parts).collect::<Vec<&str>>().concat()
     }
 }
 

@@ -7,9 +7,9 @@ use crate::node::Number;
 
 /// What the token is as a number; else the message of Go.
 pub(super) fn read(token: &Token<'_>) -> Result<Number, String> {
-    let source = String::from_utf8_lossy(&token.text).into_owned();
+    let source = String::from_utf8_lossy(token.text).into_owned();
     let number = match token.kind {
-        Kind::CharConstant => character(&token.text),
+        Kind::CharConstant => character(token.text),
         Kind::Complex => complex(&source),
         _ => match source.strip_suffix('i').and_then(parse_float) {
             Some(imaginary) => Ok(simplified(0.0, imaginary)),

@@ -8,7 +8,7 @@ use crate::node::{Command, Fields, Operand, Pipe, Text, Variable};
 
 impl Parser<'_> {
     pub(super) fn pipeline(&mut self, context: &str, end: Kind) -> Result<Pipe, ParseError> {
-        let position = self.peek_non_space_kind().1;
+        let position = self.peek_non_space().position;
         let (variables, is_assignment) = self.declarations(context)?;
         let mut commands = Vec::new();
         loop {
@@ -49,14 +49,14 @@ impl Parser<'_> {
     fn declarations(&mut self, context: &str) -> Result<(Vec<Variable>, bool), ParseError> {
         let mut variables = Vec::new();
         loop {
-            if self.peek_non_space_kind().0 != Kind::Variable {
+            if self.peek_non_space().kind != Kind::Variable {
                 return Ok((variables, false));
             }
             let token = self.next();
             // Up to three tokens tell `$x := 1` from `$x 1`.
             let behind = self.peek();
             let next = self.peek_non_space();
-            let is_comma = next.kind == Kind::Char && *next.text == *b",";
+            let is_comma = next.kind == Kind::Char && next.text == b",";
             if !is_comma && !matches!(next.kind, Kind::Assign | Kind::Declare) {
                 if behind.kind == Kind::Space {
                     self.state.tokens[1] = behind;
@@ -76,20 +76,18 @@ impl Parser<'_> {
             if context != "range" || variables.len() >= 2 {
                 return self.fail(format_args!("too many declarations in {context}"));
             }
-            if !matches!(
-                self.peek_non_space_kind().0,
-                Kind::Variable | Kind::RightDelimiter | Kind::RightParen
-            ) {
+            if !matches!(self.peek_non_space().kind, Kind::Variable | Kind::RightDelimiter | Kind::RightParen)
+            {
                 return self.fail("range can only initialize variables");
             }
         }
     }
 
     fn command(&mut self) -> Result<Command, ParseError> {
-        let position = self.peek_non_space_kind().1;
+        let position = self.peek_non_space().position;
         let mut operands = Vec::new();
         loop {
-            self.peek_non_space_kind();
+            self.peek_non_space();
             operands.extend(self.operand()?);
             let token = self.next();
             match token.kind {
@@ -108,13 +106,13 @@ impl Parser<'_> {
     /// `None` if what follows is no operand.
     fn operand(&mut self) -> Result<Option<Operand>, ParseError> {
         let Some(operand) = self.term()? else { return Ok(None) };
-        if self.peek_kind() != Kind::Field {
+        if self.peek().kind != Kind::Field {
             return Ok(Some(operand));
         }
         let first = self.peek();
         let mut fields = Vec::new();
-        while self.peek_kind() == Kind::Field {
-            fields.extend_from_slice(&self.next().text);
+        while self.peek().kind == Kind::Field {
+            fields.extend_from_slice(self.next().text);
         }
         let fields = Fields::new(fields);
         Ok(Some(match operand {
@@ -134,18 +132,18 @@ impl Parser<'_> {
         let token = self.next_non_space();
         let position = token.position;
         Ok(Some(match token.kind {
-            Kind::Identifier if !(self.has_function)(&token.text) => {
-                return self.fail(format_args!("function {} not defined", quote(&token.text)));
+            Kind::Identifier if !(self.has_function)(token.text) => {
+                return self.fail(format_args!("function {} not defined", quote(token.text)));
             }
-            Kind::Identifier => Operand::Identifier(position, token.text.into_owned()),
+            Kind::Identifier => Operand::Identifier(position, token.text.to_vec()),
             Kind::Dot => Operand::Dot(position),
             Kind::Nil => Operand::Nil(position),
-            Kind::Variable if !self.state.variables.contains(&token.text) => {
-                return self.fail(format_args!("undefined variable {}", quote(&token.text)));
+            Kind::Variable if !self.state.variables.contains(token.text) => {
+                return self.fail(format_args!("undefined variable {}", quote(token.text)));
             }
             Kind::Variable => Operand::Variable(variable(&token)),
-            Kind::Field => Operand::Field(position, Fields::new(token.text.into_owned())),
-            Kind::Bool => Operand::Bool(position, *token.text == *b"true"),
+            Kind::Field => Operand::Field(position, Fields::new(token.text.to_vec())),
+            Kind::Bool => Operand::Bool(position, token.text == b"true"),
             Kind::CharConstant | Kind::Complex | Kind::Number => match super::number::read(&token) {
                 Ok(number) => Operand::Number(position, Box::new(number)),
                 Err(message) => return self.fail(message),
@@ -156,8 +154,8 @@ impl Parser<'_> {
                 })?))
             }
             Kind::String | Kind::RawString => {
-                let value = self.unquote(&token.text)?.into();
-                Operand::String(position, Text { source: token.text.into_owned(), value })
+                let value = self.unquote(token.text)?.into();
+                Operand::String(position, Text { source: token.text.to_vec(), value })
             }
             _ => {
                 self.back();

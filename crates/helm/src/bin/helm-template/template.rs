@@ -116,15 +116,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
 
 /// What is printed: definitions, manifests, then hooks.
 pub fn printed(rendered: &Rendered, crds: &[Crd], is_shown: impl Fn(&Hook) -> bool) -> Vec<u8> {
-    let mut manifests = Vec::new();
+    let manifest = rendered.manifest();
+    let mut parts: Vec<&[u8]> = Vec::new();
     for crd in crds {
-        manifests.extend_from_slice(format!("---\n# Source: {}\n", crd.name).as_bytes());
-        manifests.extend_from_slice(&crd.content);
-        manifests.push(b'\n');
+        parts.extend([b"---\n# Source: ", crd.name.as_bytes(), b"\n", &crd.content, b"\n"]);
     }
-    manifests.extend_from_slice(rendered.manifest().as_bytes());
+    parts.push(manifest.as_bytes());
+    let mut output = parts.concat();
     // Each begins with a separator: white space is at the end alone.
-    let mut output = manifests;
     output.truncate(output.trim_ascii_end().len());
     output.push(b'\n');
     for hook in rendered.hooks.iter().filter(|hook| is_shown(hook)) {
