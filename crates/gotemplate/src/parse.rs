@@ -7,6 +7,7 @@ mod variables;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use strconv::{quote, unquote};
 use variables::Variables;
 
@@ -42,7 +43,7 @@ pub struct Tree {
     /// The name of the source, which errors name.
     pub source_name: Arc<str>,
     /// The source, for the line numbers of errors.
-    pub source: Arc<[u8]>,
+    pub source: Bytes,
     /// What it consists of.
     pub root: List,
     /// How many tokens that was.
@@ -52,8 +53,13 @@ pub struct Tree {
 impl Tree {
     /// A template without anything.
     pub(crate) fn empty(name: &str) -> Self {
-        let (source_name, source) = (name.into(), Arc::default());
-        Self { name: name.into(), source_name, source, root: List::default(), tokens: 0 }
+        Self {
+            name: name.into(),
+            source_name: name.into(),
+            source: Bytes::new(),
+            root: List::default(),
+            tokens: 0,
+        }
     }
 
     /// Whether it has white space alone.
@@ -82,7 +88,7 @@ fn is_empty(list: &List) -> bool {
 /// What is wrong with the first mistake, in the words of Go.
 pub fn parse(
     name: &str,
-    source: &[u8],
+    source: Bytes,
     limits: &Limits,
     has_function: &dyn Fn(&[u8]) -> bool,
 ) -> Result<Vec<Tree>, ParseError> {
@@ -92,20 +98,19 @@ pub fn parse(
 /// As [`parse`]; `push` adds a node to those of its list that are before it.
 pub(crate) fn parse_into(
     name: &str,
-    source: &[u8],
+    source: Bytes,
     limits: &Limits,
     has_function: &dyn Fn(&[u8]) -> bool,
     push: fn(&mut Vec<Node>, Node),
 ) -> Result<Vec<Tree>, ParseError> {
-    let mut lexer = Lexer::new(source);
+    let mut lexer = Lexer::new(&source);
     lexer.break_is_keyword = !has_function(b"break");
     lexer.continue_is_keyword = !has_function(b"continue");
-    let (source_name, source) = (Arc::from(name), Arc::from(source));
     let state = State::new(name.into());
     let mut parser = Parser {
         lexer,
-        source_name,
-        source,
+        source_name: name.into(),
+        source: source.clone(),
         limits,
         has_function,
         push,
@@ -152,7 +157,7 @@ impl State<'_> {
 struct Parser<'a> {
     lexer: Lexer<'a>,
     source_name: Arc<str>,
-    source: Arc<[u8]>,
+    source: Bytes,
     limits: &'a Limits,
     has_function: &'a dyn Fn(&[u8]) -> bool,
     push: fn(&mut Vec<Node>, Node),

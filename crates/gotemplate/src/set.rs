@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use strconv::quote;
 
 use crate::builtins;
@@ -95,7 +96,7 @@ impl Set {
     /// # Errors
     /// The source is no template.
     pub fn parse(&mut self, name: &str, source: &[u8]) -> Result<Arc<Tree>, ParseError> {
-        let trees = self.trees(name, source)?;
+        let trees = self.trees(name, Bytes::copy_from_slice(source))?;
         self.add(&trees);
         let own = trees.into_iter().find(|tree| tree.name == name.as_bytes());
         Ok(own.unwrap_or_else(|| Arc::new(Tree::empty(name))))
@@ -105,7 +106,7 @@ impl Set {
     ///
     /// # Errors
     /// The source is no template.
-    pub fn trees(&self, name: &str, source: &[u8]) -> Result<Vec<Arc<Tree>>, ParseError> {
+    pub fn trees(&self, name: &str, source: Bytes) -> Result<Vec<Arc<Tree>>, ParseError> {
         let is_function = |name: &[u8]| self.functions.get(name).is_some() || builtins::find(name).is_some();
         let trees = parse::parse_into(name, source, &self.limits, &is_function, simplify::push)?;
         Ok(trees.into_iter().map(Arc::new).collect())

@@ -38,7 +38,8 @@ mod tests {
     use crate::parse::{Limits, parse_into};
 
     fn nodes(source: &str) -> (String, Vec<usize>) {
-        let trees = parse_into("t", source.as_bytes(), &Limits::default(), &|_| true, super::push).unwrap();
+        let trees =
+            parse_into("t", source.to_owned().into(), &Limits::default(), &|_| true, super::push).unwrap();
         let root = &trees.last().unwrap().root;
         let mut counts = vec![root.nodes.len()];
         for node in &root.nodes {

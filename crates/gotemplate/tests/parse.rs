@@ -65,7 +65,7 @@ fn sources_are_parsed_as_go_parses_them() {
     let mut differences = Vec::new();
     let rows = include_str!("data/parse.jsonl").lines();
     for row in rows.map(|line| serde_json::from_str::<Row>(line).unwrap()) {
-        let parsed = parse("dir/t.yaml", row.source.as_bytes(), &Limits::default(), &is_function);
+        let parsed = parse("dir/t.yaml", row.source.clone().into(), &Limits::default(), &is_function);
         let (error, trees) = match parsed {
             Ok(trees) => (String::new(), trees),
             Err(error) => (error.to_string(), Vec::new()),
@@ -113,7 +113,7 @@ fn refuse_what_is_nested_too_deep() {
                 }
                 _ => format!("{{{{{}.{}}}}}", open.repeat(depth), close.repeat(depth)),
             };
-            let parsed = parse("t", source.as_bytes(), &Limits::default(), &is_function);
+            let parsed = parse("t", source.clone().into(), &Limits::default(), &is_function);
             match parsed {
                 Ok(trees) => assert!(fits && trees.iter().all(|tree| !tree.root.to_string().is_empty())),
                 Err(error) => assert!(!fits && error.to_string().ends_with(message), "{error}"),
@@ -125,7 +125,7 @@ fn refuse_what_is_nested_too_deep() {
 proptest::proptest! {
     #[test]
     fn no_source_makes_the_parser_panic(source in "([{}()|.$:=,\"'`\\\\ \n+-]|\\{\\{|\\}\\}|if|range|end|else|with|define|[a-z0-9é\u{200b}]){0,60}") {
-        if let Ok(trees) = parse("t", source.as_bytes(), &Limits::default(), &is_function) {
+        if let Ok(trees) = parse("t", source.clone().into(), &Limits::default(), &is_function) {
             for tree in trees {
                 let _ = tree.root.to_string();
             }

@@ -23,7 +23,7 @@ pub(crate) fn load_within(archive: impl Read, allowance: &mut Allowance<'_>) -> 
     let mut files = Vec::new();
     each(archive, &allowance.unpacking(), allowance.limits, &mut |name, member| {
         allowance.file(&name, member.size)?;
-        files.push(File { name, modified: Some(member.modified), data: content(member)? });
+        files.push(File { name, modified: Some(member.modified), data: content(member)?.into() });
         Ok(())
     })?;
     if files.is_empty() {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use crate::archive::load_within;
 use crate::error::LoadError;
 use crate::fields::{FieldError, first_document};
@@ -18,7 +20,7 @@ pub struct File {
     /// Seconds after 1970 at which it was changed; none if it does not come from an archive.
     pub modified: Option<u64>,
     /// What is in it.
-    pub data: Vec<u8>,
+    pub data: Bytes,
 }
 
 /// A chart with its subcharts.
@@ -62,7 +64,7 @@ impl Chart {
         if file.data == data.as_bytes() {
             return Ok(false);
         }
-        file.data = data.into_bytes();
+        file.data = data.into();
         self.values = values;
         Ok(true)
     }
@@ -191,7 +193,7 @@ fn load_subchart(
 ) -> Result<Chart, LoadError> {
     if name.ends_with(".tgz") {
         return match files.into_iter().next() {
-            Some(file) if file.name == name => load_within(file.data.as_slice(), allowance),
+            Some(file) if file.name == name => load_within(&*file.data, allowance),
             file => Err(LoadError::SubchartName {
                 parent: parent.to_owned(),
                 expected: name.to_owned(),

@@ -108,7 +108,7 @@ impl Walk<'_> {
                     if data.starts_with(b"\xef\xbb\xbf") {
                         data.drain(..3);
                     }
-                    self.files.push(File { name: path, modified: None, data });
+                    self.files.push(File { name: path, modified: None, data: data.into() });
                 }
             }
         }

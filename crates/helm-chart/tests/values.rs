@@ -30,7 +30,7 @@ fn maps_are_merged_and_all_else_is_replaced() {
     let mut chart = chart(&[("Chart.yaml", CHART_YAML), ("values.yaml", "# comment\nold: 1\n")]);
     assert!(chart.set_default_values(merged.values.clone()).unwrap());
     let text = "a:\n  new: true\n  w:\n  - 3\n  x: 1\n  z: null\nb: 1\nc: \"1\"\n";
-    assert_eq!(String::from_utf8(chart.values_file.clone().unwrap().data).unwrap(), text);
+    assert_eq!(chart.values_file.clone().unwrap().data, text);
     assert!(!chart.set_default_values(merged.values).unwrap(), "they are the same now");
 }
 

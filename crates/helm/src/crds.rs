@@ -1,5 +1,6 @@
 //! The custom resource definitions that a chart has in `crds/`.
 
+use bytes::Bytes;
 use helm_chart::{Chart, File};
 use serde_json::{Map as JsonMap, Value as Json};
 
@@ -13,7 +14,7 @@ pub struct Crd {
     /// Its path with that of its chart, such as `chart/crds/widgets.yaml`.
     pub name: String,
     /// The text, which may have several documents.
-    pub content: Vec<u8>,
+    pub content: Bytes,
 }
 
 /// The definitions of a chart and of those of its subcharts that are used with the values. They are no templates.

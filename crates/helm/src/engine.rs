@@ -29,7 +29,7 @@ pub struct Costs {
     pub tokens: usize,
     /// Of the comparison of values with one schema.
     pub schema: values_schema::Limits,
-    /// Threads that parse templates at once. More than one is for who renders one chart and waits for it.
+    /// Threads that parse templates, and the documents that these make, at once. More than one is for who renders one chart and waits for it.
     pub parsers: usize,
 }
 

@@ -57,6 +57,7 @@ mod post_render;
 mod render;
 mod reuse;
 mod schema;
+mod threads;
 mod tree;
 mod warnings;
 

@@ -9,9 +9,17 @@ pub use hook::{Event, Hook};
 pub use kinds::{INSTALL_ORDER, UNINSTALL_ORDER, sort_by_kind};
 pub use split::split;
 
-use head::Head;
+use std::ops::ControlFlow;
+use std::sync::OnceLock;
 
+use head::Head;
+use helm_chart::FieldError;
+
+use crate::threads::for_each;
 use crate::tree::is_partial;
+
+/// Bytes for a thread that reads documents, which are not nested deep.
+const STACK_SIZE: usize = 8 << 20;
 
 /// A document of a rendered file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +40,11 @@ pub struct Manifest {
 pub struct ManifestError {
     file: String,
     #[source]
-    source: helm_chart::FieldError,
+    source: FieldError,
 }
 
-/// Sorts the documents of rendered files, which are in the order of their names, into manifests and hooks.
+/// Sorts the documents of rendered files, which are in the order of their names, into manifests and hooks. So many threads read them, with
+/// that of the caller.
 ///
 /// A document with a hook event that Helm does not know is neither.
 ///
@@ -43,30 +52,39 @@ pub struct ManifestError {
 /// A document is no YAML, or no object.
 pub fn sort<'a>(
     files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    threads: usize,
 ) -> Result<(Vec<Manifest>, Vec<Hook>), ManifestError> {
-    let (mut manifests, mut hooks) = (Vec::new(), Vec::new());
-    for (file, content) in files {
-        if is_partial(file) {
-            continue;
-        }
-        let fail = |source| ManifestError { file: file.to_owned(), source };
+    let fail = |file: &str, source| ManifestError { file: file.to_owned(), source };
+    let (mut documents, mut not_text) = (Vec::new(), None);
+    for (file, content) in files.into_iter().filter(|(file, _)| !is_partial(file)) {
         let Ok(content) = std::str::from_utf8(content) else {
-            return Err(fail(helm_chart::FieldError::NotText));
+            not_text = Some(fail(file, FieldError::NotText));
+            break;
         };
-        for document in split(content) {
-            let head = Head::read(document).map_err(fail)?;
-            match Hook::of(&head, file, document) {
-                None => manifests.push(Manifest {
-                    name: file.to_owned(),
-                    content: document.to_owned(),
-                    api_version: head.api_version,
-                    kind: head.kind,
-                }),
-                Some(Some(hook)) => hooks.push(hook),
-                // An event that is not known.
-                Some(None) => {}
-            }
+        documents.extend(split(content).map(|document| (file, document, OnceLock::new())));
+    }
+    for_each(&documents, threads, STACK_SIZE, |(_, document, head)| {
+        head.get_or_init(|| Head::read(document));
+        ControlFlow::Continue(())
+    });
+    let (mut manifests, mut hooks) = (Vec::new(), Vec::new());
+    for (file, document, head) in documents {
+        let head = head.into_inner().unwrap_or_else(|| Head::read(document));
+        let head = head.map_err(|source| fail(file, source))?;
+        match Hook::of(&head, file, document) {
+            None => manifests.push(Manifest {
+                name: file.to_owned(),
+                content: document.to_owned(),
+                api_version: head.api_version,
+                kind: head.kind,
+            }),
+            Some(Some(hook)) => hooks.push(hook),
+            // An event that is not known.
+            Some(None) => {}
         }
+    }
+    if let Some(error) = not_text {
+        return Err(error);
     }
     sort_by_kind(&mut manifests, INSTALL_ORDER, |manifest| &manifest.kind);
     sort_by_kind(&mut hooks, INSTALL_ORDER, |hook| &hook.kind);

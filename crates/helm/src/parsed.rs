@@ -1,11 +1,14 @@
 //! Charts whose templates are parsed once, however often they are rendered.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gotemplate::{ParseError, Set, Tree};
 use helm_chart::{Chart, File};
+
+use crate::threads::for_each;
 
 type Trees = Arc<[Arc<Tree>]>;
 
@@ -51,23 +54,14 @@ impl ParsedChart {
     /// Parses files on several threads, so that [`Self::trees`] has them already; that also tells what is wrong with one. Ends early when
     /// one cannot be parsed, or all together have too many tokens.
     pub(crate) fn parse_ahead(&self, set: &Set, files: &[(&str, &File)], parsers: Parsers) {
-        let (next, tokens) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let parse = || {
-            while let Some((name, file)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let Ok(trees) = self.trees(set, name, file) else { break };
-                let parsed = trees.iter().map(|tree| tree.tokens).sum();
-                if tokens.fetch_add(parsed, Ordering::Relaxed) > parsers.tokens {
-                    break;
-                }
+        let tokens = AtomicUsize::new(0);
+        for_each(files, parsers.threads, parsers.stack_size, |(name, file)| {
+            let Ok(trees) = self.trees(set, name, file) else { return ControlFlow::Break(()) };
+            let parsed = trees.iter().map(|tree| tree.tokens).sum();
+            match tokens.fetch_add(parsed, Ordering::Relaxed) > parsers.tokens {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
             }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..parsers.threads {
-                let thread = std::thread::Builder::new().name("helm-parse".to_owned());
-                // Without this one the others parse alone.
-                let _ = thread.stack_size(parsers.stack_size).spawn_scoped(scope, parse);
-            }
-            parse();
         });
     }
 
@@ -77,7 +71,7 @@ impl ParsedChart {
         if let Some(trees) = self.trees.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(trees.clone());
         }
-        let trees: Trees = set.trees(name, &file.data)?.into();
+        let trees: Trees = set.trees(name, file.data.clone())?.into();
         self.trees.lock().unwrap_or_else(PoisonError::into_inner).insert(key, trees.clone());
         Ok(trees)
     }

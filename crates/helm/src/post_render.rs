@@ -101,7 +101,7 @@ pub(crate) fn run(
             .map(bytes);
     }
     let borrowed = files.iter().map(|(file, text)| (file.as_str(), text.as_slice()));
-    let (manifests, hooks) = manifests::sort(borrowed)?;
+    let (manifests, hooks) = manifests::sort(borrowed, 1)?;
     let hooks = grouped(hooks.into_iter().map(|Hook { path, manifest, .. }| (path, manifest)));
     let manifests = grouped(manifests.into_iter().map(|Manifest { name, content, .. }| (name, content)));
     let hooks = match strategy {

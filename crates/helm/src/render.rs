@@ -172,7 +172,7 @@ pub fn render(chart: &ParsedChart, input: &Input<'_>) -> Result<Rendered, Render
         files = post_render::run(&files, renderer, strategy)?;
     }
     let files = files.iter().map(|(name, content)| (name.as_str(), content.as_slice()));
-    let (manifests, hooks) = manifests::sort(files)?;
+    let (manifests, hooks) = manifests::sort(files, input.costs.parsers)?;
     Ok(Rendered { chart: used, manifests, hooks, notes: notes.unwrap_or_default(), warnings })
 }
 

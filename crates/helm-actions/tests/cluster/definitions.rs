@@ -17,7 +17,7 @@ fn definition(plural: &str, text: &str) -> Crd {
          - name: v1\n    served: true\n    storage: true\n    schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}\n\
          ---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: not-a-definition}}\n"
     );
-    Crd { name: "app/crds/a.yaml".into(), content: content.into_bytes() }
+    Crd { name: "app/crds/a.yaml".into(), content: content.into() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

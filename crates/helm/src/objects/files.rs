@@ -38,7 +38,7 @@ impl Files {
 
     fn table(&self) -> &Map {
         self.table.get_or_init(|| {
-            let bytes = |file: &File| Value::Bytes(file.data.as_slice().into());
+            let bytes = |file: &File| Value::Bytes((&*file.data).into());
             Map::new(&BYTES, self.source().iter().map(|file| (file.name.as_str(), bytes(file))))
         })
     }
@@ -52,7 +52,7 @@ impl Files {
         }
         // Of two files of one name the later counts.
         let found = self.source().iter().rfind(|file| file.name.as_bytes() == &**name);
-        found.map(|file| file.data.as_slice().into()).unwrap_or_default()
+        found.map(|file| (&*file.data).into()).unwrap_or_default()
     }
 
     fn glob(&self, context: &Context<'_>, pattern: &Text) -> Result<Value, Error> {
