@@ -193,18 +193,28 @@ enum Item {
 
 impl<'a> Parser<'a> {
     fn next(&mut self) -> Token<'a> {
-        let state = &mut self.state;
-        if state.peeked > 0 {
-            state.peeked -= 1;
-        } else {
-            state.tokens[0] = self.lexer.next();
-            state.read += 1;
-            self.read += 1;
-            if self.read > self.limits.tokens {
-                state.tokens[0] = self.lexer.end(format!("more than {} tokens", self.limits.tokens));
-            }
+        let token = self.peek();
+        self.state.peeked -= 1;
+        token
+    }
+
+    fn peek(&mut self) -> Token<'a> {
+        if self.state.peeked == 0 {
+            self.read();
         }
-        state.tokens.get(state.peeked).copied().unwrap_or(Token::NONE)
+        self.state.tokens.get(self.state.peeked - 1).copied().unwrap_or(Token::NONE)
+    }
+
+    /// Takes a token of the source, which is then the next.
+    fn read(&mut self) {
+        let state = &mut self.state;
+        state.tokens[0] = self.lexer.next();
+        state.peeked = 1;
+        state.read += 1;
+        self.read += 1;
+        if self.read > self.limits.tokens {
+            state.tokens[0] = self.lexer.end(format!("more than {} tokens", self.limits.tokens));
+        }
     }
 
     /// The last token is to be read again.
@@ -216,12 +226,6 @@ impl<'a> Parser<'a> {
     fn back_to(&mut self, first: Token<'a>) {
         self.state.tokens[1] = first;
         self.state.peeked = 2;
-    }
-
-    fn peek(&mut self) -> Token<'a> {
-        let token = self.next();
-        self.back();
-        token
     }
 
     fn next_non_space(&mut self) -> Token<'a> {
