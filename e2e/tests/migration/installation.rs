@@ -13,6 +13,9 @@ use e2e::process::{free_port, output, temp_folder};
 use serde_json::Value;
 use toolchain::{FluxControllers, flux};
 
+/// The controllers that change.
+pub const CONTROLLERS: [User; 3] = [User::SourceController, User::KustomizeController, User::HelmController];
+
 /// Flux in a cluster of its own.
 pub struct Installation {
     /// The cluster.
@@ -35,7 +38,7 @@ impl Installation {
         let mut apply = cluster.kubectl();
         apply.args(["apply", "--server-side", "-f"]).arg(&manifests);
         tokio::task::spawn_blocking(move || {
-            let components = "--components=source-controller,kustomize-controller";
+            let components = "--components=source-controller,kustomize-controller,helm-controller";
             fs::write(&manifests, output(Command::new(flux()?).args(["install", "--export", components]))?)?;
             output(&mut apply)
         })
@@ -74,6 +77,7 @@ impl Installation {
         match image.rsplit_once('/').context("an image without a folder")? {
             ("ghcr.io/fluxcd", "source-controller") => Ok(self.controllers.source.clone()),
             ("ghcr.io/fluxcd", "kustomize-controller") => Ok(self.controllers.kustomize.clone()),
+            ("ghcr.io/fluxcd", "helm-controller") => Ok(self.controllers.helm.clone()),
             ("ferroflux", name) if name == user.name() => find_binary(name),
             _ => bail!("nobody knows the image {image}"),
         }

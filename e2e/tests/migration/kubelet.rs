@@ -1,4 +1,4 @@
-//! A node for the two controllers: runs the processes that Pods of their Deployments ask for, tells the API server when they are
+//! A node for the controllers: runs the processes that Pods of their Deployments ask for, tells the API server when they are
 //! ready, and ends them when their Pods are deleted. So rollouts go as Deployments want them: one beside the other, or one after.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::installation::Installation;
+use crate::installation::{CONTROLLERS, Installation};
 
 /// Time between two looks at the Pods.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -94,10 +94,7 @@ impl Kubelet {
 async fn look(installation: &Installation, pods: &Api<Pod>, processes: &Mutex<Processes>) -> Result<()> {
     for pod in pods.list(&ListParams::default()).await? {
         let name = pod.name_any();
-        let Some(user) = [User::SourceController, User::KustomizeController]
-            .into_iter()
-            .find(|user| name.starts_with(user.name()))
-        else {
+        let Some(user) = CONTROLLERS.into_iter().find(|user| name.starts_with(user.name())) else {
             continue;
         };
         if pod.metadata.deletion_timestamp.is_some() {

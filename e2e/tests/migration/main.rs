@@ -5,5 +5,6 @@
 
 mod installation;
 mod kubelet;
+mod releases;
 mod takeover;
 mod tree;

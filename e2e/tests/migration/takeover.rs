@@ -19,12 +19,12 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::installation::Installation;
+use crate::installation::{CONTROLLERS, Installation};
 use crate::kubelet::Kubelet;
+use crate::releases;
 use crate::tree::{TOOLKIT, healthy, managed, plant, push};
 
 const DOCUMENT: &str = "docs/migrate.md";
-const CONTROLLERS: [User; 2] = [User::SourceController, User::KustomizeController];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_object() -> Result<()> {
@@ -37,6 +37,7 @@ async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_obj
 
     plant(test, &registry).await?;
     migration.applied(&test.repo.head()?).await?;
+    releases::plant(test, &registry).await?;
     test.condition("Kustomization/broken", "Ready", "False", "ReconciliationFailed", "").await?;
     test.condition("Kustomization/waiting", "Ready", "False", "DependencyNotReady", "").await?;
     test.patch("Kustomization/stopped", &json!({"spec": {"suspend": true}})).await?;
@@ -45,7 +46,7 @@ async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_obj
         .await?;
     migration.settled().await?;
     let printed = migration.follow("Check").await?;
-    assert_eq!(printed.matches("No problems found.").count(), 2, "{printed}");
+    assert_eq!(printed.matches("No problems found.").count(), CONTROLLERS.len(), "{printed}");
 
     // To Ferroflux.
     let (before, seen) = (migration.snapshot().await?, migration.watch().await?);
@@ -57,11 +58,11 @@ async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_obj
     }
     let seen = seen.finish()?;
     let is_seen = |id: &&str| id.split_once('/').is_some_and(|(_, name)| seen.contains_key(name));
-    ensure!(before.toolkit.keys().all(|id| is_seen(&id)), "{seen:?}");
+    ensure!(before.toolkit.keys().all(is_seen), "{seen:?}");
     for (name, ready) in seen {
         let expected: &[&str] = match &*name {
             // Flux tries once more, with the artifact of our source-controller.
-            "broken" | "waiting" => &["False", "Unknown"],
+            "broken" | "waiting" | "stalled" => &["False", "Unknown"],
             // They are fetched again, and say so if that takes its time; `app` waits for `lib`, which it includes.
             "lib" | "oci" => &["True", "Unknown"],
             "app" => &["True", "Unknown", "False"],
@@ -71,22 +72,35 @@ async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_obj
     }
     let events = new_events(&before, &after);
     let is_expected = |event: &&String| {
-        ["NewArtifact", "NoArtifact", "ReconciliationSucceeded", "DependencyNotReady"]
-            .iter()
-            .any(|reason| event.contains(reason))
+        [
+            "NewArtifact",
+            "NoArtifact",
+            "NoSourceArtifact",
+            "ChartPackageSucceeded",
+            "ReconciliationSucceeded",
+            "DependencyNotReady",
+        ]
+        .iter()
+        .any(|reason| event.contains(reason))
             || event.starts_with("Kustomization/broken Warning ReconciliationFailed")
+            // Of Flux's last pass, which its end broke off.
+            || event.starts_with("Kustomization/broken") && event.contains("context canceled")
     };
     ensure!(events.iter().all(|event| is_expected(&event)), "{events:#?}");
 
     // All objects are looked at once more, and commits come.
-    for name in migration.served().await?.iter().filter(|name| name.starts_with("Kustomization/")) {
+    for name in migration.served().await?.iter().filter(|name| !name.contains("Repository/")) {
         test.run(name).await?;
     }
     migration.settled().await?;
     migration.expect_unwritten(&audit, &before, &migration.snapshot().await?)?;
     migration.change(&registry, "2", "plain/b/goes.yaml").await?;
+    releases::changed(test, "2").await?;
     test.gone("ConfigMap/goes").await?;
-    migration.delete("tenant").await?;
+    migration.delete("Kustomization/tenant", "ConfigMap/tenant").await?;
+    migration.delete("HelmRelease/leaves", "ConfigMap/leaves-map").await?;
+    // Flux 2.9 would try its upgrade once more (docs/migrate.md).
+    migration.delete("HelmRelease/rolled", "ConfigMap/rolled-map").await?;
 
     // Back to Flux.
     migration.settled().await?;
@@ -102,7 +116,9 @@ async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_obj
     migration.change(&registry, "3", "plain/b/new-2.yaml").await?;
     test.until("ConfigMap/sync", "is up to date", |map| map["data"]["value"] == "3").await?;
     test.gone("ConfigMap/new-2").await?;
-    migration.delete("doomed").await
+    releases::upgraded(test, "3").await?;
+    migration.delete("HelmRelease/left", "ConfigMap/left-map").await?;
+    migration.delete("Kustomization/doomed", "ConfigMap/doomed").await
 }
 
 /// What the takeover leaves as it is: all but the time of a write, the history of runs, and of sources the file that they made anew.
@@ -144,9 +160,9 @@ fn runs(kustomization: &Value) -> i64 {
     kustomization.number("/status/history/0/totalReconciliations")
 }
 
-/// What Flux's return leaves as it is; it goes through Unknown with each run.
+/// What Flux's return leaves as it is; what is not ready goes through Unknown with each run.
 fn remaining(object: &Value) -> Value {
-    let ready = object.condition("Ready").map(|ready| (ready.status, ready.reason));
+    let ready = object.condition("Ready").filter(|ready| ready.status == "True").map(|ready| ready.reason);
     json!({
         "finalizers": object["metadata"]["finalizers"], "spec": object["spec"], "labels": object["metadata"]["labels"],
         "annotations": object["metadata"]["annotations"], "inventory": object["status"]["inventory"],
@@ -235,11 +251,14 @@ impl Migration {
         test.repo.write("plain/a/map.yaml", &config_map("plain", value))?;
         test.repo.write(&format!("plain/b/new-{value}.yaml"), &config_map(&format!("new-{value}"), value))?;
         test.repo.write("stopped/map.yaml", &config_map("stopped", value))?;
+        releases::write_charts(test, value)?;
         test.repo.remove(without)?;
         let commit = test.repo.commit(value)?;
         push(registry, value).await?;
-        test.request("GitRepository/app").await?;
-        test.request("OCIRepository/oci").await?;
+        releases::push(registry, &releases::version(value)).await?;
+        for source in ["GitRepository/app", "OCIRepository/oci", "OCIRepository/chart"] {
+            test.request(source).await?;
+        }
         self.applied(&commit).await?;
         for name in ["plain".to_owned(), format!("new-{value}"), "a-from-oci-z".to_owned()] {
             let has = |map: &Value| map["data"]["value"] == value;
@@ -249,18 +268,18 @@ impl Migration {
         Ok(())
     }
 
-    /// Deletes a Kustomization, and waits until what it applied is gone, too.
-    async fn delete(&self, name: &str) -> Result<()> {
-        self.test.kubectl(&["delete", "kustomization", name, "--wait=false"])?;
-        self.test.gone(&format!("Kustomization/{name}")).await?;
-        self.test.gone(&format!("ConfigMap/{name}")).await
+    /// Deletes a Kustomization or HelmRelease, and waits until what it applied is gone, too.
+    async fn delete(&self, owner: &str, owned: &str) -> Result<()> {
+        self.test.kubectl(&["delete", owner, "--wait=false"])?;
+        self.test.gone(owner).await?;
+        self.test.gone(owned).await
     }
 
     /// Looks at all states of the toolkit objects from now on.
     async fn watch(&self) -> Result<Watch> {
         let seen = Arc::<Mutex<BTreeMap<String, BTreeSet<String>>>>::default();
         let mut tasks = JoinSet::new();
-        for kind in ["GitRepository/any", "OCIRepository/any", "Kustomization/any"] {
+        for kind in ["GitRepository/any", "OCIRepository/any", "Kustomization/any", "HelmRelease/any"] {
             let mut states = Box::pin(self.test.objects.watch(&self.test.id(kind)?).await?);
             let seen = seen.clone();
             tasks.spawn(async move {
@@ -283,7 +302,7 @@ impl Migration {
         Ok(holders)
     }
 
-    /// Waits until sources have what they tell of, and both controllers are idle.
+    /// Waits until sources have what they tell of, and all controllers are idle.
     async fn settled(&self) -> Result<()> {
         for name in TOOLKIT.iter().filter(|name| name.contains("Repository/")) {
             let waited = self.test.wait("the artifact is there", async || {
@@ -294,7 +313,7 @@ impl Migration {
         }
         let mut before = Vec::new();
         self.test
-            .wait("both are idle", async || {
+            .wait("all are idle", async || {
                 let now = self.work().await?;
                 if now == before {
                     return Ok(());
@@ -305,7 +324,7 @@ impl Migration {
             .await
     }
 
-    /// What both have done; an error while they have something to do.
+    /// What they have done; an error while they have something to do.
     async fn work(&self) -> Result<Vec<f64>, Not> {
         self.kubelet.expect_running().map_err(Not::Ever)?;
         let mut done = Vec::new();
@@ -324,7 +343,8 @@ impl Migration {
             }
         }
         let objects: Vec<Value> = toolkit.values().cloned().collect();
-        let managed = managed(&self.test.objects, &objects).await?.into_iter().collect();
+        let mut managed: BTreeMap<_, _> = managed(&self.test.objects, &objects).await?.into_iter().collect();
+        managed.extend(releases::stored(&self.test.objects, &self.test.namespace).await?);
         let events = self.test.objects.list(&Id::of("v1", "Event", &self.test.namespace, "")).await?;
         Ok(Snapshot { toolkit, managed, events })
     }
@@ -348,8 +368,15 @@ impl Migration {
 
 /// What controllers write about themselves and their own objects, or only ask.
 fn is_own(request: &Request) -> bool {
-    let own =
-        ["gitrepositories/status", "ocirepositories/status", "kustomizations/status", "leases", "events"];
+    let own = [
+        "gitrepositories/status",
+        "ocirepositories/status",
+        "helmcharts/status",
+        "kustomizations/status",
+        "helmreleases/status",
+        "leases",
+        "events",
+    ];
     let asked = ["selfsubjectaccessreviews", "subjectaccessreviews"];
     own.iter().chain(&asked).any(|resource| request.resource == *resource)
 }

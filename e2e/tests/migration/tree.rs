@@ -1,4 +1,4 @@
-//! What a Flux user has: sources and Kustomizations of many sorts, and what they apply.
+//! What a Flux user has: sources and Kustomizations of many sorts, and what they apply. The HelmReleases are in `releases`.
 
 use std::io::Write;
 
@@ -10,11 +10,14 @@ use e2e::testkit::{config_map, deployment};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 
+use crate::releases::write_charts;
+
 /// All toolkit objects of the tree.
-pub const TOOLKIT: [&str; 12] = [
+pub const TOOLKIT: [&str; 20] = [
     "GitRepository/app",
     "GitRepository/lib",
     "OCIRepository/oci",
+    "OCIRepository/chart",
     "Kustomization/infra",
     "Kustomization/web",
     "Kustomization/tenant",
@@ -24,11 +27,22 @@ pub const TOOLKIT: [&str; 12] = [
     "Kustomization/broken",
     "Kustomization/waiting",
     "Kustomization/doomed",
+    "HelmRelease/site",
+    "HelmRelease/from-registry",
+    "HelmRelease/stopped-release",
+    "HelmRelease/rolled",
+    "HelmRelease/stalled",
+    "HelmRelease/leaves",
+    "HelmRelease/left",
 ];
+
+/// Those that do not stay ready.
+const FAILING: [&str; 4] =
+    ["Kustomization/broken", "Kustomization/waiting", "HelmRelease/rolled", "HelmRelease/stalled"];
 
 /// Those that stay ready.
 pub fn healthy() -> impl Iterator<Item = &'static str> {
-    TOOLKIT.into_iter().filter(|name| !["Kustomization/broken", "Kustomization/waiting"].contains(name))
+    TOOLKIT.into_iter().filter(|name| !FAILING.contains(name))
 }
 
 /// Files of the repository `app`.
@@ -100,6 +114,7 @@ fn write(test: &Scenario) -> Result<()> {
         &deployment("broken", 0).replace("labels: {app: broken}", "labels: {app: other}"),
     )?;
     write("sync/map.yaml", &config_map("sync", "1"))?;
+    write_charts(test, "1")?;
     write("docs/readme.md", "no part of the artifact\n")?;
     write("bin/run.sh", "#!/bin/sh\n")?;
     test.repo.git(&["update-index", "--add", "--chmod=+x", "bin/run.sh"])?;
@@ -126,21 +141,28 @@ pub async fn plant(test: &Scenario, registry: &Registry) -> Result<String> {
 
 /// Pushes what `from-oci` applies.
 pub async fn push(registry: &Registry, value: &str) -> Result<()> {
-    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    let map = config_map("from-oci", value);
-    let mut header = tar::Header::new_ustar();
-    header.set_size(map.len() as u64);
-    header.set_mode(0o644);
-    tar.append_data(&mut header, "map.yaml", map.as_bytes())?;
-    let mut gzip = tar.into_inner()?;
-    gzip.flush()?;
-    registry.pusher().artifact("latest", &[(LAYER, &gzip.finish()?)]).await;
+    let layer = archive(&[("map.yaml", config_map("from-oci", value))])?;
+    registry.pusher().artifact("latest", &[(LAYER, &layer)]).await;
     Ok(())
 }
 
-/// The objects in the inventory of a Kustomization.
-pub fn inventory(kustomization: &Value) -> Vec<Id> {
-    let entries = kustomization.pointer("/status/inventory/entries").and_then(Value::as_array);
+/// A compressed archive of files.
+pub fn archive(files: &[(&str, String)]) -> Result<Vec<u8>> {
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    for (path, text) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, path, text.as_bytes())?;
+    }
+    let mut gzip = tar.into_inner()?;
+    gzip.flush()?;
+    Ok(gzip.finish()?)
+}
+
+/// The objects in the inventory of a Kustomization or HelmRelease.
+pub fn inventory(owner: &Value) -> Vec<Id> {
+    let entries = owner.pointer("/status/inventory/entries").and_then(Value::as_array);
     let id = |entry: &Value| {
         let parts: Vec<&str> = entry.text("/id").split('_').collect();
         let [namespace, name, group, kind] = parts[..] else { panic!("{entry}") };
@@ -160,7 +182,8 @@ pub async fn managed(objects: &Objects, toolkit: &[Value]) -> Result<Vec<(String
     Ok(all)
 }
 
-const CRD: &str = "\
+/// A definition.
+pub const CRD: &str = "\
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: widgets.example.com}

@@ -252,7 +252,7 @@ async fn a_namespace_that_admits_restricted_pods_alone_admits_the_one_of_the_doc
     let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     assert!(output.status.success(), "{said:?}");
     let created = "pod/ferroflux-preflight created (server dry run)\n";
-    assert_eq!(said, [created.repeat(2), String::new()]);
+    assert_eq!(said, [created.repeat(3), String::new()]);
     Ok(())
 }
 
