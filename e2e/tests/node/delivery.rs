@@ -1,4 +1,4 @@
-//! From a commit to Pods that are ready, through the Service, by names of the cluster's DNS.
+//! From a commit to Pods that are ready, by a Kustomization and by a release of a chart, through the Service, by names of the cluster's DNS.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use e2e::node::{ADDRESS, Node, POD_IMAGE};
 use e2e::objects::{Id, Look, Objects};
 use e2e::repository::Repository;
 use e2e::wait::{self, Not};
+use serde_json::Value;
 
 /// How long a commit may take to become ready Pods. It only ends a test that hangs.
 const DELIVERY: Duration = Duration::from_secs(180);
@@ -27,6 +28,8 @@ pub struct Applied {
     generation: i64,
     /// When our fields were written last.
     written: String,
+    /// The revisions of the release, each with the version of its Secret.
+    revisions: Vec<String>,
 }
 
 /// GitRepository `broken`, whose server refuses connections.
@@ -42,7 +45,7 @@ spec: {{interval: 1h, url: 'http://{ADDRESS}:9/none.git', timeout: 5s}}
 }
 
 impl Delivery {
-    /// Makes the repository, its GitRepository and its Kustomization.
+    /// Makes the repository, its GitRepository, its Kustomization and its HelmRelease.
     pub async fn start(node: &Node) -> Result<Self> {
         let git = GitServer::start_at(ADDRESS).await?;
         let repository = git.create("app")?;
@@ -55,23 +58,29 @@ impl Delivery {
         Ok(delivery)
     }
 
-    /// A commit becomes Pods of its version, and the Kustomization waits for them.
+    /// A commit becomes Pods of its version, and the Kustomization and the HelmRelease wait for them.
     pub async fn deliver(&mut self) -> Result<()> {
         let commit = self.commit()?;
         self.reconcile().await?;
         self.delivered(&commit).await
     }
 
-    /// What there is of the Deployment that is managed.
+    /// What there is of the Deployment that is managed, and of the release.
     pub async fn applied(&self) -> Result<Applied> {
-        let deployment = self.objects.get(&app()).await?.context("no Deployment")?;
+        let deployment = self.objects.get(&app("app")).await?.context("no Deployment")?;
         let managers = deployment
             .pointer("/metadata/managedFields")
             .and_then(|m| m.as_array())
             .context("no managers")?;
         let ours =
             managers.iter().find(|m| m.text("/manager") == "kustomize-controller").context("not ours")?;
+        let secrets = self.objects.list(&Id::of("v1", "Secret", "default", "")).await?;
+        let revisions = secrets.iter().filter(|secret| secret.text("/type") == "helm.sh/release.v1");
+        let revisions = revisions.map(|secret| {
+            format!("{} {}", secret.text("/metadata/name"), secret.text("/metadata/resourceVersion"))
+        });
         Ok(Applied {
+            revisions: revisions.collect(),
             uid: deployment.text("/metadata/uid").to_owned(),
             generation: deployment.number("/metadata/generation"),
             written: ours.text("/time").to_owned(),
@@ -80,7 +89,13 @@ impl Delivery {
 
     fn commit(&mut self) -> Result<String> {
         self.commits += 1;
-        self.repository.commit_file("app/deployment.yaml", &deployment(self.commits))
+        let version = self.commits.to_string();
+        let chart = format!("apiVersion: v2\nname: app\nversion: 1.{version}.0\nappVersion: \"{version}\"\n");
+        self.repository.write("chart/Chart.yaml", &chart)?;
+        let template = deployment("{{ .Release.Name }}-chart", 1, "{{ .Chart.AppVersion }}");
+        self.repository.write("chart/templates/deployment.yaml", &template)?;
+        self.repository.write("app/deployment.yaml", &deployment("app", 2, &version))?;
+        self.repository.commit(&version)
     }
 
     /// Asks for a look at the repository at once, as `flux reconcile` does.
@@ -90,22 +105,38 @@ impl Delivery {
     }
 
     async fn delivered(&self, commit: &str) -> Result<()> {
-        let kustomization = Id::new("Kustomization/app", "flux-system")?;
+        self.until_ready("Kustomization/app", |seen| {
+            seen.text("/status/lastAppliedRevision").ends_with(commit)
+        })
+        .await?;
+        self.expect_pods("app", 2).await?;
+        let version = format!("1.{}.0", self.commits);
+        self.until_ready("HelmRelease/app", |seen| seen.text("/status/history/0/chartVersion") == version)
+            .await?;
+        self.expect_pods("app-chart", 1).await
+    }
+
+    async fn until_ready(&self, name: &str, is_of_commit: impl Fn(&Value) -> bool) -> Result<()> {
+        let id = Id::new(name, "flux-system")?;
         wait::until(DELIVERY, async || {
-            let seen = self.objects.get(&kustomization).await.map_err(wait::not_yet)?.unwrap_or_default();
-            if seen.is_ready() && seen.text("/status/lastAppliedRevision").ends_with(commit) {
+            let seen = self.objects.get(&id).await.map_err(wait::not_yet)?.unwrap_or_default();
+            if seen.is_ready() && is_of_commit(&seen) {
                 return Ok(());
             }
             let source =
                 self.objects.get(&Id::new("GitRepository/app", "flux-system").map_err(Not::Ever)?).await;
-            Err(Not::Yet(format!("{commit}: {}\n{source:?}", seen["status"])))
+            Err(Not::Yet(format!("{name}: {}\n{source:?}", seen["status"])))
         })
-        .await?;
-        let deployment = self.objects.get(&app()).await?.context("no Deployment")?;
+        .await
+    }
+
+    /// A Deployment has the version of the last commit, and so many Pods that are ready.
+    async fn expect_pods(&self, name: &str, replicas: i64) -> Result<()> {
+        let deployment = self.objects.get(&app(name)).await?.with_context(|| name.to_owned())?;
         let label = deployment.text("/spec/template/metadata/labels/version");
         ensure!(label == self.commits.to_string(), "Ready with version {label} of {}", self.commits);
         ensure!(
-            deployment.number("/status/readyReplicas") == 2,
+            deployment.number("/status/readyReplicas") == replicas,
             "Ready before its Pods: {}",
             deployment["status"]
         );
@@ -113,25 +144,25 @@ impl Delivery {
     }
 }
 
-fn app() -> Id {
-    Id::of("apps/v1", "Deployment", "default", "app")
+fn app(name: &str) -> Id {
+    Id::of("apps/v1", "Deployment", "default", name)
 }
 
 /// Like nginx in what matters here: it rolls out, listens, and is ready when it answers.
-fn deployment(version: u32) -> String {
+fn deployment(name: &str, replicas: u32, version: &str) -> String {
     format!(
         "
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  name: app
+  name: \"{name}\"
 spec:
-  replicas: 2
+  replicas: {replicas}
   selector:
-    matchLabels: {{app: app}}
+    matchLabels: {{app: \"{name}\"}}
   template:
     metadata:
-      labels: {{app: app, version: \"{version}\"}}
+      labels: {{app: \"{name}\", version: \"{version}\"}}
     spec:
       terminationGracePeriodSeconds: 1
       containers:
@@ -172,6 +203,19 @@ spec:
   timeout: 3m
   sourceRef: {{kind: GitRepository, name: app}}
   targetNamespace: default
+---
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata:
+  name: app
+spec:
+  interval: 1h
+  timeout: 3m
+  chart: {{spec: {{chart: ./chart, sourceRef: {{kind: GitRepository, name: app}}}}}}
+  releaseName: app
+  targetNamespace: default
+  # That of the controllers goes when they are uninstalled.
+  storageNamespace: default
 "
     )
 }

@@ -40,8 +40,8 @@ pub async fn watch(node: &Node) -> Result<()> {
     let number = CONTROLLERS.len().to_string();
     prometheus.shows("all controllers are up", up, |value| value == number).await?;
     let ready = "gotk_resource_info{exported_namespace=\"flux-system\",name=\"app\",ready=\"True\"}";
-    prometheus.shows("both objects are ready", &format!("count({ready})"), |value| value == "2").await?;
-    // Two objects and a few Pods: far below the limit of 1 GiB, with room for what grows.
+    prometheus.shows("all objects are ready", &format!("count({ready})"), |value| value == "3").await?;
+    // A few objects and Pods: far below the limit of 1 GiB, with room for what grows.
     let memory = "max(process_resident_memory_bytes{namespace=\"flux-system\"})";
     prometheus
         .shows("memory", memory, |bytes| bytes.parse::<f64>().is_ok_and(|bytes| bytes < MOST_MEMORY))
@@ -97,9 +97,15 @@ scrape_configs:
         let looked = wait::until(SEEN, async || {
             let answer = self.query(query).await.map_err(wait::not_yet)?;
             let value = answer.pointer("/data/result/0/value/1").and_then(Value::as_str);
-            if value.is_some_and(&is_wanted) { Ok(()) } else { Err(Not::Yet(answer.to_string())) }
+            match value.filter(|value| is_wanted(value)) {
+                Some(value) => Ok(value.to_owned()),
+                None => Err(Not::Yet(answer.to_string())),
+            }
         });
-        looked.await.with_context(|| format!("{what}: {query}\n{}", self.process.log_tail(10)))
+        let value =
+            looked.await.with_context(|| format!("{what}: {query}\n{}", self.process.log_tail(10)))?;
+        println!("    Prometheus: {query} is {value}");
+        Ok(())
     }
 
     async fn query(&self, query: &str) -> Result<Value> {
