@@ -16,14 +16,11 @@ async fn a_password_and_access_tokens_open_a_private_repository() -> Result<()> 
     it.secret(json!({"username": it.account(), "password": "mistyped"})).await?;
     it.source("app", &url, main_branch()).await?;
     it.fails("app", "GitOperationFailed", "authentication required").await?;
-    // The forge does not take tokens as bearer for Git.
-    it.secret(json!({"bearerToken": token})).await?;
-    it.test.request("GitRepository/app").await?;
-    it.fails("app", "GitOperationFailed", "authentication required").await?;
     for (n, secret) in [
         json!({"username": it.account(), "password": PASSWORD}),
         json!({"username": it.account(), "password": token}),
         json!({"username": token, "password": "x-oauth-basic"}),
+        json!({"bearerToken": token}),
     ]
     .into_iter()
     .enumerate()
