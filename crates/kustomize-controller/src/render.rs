@@ -115,10 +115,12 @@ pub enum RenderError {
     #[error(transparent)]
     Import(#[from] ImportError),
     /// An object cannot be decrypted.
-    #[error("decryption failed for '{object}': {source}")]
+    #[error("decryption failed for '{object}'{}: {source}", in_file(.file.as_ref()))]
     Decrypt {
         /// kustomize's text for the object.
         object: String,
+        /// The file the object was built from.
+        file: Option<Arc<str>>,
         /// What is wrong.
         source: DecryptError,
     },
@@ -170,6 +172,11 @@ impl RenderError {
             | Self::Prepare(_) => false,
         }
     }
+}
+
+/// Where an object was written, as messages go on after its name.
+fn in_file(file: Option<&Arc<str>>) -> String {
+    file.map(|file| format!(" in {file}")).unwrap_or_default()
 }
 
 /// What to add to a message about a limit that an argument of the process moves.
@@ -232,15 +239,15 @@ fn objects(
         if options.cancel.is_cancelled() {
             return Err(RenderError::Cancelled);
         }
+        let file: Option<Arc<str>> = resource.origin_file().map(Arc::from);
         let mut value = resource.to_json()?;
         if let Some(sops) = sops {
-            let object = resource_id(&value);
-            value = sops.object(value).map_err(|source| RenderError::Decrypt { object, source })?;
+            let (object, file) = (resource_id(&value), file.clone());
+            value = sops.object(value).map_err(|source| RenderError::Decrypt { object, file, source })?;
         }
         if let Some(variables) = variables {
             value = post_build(&value, variables, strict, &substitution)?;
         }
-        let file = resource.origin_file().map(Arc::from);
         // As upstream, over what `kustomize build` would print: the history goes on when one takes over from the other.
         let text = kustomize::object_to_yaml(&value);
         bytes_left = bytes_left
@@ -338,6 +345,8 @@ fn resource_id(object: &Value) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use sops::{KeyBytes, KeyError, KeyService, MasterKey};
+
     use super::*;
 
     const DEPLOYMENT: &str =
@@ -390,6 +399,40 @@ mod tests {
             "{error}"
         );
         assert!(error.ends_with(r#"variable not set (strict mode): "REPLICAS""#), "{error}");
+    }
+
+    /// Has no key at all.
+    struct NoKeys;
+
+    impl KeyService for NoKeys {
+        fn unwrap(&self, _key: &MasterKey) -> Result<KeyBytes, KeyError> {
+            Err(KeyError::new("no key fits"))
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_decrypted_is_named_with_its_file() {
+        let document = include_str!("../../sops/tests/fixtures/encrypted_regex.json.enc");
+        let mut secret: Value = serde_json::from_str(document).unwrap();
+        for (field, value) in [("kind", "Secret".into()), ("apiVersion", "v1".into())] {
+            secret.as_object_mut().unwrap().insert(field.to_owned(), value);
+        }
+        secret.as_object_mut().unwrap().insert("metadata".to_owned(), serde_json::json!({"name": "token"}));
+        let mut request = request(
+            &[
+                ("app/kustomization.yaml", "resources: [team]\n"),
+                ("app/team/kustomization.yaml", "resources: [secret.yaml]\n"),
+                ("app/team/secret.yaml", &secret.to_string()),
+            ],
+            &[],
+        );
+        request.overlay.target_namespace = None;
+        let sops = Sops::new(&NoKeys, crate::MANAGER);
+        let deadline = Deadline::new(std::time::Duration::from_secs(3600));
+        let error = objects(request, None, Some(&sops), &deadline).err().unwrap().to_string();
+        let start = "decryption failed for 'Secret.v1.[noGrp]/token' in app/team/secret.yaml: \
+                     failed to decrypt and format '/token' Secret data: cannot get sops data key: ";
+        assert!(error.starts_with(start) && error.contains("no key fits"), "{error}");
     }
 
     #[test]

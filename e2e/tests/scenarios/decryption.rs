@@ -156,7 +156,8 @@ async fn a_key_that_is_missing_or_wrong_is_named_and_its_repair_noticed() -> Res
         let test = &test;
         async move { test.condition("Kustomization/app", "Ready", "False", "BuildFailed", &message).await }
     };
-    let failed = ready("decryption failed for 'Secret.v1.[noGrp]/secret': ".to_owned()).await?;
+    let failed =
+        ready("decryption failed for 'Secret.v1.[noGrp]/secret' in app/secret.yaml: ".to_owned()).await?;
     for part in
         ["failed to decrypt and format", "/secret' Secret data: cannot get sops data key: ", &key.recipient]
     {
