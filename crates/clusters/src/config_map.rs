@@ -7,7 +7,7 @@ use identity::{Clouds, IdentityError, Requester, Target};
 use kube::Config;
 use managed_clusters::{aks, eks, gke};
 use net::{AddressPolicy, ClientError, TlsConfig};
-use references::{ObjectIdentity, audiences};
+use references::{ObjectIdentity, account_of, audiences};
 use runtime::client::Route;
 
 use crate::{
@@ -76,9 +76,8 @@ pub struct Settings {
 
 impl Settings {
     /// Reads the entries. `default_account` is for a ConfigMap that names no service account.
-    pub fn new(data: &BTreeMap<String, String>, default_account: &str) -> Self {
+    pub fn new(data: &BTreeMap<String, String>, default_account: Option<&str>) -> Self {
         let get = |key: &str| data.get(key).cloned().filter(|text| !text.is_empty());
-        let default = Some(default_account.to_owned()).filter(|name| !name.is_empty());
         Self {
             provider: get("provider").unwrap_or_default(),
             cluster: managed_clusters::Settings {
@@ -87,7 +86,8 @@ impl Settings {
                 ca: get("ca.crt"),
             },
             audiences: audiences(data.get("audiences").map(String::as_str).unwrap_or_default()),
-            account: get("serviceAccountName").or(default),
+            account: account_of(data.get("serviceAccountName").map(String::as_str), default_account)
+                .map(str::to_owned),
         }
     }
 

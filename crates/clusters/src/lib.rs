@@ -72,7 +72,7 @@ pub struct Options {
     /// What kubeconfigs may ask for.
     pub trust: Trust,
     /// The service account that a ConfigMap means which names none (`--default-kubeconfig-service-account`).
-    pub default_account: String,
+    pub default_account: Option<String>,
     /// How many may be open at once, and of one namespace.
     pub limits: Limits,
 }
@@ -94,7 +94,7 @@ impl Options {
                 ..ClientOptions::default()
             },
             trust: Trust::default(),
-            default_account: String::new(),
+            default_account: None,
             limits: Limits { process: most, tenant: (most - most / 8).max(1) },
         }
     }
@@ -317,7 +317,7 @@ impl Shared {
             (key.clone(), String::from_utf8_lossy(&value.0).into_owned())
         };
         let data = data.iter().map(text).collect();
-        let settings = Settings::new(&data, &self.options.default_account);
+        let settings = Settings::new(&data, self.options.default_account.as_deref());
         let timeout = self.options.client.request_timeout;
         let tokens = settings.tokens(&self.clouds, namespace, timeout).await?;
         Ok(Source::ConfigMap(Box::new(settings), Arc::new(tokens)))

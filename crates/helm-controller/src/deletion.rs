@@ -76,7 +76,7 @@ impl Pass<'_> {
 
     /// Where the release is uninstalled; `None` if whoever could do it is gone.
     async fn target_of_uninstall(&mut self) -> Result<Option<Target>, Halt> {
-        let default = &self.context.arguments.default_service_account;
+        let default = self.context.arguments.default_service_account.as_deref();
         let account = service_account(&self.subject.object, default).map(str::to_owned);
         if let (None, Some(account)) = (&self.subject.object.spec.kube_config, &account) {
             let api: Api<ServiceAccount> =

@@ -10,7 +10,7 @@ use clap::{ArgAction, Parser};
 use helm_state::Settings;
 use net::HostPattern;
 use references::sources::{EXTERNAL_ARTIFACT, Options};
-use runtime::flags::{boolean, duration, label_selector, timeout};
+use runtime::flags::{boolean, duration, label_selector, service_account, timeout};
 use runtime::gates::{Gate, GateError, Gates, OBJECT_IDENTITY};
 
 use crate::source::Access;
@@ -104,14 +104,14 @@ pub struct Arguments {
     #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrent_requests: u16,
     /// Service account to act as where a HelmRelease names none.
-    #[arg(long, help_heading = heading::TENANCY, default_value = "")]
-    pub default_service_account: String,
+    #[arg(long, help_heading = heading::TENANCY, value_parser = service_account)]
+    pub default_service_account: Option<String>,
     /// Refuse charts of other namespaces.
     #[arg(long, help_heading = heading::TENANCY, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub no_cross_namespace_refs: bool,
     /// Service account whose tokens are shown to other clusters where the ConfigMap of spec.kubeConfig names none.
-    #[arg(long, help_heading = heading::TENANCY, default_value = "")]
-    pub default_kubeconfig_service_account: String,
+    #[arg(long, help_heading = heading::TENANCY, value_parser = service_account)]
+    pub default_kubeconfig_service_account: Option<String>,
     /// How many tokens for other clusters are kept; none if it is 0.
     #[arg(long, help_heading = heading::IDENTITY, default_value_t = 100)]
     pub token_cache_max_size: usize,
@@ -304,6 +304,8 @@ mod tests {
             ("--feature-gates=AllowDNSLookups=true", "AllowDNSLookups"),
             ("--insecure-kubeconfig-exec=true", "--insecure-kubeconfig-exec"),
             ("--oom-watch-interval=1s", "--oom-watch-interval"),
+            ("--default-service-account=", "name a service account"),
+            ("--default-kubeconfig-service-account=", "name a service account"),
         ] {
             let error = parse(&[argument]).unwrap_err();
             assert!(error.contains(name), "{error}");

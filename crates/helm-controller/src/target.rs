@@ -14,7 +14,7 @@ use helm_actions::{Configuration, Log, Memory, Observer, Stop};
 use identity::{Operation, Requester};
 use kube::Client;
 use net::chain;
-use references::check_account_name;
+use references::{account_of, check_account_name};
 use runtime::client::impersonate;
 use std::time::Duration;
 
@@ -50,9 +50,8 @@ pub enum AccessError {
 }
 
 /// The service account of a HelmRelease, of its own namespace; none means the controller itself.
-pub fn service_account<'a>(object: &'a HelmRelease, default: &'a str) -> Option<&'a str> {
-    let named = object.spec.service_account_name.as_deref().filter(|name| !name.is_empty());
-    named.or(Some(default).filter(|name| !name.is_empty()))
+pub fn service_account<'a>(object: &'a HelmRelease, default: Option<&'a str>) -> Option<&'a str> {
+    account_of(object.spec.service_account_name.as_deref(), default)
 }
 
 impl Pass<'_> {
@@ -89,7 +88,8 @@ impl Pass<'_> {
             }
         };
         let mut client = cluster.client.clone();
-        if let Some(account) = service_account(object, &self.context.arguments.default_service_account) {
+        let default = self.context.arguments.default_service_account.as_deref();
+        if let Some(account) = service_account(object, default) {
             check_account_name(account).map_err(|error| AccessError::Account(error.to_string()))?;
             let user = format!("system:serviceaccount:{}:{account}", self.subject.namespace());
             let impersonated = impersonate(&client, &user);

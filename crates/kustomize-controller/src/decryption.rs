@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use api::{Kustomization, kustomization};
 use kube::{Client, ResourceExt};
-use references::{GetError, IdentityError, Kind, ObjectIdentity, SecretData, SharedReads};
+use references::{GetError, IdentityError, Kind, ObjectIdentity, SecretData, SharedReads, account_of};
 use runtime::controller::due_since;
 
 /// The only provider; with another one nothing is decrypted.
@@ -38,8 +38,8 @@ pub struct Decryption {
     pub namespace: String,
     /// Secret of that namespace with age identities for Kustomizations without a Secret of their own; empty means none.
     pub age_secret: String,
-    /// Service account, in the Kustomization's namespace, where that names none; empty means none.
-    pub default_account: String,
+    /// Service account, in the Kustomization's namespace, where that names none.
+    pub default_account: Option<String>,
     /// Key services; `None` reaches none.
     pub clouds: Option<Arc<Clouds>>,
 }
@@ -94,8 +94,7 @@ impl Decryption {
         spec: &kustomization::Decryption,
         namespace: &str,
     ) -> Result<Option<ObjectIdentity>, KeysError> {
-        let own = spec.service_account_name.as_deref().filter(|name| !name.is_empty());
-        let name = own.or(Some(self.default_account.as_str()).filter(|name| !name.is_empty()));
+        let name = account_of(spec.service_account_name.as_deref(), self.default_account.as_deref());
         let Some(name) = name else { return Ok(None) };
         match ObjectIdentity::get(&self.client, namespace, name).await {
             Ok(identity) => Ok(Some(identity)),

@@ -132,10 +132,8 @@ impl Pass<'_> {
     /// ever: its objects are named and left behind. As with Flux, an account of this cluster is asked for, even if the objects are in
     /// another one.
     async fn may_delete(&self) -> Result<bool, PatchError> {
-        let Some(account) = self.subject.service_account(&self.context.arguments.default_service_account)
-        else {
-            return Ok(true);
-        };
+        let default = self.context.arguments.default_service_account.as_deref();
+        let Some(account) = self.subject.service_account(default) else { return Ok(true) };
         if check_name(&account).is_ok() {
             let namespace = self.subject.namespace();
             let api: Api<ServiceAccount> = Api::namespaced(self.context.client.clone(), namespace);
@@ -182,7 +180,7 @@ impl Pass<'_> {
         entries: Vec<Entry>,
         keep: HashSet<ObjectId>,
     ) -> Result<prune::Pruned, Failure> {
-        let account = &self.context.arguments.default_service_account;
+        let account = self.context.arguments.default_service_account.as_deref();
         let skipped = &self.context.skipped;
         let claims =
             handover::claimed(&self.subject.object, &self.context.store.state(), &entries, account, skipped);

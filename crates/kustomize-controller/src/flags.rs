@@ -6,7 +6,7 @@ use apply::order::GroupKind;
 use clap::{ArgAction, Parser, ValueEnum};
 use net::{Denied, HostPattern};
 use runtime::{
-    flags::{Flags, boolean, duration, label_selector, timeout},
+    flags::{Flags, boolean, duration, label_selector, service_account, timeout},
     gates::{Gate, GateError, Gates, OBJECT_IDENTITY},
 };
 
@@ -48,14 +48,14 @@ pub struct Arguments {
     #[arg(long, help_heading = heading::CONCURRENCY, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrent_ssa: u16,
     /// Service account to apply as where a Kustomization names none.
-    #[arg(long, help_heading = heading::TENANCY, default_value = "")]
-    pub default_service_account: String,
+    #[arg(long, help_heading = heading::TENANCY, value_parser = service_account)]
+    pub default_service_account: Option<String>,
     /// Refuse sources of other namespaces.
     #[arg(long, help_heading = heading::TENANCY, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub no_cross_namespace_refs: bool,
     /// Service account whose tokens are shown to other clusters where the ConfigMap of spec.kubeConfig names none.
-    #[arg(long, help_heading = heading::TENANCY, default_value = "")]
-    pub default_kubeconfig_service_account: String,
+    #[arg(long, help_heading = heading::TENANCY, value_parser = service_account)]
+    pub default_kubeconfig_service_account: Option<String>,
     /// How many tokens for other clusters and key services are kept; none if it is 0.
     #[arg(long, help_heading = heading::IDENTITY, default_value_t = 100)]
     pub token_cache_max_size: usize,
@@ -84,8 +84,8 @@ pub struct Arguments {
     #[arg(long, help_heading = heading::DECRYPTION, default_value = "")]
     pub sops_vault_configmap: String,
     /// Service account that key services see where a Kustomization names none; it is one of the namespace of the Kustomization.
-    #[arg(long, help_heading = heading::DECRYPTION, default_value = "")]
-    pub default_decryption_service_account: String,
+    #[arg(long, help_heading = heading::DECRYPTION, value_parser = service_account)]
+    pub default_decryption_service_account: Option<String>,
     /// Refuse bases outside the artifact.
     #[arg(long, help_heading = heading::BASES, action = ArgAction::Set, value_parser = boolean, default_value_t = false)]
     pub no_remote_bases: bool,
@@ -281,6 +281,22 @@ mod tests {
             (accepted, refused.len()),
             (vec!["graceful-shutdown-timeout", "token-cache-max-duration"], 7)
         );
+    }
+
+    #[test]
+    fn a_default_service_account_that_is_empty_is_refused() {
+        let parse = |flag: &str| runtime::flags::try_parse_from::<Arguments>(["kustomize-controller", flag]);
+        for flag in [
+            "--default-service-account",
+            "--default-kubeconfig-service-account",
+            "--default-decryption-service-account",
+        ] {
+            let error = parse(&format!("{flag}=")).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(flag) && error.contains("name a service account"), "{error}");
+            assert!(parse(&format!("{flag}=me")).is_ok(), "{flag}");
+        }
+        let account = parse("--concurrent=1").map(|arguments| arguments.default_service_account);
+        assert_eq!(account.ok(), Some(None));
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub fn claimed(
     own: &Kustomization,
     others: &[Arc<Kustomization>],
     entries: &[Entry],
-    default_account: &str,
+    default_account: Option<&str>,
     skipped: &Skipped,
 ) -> HashMap<ObjectId, Claim> {
     let wanted: HashMap<String, &ObjectId> = entries.iter().map(|e| (e.id.inventory_id(), &e.id)).collect();
@@ -124,9 +124,9 @@ pub fn claimed(
 }
 
 /// Whether two Kustomizations apply to the same cluster as the same user.
-fn is_same_identity(own: &Kustomization, other: &Kustomization, default_account: &str) -> bool {
+fn is_same_identity(own: &Kustomization, other: &Kustomization, default_account: Option<&str>) -> bool {
     let account = |object: &Kustomization| {
-        let account = service_account(object, default_account)?;
+        let account = service_account(object, default_account)?.to_owned();
         Some((object.metadata.namespace.clone(), account))
     };
     // A Secret of another namespace is another one, whatever its name.
@@ -152,7 +152,7 @@ pub fn pending(
     others: &[Arc<Kustomization>],
     find: impl Fn(&Key) -> Option<Arc<Kustomization>>,
     revision: &str,
-    default_account: &str,
+    default_account: Option<&str>,
 ) -> Vec<Key> {
     let key = ObjectRef::from_obj(own);
     let coming = |other: &&Arc<Kustomization>| {
@@ -225,7 +225,7 @@ mod tests {
     fn is_pending(others: Vec<Kustomization>) -> bool {
         let others: Vec<_> = others.into_iter().map(Arc::new).collect();
         let find = |key: &Key| others.iter().find(|o| ObjectRef::from_obj(o.as_ref()) == *key).cloned();
-        !pending(&object("own"), &others, find, "r2", "").is_empty()
+        !pending(&object("own"), &others, find, "r2", None).is_empty()
     }
 
     #[test]
@@ -303,7 +303,7 @@ mod tests {
         let others: Vec<_> = others.into_iter().map(Arc::new).collect();
         let entries = ["a", "b", "c", "d", "e", "f", "g", "h"].map(entry);
         let skipped = Skipped::default();
-        let names = |skipped: &Skipped, account: &str| {
+        let names = |skipped: &Skipped, account: Option<&str>| {
             let claims = claimed(&object("own"), &others, &entries, account, skipped);
             let name = |(id, claim): (&ObjectId, &Claim)| {
                 format!("{} by {}{}", id.name, claim.by.name, if claim.is_applied { ", applied" } else { "" })
@@ -312,14 +312,14 @@ mod tests {
             names.sort();
             names
         };
-        assert_eq!(names(&skipped, ""), ["b by other", "e by over, applied", "g by shared"]);
-        let own = names(&skipped, "default");
+        assert_eq!(names(&skipped, None), ["b by other", "e by over, applied", "g by shared"]);
+        let own = names(&skipped, Some("default"));
         assert_eq!(
             own,
             ["b by other", "e by over, applied"],
             "each namespace has a default account of its own"
         );
         skipped.set(ObjectRef::new("over").within("ns"), HashSet::from([id("e")]));
-        assert_eq!(names(&skipped, ""), ["b by other", "g by shared"], "what is skipped is not claimed");
+        assert_eq!(names(&skipped, None), ["b by other", "g by shared"], "what is skipped is not claimed");
     }
 }

@@ -15,7 +15,7 @@ use apply::{
 use kube::core::GroupVersionKind;
 use tokio::time::Instant;
 
-use crate::flags::Arguments;
+use crate::{flags::Arguments, subject::service_account};
 
 /// The rules of `spec.healthCheckExprs`. As upstream's readers are ordered, those of an impersonated service account for
 /// Jobs count and the controller's own do not.
@@ -23,9 +23,8 @@ use crate::flags::Arguments;
 /// # Errors
 /// If an expression is invalid.
 pub fn health_rules(object: &Kustomization, arguments: &Arguments) -> Result<HealthRules, HealthRulesError> {
-    let default = &arguments.default_service_account;
-    let named = object.spec.service_account_name.as_ref().is_some_and(|name| !name.is_empty());
-    HealthRules::new(&object.spec.health_check_exprs, named || !default.is_empty())
+    let account = service_account(object, arguments.default_service_account.as_deref());
+    HealthRules::new(&object.spec.health_check_exprs, account.is_some())
 }
 
 /// An object whose health is awaited.

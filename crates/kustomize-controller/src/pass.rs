@@ -142,7 +142,7 @@ impl Pass<'_> {
 
     /// The client that objects are applied and deleted with.
     pub(crate) fn identity(&self) -> Result<Client, Failure> {
-        let account = self.subject.service_account(&self.context.arguments.default_service_account);
+        let account = self.subject.service_account(self.context.arguments.default_service_account.as_deref());
         let Some(account) = account else { return Ok(self.cluster.client.clone()) };
         check_account_name(&account)
             .map_err(|error| Failure::new(RECONCILIATION_FAILED, format!("service account: {error}")))?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::{Kustomization, kustomize, source};
+use references::account_of;
 use runtime::{
     error::chain,
     preflight::{Preflight, PreflightError, Right},
@@ -56,8 +57,8 @@ pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<()
 /// What a Kustomization with an identity of its own needs.
 fn identity_rights(object: &Kustomization, arguments: &Arguments) -> impl Iterator<Item = Right> {
     let decryption = object.spec.decryption.as_ref().is_some_and(|spec| {
-        let own = spec.service_account_name.as_deref().unwrap_or_default();
-        !own.is_empty() || !arguments.default_decryption_service_account.is_empty()
+        let default = arguments.default_decryption_service_account.as_deref();
+        account_of(spec.service_account_name.as_deref(), default).is_some()
     });
     let cluster = object.spec.kube_config.as_ref().is_some_and(|spec| spec.config_map_ref.is_some());
     IDENTITY_RIGHTS.into_iter().filter(move |_| decryption || cluster)
@@ -119,6 +120,11 @@ mod tests {
             (serde_json::json!({"serviceAccountName": "a"}), &[], false),
             (serde_json::json!({"decryption": {"provider": "sops"}}), &[], false),
             (serde_json::json!({"decryption": {"provider": "sops"}}), &default, true),
+            (
+                serde_json::json!({"decryption": {"provider": "sops", "serviceAccountName": ""}}),
+                &default,
+                true,
+            ),
             (serde_json::json!({"decryption": {"provider": "sops", "serviceAccountName": "a"}}), &[], true),
             (serde_json::json!({"kubeConfig": {"secretRef": {"name": "s"}}}), &[], false),
             (serde_json::json!({"kubeConfig": {"configMapRef": {"name": "c"}}}), &[], true),

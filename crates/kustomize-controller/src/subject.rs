@@ -9,6 +9,7 @@ use api::{
 use apply::prepare::Owner;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Client, runtime::reflector::ObjectRef};
+use references::account_of;
 use runtime::{
     events::{Event, Recorder, Severity, action},
     patch::PatchError,
@@ -134,15 +135,14 @@ impl Subject {
     }
 
     /// The service account of the namespace that applies; none means the controller itself.
-    pub fn service_account(&self, default: &str) -> Option<String> {
-        service_account(&self.object, default)
+    pub fn service_account(&self, default: Option<&str>) -> Option<String> {
+        service_account(&self.object, default).map(str::to_owned)
     }
 }
 
 /// The service account that a Kustomization applies with, of its own namespace; none means the controller itself.
-pub fn service_account(object: &Kustomization, default: &str) -> Option<String> {
-    let named = object.spec.service_account_name.as_deref().filter(|name| !name.is_empty());
-    named.or(Some(default).filter(|name| !name.is_empty())).map(str::to_owned)
+pub fn service_account<'a>(object: &'a Kustomization, default: Option<&'a str>) -> Option<&'a str> {
+    account_of(object.spec.service_account_name.as_deref(), default)
 }
 
 #[cfg(test)]
@@ -165,6 +165,20 @@ mod tests {
         let object = subject("0s", Some("1ms"), None);
         assert_eq!((object.interval(), object.retry_interval()), (SHORTEST_INTERVAL, SHORTEST_INTERVAL));
         assert_eq!(subject("tomorrow", None, None).interval(), SHORTEST_TIMEOUT);
+    }
+
+    #[test]
+    fn an_empty_service_account_is_none_and_has_the_default() {
+        for (named, default, account) in [
+            (None, None, None),
+            (Some(""), None, None),
+            (Some(""), Some("tenant"), Some("tenant")),
+            (Some("me"), Some("tenant"), Some("me")),
+        ] {
+            let mut object = Kustomization::new("app", Default::default());
+            object.spec.service_account_name = named.map(str::to_owned);
+            assert_eq!(service_account(&object, default), account, "{named:?} {default:?}");
+        }
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ mod shared_reads;
 pub mod sources;
 
 pub use get::{GetError, get};
-pub use name::{InvalidName, check_account_name, check_name};
+pub use name::{InvalidName, account_of, check_account_name, check_name};
 pub use object_identity::{IdentityError, ObjectIdentity, audiences};
 pub use pull_secret::{PullCredentials, PullSecretError, PullSecrets};
 pub use secret_data::{SecretData, SecretDataError};

@@ -39,6 +39,11 @@ pub fn check_name(name: &str) -> Result<(), InvalidName> {
     Err(InvalidName { name: name.to_owned(), reason })
 }
 
+/// The service account of an object: the one that its spec names, or else the default one of the process. An empty name is none.
+pub fn account_of<'a>(named: Option<&'a str>, default: Option<&'a str>) -> Option<&'a str> {
+    named.filter(|name| !name.is_empty()).or(default)
+}
+
 /// Whether a name may be that of a service account: as a part of a user's name, as with impersonation, `a:b` would be the
 /// account of another namespace, or a user of another kind.
 ///
@@ -60,6 +65,14 @@ pub fn check_account_name(name: &str) -> Result<(), InvalidName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_has_the_account_that_it_names_or_the_default_one() {
+        let default = Some("default");
+        assert_eq!((account_of(None, None), account_of(Some(""), None)), (None, None));
+        assert_eq!((account_of(None, default), account_of(Some(""), default)), (default, default));
+        assert_eq!(account_of(Some("own"), default), Some("own"));
+    }
 
     #[test]
     fn an_account_name_is_a_subdomain() {

@@ -197,6 +197,19 @@ pub fn timeout(text: &str) -> Result<Duration, ParseTimeoutError> {
     Some(duration(text)?).filter(|time| !time.is_zero()).ok_or(ParseTimeoutError::Zero)
 }
 
+/// A flag that names a service account, and names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("name a service account, or leave the flag out: then objects without one act as the controller")]
+pub struct EmptyAccount;
+
+/// The name of a service account. An empty one, as of a variable that is not set, would turn off what the flag is there for.
+///
+/// # Errors
+/// If it is empty.
+pub fn service_account(text: &str) -> Result<String, EmptyAccount> {
+    if text.trim().is_empty() { Err(EmptyAccount) } else { Ok(text.to_owned()) }
+}
+
 /// A flag's duration in Go's syntax.
 ///
 /// # Errors
@@ -278,6 +291,12 @@ mod tests {
         assert_eq!(value(without_empty(command(), |_| Some(OsString::new()))), "none");
         let path = std::env::var("PATH").unwrap();
         assert_eq!(value(without_empty(command(), |name| std::env::var_os(name))), path);
+    }
+
+    #[test]
+    fn a_service_account_has_a_name() {
+        assert_eq!(service_account("tenant"), Ok("tenant".to_owned()));
+        assert_eq!((service_account(""), service_account(" ")), (Err(EmptyAccount), Err(EmptyAccount)));
     }
 
     fn parse(args: &[&str]) -> Result<Flags, clap::Error> {

@@ -6,7 +6,7 @@ use artifact_storage::ARTIFACT_SERVER;
 use budget::{Budget, Limits};
 use clap::Parser;
 use git::ssh::{Algorithms, HostKeyAlgorithms, KexAlgorithms};
-use runtime::flags::{duration, timeout};
+use runtime::flags::{duration, service_account, timeout};
 use runtime::gates::{Gate, GateError, Gates, OBJECT_IDENTITY};
 use runtime::readiness::{Check, LEADER_ELECTION};
 
@@ -133,8 +133,8 @@ pub struct Arguments {
     #[arg(long, help_heading = heading::GIT, default_value = "")]
     pub ssh_hostkey_algos: HostKeyAlgorithms,
     /// Service account whose identity Buckets, GitRepositories and OCIRepositories have that name none.
-    #[arg(long, help_heading = heading::IDENTITY, default_value = "")]
-    pub default_service_account: String,
+    #[arg(long, help_heading = heading::IDENTITY, value_parser = service_account)]
+    pub default_service_account: Option<String>,
     /// Hosts, as a comma list, that may get tokens for Azure DevOps beside dev.azure.com and *.visualstudio.com.
     #[arg(long, help_heading = heading::IDENTITY, value_delimiter = ',')]
     pub azure_devops_hosts: Vec<String>,
@@ -233,11 +233,6 @@ impl Arguments {
         Limits::halved(self.build_concurrency.into())
     }
 
-    /// The service account whose identity sources have that name none.
-    pub fn default_account(&self) -> Option<String> {
-        Some(self.default_service_account.clone()).filter(|name| !name.is_empty())
-    }
-
     /// Bytes of memory that lists of buckets may take: a part of what the process has.
     pub fn bucket_memory_limits(&self) -> Limits {
         Limits::halved(budget::memory_limit() / BUCKET_MEMORY_PART)
@@ -246,7 +241,7 @@ impl Arguments {
     /// What providers may do.
     pub fn providers(&self) -> Settings {
         Settings {
-            default_account: self.default_account(),
+            default_account: self.default_service_account.clone(),
             azure_devops_hosts: self.azure_devops_hosts.clone(),
         }
     }
@@ -315,6 +310,9 @@ mod tests {
         let account = |flags: Arguments| flags.providers().default_account;
         assert_eq!(account(parse(&["--feature-gates=ObjectLevelWorkloadIdentity=false"])), None);
         assert_eq!(account(parse(&["--default-service-account=me"])), Some("me".to_owned()));
+        let empty = ["source-controller", "--default-service-account="];
+        let error = runtime::flags::try_parse_from::<Arguments>(empty).unwrap_err().to_string();
+        assert!(error.contains("name a service account"), "{error}");
         let flags = parse(&["--token-cache-max-size=0", "--token-cache-max-duration=30m"]);
         assert_eq!(flags.token_cache_max_size, 0);
         assert_eq!(flags.token_cache_max_duration, Duration::from_secs(1800));

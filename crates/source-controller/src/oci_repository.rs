@@ -21,6 +21,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use net::{Deadline, redact};
 use oci::{Digest, Repository};
+use references::account_of;
 use runtime::app::App;
 use runtime::conditions::find;
 use runtime::controller::Objects;
@@ -78,7 +79,8 @@ pub fn add(
     let (arguments, process, objects) = (&app.arguments, &app.process, Objects::default());
     let options = arguments.controller(arguments.oci_host_concurrency, budgets);
     let limits = oci::Limits { blob_bytes: arguments.oci_layer_max_size, ..oci::Limits::default() };
-    let (registries, default_account) = (Registries::new(limits, clouds), arguments.default_account());
+    let (registries, default_account) =
+        (Registries::new(limits, clouds), arguments.default_service_account.clone());
     let limits = RepackLimits::default();
     let (bytes, stop) = (arguments.oci_temporary_max_size, process.stop.clone());
     let temporary = TemporaryFiles::new(bytes, limits.archive.clone(), stop);
@@ -144,7 +146,7 @@ fn wanted<'a>(
         url: &spec.url,
         insecure: spec.insecure,
         provider: spec.provider.unwrap_or_default(),
-        account: spec.service_account_name.as_deref().filter(|name| !name.is_empty()).or(default_account),
+        account: account_of(spec.service_account_name.as_deref(), default_account),
         secret: spec.secret_ref.as_ref(),
         certificates: spec.cert_secret_ref.as_ref(),
         proxy: spec.proxy_secret_ref.as_ref(),

@@ -6,6 +6,7 @@ use api::bucket::BucketProvider;
 use api::git_repository::GitProvider;
 use api::oci_repository::{OciProvider, OciRepository};
 use api::{Bucket, GitRepository, source::GROUP};
+use references::account_of;
 use runtime::preflight::{Preflight, PreflightError, Right};
 
 use crate::{Arguments, bucket, git_repository, helm_chart, helm_repository, oci_repository};
@@ -58,7 +59,8 @@ pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<()
     };
     preflight.look_at(refusals).await?;
     let refusals = |object: &OciRepository| {
-        let account = object.spec.service_account_name.as_deref().or(settings.default_account.as_deref());
+        let account =
+            account_of(object.spec.service_account_name.as_deref(), settings.default_account.as_deref());
         let is_cloud = object.spec.provider.unwrap_or_default() != OciProvider::Generic;
         needed.extend(account.into_iter().flat_map(|_| identity_rights(is_cloud)));
         oci_repository::refusals(object)
@@ -66,7 +68,8 @@ pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<()
     preflight.look_at(refusals).await?;
     let refusals = |object: &Bucket| {
         let is_cloud = object.spec.provider != BucketProvider::Generic && object.spec.secret_ref.is_none();
-        let account = object.spec.service_account_name.as_ref().or(settings.default_account.as_ref());
+        let account =
+            account_of(object.spec.service_account_name.as_deref(), settings.default_account.as_deref());
         needed.extend(account.filter(|_| is_cloud).into_iter().flat_map(|_| IDENTITY_RIGHTS));
         bucket::refusals(object)
     };

@@ -69,7 +69,7 @@ const BROKEN_CERTIFICATE: &str =
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_work_ends_a_controller_with_one_line_that_says_what_to_do() -> Result<()> {
-    use User::{KustomizeController as Kustomize, SourceController as Source};
+    use User::{HelmController as Helm, KustomizeController as Kustomize, SourceController as Source};
     let temp = temp_folder("bad-input")?;
     let path = |name: &str| temp.path().join(name).display().to_string();
     std::fs::write(path("nobody"), NOBODY)?;
@@ -82,6 +82,12 @@ async fn what_cannot_work_ends_a_controller_with_one_line_that_says_what_to_do()
     let storage = format!("--storage-path={}", temp.path().display());
     let in_use =
         |flag: &str| format!("failed to listen on {address}, which {flag} names: Address already in use");
+    let empty = |user: User, flag: &str| {
+        let says = "name a service account, or leave the flag out";
+        let argument = flag.to_uppercase().replace('-', "_");
+        let says = format!("invalid value '' for '--{flag} <{argument}>': {says}");
+        (user, "nobody", vec![format!("--{flag}=")], 2, says)
+    };
     let rows: Vec<(User, &str, Vec<String>, i32, String)> = vec![
         // Flags.
         (Kustomize, "nobody", vec!["--nonsense".into()], 2, "unexpected argument '--nonsense' found".into()),
@@ -115,6 +121,12 @@ async fn what_cannot_work_ends_a_controller_with_one_line_that_says_what_to_do()
             "feature-gate 'Nonsense' not supported".into(),
         ),
         (Kustomize, "nobody", vec!["--artifact-token-file=/t".into()], 2, "--artifact-hosts".into()),
+        empty(Kustomize, "default-service-account"),
+        empty(Kustomize, "default-kubeconfig-service-account"),
+        empty(Kustomize, "default-decryption-service-account"),
+        empty(Helm, "default-service-account"),
+        empty(Helm, "default-kubeconfig-service-account"),
+        empty(Source, "default-service-account"),
         // Listeners.
         (Kustomize, "nobody", vec![format!("--metrics-addr={address}")], 1, in_use("--metrics-addr")),
         (Source, "nobody", vec![format!("--health-addr={address}")], 1, in_use("--health-addr")),

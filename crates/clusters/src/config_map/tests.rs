@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn settings(entries: &[(&str, &str)]) -> Settings {
     let data = entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-    Settings::new(&data.collect(), "default-account")
+    Settings::new(&data.collect(), Some("default-account"))
 }
 
 #[test]
@@ -34,8 +34,9 @@ fn entries_have_defaults() {
     assert_eq!(read.audiences, ["a", "b", "c"]);
     assert_eq!(read.cluster, managed_clusters::Settings::default());
     assert_eq!(read.account.as_deref(), Some("default-account"));
+    assert_eq!(settings(&[("serviceAccountName", "")]).account.as_deref(), Some("default-account"));
     assert_eq!(settings(&[("serviceAccountName", "own")]).account.as_deref(), Some("own"));
-    assert_eq!(Settings::new(&BTreeMap::new(), "").account, None);
+    assert_eq!(Settings::new(&BTreeMap::new(), None).account, None);
 }
 
 #[test]
@@ -144,7 +145,7 @@ impl World {
         account: &str,
     ) -> Result<(Access, ClusterTokens), ConfigMapError> {
         let data = entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        let settings = Settings::new(&data.collect(), account);
+        let settings = Settings::new(&data.collect(), Some(account).filter(|name| !name.is_empty()));
         let tokens = settings.tokens(&self.clouds, "ns", TIMEOUT).await?;
         Ok((settings.access(&tokens, None, &AddressPolicy::default()).await?, tokens))
     }
@@ -269,7 +270,7 @@ async fn a_cluster_that_its_cloud_has_moved_is_found_again() {
             ..ClientOptions::default()
         },
         trust: Trust::default(),
-        default_account: "me".to_owned(),
+        default_account: Some("me".to_owned()),
         limits: Limits { process: 9, tenant: 9 },
     };
     let clusters = Clusters::new(

@@ -5,10 +5,12 @@ use std::{
     collections::hash_map::DefaultHasher,
     hash::{Hash, Hasher},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use api::LocalObjectReference;
 use kube::client::Body;
+use net::Deadline;
 use serde_json::{Value, json};
 
 use super::*;
@@ -59,8 +61,8 @@ fn object(secret: Option<&str>, account: Option<&str>) -> Kustomization {
     object
 }
 
-fn decryption(client: Client, age_secret: &str, default_account: &str) -> Decryption {
-    let (age_secret, default_account) = (age_secret.to_owned(), default_account.to_owned());
+fn decryption(client: Client, age_secret: &str, default_account: Option<&str>) -> Decryption {
+    let (age_secret, default_account) = (age_secret.to_owned(), default_account.map(str::to_owned));
     let reads = SharedReads::new(client.clone());
     Decryption { client, reads, namespace: "flux-system".into(), age_secret, default_account, clouds: None }
 }
@@ -69,7 +71,7 @@ fn decryption(client: Client, age_secret: &str, default_account: &str) -> Decryp
 async fn entries(
     object: &Kustomization,
     age_secret: &str,
-    default_account: &str,
+    default_account: Option<&str>,
 ) -> (Vec<String>, Vec<String>) {
     let own = [
         ("a.agekey", "1"),
@@ -98,10 +100,10 @@ async fn entries(
 async fn the_kustomizations_own_secret_beats_the_one_of_all() {
     let all = ["a.agekey", "b.asc", "sops.aws-kms", "sops.azure-kv", "sops.gcp-kms", "sops.vault-token"];
     for (own, shared, account, expected, asked) in [
-        (Some("own"), "shared", "", &all[..], &["ns/secrets/own"][..]),
-        (Some("own"), "", "a", &all, &["ns/secrets/own", "ns/serviceaccounts/a"]),
-        (None, "shared", "", &["a.agekey"], &["flux-system/secrets/shared"]),
-        (None, "", "", &[], &[]),
+        (Some("own"), "shared", None, &all[..], &["ns/secrets/own"][..]),
+        (Some("own"), "", Some("a"), &all, &["ns/secrets/own", "ns/serviceaccounts/a"]),
+        (None, "shared", None, &["a.agekey"], &["flux-system/secrets/shared"]),
+        (None, "", None, &[], &[]),
     ] {
         let (entries, paths) = entries(&object(own, None), shared, account).await;
         assert_eq!(
@@ -122,7 +124,7 @@ async fn without_decryption_and_with_another_provider_nothing_is_asked_for() {
     none.spec.decryption = None;
     for object in [other, none] {
         let (client, asked) = server(&[]);
-        assert!(decryption(client, "shared", "b").keys(&object).await.unwrap().is_none());
+        assert!(decryption(client, "shared", Some("b")).keys(&object).await.unwrap().is_none());
         assert!(asked.lock().unwrap().is_empty());
     }
 }
@@ -137,31 +139,32 @@ async fn what_cannot_be_read_is_told_in_fluxs_words() {
         ("ns/serviceaccounts/no", json!(403)),
     ];
     for (object, shared, default_account, message) in [
-        (object(Some("missing"), None), "", "", "secrets \"missing\" not found"),
-        (object(Some("forbidden"), None), "", "", "cannot get sops decryption Secret 'ns/forbidden': no"),
+        (object(Some("missing"), None), "", None, "secrets \"missing\" not found"),
+        (object(Some("forbidden"), None), "", None, "cannot get sops decryption Secret 'ns/forbidden': no"),
         (
             object(Some("../../flux-system/secrets/s"), None),
             "",
-            "",
+            None,
             "cannot get sops decryption Secret 'ns/../../flux-system/secrets/s': invalid resource name \"../../flux-system/secrets/s\": may not contain '/'",
         ),
         (
             object(None, None),
             "missing",
-            "",
+            None,
             "cannot get sops SOPS age decryption Secret (--sops-age-secret): secrets \"missing\" not found",
         ),
         (
             object(None, Some("missing")),
             "",
-            "",
+            None,
             "failed to get decryption service account 'ns/missing': serviceaccounts \"missing\" not found",
         ),
-        (object(None, None), "", "no", "failed to get decryption service account 'ns/no': no"),
+        (object(None, None), "", Some("no"), "failed to get decryption service account 'ns/no': no"),
+        (object(None, Some("")), "", Some("no"), "failed to get decryption service account 'ns/no': no"),
         (
             object(None, Some("half")),
             "",
-            "no",
+            Some("no"),
             "failed to build decryption spec: the annotations credential.auth.fluxcd.io/provider and credential.auth.fluxcd.io/type must be set together",
         ),
     ] {
@@ -171,12 +174,31 @@ async fn what_cannot_be_read_is_told_in_fluxs_words() {
 }
 
 #[tokio::test]
+async fn an_entry_of_no_use_is_named_with_its_secret_and_without_its_value() {
+    let block = "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nhunter2\n-----END PGP PRIVATE KEY BLOCK-----\n";
+    for (entry, value, cause) in [
+        ("a.agekey", "hunter2", "failed to parse and add to age identities: line 1: unknown identity type"),
+        ("b.asc", "hunter2", "no armored OpenPGP private key found"),
+        ("b.asc", block, "failed to read OpenPGP key: "),
+        ("sops.azure-kv", "hunter2", "failed to unmarshal Azure authentication file: "),
+        ("sops.azure-kv", "tenantId: hunter2", "invalid data: requires a 'clientId' field, "),
+    ] {
+        let (client, _) = server(&[("ns/secrets/own", secret(&[(entry, value)]))]);
+        let keys = decryption(client, "", None).keys(&object(Some("own"), None)).await.unwrap().unwrap();
+        let deadline = Deadline::new(Duration::from_secs(60));
+        let error = KeyRing::new(&keys, &deadline).err().unwrap().to_string();
+        let text = format!("failed to import '{entry}' data from sops decryption Secret 'ns/own': {cause}");
+        assert!(error.starts_with(&text) && !error.contains("hunter2"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn keys_are_told_apart_by_what_counts_of_them() {
     let hash = async |data: &[(&str, &str)], account: Option<&str>| {
         let accounts = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}});
         let (client, _) = server(&[("ns/secrets/own", secret(data)), ("ns/serviceaccounts/a", accounts)]);
         let mut hasher = DefaultHasher::new();
-        decryption(client, "", "").keys(&object(Some("own"), account)).await.unwrap().hash(&mut hasher);
+        decryption(client, "", None).keys(&object(Some("own"), account)).await.unwrap().hash(&mut hasher);
         hasher.finish()
     };
     let first = hash(&[("a.agekey", "1")], None).await;

@@ -290,7 +290,7 @@ impl Effects for Pass<'_> {
         let pending = || {
             let others = self.context.sources.referrers(&source_key(own));
             let others: Vec<_> = others.iter().filter_map(|key| self.context.store.get(key)).collect();
-            let account = &self.context.arguments.default_service_account;
+            let account = self.context.arguments.default_service_account.as_deref();
             handover::pending(own, &others, |key| self.context.store.get(key), revision, account)
         };
         for other in pending() {

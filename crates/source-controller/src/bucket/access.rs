@@ -17,7 +17,7 @@ use bucket::{Client, Limits};
 use identity::{Clouds, Identity, Operation, Options, Requester, Target};
 use kube::ResourceExt;
 use net::{AddressPolicy, ClientError, Proxy, TlsConfig};
-use references::{SecretData, Secrets};
+use references::{SecretData, Secrets, account_of};
 use secret::{Secret, redact};
 use source::failure::{Failure, reason};
 use url::Url;
@@ -184,7 +184,8 @@ impl Clients {
 
     /// Whose identity an object has that has no Secret.
     async fn identity(&self, asked: &Asked<'_>) -> Result<Identity, Failure> {
-        let account = asked.object.spec.service_account_name.as_deref().or(self.default_account.as_deref());
+        let named = asked.object.spec.service_account_name.as_deref();
+        let account = account_of(named, self.default_account.as_deref());
         Identity::get(self.clouds.client(), &asked.namespace, account).await.map_err(failed)
     }
 

@@ -9,7 +9,7 @@ use api::git_repository::GitProvider;
 use git::{Auth, Remote};
 use identity::{Clouds, CredentialError, Identity, Operation, Options, Owner, Requester, Target};
 use kube::ResourceExt;
-use references::SecretData;
+use references::{SecretData, account_of};
 use secret::Secret;
 use url::Url;
 
@@ -48,7 +48,7 @@ pub struct TokenContext<'a> {
 impl Settings {
     /// The service account whose identity an object has; without one it has the controller's.
     pub fn account<'a>(&'a self, object: &'a GitRepository) -> Option<&'a str> {
-        object.spec.service_account_name.as_deref().or(self.default_account.as_deref())
+        account_of(object.spec.service_account_name.as_deref(), self.default_account.as_deref())
     }
 }
 
