@@ -75,7 +75,10 @@ pub enum MetadataError {
         /// Why not.
         problem: String,
     },
-    /// There are too many keys, or one is too large.
+    /// There are too many keys.
+    #[error("sops metadata: more than {0} keys: name fewer of them in .sops.yaml and run sops updatekeys")]
+    Keys(usize),
+    /// A wrapped key is too large.
     #[error("sops metadata: {0}")]
     Limit(#[from] LimitError),
 }
@@ -192,7 +195,9 @@ fn group(fields: &Fields<'_>, limits: &Limits, keys: &mut usize) -> Result<KeyGr
     for (kind, make) in KINDS {
         for key in fields.list(kind)? {
             *keys += 1;
-            Limits::check("keys", *keys, limits.keys)?;
+            if *keys > limits.keys {
+                return Err(MetadataError::Keys(limits.keys));
+            }
             let wrapped = key.text("enc")?;
             Limits::check("bytes of an encrypted data key", wrapped.len(), limits.wrapped_key_bytes)?;
             group.push(make(&key, wrapped)?);

@@ -80,7 +80,7 @@ fn recipients_without_end_cost_little() {
     };
     assert_eq!(
         refused(&recipients(10_000), Format::Json, &Limits::default()),
-        "sops metadata: more than 256 keys"
+        "sops metadata: more than 256 keys: name fewer of them in .sops.yaml and run sops updatekeys"
     );
     let tried = Cell::new(0);
     let service = Service(|_: &MasterKey| {

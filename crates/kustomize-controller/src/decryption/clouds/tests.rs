@@ -102,6 +102,10 @@ async fn builds_share_the_tokens_of_a_service_account_and_they_are_counted() {
     let text = "failed to get provider identity from service account 'ns/me' annotations: azure tenant ID is not set in the service account annotation azure.workload.identity/tenant-id";
     assert_eq!(error, text);
 
+    let huawei = MasterKey::HuaweiKms { key_id: "region:key".to_owned(), wrapped: String::new() };
+    let error = unwrapped(&clouds, &identity, &huawei).await.unwrap_err().to_string();
+    assert_eq!(error, "keys of Huawei Cloud KMS are not supported");
+
     let vault = MasterKey::Vault {
         address: url.clone(),
         engine_path: "sops".to_owned(),
