@@ -191,8 +191,18 @@ async fn a_kubeconfig_that_is_missing_or_of_no_use_is_named() -> Result<()> {
     test.apply(&test.kustomization_yaml("app", "./app", &kube_config("{name: other, key: nope}"))).await?;
     failed(&format!("KubeConfig secret '{namespace}/other' does not contain a 'nope' key with a kubeconfig"))
         .await?;
-    test.apply(&test.kustomization_yaml("app", "./app", &kube_config("{name: other}"))).await?;
-    test.ready("Kustomization/app").await?;
+    // Without `key` it may stand in `value.yaml`, with it anywhere.
+    for (secret, entry, reference) in [
+        ("yaml", "value.yaml", "{name: yaml}"),
+        ("named", "staging.kubeconfig", "{name: named, key: staging.kubeconfig}"),
+    ] {
+        let kubeconfig = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret}, "stringData": {entry: good}});
+        test.objects.apply_one(&kubeconfig, &namespace).await?;
+        there.delete(&test.id("ConfigMap/a")?).await?;
+        test.apply(&test.kustomization_yaml("app", "./app", &kube_config(reference))).await?;
+        test.ready("Kustomization/app").await?;
+        until(&test, &there, "ConfigMap/a", "made anew", |seen| seen["data"]["value"] == "1").await?;
+    }
     test.finish().await
 }
 
