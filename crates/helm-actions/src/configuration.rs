@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::kept::Kept;
 use crate::log::Log;
 use crate::memory::Memory;
+use crate::steps::Steps;
 use crate::storage::Storage;
 
 /// Where a release lives, in whose identity it is touched, and who wants to hear of it.
@@ -44,6 +45,8 @@ pub struct Configuration {
     pub mask: Mask,
     /// Hears of each write to the storage.
     pub observer: Observer,
+    /// Hears what an action is at.
+    pub steps: Steps,
     /// Keeps the last lines of what an action says.
     pub log: Log,
     /// Tells what an action keeps in memory.

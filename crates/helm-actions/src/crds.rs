@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::configuration::Configuration;
 use crate::options::{Wait, creating, updating};
 use crate::resources::{self, AdoptionError, BuildError, Joined, Resource, Updating};
+use crate::steps::Step;
 use crate::wait::{self, WaitError};
 
 /// Longest wait until definitions are established.
@@ -73,6 +74,7 @@ impl Configuration {
             return Ok(());
         }
         let mut all = self.definitions(files, labels).await.map_err(CrdError)?;
+        self.steps.tell(Step::Apply { count: all.len() });
         let applied = match policy {
             CrdPolicy::CreateReplace => self.replace_definitions(&mut all, method).await,
             CrdPolicy::Create | CrdPolicy::Skip => self.create_definitions(&mut all, method).await,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::configuration::Configuration;
 use crate::options::{Wait, creating};
 use crate::resources::{self, BuildError, Joined, Propagation};
+use crate::steps::Step;
 use crate::storage::Storage;
 use crate::wait::{self, WaitError};
 
@@ -90,8 +91,10 @@ pub(crate) async fn execute(
 ) -> (Remains, Result<(), HookError>) {
     let order = in_order(release.hooks.as_deref().unwrap_or_default(), event);
     let mut done: Vec<Hook> = Vec::new();
-    for place in order {
-        let ended = execute_one(configuration, storage, release, place, event, wait).await;
+    let count = order.len();
+    for (place, number) in order.into_iter().zip(1..) {
+        let step = |object| configuration.steps.tell(Step::Hook { event, number, count, object });
+        let ended = execute_one(configuration, storage, release, place, event, wait, step).await;
         let Some(hook) = hook_at(release, place).map(|hook| hook.clone()) else { continue };
         match ended {
             Ok(()) => done.push(hook),
@@ -119,7 +122,9 @@ async fn execute_one(
     place: usize,
     event: Event,
     wait: &Wait,
+    step: impl Fn(Option<String>),
 ) -> Result<(), HookError> {
+    step(None);
     let namespace = release.namespace.clone();
     let Some(hook) = hook_at(release, place) else { return Ok(()) };
     if hook.delete_policies.as_ref().is_none_or(Vec::is_empty) {
@@ -145,6 +150,7 @@ async fn execute_one(
         set_run(release, place, end(Phase::Failed));
         return Err(HookError::Create { event, path, source });
     }
+    step(resources.first().map(|resource| resource.id.subject()));
     let ended = wait::for_hook(configuration, resources, wait).await;
     set_run(release, place, end(if ended.is_ok() { Phase::Succeeded } else { Phase::Failed }));
     Ok(ended?)

@@ -14,6 +14,7 @@ use crate::error::{ActionError, Outcome};
 use crate::options::{Apply, Install, Rendition, creating};
 use crate::pending::Pending;
 use crate::resources::{self, Metadata, Method, Resource, Updating};
+use crate::steps::Step;
 use crate::storage::{Storage, StorageError, next_revision};
 use crate::{hooks, wait};
 
@@ -150,6 +151,7 @@ impl InstallPlan {
             let ran = hooks::run(configuration, storage, release, Event::PreInstall, &options.wait).await;
             ran.map_err(ActionError::PreInstall)?;
         }
+        configuration.steps.tell(Step::Apply { count: resources.len() });
         let method = release.apply_method.unwrap_or(ApplyMethod::ClientSide);
         if adopted.as_ref().is_some_and(Vec::is_empty) {
             resources::create_all(configuration, &mut resources, creating(method)).await?;

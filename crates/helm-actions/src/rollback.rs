@@ -9,6 +9,7 @@ use crate::error::{ActionError, Outcome};
 use crate::options::{Rollback, updating};
 use crate::pending::Pending;
 use crate::resources::{self, Metadata, Resource, Updating};
+use crate::steps::Step;
 use crate::storage::{Entry, Storage, next_revision};
 use crate::upgrade::clean_up;
 use crate::{hooks, wait};
@@ -100,6 +101,7 @@ async fn perform(
     if options.runs_hooks {
         hooks::run(configuration, storage, release, Event::PreRollback, &options.wait).await?;
     }
+    configuration.steps.tell(Step::Apply { count: targets.len() });
     let method = updating(release.apply_method.unwrap_or(ApplyMethod::ClientSide), options.forces);
     let updating = Updating { method, tells_created: options.cleans_up };
     let (changed, updated) = resources::update_all(configuration, &originals, &mut targets, updating).await;

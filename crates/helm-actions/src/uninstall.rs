@@ -11,6 +11,7 @@ use crate::error::{ActionError, Outcome, joined};
 use crate::options::Uninstall;
 use crate::resources::{self, KEEP, Metadata, POLICY, Resource};
 use crate::rollback::supersede_deployed;
+use crate::steps::Step;
 use crate::storage::{Entry, Storage};
 use crate::{hooks, wait};
 
@@ -98,6 +99,7 @@ impl Configuration {
         sort_by_kind(&mut resources, UNINSTALL_ORDER, |resource| &resource.id.kind);
         let metadata = Metadata { name: &release.name, namespace: &release.namespace };
         let mut owned = resources::owned_alone(self, resources, metadata).await;
+        self.steps.tell(Step::Delete { count: owned.len() });
         let errors = resources::delete_all(self, &mut owned, options.propagation).await;
         if errors.is_empty() { Ok(owned) } else { Err(failed(joined(&errors, "; "))) }
     }

@@ -12,6 +12,7 @@ use crate::options::{Rendition, Upgrade, updating};
 use crate::pending::Pending;
 use crate::resources::{self, Metadata, Propagation, Resource, Updating};
 use crate::reuse::Former;
+use crate::steps::Step;
 use crate::storage::{Entry, Storage, next_revision};
 use crate::{hooks, wait};
 
@@ -192,6 +193,7 @@ impl Upgrading {
             let ran = hooks::run(configuration, storage, release, Event::PreUpgrade, &options.wait).await;
             ran.map_err(ActionError::PreUpgrade)?;
         }
+        configuration.steps.tell(Step::Apply { count: targets.len() });
         let method = updating(release.apply_method.unwrap_or(ApplyMethod::ClientSide), options.forces);
         let updating = Updating { method, tells_created: options.cleans_up };
         let (changed, updated) = resources::update_all(configuration, &current, &mut targets, updating).await;
@@ -223,6 +225,7 @@ pub(crate) async fn clean_up(
     action: &'static str,
     error: ActionError,
 ) -> ActionError {
+    configuration.steps.tell(Step::Delete { count: created.len() });
     configuration.log.debug("cleanup on fail set", [("cleaning_resources", created.len().into())]);
     let errors = resources::delete_all(configuration, &mut created, Propagation::Background).await;
     if errors.is_empty() {

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::configuration::Configuration;
 use crate::options::{Wait, WaitStrategy};
 use crate::resources::Resource;
+use crate::steps::Step;
 
 use follow::Group;
 
@@ -130,6 +131,7 @@ pub(crate) async fn for_objects(
                 until_ready(configuration, resources, judge, wait.timeout).await
             }
             WaitStrategy::Legacy => {
+                configuration.steps.tell(Step::Wait { open: None, count: resources.len() });
                 begin_wait(configuration, &mut resources);
                 let ready = legacy::until_ready(configuration, &resources, wait.for_jobs);
                 tokio::time::timeout(wait.timeout, ready).await.unwrap_or(Err(WaitError::Deadline))
@@ -302,6 +304,10 @@ async fn watch(
     };
     let mut changes = stream::iter(groups).map(follow).flatten_unordered(MOST_WATCHES);
     loop {
+        if judge.subject != Subject::Hooks {
+            let open = states.values().filter(|verdict| status(verdict.as_ref()) != Status::Current).count();
+            configuration.steps.tell(Step::Wait { open: Some(open), count: states.len() });
+        }
         tell_first(configuration, resources, states);
         tokio::select! {
             change = changes.next() => match change {

@@ -258,6 +258,7 @@ impl Pass<'_> {
         diff: &Diff,
         newest: Option<&Release>,
     ) -> Ended {
+        self.progress.at("correct", None);
         let correction = configuration.correct(diff);
         let correction = match newest {
             Some(newest) => self.with_objects(configuration, newest, correction).await,

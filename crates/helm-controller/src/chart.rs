@@ -79,6 +79,7 @@ impl Pass<'_> {
     /// # Errors
     /// It cannot be had, or its version does not fit its source.
     pub(crate) async fn chart(&self, kind: &str, artifact: &Artifact) -> Result<Chart, Halt> {
+        self.progress.at("fetch", Some("its chart".to_owned()));
         let loaded = self.context.charts.get(&artifact.url, &artifact.digest, self.subject.namespace()).await;
         let cached = loaded.map_err(|error| {
             if error.is_not_found() {

@@ -8,12 +8,19 @@ use api::kustomization::DependencyReference;
 use api::meta::conditions::READY;
 use expression::{Blocked, check_ready};
 use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 
 /// Namespace and name of what an entry refers to.
 pub fn key(dependent: &HelmRelease, entry: &DependencyReference) -> (String, String) {
     let namespace = entry.namespace.clone().filter(|namespace| !namespace.is_empty());
     let own = || dependent.namespace().unwrap_or_default();
     (namespace.unwrap_or_else(own), entry.name.clone())
+}
+
+/// What an entry refers to.
+pub fn reference(dependent: &HelmRelease, entry: &DependencyReference) -> ObjectRef<HelmRelease> {
+    let (namespace, name) = key(dependent, entry);
+    ObjectRef::new(&name).within(&namespace)
 }
 
 /// What is said when a dependency cannot be read.

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod actions;
+mod activity;
 mod chart;
 mod chart_object;
 pub mod chart_template;

@@ -18,6 +18,7 @@ use references::sources::{Content, SourceKey};
 use runtime::backoff::jitter;
 use runtime::conditions::{READY, Status};
 use runtime::controller::Outcome;
+use runtime::diagnostics::{Pause, Progress};
 use runtime::events::Severity;
 use runtime::patch::PatchError;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +48,8 @@ pub struct Pass<'a> {
     pub subject: Subject,
     /// The stored revision that this pass has read or written last.
     pub kept: Kept,
+    /// The step that it is at.
+    pub progress: Progress,
     /// Ends waits for objects of the release, because something else is wanted by now.
     pub interrupt: CancellationToken,
 }
@@ -73,6 +76,7 @@ impl Pass<'_> {
     /// # Errors
     /// When its status cannot be written.
     pub async fn run(&mut self) -> Result<Outcome, PatchError> {
+        self.slot.pause = Pause::Other;
         if self.subject.object.metadata.deletion_timestamp.is_some() {
             self.slot.memory.forget();
             return self.finalize().await;
@@ -167,7 +171,10 @@ impl Pass<'_> {
         }
         let outcome = match obstacle.then {
             Then::Stall => Outcome::Wait,
-            Then::After(time) => Outcome::After(time),
+            Then::After(time) => {
+                self.slot.pause = Pause::Blocked;
+                Outcome::After(time)
+            }
             Then::Retry => Outcome::Failed(Box::new(obstacle)),
         };
         self.finish(outcome).await
@@ -188,8 +195,14 @@ impl Pass<'_> {
                 self.slot.memory.is_done = true;
                 Outcome::After(jitter(self.subject.interval(), percent))
             }
-            helm_state::Outcome::RetryAfter(time) => Outcome::After(jitter(time, percent)),
-            helm_state::Outcome::Requeue => Outcome::After(self.context.requeues.failed(key)),
+            helm_state::Outcome::RetryAfter(time) => {
+                self.slot.pause = Pause::Failed;
+                Outcome::After(jitter(time, percent))
+            }
+            helm_state::Outcome::Requeue => {
+                self.slot.pause = Pause::Again;
+                Outcome::After(self.context.requeues.failed(key))
+            }
             helm_state::Outcome::Stalled(why) => {
                 tracing::error!("{why}");
                 Outcome::Wait

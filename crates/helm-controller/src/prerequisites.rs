@@ -39,10 +39,7 @@ impl Pass<'_> {
             self.context.dependents.wait(&key, Vec::new(), Vec::new());
             return Ok(());
         }
-        let reference = |entry| {
-            let (namespace, name) = dependencies::key(object, entry);
-            ObjectRef::<HelmRelease>::new(&name).within(&namespace)
-        };
+        let reference = |entry| dependencies::reference(object, entry);
         let (for_change, for_readiness): (Vec<_>, Vec<_>) =
             entries.iter().partition(|entry| expression_of(entry).is_some());
         let references = |entries: Vec<_>| entries.into_iter().map(reference).collect();

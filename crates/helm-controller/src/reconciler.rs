@@ -14,17 +14,19 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use runtime::controller::{Outcome, Reconcile};
-use runtime::diagnostics::{Activity, Ready, stalled};
+use runtime::diagnostics::{Activity, Pause, Progress};
 use runtime::queue::{InFlight, watch_runs};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::activity;
 use crate::context::Context;
+use crate::dependencies;
 use crate::flags::CANCEL_WAITS;
 use crate::memory::Memory;
 use crate::pass::Pass;
 use crate::prerequisites::source_keys;
-use crate::subject::{Subject, conditions_of};
+use crate::subject::Subject;
 use crate::values::config_keys;
 
 /// The name of the kind.
@@ -39,6 +41,8 @@ pub struct Slot {
     pub remote: Option<Arc<RemoteCluster>>,
     /// The release as it was seen last.
     pub memory: Memory,
+    /// What the last pass left it to.
+    pub pause: Pause,
 }
 
 impl Slot {
@@ -66,12 +70,22 @@ impl Version {
     }
 }
 
+/// A pass that is under way.
+struct Running {
+    /// What it is for.
+    version: Version,
+    /// Ends its waits.
+    interrupt: CancellationToken,
+    /// Its step.
+    progress: Progress,
+}
+
 /// Reconciles HelmReleases.
 pub struct Reconciler {
     context: Context,
     slots: Mutex<HashMap<Key, Slot>>,
-    /// The HelmReleases that have a pass, as that sees them, and what ends its waits.
-    running: Mutex<HashMap<Key, (Version, CancellationToken)>>,
+    /// The HelmReleases that have a pass.
+    running: Mutex<HashMap<Key, Running>>,
     /// The passes that are not over.
     runs: InFlight,
 }
@@ -88,7 +102,7 @@ impl Reconciler {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<Key, (Version, CancellationToken)>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<Key, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -117,10 +131,10 @@ impl Reconciler {
         let counts = object.metadata.deletion_timestamp.is_some()
             || self.context.arguments.feature_gates.is_on(CANCEL_WAITS);
         if counts
-            && let Some((version, interrupt)) = self.running().get(&key)
-            && *version != Version::of(object)
+            && let Some(running) = self.running().get(&key)
+            && running.version != Version::of(object)
         {
-            interrupt.cancel();
+            running.interrupt.cancel();
         }
         self.context.sources.refer(&key, source_keys(object));
         self.context.configs.refer(&key, config_keys(object));
@@ -136,11 +150,16 @@ impl Reconcile<HelmRelease> for Reconciler {
         let namespace = object.namespace().unwrap_or_default();
         let is_deleted = object.metadata.deletion_timestamp.is_some();
         let mut slot = self.slots().remove(&key).unwrap_or_default();
-        let interrupt = CancellationToken::new();
-        self.running().insert(key.clone(), (Version::of(&object), interrupt.clone()));
+        let (interrupt, progress) = (CancellationToken::new(), Progress::default());
+        let running = Running {
+            version: Version::of(&object),
+            interrupt: interrupt.clone(),
+            progress: progress.clone(),
+        };
+        self.running().insert(key.clone(), running);
         let subject = Subject::new(self.context.client.clone(), object);
-        let mut pass =
-            Pass { context: &self.context, slot: &mut slot, subject, kept: Kept::default(), interrupt };
+        let (context, kept) = (&self.context, Kept::default());
+        let mut pass = Pass { context, slot: &mut slot, subject, kept, progress, interrupt };
         let outcome = pass.run().await;
         let owner = pass.subject.owner();
         let written = pass.subject.into_written();
@@ -185,12 +204,11 @@ impl Reconcile<HelmRelease> for Reconciler {
     }
 
     fn activity(&self, object: &HelmRelease) -> Activity {
-        let conditions = conditions_of(object);
-        Activity {
-            suspended: object.spec.suspend,
-            ready: Ready::of(conditions),
-            step: None,
-            pause: stalled(conditions),
-        }
+        let key = ObjectRef::from_obj(object);
+        let step = self.running().get(&key).and_then(|running| running.progress.step());
+        let pause = self.slots().get(&key).map(|slot| slot.pause).unwrap_or_default();
+        activity::of(object, step, pause, |key| {
+            self.context.store.get(key).is_some_and(|found| dependencies::is_ready(&found))
+        })
     }
 }

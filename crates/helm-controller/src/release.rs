@@ -158,6 +158,7 @@ impl Pass<'_> {
         storage: &Storage,
         is_first: bool,
     ) -> Result<Seen, String> {
+        self.progress.at("compare", None);
         let settings = self.context.arguments.settings();
         let name = shorten_release_name(&self.subject.object.release_name());
         let stored = storage.entries(&name).await.map_err(|error| chain(&error))?;

@@ -139,7 +139,9 @@ impl Pass<'_> {
         prepared: &Prepared,
         work: impl FnOnce() -> Result<T, String> + Send + 'static,
     ) -> Result<T, String> {
+        self.progress.at("render", Some("its turn to render (gotk_budget, rendering)".to_owned()));
         let grant = self.context.renderings.acquire(Request::new(self.subject.namespace(), 1)).await;
+        self.progress.at("render", None);
         let span = tracing::Span::current();
         // The thread keeps its share until it has ended, whoever still waits for it.
         let work = tokio::task::spawn_blocking(move || {

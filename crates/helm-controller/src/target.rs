@@ -18,6 +18,7 @@ use references::{account_of, check_account_name};
 use runtime::client::impersonate;
 use std::time::Duration;
 
+use crate::activity;
 use crate::obstacle::{Halt, Obstacle};
 use crate::pass::Pass;
 
@@ -83,6 +84,7 @@ impl Pass<'_> {
                 let (namespace, name) = (self.subject.namespace(), self.subject.name());
                 let operation = Operation::FetchKubeconfig;
                 let requester = Requester { kind: "HelmRelease", namespace, name, operation };
+                self.progress.at("connect", Some("the API server of its cluster".to_owned()));
                 let remote = self.context.clusters.connect(requester, reference).await?;
                 self.slot.remote.insert(remote).cluster()
             }
@@ -115,6 +117,7 @@ impl Pass<'_> {
             concurrency: self.context.arguments.concurrent_requests.into(),
             mask: target.secrets.clone(),
             observer,
+            steps: activity::steps(&self.progress),
             log: Log::default(),
             memory: Memory::default(),
             kept: self.kept.clone(),

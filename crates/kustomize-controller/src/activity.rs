@@ -2,10 +2,7 @@
 
 use api::{Kustomization, kustomize::reasons};
 use kube::runtime::reflector::ObjectRef;
-use runtime::{
-    conditions::{READY, find},
-    diagnostics::{Activity, Ready, Step, stalled},
-};
+use runtime::diagnostics::{Activity, Pause, Ready, Step, missing_dependency, objects};
 use tokio::time::Instant;
 
 use crate::{dependencies, reconciler::State, run::Phase, sources::source_key, status};
@@ -13,38 +10,27 @@ use crate::{dependencies, reconciler::State, run::Phase, sources::source_key, st
 /// What is told of a state. A copy, so that the state is not locked while the rest is looked up.
 pub(crate) struct Seen {
     step: Option<Step>,
-    halt: Halt,
-}
-
-/// What keeps a Kustomization that has no step.
-#[derive(Clone, Copy)]
-enum Halt {
-    /// A source or dependency that is missing.
-    Blocked,
-    /// The time until its retry.
-    Failed,
-    /// What its conditions say, or nothing but time.
-    Other,
+    pause: Pause,
 }
 
 impl Seen {
     pub fn of(state: &State) -> Self {
         match state {
             State::Running(run, phase) => {
-                Self { step: Some(step_of_run(phase, run.plan.started)), halt: Halt::Other }
+                Self { step: Some(step_of_run(phase, run.plan.started)), pause: Pause::Other }
             }
             State::Terminating { deleted, .. } => {
                 let waits_for = format!("{} to be gone", objects(deleted.changes.len()));
                 let step = Step { name: "delete", since: None, waits_for: Some(waits_for) };
-                Self { step: Some(step), halt: Halt::Other }
+                Self { step: Some(step), pause: Pause::Other }
             }
             State::Connecting(_) => {
                 let waits_for = Some("the API server of its cluster".to_owned());
-                Self { step: Some(Step { name: "connect", since: None, waits_for }), halt: Halt::Other }
+                Self { step: Some(Step { name: "connect", since: None, waits_for }), pause: Pause::Other }
             }
-            State::Blocked => Self { step: None, halt: Halt::Blocked },
-            State::Done { succeeded: false, .. } => Self { step: None, halt: Halt::Failed },
-            State::Idle | State::Done { .. } => Self { step: None, halt: Halt::Other },
+            State::Blocked => Self { step: None, pause: Pause::Blocked },
+            State::Done { succeeded: false, .. } => Self { step: None, pause: Pause::Failed },
+            State::Idle | State::Done { .. } => Self { step: None, pause: Pause::Other },
         }
     }
 }
@@ -55,7 +41,7 @@ pub(crate) fn of(
     seen: Option<Seen>,
     is_ready: impl Fn(&ObjectRef<Kustomization>) -> bool,
 ) -> Activity {
-    let pause = seen.as_ref().and_then(|seen| pause(object, seen.halt, is_ready));
+    let pause = seen.as_ref().and_then(|seen| pause(object, seen.pause, is_ready));
     Activity {
         suspended: object.spec.suspend,
         ready: Ready::of(status::listed(object)),
@@ -91,41 +77,19 @@ fn step_of_run(phase: &Phase, started: Instant) -> Step {
     Step { name, since: Some(started.into_std()), waits_for }
 }
 
-fn objects(count: usize) -> String {
-    if count == 1 { "1 object".to_owned() } else { format!("{count} objects") }
-}
-
 fn pause(
     object: &Kustomization,
-    halt: Halt,
+    pause: Pause,
     is_ready: impl Fn(&ObjectRef<Kustomization>) -> bool,
 ) -> Option<String> {
-    let conditions = status::listed(object);
-    let reason = find(conditions, READY).map(|ready| ready.reason.as_str()).unwrap_or_default();
-    match halt {
-        Halt::Blocked if reason == reasons::DEPENDENCY_NOT_READY => {
-            Some(missing_dependency(object, is_ready))
+    pause.told(status::listed(object), |reason| match reason {
+        reasons::DEPENDENCY_NOT_READY => {
+            let keys = object.spec.depends_on.iter().map(|entry| dependencies::key(object, entry));
+            Some(missing_dependency(keys, is_ready))
         }
-        Halt::Blocked if reason == reasons::ARTIFACT_FAILED => {
-            Some(format!("its source {}", source_key(object)))
-        }
-        Halt::Failed => Some(format!("its retry interval, after {reason}")),
-        _ => stalled(conditions),
-    }
-}
-
-/// The first dependency that is not ready, as the watch has it.
-fn missing_dependency(
-    object: &Kustomization,
-    is_ready: impl Fn(&ObjectRef<Kustomization>) -> bool,
-) -> String {
-    let keys = object.spec.depends_on.iter().map(|entry| dependencies::key(object, entry));
-    match keys.into_iter().find(|key| !is_ready(key)) {
-        Some(key) => {
-            format!("its dependency {}/{}", key.namespace.as_deref().unwrap_or_default(), key.name)
-        }
-        None => "its dependencies".to_owned(),
-    }
+        reasons::ARTIFACT_FAILED => Some(format!("its source {}", source_key(object))),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -136,7 +100,7 @@ mod tests {
     use api::kustomization::DependencyReference;
     use apply::change::{Action, ChangeSet};
     use jiff::Timestamp;
-    use runtime::conditions::{Conditions, STALLED, Status};
+    use runtime::conditions::{Conditions, READY, STALLED, Status};
     use tokio_util::task::AbortOnDropHandle;
 
     use super::*;

@@ -3,6 +3,7 @@
 //! Nothing is kept for it: what is told is read where it is when somebody asks. Names, reasons of conditions and steps are told, and
 //! nothing else that a tenant writes: no specs, no messages, no URLs.
 
+mod activity;
 mod query;
 
 use std::{
@@ -19,20 +20,8 @@ use crate::{
     metrics::Metrics,
 };
 
+pub use activity::{Activity, Pause, Progress, Step, missing_dependency, objects};
 pub(crate) use query::{Place, Query, QueryError};
-
-/// What an object says of itself, and what its controller does with it between passes.
-#[derive(Debug, Default)]
-pub struct Activity {
-    /// Whether it is suspended.
-    pub suspended: bool,
-    /// Status and reason of its Ready condition.
-    pub ready: Option<Ready>,
-    /// The work that goes on without a pass.
-    pub step: Option<Step>,
-    /// Why nothing goes on, if the controller knows more than that an interval has to pass.
-    pub pause: Option<String>,
-}
 
 /// What the Ready condition says, without its message.
 #[derive(Debug, Serialize)]
@@ -55,17 +44,6 @@ impl Ready {
 pub fn stalled(conditions: &[Condition]) -> Option<String> {
     let reason = find(conditions, READY).map(|ready| ready.reason.as_str()).unwrap_or_default();
     is_true(conditions, STALLED).then(|| format!("a change of the object, which is stalled: {reason}"))
-}
-
-/// Work on an object.
-#[derive(Debug)]
-pub struct Step {
-    /// What is done: fetch, build, apply, wait and so on.
-    pub name: &'static str,
-    /// Since when.
-    pub since: Option<Instant>,
-    /// What it waits for.
-    pub waits_for: Option<String>,
 }
 
 /// One object in the answer.

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use api::ArtifactGenerator;
+use api::artifact_generator::reasons::SOURCE_FETCH_FAILED;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use runtime::controller::{Outcome, Reconcile};
-use runtime::diagnostics::{Activity, Ready, stalled};
+use runtime::diagnostics::{Activity, Pause, Ready};
 use runtime::index::Index;
 use runtime::queue::{InFlight, watch_runs};
 use tokio_util::sync::CancellationToken;
@@ -145,7 +146,9 @@ impl Reconcile<ArtifactGenerator> for Reconciler {
             suspended: status::is_disabled(object),
             ready: Ready::of(conditions),
             step: None,
-            pause: stalled(conditions),
+            pause: Pause::Blocked.told(conditions, |reason| {
+                (reason == SOURCE_FETCH_FAILED).then(|| "one of its sources".to_owned())
+            }),
         }
     }
 }

@@ -14,7 +14,9 @@ use e2e::objects::{Id, Objects};
 use helm::{Capabilities, Costs, HelmVersion, Input, KubeVersion, ParsedChart, World};
 use helm_actions::options::{Apply, Install, Rendition, Rollback, Uninstall, Upgrade, Wait, WaitStrategy};
 use helm_actions::resources::Propagation;
-use helm_actions::{ActionError, Configuration, Former, Log, Memory, Observer, Outcome, Stop, Write};
+use helm_actions::{
+    ActionError, Configuration, Former, Log, Memory, Observer, Outcome, Step, Steps, Stop, Write,
+};
 use helm_release::{Hook, Status, chart_json};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -34,6 +36,8 @@ pub struct Bed {
     pub configuration: Configuration,
     /// Status and revision of each write to the storage, or its deletion.
     pub writes: Arc<Mutex<Vec<String>>>,
+    /// What the action was at.
+    pub steps: Arc<Mutex<Vec<Step>>>,
     kubeconfig: std::path::PathBuf,
     folder: TempDir,
 }
@@ -53,6 +57,8 @@ impl Bed {
         let discovery = MapperOptions { min_interval: Duration::from_millis(200), request_timeout: LIMIT };
         let writes = Arc::new(Mutex::new(Vec::new()));
         let told = writes.clone();
+        let steps = Arc::new(Mutex::new(Vec::new()));
+        let heard = steps.clone();
         let configuration = Configuration {
             mapper: Arc::new(Mapper::new(client.clone(), discovery)),
             client,
@@ -73,12 +79,21 @@ impl Bed {
                     Write::Deleted { revision, .. } => format!("delete v{revision}"),
                 });
             }),
+            steps: Steps::new(move |step| heard.lock().unwrap().push(step)),
             log: Log::default(),
             memory: Memory::default(),
             kept: Default::default(),
             stop: Stop::default(),
         };
-        Ok(Self { namespace, objects, configuration, writes, kubeconfig, folder: tempfile::tempdir()? })
+        Ok(Self {
+            namespace,
+            objects,
+            configuration,
+            writes,
+            steps,
+            kubeconfig,
+            folder: tempfile::tempdir()?,
+        })
     }
 
     /// Counts the requests from now on, by method.

@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 use e2e::objects::Look;
+use helm::Event;
+use helm_actions::Step;
 use helm_actions::options::Test;
 use helm_release::{Phase, Release};
 
@@ -68,6 +70,9 @@ async fn a_hook_that_fails_ends_an_install_before_it_begins() -> Result<()> {
     assert_eq!(failure(outcome), format!("failed pre-install: {stalled}"));
     assert_eq!(release.info.description, format!("Release \"web\" failed: failed pre-install: {stalled}"));
     assert_eq!(runs(&release), [("bad".to_owned(), Phase::Failed), ("later".to_owned(), Phase::None)]);
+    let step = |object| Step::Hook { event: Event::PreInstall, number: 1, count: 2, object };
+    let job = format!("Job/{}/bad", bed.namespace);
+    assert_eq!(*bed.steps.lock().unwrap(), [step(None), step(Some(job))]);
     assert_eq!(bed.text("web-map").await?, None);
     assert!(bed.get("Job", "bad").await?.is_none());
     assert!(bed.get("Job", "later").await?.is_none());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use helm_actions::Step;
 use helm_actions::options::WaitStrategy;
 use serde_json::json;
 
@@ -58,6 +59,9 @@ async fn what_is_not_ready_in_time_is_told() -> Result<()> {
         "{log}"
     );
     assert_eq!(bed.take_writes(), ["create v1 pending-install", "update v1 failed"]);
+    let mut steps = std::mem::take(&mut *bed.steps.lock().unwrap());
+    steps.dedup();
+    assert_eq!(steps, [Step::Apply { count: 2 }, Step::Wait { open: Some(1), count: 2 }]);
     Ok(())
 }
 
