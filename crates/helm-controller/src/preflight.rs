@@ -75,3 +75,65 @@ fn refusals(object: &HelmRelease, arguments: &Arguments) -> Vec<String> {
     let ignore = drift::options(object, &[]).err().map(|error| chain(&error));
     [refusal(object, arguments), denied, template, rules, ignore].into_iter().flatten().collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn release(spec: &Value) -> HelmRelease {
+        let mut all = json!({"interval": "1h"});
+        all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let metadata = json!({"name": "app", "namespace": "own"});
+        serde_json::from_value(json!({"metadata": metadata, "spec": all})).unwrap()
+    }
+
+    fn refused(spec: &Value, flags: &[&str]) -> Vec<String> {
+        let arguments = runtime::flags::try_parse_from([&["helm-controller"], flags].concat()).unwrap();
+        refusals(&release(spec), &arguments)
+    }
+
+    fn reference(kind: &str, namespace: &str) -> Value {
+        json!({"chartRef": {"kind": kind, "name": "c", "namespace": namespace}})
+    }
+
+    #[test]
+    fn what_a_pass_would_refuse_depends_on_the_flags() {
+        let (none, lockdown) = ([""; 0], ["--no-cross-namespace-refs"]);
+        let foreign = reference("OCIRepository", "other");
+        assert_eq!(refused(&foreign, &[]), none);
+        assert_eq!(refused(&reference("OCIRepository", "own"), &lockdown), none);
+        let text = "cross-namespace references are not allowed: cannot access OCIRepository other/c";
+        assert_eq!(refused(&foreign, &lockdown), [text]);
+        let external = reference("ExternalArtifact", "own");
+        assert_eq!(refused(&external, &["--feature-gates=ExternalArtifact=true"]), none);
+        let text = "can't access 'ExternalArtifact/own/c', ExternalArtifact feature gate is disabled";
+        assert_eq!(refused(&external, &["--feature-gates=ExternalArtifact=false"]), [text]);
+        // A chart of its own is made where its source is.
+        let source = json!({"kind": "HelmRepository", "name": "r", "namespace": "other"});
+        let chart = json!({"chart": {"spec": {"chart": "c", "sourceRef": source}}});
+        assert_eq!(refused(&chart, &[]), none);
+        let text = "cross-namespace references are not allowed: cannot access HelmChart other/own-app";
+        assert_eq!(refused(&chart, &lockdown), [text]);
+    }
+
+    #[test]
+    fn each_refusal_of_a_spec_is_told() {
+        assert_eq!(refused(&json!({}), &[]), ["invalid Chart reference"]);
+        let nothing = json!({"chart": {"spec": {}}});
+        let text =
+            "chart.spec.chart and chart.spec.sourceRef must be set when chart.kind is not 'OCIRepository'";
+        assert_eq!(refused(&nothing, &[]), [text]);
+        let mut bad = reference("HelmChart", "own");
+        bad["waitStrategy"] = json!({"name": "watcher"});
+        bad["healthCheckExprs"] = json!([{"apiVersion": "v1", "kind": "ConfigMap", "current": "a =="}]);
+        bad["driftDetection"] = json!({"ignore": [{"paths": [""], "target": {"labelSelector": "a b"}}]});
+        let told = refused(&bad, &[]);
+        let [strategy, expression, selector] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(strategy, "the strategy of spec.waitStrategy is not supported");
+        assert!(expression.contains("the CEL expression 'a =='"), "{expression}");
+        assert!(selector.starts_with("failed to create ignore rule selector: "), "{selector}");
+    }
+}

@@ -1,4 +1,4 @@
-//! The verb `preflight` of both controllers: what it finds in a cluster of Flux, and that it writes nothing.
+//! The verb `preflight` of the controllers: what it finds in a cluster of Flux, and that it writes nothing.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,11 +6,16 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use e2e::audit::Request;
 use e2e::cluster::{Cluster, User};
-use e2e::controller::{RUNTIME_NAMESPACE, find_binary};
-use e2e::scenario::Scenario;
+use e2e::controller::{Controller, RUNTIME_NAMESPACE, find_binary};
+use e2e::objects::Look;
+use e2e::scenario::{SHARD, Scenario};
 use e2e::testkit::config_map;
 use e2e::wait::not_yet;
 use runtime::preflight::{EVENT_RIGHTS, LEASE_RIGHTS, Right};
+use serde_json::json;
+
+use crate::helm_release::{Helm, MAP, RELEASE};
+use crate::helm_scenario::Running;
 
 /// Exit code and output of the verb, asked by a user of the cluster.
 async fn ask(cluster: &Cluster, controller: &str, user: User) -> Result<(Option<i32>, String)> {
@@ -63,12 +68,14 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
 
     cluster.install().await?;
     let test = Scenario::in_cluster(cluster, "preflight").await?;
-    for controller in ["source-controller", "kustomize-controller"] {
+    for controller in CONTROLLERS {
         test.apply(&deployment(controller, controller, "")).await?;
     }
     test.apply(&test.source_yaml("1h", "")).await?;
     test.apply(&test.kustomization_yaml("good", "./app", "  wait: true\n  serviceAccountName: x")).await?;
-    for controller in ["source-controller", "kustomize-controller"] {
+    test.apply(&helm_release("good", "  chartRef: {kind: OCIRepository, name: c}\n  serviceAccountName: x"))
+        .await?;
+    for controller in CONTROLLERS {
         let answer = ask(cluster, controller, User::Admin).await?;
         assert_eq!(answer, (Some(0), "No problems found.\n".to_owned()), "{controller}");
     }
@@ -115,6 +122,21 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
     ))
     .await?;
     test.apply(&deployment("shard", "source-controller", ", '--watch-label-selector=key=a'")).await?;
+    test.apply(&helm_release(
+        "bad",
+        "  chartRef: {kind: OCIRepository, name: c}\n  \
+         healthCheckExprs: [{apiVersion: v1, kind: ConfigMap, current: 'a =='}]\n  \
+         driftDetection: {ignore: [{paths: [''], target: {labelSelector: 'a b'}}]}",
+    ))
+    .await?;
+    test.apply(&helm_release("foreign", "  chartRef: {kind: OCIRepository, name: c, namespace: elsewhere}"))
+        .await?;
+    test.apply(&deployment(
+        "helm-controller",
+        "helm-controller",
+        ", --spiffe-broker-id=a, --feature-gates=AllowDNSLookups=true, --no-cross-namespace-refs",
+    ))
+    .await?;
     // Whose requests are audited, and who may read all of this.
     let user = User::KustomizeController;
     let audit = cluster.audit().context("no audit log")?;
@@ -159,6 +181,24 @@ async fn what_would_not_work_is_named_and_nothing_is_written() -> Result<()> {
             ),
         ]
     );
+    let (code, text) = ask(cluster, "helm-controller", user).await?;
+    assert_eq!(code, Some(1), "{text}");
+    let found = rows(&text);
+    let expected = [
+        "flux-system | Deployment/helm-controller | --feature-gates=AllowDNSLookups=true: ".to_owned(),
+        "flux-system | Deployment/helm-controller | --spiffe-broker-id=a: unexpected argument '--spiffe-broker-id' found".to_owned(),
+        format!("{ns} | HelmRelease/bad | failed to create custom status evaluator for healthchecks[0]: "),
+        format!("{ns} | HelmRelease/bad | failed to create ignore rule selector: "),
+        format!(
+            "{ns} | HelmRelease/foreign | cross-namespace references are not allowed: cannot access OCIRepository elsewhere/c"
+        ),
+    ];
+    assert_eq!(found.len(), 1 + expected.len(), "{text}");
+    for (row, start) in found.iter().skip(1).zip(&expected) {
+        assert!(row.starts_with(start), "{row} is not {start}");
+    }
+    assert!(text.contains("the CEL expression 'a =='"), "{text}");
+
     // The question what somebody may do stores nothing.
     let requests = audit.all_requests(user)?;
     let is_question =
@@ -206,6 +246,40 @@ async fn rights_that_are_missing_and_fields_of_a_newer_flux_are_named() -> Resul
     let row =
         format!("{} | Kustomization/new | spec.magic is not known, and would be ignored", test.namespace);
     assert!(found.contains(&row), "{text}");
+
+    // The same of helm-controller, which also needs what its objects ask for.
+    let powerless = deployment("helm-controller", "helm-controller", "")
+        .replace("serviceAccountName: helm-controller", "serviceAccountName: powerless");
+    test.apply(&powerless).await?;
+    test.kubectl(&[
+        "patch",
+        "crd",
+        "helmreleases.helm.toolkit.fluxcd.io",
+        "--type=json",
+        "--patch",
+        NEWER_HELM,
+    ])?;
+    let new = helm_release(
+        "new",
+        "  magic: {level: 9}\n  chartRef: {kind: OCIRepository, name: c}\n  waitStrategy: {name: watcher}\n  \
+         kubeConfig: {configMapRef: {name: cluster}}",
+    );
+    test.wait("the field is known", async || test.apply(&new).await.map_err(not_yet)).await?;
+    let (code, text) = ask(cluster, "helm-controller", User::Admin).await?;
+    assert_eq!(code, Some(1));
+    let found = rows(&text);
+    let object = format!("{} | HelmRelease/new", test.namespace);
+    let account = "flux-system | Deployment/helm-controller | ServiceAccount/powerless may not";
+    for row in [
+        format!("{account} impersonate serviceaccounts"),
+        format!("{account} create helmcharts of source.toolkit.fluxcd.io"),
+        format!("{account} patch helmreleases/status of helm.toolkit.fluxcd.io"),
+        format!("{account} create serviceaccounts/token"),
+        format!("{object} | spec.magic is not known, and would be ignored"),
+        format!("{object} | the strategy of spec.waitStrategy is not supported"),
+    ] {
+        assert!(found.contains(&row), "no {row} in {text}");
+    }
     Ok(())
 }
 
@@ -259,24 +333,44 @@ async fn a_namespace_that_admits_restricted_pods_alone_admits_the_one_of_the_doc
 #[tokio::test(flavor = "multi_thread")]
 async fn the_controllers_do_nothing_that_preflight_does_not_ask_for() -> Result<()> {
     let test = Scenario::with_own_cluster("used").await?;
+    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let controller = Controller::start(test.cluster, User::HelmController, &[&selector]).await?;
+    let helm = Helm { test, controller: Running::Own(Box::new(controller)) };
+    let test = &helm.test;
     let audit = test.cluster.audit().context("no audit log")?;
     let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "one"))?;
     test.apply_source().await?;
     test.apply(&test.kustomization_yaml("app", "./app", "  dependsOn: [{name: base}]")).await?;
     test.apply(&test.kustomization_yaml("base", "./app", "")).await?;
     test.applied("Kustomization/app", &commit).await?;
-    test.kubectl(&["delete", "-n", &test.namespace, "kustomizations,gitrepositories", "--all"])?;
+    // One release that makes its chart and is drifted from, and one that depends on it.
+    helm.commit_chart("1.0.0", &[("map.yaml", MAP)])?;
+    test.request("GitRepository/app").await?;
+    helm.release(&json!({"driftDetection": {"mode": "enabled"}, "values": {"text": "one"}})).await?;
+    helm.release_named("dependent", &json!({"dependsOn": [{"name": "app"}]})).await?;
+    test.until("HelmRelease/dependent", "is ready", Look::is_ready).await?;
+    test.patch(RELEASE, &json!({"spec": {"values": {"text": "two"}}})).await?;
+    helm.ready("Helm upgrade succeeded").await?;
+    test.kubectl(&["delete", "-n", &test.namespace, "helmreleases,kustomizations,gitrepositories", "--all"])?;
     let source = &source_controller::preflight::RIGHTS[..];
     let kustomize = &kustomize_controller::preflight::RIGHTS[..];
-    for (user, rights) in [(User::SourceController, source), (User::KustomizeController, kustomize)] {
+    let releases = &helm_controller::preflight::RIGHTS[..];
+    for (user, rights) in [
+        (User::SourceController, source),
+        (User::KustomizeController, kustomize),
+        (User::HelmController, releases),
+    ] {
         let asked = [rights, &EVENT_RIGHTS, &LEASE_RIGHTS].concat();
         let is_asked = |request: &Request| {
             asked
                 .iter()
                 .any(|(verb, _, resource): &Right| request.verb == *verb && request.resource == *resource)
         };
-        // What a Kustomization applies is what its author may.
-        let is_own = |request: &&Request| request.resource != "configmaps";
+        // What a Kustomization applies is what its author may, and so is what a release has and is stored in.
+        let is_storage = |request: &Request| {
+            user == User::HelmController && request.resource == "secrets" && !request.is_read()
+        };
+        let is_own = |request: &&Request| request.resource != "configmaps" && !is_storage(request);
         let requests = audit.all_requests(user)?;
         assert!(requests.iter().any(|request| request.verb == "patch"), "{requests:?}");
         let others: Vec<_> = requests.iter().filter(is_own).filter(|request| !is_asked(request)).collect();
@@ -284,6 +378,22 @@ async fn the_controllers_do_nothing_that_preflight_does_not_ask_for() -> Result<
     }
     Ok(())
 }
+
+/// The controllers that have the verb and replace one of Flux.
+const CONTROLLERS: [&str; 3] = ["source-controller", "kustomize-controller", "helm-controller"];
+
+/// A HelmRelease with these fields of spec.
+fn helm_release(name: &str, more: &str) -> String {
+    format!(
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: {name}}}\nspec:\n  interval: 1h\n{more}\n"
+    )
+}
+
+/// A field and a value that this version does not know.
+const NEWER_HELM: &str = r#"[{"op": "add", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/magic",
+    "value": {"type": "object", "properties": {"level": {"type": "integer"}}}},
+    {"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/waitStrategy/properties/name/enum",
+    "value": ["poller", "legacy", "watcher"]}]"#;
 
 /// A field that this version does not know.
 const NEWER: &str = r#"[{"op": "add", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/magic",
