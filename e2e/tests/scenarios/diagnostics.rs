@@ -18,7 +18,7 @@ const CANARY: &str = "canary-0f51";
 const DOCUMENT: &str = "docs/troubleshooting.md";
 
 /// Waits until `/debug/objects` says this of an object.
-async fn told(
+pub async fn told(
     test: &Scenario,
     controller: &Controller,
     kind: &str,
@@ -124,13 +124,16 @@ async fn the_commands_of_the_documentation_work() -> Result<()> {
     let pair = test.pair()?;
     let kubectl = test.cluster.kubectl();
     let path = document::search_path(&[kubectl.get_program().as_ref()])?;
-    let (source, kustomize) = (pair.source.metrics_url(), pair.kustomize.metrics_url());
-    let environment: [(&str, &OsStr); 5] = [
+    let own = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let helm = Controller::start(test.cluster, User::HelmController, &[&own]).await?;
+    let [source, kustomize, releases] = [&pair.source, &pair.kustomize, &helm].map(Controller::metrics_url);
+    let environment: [(&str, &OsStr); 6] = [
         ("PATH", &path),
         ("NAMESPACE", test.namespace.as_ref()),
         ("KUBECONFIG", test.cluster.kubeconfig(User::Admin).as_ref()),
         ("SOURCE", source.as_ref()),
         ("KUSTOMIZE", kustomize.as_ref()),
+        ("HELM", releases.as_ref()),
     ];
     let headings = document::headings_with_commands(DOCUMENT)?;
     ensure!(headings.len() > 6, "{headings:?}");
@@ -141,8 +144,6 @@ async fn the_commands_of_the_documentation_work() -> Result<()> {
         }
     }
     let watcher = Controller::start(test.cluster, User::SourceWatcher, &[]).await?;
-    let own = format!("--watch-label-selector={SHARD}={}", test.namespace);
-    let helm = Controller::start(test.cluster, User::HelmController, &[&own]).await?;
     let mut served = BTreeSet::new();
     for controller in [&pair.source, &pair.kustomize, &watcher, &helm] {
         served.extend(compare_metrics(&controller.metrics().await?)?);

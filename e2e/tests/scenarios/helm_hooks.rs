@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::helm_release::{Helm, MAP, RELEASE};
 
 /// A Pod as a hook of these events. Nobody runs it but this test.
-fn pod(name: &str, events: &str) -> String {
+pub fn pod(name: &str, events: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, annotations: {{helm.sh/hook: \"{events}\"}}}}\n\
          spec: {{restartPolicy: Never, containers: [{{name: a, image: a}}]}}\n"
@@ -15,7 +15,7 @@ fn pod(name: &str, events: &str) -> String {
 }
 
 /// The Pod, once it is there and not the one of before; it ends in this phase.
-async fn end(helm: &Helm, name: &str, phase: &str) -> Result<()> {
+pub async fn end(helm: &Helm, name: &str, phase: &str) -> Result<()> {
     let fresh = |pod: &Value| {
         pod.text("/status/phase") == "Pending" && pod.text("/metadata/deletionTimestamp").is_empty()
     };

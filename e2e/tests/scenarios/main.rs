@@ -42,6 +42,7 @@ mod helm_client;
 mod helm_clusters;
 mod helm_crds;
 mod helm_deletion;
+mod helm_diagnostics;
 mod helm_drift;
 mod helm_drift_rules;
 mod helm_hooks;
