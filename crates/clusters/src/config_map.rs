@@ -38,6 +38,11 @@ pub enum ConfigMapError {
         "failed to validate configuration: the audiences stand in the ConfigMap and in an annotation of the service account '{0}'"
     )]
     Audiences(String),
+    /// Google Cloud says for whom its tokens are.
+    #[error(
+        "failed to validate configuration: the provider 'gcp' takes no audiences with a service account: remove the key 'audiences' of the ConfigMap"
+    )]
+    GcpAudiences,
     /// There is no token to ask for the cluster.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -114,6 +119,9 @@ impl Settings {
             None => None,
         };
         let kind = match self.provider()? {
+            Provider::Gcp if named.is_some() && !self.audiences.is_empty() => {
+                return Err(ConfigMapError::GcpAudiences);
+            }
             Provider::Generic => {
                 let identity = match named {
                     Some(identity) => identity,

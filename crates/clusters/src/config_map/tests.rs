@@ -220,6 +220,13 @@ async fn what_gives_no_access_is_told_as_by_flux() {
         let error = world.error(entries, account).await;
         assert!(error.starts_with(text), "{error}");
     }
+    // The controller's own identity does not look at them.
+    let entries = [("provider", "gcp"), ("cluster", GKE), ("audiences", "a")];
+    let error = world.error(&entries, "me").await;
+    let text =
+        "failed to validate configuration: the provider 'gcp' takes no audiences with a service account";
+    assert!(error.starts_with(text), "{error}");
+    assert!(world.open(&entries, "").await.is_ok());
     let own = [(aws::ROLE_ANNOTATION, "me"), ("credential.auth.fluxcd.io/audiences", "a")];
     let world = self::world(&own).await;
     let entries = [("provider", "aws"), ("cluster", ARN)];
