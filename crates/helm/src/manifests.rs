@@ -54,23 +54,24 @@ pub fn sort<'a>(
     files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     threads: usize,
 ) -> Result<(Vec<Manifest>, Vec<Hook>), ManifestError> {
-    let fail = |file: &str, source| ManifestError { file: file.to_owned(), source };
-    let (mut documents, mut not_text) = (Vec::new(), None);
+    let mut documents = Vec::new();
     for (file, content) in files.into_iter().filter(|(file, _)| !is_partial(file)) {
-        let Ok(content) = std::str::from_utf8(content) else {
-            not_text = Some(fail(file, FieldError::NotText));
-            break;
-        };
-        documents.extend(split(content).map(|document| (file, document, OnceLock::new())));
+        match std::str::from_utf8(content) {
+            Ok(content) => documents.extend(split(content).map(|document| (file, document, OnceLock::new()))),
+            Err(_) => documents.push((file, "", OnceLock::from(Err(FieldError::NotText)))),
+        }
     }
+    // What comes behind one that cannot be read is not asked for.
     for_each(&documents, threads, STACK_SIZE, |(_, document, head)| {
-        head.get_or_init(|| Head::read(document));
-        ControlFlow::Continue(())
+        match head.get_or_init(|| Head::read(document)) {
+            Ok(_) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
     });
     let (mut manifests, mut hooks) = (Vec::new(), Vec::new());
     for (file, document, head) in documents {
         let head = head.into_inner().unwrap_or_else(|| Head::read(document));
-        let head = head.map_err(|source| fail(file, source))?;
+        let head = head.map_err(|source| ManifestError { file: file.to_owned(), source })?;
         match Hook::of(&head, file, document) {
             None => manifests.push(Manifest {
                 name: file.to_owned(),
@@ -82,9 +83,6 @@ pub fn sort<'a>(
             // An event that is not known.
             Some(None) => {}
         }
-    }
-    if let Some(error) = not_text {
-        return Err(error);
     }
     sort_by_kind(&mut manifests, INSTALL_ORDER, |manifest| &manifest.kind);
     sort_by_kind(&mut hooks, INSTALL_ORDER, |hook| &hook.kind);

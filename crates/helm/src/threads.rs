@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Builder, scope};
 
-/// Does the same to each of some items, on so many threads, that of the caller included, and waits for all. A thread for which there is
-/// nothing to go on with ends. `stack_size` is in bytes.
+/// Does `work` to each item, on so many threads, that of the caller included, and waits for all of them. A thread ends early when `work`
+/// gives [`ControlFlow::Break`]. `stack_size` is in bytes.
 pub(crate) fn for_each<T: Sync>(
     items: &[T],
     threads: usize,
