@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::cluster::User;
 use crate::objects::Look;
 
-/// The part of the API server's audit log written since a moment.
+/// The part of the API server's audit log written since a moment: what was asked, as it arrived.
 #[derive(Debug)]
 pub struct Audit {
     log: PathBuf,
@@ -25,7 +25,7 @@ pub struct Request {
     pub resource: String,
     /// The namespace, empty where the request has none.
     pub namespace: String,
-    /// The name of the object, empty where the request has none.
+    /// The name of the object, empty where the path has none, as of what is created.
     pub name: String,
     /// Nothing is to be stored.
     pub dry_run: bool,

