@@ -12,10 +12,11 @@ use std::{
 };
 
 use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
-use futures::future::{BoxFuture, FutureExt, join_all};
+use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 use kube::{Resource, core::NamespaceResourceScope};
 use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
 
 use crate::{
     controller::{self, Objects, Reconcile},
@@ -187,7 +188,8 @@ where
         let mut app = App { arguments, process, controllers: Vec::new() };
         start(&mut app).await.map_err(|error| AppError::Start(error.into()))?;
         let App { process, controllers, .. } = app;
-        let work = async { drop(join_all(controllers).await) };
+        // Tasks of their own, so that this thread is not woken for each event.
+        let work = async { drop(controllers.into_iter().collect::<JoinSet<()>>().join_all().await) };
         Ok(process.run(work).await?)
     });
     tokio.shutdown_timeout(BLOCKING_TASKS_TIMEOUT);

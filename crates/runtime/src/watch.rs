@@ -1,6 +1,7 @@
 //! Watches that one bad object cannot stop, and the filter that lets only real changes through.
 
 mod answers;
+mod object;
 mod report;
 
 pub use report::{reported, status};
@@ -14,7 +15,7 @@ use api::meta::RECONCILE_REQUEST_ANNOTATION;
 use futures::{StreamExt, future, stream::BoxStream};
 use kube::{
     Api, Client, Resource, ResourceExt,
-    core::{DeserializeGuard, NamespaceResourceScope},
+    core::NamespaceResourceScope,
     runtime::{
         reflector::ObjectRef,
         watcher::{self, Event},
@@ -23,6 +24,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use crate::{index::Index, metrics::Metrics};
+use object::Watched;
 
 /// Which objects a controller looks after.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +64,7 @@ where
         metrics,
         |_| false,
         |client| {
-            let api: Api<DeserializeGuard<K>> = match &scope.namespace {
+            let api: Api<Watched<K>> = match &scope.namespace {
                 Some(namespace) => Api::namespaced(client, namespace),
                 None => Api::all(client),
             };
@@ -73,7 +75,7 @@ where
     )
 }
 
-fn decoded<K: Resource<DynamicType = ()>>(event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {
+fn decoded<K: Resource<DynamicType = ()>>(event: Event<Watched<K>>) -> Option<Event<K>> {
     let wrap: fn(K) -> Event<K> = match &event {
         Event::Init => return Some(Event::Init),
         Event::InitDone => return Some(Event::InitDone),
@@ -81,17 +83,13 @@ fn decoded<K: Resource<DynamicType = ()>>(event: Event<DeserializeGuard<K>>) -> 
         Event::Delete(_) => Event::Delete,
         Event::InitApply(_) => Event::InitApply,
     };
-    let (Event::Apply(DeserializeGuard(object))
-    | Event::Delete(DeserializeGuard(object))
-    | Event::InitApply(DeserializeGuard(object))) = event
+    let (Event::Apply(Watched(object)) | Event::Delete(Watched(object)) | Event::InitApply(Watched(object))) =
+        event
     else {
         return None;
     };
     match object {
-        Ok(mut object) => {
-            object.managed_fields_mut().clear();
-            Some(wrap(object))
-        }
+        Ok(object) => Some(wrap(object)),
         Err(invalid) => {
             let (namespace, name) = (invalid.metadata.namespace, invalid.metadata.name);
             tracing::error!(
