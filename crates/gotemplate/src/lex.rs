@@ -189,12 +189,24 @@ impl<'a> Lexer<'a> {
         self.input.get(self.start..self.position).unwrap_or_default()
     }
 
-    fn peek(&self) -> Option<char> {
-        decode(self.rest()).map(|(c, _)| c)
+    /// The next character and its bytes. Almost all are of ASCII.
+    #[inline]
+    fn character(&self) -> Option<(char, usize)> {
+        match self.input.get(self.position) {
+            Some(byte) if byte.is_ascii() => Some((char::from(*byte), 1)),
+            Some(_) => decode(self.rest()),
+            None => None,
+        }
     }
 
+    #[inline]
+    fn peek(&self) -> Option<char> {
+        self.character().map(|(c, _)| c)
+    }
+
+    #[inline]
     fn advance(&mut self) -> Option<char> {
-        let (c, length) = decode(self.rest())?;
+        let (c, length) = self.character()?;
         self.position += length;
         Some(c)
     }
@@ -213,11 +225,10 @@ impl<'a> Lexer<'a> {
 
     fn accept_name(&mut self) {
         loop {
-            // Almost all are of ASCII.
             let ascii = self.rest().iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_');
             self.position += ascii.count();
             match self.peek() {
-                Some(c) if is_alphanumeric(c) => self.position += c.len_utf8(),
+                Some(c) if !c.is_ascii() && is_alphanumeric(c) => self.position += c.len_utf8(),
                 _ => return,
             }
         }
@@ -226,7 +237,11 @@ impl<'a> Lexer<'a> {
     fn token(&mut self, kind: Kind) -> Token<'a> {
         let text = self.pending();
         let token = Token { kind, position: self.start, text, line: self.start_line };
-        self.ignore();
+        // No other token may go over the end of a line.
+        if matches!(kind, Kind::Text | Kind::Space | Kind::RawString) {
+            self.start_line += newlines(text);
+        }
+        self.start = self.position;
         token
     }
 
@@ -406,11 +421,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn space(&mut self) -> Step<'a> {
-        let mut count = 0;
-        while self.peek().is_some_and(is_space) {
-            self.advance();
-            count += 1;
-        }
+        let count = spaces(self.rest().iter());
+        self.position += count;
         // The last of them may belong to the closing delimiter.
         self.position -= 1;
         if self.at_right_delimiter() == Some(true) {
@@ -546,6 +558,7 @@ fn spaces<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
     bytes.take_while(|byte| is_space(char::from(**byte))).count()
 }
 
+#[inline]
 fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n')
 }

@@ -12,7 +12,7 @@ use strconv::{quote, unquote};
 use variables::Variables;
 
 use crate::lex::{Kind, Lexer, Token};
-use crate::node::{Branch, List, Node, Pipe, Position, Template};
+use crate::node::{Branch, Command, List, Node, Operand, Pipe, Position, Template};
 
 /// What a source may ask for.
 #[derive(Debug, Clone)]
@@ -118,6 +118,8 @@ pub(crate) fn parse_into(
         read: 0,
         trees: Vec::new(),
         indexes: HashMap::new(),
+        commands: Vec::new(),
+        operands: Vec::new(),
         state,
     };
     let root = parser.source()?;
@@ -167,6 +169,10 @@ struct Parser<'a> {
     trees: Vec<Tree>,
     /// Where the tree of a name is.
     indexes: HashMap<Vec<u8>, usize>,
+    /// Those of the pipelines that are being read, which are within each other: how many one has is known at its end.
+    commands: Vec<Command>,
+    /// As those, of commands.
+    operands: Vec<Operand>,
     state: State<'a>,
 }
 
@@ -192,12 +198,14 @@ enum Item {
 }
 
 impl<'a> Parser<'a> {
+    #[inline]
     fn next(&mut self) -> Token<'a> {
         let token = self.peek();
         self.state.peeked -= 1;
         token
     }
 
+    #[inline]
     fn peek(&mut self) -> Token<'a> {
         if self.state.peeked == 0 {
             self.read();
@@ -206,6 +214,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Takes a token of the source, which is then the next.
+    #[inline(never)]
     fn read(&mut self) {
         let state = &mut self.state;
         state.tokens[0] = self.lexer.next();

@@ -10,7 +10,7 @@ impl Parser<'_> {
     pub(super) fn pipeline(&mut self, context: &str, end: Kind) -> Result<Pipe, ParseError> {
         let position = self.peek_non_space().position;
         let (variables, is_assignment) = self.declarations(context)?;
-        let mut commands = Vec::new();
+        let outer = self.commands.len();
         loop {
             let token = self.next_non_space();
             match token.kind {
@@ -28,11 +28,13 @@ impl Parser<'_> {
                 | Kind::Variable
                 | Kind::LeftParen => {
                     self.back();
-                    commands.push(self.command()?);
+                    let command = self.command()?;
+                    self.commands.push(command);
                 }
                 _ => return self.unexpected(&token, context),
             }
         }
+        let commands = self.commands.split_off(outer);
         if commands.is_empty() {
             return self.fail(format_args!("missing value for {context}"));
         }
@@ -41,7 +43,6 @@ impl Parser<'_> {
                 return self.fail(format_args!("non executable command in pipeline stage {}", index + 1));
             }
         }
-        commands.shrink_to_fit();
         Ok(Pipe { position, is_assignment, variables, commands })
     }
 
@@ -85,10 +86,11 @@ impl Parser<'_> {
 
     fn command(&mut self) -> Result<Command, ParseError> {
         let position = self.peek_non_space().position;
-        let mut operands = Vec::new();
+        let outer = self.operands.len();
         loop {
             self.peek_non_space();
-            operands.extend(self.operand()?);
+            let operand = self.operand()?;
+            self.operands.extend(operand);
             let token = self.next();
             match token.kind {
                 Kind::Space => continue,
@@ -98,8 +100,7 @@ impl Parser<'_> {
             }
             break;
         }
-        // They are kept, and most have room for more than they hold.
-        operands.shrink_to_fit();
+        let operands = self.operands.split_off(outer);
         if operands.is_empty() { self.fail("empty command") } else { Ok(Command { position, operands }) }
     }
 
