@@ -152,10 +152,9 @@ impl<'a> Cursor<'a> {
         let start = self.mark.index;
         loop {
             let rest = self.text.as_bytes().get(self.mark.index..).unwrap_or_default();
-            let plain = rest
-                .iter()
-                .position(|byte| matches!(byte, b'\n' | b'\r' | 0xC2 | 0xE2))
-                .unwrap_or(rest.len());
+            let line = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+            // The first bytes of the other breaks.
+            let plain = rest.get(..line).and_then(|line| memchr::memchr2(0xC2, 0xE2, line)).unwrap_or(line);
             self.advance(plain);
             if self.is_break_or_end(0) {
                 return self.slice(start, self.mark.index);
