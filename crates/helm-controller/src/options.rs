@@ -155,9 +155,21 @@ mod tests {
 
     use super::*;
 
+    fn object(spec: &Value) -> HelmRelease {
+        serde_json::from_value(json!({"metadata": {"name": "a", "namespace": "b"}, "spec": spec})).unwrap()
+    }
+
+    #[test]
+    fn no_namespace_is_created_that_the_object_itself_is_in() {
+        for (target, creates) in [(json!("there"), true), (json!(""), false), (Value::Null, false)] {
+            let spec = json!({"interval": "1m", "targetNamespace": target, "install": {"createNamespace": true}});
+            let given = Given { object: &object(&spec), helm3: false, rules: None };
+            assert_eq!(given.install().creates_namespace, creates, "{spec}");
+        }
+    }
+
     fn strategies(spec: &Value, helm3: bool) -> [WaitStrategy; 3] {
-        let object = json!({"metadata": {"name": "a", "namespace": "b"}, "spec": spec});
-        let object = serde_json::from_value(object).unwrap();
+        let object = object(spec);
         let given = Given { object: &object, helm3, rules: None };
         [given.install().wait, given.upgrade().wait, given.uninstall().wait].map(|wait| wait.strategy)
     }

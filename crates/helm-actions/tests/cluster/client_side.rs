@@ -132,3 +132,27 @@ async fn objects_that_are_there_are_taken_by_a_client_side_install_too() -> Resu
     assert_eq!(live["data"], json!({"text": "default", "revision": "1", "more": "x"}));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_upgrade_does_to_an_immutable_object_what_the_real_client_does() -> Result<()> {
+    let (bed, beside) = (Bed::new().await?, Bed::new().await?);
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: fixed}\nimmutable: true\ndata: {text: {{ .Values.text }}}\n";
+    let chart = bed.chart("1.0.0", &[("templates/fixed.yaml", map)])?;
+    let (one, two) = (r#"{"text": "one"}"#, r#"{"text": "two"}"#);
+    let mut options = install();
+    options.apply = Apply::ClientSide;
+    good(bed.install_as("web", &chart, one, &options).await);
+    beside.helm(&["install", "web", &chart, "--server-side=false", "--set", "text=one"])?;
+    let mut options = upgrade();
+    options.forces = true;
+    let ours = failure(bed.upgrade_as("web", &chart, two, &options).await);
+    let theirs =
+        beside.helm(&["upgrade", "web", &chart, "--force-replace", "--set", "text=two"]).unwrap_err();
+    let reason = "failed to replace object: ConfigMap \"fixed\" is invalid: data: Forbidden: field is immutable when `immutable` is set";
+    assert!(ours.contains(reason), "{ours}");
+    assert!(format!("{theirs:#}").contains(reason), "{theirs:#}");
+    for bed in [&bed, &beside] {
+        assert_eq!(bed.text("fixed").await?.as_deref(), Some("one"));
+    }
+    Ok(())
+}
