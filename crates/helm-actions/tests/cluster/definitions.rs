@@ -10,7 +10,7 @@ use helm_release::ApplyMethod;
 
 use crate::bed::*;
 
-fn definition(plural: &str, text: &str) -> Crd {
+pub fn definition(plural: &str, text: &str) -> Crd {
     let content = format!(
         "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {plural}.example.org, annotations: {{text: {text}}}}}\n\
          spec:\n  group: example.org\n  scope: Namespaced\n  names: {{plural: {plural}, singular: {plural}x, kind: K{plural}}}\n  versions:\n  \

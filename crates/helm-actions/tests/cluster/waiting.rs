@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use helm_actions::Step;
+use futures::future::join_all;
 use helm_actions::options::WaitStrategy;
+use helm_actions::{CrdPolicy, Step};
+use helm_release::ApplyMethod;
 use serde_json::json;
 
 use crate::bed::*;
+use crate::definitions::definition;
 
 fn deployment(name: &str, replicas: u32) -> String {
     format!(
@@ -162,5 +165,74 @@ async fn who_may_not_watch_waits_too() -> Result<()> {
     assert_eq!(live["status"]["observedGeneration"], live["metadata"]["generation"]);
     good(bed.configuration.uninstall("web", &uninstall()).await);
     assert!(bed.get("Deployment", "one").await?.is_none());
+    Ok(())
+}
+
+/// An object of this kind for each release.
+fn of_kind(kind: &str, body: &str) -> String {
+    let (version, kind) = kind.rsplit_once('/').unwrap();
+    format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: \"{{{{ .Release.Name }}}}\"}}\n{body}\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rules_of_helm_3_differ_about_load_balancers_and_custom_resources_alone() -> Result<()> {
+    let bed = Bed::new().await?;
+    let plural = format!("w{:05x}", rand::random_range(0..0x10_0000));
+    let (files, labels) = ([definition(&plural, "one")], Default::default());
+    bed.configuration
+        .apply_crds(&files, CrdPolicy::Create, ApplyMethod::ServerSide, &labels, &wait())
+        .await?;
+    let custom = format!("example.org/v1/K{plural}");
+    let condition = |status: &str| {
+        format!("status: {{conditions: [{{type: Ready, status: '{status}', reason: A, message: a}}]}}")
+    };
+    let (ready, unready) = (condition("True"), condition("False"));
+    let labels = "{release: {{ .Release.Name | quote }}}";
+    let pods = format!(
+        "selector: {{matchLabels: {labels}}}, template: {{metadata: {{labels: {labels}}}, spec: {{containers: [{{name: a, image: a}}]}}}}"
+    );
+    let [none, one] = [0, 1].map(|replicas| format!("spec: {{replicas: {replicas}, {pods}}}"));
+    let set = format!("spec: {{{pods}}}");
+    let job = "spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: a}]}}}";
+    let claim = "spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}";
+    let service = |kind: &str| format!("spec: {{type: {kind}, ports: [{{port: 80}}]}}");
+    let (plain, balancer) = (service("ClusterIP"), service("LoadBalancer"));
+    let external = "spec: {type: ExternalName, externalName: example.org}";
+    // By kstatus, and by the rules of Helm 3.
+    let cases = [
+        ("v1/ConfigMap", "data: {}", true, true),
+        ("apps/v1/Deployment", &none, true, true),
+        ("apps/v1/Deployment", &one, false, false),
+        ("apps/v1/ReplicaSet", &none, true, true),
+        ("apps/v1/ReplicaSet", &one, false, false),
+        ("apps/v1/StatefulSet", &none, true, true),
+        ("apps/v1/StatefulSet", &one, false, false),
+        ("apps/v1/DaemonSet", &set, true, true),
+        ("batch/v1/Job", job, false, false),
+        ("v1/PersistentVolumeClaim", claim, false, false),
+        ("v1/Service", &plain, true, true),
+        ("v1/Service", &balancer, true, false),
+        ("v1/Service", external, true, true),
+        (&*custom, &ready, true, true),
+        (&*custom, &unready, false, true),
+    ];
+    let mut installs = Vec::new();
+    for (index, (kind, body, by_status, by_legacy)) in cases.into_iter().enumerate() {
+        let chart = bed.chart(&format!("1.0.{index}"), &[("templates/a.yaml", &of_kind(kind, body))])?;
+        for (strategy, is_ready) in [(WaitStrategy::Status, by_status), (WaitStrategy::Legacy, by_legacy)] {
+            let (chart, bed) = (chart.clone(), &bed);
+            let mut options = install();
+            // What is ready is so within moments; a busy machine takes longer.
+            options.wait.timeout = if is_ready { LIMIT } else { Duration::from_secs(4) };
+            options.wait.strategy = strategy;
+            installs.push(async move {
+                let name = format!("{strategy:?}{index}").to_lowercase();
+                let outcome = bed.install_as(&name, &chart, "{}", &options).await.unwrap();
+                let error = outcome.error.as_ref().map(|error| net::chain(error));
+                assert_eq!(error.is_none(), is_ready, "{kind} {body} {strategy:?}: {error:?}");
+            });
+        }
+    }
+    join_all(installs).await;
     Ok(())
 }
