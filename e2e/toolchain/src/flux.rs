@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::command::output;
 use crate::kubectl;
-use crate::module::{Build, Module, copy_files};
+use crate::module::{Build, Module, Program, copy_files};
 
 const CLIENT: Module = Module {
     name: "flux",
@@ -50,9 +50,16 @@ const HELM_CONTROLLER: Module = Module {
     build: Build::Copy { complete: copy_api },
 };
 
+pub(crate) const FLUX: Program = Program::new(&CLIENT, "flux", "./cmd/flux");
+pub(crate) const CONTROLLERS: [Program; 3] = [
+    Program::new(&SOURCE_CONTROLLER, "source-controller", "."),
+    Program::new(&KUSTOMIZE_CONTROLLER, "kustomize-controller", "."),
+    Program::new(&HELM_CONTROLLER, "helm-controller", "."),
+];
+
 /// Flux's command line client, from the cache or built now.
 pub fn flux() -> Result<PathBuf> {
-    CLIENT.ensure("flux", "./cmd/flux")
+    FLUX.ensure()
 }
 
 /// Flux's controllers that ours take the place of.
@@ -69,11 +76,8 @@ pub struct FluxControllers {
 impl FluxControllers {
     /// Finds them in the cache and builds those that are missing, which takes minutes.
     pub fn ensure() -> Result<Self> {
-        Ok(Self {
-            source: SOURCE_CONTROLLER.ensure("source-controller", ".")?,
-            kustomize: KUSTOMIZE_CONTROLLER.ensure("kustomize-controller", ".")?,
-            helm: HELM_CONTROLLER.ensure("helm-controller", ".")?,
-        })
+        let [source, kustomize, helm] = CONTROLLERS;
+        Ok(Self { source: source.ensure()?, kustomize: kustomize.ensure()?, helm: helm.ensure()? })
     }
 }
 

@@ -6,6 +6,8 @@ pub mod command;
 mod flux;
 mod module;
 mod node;
+mod progress;
+mod prometheus;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,11 +15,12 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::command::on_path;
-use crate::module::{Build, COPY, Module};
+use crate::module::{Build, COPY, Module, Program};
 
 pub use crate::flux::{FluxControllers, flux};
 pub use crate::module::{cache, go};
 pub use crate::node::NodeToolchain;
+pub use crate::prometheus::prometheus_crds;
 
 /// The programs of a control plane.
 #[derive(Clone, Debug)]
@@ -136,60 +139,114 @@ const VERSITYGW: Module = Module {
     build: Build::Here,
 };
 
+const ETCD_SERVER: Program = Program::new(&ETCD, "etcd", ETCD.root);
+const API_SERVER: Program =
+    Program::new(&KUBERNETES, "kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver");
+const CONTROLLER_MANAGER: Program =
+    Program::new(&KUBERNETES, "kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager");
+const KUBECTL: Program = Program::new(&KUBERNETES, "kubectl", "k8s.io/kubernetes/cmd/kubectl");
+const SOPS_CLIENT: Program = Program::new(&SOPS, "sops", "./cmd/sops");
+const AGE_KEYGEN: Program = Program::new(&SOPS, "age-keygen", "filippo.io/age/cmd/age-keygen");
+
+/// Programs that are all that is built of their module.
+const SINGLE: [Program; 8] = [
+    COSIGN_CLIENT,
+    GCS_SERVER,
+    FORGE,
+    HELM_CLIENT,
+    ORACLE_OF_HELM,
+    OCI_REGISTRY,
+    OCI_REGISTRY_WITH_REFERRERS,
+    S3_SERVER,
+];
+const COSIGN_CLIENT: Program = Program::new(&COSIGN, "cosign", "./cmd/cosign");
+const GCS_SERVER: Program = Program::new(&FAKE_GCS_SERVER, "fake-gcs-server", FAKE_GCS_SERVER.root);
+const FORGE: Program = Program::new(&GITEA, "gitea", ".");
+const HELM_CLIENT: Program = Program::new(&HELM, "helm", "./cmd/helm");
+const ORACLE_OF_HELM: Program = Program::new(&HELM_ORACLE, "helm-oracle", ".");
+const OCI_REGISTRY: Program =
+    Program::new(&REGISTRY, "registry", "github.com/distribution/distribution/v3/cmd/registry");
+const OCI_REGISTRY_WITH_REFERRERS: Program = Program::new(&REFERRERS_REGISTRY, "referrers-registry", ".");
+const S3_SERVER: Program =
+    Program::new(&VERSITYGW, "versitygw", "github.com/versity/versitygw/cmd/versitygw");
+
 impl Toolchain {
     /// Finds the programs in the cache and builds those that are missing, which takes minutes.
     pub fn ensure() -> Result<Self> {
         Ok(Self {
-            etcd: ETCD.ensure("etcd", ETCD.root)?,
-            apiserver: kubernetes("kube-apiserver")?,
-            controller_manager: kubernetes("kube-controller-manager")?,
+            etcd: ETCD_SERVER.ensure()?,
+            apiserver: API_SERVER.ensure()?,
+            controller_manager: CONTROLLER_MANAGER.ensure()?,
             kubectl: kubectl()?,
         })
     }
 }
 
-fn kubernetes(program: &str) -> Result<PathBuf> {
-    KUBERNETES.ensure(program, &format!("{}/cmd/{program}", KUBERNETES.root))
-}
-
 /// The client on the search path if it is new enough, else built like the other programs of Kubernetes.
 fn kubectl() -> Result<PathBuf> {
-    on_path("kubectl").filter(|kubectl| is_new_enough(kubectl)).map_or_else(|| kubernetes("kubectl"), Ok)
+    installed_kubectl().map_or_else(|| KUBECTL.ensure(), Ok)
+}
+
+fn installed_kubectl() -> Option<PathBuf> {
+    on_path("kubectl").filter(|kubectl| is_new_enough(kubectl))
+}
+
+/// Builds what is missing of the programs of these names, which the program `toolchain` explains.
+///
+/// # Errors
+/// When one cannot be built; a name that is none gives nothing to build.
+pub fn ensure_all(names: &[String]) -> Result<()> {
+    let mut all = Vec::new();
+    for name in names {
+        match name.as_str() {
+            "kubernetes" => {
+                all.extend([ETCD_SERVER, API_SERVER, CONTROLLER_MANAGER]);
+                all.extend(installed_kubectl().is_none().then_some(KUBECTL));
+            }
+            "flux" => all.push(flux::FLUX),
+            "flux-controllers" => all.extend(flux::CONTROLLERS),
+            "node" => all.extend(node::PROGRAMS),
+            "prometheus-crds" => all.push(prometheus::GENERATOR),
+            "sops" => all.extend([SOPS_CLIENT, AGE_KEYGEN]),
+            name => all.extend(SINGLE.iter().find(|program| program.name == name)),
+        }
+    }
+    Program::ensure_all(&all)
 }
 
 /// An OCI registry, from the cache or built now.
 pub fn registry() -> Result<PathBuf> {
-    REGISTRY.ensure("registry", &format!("{}/cmd/registry", REGISTRY.root))
+    OCI_REGISTRY.ensure()
 }
 
 /// An OCI registry that lists referrers, from the cache or built now. Its argument is a port.
 pub fn referrers_registry() -> Result<PathBuf> {
-    REFERRERS_REGISTRY.ensure("referrers-registry", ".")
+    OCI_REGISTRY_WITH_REFERRERS.ensure()
 }
 
 /// A store that speaks Google's JSON API, from the cache or built now.
 pub fn fake_gcs_server() -> Result<PathBuf> {
-    FAKE_GCS_SERVER.ensure("fake-gcs-server", FAKE_GCS_SERVER.root)
+    GCS_SERVER.ensure()
 }
 
 /// A store that speaks S3, from the cache or built now.
 pub fn versitygw() -> Result<PathBuf> {
-    VERSITYGW.ensure("versitygw", &format!("{}/cmd/versitygw", VERSITYGW.root))
+    S3_SERVER.ensure()
 }
 
 /// Helm, from the cache or built now.
 pub fn helm() -> Result<PathBuf> {
-    HELM.ensure("helm", "./cmd/helm")
+    HELM_CLIENT.ensure()
 }
 
 /// Helm as a library that answers rows, from the cache or built now: see `tools/helm-oracle`.
 pub fn helm_oracle() -> Result<PathBuf> {
-    HELM_ORACLE.ensure("helm-oracle", ".")
+    ORACLE_OF_HELM.ensure()
 }
 
 /// Cosign, from the cache or built now.
 pub fn cosign() -> Result<PathBuf> {
-    COSIGN.ensure("cosign", "./cmd/cosign")
+    COSIGN_CLIENT.ensure()
 }
 
 /// SOPS and a maker of keys for it.
@@ -203,10 +260,7 @@ pub struct Sops {
 
 /// SOPS, from the cache or built now.
 pub fn sops() -> Result<Sops> {
-    Ok(Sops {
-        program: SOPS.ensure("sops", "./cmd/sops")?,
-        age_keygen: SOPS.ensure("age-keygen", "filippo.io/age/cmd/age-keygen")?,
-    })
+    Ok(Sops { program: SOPS_CLIENT.ensure()?, age_keygen: AGE_KEYGEN.ensure()? })
 }
 
 /// A Git forge.
@@ -220,7 +274,7 @@ pub struct Gitea {
 
 /// Gitea, from the cache or built now. Its files are those of its module.
 pub fn gitea() -> Result<Gitea> {
-    Ok(Gitea { program: GITEA.ensure("gitea", ".")?, files: GITEA.download(GITEA.root)? })
+    Ok(Gitea { program: FORGE.ensure()?, files: GITEA.download(GITEA.root)? })
 }
 
 /// The oldest kubectl that understands every command of the scenarios and the demo.

@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail};
 use toolchain::{
-    FluxControllers, NodeToolchain, Toolchain, cosign, fake_gcs_server, flux, gitea, helm, helm_oracle,
-    referrers_registry, registry, sops, versitygw,
+    FluxControllers, NodeToolchain, Toolchain, cosign, ensure_all, fake_gcs_server, flux, gitea, helm,
+    helm_oracle, prometheus_crds, referrers_registry, registry, sops, versitygw,
 };
 
 const USAGE: &str = "usage: toolchain NAME...
@@ -17,6 +17,7 @@ Builds programs from their Go modules, unless they are in the cache, and prints 
   helm              Helm
   helm-oracle       Helm as a library, which answers rows of charts and values
   node              what runs Pods, beside the system's runc, iptables and network plugins
+  prometheus-crds   the definitions of Prometheus's operator, as its authors generate them
   referrers-registry
                     an OCI registry that lists referrers
   registry          an OCI registry
@@ -25,6 +26,7 @@ Builds programs from their Go modules, unless they are in the cache, and prints 
 
 fn main() -> Result<()> {
     let names: Vec<String> = std::env::args().skip(1).collect();
+    ensure_all(&names)?;
     for name in &names {
         let programs = match name.as_str() {
             "kubernetes" => {
@@ -42,6 +44,7 @@ fn main() -> Result<()> {
             "helm" => vec![helm()?],
             "helm-oracle" => vec![helm_oracle()?],
             "node" => vec![NodeToolchain::ensure()?.kubelet],
+            "prometheus-crds" => vec![prometheus_crds()?],
             "referrers-registry" => vec![referrers_registry()?],
             "registry" => vec![registry()?],
             "sops" => {

@@ -5,15 +5,15 @@
 
 use std::fs::{self, File, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::command::on_path;
+use crate::progress::Progress;
 
 /// A checked-in Go module that pins programs of one release.
 pub struct Module {
@@ -43,37 +43,81 @@ pub enum Build {
 /// A copy that lacks nothing.
 pub const COPY: Build = Build::Copy { complete: |_, _| Ok(()) };
 
+/// A program of a module.
+#[derive(Clone, Copy)]
+pub struct Program {
+    pub module: &'static Module,
+    pub name: &'static str,
+    pub package: &'static str,
+}
+
+// === impl Program ===
+
+impl Program {
+    pub const fn new(module: &'static Module, name: &'static str, package: &'static str) -> Self {
+        Self { module, name, package }
+    }
+
+    /// The program, from the cache or built now.
+    pub fn ensure(&self) -> Result<PathBuf> {
+        self.module.ensure(self.name, self.package, "")
+    }
+
+    /// Builds those that are missing, and tells how many that are.
+    pub fn ensure_all(programs: &[Self]) -> Result<()> {
+        let mut missing = Vec::new();
+        for program in programs {
+            if !program.module.folder()?.join("bin").join(program.name).is_file() {
+                missing.push(program);
+            }
+        }
+        let all = missing.len();
+        for (number, program) in missing.into_iter().enumerate() {
+            let count = format!("[{} of {all}] ", number + 1);
+            program.module.ensure(program.name, program.package, &count)?;
+        }
+        Ok(())
+    }
+}
+
 // === impl Module ===
 
 impl Module {
-    pub fn ensure(&self, program: &str, package: &str) -> Result<PathBuf> {
+    /// Where what is built of this version goes.
+    pub fn folder(&self) -> Result<PathBuf> {
+        Ok(cache()?.join(self.name).join(self.key()?))
+    }
+
+    /// Builds a program unless it is there; `count` is for whoever waits: which of how many it is.
+    fn ensure(&self, program: &str, package: &str, count: &str) -> Result<PathBuf> {
         let version = self.version()?;
-        let folder = cache()?.join(self.name).join(self.key()?).join("bin");
+        let folder = self.folder()?.join("bin");
         let binary = folder.join(program);
         if binary.is_file() {
             return Ok(binary);
         }
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        let title = format!("{count}{program} {version}");
         let lock = File::create(folder.join(".lock"))?;
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-            say(&format!("waiting for another build of {program} {version}"));
+            let _waiting = Progress::start(&title, "waiting for another build of it");
             lock.lock()?;
         }
         if !binary.is_file() {
-            self.build(program, package, version, &binary)?;
+            self.build(program, package, &title, &binary)?;
         }
         Ok(binary)
     }
 
-    fn build(&self, program: &str, package: &str, version: &str, binary: &Path) -> Result<()> {
+    fn build(&self, program: &str, package: &str, title: &str, binary: &Path) -> Result<()> {
         let go = go().with_context(|| format!("build {program}"))?;
-        say(&format!("building {program} {version} (once per version; minutes)"));
-        let begin = Instant::now();
+        let progress = Progress::start(title, "downloading its source");
         let partial = binary.with_extension(format!("{}.partial", std::process::id()));
         let source = self.source(binary)?;
+        progress.phase("looking at its packages");
         let mut child = Command::new(&go)
             .args(["build", "-v", "-mod=readonly", "-buildvcs=false", "-trimpath", "-tags", self.tags])
-            .args(["-ldflags", &self.link_flags(version), "-gcflags", self.compiler_flags()])
+            .args(["-ldflags", &self.link_flags(self.version()?), "-gcflags", self.compiler_flags()])
             .arg("-o")
             .args([partial.as_os_str(), package.as_ref()])
             .current_dir(source.path())
@@ -82,15 +126,11 @@ impl Module {
             .stderr(Stdio::piped())
             .spawn()
             .context("start go build")?;
-        // With -v the compiler names each package as it comes to it: a sign of life.
-        let (mut packages, mut last, mut shown) = (0, String::new(), Instant::now());
+        // With -v the compiler names each package as it comes to it.
+        let mut last = String::new();
         for line in child.stderr.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
             last = line?;
-            packages += 1;
-            if shown.elapsed() > Duration::from_secs(15) {
-                say(&format!("building {program}: {packages} packages, {} s", begin.elapsed().as_secs()));
-                shown = Instant::now();
-            }
+            progress.line(&last);
         }
         let status = child.wait()?;
         if !status.success() {
@@ -98,7 +138,7 @@ impl Module {
             bail!("go build {package} failed ({status}): {last}");
         }
         fs::rename(&partial, binary)?;
-        say(&format!("built {program} {version} in {} s", begin.elapsed().as_secs()));
+        progress.done();
         Ok(())
     }
 
@@ -126,7 +166,7 @@ impl Module {
     }
 
     /// The folder with go.mod and go.sum.
-    fn pins(&self) -> PathBuf {
+    pub fn pins(&self) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools").join(self.name)
     }
 
@@ -224,11 +264,6 @@ pub fn cache() -> Result<PathBuf> {
         .or_else(|| set("XDG_CACHE_HOME").map(|d| d.join("ferroflux")))
         .or_else(|| set("HOME").map(|d| d.join(".cache/ferroflux")))
         .context("no cache folder: set HOME, XDG_CACHE_HOME or FERROFLUX_CACHE")
-}
-
-/// Progress for whoever waits; past the test runner, which holds back what tests print.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use crate::KUBERNETES;
 use crate::command::on_path;
-use crate::kubernetes;
-use crate::module::{Build, COPY, Module};
+use crate::module::{Build, COPY, Module, Program};
 
 const CONTAINERD: Module = Module {
     name: "containerd",
@@ -35,6 +35,23 @@ const KUBE_ROUTER: Module = Module {
     tags: "",
     build: COPY,
 };
+
+/// Those that are built.
+pub(crate) const PROGRAMS: [Program; 8] = [SHIM, RUNTIME, CTR, KUBELET, PROXY, SCHEDULER, DNS, ROUTER];
+const SHIM: Program = Program::new(
+    &CONTAINERD,
+    "containerd-shim-runc-v2",
+    "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+);
+const RUNTIME: Program =
+    Program::new(&CONTAINERD, "containerd", "github.com/containerd/containerd/v2/cmd/containerd");
+const CTR: Program = Program::new(&CONTAINERD, "ctr", "github.com/containerd/containerd/v2/cmd/ctr");
+const KUBELET: Program = Program::new(&KUBERNETES, "kubelet", "k8s.io/kubernetes/cmd/kubelet");
+const PROXY: Program = Program::new(&KUBERNETES, "kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy");
+const SCHEDULER: Program =
+    Program::new(&KUBERNETES, "kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler");
+const DNS: Program = Program::new(&COREDNS, "coredns", "github.com/coredns/coredns");
+const ROUTER: Program = Program::new(&KUBE_ROUTER, "kube-router", "./cmd/kube-router");
 
 /// The programs of a node.
 #[derive(Clone, Debug)]
@@ -72,18 +89,16 @@ impl NodeToolchain {
             .into_iter()
             .find(|folder| folder.join("ptp").is_file())
             .context("no network plugins are installed (Debian's package containernetworking-plugins)")?;
-        let containerd =
-            |program: &str| CONTAINERD.ensure(program, &format!("{}/cmd/{program}", CONTAINERD.root));
         // containerd looks for it beside itself.
-        containerd("containerd-shim-runc-v2")?;
+        SHIM.ensure()?;
         Ok(Self {
-            containerd: containerd("containerd")?,
-            ctr: containerd("ctr")?,
-            kubelet: kubernetes("kubelet")?,
-            proxy: kubernetes("kube-proxy")?,
-            scheduler: kubernetes("kube-scheduler")?,
-            coredns: COREDNS.ensure("coredns", COREDNS.root)?,
-            router: KUBE_ROUTER.ensure("kube-router", "./cmd/kube-router")?,
+            containerd: RUNTIME.ensure()?,
+            ctr: CTR.ensure()?,
+            kubelet: KUBELET.ensure()?,
+            proxy: PROXY.ensure()?,
+            scheduler: SCHEDULER.ensure()?,
+            coredns: DNS.ensure()?,
+            router: ROUTER.ensure()?,
             network_plugins,
         })
     }
