@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -9,6 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::objects::Look;
 use crate::process::{output, temp_folder};
+
+/// How long a server may take, which a test may have stopped.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The bytes of the artifact of a source, which have to be those that the status tells of, and those behind the link to the
 /// current artifact for kinds that have one.
@@ -24,7 +28,8 @@ pub async fn download(source: &Value) -> Result<Vec<u8>> {
 }
 
 async fn get(url: &str) -> Result<Vec<u8>> {
-    Ok(reqwest::get(url).await?.error_for_status()?.bytes().await?.to_vec())
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+    Ok(client.get(url).send().await?.error_for_status()?.bytes().await?.to_vec())
 }
 
 /// The digest of some bytes as a status has it.

@@ -47,6 +47,10 @@ pub enum User {
 }
 
 impl User {
+    /// Every controller.
+    pub const CONTROLLERS: [Self; 4] =
+        [Self::SourceController, Self::KustomizeController, Self::SourceWatcher, Self::HelmController];
+
     /// Everybody.
     pub const ALL: [Self; 5] = [
         Self::Admin,
@@ -361,13 +365,13 @@ fn write_settings(folder: &Path, api: SocketAddrV4) -> Result<BTreeMap<User, Pat
     fs::write(folder.join("server.key"), server.key)?;
     fs::write(folder.join("sa.key"), service_accounts.serialize_pem())?;
     fs::write(folder.join("sa.pub"), service_accounts.public_key_pem())?;
-    let controllers = User::ALL.into_iter().filter(|user| *user != User::Admin).map(User::identity);
+    let controllers = User::CONTROLLERS.map(User::identity);
     // Written before a request is handled: whoever sees what one has done finds it in the log.
     let omitted = ["ResponseStarted", "ResponseComplete", "Panic"];
     let audited = json!({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": omitted,
         "rules": [
-            {"level": "Metadata", "users": controllers.collect::<Vec<_>>()},
+            {"level": "Metadata", "users": controllers},
             {"level": "None"},
         ],
     });

@@ -93,6 +93,15 @@ impl Controller {
         Ok(controller)
     }
 
+    /// Starts the controller of `user` with further `options` and does not wait for it: it may be ready only when it leads.
+    pub fn begin(cluster: &Cluster, user: User, options: &[&str]) -> Result<Self> {
+        let temp = temp_folder(user.name())?;
+        let mut controller = Self::new(cluster.kubeconfig(user), user, options, temp.path())?;
+        controller.temp = Some(temp);
+        controller.spawn(Owner::Harness)?;
+        Ok(controller)
+    }
+
     /// Starts `binary` as the controller of `user`, as in a Pod: it finds the namespace of its service account, which controllers
     /// of Flux need for leader election. It is not waited for.
     pub fn start_in_pod(cluster: &Cluster, user: User, binary: &Path, options: &[&str]) -> Result<Self> {

@@ -255,6 +255,16 @@ fn watchdog(line: &str) {
     }
 }
 
+/// The processes whose command line names a folder.
+pub fn processes_of(folder: &Path) -> Vec<u32> {
+    let folder = folder.display().to_string();
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    let all = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let names_it =
+        |id: &u32| fs::read_to_string(format!("/proc/{id}/cmdline")).is_ok_and(|line| line.contains(&folder));
+    all.filter(names_it).collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -8,7 +8,7 @@ use anyhow::Result;
 use e2e::cluster::Cluster;
 use e2e::git_server::{Asked, Fault, GitServer};
 use e2e::objects::{Id, Look};
-use e2e::process::{exists, temp_folder};
+use e2e::process::{exists, processes_of, temp_folder};
 use e2e::repository::git;
 use e2e::wait::{self, LIMIT, Not};
 
@@ -137,12 +137,4 @@ async fn a_killed_harness_leaves_no_process() -> Result<()> {
         if left.is_empty() && !folder.exists() { Ok(()) } else { Err(Not::Yet(format!("left: {left:?}"))) }
     })
     .await
-}
-
-/// The processes whose command line names a folder.
-fn processes_of(folder: &Path) -> Vec<u32> {
-    let folder = folder.display().to_string();
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c.contains(&folder)))
-        .collect()
 }

@@ -7,10 +7,12 @@ use e2e::api_proxy::{Call, Fault, Rule, When};
 use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::process::Signal;
-use e2e::scenario::{LIMIT, SHARD, Scenario};
-use e2e::testkit::config_map;
+use e2e::scenario::{LIMIT, Scenario};
 use e2e::wait::{Not, not_yet};
 use http::Method;
+use serde_json::json;
+
+use crate::each_controller::{apply, follows, has_followed, selector, write, written};
 
 /// Flags for a Lease that is renewed every second; its holder gives it up after so many without, others wait two more.
 fn election(renew_deadline: u64) -> [String; 4] {
@@ -27,64 +29,126 @@ fn changes_something(call: &Call) -> bool {
     !matches!(call.method, Method::GET | Method::HEAD) && !call.is_about("leases")
 }
 
-fn is_apply(call: &Call) -> bool {
-    call.is_write() && call.is_about("configmaps")
+/// A leader behind a proxy, whose object has followed its first commit, and a second candidate with a way of its own.
+struct Election {
+    test: Scenario,
+    user: User,
+    leader: Controller,
+    standby: Controller,
 }
 
-/// A leader behind a proxy, with an application at its first commit, and a second candidate with a way of its own.
-async fn leader_and_standby(name: &str, renew_deadline: u64) -> Result<(Scenario, Controller)> {
-    let election = election(renew_deadline);
-    let mut options: Vec<&str> = election.iter().map(String::as_str).collect();
-    let test = Scenario::through_proxy(name, &options).await?;
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
-    options.push(&selector);
-    let standby = Controller::start(test.cluster, User::KustomizeController, &options).await?;
-    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "0"))?;
-    test.apply_source().await?;
-    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
-    test.applied("Kustomization/app", &commit).await?;
-    assert_eq!(test.proxy()?.calls(is_apply).len(), 1, "the one behind the proxy leads");
-    Ok((test, standby))
+impl Election {
+    async fn new(name: &str, user: User, renew_deadline: u64) -> Result<Self> {
+        let mut test = Scenario::through_proxy(&format!("{name}-{}", user.name()), &[]).await?;
+        // The leader does its work.
+        let pair = test.own()?;
+        match user {
+            User::SourceController => pair.source.kill(),
+            User::KustomizeController => pair.kustomize.kill(),
+            _ => {}
+        }
+        let (selector, election) = (selector(&test), election(renew_deadline));
+        let options: Vec<&str> = election.iter().chain([&selector]).map(String::as_str).collect();
+        let kubeconfig = test.proxy()?.kubeconfig(user);
+        let leader = Controller::start_with(kubeconfig, user, &options, &[]).await?;
+        test.wait("the one behind the proxy leads", async || {
+            let is = |call: &Call| call.user == Some(user) && is_renewal(call) && call.status == Some(200);
+            match test.proxy().map_err(Not::Ever)?.calls(is).len() {
+                0 => Err(Not::Yet("no renewal".into())),
+                _ => Ok(()),
+            }
+        })
+        .await?;
+        let standby = Controller::begin(test.cluster, user, &options)?;
+        let commit = write(&test, "0")?;
+        apply(&test, user, &json!({})).await?;
+        has_followed(&test, user, &commit, "0").await?;
+        let this = Self { test, user, leader, standby };
+        assert!(!this.works()?.is_empty(), "the one behind the proxy leads");
+        Ok(this)
+    }
+
+    /// What the leader has written of its work.
+    fn works(&self) -> Result<Vec<Call>> {
+        let user = self.user;
+        Ok(self.test.proxy()?.calls(move |call| is_work(call, user)))
+    }
+}
+
+/// Whether a controller writes what its work is.
+fn is_work(call: &Call, user: User) -> bool {
+    call.user == Some(user) && call.is_write() && call.is_about(written(user))
+}
+
+fn is_renewal(call: &Call) -> bool {
+    call.is_about("leases") && call.is_write()
 }
 
 /// The leader sleeps in the middle of its work for longer than its Lease lasts. When it wakes another one leads, and
 /// what it was about to write is not written.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_slept_in_the_middle_of_an_apply_writes_nothing_when_it_wakes() -> Result<()> {
-    let (mut test, mut standby) = leader_and_standby("asleep", 6).await?;
+async fn sleeps(user: User) -> Result<()> {
+    let mut election = Election::new("asleep", user, 6).await?;
+    let (test, leader) = (&election.test, &mut election.leader);
     // The server asks for patience: the leader is stopped while it waits to send the same write again.
-    let throttled = test.proxy()?.add(Rule::new(Fault::Throttle(1), is_apply));
-    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    let throttled = test.proxy()?.add(Rule::new(Fault::Throttle(1), move |call| is_work(call, user)));
+    let commit = write(test, "1")?;
     test.request("GitRepository/app").await?;
     throttled.has_hit(1, LIMIT).await?;
     let stopped = Instant::now();
-    test.own()?.kustomize.signal(Signal::STOP)?;
-    test.applied("Kustomization/app", &commit).await?;
+    leader.signal(Signal::STOP)?;
+    has_followed(test, user, &commit, "1").await?;
     assert!(stopped.elapsed() > Duration::from_secs(1), "the lease is respected");
-    // Nobody but the one that slept goes by way of the proxy any more.
+    // Of this controller nobody but the one that slept goes by way of the proxy any more.
     let proxy = test.proxy()?;
     proxy.heal();
     proxy.take_calls();
-    test.own()?.kustomize.signal(Signal::CONT)?;
-    let status = test.own()?.kustomize.ends(LIMIT).await?;
+    leader.signal(Signal::CONT)?;
+    let status = leader.ends(LIMIT).await?;
     assert!(!status.success(), "it says that it lost the lease: {status}");
-    assert!(test.own()?.kustomize.log_text().contains("is lost"));
-    let own = |call: &Call| call.user == Some(User::KustomizeController) && changes_something(call);
-    let stale = test.proxy()?.calls(own);
+    assert!(leader.log_text().contains("is lost"));
+    let own = move |call: &Call| call.user == Some(user) && changes_something(call);
+    let stale = proxy.calls(own);
     assert!(stale.is_empty(), "{stale:?}");
-    standby.expect_running()?;
+    election.standby.expect_running()?;
     // Started again, it follows.
-    test.own()?.kustomize.restart().await?;
-    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "2"))?;
-    test.request("GitRepository/app").await?;
-    test.applied("Kustomization/app", &commit).await?;
-    assert!(test.proxy()?.calls(own).is_empty());
-    test.finish().await
+    let _again = leader.start_beside()?;
+    test.wait("it is back", async || {
+        match proxy.calls(move |call| call.user == Some(user) && call.is_about("leases")).len() {
+            0 => Err(Not::Yet("it has not asked for the lease".into())),
+            _ => Ok(()),
+        }
+    })
+    .await?;
+    follows(test, user, "2").await?;
+    assert!(proxy.calls(own).is_empty());
+    election.test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kustomize_controller_that_slept_in_the_middle_of_its_work_writes_nothing_when_it_wakes()
+-> Result<()> {
+    sleeps(User::KustomizeController).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_controller_that_slept_in_the_middle_of_its_work_writes_nothing_when_it_wakes() -> Result<()>
+{
+    sleeps(User::SourceController).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_helm_controller_that_slept_in_the_middle_of_its_work_writes_nothing_when_it_wakes() -> Result<()> {
+    sleeps(User::HelmController).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_watcher_that_slept_in_the_middle_of_its_work_writes_nothing_when_it_wakes() -> Result<()> {
+    sleeps(User::SourceWatcher).await
 }
 
 /// Waits for two renewals from now on.
-async fn renews(test: &Scenario, renewal: fn(&Call) -> bool) -> Result<()> {
-    let well = |call: &Call| renewal(call) && call.status == Some(200);
+async fn renews(test: &Scenario) -> Result<()> {
+    let well = |call: &Call| is_renewal(call) && call.status == Some(200);
     let before = test.proxy()?.calls(well).len();
     test.wait("the lease is renewed twice", async || {
         match test.proxy().map_err(Not::Ever)?.calls(well).len() {
@@ -98,46 +162,61 @@ async fn renews(test: &Scenario, renewal: fn(&Call) -> bool) -> Result<()> {
 /// One renewal that hangs, in a connection that is dead, is no reason to give the Lease up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_that_is_never_answered_is_sent_again_in_time() -> Result<()> {
-    let (mut test, mut standby) = leader_and_standby("hung-renewal", 15).await?;
-    let renewal = |call: &Call| call.is_about("leases") && call.is_write();
-    let held = test.proxy()?.add(Rule::new(Fault::Hold(When::Before), renewal).times(1));
+    let mut election = Election::new("hung-renewal", User::KustomizeController, 15).await?;
+    let test = &election.test;
+    let before = election.works()?.len();
+    let held = test.proxy()?.add(Rule::new(Fault::Hold(When::Before), is_renewal).times(1));
     held.has_hit(1, LIMIT).await?;
-    renews(&test, renewal).await?;
-    let conflict = test.proxy()?.add(Rule::new(Fault::Status(409), renewal).times(1));
+    renews(test).await?;
+    let conflict = test.proxy()?.add(Rule::new(Fault::Status(409), is_renewal).times(1));
     conflict.has_hit(1, LIMIT).await?;
-    renews(&test, renewal).await?;
-    test.own()?.kustomize.expect_running()?;
-    standby.expect_running()?;
-    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
-    test.request("GitRepository/app").await?;
-    test.applied("Kustomization/app", &commit).await?;
-    assert_eq!(test.proxy()?.calls(is_apply).len(), 2, "the same one leads");
-    test.finish().await
+    renews(test).await?;
+    election.leader.expect_running()?;
+    election.standby.expect_running()?;
+    follows(test, election.user, "1").await?;
+    assert!(election.works()?.len() > before, "the same one leads");
+    election.test.finish().await
 }
 
 /// A leader that the API server does not answer any more ends before anybody else may begin.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_cannot_renew_ends_and_the_other_one_takes_over() -> Result<()> {
-    let (mut test, _standby) = leader_and_standby("cut-off", 4).await?;
+async fn is_cut_off(user: User) -> Result<()> {
+    let mut election = Election::new("cut-off", user, 4).await?;
+    let test = &election.test;
     test.proxy()?.add(Rule::new(Fault::Hold(When::Before), |_| true));
-    let status = test.own()?.kustomize.ends(LIMIT).await?;
+    let status = election.leader.ends(LIMIT).await?;
     assert!(!status.success(), "{status}");
-    let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
     test.proxy()?.heal();
     test.proxy()?.disconnect();
-    test.request("GitRepository/app").await?;
-    test.applied("Kustomization/app", &commit).await?;
-    test.finish().await
+    follows(test, user, "1").await?;
+    election.test.finish().await
 }
 
-/// A source-controller that does not lead is alive and not ready, and says so in Flux's words.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_source_controller_is_ready_when_it_leads() -> Result<()> {
+async fn a_kustomize_controller_that_cannot_renew_ends_and_the_other_one_takes_over() -> Result<()> {
+    is_cut_off(User::KustomizeController).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_controller_that_cannot_renew_ends_and_the_other_one_takes_over() -> Result<()> {
+    is_cut_off(User::SourceController).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_helm_controller_that_cannot_renew_ends_and_the_other_one_takes_over() -> Result<()> {
+    is_cut_off(User::HelmController).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_watcher_that_cannot_renew_ends_and_the_other_one_takes_over() -> Result<()> {
+    is_cut_off(User::SourceWatcher).await
+}
+
+/// A controller that serves artifacts is alive and not ready while it does not lead, and says so in Flux's words.
+async fn is_ready_when_it_leads(user: User) -> Result<()> {
     let test = Scenario::new("ready-leader").await?;
-    let [enable, lease, renew, retry] = election(15);
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
-    let options = [&*enable, &lease, &renew, &retry, &selector];
-    let mut leader = Controller::start(test.cluster, User::SourceController, &options).await?;
+    let (selector, election) = (selector(&test), election(15));
+    let options: Vec<&str> = election.iter().chain([&selector]).map(String::as_str).collect();
+    let mut leader = Controller::start(test.cluster, user, &options).await?;
     let mut standby = leader.start_beside()?;
     let waiting = "[-]artifact-server failed: reason withheld\n[-]leader-election failed: reason withheld\n\
                    [+]ping ok\nhealthz check failed\n";
@@ -159,4 +238,14 @@ async fn a_source_controller_is_ready_when_it_leads() -> Result<()> {
     })
     .await?;
     test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_controller_is_ready_when_it_leads() -> Result<()> {
+    is_ready_when_it_leads(User::SourceController).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_watcher_is_ready_when_it_leads() -> Result<()> {
+    is_ready_when_it_leads(User::SourceWatcher).await
 }
