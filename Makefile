@@ -59,14 +59,14 @@ programs:
 
 .PHONY: test
 test: programs ## all tests: units, then scenarios on a real API server
-	$(call build,$(KUBE) flux registry referrers-registry fake-gcs-server versitygw helm sops cosign,$(CARGO) test --workspace --tests --no-run)
+	$(call build,$(KUBE) flux registry referrers-registry fake-gcs-server versitygw helm sops cosign prometheus-crds,$(CARGO) test --workspace --tests --no-run)
 	$(call say,"unit tests$(comma) integration tests$(comma) scenarios")
 	@$(AT_ONCE) $(CARGO) test --workspace --tests
 	@$(CARGO) test --workspace --doc
 
 .PHONY: e2e
 e2e: programs ## the scenarios alone
-	$(call build,$(KUBE) flux registry referrers-registry fake-gcs-server versitygw helm sops cosign)
+	$(call build,$(KUBE) flux registry referrers-registry fake-gcs-server versitygw helm sops cosign prometheus-crds)
 	@$(AT_ONCE) $(CARGO) test --workspace $(patsubst %,--test %,$(filter-out attacks forge migration node,$(notdir $(wildcard e2e/tests/*))))
 
 # Tests that guess at time fail here, beside two processes that take all the time they get.
@@ -105,7 +105,7 @@ interop: programs ## sources on a Git forge
 
 .PHONY: migration
 migration: programs ## from Flux's controllers to ours and back
-	$(call build,kubernetes flux flux-controllers registry)
+	$(call build,kubernetes flux flux-controllers registry helm sops versitygw)
 	@$(CARGO) test --workspace --test migration
 
 # `PROFILE=dev` takes what `make test` has built: quick, and ten times as large. `ARCH=arm64` makes them for other machines.

@@ -6,5 +6,6 @@
 mod installation;
 mod kubelet;
 mod releases;
+mod stores;
 mod takeover;
 mod tree;

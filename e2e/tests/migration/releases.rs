@@ -16,7 +16,7 @@ pub async fn plant(test: &Scenario, registry: &Registry) -> Result<()> {
     push(registry, "1.0.0").await?;
     test.apply(&RELEASES.replace("REGISTRY", &registry.address()).replace("NAMESPACE", &test.namespace))
         .await?;
-    for name in ["site", "from-registry", "stopped-release", "rolled", "leaves", "left"] {
+    for name in ["site", "from-registry", "from-index", "stopped-release", "rolled", "leaves", "left"] {
         released(test, name, "1.0.0").await?;
     }
     test.condition("HelmRelease/stalled", "Stalled", "True", "RetriesExceeded", "").await?;
@@ -78,7 +78,7 @@ pub async fn changed(test: &Scenario, value: &str) -> Result<()> {
 /// Waits until those releases have a value that can be upgraded to it; one that is suspended stays.
 pub async fn upgraded(test: &Scenario, value: &str) -> Result<()> {
     let version = version(value);
-    for name in ["site", "from-registry"] {
+    for name in ["site", "from-registry", "from-index"] {
         released(test, name, &version).await?;
         let has = |map: &Value| map["data"]["value"].as_str().is_some_and(|v| v == value || v == version);
         test.until(&format!("ConfigMap/{name}-map"), "has the new value", has).await?;
@@ -113,11 +113,13 @@ pub async fn stored(objects: &Objects, namespace: &str) -> Result<Vec<(String, V
     Ok(secrets.into_iter().filter(is_release).map(named).collect())
 }
 
-fn chart(name: &str, version: &str) -> String {
+/// The metadata of a chart.
+pub fn chart(name: &str, version: &str) -> String {
     format!("apiVersion: v2\nname: {name}\nversion: {version}\nappVersion: \"7\"\n")
 }
 
-fn map(value: &str) -> String {
+/// The template that every chart has.
+pub fn map(value: &str) -> String {
     format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: \"{{{{ .Release.Name }}}}-map\"}}\n\
          data: {{value: \"{value}\", color: \"{{{{ .Values.color }}}}\", password: \"{{{{ .Values.password }}}}\"}}\n"

@@ -22,7 +22,8 @@ use tokio::task::JoinSet;
 use crate::installation::{CONTROLLERS, Installation};
 use crate::kubelet::Kubelet;
 use crate::releases;
-use crate::tree::{TOOLKIT, healthy, managed, plant, push};
+use crate::stores::Stores;
+use crate::tree::{TOOLKIT, healthy, is_source, managed, plant, push};
 
 const DOCUMENT: &str = "docs/migrate.md";
 
@@ -35,7 +36,9 @@ async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_obj
     let migration = Migration { installation, test, kubelet };
     let test = &migration.test;
 
+    let stores = Stores::start(test).await?;
     plant(test, &registry).await?;
+    stores.plant(test).await?;
     migration.applied(&test.repo.head()?).await?;
     releases::plant(test, &registry).await?;
     test.condition("Kustomization/broken", "Ready", "False", "ReconciliationFailed", "").await?;
@@ -64,7 +67,7 @@ async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_obj
             // Flux tries once more, with the artifact of our source-controller.
             "broken" | "waiting" | "stalled" => &["False", "Unknown"],
             // They are fetched again, and say so if that takes its time; `app` waits for `lib`, which it includes.
-            "lib" | "oci" => &["True", "Unknown"],
+            "lib" | "oci" | "bucket" | "index" => &["True", "Unknown"],
             "app" => &["True", "Unknown", "False"],
             _ => &["True"],
         };
@@ -77,6 +80,7 @@ async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_obj
             "NoArtifact",
             "NoSourceArtifact",
             "ChartPackageSucceeded",
+            "ChartPullSucceeded",
             "ReconciliationSucceeded",
             "DependencyNotReady",
         ]
@@ -89,12 +93,12 @@ async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_obj
     ensure!(events.iter().all(|event| is_expected(&event)), "{events:#?}");
 
     // All objects are looked at once more, and commits come.
-    for name in migration.served().await?.iter().filter(|name| !name.contains("Repository/")) {
+    for name in migration.served().await?.iter().filter(|name| !is_source(name)) {
         test.run(name).await?;
     }
     migration.settled().await?;
     migration.expect_unwritten(&audit, &before, &migration.snapshot().await?)?;
-    migration.change(&registry, "2", "plain/b/goes.yaml").await?;
+    migration.change(&registry, &stores, "2", "plain/b/goes.yaml").await?;
     releases::changed(test, "2").await?;
     test.gone("ConfigMap/goes").await?;
     migration.delete("Kustomization/tenant", "ConfigMap/tenant").await?;
@@ -113,7 +117,7 @@ async fn a_cluster_is_taken_over_and_given_back_without_a_write_to_a_managed_obj
     }
     // Flux manages itself again.
     test.repo.write("sync/map.yaml", &config_map("sync", "3"))?;
-    migration.change(&registry, "3", "plain/b/new-2.yaml").await?;
+    migration.change(&registry, &stores, "3", "plain/b/new-2.yaml").await?;
     test.until("ConfigMap/sync", "is up to date", |map| map["data"]["value"] == "3").await?;
     test.gone("ConfigMap/new-2").await?;
     releases::upgraded(test, "3").await?;
@@ -131,13 +135,13 @@ fn unchanging(name: &str, object: &Value) -> Value {
     object["history"] = history(&object);
     object["status"]["history"].take();
     let made_anew = ["digest", "size", "lastUpdateTime"];
-    if name.contains("Repository/") {
+    if is_source(name) {
         made_anew.iter().for_each(|field| drop(object["status"]["artifact"][*field].take()));
         for included in object["status"]["includedArtifacts"].as_array_mut().into_iter().flatten() {
             made_anew.iter().for_each(|field| drop(included[*field].take()));
         }
     }
-    if name.contains("Repository/") || !object.is_ready() {
+    if is_source(name) || !object.is_ready() {
         for condition in object["status"]["conditions"].as_array_mut().into_iter().flatten() {
             condition["lastTransitionTime"].take();
             // We say in which file the mistake is.
@@ -237,7 +241,7 @@ impl Migration {
     async fn applied(&self, commit: &str) -> Result<()> {
         for name in self.served().await?.into_iter().filter(|name| name.starts_with("Kustomization/")) {
             let applied = match name {
-                "Kustomization/from-oci" => self.test.ready(name).await,
+                "Kustomization/from-oci" | "Kustomization/from-bucket" => self.test.ready(name).await,
                 _ => self.test.applied(name, commit).await,
             };
             applied.map_err(|error| error.context(self.kubelet.logs(&self.test.namespace)))?;
@@ -246,17 +250,18 @@ impl Migration {
     }
 
     /// Commits and pushes a new value and a new object, without the object of a file, and waits for what becomes of it.
-    async fn change(&self, registry: &Registry, value: &str, without: &str) -> Result<()> {
+    async fn change(&self, registry: &Registry, stores: &Stores, value: &str, without: &str) -> Result<()> {
         let test = &self.test;
         test.repo.write("plain/a/map.yaml", &config_map("plain", value))?;
         test.repo.write(&format!("plain/b/new-{value}.yaml"), &config_map(&format!("new-{value}"), value))?;
         test.repo.write("stopped/map.yaml", &config_map("stopped", value))?;
         releases::write_charts(test, value)?;
+        stores.change(test, value).await?;
         test.repo.remove(without)?;
         let commit = test.repo.commit(value)?;
         push(registry, value).await?;
         releases::push(registry, &releases::version(value)).await?;
-        for source in ["GitRepository/app", "OCIRepository/oci", "OCIRepository/chart"] {
+        for source in TOOLKIT.iter().filter(|name| is_source(name)) {
             test.request(source).await?;
         }
         self.applied(&commit).await?;
@@ -265,7 +270,7 @@ impl Migration {
             test.until(&format!("ConfigMap/{name}"), "has the new value", has).await?;
         }
         assert_eq!(test.get("ConfigMap/stopped").await?["data"]["value"], "1");
-        Ok(())
+        stores.changed(test, value).await
     }
 
     /// Deletes a Kustomization or HelmRelease, and waits until what it applied is gone, too.
@@ -279,7 +284,8 @@ impl Migration {
     async fn watch(&self) -> Result<Watch> {
         let seen = Arc::<Mutex<BTreeMap<String, BTreeSet<String>>>>::default();
         let mut tasks = JoinSet::new();
-        for kind in ["GitRepository/any", "OCIRepository/any", "Kustomization/any", "HelmRelease/any"] {
+        let sources = ["GitRepository/any", "OCIRepository/any", "Bucket/any", "HelmRepository/any"];
+        for kind in sources.into_iter().chain(["Kustomization/any", "HelmRelease/any"]) {
             let mut states = Box::pin(self.test.objects.watch(&self.test.id(kind)?).await?);
             let seen = seen.clone();
             tasks.spawn(async move {
@@ -304,7 +310,7 @@ impl Migration {
 
     /// Waits until sources have what they tell of, and all controllers are idle.
     async fn settled(&self) -> Result<()> {
-        for name in TOOLKIT.iter().filter(|name| name.contains("Repository/")) {
+        for name in TOOLKIT.iter().filter(|name| is_source(name)) {
             let waited = self.test.wait("the artifact is there", async || {
                 let source = self.test.get(name).await.map_err(not_yet)?;
                 download(&source).await.map(drop).map_err(not_yet)
@@ -371,6 +377,8 @@ fn is_own(request: &Request) -> bool {
     let own = [
         "gitrepositories/status",
         "ocirepositories/status",
+        "buckets/status",
+        "helmrepositories/status",
         "helmcharts/status",
         "kustomizations/status",
         "helmreleases/status",

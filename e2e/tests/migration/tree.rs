@@ -1,4 +1,5 @@
-//! What a Flux user has: sources and Kustomizations of many sorts, and what they apply. The HelmReleases are in `releases`.
+//! What a Flux user has: sources and Kustomizations of many sorts, and what they apply. The HelmReleases are in `releases`, other sources
+//! in `stores`.
 
 use std::io::Write;
 
@@ -13,15 +14,19 @@ use serde_json::Value;
 use crate::releases::write_charts;
 
 /// All toolkit objects of the tree.
-pub const TOOLKIT: [&str; 20] = [
+pub const TOOLKIT: [&str; 25] = [
     "GitRepository/app",
     "GitRepository/lib",
     "OCIRepository/oci",
     "OCIRepository/chart",
+    "Bucket/bucket",
+    "HelmRepository/index",
     "Kustomization/infra",
     "Kustomization/web",
     "Kustomization/tenant",
     "Kustomization/from-oci",
+    "Kustomization/from-bucket",
+    "Kustomization/secrets",
     "Kustomization/plain",
     "Kustomization/stopped",
     "Kustomization/broken",
@@ -29,6 +34,7 @@ pub const TOOLKIT: [&str; 20] = [
     "Kustomization/doomed",
     "HelmRelease/site",
     "HelmRelease/from-registry",
+    "HelmRelease/from-index",
     "HelmRelease/stopped-release",
     "HelmRelease/rolled",
     "HelmRelease/stalled",
@@ -39,6 +45,11 @@ pub const TOOLKIT: [&str; 20] = [
 /// Those that do not stay ready.
 const FAILING: [&str; 4] =
     ["Kustomization/broken", "Kustomization/waiting", "HelmRelease/rolled", "HelmRelease/stalled"];
+
+/// Whether an object is a source, which has an artifact.
+pub fn is_source(name: &str) -> bool {
+    name.contains("Repository/") || name.starts_with("Bucket/")
+}
 
 /// Those that stay ready.
 pub fn healthy() -> impl Iterator<Item = &'static str> {
