@@ -4,6 +4,7 @@
 //!   `docker load`, `podman load`, `ctr images import` and `skopeo copy oci-archive:` read.
 //! - [`authorities`]: the certificate authorities of the Mozilla root program.
 //! - [`components`]: what a binary is made of, as CycloneDX.
+//! - [`labels`]: the names and descriptions of images.
 //! - [`platform`]: the machines that images are for.
 //! - [`provenance`]: from what and how it was made, as SLSA.
 //!
@@ -12,6 +13,7 @@
 pub mod archive;
 pub mod authorities;
 pub mod components;
+pub mod labels;
 pub mod platform;
 pub mod provenance;
 

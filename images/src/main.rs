@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use images::archive::{File, Image};
 use images::components::Metadata;
+use images::labels::{CONTROLLERS, labels, version};
 use images::platform::Platform;
 use images::provenance::Provenance;
 use images::{authorities, sha256};
@@ -16,14 +17,6 @@ const USAGE: &str = "usage: images [PROFILE [ARCHITECTURE]]
 Builds the controllers with a profile of Cargo.toml (dist) and writes their images to images/ in the target folder.
 ARCHITECTURE is amd64 or arm64; another one than that of this machine is in the names of its files.
 SOURCE_URL, if set, is the address of the sources in their labels.";
-
-/// The controllers that have an image: the package, which is also the binary and the image's name, and what it is for.
-const CONTROLLERS: [(&str, &str); 4] = [
-    ("source-controller", "Fetches sources and serves them as artifacts."),
-    ("kustomize-controller", "Builds kustomizations and keeps clusters equal to them."),
-    ("helm-controller", "Keeps releases of Helm charts as HelmReleases say."),
-    ("source-watcher", "Composes artifacts of the files of sources and serves them."),
-];
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -48,7 +41,7 @@ fn main() -> Result<()> {
     let target = metadata.target_directory.as_path();
     let folder = target.join("images");
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-    let version = format!("v{}", env!("CARGO_PKG_VERSION"));
+    let version = version();
     let mut provenance = Provenance {
         // Where the sources are to be had, for the labels.
         repository: std::env::var("SOURCE_URL").ok(),
@@ -150,12 +143,7 @@ fn image(
     architecture: &'static str,
     binary: Vec<u8>,
 ) -> Image {
-    let mut labels = BTreeMap::from(
-        [("title", name), ("description", description), ("version", version), ("licenses", "Apache-2.0")]
-            .map(label),
-    );
-    labels.extend(provenance.commit.as_deref().map(|commit| label(("revision", commit))));
-    labels.extend(provenance.repository.as_deref().map(|repository| label(("source", repository))));
+    let labels = labels(name, description, provenance.commit.as_deref(), provenance.repository.as_deref());
     let authorities = File { content: authorities::pem().into_bytes(), mode: 0o644 };
     Image {
         reference: format!("ferroflux/{name}:{version}"),
@@ -168,10 +156,6 @@ fn image(
             (name.to_owned(), File { content: binary, mode: 0o755 }),
         ]),
     }
-}
-
-fn label((name, value): (&str, &str)) -> (String, String) {
-    (format!("org.opencontainers.image.{name}"), value.to_owned())
 }
 
 /// The commit of the sources, if they are as it has them.
