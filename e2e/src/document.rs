@@ -18,20 +18,32 @@ pub struct Block {
     pub text: String,
 }
 
-/// The blocks below a heading of a document of the workspace, up to the next heading.
+/// Commands for everybody, and those that need a Pod, which few tests have.
+const COMMANDS: &str = "sh";
+const POD_COMMANDS: &str = "sh pod";
+
+/// Every block of a document of the workspace, with the heading that it stands below.
+pub fn sections(document: &str) -> Result<Vec<(String, Block)>> {
+    Ok(split(&read(document)?).0)
+}
+
+/// The text of a document outside of its blocks.
+pub fn without_blocks(document: &str) -> Result<String> {
+    Ok(split(&read(document)?).1)
+}
+
+/// The blocks below a heading of a document, up to the next heading.
 pub fn blocks(document: &str, heading: &str) -> Result<Vec<Block>> {
-    let text = fs::read_to_string(crate::workspace().join(document))?;
-    let blocks = below(&text, heading);
+    let blocks = below(&read(document)?, heading);
     ensure!(!blocks.is_empty(), "{document} has no block below {heading:?}");
     Ok(blocks)
 }
 
 /// The headings of a document that have commands directly below them.
 pub fn headings_with_commands(document: &str) -> Result<Vec<String>> {
-    let text = fs::read_to_string(crate::workspace().join(document))?;
-    let mut found: Vec<String> = sections(&text)
+    let mut found: Vec<String> = sections(document)?
         .into_iter()
-        .filter(|(_, block)| block.language == "sh")
+        .filter(|(_, block)| block.language == COMMANDS)
         .map(|(heading, _)| heading)
         .collect();
     found.dedup();
@@ -48,8 +60,21 @@ pub fn file(document: &str, heading: &str) -> Result<String> {
 
 /// The commands below a heading, block by block.
 pub fn commands(document: &str, heading: &str) -> Result<Vec<String>> {
-    let commands = blocks(document, heading)?.into_iter().filter(|block| block.language == "sh");
+    in_language(document, heading, COMMANDS)
+}
+
+/// The same of commands that need a Pod.
+pub fn pod_commands(document: &str, heading: &str) -> Result<Vec<String>> {
+    in_language(document, heading, POD_COMMANDS)
+}
+
+fn in_language(document: &str, heading: &str, language: &str) -> Result<Vec<String>> {
+    let commands = blocks(document, heading)?.into_iter().filter(|block| block.language == language);
     Ok(commands.map(|block| block.text).collect())
+}
+
+fn read(document: &str) -> Result<String> {
+    fs::read_to_string(crate::workspace().join(document)).with_context(|| format!("read {document}"))
 }
 
 /// Runs a block of commands in `folder`, in a shell that ends with the first failure. Answers what they print.
@@ -85,12 +110,12 @@ pub fn search_path(programs: &[&Path]) -> Result<OsString> {
 }
 
 fn below(text: &str, heading: &str) -> Vec<Block> {
-    sections(text).into_iter().filter(|(at, _)| at == heading).map(|(_, block)| block).collect()
+    split(text).0.into_iter().filter(|(at, _)| at == heading).map(|(_, block)| block).collect()
 }
 
-/// Every block, with the heading that it stands below.
-fn sections(text: &str) -> Vec<(String, Block)> {
-    let mut blocks = Vec::new();
+/// Every block, with the heading that it stands below, and the text between them.
+fn split(text: &str) -> (Vec<(String, Block)>, String) {
+    let (mut blocks, mut rest) = (Vec::new(), String::new());
     let (mut heading, mut open) = (String::new(), None::<Block>);
     for line in text.lines() {
         // Blocks in lists are indented.
@@ -103,13 +128,16 @@ fn sections(text: &str) -> Vec<(String, Block)> {
             (None, Some(language)) => {
                 open = Some(Block { language: language.to_owned(), text: String::new() });
             }
-            (None, None) if line.starts_with('#') => {
-                heading = line.trim_start_matches('#').trim().to_owned();
+            (None, None) => {
+                if line.starts_with('#') {
+                    heading = line.trim_start_matches('#').trim().to_owned();
+                }
+                rest += line;
+                rest.push('\n');
             }
-            (None, None) => {}
         }
     }
-    blocks
+    (blocks, rest)
 }
 
 #[cfg(test)]
@@ -125,5 +153,6 @@ mod tests {
             [block("yaml", "# no heading\nx: y\n"), block("sh", "   two\n\n   three\n")]
         );
         assert_eq!(below(text, "D"), []);
+        assert_eq!(split(text).1, "# A\n## B\n\n1. text\n# C\n");
     }
 }

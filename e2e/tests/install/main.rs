@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod admitted;
+mod documents;
 mod flux;
 mod lifecycle;
 mod manifests;

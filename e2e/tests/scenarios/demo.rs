@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Result, ensure};
-use e2e::process::{exists, processes_of, temp_folder};
+use e2e::process::{processes_of, temp_folder};
 
 /// The demo with an empty home and a cache of its own, which has what was built before and nothing that runs.
 fn demo(verb: &str, folder: &Path) -> Result<Output> {
@@ -39,7 +39,7 @@ async fn the_demo_works_in_an_empty_home_and_takes_away_what_it_left() -> Result
     ensure!(told(&said).contains("✔ all of it in "), "{}", told(&said));
     ensure!(left.len() >= 5, "the control plane, the Git server and source-controller stay: {left:?}");
     ensure!(down.status.success(), "{}", told(&down));
-    ensure!(!left.iter().any(|pid| exists(*pid)), "{}", told(&down));
+    ensure!(processes_of(&cache).is_empty(), "{}", told(&down));
     ensure!(!cache.join("run/demo").exists(), "its folder is left");
     Ok(())
 }

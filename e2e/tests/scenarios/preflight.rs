@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use e2e::audit::Request;
 use e2e::cluster::{Cluster, User};
 use e2e::controller::{Controller, RUNTIME_NAMESPACE, find_binary};
+use e2e::document;
 use e2e::objects::Look;
 use e2e::scenario::{SHARD, Scenario};
 use e2e::testkit::config_map;
@@ -311,9 +312,8 @@ async fn a_namespace_that_admits_restricted_pods_alone_admits_the_one_of_the_doc
     let test = Scenario::in_cluster(cluster, "restricted").await?;
     let enforced = "pod-security.kubernetes.io/enforce=restricted";
     test.kubectl(&["label", "namespace", RUNTIME_NAMESPACE, "--overwrite", enforced])?;
-    let document = std::fs::read_to_string(e2e::workspace().join("docs/migrate.md"))?;
-    let block = document.split("```\n").find(|block| block.contains(" run ferroflux-preflight "));
-    let block = block.context("no command that runs a Pod")?;
+    let blocks = document::pod_commands("docs/migrate.md", "Check")?;
+    let [block] = &blocks[..] else { bail!("not one block: {blocks:?}") };
     // No Pod runs in this cluster.
     let commands = block.replace("--rm --attach", "--dry-run=server");
     let kubectl = cluster.kubectl();
