@@ -116,7 +116,8 @@ impl Delivery {
         self.expect_pods("app-chart", 1).await
     }
 
-    async fn until_ready(&self, name: &str, is_of_commit: impl Fn(&Value) -> bool) -> Result<()> {
+    /// Waits until an object of `flux-system` is ready, and as it should be.
+    pub async fn until_ready(&self, name: &str, is_of_commit: impl Fn(&Value) -> bool) -> Result<()> {
         let id = Id::new(name, "flux-system")?;
         wait::until(DELIVERY, async || {
             let seen = self.objects.get(&id).await.map_err(wait::not_yet)?.unwrap_or_default();

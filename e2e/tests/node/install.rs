@@ -58,6 +58,7 @@ pub async fn rolled_out(node: &Node, name: &str) -> Result<()> {
     .await
 }
 
-fn images() -> PathBuf {
+/// Where the archives are.
+pub fn images() -> PathBuf {
     std::env::var_os("E2E_IMAGES").map_or_else(|| workspace().join("target/images"), Into::into)
 }

@@ -26,9 +26,12 @@ pub async fn all(node: &mut Node, delivery: &mut Delivery) -> Result<()> {
         kubectl(node, &["-n", "flux-system", "rollout", "restart", &format!("deployment/{name}")])?;
         survived(node, delivery, before, &format!("{name} was rolled out again")).await?;
     }
-    let before = delivery.applied().await?;
-    leader_change(node).await?;
-    survived(node, delivery, before, "another kustomize-controller became the leader").await?;
+    // The other one serves artifacts, and is not ready before it leads.
+    for name in ["kustomize-controller", "helm-controller"] {
+        let before = delivery.applied().await?;
+        leader_change(node, name).await?;
+        survived(node, delivery, before, &format!("another {name} became the leader")).await?;
+    }
 
     let before = delivery.applied().await?;
     kubectl(
@@ -62,10 +65,10 @@ async fn survived(
 }
 
 /// A second replica waits, and goes on when the first one is gone.
-async fn leader_change(node: &Node) -> Result<()> {
-    let (name, lease) = ("kustomize-controller", "kustomize-controller-leader-election");
+async fn leader_change(node: &Node, name: &str) -> Result<()> {
     let objects = node.cluster.objects().await?;
-    let lease = Id::of("coordination.k8s.io/v1", "Lease", "flux-system", lease);
+    let lease = format!("{name}-leader-election");
+    let lease = Id::of("coordination.k8s.io/v1", "Lease", "flux-system", &lease);
     let leader = async || -> Result<String> {
         let lease = objects.get(&lease).await?.context("no lease")?;
         let holder = lease.text("/spec/holderIdentity");

@@ -6,10 +6,13 @@
 
 mod attack;
 mod delivery;
+mod generator;
 mod install;
 mod interruptions;
 mod monitoring;
 mod policies;
+mod storage;
+mod trouble;
 mod user;
 mod ways;
 
@@ -32,6 +35,8 @@ async fn images_run_as_they_are_installed() -> Result<()> {
     monitoring::watch(&node).await?;
     attack::memory_holds(&node, &mut delivery).await?;
     interruptions::all(&mut node, &mut delivery).await?;
+    trouble::look_for_trouble(&node, &user, &mut delivery).await?;
+    storage::outlives_its_pod(&node, &user, &mut delivery).await?;
     ways::all(&node, &mut user, delivery).await
 }
 

@@ -114,14 +114,17 @@ impl User {
         Ok(())
     }
 
-    /// Does what stands below a heading; answers what the commands print.
-    pub fn follow(&self, heading: &str) -> Result<String> {
+    /// Runs commands; answers what they print.
+    pub fn run(&self, commands: &str) -> Result<String> {
         let environment: Vec<(&str, &OsStr)> =
             self.environment.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-        let run = |commands: String| document::run(&commands, self.folder.path(), &environment);
-        let said = tokio::task::block_in_place(|| {
-            document::commands(DOCUMENT, heading)?.into_iter().map(run).collect::<Result<String>>()
-        });
+        tokio::task::block_in_place(|| document::run(commands, self.folder.path(), &environment))
+    }
+
+    /// Does what stands below a heading; answers what the commands print.
+    pub fn follow(&self, heading: &str) -> Result<String> {
+        let run = |commands: String| self.run(&commands);
+        let said: Result<String> = document::commands(DOCUMENT, heading)?.into_iter().map(run).collect();
         let said = said.with_context(|| format!("{DOCUMENT}, {heading}"))?;
         self.followed.lock().unwrap().insert(heading.to_owned());
         step(&format!("{DOCUMENT}: {heading}"));

@@ -8,6 +8,7 @@ use e2e::objects::{Id, Look};
 use e2e::wait::{self, Not};
 
 use crate::delivery::{Applied, Delivery, broken_source};
+use crate::generator;
 use crate::install::{CONTROLLERS, rolled_out};
 use crate::policies;
 use crate::step;
@@ -26,7 +27,8 @@ pub async fn all(node: &Node, user: &mut User, delivery: Delivery) -> Result<()>
     ends(node, user, delivery, "Uninstall the chart").await?;
 
     user.follow("By manifests")?;
-    let delivery = installed(node, user, "manifests").await?;
+    let mut delivery = installed(node, user, "manifests").await?;
+    generator::composes(node, user, &mut delivery).await?;
     user.follow("Upgrade manifests")?;
     ends(node, user, delivery, "Uninstall").await?;
 
