@@ -93,3 +93,4 @@ mod submodules;
 mod tenancy;
 mod verify;
 mod waiting;
+mod watcher_storage;
