@@ -13,7 +13,7 @@ use e2e::scenario::{SHARD, Scenario, Settings};
 use futures::future::try_join_all;
 use serde_json::json;
 
-use crate::each_controller::{apply, has_followed, object, selector, write};
+use crate::each_controller::{apply, have_followed, object, selector, write};
 
 const YEAR: i64 = 365 * 24 * 3600;
 /// Of each controller for one commit and one source that fails a few times.
@@ -49,11 +49,6 @@ async fn leases(test: &Scenario) -> Result<Vec<(String, i64)>> {
         told.push((lease.text("/spec/holderIdentity").to_owned(), lease.number("/spec/leaseTransitions")));
     }
     Ok(told)
-}
-
-/// Waits until every controller has brought on a value that was committed.
-async fn have_followed(test: &Scenario, commit: &str, value: &str) -> Result<()> {
-    try_join_all(User::CONTROLLERS.map(|user| has_followed(test, user, commit, value))).await.map(drop)
 }
 
 /// A source on a server of its own, with a certificate that is valid in these days; and its name.

@@ -13,6 +13,8 @@ use e2e::testkit::{config_map, owned_are};
 use e2e::wait::{self, Not};
 use serde_json::json;
 
+use crate::each_controller::{apply, have_followed, start, write};
+
 /// Replaces all ConfigMaps of the repository by eight that name `round`; answers their names and the commit.
 fn replace_all(test: &Scenario, round: usize) -> Result<(BTreeSet<String>, String)> {
     if round > 0 {
@@ -94,42 +96,61 @@ async fn a_killed_source_controller_serves_the_newest_commit_again() -> Result<(
     test.finish().await
 }
 
+/// The controllers that no pair has.
+async fn others(test: &Scenario) -> Result<[Controller; 2]> {
+    let start = |user| start(test, user, &[]);
+    let (helm, watcher) = tokio::try_join!(start(User::HelmController), start(User::SourceWatcher))?;
+    Ok([helm, watcher])
+}
+
+/// Commits other ConfigMaps and a value that all controllers bring on; answers their names and the commit.
+fn commit_round(test: &Scenario, round: usize) -> Result<(BTreeSet<String>, String)> {
+    let (mut names, _) = replace_all(test, round)?;
+    names.insert("map".into());
+    Ok((names, write(test, &round.to_string())?))
+}
+
+/// An object of each controller, which has followed the first commit.
+async fn begin(test: &Scenario) -> Result<()> {
+    let (_, commit) = commit_round(test, 0)?;
+    for user in User::CONTROLLERS {
+        apply(test, user, &json!({})).await?;
+    }
+    have_followed(test, &commit, "0").await
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn both_controllers_stop_when_asked_and_resume_where_they_were() -> Result<()> {
+async fn all_controllers_stop_when_asked_and_resume_where_they_were() -> Result<()> {
     let mut test = Scenario::with_own_controllers("stop", &[]).await?;
-    let (_, commit) = replace_all(&test, 0)?;
-    test.apply_source().await?;
-    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
-    test.applied("Kustomization/app", &commit).await?;
-    let pair = test.own()?;
-    for controller in [&mut pair.source, &mut pair.kustomize] {
+    let mut others = others(&test).await?;
+    begin(&test).await?;
+    let (pair, [helm, watcher]) = (test.own()?, &mut others);
+    for controller in [&mut pair.source, &mut pair.kustomize, helm, watcher] {
         let status = controller.stop()?;
         assert_eq!(status.code(), Some(0), "{}", controller.log_text());
         controller.restart().await?;
     }
-    let (names, commit) = replace_all(&test, 1)?;
+    let (names, commit) = commit_round(&test, 1)?;
     test.request("GitRepository/app").await?;
-    test.applied("Kustomization/app", &commit).await?;
+    have_followed(&test, &commit, "1").await?;
     owned_are(&test, &names).await?;
     test.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_controllers_survive_a_restart_of_the_api_server() -> Result<()> {
+async fn all_controllers_survive_a_restart_of_the_api_server() -> Result<()> {
     let mut test = Scenario::with_own_cluster("restart").await?;
-    let (_, commit) = replace_all(&test, 0)?;
-    test.apply_source().await?;
-    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
-    test.applied("Kustomization/app", &commit).await?;
-    let ids = [test.own()?.source.id(), test.own()?.kustomize.id()];
+    let mut others = others(&test).await?;
+    begin(&test).await?;
+    let (pair, [helm, watcher]) = (test.pair()?, &others);
+    let ids = [&pair.source, &pair.kustomize, helm, watcher].map(Controller::id);
 
-    let (names, commit) = replace_all(&test, 1)?;
+    let (names, commit) = commit_round(&test, 1)?;
     test.request("GitRepository/app").await?;
     some_way().await;
     test.cluster.kill_apiserver();
-    // Both find that it is away.
-    let pair = test.pair()?;
-    for controller in [&pair.source, &pair.kustomize] {
+    // All find that it is away.
+    for controller in [&pair.source, &pair.kustomize, helm, watcher] {
         test.wait("the watch fails", async || match controller.log_text().contains("watch failed") {
             true => Ok(()),
             false => Err(Not::Yet("the log says nothing of it".into())),
@@ -137,18 +158,20 @@ async fn both_controllers_survive_a_restart_of_the_api_server() -> Result<()> {
         .await?;
     }
     test.cluster.start_apiserver().await?;
-    test.applied("Kustomization/app", &commit).await?;
+    have_followed(&test, &commit, "1").await?;
     owned_are(&test, &names).await?;
 
     // Watches work again, not only what was under way.
-    let (names, commit) = replace_all(&test, 2)?;
+    let (names, commit) = commit_round(&test, 2)?;
     test.request("GitRepository/app").await?;
-    test.applied("Kustomization/app", &commit).await?;
+    have_followed(&test, &commit, "2").await?;
     owned_are(&test, &names).await?;
-    let pair = test.own()?;
-    pair.source.expect_running()?;
-    pair.kustomize.expect_running()?;
-    assert_eq!([pair.source.id(), pair.kustomize.id()], ids, "neither was restarted");
+    let (pair, [helm, watcher]) = (test.own()?, &mut others);
+    let mut controllers = [&mut pair.source, &mut pair.kustomize, helm, watcher];
+    for controller in &mut controllers {
+        controller.expect_running()?;
+    }
+    assert_eq!(controllers.map(|controller| controller.id()), ids, "none was restarted");
     Ok(())
 }
 

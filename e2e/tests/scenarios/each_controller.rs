@@ -8,6 +8,7 @@ use e2e::objects::Look;
 use e2e::scenario::{SHARD, Scenario};
 use e2e::testkit::config_map;
 use e2e::wait::{Not, not_yet};
+use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 /// The object that the controller of a user works on.
@@ -121,6 +122,11 @@ pub async fn has_followed(test: &Scenario, user: User, commit: &str, value: &str
         }
     }
     Ok(())
+}
+
+/// Waits until every controller has brought on a value that was committed.
+pub async fn have_followed(test: &Scenario, commit: &str, value: &str) -> Result<()> {
+    try_join_all(User::CONTROLLERS.map(|user| has_followed(test, user, commit, value))).await.map(drop)
 }
 
 /// Commits a value, asks the source to look, and waits until the controller of a user has brought it on.
