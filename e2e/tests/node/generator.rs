@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use e2e::node::Node;
-use e2e::objects::{Id, Look};
+use e2e::objects::{Id, Look, Objects};
 use e2e::wait::{self, Not};
 
 use crate::delivery::Delivery;
@@ -32,17 +32,22 @@ pub async fn composes(node: &Node, user: &User, delivery: &mut Delivery) -> Resu
     delivery.deliver().await?;
     let second = composed(node, &id, first.text("/status/artifact/digest")).await?;
     delivery.until_ready("Kustomization/composed", applies(&second)).await?;
-    for id in ids.iter().rev() {
-        objects.delete(id).await?;
-        wait::until(wait::LIMIT, async || match objects.get(id).await.map_err(wait::not_yet)? {
-            None => Ok(()),
-            Some(object) => Err(Not::Yet(object.to_string())),
-        })
-        .await
-        .with_context(|| format!("the end of {id}"))?;
-    }
+    end(&objects, &ids).await?;
     user.run("kubectl delete -k config/source-watcher")?;
     step("source-watcher composed artifacts as a Pod");
+    Ok(())
+}
+
+/// Deletes objects, the last one first, and waits until each is gone with what it applied.
+pub async fn end(objects: &Objects, ids: &[Id]) -> Result<()> {
+    for id in ids.iter().rev() {
+        objects.delete(id).await?;
+        let gone = wait::until(wait::LIMIT, async || match objects.get(id).await.map_err(wait::not_yet)? {
+            None => Ok(()),
+            Some(object) => Err(Not::Yet(object.to_string())),
+        });
+        gone.await.with_context(|| format!("the end of {id}"))?;
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod install;
 mod interruptions;
 mod monitoring;
 mod policies;
+mod shards;
 mod storage;
 mod trouble;
 mod user;
@@ -37,6 +38,7 @@ async fn images_run_as_they_are_installed() -> Result<()> {
     interruptions::all(&mut node, &mut delivery).await?;
     trouble::look_for_trouble(&node, &user, &mut delivery).await?;
     storage::outlives_its_pod(&node, &user, &mut delivery).await?;
+    shards::serve_their_objects(&node, &user, &mut delivery).await?;
     ways::all(&node, &mut user, delivery).await
 }
 

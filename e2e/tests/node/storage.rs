@@ -31,7 +31,7 @@ pub async fn outlives_its_pod(node: &Node, user: &User, delivery: &mut Delivery)
             "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": folder.path()},
         },
     });
-    let volume = objects.apply_one(&volume, "").await?;
+    user.run(&format!("kubectl create -f - <<'EOF'\n{volume}\nEOF"))?;
     user.run(&format!("helm upgrade ferroflux charts/ferroflux --namespace flux-system --wait {VALUES}"))?;
     rolled_out(node, NAME).await?;
     delivery.deliver().await?;
@@ -48,10 +48,10 @@ pub async fn outlives_its_pod(node: &Node, user: &User, delivery: &mut Delivery)
     let after = artifact().await?;
     // The time of an artifact that is made anew is another one.
     ensure!(after == before, "{before} became {after}");
-    delivery.deliver().await?;
     user.run("helm upgrade ferroflux charts/ferroflux --namespace flux-system --wait --reset-values")?;
     rolled_out(node, NAME).await?;
-    objects.delete(&volume).await?;
+    user.run("kubectl delete persistentvolume artifacts")?;
+    delivery.deliver().await?;
     step("artifacts on a volume outlived their Pod");
     Ok(())
 }
