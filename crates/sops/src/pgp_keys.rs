@@ -34,9 +34,9 @@ pub enum PgpKeysError {
     /// There is no armored private key.
     #[error("no armored OpenPGP private key found")]
     None,
-    /// A key is malformed, or of a kind that is not known.
-    #[error("failed to read OpenPGP key: {0}")]
-    Read(#[from] pgp::errors::Error),
+    /// A key is malformed, or of a kind that is not known. What the library says may quote the bytes of the key.
+    #[error("failed to read OpenPGP key: it is malformed, or of a kind that is not known")]
+    Malformed,
     /// There are too many.
     #[error("more than {KEYS} OpenPGP keys")]
     TooMany,
@@ -45,10 +45,9 @@ pub enum PgpKeysError {
 /// Why the keys do not unwrap a key.
 #[derive(Debug, thiserror::Error)]
 enum UnwrapError {
-    #[error("failed to decrypt sops data key with pgp: {0}")]
-    Read(#[from] pgp::errors::Error),
-    #[error("failed to decrypt sops data key with pgp: {0}")]
-    Content(#[from] std::io::Error),
+    /// What the library says may quote what was decrypted.
+    #[error("failed to decrypt sops data key with pgp: the message is malformed, or was changed")]
+    Malformed,
     #[error(
         "failed to decrypt sops data key with pgp: the private key {0} is protected by a passphrase, which is unsupported"
     )]
@@ -69,28 +68,27 @@ impl PgpKeys {
     /// Not one private key can be read; then nothing is added.
     pub fn import(&mut self, text: &str) -> Result<(), PgpKeysError> {
         let mut added = Vec::new();
-        let mut problem = None;
+        let mut is_malformed = false;
         for (start, _) in text.match_indices(BLOCK_BEGIN) {
             let block = text.get(start..).unwrap_or_default();
-            match SignedSecretKey::from_string_many(block) {
-                Ok((keys, _)) => {
-                    for key in keys {
-                        match key {
-                            Ok(key) => added.push(key),
-                            Err(error) => problem = problem.or(Some(error)),
-                        }
-                        if self.keys.len() + added.len() > KEYS {
-                            return Err(PgpKeysError::TooMany);
-                        }
-                    }
+            let Ok((keys, _)) = SignedSecretKey::from_string_many(block) else {
+                is_malformed = true;
+                continue;
+            };
+            for key in keys {
+                match key {
+                    Ok(key) => added.push(key),
+                    Err(_) => is_malformed = true,
                 }
-                Err(error) => problem = problem.or(Some(error)),
+                if self.keys.len() + added.len() > KEYS {
+                    return Err(PgpKeysError::TooMany);
+                }
             }
         }
-        match problem {
-            Some(error) if added.is_empty() => Err(error.into()),
-            None if added.is_empty() => Err(PgpKeysError::None),
-            _ => {
+        match added.is_empty() {
+            true if is_malformed => Err(PgpKeysError::Malformed),
+            true => Err(PgpKeysError::None),
+            false => {
                 self.keys.append(&mut added);
                 Ok(())
             }
@@ -113,7 +111,7 @@ impl PgpKeys {
     }
 
     fn try_unwrap(&self, wrapped: &str) -> Result<KeyBytes, UnwrapError> {
-        let (message, _) = Message::from_armor(wrapped.as_bytes())?;
+        let (message, _) = Message::from_armor(wrapped.as_bytes()).map_err(|_| UnwrapError::Malformed)?;
         let Message::Encrypted { esk, .. } = &message else { return Err(UnwrapError::NoKey) };
         let protected = self.protected(esk);
         let read_mode = Seipdv1ReadMode::CheckFirst { max_message_size: wrapped.len() };
@@ -126,15 +124,16 @@ impl PgpKeys {
             message.decrypt_the_ring(ring, true).map_err(|error| match (error, protected) {
                 (pgp::errors::Error::MissingKey, Some(key)) => UnwrapError::Protected(key),
                 (pgp::errors::Error::MissingKey, None) => UnwrapError::NoKey,
-                (error, _) => error.into(),
+                _ => UnwrapError::Malformed,
             })?;
         for _ in 0..COMPRESSIONS {
             if message.is_compressed() {
-                message = message.decompress()?;
+                message = message.decompress().map_err(|_| UnwrapError::Malformed)?;
             }
         }
         let mut key = Zeroizing::new(Vec::with_capacity(KEY_BYTES as usize + 1));
-        (&mut message).take(KEY_BYTES + 1).read_to_end(&mut key)?;
+        let read = (&mut message).take(KEY_BYTES + 1).read_to_end(&mut key);
+        read.map_err(|_| UnwrapError::Malformed)?;
         match key.len() as u64 {
             0 => Err(UnwrapError::Empty),
             length if length > KEY_BYTES => Err(UnwrapError::TooLarge),

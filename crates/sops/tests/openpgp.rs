@@ -119,10 +119,41 @@ fn text_without_a_private_key_is_refused() {
     assert!(matches!(import(&public), PgpKeysError::None));
     let text = armored(&curve25519());
     let broken = text.get(..text.len() / 2).unwrap();
-    assert!(matches!(import(broken), PgpKeysError::Read(_)), "{}", import(broken));
+    assert!(matches!(import(broken), PgpKeysError::Malformed), "{}", import(broken));
     assert!(matches!(import(&text.repeat(65)), PgpKeysError::TooMany));
     assert!(PgpKeys::default().is_empty());
     assert!(!keys(&text).is_empty());
+}
+
+#[test]
+fn errors_show_nothing_of_keys_and_messages() {
+    let key = curve25519();
+    let text = armored(&key);
+    let cut = (0..text.len()).step_by(5).filter_map(|end| text.get(..end).map(str::to_owned));
+    let changed = text.replace("END PGP PRIVATE", "END PGP PRlVATE");
+    for broken in cut.chain([changed]) {
+        let Err(error) = PgpKeys::default().import(&broken) else { continue };
+        let shown = match error {
+            PgpKeysError::None => "no armored OpenPGP private key found",
+            _ => "failed to read OpenPGP key: it is malformed, or of a kind that is not known",
+        };
+        assert_eq!(error.to_string(), shown);
+        assert!(format!("{error:?}").len() < 20, "{error:?}");
+    }
+    let held = keys(&text);
+    let wrapped = wrap(&key, KEY);
+    let other = |byte: u8| if byte == b'A' { "B" } else { "A" };
+    for (at, byte) in wrapped.bytes().enumerate().step_by(3).filter(|(_, byte)| byte.is_ascii_alphanumeric())
+    {
+        let mut broken = wrapped.clone();
+        broken.replace_range(at..=at, other(byte));
+        let Err(error) = held.unwrap(&broken) else { continue };
+        let error = error.to_string();
+        let why = error.strip_prefix("failed to decrypt sops data key with pgp: ").unwrap();
+        let known =
+            ["the message is malformed, or was changed", "no private key for it", "zero bytes returned"];
+        assert!(known.contains(&why), "{error}");
+    }
 }
 
 #[test]
