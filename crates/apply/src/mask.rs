@@ -69,13 +69,14 @@ fn add_leaves(values: &mut BTreeSet<String>, value: &Value) {
     }
 }
 
-/// How a value may stand in a message: as it is, in one line as substitution puts it, as a YAML alias or tag is called, and each
-/// of these as it stands between quotes.
+/// How a value may stand in a message: as it is, in base64 as templates put it, in one line as substitution puts it, as a YAML alias
+/// or tag is called, and each of these as it stands between quotes.
 fn spellings(value: &str) -> Vec<String> {
     let line = value.replace('\n', "");
     let name = line.trim_start_matches(['*', '&', '!']).split_whitespace().next().unwrap_or_default();
     let name = if line.starts_with(name) { "" } else { name };
-    let texts = [value, value.trim(), &line, name].into_iter().filter(|text| !text.is_empty());
+    let encoded = STANDARD.encode(value);
+    let texts = [value, value.trim(), &line, name, &encoded].into_iter().filter(|text| !text.is_empty());
     texts.flat_map(|text| [text.to_owned(), text.escape_debug().to_string()]).collect()
 }
 
@@ -112,6 +113,7 @@ mod tests {
             ("Value:7} v17 7", "Value:*****} v17 *****"),
             ("got \"a\\\"b c\"", "got \"*****\""),
             ("padded", "*****"),
+            ("got \"aHVudGVyMg==\"", "got \"*****\""),
             ("nothing", "nothing"),
         ] {
             assert_eq!(mask.apply(text), shown);
