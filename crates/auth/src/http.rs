@@ -4,12 +4,22 @@ use std::sync::Arc;
 
 use net::{AddressPolicy, BodyError, ClientError, Refused};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{Body, Request, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// How much of an error page goes into a message, characters.
 const ERROR_BODY_CHARS: usize = 512;
+
+/// Headers of requests that hold credentials.
+const SECRET_HEADERS: [&str; 3] = ["authorization", "x-amz-security-token", "x-vault-token"];
+
+/// Fields of forms that hold credentials.
+const SECRET_FIELDS: [&str; 5] =
+    ["client_secret", "client_assertion", "assertion", "subject_token", "WebIdentityToken"];
+
+/// Shorter credentials are no secrets, and would be found in many words.
+const MIN_SECRET_CHARS: usize = 4;
 
 /// A client, and how many bytes an answer may have.
 #[derive(Clone, Debug)]
@@ -20,7 +30,8 @@ pub struct Http {
     addresses: Option<AddressPolicy>,
 }
 
-/// Why there is no answer of use. The request's body and headers are never part of the text, nor is its URL.
+/// Why there is no answer of use. The request's body and headers are never part of the text, nor is its URL; and where a server quotes
+/// the credentials in them, they are left out.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// No answer.
@@ -100,6 +111,7 @@ impl Http {
         if let Some(addresses) = &self.addresses {
             addresses.check_host(request.url()).await?;
         }
+        let credentials = credentials(&request);
         let mut response = self.client.execute(request).await.map_err(describe)?;
         let body = net::read_body(&mut response, self.limit).await.map_err(|error| match error {
             BodyError::Connection(error) => describe(error),
@@ -111,6 +123,7 @@ impl Http {
             return Ok(text);
         }
         let told = if self.addresses.is_some() { api_error(&text) } else { text };
+        let told = credentials.iter().fold(told, |text, secret| text.replace(secret, "***"));
         let shown = told.split_whitespace().collect::<Vec<_>>().join(" ");
         Err(HttpError::Status { status, body: shown.chars().take(ERROR_BODY_CHARS).collect() })
     }
@@ -126,6 +139,17 @@ impl Http {
             HttpError::Malformed(format!("line {}, column {}", error.line(), error.column()))
         })
     }
+}
+
+/// What a request shows of who sends it. Servers may quote it when they refuse it, as AWS does with all that a signature is about.
+fn credentials(request: &Request) -> Vec<String> {
+    let headers = SECRET_HEADERS.iter().filter_map(|name| request.headers().get(*name)?.to_str().ok());
+    // Behind the scheme, if there is one.
+    let headers = headers.flat_map(|value| [Some(value), value.split_whitespace().last()]).flatten();
+    let body = request.body().and_then(Body::as_bytes).unwrap_or_default();
+    let fields = url::form_urlencoded::parse(body).filter(|(name, _)| SECRET_FIELDS.contains(&&**name));
+    let all = headers.map(str::to_owned).chain(fields.map(|(_, value)| value.into_owned()));
+    all.filter(|secret| secret.chars().count() >= MIN_SECRET_CHARS).collect()
 }
 
 /// What an API says in an error: Vault's list of texts, OAuth's description, or a message as Azure and Google have it.
@@ -172,8 +196,28 @@ fn describe(error: reqwest::Error) -> HttpError {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_of_a_request_are_those_of_its_headers_and_forms() {
+        let http = Http::new(reqwest::Client::new(), 1);
+        let of = |request: RequestBuilder| credentials(&request.build().unwrap());
+        let url = "http://a.example/";
+        assert_eq!(of(http.get(url).bearer_auth("jwt1")), ["Bearer jwt1", "jwt1"]);
+        assert_eq!(of(http.get(url).header("X-Vault-Token", "hvs.1")), ["hvs.1", "hvs.1"]);
+        let signed = http.post(url).header("x-amz-security-token", "session").body("{}");
+        assert_eq!(of(signed), ["session", "session"]);
+        let form = form([
+            ("client_id", "app1"),
+            ("client_secret", "a/b c+"),
+            ("assertion", "jwt2"),
+            ("grant_type", "g"),
+        ]);
+        assert_eq!(of(http.submit(url, form)), ["a/b c+", "jwt2"]);
+        assert_eq!(of(http.submit(url, "client_secret=abc".to_owned())), [""; 0], "too short to be one");
+    }
 
     #[test]
     fn of_errors_of_hosts_that_tenants_chose_only_the_apis_own_texts_are_told() {
