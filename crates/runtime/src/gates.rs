@@ -92,7 +92,7 @@ impl Gates {
     pub fn log_retired(&self) {
         for (name, reason) in &self.retired {
             let text = "feature gate is now retired and no longer changes behavior";
-            tracing::info!(logger = "setup", feature_gate = name, reason, "{text}");
+            tracing::info!(logger = "setup", "feature-gate" = name, reason, "{text}");
         }
     }
 }
