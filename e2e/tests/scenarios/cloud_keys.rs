@@ -45,9 +45,15 @@ async fn wrapped(
     Ok((document, serde_json::from_str::<Value>(&body)?.text(field).to_owned()))
 }
 
+/// A Secret `aws` for a key of AWS.
+pub async fn in_aws() -> Result<(String, String)> {
+    let answer = json!({"CiphertextBlob": "d3JhcHBlZA==", "KeyId": AWS_KEY}).to_string();
+    wrapped("aws", ["--kms", AWS_KEY], "AWS_ENDPOINT_URL_KMS", "POST /", &answer, "/Plaintext").await
+}
+
 /// A Secret `azure` for a key of Azure Key Vault, whose clients cannot be led to another host: a document for a Vault, with the
 /// wrapped key of another service.
-async fn in_azure() -> Result<(String, String)> {
+pub async fn in_azure() -> Result<(String, String)> {
     let (request, answer) = ("PUT /v1/transit/encrypt/k", r#"{"data": {"ciphertext": "vault:v1:wrapped"}}"#);
     let server = TokenServer::start(false, &[(request, 200, answer)]).await?;
     let url = format!("{}/v1/transit/keys/k", server.url);
@@ -68,22 +74,14 @@ async fn in_azure() -> Result<(String, String)> {
 }
 
 /// What a JSON Web Token says.
-fn claims(token: &str) -> Result<Value> {
+pub fn claims(token: &str) -> Result<Value> {
     let payload = token.split('.').nth(1).context("a JSON Web Token")?;
     Ok(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload)?)?)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_clouds_are_unwrapped_for_the_secret_and_for_the_service_account() -> Result<()> {
-    let (aws, aws_key) = wrapped(
-        "aws",
-        ["--kms", AWS_KEY],
-        "AWS_ENDPOINT_URL_KMS",
-        "POST /",
-        &json!({"CiphertextBlob": "d3JhcHBlZA==", "KeyId": AWS_KEY}).to_string(),
-        "/Plaintext",
-    )
-    .await?;
+    let (aws, aws_key) = in_aws().await?;
     let (gcp, gcp_key) = wrapped(
         "gcp",
         ["--gcp-kms", GCP_KEY],
