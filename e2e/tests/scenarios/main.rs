@@ -91,6 +91,7 @@ mod start;
 mod storage_faults;
 mod submodules;
 mod tenancy;
+mod token_rights;
 mod verify;
 mod waiting;
 mod watcher_storage;
