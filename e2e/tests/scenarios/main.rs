@@ -80,6 +80,7 @@ mod provider;
 mod prune;
 mod remote_bases;
 mod remote_clusters;
+mod remote_sharing;
 mod rights;
 mod sharing;
 mod source;

@@ -32,7 +32,7 @@ pub fn kubeconfig_secret(name: &str, kubeconfig: &str) -> Value {
 
 /// A scenario with a namespace of the same name in the other cluster, whose kubeconfig is the Secret `other`, and the files of `app`
 /// committed.
-async fn scenario(test: Scenario, files: &[(&str, String)]) -> Result<(Scenario, Objects, String)> {
+pub async fn scenario(test: Scenario, files: &[(&str, String)]) -> Result<(Scenario, Objects, String)> {
     let other = other().await?;
     let objects = other.objects().await?;
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": test.namespace}});
@@ -66,7 +66,7 @@ pub async fn until(
 }
 
 /// How many other clusters the controller is connected to.
-async fn open(test: &Scenario) -> Result<f64> {
+pub async fn open(test: &Scenario) -> Result<f64> {
     test.pair()?.kustomize.metric("gotk_budget", &["state=\"used\"", "work=\"remote_clusters\""]).await
 }
 
