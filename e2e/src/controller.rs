@@ -39,7 +39,7 @@ pub struct Controller {
     environment: Vec<(String, String)>,
     /// Whether the storage is a file system of its own, which the process mounts for itself alone.
     own_storage: bool,
-    /// Whether it finds the namespace of its service account where Pods do.
+    /// Whether it finds its service account where Pods do.
     in_pod: bool,
     metrics: u16,
     health: u16,
@@ -108,9 +108,24 @@ impl Controller {
         let temp = temp_folder(user.name())?;
         let mut controller = Self::new(cluster.kubeconfig(user), user, options, temp.path())?;
         controller.binary = binary.to_owned();
-        controller.in_pod = true;
+        controller.find_account(None)?;
         controller.temp = Some(temp);
         controller.spawn(Owner::Harness)?;
+        Ok(controller)
+    }
+
+    /// Starts the controller of `user` as in a Pod, with this token of its service account where Pods find it.
+    pub async fn start_with_token(
+        cluster: &Cluster,
+        user: User,
+        token: &str,
+        options: &[&str],
+    ) -> Result<Self> {
+        let temp = temp_folder(user.name())?;
+        let mut controller = Self::new(cluster.kubeconfig(user), user, options, temp.path())?;
+        controller.find_account(Some(token))?;
+        controller.temp = Some(temp);
+        controller.launch(Owner::Harness).await?;
         Ok(controller)
     }
 
@@ -169,6 +184,21 @@ impl Controller {
         })
     }
 
+    /// From the next start on it finds its service account where Pods do: the namespace, and a token if there is one.
+    fn find_account(&mut self, token: Option<&str>) -> Result<()> {
+        let folder = self.account();
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("namespace"), RUNTIME_NAMESPACE)?;
+        token.map_or(Ok(()), |token| fs::write(folder.join("token"), token))?;
+        self.in_pod = true;
+        Ok(())
+    }
+
+    /// What the process finds of its service account.
+    fn account(&self) -> PathBuf {
+        self.folder.join("account")
+    }
+
     async fn launch(&mut self, owner: Owner<'_>) -> Result<()> {
         self.spawn(owner)?;
         let ready = self.health_url("/readyz");
@@ -190,7 +220,8 @@ impl Controller {
         } else if self.in_pod {
             let folder = "/var/run/secrets/kubernetes.io/serviceaccount";
             Some(format!(
-                "mount -t tmpfs tmpfs /var/run && mkdir -p {folder} && printf {RUNTIME_NAMESPACE} > {folder}/namespace"
+                "mount -t tmpfs tmpfs /var/run && mkdir -p {folder} && cp '{}'/* {folder}/",
+                self.account().display()
             ))
         } else {
             None

@@ -75,6 +75,7 @@ mod monorepo;
 mod oci_repository;
 mod oci_verify;
 mod outage;
+mod own_identity;
 mod preflight;
 mod provider;
 mod prune;
