@@ -46,6 +46,19 @@ impl Key {
         Ok(Key { option: "--age", recipient, suffix: "agekey", private, gnupg: None })
     }
 
+    /// A new SSH key, with which age encrypts, too.
+    pub fn ssh() -> Result<Key> {
+        let folder = crate::process::temp_folder("ssh")?;
+        let pair = crate::sshd::keygen(folder.path(), "key", "ed25519", &[]);
+        Ok(Key {
+            option: "--age",
+            recipient: pair.public,
+            suffix: "agekey",
+            private: pair.private,
+            gnupg: None,
+        })
+    }
+
     /// A new key of OpenPGP.
     pub fn pgp() -> Result<Key> {
         let folder = crate::process::temp_folder("gnupg")?;
@@ -67,11 +80,7 @@ impl Key {
 
     /// A Secret with the private half, and the label by which changes are noticed.
     pub fn secret(&self, name: &str) -> Value {
-        json!({
-            "apiVersion": "v1", "kind": "Secret",
-            "metadata": {"name": name, "labels": {"reconcile.fluxcd.io/watch": "Enabled"}},
-            "stringData": {(format!("key.{}", self.suffix)): self.private},
-        })
+        secret_of(name, &[self])
     }
 
     /// What the program makes of a text in one of its formats: `yaml`, `json`, `dotenv`, `ini` or `binary`.
@@ -89,6 +98,36 @@ impl Key {
         );
         self.encrypt("yaml", &["--encrypted-regex", "^(data|stringData)$"], &plain)
     }
+}
+
+/// A Secret with the private halves of several keys, and the label by which changes are noticed.
+pub fn secret_of(name: &str, keys: &[&Key]) -> Value {
+    let entry = |(number, key): (usize, &&Key)| {
+        let number = if number == 0 { String::new() } else { number.to_string() };
+        (format!("key{number}.{}", key.suffix), Value::from(&*key.private))
+    };
+    let entries: serde_json::Map<_, _> = keys.iter().enumerate().map(entry).collect();
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": name, "labels": {"reconcile.fluxcd.io/watch": "Enabled"}},
+        "stringData": entries,
+    })
+}
+
+/// A manifest of a Secret for groups of recipients of age, of which so many are needed.
+pub fn manifest_for_groups(groups: &[&[&Key]], threshold: usize, name: &str, value: &str) -> Result<String> {
+    let recipients =
+        |keys: &&[&Key]| json!({"age": keys.iter().map(|key| &key.recipient).collect::<Vec<_>>()});
+    let rule = json!({
+        "encrypted_regex": "^stringData$", "shamir_threshold": threshold,
+        "key_groups": groups.iter().map(recipients).collect::<Vec<_>>(),
+    });
+    let folder = crate::process::temp_folder("sops")?;
+    let config = folder.path().join("config.yaml");
+    fs::write(&config, json!({"creation_rules": [rule]}).to_string())?;
+    let plain =
+        format!("apiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\nstringData:\n  value: {value}\n");
+    encrypt("yaml", &["--config", config.to_str().context("no path")?], &[], &plain)
 }
 
 /// What the program makes of a text in one of its formats, for the keys of these options.

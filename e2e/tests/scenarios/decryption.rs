@@ -35,10 +35,13 @@ async fn start(test: Scenario, key: &Key, files: &[(&str, String)]) -> Result<(S
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn manifests_are_decrypted_with_age_and_openpgp() -> Result<()> {
-    for (name, key) in
-        [("sops-age", Key::age()), ("sops-pq", Key::age_post_quantum()?), ("sops-pgp", Key::pgp()?)]
-    {
+async fn manifests_are_decrypted_with_age_ssh_and_openpgp_keys() -> Result<()> {
+    for (name, key) in [
+        ("sops-age", Key::age()),
+        ("sops-pq", Key::age_post_quantum()?),
+        ("sops-ssh", Key::ssh()?),
+        ("sops-pgp", Key::pgp()?),
+    ] {
         let map = config_map("map", "all of it");
         let files = [
             ("secret.yaml", key.manifest("secret", "hunter2")?),

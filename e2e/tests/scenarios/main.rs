@@ -18,6 +18,7 @@ mod configs;
 mod correction;
 mod crash;
 mod decryption;
+mod decryption_keys;
 mod deletion;
 mod demo;
 mod dependencies;
