@@ -4,6 +4,8 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use e2e::cluster::User;
 use e2e::document;
 use e2e::objects::{Id, Look};
 use e2e::scenario::{LIMIT, Scenario};
@@ -104,7 +106,7 @@ type Attempt = fn(of: &str, name: &str) -> (&'static str, String);
 
 /// What is tried, what of the other tenant it is about, and reason and words of the answer; `OF` and `ME` stand for the namespaces,
 /// `NAME` for what is tried to reach.
-const ATTEMPTS: [(&str, &str, Attempt, &str, &str); 11] = [
+const ATTEMPTS: [(&str, &str, Attempt, &str, &str); 15] = [
     (
         "source",
         "app",
@@ -164,6 +166,49 @@ const ATTEMPTS: [(&str, &str, Attempt, &str, &str); 11] = [
         "invalid resource name",
     ),
     (
+        "cluster",
+        "shop",
+        |of, name| {
+            let name = format!("../../{of}/configmaps/{name}");
+            ("./shop", format!("  kubeConfig: {{configMapRef: {{name: {name}}}}}\n"))
+        },
+        "ReconciliationFailed",
+        "failed to get configmap ME/../../OF/configmaps/NAME: invalid resource name",
+    ),
+    (
+        "cluster-account",
+        "default",
+        |_, name| ("./shop", format!("  kubeConfig: {{configMapRef: {{name: access-{name}}}}}\n")),
+        "ReconciliationFailed",
+        "failed to get service account 'ME/../../OF/serviceaccounts/NAME': invalid resource name",
+    ),
+    (
+        "cluster-objects",
+        "shop",
+        |_, name| {
+            (
+                if name == "shop" { "./foreign-shop" } else { "./foreign-missing" },
+                "  kubeConfig: {configMapRef: {name: access}}\n".to_owned(),
+            )
+        },
+        "ReconciliationFailed",
+        "User \"system:serviceaccount:ME:default\" cannot ",
+    ),
+    (
+        // A source has a status, too, but it is no Kustomization.
+        "other-kind",
+        "app",
+        |of, name| {
+            let expression = "dep.status.artifact.revision != ''";
+            (
+                "./shop",
+                format!("  dependsOn: [{{namespace: {of}, name: {name}, readyExpr: \"{expression}\"}}]\n"),
+            )
+        },
+        "DependencyNotReady",
+        "dependency 'OF/NAME' not found",
+    ),
+    (
         "account",
         "default",
         |of, name| ("./shop", format!("  serviceAccountName: \"{of}:{name}\"\n")),
@@ -219,7 +264,9 @@ const ATTEMPTS: [(&str, &str, Attempt, &str, &str); 11] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_tenant_reaches_the_other() -> Result<()> {
     let flags = lockdown()?;
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    // The guide adds it where tenants have other clusters.
+    let account = "--default-kubeconfig-service-account=default";
+    let flags: Vec<&str> = flags.iter().map(String::as_str).chain([account]).collect();
     let test = Scenario::with_own_controllers("tenants", &flags).await?;
     let (a, b) = (format!("{}-a", test.namespace), format!("{}-b", test.namespace));
     test.repo.write("shop/shop.yaml", &config_map("shop", "1"))?;
@@ -252,6 +299,7 @@ async fn neither_tenant_reaches_the_other() -> Result<()> {
     let key = Key::age();
     let (first, second) = (Tenant::new(&test, "a", &key).await?, Tenant::new(&test, "b", &key).await?);
     for (me, of) in [(&first, &second), (&second, &first)] {
+        me.describe_clusters(&of.namespace).await?;
         for (what, there, attempt, reason, words) in ATTEMPTS {
             let mut answers = Vec::new();
             for name in [there, "missing"] {
@@ -259,7 +307,7 @@ async fn neither_tenant_reaches_the_other() -> Result<()> {
                 // What is written into the other's namespace is in a folder of this tenant's; no target namespace moves it.
                 let foreign = path.contains("foreign").then(|| format!("./{}/{}", me.namespace, &path[2..]));
                 let answer = match &foreign {
-                    Some(path) => me.refused_as_written(what, path).await?,
+                    Some(path) => me.refused_as_written(what, path, &more).await?,
                     None => me.refused(what, path, &more).await?,
                 };
                 let expected =
@@ -296,9 +344,32 @@ fn generic(message: &str, words: &[(&str, &str)]) -> String {
 }
 
 impl Tenant<'_> {
+    /// ConfigMaps of the tenant for the cluster of the test: one for its own account, and such as name accounts of another namespace.
+    async fn describe_clusters(&self, of: &str) -> Result<()> {
+        let kubeconfig = fs::read_to_string(self.test.cluster.kubeconfig(User::Admin))?;
+        let kubeconfig: Value = serde_yaml::from_str(&kubeconfig)?;
+        let cluster = &kubeconfig["clusters"][0]["cluster"];
+        let ca = BASE64_STANDARD.decode(cluster["certificate-authority-data"].as_str().context("no CA")?)?;
+        let ca = String::from_utf8(ca)?;
+        for (name, account) in [("access", ""), ("access-default", "default"), ("access-missing", "missing")]
+        {
+            let account = Some(account).filter(|account| !account.is_empty());
+            let account = account.map(|account| format!("../../{of}/serviceaccounts/{account}"));
+            let access = json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+                "data": {
+                    "provider": "generic", "address": cluster["server"], "ca.crt": ca,
+                    "audiences": "https://kubernetes.default.svc", "serviceAccountName": account.unwrap_or_default(),
+                },
+            });
+            self.test.objects.apply_one(&access, &self.namespace).await?;
+        }
+        Ok(())
+    }
+
     /// As [`Tenant::refused`], without a target namespace.
-    async fn refused_as_written(&self, name: &str, path: &str) -> Result<(String, String)> {
-        let yaml = self.test.kustomization_yaml(name, path, "");
+    async fn refused_as_written(&self, name: &str, path: &str, more: &str) -> Result<(String, String)> {
+        let yaml = self.test.kustomization_yaml(name, path, more);
         let target = format!("  targetNamespace: {}\n", self.test.namespace);
         self.put(&yaml.replace(&target, "")).await?;
         let object = self.until(name, "has an answer", has_answer).await?;
@@ -312,7 +383,7 @@ impl Tenant<'_> {
         let (test, user) = (self.test, format!("system:serviceaccount:{}:default", self.namespace));
         for (name, resource) in [("owner", "configmaps"), ("event", "events")] {
             let (reason, message) =
-                self.refused_as_written(name, &format!("./{}/{name}", self.namespace)).await?;
+                self.refused_as_written(name, &format!("./{}/{name}", self.namespace), "").await?;
             let words = format!("User \"{user}\" cannot patch resource \"{resource}\"");
             ensure!(reason == "ReconciliationFailed" && message.contains(&words), "{name}: {message}");
         }
@@ -353,15 +424,22 @@ impl Tenant<'_> {
         self.until("shop", "has run", |object| object.text("/status/lastHandledReconcileAt") == token)
             .await?;
 
-        // Whether a dependency is ready is told across namespaces, as in Flux; what is in its spec is not.
-        let expression =
-            "  dependsOn: [{name: shop, namespace: OF, readyExpr: \"dep.spec.path == './shop'\"}]\n";
-        let (reason, message) =
-            self.refused("expression", "./shop", &expression.replace("OF", &of.namespace)).await?;
-        ensure!(
-            reason == "DependencyNotReady" && message.ends_with("no such key: spec"),
-            "{reason}: {message}"
-        );
+        // Metadata and status of a dependency are told across namespaces, as in Flux; what is in its spec is not, however it is asked for.
+        for (name, expression) in [
+            ("expression", "dep.spec.path == './shop'"),
+            ("expression-has", "has(dep.spec.path)"),
+            ("expression-index", "dep['spec']['path'] == './shop'"),
+        ] {
+            let expression = format!(
+                "  dependsOn: [{{name: shop, namespace: {}, readyExpr: \"{expression}\"}}]\n",
+                of.namespace
+            );
+            let (reason, message) = self.refused(name, "./shop", &expression).await?;
+            ensure!(
+                reason == "DependencyNotReady" && message.ends_with("no such key: spec"),
+                "{name}: {reason}: {message}"
+            );
+        }
         let missing = "  dependsOn: [{name: missing, namespace: OF}]\n".replace("OF", &of.namespace);
         let (reason, message) = self.refused("dependency", "./shop", &missing).await?;
         let words = format!("dependency '{}/missing' not found", of.namespace);
