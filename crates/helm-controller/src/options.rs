@@ -162,7 +162,8 @@ mod tests {
     #[test]
     fn no_namespace_is_created_that_the_object_itself_is_in() {
         for (target, creates) in [(json!("there"), true), (json!(""), false), (Value::Null, false)] {
-            let spec = json!({"interval": "1m", "targetNamespace": target, "install": {"createNamespace": true}});
+            let spec =
+                json!({"interval": "1m", "targetNamespace": target, "install": {"createNamespace": true}});
             let given = Given { object: &object(&spec), helm3: false, rules: None };
             assert_eq!(given.install().creates_namespace, creates, "{spec}");
         }
