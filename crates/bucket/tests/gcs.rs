@@ -154,9 +154,11 @@ async fn lists_and_objects_without_end_end() {
     assert_eq!(error, format!("GET \"{}/storage/v1/b/team/o/a\": answer of more than 0 bytes", server.url()));
     let object = Object { generation: None, ..objects[0].clone() };
     assert!(content(&limited(Limits::default()), &object).await.unwrap().is_some(), "whatever was listed");
-    let hurried = limited(Limits { idle_timeout: Duration::ZERO, ..Limits::default() });
-    let error = listed(&hurried, "").await.unwrap_err().to_string();
-    assert_eq!(error, format!("GET \"{}/storage/v1/b/team/o\": nothing received for 0ns", server.url()));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", listener.local_addr().unwrap());
+    let limits = Limits { idle_timeout: Duration::from_millis(50), ..Limits::default() };
+    let error = listed(&client_of(&silent, BUCKET, Some(&token), limits), "").await.unwrap_err().to_string();
+    assert_eq!(error, format!("GET \"{silent}/storage/v1/b/team/o\": nothing received for 50ms"));
 }
 
 #[tokio::test]
