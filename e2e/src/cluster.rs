@@ -12,9 +12,10 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use rand::RngExt;
 use rand::distr::Alphanumeric;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -171,6 +172,20 @@ impl Cluster {
     /// The kubeconfig file of a user.
     pub fn kubeconfig(&self, user: User) -> &Path {
         self.kubeconfigs.get(&user).map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    /// A ConfigMap for `spec.kubeConfig` that leads to this cluster by tokens of service accounts.
+    pub fn access(&self, name: &str) -> Result<Value> {
+        let kubeconfig: Value = serde_yaml::from_str(&fs::read_to_string(self.kubeconfig(User::Admin))?)?;
+        let cluster = |field: &str| kubeconfig.text(&format!("/clusters/0/cluster/{field}"));
+        let ca = BASE64_STANDARD.decode(cluster("certificate-authority-data"))?;
+        Ok(json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+            "data": {
+                "provider": "generic", "address": cluster("server"), "ca.crt": String::from_utf8(ca)?,
+                "audiences": "https://kubernetes.default.svc",
+            },
+        }))
     }
 
     /// A client with all rights.
@@ -386,7 +401,7 @@ fn write_settings(folder: &Path, api: SocketAddrV4) -> Result<BTreeMap<User, Pat
             "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
             "clusters": [{"name": "e2e", "cluster": {
                 "server": format!("https://{api}"),
-                "certificate-authority-data": base64(ca.pem()),
+                "certificate-authority-data": BASE64_STANDARD.encode(ca.pem()),
             }}],
             "users": [{"name": name, "user": {"token": token}}],
             "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": name}}],
@@ -398,9 +413,4 @@ fn write_settings(folder: &Path, api: SocketAddrV4) -> Result<BTreeMap<User, Pat
     }
     fs::write(folder.join("tokens.csv"), tokens)?;
     Ok(kubeconfigs)
-}
-
-fn base64(text: &str) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(text)
 }

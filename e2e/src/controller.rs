@@ -72,11 +72,9 @@ impl Controller {
         options: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<Self> {
-        let temp = temp_folder(user.name())?;
-        let mut controller = Self::new(kubeconfig, user, options, temp.path())?;
+        let mut controller = Self::in_own_folder(kubeconfig, user, options)?;
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         controller.environment = environment.iter().map(own).collect();
-        controller.temp = Some(temp);
         controller.launch(Owner::Harness).await?;
         Ok(controller)
     }
@@ -85,19 +83,15 @@ impl Controller {
     /// with other options, and is empty after a restart.
     pub async fn start_over_own_storage(cluster: &Cluster, options: &[&str]) -> Result<Self> {
         let user = User::SourceController;
-        let temp = temp_folder(user.name())?;
-        let mut controller = Self::new(cluster.kubeconfig(user), user, options, temp.path())?;
+        let mut controller = Self::in_own_folder(cluster.kubeconfig(user), user, options)?;
         controller.own_storage = true;
-        controller.temp = Some(temp);
         controller.launch(Owner::Harness).await?;
         Ok(controller)
     }
 
     /// Starts the controller of `user` with further `options` and does not wait for it: it may be ready only when it leads.
     pub fn begin(cluster: &Cluster, user: User, options: &[&str]) -> Result<Self> {
-        let temp = temp_folder(user.name())?;
-        let mut controller = Self::new(cluster.kubeconfig(user), user, options, temp.path())?;
-        controller.temp = Some(temp);
+        let mut controller = Self::in_own_folder(cluster.kubeconfig(user), user, options)?;
         controller.spawn(Owner::Harness)?;
         Ok(controller)
     }
@@ -105,11 +99,9 @@ impl Controller {
     /// Starts `binary` as the controller of `user`, as in a Pod: it finds the namespace of its service account, which controllers
     /// of Flux need for leader election. It is not waited for.
     pub fn start_in_pod(cluster: &Cluster, user: User, binary: &Path, options: &[&str]) -> Result<Self> {
-        let temp = temp_folder(user.name())?;
-        let mut controller = Self::new(cluster.kubeconfig(user), user, options, temp.path())?;
+        let mut controller = Self::in_own_folder(cluster.kubeconfig(user), user, options)?;
         controller.binary = binary.to_owned();
         controller.find_account(None)?;
-        controller.temp = Some(temp);
         controller.spawn(Owner::Harness)?;
         Ok(controller)
     }
@@ -121,10 +113,8 @@ impl Controller {
         token: &str,
         options: &[&str],
     ) -> Result<Self> {
-        let temp = temp_folder(user.name())?;
-        let mut controller = Self::new(cluster.kubeconfig(user), user, options, temp.path())?;
+        let mut controller = Self::in_own_folder(cluster.kubeconfig(user), user, options)?;
         controller.find_account(Some(token))?;
-        controller.temp = Some(temp);
         controller.launch(Owner::Harness).await?;
         Ok(controller)
     }
@@ -141,13 +131,19 @@ impl Controller {
     /// Starts the controller for sources over a storage folder that is there already.
     pub async fn start_over(cluster: &Cluster, storage: &Path, options: &[&str]) -> Result<Self> {
         let user = User::SourceController;
-        let temp = temp_folder(user.name())?;
-        let mut controller = Self::new(cluster.kubeconfig(user), user, options, temp.path())?;
+        let mut controller = Self::in_own_folder(cluster.kubeconfig(user), user, options)?;
         for option in controller.options.iter_mut().filter(|option| option.starts_with("--storage-path=")) {
             *option = format!("--storage-path={}", storage.display());
         }
-        controller.temp = Some(temp);
         controller.launch(Owner::Harness).await?;
+        Ok(controller)
+    }
+
+    /// One whose folder goes with it.
+    fn in_own_folder(kubeconfig: &Path, user: User, options: &[&str]) -> Result<Self> {
+        let temp = temp_folder(user.name())?;
+        let mut controller = Self::new(kubeconfig, user, options, temp.path())?;
+        controller.temp = Some(temp);
         Ok(controller)
     }
 
@@ -273,13 +269,11 @@ impl Controller {
 
     /// Starts another one like this, over the same storage, and does not wait for it.
     pub fn start_beside(&self) -> Result<Self> {
-        let temp = temp_folder(self.user.name())?;
-        let mut other = Self::new(&self.kubeconfig, self.user, &[], temp.path())?;
+        let mut other = Self::in_own_folder(&self.kubeconfig, self.user, &[])?;
         let address = |option: &&String| option.split('=').next().is_some_and(|flag| flag.ends_with("-addr"));
         let own = other.options.iter().filter(address);
         let shared = self.options.iter().filter(|option| !address(option));
         other.options = own.chain(shared).cloned().collect();
-        other.temp = Some(temp);
         other.spawn(Owner::Harness)?;
         Ok(other)
     }

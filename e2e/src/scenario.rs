@@ -318,6 +318,11 @@ impl Scenario {
         object.condition(kind).context("checked above")
     }
 
+    /// The flag with which a controller sees the objects of this test alone.
+    pub fn selector(&self) -> String {
+        format!("--watch-label-selector={SHARD}={}", self.namespace)
+    }
+
     /// Waits for an event of this type and reason about the object, whose message contains `message`.
     pub async fn event(&self, text: &str, kind: &str, reason: &str, message: &str) -> Result<Value> {
         let id = self.id(text)?;

@@ -8,7 +8,7 @@ use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::objects::Look;
 use e2e::process::free_port;
-use e2e::scenario::{SHARD, Scenario};
+use e2e::scenario::Scenario;
 use e2e::testkit::{config_map, roll_out};
 use e2e::wait::{Not, not_yet};
 use serde_json::{Value, json};
@@ -71,7 +71,7 @@ async fn the_rules_and_the_dashboard_read_series_that_the_controllers_have() -> 
     }
     test.patch("ConfigMap/map", &json!({"data": {"value": "by hand"}})).await?;
     let pair = test.pair()?;
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let selector = test.selector();
     let options = [&*selector, "--enable-leader-election"];
     let watcher = Controller::start(test.cluster, User::SourceWatcher, &options).await?;
     let helm = Controller::start(test.cluster, User::HelmController, &options).await?;

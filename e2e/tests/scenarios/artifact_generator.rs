@@ -8,7 +8,7 @@ use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::flux::Client;
 use e2e::objects::Look;
-use e2e::scenario::{SHARD, Scenario};
+use e2e::scenario::Scenario;
 use e2e::silent_server::SilentServer;
 use e2e::testkit::{config_map, files};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ impl Watched {
 
     async fn with_options(name: &str, options: &[&str]) -> Result<Self> {
         let test = Scenario::with_own_controllers(name, &[]).await?;
-        let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+        let selector = test.selector();
         let options = [&[&*selector], options].concat();
         let watcher = Controller::start(test.cluster, User::SourceWatcher, &options).await?;
         Ok(Self { test, watcher })

@@ -326,7 +326,7 @@ async fn a_bucket_of_aws_has_the_identity_of_its_service_account_and_the_control
     let test = Scenario::new("bucket-identity").await?;
     let server = S3Server::start(false).await?;
     server.put("a", "1");
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let selector = test.selector();
     let environment = [
         ("AWS_ENDPOINT_URL_STS", server.url()),
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),

@@ -12,7 +12,7 @@ use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::idle::idle;
 use e2e::objects::Look;
-use e2e::scenario::{SHARD, Scenario, Settings};
+use e2e::scenario::{Scenario, Settings};
 use e2e::sops::{self, Key};
 use e2e::testkit::{config_map, files};
 use e2e::token_server::TokenServer;
@@ -271,7 +271,7 @@ async fn shows_no_secret(level: &'static str) -> Result<()> {
     ];
     let settings = Settings { source: &flags, kustomize: &flags, environment: &environment };
     let test = Scenario::with_settings(&format!("canary-{level}"), settings).await?;
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let selector = test.selector();
     let helm_flags = [&[selector.as_str()], &flags[..]].concat();
     let controller = Controller::start(test.cluster, User::HelmController, &helm_flags).await?;
     let helm = Helm { test, controller: Running::Own(Box::new(controller)) };

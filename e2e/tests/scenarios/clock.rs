@@ -13,7 +13,7 @@ use e2e::scenario::{SHARD, Scenario, Settings};
 use futures::future::try_join_all;
 use serde_json::json;
 
-use crate::each_controller::{apply, have_followed, object, selector, write};
+use crate::each_controller::{apply, have_followed, object, write};
 
 const YEAR: i64 = 365 * 24 * 3600;
 /// Of each controller for one commit and one source that fails a few times.
@@ -79,7 +79,7 @@ async fn a_wall_clock_that_jumps_stops_nothing_and_starts_no_storm() -> Result<(
     ];
     let settings = Settings { source: &election, kustomize: &election, environment: &clock.environment() };
     let mut test = Scenario::with_settings("clock", settings).await?;
-    let selector = selector(&test);
+    let selector = test.selector();
     let options = [&[&*selector], &election[..]].concat();
     let environment = clock.environment();
     let start = |user| Controller::start_in_environment(test.cluster, user, &options, &environment);

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::objects::Look;
-use e2e::scenario::{LIMIT, SHARD, Scenario};
+use e2e::scenario::{LIMIT, Scenario};
 use e2e::testkit::{config_map, owned_are};
 use e2e::wait::{self, Not};
 use serde_json::json;
@@ -184,7 +184,7 @@ async fn a_standby_takes_over_when_the_leader_dies() -> Result<()> {
         "--leader-election-retry-period=1s",
     ];
     let mut test = Scenario::with_own_controllers("leader", &election).await?;
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let selector = test.selector();
     let mut standby =
         Controller::start(test.cluster, User::KustomizeController, &[&election[..], &[&selector]].concat())
             .await?;

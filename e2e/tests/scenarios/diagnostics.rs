@@ -8,7 +8,7 @@ use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::document;
 use e2e::objects::Look;
-use e2e::scenario::{SHARD, Scenario};
+use e2e::scenario::Scenario;
 use e2e::silent_server::SilentServer;
 use e2e::testkit::config_map;
 use e2e::wait::Not;
@@ -125,7 +125,7 @@ async fn the_commands_of_the_documentation_work() -> Result<()> {
     let pair = test.pair()?;
     let kubectl = test.cluster.kubectl();
     let path = document::search_path(&[kubectl.get_program().as_ref()])?;
-    let own = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let own = test.selector();
     let helm = Controller::start(test.cluster, User::HelmController, &[&own]).await?;
     let [source, kustomize, releases] = [&pair.source, &pair.kustomize, &helm].map(Controller::metrics_url);
     let environment: [(&str, &OsStr); 6] = [

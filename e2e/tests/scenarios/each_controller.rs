@@ -30,14 +30,9 @@ pub fn written(user: User) -> &'static str {
     }
 }
 
-/// The flag with which a controller sees the objects of one test alone.
-pub fn selector(test: &Scenario) -> String {
-    format!("--watch-label-selector={SHARD}={}", test.namespace)
-}
-
 /// The controller of a user for the objects of one test alone.
 pub async fn start(test: &Scenario, user: User, options: &[&str]) -> Result<Controller> {
-    Controller::start(test.cluster, user, &[&[&*selector(test)], options].concat()).await
+    Controller::start(test.cluster, user, &[&[&*test.selector()], options].concat()).await
 }
 
 /// Commits a value that each of the objects brings on.

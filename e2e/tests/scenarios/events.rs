@@ -6,7 +6,7 @@ use anyhow::Result;
 use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::objects::Look;
-use e2e::scenario::{SHARD, Scenario};
+use e2e::scenario::Scenario;
 use e2e::testkit::config_map;
 use e2e::token_server::TokenServer;
 use e2e::wait::{self, Not};
@@ -52,7 +52,7 @@ impl Posts {
         let options = [&[&*address], options].concat();
         let mut test = Scenario::with_own_controllers(name, &options).await?;
         tokio::task::block_in_place(|| test.own()?.source.stop())?;
-        let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+        let selector = test.selector();
         let sources = Controller::start(test.cluster, User::SourceController, &[&selector, &address]).await?;
         Ok(Posts { test, receiver, sources })
     }

@@ -8,7 +8,6 @@ use e2e::controller::Controller;
 use e2e::helm::helm;
 use e2e::objects::Look;
 use e2e::registry::{Pusher, Registry, Setup};
-use e2e::scenario::SHARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -172,7 +171,7 @@ async fn charts_of_others_are_followed_and_switched_between() -> Result<()> {
     ensure!(release.condition("Reconciling").is_none(), "{release}");
     helm.controller.own()?.stop()?;
 
-    let selector = format!("--watch-label-selector={SHARD}={}", helm.test.namespace);
+    let selector = helm.test.selector();
     let gates = "--feature-gates=ExternalArtifact=true,DisableChartDigestTracking=true";
     *helm.controller.own()? =
         Controller::start(helm.test.cluster, User::HelmController, &[&selector, gates]).await?;

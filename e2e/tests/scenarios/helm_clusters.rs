@@ -3,7 +3,6 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use base64::{Engine, prelude::BASE64_STANDARD};
 use e2e::cluster::User;
 use e2e::objects::{Look, Objects};
 use serde_json::{Value, json};
@@ -102,16 +101,8 @@ async fn a_release_is_made_with_the_tokens_of_a_service_account() -> Result<()> 
     let helm = Helm::shared("helm-token").await?;
     let test = &helm.test;
     // The cluster that knows these accounts is this one.
-    let own: Value = serde_yaml::from_str(&fs::read_to_string(test.cluster.kubeconfig(User::Admin))?)?;
-    let cluster = &own["clusters"][0]["cluster"];
-    let authority = cluster["certificate-authority-data"].as_str().context("no CA")?;
-    let access = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "access"},
-        "data": {
-            "provider": "generic", "address": cluster["server"], "serviceAccountName": "deployer",
-            "ca.crt": String::from_utf8(BASE64_STANDARD.decode(authority)?)?, "audiences": "https://kubernetes.default.svc",
-        },
-    });
+    let mut access = test.cluster.access("access")?;
+    access["data"]["serviceAccountName"] = "deployer".into();
     test.apply(&access.to_string()).await?;
     helm.begin(&[("map.yaml", MAP)], &json!({"kubeConfig": {"configMapRef": {"name": "access"}}})).await?;
     let text = format!(

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::objects::Look;
-use e2e::scenario::{SHARD, Scenario};
+use e2e::scenario::Scenario;
 use e2e::testkit::deployment;
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ pub struct Helm {
 impl Helm {
     pub async fn new(name: &str, options: &[&str]) -> Result<Self> {
         let test = Scenario::with_own_controllers(name, &[]).await?;
-        let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+        let selector = test.selector();
         let options = [&[&*selector, "--requeue-dependency=1h"], options].concat();
         let controller = Controller::start(test.cluster, User::HelmController, &options).await?;
         Ok(Self { test, controller: Running::Own(Box::new(controller)) })

@@ -57,7 +57,7 @@ impl Helm {
     /// A test with controllers of its own that reach the API server by way of a proxy.
     pub async fn through_proxy(name: &str) -> Result<Self> {
         let test = Scenario::through_proxy(name, &[]).await?;
-        let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+        let selector = test.selector();
         let (user, kubeconfig) = (User::HelmController, test.proxy()?.kubeconfig(User::HelmController));
         let controller = Controller::start_with(kubeconfig, user, &[&selector], &[]).await?;
         Ok(Self { test, controller: Running::Own(Box::new(controller)) })

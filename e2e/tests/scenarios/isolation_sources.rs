@@ -12,7 +12,7 @@ use serde_json::json;
 async fn fetches_without_end_take_no_more_than_the_share_of_their_namespace() -> Result<()> {
     const SHARE: usize = 3;
     let test = Scenario::new("fetches").await?;
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let selector = test.selector();
     let options =
         [&*selector, "--fetch-concurrency=4", "--namespace-fetch-concurrency=3", "--git-host-concurrency=4"];
     let _controller = Controller::start(test.cluster, User::SourceController, &options).await?;
@@ -63,7 +63,7 @@ async fn fetches_without_end_take_no_more_than_the_share_of_their_namespace() ->
 async fn secrets_in_urls_are_nowhere_to_be_read() -> Result<()> {
     const SECRET: &str = "canary4711";
     let test = Scenario::new("canary").await?;
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let selector = test.selector();
     let options = [&*selector, "--log-level=trace"];
     let controller = Controller::start(test.cluster, User::SourceController, &options).await?;
     test.repo.commit_file("a.txt", "one")?;

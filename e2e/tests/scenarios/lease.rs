@@ -12,7 +12,7 @@ use e2e::wait::{Not, not_yet};
 use http::Method;
 use serde_json::json;
 
-use crate::each_controller::{apply, follows, has_followed, selector, write, written};
+use crate::each_controller::{apply, follows, has_followed, write, written};
 
 /// Flags for a Lease that is renewed every second; its holder gives it up after so many without, others wait two more.
 fn election(renew_deadline: u64) -> [String; 4] {
@@ -47,7 +47,7 @@ impl Election {
             User::KustomizeController => pair.kustomize.kill(),
             _ => {}
         }
-        let (selector, election) = (selector(&test), election(renew_deadline));
+        let (selector, election) = (test.selector(), election(renew_deadline));
         let options: Vec<&str> = election.iter().chain([&selector]).map(String::as_str).collect();
         let kubeconfig = test.proxy()?.kubeconfig(user);
         let leader = Controller::start_with(kubeconfig, user, &options, &[]).await?;
@@ -214,7 +214,7 @@ async fn a_source_watcher_that_cannot_renew_ends_and_the_other_one_takes_over() 
 /// A controller that serves artifacts is alive and not ready while it does not lead, and says so in Flux's words.
 async fn is_ready_when_it_leads(user: User) -> Result<()> {
     let test = Scenario::new("ready-leader").await?;
-    let (selector, election) = (selector(&test), election(15));
+    let (selector, election) = (test.selector(), election(15));
     let options: Vec<&str> = election.iter().chain([&selector]).map(String::as_str).collect();
     let mut leader = Controller::start(test.cluster, user, &options).await?;
     let mut standby = leader.start_beside()?;

@@ -215,7 +215,7 @@ async fn faults_of_an_oci_repository_are_told_in_the_words_of_flux() -> Result<(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_layer_without_room_for_its_temporary_file_names_the_flag() -> Result<()> {
     let test = Scenario::new("oci-room").await?;
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let selector = test.selector();
     let options = [&*selector, "--oci-temporary-max-size=8192"];
     let _controller = Controller::start(test.cluster, User::SourceController, &options).await?;
     let registry = Registry::start(Setup::default()).await;

@@ -35,11 +35,7 @@ async fn add_sources(test: &Scenario, count: usize) -> Result<Vec<String>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_git_host_that_comes_back_after_an_outage_is_not_overrun() -> Result<()> {
     let test = Scenario::new("outage").await?;
-    let options = [
-        &*format!("--watch-label-selector={SHARD}={}", test.namespace),
-        "--git-host-concurrency=8",
-        "--max-retry-delay=10s",
-    ];
+    let options = [&*test.selector(), "--git-host-concurrency=8", "--max-retry-delay=10s"];
     let controller = Controller::start(test.cluster, User::SourceController, &options).await?;
     let first = format!("main@sha1:{}", test.repo.commit_file("a.txt", "one")?);
     let names = add_sources(&test, SOURCES).await?;
@@ -110,7 +106,7 @@ fn holds(object: &Value, revision: &str) -> bool {
 async fn fetches_that_are_given_up_count_for_their_host_until_they_have_ended() -> Result<()> {
     const MOST: usize = 2;
     let test = Scenario::new("given-up").await?;
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let selector = test.selector();
     // Half of them for a namespace.
     let options = [&*selector, "--git-host-concurrency=4"];
     let controller = Controller::start(test.cluster, User::SourceController, &options).await?;

@@ -1,13 +1,10 @@
 //! The identity of kustomize-controller itself: the service account whose token Pods find in their files.
 
-use std::fs;
-
 use anyhow::{Context, Result, ensure};
-use base64::{Engine, prelude::BASE64_STANDARD};
 use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::objects::Look;
-use e2e::scenario::{SHARD, Scenario};
+use e2e::scenario::Scenario;
 use e2e::testkit::config_map;
 use serde_json::{Value, json};
 
@@ -24,7 +21,7 @@ async fn with_token(name: &str, audience: &str, flags: &[&str]) -> Result<Scenar
     let token = test.kubectl(&["create", "token", "kustomize-controller", "-n", "flux-system", &audience])?;
     let token = token.trim().to_owned();
     ensure!(claims(&token)?.text("/sub") == ACCOUNT);
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let selector = test.selector();
     let flags = [&[selector.as_str()], flags].concat();
     let user = User::KustomizeController;
     test.own()?.kustomize = Controller::start_with_token(test.cluster, user, &token, &flags).await?;
@@ -76,17 +73,9 @@ async fn a_cluster_gets_a_token_of_the_controller_but_never_one_that_is_good_for
     let commit = test.repo.commit_file("app/a.yaml", &config_map("a", "1"))?;
     test.apply_source().await?;
     test.apply("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: tenant}\n").await?;
-    let own: Value = serde_yaml::from_str(&fs::read_to_string(test.cluster.kubeconfig(User::Admin))?)?;
-    let cluster = &own["clusters"][0]["cluster"];
-    let ca = BASE64_STANDARD.decode(cluster["certificate-authority-data"].as_str().context("no CA")?)?;
-    let mut access = json!({
-        "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "access", "labels": {"reconcile.fluxcd.io/watch": "Enabled"}},
-        "data": {
-            "provider": "generic", "address": cluster["server"], "ca.crt": String::from_utf8(ca)?,
-            "audiences": LOCAL,
-        },
-    });
+    let mut access = test.cluster.access("access")?;
+    access["metadata"]["labels"] = json!({"reconcile.fluxcd.io/watch": "Enabled"});
+    access["data"]["audiences"] = LOCAL.into();
     test.objects.apply_one(&access, &test.namespace).await?;
     test.apply(&test.kustomization_yaml("app", "./app", "  kubeConfig: {configMapRef: {name: access}}\n"))
         .await?;

@@ -9,7 +9,7 @@ use e2e::cluster::{Cluster, User};
 use e2e::controller::{Controller, RUNTIME_NAMESPACE, find_binary};
 use e2e::document;
 use e2e::objects::Look;
-use e2e::scenario::{SHARD, Scenario};
+use e2e::scenario::Scenario;
 use e2e::testkit::config_map;
 use e2e::wait::not_yet;
 use runtime::preflight::{EVENT_RIGHTS, LEASE_RIGHTS, Right};
@@ -333,7 +333,7 @@ async fn a_namespace_that_admits_restricted_pods_alone_admits_the_one_of_the_doc
 #[tokio::test(flavor = "multi_thread")]
 async fn the_controllers_do_nothing_that_preflight_does_not_ask_for() -> Result<()> {
     let test = Scenario::with_own_cluster("used").await?;
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let selector = test.selector();
     let controller = Controller::start(test.cluster, User::HelmController, &[&selector]).await?;
     let helm = Helm { test, controller: Running::Own(Box::new(controller)) };
     let test = &helm.test;

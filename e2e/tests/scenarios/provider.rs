@@ -206,7 +206,7 @@ async fn an_object_has_the_identity_of_its_service_account() -> Result<()> {
     let test = Scenario::new("object-identity").await?;
     let answer = r#"{"access_token": "entra", "expires_in": 3600, "token_type": "Bearer"}"#;
     let entra = TokenServer::start(false, &[("POST /tenant-1/oauth2/v2.0/token", 200, answer)]).await?;
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let selector = test.selector();
     let options = [
         &*selector,
         "--feature-gates=ObjectLevelWorkloadIdentity=false",

@@ -278,19 +278,7 @@ async fn tokens_of_a_service_account_open_the_cluster_of_a_config_map() -> Resul
     let commit = test.repo.commit("start")?;
     test.apply_source().await?;
     // The cluster that knows these accounts is this one.
-    let own: Value = serde_yaml::from_str(&fs::read_to_string(test.cluster.kubeconfig(User::Admin))?)?;
-    let cluster = &own["clusters"][0]["cluster"];
-    let decode = |text: &str| anyhow::Ok(String::from_utf8(BASE64_STANDARD.decode(text)?)?);
-    let settings = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "access"},
-        "data": {
-            "provider": "generic",
-            "address": cluster["server"],
-            "ca.crt": decode(cluster["certificate-authority-data"].as_str().context("no CA")?)?,
-            "audiences": "https://kubernetes.default.svc",
-        },
-    });
-    test.objects.apply_one(&settings, &test.namespace).await?;
+    test.objects.apply_one(&test.cluster.access("access")?, &test.namespace).await?;
     test.apply(&test.kustomization_yaml("app", "./app", "  kubeConfig: {configMapRef: {name: access}}\n"))
         .await?;
     let failed = async |message: &str| {

@@ -137,7 +137,7 @@ async fn artifacts_beyond_the_share_of_their_namespace_are_refused_until_it_has_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storage_that_cannot_be_written_is_named_and_ends_nothing() -> Result<()> {
     let test = Scenario::new("read-only").await?;
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let selector = test.selector();
     let mut controller = Controller::start_over(test.cluster, Path::new("/sys/kernel"), &[&selector]).await?;
     test.repo.commit_file("a.txt", "one")?;
     for mut source in documents(&test.source_yaml("1h", ""))? {
@@ -159,7 +159,7 @@ async fn a_storage_that_cannot_be_written_is_named_and_ends_nothing() -> Result<
 async fn a_storage_without_inodes_or_that_turns_read_only_keeps_the_last_artifact_until_it_is_made_good()
 -> Result<()> {
     let test = Scenario::new("inodes").await?;
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let selector = test.selector();
     let mut controller = Controller::start_over_own_storage(test.cluster, &[&selector]).await?;
     let mut commit = test.repo.commit_file("a.txt", "first")?;
     for mut source in documents(&test.source_yaml("1h", ""))? {

@@ -4,8 +4,6 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use base64::{Engine, prelude::BASE64_STANDARD};
-use e2e::cluster::User;
 use e2e::document;
 use e2e::objects::{Id, Look};
 use e2e::scenario::{LIMIT, Scenario};
@@ -346,22 +344,12 @@ fn generic(message: &str, words: &[(&str, &str)]) -> String {
 impl Tenant<'_> {
     /// ConfigMaps of the tenant for the cluster of the test: one for its own account, and such as name accounts of another namespace.
     async fn describe_clusters(&self, of: &str) -> Result<()> {
-        let kubeconfig = fs::read_to_string(self.test.cluster.kubeconfig(User::Admin))?;
-        let kubeconfig: Value = serde_yaml::from_str(&kubeconfig)?;
-        let cluster = &kubeconfig["clusters"][0]["cluster"];
-        let ca = BASE64_STANDARD.decode(cluster["certificate-authority-data"].as_str().context("no CA")?)?;
-        let ca = String::from_utf8(ca)?;
         for (name, account) in [("access", ""), ("access-default", "default"), ("access-missing", "missing")]
         {
             let account = Some(account).filter(|account| !account.is_empty());
             let account = account.map(|account| format!("../../{of}/serviceaccounts/{account}"));
-            let access = json!({
-                "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
-                "data": {
-                    "provider": "generic", "address": cluster["server"], "ca.crt": ca,
-                    "audiences": "https://kubernetes.default.svc", "serviceAccountName": account.unwrap_or_default(),
-                },
-            });
+            let mut access = self.test.cluster.access(name)?;
+            access["data"]["serviceAccountName"] = account.unwrap_or_default().into();
             self.test.objects.apply_one(&access, &self.namespace).await?;
         }
         Ok(())

@@ -3,7 +3,6 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use base64::{Engine, prelude::BASE64_STANDARD};
 use e2e::cluster::User;
 use e2e::git_server::GitServer;
 use e2e::objects::Look;
@@ -97,16 +96,8 @@ async fn a_kustomization_says_that_the_right_is_missing_and_is_applied_once_it_i
     let account = format!("--serviceaccount={}:tenant", test.namespace);
     test.kubectl(&["create", "rolebinding", "tenant", "--clusterrole=admin", &account])?;
     // The other cluster is this one.
-    let own: Value = serde_yaml::from_str(&fs::read_to_string(test.cluster.kubeconfig(User::Admin))?)?;
-    let cluster = &own["clusters"][0]["cluster"];
-    let ca = BASE64_STANDARD.decode(cluster["certificate-authority-data"].as_str().context("no CA")?)?;
-    let access = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "access"},
-        "data": {
-            "provider": "generic", "address": cluster["server"], "ca.crt": String::from_utf8(ca)?,
-            "audiences": "https://kubernetes.default.svc", "serviceAccountName": "tenant",
-        },
-    });
+    let mut access = test.cluster.access("access")?;
+    access["data"]["serviceAccountName"] = "tenant".into();
     test.apply(&access.to_string()).await?;
     test.apply_source().await?;
     let decryption =

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::objects::Look;
-use e2e::scenario::{REQUESTED_AT, SHARD, Scenario};
+use e2e::scenario::{REQUESTED_AT, Scenario};
 use e2e::wait::{self, Not, not_yet};
 use serde_json::{Value, json};
 
@@ -66,7 +66,7 @@ pub async fn table(count: usize) -> Result<()> {
 }
 
 async fn releases(test: &Scenario, count: usize) -> Result<()> {
-    let selector = format!("--watch-label-selector={SHARD}={}", test.namespace);
+    let selector = test.selector();
     let options = [&*selector, "--log-level=info"];
     let controller = Controller::start(test.cluster, User::HelmController, &options).await?;
     let process = controller.id().context("not running")?;
