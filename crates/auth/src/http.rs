@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Body, Request, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 /// How much of an error page goes into a message, characters.
 const ERROR_BODY_CHARS: usize = 512;
@@ -14,9 +15,9 @@ const ERROR_BODY_CHARS: usize = 512;
 /// Headers of requests that hold credentials.
 const SECRET_HEADERS: [&str; 3] = ["authorization", "x-amz-security-token", "x-vault-token"];
 
-/// Fields of forms that hold credentials.
-const SECRET_FIELDS: [&str; 5] =
-    ["client_secret", "client_assertion", "assertion", "subject_token", "WebIdentityToken"];
+/// Fields of forms, and of objects in JSON, that hold credentials.
+const SECRET_FIELDS: [&str; 6] =
+    ["client_secret", "client_assertion", "assertion", "subject_token", "WebIdentityToken", "jwt"];
 
 /// Shorter credentials are no secrets, and would be found in many words.
 const MIN_SECRET_CHARS: usize = 4;
@@ -147,8 +148,11 @@ fn credentials(request: &Request) -> Vec<String> {
     // Behind the scheme, if there is one.
     let headers = headers.flat_map(|value| [Some(value), value.split_whitespace().last()]).flatten();
     let body = request.body().and_then(Body::as_bytes).unwrap_or_default();
-    let fields = url::form_urlencoded::parse(body).filter(|(name, _)| SECRET_FIELDS.contains(&&**name));
-    let all = headers.map(str::to_owned).chain(fields.map(|(_, value)| value.into_owned()));
+    let form = url::form_urlencoded::parse(body).map(|(name, value)| (name.into_owned(), value.into_owned()));
+    let object: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    let object = object.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())));
+    let fields = form.chain(object).filter(|(name, _)| SECRET_FIELDS.contains(&&**name));
+    let all = headers.map(str::to_owned).chain(fields.map(|(_, value)| value));
     all.filter(|secret| secret.chars().count() >= MIN_SECRET_CHARS).collect()
 }
 
@@ -209,6 +213,8 @@ mod tests {
         assert_eq!(of(http.get(url).header("X-Vault-Token", "hvs.1")), ["hvs.1", "hvs.1"]);
         let signed = http.post(url).header("x-amz-security-token", "session").body("{}");
         assert_eq!(of(signed), ["session", "session"]);
+        let login = http.post(url).json(&serde_json::json!({"jwt": "jwt3", "role": "team"}));
+        assert_eq!(of(login), ["jwt3"], "as Vault takes it");
         let form = form([
             ("client_id", "app1"),
             ("client_secret", "a/b c+"),
