@@ -47,19 +47,21 @@ pub const IDENTITY_RIGHTS: [Right; 1] = [("create", "", "serviceaccounts/token")
 pub async fn look(preflight: &mut Preflight, arguments: &Arguments) -> Result<(), PreflightError> {
     let mut needed = BTreeSet::new();
     let refusals = |object: &Kustomization| {
-        needed.extend(identity_rights(object, arguments));
+        needed.extend(identity_rights(object));
         refusals(object, arguments)
     };
     preflight.look_at(refusals).await?;
     preflight.require(&Vec::from_iter(needed)).await
 }
 
-/// What a Kustomization with an identity of its own needs.
-fn identity_rights(object: &Kustomization, arguments: &Arguments) -> impl Iterator<Item = Right> {
-    let decryption = object.spec.decryption.as_ref().is_some_and(|spec| {
-        let default = arguments.default_decryption_service_account.as_deref();
-        account_of(spec.service_account_name.as_deref(), default).is_some()
-    });
+/// What a Kustomization with an identity of its own needs. A default account for decryption does not count: keys of Secrets, which most
+/// have, need none.
+fn identity_rights(object: &Kustomization) -> impl Iterator<Item = Right> {
+    let decryption = object
+        .spec
+        .decryption
+        .as_ref()
+        .is_some_and(|spec| account_of(spec.service_account_name.as_deref(), None).is_some());
     let cluster = object.spec.kube_config.as_ref().is_some_and(|spec| spec.config_map_ref.is_some());
     IDENTITY_RIGHTS.into_iter().filter(move |_| decryption || cluster)
 }
@@ -107,29 +109,22 @@ mod tests {
 
     #[test]
     fn tokens_are_needed_for_identities_alone() {
-        let needed = |spec: serde_json::Value, flags: &[&str]| {
+        let needed = |spec: serde_json::Value| {
             let mut all = serde_json::json!({"interval": "1h", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "s"}});
             all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
             let object = Kustomization::new("app", serde_json::from_value(all).unwrap());
-            let arguments = runtime::flags::try_parse_from([&["kustomize-controller"], flags].concat());
-            identity_rights(&object, &arguments.unwrap()).count() > 0
+            identity_rights(&object).count() > 0
         };
-        let default = ["--default-decryption-service-account=d"];
-        for (spec, flags, expected) in [
-            (serde_json::json!({}), &default[..], false),
-            (serde_json::json!({"serviceAccountName": "a"}), &[], false),
-            (serde_json::json!({"decryption": {"provider": "sops"}}), &[], false),
-            (serde_json::json!({"decryption": {"provider": "sops"}}), &default, true),
-            (
-                serde_json::json!({"decryption": {"provider": "sops", "serviceAccountName": ""}}),
-                &default,
-                true,
-            ),
-            (serde_json::json!({"decryption": {"provider": "sops", "serviceAccountName": "a"}}), &[], true),
-            (serde_json::json!({"kubeConfig": {"secretRef": {"name": "s"}}}), &[], false),
-            (serde_json::json!({"kubeConfig": {"configMapRef": {"name": "c"}}}), &[], true),
+        for (spec, expected) in [
+            (serde_json::json!({}), false),
+            (serde_json::json!({"serviceAccountName": "a"}), false),
+            (serde_json::json!({"decryption": {"provider": "sops"}}), false),
+            (serde_json::json!({"decryption": {"provider": "sops", "serviceAccountName": ""}}), false),
+            (serde_json::json!({"decryption": {"provider": "sops", "serviceAccountName": "a"}}), true),
+            (serde_json::json!({"kubeConfig": {"secretRef": {"name": "s"}}}), false),
+            (serde_json::json!({"kubeConfig": {"configMapRef": {"name": "c"}}}), true),
         ] {
-            assert_eq!(needed(spec.clone(), flags), expected, "{spec}");
+            assert_eq!(needed(spec.clone()), expected, "{spec}");
         }
     }
 }

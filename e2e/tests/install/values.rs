@@ -9,7 +9,7 @@ use crate::manifests::{NAMESPACE, by_name, chart, helm, render};
 
 #[test]
 fn wrong_values_are_refused_with_the_place_and_the_reason() {
-    let rows: [(&[&str], &str); 17] = [
+    let rows: [(&[&str], &str); 19] = [
         (&["sourceControler.create=true"], "at '': additional properties 'sourceControler' not allowed"),
         (
             &["sourceController.imagee.tag=a"],
@@ -32,6 +32,17 @@ fn wrong_values_are_refused_with_the_place_and_the_reason() {
         (
             &["tenancy.lockdown=true", "helmController.extraArgs={--default-service-account=admin}"],
             "helmController.extraArgs: --default-service-account=admin would undo tenancy.lockdown",
+        ),
+        (
+            &[
+                "tenancy.lockdown=true",
+                "kustomizeController.extraArgs={--default-decryption-service-account=admin}",
+            ],
+            "--default-decryption-service-account=admin would undo tenancy.lockdown",
+        ),
+        (
+            &["tenancy.lockdown=true", "sourceController.extraArgs={--default-service-account=admin}"],
+            "sourceController.extraArgs: --default-service-account=admin would undo tenancy.lockdown",
         ),
         (
             &["sharding.shards={a}", "helmController.extraArgs={--watch-label-selector=b}"],
