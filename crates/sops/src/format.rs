@@ -45,6 +45,11 @@ impl Format {
         memchr::memmem::find(content, self.marker()).is_some()
     }
 
+    /// Whether these bytes hold a value that was encrypted. Together with no marker of a format that is a document that was cut off.
+    pub fn is_cipher_text(content: &[u8]) -> bool {
+        memchr::memmem::find(content, b"ENC[AES256_GCM,data:").is_some()
+    }
+
     fn marker(self) -> &'static [u8] {
         match self {
             Format::Binary | Format::Json => b"\"mac\": \"ENC[",
@@ -107,5 +112,7 @@ mod tests {
             assert_eq!(Format::of_marker(content.as_bytes()), format, "{content}");
         }
         assert!(Format::Binary.has_marker(b"{\"mac\": \"ENC[\"}"));
+        assert!(Format::is_cipher_text(b"{\"data\": \"ENC[AES256_GCM,data:Zm9v"));
+        assert!(!Format::is_cipher_text(b"text about ENC[AES256_GCM]"));
     }
 }

@@ -8,13 +8,17 @@ use e2e::objects::{Look, Objects};
 use serde_json::{Value, json};
 
 use crate::helm_release::{Helm, MAP, RELEASE};
+use crate::remote_access::unverified;
 use crate::remote_clusters::{kubeconfig_secret, other, until};
 
 const STORED: &str = "Secret/sh.helm.release.v1.app.v1";
 
 /// A test with a namespace of the same name in the other cluster, whose kubeconfig is Secret `other`, and a chart.
 async fn beside(name: &str, templates: &[(&str, &str)]) -> Result<(Helm, Objects, String)> {
-    let helm = Helm::shared(name).await?;
+    prepare(Helm::shared(name).await?, templates).await
+}
+
+async fn prepare(helm: Helm, templates: &[(&str, &str)]) -> Result<(Helm, Objects, String)> {
     let there = other().await?.objects().await?;
     let namespace =
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": helm.test.namespace}});
@@ -123,4 +127,31 @@ async fn a_release_is_made_with_the_tokens_of_a_service_account() -> Result<()> 
     helm.ready("Helm install succeeded").await?;
     ensure!(helm.text().await? == "default" && helm.statuses("app")? == ["deployed"]);
     helm.test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_verified_unless_the_operator_lets_kubeconfigs_say_otherwise() -> Result<()> {
+    let kubeconfig = unverified().await?;
+    for (name, flags) in [("helm-tls", &[][..]), ("helm-no-tls", &["--insecure-kubeconfig-tls"])] {
+        let helm = Helm::new(name, flags).await?;
+        let (helm, there, _) = prepare(helm, &[("map.yaml", MAP)]).await?;
+        let test = &helm.test;
+        test.objects.apply_one(&kubeconfig_secret("other", &kubeconfig), &test.namespace).await?;
+        helm.release(&there_by_secret(json!({}))).await?;
+        if flags.is_empty() {
+            let text = "invalid peer certificate: UnknownIssuer";
+            test.until(RELEASE, "is refused", |release| {
+                release
+                    .condition("Ready")
+                    .is_some_and(|ready| ready.status == "False" && ready.message.contains(text))
+            })
+            .await?;
+            ensure!(there.get(&test.id("ConfigMap/app-map")?).await?.is_none());
+        } else {
+            helm.ready("Helm install succeeded").await?;
+            ensure!(there.get(&test.id("ConfigMap/app-map")?).await?.is_some());
+        }
+        helm.test.finish().await?;
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
+use e2e::api_proxy::ApiProxy;
 use e2e::cluster::{Cluster, User};
 use e2e::document;
 use e2e::objects::Objects;
@@ -47,7 +48,8 @@ pub async fn scenario(test: Scenario, files: &[(&str, String)]) -> Result<(Scena
     Ok((test, objects, commit))
 }
 
-const THERE: &str = "  kubeConfig: {secretRef: {name: other}}\n";
+/// A Kustomization for the other cluster, as lines of its spec.
+pub const THERE: &str = "  kubeConfig: {secretRef: {name: other}}\n";
 
 /// Waits until an object of the other cluster is as wanted, `null` if it is not there.
 pub async fn until(
@@ -191,6 +193,13 @@ async fn a_kubeconfig_that_is_missing_or_of_no_use_is_named() -> Result<()> {
     test.apply(&test.kustomization_yaml("app", "./app", &kube_config("{name: other, key: nope}"))).await?;
     failed(&format!("KubeConfig secret '{namespace}/other' does not contain a 'nope' key with a kubeconfig"))
         .await?;
+    let elsewhere = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "elsewhere"}, "stringData": {"config": good}});
+    test.objects.apply_one(&elsewhere, &namespace).await?;
+    test.apply(&test.kustomization_yaml("app", "./app", &kube_config("{name: elsewhere}"))).await?;
+    failed(&format!(
+        "KubeConfig secret '{namespace}/elsewhere' does not contain a 'value' key with a kubeconfig"
+    ))
+    .await?;
     // Without `key` it may stand in `value.yaml`, with it anywhere.
     for (secret, entry, reference) in [
         ("yaml", "value.yaml", "{name: yaml}"),
@@ -229,6 +238,11 @@ async fn an_account_is_impersonated_in_the_other_cluster() -> Result<()> {
     there.apply_one(&binding, &test.namespace).await?;
     test.request("Kustomization/app").await?;
     test.applied("Kustomization/app", &commit).await?;
+    // One that the spec names counts before the default.
+    test.apply(&test.kustomization_yaml("named", "./app", &format!("{THERE}  serviceAccountName: named\n")))
+        .await?;
+    let text = format!("User \"system:serviceaccount:{}:named\" cannot patch", test.namespace);
+    test.condition("Kustomization/named", "Ready", "False", "ReconciliationFailed", &text).await?;
     // Flux looks for the account here, wherever the objects are. Without it they stay.
     test.objects.delete(&test.id("Kustomization/app")?).await?;
     test.gone("Kustomization/app").await?;
@@ -277,13 +291,15 @@ async fn tokens_of_a_service_account_open_the_cluster_of_a_config_map() -> Resul
     test.repo.write("app/a.yaml", &config_map("a", "1"))?;
     let commit = test.repo.commit("start")?;
     test.apply_source().await?;
-    // The cluster that knows these accounts is this one.
-    test.objects.apply_one(&test.cluster.access("access")?, &test.namespace).await?;
     test.apply(&test.kustomization_yaml("app", "./app", "  kubeConfig: {configMapRef: {name: access}}\n"))
         .await?;
     let failed = async |message: &str| {
         test.condition("Kustomization/app", "Ready", "False", "ReconciliationFailed", message).await
     };
+    failed(&format!("failed to get configmap {}/access: configmaps \"access\" not found", test.namespace))
+        .await?;
+    // The cluster that knows these accounts is this one.
+    test.objects.apply_one(&test.cluster.access("access")?, &test.namespace).await?;
     failed(&format!(
         "failed to get service account '{}/deployer': serviceaccounts \"deployer\" not found",
         test.namespace
@@ -417,7 +433,7 @@ async fn clusters_of_azure_and_google_are_opened_by_what_they_are_called() -> Re
 #[tokio::test]
 async fn a_cluster_of_eks_sees_requests_that_are_signed_for_it() -> Result<()> {
     let (test, clouds, _azure) = clouds("remote-eks").await?;
-    test.repo.commit("start")?;
+    let commit = test.repo.commit("start")?;
     test.apply_source().await?;
     let cluster = TokenServer::start(true, &[("GET /version", 401, "{}")]).await?;
     let ca = BASE64_STANDARD.encode(cluster.ca_pem().context("no CA")?);
@@ -445,5 +461,19 @@ async fn a_cluster_of_eks_sees_requests_that_are_signed_for_it() -> Result<()> {
     // A request that is refused asks for other credentials at once.
     let roles = clouds.take_requests().into_iter().filter(|(line, _)| line == "POST /sts/").count();
     ensure!(roles >= 2, "{roles}");
+
+    // Behind the endpoint is now a cluster that knows who such a token is of.
+    let proxy = ApiProxy::start(test.cluster).await?;
+    proxy.admit("Bearer k8s-aws-v1.", User::KustomizeController)?;
+    let there: Value =
+        serde_yaml::from_str(&fs::read_to_string(proxy.kubeconfig(User::KustomizeController))?)?;
+    let there = &there["clusters"][0]["cluster"];
+    let authority = json!({"data": there["certificate-authority-data"]});
+    let description = json!({"cluster": {"endpoint": there["server"], "certificateAuthority": authority}});
+    clouds.set_answer("GET /clusters/main", 200, &description.to_string());
+    test.request("Kustomization/aws").await?;
+    test.applied("Kustomization/aws", &commit).await?;
+    ensure!(test.get("ConfigMap/a").await?["data"]["value"] == "1");
+    ensure!(!proxy.calls(|call| call.is_write() && call.is_about("configmaps")).is_empty());
     test.finish().await
 }

@@ -38,6 +38,11 @@ pub enum DecryptError {
         /// What is wrong.
         source: EmitError,
     },
+    /// Encrypted values, and nothing to decrypt them with.
+    #[error(
+        "it holds values that sops has encrypted, without the metadata to decrypt them: its file was cut off or edited"
+    )]
+    Cut,
     /// Of an object.
     #[error("failed to decrypt and format '{object}' {kind} data: {source}")]
     Object {
@@ -64,6 +69,7 @@ pub enum DecryptError {
 ///
 /// # Caveats
 /// - A document's MAC is not looked at, as in Flux: kustomize has changed most objects before they are decrypted.
+/// - A Secret with values that nothing decrypts is refused, other than in Flux, which applies the cipher text.
 pub struct Sops<'a> {
     keys: &'a dyn KeyService,
     manager: Manager,
@@ -110,16 +116,24 @@ impl<'a> Sops<'a> {
 
     fn secret(&self, object: &mut Value) -> Result<(), DecryptError> {
         let shown = name(object);
+        let failure = |field: &String, source| DecryptError::Field {
+            object: shown.clone(),
+            field: field.clone(),
+            source: Box::new(source),
+        };
         let data = object.get_mut("data").and_then(Value::as_object_mut);
         for (field, value) in data.into_iter().flatten() {
             let Some(plain) = value.as_str().map(|value| self.value(field, value)) else { continue };
-            let plain = plain.map_err(|source| DecryptError::Field {
-                object: shown.clone(),
-                field: field.clone(),
-                source: Box::new(source),
-            })?;
-            if let Some(plain) = plain {
+            if let Some(plain) = plain.map_err(|source| failure(field, source))? {
                 *value = plain.into();
+            }
+        }
+        // These values are the API server's to encode, and in Flux none of them is decrypted.
+        let data = object.get("stringData").and_then(Value::as_object);
+        for (field, value) in data.into_iter().flatten() {
+            let value = value.as_str().unwrap_or_default().as_bytes();
+            if Format::of_marker(value).is_none() {
+                not_cut(value).map_err(|source| failure(field, source))?;
             }
         }
         Ok(())
@@ -128,8 +142,10 @@ impl<'a> Sops<'a> {
     /// One value of a Secret, in base64. What is none the API server will tell of.
     fn value(&self, field: &str, value: &str) -> Result<Option<String>, DecryptError> {
         // Go's decoder ignores line breaks.
-        let Ok(content) = STANDARD.decode(value.replace(['\r', '\n'], "")) else { return Ok(None) };
-        let Some(from) = Format::of_marker(&content) else { return Ok(None) };
+        let Ok(content) = STANDARD.decode(value.replace(['\r', '\n'], "")) else {
+            return not_cut(value.as_bytes()).map(|()| None);
+        };
+        let Some(from) = Format::of_marker(&content) else { return not_cut(&content).map(|()| None) };
         let plain = self.bytes(&content, from, Format::of_name(field))?;
         Ok(Some(STANDARD.encode(plain)))
     }
@@ -170,6 +186,10 @@ impl kustomize::flux::Decryptor for Sops<'_> {
         }
         Ok(Some(self.bytes(content, format, format)?))
     }
+}
+
+fn not_cut(value: &[u8]) -> Result<(), DecryptError> {
+    if Format::is_cipher_text(value) { Err(DecryptError::Cut) } else { Ok(()) }
 }
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
@@ -275,6 +295,32 @@ mod tests {
         // Of other kinds they are left alone.
         let map = json!({"kind": "ConfigMap", "data": {"a.env": encrypted}});
         assert_eq!(object("none", &map).unwrap(), map);
+    }
+
+    #[test]
+    fn a_secret_with_values_that_nothing_decrypts_is_refused() {
+        let whole = fixture!("default.env.enc");
+        let cut = &whole[..whole.find("sops_").unwrap()];
+        let secret = |field: &str, data: &str| json!({"kind": "Secret", "metadata": {"name": "a"}, field: {"a.env": data}});
+        let text = "failed to decrypt and format '/a' Secret field 'a.env': it holds values that sops has encrypted, \
+            without the metadata to decrypt them: its file was cut off or edited";
+        for (field, value) in [
+            ("data", STANDARD.encode(cut)),
+            ("data", cut.to_owned()),
+            ("data", STANDARD.encode(&cut[..cut.find(",iv:").unwrap()])),
+            ("stringData", cut.to_owned()),
+        ] {
+            let mut secret = secret(field, &value);
+            assert_eq!(object("default.env", &secret).unwrap_err(), text, "{secret}");
+            let disabled = json!({"kustomize.toolkit.fluxcd.io/decrypt": "Disabled"});
+            *secret.pointer_mut("/metadata").unwrap() = json!({"name": "a", "annotations": disabled});
+            assert_eq!(object("default.env", &secret).unwrap(), secret);
+        }
+        // Whole documents are for whoever reads them, and other kinds are no business of decryption.
+        let entire = secret("stringData", whole);
+        assert_eq!(object("default.env", &entire).unwrap(), entire);
+        let map = json!({"kind": "ConfigMap", "data": {"a.env": cut}});
+        assert_eq!(object("default.env", &map).unwrap(), map);
     }
 
     #[test]
