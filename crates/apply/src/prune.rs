@@ -67,8 +67,11 @@ impl Pruned {
 
 /// The entries of `old` that are not in `new`, by id: another version alone makes none stale.
 pub fn stale(old: &[Entry], new: &[Entry]) -> Vec<Entry> {
-    let kept: HashSet<&ObjectId> = new.iter().map(|e| &e.id).collect();
-    old.iter().filter(|e| !kept.contains(&e.id)).cloned().collect()
+    let mut seen: HashSet<&ObjectId> = new.iter().map(|e| &e.id).collect();
+    // Where an id stands twice, its last version counts, as in Flux.
+    let mut stale: Vec<_> = old.iter().rev().filter(|e| seen.insert(&e.id)).cloned().collect();
+    stale.reverse();
+    stale
 }
 
 /// Deletes entries in reverse apply order, with background propagation, without waiting for them to be gone. Objects of
@@ -250,6 +253,8 @@ mod tests {
         let old = [entry("A", "a", "v1"), entry("A", "b", "v1")];
         assert_eq!(stale(&old, &[entry("A", "a", "v2")]), [entry("A", "b", "v1")]);
         assert_eq!(stale(&old, &old), []);
+        // Of two with one id the last version counts.
+        assert_eq!(stale(&[entry("A", "a", "v1"), entry("A", "a", "v2")], &[]), [entry("A", "a", "v2")]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod flags;
 mod handover;
 mod health;
 mod ignore;
+mod leftovers;
 mod limits;
 mod memory;
 mod pass;
@@ -218,6 +219,7 @@ fn remote_bases(
     arguments: &Arguments,
     shares: &MemoryShares,
 ) -> Result<Option<Arc<RemoteBases>>, StartError> {
+    leftovers::remove();
     if arguments.no_remote_bases {
         return Ok(None);
     }

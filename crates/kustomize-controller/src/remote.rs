@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     flags::Redirects,
+    leftovers,
     render::{Bases, build_is_over},
 };
 
@@ -76,7 +77,7 @@ impl RemoteBases {
         let memory = Some(self.options.memory.of(&url));
         let limits = git::Limits { pack_bytes: self.options.pack_bytes, memory, ..git::Limits::default() };
         let reference = self.reference(spec, &remote, &limits, &deadline)?;
-        let folder = tempfile::tempdir().map_err(BaseError::Folder)?;
+        let folder = leftovers::folder().map_err(BaseError::Folder)?;
         let cache = Cache::new(folder.path().to_owned(), limits);
         let outcome = cache.checkout(&self.connector, &remote, &reference, None, &deadline);
         let Outcome::Checkout(checkout) = outcome? else { return Err(BaseError::Nothing) };

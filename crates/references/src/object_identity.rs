@@ -344,6 +344,7 @@ mod tests {
             assert_eq!(local_audiences(&path).await.unwrap(), expected);
         }
         std::fs::write(&path, "no token").unwrap();
-        assert!(local_audiences(&path).await.is_err());
+        let error = local_audiences(&path).await.unwrap_err().to_string();
+        assert!(error.starts_with("failed to load controller token: "), "{error}");
     }
 }

@@ -104,6 +104,13 @@ async fn what_a_named_manager_owns_is_taken_over_before_it_makes_the_dry_run_fai
     );
     assert!(bed.try_apply(&merged, &memory).await?.is_err());
 
+    // Where the dry-run fails nevertheless, what was taken over stays so.
+    let invalid = deployment(json!([{"name": "a"}])).to_string();
+    assert!(bed.try_apply(&invalid, &memory).await?.is_err());
+    let live = bed.live("Deployment/web").await?;
+    let managers = live["metadata"]["managedFields"].as_array().context("managed fields")?;
+    assert!(managers.iter().all(|entry| entry["manager"] != "legacy"), "{managers:?}");
+
     assert_eq!(bed.apply(&one, &mut memory).await?, ["Deployment/web configured"]);
     let live = bed.live("Deployment/web").await?;
     let names = live["spec"]["template"]["spec"]["containers"].as_array().context("containers")?;

@@ -289,3 +289,23 @@ async fn a_definition_that_is_not_accepted_ends_the_run_before_what_needs_it() -
     test.gone("Kustomization/app").await?;
     test.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_of_a_named_manager_are_taken_over_before_the_dry_run_and_those_of_others_stay() -> Result<()>
+{
+    let test =
+        Scenario::with_own_controllers("takeover", &["--override-manager-before-dry-run=legacy"]).await?;
+    let test = applied(test, &[("map.yaml", config_map("map", "1"))], "").await?;
+    let data = async || anyhow::Ok(test.get("ConfigMap/map").await?["data"].take());
+    for manager in ["legacy-too", "legacy"] {
+        let patch = json!({"data": {(manager): "x"}}).to_string();
+        let manager = format!("--field-manager={manager}");
+        test.kubectl(&["patch", "configmap/map", "--type=merge", &manager, "-p", &patch])?;
+    }
+    test.run("Kustomization/app").await?;
+    // By its exact name.
+    test.until("ConfigMap/map", "has lost what is legacy's", |map| map["data"].get("legacy").is_none())
+        .await?;
+    assert_eq!(data().await?, json!({"value": "1", "legacy-too": "x"}));
+    test.finish().await
+}

@@ -346,10 +346,16 @@ async fn a_bucket_of_aws_has_the_identity_of_its_service_account_and_the_control
     test.patch(APP, &json!({"spec": {"serviceAccountName": "team"}})).await?;
     let text = format!("failed to get service account '{}/team': ", test.namespace);
     test.condition(APP, "FetchFailed", "True", "AuthenticationFailed", &text).await?;
-    let account = json!({
+    let mut account = json!({
         "apiVersion": "v1", "kind": "ServiceAccount",
-        "metadata": {"name": "team", "annotations": {"eks.amazonaws.com/role-arn": ROLE}},
+        "metadata": {"name": "team", "annotations": {"credential.auth.fluxcd.io/provider": "kubernetes"}},
     });
+    test.apply(&account.to_string()).await?;
+    test.request(APP).await?;
+    let text = format!("failed to build spec for service account '{}/team': ", test.namespace);
+    test.condition(APP, "FetchFailed", "True", "AuthenticationFailed", &text).await?;
+    account["metadata"]["annotations"] = json!({"eks.amazonaws.com/role-arn": ROLE});
+    test.objects.delete(&test.id("ServiceAccount/team")?).await?;
     test.apply(&account.to_string()).await?;
     test.request(APP).await?;
     let text = "AWS authentication failed: an AWS region is required";

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use e2e::document;
 use e2e::objects::Look;
 use e2e::scenario::{Scenario, Settings};
@@ -12,6 +12,8 @@ use e2e::sops::{self, Key};
 use e2e::testkit::{config_map, runs};
 use e2e::token_server::TokenServer;
 use serde_json::{Value, json};
+
+use crate::cloud_keys::claims;
 
 pub const DECRYPTION: &str = "  decryption: {provider: sops, secretRef: {name: keys}}\n";
 
@@ -80,6 +82,7 @@ async fn files_of_generators_and_patches_are_decrypted_in_bases_and_components()
         - name: files\n  files: [a.json, b.yaml=yaml.enc, c.ini, binary=d.bin, plain.txt]\n\
         - name: envs\n  envs: [.env]\n\
         - name: pull\n  type: kubernetes.io/dockerconfigjson\n  files: [.dockerconfigjson]\n\
+        configMapGenerator:\n- name: shared\n  files: [a.json, own.json]\n\
         patches:\n- path: patch.yaml\n";
     let patch = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: map\ndata:\n  patched: secret patch\n";
     let docker = r#"{"auths": {"registry.example.com": {"auth": "dTpw"}}}"#;
@@ -93,6 +96,7 @@ async fn files_of_generators_and_patches_are_decrypted_in_bases_and_components()
         ("yaml.enc", key.encrypt("yaml", &[], "b: 2\n")?),
         ("c.ini", key.encrypt("ini", &[], "[s]\nc = 3\n")?),
         ("d.bin", key.encrypt("binary", &[], "four\n")?),
+        ("own.json", key.encrypt("json", &[], r#"{"own": 1}"#)?),
         ("plain.txt", "plain".to_owned()),
         (".env", key.encrypt("dotenv", &[], "PASSWORD=hunter2\n")?),
         (".dockerconfigjson", key.encrypt("json", &[], docker)?),
@@ -120,6 +124,10 @@ async fn files_of_generators_and_patches_are_decrypted_in_bases_and_components()
     let pull: Value = serde_json::from_str(&value(&test, "pull", ".dockerconfigjson").await?)?;
     ensure!(pull["auths"]["registry.example.com"]["auth"] == "dTpw", "{pull}");
     ensure!(test.get("ConfigMap/map").await?.text("/data/patched") == "secret patch");
+    // A file of a Secret's generator is in plain for all who read it, one of a ConfigMap alone stays as it is.
+    let shared = test.get("ConfigMap/shared").await?;
+    ensure!(shared.text("/data/a.json").contains("\"a\": 1"), "{shared}");
+    ensure!(shared.text("/data/own.json").contains("ENC["), "{shared}");
     test.finish().await
 }
 
@@ -132,12 +140,18 @@ async fn encrypted_values_inside_a_secret_are_decrypted_before_substitution() ->
     let data = serde_json::Map::from_iter([
         data("app.env", "dotenv", "COLOUR=${colour}\n").map(|(k, v)| (k, v.into()))?,
         data("app.json", "yaml", "a: 1\n").map(|(k, v)| (k, v.into()))?,
+        data("app.yaml", "json", r#"{"a": 1}"#).map(|(k, v)| (k, v.into()))?,
+        data("app.ini", "ini", "[s]\nc = 3\n").map(|(k, v)| (k, v.into()))?,
+        data("app.bin", "binary", "four").map(|(k, v)| (k, v.into()))?,
         ("plain".to_owned(), STANDARD.encode("as it is").into()),
     ]);
+    let docker = r#"{"auths": {"registry.example.com": {"auth": "dTpw"}}}"#;
+    let pull = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"}, "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": STANDARD.encode(key.encrypt("json", &[], docker)?)}});
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "inner"}, "data": data});
     let map = config_map("map", "${colour}");
     let map = key.encrypt("yaml", &["--encrypted-regex", "^data$"], &map)?;
-    let files = [("inner.json.yaml", secret.to_string()), ("map.yaml", map)];
+    let files = [("inner.json.yaml", secret.to_string()), ("pull.yaml", pull.to_string()), ("map.yaml", map)];
     let (test, commit) = start(Scenario::new("sops-inner").await?, &key, &files).await?;
     let spec = format!("{DECRYPTION}  postBuild: {{substitute: {{colour: red}}}}\n");
     test.apply(&test.kustomization_yaml("app", "./app", &spec)).await?;
@@ -146,6 +160,11 @@ async fn encrypted_values_inside_a_secret_are_decrypted_before_substitution() ->
     ensure!(value(&test, "inner", "app.env").await?.trim_end() == "COLOUR=${colour}");
     let inner: Value = serde_json::from_str(&value(&test, "inner", "app.json").await?)?;
     ensure!(inner == json!({"a": 1}));
+    ensure!(value(&test, "inner", "app.yaml").await?.trim_end() == "a: 1");
+    ensure!(value(&test, "inner", "app.ini").await?.trim_end() == "[s]\nc = 3");
+    ensure!(value(&test, "inner", "app.bin").await? == "four");
+    let pull: Value = serde_json::from_str(&value(&test, "pull", ".dockerconfigjson").await?)?;
+    ensure!(pull["auths"]["registry.example.com"]["auth"] == "dTpw", "{pull}");
     ensure!(value(&test, "inner", "plain").await? == "as it is");
     test.finish().await
 }
@@ -215,6 +234,15 @@ async fn a_run_without_changes_says_nothing_and_a_new_key_starts_one() -> Result
     let (before, version) =
         (messages().await?, test.get("Secret/secret").await?.text("/metadata/resourceVersion").to_owned());
     test.run("Kustomization/app").await?;
+    test.idle().await?;
+    ensure!(messages().await? == before);
+    ensure!(test.get("Secret/secret").await?.text("/metadata/resourceVersion") == version);
+
+    // Encrypted anew, the values are the same.
+    test.repo.write("app/secret.yaml", &key.manifest("secret", "hunter2")?)?;
+    let commit = test.repo.commit("encrypt anew")?;
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
     test.idle().await?;
     ensure!(messages().await? == before);
     ensure!(test.get("Secret/secret").await?.text("/metadata/resourceVersion") == version);
@@ -376,8 +404,9 @@ async fn a_vault_is_asked_with_the_token_of_the_secret_or_of_the_service_account
     );
     ensure!(server.take_requests().is_empty());
 
+    // As an editor leaves it: a header with a line break cannot be sent.
     let token =
-        "{apiVersion: v1, kind: Secret, metadata: {name: keys}, stringData: {sops.vault-token: ' t '}}";
+        "{apiVersion: v1, kind: Secret, metadata: {name: keys}, stringData: {sops.vault-token: \"t\\n\"}}";
     test.objects.apply(token, &test.namespace).await?;
     test.apply(&test.kustomization_yaml("app", "./app", DECRYPTION)).await?;
     test.applied("Kustomization/app", &commit).await?;
@@ -385,20 +414,49 @@ async fn a_vault_is_asked_with_the_token_of_the_secret_or_of_the_service_account
     let asked = server.take_requests();
     ensure!(asked.len() == 1 && asked[0].1.contains("vault:v1:wrapped"), "{asked:?}");
 
-    let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: decryptor\n  annotations:\n    \
-         transit-engine.auth.fluxcd.io/login-path: auth/cluster/login\n    transit-engine.auth.fluxcd.io/role: team\n";
-    test.objects.apply(account, &test.namespace).await?;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "decryptor", "annotations": {
+        "transit-engine.auth.fluxcd.io/login-path": "auth/cluster/login", "transit-engine.auth.fluxcd.io/role": "team"}}});
+    test.objects.apply_one(&account, &test.namespace).await?;
+    test.repo.write("app/second.yaml", &document.replace("name: secret", "name: second"))?;
+    let commit = test.repo.commit("a second document")?;
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
+    server.take_requests();
     let spec = "  decryption: {provider: sops, serviceAccountName: decryptor}\n";
     test.apply(&test.kustomization_yaml("app", "./app", spec)).await?;
     test.ready("Kustomization/app").await?;
     let asked = server.take_requests();
-    let [(_, login), (_, _)] = &asked[..] else { anyhow::bail!("{asked:?}") };
+    // One login is enough for both documents.
+    let [(_, login), (_, _), (_, _)] = &asked[..] else { anyhow::bail!("{asked:?}") };
     let login: Value = serde_json::from_str(login)?;
     ensure!(login.text("/role") == "team");
-    let payload = login.text("/jwt").split('.').nth(1).unwrap_or_default();
-    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload)?)?;
-    ensure!(claims["aud"] == json!([server.url]), "{claims}");
-    ensure!(claims.text("/sub") == format!("system:serviceaccount:{}:decryptor", test.namespace), "{claims}");
+    let shown = claims(login.text("/jwt"))?;
+    ensure!(shown["aud"] == json!([server.url]), "{shown}");
+    ensure!(shown.text("/sub") == format!("system:serviceaccount:{}:decryptor", test.namespace), "{shown}");
+
+    // Of both, the token of the Secret is shown, and nobody logs in.
+    let spec = "  decryption: {provider: sops, secretRef: {name: keys}, serviceAccountName: decryptor}\n";
+    test.apply(&test.kustomization_yaml("app", "./app", spec)).await?;
+    test.ready("Kustomization/app").await?;
+    let asked = server.take_requests();
+    ensure!(
+        asked.len() == 2 && asked.iter().all(|(line, _)| line.contains("/transit/decrypt/k")),
+        "{asked:?}"
+    );
+
+    // The account says whom its token is for, and for how long.
+    let mut account = account;
+    account["metadata"]["annotations"]["credential.auth.fluxcd.io/audiences"] = "vault.example".into();
+    account["metadata"]["annotations"]["credential.auth.fluxcd.io/expiration"] = "20m".into();
+    test.objects.apply_one(&account, &test.namespace).await?;
+    let spec = "  decryption: {provider: sops, serviceAccountName: decryptor}\n  force: true\n";
+    test.apply(&test.kustomization_yaml("app", "./app", spec)).await?;
+    test.ready("Kustomization/app").await?;
+    let asked = server.take_requests();
+    let login: Value = serde_json::from_str(&asked.first().context("a login")?.1)?;
+    let claims = claims(login.text("/jwt"))?;
+    ensure!(claims["aud"] == json!(["vault.example"]), "{claims}");
+    ensure!(claims.number("/exp") - claims.number("/iat") == 1200, "{claims}");
     test.finish().await
 }
 

@@ -51,6 +51,21 @@ async fn an_ignored_field_is_left_alone_and_looked_at_once() -> Result<()> {
     test.run("Kustomization/app").await?;
     assert_eq!(test.get("Deployment/scaled").await?["spec"]["replicas"], 3);
 
+    // Nor is a field missed that the manifest leaves to an autoscaler.
+    let unset = labelled.replace("  replicas: 0\n", "").replace("tier: web", "tier: api");
+    assert!(!unset.contains("replicas"), "{unset}");
+    let commit = test.repo.commit_file("app/scaled.yaml", &unset)?;
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
+    test.kubectl(&["scale", "deployment/scaled", "--replicas=4"])?;
+    test.run("Kustomization/app").await?;
+    test.ready("Kustomization/app").await?;
+    let scaled = test.get("Deployment/scaled").await?;
+    assert_eq!((scaled.text("/metadata/labels/tier"), &scaled["spec"]["replicas"]), ("api", &json!(4)));
+    let commit = test.repo.commit_file("app/scaled.yaml", &labelled)?;
+    test.request("GitRepository/app").await?;
+    test.applied("Kustomization/app", &commit).await?;
+
     // Without the rule it is drift.
     test.patch("Kustomization/app", &json!({"spec": {"ignore": null}})).await?;
     test.until("Deployment/scaled", "is repaired", |d| d["spec"]["replicas"] == 0).await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use e2e::objects::Id;
 use e2e::scenario::Scenario;
+use e2e::sops::Key;
 use e2e::wait::{self, Not};
 use e2e::webhook::{Verdict, Webhook};
 use serde_json::json;
@@ -12,6 +13,8 @@ use serde_json::json;
 use e2e::testkit::config_map;
 
 use e2e::silent_server::{SilentServer, until_open};
+
+use crate::decryption::DECRYPTION;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -255,6 +258,29 @@ async fn locked_down_tenants_have_the_rights_of_their_account_and_no_others() ->
     let account = format!("--serviceaccount={}:tenant", test.namespace);
     test.kubectl(&["create", "rolebinding", "tenant", "--role=tenant", &account])?;
     test.applied("Kustomization/app", &commit).await?;
+
+    // Secrets that the Kustomization names are read by the controller: the account itself may not.
+    let key = Key::age();
+    test.objects.apply_one(&key.secret("keys"), &test.namespace).await?;
+    test.apply("{apiVersion: v1, kind: Secret, metadata: {name: variables}, stringData: {colour: red}}")
+        .await?;
+    let map = config_map("hidden", "${colour}");
+    test.repo.write("hidden/a.yaml", &key.encrypt("yaml", &["--encrypted-regex", "^data$"], &map)?)?;
+    let commit = test.repo.commit("hidden")?;
+    test.request("GitRepository/app").await?;
+    let reads = format!("{DECRYPTION}  postBuild: {{substituteFrom: [{{kind: Secret, name: variables}}]}}\n");
+    test.apply(&test.kustomization_yaml("hidden", "./hidden", &reads)).await?;
+    test.applied("Kustomization/hidden", &commit).await?;
+    assert_eq!(test.get("ConfigMap/hidden").await?["data"]["value"], "red");
+    // An account that the spec names counts before the default one, for what is deleted at the end, too.
+    test.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: other}}").await?;
+    test.patch("Kustomization/hidden", &json!({"spec": {"serviceAccountName": "other"}})).await?;
+    failed("hidden", "ReconciliationFailed", &user.replace(":tenant", ":other")).await?;
+    test.patch("Kustomization/hidden", &json!({"spec": {"serviceAccountName": null}})).await?;
+    test.ready("Kustomization/hidden").await?;
+    test.objects.delete(&test.id("Kustomization/hidden")?).await?;
+    test.gone("Kustomization/hidden").await?;
+    assert!(!test.exists("ConfigMap/hidden").await?, "deleted as the default account");
 
     // Content makes no object that the account may not make: neither one that would act as a stronger account, nor elsewhere.
     for (name, namespace) in [("stronger", &*test.namespace), ("outside", "default")] {

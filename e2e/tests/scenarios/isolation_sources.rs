@@ -175,6 +175,17 @@ async fn secret_values_are_in_no_text_about_objects() -> Result<()> {
         let events = test.objects.events(&test.id(&name)?).await?;
         texts.extend(events.iter().map(|event| format!("{name}: {}", event["message"])));
     }
+    // What is no secret is shown, as it helps to find the mistake.
+    test.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: open}\ndata: {VALUE: shown4711}\n").await?;
+    for (name, from) in [
+        ("map", "  path: ./name\n  postBuild: {substituteFrom: [{kind: ConfigMap, name: open}]}"),
+        ("inline", "  path: ./name\n  postBuild: {substitute: {VALUE: shown4711}}"),
+    ] {
+        let yaml = test.kustomization_yaml(name, "./name", from).replacen("  path: ./name\n", "", 1);
+        test.apply(&yaml).await?;
+        let app = format!("Kustomization/{name}");
+        test.condition(&app, "Ready", "False", "ReconciliationFailed", "shown4711_").await?;
+    }
     let masked = |name: &str| {
         texts
             .iter()

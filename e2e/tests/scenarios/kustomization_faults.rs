@@ -196,15 +196,30 @@ async fn stored(name: &str) -> Result<(Scenario, std::path::PathBuf)> {
     Ok((test, file))
 }
 
+/// Kustomization `app` whose retry interval is an hour: an artifact is looked for again as a dependency is.
+async fn apply_patiently(test: &Scenario) -> Result<()> {
+    let app = test.kustomization_yaml("app", "./app", "");
+    test.apply(&app.replace("retryInterval: 2s", "retryInterval: 1h")).await
+}
+
+/// The artifact comes back, and there was no event about its absence: whoever mends it knows.
+async fn recovers_in_silence(test: &Scenario) -> Result<()> {
+    test.ready("Kustomization/app").await?;
+    test.event("Kustomization/app", "Normal", "ReconciliationSucceeded", "").await?;
+    let events = test.objects.events(&test.id("Kustomization/app")?).await?;
+    assert!(events.iter().all(|event| event["reason"] != "ArtifactFailed"), "{events:?}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_artifact_that_is_not_there() -> Result<()> {
     let (test, file) = stored("artifact-404").await?;
     fs::remove_file(file)?;
-    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    apply_patiently(&test).await?;
     let text = "Source is not ready, artifact not found, retrying in 2s";
     test.condition("Kustomization/app", "Ready", "False", "ArtifactFailed", text).await?;
     test.patch("GitRepository/app", &json!({"spec": {"suspend": false}})).await?;
-    test.ready("Kustomization/app").await?;
+    recovers_in_silence(&test).await?;
     assert!(test.exists("ConfigMap/map").await?);
     test.finish().await
 }
@@ -213,12 +228,12 @@ async fn an_artifact_that_is_not_there() -> Result<()> {
 async fn an_artifact_with_other_bytes() -> Result<()> {
     let (test, file) = stored("artifact-digest").await?;
     fs::write(file, "not what the digest says")?;
-    test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
+    apply_patiently(&test).await?;
     let text = "Source is not ready, artifact digest changed, retrying in 2s";
     test.condition("Kustomization/app", "Ready", "False", "ArtifactFailed", text).await?;
     assert!(!test.exists("ConfigMap/map").await?);
     test.patch("GitRepository/app", &json!({"spec": {"suspend": false}})).await?;
-    test.ready("Kustomization/app").await?;
+    recovers_in_silence(&test).await?;
     assert!(test.exists("ConfigMap/map").await?);
     test.finish().await
 }

@@ -36,12 +36,19 @@ async fn a_vault_gets_a_token_of_the_controller_if_its_operator_lists_it() -> Re
     let test = with_token("own-vault", "https://local.example", &[&flag]).await?;
     let mut config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": config_map}, "data": {
         "config.yaml": "instances:\n- address: https://elsewhere.example\n  loginPath: auth/cluster/login\n"}});
-    test.objects.apply_one(&config, "flux-system").await?;
     let commit = test.repo.commit_file("app/secret.yaml", &document)?;
     test.apply_source().await?;
     test.apply(&test.kustomization_yaml("app", "./app", "  decryption: {provider: sops}\n")).await?;
+    let failed = async |message: &str| {
+        test.condition("Kustomization/app", "Ready", "False", "BuildFailed", message).await.map(drop)
+    };
+    failed(&format!("failed to get Vault ConfigMap 'flux-system/{config_map}'")).await?;
+    let without = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": config_map}, "data": {"other": "1"}});
+    test.objects.apply_one(&without, "flux-system").await?;
+    failed("'config.yaml'").await?;
+    test.objects.apply_one(&config, "flux-system").await?;
     let message = "no Vault login path configured for address";
-    test.condition("Kustomization/app", "Ready", "False", "BuildFailed", message).await?;
+    failed(message).await?;
     ensure!(vault.take_requests().is_empty(), "a Vault that a tenant names gets no token");
 
     let list = |address: &str| format!("instances:\n- address: {address}\n  loginPath: auth/cluster/login\n");

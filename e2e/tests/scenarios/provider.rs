@@ -267,7 +267,8 @@ async fn an_object_has_the_identity_of_its_service_account() -> Result<()> {
     test.apply(&account("default-identity", "elsewhere")).await?;
     test.run(SOURCE).await?;
     let text = format!(
-        "failed to create provider access credential for service account '{}/default-identity': \
+        "failed to get access credential for Git repository: failed to create provider access credential for service account \
+         '{}/default-identity': \
          failed to get a token from Microsoft Entra: 404 Not Found",
         test.namespace
     );

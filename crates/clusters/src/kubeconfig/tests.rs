@@ -37,6 +37,29 @@ async fn files_are_refused_even_in_entries_that_are_not_used() {
     let expected =
         "cluster 'k' references a certificate-authority file, only certificate-authority-data is supported";
     assert_eq!(refusal(&text).await, expected);
+    let unused = kubeconfig(SERVER, "token: t", "").replace(
+        "clusters: [",
+        "clusters: [{name: spare, cluster: {server: s, certificate-authority: /ca}}, ",
+    );
+    assert_eq!(refusal(&unused).await, expected.replace("'k'", "'spare'"));
+}
+
+#[tokio::test]
+async fn what_a_kubeconfig_holds_itself_is_kept() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec!["me".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let encode = |pem: String| base64::Engine::encode(&base64::prelude::BASE64_STANDARD, pem);
+    let (certificate, key) = (encode(certificate.pem()), encode(key.serialize_pem()));
+    let user = format!("client-certificate-data: {certificate}, client-key-data: {key}");
+    let text = kubeconfig(&format!("{SERVER}, tls-server-name: inner.example"), &user, "");
+    let config = access(&text, &Trust::default()).await.unwrap().config;
+    assert_eq!(config.tls_server_name.as_deref(), Some("inner.example"));
+    assert_eq!(config.auth_info.client_certificate_data, Some(certificate));
+    assert!(config.auth_info.client_key_data.is_some());
+    let text = kubeconfig(SERVER, "username: me, password: p", "");
+    let info = access(&text, &Trust::default()).await.unwrap().config.auth_info;
+    assert!(info.username.as_deref() == Some("me") && info.password.is_some());
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use api::Bucket;
 use api::bucket::{BucketProvider, BucketSts, StsProvider};
 use bucket::s3::Regions;
 use bucket::{Client, Limits};
-use identity::{Clouds, Identity, Operation, Options, Requester, Target};
+use identity::{Clouds, Identity, IdentityError, Operation, Options, Requester, Target};
 use kube::ResourceExt;
 use net::{AddressPolicy, ClientError, Proxy, TlsConfig};
 use references::{SecretData, Secrets, account_of};
@@ -186,7 +186,15 @@ impl Clients {
     async fn identity(&self, asked: &Asked<'_>) -> Result<Identity, Failure> {
         let named = asked.object.spec.service_account_name.as_deref();
         let account = account_of(named, self.default_account.as_deref());
-        Identity::get(self.clouds.client(), &asked.namespace, account).await.map_err(failed)
+        let found = Identity::get(self.clouds.client(), &asked.namespace, account).await;
+        found.map_err(|error| match error {
+            IdentityError::Configuration(why) => failed(format!(
+                "failed to build spec for service account '{}/{}': {why}",
+                asked.namespace,
+                account.unwrap_or_default()
+            )),
+            error => failed(error),
+        })
     }
 
     /// What a cloud gives to an identity. Clients of Flux ask with their first request, which is the one for the bucket.
