@@ -42,7 +42,7 @@ async fn a_vault_gets_a_token_of_the_controller_if_its_operator_lists_it() -> Re
     let failed = async |message: &str| {
         test.condition("Kustomization/app", "Ready", "False", "BuildFailed", message).await.map(drop)
     };
-    failed(&format!("failed to get Vault ConfigMap 'flux-system/{config_map}'")).await?;
+    failed("failed to get Vault ConfigMap").await?;
     let without = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": config_map}, "data": {"other": "1"}});
     test.objects.apply_one(&without, "flux-system").await?;
     failed("'config.yaml'").await?;
