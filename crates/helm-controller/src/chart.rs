@@ -11,8 +11,8 @@ use artifact::fetch::Verified;
 use artifact::unpack::UnpackError;
 use helm::ParsedChart;
 use helm_chart::{Limits, Metadata, load_archive};
-use net::chain;
 
+use crate::chart_error::text_of;
 use crate::chart_version::{has_digest, tracked};
 use crate::flags::NO_DIGEST_TRACKING;
 use crate::obstacle::{Halt, Obstacle};
@@ -90,7 +90,7 @@ impl Pass<'_> {
                 );
                 return Obstacle::waiting(ARTIFACT_FAILED, message, again);
             }
-            let error = chain(&error);
+            let error = text_of(&error);
             Obstacle::retried(ARTIFACT_FAILED, format!("Could not load chart: {error}"))
                 .warned(RESOLVE_SOURCE, error)
         })?;

@@ -14,6 +14,7 @@
 mod actions;
 mod activity;
 mod chart;
+mod chart_error;
 mod chart_object;
 pub mod chart_template;
 pub mod chart_version;
