@@ -169,6 +169,72 @@ mod tests {
         }
     }
 
+    #[test]
+    fn actions_are_told_what_the_spec_says() {
+        let spec = json!({
+            "interval": "1m", "timeout": "9s", "maxHistory": 7,
+            "install": {
+                "timeout": "1s", "serverSideApply": false, "disableTakeOwnership": true, "disableHooks": true,
+                "disableWaitForJobs": true,
+            },
+            "upgrade": {
+                "timeout": "2s", "serverSideApply": "disabled", "force": true, "cleanupOnFail": true, "disableTakeOwnership": true,
+                "disableHooks": true, "disableWaitForJobs": true,
+            },
+            "rollback": {
+                "timeout": "3s", "serverSideApply": "enabled", "force": true, "cleanupOnFail": true, "disableHooks": true,
+                "disableWaitForJobs": true,
+            },
+            "uninstall": {
+                "timeout": "4s", "keepHistory": true, "deletionPropagation": "foreground", "disableHooks": true, "disableWait": true,
+            },
+            "test": {"timeout": "5s", "filters": [{"name": "a"}, {"name": "b", "exclude": true}]},
+        });
+        let object = object(&spec);
+        let given = Given { object: &object, helm3: false, rules: None };
+        let Install { apply, creates_namespace, takes_ownership, runs_hooks, wait, labels } = given.install();
+        assert_eq!((apply, creates_namespace, takes_ownership), (Apply::ClientSide, false, false));
+        assert!(!runs_hooks && !wait.for_jobs && labels.is_empty() && wait.timeout.as_secs() == 1);
+        let Upgrade { apply, forces, takes_ownership, cleans_up, max_history, runs_hooks, wait } =
+            given.upgrade();
+        assert_eq!((apply, forces, takes_ownership, cleans_up), (Apply::ClientSide, true, false, true));
+        assert!(!runs_hooks && !wait.for_jobs && max_history == 7 && wait.timeout.as_secs() == 2);
+        let target = Snapshot { version: 3, ..Snapshot::default() };
+        let Rollback { revision, apply, forces, cleans_up, max_history, runs_hooks, wait } =
+            given.rollback(&target);
+        assert_eq!((revision, apply, forces, cleans_up), (3, Apply::ServerSide, true, true));
+        assert!(!runs_hooks && !wait.for_jobs && max_history == 7 && wait.timeout.as_secs() == 3);
+        let Uninstall { keeps_history, propagation, runs_hooks, wait } = given.uninstall();
+        assert_eq!((keeps_history, propagation, runs_hooks), (true, Propagation::Foreground, false));
+        assert_eq!((wait.strategy, wait.timeout.as_secs()), (WaitStrategy::HooksOnly, 4));
+        let Test { timeout, rules, included, excluded } = given.test();
+        assert_eq!((timeout.as_secs(), included, excluded), (5, vec!["a".to_owned()], vec!["b".to_owned()]));
+        assert!(rules.is_none());
+    }
+
+    #[test]
+    fn without_a_word_in_the_spec_actions_do_as_flux_does() {
+        let object = object(&json!({"interval": "1m", "timeout": "9s"}));
+        let given = Given { object: &object, helm3: false, rules: None };
+        let install = given.install();
+        assert_eq!(
+            (install.apply, install.takes_ownership, install.runs_hooks),
+            (Apply::ServerSide, true, true)
+        );
+        assert!(install.wait.for_jobs && install.wait.timeout.as_secs() == 9);
+        let upgrade = given.upgrade();
+        assert_eq!((upgrade.apply, upgrade.forces, upgrade.cleans_up), (Apply::Auto, false, false));
+        assert_eq!((upgrade.takes_ownership, upgrade.max_history), (true, 5));
+        let rollback = given.rollback(&Snapshot::default());
+        assert_eq!((rollback.apply, rollback.forces, rollback.runs_hooks), (Apply::Auto, false, true));
+        let uninstall = given.uninstall();
+        assert_eq!((uninstall.keeps_history, uninstall.propagation), (false, Propagation::Background));
+        // By the defaults of Helm 3 a first revision is client-side, and what follows it as it was.
+        let helm3 = Given { helm3: true, ..given };
+        assert_eq!((helm3.install().apply, helm3.upgrade().apply), (Apply::ClientSide, Apply::Auto));
+        assert_eq!(helm3.post_render_strategy(), helm::PostRenderStrategy::NoHooks);
+    }
+
     fn strategies(spec: &Value, helm3: bool) -> [WaitStrategy; 3] {
         let object = object(spec);
         let given = Given { object: &object, helm3, rules: None };
