@@ -138,7 +138,7 @@ async fn fail(storage: &Storage, release: &mut Release, description: String) {
 
 /// The release is what is in the cluster, and no earlier revision is any more.
 async fn supersede(storage: &Storage, release: &mut Release, entries: &[Entry]) -> Result<(), ActionError> {
-    supersede_deployed(storage, &release.name, entries).await?;
+    supersede_deployed(storage, &release.name, entries.iter()).await?;
     release.info.status = Status::Deployed;
     Ok(storage.update(release).await?)
 }
@@ -147,9 +147,9 @@ async fn supersede(storage: &Storage, release: &mut Release, entries: &[Entry]) 
 pub(crate) async fn supersede_deployed(
     storage: &Storage,
     name: &str,
-    entries: &[Entry],
+    entries: impl Iterator<Item = &Entry>,
 ) -> Result<(), ActionError> {
-    for entry in entries.iter().filter(|entry| entry.is_deployed) {
+    for entry in entries.filter(|entry| entry.is_deployed) {
         let deployed = storage.newest(name, std::slice::from_ref(entry)).await?;
         if let Some(mut deployed) = deployed.filter(|release| release.info.status == Status::Deployed) {
             deployed.info.status = Status::Superseded;

@@ -70,7 +70,7 @@ impl Configuration {
         release.info.description = "Uninstallation complete".to_owned();
         if options.keeps_history {
             storage.record(release).await;
-            supersede_deployed(storage, &name, entries).await?;
+            supersede_deployed(storage, &name, entries.iter()).await?;
         } else {
             self.log.debug("purge requested", [("release", name.as_str().into())]);
             if let Err(error) = purge(storage, &name, entries).await {

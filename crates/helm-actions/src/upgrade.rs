@@ -12,6 +12,7 @@ use crate::options::{Rendition, Upgrade, updating};
 use crate::pending::Pending;
 use crate::resources::{self, Metadata, Propagation, Resource, Updating};
 use crate::reuse::Former;
+use crate::rollback::supersede_deployed;
 use crate::steps::Step;
 use crate::storage::{Entry, Storage, next_revision};
 use crate::{hooks, wait};
@@ -129,6 +130,11 @@ impl UpgradePlan {
             Ok(()) => {
                 original.info.status = Status::Superseded;
                 storage.record(&original).await;
+                // An earlier upgrade may not have been able to write that down.
+                let others = entries.iter().filter(|entry| entry.revision != original.version);
+                if let Err(error) = supersede_deployed(&storage, &name, others).await {
+                    tracing::warn!(name, error = net::chain(&error), "failed to supersede earlier revisions");
+                }
                 line("updating status for upgraded release");
                 release.info.status = Status::Deployed;
                 release.info.description = "Upgrade complete".to_owned();
