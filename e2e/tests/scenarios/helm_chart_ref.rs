@@ -2,12 +2,14 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use artifact::digest::{Algorithm, Hasher};
 use e2e::cluster::User;
 use e2e::controller::Controller;
 use e2e::helm::helm;
 use e2e::objects::Look;
 use e2e::registry::{Pusher, Registry, Setup};
+use e2e::token_server::TokenServer;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -15,7 +17,7 @@ use crate::external_artifact::{know, publish};
 use crate::helm_release::{Helm, MAP, RELEASE};
 
 /// A folder where Helm packages a chart and pushes it to `charts/app` of the registry.
-fn push(folder: &TempDir, registry: &Registry, version: &str, text: &str) -> Result<()> {
+pub fn push(folder: &TempDir, registry: &Registry, version: &str, text: &str) -> Result<()> {
     let source = folder.path().join("app");
     fs::create_dir_all(source.join("templates"))?;
     fs::write(
@@ -45,7 +47,7 @@ fn of(kind: &str, name: &str) -> Value {
 }
 
 /// The chart version of a release that is ready, as its history has it.
-async fn version_of(helm: &Helm, message: &str, begin: &str) -> Result<(String, Value)> {
+pub async fn version_of(helm: &Helm, message: &str, begin: &str) -> Result<(String, Value)> {
     let release = helm.ready(message).await?;
     let version = release.text("/status/history/0/chartVersion").to_owned();
     ensure!(version.starts_with(begin), "{version} of {release}");
@@ -114,8 +116,11 @@ async fn a_chart_of_a_registry_is_upgraded_when_its_tag_moves() -> Result<()> {
 
     // A source that fails says why, for the release.
     test.apply(&repository(&registry, "absent").to_string()).await?;
+    let failed = |source: &Value| source.condition("Ready").is_some_and(|ready| ready.status == "False");
+    let source = test.until("OCIRepository/app", "has failed", failed).await?;
+    let why = source.condition("Ready").context("seen")?.message;
     test.request(RELEASE).await?;
-    let text = format!("OCIRepository '{}/app' is not ready: ", test.namespace);
+    let text = format!("OCIRepository '{}/app' is not ready: {why}", test.namespace);
     helm.says("Ready", "False", "SourceNotReady", &text).await?;
     helm.test.finish().await
 }
@@ -189,56 +194,94 @@ async fn charts_of_others_are_followed_and_switched_between() -> Result<()> {
     ensure!(release.text("/status/lastAttemptedRevision") == "1.0.0", "{release}");
     helm.ready("with chart app@1.0.0").await?;
 
-    // What is not there is looked for again; what is not what its digest says is told.
-    let mut wrong = moved.clone();
-    wrong["digest"] = format!("sha256:{}", "00".repeat(32)).into();
-    wrong["revision"] = "latest@sha256:2".into();
-    publish(&helm.test, "ExternalArtifact", &wrong).await?;
-    helm.says("Ready", "False", "ArtifactFailed", "Could not load chart: ").await?;
-    helm.test.event(RELEASE, "Warning", "ArtifactFailed", "digest").await?;
-    wrong["url"] = format!("{}.absent", artifact.text("/url")).into();
-    wrong["revision"] = "latest@sha256:3".into();
-    publish(&helm.test, "ExternalArtifact", &wrong).await?;
-    helm.says("Ready", "False", "ArtifactFailed", "Source not ready: artifact not found. Retrying in 30s")
+    // Every digest that Flux knows is compared.
+    let path = helm.test.pair()?.source.storage().join(artifact.text("/path"));
+    let archive = fs::read(path)?;
+    for (n, algorithm) in [Algorithm::Sha384, Algorithm::Sha512, Algorithm::Blake3].into_iter().enumerate() {
+        let mut hasher = Hasher::new(algorithm);
+        hasher.update(&archive);
+        moved["digest"] = hasher.finish().to_string().into();
+        let digest = format!("latest@sha256:{}", format!("0{n}").repeat(32));
+        moved["revision"] = digest.as_str().into();
+        publish(&helm.test, "ExternalArtifact", &moved).await?;
+        helm.until(&format!("takes {algorithm}"), |release| {
+            release.text("/status/lastAttemptedRevisionDigest") == digest && release.is_ready()
+        })
         .await?;
+    }
+    charts_that_cannot_be_had_are_told(&helm, &moved).await?;
     helm.test.finish().await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_source_of_a_template_is_kept_as_it_says() -> Result<()> {
-    let helm = Helm::shared("helm-template").await?;
+/// What is not what its digest says is told, as is who does not give it; what is not there is looked for again.
+async fn charts_that_cannot_be_had_are_told(helm: &Helm, artifact: &Value) -> Result<()> {
     let test = &helm.test;
-    helm.commit_chart("1.0.0", &[("map.yaml", MAP)])?;
-    helm.commit_chart_in("another", "1.5.0", &[("templates/map.yaml", MAP)])?;
-    // No source yet: the chart says so, and the release after it.
-    helm.release(&json!({"chart": {
-        "metadata": {"labels": {"team": "a"}, "annotations": {"note": "b"}},
-        "spec": {
-            "chart": "./chart", "sourceRef": {"kind": "GitRepository", "name": "app"}, "reconcileStrategy": "Revision",
-            "valuesFiles": ["values.yaml", "more.yaml"], "ignoreMissingValuesFiles": true,
-        },
-    }})).await?;
-    let name = format!("HelmChart/{}-app", test.namespace);
-    let text = format!("HelmChart '{}/{}-app' is not ready: ", test.namespace, test.namespace);
-    helm.says("Ready", "False", "SourceNotReady", &text).await?;
-    let chart = test.get(&name).await?;
-    let labels = &chart["metadata"]["labels"];
-    ensure!(labels["team"] == "a" && labels["helm.toolkit.fluxcd.io/name"] == "app", "{chart}");
-    ensure!(labels["helm.toolkit.fluxcd.io/namespace"] == test.namespace.as_str(), "{chart}");
-    ensure!(chart["metadata"]["annotations"]["note"] == "b", "{chart}");
-    ensure!(chart.text("/spec/interval") == "1h0m0s" && chart.text("/spec/version") == "*", "{chart}");
-    ensure!(chart["spec"]["ignoreMissingValuesFiles"] == true, "{chart}");
-    test.apply_source().await?;
-    helm.ready("app.v1 with chart app@1.0.0").await?;
+    let server = TokenServer::start(false, &[("GET /chart.tgz", 403, "")]).await?;
+    let (absent, refused) =
+        (format!("{}.absent", artifact.text("/url")), format!("{}/chart.tgz", server.url));
+    let (url, zeros) = (artifact.text("/url"), format!("sha256:{}", "00".repeat(32)));
+    for (n, (url, digest, text)) in [
+        (url, &*zeros, format!("integrity failure: computed digest doesn't match '{zeros}'")),
+        (url, "sha512:00", "failed to parse digest 'sha512:00': invalid checksum digest length".to_owned()),
+        (&*refused, &*zeros, format!("failed to download chart from '{refused}' (status: 403 Forbidden)")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut wrong = artifact.clone();
+        wrong["url"] = url.into();
+        wrong["digest"] = digest.into();
+        wrong["revision"] = format!("latest@sha256:wrong-{n}").into();
+        publish(test, "ExternalArtifact", &wrong).await?;
+        let release =
+            helm.says("Ready", "False", "ArtifactFailed", &format!("Could not load chart: {text}")).await?;
+        ensure!(release.number("/status/history/0/version") == 2, "{release}");
+        let event = test.event(RELEASE, "Warning", "ArtifactFailed", &text).await?;
+        ensure!(event.text("/message") == text, "{event}");
+    }
+    let mut missing = artifact.clone();
+    missing["url"] = absent.into();
+    missing["digest"] = zeros.into();
+    missing["revision"] = "latest@sha256:absent".into();
+    publish(test, "ExternalArtifact", &missing).await?;
+    let text = "Source not ready: artifact not found. Retrying in ";
+    helm.says("Ready", "False", "ArtifactFailed", text).await?;
+    let events = test.objects.events(&test.id(RELEASE)?).await?;
+    ensure!(events.iter().all(|event| !event.text("/message").contains("not found")), "{events:?}");
+    Ok(())
+}
 
-    // What others change is set back.
-    test.patch(&name, &json!({"spec": {"interval": "2h"}})).await?;
-    test.run(RELEASE).await?;
-    ensure!(test.get(&name).await?.text("/spec/interval") == "1h0m0s");
-    test.patch(RELEASE, &json!({"spec": {"chart": {"spec": {"chart": "./another", "interval": "3h"}}}}))
-        .await?;
-    helm.ready("with chart app@1.5.0").await?;
-    ensure!(test.get(&name).await?.text("/spec/interval") == "3h0m0s");
-    test.event(RELEASE, "Normal", "HelmChartConfigured", "Configured HelmChart/").await?;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_not_ready_says_why() -> Result<()> {
+    let helm = Helm::shared("helm-unready").await?;
+    let test = &helm.test;
+    // Suspended, so that this test alone writes its status.
+    let mut source = repository(&Registry::start(Setup::default()).await, "any");
+    source["spec"]["suspend"] = true.into();
+    test.apply(&source.to_string()).await?;
+    helm.release(&of("OCIRepository", "app")).await?;
+    let condition = |kind: &str, status: &str| {
+        json!([{
+            "type": kind, "status": status, "reason": "Any", "message": "what the source says",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }])
+    };
+    let generation = test.get("OCIRepository/app").await?.number("/metadata/generation");
+    let lag = "latest generation of object has not been reconciled";
+    for (observed, conditions, why) in [
+        (generation - 1, condition("Ready", "True"), lag),
+        (generation - 1, condition("Ready", "False"), "what the source says"),
+        (generation, condition("Ready", "True"), "does not have an artifact"),
+        (generation, condition("Stalled", "True"), "what the source says"),
+    ] {
+        let status =
+            json!({"status": {"observedGeneration": observed, "conditions": conditions}}).to_string();
+        let name = "ocirepository.source.toolkit.fluxcd.io/app";
+        test.kubectl(&["patch", name, "--subresource=status", "--type=merge", "-p", &status])?;
+        test.request(RELEASE).await?;
+        let text = format!("OCIRepository '{}/app' is not ready: {why}", test.namespace);
+        let release = helm.says("Ready", "False", "SourceNotReady", &text).await?;
+        ensure!(release.condition("Ready").context("seen")?.message == text, "{release}");
+    }
     helm.test.finish().await
 }

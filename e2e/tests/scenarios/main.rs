@@ -42,6 +42,7 @@ mod health_exprs;
 mod helm_api;
 mod helm_chart;
 mod helm_chart_ref;
+mod helm_chart_template;
 mod helm_client;
 mod helm_clusters;
 mod helm_crds;
