@@ -1,6 +1,6 @@
-//! What the spec of a HelmRelease says about its inputs, identity and end.
+//! What the spec of a HelmRelease says about dependencies, rendering, identity and end.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use e2e::objects::Look;
 use e2e::testkit::deployment;
 use serde_json::{Value, json};
@@ -16,39 +16,26 @@ async fn installed(name: &str, spec: &Value) -> Result<Helm> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn values_of_config_maps_and_secrets_are_composed_and_watched() -> Result<()> {
-    let from = json!([
-        {"kind": "ConfigMap", "name": "base"},
-        {"kind": "Secret", "name": "token", "valuesKey": "token", "targetPath": "more.token"},
-        {"kind": "ConfigMap", "name": "absent", "optional": true},
-    ]);
-    let helm = installed("helm-values", &json!({"valuesFrom": from})).await?;
-    let test = &helm.test;
-    test.condition(RELEASE, "Ready", "False", "ValuesError", "could not resolve ConfigMap chart values")
-        .await?;
-    let objects = "apiVersion: v1\nkind: Secret\nmetadata: {name: token}\nstringData: {token: s3cret}\n---\n\
-                   apiVersion: v1\nkind: ConfigMap\nmetadata: {name: base, labels: {reconcile.fluxcd.io/watch: Enabled}}\n\
-                   data: {values.yaml: \"text: first\"}\n";
-    test.apply(objects).await?;
-    helm.ready("Helm install succeeded").await?;
-    assert_eq!(helm.text().await?, "first");
-    assert_eq!(helm.helm(&["get", "values", "app"])?, json!({"text": "first", "more": {"token": "s3cret"}}));
-    test.patch("ConfigMap/base", &json!({"data": {"values.yaml": "text: second"}})).await?;
-    helm.ready("Helm upgrade succeeded").await?;
-    assert_eq!(helm.text().await?, "second");
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_dependent_goes_on_when_its_dependency_is_ready() -> Result<()> {
     let helm = Helm::new("helm-depends", &[]).await?;
     let test = &helm.test;
     helm.commit_chart("1.0.0", &[("map.yaml", MAP)])?;
     test.apply_source().await?;
     helm.release(&json!({"dependsOn": [{"name": "base"}]})).await?;
-    test.condition(RELEASE, "Ready", "False", "DependencyNotReady", "unable to get '").await?;
-    test.event(RELEASE, "Normal", "DependencyNotReady", "dependency").await?;
-    helm.release_named("base", &json!({})).await?;
+    let namespace = &test.namespace;
+    let absent = format!(
+        "unable to get '{namespace}/base' dependency: helmreleases.helm.toolkit.fluxcd.io \"base\" not found"
+    );
+    let unready = format!("dependency '{namespace}/base' is not ready");
+    for text in [absent, unready] {
+        test.request(RELEASE).await?;
+        let release = helm.says("Ready", "False", "DependencyNotReady", &text).await?;
+        assert_eq!(release.condition("Ready").context("seen")?.message, text);
+        let event = test.event(RELEASE, "Normal", "DependencyNotReady", &text).await?;
+        assert_eq!(event.text("/message"), text);
+        helm.release_named("base", &json!({"suspend": true})).await?;
+    }
+    test.patch("HelmRelease/base", &json!({"spec": {"suspend": false}})).await?;
     helm.ready("Helm install succeeded for release").await?;
     assert!(test.get("HelmRelease/base").await?.is_ready());
     Ok(())
@@ -137,6 +124,35 @@ async fn another_name_of_the_release_uninstalls_the_former_one() -> Result<()> {
         listed.as_array().into_iter().flatten().map(|release| release.text("/name")).collect();
     assert_eq!(names, ["other"]);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_too_long_are_shortened_and_namespaces_that_are_not_there_are_told() -> Result<()> {
+    let helm = Helm::shared("helm-names").await?;
+    let test = &helm.test;
+    helm.commit_chart("1.0.0", &[("map.yaml", MAP)])?;
+    test.apply_source().await?;
+    let name = "a-very-lengthy-target-namespace-with-a-nice-object-name";
+    let short = "a-very-lengthy-target-namespace-with-a-n-97af5d7f41f3";
+    helm.release_named(name, &json!({})).await?;
+    let object = format!("HelmRelease/{name}");
+    test.ready(&object).await?;
+    test.patch(&object, &json!({"spec": {"values": {"text": "second"}}})).await?;
+    let upgraded = |release: &Value| release.is_ready() && release.number("/status/history/0/version") == 2;
+    let release = test.until(&object, "is upgraded", upgraded).await?;
+    ensure!(release.text("/status/history/0/name") == short, "{release}");
+    let listed = helm.helm(&["list"])?;
+    ensure!(listed[0].text("/name") == short && listed[0].text("/revision") == "2", "{listed}");
+    ensure!(test.get(&format!("ConfigMap/{short}-map")).await?.text("/data/text") == "second");
+    test.objects.delete(&test.id(&object)?).await?;
+    test.gone(&object).await?;
+    ensure!(helm.helm(&["list"])? == json!([]));
+
+    let absent = format!("{}-absent", test.namespace);
+    helm.release(&json!({"targetNamespace": absent, "storageNamespace": test.namespace})).await?;
+    let text = format!("namespaces \"{absent}\" not found");
+    helm.says("Released", "False", "InstallFailed", &text).await?;
+    helm.test.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

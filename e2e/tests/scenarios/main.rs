@@ -62,6 +62,7 @@ mod helm_shutdown;
 mod helm_spec;
 mod helm_storage;
 mod helm_tenancy;
+mod helm_values;
 mod helm_verify;
 mod helm_waits;
 mod ignore;
