@@ -7,62 +7,14 @@ use e2e::api_proxy::Call;
 use e2e::objects::{Id, Look};
 use e2e::scenario::Scenario;
 use e2e::testkit::{add_barrier, config_map, follow_back_off, pass_barrier};
-use e2e::wait::{self, Not};
+use e2e::wait::Not;
 use e2e::webhook::{Verdict, Webhook};
 use serde_json::{Value, json};
 
-/// What a policy or webhook is about: these operations on ConfigMaps of the test's namespace.
-fn rules(operations: &[&str]) -> Value {
-    json!([{
-        "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": operations,
-    }])
-}
+use crate::admission_rules::{admits, hook, policy, remove, stamps};
 
-fn own_namespace(test: &Scenario) -> Value {
-    json!({"matchLabels": {"kubernetes.io/metadata.name": test.namespace}})
-}
-
-const ADMISSION: &str = "admissionregistration.k8s.io/v1";
-
-/// A policy that admits what `expression` is true for, in force.
-async fn policy(test: &Scenario, operations: &[&str], expression: &str) -> Result<[Id; 2]> {
-    let name = &test.namespace;
-    let spec = json!({
-        "failurePolicy": "Fail",
-        "matchConstraints": {"namespaceSelector": own_namespace(test), "resourceRules": rules(operations)},
-        "validations": [{"expression": expression, "message": "not on my watch"}],
-    });
-    let policy = json!({
-        "apiVersion": ADMISSION, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name}, "spec": spec,
-    });
-    let binding = json!({
-        "apiVersion": ADMISSION, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name},
-        "spec": {"policyName": name, "validationActions": ["Deny"]},
-    });
-    Ok([test.objects.apply_one(&policy, "").await?, test.objects.apply_one(&binding, "").await?])
-}
-
-/// Waits until the API server lets this ConfigMap pass, or refuses it.
-async fn admits(test: &Scenario, name: &str, wanted: bool) -> Result<()> {
-    let map =
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"probe": "1"}});
-    test.wait("the API server lets it pass, or refuses it", async || {
-        let admitted = test.objects.apply_one(&map, &test.namespace).await.is_ok();
-        if admitted {
-            let id = test.id(&format!("ConfigMap/{name}")).map_err(Not::Ever)?;
-            test.objects.delete(&id).await.map_err(wait::not_yet)?;
-        }
-        if admitted == wanted { Ok(()) } else { Err(Not::Yet(format!("admitted: {admitted}"))) }
-    })
-    .await
-}
-
-async fn remove(test: &Scenario, ids: [Id; 2]) -> Result<()> {
-    for id in ids.iter().rev() {
-        test.objects.delete(id).await?;
-    }
-    Ok(())
-}
+const MAPS: &str = "configmaps";
+const WRITES: [&str; 2] = ["CREATE", "UPDATE"];
 
 async fn commit_and_request(test: &Scenario, message: &str) -> Result<String> {
     let commit = test.repo.commit(message)?;
@@ -73,8 +25,8 @@ async fn commit_and_request(test: &Scenario, message: &str) -> Result<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn denials_are_all_told_at_once_and_nothing_of_the_stage_is_applied() -> Result<()> {
     let test = Scenario::new("denied").await?;
-    let denied = policy(&test, &["CREATE", "UPDATE"], "!object.metadata.name.startsWith('denied')").await?;
-    admits(&test, "denied-probe", false).await?;
+    let denied = policy(&test, MAPS, &WRITES, "!object.metadata.name.startsWith('denied')").await?;
+    admits(&test, "ConfigMap", "denied-probe", false).await?;
     for name in ["denied-a", "denied-b", "fine"] {
         test.repo.write(&format!("app/{name}.yaml"), &config_map(name, "1"))?;
     }
@@ -106,7 +58,7 @@ async fn deletions_that_are_denied_are_tried_until_they_are_not() -> Result<()> 
     test.apply_source().await?;
     test.apply(&test.kustomization_yaml("app", "./app", "")).await?;
     test.applied("Kustomization/app", &commit).await?;
-    let denied = policy(&test, &["DELETE"], "oldObject.metadata.name != 'kept'").await?;
+    let denied = policy(&test, MAPS, &["DELETE"], "oldObject.metadata.name != 'kept'").await?;
     // In force when a dry run is refused.
     test.wait("the policy is in force", async || {
         match test.kubectl(&["delete", "configmap", "kept", "--dry-run=server"]) {
@@ -139,26 +91,13 @@ async fn deletions_that_are_denied_are_tried_until_they_are_not() -> Result<()> 
     test.finish().await
 }
 
-/// A webhook configuration for the test's ConfigMaps.
-async fn hook(test: &Scenario, kind: &str, webhook: &Webhook) -> Result<Id> {
-    let hook = json!({
-        "apiVersion": ADMISSION, "kind": kind, "metadata": {"name": test.namespace},
-        "webhooks": [{
-            "name": "maps.e2e.test", "clientConfig": webhook.client_config, "timeoutSeconds": 1,
-            "admissionReviewVersions": ["v1"], "sideEffects": "None", "failurePolicy": "Fail",
-            "namespaceSelector": own_namespace(test), "rules": rules(&["CREATE", "UPDATE"]),
-        }],
-    });
-    test.objects.apply_one(&hook, "").await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_that_hangs_or_denies_holds_up_its_own_objects_only() -> Result<()> {
     let test = Scenario::new("webhook").await?;
     let webhook = Webhook::start().await?;
     webhook.say(Verdict::Deny("no maps today"));
-    let id = hook(&test, "ValidatingWebhookConfiguration", &webhook).await?;
-    admits(&test, "probe", false).await?;
+    let id = hook(&test, "ValidatingWebhookConfiguration", &[MAPS], &WRITES, &webhook).await?;
+    admits(&test, "ConfigMap", "probe", false).await?;
     test.repo
         .write("account/account.yaml", "{apiVersion: v1, kind: ServiceAccount, metadata: {name: free}}")?;
     let commit = test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
@@ -188,18 +127,8 @@ async fn a_webhook_that_rewrites_each_time_is_no_reason_to_apply_for_ever() -> R
     // Once a field that nobody wants, once the very field that Git says.
     for (name, key) in [("foreign", "stamp"), ("own", "value")] {
         webhook.say(Verdict::Stamp(key));
-        let id = hook(&test, "MutatingWebhookConfiguration", &webhook).await?;
-        let map = json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe"}, "data": {"value": "1"},
-        });
-        test.wait("the webhook is asked", async || {
-            let probe = test.objects.apply_one(&map, &test.namespace).await.map_err(wait::not_yet)?;
-            match test.objects.get(&probe).await.map_err(wait::not_yet)? {
-                Some(map) if !matches!(map.text(&format!("/data/{key}")), "" | "1") => Ok(()),
-                seen => Err(Not::Yet(format!("{seen:?}"))),
-            }
-        })
-        .await?;
+        let id = hook(&test, "MutatingWebhookConfiguration", &[MAPS], &WRITES, &webhook).await?;
+        stamps(&test, key).await?;
         let commit = test.repo.commit_file(&format!("{name}/map.yaml"), &config_map(name, "1"))?;
         let begin = Instant::now();
         test.request("GitRepository/app").await?;

@@ -3,6 +3,7 @@
 //! One program, so that all tests share one control plane and one pair of controllers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod admission_rules;
 mod apply;
 mod artifact_generator;
 mod artifact_token;
@@ -39,6 +40,7 @@ mod flux_verbs;
 mod handover;
 mod harness;
 mod health_exprs;
+mod helm_admission;
 mod helm_api;
 mod helm_chart;
 mod helm_chart_ref;
