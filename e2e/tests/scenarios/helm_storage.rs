@@ -17,13 +17,18 @@ fn secret(version: i64) -> String {
     format!("Secret/sh.helm.release.v1.app.v{version}")
 }
 
-/// Changes what is stored of a revision, as somebody may who can write Secrets.
-pub async fn edit(helm: &Helm, version: i64, change: impl FnOnce(&mut Value)) -> Result<()> {
+/// What is stored of a revision.
+pub async fn stored(helm: &Helm, version: i64) -> Result<Value> {
     let stored = helm.test.get(&secret(version)).await?;
     let text = BASE64_STANDARD.decode(BASE64_STANDARD.decode(stored.text("/data/release"))?)?;
     let mut plain = String::new();
     GzDecoder::new(text.as_slice()).read_to_string(&mut plain)?;
-    let mut release: Value = serde_json::from_str(&plain)?;
+    Ok(serde_json::from_str(&plain)?)
+}
+
+/// Changes what is stored of a revision, as somebody may who can write Secrets.
+pub async fn edit(helm: &Helm, version: i64, change: impl FnOnce(&mut Value)) -> Result<()> {
+    let mut release = stored(helm, version).await?;
     change(&mut release);
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(release.to_string().as_bytes())?;
@@ -136,6 +141,31 @@ async fn a_storage_that_is_damaged_or_lost_is_no_end() -> Result<()> {
         let event = test.event(RELEASE, "Normal", "PendingRelease", &text).await?;
         ensure!(event.text("/message").ends_with(&format!(" in {status} state")), "{event}");
     }
+    // A snapshot of an older controller has a digest of another kind, and what is stored is believed.
+    let release = test.patch(RELEASE, &json!({"spec": {"suspend": true}})).await?;
+    let mut snapshot = release["status"]["history"][0].clone();
+    snapshot.as_object_mut().context("a snapshot")?.remove("apiVersion");
+    let version = snapshot.number("/version");
+    let status = json!({"status": {"history": [snapshot]}}).to_string();
+    let name = "helmrelease.helm.toolkit.fluxcd.io/app";
+    test.kubectl(&["patch", name, "--subresource=status", "--type=merge", "-p", &status])?;
+    edit(&helm, version, |release| release["info"]["description"] = "by hand".into()).await?;
+    test.patch(RELEASE, &json!({"spec": {"suspend": false}})).await?;
+    test.run(RELEASE).await?;
+    ensure!(helm.version().await? == version);
+    // States in which nothing can be told.
+    for status in ["superseded", "unknown"] {
+        edit(&helm, version, |release| release["info"]["status"] = status.into()).await?;
+        test.request(RELEASE).await?;
+        let text = format!(
+            "Could not determine release state: unable to determine state for release with status '{status}'"
+        );
+        helm.says("Ready", "False", "StateError", &text).await?;
+    }
+    edit(&helm, version, |release| release["info"]["status"] = "deployed".into()).await?;
+    test.request(RELEASE).await?;
+    helm.ready("").await?;
+    ensure!(helm.version().await? == version);
     test.objects.delete(&test.id(RELEASE)?).await?;
     test.gone(RELEASE).await?;
     ensure!(!test.exists("ConfigMap/app-map").await?);

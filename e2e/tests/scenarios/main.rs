@@ -55,6 +55,7 @@ mod helm_drift_rules;
 mod helm_hooks;
 mod helm_hostile;
 mod helm_kill_points;
+mod helm_options;
 mod helm_release;
 mod helm_remediation;
 mod helm_repository;
