@@ -101,6 +101,31 @@ async fn without_its_kubeconfig_a_release_is_left_behind() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn in_another_cluster_a_release_acts_as_the_account_that_it_names() -> Result<()> {
+    let (helm, there, _) = beside("helm-remote-as", &[("map.yaml", MAP)]).await?;
+    let test = &helm.test;
+    helm.release(&there_by_secret(json!({"serviceAccountName": "tenant"}))).await?;
+    let user = format!("system:serviceaccount:{}:tenant", test.namespace);
+    let text = format!("User \"{user}\" cannot list resource \"secrets\"");
+    helm.says("Ready", "False", "StateError", &text).await?;
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "tenant"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    });
+    there.apply_one(&binding, &test.namespace).await?;
+    test.request(RELEASE).await?;
+    helm.ready("Helm install succeeded").await?;
+    ensure!(there.get(&test.id("ConfigMap/app-map")?).await?.is_some());
+    // That there is no such account here is no reason to leave the release behind.
+    test.objects.delete(&test.id(RELEASE)?).await?;
+    test.gone(RELEASE).await?;
+    until(test, &there, "ConfigMap/app-map", "deleted", Value::is_null).await?;
+    until(test, &there, STORED, "deleted", Value::is_null).await?;
+    helm.test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_release_is_made_with_the_tokens_of_a_service_account() -> Result<()> {
     let helm = Helm::shared("helm-token").await?;
     let test = &helm.test;

@@ -147,3 +147,42 @@ async fn definitions_are_created_replaced_or_left_out_by_the_policy_and_never_de
     ensure!(!test.exists(&crd).await?);
     helm.test.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_that_is_taken_and_never_served_is_told_and_nothing_is_stored() -> Result<()> {
+    let helm = Helm::shared("helm-unserved").await?;
+    let test = &helm.test;
+    let group = format!("{}.example", test.namespace);
+    // Somebody else has one of the names.
+    let other = definition(&group, "other")
+        .replace("things", "others")
+        .replace("kind: Thing,", "kind: Other,")
+        .replace("singular: thing", "singular: other");
+    test.apply(&other).await?;
+    let established = |crd: &Value| crd.condition("Established").is_some_and(|c| c.status == "True");
+    let other = format!("CustomResourceDefinition/others.{group}");
+    test.until(&other, "is established", established).await?;
+    let files = [("crds/thing.yaml", &*definition(&group, "ours")), ("templates/thing.yaml", &thing(&group))];
+    helm.commit_chart_in("chart", "1.0.0", &files)?;
+    test.apply_source().await?;
+    helm.release(&json!({})).await?;
+    let text = format!(
+        "failed to apply CustomResourceDefinitions: failed to wait for CustomResourceDefinition(s): \
+         failed early due to stalled resources: [CustomResourceDefinition/things.{group} status: 'Failed'"
+    );
+    let release = helm.says("Released", "False", "InstallFailed", &text).await?;
+    ensure!(
+        release.number("/status/installFailures") == 0 && release["status"]["history"].is_null(),
+        "{release}"
+    );
+    ensure!(release.condition("Stalled").is_none() && helm.helm(&["list"])? == json!([]), "{release}");
+    // It goes on by itself once the names are free.
+    test.objects.delete(&test.id(&other)?).await?;
+    let crd = format!("CustomResourceDefinition/things.{group}");
+    test.until(&crd, "is established", established).await?;
+    helm.ready("Helm install succeeded").await?;
+    test.objects.delete(&test.id(RELEASE)?).await?;
+    test.gone(RELEASE).await?;
+    test.objects.delete(&test.id(&crd)?).await?;
+    helm.test.finish().await
+}

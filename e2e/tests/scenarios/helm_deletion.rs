@@ -107,3 +107,66 @@ async fn who_is_suspended_or_has_lost_its_account_leaves_the_release() -> Result
     ensure!(helm.text().await? == "again");
     helm.test.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_release_that_cannot_go_blocks_the_next_one_and_policies_keep_what_left_the_chart()
+-> Result<()> {
+    let helm = Helm::shared("helm-former").await?;
+    let policy = |name: &str, policy: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, annotations: {{helm.sh/resource-policy: {policy}}}}}\n"
+        )
+    };
+    let (left, left_odd, odd) = (policy("left", "keep"), policy("left-odd", "any"), policy("odd", "any"));
+    let templates = [
+        ("map.yaml", MAP),
+        ("left.yaml", &*left),
+        ("left-odd.yaml", &left_odd),
+        ("odd.yaml", &odd),
+        ("stubborn.yaml", STUBBORN),
+    ];
+    let helm = helm.installed(&templates, &json!({"values": {"immutable": "no-bool"}})).await?;
+    let test = &helm.test;
+    // What has left the chart stays if it is to; another policy is none then.
+    for name in ["left", "left-odd"] {
+        test.repo.remove(&format!("chart/templates/{name}.yaml"))?;
+    }
+    helm.commit_chart("2.0.0", &[])?;
+    test.request("GitRepository/app").await?;
+    helm.ready("app.v2 with chart app@2.0.0").await?;
+    ensure!(is_left(&helm, "ConfigMap/left").await? && !is_left(&helm, "ConfigMap/left-odd").await?);
+
+    test.patch(RELEASE, &json!({"spec": {"releaseName": "next"}})).await?;
+    let text = format!("Helm uninstall failed for release {}/app.v2 with chart app@2.0.0", test.namespace);
+    test.event(RELEASE, "Warning", "UninstallFailed", &text).await?;
+    helm.says("Released", "False", "UninstallFailed", &text).await?;
+    test.run(RELEASE).await?;
+    ensure!(helm.statuses("app")? == ["superseded", "uninstalling"], "{:?}", helm.statuses("app")?);
+    ensure!(!is_left(&helm, "ConfigMap/next-map").await? && is_left(&helm, "ConfigMap/app-map").await?);
+    test.patch(RELEASE, &json!({"spec": {"uninstall": {"disableHooks": true}}})).await?;
+    helm.ready("/next.v1 with chart").await?;
+    ensure!(!is_left(&helm, "ConfigMap/app-map").await?);
+    let listed = helm.helm(&["list"])?;
+    ensure!(listed.as_array().map(Vec::len) == Some(1) && listed[0].text("/name") == "next", "{listed}");
+    // At the end whatever has a policy stays.
+    test.objects.delete(&test.id(RELEASE)?).await?;
+    test.gone(RELEASE).await?;
+    ensure!(is_left(&helm, "ConfigMap/odd").await? && is_left(&helm, "ConfigMap/left").await?);
+    helm.test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_does_not_go_is_waited_for_until_the_timeout_and_no_longer() -> Result<()> {
+    let helm = Helm::shared("helm-lasting").await?;
+    let held = MAP.replace("metadata: {", "metadata: {finalizers: [e2e.test/never], ");
+    let helm = helm.installed(&[("map.yaml", &held)], &json!({"uninstall": {"timeout": "2s"}})).await?;
+    let test = &helm.test;
+    test.objects.delete(&test.id(RELEASE)?).await?;
+    let text = format!("ConfigMap/{}/app-map termination timeout", test.namespace);
+    test.event(RELEASE, "Warning", "UninstallFailed", &text).await?;
+    // As in Helm nothing is stored of it any more, so there is nothing left to uninstall.
+    test.gone(RELEASE).await?;
+    ensure!(!test.get("ConfigMap/app-map").await?.text("/metadata/deletionTimestamp").is_empty());
+    test.patch("ConfigMap/app-map", &json!({"metadata": {"finalizers": null}})).await?;
+    helm.test.finish().await
+}

@@ -150,6 +150,8 @@ async fn a_chart_is_installed_upgraded_by_a_value_and_uninstalled() -> Result<()
     test.request("GitRepository/app").await?;
     helm.ready("app.v3 with chart app@2.0.0").await?;
     assert_eq!(helm.text().await?, "new two");
+    test.patch(RELEASE, &json!({"spec": {"test": {"enable": true}}})).await?;
+    helm.ready(": no test hooks").await?;
 
     test.kubectl(&["delete", "helmrelease", "app"])?;
     assert!(!test.exists("ConfigMap/app-map").await?);
@@ -189,8 +191,12 @@ async fn an_upgrade_that_fails_is_rolled_back_until_retries_are_over() -> Result
     assert!(log.contains("Z: waiting for resources: {\"count\":"), "{log}");
     test.event(RELEASE, "Normal", "RollbackSucceeded", "Helm rollback to previous release").await?;
 
+    // What it was rolled back to is wanted again: there is nothing to do.
+    test.patch(RELEASE, &json!({"spec": {"values": null}})).await?;
+    let release = helm.ready("Helm upgrade succeeded for release").await?;
+    assert_eq!(release.number("/status/history/0/version"), 5, "{release}");
     test.patch(RELEASE, &json!({"spec": {"values": {"replicas": 0, "text": "good"}}})).await?;
-    let release = helm.ready("Helm upgrade succeeded").await?;
+    let release = helm.ready("app.v6 with chart").await?;
     assert_eq!(release.number("/status/upgradeFailures"), 0);
     assert!(release.condition("Stalled").is_none(), "{release}");
     Ok(())
