@@ -13,14 +13,14 @@ use e2e::wait::{self, Not};
 use serde_json::{Value, json};
 
 /// A receiver, and what it got so far.
-struct Receiver {
+pub struct Receiver {
     server: TokenServer,
     posts: Mutex<Vec<Value>>,
 }
 
 impl Receiver {
     /// The first post with this reason and action, if there is one yet.
-    fn find(&self, reason: &str, action: &str) -> Result<Value, Not> {
+    pub fn find(&self, reason: &str, action: &str) -> Result<Value, Not> {
         let mut posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, body) in self.server.take_requests() {
             posts.push(serde_json::from_str(&body).map_err(|error| Not::Ever(error.into()))?);
@@ -30,22 +30,24 @@ impl Receiver {
     }
 
     /// Waits for a post with this reason and action.
-    async fn posted(&self, test: &Scenario, reason: &str, action: &str) -> Result<Value> {
+    pub async fn posted(&self, test: &Scenario, reason: &str, action: &str) -> Result<Value> {
         let what = format!("an event {reason} of {action} is posted");
         test.wait(&what, async || self.find(reason, action)).await
     }
 }
 
 /// A test whose controllers post their events to a receiver of its own.
-struct Posts {
-    test: Scenario,
-    receiver: Receiver,
-    sources: Controller,
+pub struct Posts {
+    pub test: Scenario,
+    pub receiver: Receiver,
+    pub sources: Controller,
+    /// The flag with the address of the receiver.
+    pub address: String,
 }
 
 impl Posts {
     /// `options` are further flags of kustomize-controller.
-    async fn start(name: &str, options: &[&str]) -> Result<Posts> {
+    pub async fn start(name: &str, options: &[&str]) -> Result<Posts> {
         let server = TokenServer::start(false, &[("POST /", 200, "")]).await?;
         let address = format!("--events-addr={}/", server.url);
         let receiver = Receiver { server, posts: Mutex::default() };
@@ -54,12 +56,12 @@ impl Posts {
         tokio::task::block_in_place(|| test.own()?.source.stop())?;
         let selector = test.selector();
         let sources = Controller::start(test.cluster, User::SourceController, &[&selector, &address]).await?;
-        Ok(Posts { test, receiver, sources })
+        Ok(Posts { test, receiver, sources, address })
     }
 }
 
 /// All that Flux's events say of their object.
-fn assert_names_object(event: &Value, namespace: &str) {
+pub fn assert_names_object(event: &Value, namespace: &str) {
     assert_eq!(event.text("/involvedObject/namespace"), namespace, "{event}");
     for field in ["apiVersion", "kind", "name", "uid", "resourceVersion"] {
         assert_ne!(event.text(&format!("/involvedObject/{field}")), "", "{field} of {event}");
@@ -68,7 +70,7 @@ fn assert_names_object(event: &Value, namespace: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn posts_name_the_action_and_the_source_of_a_kustomization() -> Result<()> {
-    let Posts { test, receiver, sources: _sources } = Posts::start("events-posted", &[]).await?;
+    let Posts { test, receiver, sources: _sources, .. } = Posts::start("events-posted", &[]).await?;
     test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
     test.repo.commit_file("app/other.yaml", &config_map("other", "1"))?;
     test.apply_source().await?;
@@ -120,7 +122,7 @@ async fn posts_name_the_action_and_the_source_of_a_kustomization() -> Result<()>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn posts_of_what_goes_wrong_name_the_step_and_the_source_once_it_was_read() -> Result<()> {
-    let Posts { test, receiver, sources } =
+    let Posts { test, receiver, sources, .. } =
         Posts::start("events-wrong", &["--no-cross-namespace-refs"]).await?;
     test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
     test.apply_source().await?;
@@ -168,7 +170,7 @@ async fn posts_of_what_goes_wrong_name_the_step_and_the_source_once_it_was_read(
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gate_against_commit_status_events_drops_that_of_a_successful_run_and_no_other() -> Result<()> {
     let gate = "--feature-gates=DisableCommitStatusEvent=true";
-    let Posts { test, receiver, sources: _sources } = Posts::start("events-no-status", &[gate]).await?;
+    let Posts { test, receiver, sources: _sources, .. } = Posts::start("events-no-status", &[gate]).await?;
     test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
     test.apply_source().await?;
     test.apply(&test.kustomization_yaml("app", "./app", "")).await?;

@@ -5,6 +5,7 @@ use e2e::objects::Look;
 use e2e::testkit::deployment;
 use serde_json::{Value, json};
 
+use crate::helm_hooks::{end, pod};
 use crate::helm_release::{Helm, MAP, RELEASE};
 use crate::helm_remediation::scaled;
 
@@ -148,5 +149,40 @@ async fn so_many_revisions_are_kept_as_the_spec_says() -> Result<()> {
     let versions: Vec<i64> =
         release["status"]["history"].as_array().into_iter().flatten().map(|s| s.number("/version")).collect();
     ensure!(versions == [13, 12], "{versions:?}");
+    helm.test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_that_wait_hold_no_place_and_a_job_that_is_gone_is_done() -> Result<()> {
+    let helm = Helm::new("helm-places", &["--concurrent=1"]).await?;
+    let test = &helm.test;
+    // Done at once, and gone with that.
+    let fleeting =
+        JOB.replace("spec:\n  template", "spec:\n  completions: 0\n  ttlSecondsAfterFinished: 0\n  template");
+    helm.commit_chart_in("hook", "1.0.0", &[("templates/hook.yaml", &pod("hook", "pre-install"))])?;
+    helm.commit_chart_in("web", "1.0.0", &[("templates/web.yaml", &deployment("web", 1))])?;
+    helm.commit_chart("1.0.0", &[("map.yaml", MAP), ("job.yaml", &fleeting)])?;
+    test.apply_source().await?;
+    for name in ["hook", "web"] {
+        helm.release_named(name, &json!({"chart": helm.chart_in(name)})).await?;
+        let stored = format!("Secret/sh.helm.release.v1.{name}.v1");
+        test.until(&stored, "is installed", |_| true).await?;
+    }
+    test.until("Pod/hook", "is there", |_| true).await?;
+    test.until("Deployment/web", "is there", |_| true).await?;
+    helm.release(&json!({"install": {"timeout": "20s"}})).await?;
+    helm.ready("Helm install succeeded").await?;
+    test.gone("Job/job").await?;
+    for name in ["hook", "web"] {
+        let release = test.get(&format!("HelmRelease/{name}")).await?;
+        let ready = release.condition("Ready").context("it has one")?;
+        ensure!(ready.message == "Running 'install' action with timeout of 5m0s", "{release}");
+    }
+    // Both go on when what they wait for has come.
+    end(&helm, "hook", "Succeeded").await?;
+    test.kubectl(&["scale", "deployment", "web", "--replicas=0"])?;
+    for name in ["hook", "web"] {
+        test.ready(&format!("HelmRelease/{name}")).await?;
+    }
     helm.test.finish().await
 }

@@ -52,6 +52,8 @@ mod helm_deletion;
 mod helm_diagnostics;
 mod helm_drift;
 mod helm_drift_rules;
+mod helm_events;
+mod helm_faults;
 mod helm_hooks;
 mod helm_hostile;
 mod helm_kill_points;
