@@ -8,12 +8,38 @@ use e2e::objects::Look;
 use e2e::scenario::Scenario;
 use futures::StreamExt;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 /// Conditions that are there only when something is wrong.
 const NEGATIVE: [&str; 4] =
     ["FetchFailed", "StorageOperationFailed", "IncludeUnavailable", "ArtifactOutdated"];
 
-fn status_of<'a>(object: &'a Value, condition: &str) -> &'a str {
+/// Every state of an object that a watch shows.
+pub struct Recorder {
+    states: Arc<Mutex<Vec<Value>>>,
+    task: JoinHandle<()>,
+}
+
+impl Recorder {
+    pub async fn start(test: &Scenario, object: &str) -> Result<Self> {
+        let states = Arc::new(Mutex::new(Vec::new()));
+        let mut watch = Box::pin(test.objects.watch(&test.id(object)?).await?);
+        let seen = states.clone();
+        let task = tokio::spawn(async move {
+            while let Some(Ok(object)) = watch.next().await {
+                seen.lock().unwrap().push(object);
+            }
+        });
+        Ok(Self { states, task })
+    }
+
+    pub fn end(self) -> Vec<Value> {
+        self.task.abort();
+        std::mem::take(&mut *self.states.lock().unwrap())
+    }
+}
+
+pub fn status_of<'a>(object: &'a Value, condition: &str) -> &'a str {
     let conditions = object["status"]["conditions"].as_array().map_or(&[][..], Vec::as_slice);
     conditions.iter().find(|c| c.text("/type") == condition).map_or("", |c| c.text("/status"))
 }
@@ -63,14 +89,7 @@ fn check_end(object: &Value) {
 async fn statuses_never_contradict_themselves() -> Result<()> {
     let test = Scenario::new("invariants").await?;
     test.repo.commit_file("a.txt", "one")?;
-    let states = Arc::new(Mutex::new(Vec::new()));
-    let mut watch = Box::pin(test.objects.watch(&test.id("GitRepository/app")?).await?);
-    let seen = states.clone();
-    let recorder = tokio::spawn(async move {
-        while let Some(Ok(object)) = watch.next().await {
-            seen.lock().unwrap().push(object);
-        }
-    });
+    let recorder = Recorder::start(&test, "GitRepository/app").await?;
     test.apply_source().await?;
     test.ready("GitRepository/app").await?;
     let spec = |change: Value| json!({ "spec": change });
@@ -113,8 +132,7 @@ async fn statuses_never_contradict_themselves() -> Result<()> {
         test.git.set_fault(Fault::None);
         check_end(&test.ready("GitRepository/app").await?);
     }
-    recorder.abort();
-    let states = std::mem::take(&mut *states.lock().unwrap());
+    let states = recorder.end();
     assert!(states.len() > 2 * steps.len(), "only {} states", states.len());
     states.iter().for_each(check_always);
     test.finish().await

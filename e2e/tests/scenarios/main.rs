@@ -56,6 +56,7 @@ mod helm_events;
 mod helm_faults;
 mod helm_hooks;
 mod helm_hostile;
+mod helm_invariants;
 mod helm_kill_points;
 mod helm_options;
 mod helm_release;
