@@ -36,11 +36,9 @@ fn the_rules_and_the_dashboard_are_the_same_everywhere() {
 
 #[test]
 fn every_alert_says_how_bad_it_is_and_what_to_do() {
-    let groups = rules();
-    let alerts: Vec<&Value> =
-        groups["groups"].as_array().unwrap().iter().flat_map(|g| g["rules"].as_array().unwrap()).collect();
+    let alerts = alerts();
     assert!(alerts.len() > 10);
-    for alert in alerts {
+    for alert in &alerts {
         assert!(alert["alert"].as_str().unwrap().starts_with("Ferroflux"), "{alert}");
         let severity = alert["labels"]["severity"].as_str().unwrap();
         assert!(["critical", "warning", "info"].contains(&severity), "{alert}");
@@ -55,6 +53,46 @@ fn every_alert_says_how_bad_it_is_and_what_to_do() {
                 "{text} has other labels than {known:?}"
             );
         }
+    }
+}
+
+#[test]
+fn every_alert_is_explained_and_tried_on_series() {
+    let mut names = Vec::new();
+    let mut rows = Vec::new();
+    for alert in alerts() {
+        let name = alert["alert"].as_str().unwrap().to_owned();
+        let (severity, after) =
+            (alert["labels"]["severity"].as_str().unwrap(), alert["for"].as_str().unwrap_or("at once"));
+        let row = format!("| [{name}](#{}) | {severity} | {after} |", name.to_lowercase());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        if !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+    let document = read("docs/alerts.md");
+    let told: Vec<_> = document.lines().filter(|line| line.starts_with("| [")).collect();
+    assert_eq!(told, rows, "the table of docs/alerts.md");
+    let explained: Vec<_> = document.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert_eq!(explained, names, "the sections of docs/alerts.md");
+
+    // `make e2e-node` has promtool run these.
+    let tests: Value = serde_yaml::from_str(&read("e2e/tests/node/alerts.yaml")).unwrap();
+    let trials: Vec<&Value> = tests["tests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|t| t["alert_rule_test"].as_array().unwrap())
+        .collect();
+    let is_tried = |name: &str, raised: bool| {
+        trials.iter().any(|trial| {
+            trial["alertname"] == name && trial["exp_alerts"].as_array().unwrap().is_empty() != raised
+        })
+    };
+    for name in &names {
+        assert!(is_tried(name, true) && is_tried(name, false), "no series raise {name}, or none leave it");
     }
 }
 
@@ -130,14 +168,24 @@ async fn the_rules_and_the_dashboard_read_series_that_the_controllers_have() -> 
     test.finish().await
 }
 
+fn read(file: &str) -> String {
+    fs::read_to_string(e2e::workspace().join(file)).unwrap()
+}
+
 fn rules() -> Value {
-    let text = fs::read_to_string(e2e::workspace().join("config/prometheus/rules.yaml")).unwrap();
-    serde_yaml::from_str(&text).unwrap()
+    serde_yaml::from_str(&read("config/prometheus/rules.yaml")).unwrap()
+}
+
+/// The rules of all groups.
+fn alerts() -> Vec<Value> {
+    let groups = rules();
+    let rules = groups["groups"].as_array().unwrap().iter().flat_map(|g| g["rules"].as_array().unwrap());
+    rules.cloned().collect()
 }
 
 /// All expressions of the rules and the dashboard.
 fn expressions() -> Vec<String> {
-    let text = fs::read_to_string(e2e::workspace().join("config/prometheus/dashboard.json")).unwrap();
+    let text = read("config/prometheus/dashboard.json");
     let mut found = Vec::new();
     collect(&rules(), &mut found);
     collect(&serde_json::from_str(&text).unwrap(), &mut found);
