@@ -103,6 +103,7 @@ mod ssh;
 mod start;
 mod storage_faults;
 mod submodules;
+mod temp_full;
 mod tenancy;
 mod token_rights;
 mod verify;

@@ -8,6 +8,7 @@ use e2e::scenario::Scenario;
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::{Value, json};
 
+use crate::diagnostics::told;
 use crate::each_controller::{apply, has_followed, object, start, write};
 
 const ARTIFACT: &str = "ExternalArtifact/out";
@@ -20,6 +21,12 @@ async fn a_full_disk_keeps_the_last_artifact_of_a_generator_until_there_is_room(
     apply(&test, user, &json!({})).await?;
     has_followed(&test, user, &commit, "0").await?;
     let before = test.get(ARTIFACT).await?;
+    let told = |what: &'static str| {
+        told(&test, &watcher, "ArtifactGenerator", "app", what, move |generator| {
+            generator.text("/next/why").starts_with(what)
+        })
+    };
+    ensure!(told("its interval").await?.text("/ready/status") == "True");
     watcher.limit_file_size(Some(1 << 20))?;
     // Text that cannot be compressed much.
     test.repo.write("app/noise.txt", &Alphanumeric.sample_string(&mut rand::rng(), 3_000_000))?;
@@ -33,10 +40,14 @@ async fn a_full_disk_keeps_the_last_artifact_of_a_generator_until_there_is_room(
     };
     test.until(object(user), "says that there is no room", fails).await?;
     test.event(object(user), "Warning", "BuildFailed", "File too large").await?;
+    ensure!(told("back-off after ").await?.number("/last/failures") > 0);
+    let all = watcher.debug_objects("").await?;
+    ensure!(all["objects"].as_array().is_some_and(|all| all.len() == 1), "{all}");
     let during = test.get(ARTIFACT).await?;
     ensure!(during["status"]["artifact"] == before["status"]["artifact"], "{during}");
     download(&during).await?;
     watcher.limit_file_size(None)?;
     has_followed(&test, user, &commit, "1").await?;
+    told("its interval").await?;
     test.finish().await
 }
