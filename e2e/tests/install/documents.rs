@@ -17,10 +17,11 @@ type Test = (&'static str, &'static str);
 const HERE: &str = "install/documents.rs";
 
 /// What runs all commands of a document, and fails if there are some below headings that it does not know.
-const DOCUMENTS: [(&str, Test); 8] = [
+const DOCUMENTS: [(&str, Test); 9] = [
     ("charts/ferroflux/README.md", (HERE, "the_commands_of_the_chart_work_in_an_empty_home")),
     ("docs/clusters.md", ("scenarios/remote_clusters.rs", "the_guide_works_as_it_is_written")),
     ("docs/empty-files.md", (HERE, "the_commands_on_empty_files_find_them")),
+    ("docs/helm.md", ("scenarios/helm_guide.rs", "the_guide_works_as_it_is_written")),
     ("docs/install.md", ("node/user.rs", "has_followed_all")),
     ("docs/secrets.md", ("scenarios/decryption.rs", "the_guide_works_as_it_is_written")),
     ("docs/tenancy.md", ("scenarios/tenancy.rs", "the_guide_works_as_it_is_written")),

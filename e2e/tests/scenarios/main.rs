@@ -54,6 +54,7 @@ mod helm_drift;
 mod helm_drift_rules;
 mod helm_events;
 mod helm_faults;
+mod helm_guide;
 mod helm_hooks;
 mod helm_hostile;
 mod helm_invariants;
