@@ -233,7 +233,7 @@ spec:
         volumeMounts:
         {{- range $name, $_ := $volumes }}
         - name: {{ $name }}
-          mountPath: /{{ $name }}
+          mountPath: /{{ eq $name "temp" | ternary "tmp" $name }}
         {{- end }}
       volumes:
       {{- range $name, $source := $volumes }}
@@ -260,6 +260,7 @@ apiVersion: v1
 kind: Service
 metadata:
   {{- include "ferroflux.shardMetadata" $c | nindent 2 }}
+    control-plane: controller
 spec:
   type: ClusterIP
   selector:
@@ -335,7 +336,7 @@ lockdown, the arguments that tenancy.lockdown adds.
   "args" $args
   "lockdown" $lockdown
   "ports" (list (dict "name" "http-prom" "port" 8080) (dict "name" "healthz" "port" 9440))
-  "volumes" (dict "tmp" (dict "emptyDir" dict))
+  "volumes" (dict "temp" (dict "emptyDir" dict))
 ) }}
 {{- end }}
 {{- end }}

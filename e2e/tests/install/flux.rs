@@ -1,5 +1,6 @@
 //! Flux's own manifests with our images, as `docs/install.md` makes them, in a cluster that has nothing else.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -19,6 +20,88 @@ use serde_json::Value;
 use crate::manifests::{NAMESPACE, arguments, build, of_kind, stdout};
 
 const COMPONENTS: [&str; 3] = ["source-controller", "kustomize-controller", "helm-controller"];
+
+/// What `config/default` has otherwise than `flux install` writes it, below a path of an object or of all of a kind, and why.
+const DIFFERENT: [(&str, &str, &str); 9] = [
+    ("", "/metadata/labels/app.kubernetes.io/version", "the version is ours"),
+    (
+        "Namespace/",
+        "/metadata/labels/pod-security.kubernetes.io/enforce",
+        "our Pods are restricted, not only warned of",
+    ),
+    ("ClusterRoleBinding/crd-controller-", "/subjects", "there are fewer controllers"),
+    ("Deployment/", "/spec/template/metadata/labels/app.kubernetes.io/version", "the version is ours"),
+    ("Deployment/", "/spec/template/spec/containers/0/image", "the image is ours"),
+    (
+        "Deployment/",
+        "/spec/template/spec/containers/0/args",
+        "a default is not written, and no events-addr is empty",
+    ),
+    ("Deployment/", "/spec/template/spec/containers/0/env", "GOMEMLIMIT and TUF_ROOT are of Go"),
+    ("Deployment/source-controller", "/spec/template/spec/containers/0/readinessProbe", "as in Flux 2.10"),
+    (
+        "Deployment/source-controller",
+        "/spec/template/spec/terminationGracePeriodSeconds",
+        "docs/install.md has why",
+    ),
+];
+
+/// Names, labels, ports, probes, volumes, accounts, security contexts, quotas, policies.
+#[tokio::test(flavor = "multi_thread")]
+async fn config_has_what_flux_install_writes() -> Result<()> {
+    let client = Client::new(Path::new("/nonexistent"), NAMESPACE).await?;
+    let components = format!("--components={}", COMPONENTS.join(","));
+    let theirs = documents(&client.run(&["install", "--export", &components])?)?;
+    let ours = build("config/default");
+    let id = |object: &Value| format!("{}/{}", object.text("/kind"), object.text("/metadata/name"));
+    let (mut strange, mut used) = (Vec::new(), Vec::new());
+    // Fields of CRDs and rights have tests of their own.
+    let compared = |object: &&Value| {
+        !["CustomResourceDefinition", "ClusterRole"].contains(&object.text("/kind"))
+            // Of notification-controller.
+            && id(object) != "NetworkPolicy/allow-webhooks"
+    };
+    let mut objects = 0;
+    for their in theirs.iter().filter(compared) {
+        let name = id(their);
+        let our = ours.iter().find(|object| id(object) == name).unwrap_or_else(|| panic!("no {name}"));
+        let mut paths = Vec::new();
+        differences(their, our, String::new(), &mut paths);
+        for path in paths {
+            let is_known =
+                |(kind, below, _): &&(&str, &str, &str)| name.starts_with(kind) && path.starts_with(below);
+            match DIFFERENT.iter().find(is_known) {
+                Some(known) => used.push(known.1),
+                None => strange.push(format!("{name} {path}")),
+            }
+        }
+        objects += 1;
+    }
+    assert!(objects > 10, "{objects}");
+    assert_eq!(strange, [""; 0], "other than in Flux, and nobody knows why");
+    let unused: Vec<_> = DIFFERENT.iter().filter(|known| !used.contains(&known.1)).collect();
+    assert!(unused.is_empty(), "no longer different: {unused:?}");
+    Ok(())
+}
+
+/// The paths at which two values differ: of lists of other lengths that of the list.
+fn differences(one: &Value, other: &Value, path: String, found: &mut Vec<String>) {
+    match (one, other) {
+        (Value::Object(ones), Value::Object(others)) => {
+            let names: BTreeSet<&String> = ones.keys().chain(others.keys()).collect();
+            for name in names {
+                differences(&one[name], &other[name], format!("{path}/{name}"), found);
+            }
+        }
+        (Value::Array(ones), Value::Array(others)) if ones.len() == others.len() => {
+            for (at, (one, other)) in ones.iter().zip(others).enumerate() {
+                differences(one, other, format!("{path}/{at}"), found);
+            }
+        }
+        _ if one == other => {}
+        _ => found.push(path),
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fluxs_manifests_with_our_images_are_an_installation() -> Result<()> {
