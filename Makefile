@@ -103,10 +103,11 @@ interop: programs ## sources on a Git forge
 	$(call build,$(KUBE) gitea)
 	@$(AT_ONCE) $(CARGO) test --workspace --test forge
 
+# `FLUX=2.9` is the release before.
 .PHONY: migration
 migration: programs ## from Flux's controllers to ours and back
-	$(call build,kubernetes flux flux-controllers registry helm sops versitygw)
-	@$(CARGO) test --workspace --test migration
+	$(call build,kubernetes flux flux-$(or $(FLUX),2.10)-controllers registry helm sops versitygw)
+	@FLUX=$(FLUX) $(CARGO) test --workspace --test migration
 
 # `PROFILE=dev` takes what `make test` has built: quick, and ten times as large. `ARCH=arm64` makes them for other machines.
 .PHONY: images
@@ -175,7 +176,7 @@ bench: ## the project's own tables: builds beside kustomize, charts beside Helm,
 	@for program in python3 openssl curl kubectl nginx fcgiwrap; do \
 		command -v "$$program" >/dev/null || { echo "$$program is not installed (Debian: nginx-light, fcgiwrap)" >&2; exit 1; }; \
 	done
-	$(call build,kubernetes sops registry helm flux-controllers)
+	$(call build,kubernetes sops registry helm flux-2.9-controllers)
 	$(call say,"release build")
 	@$(CARGO) build --release -p source-controller -p kustomize-controller -p helm-controller -p kustomize --bins
 	@$(CARGO) build --profile dist -p helm --bin helm-template
@@ -192,7 +193,7 @@ bench: ## the project's own tables: builds beside kustomize, charts beside Helm,
 	@E2E_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench 100000 buckets
 	$(call say,"$(N) sources of one registry$(comma) $(N) charts of one index$(comma) $(N) HelmReleases and a bucket$(comma) by Flux")
 	@mkdir -p $(BENCH_TMP)/flux
-	@ln -sf $$($(TARGET)/debug/toolchain flux-controllers | sed -n '1p;3p') $(abspath $(TARGET))/release/kustomize-controller $(BENCH_TMP)/flux/
+	@ln -sf $$($(TARGET)/debug/toolchain flux-2.9-controllers | sed -n '1p;3p') $(abspath $(TARGET))/release/kustomize-controller $(BENCH_TMP)/flux/
 	@E2E_BIN_DIR=$(BENCH_TMP)/flux $(TARGET)/debug/bench $(N) registry charts helm
 	@E2E_BIN_DIR=$(BENCH_TMP)/flux $(TARGET)/debug/bench 10000 generic
 	$(call say,"rollout of $(N) Kustomizations")

@@ -2,7 +2,7 @@
 //! process, with the arguments of the Deployment.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -10,8 +10,8 @@ use e2e::cluster::{Cluster, User};
 use e2e::controller::{Controller, RUNTIME_NAMESPACE, find_binary};
 use e2e::objects::{Id, Look, Objects};
 use e2e::process::{free_port, output, temp_folder};
-use serde_json::Value;
-use toolchain::{FluxControllers, flux};
+use serde_json::{Value, json};
+use toolchain::{FluxControllers, Release, flux};
 
 /// The controllers that change.
 pub const CONTROLLERS: [User; 3] = [User::SourceController, User::KustomizeController, User::HelmController];
@@ -28,9 +28,10 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// A cluster in which `flux install` was run.
+    /// A cluster in which the release of Flux was installed that `FLUX` names.
     pub async fn start() -> Result<Self> {
-        let controllers = tokio::task::spawn_blocking(FluxControllers::ensure).await??;
+        let release = Release::chosen()?;
+        let controllers = tokio::task::spawn_blocking(move || FluxControllers::ensure(release)).await??;
         // Lives as long as this program, and ends with it.
         let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start().await?));
         let folder = temp_folder("flux")?;
@@ -40,7 +41,8 @@ impl Installation {
         tokio::task::spawn_blocking(move || {
             let components = "--components=source-controller,kustomize-controller,helm-controller";
             fs::write(&manifests, output(Command::new(flux()?).args(["install", "--export", components]))?)?;
-            output(&mut apply)
+            output(&mut apply)?;
+            release.newer_manifests()?.iter().try_for_each(|config| upgrade(cluster, config))
         })
         .await??;
         let mut wait = cluster.kubectl();
@@ -90,4 +92,27 @@ impl Installation {
         let lease = self.objects.get(&id).await?.with_context(|| format!("no {id}"))?;
         Ok(lease.text("/spec/holderIdentity").to_owned())
     }
+}
+
+/// Brings a controller that the client has installed to the release whose `config` folder this is: its CRDs, its image, its probe.
+fn upgrade(cluster: &Cluster, config: &Path) -> Result<()> {
+    let mut crds = cluster.kubectl();
+    crds.args(["apply", "--server-side", "--force-conflicts", "-k"]).arg(config.join("crd"));
+    output(&mut crds)?;
+    let read = |file: &str| {
+        let path = config.join("manager").join(file);
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        anyhow::Ok(serde_yaml::from_str::<Value>(&text)?)
+    };
+    let (kustomization, deployment) = (read("kustomization.yaml")?, read("deployment.yaml")?);
+    let (name, tag) = (deployment.text("/metadata/name"), kustomization.text("/images/0/newTag"));
+    let probe = deployment.pointer("/spec/template/spec/containers/0/readinessProbe").context("no probe")?;
+    let container = "/spec/template/spec/containers/0";
+    let patch = json!([
+        {"op": "replace", "path": format!("{container}/image"), "value": format!("ghcr.io/fluxcd/{name}:{tag}")},
+        {"op": "replace", "path": format!("{container}/readinessProbe"), "value": probe},
+    ]);
+    let mut patched = cluster.kubectl();
+    patched.args(["patch", "deployment", name, "--namespace", RUNTIME_NAMESPACE, "--type=json"]);
+    output(patched.arg(format!("--patch={patch}"))).map(drop)
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::command::output;
 use crate::kubectl;
@@ -21,6 +21,24 @@ const CLIENT: Module = Module {
     version_variables: &["main.VERSION={version}"],
     tags: "",
     build: Build::Copy { complete: write_manifests },
+};
+
+const SOURCE_CONTROLLER_2_10: Module = Module {
+    name: "flux-2.10-source-controller",
+    go_mod: include_str!("../../tools/flux-2.10-source-controller/go.mod"),
+    root: "github.com/fluxcd/source-controller",
+    version_variables: &[],
+    tags: "",
+    build: Build::Copy { complete: stand_in },
+};
+
+const KUSTOMIZE_CONTROLLER_2_10: Module = Module {
+    name: "flux-2.10-kustomize-controller",
+    go_mod: include_str!("../../tools/flux-2.10-kustomize-controller/go.mod"),
+    root: "github.com/fluxcd/kustomize-controller",
+    version_variables: &[],
+    tags: "",
+    build: Build::Copy { complete: stand_in },
 };
 
 const SOURCE_CONTROLLER: Module = Module {
@@ -51,15 +69,57 @@ const HELM_CONTROLLER: Module = Module {
 };
 
 pub(crate) const FLUX: Program = Program::new(&CLIENT, "flux", "./cmd/flux");
-pub(crate) const CONTROLLERS: [Program; 3] = [
-    Program::new(&SOURCE_CONTROLLER, "source-controller", "."),
-    Program::new(&KUSTOMIZE_CONTROLLER, "kustomize-controller", "."),
-    Program::new(&HELM_CONTROLLER, "helm-controller", "."),
-];
 
 /// Flux's command line client, from the cache or built now.
 pub fn flux() -> Result<PathBuf> {
     FLUX.ensure()
+}
+
+/// A release of Flux whose controllers ours take the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// 2.9, with the client and the manifests of it.
+    V2_9,
+    /// 2.10, as far as the module proxy serves it to everybody: the helm-controller is that of 2.9.
+    V2_10,
+}
+
+impl Release {
+    /// The release that `FLUX` names, else the newest one.
+    ///
+    /// # Errors
+    /// When it names another one.
+    pub fn chosen() -> Result<Self> {
+        match std::env::var("FLUX").as_deref() {
+            Ok("2.9") => Ok(Self::V2_9),
+            Ok("" | "2.10") | Err(_) => Ok(Self::V2_10),
+            Ok(other) => bail!("FLUX={other}: there are 2.9 and 2.10"),
+        }
+    }
+
+    pub(crate) const fn controllers(self) -> [Program; 3] {
+        let (source, kustomize) = match self {
+            Self::V2_9 => (&SOURCE_CONTROLLER, &KUSTOMIZE_CONTROLLER),
+            Self::V2_10 => (&SOURCE_CONTROLLER_2_10, &KUSTOMIZE_CONTROLLER_2_10),
+        };
+        [
+            Program::new(source, "source-controller", "."),
+            Program::new(kustomize, "kustomize-controller", "."),
+            Program::new(&HELM_CONTROLLER, "helm-controller", "."),
+        ]
+    }
+
+    /// The `config` folders of the controllers that are newer than the client: it installs others.
+    ///
+    /// # Errors
+    /// When one cannot be downloaded.
+    pub fn newer_manifests(self) -> Result<Vec<PathBuf>> {
+        let newer = match self {
+            Self::V2_9 => Vec::new(),
+            Self::V2_10 => vec![&SOURCE_CONTROLLER_2_10, &KUSTOMIZE_CONTROLLER_2_10],
+        };
+        newer.into_iter().map(|module| Ok(module.download(module.root)?.join("config"))).collect()
+    }
 }
 
 /// Flux's controllers that ours take the place of.
@@ -75,10 +135,47 @@ pub struct FluxControllers {
 
 impl FluxControllers {
     /// Finds them in the cache and builds those that are missing, which takes minutes.
-    pub fn ensure() -> Result<Self> {
-        let [source, kustomize, helm] = CONTROLLERS;
+    ///
+    /// # Errors
+    /// When one cannot be built.
+    pub fn ensure(release: Release) -> Result<Self> {
+        let [source, kustomize, helm] = release.controllers();
         Ok(Self { source: source.ensure()?, kustomize: kustomize.ensure()?, helm: helm.ensure()? })
     }
+}
+
+/// What the newer modules have that our stand-ins and the older ones lack: TLS by SPIFFE, which is off unless flags ask for it, and
+/// an error that tells another digest from a file that is not there.
+const TO_OLDER_MODULES: [(&str, &str, &str); 4] = [
+    ("main.go", "artifactOptions.TLSConfig = artifactTLSConfig", "_ = artifactTLSConfig"),
+    (
+        KUSTOMIZATION_CONTROLLER,
+        "fetchOpts = append(fetchOpts, fetch.WithTLSConfig(r.ArtifactServerTLSConfig))",
+        "panic(\"SPIFFE is not part of this build\")",
+    ),
+    (KUSTOMIZATION_CONTROLLER, " || errors.Is(reconcileErr, fetch.ErrDigestMismatch)", ""),
+    (KUSTOMIZATION_CONTROLLER, "if errors.Is(reconcileErr, fetch.ErrDigestMismatch) {", "if false {"),
+];
+const KUSTOMIZATION_CONTROLLER: &str = "internal/controller/kustomization_controller.go";
+
+/// Adds what stands for modules that the proxy does not serve.
+fn stand_in(module: &Module, copy: &Path) -> Result<()> {
+    copy_api(module, copy)?;
+    let (_, added) = module.go_mod.split_once("// Added to the copy.").context("nothing to add")?;
+    let folder = module.pins().join("..").canonicalize()?;
+    let added = added.replace("=> ../", &format!("=> {}/", folder.display()));
+    append(&copy.join("go.mod"), &added)?;
+    append(&copy.join("go.sum"), &fs::read_to_string(module.pins().join("go.sum"))?)?;
+    for (file, from, to) in TO_OLDER_MODULES {
+        if let Ok(text) = fs::read_to_string(copy.join(file)) {
+            fs::write(copy.join(file), text.replace(from, to))?;
+        }
+    }
+    Ok(())
+}
+
+fn append(file: &Path, text: &str) -> Result<()> {
+    Ok(fs::write(file, fs::read_to_string(file)? + text)?)
 }
 
 /// The module of the API is one of its own, in a folder of the same repository, where a `replace` line expects it.

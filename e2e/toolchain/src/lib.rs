@@ -17,7 +17,7 @@ use anyhow::Result;
 use crate::command::on_path;
 use crate::module::{Build, COPY, Module, Program};
 
-pub use crate::flux::{FluxControllers, flux};
+pub use crate::flux::{FluxControllers, Release, flux};
 pub use crate::module::{cache, go};
 pub use crate::node::NodeToolchain;
 pub use crate::prometheus::prometheus_crds;
@@ -204,7 +204,8 @@ pub fn ensure_all(names: &[String]) -> Result<()> {
                 all.extend(installed_kubectl().is_none().then_some(KUBECTL));
             }
             "flux" => all.push(flux::FLUX),
-            "flux-controllers" => all.extend(flux::CONTROLLERS),
+            "flux-2.9-controllers" => all.extend(Release::V2_9.controllers()),
+            "flux-2.10-controllers" => all.extend(Release::V2_10.controllers()),
             "node" => all.extend(node::PROGRAMS),
             "prometheus-crds" => all.push(prometheus::GENERATOR),
             "sops" => all.extend([SOPS_CLIENT, AGE_KEYGEN]),

@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail};
 use toolchain::{
-    FluxControllers, NodeToolchain, Toolchain, cosign, ensure_all, fake_gcs_server, flux, gitea, helm,
-    helm_oracle, prometheus_crds, referrers_registry, registry, sops, versitygw,
+    FluxControllers, NodeToolchain, Release, Toolchain, cosign, ensure_all, fake_gcs_server, flux, gitea,
+    helm, helm_oracle, prometheus_crds, referrers_registry, registry, sops, versitygw,
 };
 
 const USAGE: &str = "usage: toolchain NAME...
@@ -12,7 +12,10 @@ Builds programs from their Go modules, unless they are in the cache, and prints 
   fake-gcs-server   a store that speaks Google's JSON API
   kubernetes        etcd, API server, controller manager, and kubectl unless a new one is installed
   flux              Flux's command line client
-  flux-controllers  Flux's controllers for sources, Kustomizations and HelmReleases
+  flux-2.9-controllers
+                    the controllers of Flux 2.9 for sources, Kustomizations and HelmReleases
+  flux-2.10-controllers
+                    those of Flux 2.10, as far as they can be had
   gitea             a Git forge
   helm              Helm
   helm-oracle       Helm as a library, which answers rows of charts and values
@@ -36,8 +39,9 @@ fn main() -> Result<()> {
             "cosign" => vec![cosign()?],
             "fake-gcs-server" => vec![fake_gcs_server()?],
             "flux" => vec![flux()?],
-            "flux-controllers" => {
-                let built = FluxControllers::ensure()?;
+            "flux-2.9-controllers" | "flux-2.10-controllers" => {
+                let release = if name.contains("2.9") { Release::V2_9 } else { Release::V2_10 };
+                let built = FluxControllers::ensure(release)?;
                 vec![built.source, built.kustomize, built.helm]
             }
             "gitea" => vec![gitea()?.program],

@@ -120,6 +120,7 @@ impl Module {
             .args(["-ldflags", &self.link_flags(self.version()?), "-gcflags", self.compiler_flags()])
             .arg("-o")
             .args([partial.as_os_str(), package.as_ref()])
+            .envs(self.toolchain())
             .current_dir(source.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -155,6 +156,7 @@ impl Module {
     pub fn download(&self, path: &str) -> Result<PathBuf> {
         let output = Command::new(go()?)
             .args(["mod", "download", "-json", path])
+            .envs(self.toolchain())
             .current_dir(self.pins())
             .output()
             .context("start go mod download")?;
@@ -185,6 +187,12 @@ impl Module {
             format!(" -X {set}")
         });
         format!("-s -w{}", set.collect::<String>())
+    }
+
+    /// The release of Go that go.mod names, if it names one: Go fetches it as it does modules.
+    fn toolchain(&self) -> Option<(&'static str, &'static str)> {
+        let named = self.go_mod.lines().find_map(|line| line.strip_prefix("toolchain "));
+        named.map(|release| ("GOTOOLCHAIN", release))
     }
 
     /// The version of `root` that go.mod requires.
