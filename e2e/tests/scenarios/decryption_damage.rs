@@ -6,6 +6,9 @@ use e2e::sops::Key;
 
 use crate::decryption::{DECRYPTION, value};
 
+/// A folder, its files, and what is said of them.
+type Case<'a> = (&'a str, Vec<(&'a str, String)>, &'a [&'a str]);
+
 /// The document up to its metadata, as an upload that broke off leaves it.
 fn cut(document: &str, metadata: &str) -> Result<String> {
     Ok(document.split_once(metadata).context("metadata of sops")?.0.to_owned())
@@ -30,7 +33,7 @@ async fn damage_is_refused_with_the_object_the_file_and_the_value() -> Result<()
     let json = key.encrypt("json", &[], r#"{"login": {"password": "hunter2"}}"#)?;
     let binary = key.encrypt("binary", &[], "hunter2")?;
     let generator = |what: &str| format!("secretGenerator:\n- name: secret\n  {what}\n");
-    let cases: [(&str, Vec<(&str, String)>, &[&str]); 8] = [
+    let cases: [Case<'_>; 8] = [
         ("manifest-cut", vec![("s.yaml", cut(&manifest, "sops:")?)], &["Secret", "'value'", NO_METADATA]),
         (
             "file-cut",
