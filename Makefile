@@ -89,7 +89,12 @@ attacks: programs ## one tenant attacks, a bystander and the memory are watched
 
 # In namespaces of its own: bridges, rules, mounts and processes end with it. `PROFILE=dist` runs what ships.
 .PHONY: e2e-node
-e2e-node: ## the images as Pods on a node of this machine; needs root
+ifdef E2E_KUBECONFIG
+e2e-node:
+	$(call build,flux helm,,-p e2e --bins)
+	@$(CARGO) test -p e2e --test node -- --nocapture
+else
+e2e-node: ## the images as Pods on a node of this machine (needs root), or on the cluster of E2E_KUBECONFIG
 	@[ "$$(id -u)" = 0 ] || { echo "a node needs root: sudo make e2e-node" >&2; exit 1; }
 	@.ci/programs node
 	$(call build,kubernetes flux helm node)
@@ -97,6 +102,7 @@ e2e-node: ## the images as Pods on a node of this machine; needs root
 	$(call say,"a node")
 	@test=$$($(CARGO) test -p e2e --test node --no-run --message-format=json-render-diagnostics | sed -n '/"kind":\["test"\]/s/.*"executable":"\([^"]*\)".*/\1/p'); \
 		E2E_IMAGES=$(abspath $(TARGET))/images unshare --net --mount --pid --fork --kill-child --mount-proc "$$test" --nocapture
+endif
 
 .PHONY: interop
 interop: programs ## sources on a Git forge

@@ -6,7 +6,8 @@ use e2e::objects::{Id, Look, Objects};
 use e2e::wait::{self, Not};
 
 use crate::delivery::Delivery;
-use crate::install::{images, rolled_out};
+use crate::install::rolled_out;
+use crate::settings::images;
 use crate::step;
 use crate::user::User;
 
@@ -17,7 +18,7 @@ const ARTIFACT: &str = "ExternalArtifact/composed";
 pub async fn composes(node: &Node, user: &User, delivery: &mut Delivery) -> Result<()> {
     node.import(&images().join(format!("{NAME}.tar")))?;
     user.run("kubectl apply --server-side -k config/source-watcher")?;
-    rolled_out(node, NAME).await?;
+    rolled_out(&node.cluster, NAME).await?;
     let objects = node.cluster.objects().await?;
     let ids = objects.apply(OBJECTS, "flux-system").await?;
     let applies = |artifact: &serde_json::Value| {

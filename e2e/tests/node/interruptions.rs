@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use e2e::cluster::Cluster;
 use e2e::node::{NAME, Node};
 use e2e::objects::{Id, Look};
 use e2e::process::output;
@@ -15,47 +16,49 @@ use crate::step;
 /// How long another leader may take: the lease of the one that is gone has to end.
 const TAKE_OVER: Duration = Duration::from_secs(120);
 
-/// All of them, one after the other.
-pub async fn all(node: &mut Node, delivery: &mut Delivery) -> Result<()> {
+/// Those of Pods, one after the other.
+pub async fn of_pods(cluster: &Cluster, delivery: &mut Delivery) -> Result<()> {
     for name in CONTROLLERS {
         let before = delivery.applied().await?;
-        kubectl(node, &["-n", "flux-system", "delete", "pod", "-l", &format!("app={name}")])?;
-        survived(node, delivery, before, &format!("the Pod of {name} was deleted")).await?;
+        kubectl(cluster, &["-n", "flux-system", "delete", "pod", "-l", &format!("app={name}")])?;
+        survived(cluster, delivery, before, &format!("the Pod of {name} was deleted")).await?;
 
         let before = delivery.applied().await?;
-        kubectl(node, &["-n", "flux-system", "rollout", "restart", &format!("deployment/{name}")])?;
-        survived(node, delivery, before, &format!("{name} was rolled out again")).await?;
-    }
-    // The other one serves artifacts, and is not ready before it leads.
-    for name in ["kustomize-controller", "helm-controller"] {
-        let before = delivery.applied().await?;
-        leader_change(node, name).await?;
-        survived(node, delivery, before, &format!("another {name} became the leader")).await?;
-    }
+        kubectl(cluster, &["-n", "flux-system", "rollout", "restart", &format!("deployment/{name}")])?;
+        survived(cluster, delivery, before, &format!("{name} was rolled out again")).await?;
 
+        let before = delivery.applied().await?;
+        leader_change(cluster, name).await?;
+        survived(cluster, delivery, before, &format!("another {name} became the leader")).await?;
+    }
+    during_an_upgrade(cluster, delivery).await
+}
+
+/// Those of a node that has no other Pods.
+pub async fn of_node(node: &mut Node, delivery: &mut Delivery) -> Result<()> {
     let before = delivery.applied().await?;
     kubectl(
-        node,
+        &node.cluster,
         &["drain", NAME, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=120s"],
     )?;
-    kubectl(node, &["uncordon", NAME])?;
-    survived(node, delivery, before, "the node was drained").await?;
+    kubectl(&node.cluster, &["uncordon", NAME])?;
+    survived(&node.cluster, delivery, before, "the node was drained").await?;
 
     let before = delivery.applied().await?;
     node.stop()?;
     node.resume().await?;
-    survived(node, delivery, before, "the node was restarted").await
+    survived(&node.cluster, delivery, before, "the node was restarted").await
 }
 
 /// The controllers are back, have not written what is as it should be, and deliver the next commit.
 async fn survived(
-    node: &Node,
+    cluster: &Cluster,
     delivery: &mut Delivery,
     before: crate::delivery::Applied,
     what: &str,
 ) -> Result<()> {
     for name in CONTROLLERS {
-        rolled_out(node, name).await.with_context(|| what.to_owned())?;
+        rolled_out(cluster, name).await.with_context(|| what.to_owned())?;
     }
     let after = delivery.applied().await?;
     ensure!(after == before, "{what}: {before:?} became {after:?}");
@@ -65,8 +68,8 @@ async fn survived(
 }
 
 /// A second replica waits, and goes on when the first one is gone.
-async fn leader_change(node: &Node, name: &str) -> Result<()> {
-    let objects = node.cluster.objects().await?;
+async fn leader_change(cluster: &Cluster, name: &str) -> Result<()> {
+    let objects = cluster.objects().await?;
     let lease = format!("{name}-leader-election");
     let lease = Id::of("coordination.k8s.io/v1", "Lease", "flux-system", &lease);
     let leader = async || -> Result<String> {
@@ -75,17 +78,39 @@ async fn leader_change(node: &Node, name: &str) -> Result<()> {
         Ok(holder.split('_').next().unwrap_or(holder).to_owned())
     };
     let first = leader().await?;
-    kubectl(node, &["-n", "flux-system", "scale", &format!("deployment/{name}"), "--replicas=2"])?;
-    rolled_out(node, name).await?;
-    kubectl(node, &["-n", "flux-system", "delete", "pod", &first])?;
+    kubectl(cluster, &["-n", "flux-system", "scale", &format!("deployment/{name}"), "--replicas=2"])?;
+    // Who serves artifacts is not ready before it leads.
+    wait::until(TAKE_OVER, async || {
+        let pods = objects.list(&Id::of("v1", "Pod", "flux-system", "")).await.map_err(wait::not_yet)?;
+        let ours = pods.iter().filter(|pod| pod.text("/metadata/labels/app") == name);
+        let states: Vec<_> = ours.map(|pod| pod.text("/status/phase")).collect();
+        if states == ["Running"; 2] { Ok(()) } else { Err(Not::Yet(format!("{name}: {states:?}"))) }
+    })
+    .await?;
+    kubectl(cluster, &["-n", "flux-system", "delete", "pod", &first])?;
     wait::until(TAKE_OVER, async || match leader().await {
         Ok(now) if now != first && !now.is_empty() => Ok(()),
         seen => Err(Not::Yet(format!("{first} was the leader, now {seen:?}"))),
     })
     .await?;
-    kubectl(node, &["-n", "flux-system", "scale", &format!("deployment/{name}"), "--replicas=1"])
+    kubectl(cluster, &["-n", "flux-system", "scale", &format!("deployment/{name}"), "--replicas=1"])
 }
 
-fn kubectl(node: &Node, arguments: &[&str]) -> Result<()> {
-    output(node.cluster.kubectl().args(arguments)).map(drop)
+/// helm-controller is told to end while an upgrade waits for a Pod: it finishes that, and its successor does it over no more.
+async fn during_an_upgrade(cluster: &Cluster, delivery: &mut Delivery) -> Result<()> {
+    const NAME: &str = "helm-controller";
+    let revision = delivery.begin_upgrade().await?;
+    kubectl(cluster, &["-n", "flux-system", "delete", "pod", "-l", &format!("app={NAME}"), "--wait=false"])?;
+    // The one that is told to end is not counted.
+    rolled_out(cluster, NAME).await?;
+    let status = delivery.revision(revision).await?;
+    ensure!(status == "pending-upgrade", "revision {revision} is {status} though its Pod is not ready");
+    delivery.finish_upgrade(cluster, revision).await?;
+    delivery.deliver().await?;
+    step("helm-controller was deleted during an upgrade, finished it, and the next commit arrived");
+    Ok(())
+}
+
+fn kubectl(cluster: &Cluster, arguments: &[&str]) -> Result<()> {
+    output(cluster.kubectl().args(arguments)).map(drop)
 }

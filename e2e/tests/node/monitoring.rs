@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::node::Node;
+use e2e::cluster::Cluster;
 use e2e::objects::{Id, Look};
 use e2e::process::{Owner, Process, free_port, output, temp_folder};
 use e2e::wait::{self, Not};
@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::delivery::broken_source;
 use crate::install::CONTROLLERS;
+use crate::settings::Settings;
 use crate::step;
 
 /// How long a scrape and an evaluation may take.
@@ -31,11 +32,11 @@ struct Prometheus {
 }
 
 /// All controllers are scraped; an object that is not ready raises an alert, which ends with it.
-pub async fn watch(node: &Node) -> Result<()> {
+pub async fn watch(cluster: &Cluster, settings: &Settings) -> Result<()> {
     let mut rules = Command::new("promtool");
     output(rules.args(["test", "rules"]).arg(workspace().join("e2e/tests/node/alerts.yaml")))?;
     step("the alert rules say of series what they are for");
-    let prometheus = Prometheus::start(node).await?;
+    let prometheus = Prometheus::start(cluster).await?;
     let up = "count(up{namespace=\"flux-system\"} == 1)";
     let number = CONTROLLERS.len().to_string();
     prometheus.shows("all controllers are up", up, |value| value == number).await?;
@@ -48,8 +49,8 @@ pub async fn watch(node: &Node) -> Result<()> {
         .await?;
     step("Prometheus reads all controllers");
 
-    let objects = node.cluster.objects().await?;
-    let ids = objects.apply(&broken_source(), "flux-system").await?;
+    let objects = cluster.objects().await?;
+    let ids = objects.apply(&broken_source(settings.address), "flux-system").await?;
     let firing = "count(ALERTS{alertname=\"FerrofluxObjectNotReady\",alertstate=\"firing\",name=\"broken\"}) or vector(0)";
     prometheus.shows("the alert fires", firing, |value| value == "1").await?;
     for id in &ids {
@@ -61,7 +62,7 @@ pub async fn watch(node: &Node) -> Result<()> {
 }
 
 impl Prometheus {
-    async fn start(node: &Node) -> Result<Self> {
+    async fn start(cluster: &Cluster) -> Result<Self> {
         let (folder, port) = (temp_folder("prometheus")?, free_port()?);
         let rules = fs::read_to_string(workspace().join("config/prometheus/rules.yaml"))?;
         // Nobody waits for half an hour here.
@@ -78,7 +79,7 @@ scrape_configs:
 - job_name: pods
   static_configs: {}
 ",
-            serde_json::to_string(&targets(node).await?)?
+            serde_json::to_string(&targets(cluster).await?)?
         );
         fs::write(folder.path().join("prometheus.yml"), config)?;
         let mut command = Command::new("prometheus");
@@ -120,8 +121,8 @@ scrape_configs:
 }
 
 /// The Pods that offer metrics. Debian's Prometheus cannot ask Kubernetes for them.
-async fn targets(node: &Node) -> Result<Vec<Value>> {
-    let pods = node.cluster.objects().await?.list(&Id::of("v1", "Pod", "flux-system", "")).await?;
+async fn targets(cluster: &Cluster) -> Result<Vec<Value>> {
+    let pods = cluster.objects().await?.list(&Id::of("v1", "Pod", "flux-system", "")).await?;
     let offers = pods.iter().filter(|pod| pod.text("/metadata/annotations/prometheus.io~1scrape") == "true");
     let targets = offers.map(|pod| {
         let port = pod.text("/metadata/annotations/prometheus.io~1port");

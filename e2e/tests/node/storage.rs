@@ -33,7 +33,7 @@ pub async fn outlives_its_pod(node: &Node, user: &User, delivery: &mut Delivery)
     });
     user.run(&format!("kubectl create -f - <<'EOF'\n{volume}\nEOF"))?;
     user.run(&format!("helm upgrade ferroflux charts/ferroflux --namespace flux-system --wait {VALUES}"))?;
-    rolled_out(node, NAME).await?;
+    rolled_out(&node.cluster, NAME).await?;
     delivery.deliver().await?;
     let source = Id::new("GitRepository/app", "flux-system")?;
     let artifact = async || -> Result<Value> {
@@ -43,13 +43,13 @@ pub async fn outlives_its_pod(node: &Node, user: &User, delivery: &mut Delivery)
     let before = artifact().await?;
     ensure!(folder.path().join(before.text("/path")).is_file(), "{before} is not on the volume");
     user.run(&format!("kubectl -n flux-system delete pod -l app={NAME}"))?;
-    rolled_out(node, NAME).await?;
+    rolled_out(&node.cluster, NAME).await?;
     user.flux.run(&["reconcile", "source", "git", "app"])?;
     let after = artifact().await?;
     // The time of an artifact that is made anew is another one.
     ensure!(after == before, "{before} became {after}");
     user.run("helm upgrade ferroflux charts/ferroflux --namespace flux-system --wait --reset-values")?;
-    rolled_out(node, NAME).await?;
+    rolled_out(&node.cluster, NAME).await?;
     user.run("kubectl delete persistentvolume artifacts")?;
     delivery.deliver().await?;
     step("artifacts on a volume outlived their Pod");

@@ -62,7 +62,7 @@ async fn crash(node: &Node, name: &str) -> Result<()> {
         seen => Err(Not::Yet(format!("{seen:?} restarts after {before}"))),
     })
     .await?;
-    rolled_out(node, name).await
+    rolled_out(&node.cluster, name).await
 }
 
 /// Whether that is what a process runs, and not only part of what it was told.

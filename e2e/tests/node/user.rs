@@ -9,17 +9,17 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, ensure};
-use e2e::cluster::User as Identity;
+use e2e::cluster::{Cluster, User as Identity};
 use e2e::document;
 use e2e::flux::Client;
 use e2e::git_server::GitServer;
-use e2e::node::{ADDRESS, Node};
 use e2e::process::temp_folder;
 use e2e::repository::Repository;
 use e2e::sshd::{SshServer, keygen};
 use e2e::workspace;
 use tempfile::TempDir;
 
+use crate::settings::Settings;
 use crate::step;
 
 const DOCUMENT: &str = "docs/install.md";
@@ -38,13 +38,14 @@ pub struct User {
     pub fleet: Repository,
     environment: Vec<(&'static str, String)>,
     followed: Mutex<BTreeSet<String>>,
+    settings: Settings,
     folder: TempDir,
     _ssh: SshServer,
     https: Option<GitServer>,
 }
 
 impl User {
-    pub async fn new(node: &Node) -> Result<Self> {
+    pub async fn new(cluster: &Cluster, settings: Settings) -> Result<Self> {
         let folder = temp_folder("user")?;
         let root = folder.path();
         for name in ["config", "charts"] {
@@ -53,7 +54,8 @@ impl User {
         fs::create_dir(root.join("flux-system"))?;
         let kustomization = document::file(DOCUMENT, "Images for Flux's manifests")?;
         fs::write(root.join("flux-system/kustomization.yaml"), kustomization)?;
-        let (ssh, key) = (SshServer::start_at(ADDRESS, &["ed25519"]), keygen(root, "key", "ed25519", &[]));
+        let (ssh, key) =
+            (SshServer::start_at(settings.address, &["ed25519"]), keygen(root, "key", "ed25519", &[]));
         ssh.authorize(&key);
         for name in ["home/.ssh", "served", "work"] {
             fs::create_dir_all(root.join(name))?;
@@ -62,10 +64,10 @@ impl User {
         fs::write(&known_hosts, ssh.known_hosts())?;
         let fleet = Repository::create(&root.join("served"), &root.join("work"), "fleet")?;
         fleet.commit_file("README.md", "What the cluster has.\n")?;
-        let kubeconfig = node.cluster.kubeconfig(Identity::Admin);
+        let kubeconfig = cluster.kubeconfig(Identity::Admin);
         let path = |path: &Path| path.display().to_string();
         let mut environment = vec![
-            ("PATH", search_path(node).await?),
+            ("PATH", search_path(cluster).await?),
             ("HOME", path(&root.join("home"))),
             ("KUBECONFIG", path(kubeconfig)),
             ("FLEET", ssh.url(fleet.bare())),
@@ -88,12 +90,21 @@ impl User {
             environment.push((name, value.to_owned()));
             flux = flux.with(name, value);
         }
-        Ok(Self { flux, fleet, environment, followed: Mutex::default(), folder, _ssh: ssh, https: None })
+        Ok(Self {
+            flux,
+            fleet,
+            environment,
+            followed: Mutex::default(),
+            settings,
+            folder,
+            _ssh: ssh,
+            https: None,
+        })
     }
 
     /// From now on the repository is one that is reached over https, and the folder of the clone is free again.
     pub async fn take_https(&mut self) -> Result<()> {
-        let (server, root) = (GitServer::start_tls_at(ADDRESS).await?, self.folder.path());
+        let (server, root) = (GitServer::start_tls_at(self.settings.address).await?, self.folder.path());
         self.fleet = server.create("fleet")?;
         self.fleet.commit_file("README.md", "What the cluster has.\n")?;
         server.set_account(Some(("user", PASSWORD)));
@@ -114,11 +125,13 @@ impl User {
         Ok(())
     }
 
-    /// Runs commands; answers what they print.
+    /// Runs commands; answers what they print. The chart is told where images are, unless they are where it looks for them.
     pub fn run(&self, commands: &str) -> Result<String> {
+        let chart = "charts/ferroflux";
+        let commands = commands.replace(chart, &format!("{chart}{}", self.settings.chart_flags()));
         let environment: Vec<(&str, &OsStr)> =
             self.environment.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-        tokio::task::block_in_place(|| document::run(commands, self.folder.path(), &environment))
+        tokio::task::block_in_place(|| document::run(&commands, self.folder.path(), &environment))
     }
 
     /// Does what stands below a heading; answers what the commands print.
@@ -150,12 +163,13 @@ impl User {
 }
 
 /// Where `flux`, `helm` and `kubectl` are, before what is there already.
-async fn search_path(node: &Node) -> Result<String> {
+async fn search_path(cluster: &Cluster) -> Result<String> {
     let built =
         tokio::task::spawn_blocking(|| anyhow::Ok([toolchain::flux()?, toolchain::helm()?])).await??;
-    let kubectl: Command = node.cluster.kubectl();
+    let kubectl: Command = cluster.kubectl();
     let folders = built.into_iter().chain([PathBuf::from(kubectl.get_program())]);
     let folders = folders.filter_map(|program| program.parent().map(Path::to_owned));
+    let folders = folders.filter(|folder| !folder.as_os_str().is_empty());
     let old = std::env::var_os("PATH").unwrap_or_default();
     let all = std::env::join_paths(folders.chain(std::env::split_paths(&old)))?;
     all.into_string().ok().context("the search path is not text")

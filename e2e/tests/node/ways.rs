@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::node::Node;
+use e2e::node::{ADDRESS, Node};
 use e2e::objects::{Id, Look};
 use e2e::wait::{self, Not};
 
@@ -11,6 +11,7 @@ use crate::delivery::{Applied, Delivery, broken_source};
 use crate::generator;
 use crate::install::{CONTROLLERS, rolled_out};
 use crate::policies;
+use crate::settings::Settings;
 use crate::step;
 use crate::user::User;
 
@@ -71,7 +72,8 @@ fn version() -> String {
 
 /// A new installation takes over what a former one applied, and the client sees it.
 async fn installed(node: &Node, user: &User, way: &str) -> Result<Delivery> {
-    let delivery = Delivery::start(node).await.with_context(|| way.to_owned())?;
+    let delivery =
+        Delivery::start(&node.cluster, &Settings::of_node()).await.with_context(|| way.to_owned())?;
     client_sees(user, way).await?;
     Ok(delivery)
 }
@@ -106,15 +108,33 @@ async fn client_sees(user: &User, way: &str) -> Result<()> {
     says(&["migrate"], &["✔ custom resources migrated successfully"])?;
     says(
         &["get", "all", "--all-namespaces"],
-        &["gitrepository/app", "kustomization/app", "Applied revision: main@sha1:"],
+        &[
+            "gitrepository/app",
+            "helmchart/flux-system-app",
+            "kustomization/app",
+            "Applied revision: main@sha1:",
+            "helmrelease/app",
+            "succeeded for release default/app.v",
+        ],
     )?;
-    says(&["stats", "--all-namespaces"], &["GitRepository", "Kustomization"])?;
+    let said = says(&["stats", "--all-namespaces"], &["GitRepository", "HelmChart"])?;
+    for kind in ["Kustomization", "HelmRelease"] {
+        let row = said.lines().find(|line| line.starts_with(kind)).with_context(|| said.clone())?;
+        let counts: Vec<_> = row.split_whitespace().collect();
+        ensure!(counts[1] != "0" && counts[2] == "0", "{way}: {said}");
+    }
     says(&["tree", "kustomization", "app"], &["Deployment/default/app"])?;
     says(
         &["trace", "deployment", "app", "--namespace=default"],
         &["Kustomization:   app", "Managed by Flux"],
     )?;
+    says(
+        &["trace", "deployment", "app-chart", "--namespace=default"],
+        &["HelmRelease:    app", "GitRepository: app", "Managed by Flux"],
+    )?;
     says(&["events", "--for=Kustomization/app"], &["ReconciliationSucceeded", "NewArtifact"])?;
+    says(&["events", "--for=HelmRelease/app"], &["Succeeded", "app.v", "HelmChartCreated"])?;
+    says(&["debug", "helmrelease", "app", "--show-history"], &["chartName: app", "status: deployed"])?;
     says(
         &["debug", "kustomization", "app", "--show-history"],
         &["lastReconciledStatus: ReconciliationSucceeded"],
@@ -135,13 +155,15 @@ fn logs(user: &User, way: &str) -> Result<()> {
     let has = |lines: &[String], what: &str| lines.iter().any(|line| line.contains(what));
     ensure!(
         has(&all, " info GitRepository/app.flux-system - stored artifact for commit")
-            && has(&all, " info Kustomization/app.flux-system - "),
+            && has(&all, " info Kustomization/app.flux-system - ")
+            && has(&all, " info HelmRelease/app.flux-system - "),
         "{way}: {}",
         all.join("\n")
     );
     for (filter, only) in [
         ("--kind=Kustomization", " Kustomization/"),
         ("--kind=gitrepository", " GitRepository/"),
+        ("--kind=HelmRelease", " HelmRelease/"),
         ("--name=app", "/app.flux-system "),
         ("--level=info", " info "),
     ] {
@@ -157,7 +179,7 @@ fn logs(user: &User, way: &str) -> Result<()> {
 /// What fails is found by its level, and by name and kind.
 async fn errors(node: &Node, user: &User) -> Result<()> {
     let objects = node.cluster.objects().await?;
-    let ids = objects.apply(&broken_source(), "flux-system").await?;
+    let ids = objects.apply(&broken_source(ADDRESS), "flux-system").await?;
     let filters = ["logs", "--level=error", "--since=5m"];
     let wanted = " error GitRepository/broken.flux-system - ";
     for more in [&[][..], &["--kind=GitRepository", "--name=broken"]] {
@@ -196,7 +218,7 @@ async fn keeps_itself(node: &Node, user: &User) -> Result<()> {
 /// The upgrade came: all Deployments are rolled out with the other image.
 async fn runs_next(node: &Node) -> Result<()> {
     for name in CONTROLLERS {
-        rolled_out(node, name).await?;
+        rolled_out(&node.cluster, name).await?;
         let deployment = Id::of("apps/v1", "Deployment", "flux-system", name);
         let deployment = node.cluster.objects().await?.get(&deployment).await?.context("no Deployment")?;
         let image = deployment.text("/spec/template/spec/containers/0/image");
