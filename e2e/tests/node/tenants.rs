@@ -12,7 +12,7 @@ use crate::step;
 use crate::user::User;
 
 const FLAGS: [(&str, &[&str]); 3] = [
-    ("source-controller", &["--no-cross-namespace-refs=true"]),
+    ("source-controller", &["--default-service-account=default"]),
     (
         "kustomize-controller",
         &["--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=default"],
