@@ -229,8 +229,6 @@ fn the_lockdown_holds_in_shards() {
     assert_eq!(for_others, appliers, "nobody enters another cluster as the controller");
     let decrypting = with(&["--default-decryption-service-account=default"]);
     assert_eq!(decrypting, ["kustomize-controller", "kustomize-controller-shard1"]);
-    let identified = with(&["--default-service-account=default"]);
-    assert_eq!(identified.len(), 6, "no source is read with the controller's identity: {identified:?}");
     let readers = with(&["--no-cross-namespace-refs=true"]);
     assert_eq!(readers.len(), 6, "source-watcher reads sources of its own namespace alone: {readers:?}");
     let silent = with(&["--debug-objects=false"]);

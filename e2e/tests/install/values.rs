@@ -9,7 +9,7 @@ use crate::manifests::{NAMESPACE, by_name, chart, helm, render};
 
 #[test]
 fn wrong_values_are_refused_with_the_place_and_the_reason() {
-    let rows: [(&[&str], &str); 19] = [
+    let rows: [(&[&str], &str); 18] = [
         (&["sourceControler.create=true"], "at '': additional properties 'sourceControler' not allowed"),
         (
             &["sourceController.imagee.tag=a"],
@@ -39,10 +39,6 @@ fn wrong_values_are_refused_with_the_place_and_the_reason() {
                 "kustomizeController.extraArgs={--default-decryption-service-account=admin}",
             ],
             "--default-decryption-service-account=admin would undo tenancy.lockdown",
-        ),
-        (
-            &["tenancy.lockdown=true", "sourceController.extraArgs={--default-service-account=admin}"],
-            "sourceController.extraArgs: --default-service-account=admin would undo tenancy.lockdown",
         ),
         (
             &["sharding.shards={a}", "helmController.extraArgs={--watch-label-selector=b}"],

@@ -12,7 +12,7 @@ use crate::step;
 use crate::user::User;
 
 const FLAGS: [(&str, &[&str]); 3] = [
-    ("source-controller", &["--default-service-account=default"]),
+    ("source-controller", &["--debug-objects=false"]),
     (
         "kustomize-controller",
         &["--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=default"],
