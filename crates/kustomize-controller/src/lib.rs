@@ -2,6 +2,7 @@
 
 mod activity;
 mod applied;
+mod base_folder;
 mod builds;
 mod configs;
 mod context;
@@ -13,7 +14,6 @@ mod flags;
 mod handover;
 mod health;
 mod ignore;
-mod leftovers;
 mod limits;
 mod memory;
 mod pass;
@@ -113,6 +113,9 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let artifacts = artifacts(&arguments, &shares).await?;
     process.metrics.budget("download", artifacts.downloads());
     process.metrics.budget("artifact_bytes", artifacts.memory());
+    if let Err(error) = tokio::task::spawn_blocking(base_folder::remove_abandoned).await {
+        tracing::error!(logger = "setup", %error, "failed to remove folders of bases");
+    }
     let cluster =
         Cluster::new(process.client.clone(), MANAGER, MapperOptions::default(), IndexOptions::default());
     let tokens = TokenCache::new(arguments.token_cache_max_size, arguments.token_cache_max_duration);
@@ -219,7 +222,6 @@ fn remote_bases(
     arguments: &Arguments,
     shares: &MemoryShares,
 ) -> Result<Option<Arc<RemoteBases>>, StartError> {
-    leftovers::remove();
     if arguments.no_remote_bases {
         return Ok(None);
     }

@@ -11,8 +11,8 @@ use reqwest::{Url, redirect::Policy};
 use tokio::runtime::Handle;
 
 use crate::{
+    base_folder,
     flags::Redirects,
-    leftovers,
     render::{Bases, build_is_over},
 };
 
@@ -77,7 +77,7 @@ impl RemoteBases {
         let memory = Some(self.options.memory.of(&url));
         let limits = git::Limits { pack_bytes: self.options.pack_bytes, memory, ..git::Limits::default() };
         let reference = self.reference(spec, &remote, &limits, &deadline)?;
-        let folder = leftovers::folder().map_err(BaseError::Folder)?;
+        let folder = base_folder::create().map_err(BaseError::Folder)?;
         let cache = Cache::new(folder.path().to_owned(), limits);
         let outcome = cache.checkout(&self.connector, &remote, &reference, None, &deadline);
         let Outcome::Checkout(checkout) = outcome? else { return Err(BaseError::Nothing) };

@@ -11,12 +11,13 @@ const PREFIX: &str = "kustomization-";
 ///
 /// # Errors
 /// When it cannot be made.
-pub fn folder() -> io::Result<TempDir> {
+pub fn create() -> io::Result<TempDir> {
     tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir()
 }
 
-/// Removes the folders of processes that are no more. In a container all of them have the same number.
-pub fn remove() {
+/// Removes the folders of processes that are no more. In a container all of them have the same number, so this comes before the first
+/// [`create`]. Blocks.
+pub fn remove_abandoned() {
     let (own, entries) = (std::process::id(), fs::read_dir(std::env::temp_dir()));
     for entry in entries.into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -50,7 +51,7 @@ mod tests {
         ] {
             assert_eq!(process(name), expected, "{name}");
         }
-        let name = folder().ok().and_then(|made| made.path().file_name()?.to_str().and_then(process));
+        let name = create().ok().and_then(|made| made.path().file_name()?.to_str().and_then(process));
         assert_eq!(name, Some(std::process::id()));
     }
 }
