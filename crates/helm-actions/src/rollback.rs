@@ -138,23 +138,7 @@ async fn fail(storage: &Storage, release: &mut Release, description: String) {
 
 /// The release is what is in the cluster, and no earlier revision is any more.
 async fn supersede(storage: &Storage, release: &mut Release, entries: &[Entry]) -> Result<(), ActionError> {
-    supersede_deployed(storage, &release.name, entries.iter()).await?;
+    storage.supersede_deployed(&release.name, entries.iter()).await?;
     release.info.status = Status::Deployed;
     Ok(storage.update(release).await?)
-}
-
-/// Makes every revision superseded that is deployed.
-pub(crate) async fn supersede_deployed(
-    storage: &Storage,
-    name: &str,
-    entries: impl Iterator<Item = &Entry>,
-) -> Result<(), ActionError> {
-    for entry in entries.filter(|entry| entry.is_deployed) {
-        let deployed = storage.newest(name, std::slice::from_ref(entry)).await?;
-        if let Some(mut deployed) = deployed.filter(|release| release.info.status == Status::Deployed) {
-            deployed.info.status = Status::Superseded;
-            storage.record(&deployed).await;
-        }
-    }
-    Ok(())
 }

@@ -267,6 +267,25 @@ impl Storage {
         }
     }
 
+    /// Makes every one of these revisions superseded that is deployed. As in Helm, one that cannot be written is passed over.
+    ///
+    /// # Errors
+    /// One cannot be read, for the API server refuses or does not answer.
+    pub(crate) async fn supersede_deployed(
+        &self,
+        release: &str,
+        entries: impl Iterator<Item = &Entry>,
+    ) -> Result<(), StorageError> {
+        for entry in entries.filter(|entry| entry.is_deployed) {
+            let deployed = self.newest(release, std::slice::from_ref(entry)).await?;
+            if let Some(mut deployed) = deployed.filter(|release| release.info.status == Status::Deployed) {
+                deployed.info.status = Status::Superseded;
+                self.record(&deployed).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a revision, if it is there.
     ///
     /// # Errors

@@ -10,7 +10,6 @@ use crate::configuration::Configuration;
 use crate::error::{ActionError, Outcome, joined};
 use crate::options::Uninstall;
 use crate::resources::{self, KEEP, Metadata, POLICY, Resource};
-use crate::rollback::supersede_deployed;
 use crate::steps::Step;
 use crate::storage::{Entry, Storage};
 use crate::{hooks, wait};
@@ -70,7 +69,7 @@ impl Configuration {
         release.info.description = "Uninstallation complete".to_owned();
         if options.keeps_history {
             storage.record(release).await;
-            supersede_deployed(storage, &name, entries.iter()).await?;
+            storage.supersede_deployed(&name, entries.iter()).await?;
         } else {
             self.log.debug("purge requested", [("release", name.as_str().into())]);
             if let Err(error) = purge(storage, &name, entries).await {

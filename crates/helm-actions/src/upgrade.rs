@@ -12,7 +12,6 @@ use crate::options::{Rendition, Upgrade, updating};
 use crate::pending::Pending;
 use crate::resources::{self, Metadata, Propagation, Resource, Updating};
 use crate::reuse::Former;
-use crate::rollback::supersede_deployed;
 use crate::steps::Step;
 use crate::storage::{Entry, Storage, next_revision};
 use crate::{hooks, wait};
@@ -132,7 +131,7 @@ impl UpgradePlan {
                 storage.record(&original).await;
                 // An earlier upgrade may not have been able to write that down.
                 let others = entries.iter().filter(|entry| entry.revision != original.version);
-                if let Err(error) = supersede_deployed(&storage, &name, others).await {
+                if let Err(error) = storage.supersede_deployed(&name, others).await {
                     tracing::warn!(name, error = net::chain(&error), "failed to supersede earlier revisions");
                 }
                 line("updating status for upgraded release");
