@@ -135,14 +135,14 @@ async fn files_of_generators_and_patches_are_decrypted_in_bases_and_components()
 async fn encrypted_values_inside_a_secret_are_decrypted_before_substitution() -> Result<()> {
     let key = Key::age();
     let data = |name: &str, format: &str, plain: &str| {
-        anyhow::Ok((name.to_owned(), STANDARD.encode(key.encrypt(format, &[], plain)?)))
+        anyhow::Ok((name.to_owned(), Value::from(STANDARD.encode(key.encrypt(format, &[], plain)?))))
     };
     let data = serde_json::Map::from_iter([
-        data("app.env", "dotenv", "COLOUR=${colour}\n").map(|(k, v)| (k, v.into()))?,
-        data("app.json", "yaml", "a: 1\n").map(|(k, v)| (k, v.into()))?,
-        data("app.yaml", "json", r#"{"a": 1}"#).map(|(k, v)| (k, v.into()))?,
-        data("app.ini", "ini", "[s]\nc = 3\n").map(|(k, v)| (k, v.into()))?,
-        data("app.bin", "binary", "four").map(|(k, v)| (k, v.into()))?,
+        data("app.env", "dotenv", "COLOUR=${colour}\n")?,
+        data("app.json", "yaml", "a: 1\n")?,
+        data("app.yaml", "json", r#"{"a": 1}"#)?,
+        data("app.ini", "ini", "[s]\nc = 3\n")?,
+        data("app.bin", "binary", "four")?,
         ("plain".to_owned(), STANDARD.encode("as it is").into()),
     ]);
     let docker = r#"{"auths": {"registry.example.com": {"auth": "dTpw"}}}"#;

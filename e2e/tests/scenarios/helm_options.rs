@@ -170,5 +170,5 @@ async fn flags_and_gates_change_what_is_done_without_a_word_in_the_spec() -> Res
     }
     // Nothing of this was an upgrade.
     ensure!(helm.version().await? == 1);
-    Ok(())
+    helm.test.finish().await
 }

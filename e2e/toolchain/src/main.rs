@@ -1,5 +1,7 @@
 //! Builds programs before the tests that run them, so that no test waits for a compiler.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 use toolchain::{
     FluxControllers, NodeToolchain, Release, Toolchain, cosign, ensure_all, fake_gcs_server, flux, gitea,
@@ -39,11 +41,8 @@ fn main() -> Result<()> {
             "cosign" => vec![cosign()?],
             "fake-gcs-server" => vec![fake_gcs_server()?],
             "flux" => vec![flux()?],
-            "flux-2.9-controllers" | "flux-2.10-controllers" => {
-                let release = if name.contains("2.9") { Release::V2_9 } else { Release::V2_10 };
-                let built = FluxControllers::ensure(release)?;
-                vec![built.source, built.kustomize, built.helm]
-            }
+            "flux-2.9-controllers" => flux_controllers(Release::V2_9)?,
+            "flux-2.10-controllers" => flux_controllers(Release::V2_10)?,
             "gitea" => vec![gitea()?.program],
             "helm" => vec![helm()?],
             "helm-oracle" => vec![helm_oracle()?],
@@ -63,4 +62,9 @@ fn main() -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn flux_controllers(release: Release) -> Result<Vec<PathBuf>> {
+    let built = FluxControllers::ensure(release)?;
+    Ok(vec![built.source, built.kustomize, built.helm])
 }
