@@ -100,7 +100,7 @@ e2e-node: ## the images as Pods on a node of this machine (needs root), or on th
 	$(call build,kubernetes flux helm node)
 	@$(MAKE) --no-print-directory images PROFILE=$(or $(PROFILE),dev)
 	$(call say,"a node")
-	@test=$$($(CARGO) test -p e2e --test node --no-run --message-format=json-render-diagnostics | sed -n '/"kind":\["test"\]/s/.*"executable":"\([^"]*\)".*/\1/p'); \
+	@test=$$($(CARGO) test --workspace --test node --no-run --message-format=json-render-diagnostics | sed -n '/"kind":\["test"\]/s/.*"executable":"\([^"]*\)".*/\1/p'); \
 		E2E_IMAGES=$(abspath $(TARGET))/images unshare --net --mount --pid --fork --kill-child --mount-proc "$$test" --nocapture
 endif
 

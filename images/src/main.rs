@@ -91,19 +91,24 @@ fn build(
     cross: Option<&Platform>,
     commit: Option<&str>,
 ) -> Result<(Vec<u8>, String)> {
-    let mut arguments = vec!["rustc", "--locked", "--profile", profile, "--package", name, "--bin", name];
+    let of_tests = profile == "dev" && cross.is_none();
     let mut command = cargo(workspace);
-    if let Some(platform) = cross {
-        prepare(platform)?;
-        arguments.extend(["--target", platform.triple]);
-        command.envs(platform.cross_variables());
+    let mut arguments = Vec::new();
+    if of_tests {
+        // All of them in one build of the workspace, as `make test` has it: then only our own crates are compiled once more.
+        command.env("RUSTC_WORKSPACE_WRAPPER", workspace.join("images/rustc-static"));
+        arguments.extend(["build", "--locked", "--profile", profile, "--workspace"]);
+        arguments.extend(CONTROLLERS.iter().flat_map(|(name, _)| ["--bin", name]));
+    } else {
+        arguments.extend(["rustc", "--locked", "--profile", profile, "--package", name, "--bin", name]);
+        if let Some(platform) = cross {
+            prepare(platform)?;
+            arguments.extend(["--target", platform.triple]);
+            command.envs(platform.cross_variables());
+        }
+        // As in `rustc-static`. The addresses that the start has to adjust, as bits, are a megabyte less.
+        arguments.extend(["--", "-Ctarget-feature=+crt-static", "-Clink-arg=-Wl,-z,pack-relative-relocs"]);
     }
-    arguments.extend([
-        "--",
-        "-Ctarget-feature=+crt-static",
-        // The addresses that the start has to adjust, as bits: a megabyte less.
-        "-Clink-arg=-Wl,-z,pack-relative-relocs",
-    ]);
     command.args(&arguments);
     // Paths of this machine would make each machine's binary another one. With `dev` what `make test` has built is taken.
     if profile != "dev" {
@@ -122,7 +127,8 @@ fn build(
     let folder = if profile == "dev" { "debug" } else { profile };
     let binary = target.join(cross.map_or("", |platform| platform.triple)).join(folder).join(name);
     let content = fs::read(&binary).with_context(|| format!("read {}", binary.display()))?;
-    Ok((content, format!("cargo {}", arguments.join(" "))))
+    let wrapper = if of_tests { "RUSTC_WORKSPACE_WRAPPER=images/rustc-static " } else { "" };
+    Ok((content, format!("{wrapper}cargo {}", arguments.join(" "))))
 }
 
 /// Sees that there is what makes code for another machine: Rust's library, which is fetched, and a C compiler with its library.
