@@ -137,9 +137,14 @@ impl fmt::Display for Drift {
 impl Diff {
     /// Whether anything is to be corrected.
     pub fn has_changes(&self) -> bool {
-        self.objects
-            .iter()
-            .any(|drift| matches!(drift.difference, Difference::Removed | Difference::Changed(_)))
+        self.changes() > 0
+    }
+
+    /// How many objects are to be corrected.
+    pub fn changes(&self) -> usize {
+        let is_change =
+            |drift: &&Drift| matches!(drift.difference, Difference::Removed | Difference::Changed(_));
+        self.objects.iter().filter(is_change).count()
     }
 
     /// A line for each object that is not as wanted, or is left to others.

@@ -14,7 +14,7 @@ use runtime::backoff::Failures;
 use runtime::controller::Waker;
 use runtime::events::Recorder;
 use runtime::latest::Latest;
-use runtime::metrics::Metrics;
+use runtime::metrics::{DriftedObjects, Metrics};
 use tokio_util::sync::CancellationToken;
 
 use crate::chart::CachedChart;
@@ -29,6 +29,8 @@ pub struct Context {
     pub client: Client,
     /// Everything that is counted.
     pub metrics: Metrics,
+    /// Drift that is only told of.
+    pub drifted: DriftedObjects,
     /// Where events go.
     pub events: Recorder,
     /// The cluster that the controller runs in.

@@ -13,6 +13,7 @@ use apply::ignore::{Limits, Rule, Rules, Target};
 use apply::object::ObjectId;
 use apply::observe::Index;
 use helm_actions::drift::{Correction, Diff, Difference, DriftOptions};
+use helm_state::next::{Next, NextError};
 use overlay::{IgnoreError, ignore_target};
 use runtime::events::Severity;
 use tokio::time::Instant;
@@ -61,6 +62,12 @@ impl Pass<'_> {
                 memory.repairs.changed_by(&id, manager);
             }
         }
+    }
+
+    /// Counts the objects that have drifted and stay so, as nothing is done about them.
+    pub(crate) fn count_reported_drift(&self, next: &Result<Next, NextError>, diff: Option<&Diff>) {
+        let count = if *next == Ok(Next::Nothing) { diff.map_or(0, Diff::changes) } else { 0 };
+        self.context.drifted.set(self.subject.namespace(), self.subject.name(), count);
     }
 
     /// Says of objects that were set back again and again that this goes on, once.

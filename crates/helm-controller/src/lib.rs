@@ -65,7 +65,7 @@ use runtime::client::Fence;
 use runtime::conditions::{READY, find};
 use runtime::controller::Objects;
 use runtime::latest::Latest;
-use runtime::metrics::ResourceInfo;
+use runtime::metrics::{DriftedObjects, ResourceInfo};
 use tokio_util::sync::CancellationToken;
 
 use crate::chart::CachedChart;
@@ -122,6 +122,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     let context = Context {
         client: client.clone(),
         metrics: metrics.clone(),
+        drifted: DriftedObjects::of_kind("HelmRelease", &metrics),
         events: process.events.clone(),
         cluster: Cluster::new(client.clone(), MANAGER, MapperOptions::default(), IndexOptions::default()),
         clusters,

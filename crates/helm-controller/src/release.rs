@@ -55,7 +55,10 @@ impl Pass<'_> {
                     return Ok(Loop::without_state(object, &error, Timestamp::now()));
                 }
             };
-            tracing::debug!("{}", seen.state);
+            match seen.state.status {
+                StateStatus::InSync => tracing::debug!("{}", seen.state),
+                _ => tracing::info!("{}", seen.state),
+            }
             let object = &mut self.subject.object;
             let next = match decide(object, &seen.state, &settings, Timestamp::now()) {
                 Ok(decision) => {
@@ -66,6 +69,7 @@ impl Pass<'_> {
                 }
                 Err(error) => Err(error),
             };
+            self.count_reported_drift(&next, seen.diff.as_ref());
             let object = &mut self.subject.object;
             let mut step = turn.before(object, next, &settings, Timestamp::now());
             if let Step::Verify(target) = step {

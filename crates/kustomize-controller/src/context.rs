@@ -15,11 +15,16 @@ use kustomize::tree::MemoryTree;
 use references::configs::Configs;
 use references::sources::Sources;
 use references::{SharedReads, check_name};
-use runtime::{controller::Waker, events::Recorder, metrics::Metrics, queue::InFlight};
+use runtime::{
+    controller::Waker,
+    events::Recorder,
+    metrics::{DriftedObjects, Metrics},
+    queue::InFlight,
+};
 
 use crate::{
-    builds::Builds, decryption::Decryption, dependencies::Dependencies, drift::DriftedObjects,
-    flags::Arguments, handover::Skipped, remote::RemoteBases,
+    builds::Builds, decryption::Decryption, dependencies::Dependencies, flags::Arguments, handover::Skipped,
+    remote::RemoteBases,
 };
 
 /// Shared by all passes; nothing in it belongs to one Kustomization.

@@ -1,17 +1,10 @@
 //! Drift: how often it is repaired, and what is said of it.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use api::{
-    Kustomization,
-    kustomize::{
-        DRIFT_ANNOTATION,
-        reasons::{DRIFT_DETECTED, DRIFT_REPEATED},
-    },
+use api::kustomize::{
+    DRIFT_ANNOTATION,
+    reasons::{DRIFT_DETECTED, DRIFT_REPEATED},
 };
 use apply::{
     change::{Action, Change},
@@ -19,11 +12,8 @@ use apply::{
     ownership::last_foreign_manager,
     read,
 };
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
-use runtime::{
-    events::{Severity, action},
-    metrics::{Metrics, Sample},
-};
+use kube::ResourceExt;
+use runtime::events::{Severity, action};
 use tokio::time::Instant;
 
 use crate::{MANAGER, flags::DriftMode, pass::Pass, run::Run, status};
@@ -32,50 +22,6 @@ use crate::{MANAGER, flags::DriftMode, pass::Pass, run::Run, status};
 const MANAGER_LOOKUPS: usize = 8;
 /// Longest wait for one answer then.
 const MANAGER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How many objects of each Kustomization have drifted and stay so, as a metric. Clones share it.
-#[derive(Clone, Default)]
-pub struct DriftedObjects(Arc<Mutex<HashMap<ObjectRef<Kustomization>, usize>>>);
-
-impl DriftedObjects {
-    /// Shows the counts in the controller's metrics, as long as there is the object.
-    pub fn register(&self, metrics: &Metrics) {
-        let (counts, known) = (self.clone(), self.clone());
-        metrics.live(move || counts.samples());
-        metrics.on_forget(move |kind, namespace, name| {
-            if kind == "Kustomization" {
-                known.set(ObjectRef::new(name).within(namespace), 0);
-            }
-        });
-    }
-
-    /// A run found so many. Without any there is no series.
-    pub fn set(&self, object: ObjectRef<Kustomization>, count: usize) {
-        let mut counts = self.lock();
-        match count {
-            0 => drop(counts.remove(&object)),
-            count => drop(counts.insert(object, count)),
-        }
-    }
-
-    fn samples(&self) -> Vec<Sample> {
-        let sample = |(object, count): (&ObjectRef<Kustomization>, &usize)| Sample {
-            name: "gotk_drifted_objects",
-            help: "Applied objects that are not as Git says and are only reported, per Kustomization.",
-            labels: vec![
-                ("kind", "Kustomization".to_owned()),
-                ("name", object.name.clone()),
-                ("namespace", object.namespace.clone().unwrap_or_default()),
-            ],
-            value: *count as f64,
-        };
-        self.lock().iter().map(sample).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef<Kustomization>, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Pass<'_> {
     /// The applied objects that are not as we left them.
@@ -129,35 +75,12 @@ impl Pass<'_> {
     pub(crate) fn publish_drift(&mut self, run: &Run) {
         let unrepaired = &run.progress.unrepaired;
         let lines = unrepaired.lines(|_| true);
-        self.context.drifted.set(self.subject.reference(), unrepaired.changes.len());
+        let owner = self.subject.owner();
+        self.context.drifted.set(&owner.namespace, &owner.name, unrepaired.changes.len());
         if status::drifted(&mut self.subject.object, &lines) {
             tracing::warn!(revision = run.plan.artifact.revision, "drift detected: {lines}");
             let (recorder, artifact) = (&self.context.events, Some(&run.plan.artifact));
             self.subject.event(recorder, Severity::Error, action::APPLY, DRIFT_DETECTED, artifact, &lines);
         }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn drifted_objects_are_a_series_as_long_as_there_are_some() {
-        let (metrics, drifted) = (Metrics::new().unwrap(), DriftedObjects::default());
-        drifted.register(&metrics);
-        drifted.set(ObjectRef::new("app").within("flux-system"), 3);
-        drifted.set(ObjectRef::new("whole").within("flux-system"), 0);
-        let line = r#"gotk_drifted_objects{kind="Kustomization",name="app",namespace="flux-system"} 3"#;
-        assert!(metrics.render().contains(line), "{}", metrics.render());
-        assert!(!metrics.render().contains("whole"));
-        drifted.set(ObjectRef::new("app").within("flux-system"), 0);
-        assert!(!metrics.render().contains("gotk_drifted_objects"));
-        drifted.set(ObjectRef::new("app").within("flux-system"), 1);
-        metrics.forget("GitRepository", "flux-system", "app");
-        assert!(metrics.render().contains("gotk_drifted_objects"), "another kind");
-        metrics.forget("Kustomization", "flux-system", "app");
-        assert!(!metrics.render().contains("gotk_drifted_objects"));
     }
 }

@@ -45,14 +45,13 @@ use kms::KeyServices;
 use kustomize::{Options, ParseCache, tree::MemoryTree};
 use net::AddressPolicy;
 use references::{SharedReads, configs::Configs, sources::Sources};
-use runtime::{app::App, client::Fence, controller::Objects, queue::InFlight};
+use runtime::{app::App, client::Fence, controller::Objects, metrics::DriftedObjects, queue::InFlight};
 
 pub use crate::flags::Arguments;
 use crate::{
     builds::Builds,
     context::Context,
     decryption::{Clouds, Decryption},
-    drift::DriftedObjects,
     flags::NO_CONFIG_WATCHES,
     handover::Skipped,
     memory::MemoryShares,
@@ -144,7 +143,7 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
         dependencies: Default::default(),
         client: process.client.clone(),
         metrics: process.metrics.clone(),
-        drifted: DriftedObjects::default(),
+        drifted: DriftedObjects::of_kind("Kustomization", &process.metrics),
         skipped: Skipped::default(),
         events: process.events.clone(),
         waker: waker.clone(),
@@ -153,7 +152,6 @@ pub async fn start(app: &mut App<Arguments>) -> Result<(), StartError> {
     };
     let (metrics, parsed) = (process.metrics.clone(), context.build.parsed.clone());
     metrics.resources(store.clone(), status::info);
-    context.drifted.register(&process.metrics);
     runtime::queue::watch_runs("kustomization", &context.runs, &process.metrics);
     let (scope, client) = (arguments.shared.scope(), process.client.clone());
     for watch in context.sources.watch(scope.namespace.as_deref(), &waker, &process.metrics) {

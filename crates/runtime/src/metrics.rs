@@ -11,10 +11,12 @@ use prometheus::{
 };
 
 mod budget;
+mod drifted;
 mod labels;
 mod live;
 mod resource;
 
+pub use drifted::DriftedObjects;
 pub use live::Sample;
 pub use resource::ResourceInfo;
 

@@ -125,10 +125,17 @@ async fn drift_is_told_of_where_it_is_only_to_be_told() -> Result<()> {
     assert!(told(&text).await?.is_ready());
     test.event(RELEASE, "Warning", "DriftDetected", &text).await?;
     assert_eq!(helm.text().await?, "by hand");
+    let namespace = format!("namespace=\"{}\"", test.namespace);
+    let drifted = async || {
+        let labels = [&*namespace, "kind=\"HelmRelease\"", "name=\"app\""];
+        helm.controller.metric("gotk_drifted_objects", &labels).await
+    };
+    assert_eq!(drifted().await?, 1.0);
     // Who has taken a field and changes it once more is not seen until the next look.
     change(test, json!({"text": "default"})).await?;
     test.run(RELEASE).await?;
     told("No drift detected against the cluster state").await?;
+    assert_eq!(drifted().await?, 0.0);
     Ok(())
 }
 
