@@ -28,7 +28,9 @@ struct State {
     password: Mutex<String>,
     /// The status for other passwords.
     refusal: AtomicU16,
-    /// Headers `Authorization`; empty without one.
+    /// The header `WWW-Authenticate` for them.
+    challenge: Mutex<String>,
+    /// Headers `Authorization`.
     asked: Mutex<Vec<String>>,
 }
 
@@ -39,6 +41,7 @@ impl CloudRegistry {
             user: user.to_owned(),
             password: Mutex::new(password.to_owned()),
             refusal: AtomicU16::new(401),
+            challenge: Mutex::new("Basic realm=\"cloud\"".to_owned()),
             asked: Mutex::default(),
         });
         let server = HttpServer::start(0, Some(Ca::new("e2e cloud registry")?), state.clone()).await?;
@@ -56,10 +59,19 @@ impl CloudRegistry {
         self.state.refusal.store(refusal, Ordering::Relaxed);
     }
 
-    /// With how many requests credentials came since the last call.
-    pub fn take_authorized(&self) -> usize {
-        let asked = std::mem::take(&mut *self.state.asked.lock().unwrap_or_else(PoisonError::into_inner));
-        asked.iter().filter(|header| !header.is_empty()).count()
+    /// What is asked for from now on by who has the wrong credentials or none: the header `WWW-Authenticate`.
+    pub fn set_challenge(&self, challenge: &str) {
+        challenge.clone_into(&mut self.state.challenge.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The credentials that came since the last call: headers `Authorization`.
+    pub fn take_authorizations(&self) -> Vec<String> {
+        std::mem::take(&mut *self.state.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The certificate authority that clients have to trust.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.server.ca_pem()
     }
 }
 
@@ -67,13 +79,15 @@ impl Answer for Arc<State> {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
         let header = request.headers().get(http::header::AUTHORIZATION);
         let header = header.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(header.clone());
+        if !header.is_empty() {
+            self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(header.clone());
+        }
         let password = self.password.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let expected = format!("Basic {}", STANDARD.encode(format!("{}:{password}", self.user)));
         if header != expected {
             let status = if header.is_empty() { 401 } else { self.refusal.load(Ordering::Relaxed) };
-            let refused =
-                Response::builder().status(status).header("WWW-Authenticate", "Basic realm=\"cloud\"");
+            let challenge = self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let refused = Response::builder().status(status).header("WWW-Authenticate", challenge);
             return Ok(refused.body(Full::default())?);
         }
         let manifest = br#"{"schemaVersion":2,"layers":[]}"#;

@@ -4,11 +4,17 @@ use std::fs;
 
 use anyhow::Result;
 use e2e::artifact::download;
+use e2e::cluster::User;
+use e2e::controller::Controller;
 use e2e::objects::Look;
 use e2e::process::temp_folder;
 use e2e::scenario::{Scenario, Settings};
 use e2e::testkit::config_map;
 use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::helm_release::{Helm, MAP, RELEASE};
+use crate::helm_scenario::Running;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_opens_artifacts_to_kustomize_controller_alone_and_can_be_replaced() -> Result<()> {
@@ -60,4 +66,26 @@ async fn a_token_opens_artifacts_to_kustomize_controller_alone_and_can_be_replac
         assert!(!test.get(object).await?.to_string().contains("canary-"), "a token is in {object}");
     }
     test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_controller_shows_the_token_for_charts() -> Result<()> {
+    let folder = temp_folder("chart-token")?;
+    let [server, client] = ["server", "client"].map(|name| folder.path().join(name));
+    fs::write(&server, "canary-1")?;
+    fs::write(&client, "canary-of-another")?;
+    let flag = |path: &std::path::Path| format!("--artifact-token-file={}", path.display());
+    let settings = Settings { source: &[&flag(&server)], ..Settings::default() };
+    let test = Scenario::with_settings("chart-token", settings).await?;
+    let options = [&*test.selector(), &*flag(&client), "--artifact-hosts=127.0.0.1", "--http-retry=0"];
+    let controller = Controller::start(test.cluster, User::HelmController, &options).await?;
+    let helm = Helm { test, controller: Running::Own(Box::new(controller)) };
+    helm.begin(&[("map.yaml", MAP)], &json!({})).await?;
+    helm.says("Ready", "False", "ArtifactFailed", "Could not load chart: ").await?;
+    fs::write(&client, "canary-1")?;
+    helm.test.request(RELEASE).await?;
+    helm.ready("Helm install succeeded").await?;
+    assert!(!helm.controller.log_text().contains("canary-"), "a token is in the log");
+    assert!(!helm.test.get(RELEASE).await?.to_string().contains("canary-"));
+    helm.test.finish().await
 }

@@ -186,3 +186,31 @@ async fn a_definition_that_is_taken_and_never_served_is_told_and_nothing_is_stor
     test.objects.delete(&test.id(&crd)?).await?;
     helm.test.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_of_a_chart_below_come_with_it_and_not_without() -> Result<()> {
+    let helm = Helm::shared("helm-crds-below").await?;
+    let test = &helm.test;
+    let group = format!("{}.example", test.namespace);
+    let crd = format!("CustomResourceDefinition/things.{group}");
+    let chart = "apiVersion: v2\nname: app\nversion: 1.0.0\n\
+                 dependencies: [{name: below, version: 1.0.0, condition: below.enabled}]\n";
+    let files = [
+        ("Chart.yaml", chart),
+        ("charts/below/Chart.yaml", "apiVersion: v2\nname: below\nversion: 1.0.0\n"),
+        ("charts/below/crds/thing.yaml", &*definition(&group, "below")),
+    ];
+    helm.commit_chart_in("chart", "1.0.0", &files)?;
+    test.apply_source().await?;
+    let upgrade = json!({"crds": "Create"});
+    helm.release(&json!({"upgrade": upgrade, "values": {"below": {"enabled": false}}})).await?;
+    helm.ready("Helm install succeeded").await?;
+    ensure!(!test.exists(&crd).await?);
+    test.patch(RELEASE, &json!({"spec": {"values": {"below": {"enabled": true}}}})).await?;
+    helm.ready("app.v2 with chart").await?;
+    ensure!(description(&helm, &group).await? == "below");
+    test.objects.delete(&test.id(RELEASE)?).await?;
+    test.gone(RELEASE).await?;
+    test.objects.delete(&test.id(&crd)?).await?;
+    helm.test.finish().await
+}

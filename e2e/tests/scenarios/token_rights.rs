@@ -26,7 +26,7 @@ fn forbidden(test: &Scenario, account: &str, user: User, verb: &str, resource: &
 }
 
 /// Gives a ClusterRole to source-controller in the namespace of the test.
-async fn bind(test: &Scenario, role: &str) -> Result<()> {
+pub async fn bind(test: &Scenario, role: &str) -> Result<()> {
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": role},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},

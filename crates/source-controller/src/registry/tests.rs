@@ -298,7 +298,7 @@ async fn what_a_cloud_does_not_give_is_told_when_the_registry_asks_for_it() {
         service account 'ns/me' annotations: invalid eks.amazonaws.com/role-arn annotation: ''. must match ";
     let error = resolved.unwrap_err().to_string();
     assert!(error.starts_with(text), "{error}");
-    assert_eq!(registry.take_authorized(), 0);
+    assert_eq!(registry.take_authorizations(), [""; 0]);
 }
 
 #[tokio::test]
