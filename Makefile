@@ -32,12 +32,12 @@ fmt: ## format the sources
 	@$(CARGO) fmt --all
 
 .PHONY: lint
-lint: ## format check, clippy, each crate alone, crate graph, dependencies
+lint: ## format check, clippy, crate graph, dependencies
 	$(call say,"format")
 	@$(CARGO) fmt --all --check
 	$(call say,"clippy")
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(call say,"crate graph$(comma) each crate alone")
+	$(call say,"crate graph")
 	@.ci/crate-graph
 	@.ci/security-tests
 	$(call say,"dependencies")

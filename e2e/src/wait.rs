@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result, bail};
 
-/// Time between two looks.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Least and most time between two looks: each costs the machine something that the tests share.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(200));
+/// What part of the time that it has taken so far the next look may come late.
+const LATE: u32 = 8;
 
 /// How long a test waits for what should happen at once. It only ends a test that hangs: machines are shared.
 pub const LIMIT: Duration = Duration::from_secs(300);
@@ -41,7 +43,7 @@ pub async fn until<T>(limit: Duration, mut look: impl AsyncFnMut() -> Result<T, 
         if begin.elapsed() > limit {
             bail!("not so within {limit:?}, {looks} looks, {}: {last}", load());
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep((begin.elapsed() / LATE).clamp(PAUSES.0, PAUSES.1)).await;
     }
 }
 

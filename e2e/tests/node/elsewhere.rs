@@ -61,8 +61,12 @@ pub async fn run(kubeconfig: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs this program once more, on the cluster of a node as if others ran it.
+/// Runs this program once more, on the cluster of a node as if others ran it; not with `E2E_ONCE`, as it takes minutes.
 pub async fn run_beside(node: &Node) -> Result<()> {
+    if std::env::var_os("E2E_ONCE").is_some_and(|once| !once.is_empty()) {
+        skipped("the same by the kubeconfig alone", "E2E_ONCE is set");
+        return Ok(());
+    }
     let kubectl = node.cluster.kubectl();
     let path = e2e::document::search_path(&[kubectl.get_program().as_ref()])?;
     let mut program = Command::new(std::env::current_exe()?);
@@ -70,6 +74,7 @@ pub async fn run_beside(node: &Node) -> Result<()> {
     program.env("E2E_KUBECONFIG", node.cluster.kubeconfig(Identity::Admin));
     let status = tokio::task::spawn_blocking(move || program.status()).await??;
     ensure!(status.success(), "on the cluster of E2E_KUBECONFIG: {status}");
+    step("the same program went through it by the node's kubeconfig alone");
     Ok(())
 }
 

@@ -47,7 +47,6 @@ async fn images_run_as_they_are_installed() -> Result<()> {
 async fn on_node(node: &mut Node) -> Result<()> {
     install::import(node)?;
     elsewhere::run_beside(node).await?;
-    step("the same program went through it by the node's kubeconfig alone");
 
     let settings = Settings::of_node();
     let mut user = User::new(&node.cluster, settings.clone()).await?;
