@@ -1,6 +1,7 @@
 //! Artifacts that only those may read who show a token.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::Result;
 use e2e::artifact::download;
@@ -16,6 +17,10 @@ use serde_json::json;
 use crate::helm_release::{Helm, MAP, RELEASE};
 use crate::helm_scenario::Running;
 
+fn flag(token: &Path) -> String {
+    format!("--artifact-token-file={}", token.display())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_opens_artifacts_to_kustomize_controller_alone_and_can_be_replaced() -> Result<()> {
     let folder = temp_folder("artifact-token")?;
@@ -23,7 +28,6 @@ async fn a_token_opens_artifacts_to_kustomize_controller_alone_and_can_be_replac
     let write = |path, token: &str| fs::write(path, format!("{token}\n"));
     write(&server, "canary-1")?;
     write(&client, "canary-1")?;
-    let flag = |path: &std::path::Path| format!("--artifact-token-file={}", path.display());
     let settings = Settings {
         source: &[&flag(&server)],
         kustomize: &[&flag(&client), "--artifact-hosts=127.0.0.1", "--http-retry=100"],
@@ -74,7 +78,6 @@ async fn helm_controller_shows_the_token_for_charts() -> Result<()> {
     let [server, client] = ["server", "client"].map(|name| folder.path().join(name));
     fs::write(&server, "canary-1")?;
     fs::write(&client, "canary-of-another")?;
-    let flag = |path: &std::path::Path| format!("--artifact-token-file={}", path.display());
     let settings = Settings { source: &[&flag(&server)], ..Settings::default() };
     let test = Scenario::with_settings("chart-token", settings).await?;
     let options = [&*test.selector(), &*flag(&client), "--artifact-hosts=127.0.0.1", "--http-retry=0"];

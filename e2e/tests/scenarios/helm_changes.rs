@@ -7,12 +7,6 @@ use serde_json::{Value, json};
 
 use crate::helm_release::{Helm, MAP, RELEASE};
 
-/// How often the release of the test was looked at.
-async fn passes(helm: &Helm) -> Result<f64> {
-    let namespace = format!("namespace=\"{}\"", helm.test.namespace);
-    helm.controller.metric("gotk_reconcile_duration_seconds_count", &[&namespace]).await
-}
-
 /// Changes the spec and waits until that was seen.
 async fn change(helm: &Helm, spec: Value) -> Result<Value> {
     helm.test.patch(RELEASE, &json!({"spec": spec})).await?;
@@ -65,11 +59,11 @@ async fn what_a_release_consists_of_upgrades_it_for_a_reason_that_is_logged_and_
     let release = change(&helm, json!({"suspend": false, "values": {"text": "two"}})).await?;
     ensure!(release.number("/status/history/0/version") == 5, "{release}");
     // A source that says nothing new is no reason to look.
-    let before = passes(&helm).await?;
+    let before = helm.passes().await?;
     let chart = format!("HelmChart/{}-app", helm.test.namespace);
     helm.test.patch(&chart, &json!({"metadata": {"annotations": {"note": "seen"}}})).await?;
     helm.test.run(RELEASE).await?;
-    ensure!(passes(&helm).await? <= before + 1.0);
+    ensure!(helm.passes().await? <= before + 1.0);
 
     // A process that starts looks at everything, and does nothing.
     let history = helm.test.get(RELEASE).await?["status"]["history"].clone();

@@ -50,15 +50,12 @@ fn told(requests: &[Request]) -> Vec<String> {
 async fn an_interval_run_without_a_change_asks_which_revisions_there_are_and_no_more() -> Result<()> {
     for (name, detection) in [("helm-quiet", json!({})), ("helm-quiet-drift", json!({"mode": "enabled"}))] {
         let helm = released(name, &json!({"interval": "1s", "driftDetection": detection})).await?;
-        let namespace = format!("namespace=\"{}\"", helm.test.namespace);
-        let runs =
-            async || helm.controller.metric("gotk_reconcile_duration_seconds_count", &[&namespace]).await;
-        let before = runs().await?;
+        let before = helm.passes().await?;
         let mut after = before;
         let requests = requests_of(&helm, async || {
             helm.test
                 .wait("runs of the interval", async || {
-                    after = runs().await.map_err(not_yet)?;
+                    after = helm.passes().await.map_err(not_yet)?;
                     if after - before >= RUNS { Ok(()) } else { Err(Not::Yet(format!("{before} {after}"))) }
                 })
                 .await

@@ -121,6 +121,12 @@ impl Helm {
         Ok(revisions.iter().map(|revision| revision.text("/status").to_owned()).collect())
     }
 
+    /// How often the releases of the test were looked at.
+    pub async fn passes(&self) -> Result<f64> {
+        let namespace = format!("namespace=\"{}\"", self.test.namespace);
+        self.controller.metric("gotk_reconcile_duration_seconds_count", &[&namespace]).await
+    }
+
     /// How often the release was written down in its history: the newest revision.
     pub async fn version(&self) -> Result<i64> {
         Ok(self.test.get(RELEASE).await?.number("/status/history/0/version"))
