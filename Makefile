@@ -121,11 +121,15 @@ images: ## container images as archives, without an engine
 	$(call say,"images$(comma) bills of materials and provenances into $(TARGET)/images")
 	@$(CARGO) run -q -p images -- $(or $(PROFILE),dist) $(ARCH)
 
+.PHONY: engines
+engines:
+	@$(CARGO) build --release -p kustomize -p helm --bin kustomize-build --bin helm-template
+
 .PHONY: conformance
 conformance: ## what kustomize builds and Helm renders, against our engines
 	@[ -d "$(SHARED)/kustomize-cases" ] || { echo "no conformance cases in $(SHARED): set SHARED to the folder that has kustomize-cases, flux-cases, helm-cases and tools" >&2; exit 1; }
 	$(call say,"kustomize-build and helm-template")
-	@$(CARGO) build --release -p kustomize -p helm --bin kustomize-build --bin helm-template
+	@$(MAKE) --no-print-directory engines
 	@if ! python3 -c 'import yaml' 2>/dev/null && ! $(TARGET)/conformance/bin/python3 -c 'import yaml' 2>/dev/null; then \
 		printf '==> PyYAML, into $(TARGET)/conformance\n'; \
 		python3 -m venv $(TARGET)/conformance; \

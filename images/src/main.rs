@@ -18,6 +18,9 @@ Builds the controllers with a profile of Cargo.toml (dist) and writes their imag
 ARCHITECTURE is amd64 or arm64; another one than that of this machine is in the names of its files.
 SOURCE_URL, if set, is the address of the sources in their labels.";
 
+/// What makes a program static. The addresses that the start has to adjust, as bits, are a megabyte less.
+const STATIC_FLAGS: [&str; 2] = ["-Ctarget-feature=+crt-static", "-Clink-arg=-Wl,-z,pack-relative-relocs"];
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (profile, architecture) = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
@@ -91,12 +94,13 @@ fn build(
     cross: Option<&Platform>,
     commit: Option<&str>,
 ) -> Result<(Vec<u8>, String)> {
-    let of_tests = profile == "dev" && cross.is_none();
+    let whole_workspace = profile == "dev" && cross.is_none();
     let mut command = cargo(workspace);
     let mut arguments = Vec::new();
-    if of_tests {
+    if whole_workspace {
         // All of them in one build of the workspace, as `make test` has it: then only our own crates are compiled once more.
         command.env("RUSTC_WORKSPACE_WRAPPER", workspace.join("images/rustc-static"));
+        command.env("STATIC_FLAGS", STATIC_FLAGS.join(" "));
         arguments.extend(["build", "--locked", "--profile", profile, "--workspace"]);
         arguments.extend(CONTROLLERS.iter().flat_map(|(name, _)| ["--bin", name]));
     } else {
@@ -106,8 +110,8 @@ fn build(
             arguments.extend(["--target", platform.triple]);
             command.envs(platform.cross_variables());
         }
-        // As in `rustc-static`. The addresses that the start has to adjust, as bits, are a megabyte less.
-        arguments.extend(["--", "-Ctarget-feature=+crt-static", "-Clink-arg=-Wl,-z,pack-relative-relocs"]);
+        arguments.push("--");
+        arguments.extend(STATIC_FLAGS);
     }
     command.args(&arguments);
     // Paths of this machine would make each machine's binary another one. With `dev` what `make test` has built is taken.
@@ -127,7 +131,7 @@ fn build(
     let folder = if profile == "dev" { "debug" } else { profile };
     let binary = target.join(cross.map_or("", |platform| platform.triple)).join(folder).join(name);
     let content = fs::read(&binary).with_context(|| format!("read {}", binary.display()))?;
-    let wrapper = if of_tests { "RUSTC_WORKSPACE_WRAPPER=images/rustc-static " } else { "" };
+    let wrapper = if whole_workspace { "RUSTC_WORKSPACE_WRAPPER=images/rustc-static " } else { "" };
     Ok((content, format!("{wrapper}cargo {}", arguments.join(" "))))
 }
 
