@@ -352,6 +352,9 @@ impl ControlPlane {
                     "--use-service-account-credentials".into(),
                     "--leader-elect=false".into(),
                     "--secure-port=0".into(),
+                    // With the default of 20 requests a second it is this program that tests wait for.
+                    "--kube-api-qps=1000".into(),
+                    "--kube-api-burst=2000".into(),
                     // Whom Pods trust to be the API server, if there are any.
                     format!(
                         "--root-ca-file={}",
