@@ -186,6 +186,13 @@ spec:
         {{- end }}
         {{- if $root.Values.artifactToken.secretName }}
         - --artifact-token-file=/artifact-token/token
+        {{- if ne .component "source-controller" }}
+        {{- range $publisher := $root.Values.sourceWatcher.create | ternary (list "source-controller" "source-watcher") (list "source-controller") }}
+        {{- range $shard := prepend $root.Values.sharding.shards "" }}
+        - --artifact-hosts={{ empty $shard | ternary $publisher (printf "%s-%s" $publisher $shard) }}.$(RUNTIME_NAMESPACE).svc.{{ $root.Values.clusterDomain }}.
+        {{- end }}
+        {{- end }}
+        {{- end }}
         {{- end }}
         {{- if .shard }}
         - --watch-label-selector=sharding.fluxcd.io/key={{ .shard }}
@@ -315,13 +322,6 @@ lockdown, the arguments that tenancy.lockdown adds.
 {{- $root := .root }}
 {{- $c := . }}
 {{- $lockdown := $root.Values.tenancy.lockdown | ternary .lockdown list }}
-{{- $args := list }}
-{{- if $root.Values.artifactToken.secretName }}
-{{- range $shard := prepend $root.Values.sharding.shards "" }}
-{{- $source := empty $shard | ternary "source-controller" (printf "source-controller-%s" $shard) }}
-{{- $args = append $args (printf "--artifact-hosts=%s.$(RUNTIME_NAMESPACE).svc.%s." $source $root.Values.clusterDomain) }}
-{{- end }}
-{{- end }}
 {{ include "ferroflux.identity" $c }}
 {{- range $shard := prepend $root.Values.sharding.shards "" }}
 {{- $name := empty $shard | ternary $c.component (printf "%s-%s" $c.component $shard) }}
@@ -333,7 +333,6 @@ lockdown, the arguments that tenancy.lockdown adds.
   "shard" $shard
   "name" $name
   "grace" $c.grace
-  "args" $args
   "lockdown" $lockdown
   "ports" (list (dict "name" "http-prom" "port" 8080) (dict "name" "healthz" "port" 9440))
   "volumes" (dict "temp" (dict "emptyDir" dict))

@@ -3,13 +3,23 @@
 //! A tenant writes them and the controller acts on them, so nothing in one may reach beyond it: no file, no program, and no address
 //! that is not the tenant's to name. The rules and texts are Flux's (kustomize-controller 1.9.6), where they are not stricter.
 
+mod written;
+
+use http::HeaderValue;
 use kube::{
     Config,
-    config::{AuthInfo, Cluster, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster},
+    config::{
+        AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
+    },
 };
 use net::{AddressPolicy, Proxy, Refused};
 use runtime::client::Route;
 use url::Url;
+
+use self::written::{Written, WrittenCluster, WrittenUser};
+
+/// The name of context, cluster and user in the kubeconfig that is handed on.
+const NAME: &str = "used";
 
 /// What the process allows.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +43,7 @@ pub struct KubeconfigError {
 /// What is wrong with a kubeconfig.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// It cannot be read. The text of the parser would quote it.
+    /// It cannot be read; a place or a limit follows. The text of the parser would quote it.
     #[error("it cannot be parsed{0}")]
     Syntax(String),
     /// It refers to a file of this container.
@@ -51,6 +61,9 @@ pub enum Problem {
     /// It refers to a file with a token.
     #[error("user '{0}' references a tokenFile, only an inline token is supported")]
     TokenFile(String),
+    /// Its token cannot be sent.
+    #[error("the token of user '{0}' has a line break or another character that no HTTP header may have")]
+    Token(String),
     /// The only credentials are what a program or plugin would give.
     #[error(
         "user '{name}' has no credentials but {what}, which is not supported: use a token or a client certificate"
@@ -115,31 +128,14 @@ pub async fn read(content: &[u8], secret: &str, trust: &Trust) -> Result<Access,
 }
 
 async fn parse(content: &[u8], trust: &Trust) -> Result<Access, Problem> {
-    let mut kubeconfig: Kubeconfig = serde_yaml::from_slice(content).map_err(|error| {
-        let place = error.location().map(|at| format!(" (line {}, column {})", at.line(), at.column()));
-        Problem::Syntax(place.unwrap_or_default())
-    })?;
-    kubeconfig.auth_infos.iter().try_for_each(check_user)?;
-    kubeconfig.clusters.iter().try_for_each(check_cluster)?;
-    let (cluster, user) = current(&kubeconfig)?;
-    let (cluster, user) = (cluster.to_owned(), user.map(str::to_owned));
-    if let Some(named) = kubeconfig.auth_infos.iter_mut().find(|named| Some(&named.name) == user.as_ref())
-        && let Some(info) = &mut named.auth_info
-    {
-        keep_inline_credentials(&named.name, info)?;
-    }
-    let entry = kubeconfig.clusters.iter_mut().find(|named| named.name == cluster);
-    let entry = entry.and_then(|named| named.cluster.as_mut());
-    let entry = entry.ok_or_else(|| Problem::Incomplete(format!("cluster '{cluster}' does not exist")))?;
-    let server = server(entry, trust)?;
-    let route = Route { addresses: Some(trust.addresses.clone()), proxy: proxy(entry, &server)? };
-    entry.server = Some(server.to_string());
-    entry.proxy_url = None;
-    if !trust.insecure_tls {
-        entry.insecure_skip_tls_verify = None;
-    }
+    let written = Written::parse(content)?;
+    written.users.iter().flatten().try_for_each(check_user)?;
+    written.clusters.iter().flatten().try_for_each(check_cluster)?;
+    let (cluster, user) = current(written)?;
+    let server = server(&cluster, trust)?;
+    let route = Route { addresses: Some(trust.addresses.clone()), proxy: proxy(&cluster, &server)? };
     let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let config = Config::from_custom_kubeconfig(handed_on(cluster, user, &server, trust), &options).await;
     let mut config = config.map_err(|error| Problem::Tls(runtime::error::chain(&error)))?;
     // What the environment of this process says is in the route.
     config.proxy_url = None;
@@ -147,12 +143,12 @@ async fn parse(content: &[u8], trust: &Trust) -> Result<Access, Problem> {
 }
 
 /// Nothing outside of the Secret may be named, not even by an entry that is not used.
-fn check_user(named: &NamedAuthInfo) -> Result<(), Problem> {
-    let Some(info) = &named.auth_info else { return Ok(()) };
+fn check_user(user: &WrittenUser) -> Result<(), Problem> {
+    let Some(info) = &user.user else { return Ok(()) };
     let is_set = |field: &Option<String>| field.as_ref().is_some_and(|text| !text.is_empty());
-    let file = |what, instead| Problem::File { entry: "user", name: named.name.clone(), what, instead };
+    let file = |what, instead| Problem::File { entry: "user", name: user.name.clone(), what, instead };
     if is_set(&info.token_file) {
-        return Err(Problem::TokenFile(named.name.clone()));
+        return Err(Problem::TokenFile(user.name.clone()));
     }
     if is_set(&info.client_certificate) {
         return Err(file("client-certificate", "client-certificate-data"));
@@ -163,46 +159,93 @@ fn check_user(named: &NamedAuthInfo) -> Result<(), Problem> {
     Ok(())
 }
 
-fn check_cluster(named: &NamedCluster) -> Result<(), Problem> {
-    let file = named.cluster.as_ref().and_then(|cluster| cluster.certificate_authority.as_ref());
+fn check_cluster(cluster: &WrittenCluster) -> Result<(), Problem> {
+    let file = cluster.cluster.as_ref().and_then(|info| info.certificate_authority.as_ref());
     match file.filter(|path| !path.is_empty()) {
         None => Ok(()),
         Some(_) => Err(Problem::File {
             entry: "cluster",
-            name: named.name.clone(),
+            name: cluster.name.clone(),
             what: "certificate-authority",
             instead: "certificate-authority-data",
         }),
     }
 }
 
-/// The cluster and the user of the current context.
-fn current(kubeconfig: &Kubeconfig) -> Result<(&str, Option<&str>), Problem> {
-    let name = kubeconfig.current_context.as_deref().filter(|name| !name.is_empty());
+/// The cluster and the credentials of the current context. As with client-go, a user without a name is one of that name.
+fn current(written: Written) -> Result<(written::Cluster, AuthInfo), Problem> {
+    let name = written.current_context.filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| Problem::Incomplete("current-context is not set".to_owned()))?;
-    let context = kubeconfig.contexts.iter().find(|named| named.name == name);
-    let context = context.and_then(|named| named.context.as_ref());
+    let context = written.contexts.into_iter().flatten().find(|named| named.name == name);
+    let context = context.and_then(|named| named.context);
     let context = context.ok_or_else(|| Problem::Incomplete(format!("context '{name}' does not exist")))?;
-    Ok((&context.cluster, context.user.as_deref().filter(|user| !user.is_empty())))
+    let cluster = written.clusters.into_iter().flatten().find(|named| named.name == context.cluster);
+    let cluster = cluster
+        .and_then(|named| named.cluster)
+        .ok_or_else(|| Problem::Incomplete(format!("cluster '{}' does not exist", context.cluster)))?;
+    let name = context.user.unwrap_or_default();
+    let user = written.users.into_iter().flatten().find(|named| named.name == name);
+    let user = match user {
+        Some(user) => inline_credentials(&name, user.user.unwrap_or_default())?,
+        None if name.is_empty() => AuthInfo::default(),
+        None => return Err(Problem::Incomplete(format!("user '{name}' does not exist"))),
+    };
+    Ok((cluster, user))
 }
 
-/// Leaves only what the Secret itself holds. Who acts for whom is ours to say: impersonation is not taken over.
-fn keep_inline_credentials(name: &str, info: &mut AuthInfo) -> Result<(), Problem> {
-    let (exec, plugin) = (info.exec.take(), info.auth_provider.take());
-    (info.impersonate, info.impersonate_uid) = (None, None);
-    (info.impersonate_groups, info.impersonate_user_extra) = (None, None);
-    let has_own = info.token.is_some() || info.client_certificate_data.is_some() || info.username.is_some();
-    let what = match (exec, plugin) {
-        _ if has_own => return Ok(()),
+/// The credentials that the Secret itself holds. Who acts for whom is ours to say: impersonation is not taken over.
+fn inline_credentials(name: &str, user: written::User) -> Result<AuthInfo, Problem> {
+    let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let token = filled(user.token);
+    if token.as_ref().is_some_and(|token| HeaderValue::from_str(token).is_err()) {
+        return Err(Problem::Token(name.to_owned()));
+    }
+    let credentials = AuthInfo {
+        token: token.map(Into::into),
+        client_certificate_data: filled(user.client_certificate_data),
+        client_key_data: filled(user.client_key_data).map(Into::into),
+        username: filled(user.username),
+        password: user.password.map(Into::into),
+        ..AuthInfo::default()
+    };
+    let has_own = credentials.token.is_some()
+        || credentials.client_certificate_data.is_some()
+        || credentials.username.is_some();
+    let what = match (user.exec, user.auth_provider) {
+        _ if has_own => return Ok(credentials),
         (Some(_), _) => "the program of user.exec",
         (None, Some(_)) => "an auth-provider",
-        (None, None) => return Ok(()),
+        (None, None) => return Ok(credentials),
     };
     Err(Problem::Program { name: name.to_owned(), what })
 }
 
+/// A kubeconfig of that alone which was looked at: whatever else a tenant writes, no library gets to see it.
+fn handed_on(cluster: written::Cluster, user: AuthInfo, server: &Url, trust: &Trust) -> Kubeconfig {
+    let cluster = Cluster {
+        server: Some(server.to_string()),
+        insecure_skip_tls_verify: cluster.insecure_skip_tls_verify.filter(|_| trust.insecure_tls),
+        certificate_authority_data: cluster.certificate_authority_data,
+        disable_compression: cluster.disable_compression,
+        tls_server_name: cluster.tls_server_name,
+        ..Cluster::default()
+    };
+    let context = Context { cluster: NAME.to_owned(), user: Some(NAME.to_owned()), ..Context::default() };
+    Kubeconfig {
+        current_context: Some(NAME.to_owned()),
+        contexts: vec![NamedContext { name: NAME.to_owned(), context: Some(context), ..Default::default() }],
+        clusters: vec![NamedCluster { name: NAME.to_owned(), cluster: Some(cluster), ..Default::default() }],
+        auth_infos: vec![NamedAuthInfo {
+            name: NAME.to_owned(),
+            auth_info: Some(user),
+            ..Default::default()
+        }],
+        ..Kubeconfig::default()
+    }
+}
+
 /// The server's URL. As with client-go, one without a scheme is https if there is something to verify it or to sign in with.
-fn server(cluster: &Cluster, trust: &Trust) -> Result<Url, Problem> {
+fn server(cluster: &written::Cluster, trust: &Trust) -> Result<Url, Problem> {
     let text = cluster.server.as_deref().unwrap_or_default();
     if text.is_empty() {
         return Err(Problem::Server(ServerError::Missing));
@@ -238,7 +281,7 @@ pub(crate) fn check_server(text: &str, addresses: &AddressPolicy) -> Result<Url,
 }
 
 /// The proxy of the kubeconfig, or that of this process.
-fn proxy(cluster: &Cluster, server: &Url) -> Result<Option<Proxy>, Problem> {
+fn proxy(cluster: &written::Cluster, server: &Url) -> Result<Option<Proxy>, Problem> {
     match cluster.proxy_url.as_deref().filter(|url| !url.is_empty()) {
         Some(url) => Proxy::new(url, None).map(Some).map_err(|error| Problem::Proxy(error.to_string())),
         None => Ok(Proxy::of_environment(server, |name| std::env::var(name).ok())),

@@ -79,8 +79,8 @@ pub struct Options {
 
 impl Options {
     /// For no more than `most` clusters at once, of which one namespace gets all but an eighth. Requests end as soon as with Flux, and are
-    /// not sent again and again to a server that does not answer.
-    pub fn new(manager: Manager, fence: Fence, most: u64) -> Self {
+    /// not sent again and again to a server that does not answer. No answer may have more than `max_answer` bytes: tenants name the servers.
+    pub fn new(manager: Manager, fence: Fence, most: u64, max_answer: usize) -> Self {
         Self {
             manager,
             discovery: MapperOptions::default(),
@@ -89,6 +89,7 @@ impl Options {
                 request_timeout: Duration::from_secs(30),
                 connect_timeout: Duration::from_secs(5),
                 retries: 1,
+                max_answer,
                 fence,
                 host_label: Some("remote"),
                 ..ClientOptions::default()

@@ -127,6 +127,9 @@ pub struct Arguments {
     /// Most clusters that are connected to at once, of which one namespace gets all but an eighth.
     #[arg(long, help_heading = heading::CLUSTERS, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
     pub remote_clusters_max: u64,
+    /// Largest answer of another cluster's API server, and largest event of a watch there, in bytes.
+    #[arg(long, help_heading = heading::CLUSTERS, default_value_t = 64 << 20)]
+    pub remote_answer_max_size: usize,
     /// ConfigMaps and Secrets with this label start a run of the HelmReleases that refer to them when they change; empty means all.
     #[arg(long, help_heading = heading::SCOPE, default_value = "reconcile.fluxcd.io/watch=Enabled", value_parser = label_selector)]
     pub watch_configs_label_selector: String,

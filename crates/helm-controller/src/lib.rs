@@ -191,7 +191,12 @@ fn clusters_options(fence: Fence, arguments: &Arguments) -> clusters::Options {
     clusters::Options {
         trust: Trust { insecure_tls: arguments.insecure_kubeconfig_tls, ..Trust::default() },
         default_account: arguments.default_kubeconfig_service_account.clone(),
-        ..clusters::Options::new(MANAGER, fence, arguments.remote_clusters_max)
+        ..clusters::Options::new(
+            MANAGER,
+            fence,
+            arguments.remote_clusters_max,
+            arguments.remote_answer_max_size,
+        )
     }
 }
 

@@ -72,6 +72,9 @@ pub struct Arguments {
     /// memory of the container, and 16 at least.
     #[arg(long, help_heading = heading::CLUSTERS, value_parser = clap::value_parser!(u64).range(1..))]
     pub remote_clusters_max: Option<u64>,
+    /// Largest answer of another cluster's API server, and largest event of a watch there, in bytes.
+    #[arg(long, help_heading = heading::CLUSTERS, default_value_t = 64 << 20)]
+    pub remote_answer_max_size: usize,
     /// ConfigMaps and Secrets with this label start a run of the Kustomizations that refer to them when they change; empty
     /// means all.
     #[arg(long, help_heading = heading::SCOPE, default_value = "reconcile.fluxcd.io/watch=Enabled", value_parser = label_selector)]

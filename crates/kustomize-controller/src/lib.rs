@@ -186,7 +186,7 @@ fn clusters_options(fence: Fence, arguments: &Arguments, shares: &MemoryShares) 
     clusters::Options {
         trust: Trust { insecure_tls: arguments.insecure_kubeconfig_tls, ..Trust::default() },
         default_account: arguments.default_kubeconfig_service_account.clone(),
-        ..clusters::Options::new(MANAGER, fence, shares.clusters)
+        ..clusters::Options::new(MANAGER, fence, shares.clusters, arguments.remote_answer_max_size)
     }
 }
 

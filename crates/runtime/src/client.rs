@@ -21,7 +21,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
@@ -74,6 +74,8 @@ pub struct ClientOptions {
     pub retries: u32,
     /// Longest single wait between attempts, `Retry-After` included.
     pub max_retry_wait: Duration,
+    /// Largest answer, and largest event of a watch, in bytes.
+    pub max_answer: usize,
     /// Beyond it only reads are sent.
     pub fence: Fence,
     /// What the server may be asked for, unless it has priority and fairness.
@@ -92,6 +94,7 @@ impl Default for ClientOptions {
             ping: (Duration::from_secs(30), Duration::from_secs(15)),
             retries: 5,
             max_retry_wait: Duration::from_secs(30),
+            max_answer: 1 << 30,
             fence: Fence::default(),
             rate: None,
             route: Route::default(),
@@ -296,8 +299,14 @@ impl Pool {
     /// A request and its whole answer, each with a deadline.
     async fn request(&self, request: Request<Body>) -> Result<Response<ResponseBody>, BoxError> {
         let (head, body) = self.attempts(&self.requests, request).await?.into_parts();
-        let body = tokio::time::timeout(self.options.request_timeout, body.collect()).await;
-        let body = body.map_err(|_| RequestTimedOut(self.options.request_timeout))??;
+        let max = self.options.max_answer;
+        let body = Limited::new(body, max).collect();
+        let body = tokio::time::timeout(self.options.request_timeout, body).await;
+        let body = body.map_err(|_| RequestTimedOut(self.options.request_timeout))?;
+        let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+            true => TooLarge("the answer of the API server", max).into(),
+            false => error,
+        })?;
         let body = Full::new(body.to_bytes()).map_err(|never| match never {}).boxed_unsync();
         Ok(Response::from_parts(head, body))
     }
@@ -310,7 +319,7 @@ impl Pool {
     ) -> Result<Response<ResponseBody>, BoxError> {
         let (client, guard) = self.watch_lane()?;
         let response = self.attempts(&client, request).await?;
-        Ok(response.map(|body| watch_body::bounded(body, longest, guard)))
+        Ok(response.map(|body| watch_body::bounded(body, longest, self.options.max_answer, guard)))
     }
 
     /// Sends a request, and again while that is safe: a throttled request was not carried out, and reads and forced
@@ -382,6 +391,10 @@ struct LeaseNotHeld;
 #[derive(Debug, thiserror::Error)]
 #[error("the API server did not answer within {}s", .0.as_secs())]
 struct RequestTimedOut(Duration);
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0} has more than {1} bytes")]
+struct TooLarge(&'static str, usize);
 
 fn is_repeatable(request: &Request<Body>) -> bool {
     let apply = || {
@@ -534,6 +547,20 @@ mod tests {
             connect_to(format!("http://{}", silent.local_addr().unwrap()), options).await.err().unwrap();
         let text = chain(&error);
         assert!(text.contains("did not answer within 0s"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_a_limit_of_its_own() {
+        let app = axum::Router::new().fallback(async |uri: http::Uri| "x".repeat(uri.path().len()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let options = ClientOptions { max_answer: 5, ..Default::default() };
+        let client = pooled(config, options, Metrics::new().unwrap(), false, None).unwrap();
+        let send = |path: &'static str| client.send(Request::get(path).body(Body::empty()).unwrap());
+        assert_eq!(send("/2345").await.unwrap().into_body().collect().await.unwrap().to_bytes(), "xxxxx");
+        let error = send("/23456").await.unwrap_err();
+        assert!(chain(&error).contains("the answer of the API server has more than 5 bytes"), "{error:?}");
     }
 
     /// How long three requests take at two a second, with a server that has priority and fairness or has not.

@@ -78,6 +78,62 @@ async fn programs_and_plugins_are_dropped_and_missed_only_where_nothing_else_is(
 }
 
 #[tokio::test]
+async fn nothing_but_inline_credentials_is_handed_on_whatever_the_user_is_called() {
+    let user = "exec: {apiVersion: client.authentication.k8s.io/v1, command: /bin/evil}, \
+                auth-provider: {name: gcp, config: {cmd-path: /bin/evil}}, as: admin, as-uid: '1', \
+                as-groups: ['system:masters'], as-user-extra: {a: [b]}, token: t, more: x";
+    let text = kubeconfig(SERVER, user, user);
+    let contexts = |user: &str| text.replace("{cluster: k, user: u}", &format!("{{cluster: k{user}}}"));
+    let nameless = |text: String| text.replace("{name: u,", "{name: '',");
+    for text in [
+        text.clone(),
+        contexts(", user: other"),
+        nameless(contexts(", user: ''")),
+        nameless(contexts("")),
+        nameless(contexts(", user: null")),
+        contexts(", user: ''").replace("{name: u, ", "{"),
+        // The second of that name.
+        text.replace("{name: other,", "{name: u,"),
+    ] {
+        let config =
+            access(&text, &Trust::default()).await.unwrap_or_else(|error| panic!("{text}: {error}")).config;
+        let shown = serde_json::to_value(&config.auth_info).unwrap();
+        assert_eq!(shown, serde_json::json!({"token": "t"}), "{text}");
+    }
+    let only_exec = "exec: {apiVersion: client.authentication.k8s.io/v1, command: /bin/evil}";
+    let text = nameless(kubeconfig(SERVER, only_exec, "").replace("user: u}", "user: ''}"));
+    assert!(refusal(&text).await.starts_with("user '' has no credentials but the program of user.exec"));
+    let anonymous = kubeconfig(SERVER, only_exec, "").replace("user: u}", "user: ''}");
+    let info = access(&anonymous, &Trust::default()).await.unwrap().config.auth_info;
+    assert_eq!(serde_json::to_value(&info).unwrap(), serde_json::json!({}));
+}
+
+#[tokio::test]
+async fn aliases_and_sizes_have_limits() {
+    let list = vec!["x"; 20_000].join(",");
+    let aliases = vec!["*l"; 2000].join(",");
+    for place in ["extensions", "more"] {
+        let text = kubeconfig(SERVER, &format!("token: t, first: &l [{list}], {place}: [{aliases}]"), "");
+        assert_eq!(
+            refusal(&text).await,
+            "it cannot be parsed: yaml: line 6: more than 1000 nodes copied by aliases"
+        );
+    }
+    let text = kubeconfig(SERVER, &format!("token: t, more: [{}]", vec!["x"; 60_000].join(",")), "");
+    assert_eq!(refusal(&text).await, "it cannot be parsed: yaml: line 6: more than 50000 nodes");
+    let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+    let text = kubeconfig(SERVER, &format!("token: t, more: {deep}"), "");
+    assert!(refusal(&text).await.starts_with("it cannot be parsed: yaml: "), "depth");
+}
+
+#[tokio::test]
+async fn a_token_that_no_header_may_have_is_refused_and_not_quoted() {
+    let text = kubeconfig(SERVER, "token: \"hunter2\\n\"", "");
+    let expected = "the token of user 'u' has a line break or another character that no HTTP header may have";
+    assert_eq!(refusal(&text).await, expected);
+}
+
+#[tokio::test]
 async fn nobody_is_impersonated_by_a_kubeconfig() {
     let text = kubeconfig(SERVER, "token: t, as: admin, as-uid: '1', as-groups: ['system:masters']", "");
     let info = access(&text, &Trust::default()).await.unwrap().config.auth_info;
@@ -139,6 +195,10 @@ async fn what_is_missing_is_named() {
         ("", "current-context is not set"),
         ("current-context: a", "context 'a' does not exist"),
         ("current-context: a\ncontexts: [{name: a, context: {cluster: k}}]", "cluster 'k' does not exist"),
+        (
+            "current-context: a\ncontexts: [{name: a, context: {cluster: k, user: me}}]\nclusters: [{name: k, cluster: {}}]",
+            "user 'me' does not exist",
+        ),
     ] {
         assert_eq!(refusal(text).await, expected);
     }
