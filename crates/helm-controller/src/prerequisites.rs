@@ -16,6 +16,7 @@ use net::chain;
 use references::sources::SourceKey;
 use references::{check_name, get};
 use runtime::backoff::jitter;
+use runtime::error::TaskError;
 
 use crate::dependencies::{self, expression_of, unreadable_text};
 use crate::flags::ADDITIVE_CEL_CHECK;
@@ -83,7 +84,7 @@ impl Pass<'_> {
                 let check =
                     move || dependencies::check(&dependent, &entry, &dependency, additive, restricted);
                 let checked = tokio::task::spawn_blocking(check).await;
-                checked.unwrap_or_else(|panic| Err(Blocked::Waiting(panic.to_string())))?;
+                checked.unwrap_or_else(|panic| Err(Blocked::Waiting(TaskError::from(panic).to_string())))?;
             }
             // Expressions are bounded each, but there may be many.
             if began.elapsed() > EXPRESSIONS_TIMEOUT {

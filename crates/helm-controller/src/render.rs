@@ -11,6 +11,7 @@ use helm_actions::options::Rendition;
 use helm_release::{Hook, chart_json};
 use net::chain;
 use runtime::controller::due_since;
+use runtime::error::TaskError;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -149,7 +150,7 @@ impl Pass<'_> {
             span.in_scope(work)
         });
         let done = self.context.stop.run_until_cancelled(work).await;
-        let done = done.ok_or("the process ends")?.map_err(|error| error.to_string())?;
+        let done = done.ok_or("the process ends")?.map_err(|error| TaskError::from(error).to_string())?;
         done.map_err(|error| prepared.target.secrets.apply(&error))
     }
 

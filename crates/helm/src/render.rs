@@ -154,9 +154,9 @@ pub enum RenderError {
     /// There is no thread to render in.
     #[error("no thread to render in")]
     Thread(#[source] io::Error),
-    /// The engine has a fault.
-    #[error("rendering template failed: {0}")]
-    Panic(String),
+    /// The engine has a fault. What the panic says may quote values.
+    #[error("rendering template failed: the engine panicked")]
+    Panic,
 }
 
 /// Renders a chart. Takes a thread of its own, with the stack that the budget asks for, and waits for it.
@@ -276,10 +276,6 @@ fn on_own_stack<T: Send>(
         .stack_size(input.costs.budget.stack_size());
     std::thread::scope(|scope| {
         let thread = thread.spawn_scoped(scope, work).map_err(RenderError::Thread)?;
-        thread.join().unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(RenderError::Panic(text.unwrap_or("panic").to_owned()))
-        })
+        thread.join().unwrap_or(Err(RenderError::Panic))
     })
 }

@@ -135,7 +135,7 @@ async fn render_within(
     };
     match timeout(limit, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(result)) => Ok(result?),
-        Ok(Err(panicked)) => Err(BuildError::Panic(panicked)),
+        Ok(Err(panicked)) => Err(BuildError::Panic(panicked.into())),
         Err(_) => Err(BuildError::Timeout(limit)),
     }
 }

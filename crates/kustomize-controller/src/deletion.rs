@@ -18,6 +18,7 @@ use references::check_name;
 use runtime::{
     conditions::{READY, find},
     controller::Outcome,
+    error::TaskError,
     events::{Severity, action},
     patch::PatchError,
 };
@@ -107,7 +108,7 @@ impl Pass<'_> {
             None => self.connect().await,
             Some(mut task) => match tokio::time::timeout(QUICK, &mut task).await {
                 Ok(Ok(result)) => Background::Now(result),
-                Ok(Err(panicked)) => return Some(Outcome::Failed(panicked.into())),
+                Ok(Err(panicked)) => return Some(Outcome::Failed(TaskError::from(panicked).into())),
                 Err(_) => Background::Later(task),
             },
         };

@@ -195,7 +195,7 @@ fn flag(budget: Option<Budget>) -> &'static str {
 pub fn render(mut request: Request, deadline: &Deadline) -> Result<Rendered, RenderError> {
     let (loaded, keys) = (request.variables.take(), request.keys.take());
     let ring = keys.as_deref().map(|keys| KeyRing::new(keys, deadline)).transpose()?;
-    let sops = ring.as_ref().map(|ring| Sops::new(ring, request.manager));
+    let sops = ring.as_ref().map(|ring| Sops::new(ring, ring.tried(), request.manager));
     let rendered =
         objects(request, loaded.as_deref().map(|loaded| &loaded.variables), sops.as_ref(), deadline);
     let mut secrets = loaded.as_ref().map(|loaded| loaded.secrets.clone()).unwrap_or_default();
@@ -427,12 +427,15 @@ mod tests {
             &[],
         );
         request.overlay.target_namespace = None;
-        let sops = Sops::new(&NoKeys, crate::MANAGER);
+        let sops = Sops::new(&NoKeys, "Nowhere.".to_owned(), crate::MANAGER);
         let deadline = Deadline::new(std::time::Duration::from_secs(3600));
         let error = objects(request, None, Some(&sops), &deadline).err().unwrap().to_string();
         let start = "decryption failed for 'Secret.v1.[noGrp]/token' in app/team/secret.yaml: \
                      failed to decrypt and format '/token' Secret data: cannot get sops data key: ";
-        assert!(error.starts_with(start) && error.contains("no key fits"), "{error}");
+        assert!(
+            error.starts_with(start) && error.contains("no key fits") && error.ends_with("\n\nNowhere."),
+            "{error}"
+        );
     }
 
     #[test]

@@ -33,6 +33,7 @@ use tracing::Instrument;
 use crate::{
     backoff::{Failures, jitter},
     diagnostics::{Activity, Diagnostics},
+    error::TaskError,
     metrics::{Metrics, ReconcileResult},
     queue::{PassResult, Queue},
     watch::Changes,
@@ -312,9 +313,9 @@ where
         let (_working, since) = self.queue.begin(reference.clone());
         let work =
             AssertUnwindSafe(self.reconciler.reconcile(object).instrument(span.clone())).catch_unwind();
-        let outcome = DUE.scope(since, turn.run(work)).await.unwrap_or_else(|panic| {
+        let outcome = DUE.scope(since, turn.run(work)).await.unwrap_or_else(|_| {
             self.metrics.panicked(&self.name);
-            Outcome::Failed(format!("panic: {}", panic_text(panic.as_ref())).into())
+            Outcome::Failed(TaskError::Panicked.into())
         });
         let (result, ended, next) = match outcome {
             Outcome::Wait => {
@@ -345,9 +346,10 @@ where
 
     /// Keeps the watch alive when the reconciler panics over one object.
     fn shield(&self, hook: impl FnOnce()) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(hook)) {
+        if catch_unwind(AssertUnwindSafe(hook)).is_err() {
             self.metrics.panicked(&self.name);
-            tracing::error!(error = panic_text(panic.as_ref()), "panic while an event was taken in");
+            let error = TaskError::Panicked.to_string();
+            tracing::error!(error, "failed to take in an event");
         }
     }
 
@@ -358,11 +360,6 @@ where
         self.queue.forget(object);
         self.turns.forget(object);
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown")
 }
 
 #[cfg(test)]

@@ -14,6 +14,23 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     }))
 }
 
+/// Why a task gave no result. What a panic says may quote what it was about, secrets too: nobody is told, and the log has the place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TaskError {
+    /// The task panicked.
+    #[error("the work panicked: the log of the controller says where")]
+    Panicked,
+    /// The process ends.
+    #[error("the work was cancelled")]
+    Cancelled,
+}
+
+impl From<tokio::task::JoinError> for TaskError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        if error.is_panic() { Self::Panicked } else { Self::Cancelled }
+    }
+}
+
 /// At most `most` bytes of a text, with `...` at the end if it was longer.
 pub fn truncate(text: &str, most: usize) -> String {
     if text.len() <= most {
@@ -24,6 +41,7 @@ pub fn truncate(text: &str, most: usize) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -36,6 +54,18 @@ mod tests {
         let status = kube::core::Status::failure("configmaps \"x\" not found", "NotFound").with_code(404);
         let error = Outer(kube::Error::Api(Box::new(status)));
         assert_eq!(chain(&error), "failed to read: configmaps \"x\" not found");
+    }
+
+    #[tokio::test]
+    async fn what_a_panic_says_is_not_told() {
+        let panicked = tokio::spawn(async { panic!("hunter2") }).await.unwrap_err();
+        assert_eq!(
+            TaskError::from(panicked).to_string(),
+            "the work panicked: the log of the controller says where"
+        );
+        let task = tokio::spawn(std::future::pending::<()>());
+        task.abort();
+        assert_eq!(TaskError::from(task.await.unwrap_err()), TaskError::Cancelled);
     }
 
     #[test]

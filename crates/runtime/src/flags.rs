@@ -42,7 +42,7 @@ pub struct Flags {
     #[arg(long, help_heading = heading::ENDPOINTS, action = ArgAction::Set, value_parser = boolean, default_value_t = true)]
     pub debug_objects: bool,
     /// URL of the events receiver; empty posts nothing.
-    #[arg(long, help_heading = heading::EVENTS, env = "EVENTS_ADDR", default_value = "")]
+    #[arg(long, help_heading = heading::EVENTS, env = "EVENTS_ADDR", default_value = "", value_parser = receiver)]
     pub events_addr: String,
     /// Events waiting for each of the two sinks before the newest are dropped.
     #[arg(long, help_heading = heading::EVENTS, default_value_t = 1024)]
@@ -154,6 +154,9 @@ pub enum FlagsError {
     /// The first delay would never be used.
     #[error("--max-retry-delay must not be less than --min-retry-delay")]
     RetryDelays,
+    /// There is no such namespace.
+    #[error("--watch-all-namespaces=false needs RUNTIME_NAMESPACE, the only namespace to watch")]
+    Namespace,
     /// Two could lead at once, or nobody for long.
     #[error(
         "{0} (--leader-election-lease-duration, --leader-election-renew-deadline, --leader-election-retry-period)"
@@ -210,6 +213,21 @@ pub fn service_account(text: &str) -> Result<String, EmptyAccount> {
     if text.trim().is_empty() { Err(EmptyAccount) } else { Ok(text.to_owned()) }
 }
 
+/// A flag that is no address of an events receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it has to be a URL such as http://notification-controller.flux-system.svc.cluster.local./")]
+pub struct NoReceiver;
+
+/// Where events are posted to, or nothing.
+///
+/// # Errors
+/// If nothing can be posted there.
+fn receiver(text: &str) -> Result<String, NoReceiver> {
+    let is_url =
+        || url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    if text.is_empty() || is_url() { Ok(text.to_owned()) } else { Err(NoReceiver) }
+}
+
 /// A flag's duration in Go's syntax.
 ///
 /// # Errors
@@ -226,6 +244,9 @@ impl Flags {
     pub fn check(&self) -> Result<(), FlagsError> {
         if self.max_retry_delay < self.min_retry_delay {
             return Err(FlagsError::RetryDelays);
+        }
+        if !self.watch_all_namespaces && self.runtime_namespace.is_empty() {
+            return Err(FlagsError::Namespace);
         }
         // As client-go, which looks at them only when they count.
         if self.leader.enable_leader_election {
@@ -301,6 +322,16 @@ mod tests {
 
     fn parse(args: &[&str]) -> Result<Flags, clap::Error> {
         try_parse_from::<Program>([&["program"], args].concat()).map(|p| p.flags)
+    }
+
+    #[test]
+    fn one_namespace_alone_has_a_name() {
+        let given = |args: &[&str], namespace: &str| {
+            Flags { runtime_namespace: namespace.to_owned(), ..parse(args).unwrap() }.check()
+        };
+        assert_eq!(given(&["--watch-all-namespaces=false"], ""), Err(FlagsError::Namespace));
+        assert_eq!(given(&["--watch-all-namespaces=false"], "apps"), Ok(()));
+        assert_eq!(given(&[], ""), Ok(()));
     }
 
     #[test]

@@ -137,9 +137,14 @@ fn is_enabled(log_level: LogLevel, metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= log_level.hint() && is_shown(log_level, metadata.target(), level)
 }
 
-/// Installs the process-wide logger on standard error. Called once, before anything logs.
+/// Installs the process-wide logger on standard error. Called once, before anything logs. Of a panic it has the place alone: what it
+/// says may quote what it was about, secrets too.
 pub fn init(encoding: Encoding, level: LogLevel) {
     subscriber(encoding, level, std::io::stderr).init();
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(logger = "runtime", place, "panic");
+    }));
 }
 
 fn subscriber<W>(encoding: Encoding, level: LogLevel, writer: W) -> impl Subscriber + Send + Sync

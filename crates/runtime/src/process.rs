@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     client::{self, ClientOptions, ConnectError, Fence, Rate},
     diagnostics::{Diagnostics, ProcessState},
+    error::TaskError,
     events::{Recorder, Sinks, hostname},
     flags::Flags,
     leader::{Candidate, lease_name},
@@ -41,8 +42,8 @@ pub enum ProcessError {
     NoNamespace,
     #[error("the lease {0} is lost")]
     LeaseLost(String),
-    #[error("a background task panicked")]
-    Panicked(#[source] tokio::task::JoinError),
+    #[error("a background task ended")]
+    Panicked(#[source] TaskError),
 }
 
 /// A started process.
@@ -230,7 +231,7 @@ impl Process {
 }
 
 fn flatten(ended: Result<Result<(), ProcessError>, tokio::task::JoinError>) -> Result<(), ProcessError> {
-    ended.map_err(ProcessError::Panicked)?
+    ended.map_err(|error| ProcessError::Panicked(error.into()))?
 }
 
 /// SIGTERM and SIGINT cancel `stop`.

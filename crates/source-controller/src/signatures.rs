@@ -21,6 +21,7 @@ use auth::Environment;
 use net::Deadline;
 use oci::{Digest, Reference, Repository};
 use references::{GetError, Secrets};
+use runtime::error::TaskError;
 
 use self::causes::Causes;
 use self::fetch::Fetch;
@@ -99,7 +100,7 @@ pub enum VerifyError {
     Notation(#[from] Box<notation::VerifyError>),
     /// A check did not come to its end.
     #[error(transparent)]
-    Task(#[from] tokio::task::JoinError),
+    Task(#[from] TaskError),
 }
 
 fn root_text(error: &TrustedRootError) -> String {

@@ -48,7 +48,12 @@ impl runtime::app::Arguments for Arguments {
 
 /// Composes artifacts of the files of sources and serves them.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "source-watcher", disable_version_flag = true)]
+#[command(
+    name = "source-watcher",
+    disable_version_flag = true,
+    // It shows the token, too, and to no other hosts.
+    mut_arg("artifact_token_file", |arg| arg.requires("artifact_hosts"))
+)]
 pub struct Arguments {
     /// Arguments that all controllers have.
     #[command(flatten)]

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use net::Deadline;
+use runtime::error::TaskError;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
@@ -16,18 +17,18 @@ pub enum BlockingError {
     /// The process stops; what the work would have said is no news.
     #[error("the process stops")]
     Stopped,
-    /// The work panicked. Without the task's id, which would make each message a new one.
-    #[error("blocking work panicked: {0}")]
-    Panicked(String),
+    /// The work panicked.
+    #[error(transparent)]
+    Panicked(TaskError),
 }
 
 impl From<JoinError> for BlockingError {
     fn from(error: JoinError) -> Self {
-        // Only a runtime that ends cancels such work.
-        let Ok(panic) = error.try_into_panic() else { return BlockingError::Stopped };
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        BlockingError::Panicked(text.unwrap_or_else(|| "no message".to_owned()))
+        match TaskError::from(error) {
+            // Only a runtime that ends cancels such work.
+            TaskError::Cancelled => Self::Stopped,
+            panicked @ TaskError::Panicked => Self::Panicked(panicked),
+        }
     }
 }
 
@@ -111,7 +112,10 @@ mod tests {
         let formatted = |_: &Deadline| -> Result<(), ()> { panic!("at the {}", "disco") };
         for work in [plain, formatted] {
             let done = run(Deadline::new(LONG), None, &CancellationToken::new(), work).await;
-            assert_eq!(done.unwrap_err().to_string(), "blocking work panicked: at the disco");
+            assert_eq!(
+                done.unwrap_err().to_string(),
+                "the work panicked: the log of the controller says where"
+            );
         }
     }
 }

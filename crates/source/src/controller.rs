@@ -123,7 +123,11 @@ impl<U: Upstream> Controller<U> {
 
 /// What dashboards read of an object.
 fn info<U: Upstream>(object: &U::Object) -> ResourceInfo {
-    let ready = find(object.conditions(), READY).map(|ready| ready.status.to_string());
+    // What has no status cannot fail; Flux's client shows it so, too.
+    let ready = match U::is_static(object) {
+        true => Some("True".to_owned()),
+        false => find(object.conditions(), READY).map(|ready| ready.status.to_string()),
+    };
     ResourceInfo {
         ready: ready.unwrap_or_default(),
         suspended: object.is_suspended(),

@@ -20,19 +20,23 @@ The column *Flux* says whether Flux's controller has a flag of this name; the ot
 ";
 
 /// Flags of Flux's source-controller 1.10, kustomize-controller 1.10, helm-controller 1.7 and source-watcher 2.2, and of the packages that set them up.
-const OF_FLUX: [&str; 45] = [
+const OF_FLUX: [&str; 51] = [
     "artifact-digest-algo",
     "artifact-retention-records",
     "artifact-retention-ttl",
     "concurrent",
     "concurrent-ssa",
     "custom-apply-stage-kinds",
+    "default-decryption-service-account",
     "default-kubeconfig-service-account",
     "default-service-account",
     "enable-leader-election",
     "events-addr",
     "feature-gates",
     "health-addr",
+    "helm-chart-file-max-size",
+    "helm-chart-max-size",
+    "helm-index-max-size",
     "http-retry",
     "http-timeout",
     "insecure-kubeconfig-exec",
@@ -56,6 +60,8 @@ const OF_FLUX: [&str; 45] = [
     "reconciliation-timeout",
     "requeue-dependency",
     "snapshot-digest-algo",
+    "sops-age-secret",
+    "sops-vault-configmap",
     "ssh-hostkey-algos",
     "ssh-kex-algos",
     "storage-addr",
@@ -67,6 +73,9 @@ const OF_FLUX: [&str; 45] = [
     "watch-configs-label-selector",
     "watch-label-selector",
 ];
+
+/// A flag that Flux has in one controller alone.
+const OF_FLUX_ALONE: (&str, &str) = ("helm-controller", "graceful-shutdown-timeout");
 
 /// The whole file.
 pub fn markdown() -> String {
@@ -97,16 +106,17 @@ fn controller(command: &Command) -> String {
     for heading in headings {
         text += &format!("\n### {heading}\n\n| Flag | Default | Flux | |\n|---|---|---|---|\n");
         let of_heading = shown.iter().filter(|arg| arg.get_help_heading() == Some(heading));
-        text.extend(of_heading.map(|arg| row(arg)));
+        text.extend(of_heading.map(|arg| row(command.get_name(), arg)));
     }
     text
 }
 
-fn row(arg: &Arg) -> String {
+fn row(controller: &str, arg: &Arg) -> String {
     let name = arg.get_long().unwrap_or_default();
     let Description { text, default, variable, values } = Description::of(arg);
     let default = default.map(|default| format!("`{default}`")).unwrap_or_default();
-    let of_flux = if OF_FLUX.contains(&name) { "yes" } else { "" };
+    let is_of_flux = OF_FLUX.contains(&name) || OF_FLUX_ALONE == (controller, name);
+    let of_flux = if is_of_flux { "yes" } else { "" };
     let values =
         if values.is_empty() { String::new() } else { format!(" One of `{}`.", values.join("`, `")) };
     let variable = variable.map(|name| format!(" Environment: `{name}`.")).unwrap_or_default();

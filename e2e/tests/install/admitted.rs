@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::manifests::{NAMESPACE, build, of_kind, render, run_with_input, stdout, stream};
 
 /// Values that make the chart render all that it can.
-const EVERYTHING: [&str; 12] = [
+const EVERYTHING: [&str; 13] = [
     "sourceWatcher.create=true",
     "sourceWatcher.persistence.enabled=true",
     "tenancy.lockdown=true",
@@ -22,6 +22,7 @@ const EVERYTHING: [&str; 12] = [
     "sourceController.persistence.storageClassName=fast",
     "eventsAddr=http://notification-controller.flux-system.svc.cluster.local./",
     "imagePullSecrets[0].name=registry",
+    "artifactToken.secretName=artifact-token",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

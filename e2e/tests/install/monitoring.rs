@@ -13,7 +13,7 @@ use e2e::testkit::{config_map, roll_out};
 use e2e::wait::{Not, not_yet};
 use serde_json::{Value, json};
 
-use crate::manifests::{build, chart, of_kind};
+use crate::manifests::{NAMESPACE, build, chart, of_kind, render};
 
 /// Labels that a series gets where it is read; `exported_namespace` is what becomes of its own `namespace`.
 const TARGET_LABELS: [&str; 5] = ["namespace", "pod", "container", "job", "instance"];
@@ -32,6 +32,27 @@ fn the_rules_and_the_dashboard_are_the_same_everywhere() {
     let objects = build("config/prometheus");
     let rule = of_kind(&objects, "PrometheusRule")[0];
     assert_eq!(rule["spec"]["groups"], rules()["groups"], "prometheus_rule.yaml is not rules.yaml");
+}
+
+#[test]
+fn nobody_misses_a_controller_that_is_not_installed() {
+    let rules = |values: &[&str]| {
+        let values = [&["monitoring.prometheusRule.create=true"], values].concat();
+        let objects = render(NAMESPACE, &values).unwrap();
+        let rules =
+            of_kind(&objects, "PrometheusRule")[0]["spec"]["groups"][0]["rules"].as_array().unwrap().clone();
+        let missed = |rule: &&Value| rule["alert"] == "FerrofluxControllerAbsent";
+        let names =
+            rules.iter().filter(missed).map(|rule| rule["labels"]["component"].as_str().unwrap().to_owned());
+        (rules.len(), names.collect::<Vec<_>>())
+    };
+    let (all, controllers) = rules(&[]);
+    assert_eq!(controllers, ["source-controller", "kustomize-controller", "helm-controller"]);
+    let (fewer, controllers) = rules(&["helmController.create=false"]);
+    assert_eq!(
+        (fewer, controllers),
+        (all - 1, vec!["source-controller".to_owned(), "kustomize-controller".to_owned()])
+    );
 }
 
 #[test]

@@ -236,6 +236,27 @@ fn the_lockdown_holds_in_shards() {
 }
 
 #[test]
+fn a_token_of_artifacts_is_for_all_who_publish_them_and_for_nobody_else() {
+    let hosts = |values: &[&str], name: &str| {
+        let objects = render(NAMESPACE, &[values, &["artifactToken.secretName=token"]].concat()).unwrap();
+        let deployments = of_kind(&objects, "Deployment");
+        let deployment = deployments.iter().find(|object| object["metadata"]["name"] == name).unwrap();
+        let all = arguments(deployment);
+        assert!(all.contains(&"--artifact-token-file=/artifact-token/token"), "{name}: {all:?}");
+        let hosts = all.iter().filter_map(|argument| argument.strip_prefix("--artifact-hosts="));
+        let hosts = hosts.map(|host| host.strip_suffix(".$(RUNTIME_NAMESPACE).svc.cluster.local.").unwrap());
+        hosts.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(hosts(&[], "kustomize-controller"), ["source-controller"]);
+    assert_eq!(hosts(&[], "source-controller"), [""; 0]);
+    let watched = ["sourceWatcher.create=true", "sharding.shards={a}"];
+    let publishers = ["source-controller", "source-controller-a", "source-watcher", "source-watcher-a"];
+    for name in ["kustomize-controller", "helm-controller-a", "source-watcher", "source-watcher-a"] {
+        assert_eq!(hosts(&watched, name), publishers, "{name}");
+    }
+}
+
+#[test]
 fn each_object_is_for_one_shard_and_each_shard_serves_its_own_artifacts() {
     let objects = [build("config/sharding"), build("config/sharding/source-watcher")].concat();
     let mut selectors = Vec::new();

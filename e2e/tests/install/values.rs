@@ -9,7 +9,7 @@ use crate::manifests::{NAMESPACE, by_name, chart, helm, render};
 
 #[test]
 fn wrong_values_are_refused_with_the_place_and_the_reason() {
-    let rows: [(&[&str], &str); 18] = [
+    let rows: [(&[&str], &str); 22] = [
         (&["sourceControler.create=true"], "at '': additional properties 'sourceControler' not allowed"),
         (
             &["sourceController.imagee.tag=a"],
@@ -29,6 +29,19 @@ fn wrong_values_are_refused_with_the_place_and_the_reason() {
             &["tenancy.lockdown=true", "kustomizeController.extraArgs={--no-remote-bases=false}"],
             "--no-remote-bases=false would undo tenancy.lockdown, since the last one counts.",
         ),
+        (
+            &["tenancy.lockdown=true", "sourceController.extraArgs={--debug-objects=true}"],
+            "sourceController.extraArgs: --debug-objects=true would undo tenancy.lockdown",
+        ),
+        (
+            &["sourceController.persistence.existingClaim=data"],
+            "sourceController.persistence.existingClaim: the volume is not used unless persistence.enabled is true.",
+        ),
+        (
+            &["sourceWatcher.persistence.enabled=true", "sourceWatcher.emptyDir.sizeLimit=1Gi"],
+            "sourceWatcher.emptyDir: with persistence.enabled there is none. Set persistence.size instead.",
+        ),
+        (&["helmController.podLabels.app=mine"], "at '/helmController/podLabels'"),
         (
             &["tenancy.lockdown=true", "helmController.extraArgs={--default-service-account=admin}"],
             "helmController.extraArgs: --default-service-account=admin would undo tenancy.lockdown",

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use e2e::artifact::download;
 use e2e::cluster::User;
 use e2e::controller::Controller;
@@ -69,6 +69,39 @@ async fn a_token_opens_artifacts_to_kustomize_controller_alone_and_can_be_replac
     for object in ["GitRepository/app", "Kustomization/app"] {
         assert!(!test.get(object).await?.to_string().contains("canary-"), "a token is in {object}");
     }
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn source_watcher_shows_the_token_and_asks_for_it() -> Result<()> {
+    let folder = temp_folder("watcher-token")?;
+    let token = folder.path().join("token");
+    fs::write(&token, "canary-1")?;
+    let token = flag(&token);
+    let options = [&*token, "--artifact-hosts=127.0.0.1"];
+    let settings = Settings { source: &[&token], kustomize: &options, ..Settings::default() };
+    let test = Scenario::with_settings("watcher-token", settings).await?;
+    let selector = test.selector();
+    let options = [&[&*selector], &options[..]].concat();
+    let watcher = Controller::start(test.cluster, User::SourceWatcher, &options).await?;
+    test.repo.commit_file("app/map.yaml", &config_map("map", "1"))?;
+    test.apply_source().await?;
+    let generator = json!({
+        "apiVersion": "source.extensions.fluxcd.io/v1beta1", "kind": "ArtifactGenerator", "metadata": {"name": "gen"},
+        "spec": {
+            "sources": [{"alias": "app", "kind": "GitRepository", "name": "app"}],
+            "artifacts": [{"name": "composed", "copy": [{"from": "@app/app/**", "to": "@artifact/app/"}]}],
+        },
+    });
+    test.apply(&generator.to_string()).await?;
+    let applied = test.kustomization_yaml("app", "./app", "");
+    let composed =
+        applied.replace("{kind: GitRepository, name: app}", "{kind: ExternalArtifact, name: composed}");
+    test.apply(&composed).await?;
+    test.ready("Kustomization/app").await.with_context(|| watcher.log_about(&test.namespace, 30))?;
+    let artifact = test.get("ExternalArtifact/composed").await?;
+    assert!(download(&artifact).await.is_err(), "it is served without the token");
+    assert!(!watcher.log_text().contains("canary-"), "the token is in the log");
     test.finish().await
 }
 

@@ -180,9 +180,13 @@ async fn a_key_that_is_missing_or_wrong_is_named_and_its_repair_noticed() -> Res
     };
     let failed =
         ready("decryption failed for 'Secret.v1.[noGrp]/secret' in app/secret.yaml: ".to_owned()).await?;
-    for part in
-        ["failed to decrypt and format", "/secret' Secret data: cannot get sops data key: ", &key.recipient]
-    {
+    let tried = format!("in decryption Secret '{}/keys' (*.agekey: 1, *.asc: 0).", test.namespace);
+    for part in [
+        "failed to decrypt and format",
+        "/secret' Secret data: cannot get sops data key: ",
+        &key.recipient,
+        &tried,
+    ] {
         ensure!(failed.message.contains(part), "{part}: {}", failed.message);
     }
     test.objects.delete(&test.id("Secret/keys")?).await?;

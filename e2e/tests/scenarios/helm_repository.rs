@@ -12,6 +12,7 @@ use e2e::objects::Look;
 use e2e::pki::Ca;
 use e2e::process::temp_folder;
 use e2e::scenario::{Scenario, Settings};
+use e2e::wait::{Not, not_yet};
 use serde_json::{Value, json};
 
 const DOCKER_CONFIG: &str = "kubernetes.io/dockerconfigjson";
@@ -159,7 +160,7 @@ async fn a_repository_is_trusted_by_the_certificates_of_its_secrets_and_of_the_s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repository_that_becomes_one_of_a_registry_is_left_with_nothing_and_comes_back() -> Result<()> {
-    let test = Scenario::new("hr-oci").await?;
+    let test = Scenario::with_own_controllers("hr-oci", &[]).await?;
     let folder = temp_folder("charts")?;
     package(folder.path(), "app", "1.0.0")?;
     helm(folder.path(), &["repo", "index", "."])?;
@@ -170,6 +171,16 @@ async fn a_repository_that_becomes_one_of_a_registry_is_left_with_nothing_and_co
     test.patch("HelmRepository/charts", &oci).await?;
     test.until("HelmRepository/charts", "has neither finalizer nor status", |object| {
         object["metadata"].get("finalizers").is_none() && object["status"].get("conditions").is_none()
+    })
+    .await?;
+    // Else an alert would tell for ever that it is neither ready nor failed.
+    let told = ["customresource_kind=\"HelmRepository\"", "name=\"charts\"", "ready=\"True\""];
+    let source = &test.pair()?.source;
+    test.wait("it counts as ready", async || {
+        match source.metric("gotk_resource_info", &told).await.map_err(not_yet)? {
+            1.0 => Ok(()),
+            other => Err(Not::Yet(format!("{told:?} is {other}"))),
+        }
     })
     .await?;
     assert!(download(&before).await.is_err(), "its artifact is still served");

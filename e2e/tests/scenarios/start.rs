@@ -92,6 +92,7 @@ fn mistakes(user: User, address: SocketAddr) -> Vec<Row> {
             "--concurrent=none",
             "invalid value 'none' for '--concurrent <CONCURRENT>': invalid digit found in string",
         ),
+        usage("--events-addr=notification-controller", "it has to be a URL such as http://notification-"),
         usage("--watch-label-selector=a b", "\"a b\" is no label selector: key=value, "),
         usage("--feature-gates=Nonsense=true", "feature-gate 'Nonsense' not supported"),
         // Listeners.
@@ -127,6 +128,8 @@ fn storage_mistakes(user: User, address: SocketAddr, folder: &Path) -> Vec<Row> 
     let path = |name: &str| folder.join(name).display().to_string();
     let storage = format!("--storage-path={}", folder.display());
     let fails = |flags: &[String], says: String| (user, "nobody", flags.to_vec(), 1, says);
+    // source-watcher shows the token to others, too, and has to know whom.
+    let hosts = if user == SourceWatcher { "--artifact-hosts=h" } else { "--storage-adv-addr=h" }.to_owned();
     let invalid = "the storage at --storage-path, which must be an existing directory: invalid storage path";
     vec![
         fails(&[storage.clone(), format!("--storage-addr={address}")], in_use(address, "--storage-addr")),
@@ -140,7 +143,7 @@ fn storage_mistakes(user: User, address: SocketAddr, folder: &Path) -> Vec<Row> 
         ),
         fails(&[format!("--storage-path={}", path("empty"))], format!("{invalid} {}", path("empty"))),
         fails(
-            &[storage, format!("--artifact-token-file={}", path("none"))],
+            &[storage, hosts, format!("--artifact-token-file={}", path("none"))],
             format!("failed to read the artifact token from '{}': No such file", path("none")),
         ),
     ]
@@ -176,14 +179,14 @@ fn own_mistakes(folder: &Path) -> Vec<Row> {
     ];
     let holds_none = format!("'{token}' holds no artifact token");
     let token = format!("--artifact-token-file={token}");
-    for user in [KustomizeController, HelmController] {
+    for user in [KustomizeController, HelmController, SourceWatcher] {
         rows.push(usage(user, "--artifact-token-file=/t", "--artifact-hosts"));
         let flags = vec!["--artifact-hosts=h".into(), token.clone()];
         rows.push((user, "nobody", flags, 1, holds_none.clone()));
     }
     // They guard their own artifacts with it.
-    for user in [SourceController, SourceWatcher] {
-        let flags = vec![format!("--storage-path={}", folder.display()), token.clone()];
+    for (user, more) in [(SourceController, "--storage-adv-addr=h"), (SourceWatcher, "--artifact-hosts=h")] {
+        let flags = vec![more.into(), format!("--storage-path={}", folder.display()), token.clone()];
         rows.push((user, "nobody", flags, 1, holds_none.clone()));
     }
     rows

@@ -63,9 +63,9 @@ pub struct Keys {
 }
 
 /// Suffix of entries with age identities.
-const AGE: &str = ".agekey";
+pub(super) const AGE: &str = ".agekey";
 /// Suffix of entries with OpenPGP keys.
-const PGP: &str = ".asc";
+pub(super) const PGP: &str = ".asc";
 
 /// What an entry of the Secret is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use sops::{AgeIdentities, KeyBytes, KeyError, KeyService, MasterKey, PgpKeys};
 
 use super::{
     clouds::{Caller, Credentials},
-    keys::{Entry, Keys},
+    keys::{AGE, Entry, Keys, PGP},
 };
 
 /// An entry of the key Secret is of no use.
@@ -26,6 +26,7 @@ pub struct KeyRing<'a> {
     age: AgeIdentities,
     pgp: PgpKeys,
     caller: Option<Caller<'a>>,
+    keys: &'a Keys,
 }
 
 impl<'a> KeyRing<'a> {
@@ -34,7 +35,7 @@ impl<'a> KeyRing<'a> {
     /// # Errors
     /// For the first that cannot be read.
     pub fn new(keys: &'a Keys, deadline: &'a Deadline) -> Result<Self, ImportError> {
-        let mut ring = Self { age: AgeIdentities::default(), pgp: PgpKeys::default(), caller: None };
+        let mut ring = Self { age: AgeIdentities::default(), pgp: PgpKeys::default(), caller: None, keys };
         let mut credentials = Credentials::default();
         for (entry, name, value) in keys.entries() {
             let imported = ring.import(&mut credentials, entry, value);
@@ -44,6 +45,22 @@ impl<'a> KeyRing<'a> {
         let clouds = keys.clouds.as_deref();
         ring.caller = clouds.map(|clouds| Caller::new(clouds, credentials, keys, deadline));
         Ok(ring)
+    }
+
+    /// Where keys were looked for, for whoever has one that does not fit.
+    pub fn tried(&self) -> String {
+        let count = |wanted| self.keys.entries().filter(|(entry, ..)| *entry == wanted).count();
+        match self.keys.secret() {
+            none if none.is_empty() => {
+                "There are no keys of age and OpenPGP: neither spec.decryption.secretRef nor --sops-age-secret is set."
+                    .to_owned()
+            }
+            secret => format!(
+                "Keys of age and OpenPGP were looked for in {secret} (*{AGE}: {}, *{PGP}: {}).",
+                count(Entry::Age),
+                count(Entry::Pgp),
+            ),
+        }
     }
 
     fn import(

@@ -23,8 +23,13 @@ pub enum DecryptError {
         source: ParseError,
     },
     /// No key fits.
-    #[error("cannot get sops data key: {0}")]
-    DataKey(#[from] DataKeyError),
+    #[error("cannot get sops data key: {source}\n\n{tried}")]
+    DataKey {
+        /// Which keys were tried, and why each does not fit.
+        source: DataKeyError,
+        /// Where keys were looked for.
+        tried: String,
+    },
     /// The key fits, a value does not.
     #[error("error decrypting sops tree: {0}")]
     Tree(#[from] sops::DecryptError),
@@ -72,6 +77,8 @@ pub enum DecryptError {
 /// - A Secret with values that nothing decrypts is refused, other than in Flux, which applies the cipher text.
 pub struct Sops<'a> {
     keys: &'a dyn KeyService,
+    /// Where keys were looked for, in the words of messages.
+    tried: String,
     manager: Manager,
     limits: Limits,
     /// All that was decrypted.
@@ -79,9 +86,9 @@ pub struct Sops<'a> {
 }
 
 impl<'a> Sops<'a> {
-    /// With these keys, for objects of `manager`.
-    pub fn new(keys: &'a dyn KeyService, manager: Manager) -> Self {
-        Self { keys, manager, limits: Limits::default(), decrypted: Mutex::default() }
+    /// With these keys, for objects of `manager`. `tried` says where the keys are from.
+    pub fn new(keys: &'a dyn KeyService, tried: String, manager: Manager) -> Self {
+        Self { keys, tried, manager, limits: Limits::default(), decrypted: Mutex::default() }
     }
 
     /// What was decrypted so far, to be left out of messages.
@@ -162,7 +169,8 @@ impl<'a> Sops<'a> {
         format: Format,
     ) -> Result<Plain, DecryptError> {
         let document = document.map_err(|source| DecryptError::Parse { format, source })?;
-        let key = document.metadata().data_key(self.keys)?;
+        let key = document.metadata().data_key(self.keys);
+        let key = key.map_err(|source| DecryptError::DataKey { source, tried: self.tried.clone() })?;
         let plain = document.decrypt(&key, MacCheck::Ignore)?;
         let mut decrypted = self.decrypted.lock().unwrap_or_else(PoisonError::into_inner);
         decrypted.extend(plain.secrets().map(<[u8]>::to_vec));
@@ -242,7 +250,9 @@ mod tests {
 
     fn object(document: &'static str, object: &Value) -> Result<Value, String> {
         let keys = DataKeyOf(document);
-        Sops::new(&keys, crate::MANAGER).object(object.clone()).map_err(|error| error.to_string())
+        Sops::new(&keys, "where".to_owned(), crate::MANAGER)
+            .object(object.clone())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -333,7 +343,7 @@ mod tests {
             ("a", Usage::Value, None),
             ("a.yaml", Usage::Patch, None),
         ] {
-            let sops = Sops::new(&keys, crate::MANAGER);
+            let sops = Sops::new(&keys, "where".to_owned(), crate::MANAGER);
             let decrypted = sops.decrypt(name, usage, content.as_bytes()).unwrap();
             assert_eq!(decrypted.as_deref(), expected.map(str::as_bytes), "{name}");
             let shown = sops.secrets().apply("the value \"x=y\" is none");

@@ -193,6 +193,23 @@ async fn an_entry_of_no_use_is_named_with_its_secret_and_without_its_value() {
 }
 
 #[tokio::test]
+async fn whoever_has_no_key_that_fits_learns_where_keys_were_looked_for() {
+    let identity = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    let objects = [("ns/secrets/own", secret(&[("a.agekey", identity), ("b.agekey", identity), ("c", "d")]))];
+    let deadline = Deadline::new(Duration::from_secs(60));
+    let keys = decryption(server(&objects).0, "", None).keys(&object(Some("own"), None)).await;
+    assert_eq!(
+        KeyRing::new(&keys.unwrap().unwrap(), &deadline).unwrap().tried(),
+        "Keys of age and OpenPGP were looked for in decryption Secret 'ns/own' (*.agekey: 2, *.asc: 0)."
+    );
+    let keys = decryption(server(&[]).0, "", None).keys(&object(None, None)).await;
+    assert_eq!(
+        KeyRing::new(&keys.unwrap().unwrap(), &deadline).unwrap().tried(),
+        "There are no keys of age and OpenPGP: neither spec.decryption.secretRef nor --sops-age-secret is set."
+    );
+}
+
+#[tokio::test]
 async fn keys_are_told_apart_by_what_counts_of_them() {
     let hash = async |data: &[(&str, &str)], account: Option<&str>| {
         let accounts = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}});

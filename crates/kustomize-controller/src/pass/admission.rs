@@ -14,6 +14,7 @@ use references::sources::SourceError;
 use runtime::{
     conditions::{READY, find},
     controller::Outcome,
+    error::TaskError,
     events::{Severity, action},
     patch::PatchError,
 };
@@ -123,7 +124,7 @@ impl Pass<'_> {
             };
             let checked = if check.has_expression() {
                 let checked = tokio::task::spawn_blocking(move || check.run()).await;
-                checked.unwrap_or_else(|panic| Err(Blocked::Waiting(panic.to_string())))
+                checked.unwrap_or_else(|panic| Err(Blocked::Waiting(TaskError::from(panic).to_string())))
             } else {
                 check.run()
             };

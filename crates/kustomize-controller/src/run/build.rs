@@ -15,7 +15,7 @@ use api::{
 use apply::{object::ObjectId, prepare::CommonMetadata};
 use kustomize::{flux::Overlay, tree::Trace};
 use references::SharedReads;
-use tokio::task::JoinError;
+use runtime::error::TaskError;
 
 use crate::{
     decryption::{Decryption, Keys, KeysError},
@@ -54,7 +54,7 @@ pub(crate) enum BuildError {
     Render(#[from] RenderError),
     /// The build engine panicked.
     #[error("recovered from kustomize build panic: {0}")]
-    Panic(#[source] JoinError),
+    Panic(#[source] TaskError),
     /// Other builds left no memory.
     #[error("no kustomize build could begin within {}", go_duration_string(*.0))]
     Busy(Duration),

@@ -16,7 +16,7 @@ use apply::{
 };
 use artifact::cache::CacheError;
 use kustomize::tree::{FileTree, Kind, MemoryTree};
-use runtime::{events::action, patch::PatchError};
+use runtime::{error::TaskError, events::action, patch::PatchError};
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -107,7 +107,9 @@ async fn resume_connect(
             run.now("Fetching manifests");
             Ok(connected(run, effects, result).await)
         }
-        Ok(Err(panicked)) => Ok(Failure::new(RECONCILIATION_FAILED, panicked.to_string()).into()),
+        Ok(Err(panicked)) => {
+            Ok(Failure::new(RECONCILIATION_FAILED, TaskError::from(panicked).to_string()).into())
+        }
         Err(_) => {
             run.now("Connecting to the cluster");
             effects.announce(run).await?;
@@ -140,7 +142,7 @@ async fn resume_download(
 ) -> Result<Step, PatchError> {
     match timeout(QUICK, &mut download).await {
         Ok(Ok(result)) => Ok(build(run, effects, result).await),
-        Ok(Err(panicked)) => Ok(Failure::new(ARTIFACT_FAILED, panicked.to_string()).into()),
+        Ok(Err(panicked)) => Ok(Failure::new(ARTIFACT_FAILED, TaskError::from(panicked).to_string()).into()),
         Err(_) => {
             effects.announce(run).await?;
             Ok(Step::End(Ending::Waiting(Phase::Download(download), TASK_POLL)))
@@ -191,7 +193,7 @@ async fn resume_build(
             run.now("Building manifests");
             Ok(built(run, effects, result))
         }
-        Ok(Err(panicked)) => Ok(Failure::new(BUILD_FAILED, panicked.to_string()).into()),
+        Ok(Err(panicked)) => Ok(Failure::new(BUILD_FAILED, TaskError::from(panicked).to_string()).into()),
         Err(_) => {
             let doing =
                 if build.queued.is_set() { "Waiting to build manifests" } else { "Building manifests" };

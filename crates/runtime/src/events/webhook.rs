@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use net::Backoff;
+use net::{Backoff, chain};
 use serde::Serialize;
 
 use super::queue::Receiver;
@@ -46,6 +46,7 @@ pub(super) async fn run(
             return;
         }
     };
+    let shown = net::redact(&url);
     while let Some(event) = queue.recv().await {
         let payload = Payload {
             involved_object: &event.object,
@@ -59,22 +60,34 @@ pub(super) async fn run(
             reporting_controller: component,
             reporting_instance: &instance,
         };
-        if !post(&client, &url, &payload).await {
+        if let Err(error) = post(&client, &url, &payload).await {
             metrics.event_dropped("webhook");
-            tracing::error!(logger = "events", reason = event.reason, "failed to post event");
+            tracing::error!(
+                logger = "events",
+                reason = event.reason,
+                error,
+                url = shown,
+                "failed to post event"
+            );
         }
     }
 }
 
-/// Whether the event is delivered. 429 means that the receiver has it already.
-async fn post(client: &reqwest::Client, url: &str, payload: &Payload<'_>) -> bool {
-    for attempt in 0..=RETRIES {
-        match client.post(url).json(payload).send().await.map(|answer| answer.status()) {
-            Ok(status) if status.is_success() || status.as_u16() == 429 => return true,
-            Ok(status) if !status.is_server_error() => return false,
-            _ if attempt == RETRIES => return false,
-            _ => tokio::time::sleep(BACKOFF.after(attempt + 1)).await,
+/// Delivers an event, or says why it could not. 429 means that the receiver has it already.
+async fn post(client: &reqwest::Client, url: &str, payload: &Payload<'_>) -> Result<(), String> {
+    let mut attempt = 0;
+    loop {
+        let error = match client.post(url).json(payload).send().await.map(|answer| answer.status()) {
+            Ok(status) if status.is_success() || status.as_u16() == 429 => return Ok(()),
+            Ok(status) if !status.is_server_error() => return Err(format!("the receiver answers {status}")),
+            Ok(status) => format!("the receiver answers {status}"),
+            // Without the URL, whose path may be a secret.
+            Err(error) => chain(&error.without_url()),
+        };
+        if attempt == RETRIES {
+            return Err(error);
         }
+        attempt += 1;
+        tokio::time::sleep(BACKOFF.after(attempt)).await;
     }
-    false
 }

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::Secret;
 use net::Deadline;
 use oci::{BlobError, Descriptor, ManifestError, RequestError};
 use references::Secrets;
+use runtime::error::TaskError;
 
 use super::causes::Causes;
 use super::fetch::Fetch;
@@ -125,7 +126,10 @@ impl Means {
             Means::Keys { .. } | Means::Keyless { .. } => None,
         };
         let means = self.clone();
-        tokio::task::spawn_blocking(move || means.prepared(public)).await?.map(Arc::new)
+        tokio::task::spawn_blocking(move || means.prepared(public))
+            .await
+            .map_err(TaskError::from)?
+            .map(Arc::new)
     }
 
     fn prepared(&self, public: Option<Arc<TrustedRoot>>) -> Result<Trust, VerifyError> {
@@ -186,7 +190,7 @@ enum Fault {
     #[error("more than {MAX_SIGNATURES} signatures")]
     TooMany,
     #[error(transparent)]
-    Task(#[from] tokio::task::JoinError),
+    Task(#[from] TaskError),
 }
 
 struct Search<'a, 's> {
@@ -231,7 +235,7 @@ impl Search<'_, '_> {
             Some(bundle) => bundle.verify(&hex, &trust).map(|()| true),
             None => Ok(false),
         });
-        Ok(judged.await??)
+        Ok(judged.await.map_err(TaskError::from)??)
     }
 
     /// Whether a layer of the tag for signatures is good.
@@ -275,7 +279,7 @@ impl Search<'_, '_> {
         let judged = tokio::task::spawn_blocking(move || {
             SimpleSigning { payload: &payload, annotations: &annotations }.verify(&digest, &trust)
         });
-        Ok(judged.await??)
+        Ok(judged.await.map_err(TaskError::from)??)
     }
 }
 

@@ -8,6 +8,7 @@ use ::notation::{
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use oci::{BlobError, Descriptor, ManifestError, Reference, ReferrersError, Resolved};
+use runtime::error::TaskError;
 
 use super::causes::SHOWN_CAUSE_CHARS;
 use super::fetch::Fetch;
@@ -151,7 +152,7 @@ enum Fault {
     #[error(transparent)]
     Verify(#[from] ::notation::VerifyError),
     #[error(transparent)]
-    Task(#[from] tokio::task::JoinError),
+    Task(#[from] TaskError),
 }
 
 /// Whether an artifact is signed as the policy wants it.
@@ -200,7 +201,9 @@ async fn judged(
     let [layer] = manifest.layers.as_slice() else { return Err(Fault::Layers(manifest.layers.len())) };
     let (envelope, media_type) = (fetch.blob(layer, MAX_ENVELOPE_BYTES).await?, layer.media_type.clone());
     let (trust, artifact) = (trust.clone(), artifact.clone());
-    tokio::task::spawn_blocking(move || trust.judge(&artifact, &media_type, &envelope)).await?
+    tokio::task::spawn_blocking(move || trust.judge(&artifact, &media_type, &envelope))
+        .await
+        .map_err(TaskError::from)?
 }
 
 fn verdict(artifact: &Artifact, outcome: &Outcome) -> Verdict {
