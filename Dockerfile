@@ -12,9 +12,10 @@ FROM ${RUST_IMAGE} AS build
 ARG SOURCE_REVISION
 WORKDIR /src
 COPY . .
-# The C library is linked in, so that the image needs none.
+# The C library is linked in, so that the image needs none. What only LLVM's linker knows is for where Rust brings it.
 RUN target="$(uname -m)-unknown-linux-gnu" \
- && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile dist --target "$target" \
+ && if [ "$(uname -m)" = x86_64 ]; then fold=-Clink-arg=-Wl,--icf=all; fi \
+ && RUSTFLAGS="-Ctarget-feature=+crt-static -Clink-arg=-Wl,-z,pack-relative-relocs ${fold:-}" cargo build --locked --profile dist --target "$target" \
       -p source-controller -p kustomize-controller -p helm-controller -p source-watcher --bins \
  && install -D -t /out "target/$target/dist/source-controller" "target/$target/dist/kustomize-controller" \
       "target/$target/dist/helm-controller" "target/$target/dist/source-watcher"

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::cluster::User;
+use e2e::process::temp_folder;
 use e2e::scenario::Scenario;
 use e2e::testkit::config_map;
 use serde_json::{Value, json};
@@ -43,6 +44,51 @@ async fn a_server_is_verified_unless_the_operator_lets_kubeconfigs_say_otherwise
         test.finish().await?;
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubeconfig_runs_no_program_whatever_its_user_is_called() -> Result<()> {
+    let files = [("a.yaml", config_map("a", "1"))];
+    let (test, there, commit) = scenario(Scenario::new("remote-exec").await?, &files).await?;
+    let folder = temp_folder("exec")?;
+    let ran = folder.path().join("ran");
+    let good: Value = serde_yaml::from_str(&fs::read_to_string(other().await?.kubeconfig(User::Admin))?)?;
+    let kubeconfig = |token: bool| {
+        let mut config = good.clone();
+        let user = &mut config["users"][0];
+        user["name"] = "".into();
+        user["user"]["exec"] = json!({
+            "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
+            "command": "/usr/bin/touch", "args": [ran],
+        });
+        if !token {
+            user["user"].as_object_mut().context("a user")?.remove("token");
+        }
+        config["contexts"][0]["context"]["user"] = "".into();
+        Ok::<_, anyhow::Error>(config.to_string())
+    };
+    test.objects.apply_one(&kubeconfig_secret("other", &kubeconfig(false)?), &test.namespace).await?;
+    test.apply(&test.kustomization_yaml("app", "./app", THERE)).await?;
+    let text = "user '' has no credentials but the program of user.exec, which is not supported";
+    test.condition(APP, "Ready", "False", "ReconciliationFailed", text).await?;
+    test.objects.apply_one(&kubeconfig_secret("other", &kubeconfig(true)?), &test.namespace).await?;
+    test.request(APP).await?;
+    test.applied(APP, &commit).await?;
+    until(&test, &there, "ConfigMap/a", "applied", |seen| seen["data"]["value"] == "1").await?;
+    ensure!(!ran.exists(), "the program ran");
+    test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_another_cluster_have_a_limit() -> Result<()> {
+    let test = Scenario::with_own_controllers("remote-answer", &["--remote-answer-max-size=1000"]).await?;
+    let (test, _, _) = scenario(test, &[("a.yaml", config_map("a", "1"))]).await?;
+    let kubeconfig = fs::read_to_string(other().await?.kubeconfig(User::Admin))?;
+    test.objects.apply_one(&kubeconfig_secret("other", &kubeconfig), &test.namespace).await?;
+    test.apply(&test.kustomization_yaml("app", "./app", THERE)).await?;
+    let text = "the answer of the API server has more than 1000 bytes";
+    test.condition(APP, "Ready", "False", "ReconciliationFailed", text).await?;
+    test.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
