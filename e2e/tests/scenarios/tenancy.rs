@@ -379,9 +379,11 @@ impl Tenant<'_> {
             let answer = test.kubectl(&args);
             answer.is_ok_and(|answer| answer.trim() == "yes")
         };
-        for resource in
-            ["kustomizations.kustomize.toolkit.fluxcd.io", "gitrepositories.source.toolkit.fluxcd.io"]
-        {
+        for resource in [
+            "kustomizations.kustomize.toolkit.fluxcd.io",
+            "gitrepositories.source.toolkit.fluxcd.io",
+            "externalartifacts.source.toolkit.fluxcd.io",
+        ] {
             ensure!(!can("patch", resource), "{user} may patch the status of {resource}");
         }
         let entry = json!({"id": format!("{}_shop__ConfigMap", of.namespace), "v": "v1"});
