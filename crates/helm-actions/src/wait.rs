@@ -1,12 +1,13 @@
 //! Waits: for objects to be ready, for hooks to have run, for deleted objects to be gone. Each has a deadline.
 //!
 //! What the API server answered when an object was written tells of most of them that they are ready. The others are watched,
-//! those of one kind and namespace by one watch.
+//! those of one kind and namespace by one watch. Where there are too many kinds and namespaces, objects of the rest are asked for in turn.
 
 mod follow;
 mod legacy;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::steps::Step;
 
 use follow::Group;
 
-/// Watches that one wait has at a time. The objects of others are waited for when one of these ends.
+/// Watches that one wait has. Objects that would need more are asked for one by one.
 const MOST_WATCHES: usize = 32;
 /// How long an object has to have failed: a Deployment that did is seen so once more after a change, before its controller looks at it.
 /// Flux looks every 5 seconds, and hardly sees that.
@@ -294,15 +295,16 @@ async fn watch(
     let mut gives_up = settled(states);
     let open = states.iter().filter(|(_, verdict)| status(verdict.as_ref()) != Status::Current);
     let open = open.filter_map(|(place, _)| Some((*place, resources.get(*place)?)));
-    let groups = Group::all(open, &configuration.manager);
+    let mut watched = Group::all(open, &configuration.manager);
+    let polled = watched.split_off(MOST_WATCHES.min(watched.len()));
     let cleaning: BTreeSet<usize> =
         resources.iter().zip(0..).filter(|(resource, _)| has_ttl(resource)).map(|(_, place)| place).collect();
     begin_wait(configuration, resources);
-    let follow = |group: Group| {
-        let (client, timeout) = (configuration.client.clone(), configuration.request_timeout);
-        follow::states(client, group, judge.clone(), timeout).boxed()
-    };
-    let mut changes = stream::iter(groups).map(follow).flatten_unordered(MOST_WATCHES);
+    let (client, timeout) = (&configuration.client, configuration.request_timeout);
+    let follow = |group: Group| follow::states(client.clone(), group, judge.clone(), timeout).boxed();
+    let watched = stream::iter(watched).map(follow).flatten_unordered(MOST_WATCHES);
+    let polled = follow::polled(client.clone(), polled, judge.clone(), timeout);
+    let mut changes = pin!(stream::select(watched, polled));
     loop {
         if judge.subject != Subject::Hooks {
             let open = states.values().filter(|verdict| status(verdict.as_ref()) != Status::Current).count();

@@ -1,6 +1,7 @@
 //! The objects of one kind and namespace, as a watch shows them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use apply::kstatus::Verdict;
@@ -17,7 +18,8 @@ use serde_json::Value;
 use super::Judge;
 use crate::resources::Resource;
 
-/// How long a watch that fails is left alone; the objects are asked for one by one meanwhile.
+/// How long a watch that fails is left alone; the objects are asked for one by one meanwhile. Objects without a watch are asked for
+/// again after it, as often as Flux asks for all.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// What Helm marks all objects of releases with.
@@ -170,13 +172,38 @@ pub(super) fn states(
     timeout: Duration,
 ) -> impl Stream<Item = (usize, Option<Verdict>)> + Send {
     let places = group.places.clone();
-    seen(client, group, timeout).flat_map(move |changes| {
-        let judged: Vec<_> = changes
-            .into_iter()
-            .filter_map(|(name, live)| Some((*places.get(&name)?, live.map(|object| judge.verdict(&object)))))
-            .collect();
-        stream::iter(judged)
-    })
+    seen(client, group, timeout).flat_map(move |changes| stream::iter(judged(&places, changes, &judge)))
+}
+
+/// How the objects of groups stand that have no watch, again and again; without an end if there are any.
+pub(super) fn polled(
+    client: Client,
+    groups: Vec<Group>,
+    judge: Judge,
+    timeout: Duration,
+) -> impl Stream<Item = (usize, Option<Verdict>)> + Send {
+    let turns = (0..groups.len()).cycle().enumerate();
+    let groups = Arc::new(groups);
+    let asked = stream::iter(turns).then(move |(turn, at)| {
+        let (client, groups, judge) = (client.clone(), groups.clone(), judge.clone());
+        async move {
+            if at == 0 && turn > 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
+            let Some(group) = groups.get(at) else { return Vec::new() };
+            judged(&group.places, ask(&client, group, timeout).await, &judge)
+        }
+    });
+    asked.flat_map(stream::iter)
+}
+
+fn judged(
+    places: &BTreeMap<String, usize>,
+    changes: Vec<Seen>,
+    judge: &Judge,
+) -> Vec<(usize, Option<Verdict>)> {
+    let judged = |(name, live): Seen| Some((*places.get(&name)?, live.map(|object| judge.verdict(&object))));
+    changes.into_iter().filter_map(judged).collect()
 }
 
 /// Waits until an object is gone. Most are at once.

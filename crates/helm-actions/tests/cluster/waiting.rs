@@ -69,6 +69,37 @@ async fn what_is_not_ready_in_time_is_told() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn objects_of_more_namespaces_than_there_are_watches_are_waited_for() -> Result<()> {
+    const NAMESPACES: usize = 40;
+    let bed = Bed::new().await?;
+    let name = |index: usize| format!("{}-{index:02}", bed.namespace);
+    // All Deployments change with `text`, so that none is ready when it is applied; `slow` names one that never is.
+    let chart = |version: &str, text: &str, slow: usize| {
+        let objects = (0..NAMESPACES).map(|index| {
+            let (namespace, replicas) = (name(index), if index == slow { 1 } else { 0 });
+            let deployment = deployment("web", replicas)
+                .replace("{name: web}", &format!("{{name: web, namespace: {namespace}}}"))
+                .replace("spec:\n  replicas", "spec:\n  progressDeadlineSeconds: 1\n  replicas")
+                .replace("labels: {app: web}", &format!("labels: {{app: web, text: {text}}}"));
+            format!(
+                "---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\n{deployment}"
+            )
+        });
+        bed.chart(version, &[("templates/all.yaml", &objects.collect::<String>())])
+    };
+    let last = NAMESPACES - 1;
+    good(bed.install("web", &chart("1.0.0", "one", NAMESPACES)?, "{}").await);
+    // One that is not watched has failed.
+    let text = failure(bed.upgrade("web", &chart("2.0.0", "two", last)?, "{}").await);
+    let stalled = format!("Deployment/{}/web status: 'Failed'", name(last));
+    assert_eq!(text, format!("failed early due to stalled resources: [{stalled}]"));
+    let mut options = uninstall();
+    options.wait.strategy = WaitStrategy::HooksOnly;
+    good(bed.configuration.uninstall("web", &options).await);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn something_newer_ends_a_wait() -> Result<()> {
     let bed = Bed::new().await?;
     let never = deployment("never", 1);
