@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ const MIN_PART_BYTES: usize = 4;
 
 /// How many ways there are to spell a value, at most.
 const SPELLINGS: usize = 20;
-/// Most bytes that a message is searched for, with all spellings.
+/// Most bytes of all values as they may be spelt, which are made for each message.
 const MAX_SPELT_BYTES: usize = 64 << 20;
 /// Most bytes of a message that are looked at, once for each spelling: some milliseconds.
 const MAX_SEARCHED_BYTES: usize = 64 << 20;
@@ -26,30 +26,16 @@ const WITHHELD: &str = "(not shown: there are too many secret values to look for
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Mask(Vec<Arc<Values>>);
 
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 struct Values {
     values: BTreeSet<String>,
     bytes: usize,
-    /// What a message may have of them. Most are never asked for.
-    spelt: OnceLock<BTreeSet<String>>,
 }
-
-impl PartialEq for Values {
-    fn eq(&self, other: &Self) -> bool {
-        self.values == other.values
-    }
-}
-
-impl Eq for Values {}
 
 impl Values {
     fn new(values: BTreeSet<String>) -> Self {
         let bytes = values.iter().map(String::len).sum();
-        Self { values, bytes, spelt: OnceLock::new() }
-    }
-
-    fn spelt(&self) -> &BTreeSet<String> {
-        self.spelt.get_or_init(|| self.values.iter().flat_map(|value| spellings(value)).collect())
+        Self { values, bytes }
     }
 }
 
@@ -92,8 +78,10 @@ impl Mask {
         {
             return WITHHELD.to_owned();
         }
-        let spelt = self.0.iter().flat_map(|values| values.spelt());
-        let mut shown: Vec<_> = spelt.filter(|spelt| text.contains(spelt.as_str())).collect();
+        // Those of one value after another, for together they are many times as large as the values.
+        let spelt = self.0.iter().flat_map(|values| &values.values).flat_map(|value| spellings(value));
+        let shown: BTreeSet<String> = spelt.filter(|spelt| text.contains(spelt.as_str())).collect();
+        let mut shown: Vec<_> = shown.iter().collect();
         // One may be a part of another.
         shown.sort_by_key(|spelt| std::cmp::Reverse(spelt.len()));
         shown.into_iter().fold(text.to_owned(), |text, spelt| match spelt.len() {

@@ -1,12 +1,13 @@
 //! The values of a HelmRelease: read, composed, and what of them is secret.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::HelmRelease;
 use api::helm::actions::RESOLVE_VALUES;
 use api::helm::reasons::VALUES_ERROR;
 use apply::mask::Mask;
-use helm_values::{Entries, Kind, Limits, Referent, Referents, Values, compose, referents};
+use helm_values::{Error, Kind, Limits, Referent, Referents, Values, compose, referents};
 use kube::ResourceExt;
 use references::Kind as ReadKind;
 use references::configs::ConfigKey;
@@ -31,27 +32,8 @@ impl Pass<'_> {
     /// One cannot be read, or what they hold is no values.
     pub(crate) async fn values(&self) -> Result<Composed, Halt> {
         let object = Arc::new(self.subject.object.clone());
-        let (mut known, mut secrets) = (Referents::default(), Vec::new());
-        for (kind, name) in referents(&object.spec.values_from) {
-            let read_kind = match kind {
-                Kind::ConfigMap => ReadKind::ConfigMap,
-                Kind::Secret => ReadKind::Secret,
-            };
-            let read =
-                self.context.reads.entries(read_kind, self.subject.namespace(), name, due_since()).await;
-            let referent = match read {
-                Ok(entries) => {
-                    if kind == Kind::Secret {
-                        secrets.extend(entries.values().map(|value| value.0.clone()));
-                    }
-                    let entries = entries.iter().map(|(key, value)| (key.clone(), value.0.clone()));
-                    Referent::Found(entries.collect::<Entries>())
-                }
-                Err(error) if error.is_not_found() => Referent::NotFound(error.to_string()),
-                Err(error) => Referent::Failed(error.to_string()),
-            };
-            known.insert(kind, name, referent);
-        }
+        let limits = Limits::default();
+        let known = self.referents(&limits).await.map_err(refused)?;
         let work = tokio::task::spawn_blocking(move || {
             let spec = &object.spec;
             let namespace = object.namespace().unwrap_or_default();
@@ -60,34 +42,64 @@ impl Pass<'_> {
                 spec.values.as_ref(),
                 &spec.values_from,
                 &known,
-                &Limits::default(),
+                &limits,
                 &mut |missing| tracing::info!("{missing}"),
-            );
-            values.map(|values| Composed { values, secrets: mask(secrets) })
+            )?;
+            Ok(Composed { values, secrets: mask(&known, &limits)? })
         });
         let composed = work.await.map_err(|error| Obstacle::untold(error.to_string()))?;
-        composed.map_err(|error| {
-            Obstacle::retried(VALUES_ERROR, error.to_string()).told(RESOLVE_VALUES, true).into()
-        })
+        composed.map_err(refused)
     }
+
+    /// The objects that the references name, as far as they are there.
+    async fn referents(&self, limits: &Limits) -> Result<Referents, Error> {
+        let mut known = Referents::default();
+        for wanted in referents(&self.subject.object.spec.values_from, limits)? {
+            let kind = match wanted.kind {
+                Kind::ConfigMap => ReadKind::ConfigMap,
+                Kind::Secret => ReadKind::Secret,
+            };
+            let namespace = self.subject.namespace();
+            match self.context.reads.entries(kind, namespace, wanted.name, due_since()).await {
+                Ok(entries) => {
+                    let entries = entries.iter().map(|(key, value)| (key.as_str(), value.0.as_slice()));
+                    known.found(&wanted, entries, limits)?;
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    let referent =
+                        if error.is_not_found() { Referent::NotFound(text) } else { Referent::Failed(text) };
+                    known.insert(wanted.kind, wanted.name, referent);
+                }
+            }
+        }
+        Ok(known)
+    }
+}
+
+fn refused(error: Error) -> Halt {
+    Obstacle::retried(VALUES_ERROR, error.to_string()).told(RESOLVE_VALUES, true).into()
 }
 
 /// The entries of Secrets as they are, and the texts in those that are YAML.
-fn mask(entries: Vec<Vec<u8>>) -> Mask {
-    let mut texts = Vec::new();
-    for entry in &entries {
-        if let Ok(document) = helm_chart::first_document(entry, &Limits::default().yaml) {
-            add_texts(&document, &mut texts);
+fn mask(known: &Referents, limits: &Limits) -> Result<Mask, Error> {
+    let mut texts = BTreeSet::new();
+    for entry in known.secrets() {
+        if let Ok(document) = helm_chart::first_document(entry, &limits.yaml) {
+            add_texts(document, &mut texts);
+        }
+        if texts.len() > limits.values {
+            return Err(Error::Values(limits.values));
         }
     }
-    Mask::new(texts.iter().map(String::as_bytes).chain(entries.iter().map(Vec::as_slice)))
+    Ok(Mask::new(texts.iter().map(String::as_bytes).chain(known.secrets())))
 }
 
-fn add_texts(value: &Value, texts: &mut Vec<String>) {
+fn add_texts(value: Value, texts: &mut BTreeSet<String>) {
     match value {
-        Value::String(text) => texts.push(text.clone()),
-        Value::Array(items) => items.iter().for_each(|item| add_texts(item, texts)),
-        Value::Object(fields) => fields.values().for_each(|field| add_texts(field, texts)),
+        Value::String(text) => drop(texts.insert(text)),
+        Value::Array(items) => items.into_iter().for_each(|item| add_texts(item, texts)),
+        Value::Object(fields) => fields.into_iter().for_each(|(_, field)| add_texts(field, texts)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -103,12 +115,19 @@ pub fn config_keys(object: &HelmRelease) -> Vec<ConfigKey> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn what_secrets_hold_is_masked_as_a_whole_and_in_parts() {
-        let mask =
-            mask(vec![b"database:\n  password: hunter2\n  port: 5432\n".to_vec(), b"token-1".to_vec()]);
-        assert_eq!(mask.apply("bad hunter2 at 5432: token-1"), "bad ***** at 5432: *****");
+        let mut known = Referents::default();
+        let entries = [("a", "database:\n  password: hunter2\n  port: 5432\n"), ("b", "token-1")];
+        known.insert(Kind::Secret, "s", Referent::Found(entries.into_iter().collect()));
+        known.insert(Kind::ConfigMap, "c", Referent::Found([("a", "plain")].into_iter().collect()));
+        let limits = Limits { values: 2, ..Limits::default() };
+        let secrets = mask(&known, &limits).unwrap();
+        assert_eq!(secrets.apply("bad hunter2 at 5432: token-1, plain"), "bad ***** at 5432: *****, plain");
+        let limits = Limits { values: 1, ..limits };
+        assert_eq!(mask(&known, &limits), Err(Error::Values(1)));
     }
 }

@@ -15,7 +15,8 @@ use crate::sharing::Composed;
 pub struct Limits {
     /// References.
     pub references: usize,
-    /// Bytes that all references give together. One object that two references name counts twice.
+    /// Bytes of all objects that are read, and bytes that all references give together. There, one key that two references name counts
+    /// twice.
     pub bytes: usize,
     /// Values in the result, those in others included.
     pub values: usize,
@@ -26,7 +27,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 16 references of the size that an object may have at most, or many small ones; some 100 MiB of memory at the worst.
+    /// 16 objects of the size that they may have at most, or many small ones; some 100 MiB of memory at the worst.
     fn default() -> Self {
         Self {
             references: 1_000,
@@ -51,9 +52,7 @@ pub fn compose(
     limits: &Limits,
     missing: &mut dyn FnMut(&ReferenceError),
 ) -> Result<Values, Error> {
-    if references.len() > limits.references {
-        return Err(Error::References(limits.references));
-    }
+    check_number(references, limits)?;
     let mut inline = inline.and_then(Value::as_object).cloned().unwrap_or_default();
     floats(&mut inline);
     let mut composed = Composed::new(inline);
@@ -92,6 +91,13 @@ pub fn compose(
         }
     }
     Ok(composed.finish())
+}
+
+pub(crate) fn check_number(references: &[ValuesReference], limits: &Limits) -> Result<(), Error> {
+    if references.len() > limits.references {
+        return Err(Error::References(limits.references));
+    }
+    Ok(())
 }
 
 /// Why a reference has no content.

@@ -18,7 +18,7 @@ pub enum Error {
     /// There are more references than [`Limits::references`](crate::Limits::references).
     #[error("more than {0} values references")]
     References(usize),
-    /// The references hold more bytes than [`Limits::bytes`](crate::Limits::bytes).
+    /// The objects that are read, or the references together, hold more bytes than [`Limits::bytes`](crate::Limits::bytes).
     #[error("values references hold more than {0} bytes")]
     Bytes(usize),
     /// The values are more than [`Limits::values`](crate::Limits::values).

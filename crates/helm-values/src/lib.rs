@@ -36,4 +36,4 @@ pub use compose::{Limits, compose};
 pub use digest::config_digest;
 pub use error::{Error, Reason, ReferenceError};
 pub use helm_chart::Values;
-pub use referents::{Entries, Kind, Referent, Referents, referents};
+pub use referents::{Entries, Kind, Referent, Referents, Wanted, referents};
