@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use yaml::{JsonFields, json_string};
@@ -28,7 +28,8 @@ pub struct Release {
     pub version: i64,
     /// Where it is installed.
     pub namespace: String,
-    /// How its objects were applied; none is [`ApplyMethod::ClientSide`], too.
+    /// How its objects were applied; none is [`ApplyMethod::ClientSide`], too, and so is a name that is not known.
+    #[serde(deserialize_with = "ApplyMethod::field")]
     pub apply_method: Option<ApplyMethod>,
     /// Labels of the user. They are those of the Secret.
     #[serde(skip)]
@@ -134,17 +135,22 @@ impl From<Cow<'_, str>> for Status {
 }
 
 /// How objects are applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApplyMethod {
     /// By patches that the client makes.
-    #[serde(rename = "csa")]
     ClientSide,
     /// By the API server.
-    #[serde(rename = "ssa")]
     ServerSide,
 }
 
 impl ApplyMethod {
+    fn field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
+        let name = Option::<Cow<'_, str>>::deserialize(deserializer)?;
+        Ok([Self::ClientSide, Self::ServerSide]
+            .into_iter()
+            .find(|method| Some(method.name()) == name.as_deref()))
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {

@@ -200,6 +200,20 @@ fn what_is_too_large_is_refused_on_both_ways() {
 }
 
 #[test]
+fn an_apply_method_that_is_not_known_is_none() {
+    for (text, method) in [
+        (r#"{"apply_method":"ssa"}"#, Some(ApplyMethod::ServerSide)),
+        (r#"{"apply_method":"csa"}"#, Some(ApplyMethod::ClientSide)),
+        (r#"{"apply_method":""}"#, None),
+        (r#"{"apply_method":"newer"}"#, None),
+        (r#"{"apply_method":null}"#, None),
+        ("{}", None),
+    ] {
+        assert_eq!(decode(text).unwrap().apply_method, method, "{text}");
+    }
+}
+
+#[test]
 fn errors_show_no_content() {
     let error = decode(r#"{"name": {"hunter2": 1}}"#).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
