@@ -116,7 +116,8 @@ impl Configuration {
     /// Creates those that are not there, and keeps those in the list.
     async fn create_definitions(&self, all: &mut Vec<Resource>, method: ApplyMethod) -> Result<(), CrdFault> {
         let there = resources::existing(self, all).await.map_err(CrdFault::Get)?;
-        all.retain(|resource| !resource.is_in(&there));
+        let there = resources::by_id(&there);
+        all.retain(|resource| !there.contains_key(&resource.id));
         for resource in all {
             let name = resource.id.name.clone();
             let created = resources::create_all(self, std::slice::from_mut(resource), creating(method)).await;

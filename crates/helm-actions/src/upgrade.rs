@@ -114,8 +114,9 @@ impl UpgradePlan {
         targets.iter_mut().for_each(|resource| metadata.mark(&mut resource.object));
         // Otherwise what is there is taken, whosever it is.
         if !options.takes_ownership {
+            let known = resources::by_id(&current);
             let added: Vec<Resource> =
-                targets.iter().filter(|target| !target.is_in(&current)).cloned().collect();
+                targets.iter().filter(|target| !known.contains_key(&target.id)).cloned().collect();
             let there = resources::conflicting(&configuration, &added, metadata).await;
             current.extend(there.map_err(ActionError::AdoptUpgrade)?);
         }

@@ -8,6 +8,7 @@ mod patch_types;
 mod send;
 mod update;
 
+use std::collections::HashMap;
 use std::fmt;
 
 use apply::mapper::RestMapping;
@@ -66,16 +67,18 @@ impl Resource {
             .map(|(key, text)| (key, text.as_str().into()))
     }
 
-    /// Whether it is in a list, whatever the version in which it is asked for.
-    pub(crate) fn is_in(&self, others: &[Self]) -> bool {
-        others.iter().any(|other| other.id == self.id)
-    }
-
     /// As Go prints it: `namespace/name group/version, Kind=Kind`.
     pub(crate) fn described(&self) -> String {
         let GroupVersionKind { group, version, kind } = &self.gvk;
         format!("{}/{} {group}/{version}, Kind={kind}", self.id.namespace, self.id.name)
     }
+}
+
+/// Objects by what they are, whatever the version in which they are asked for; of several that are the same, the first.
+pub(crate) type ById<'a> = HashMap<&'a ObjectId, &'a Resource>;
+
+pub(crate) fn by_id(resources: &[Resource]) -> ById<'_> {
+    resources.iter().rev().map(|resource| (&resource.id, resource)).collect()
 }
 
 /// The runs of objects of one kind, in their order: those of one run are written at the same time.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::delete::delete;
 use super::send::{self, Method, SendError};
-use super::{Propagation, Resource, groups};
+use super::{ById, Propagation, Resource, by_id, groups};
 use crate::configuration::Configuration;
 
 /// The annotation by which an object outlives its release.
@@ -43,9 +43,10 @@ pub(crate) async fn create_all(
 ) -> Result<(), Joined> {
     let mut errors = Vec::new();
     configuration.log.debug("creating resource(s)", [("resources", resources.len().into())]);
+    let none = ById::new();
     for group in groups(resources) {
         let write = Write::create(method);
-        let answers = each(configuration, group, &[], write, write.words(true));
+        let answers = each(configuration, group, &none, write, write.words(true));
         errors.extend(answers.await.into_iter().map(|(_, error)| error));
     }
     Joined::of(errors, "\n")
@@ -79,6 +80,7 @@ pub(crate) async fn update_all(
     let mut changed = Changed::default();
     let mut errors = Vec::new();
     configuration.log.debug("checking resources for changes", [("resources", targets.len().into())]);
+    let former = by_id(originals);
     for group in groups(targets) {
         if updating.tells_created {
             match missing(configuration, group).await {
@@ -87,7 +89,7 @@ pub(crate) async fn update_all(
             }
         }
         let write = Write::Update(updating.method);
-        let answers = each(configuration, group, originals, write, write.words(false));
+        let answers = each(configuration, group, &former, write, write.words(false));
         for (resource, error) in answers.await {
             // What is not there ends the update; what is there and does not change is told at its end.
             let is_missing = configuration.requests().get(&resource.target()).await;
@@ -104,7 +106,8 @@ pub(crate) async fn update_all(
     if !errors.is_empty() {
         return (changed, Joined::of(errors, " && "));
     }
-    for resource in originals.iter().filter(|original| !original.is_in(targets)) {
+    let wanted = by_id(targets);
+    for resource in originals.iter().filter(|original| !wanted.contains_key(&original.id)) {
         errors.extend(remove(configuration, resource).await.err());
     }
     (changed, Joined::of(errors, " && "))
@@ -159,9 +162,9 @@ impl Write {
         self,
         configuration: &Configuration,
         resource: &Resource,
-        originals: &[Resource],
+        originals: &ById<'_>,
     ) -> Result<Value, SendError> {
-        let original = originals.iter().find(|original| original.id == resource.id);
+        let original = originals.get(&resource.id).copied();
         match self {
             Self::Create => send::create(configuration, resource).await,
             Self::Update(method) => send::write(configuration, resource, original, method).await,
@@ -173,7 +176,7 @@ impl Write {
 async fn each(
     configuration: &Configuration,
     group: &mut [Resource],
-    originals: &[Resource],
+    originals: &ById<'_>,
     write: Write,
     words: Option<[&str; 2]>,
 ) -> Vec<(Resource, SendError)> {
