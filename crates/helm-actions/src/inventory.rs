@@ -29,9 +29,9 @@ impl Configuration {
         manifest: &str,
         definitions: &[Crd],
     ) -> Result<Inventory, BuildError> {
-        let files = definitions.iter().map(|file| String::from_utf8_lossy(&file.content));
-        let texts: Vec<_> = std::iter::once(manifest.into()).chain(files).collect();
-        let found = resources::manifests(texts.iter().map(AsRef::as_ref))?;
+        let files = definitions.iter().map(|file| String::from_utf8_lossy(&file.content).into_owned());
+        let texts: Vec<String> = std::iter::once(manifest.to_owned()).chain(files).collect();
+        let found = resources::manifests(texts).await?;
         let (since, mut seen, mut inventory) = (Instant::now(), HashSet::new(), Inventory::default());
         for manifest in found {
             let (mut id, gvk) = (manifest.id(), manifest.gvk());

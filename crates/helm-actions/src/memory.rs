@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::resources::Resource;
 
 /// What an object takes besides its content: its names, how its kind is served, and how it stands.
-const OBJECT: u64 = 1024;
+pub(crate) const OBJECT: u64 = 1024;
 /// What the table of an object takes for each of its fields besides name and value: a hash, and places in two lists.
 const FIELD: u64 = 24;
 
@@ -79,7 +79,7 @@ pub fn of_fields(fields: &Map<String, Value>) -> u64 {
 }
 
 /// What a value takes besides its own place.
-fn of_value(value: &Value) -> u64 {
+pub(crate) fn of_value(value: &Value) -> u64 {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         Value::String(text) => text.len() as u64,

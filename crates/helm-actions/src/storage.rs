@@ -308,9 +308,9 @@ impl Storage {
     async fn secret(&self, release: &Release, stamp: fn(i64) -> Stamp) -> Result<Value, WriteError> {
         let name = secret_name(&release.name, release.version);
         let labels = labels(release, stamp(Timestamp::now().as_second()));
-        let release = release.clone();
+        let (release, limits) = (release.clone(), self.limits.clone());
         // Compression takes its time.
-        let work = tokio::task::spawn_blocking(move || encode(&release));
+        let work = tokio::task::spawn_blocking(move || encode(&release, &limits));
         let data = work.await.map_err(|_| WriteError::Ended)??;
         Ok(json!({
             "apiVersion": "v1",

@@ -22,6 +22,7 @@ pub use chart::chart_json;
 pub use observation::{MetadataError, Observation, TEST};
 pub use release::{ApplyMethod, Execution, Hook, Info, Phase, Release, Status};
 pub use secret::{
-    DecodeError, EncodeError, KEY, Limits, OWNER, SECRET_TYPE, Stamp, decode, encode, labels, secret_name,
+    DecodeError, EncodeError, KEY, LimitError, Limits, OWNER, SECRET_TYPE, Stamp, decode, encode, labels,
+    secret_name,
 };
 pub use time::Time;

@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
+use crate::json;
 use crate::release::Release;
 
 /// The type of the Secret.
@@ -31,12 +32,38 @@ const LARGEST: usize = 1 << 20;
 pub struct Limits {
     /// Bytes behind the compression. A Secret of 1 MiB could have a thousand times as many.
     pub bytes: u64,
+    /// Values of the JSON. Some bytes of text, such as those of an empty hook, may take some hundred in memory.
+    pub values: usize,
 }
 
 impl Default for Limits {
+    /// As many values as a chart of 20,000 files has, and a hundred thousand more; some 100 MiB of memory at the worst, besides texts.
     fn default() -> Self {
-        Self { bytes: 64 << 20 }
+        Self { bytes: 64 << 20, values: 200_000 }
     }
+}
+
+impl Limits {
+    fn check(&self, json: &[u8]) -> Result<(), LimitError> {
+        if json.len() as u64 > self.bytes {
+            return Err(LimitError::Bytes(self.bytes));
+        }
+        if json::count(json) > self.values {
+            return Err(LimitError::Values(self.values));
+        }
+        Ok(())
+    }
+}
+
+/// A revision asks for too much.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LimitError {
+    /// It is too large.
+    #[error("the release has more than {0} bytes")]
+    Bytes(u64),
+    /// It has too many values.
+    #[error("the release has more than {0} values")]
+    Values(usize),
 }
 
 /// A revision cannot be stored.
@@ -48,6 +75,9 @@ pub enum EncodeError {
         /// The Secret.
         name: String,
     },
+    /// It could not be read again.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// It cannot be compressed.
     #[error("failed to compress the release")]
     Compress(#[source] std::io::Error),
@@ -62,9 +92,9 @@ pub enum DecodeError {
     /// It cannot be decompressed.
     #[error("failed to decompress the release")]
     Decompress(#[source] std::io::Error),
-    /// It is too large.
-    #[error("the release has more than {0} bytes")]
-    TooLarge(u64),
+    /// It asks for too much.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// It is no release. What is in it is not told, for it may be a secret.
     #[error("the release is no JSON of a release: line {line}, column {column}")]
     Json {
@@ -112,10 +142,12 @@ pub fn labels(release: &Release, stamp: Stamp) -> BTreeMap<String, String> {
 /// The value of [`KEY`] in the Secret of a revision.
 ///
 /// # Errors
-/// The API server would refuse it.
-pub fn encode(release: &Release) -> Result<Vec<u8>, EncodeError> {
+/// The API server would refuse it, or [`decode`] would.
+pub fn encode(release: &Release, limits: &Limits) -> Result<Vec<u8>, EncodeError> {
+    let json = release.to_json();
+    limits.check(json.as_bytes())?;
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    let written = encoder.write_all(release.to_json().as_bytes()).and_then(|()| encoder.finish());
+    let written = encoder.write_all(json.as_bytes()).and_then(|()| encoder.finish());
     let text = STANDARD.encode(written.map_err(EncodeError::Compress)?);
     if text.len() > LARGEST {
         return Err(EncodeError::TooLarge { name: secret_name(&release.name, release.version) });
@@ -140,9 +172,7 @@ pub fn decode(
         decoder.read_to_end(&mut plain).map_err(DecodeError::Decompress)?;
         bytes = plain;
     }
-    if bytes.len() as u64 > limits.bytes {
-        return Err(DecodeError::TooLarge(limits.bytes));
-    }
+    limits.check(&bytes)?;
     let mut release: Release = serde_json::from_slice(&bytes)
         .map_err(|error| DecodeError::Json { line: error.line(), column: error.column() })?;
     let own = labels.iter().filter(|(name, _)| !SYSTEM_LABELS.contains(&name.as_str()));

@@ -38,7 +38,7 @@ fn digests_are_those_of_helm_controller() {
         let observed = Observation::new(&release, row.oci_digest).unwrap();
         assert_eq!(observed.digest(algorithm).to_string(), row.digest, "{}", row.stored);
         // It is the same after the revision was stored by us.
-        let data = helm_release::encode(&release).unwrap();
+        let data = helm_release::encode(&release, &Limits::default()).unwrap();
         let again = helm_release::decode(&data, &BTreeMap::new(), &Limits::default()).unwrap();
         let again = Observation::new(&again, row.oci_digest).unwrap();
         assert_eq!(again.digest(algorithm).to_string(), row.digest, "{}", row.stored);

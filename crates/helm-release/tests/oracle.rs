@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use helm::{Capabilities, Costs, HelmVersion, Input, KubeVersion, ParsedChart, World};
 use helm_chart::{Limits as ChartLimits, MemoryTree, load_directory};
 use helm_release::{
-    ApplyMethod, DecodeError, EncodeError, Hook, Info, Limits, Phase, Release, Stamp, Status, Time,
+    ApplyMethod, DecodeError, EncodeError, Hook, Info, LimitError, Limits, Phase, Release, Stamp, Status,
+    Time,
 };
 use proptest::prelude::*;
 use serde_json::value::RawValue;
@@ -111,7 +112,7 @@ fn made(info: Info) -> Release {
 fn json(release: &Release) -> String {
     use base64::Engine;
     use std::io::Read;
-    let data = helm_release::encode(release).unwrap();
+    let data = helm_release::encode(release, &Limits::default()).unwrap();
     let compressed = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
     let mut text = String::new();
     flate2::read::GzDecoder::new(compressed.as_slice()).read_to_string(&mut text).unwrap();
@@ -151,7 +152,7 @@ fn what_was_encoded_is_decoded_with_the_labels_of_the_user() {
     let pairs: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(pairs, ["createdAt=5", "name=demo", "owner=helm", "status=deployed", "team=a", "version=1"]);
     assert_eq!(helm_release::secret_name("demo", 1), "sh.helm.release.v1.demo.v1");
-    let data = helm_release::encode(&release).unwrap();
+    let data = helm_release::encode(&release, &Limits::default()).unwrap();
     let again = helm_release::decode(&data, &labels, &Limits::default()).unwrap();
     assert_eq!(json(&again), json(&release));
     assert_eq!(again.labels, release.labels);
@@ -186,17 +187,19 @@ fn what_is_too_large_is_refused_on_both_ways() {
             char::from(b'!' + u8::try_from(state >> 58).unwrap())
         })
         .collect();
-    let error = helm_release::encode(&release).unwrap_err();
+    let error = helm_release::encode(&release, &Limits::default()).unwrap_err();
     assert!(matches!(error, EncodeError::TooLarge { .. }));
     assert_eq!(
         error.to_string(),
         "Secret \"sh.helm.release.v1.demo.v1\" is invalid: data: Too long: may not be more than 1048576 bytes"
     );
     release.manifest = " ".repeat(10 << 20);
-    let data = helm_release::encode(&release).unwrap();
-    let limits = Limits { bytes: 1 << 20 };
+    let data = helm_release::encode(&release, &Limits::default()).unwrap();
+    let limits = Limits { bytes: 1 << 20, ..Limits::default() };
     let error = helm_release::decode(&data, &BTreeMap::new(), &limits).unwrap_err();
-    assert!(matches!(error, DecodeError::TooLarge(_)), "{error}");
+    assert!(matches!(error, DecodeError::Limit(LimitError::Bytes(_))), "{error}");
+    let error = helm_release::encode(&release, &limits).unwrap_err();
+    assert_eq!(error.to_string(), "the release has more than 1048576 bytes");
 }
 
 #[test]
