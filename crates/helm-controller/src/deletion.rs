@@ -57,6 +57,7 @@ impl Pass<'_> {
         let status = self.subject.object.status.clone().unwrap_or_default();
         let is_stored = status.storage_namespace.as_ref().is_some_and(|namespace| !namespace.is_empty());
         if is_stored && let Some(target) = self.target_of_uninstall().await? {
+            let target = Target { secrets: self.secrets().await, ..target };
             let algorithm = self.context.arguments.snapshot_digest_algo;
             let desired = Desired::new(&Metadata::default(), "", Default::default(), algorithm);
             if latest(&status.history).is_some() {
@@ -140,12 +141,13 @@ impl Pass<'_> {
         let acted = self.without_turn(&configuration.memory, desired.values(), work).await;
         let acted = acted.map_err(Failed::from);
         let (release, error, is_not_found) = told(acted.as_ref());
+        let error = error.map(|text| target.secrets.apply(&text));
         let ran = Ran { error: error.as_deref(), is_not_found, release, took: begun.elapsed() };
         let Some(run) = watched.end() else { return Ok(()) };
         let ended = run.end(&mut self.subject.object, desired, &ran, Timestamp::now());
         let ended = with_log(ended, &configuration.log);
         if let Some(notice) = &ended.notice {
-            self.subject.notify(&self.context.events, notice);
+            self.tell(notice, &target.secrets);
         }
         match ended.error {
             Some(error) => Err(Obstacle::untold(error).into()),

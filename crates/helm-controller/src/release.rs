@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use api::helm_release::shorten_release_name;
+use apply::mask::Mask;
 use futures::FutureExt;
 use helm_actions::drift::{Diff, DriftOptions};
 use helm_actions::storage::Storage;
@@ -12,7 +13,8 @@ use helm_release::{ApplyMethod, Release};
 use helm_state::next::{Next, decide};
 use helm_state::state::{Basis, determine};
 use helm_state::{
-    Action, Ended, Kind, Outcome, Pass as Loop, State, StateStatus, Step, health_check_canceled, verify,
+    Action, Ended, Kind, Notice, Outcome, Pass as Loop, State, StateStatus, Step, health_check_canceled,
+    verify,
 };
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
@@ -124,11 +126,15 @@ impl Pass<'_> {
             status.upgrade_failures = before.upgrade_failures;
         }
         if let Some(notice) = &ended.notice {
-            let secrets = &prepared.target.secrets;
-            let masked = helm_state::Notice { message: secrets.apply(&notice.message), ..notice.clone() };
-            self.subject.notify(&self.context.events, &masked);
+            self.tell(notice, &prepared.target.secrets);
         }
         ended
+    }
+
+    /// Tells of an action, but not what is secret.
+    pub(crate) fn tell(&self, notice: &Notice, secrets: &Mask) {
+        let masked = Notice { message: secrets.apply(&notice.message), ..notice.clone() };
+        self.subject.notify(&self.context.events, &masked);
     }
 
     /// How a pass ends whose action was broken off.

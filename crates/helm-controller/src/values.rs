@@ -51,6 +51,14 @@ impl Pass<'_> {
         composed.map_err(refused)
     }
 
+    /// What no message about the end of a release may show, as far as it can still be read.
+    pub(crate) async fn secrets(&self) -> Mask {
+        let limits = Limits::default();
+        let Ok(known) = self.referents(&limits).await else { return Mask::default() };
+        let work = tokio::task::spawn_blocking(move || mask(&known, &limits).unwrap_or_default());
+        work.await.unwrap_or_default()
+    }
+
     /// The objects that the references name, as far as they are there.
     async fn referents(&self, limits: &Limits) -> Result<Referents, Error> {
         let mut known = Referents::default();

@@ -50,6 +50,25 @@ async fn a_hook_that_fails_keeps_it_and_policies_keep_objects_and_history() -> R
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_secret_gave_to_a_hook_that_fails_at_the_end_is_not_told() -> Result<()> {
+    let helm = Helm::shared("helm-end-secret").await?;
+    let test = &helm.test;
+    test.apply("apiVersion: v1\nkind: Secret\nmetadata: {name: values}\nstringData: {values.yaml: 'immutable: hunter2'}")
+        .await?;
+    let spec = json!({"valuesFrom": [{"kind": "Secret", "name": "values"}]});
+    let helm = helm.installed(&[("map.yaml", MAP), ("stubborn.yaml", STUBBORN)], &spec).await?;
+    let test = &helm.test;
+    test.objects.delete(&test.id(RELEASE)?).await?;
+    let release = helm.says("Released", "False", "UninstallFailed", "*****").await?;
+    ensure!(!release.to_string().contains("hunter2"), "{release}");
+    test.event(RELEASE, "Warning", "UninstallFailed", "*****").await?;
+    ensure!(!test.kubectl(&["get", "events", "-o", "json"])?.contains("hunter2"));
+    test.patch(RELEASE, &json!({"spec": {"uninstall": {"disableHooks": true}}})).await?;
+    test.gone(RELEASE).await?;
+    helm.test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dependents_go_first_or_stay_by_the_propagation() -> Result<()> {
     let helm = Helm::shared("helm-propagation").await?;
     let web = e2e::testkit::deployment("web", 0);
