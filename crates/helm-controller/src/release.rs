@@ -169,7 +169,6 @@ impl Pass<'_> {
         is_first: bool,
     ) -> Result<Seen, String> {
         self.progress.at("compare", None);
-        let settings = self.context.arguments.settings();
         let name = shorten_release_name(&self.subject.object.release_name());
         let stored = storage.entries(&name).await.map_err(|error| chain(&error))?;
         let stamp = stored.last().map(|entry| entry.stamp);
@@ -187,7 +186,7 @@ impl Pass<'_> {
         }
         let newest = storage.newest(&name, &stored).await.map_err(|error| chain(&error))?;
         let object = &self.subject.object;
-        let state = determine(object, newest.as_ref(), &prepared.desired, &settings, Timestamp::now());
+        let state = determine(object, newest.as_ref(), &prepared.desired, Timestamp::now());
         let state = state.map_err(|error| chain(&error))?;
         let is_newest = newest.as_ref().map(|release| release.version) == stored.last().map(|e| e.revision);
         match stamp.filter(|_| is_newest && state.status == StateStatus::InSync) {

@@ -26,6 +26,7 @@ mod notice;
 mod object;
 mod pass;
 mod record;
+mod rendering;
 mod request;
 mod run;
 pub mod state;

@@ -132,7 +132,7 @@ fn in_sync(object: &mut HelmRelease, is_forced: bool, settings: &Settings, now: 
         return Next::Run(Action::Upgrade);
     }
     replace_remediated(object, now);
-    restore(object, settings, now);
+    restore(object, now);
     if detects_drift(object) {
         let message = "No drift detected against the cluster state";
         conditions(object, now).set(DRIFTED, Status::False, NO_DRIFT_DETECTED, message);
@@ -157,7 +157,7 @@ fn replace_remediated(object: &mut HelmRelease, now: Timestamp) {
 }
 
 /// A failure that is no longer one, as a revision that has become deployed on its own.
-fn restore(object: &mut HelmRelease, settings: &Settings, now: Timestamp) {
+fn restore(object: &mut HelmRelease, now: Timestamp) {
     let conditions_are_fine = [READY, RELEASED].iter().all(|kind| is_true(listed(object), kind));
     let reason = find(listed(object), RELEASED).map(|released| released.reason.as_str());
     let (reason, action) = match reason {
@@ -170,7 +170,7 @@ fn restore(object: &mut HelmRelease, settings: &Settings, now: Timestamp) {
     }
     let message = succeeded_text(action, current(object));
     conditions(object, now).set(RELEASED, Status::True, reason, message);
-    summarize(object, settings, now);
+    summarize(object, now);
 }
 
 fn drifted(object: &mut HelmRelease, state: &State, now: Timestamp) -> Decision {

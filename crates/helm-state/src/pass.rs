@@ -13,6 +13,7 @@ use runtime::conditions::{READY, RECONCILING, Status, find, is_true};
 use crate::action::{Action, Kind};
 use crate::next::{Next, NextError};
 use crate::object::{Settings, conditions, listed};
+use crate::rendering;
 use crate::summary::summarize;
 
 /// How a pass ends.
@@ -73,7 +74,8 @@ impl Pass {
             Ok(Next::VerifyTarget(target)) => return Step::Verify(target),
             Ok(Next::Nothing) => {
                 conditions(object, now).remove(RECONCILING);
-                summarize(object, settings, now);
+                rendering::note(object, settings);
+                summarize(object, now);
                 return Step::End(Outcome::Done);
             }
             Err(error) => return Step::End(refused(object, &error, now)),

@@ -16,6 +16,7 @@ use crate::history::{snapshot, test_hooks};
 use crate::notice::Notice;
 use crate::object::{Settings, conditions, current, history, status, text};
 use crate::record::Recording;
+use crate::rendering;
 use crate::summary::summarize;
 
 /// How a run of an action went.
@@ -149,6 +150,11 @@ impl Run {
         let settings = self.settings;
         let takes_part = !matches!(self.action, Action::UninstallRemediation | Action::CorrectDrift);
         status(object).history = self.history;
+        match self.action {
+            Action::Install | Action::Upgrade if ran.error.is_none() => rendering::note(object, &settings),
+            Action::Rollback(_) if self.has_written => rendering::note_rollback(object),
+            _ => {}
+        }
         let mut recording = Recording { object, desired, settings, now };
         let before = self.before.as_ref();
         let ended = match self.action {
@@ -161,7 +167,7 @@ impl Run {
             Action::CorrectDrift => Ended::default(),
         };
         if takes_part {
-            summarize(object, &settings, now);
+            summarize(object, now);
         }
         ended
     }

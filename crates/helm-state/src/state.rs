@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use serde_json::Map;
 
 use crate::action::Action;
-use crate::desired::{Desired, common_metadata_digest, post_renderers_digest};
-use crate::object::{Settings, current, text};
+use crate::desired::Desired;
+use crate::object::{current, text};
+use crate::rendering;
 
 /// How a release is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +173,6 @@ pub fn determine(
     object: &HelmRelease,
     newest: Option<&Release>,
     desired: &Desired,
-    settings: &Settings,
     now: Timestamp,
 ) -> Result<State, StateError> {
     let Some(release) = newest else {
@@ -203,9 +203,9 @@ pub fn determine(
         Status::Deployed if object.spec.upgrade.preserve_values => {
             // Flux compares with the values of the spec alone, and upgrades forever.
             let desired = desired.above(release.config.as_ref().unwrap_or(&Map::new()));
-            Ok(deployed(object, &observed.metadata, current, &desired, settings))
+            Ok(deployed(object, &observed.metadata, current, &desired))
         }
-        Status::Deployed => Ok(deployed(object, &observed.metadata, current, desired, settings)),
+        Status::Deployed => Ok(deployed(object, &observed.metadata, current, desired)),
         status => Err(StateError::Status(status)),
     }
 }
@@ -224,19 +224,13 @@ fn goes_on(object: &HelmRelease, release: &Release, now: Timestamp) -> bool {
     took.is_none_or(|took| took <= Action::UninstallRemediation.timeout(object))
 }
 
-fn deployed(
-    object: &HelmRelease,
-    chart: &Metadata,
-    current: &Snapshot,
-    desired: &Desired,
-    settings: &Settings,
-) -> State {
+fn deployed(object: &HelmRelease, chart: &Metadata, current: &Snapshot, desired: &Desired) -> State {
     let differs = if (&chart.name, &chart.version) != (&desired.chart_name, &desired.chart_version) {
         Some("release chart changed")
     } else if !desired.has_config_digest(&current.config_digest) {
         Some("release config values changed")
     } else {
-        rendering_differs(object, settings)
+        rendering::differs(object)
     };
     if let Some(reason) = differs {
         return State::new(StateStatus::OutOfSync, reason);
@@ -254,21 +248,6 @@ fn deployed(
         }
     }
     State::in_sync()
-}
-
-/// What renders the release is noted after each action, so it counts for a new generation only.
-fn rendering_differs(object: &HelmRelease, settings: &Settings) -> Option<&'static str> {
-    let status = object.status.as_ref()?;
-    if status.observed_generation == object.metadata.generation {
-        return None;
-    }
-    let renderers = post_renderers_digest(&object.spec.post_renderers, settings.digest);
-    if renderers != text(status.observed_post_renderers_digest.as_ref()) {
-        return Some("postrenderers digest has changed");
-    }
-    let metadata = common_metadata_digest(object.spec.common_metadata.as_ref(), settings.digest);
-    (metadata != text(status.observed_common_metadata_digest.as_ref()))
-        .then_some("common metadata digest has changed")
 }
 
 /// Whether drift is looked for.

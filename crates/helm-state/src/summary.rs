@@ -5,12 +5,11 @@ use api::helm::conditions::{RELEASED, REMEDIATED, TEST_SUCCESS};
 use jiff::Timestamp;
 use runtime::conditions::{READY, STALLED, Status, find};
 
-use crate::desired::{common_metadata_digest, post_renderers_digest};
-use crate::object::{Settings, conditions, field, listed, status};
+use crate::object::{conditions, listed};
 
 /// Makes Ready what the newest of Remediated, TestSuccess and Released says, the first of them among equals; without any it stays as
-/// it is. Remediated is a failure whatever it says. Notes the digests of what renders the release.
-pub fn summarize(object: &mut HelmRelease, settings: &Settings, now: Timestamp) {
+/// it is. Remediated is a failure whatever it says.
+pub fn summarize(object: &mut HelmRelease, now: Timestamp) {
     let test = &object.spec.test;
     let (is_tested, counts) = (test.enable, test.enable && !test.ignore_failures);
     if !is_tested {
@@ -29,9 +28,4 @@ pub fn summarize(object: &mut HelmRelease, settings: &Settings, now: Timestamp) 
         }
         conditions.set(READY, state, &newest.reason, &newest.message);
     }
-    let renderers = post_renderers_digest(&object.spec.post_renderers, settings.digest);
-    let metadata = common_metadata_digest(object.spec.common_metadata.as_ref(), settings.digest);
-    let status = status(object);
-    status.observed_post_renderers_digest = field(&renderers);
-    status.observed_common_metadata_digest = field(&metadata);
 }

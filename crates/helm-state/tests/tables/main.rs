@@ -7,6 +7,7 @@ mod digests;
 mod next;
 mod outcomes;
 mod records;
+mod rendering;
 mod settings;
 mod states;
 mod summary;

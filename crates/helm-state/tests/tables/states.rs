@@ -1,11 +1,13 @@
 //! The sixteen rows of the state of a release.
 
 use api::HelmRelease;
+use api::helm::conditions::RELEASED;
 use api::helm_release::{ReleaseAction, TestHookStatus};
 use artifact::digest::Algorithm;
 use helm_release::{Release, Status, Time};
 use helm_state::StateStatus::{Absent, Drifted, Failed, InSync, Locked, OutOfSync, Unmanaged, Untested};
 use helm_state::{Desired, State, StateStatus, VerifyError, state, verify};
+use runtime::conditions::Status as ConditionStatus;
 use serde_json::json;
 
 use crate::common::*;
@@ -23,6 +25,7 @@ impl Row {
         let mut object = object(spec);
         know(&mut object, &newest);
         status(&mut object).observed_generation = Some(1);
+        set(&mut object, RELEASED, ConditionStatus::True, "InstallSucceeded");
         Self { object, newest: Some(newest), desired: desired() }
     }
 
@@ -45,7 +48,7 @@ impl Row {
     }
 
     fn state(&self) -> State {
-        state::determine(&self.object, self.newest.as_ref(), &self.desired, &settings(), now()).unwrap()
+        state::determine(&self.object, self.newest.as_ref(), &self.desired, now()).unwrap()
     }
 
     fn is(&self, status: StateStatus, reason: &str) {
@@ -245,8 +248,7 @@ fn row_15_the_rest_is_in_sync() {
 fn row_16_other_statuses_are_an_error() {
     for (status, name) in [(Status::Superseded, "superseded"), (Status::Unknown, "unknown")] {
         let row = Row::of(status);
-        let error =
-            state::determine(&row.object, row.newest.as_ref(), &row.desired, &settings(), now()).unwrap_err();
+        let error = state::determine(&row.object, row.newest.as_ref(), &row.desired, now()).unwrap_err();
         let expected = format!("unable to determine state for release with status '{name}'");
         assert_eq!(error.to_string(), expected);
     }
@@ -268,7 +270,7 @@ fn an_uninstallation_that_nobody_goes_on_with_is_locked() {
     begun("2026-11-30T09:54:59Z").is(Locked, locked);
     begun("2026-11-30T09:54:59Z").unknown().is(Locked, locked);
     let row = begun("2026-11-30T09:55:01Z");
-    let state = state::determine(&row.object, row.newest.as_ref(), &row.desired, &settings(), now());
+    let state = state::determine(&row.object, row.newest.as_ref(), &row.desired, now());
     let expected = "unable to determine state for release with status 'uninstalling'";
     assert_eq!(state.unwrap_err().to_string(), expected);
     begun("2026-11-30T09:55:01Z")

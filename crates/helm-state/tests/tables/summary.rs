@@ -35,7 +35,7 @@ fn ready_is_the_newest_and_most_important_condition() {
             object.metadata.generation = Some(*generation);
             set(&mut object, kind, *status, reason);
         }
-        summarize(&mut object, &settings(), now());
+        summarize(&mut object, now());
         assert_eq!(condition(&object, READY), expected, "{conditions:?}");
     }
 }
@@ -46,28 +46,10 @@ fn a_success_is_not_stalled_and_tests_that_are_off_say_nothing() {
     set(&mut object, STALLED, True, "RetriesExceeded");
     set(&mut object, TEST_SUCCESS, False, "TestFailed");
     set(&mut object, RELEASED, False, "UpgradeFailed");
-    summarize(&mut object, &settings(), now());
+    summarize(&mut object, now());
     assert_eq!(condition(&object, STALLED), "True RetriesExceeded: before");
     assert_eq!(condition(&object, TEST_SUCCESS), "");
     set(&mut object, RELEASED, True, "UpgradeSucceeded");
-    summarize(&mut object, &settings(), now());
+    summarize(&mut object, now());
     assert_eq!(condition(&object, STALLED), "");
-}
-
-#[test]
-fn what_renders_the_release_is_noted() {
-    let mut object = object(json!({
-        "postRenderers": [{"kustomize": {}}],
-        "commonMetadata": {"labels": {"a": "b"}},
-    }));
-    summarize(&mut object, &settings(), now());
-    let observed = |object: &api::HelmRelease| {
-        let status = object.status.clone().unwrap();
-        (status.observed_post_renderers_digest, status.observed_common_metadata_digest)
-    };
-    assert!(matches!(observed(&object), (Some(a), Some(b)) if a != b && a.starts_with("sha256:")));
-    object.spec.post_renderers.clear();
-    object.spec.common_metadata = None;
-    summarize(&mut object, &settings(), now());
-    assert_eq!(observed(&object), (None, None));
 }

@@ -86,7 +86,7 @@ impl World {
 
     fn turn(&mut self, pass: &mut Pass) -> Option<Outcome> {
         let newest = self.stored.iter().max_by_key(|release| release.version);
-        let state = match state::determine(&self.object, newest, &self.desired, &self.settings, now()) {
+        let state = match state::determine(&self.object, newest, &self.desired, now()) {
             Ok(state) => state,
             Err(error) => return Some(Pass::without_state(&mut self.object, &error.to_string(), now())),
         };
