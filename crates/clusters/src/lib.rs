@@ -36,7 +36,7 @@ use apply::{
     prepare::Owner,
 };
 use budget::{Budget, Limits};
-use identity::{Clouds, Requester};
+use identity::{Clouds, CredentialError, Requester};
 use k8s_openapi::ByteString;
 use references::{GetError, Kind, SharedReads};
 use runtime::{
@@ -159,6 +159,22 @@ pub enum ConnectError {
     /// The server does not know us.
     #[error("the API server {0} does not accept the credentials: Unauthorized")]
     Unauthorized(String),
+}
+
+impl ConnectError {
+    /// Whether the API server says that there is no such Secret, ConfigMap or service account.
+    pub fn is_not_found(&self) -> bool {
+        let is_token_not_found = |error: &TokenError| match error {
+            TokenError::Credential(CredentialError::Token(error)) => error.is_not_found(),
+            _ => false,
+        };
+        match self {
+            Self::Secret { source, .. } | Self::GetConfigMap { source, .. } => source.is_not_found(),
+            Self::ConfigMap(ConfigMapError::Identity(error)) => error.is_not_found(),
+            Self::ConfigMap(ConfigMapError::Token(error)) | Self::Token(error) => is_token_not_found(error),
+            _ => false,
+        }
+    }
 }
 
 /// What access is made of: equal keys are one cluster.
@@ -363,5 +379,35 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<RemoteCluster>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use identity::IdentityError;
+
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_told_apart_from_what_cannot_be_read() {
+        for (code, is_gone) in [(404, true), (403, false), (500, false)] {
+            let error = || kube::Error::Api(Box::new(kube::core::Status { code, ..Default::default() }));
+            let (name, get) = (|| "apps/a".to_owned(), || GetError::Api(Box::new(error())));
+            let request = || IdentityError::Request { name: name(), source: error() };
+            let token = |error: IdentityError| TokenError::Credential(error.into());
+            let account = IdentityError::Get { name: name(), source: get() };
+            let errors = [
+                ConnectError::Secret { name: name(), source: get() },
+                ConnectError::GetConfigMap { name: name(), source: get() },
+                ConfigMapError::Identity(account).into(),
+                ConfigMapError::Token(token(request())).into(),
+                token(request()).into(),
+            ];
+            for error in errors {
+                assert_eq!(error.is_not_found(), is_gone, "{code}: {error:?}");
+            }
+        }
+        let others = [ConnectError::NoReference, ConnectError::Unauthorized("https://a".to_owned())];
+        assert!(others.iter().all(|error| !error.is_not_found()));
     }
 }

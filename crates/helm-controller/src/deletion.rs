@@ -5,7 +5,6 @@ use std::time::Instant;
 use api::helm::actions::HELM_UNINSTALL;
 use api::helm::reasons::UNINSTALL_FAILED;
 use api::helm_release::latest;
-use clusters::ConnectError;
 use futures::FutureExt;
 use helm_chart::Metadata;
 use helm_state::{Action, Desired, Ran, Run, clear_target};
@@ -14,9 +13,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 use net::chain;
 use references::get;
-use runtime::conditions::{READY, Status};
 use runtime::controller::Outcome;
-use runtime::events::Severity;
 use runtime::patch::PatchError;
 
 use crate::actions::{Failed, Watched, told, with_log};
@@ -38,13 +35,7 @@ impl Pass<'_> {
             match self.uninstall_for_good().await {
                 Ok(()) => {}
                 Err(Halt::Patch(error)) => return Err(error),
-                Err(Halt::Obstacle(obstacle)) => {
-                    if !obstacle.reason.is_empty() {
-                        let mut conditions = self.subject.conditions();
-                        conditions.set(READY, Status::False, obstacle.reason, &obstacle.message);
-                    }
-                    return self.finish(Outcome::Failed(obstacle)).await;
-                }
+                Err(Halt::Obstacle(obstacle)) => return self.stop_at(*obstacle).await,
             }
         }
         match self.subject.set_finalizer(false).await {
@@ -92,11 +83,9 @@ impl Pass<'_> {
                     let message = format!(
                         "failed to confirm ServiceAccount '{account}' can be used to uninstall release: {error}"
                     );
-                    let obstacle = Obstacle::retried(UNINSTALL_FAILED, message);
-                    let events = &self.context.events;
-                    let (severity, reason) = (Severity::Error, UNINSTALL_FAILED);
-                    self.subject.event(events, severity, HELM_UNINSTALL, reason, &obstacle.message);
-                    return Err(obstacle.into());
+                    return Err(Obstacle::retried(UNINSTALL_FAILED, message)
+                        .told(HELM_UNINSTALL, true)
+                        .into());
                 }
             }
         }
@@ -104,11 +93,15 @@ impl Pass<'_> {
             Ok((client, mapper)) => {
                 Ok(Some(Target { client, mapper, secrets: Default::default(), rules: None }))
             }
-            Err(AccessError::Connect(ConnectError::Secret { source, .. })) if source.is_not_found() => {
-                tracing::info!("the Secret of spec.kubeConfig is gone: skipping uninstall of the release");
+            Err(AccessError::Connect(error)) if error.is_not_found() => {
+                tracing::info!("{}: skipping uninstall of the release", chain(&error));
                 Ok(None)
             }
-            Err(error) => Err(Obstacle::untold(chain(&error)).into()),
+            Err(error) => {
+                let error = chain(&error);
+                let message = format!("failed to build REST client getter to uninstall release: {error}");
+                Err(Obstacle::retried(UNINSTALL_FAILED, message).told(HELM_UNINSTALL, true).into())
+            }
         }
     }
 

@@ -154,7 +154,7 @@ impl Pass<'_> {
     }
 
     /// Says what keeps the object from going on.
-    async fn stop_at(&mut self, obstacle: Obstacle) -> Result<Outcome, PatchError> {
+    pub(crate) async fn stop_at(&mut self, obstacle: Obstacle) -> Result<Outcome, PatchError> {
         let mut conditions = self.subject.conditions();
         if !obstacle.reason.is_empty() {
             conditions.set(READY, Status::False, obstacle.reason, &obstacle.message);

@@ -60,6 +60,17 @@ pub enum IdentityError {
     },
 }
 
+impl IdentityError {
+    /// Whether the API server says that there is no such service account.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Get { source, .. } => source.is_not_found(),
+            Self::Request { source: kube::Error::Api(status), .. } => status.code == 404,
+            _ => false,
+        }
+    }
+}
+
 /// A service account that is the identity of an object.
 #[derive(Clone, Debug)]
 pub struct ObjectIdentity {
