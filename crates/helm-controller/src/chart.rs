@@ -10,7 +10,9 @@ use artifact::cache::Built;
 use artifact::fetch::Verified;
 use artifact::unpack::UnpackError;
 use helm::ParsedChart;
+use helm_actions::Memory;
 use helm_chart::{Limits, Metadata, load_archive};
+use serde_json::{Map, Value};
 
 use crate::chart_error::text_of;
 use crate::chart_version::{has_digest, tracked};
@@ -74,13 +76,22 @@ impl Chart {
 }
 
 impl Pass<'_> {
-    /// The chart of an artifact of a source of this kind.
+    /// The chart of an artifact of a source of this kind, for a release with these values. A server that does not answer holds up
+    /// nobody else.
     ///
     /// # Errors
     /// It cannot be had, or its version does not fit its source.
-    pub(crate) async fn chart(&self, kind: &str, artifact: &Artifact) -> Result<Chart, Halt> {
+    pub(crate) async fn chart(
+        &self,
+        kind: &str,
+        artifact: &Artifact,
+        values: &Map<String, Value>,
+    ) -> Result<Chart, Halt> {
         self.progress.at("fetch", Some("its chart".to_owned()));
-        let loaded = self.context.charts.get(&artifact.url, &artifact.digest, self.subject.namespace()).await;
+        let loading = self.context.charts.get(&artifact.url, &artifact.digest, self.subject.namespace());
+        let memory = Memory::default();
+        memory.wait_with(0);
+        let loaded = self.without_turn(&memory, values, loading).await;
         let cached = loaded.map_err(|error| {
             if error.is_not_found() {
                 let again = self.context.arguments.shared.requeue_dependency;

@@ -133,7 +133,7 @@ impl Pass<'_> {
         self.passed(SOURCE_NOT_READY);
         let composed = self.values().await?;
         self.passed(VALUES_ERROR);
-        let chart = self.chart(&reference.kind, &artifact).await?;
+        let chart = self.chart(&reference.kind, &artifact, &composed.values).await?;
         self.passed(ARTIFACT_FAILED);
         self.passed(CHART_MUTATE_ERROR);
         let algorithm = self.context.arguments.snapshot_digest_algo;

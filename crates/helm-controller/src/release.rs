@@ -94,7 +94,8 @@ impl Pass<'_> {
                 Step::Verify(_) => return Ok(Outcome::Requeue),
             };
             if matches!(action, Action::Install | Action::Upgrade) && prepared.chart.is_none() {
-                let chart = self.chart(&prepared.source.kind, &prepared.artifact).await?;
+                let (kind, values) = (&prepared.source.kind, prepared.desired.values());
+                let chart = self.chart(kind, &prepared.artifact, values).await?;
                 prepared.chart = Some(Arc::new(chart));
             }
             let (name, timeout) = (action.name(), api::duration::go_duration_string(timeout));

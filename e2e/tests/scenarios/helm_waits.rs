@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use e2e::objects::Look;
+use e2e::silent_server::{self, SilentServer};
 use e2e::testkit::deployment;
 use serde_json::{Value, json};
 
@@ -184,5 +185,38 @@ async fn releases_that_wait_hold_no_place_and_a_job_that_is_gone_is_done() -> Re
     for name in ["hook", "web"] {
         test.ready(&format!("HelmRelease/{name}")).await?;
     }
+    helm.test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_whose_charts_do_not_come_hold_no_place() -> Result<()> {
+    let helm = Helm::new("helm-no-charts", &["--concurrent=1"]).await?;
+    let test = &helm.test;
+    let silent = SilentServer::start("127.0.0.4").await?;
+    let waiting = ["a", "b", "c"];
+    for name in waiting {
+        let published = json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "ExternalArtifact", "metadata": {"name": name},
+        });
+        test.objects.apply_one(&published, &test.namespace).await?;
+        let artifact = json!({
+            "digest": format!("sha256:{}", "0".repeat(64)), "lastUpdateTime": "2026-01-01T00:00:00Z", "path": "a/b/c/d",
+            "revision": "latest@sha256:0", "url": format!("{}/{name}", silent.url),
+        });
+        let ready = json!({
+            "type": "Ready", "status": "True", "reason": "Succeeded", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        let status = json!({"status": {"artifact": artifact, "conditions": [ready]}}).to_string();
+        let resource = format!("externalartifacts/{name}");
+        test.kubectl(&["patch", &resource, "--subresource=status", "--type=merge", "-p", &status])?;
+        let reference = json!({"kind": "ExternalArtifact", "name": name});
+        helm.release_named(name, &json!({"chart": null, "chartRef": reference})).await?;
+    }
+    let silent = [silent];
+    silent_server::until_open(&silent, waiting.len()).await?;
+    helm.begin(&[("map.yaml", MAP)], &json!({})).await?;
+    helm.ready("Helm install succeeded").await?;
+    ensure!(silent_server::open(&silent) == waiting.len(), "they still wait");
     helm.test.finish().await
 }
