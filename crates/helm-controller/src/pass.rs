@@ -30,7 +30,7 @@ use crate::prerequisites::source_key;
 use crate::reconciler::Slot;
 use crate::refusals::refusal;
 use crate::source;
-use crate::subject::Subject;
+use crate::subject::{Subject, at_least_shortest};
 use crate::target::Target;
 
 /// The reason of what is asked for and not served.
@@ -197,7 +197,7 @@ impl Pass<'_> {
             }
             helm_state::Outcome::RetryAfter(time) => {
                 self.slot.pause = Pause::Failed;
-                Outcome::After(jitter(time, percent))
+                Outcome::After(jitter(at_least_shortest(time), percent))
             }
             helm_state::Outcome::Requeue => {
                 self.slot.pause = Pause::Again;

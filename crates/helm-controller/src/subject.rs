@@ -19,7 +19,7 @@ use runtime::serial_patcher::SerialPatcher;
 
 /// The conditions that nobody else may write. Drifted is none of them, as in Flux.
 const OWNED: [&str; 6] = [RELEASED, REMEDIATED, TEST_SUCCESS, RECONCILING, READY, STALLED];
-/// The least time between two runs: the CRD admits an interval of nothing.
+/// The least time between two runs: the CRD admits intervals of nothing.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// Time between runs with an interval that cannot be read.
 const UNREADABLE_INTERVAL: Duration = Duration::from_secs(30);
@@ -127,11 +127,28 @@ impl Subject {
 
     /// Time between runs.
     pub fn interval(&self) -> Duration {
-        self.object.spec.interval.parse().unwrap_or(UNREADABLE_INTERVAL).max(SHORTEST_INTERVAL)
+        at_least_shortest(self.object.spec.interval.parse().unwrap_or(UNREADABLE_INTERVAL))
     }
+}
+
+/// The time until the next run, where the spec says so much.
+pub fn at_least_shortest(interval: Duration) -> Duration {
+    interval.max(SHORTEST_INTERVAL)
 }
 
 /// The conditions of an object.
 pub fn conditions_of(object: &HelmRelease) -> &[Condition] {
     object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_follow_each_other_once_a_second_at_most() {
+        for (given, time) in [(0, 1000), (1, 1000), (1000, 1000), (300_000, 300_000)] {
+            assert_eq!(at_least_shortest(Duration::from_millis(given)), Duration::from_millis(time));
+        }
+    }
 }
