@@ -7,7 +7,7 @@ use api::helm_release::shorten_release_name;
 use apply::mask::Mask;
 use futures::FutureExt;
 use helm_actions::drift::{Diff, DriftOptions};
-use helm_actions::storage::Storage;
+use helm_actions::storage::{Storage, StorageError};
 use helm_actions::{Configuration, Observer};
 use helm_release::{ApplyMethod, Release};
 use helm_state::next::{Next, decide};
@@ -77,6 +77,11 @@ impl Pass<'_> {
             if let Step::Verify(target) = step {
                 let stored = match storage.get(&target.name, target.version).await {
                     Ok(stored) => stored,
+                    // As one that is not there.
+                    Err(error @ StorageError::Decode { .. }) => {
+                        tracing::warn!(error = chain(&error), "there is no going back to a stored revision");
+                        None
+                    }
                     Err(error) => {
                         let object = &mut self.subject.object;
                         return Ok(Loop::without_state(object, &chain(&error), Timestamp::now()));
@@ -85,7 +90,7 @@ impl Pass<'_> {
                 let verified = verify(&target, stored.as_ref());
                 let next = Next::after_verification(target, verified);
                 let object = &mut self.subject.object;
-                step = turn.before(object, next, &settings, Timestamp::now());
+                step = turn.before(object, Ok(next), &settings, Timestamp::now());
             }
             let (action, timeout) = match step {
                 Step::Run { action, timeout } => (action, timeout),

@@ -53,24 +53,15 @@ pub enum NextError {
     /// The strategy of remediation is not known.
     #[error("unknown remediation strategy")]
     UnknownStrategy,
-    /// The revision to go back to cannot be read.
-    #[error("cannot verify previous release to roll back to: {0}")]
-    Verify(String),
 }
 
 impl Next {
-    /// What follows from the comparison of the target of a rollback. If it is not what it was, an upgrade is the better remedy.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn after_verification(
-        target: Box<Snapshot>,
-        verified: Result<(), VerifyError>,
-    ) -> Result<Self, NextError> {
+    /// What follows from the comparison of the target of a rollback. If it is not what it was, or cannot be read, an upgrade is the
+    /// better remedy.
+    pub fn after_verification(target: Box<Snapshot>, verified: Result<(), VerifyError>) -> Self {
         match verified {
-            Ok(()) => Ok(Self::Run(Action::Rollback(target))),
-            Err(VerifyError::Metadata(error)) => Err(NextError::Verify(error.to_string())),
-            Err(_) => Ok(Self::Run(Action::Upgrade)),
+            Ok(()) => Self::Run(Action::Rollback(target)),
+            Err(_) => Self::Run(Action::Upgrade),
         }
     }
 }

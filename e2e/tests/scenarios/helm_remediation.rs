@@ -5,6 +5,7 @@ use e2e::objects::Look;
 use e2e::testkit::deployment;
 use serde_json::{Value, json};
 
+use crate::helm_hooks::{end, pod};
 use crate::helm_release::{Helm, MAP, RELEASE};
 
 /// A Deployment that is ready with 0 replicas alone.
@@ -197,5 +198,24 @@ async fn what_cannot_be_rendered_or_checked_changes_nothing() -> Result<()> {
     helm.commit_chart_in("chart", "1.1.0", &[])?;
     helm.test.request("GitRepository/app").await?;
     helm.ready("app.v2 with chart app@1.1.0").await?;
+    helm.test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_revision_is_not_gone_back_to() -> Result<()> {
+    let helm = Helm::shared("helm-damaged").await?;
+    let spec = json!({"upgrade": {"remediation": {"retries": 5}}});
+    let templates = [("map.yaml", MAP), ("hook.yaml", &*pod("hook", "pre-upgrade"))];
+    let helm = helm.installed(&templates, &spec).await?;
+    let test = &helm.test;
+    test.patch(RELEASE, &json!({"spec": {"values": {"text": "new"}}})).await?;
+    test.until("Pod/hook", "is there", |_| true).await?;
+    test.patch("Secret/sh.helm.release.v1.app.v1", &json!({"data": {"release": "bm8gcmVsZWFzZQ=="}})).await?;
+    end(&helm, "hook", "Failed").await?;
+    test.until("Secret/sh.helm.release.v1.app.v3", "is upgraded to instead", |_| true).await?;
+    end(&helm, "hook", "Succeeded").await?;
+    let release = helm.ready("Helm upgrade succeeded for release").await?;
+    ensure!(release.number("/status/history/0/version") == 3, "{release}");
+    ensure!(release.text("/status/history/0/action") == "upgrade" && helm.text().await? == "new");
     helm.test.finish().await
 }

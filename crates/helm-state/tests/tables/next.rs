@@ -4,9 +4,12 @@ use api::HelmRelease;
 use api::helm::conditions::{DRIFTED, RELEASED, REMEDIATED};
 use api::helm_release::{ReleaseAction, TestHookStatus};
 use helm_release::Status;
-use helm_state::{Action, Decision, Next, NextError, Settings, State, StateStatus, VerifyError, next};
+use helm_state::{
+    Action, Decision, Next, NextError, Settings, State, StateStatus, VerifyError, next, verify,
+};
 use runtime::conditions::{READY, Status as ConditionStatus, find};
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::common::*;
 
@@ -218,9 +221,13 @@ fn failed_is_rolled_back_to_what_is_still_as_it_was() {
     assert_eq!(target.version, 2);
     assert_eq!(history(&object), ["3 failed install", "2 deployed install"]);
     let after = |verified| Next::after_verification(target.clone(), verified);
-    assert_eq!(after(Ok(())), Ok(Next::Run(Action::Rollback(target.clone()))));
-    for changed in [VerifyError::Disappeared, VerifyError::NotObserved, VerifyError::Digest] {
-        assert_eq!(after(Err(changed)), Ok(Next::Run(Action::Upgrade)));
+    assert_eq!(after(Ok(())), Next::Run(Action::Rollback(target.clone())));
+    let mut stored = release(2, Status::Deployed);
+    stored.chart = Some(RawValue::from_string(r#"{"metadata":{"name":["a"]}}"#.to_owned()).unwrap());
+    let damaged = verify(&target, Some(&stored)).unwrap_err();
+    assert!(matches!(damaged, VerifyError::Metadata(_)), "{damaged:?}");
+    for changed in [VerifyError::Disappeared, VerifyError::NotObserved, VerifyError::Digest, damaged] {
+        assert_eq!(after(Err(changed)), Next::Run(Action::Upgrade));
     }
 }
 

@@ -99,7 +99,7 @@ impl World {
         if let Step::Verify(target) = step {
             let stored = self.stored.iter().find(|stored| stored.version == target.version);
             let verified = Next::after_verification(target.clone(), verify(&target, stored));
-            step = pass.before(&mut self.object, verified, &self.settings, now());
+            step = pass.before(&mut self.object, Ok(verified), &self.settings, now());
         }
         match step {
             Step::End(outcome) => Some(outcome),
