@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::configuration::Configuration;
-use crate::error::{ActionError, Outcome, joined};
+use crate::error::{ActionError, Outcome};
 use crate::options::Uninstall;
 use crate::resources::{self, KEEP, Metadata, POLICY, Resource};
 use crate::steps::Step;
@@ -97,10 +97,12 @@ impl Configuration {
         resources.retain(|resource| !is_kept(resource));
         sort_by_kind(&mut resources, UNINSTALL_ORDER, |resource| &resource.id.kind);
         let metadata = Metadata { name: &release.name, namespace: &release.namespace };
-        let mut owned = resources::owned_alone(self, resources, metadata).await;
+        let (mut owned, unread) = resources::owned_alone(self, resources, metadata).await;
         self.steps.tell(Step::Delete { count: owned.len() });
         let errors = resources::delete_all(self, &mut owned, options.propagation).await;
-        if errors.is_empty() { Ok(owned) } else { Err(failed(joined(&errors, "; "))) }
+        let mut texts: Vec<String> = unread.iter().map(|error| net::chain(error)).collect();
+        texts.extend(errors.iter().map(|error| net::chain(error)));
+        if texts.is_empty() { Ok(owned) } else { Err(failed(texts.join("; "))) }
     }
 }
 

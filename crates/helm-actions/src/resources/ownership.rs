@@ -1,6 +1,7 @@
 //! Whose an object is: the label and annotations of a release (`pkg/action/validate.go` of Helm).
 
 use apply::error::RequestError;
+use apply::mapper::MapError;
 use futures::FutureExt;
 use serde_json::{Map, Value};
 
@@ -132,27 +133,38 @@ async fn with_live(
     Ok(live.map(|object| Resource { live: Some(object), ..resource.clone() }))
 }
 
-/// The objects of these that are there and of the release. Helm leaves the others alone, as it does those that it cannot read.
+/// The objects of these that are there and of the release, and those that cannot be read now. Others are left alone, as are those that
+/// may not be read. Helm leaves those alone, too, that the API server does not answer for just then.
 pub(crate) async fn owned_alone(
     configuration: &Configuration,
     resources: Vec<Resource>,
     metadata: Metadata<'_>,
-) -> Vec<Resource> {
+) -> (Vec<Resource>, Vec<AdoptionError>) {
     let checked = resources.into_iter().map(|resource| if_owned(configuration, resource, metadata).boxed());
-    configuration.side_by_side(checked.collect()).await.into_iter().flatten().collect()
+    let (mut owned, mut errors) = (Vec::new(), Vec::new());
+    for checked in configuration.side_by_side(checked.collect()).await {
+        match checked {
+            Ok(resource) => owned.extend(resource),
+            Err(error) => errors.push(error),
+        }
+    }
+    (owned, errors)
 }
 
 async fn if_owned(
     configuration: &Configuration,
     resource: Resource,
     metadata: Metadata<'_>,
-) -> Option<Resource> {
+) -> Result<Option<Resource>, AdoptionError> {
     let reason = match configuration.requests().get(&resource.target()).await {
-        Ok(None) => return None,
+        Ok(None) => return Ok(None),
         Ok(Some(live)) => match metadata.check(&live) {
-            Ok(()) => return Some(resource),
+            Ok(()) => return Ok(Some(resource)),
             Err(error) => error.to_string(),
         },
+        Err(source) if !is_final(&source) => {
+            return Err(AdoptionError::Get { resource: named(&resource), source });
+        }
         Err(error) => error.to_string(),
     };
     tracing::warn!(resource = %resource.id, reason, "resource is not deleted with its release");
@@ -161,13 +173,37 @@ async fn if_owned(
         "skipping delete of resource not owned by this release",
         [kind, namespace, name, ("reason", reason.into())],
     );
-    None
+    Ok(None)
+}
+
+/// Whether a request would fail again: the API server refuses it, or does not serve the kind.
+fn is_final(error: &RequestError) -> bool {
+    match error {
+        RequestError::Api(status) => (400..500).contains(&status.code) && status.code != 429,
+        RequestError::Kind(error) => matches!(error, MapError::NoMatch { .. }),
+        RequestError::Deadline(_) | RequestError::Transport(_) => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_may_be_answered_later_is_not_final() {
+        let status = |code| RequestError::Api(Box::new(kube::core::Status { code, ..Default::default() }));
+        for code in [400, 401, 403, 404, 405] {
+            assert!(is_final(&status(code)), "{code}");
+        }
+        for code in [429, 500, 502, 503, 504] {
+            assert!(!is_final(&status(code)), "{code}");
+        }
+        assert!(!is_final(&RequestError::Deadline(std::time::Duration::from_secs(30))));
+        let unserved = MapError::NoMatch { kind: "A".to_owned(), api_version: "b/v1".to_owned() };
+        assert!(is_final(&RequestError::Kind(unserved)));
+        assert!(!is_final(&RequestError::Kind(MapError::Discovery("no answer".to_owned()))));
+    }
 
     const OURS: Metadata<'_> = Metadata { name: "web", namespace: "apps" };
 

@@ -21,8 +21,8 @@ use helm_release::{Hook, Status, chart_json};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub const MANAGER: Manager = Manager { field_manager: "helm-controller", group: "helm.toolkit.fluxcd.io" };
@@ -107,6 +107,25 @@ impl Bed {
         });
         self.configuration.client = Client::new(service, "default");
         counts
+    }
+
+    /// Requests of a method for paths that end so are answered with this status from now on.
+    pub fn refuse(&mut self, method: &'static str, path: &'static str, code: u16) {
+        let base = self.configuration.client.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let base = base.clone();
+            async move {
+                if request.method() == method && request.uri().path().ends_with(path) {
+                    let status = json!({
+                        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": "not now",
+                    });
+                    let body = Body::from(status.to_string().into_bytes());
+                    return Ok(http::Response::builder().status(code).body(body)?);
+                }
+                Ok::<_, tower::BoxError>(base.send(request).await?)
+            }
+        });
+        self.configuration.client = Client::new(service, "default");
     }
 
     /// Acts in the name of a user from now on.

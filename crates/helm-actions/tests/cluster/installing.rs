@@ -199,3 +199,30 @@ async fn an_uninstalled_release_can_be_replaced() -> Result<()> {
     assert_eq!(inventory.entries[0].id.inventory_id(), format!("{}_web-map__ConfigMap", bed.namespace));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_now_is_not_left_behind() -> Result<()> {
+    for (code, is_left) in [(503, false), (429, false), (403, true)] {
+        let mut bed = Bed::new().await?;
+        let chart = bed.chart("1.0.0", &[MAP])?;
+        good(bed.install("web", &chart, "{}").await);
+        let client = bed.configuration.client.clone();
+        bed.refuse("GET", "/configmaps/web-map", code);
+        let outcome = bed.configuration.uninstall("web", &uninstall()).await;
+        if is_left {
+            // Who may not read it may never delete it.
+            good(outcome);
+            assert!(bed.text("web-map").await?.is_some());
+            continue;
+        }
+        assert_eq!(failure(outcome), "failed to delete release: web");
+        let log = bed.configuration.log.text();
+        let text = "could not get information about the resource ConfigMap";
+        assert!(log.contains(text) && log.contains("not now"), "{log}");
+        assert_eq!(bed.helm_json(&["history", "web"])?[0]["status"], "uninstalling");
+        bed.configuration.client = client;
+        good(bed.configuration.uninstall("web", &uninstall()).await);
+        assert_eq!(bed.text("web-map").await?, None);
+    }
+    Ok(())
+}
