@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 use apply::drift::Reading;
 use apply::error::{ObjectError, RequestError};
@@ -13,10 +14,12 @@ use apply::object::ObjectId;
 use apply::order;
 use apply::ownership::{last_foreign_manager, takeover_patch};
 use futures::FutureExt;
+use futures::future::join_all;
 use helm_release::Release;
 use json_patch::PatchOperation;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep_until};
 
 use crate::configuration::Configuration;
 use crate::resources::{self, BuildError, Metadata, Resource};
@@ -70,8 +73,19 @@ pub struct Live {
 pub struct Diff {
     /// The objects, in the order of the manifest.
     pub objects: Vec<Drift>,
-    /// Those that the API server did not answer for.
-    pub errors: Vec<ObjectError>,
+    /// Those of which it cannot be told.
+    pub errors: Vec<DiffError>,
+}
+
+/// Why it cannot be told how objects stand.
+#[derive(Debug, thiserror::Error)]
+pub enum DiffError {
+    /// Which objects a document of the manifest has is not known, for one because their kind is not served.
+    #[error(transparent)]
+    Document(#[from] BuildError),
+    /// The API server does not say how an object is.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
 }
 
 /// What a correction did to an object.
@@ -81,6 +95,17 @@ pub enum Corrected {
     Created,
     /// It was set back.
     Configured,
+}
+
+/// Why an object is not corrected, in the words of Go.
+#[derive(Debug, thiserror::Error)]
+enum CorrectError {
+    #[error(transparent)]
+    Request(RequestError),
+    #[error("context deadline exceeded")]
+    Deadline,
+    #[error("context canceled")]
+    Canceled,
 }
 
 /// What a correction did.
@@ -175,27 +200,43 @@ impl Correction {
 }
 
 impl Configuration {
-    /// Compares the objects of a release with what it wants.
-    ///
-    /// # Errors
-    /// Which objects it has cannot be told.
-    pub async fn diff(&self, release: &Release, options: &DriftOptions) -> Result<Diff, BuildError> {
-        let mut all = resources::build(&self.mapper, &release.namespace, &release.manifest).await?;
+    /// Compares the objects of a release with what it wants. One of which nothing can be told does not keep others from being compared.
+    pub async fn diff(&self, release: &Release, options: &DriftOptions) -> Diff {
+        let mut diff = Diff::default();
+        let mut all = self.objects(release, &mut diff.errors).await;
         let metadata = Metadata { name: &release.name, namespace: &release.namespace };
         all.iter_mut().for_each(|resource| metadata.mark(&mut resource.object));
         let compared = all.iter().map(|resource| self.difference(resource, options).boxed()).collect();
         let compared = self.side_by_side(compared).await;
-        let mut diff = Diff::default();
         for (resource, difference) in all.into_iter().zip(compared) {
             match difference {
                 Ok((difference, live)) => diff.objects.push(Drift { resource, difference, live }),
                 Err(error) => {
                     let error = self.masked(error, &resource.object);
-                    diff.errors.push(ObjectError::dry_run(resource.id.clone(), None, error));
+                    diff.errors.push(ObjectError::dry_run(resource.id.clone(), None, error).into());
                 }
             }
         }
-        Ok(diff)
+        diff
+    }
+
+    /// The objects of a release; those of each document by themselves where not all can be told.
+    async fn objects(&self, release: &Release, errors: &mut Vec<DiffError>) -> Vec<Resource> {
+        let Release { namespace, manifest, .. } = release;
+        if let Ok(all) = resources::build(&self.mapper, namespace, manifest).await {
+            return all;
+        }
+        let documents = helm::manifests::split(manifest);
+        // All at once: what is not served is asked for once.
+        let built = documents.into_iter().map(|document| resources::build(&self.mapper, namespace, document));
+        let mut objects = Vec::new();
+        for built in join_all(built).await {
+            match built {
+                Ok(of_document) => objects.extend(of_document),
+                Err(error) => errors.push(error.into()),
+            }
+        }
+        objects
     }
 
     async fn difference(
@@ -235,8 +276,10 @@ impl Configuration {
         Live { reading: Reading::of(live, &self.manager), other_manager }
     }
 
-    /// Sets objects back to what the release wants: those that are not there first, definitions and namespaces before others.
-    pub async fn correct(&self, diff: &Diff) -> Correction {
+    /// Sets objects back to what the release wants: those that are not there first, definitions and namespaces before others. It ends
+    /// when the time is over or somebody wants it to; the objects that are left have failed then.
+    pub async fn correct(&self, diff: &Diff, timeout: Duration) -> Correction {
+        let deadline = Instant::now() + timeout;
         let mut order: Vec<&Drift> = diff.objects.iter().collect();
         order.sort_by(|a, b| order::compare(a.id(), b.id()));
         let mut correction = Correction::default();
@@ -245,18 +288,35 @@ impl Configuration {
             let resource = &drift.resource;
             let field_manager = Some(self.manager.field_manager.to_owned());
             let params = PostParams { field_manager, ..PostParams::default() };
-            let created = requests.create(&resource.target(), &params, &resource.object).await;
+            let target = resource.target();
+            let created = self.until(deadline, requests.create(&target, &params, &resource.object)).await;
             correction.add(self, resource, created, Corrected::Created);
         }
         for drift in order {
             if let Difference::Changed(patch) = &drift.difference {
                 let patch = Patch::Json(patch.clone());
-                let resource = &drift.resource;
-                let patched = requests.patch(&resource.target(), &self.patching(), &patch).await;
+                let (resource, params) = (&drift.resource, self.patching());
+                let target = resource.target();
+                let patched = self.until(deadline, requests.patch(&target, &params, &patch)).await;
                 correction.add(self, resource, patched, Corrected::Configured);
             }
         }
         correction
+    }
+
+    /// What a request gives, unless it has to end before.
+    async fn until(
+        &self,
+        deadline: Instant,
+        request: impl Future<Output = Result<Value, RequestError>>,
+    ) -> Result<Value, CorrectError> {
+        tokio::select! {
+            biased;
+            () = self.stop.shutdown.cancelled() => Err(CorrectError::Canceled),
+            () = self.stop.interrupt.cancelled() => Err(CorrectError::Canceled),
+            () = sleep_until(deadline) => Err(CorrectError::Deadline),
+            answer = request => answer.map_err(CorrectError::Request),
+        }
     }
 
     fn patching(&self) -> PatchParams {
@@ -279,7 +339,7 @@ impl Correction {
         &mut self,
         configuration: &Configuration,
         resource: &Resource,
-        answer: Result<Value, RequestError>,
+        answer: Result<Value, CorrectError>,
         corrected: Corrected,
     ) {
         let id = &resource.id;
@@ -288,7 +348,13 @@ impl Correction {
             return;
         };
         let step = if corrected == Corrected::Created { "creation" } else { "patch" };
-        let error = configuration.masked(error, &resource.object);
+        let error = match error {
+            CorrectError::Request(error) => configuration.masked(error, &resource.object),
+            ended => {
+                self.failures.push(format!("{id} {step} failure: {ended}"));
+                return;
+            }
+        };
         let text = error.to_string();
         // What is refused of a Secret may quote more of it than its values.
         let is_secret = id.group.is_empty() && id.kind == "Secret";

@@ -259,7 +259,8 @@ impl Pass<'_> {
         newest: Option<&Release>,
     ) -> Ended {
         self.progress.at("correct", None);
-        let correction = configuration.correct(diff);
+        let timeout = Action::CorrectDrift.timeout(&self.subject.object);
+        let correction = configuration.correct(diff, timeout);
         let correction = match newest {
             Some(newest) => self.with_objects(configuration, newest, correction).await,
             None => correction.await,

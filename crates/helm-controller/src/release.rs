@@ -207,7 +207,6 @@ impl Pass<'_> {
         let options = DriftOptions { known: untouched, ..options };
         let diff =
             self.with_objects(configuration, release, configuration.diff(release, &options).boxed()).await;
-        let diff = diff.map_err(|error| chain(&error))?;
         self.compared(&diff, release.apply_method == Some(ApplyMethod::ServerSide));
         for error in &diff.errors {
             tracing::error!(error = chain(error), "it cannot be told whether an object has drifted");

@@ -128,6 +128,14 @@ impl Bed {
         self.configuration.client = Client::new(service, "default");
     }
 
+    /// No request is answered from now on. Gives the client of before.
+    pub fn hang(&mut self) -> Client {
+        let service = tower::service_fn(|_: http::Request<Body>| {
+            std::future::pending::<Result<http::Response<Body>, tower::BoxError>>()
+        });
+        std::mem::replace(&mut self.configuration.client, Client::new(service, "default"))
+    }
+
     /// Acts in the name of a user from now on.
     pub async fn impersonate(&mut self, user: &str) -> Result<()> {
         let config = Kubeconfig::read_from(&self.kubeconfig)?;
