@@ -121,11 +121,11 @@ impl Pass<'_> {
     }
 
     async fn act_on(&mut self, prepared: &mut Prepared, action: Action, seen: Seen) -> Ended {
-        let before = self.subject.object.status.clone().unwrap_or_default();
+        let (before, kind) = (self.subject.object.status.clone().unwrap_or_default(), action.kind());
         let found = Found { newest: seen.newest, diff: seen.diff };
         let ended = self.perform(prepared, action, found).boxed().await;
-        if self.context.stop.is_cancelled() {
-            // That the process ends is no failure of the release: the next one tries again.
+        if self.context.stop.is_cancelled() || self.is_interrupted(kind, &ended) {
+            // That the process ends or something newer has come is no failure of the release: it is tried again.
             let status = helm_state::status(&mut self.subject.object);
             status.failures = before.failures;
             status.install_failures = before.install_failures;
@@ -143,14 +143,19 @@ impl Pass<'_> {
         self.subject.notify(&self.context.events, &masked);
     }
 
+    /// Whether an action has failed while something newer had come.
+    fn is_interrupted(&self, kind: Kind, ended: &Ended) -> bool {
+        let has_failed = ended.notice.as_ref().is_some_and(|notice| notice.is_warning);
+        self.interrupt.is_cancelled() && kind != Kind::DriftCorrection && has_failed
+    }
+
     /// How a pass ends whose action was broken off.
     fn canceled(&mut self, prepared: &Prepared, kind: Kind, ended: &Ended) -> Option<Outcome> {
         if self.context.stop.is_cancelled() {
             let why = ended.error.as_deref().unwrap_or("context canceled");
             return Some(Outcome::Failed(format!("atomic release canceled: {why}")));
         }
-        let has_failed = ended.notice.as_ref().is_some_and(|notice| notice.is_warning);
-        if !self.interrupt.is_cancelled() || kind == Kind::DriftCorrection || !has_failed {
+        if !self.is_interrupted(kind, ended) {
             return None;
         }
         let object = &self.subject.object;

@@ -51,6 +51,25 @@ async fn a_wait_ends_with_something_newer_where_that_is_asked_for() -> Result<()
     test.event(RELEASE, "Normal", "HealthCheckCanceled", &text).await?;
     let release = helm.ready("with chart app@2.0.0").await?;
     ensure!(release.number("/status/upgradeFailures") == 0, "{release}");
+    // What was broken off is no failure. A release that is suspended stays as it is.
+    helm.commit_chart("2.1.0", &[("map.yaml", MAP), ("web.yaml", &scaled())])?;
+    test.request("GitRepository/app").await?;
+    test.until("Deployment/web", "is applied", |web| web.number("/spec/replicas") == 1).await?;
+    test.patch(RELEASE, &json!({"spec": {"suspend": true}})).await?;
+    let release = helm
+        .until("is suspended", |release| {
+            release.number("/status/observedGeneration") == release.number("/metadata/generation")
+        })
+        .await?;
+    let ready = release.condition("Ready").context("it has one")?;
+    ensure!(ready.reason == "HealthCheckCanceled", "{release}");
+    ensure!(release.text("/status/history/0/status") == "failed", "{release}");
+    ensure!(
+        release.number("/status/failures") == 0 && release.number("/status/upgradeFailures") == 0,
+        "{release}"
+    );
+    test.patch(RELEASE, &json!({"spec": {"suspend": false, "values": {"replicas": 0}}})).await?;
+    helm.ready("with chart app@2.1.0").await?;
     // Who deletes it does not want to wait.
     helm.commit_chart("3.0.0", &[("web.yaml", &deployment("web", 1))])?;
     test.request("GitRepository/app").await?;
