@@ -6,7 +6,7 @@ use api::helm::reasons::{
 };
 use api::helm::{FIELD_MANAGER, NAME_LABEL, NAMESPACE_LABEL};
 use api::helm_release::ChartReference;
-use api::{HelmChart, OciRepository};
+use api::{HelmChart, HelmRelease, OciRepository};
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 use net::chain;
@@ -42,6 +42,14 @@ enum ChartObjectError {
     /// It is no JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    /// Another HelmRelease has made it: namespaces and names with a `-` can be the same together.
+    #[error("{reference} is that of HelmRelease/{}/{}, whose namespace and name together are the same", .owner.0, .owner.1)]
+    Taken {
+        /// The source object.
+        reference: ChartReference,
+        /// Namespace and name of the other one.
+        owner: (String, String),
+    },
     /// The API server refuses to write or to delete it, or does not answer.
     #[error("{}", chain(.0.as_ref()))]
     Send(#[source] Box<kube::Error>),
@@ -82,6 +90,10 @@ impl Pass<'_> {
         };
         let (written, live) = match written {
             Ok(written) => written,
+            Err(error @ ChartObjectError::Taken { .. }) => {
+                let obstacle = Obstacle::retried(HELM_CHART_SYNC_ERROR, error.to_string());
+                return Err(obstacle.told(RECONCILE, true).into());
+            }
             Err(error) => {
                 let message = format!("failed to run server-side apply: {error}");
                 self.trace(HELM_CHART_SYNC_ERROR, &message);
@@ -139,6 +151,9 @@ impl Pass<'_> {
             Err(error) if error.is_not_found() => None,
             Err(error) => return Err(error.into()),
         };
+        if let Some(owner) = live.as_ref().and_then(owner) {
+            self.check_owner(owner, reference).await?;
+        }
         let wanted = serde_json::to_value(object)?;
         let live = live.as_ref().map(serde_json::to_value).transpose()?;
         let written = match live {
@@ -151,6 +166,25 @@ impl Pass<'_> {
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let patched = api.patch(&reference.name, &params, &Patch::Apply(&wanted)).await?;
         Ok((written, serde_json::from_value(serde_json::to_value(patched)?)?))
+    }
+
+    /// A source object that another HelmRelease has made and still wants is not replaced.
+    async fn check_owner(
+        &self,
+        owner: (String, String),
+        reference: &ChartReference,
+    ) -> Result<(), ChartObjectError> {
+        if (owner.0.as_str(), owner.1.as_str()) == (self.subject.namespace(), self.subject.name()) {
+            return Ok(());
+        }
+        match self.helm_release(&owner).await {
+            Ok(other) if wants(&other, reference) => {
+                Err(ChartObjectError::Taken { reference: reference.clone(), owner })
+            }
+            Ok(_) | Err(GetError::Name(_)) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Whether it was deleted. One that says to be of another HelmRelease stays: a status can be edited.
@@ -169,9 +203,8 @@ impl Pass<'_> {
             Err(error) if error.is_not_found() => return Ok(false),
             Err(error) => return Err(error.into()),
         };
-        let label = |name| live.labels().get(name).map(String::as_str);
-        let owner = (label(NAME_LABEL), label(NAMESPACE_LABEL));
-        if owner != (Some(self.subject.name()), Some(self.subject.namespace())) {
+        let own = (self.subject.namespace().to_owned(), self.subject.name().to_owned());
+        if owner(&live) != Some(own) {
             return Ok(false);
         }
         match api.delete(&reference.name, &DeleteParams::default()).await {
@@ -187,6 +220,18 @@ impl Pass<'_> {
     }
 }
 
+/// Namespace and name of the HelmRelease that an object says to be of.
+fn owner(object: &impl ResourceExt) -> Option<(String, String)> {
+    let labels = object.labels();
+    Some((labels.get(NAMESPACE_LABEL)?.clone(), labels.get(NAME_LABEL)?.clone()))
+}
+
+/// Whether a HelmRelease goes on with this source object.
+fn wants(release: &HelmRelease, reference: &ChartReference) -> bool {
+    release.metadata.deletion_timestamp.is_none()
+        && release.chart_template_reference().as_ref() == Some(reference)
+}
+
 /// Whether the spec is the wanted one, and all labels and annotations are there.
 fn is_as_wanted(wanted: &Value, live: &Value) -> bool {
     let has_all = |pointer: &str| {
@@ -199,10 +244,35 @@ fn is_as_wanted(wanted: &Value, live: &Value) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_source_is_wanted_by_who_has_it_in_its_template() {
+        let release = |namespace: &str, name: &str, spec: Value| {
+            let spec = json!({"interval": "1m", "chart": spec["chart"], "chartRef": spec["chartRef"]});
+            let metadata = json!({"namespace": namespace, "name": name});
+            serde_json::from_value::<HelmRelease>(json!({"metadata": metadata, "spec": spec})).unwrap()
+        };
+        let source = |namespace| json!({"kind": "GitRepository", "name": "g", "namespace": namespace});
+        let template = |namespace| json!({"chart": {"spec": {"chart": "c", "sourceRef": source(namespace)}}});
+        let taken = release("team", "a-b", template("shared")).chart_template_reference().unwrap();
+        let mut other = release("team-a", "b", template("shared"));
+        assert!(wants(&other, &taken));
+        other.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        assert!(!wants(&other, &taken), "it goes");
+        for spec in [template("elsewhere"), json!({"chartRef": {"kind": "HelmChart", "name": "x"}})] {
+            assert!(!wants(&release("team-a", "b", spec), &taken));
+        }
+        let error = ChartObjectError::Taken { reference: taken, owner: ("team-a".into(), "b".into()) };
+        assert_eq!(
+            error.to_string(),
+            "HelmChart/shared/team-a-b is that of HelmRelease/team-a/b, whose namespace and name together are the same"
+        );
+    }
 
     #[test]
     fn what_others_add_to_the_metadata_is_no_difference() {

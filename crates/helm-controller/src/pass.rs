@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use api::helm::actions::{HEALTH_CHECK, RECONCILE};
 use api::helm::reasons::{
-    ARTIFACT_FAILED, CHART_MUTATE_ERROR, DEPENDENCY_NOT_READY, REST_CLIENT_ERROR, SOURCE_NOT_READY,
-    VALUES_ERROR,
+    ARTIFACT_FAILED, CHART_MUTATE_ERROR, DEPENDENCY_NOT_READY, HELM_CHART_SYNC_ERROR, REST_CLIENT_ERROR,
+    SOURCE_NOT_READY, VALUES_ERROR,
 };
 use api::meta::reasons::PROGRESSING;
 use api::{Artifact, HelmRelease};
@@ -123,6 +123,7 @@ impl Pass<'_> {
         let rules = health_rules(&self.subject.object)
             .map_err(|error| self.misconfigured(HEALTH_CHECK, &chain(&error)))?;
         let chart_object = self.keep_chart_object().await?;
+        self.passed(HELM_CHART_SYNC_ERROR);
         if self.subject.object.spec.rollback.recreate {
             tracing::info!("spec.rollback.recreate is deprecated, and does nothing");
         }

@@ -14,7 +14,7 @@ use kube::core::DynamicObject;
 use kube::runtime::reflector::ObjectRef;
 use net::chain;
 use references::sources::SourceKey;
-use references::{check_name, get};
+use references::{GetError, check_name, get};
 use runtime::backoff::jitter;
 use runtime::error::TaskError;
 
@@ -96,14 +96,17 @@ impl Pass<'_> {
     }
 
     /// A HelmRelease as the watch knows it, or asked for where that does not.
-    async fn helm_release(&self, (namespace, name): &(String, String)) -> Result<HelmRelease, String> {
+    pub(crate) async fn helm_release(
+        &self,
+        (namespace, name): &(String, String),
+    ) -> Result<HelmRelease, GetError> {
         let key = ObjectRef::new(name).within(namespace);
         if let Some(object) = self.context.store.get(&key) {
             return Ok(HelmRelease::clone(&self.context.latest.newest(object)));
         }
-        check_name(namespace).map_err(|error| error.to_string())?;
+        check_name(namespace)?;
         let api: Api<HelmRelease> = Api::namespaced(self.context.client.clone(), namespace);
-        get(&api, name).await.map_err(|error| error.to_string())
+        get(&api, name).await
     }
 
     /// The object asks for what cannot be.

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use e2e::objects::{Id, Look};
 use e2e::registry::{Registry, Setup};
+use e2e::wait::Not;
 use serde_json::json;
 
 use crate::helm_chart_ref::{push, version_of};
@@ -58,6 +59,53 @@ async fn the_source_of_a_template_is_kept_as_it_says() -> Result<()> {
     .await?;
     test.event(RELEASE, "Normal", "HelmChartCreated", &format!("Created HelmChart/{made} with SourceRef"))
         .await?;
+    test.objects.delete(&Id::of("v1", "Namespace", "", &there)).await?;
+    helm.test.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_of_another_release_is_not_replaced() -> Result<()> {
+    let helm = Helm::shared("helm-taken").await?;
+    let test = &helm.test;
+    helm.commit_chart("1.0.0", &[("map.yaml", MAP)])?;
+    test.apply_source().await?;
+    helm.release_named("a-b", &json!({})).await?;
+    test.ready("HelmRelease/a-b").await?;
+    // Namespace and name together are the same.
+    let (here, there) = (&test.namespace, format!("{}-a", test.namespace));
+    test.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {there}}}")).await?;
+    let source = json!({"kind": "GitRepository", "name": "app", "namespace": here});
+    let other = json!({
+        "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": "b", "namespace": there},
+        "spec": {"interval": "1h", "chart": {"spec": {"chart": "./other", "sourceRef": source}}},
+    });
+    test.apply(&other.to_string()).await?;
+    let id = Id::of("helm.toolkit.fluxcd.io/v2", "HelmRelease", &there, "b");
+    let text = format!(
+        "HelmChart/{here}/{here}-a-b is that of HelmRelease/{here}/a-b, whose namespace and name together are the same"
+    );
+    let refused = test
+        .wait("it is refused", async || {
+            let release = test.objects.get(&id).await.map_err(Not::Ever)?.unwrap_or_default();
+            match release.condition("Ready") {
+                Some(ready) if ready.reason == "HelmChartSyncErr" => Ok(ready),
+                _ => Err(Not::Yet(release.to_string())),
+            }
+        })
+        .await?;
+    ensure!((refused.status.to_string(), refused.message) == ("False".to_owned(), text));
+    let chart = test.get(&format!("HelmChart/{here}-a-b")).await?;
+    ensure!(chart.text("/spec/chart") == "./chart", "{chart}");
+    // It is free once the other one is gone.
+    test.objects.delete(&test.id("HelmRelease/a-b")?).await?;
+    test.gone("HelmRelease/a-b").await?;
+    let token = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "now"}}});
+    test.objects.patch(&id, &token).await?;
+    test.until(&format!("HelmChart/{here}-a-b"), "is that of the other", |chart| {
+        chart.text("/spec/chart") == "./other"
+    })
+    .await?;
+    test.objects.delete(&id).await?;
     test.objects.delete(&Id::of("v1", "Namespace", "", &there)).await?;
     helm.test.finish().await
 }
