@@ -227,7 +227,10 @@ impl Pass<'_> {
             (Action::Test, _) => configuration.test(&name, &given.test()).boxed().await?,
             (Action::Unlock, _) => match configuration.unlock(&name).await? {
                 Some((_, release)) => Outcome { release, error: None },
-                None => return Err("the release is not locked any more".to_owned().into()),
+                None => {
+                    let text = "the release is not locked any more".to_owned();
+                    return Err(Failed { text, is_not_found: true });
+                }
             },
             (Action::CorrectDrift, _) => return Err("it is not known what has drifted".to_owned().into()),
         };

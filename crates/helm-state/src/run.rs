@@ -24,7 +24,7 @@ use crate::summary::summarize;
 pub struct Ran<'a> {
     /// Why it failed; `None` if it did not.
     pub error: Option<&'a str>,
-    /// Whether it failed because there is no such release.
+    /// Whether it failed because there is no such release, or none that is locked.
     pub is_not_found: bool,
     /// The revision that it was about: of a test or an uninstall the one that it returned, of an unlock the one that was locked, as
     /// it was before.

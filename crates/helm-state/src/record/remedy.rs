@@ -93,6 +93,9 @@ impl Recording<'_> {
 
     /// An unlock. If no revision is pending any more, the new state says what is next.
     pub(crate) fn unlock(&mut self, ran: &Ran<'_>) -> Ended {
+        if ran.is_not_found {
+            return Ended::default();
+        }
         let Some(locked) = ran.release.filter(|release| release.info.status.is_underway()) else {
             return Ended { notice: None, error: ran.error.map(str::to_owned) };
         };

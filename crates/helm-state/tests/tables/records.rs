@@ -351,7 +351,11 @@ fn an_unlock() {
     assert_eq!(told(&ended), (true, false, "PendingRelease", message.as_str()));
     assert_eq!((ended.error.as_deref(), counters(&object)), (Some("no"), (1, 0, 0)));
 
-    // Somebody else has done it.
+    // Somebody else has done it, before it was looked at or since.
+    let mut object = known(json!({}), &[&locked]);
+    let lost = Ran { is_not_found: true, ..ran(Some("it is not locked any more")) };
+    assert_eq!(run(&mut object, Action::Unlock, &lost, &|_| {}), Ended::default());
+    assert_eq!((condition(&object, RELEASED), counters(&object)), (String::new(), (0, 0, 0)));
     let mut object = known(json!({}), &[]);
     assert_eq!(run(&mut object, Action::Unlock, &Ran::default(), &|_| {}), Ended::default());
 }
