@@ -78,6 +78,15 @@ impl RequestError {
         )
     }
 
+    /// Whether the request would fail again: the API server refuses it, or does not serve the kind.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Api(status) => (400..500).contains(&status.code) && status.code != 429,
+            Self::Kind(error) => matches!(error, MapError::NoMatch { .. }),
+            Self::Deadline(_) | Self::Transport(_) => false,
+        }
+    }
+
     /// The word in brackets after `dry-run failed`.
     fn reason(&self) -> &str {
         let Some(status) = self.status() else { return "" };
@@ -214,6 +223,21 @@ mod tests {
 
     fn message(namespace: &str, error: RequestError) -> String {
         ObjectError::dry_run(id(namespace, "a"), None, error).to_string()
+    }
+
+    #[test]
+    fn what_may_be_answered_later_is_not_final() {
+        let status = |code| RequestError::Api(Box::new(Status { code, ..Default::default() }));
+        for code in [400, 401, 403, 404, 405] {
+            assert!(status(code).is_final(), "{code}");
+        }
+        for code in [429, 500, 502, 503, 504] {
+            assert!(!status(code).is_final(), "{code}");
+        }
+        assert!(!RequestError::Deadline(Duration::from_secs(30)).is_final());
+        let unserved = MapError::NoMatch { kind: "A".to_owned(), api_version: "b/v1".to_owned() };
+        assert!(RequestError::Kind(unserved).is_final());
+        assert!(!RequestError::Kind(MapError::Discovery("no answer".to_owned())).is_final());
     }
 
     #[test]

@@ -70,6 +70,17 @@ pub enum StorageError {
     },
 }
 
+impl StorageError {
+    /// Whether reading would fail again.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Query(error) | Self::Get { source: error, .. } => error.is_final(),
+            Self::Label(_) | Self::Decode { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// Why a revision cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {

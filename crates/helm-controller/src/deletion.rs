@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use api::helm::actions::HELM_UNINSTALL;
 use api::helm::reasons::UNINSTALL_FAILED;
-use api::helm_release::latest;
+use api::helm_release::{Snapshot, latest, shorten_release_name};
 use futures::FutureExt;
+use helm_actions::Observer;
 use helm_chart::Metadata;
+use helm_release::{Observation, Release, Status as ReleaseStatus};
 use helm_state::{Action, Desired, Ran, Run, clear_target};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -19,6 +21,7 @@ use runtime::patch::PatchError;
 use crate::actions::{Failed, Watched, told, with_log};
 use crate::obstacle::{Halt, Obstacle};
 use crate::pass::{Pass, Prepared};
+use crate::post_render::is_origin;
 use crate::target::{AccessError, Target, service_account};
 
 impl Pass<'_> {
@@ -51,9 +54,11 @@ impl Pass<'_> {
             let target = Target { secrets: self.secrets().await, ..target };
             let algorithm = self.context.arguments.snapshot_digest_algo;
             let desired = Desired::new(&Metadata::default(), "", Default::default(), algorithm);
-            if latest(&status.history).is_some() {
-                self.uninstall(&target, &desired).await?;
+            if latest(&status.history).is_none() {
+                let unnoted = self.unnoted(&target).await?;
+                helm_state::status(&mut self.subject.object).history = unnoted.into_iter().collect();
             }
+            self.uninstall(&target, &desired).await?;
             let status = helm_state::status(&mut self.subject.object);
             status.history.clear();
             status.storage_namespace = None;
@@ -64,6 +69,36 @@ impl Pass<'_> {
             self.delete_chart_object(&reference).await?;
         }
         Ok(())
+    }
+
+    /// The release that the history lacks because the process was killed when it was made: the newest stored revision, if its objects
+    /// are of this HelmRelease. Where it may not be read, it is left behind.
+    async fn unnoted(&mut self, target: &Target) -> Result<Option<Snapshot>, Halt> {
+        let status = self.subject.object.status.clone().unwrap_or_default();
+        let namespace = status.storage_namespace.unwrap_or_default();
+        let storage = self.configuration(target, namespace, Observer::default()).storage();
+        let name = shorten_release_name(&self.subject.object.release_name());
+        let read = async { storage.newest(&name, &storage.entries(&name).await?).await };
+        let newest = match read.await {
+            Ok(newest) => newest,
+            Err(error) if error.is_final() => {
+                tracing::warn!("{}: it is not known whether there is a release to uninstall", chain(&error));
+                None
+            }
+            Err(error) => {
+                let message = format!("failed to look for a release to uninstall: {}", chain(&error));
+                return Err(Obstacle::retried(UNINSTALL_FAILED, message).told(HELM_UNINSTALL, true).into());
+            }
+        };
+        let is_ours = |release: &Release| {
+            release.info.status != ReleaseStatus::Uninstalled
+                && is_origin(&self.subject.object, &release.manifest)
+        };
+        let algorithm = self.context.arguments.snapshot_digest_algo;
+        Ok(newest.filter(is_ours).and_then(|release| {
+            let observed = Observation::new(&release, "").ok()?;
+            Some(helm_state::snapshot(&observed, algorithm, None))
+        }))
     }
 
     /// Where the release is uninstalled; `None` if whoever could do it is gone.

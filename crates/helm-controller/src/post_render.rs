@@ -9,6 +9,7 @@ use api::helm::{NAME_LABEL, NAMESPACE_LABEL};
 use api::helm_release::Kustomize;
 use api::kustomization::CommonMetadata;
 use helm::PostRenderer;
+use helm_chart::first_document;
 use kube::ResourceExt;
 use kustomize::flux::{Overlay, build};
 use kustomize::tree::MemoryTree;
@@ -32,6 +33,17 @@ pub fn origin_labels(object: &HelmRelease) -> BTreeMap<String, String> {
         (NAME_LABEL.to_owned(), object.name_any()),
         (NAMESPACE_LABEL.to_owned(), object.namespace().unwrap_or_default()),
     ])
+}
+
+/// Whether a manifest was made for a HelmRelease, as the labels of its first object say: all have them.
+pub fn is_origin(object: &HelmRelease, manifest: &str) -> bool {
+    let read = |document: &str| first_document(document.as_bytes(), &yaml::Limits::default()).ok();
+    let documents = helm::manifests::split(manifest);
+    let Some(first) = documents.into_iter().filter_map(read).find(|object| !object.is_null()) else {
+        return false;
+    };
+    let label = |name: &str| first.pointer("/metadata/labels")?.get(name)?.as_str();
+    origin_labels(object).iter().all(|(name, value)| label(name) == Some(value))
 }
 
 impl Chain {
@@ -119,6 +131,21 @@ mod tests {
 
     const MAP: &str =
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  labels: {team: x}\ndata: {b: c}\n";
+
+    #[test]
+    fn the_labels_of_its_first_object_tell_whose_a_manifest_is() {
+        let object = |name: &str| {
+            let metadata = json!({"name": name, "namespace": "apps"});
+            serde_json::from_value::<HelmRelease>(json!({"metadata": metadata, "spec": {"interval": "1m"}}))
+                .unwrap()
+        };
+        let made = format!("---\n# nothing\n---\n{}", rendered(&json!({"interval": "1m"}), MAP).unwrap());
+        assert!(is_origin(&object("app"), &made), "{made}");
+        assert!(!is_origin(&object("other"), &made));
+        for none in ["", "---\n# nothing\n", MAP, "{"] {
+            assert!(!is_origin(&object("app"), none), "{none}");
+        }
+    }
 
     #[test]
     fn objects_get_patches_then_the_common_metadata_then_labels_of_their_origin() {

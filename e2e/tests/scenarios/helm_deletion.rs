@@ -189,3 +189,29 @@ async fn an_object_that_does_not_go_is_waited_for_until_the_timeout_and_no_longe
     test.patch("ConfigMap/app-map", &json!({"metadata": {"finalizers": null}})).await?;
     helm.test.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_the_status_lacks_goes_if_its_objects_say_whose_it_is() -> Result<()> {
+    let helm = Helm::shared("helm-unnoted").await?;
+    let helm = helm.installed(&[("map.yaml", MAP)], &json!({})).await?;
+    let test = &helm.test;
+    // As after a kill before the status told of it.
+    let forget = r#"{"status": {"history": null}}"#;
+    test.kubectl(&["patch", "helmrelease", "app", "--subresource=status", "--type=merge", "-p", forget])?;
+    test.objects.delete(&test.id(RELEASE)?).await?;
+    test.gone(RELEASE).await?;
+    ensure!(!is_left(&helm, "ConfigMap/app-map").await? && helm.helm(&["list"])? == json!([]));
+
+    // That of somebody else stays.
+    let chart = test.repo.folder().join("chart").display().to_string();
+    helm.helm_text(&["install", "app", &chart])?;
+    helm.release(&json!({})).await?;
+    helm.ready("Helm upgrade succeeded").await?;
+    helm.helm_text(&["uninstall", "app"])?;
+    helm.helm_text(&["install", "app", &chart])?;
+    test.kubectl(&["patch", "helmrelease", "app", "--subresource=status", "--type=merge", "-p", forget])?;
+    test.objects.delete(&test.id(RELEASE)?).await?;
+    test.gone(RELEASE).await?;
+    ensure!(is_left(&helm, "ConfigMap/app-map").await? && helm.statuses("app")? == ["deployed"]);
+    helm.test.finish().await
+}

@@ -1,7 +1,6 @@
 //! Whose an object is: the label and annotations of a release (`pkg/action/validate.go` of Helm).
 
 use apply::error::RequestError;
-use apply::mapper::MapError;
 use futures::FutureExt;
 use serde_json::{Map, Value};
 
@@ -162,7 +161,7 @@ async fn if_owned(
             Ok(()) => return Ok(Some(resource)),
             Err(error) => error.to_string(),
         },
-        Err(source) if !is_final(&source) => {
+        Err(source) if !source.is_final() => {
             return Err(AdoptionError::Get { resource: named(&resource), source });
         }
         Err(error) => error.to_string(),
@@ -176,34 +175,10 @@ async fn if_owned(
     Ok(None)
 }
 
-/// Whether a request would fail again: the API server refuses it, or does not serve the kind.
-fn is_final(error: &RequestError) -> bool {
-    match error {
-        RequestError::Api(status) => (400..500).contains(&status.code) && status.code != 429,
-        RequestError::Kind(error) => matches!(error, MapError::NoMatch { .. }),
-        RequestError::Deadline(_) | RequestError::Transport(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn what_may_be_answered_later_is_not_final() {
-        let status = |code| RequestError::Api(Box::new(kube::core::Status { code, ..Default::default() }));
-        for code in [400, 401, 403, 404, 405] {
-            assert!(is_final(&status(code)), "{code}");
-        }
-        for code in [429, 500, 502, 503, 504] {
-            assert!(!is_final(&status(code)), "{code}");
-        }
-        assert!(!is_final(&RequestError::Deadline(std::time::Duration::from_secs(30))));
-        let unserved = MapError::NoMatch { kind: "A".to_owned(), api_version: "b/v1".to_owned() };
-        assert!(is_final(&RequestError::Kind(unserved)));
-        assert!(!is_final(&RequestError::Kind(MapError::Discovery("no answer".to_owned()))));
-    }
 
     const OURS: Metadata<'_> = Metadata { name: "web", namespace: "apps" };
 
