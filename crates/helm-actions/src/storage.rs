@@ -50,6 +50,12 @@ pub enum StorageError {
         /// Why.
         source: DecodeError,
     },
+    /// The work on it ended, by a fault or with the process.
+    #[error("get: failed to decode data {name:?}: the work was broken off")]
+    Ended {
+        /// The Secret.
+        name: String,
+    },
     /// There is a Secret of this revision.
     #[error("release: already exists")]
     Exists,
@@ -180,8 +186,8 @@ impl Storage {
             let data = STANDARD.decode(text).map_err(DecodeError::Base64)?;
             Ok((decode(&data, &labels_of(&secret), &limits)?, text.len()))
         });
-        // The task panics or is aborted only when the process ends.
-        let Ok(decoded) = work.await else { return Ok(None) };
+        // Without an answer it is not known whether there is a release.
+        let Ok(decoded) = work.await else { return Err(StorageError::Ended { name }) };
         let (release, length) = decoded.map_err(|source| StorageError::Decode { name, source })?;
         if let Some(stamp) = stamp {
             self.kept.put(stamp, length, &release);
