@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use api::helm_release::ValuesReference;
 use artifact::digest::Algorithm;
-use helm_values::{Kind, Limits, Referent, Referents, compose, config_digest, referents};
+use helm_values::{Kind, Limits, Referent, Referents, Wanted, compose, config_digest, referents};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ struct Row {
 /// What the API server says of the objects of a row.
 fn objects(row: &Row) -> Referents {
     let mut objects = Referents::default();
-    for (kind, name) in referents(&row.references) {
+    for Wanted { kind, name, .. } in referents(&row.references, &Limits::default()).unwrap() {
         let (prefix, plural) = match kind {
             Kind::ConfigMap => ("ConfigMap", "configmaps"),
             Kind::Secret => ("Secret", "secrets"),
