@@ -189,12 +189,12 @@ bench: ## the project's own tables: builds beside kustomize, charts beside Helm,
 	$(call build,kubernetes sops registry helm flux-2.9-controllers)
 	$(call say,"release build")
 	@$(CARGO) build --release -p source-controller -p kustomize-controller -p helm-controller -p kustomize --bins
-	@$(CARGO) build --profile dist -p helm --bin helm-template
+	@$(CARGO) build --profile engines -p helm --bin helm-template
 	$(call say,"builds of N applications$(comma) beside kustomize $(KUSTOMIZE_VERSION)")
 	@GOBIN=$(BENCH_TMP)/bin go install sigs.k8s.io/kustomize/kustomize/v5@v$(KUSTOMIZE_VERSION)
 	@.ci/bench-build $(TARGET)/release/kustomize-build $(BENCH_TMP)/bin/kustomize "$(SHARED)/tools/gen_overlay.py"
 	$(call say,"charts$(comma) beside Helm")
-	@.ci/bench-helm $(TARGET)/dist/helm-template "$$($(TARGET)/debug/toolchain helm)" $(BENCH_CHARTS)
+	@.ci/bench-helm $(TARGET)/engines/helm-template "$$($(TARGET)/debug/toolchain helm)" $(BENCH_CHARTS)
 	@mkdir -p $(BENCH_TMP)/kube/bin
 	@$(TARGET)/debug/toolchain kubernetes | xargs -I{} ln -sf {} $(BENCH_TMP)/kube/bin/
 	$(call say,"$(N) Kustomizations with variables and secrets$(comma) and without$(comma) $(N) sources of one registry$(comma) $(N) HelmReleases")
