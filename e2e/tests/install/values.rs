@@ -41,7 +41,7 @@ fn wrong_values_are_refused_with_the_place_and_the_reason() {
             &["sourceWatcher.persistence.enabled=true", "sourceWatcher.emptyDir.sizeLimit=1Gi"],
             "sourceWatcher.emptyDir: with persistence.enabled there is none. Set persistence.size instead.",
         ),
-        (&["helmController.podLabels.app=mine"], "at '/helmController/podLabels'"),
+        (&["helmController.podLabels.app=mine"], "at '/helmController/podLabels/app': false schema"),
         (
             &["tenancy.lockdown=true", "helmController.extraArgs={--default-service-account=admin}"],
             "helmController.extraArgs: --default-service-account=admin would undo tenancy.lockdown",

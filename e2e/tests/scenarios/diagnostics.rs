@@ -153,11 +153,16 @@ async fn the_commands_of_the_documentation_work() -> Result<()> {
     test.finish().await
 }
 
+/// Series, type, labels, meaning, alert.
+const SERIES_COLUMNS: usize = 5;
+
 /// The rows of tables about series: their names, and their cells.
 fn rows(document: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
     document.lines().filter_map(|line| {
         let cells: Vec<_> = line.strip_prefix('|')?.trim_end_matches('|').split('|').map(str::trim).collect();
-        Some((cells.first()?.strip_prefix('`')?.strip_suffix('`')?, cells))
+        // Tables of other things have other columns.
+        let name = cells.first().filter(|_| cells.len() == SERIES_COLUMNS)?;
+        Some((name.strip_prefix('`')?.strip_suffix('`')?, cells))
     })
 }
 
