@@ -36,8 +36,16 @@ pub async fn look_for_trouble(node: &Node, user: &User, delivery: &mut Delivery)
     crash(node, "kustomize-controller").await?;
     delivery.deliver().await.context("a controller was killed")?;
     let commands = document::pod_commands(DOCUMENT, "A controller does not start")?;
-    let said = user.run(&commands.concat())?;
-    ensure!(said.contains("\"level\":"), "no line of a log: {said}");
+    let commands = commands.concat();
+    // The status tells for a moment of a container before that one, whose log is gone.
+    wait::until(wait::LIMIT, async || {
+        let said = user.run(&commands).map_err(|error| Not::Yet(format!("{error:#}")))?;
+        match said.contains("\"level\":") {
+            true => Ok(()),
+            false => Err(Not::Yet(format!("no line of a log: {said}"))),
+        }
+    })
+    .await?;
     let commands = document::pod_commands("docs/empty-files.md", "Was I affected?")?;
     ensure!(user.run(&commands.concat())? == "none\n", "nothing was corrected");
     step(&format!("{DOCUMENT}: the log of a container that is gone"));
