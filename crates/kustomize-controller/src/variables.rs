@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use api::kustomization::{PostBuild, SubstituteReference};
 use apply::mask::Mask;
+use futures::{StreamExt, TryStreamExt, stream};
 use references::{Entries, GetError, Kind, SharedReads};
 use runtime::controller::due_since;
 use substitute::Variables;
+
+/// References of one Kustomization that are read at once.
+const READS_AT_ONCE: usize = 8;
 
 /// Why the variables cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -57,11 +61,15 @@ pub async fn load(
     post_build: &PostBuild,
 ) -> Result<Loaded, VariablesError> {
     let (mut variables, mut secrets) = (BTreeMap::new(), Vec::new());
-    for reference in &post_build.substitute_from {
+    let read = |reference| async move {
         let data = read(reads, namespace, reference).await.map_err(|source| {
             let (kind, name) = (reference.kind.clone(), reference.name.clone());
             VariablesError::Reference { kind, name, source }
         })?;
+        Ok((reference, data))
+    };
+    let mut read = stream::iter(&post_build.substitute_from).map(read).buffered(READS_AT_ONCE);
+    while let Some((reference, data)) = read.try_next().await? {
         if reference.kind == "Secret" {
             secrets.extend(data.values().map(|value| value.0.clone()));
         }
