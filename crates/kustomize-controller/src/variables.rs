@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use api::kustomization::{PostBuild, SubstituteReference};
 use apply::mask::Mask;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use references::{Entries, GetError, Kind, SharedReads};
 use runtime::controller::due_since;
 use substitute::Variables;
@@ -61,15 +61,16 @@ pub async fn load(
     post_build: &PostBuild,
 ) -> Result<Loaded, VariablesError> {
     let (mut variables, mut secrets) = (BTreeMap::new(), Vec::new());
-    let read = |reference| async move {
-        let data = read(reads, namespace, reference).await.map_err(|source| {
+    let reading = post_build.substitute_from.iter().map(|reference| {
+        let read = read(reads, namespace, reference);
+        read.map(move |data| (reference, data)).boxed()
+    });
+    let mut reading = stream::iter(reading.collect::<Vec<_>>()).buffered(READS_AT_ONCE);
+    while let Some((reference, data)) = reading.next().await {
+        let data = data.map_err(|source| {
             let (kind, name) = (reference.kind.clone(), reference.name.clone());
             VariablesError::Reference { kind, name, source }
         })?;
-        Ok((reference, data))
-    };
-    let mut read = stream::iter(&post_build.substitute_from).map(read).buffered(READS_AT_ONCE);
-    while let Some((reference, data)) = read.try_next().await? {
         if reference.kind == "Secret" {
             secrets.extend(data.values().map(|value| value.0.clone()));
         }
