@@ -12,6 +12,7 @@ use kube::ResourceExt;
 use references::Kind as ReadKind;
 use references::configs::ConfigKey;
 use runtime::controller::due_since;
+use runtime::error::TaskError;
 use serde_json::Value;
 
 use crate::obstacle::{Halt, Obstacle};
@@ -47,7 +48,7 @@ impl Pass<'_> {
             )?;
             Ok(Composed { values, secrets: mask(&known, &limits)? })
         });
-        let composed = work.await.map_err(|error| Obstacle::untold(error.to_string()))?;
+        let composed = work.await.map_err(|error| Obstacle::untold(TaskError::from(error).to_string()))?;
         composed.map_err(refused)
     }
 

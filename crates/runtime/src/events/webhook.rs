@@ -77,14 +77,14 @@ pub(super) async fn run(
 async fn post(client: &reqwest::Client, url: &str, payload: &Payload<'_>) -> Result<(), String> {
     let mut attempt = 0;
     loop {
-        let error = match client.post(url).json(payload).send().await.map(|answer| answer.status()) {
-            Ok(status) if status.is_success() || status.as_u16() == 429 => return Ok(()),
-            Ok(status) if !status.is_server_error() => return Err(format!("the receiver answers {status}")),
-            Ok(status) => format!("the receiver answers {status}"),
-            // Without the URL, whose path may be a secret.
-            Err(error) => chain(&error.without_url()),
-        };
-        if attempt == RETRIES {
+        let (error, is_final) =
+            match client.post(url).json(payload).send().await.map(|answer| answer.status()) {
+                Ok(status) if status.is_success() || status.as_u16() == 429 => return Ok(()),
+                Ok(status) => (format!("the receiver answers {status}"), !status.is_server_error()),
+                // Without the URL, whose path may be a secret.
+                Err(error) => (chain(&error.without_url()), false),
+            };
+        if is_final || attempt == RETRIES {
             return Err(error);
         }
         attempt += 1;

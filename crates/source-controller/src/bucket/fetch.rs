@@ -14,6 +14,7 @@ use budget::{Budget, Grant};
 use bytes::BytesMut;
 use futures::{StreamExt, TryStreamExt, stream};
 use net::Deadline;
+use runtime::error::TaskError;
 use source::failure::{Failure, reason};
 
 use super::index::{IgnoreFile, Index};
@@ -290,7 +291,7 @@ impl Sink<'_> {
                     let (file, bytes) = (self.file.clone(), buffer.split().freeze());
                     let length = bytes.len() as u64;
                     let written = tokio::task::spawn_blocking(move || file.write_all_at(&bytes, at)).await;
-                    written.map_err(io::Error::other)??;
+                    written.map_err(|error| io::Error::other(TaskError::from(error)))??;
                     at = at.saturating_add(length);
                 }
                 if is_last {
@@ -319,7 +320,7 @@ impl Sink<'_> {
         let _guard = work.cancel_on_drop();
         let counted =
             tokio::task::spawn_blocking(move || unpacked_bytes(Part { file: &file, at, left }, limit, &work));
-        let bytes = counted.await.map_err(io::Error::other)??;
+        let bytes = counted.await.map_err(|error| io::Error::other(TaskError::from(error)))??;
         let before = self.unpacked.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) > self.space.unpacked {
             return Err(GetError::Unpacked(self.space.unpacked));
