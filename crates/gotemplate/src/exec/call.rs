@@ -143,14 +143,17 @@ impl<'a> Executor<'a, '_> {
         arguments: usize,
         has_last: bool,
     ) -> Result<(), Error> {
-        let (name, want) = (String::from_utf8_lossy(name), signature.count);
+        let name = || String::from_utf8_lossy(name);
+        let want = signature.count;
         let got = arguments + usize::from(has_last);
         match signature.is_variadic {
             // Go does not count the one that comes from the pipeline here.
-            true if got < want => self
-                .fail(format_args!("wrong number of args for {name}: want at least {want} got {arguments}")),
+            true if got < want => self.fail(format_args!(
+                "wrong number of args for {}: want at least {want} got {arguments}",
+                name()
+            )),
             false if got != want => {
-                self.fail(format_args!("wrong number of args for {name}: want {want} got {got}"))
+                self.fail(format_args!("wrong number of args for {}: want {want} got {got}", name()))
             }
             _ => Ok(()),
         }

@@ -131,7 +131,7 @@ impl<'a> Executor<'a, '_> {
         last: Option<Item>,
     ) -> Result<Item, Error> {
         self.context.run.step(1)?;
-        let shown = String::from_utf8_lossy(name);
+        let shown = || String::from_utf8_lossy(name);
         let Some(receiver_type) = receiver.go_type() else {
             return match self.context.set.missing_key() {
                 MissingKey::Error => {
@@ -141,20 +141,22 @@ impl<'a> Executor<'a, '_> {
             };
         };
         if matches!(receiver, Item::Any(Value::Nil)) {
-            return self.fail(format_args!("nil pointer evaluating {receiver_type}.{shown}"));
+            return self.fail(format_args!("nil pointer evaluating {receiver_type}.{}", shown()));
         }
         let object = match receiver.value() {
             Value::Object(object) => Some(object),
             _ => None,
         };
-        if let Some(method) = object.and_then(|object| object.method(&shown)) {
+        if let Some(method) = object.and_then(|object| object.method(&shown())) {
             return self.method(dot, &method, name, place, arguments, last);
         }
         let has_arguments = !arguments.is_empty() || last.is_some();
-        let found = object.and_then(|object| object.fields().into_iter().find(|(field, _)| *field == shown));
+        let found =
+            object.and_then(|object| object.fields().into_iter().find(|(field, _)| field.as_bytes() == name));
         if let Some((_, value)) = found {
             if has_arguments {
-                return self.fail(format_args!("{shown} has arguments but cannot be invoked as function"));
+                return self
+                    .fail(format_args!("{} has arguments but cannot be invoked as function", shown()));
             }
             return Ok(Item::from(value));
         }
@@ -163,12 +165,13 @@ impl<'a> Executor<'a, '_> {
             value => match value.underlying() {
                 Value::Map(map) => map,
                 _ => {
-                    return self.fail(format_args!("can't evaluate field {shown} in type {receiver_type}"));
+                    return self
+                        .fail(format_args!("can't evaluate field {} in type {receiver_type}", shown()));
                 }
             },
         };
         if has_arguments {
-            return self.fail(format_args!("{shown} is not a method but has arguments"));
+            return self.fail(format_args!("{} is not a method but has arguments", shown()));
         }
         let element = map.element();
         match (map.get(name), self.context.set.missing_key()) {

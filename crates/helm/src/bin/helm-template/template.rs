@@ -116,20 +116,27 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
 
 /// What is printed: definitions, manifests, then hooks.
 pub fn printed(rendered: &Rendered, crds: &[Crd], is_shown: impl Fn(&Hook) -> bool) -> Vec<u8> {
-    let manifest = rendered.manifest();
-    let mut parts: Vec<&[u8]> = Vec::new();
+    let manifests: usize = rendered.manifests.iter().map(|manifest| manifest.content.len() + 128).sum();
+    let mut output = Vec::with_capacity(manifests);
     for crd in crds {
-        parts.extend([b"---\n# Source: ", crd.name.as_bytes(), b"\n", &crd.content, b"\n"]);
+        put(&mut output, &crd.name, &crd.content);
     }
-    parts.push(manifest.as_bytes());
-    let mut output = parts.concat();
+    for manifest in &rendered.manifests {
+        put(&mut output, &manifest.name, manifest.content.as_bytes());
+    }
     // Each begins with a separator: white space is at the end alone.
     output.truncate(output.trim_ascii_end().len());
     output.push(b'\n');
     for hook in rendered.hooks.iter().filter(|hook| is_shown(hook)) {
-        output.extend_from_slice(format!("---\n# Source: {}\n{}\n", hook.path, hook.manifest).as_bytes());
+        put(&mut output, &hook.path, hook.manifest.as_bytes());
     }
     output
+}
+
+fn put(output: &mut Vec<u8>, source: &str, document: &[u8]) {
+    for part in [b"---\n# Source: ", source.as_bytes(), b"\n", document, b"\n"] {
+        output.extend_from_slice(part);
+    }
 }
 
 /// What Helm's command line refuses, and its library does not.
