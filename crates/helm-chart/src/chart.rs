@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::archive::load_within;
 use crate::error::LoadError;
-use crate::fields::{FieldError, first_document};
+use crate::fields::{FieldError, document_of_fields};
 use crate::limits::{Allowance, Limits};
 use crate::lock::Lock;
 use crate::metadata::{API_VERSION_1, Metadata};
@@ -76,7 +76,7 @@ pub(crate) fn read_metadata_file(
     metadata: &mut Metadata,
     limits: &Limits,
 ) -> Result<(), LoadError> {
-    first_document(data, &limits.yaml)
+    document_of_fields(data, &limits.yaml)
         .and_then(|document| metadata.read(&document))
         .map_err(|source| LoadError::File { file: "Chart.yaml", source })?;
     // Charts of Helm 2 do not say which version they are of.
@@ -92,13 +92,13 @@ pub(crate) fn read_requirements(
     metadata: &mut Metadata,
     limits: &Limits,
 ) -> Result<(), LoadError> {
-    first_document(data, &limits.yaml)
+    document_of_fields(data, &limits.yaml)
         .and_then(|document| metadata.read(&document))
         .map_err(|source| LoadError::File { file: "requirements.yaml", source })
 }
 
 fn read_lock(file: &'static str, data: &[u8], limits: &Limits) -> Result<Option<Lock>, LoadError> {
-    let read = |data| Lock::read(&first_document(data, &limits.yaml)?);
+    let read = |data| Lock::read(&document_of_fields(data, &limits.yaml)?);
     read(data).map_err(|source: FieldError| LoadError::File { file, source })
 }
 

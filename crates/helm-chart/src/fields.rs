@@ -2,7 +2,7 @@
 //! for texts.
 
 use serde_json::{Map, Value};
-use yaml::Resolver;
+use yaml::{Node, Resolver};
 
 /// Why a file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,14 +37,28 @@ pub enum FieldError {
 /// # Errors
 /// The file is no YAML, or asks for too much.
 pub fn first_document(data: &[u8], limits: &yaml::Limits) -> Result<Value, FieldError> {
-    Ok(documents(data, limits)?.into_iter().next().unwrap_or(Value::Null))
+    read(data, limits, Node::to_json)
 }
 
-/// All documents of a file as JSON.
-pub(crate) fn documents(data: &[u8], limits: &yaml::Limits) -> Result<Vec<Value>, FieldError> {
+/// The same for [`Fields`], where a float may be in the place of a text.
+///
+/// # Errors
+/// As [`first_document`].
+pub fn document_of_fields(data: &[u8], limits: &yaml::Limits) -> Result<Value, FieldError> {
+    read(data, limits, Node::to_json_with_floats)
+}
+
+fn read(
+    data: &[u8],
+    limits: &yaml::Limits,
+    to_json: impl Fn(&Node, Resolver) -> Result<Value, yaml::Error>,
+) -> Result<Value, FieldError> {
     let text = std::str::from_utf8(data).map_err(|_| FieldError::NotText)?;
-    let documents = yaml::parse(text, limits).map_err(yaml::Error::of_v2)?;
-    Ok(documents.iter().map(|node| node.to_json(Resolver::KubernetesV2)).collect::<Result<_, _>>()?)
+    let (document, _) = yaml::parse_v2(text, limits)?;
+    Ok(document
+        .map(|document| to_json(&document, Resolver::KubernetesV2))
+        .transpose()?
+        .unwrap_or(Value::Null))
 }
 
 /// The fields of a struct of Go.
@@ -202,7 +216,8 @@ fn scalar_text(value: &Value) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         Value::Bool(value) => Some(value.to_string()),
         Value::Number(number) => Some(match number.as_f64() {
-            Some(float) if number.is_f64() => yaml::yaml_float(float),
+            // With 32 bits, as it writes a float in the place of a text.
+            Some(float) if number.is_f64() => yaml::yaml_float32(float),
             _ => number.to_string(),
         }),
         _ => None,

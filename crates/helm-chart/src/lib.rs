@@ -29,7 +29,7 @@ pub use chart::{Chart, File};
 pub use dependency::{Dependency, Requirement, local_path, missing};
 pub use directory::{load_directory, read_directory_metadata};
 pub use error::LoadError;
-pub use fields::{FieldError, Fields, first_document};
+pub use fields::{FieldError, Fields, document_of_fields, first_document};
 pub use ignore::IgnoreError;
 pub use limits::{LimitError, Limits};
 pub use lock::Lock;

@@ -5,7 +5,7 @@ use std::io;
 use serde_json::{Map, Number, Value};
 
 use crate::chart::Chart;
-use crate::fields::{FieldError, documents, first_document, kind};
+use crate::fields::{FieldError, first_document, kind};
 use crate::limits::Limits;
 use crate::tree::{Node, Tree, clean_path};
 
@@ -73,8 +73,14 @@ pub enum ValuesError {
 
 /// A document of values cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot unmarshal yaml document")]
-pub struct DocumentError(#[from] FieldError);
+pub enum DocumentError {
+    /// It is no map, or no YAML.
+    #[error("cannot unmarshal yaml document")]
+    Content(#[from] FieldError),
+    /// There is something on the line that separates it from the one before.
+    #[error("error reading yaml document: invalid Yaml document separator: {0}")]
+    Separator(String),
+}
 
 /// The chart has no values.yaml, so that there is nothing to replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -163,10 +169,38 @@ fn content(path: &str, data: &[u8], limits: &Limits) -> Result<Values, ValuesErr
 /// A document is no YAML, or no map.
 pub fn read_values(data: &[u8], limits: &yaml::Limits) -> Result<Values, DocumentError> {
     let mut merged = Values::new();
-    for document in documents(data, limits)? {
-        yaml::merge_values(&mut merged, values(document)?);
+    let (mut rest, mut count) = (data, 0);
+    while let Some((document, behind)) = cut(rest)? {
+        count += 1;
+        if count > limits.documents {
+            let limit = yaml::Error::Limit { line: 0, what: "documents", limit: limits.documents };
+            return Err(FieldError::Yaml(limit).into());
+        }
+        yaml::merge_values(&mut merged, values(first_document(document, limits)?)?);
+        rest = behind;
     }
     Ok(merged)
+}
+
+/// What is before the next line that begins with `---`, and what is behind that line; `None` at the end. A separator that nothing is
+/// before belongs to what follows (`YAMLReader` of `k8s.io/apimachinery`).
+fn cut(data: &[u8]) -> Result<Option<(&[u8], &[u8])>, DocumentError> {
+    let mut end = 0;
+    while let Some(rest) = data.get(end..).filter(|rest| !rest.is_empty()) {
+        let line = rest.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+        if let Some(after) = line.strip_prefix(b"---") {
+            let after = after.trim_ascii();
+            if !after.is_empty() && !after.starts_with(b"#") {
+                return Err(DocumentError::Separator(String::from_utf8_lossy(after).into_owned()));
+            }
+            if end > 0 {
+                let (document, behind) = data.split_at(end);
+                return Ok(Some((document, behind.get(line.len()..).unwrap_or_default())));
+            }
+        }
+        end += line.len();
+    }
+    Ok((end > 0).then_some((data, &[])))
 }
 
 /// Makes all numbers floats, as they are in values that were read from YAML.

@@ -5,6 +5,7 @@ mod support;
 
 use helm_chart::{
     Chart, Limits, load_archive, load_directory, local_path, merge_from_chart, merge_from_tree, missing,
+    read_values,
 };
 use support::{CHART_YAML, archive, chain, tree};
 
@@ -134,4 +135,47 @@ fn local_dependencies_are_in_the_tree() {
     assert_eq!(path("db", "file://../db"), "charts/db");
     assert_eq!(path("db", "file:///sub/db"), "charts/app/sub/db");
     assert_eq!(path("db", "file://../../../../etc"), "etc");
+}
+
+/// What Helm 4.3.1 makes of the files, byte for byte.
+#[test]
+fn documents_of_values_are_cut_at_lines_that_begin_with_three_dashes() {
+    let read = |text: &str| match read_values(text.as_bytes(), &Limits::default().yaml) {
+        Ok(values) => serde_json::to_string(&values).unwrap(),
+        Err(error) => chain(&error),
+    };
+    for (text, expected) in [
+        ("a: 1\n---# c\nb: 2", r#"{"a":1,"b":2}"#),
+        ("---\n---\na: 1\n---\n", r#"{"a":1}"#),
+        ("a: 1\n--- \na: {b: 2}\n---\na: {c: 3}", r#"{"a":{"b":2,"c":3}}"#),
+        ("a: 1\n...\nb: 2", r#"{"a":1}"#),
+        (" a: 1\nb: 2", r#"{"a":1}"#),
+        ("a: 1\n--- {}\n", "error reading yaml document: invalid Yaml document separator: {}"),
+        ("a: 1\n---b: 2\n", "error reading yaml document: invalid Yaml document separator: b: 2"),
+        (
+            "a: 1\n---\nb: 2\nc: d: e\n",
+            "cannot unmarshal yaml document: error converting YAML to JSON: yaml: line 2: mapping values are not allowed \
+             in this context",
+        ),
+    ] {
+        assert_eq!(read(text), expected, "{text:?}");
+    }
+    let limits = yaml::Limits { documents: 1, ..Limits::default().yaml };
+    assert!(
+        chain(&read_values(b"---\n---\n---\na: 1", &limits).unwrap_err()).contains("more than 1 documents")
+    );
+}
+
+/// `sigs.k8s.io/yaml` writes them with 32 bits.
+#[test]
+fn a_float_in_the_place_of_a_text_has_few_digits() {
+    for (written, expected) in [
+        ("20240101.1", "2.0240102e+07"),
+        ("12345e7", "1.2345e+11"),
+        ("3.14159265", "3.1415927"),
+        ("1.10", "1.1"),
+    ] {
+        let metadata = format!("{CHART_YAML}appVersion: {written}\n");
+        assert_eq!(chart(&[("Chart.yaml", &metadata)]).metadata.app_version, expected);
+    }
 }

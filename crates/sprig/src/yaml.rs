@@ -128,11 +128,10 @@ fn decode(call: &Call<'_>, text: &[u8]) -> Result<(Value, Option<Failure>, &'sta
     let trees = text.len().saturating_mul(BYTES_PER_BYTE);
     call.context.charge(trees)?;
     let limits = Limits { nodes: MOST_NODES, alias_nodes: MOST_NODES, ..Limits::default() };
-    let json =
-        ::yaml::parse_counted(&String::from_utf8_lossy(text), &limits).and_then(|(documents, nodes)| {
-            let json = documents.first().map(|node| node.to_json(Resolver::KubernetesV2)).transpose()?;
-            Ok((json.unwrap_or_default(), nodes))
-        });
+    let json = ::yaml::parse_v2(&String::from_utf8_lossy(text), &limits).and_then(|(document, nodes)| {
+        let json = document.map(|node| node.to_json(Resolver::KubernetesV2)).transpose()?;
+        Ok((json.unwrap_or_default(), nodes))
+    });
     call.context.give_back(trees);
     match json {
         Ok((json, nodes)) => {
@@ -141,7 +140,7 @@ fn decode(call: &Call<'_>, text: &[u8]) -> Result<(Value, Option<Failure>, &'sta
             let (value, failure) = json::decode(call, ::yaml::canonical_json(&json).as_bytes())?;
             Ok((value, failure, DECODING))
         }
-        Err(error) => Ok((Value::Nil, Some(Failure(error.of_v2().to_string())), CONVERTING)),
+        Err(error) => Ok((Value::Nil, Some(Failure(error.to_string())), CONVERTING)),
     }
 }
 

@@ -41,8 +41,7 @@ pub enum Error {
 impl Error {
     /// As go-yaml v2 tells it, which `sigs.k8s.io/yaml` uses: of a construct and the place in it that is wrong, version 3 names the
     /// first.
-    #[must_use]
-    pub fn of_v2(mut self) -> Self {
+    pub(crate) fn of_v2(mut self) -> Self {
         if let Self::Syntax { line, line_of_v2, .. } = &mut self {
             *line = *line_of_v2;
         }

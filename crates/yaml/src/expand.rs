@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use smol_str::SmolStr;
 
 use crate::node::Value;
+use crate::parse::Dialect;
 use crate::{BYTES_PER_NODE, Error, Limits, Mapping, Node, Style};
 
 impl Node {
@@ -15,14 +16,15 @@ impl Node {
     /// # Errors
     /// An anchor inside itself, a merge of something that is no mapping, or more copies than `limits` allow.
     pub fn expand_aliases(&mut self, limits: &Limits) -> Result<(), Error> {
-        self.expand_counted(limits).map(|_| ())
+        self.expand_counted(limits, Dialect::V3).map(|_| ())
     }
 
     /// The same; says how many nodes were copied.
-    pub(crate) fn expand_counted(&mut self, limits: &Limits) -> Result<usize, Error> {
+    pub(crate) fn expand_counted(&mut self, limits: &Limits, dialect: Dialect) -> Result<usize, Error> {
         let mut wanted = HashSet::new();
         collect_aliases(self, &mut wanted);
-        let mut expander = Expander { limits, wanted, anchors: HashMap::new(), copied: 0 };
+        let mut expander =
+            Expander { limits, dialect, wanted, anchors: HashMap::new(), copied: 0, decoded: 0, aliased: 0 };
         expander.expand(self, 0)?;
         Ok(expander.copied)
     }
@@ -47,15 +49,21 @@ struct Anchored {
     node: Node,
     nodes: usize,
     depth: usize,
+    /// How many nodes go-yaml decodes for it, without regard to their size.
+    decoded: usize,
 }
 
 struct Expander<'a> {
     limits: &'a Limits,
+    dialect: Dialect,
     /// Names that some alias uses; other anchors need no copy.
     wanted: HashSet<SmolStr>,
     /// `None` while the node is being expanded.
     anchors: HashMap<SmolStr, Option<Anchored>>,
     copied: usize,
+    /// Nodes so far, as go-yaml v2 decodes them, and those of them that aliases name.
+    decoded: usize,
+    aliased: usize,
 }
 
 impl Expander<'_> {
@@ -67,6 +75,8 @@ impl Expander<'_> {
             self.anchors.insert(anchor.clone(), None);
         }
         let line = node.line();
+        let before = self.decoded;
+        self.decoded += 1;
         match node.value_mut() {
             Value::Scalar(_) => {}
             Value::Alias(name) => {
@@ -83,25 +93,34 @@ impl Expander<'_> {
                     self.expand(key, depth + 1)?;
                     self.expand(value, depth + 1)?;
                 }
-                merge(mapping, line)?;
+                match self.dialect {
+                    Dialect::V2 => merge_in_order(mapping)?,
+                    Dialect::V3 => merge(mapping, line)?,
+                }
             }
         }
         if anchored {
             let (nodes, depth) = measure(node);
             self.charge(nodes, line)?;
-            self.anchors.insert(anchor, Some(Anchored { node: node.clone(), nodes, depth }));
+            let decoded = self.decoded - before;
+            self.anchors.insert(anchor, Some(Anchored { node: node.clone(), nodes, depth, decoded }));
         }
         Ok(())
     }
 
     fn copy_of(&mut self, name: &SmolStr, line: u32, depth: usize) -> Result<Node, Error> {
-        let (nodes, added_depth) = match self.anchors.get(name) {
-            Some(Some(anchored)) => (anchored.nodes, anchored.depth),
+        let (nodes, added_depth, decoded) = match self.anchors.get(name) {
+            Some(Some(anchored)) => (anchored.nodes, anchored.depth, anchored.decoded),
             Some(None) => return Err(syntax(format!("anchor '{name}' value contains itself"))),
             None => return Err(syntax(format!("unknown anchor '{name}' referenced"))),
         };
         if depth + added_depth > self.limits.depth {
             return Err(Error::Limit { line, what: "nested collections", limit: self.limits.depth });
+        }
+        self.decoded += decoded;
+        self.aliased += decoded;
+        if self.dialect == Dialect::V2 && is_excessive(self.aliased, self.decoded) {
+            return Err(syntax("document contains excessive aliasing".into()));
         }
         self.charge(nodes, line)?;
         match self.anchors.get(name) {
@@ -117,6 +136,16 @@ impl Expander<'_> {
         }
         Err(Error::Limit { line, what: "nodes copied by aliases", limit: self.limits.alias_nodes })
     }
+}
+
+/// Whether go-yaml v2 refuses so many nodes of aliases among so many (`allowedAliasRatio` of its `decode.go`).
+fn is_excessive(aliased: usize, decoded: usize) -> bool {
+    let allowed = match decoded {
+        ..=400_000 => 0.99,
+        4_000_000.. => 0.10,
+        _ => 0.99 - 0.89 * ((decoded - 400_000) as f64 / 3_600_000.0),
+    };
+    aliased > 100 && decoded > 1000 && aliased as f64 / decoded as f64 > allowed
 }
 
 /// What a copy of a tree takes, in nodes, and how deep its collections nest.
@@ -164,6 +193,32 @@ fn merge(mapping: &mut Mapping, line: u32) -> Result<(), Error> {
             None => mapping.push(key, value),
         }
     }
+    Ok(())
+}
+
+/// Replaces each `<<` entry, where it stands, by the entries of the mapping or mappings it holds, of which the first wins: go-yaml v2 sets
+/// one after the other.
+fn merge_in_order(mapping: &mut Mapping) -> Result<(), Error> {
+    if !mapping.entries().iter().any(|(key, _)| is_merge_key(key)) {
+        return Ok(());
+    }
+    let mut merged = Vec::with_capacity(mapping.len());
+    for (key, value) in std::mem::take(mapping.entries_vec_mut()) {
+        if !is_merge_key(&key) {
+            merged.push((key, value));
+            continue;
+        }
+        match value.into_value() {
+            Value::Mapping(source) => merged.extend(source.into_entries()),
+            Value::Sequence(items) => {
+                for item in items.into_iter().rev() {
+                    merged.extend(mapping_of(item, 0)?.into_entries());
+                }
+            }
+            _ => return Err(not_a_mapping(0)),
+        }
+    }
+    *mapping.entries_vec_mut() = merged;
     Ok(())
 }
 

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Number, Value as Json};
 
 use crate::node::Value;
 use crate::resolve::{Resolved, is_base60};
-use crate::{Error, Limits, Node, Resolver, Style, emit, number, order, parse};
+use crate::{Error, Kind, Limits, Node, Resolver, Style, emit, number, order, parse};
 
 /// Go's words for a mapping that JSON cannot hold.
 const UNSUPPORTED_MAP: &str = "json: unsupported type: map[interface {}]interface {}";
@@ -23,36 +23,80 @@ impl Node {
     /// # Errors
     /// A key that does not fit, a float that is not finite, a tag that does not fit its text, an alias that was not expanded.
     pub fn to_json(&self, resolver: Resolver) -> Result<Json, Error> {
-        to_json(self, resolver, true, false)
+        Conversion { resolver, keeps_floats: false }.json(self, true, false)
+    }
+
+    /// The same, but a float stays one without a fraction, too: `sigs.k8s.io/yaml` writes it so in the place of a text.
+    ///
+    /// # Errors
+    /// As [`Node::to_json`].
+    pub fn to_json_with_floats(&self, resolver: Resolver) -> Result<Json, Error> {
+        Conversion { resolver, keeps_floats: true }.json(self, true, false)
     }
 }
 
-fn to_json(node: &Node, resolver: Resolver, top: bool, in_flow: bool) -> Result<Json, Error> {
-    let in_flow = in_flow || node.style() == Style::Flow;
-    match node.value() {
-        Value::Scalar(text) if in_flow && is_quoted_in_flow(node, text, resolver) => Ok(text.as_str().into()),
-        Value::Scalar(_) => scalar_to_json(node, resolver),
-        Value::Sequence(items) => items
-            .iter()
-            .map(|item| to_json(item, resolver, false, in_flow))
-            .collect::<Result<_, _>>()
-            .map(Json::Array),
-        Value::Mapping(mapping) => {
-            let mut object = Map::with_capacity(mapping.len());
-            for (key, value) in mapping.entries() {
-                let value = to_json(value, resolver, false, in_flow)?;
-                let key_text = match key.scalar_text() {
-                    Some(text) if in_flow && is_quoted_in_flow(key, text, resolver) => text.to_string(),
-                    _ => key_to_json(key, resolver, top)?,
-                };
-                let earlier = object.insert(key_text, value);
-                if earlier.is_some() && resolver == Resolver::KustomizeV3 {
-                    return Err(duplicate(mapping.entries(), key));
-                }
+/// From nodes to JSON.
+#[derive(Clone, Copy)]
+struct Conversion {
+    resolver: Resolver,
+    /// Whether a float without a fraction stays one.
+    keeps_floats: bool,
+}
+
+impl Conversion {
+    fn json(self, node: &Node, top: bool, in_flow: bool) -> Result<Json, Error> {
+        let resolver = self.resolver;
+        let in_flow = in_flow || node.style() == Style::Flow;
+        match node.value() {
+            Value::Scalar(text) if in_flow && is_quoted_in_flow(node, text, resolver) => {
+                Ok(text.as_str().into())
             }
-            Ok(Json::Object(object))
+            Value::Scalar(_) => self.scalar(node),
+            Value::Sequence(items) => items
+                .iter()
+                .map(|item| self.json(item, false, in_flow))
+                .collect::<Result<_, _>>()
+                .map(Json::Array),
+            Value::Mapping(mapping) => {
+                let mut object = Map::with_capacity(mapping.len());
+                for (key, value) in mapping.entries() {
+                    let value = self.json(value, false, in_flow)?;
+                    let key_text = match key.scalar_text() {
+                        Some(text) if in_flow && is_quoted_in_flow(key, text, resolver) => text.to_string(),
+                        _ => key_to_json(key, resolver, top)?,
+                    };
+                    let earlier = object.insert(key_text, value);
+                    if earlier.is_some() && resolver == Resolver::KustomizeV3 {
+                        return Err(duplicate(mapping.entries(), key));
+                    }
+                }
+                Ok(Json::Object(object))
+            }
+            Value::Alias(name) => Err(convert(node, format!("alias '{name}' was not expanded"))),
         }
-        Value::Alias(name) => Err(convert(node, format!("alias '{name}' was not expanded"))),
+    }
+
+    fn scalar(self, node: &Node) -> Result<Json, Error> {
+        Ok(match node.resolve(self.resolver)? {
+            None | Some(Resolved::Null) => Json::Null,
+            Some(Resolved::Bool(value)) => value.into(),
+            Some(Resolved::Int(value)) => value.into(),
+            Some(Resolved::Uint(value)) => value.into(),
+            Some(Resolved::Float(value)) => {
+                let number = match self.keeps_floats {
+                    true => Number::from_f64(value),
+                    false => number::json_number(value).filter(|_| value.is_finite()),
+                };
+                Json::Number(number.ok_or_else(|| Error::UnsupportedValue(go_float(value)))?)
+            }
+            Some(Resolved::Timestamp(text)) => text.into(),
+            Some(Resolved::String(text))
+                if self.resolver == Resolver::KustomizeV3 && node.style() == Style::Folded =>
+            {
+                refold(node, &text).into()
+            }
+            Some(Resolved::String(text)) => text.into(),
+        })
     }
 }
 
@@ -64,26 +108,6 @@ fn is_quoted_in_flow(node: &Node, text: &str, resolver: Resolver) -> bool {
         && matches!(node.tag(), "" | "!")
         && (text.is_empty() || text.contains(':'))
         && !emit::may_be_plain_in_flow(text)
-}
-
-fn scalar_to_json(node: &Node, resolver: Resolver) -> Result<Json, Error> {
-    Ok(match node.resolve(resolver)? {
-        None | Some(Resolved::Null) => Json::Null,
-        Some(Resolved::Bool(value)) => value.into(),
-        Some(Resolved::Int(value)) => value.into(),
-        Some(Resolved::Uint(value)) => value.into(),
-        Some(Resolved::Float(value)) => {
-            let number = number::json_number(value).filter(|_| value.is_finite());
-            Json::Number(number.ok_or_else(|| Error::UnsupportedValue(go_float(value)))?)
-        }
-        Some(Resolved::Timestamp(text)) => text.into(),
-        Some(Resolved::String(text))
-            if resolver == Resolver::KustomizeV3 && node.style() == Style::Folded =>
-        {
-            refold(node, &text).into()
-        }
-        Some(Resolved::String(text)) => text.into(),
-    })
 }
 
 /// kyaml makes JSON by writing YAML and reading it again, and go-yaml v3 writes a folded scalar so that one with indented
@@ -127,8 +151,28 @@ fn key_to_json(key: &Node, resolver: Resolver, top: bool) -> Result<String, Erro
         (Resolver::KubernetesV2, Some(Resolved::Bool(value))) => value.to_string(),
         (Resolver::KubernetesV2, Some(Resolved::Int(value))) => value.to_string(),
         (Resolver::KubernetesV2, Some(Resolved::Float(value))) => number::yaml_float32(value),
+        (Resolver::KubernetesV2, None) => return Err(collection_as_key(key)),
         (Resolver::KubernetesV2, _) => return Err(convert(key, "unsupported map key".into())),
     })
+}
+
+/// go-yaml v2's words for a key that is a collection: `{{ x }}` is a mapping in a mapping. Its text goes on with all that the key consists
+/// of, which is left out here unless it is names without values.
+fn collection_as_key(key: &Node) -> Error {
+    if let Some((inner, _)) = key.entries().iter().find(|(inner, _)| inner.kind() != Kind::Scalar) {
+        return collection_as_key(inner);
+    }
+    let name = |(key, value): &(Node, Node)| {
+        let name = key.as_str().filter(|_| value.is_null())?;
+        Some(format!("{name:?}:interface {{}}(nil)"))
+    };
+    let names: Option<Vec<_>> = key.entries().iter().map(name).collect();
+    let key = match (key.kind(), names) {
+        (Kind::Sequence, _) => "[]interface {}".to_owned(),
+        (_, Some(names)) => format!("map[interface {{}}]interface {{}}{{{}}}", names.join(", ")),
+        (_, None) => "map[interface {}]interface {}".to_owned(),
+    };
+    Error::Convert { line: 0, message: format!("invalid map key: {key}") }
 }
 
 /// go-yaml v3's words for a key that occurs twice.

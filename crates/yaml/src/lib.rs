@@ -20,12 +20,12 @@
 //!
 //! - An error anywhere in a stream is an error of the stream; go-yaml hands out the documents before it.
 //! - Anchors end with their document; go-yaml v3 lets later documents of a stream refer to them.
-//! - Merge keys follow kyaml for both resolvers: own entries win. In go-yaml v2 what stands later wins.
+//! - Merge keys follow kyaml: own entries win. In go-yaml v2 what stands later wins, and so it is in [`parse_v2`].
 //! - A key written `null` or `~` is refused for kustomize; kyaml writes such an entry twice and then fails on it.
 //! - A block text that begins with a tab stays as it is; kyaml writes it so that it cannot be read again.
 //! - `JSONToYAML` keeps U+0085 and control characters; Go's folds the former and refuses the latter.
 //! - An anchor inside itself is an error; kyaml overflows its stack.
-//! - Depth, size and alias copies are bounded by [`Limits`]; go-yaml bounds depth by 10,000 and aliases by a ratio.
+//! - Depth, size and alias copies are bounded by [`Limits`]; go-yaml bounds depth by 10,000 and aliases by a ratio alone.
 
 mod emit;
 mod error;
@@ -55,7 +55,7 @@ pub use limits::Limits;
 pub use mapping::Mapping;
 pub use merge::merge_values;
 pub use node::{Comments, Kind, Node, Style, Value};
-pub use number::{json_float, yaml_float};
+pub use number::{json_float, yaml_float, yaml_float32};
 pub use order::sort_keys;
-pub use parse::{is_forbidden, parse, parse_counted, parse_unexpanded};
+pub use parse::{is_forbidden, parse, parse_counted, parse_unexpanded, parse_v2};
 pub use resolve::{Resolved, Resolver};

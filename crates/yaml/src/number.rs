@@ -111,7 +111,7 @@ pub(crate) fn yaml_float_from_json(value: f64) -> String {
 }
 
 /// The same for the nearest 32-bit float, which sigs.k8s.io/yaml uses for keys.
-pub(crate) fn yaml_float32(value: f64) -> String {
+pub fn yaml_float32(value: f64) -> String {
     let single = value as f32;
     if !single.is_finite() || value == 0.0 {
         return yaml_float(f64::from(single));

@@ -77,8 +77,8 @@ pub(super) struct User {
 impl Written {
     pub(super) fn parse(content: &[u8]) -> Result<Self, Problem> {
         let text = str::from_utf8(content).map_err(|_| Problem::Syntax(": it is not UTF-8".to_owned()))?;
-        let documents = yaml::parse(text, &LIMITS).map_err(|error| problem(&error))?;
-        let Some(document) = documents.first() else { return Ok(Self::default()) };
+        let (document, _) = yaml::parse_v2(text, &LIMITS).map_err(|error| problem(&error))?;
+        let Some(document) = document else { return Ok(Self::default()) };
         let json = document.to_json(Resolver::KubernetesV2).map_err(|error| problem(&error))?;
         // The text of this error would quote what is not as it should be.
         let written: Option<Self> =

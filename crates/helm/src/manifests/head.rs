@@ -1,4 +1,4 @@
-use helm_chart::{FieldError, Fields, first_document};
+use helm_chart::{FieldError, Fields, document_of_fields};
 use serde_json::{Map, Value};
 
 /// What Go calls the type of `metadata`.
@@ -16,7 +16,7 @@ pub(super) struct Head {
 
 impl Head {
     pub(super) fn read(document: &str) -> Result<Self, FieldError> {
-        let document = first_document(document.as_bytes(), &yaml::Limits::default())?;
+        let document = document_of_fields(document.as_bytes(), &yaml::Limits::default())?;
         let mut head = Self::default();
         let Some(fields) = Fields::of(&document, "util.SimpleHead")? else { return Ok(head) };
         fields.text("apiVersion", &mut head.api_version)?;

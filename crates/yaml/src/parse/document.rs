@@ -29,6 +29,16 @@ impl Parser<'_> {
         }
     }
 
+    /// The first document, if there is one. What is behind it is not looked at.
+    pub fn first(&mut self) -> Result<Option<Node>, Error> {
+        self.peek()?;
+        self.skip();
+        match self.peek()?.kind {
+            TokenKind::StreamEnd => Ok(None),
+            _ => self.document(true).map(Some),
+        }
+    }
+
     fn document(&mut self, may_be_bare: bool) -> Result<Node, Error> {
         self.anchors.clear();
         let bare = may_be_bare

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use super::Dialect;
 use super::cursor::{Cursor, Mark};
 use super::token::{Comment, Token, TokenKind};
 use crate::Error;
@@ -11,7 +12,7 @@ use crate::Error;
 /// A key must be followed by its colon within this many characters, on the same line.
 const SIMPLE_KEY_REACH: u32 = 1024;
 
-/// Tokens kept ahead of the parser, so that comments behind a token are seen before it is taken.
+/// Tokens that go-yaml v3 keeps ahead of the parser, so that comments behind a token are seen before it is taken.
 const LOOKAHEAD: usize = 2;
 
 /// A place where a `key:` may have begun.
@@ -38,13 +39,15 @@ pub(super) struct Scanner<'a> {
     simple_keys: Vec<SimpleKey>,
     tokens_taken: usize,
     max_depth: usize,
+    /// Tokens kept ahead of the parser.
+    lookahead: usize,
     started: bool,
     /// The first token in the queue is certain.
     ready: bool,
 }
 
 impl<'a> Scanner<'a> {
-    pub fn new(text: &'a str, max_depth: usize) -> Result<Self, Error> {
+    pub fn new(text: &'a str, max_depth: usize, dialect: Dialect) -> Result<Self, Error> {
         Ok(Self {
             cursor: Cursor::new(text)?,
             tokens: VecDeque::new(),
@@ -56,6 +59,7 @@ impl<'a> Scanner<'a> {
             simple_keys: vec![SimpleKey::default()],
             tokens_taken: 0,
             max_depth,
+            lookahead: if dialect == Dialect::V2 { 0 } else { LOOKAHEAD },
             started: false,
             ready: false,
         })
@@ -66,7 +70,7 @@ impl<'a> Scanner<'a> {
         if self.ready {
             return Ok(false);
         }
-        while self.tokens.len() <= LOOKAHEAD || self.head_may_become_key()? {
+        while self.tokens.len() <= self.lookahead || self.head_may_become_key()? {
             self.fetch()?;
         }
         self.ready = true;

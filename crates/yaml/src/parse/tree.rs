@@ -5,6 +5,7 @@ use std::mem::take;
 
 use smol_str::SmolStr;
 
+use super::Dialect;
 use super::cursor::Mark;
 use super::scanner::Scanner;
 use super::token::{Place, Token, TokenKind};
@@ -55,9 +56,9 @@ static END: Token<'static> = Token {
 };
 
 impl<'a> Parser<'a> {
-    pub fn new(text: &'a str, limits: &'a Limits) -> Result<Self, Error> {
+    pub fn new(text: &'a str, limits: &'a Limits, dialect: Dialect) -> Result<Self, Error> {
         Ok(Self {
-            scanner: Scanner::new(text, limits.depth)?,
+            scanner: Scanner::new(text, limits.depth, dialect)?,
             limits,
             comments: None,
             stem: None,
@@ -203,7 +204,7 @@ impl<'a> Parser<'a> {
         let Some(Token { kind: TokenKind::Scalar(text, style), .. }) = self.scanner.take() else {
             return self.empty(start);
         };
-        if text == "<<" && style == Style::Plain {
+        if text == "<<" {
             self.has_aliases = true;
         }
         self.finish(Value::Scalar(text.into()), style, start, comments)
