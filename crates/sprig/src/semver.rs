@@ -95,6 +95,20 @@ impl Object for Version {
         Some(format!("{}{metadata}{}", self.version, self.metadata).into())
     }
 
+    fn all_fields(&self) -> Vec<(&'static str, Value)> {
+        let [major, minor, patch] = self.numbers().map(Value::Uint64);
+        let [pre, metadata, original] =
+            [&self.pre_release, &self.metadata, &self.original].map(|text| text.as_str().into());
+        vec![
+            ("major", major),
+            ("minor", minor),
+            ("patch", patch),
+            ("pre", pre),
+            ("metadata", metadata),
+            ("original", original),
+        ]
+    }
+
     fn method(&self, name: &str) -> Option<Function> {
         let constant = |result: Type, value: Value| Function::new(&[], result, move |_, _| Ok(value.clone()));
         let [major, minor, patch] = self.numbers();

@@ -23,6 +23,9 @@ pub(crate) fn add(table: &mut Table) {
         if items(value).is_none() {
             return call.strings(vec![call.strval(value)?]);
         }
+        if is_nil_of_strings(value) {
+            return Ok(value.clone());
+        }
         let mut texts = call.strslice(value)?;
         call.context.step(texts.len().saturating_mul(texts.len().max(1).ilog2() as usize))?;
         texts.sort();
@@ -39,6 +42,11 @@ pub(crate) fn add(table: &mut Table) {
         let most = usize::try_from(call.int(1)).unwrap_or(usize::MAX);
         numbered(call, split(call, call.text(0), call.text(2), most)?)
     });
+}
+
+/// Whether it is the `nil` of `[]string`, which sprig's `strslice` hands on as it is.
+pub(crate) fn is_nil_of_strings(value: &Value) -> bool {
+    matches!(value, Value::List(list) if list.is_nil() && *list.element() == Type::String)
 }
 
 /// `strings.SplitN`: an empty separator is between any two characters.

@@ -5,6 +5,7 @@ use gotemplate::value::Type;
 use memchr::memmem;
 
 use crate::call::{Call, Outcome, STRINGS, Table};
+use crate::string_lists::is_nil_of_strings;
 use crate::{case, wrap};
 
 const TEXT: Type = Type::String;
@@ -99,7 +100,10 @@ pub(crate) fn add(table: &mut Table) {
         joined(call, |value| Ok(call.context.print(std::slice::from_ref(value))?.to_vec()))
     });
     table.add("toString", &[Type::Any], TEXT, |call| Ok(Value::String(call.strval(call.value(0))?)));
-    table.add("toStrings", &[Type::Any], STRINGS, |call| call.strings(call.strslice(call.value(0))?));
+    table.add("toStrings", &[Type::Any], STRINGS, |call| match call.value(0) {
+        nil if is_nil_of_strings(nil) => Ok(nil.clone()),
+        value => call.strings(call.strslice(value)?),
+    });
 }
 
 /// The characters of a text and their lengths; what is no UTF-8 is U+FFFD of length 1.

@@ -22,6 +22,25 @@ fn render(source: &str) -> Result<String, String> {
 }
 
 #[test]
+fn calls_of_calls_give_what_go_gives() {
+    for (source, expected) in [
+        (r#"{{ regexFindAll "x" "abc" -1 | sortAlpha | toJson }}"#, "null"),
+        (r#"{{ regexFindAll "x" "abc" -1 | toStrings | toJson }}"#, "null"),
+        (
+            r#"{{ printf "%z" (semver "10.20.30") }}"#,
+            "&{%!z(uint64=10) %!z(uint64=20) %!z(uint64=30) %!z(string=) %!z(string=) %!z(string=10.20.30)}",
+        ),
+        (
+            r#"{{ printf "%+.1f" (semver "v1.2") }}"#,
+            "&{%!f(uint64=+1) %!f(uint64=+2) %!f(uint64=+0) %!f(string=) %!f(string=) %!f(string=v)}",
+        ),
+        (r#"{{ semver "v1.2-a+b" }} {{ printf "%v" (semver "1.2") }}"#, "1.2.0-a+b 1.2.0"),
+    ] {
+        assert_eq!(render(source).as_deref(), Ok(expected), "{source}");
+    }
+}
+
+#[test]
 fn calls_give_what_go_gives() {
     let mut differences = Vec::new();
     for line in include_str!("data/functions.jsonl").lines() {
