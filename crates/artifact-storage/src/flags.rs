@@ -6,7 +6,7 @@ use std::time::Duration;
 use artifact::digest::Algorithm;
 use artifact::store;
 use net::{Pace, ServerOptions};
-use runtime::flags::{duration, timeout};
+use runtime::flags::{address, duration, timeout};
 
 /// The headings of `--help`.
 mod heading {
@@ -17,9 +17,9 @@ mod heading {
 /// hyper reads headers in a buffer of 8 KiB or more.
 const MIN_HEADER_BYTES: i64 = 8 * 1024;
 
-/// `--storage-addr` has no port, or the host has no name.
+/// The host, at whose name others shall find the artifacts, has none.
 #[derive(Debug, thiserror::Error)]
-#[error("--storage-addr has to be host:port or :port, and {0:?} is not")]
+#[error("--storage-addr={0} needs the name of this host, which has none: give --storage-adv-addr")]
 pub struct AddressError(String);
 
 /// Where artifacts are stored, for how long, and how they are served.
@@ -29,7 +29,7 @@ pub struct StorageFlags {
     #[arg(long, help_heading = heading::STORAGE, env = "STORAGE_PATH", default_value = "/data")]
     pub storage_path: PathBuf,
     /// Address of the artifact server.
-    #[arg(long, help_heading = heading::ARTIFACT_SERVER, env = "STORAGE_ADDRESS", default_value = ":9090")]
+    #[arg(long, help_heading = heading::ARTIFACT_SERVER, env = "STORAGE_ADDRESS", default_value = ":9090", value_parser = address)]
     pub storage_addr: String,
     /// Host, port or base URL of the artifact server as others see it.
     #[arg(long, help_heading = heading::ARTIFACT_SERVER, env = "STORAGE_ADV_ADDR", default_value = "")]
@@ -129,8 +129,7 @@ mod tests {
         let advertised = |args: &[&str]| parse(args).storage.store().map(|options| options.advertise);
         assert_eq!(advertised(&["--storage-addr=:9090"]).unwrap(), "localhost:9090");
         assert_eq!(advertised(&["--storage-adv-addr=sources.example.com."]).unwrap(), "sources.example.com.");
-        let error = advertised(&["--storage-addr=example.com"]).unwrap_err().to_string();
-        assert_eq!(error, "--storage-addr has to be host:port or :port, and \"example.com\" is not");
+        assert!(Program::try_parse_from(["program", "--storage-addr=example.com"]).is_err());
         assert_eq!(parse(&[]).storage.server(Duration::from_secs(3)).shutdown_grace.as_secs(), 3);
     }
 

@@ -14,6 +14,7 @@ pub(crate) use help::{one_line, reason};
 use std::{
     any::TypeId,
     ffi::{OsStr, OsString},
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -31,11 +32,11 @@ use crate::{
 /// Shared flags; flatten them into the process's own.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
-    /// Address of the metrics endpoint.
-    #[arg(long, help_heading = heading::ENDPOINTS, env = "METRICS_ADDR", default_value = ":8080")]
+    /// Address of the metrics endpoint; 0 for none.
+    #[arg(long, help_heading = heading::ENDPOINTS, env = "METRICS_ADDR", default_value = ":8080", value_parser = address_or_none)]
     pub metrics_addr: String,
-    /// Address of the health endpoints.
-    #[arg(long, help_heading = heading::ENDPOINTS, default_value = ":9440")]
+    /// Address of the health endpoints; 0 for none.
+    #[arg(long, help_heading = heading::ENDPOINTS, default_value = ":9440", value_parser = address_or_none)]
     pub health_addr: String,
     /// Tell at /debug/objects of the metrics endpoint what goes on with each object, and what it waits for: names, steps and reasons,
     /// no specs and no messages.
@@ -123,8 +124,43 @@ pub(crate) fn parse<A: CommandFactory + FromArgMatches>(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<(A, Vec<String>), clap::Error> {
     let mut command = help::readable(without_empty(pflag(A::command()), |name| std::env::var_os(name)));
-    let matches = command.try_get_matches_from_mut(arguments)?;
+    let matches = command.try_get_matches_from_mut(joined(arguments))?;
     Ok((A::from_arg_matches(&matches)?, given::changed(&command, &matches)))
+}
+
+/// Flags whose values Flux joins, however often they are given (`StringSlice` and `MapStringBool`), where others have the last one count.
+const JOINED: [&str; 3] = ["--feature-gates", "--ssh-kex-algos", "--ssh-hostkey-algos"];
+
+/// Gives each of [`JOINED`] once, with all its values.
+fn joined(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Vec<OsString> {
+    let (mut all, mut places) = (Vec::<OsString>::new(), [None; JOINED.len()]);
+    let mut arguments = arguments.into_iter().map(Into::into);
+    while let Some(argument) = arguments.next() {
+        let text = argument.to_str().unwrap_or_default();
+        let (flag, value) = text.split_once('=').map_or((text, None), |(flag, value)| (flag, Some(value)));
+        let Some(place) = JOINED.iter().position(|joined| *joined == flag).and_then(|at| places.get_mut(at))
+        else {
+            all.push(argument);
+            continue;
+        };
+        let value = value.map(OsString::from).or_else(|| arguments.next());
+        let earlier = place.and_then(|place: usize| all.get_mut(place));
+        match (earlier, value) {
+            (Some(earlier), Some(value)) => {
+                earlier.push(",");
+                earlier.push(value);
+            }
+            (None, Some(value)) => {
+                *place = Some(all.len());
+                let mut whole = OsString::from(format!("{flag}="));
+                whole.push(value);
+                all.push(whole);
+            }
+            // That its value is missing is for the parser to tell.
+            (_, None) => all.push(argument),
+        }
+    }
+    all
 }
 
 /// Takes an empty environment variable for one that is not set, as Go programs do.
@@ -212,6 +248,30 @@ pub struct EmptyAccount;
 pub fn service_account(text: &str) -> Result<String, EmptyAccount> {
     if text.trim().is_empty() { Err(EmptyAccount) } else { Ok(text.to_owned()) }
 }
+
+/// A flag that says where to listen, and does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it has to be host:port or :port")]
+pub struct NoAddress;
+
+/// Where to listen: `host:port`, or `:port` for every interface. An IPv6 address is in brackets.
+///
+/// # Errors
+/// For any other text.
+pub fn address(text: &str) -> Result<String, NoAddress> {
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
+    let is_named = |(host, port): (&str, &str)| !host.contains([':', '[', ']']) && is_port(port);
+    let is_address = text.parse::<SocketAddr>().is_ok() || text.rsplit_once(':').is_some_and(is_named);
+    if is_address { Ok(text.to_owned()) } else { Err(NoAddress) }
+}
+
+/// The same, or [`NOWHERE`].
+fn address_or_none(text: &str) -> Result<String, NoAddress> {
+    if text == NOWHERE { Ok(text.to_owned()) } else { address(text) }
+}
+
+/// In the place of an address: not to listen, as in controller-runtime.
+pub(crate) const NOWHERE: &str = "0";
 
 /// A flag that is no address of an events receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -388,6 +448,31 @@ mod tests {
         let Lists { name, host } =
             try_parse_from(["p", "--name=a", "--host=x,y", "--name=b", "--host=z"]).unwrap();
         assert_eq!((name.join(" "), host.join(" ")), ("a b".into(), "x y z".into()));
+    }
+
+    #[test]
+    fn gates_are_joined_however_often_they_are_given() {
+        let arguments =
+            ["p", "--feature-gates=A=true", "-x", "--feature-gates", "B=false", "--feature-gates=C"];
+        assert_eq!(joined(arguments), ["p", "--feature-gates=A=true,B=false,C", "-x"]);
+        assert_eq!(joined(["p", "--ssh-kex-algos=a", "--ssh-hostkey-algos=b"]).len(), 3);
+        assert_eq!(
+            joined(["p", "--feature-gates=A", "--feature-gates"]),
+            ["p", "--feature-gates=A", "--feature-gates"]
+        );
+    }
+
+    #[test]
+    fn an_address_has_a_port() {
+        for text in [":8080", "host:80", "127.0.0.1:0", "[::1]:80", ":0"] {
+            assert_eq!(address(text).as_deref(), Ok(text));
+        }
+        for text in ["nonsense", "", ":", "host:", "host:http", "host:65536", "::1:80", "[nonsense]:80", "0"]
+        {
+            assert_eq!(address(text), Err(NoAddress), "{text}");
+        }
+        assert_eq!(parse(&["--metrics-addr=0"]).unwrap().metrics_addr, NOWHERE);
+        assert!(parse(&["--health-addr=abc"]).is_err());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::flags::boolean;
+
 /// A gate of Flux.
 #[derive(Clone, Copy, Debug)]
 pub struct Gate {
@@ -69,7 +71,7 @@ impl Gates {
             let gate = known.iter().find(|gate| gate.name == name);
             let gate = gate.ok_or_else(|| GateError::Unknown(name.to_owned()))?;
             let no_boolean = |_| GateError::NoBoolean { name: name.to_owned(), value: value.to_owned() };
-            let value = value.parse().map_err(no_boolean)?;
+            let value = boolean(value).map_err(no_boolean)?;
             match gate.retired {
                 Some(reason) => retired.push((gate.name, reason)),
                 None => drop(values.insert(gate.name, value)),
@@ -109,6 +111,7 @@ mod tests {
         assert!(gates("").is_ok_and(|g| g.is_on("Strict") && g.retired.is_empty()));
         assert!(gates("Strict=false, Old=true").is_ok_and(|g| !g.is_on("Strict")));
         assert!(gates("Strict").is_ok_and(|g| g.is_on("Strict")));
+        assert!(gates("Strict=1,Strict=F").is_ok_and(|g| !g.is_on("Strict")));
     }
 
     #[test]

@@ -86,6 +86,9 @@ impl ReconcileResult {
     }
 }
 
+/// Where events go to: to the API server and to the receiver.
+const SINKS: [&str; 2] = ["kubernetes", "webhook"];
+
 impl Metrics {
     /// Registers every series.
     ///
@@ -199,6 +202,9 @@ impl Metrics {
         self.max_concurrent.with_label_values(&[controller]).set(concurrency.into());
         self.active.with_label_values(&[controller]).set(0);
         // What counts from zero shows its first failure as an increase.
+        for sink in SINKS {
+            self.events_dropped.with_label_values(&[sink]).inc_by(0);
+        }
         for result in [ReconcileResult::Success, ReconcileResult::Error, ReconcileResult::RequeueAfter] {
             self.reconciles.with_label_values(&[controller, result.label()]).inc_by(0);
         }

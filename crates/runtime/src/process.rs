@@ -14,7 +14,7 @@ use crate::{
     diagnostics::{Diagnostics, ProcessState},
     error::TaskError,
     events::{Recorder, Sinks, hostname},
-    flags::Flags,
+    flags::{Flags, NOWHERE},
     leader::{Candidate, lease_name},
     metrics::Metrics,
     readiness::{Check, LEADER_ELECTION, PING, Readiness},
@@ -84,16 +84,17 @@ impl Process {
             (Metrics::new().map_err(ProcessError::Metrics)?, Diagnostics::new(process));
         let (stop, ready, mut tasks) = (CancellationToken::new(), Readiness::new(checks), JoinSet::new());
         stop_on_signals(stop.clone())?;
-        let listener = serve::listen("--metrics-addr", &flags.metrics_addr).await?;
-        let shown = flags.debug_objects.then(|| diagnostics.clone());
-        let server = serve::metrics(listener, metrics.clone(), shown, stop.clone());
-        tasks.spawn(async move { Ok(server.await?) });
-        let server = serve::health(
-            serve::listen("--health-addr", &flags.health_addr).await?,
-            ready.clone(),
-            stop.clone(),
-        );
-        tasks.spawn(async move { Ok(server.await?) });
+        if flags.metrics_addr != NOWHERE {
+            let listener = serve::listen("--metrics-addr", &flags.metrics_addr).await?;
+            let shown = flags.debug_objects.then(|| diagnostics.clone());
+            let server = serve::metrics(listener, metrics.clone(), shown, stop.clone());
+            tasks.spawn(async move { Ok(server.await?) });
+        }
+        if flags.health_addr != NOWHERE {
+            let listener = serve::listen("--health-addr", &flags.health_addr).await?;
+            let server = serve::health(listener, ready.clone(), stop.clone());
+            tasks.spawn(async move { Ok(server.await?) });
+        }
         let config = client::infer_config().await?;
         let fence = Fence::default();
         let rate = Some(Rate { qps: flags.kube_api_qps, burst: flags.kube_api_burst });

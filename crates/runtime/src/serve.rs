@@ -24,14 +24,6 @@ use crate::{
 /// An address that could not be listened on or stopped serving.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The text is neither `host:port` nor `:port`.
-    #[error("{flag} has to be host:port or :port, and {address:?} is not")]
-    Address {
-        /// The flag that says where to listen.
-        flag: &'static str,
-        /// What it says.
-        address: String,
-    },
     /// The host has no address.
     #[error("failed to resolve the host of {address}, which {flag} names")]
     Resolve {
@@ -62,17 +54,14 @@ pub enum ServeError {
     Panicked,
 }
 
-/// Opens a listener on a Go-style address, which a flag names: `:8080` means every interface.
+/// Opens a listener on a Go-style address, which a flag names: `:8080` means every interface. See [`crate::flags::address`].
 ///
 /// # Errors
-/// When the address is malformed, has no such host, or is taken.
+/// When the address has no such host, or is taken.
 pub async fn listen(flag: &'static str, address: &str) -> Result<TcpListener, ServeError> {
     let any = address.starts_with(':');
     let full = if any { format!("[::]{address}") } else { address.to_owned() };
     let address = address.to_owned();
-    if !is_host_and_port(&full) {
-        return Err(ServeError::Address { flag, address });
-    }
     let resolved: Vec<SocketAddr> = match tokio::net::lookup_host(&full).await {
         Ok(resolved) => resolved.collect(),
         Err(source) => return Err(ServeError::Resolve { flag, address, source }),
@@ -83,14 +72,6 @@ pub async fn listen(flag: &'static str, address: &str) -> Result<TcpListener, Se
         result => result,
     }
     .map_err(|source| ServeError::Listen { flag, address, source })
-}
-
-/// Whether a text is `host:port`; an IPv6 address is in brackets.
-fn is_host_and_port(text: &str) -> bool {
-    let is_named = |(host, port): (&str, &str)| {
-        !host.is_empty() && !host.contains([':', '[', ']']) && port.parse::<u16>().is_ok()
-    };
-    text.parse::<SocketAddr>().is_ok() || text.rsplit_once(':').is_some_and(is_named)
 }
 
 /// Serves `/metrics`, and `/debug/objects` if there are `diagnostics`, until `stop`, from a thread of its own: rendering thousands of
@@ -355,16 +336,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_taken_or_malformed_address_is_named() {
+    async fn a_taken_address_is_named() {
         let first = listen("--test", "127.0.0.1:0").await.unwrap();
         let taken = first.local_addr().unwrap().to_string();
         let error =
             |address: String| async move { listen("--addr", &address).await.unwrap_err().to_string() };
         assert_eq!(error(taken.clone()).await, format!("failed to listen on {taken}, which --addr names"));
-        for text in ["nonsense", "", ":", "host:", "host:http", "host:65536", "::1:80", "[nonsense]:80"] {
-            let malformed = format!("--addr has to be host:port or :port, and {text:?} is not");
-            assert_eq!(error(text.into()).await, malformed);
-        }
     }
 
     #[tokio::test]
