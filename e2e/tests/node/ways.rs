@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use e2e::document;
 use e2e::node::{ADDRESS, Node};
 use e2e::objects::{Id, Look};
 use e2e::wait::{self, Not};
@@ -40,6 +41,7 @@ pub async fn all(node: &Node, user: &mut User, delivery: Delivery) -> Result<()>
     user.follow("By flux install")?;
     let delivery = installed(node, user, "flux install").await?;
     policies::hold(node).await?;
+    checks(user)?;
     user.edit("flux-system/kustomization.yaml", &version(), NEXT)?;
     user.follow("Upgrade flux install")?;
     runs_next(node).await?;
@@ -64,6 +66,16 @@ pub async fn all(node: &Node, user: &mut User, delivery: Delivery) -> Result<()>
     keeps_itself(node, user).await?;
     ends(node, user, delivery, "Uninstall").await?;
     user.has_followed_all()
+}
+
+/// The check of `docs/migrate.md` by Pods, with the rights that Flux's manifests give.
+fn checks(user: &User) -> Result<()> {
+    let commands = document::pod_commands("docs/migrate.md", "Check")?;
+    let said = user.run(&commands.concat())?;
+    let controllers = ["source-controller", "kustomize-controller", "helm-controller"];
+    ensure!(said.matches("No problems found.").count() == controllers.len(), "{said}");
+    step("docs/migrate.md: the check");
+    Ok(())
 }
 
 fn version() -> String {
