@@ -77,7 +77,7 @@ pub(crate) fn read_metadata_file(
     limits: &Limits,
 ) -> Result<(), LoadError> {
     document_of_fields(data, &limits.yaml)
-        .and_then(|document| metadata.read(&document))
+        .and_then(|(document, _)| metadata.read(&document))
         .map_err(|source| LoadError::File { file: "Chart.yaml", source })?;
     // Charts of Helm 2 do not say which version they are of.
     if metadata.api_version.is_empty() {
@@ -93,12 +93,12 @@ pub(crate) fn read_requirements(
     limits: &Limits,
 ) -> Result<(), LoadError> {
     document_of_fields(data, &limits.yaml)
-        .and_then(|document| metadata.read(&document))
+        .and_then(|(document, _)| metadata.read(&document))
         .map_err(|source| LoadError::File { file: "requirements.yaml", source })
 }
 
 fn read_lock(file: &'static str, data: &[u8], limits: &Limits) -> Result<Option<Lock>, LoadError> {
-    let read = |data| Lock::read(&document_of_fields(data, &limits.yaml)?);
+    let read = |data| Lock::read(&document_of_fields(data, &limits.yaml)?.0);
     read(data).map_err(|source: FieldError| LoadError::File { file, source })
 }
 

@@ -37,14 +37,14 @@ pub enum FieldError {
 /// # Errors
 /// The file is no YAML, or asks for too much.
 pub fn first_document(data: &[u8], limits: &yaml::Limits) -> Result<Value, FieldError> {
-    read(data, limits, Node::to_json)
+    read(data, limits, Node::to_json).map(|(document, _)| document)
 }
 
-/// The same for [`Fields`], where a float may be in the place of a text.
+/// The same for [`Fields`], where a float may be in the place of a text; and how many nodes it took, as [`yaml::parse_counted`] says it.
 ///
 /// # Errors
 /// As [`first_document`].
-pub fn document_of_fields(data: &[u8], limits: &yaml::Limits) -> Result<Value, FieldError> {
+pub fn document_of_fields(data: &[u8], limits: &yaml::Limits) -> Result<(Value, usize), FieldError> {
     read(data, limits, Node::to_json_with_floats)
 }
 
@@ -52,13 +52,11 @@ fn read(
     data: &[u8],
     limits: &yaml::Limits,
     to_json: impl Fn(&Node, Resolver) -> Result<Value, yaml::Error>,
-) -> Result<Value, FieldError> {
+) -> Result<(Value, usize), FieldError> {
     let text = std::str::from_utf8(data).map_err(|_| FieldError::NotText)?;
-    let (document, _) = yaml::parse_v2(text, limits)?;
-    Ok(document
-        .map(|document| to_json(&document, Resolver::KubernetesV2))
-        .transpose()?
-        .unwrap_or(Value::Null))
+    let (document, nodes) = yaml::parse_v2(text, limits)?;
+    let json = document.map(|document| to_json(&document, Resolver::KubernetesV2)).transpose()?;
+    Ok((json.unwrap_or(Value::Null), nodes))
 }
 
 /// The fields of a struct of Go.

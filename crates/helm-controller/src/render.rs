@@ -91,7 +91,13 @@ impl Pass<'_> {
         chart: &Arc<Chart>,
     ) -> Result<Vec<Crd>, String> {
         let (chart, values) = (chart.clone(), prepared.desired.values().clone());
-        let read = move || helm::crds(chart.parsed().chart(), &values).map_err(|error| chain(&error));
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let _stop = StopOnDrop(is_stopped.clone());
+        let read = move || {
+            let is_stopped = || is_stopped.load(Ordering::Relaxed);
+            let crds = helm::crds(chart.parsed().chart(), &values, &Costs::default(), &is_stopped);
+            crds.map_err(|error| chain(&error))
+        };
         self.with_share(prepared, read).await
     }
 

@@ -6,6 +6,7 @@
 use gotemplate::Value;
 use gotemplate::value::Map;
 
+use crate::allowance::{Allowance, ValuesError};
 use crate::convert::{as_table, deep_copy};
 use crate::tree::ChartNode;
 use crate::warnings::Warnings;
@@ -40,17 +41,19 @@ pub(crate) fn coalesce(
     chart: &ChartNode<'_>,
     values: &Map,
     nulls: Nulls,
+    allowance: &Allowance<'_>,
     warnings: &mut Warnings,
-) -> Result<Map, TypeMismatch> {
-    let copy = deep_copy(values);
-    Coalescing { warnings }.chart(chart, &copy, "", nulls)?;
+) -> Result<Map, ValuesError> {
+    let copy = allowance.deep_copy(values)?;
+    Coalescing { warnings }.chart(chart, &copy, "", nulls, allowance)?;
     Ok(copy)
 }
 
 /// The default values of a chart without subcharts below those of a user.
 pub(crate) fn above_defaults(values: &Map, defaults: &Map) -> Map {
     let copy = deep_copy(values);
-    Coalescing { warnings: &mut Warnings::default() }.defaults(defaults, &[], &copy, "", Nulls::Delete);
+    let defaults = deep_copy(defaults);
+    Coalescing { warnings: &mut Warnings::default() }.defaults(&defaults, &[], &copy, "", Nulls::Delete);
     copy
 }
 
@@ -75,9 +78,11 @@ impl Coalescing<'_> {
         target: &Map,
         prefix: &str,
         nulls: Nulls,
-    ) -> Result<(), TypeMismatch> {
+        allowance: &Allowance<'_>,
+    ) -> Result<(), ValuesError> {
         let prefix = joined(prefix, &chart.name);
-        self.defaults(&chart.values, &chart.children, target, &prefix, nulls);
+        let defaults = allowance.deep_copy(&chart.values)?;
+        self.defaults(&defaults, &chart.children, target, &prefix, nulls);
         for subchart in &chart.children {
             let name = subchart.name.as_bytes();
             let own = match target.get(name) {
@@ -89,24 +94,30 @@ impl Coalescing<'_> {
                 Some(Value::Map(own)) => own,
                 Some(other) => {
                     let found = crate::go::shown_as_bool(&other);
-                    return Err(TypeMismatch { name: subchart.name.clone(), found });
+                    return Err(TypeMismatch { name: subchart.name.clone(), found }.into());
                 }
             };
-            self.globals(&own, target, &prefix);
-            self.chart(subchart, &own, &prefix, nulls)?;
+            self.globals(&own, target, &prefix, allowance)?;
+            self.chart(subchart, &own, &prefix, nulls, allowance)?;
         }
         Ok(())
     }
 
     /// The globals of the parent go over those of the subchart.
-    fn globals(&mut self, target: &Map, source: &Map, prefix: &str) {
+    fn globals(
+        &mut self,
+        target: &Map,
+        source: &Map,
+        prefix: &str,
+        allowance: &Allowance<'_>,
+    ) -> Result<(), ValuesError> {
         let globals = match target.get(GLOBAL.as_bytes()) {
             None => Map::default(),
             Some(Value::Map(globals)) => globals,
             Some(_) => {
                 self.warnings
                     .add(format_args!("skipping globals because destination {GLOBAL} is not a table"));
-                return;
+                return Ok(());
             }
         };
         let parents = match source.get(GLOBAL.as_bytes()) {
@@ -114,13 +125,15 @@ impl Coalescing<'_> {
             Some(Value::Map(parents)) => parents,
             Some(_) => {
                 self.warnings.add(format_args!("skipping globals because source {GLOBAL} is not a table"));
-                return;
+                return Ok(());
             }
         };
+        allowance.table(&parents)?;
         for (key, value) in parents.entries() {
             let own = globals.get(&key);
             match (value, own) {
                 (Value::Map(table), own) => {
+                    allowance.table(&table)?;
                     let copy = Map::new(table.element(), table.iter());
                     match own {
                         None => {}
@@ -143,9 +156,10 @@ impl Coalescing<'_> {
             }
         }
         target.put(GLOBAL, Value::Map(globals));
+        Ok(())
     }
 
-    /// The default values of one chart.
+    /// The default values of one chart, which nobody else holds.
     fn defaults(
         &mut self,
         defaults: &Map,
@@ -154,7 +168,7 @@ impl Coalescing<'_> {
         prefix: &str,
         nulls: Nulls,
     ) {
-        for (key, default) in deep_copy(defaults).entries() {
+        for (key, default) in defaults.entries() {
             match target.get(&key) {
                 Some(Value::Nil) if nulls == Nulls::Delete => drop(target.remove(&key)),
                 Some(Value::Map(own)) => {

@@ -1,14 +1,17 @@
 //! Which subcharts are used, by tags, conditions and aliases, and what values a chart imports from them, by the rules of Helm 4
 //! (`pkg/chart/v2/util/dependencies.go`).
 
+use std::collections::HashSet;
+
 use gotemplate::Value;
 use gotemplate::value::{Map, Type};
 use helm_chart::Dependency;
 use serde_json::Value as Json;
 use versions::{Constraint, Version};
 
-use crate::coalesce::{self, Nulls, TypeMismatch};
-use crate::convert::{as_table, deep_copy, lookup};
+use crate::allowance::{Allowance, ValuesError, check_nesting};
+use crate::coalesce::{self, Nulls};
+use crate::convert::{as_table, lookup};
 use crate::tree::ChartNode;
 use crate::warnings::Warnings;
 
@@ -19,10 +22,12 @@ use crate::warnings::Warnings;
 pub(crate) fn process(
     root: &mut ChartNode<'_>,
     values: &Map,
+    allowance: &Allowance<'_>,
     warnings: &mut Warnings,
-) -> Result<(), TypeMismatch> {
-    enable(root, values, "", warnings)?;
-    import(root, warnings)
+) -> Result<(), ValuesError> {
+    allowance.charts(root.count())?;
+    enable(root, values, "", allowance, warnings)?;
+    import(root, allowance, warnings)
 }
 
 /// Whether a version is within a range; what is none of either is not.
@@ -37,8 +42,9 @@ fn enable(
     node: &mut ChartNode<'_>,
     values: &Map,
     path: &str,
+    allowance: &Allowance<'_>,
     warnings: &mut Warnings,
-) -> Result<(), TypeMismatch> {
+) -> Result<(), ValuesError> {
     // As in Helm, the subcharts of a chart that declares none are all used, and so are theirs.
     if node.dependencies.is_empty() {
         return Ok(());
@@ -51,6 +57,7 @@ fn enable(
         .partition(|child| node.dependencies.iter().any(|dependency| fits(child, dependency)));
     for dependency in &mut node.dependencies {
         if let Some(child) = declared.iter().find(|child| fits(child, dependency)) {
+            allowance.charts(child.count())?;
             let mut child = child.clone();
             if !dependency.alias.is_empty() {
                 child.name.clone_from(&dependency.alias);
@@ -62,17 +69,17 @@ fn enable(
         }
     }
     node.children = children;
-    let values = coalesce::coalesce(node, values, Nulls::Delete, warnings)?;
+    let values = coalesce::coalesce(node, values, Nulls::Delete, allowance, warnings)?;
     for dependency in &mut node.dependencies {
         dependency.enabled = by_condition(dependency, &values, path, warnings)
             .unwrap_or_else(|| by_tags(dependency, &values, warnings));
     }
-    let disabled: Vec<String> =
+    let disabled: HashSet<String> =
         node.dependencies.iter().filter(|d| !d.enabled).map(|d| d.name.clone()).collect();
     node.children.retain(|child| !disabled.contains(&child.name));
     for child in &mut node.children {
         let path = format!("{path}{}.", child.name);
-        enable(child, &values, &path, warnings)?;
+        enable(child, &values, &path, allowance, warnings)?;
     }
     node.dependencies.retain(|dependency| !disabled.contains(&dependency.name));
     Ok(())
@@ -117,14 +124,18 @@ fn by_tags(dependency: &Dependency, values: &Map, warnings: &mut Warnings) -> bo
 }
 
 /// Subcharts first: what a chart imports may be imported there.
-fn import(node: &mut ChartNode<'_>, warnings: &mut Warnings) -> Result<(), TypeMismatch> {
+fn import(
+    node: &mut ChartNode<'_>,
+    allowance: &Allowance<'_>,
+    warnings: &mut Warnings,
+) -> Result<(), ValuesError> {
     for child in &mut node.children {
-        import(child, warnings)?;
+        import(child, allowance, warnings)?;
     }
     if node.dependencies.is_empty() {
         return Ok(());
     }
-    let values = coalesce::coalesce(node, &Map::default(), Nulls::Keep, &mut Warnings::default())?;
+    let values = coalesce::coalesce(node, &Map::default(), Nulls::Keep, allowance, &mut Warnings::default())?;
     let imported = Map::default();
     for dependency in &mut node.dependencies {
         let mut imports = Vec::new();
@@ -136,12 +147,14 @@ fn import(node: &mut ChartNode<'_>, warnings: &mut Warnings) -> Result<(), TypeM
                 warnings.add(format_args!("there is no table {path} to import values from"));
                 continue;
             };
+            check_nesting(&node.name, parent.split('.').count(), &table)?;
+            allowance.table(&table)?;
             coalesce::merge_tables(&imported, &below(&parent, table));
         }
         dependency.import_values = imports;
     }
     // What is imported is worth less than what the chart has itself.
-    let values = deep_copy(&values);
+    let values = allowance.deep_copy(&values)?;
     coalesce::merge_tables(&values, &imported);
     node.values = values;
     Ok(())

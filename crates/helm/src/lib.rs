@@ -42,6 +42,7 @@
 
 #![forbid(unsafe_code)]
 
+mod allowance;
 mod coalesce;
 mod convert;
 mod crds;
@@ -61,6 +62,7 @@ mod threads;
 mod tree;
 mod warnings;
 
+pub use allowance::ValuesError;
 pub use coalesce::TypeMismatch;
 pub use crds::{Crd, crds};
 pub use engine::Costs;

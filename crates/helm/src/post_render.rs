@@ -90,6 +90,7 @@ pub(crate) fn run(
     files: &BTreeMap<String, Vec<u8>>,
     renderer: &dyn PostRenderer,
     strategy: PostRenderStrategy,
+    is_stopped: &(dyn Fn() -> bool + Sync),
 ) -> Result<BTreeMap<String, Vec<u8>>, PostRenderError> {
     let bytes = |files: BTreeMap<String, String>| -> BTreeMap<String, Vec<u8>> {
         files.into_iter().map(|(file, text)| (file, text.into_bytes())).collect()
@@ -101,7 +102,7 @@ pub(crate) fn run(
             .map(bytes);
     }
     let borrowed = files.iter().map(|(file, text)| (file.as_str(), text.as_slice()));
-    let (manifests, hooks) = manifests::sort(borrowed, 1)?;
+    let (manifests, hooks) = manifests::sort(borrowed, 1, is_stopped)?;
     let hooks = grouped(hooks.into_iter().map(|Hook { path, manifest, .. }| (path, manifest)));
     let manifests = grouped(manifests.into_iter().map(|Manifest { name, content, .. }| (name, content)));
     let hooks = match strategy {
@@ -239,7 +240,7 @@ mod tests {
 
     fn failure(text: &str, strategy: PostRenderStrategy) -> String {
         let files = BTreeMap::from([("c/templates/a.yaml".to_owned(), text.as_bytes().to_vec())]);
-        let error = run(&files, &Fails, strategy).err().map(|error| {
+        let error = run(&files, &Fails, strategy, &|| false).err().map(|error| {
             let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             format!("{error}: {source}")
         });

@@ -9,7 +9,8 @@ use gotemplate::value::{Map, Type};
 use helm_chart::{Chart, Dependency};
 use serde_json::{Map as JsonMap, Value as Json};
 
-use crate::coalesce::{self, Nulls, TypeMismatch};
+use crate::allowance::{Allowance, ValuesError};
+use crate::coalesce::{self, Nulls};
 use crate::convert::{self, Numbers};
 use crate::dependencies;
 use crate::engine::{self, Costs, Top};
@@ -125,12 +126,12 @@ impl Rendered {
 /// Why a chart cannot be rendered, in the words of Helm.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// Values of subcharts are no tables.
+    /// Values of subcharts are no tables, or there are too many of them.
     #[error("chart dependencies processing failed")]
-    Dependencies(#[source] TypeMismatch),
+    Dependencies(#[source] ValuesError),
     /// The same, of subcharts that got new values by import.
     #[error(transparent)]
-    Values(#[from] TypeMismatch),
+    Values(#[from] ValuesError),
     /// Values are not as schemas want them.
     #[error(transparent)]
     Schema(#[from] SchemaErrors),
@@ -169,10 +170,10 @@ pub fn render(chart: &ParsedChart, input: &Input<'_>) -> Result<Rendered, Render
     let notes = files.get(&own_notes).map(|text| String::from_utf8_lossy(text).into_owned());
     files.retain(|name, _| !name.ends_with(NOTES));
     if let Some((renderer, strategy)) = input.post_renderer {
-        files = post_render::run(&files, renderer, strategy)?;
+        files = post_render::run(&files, renderer, strategy, input.is_stopped)?;
     }
     let files = files.iter().map(|(name, content)| (name.as_str(), content.as_slice()));
-    let (manifests, hooks) = manifests::sort(files, input.costs.parsers)?;
+    let (manifests, hooks) = manifests::sort(files, input.costs.parsers, input.is_stopped)?;
     Ok(Rendered { chart: used, manifests, hooks, notes: notes.unwrap_or_default(), warnings })
 }
 
@@ -192,7 +193,7 @@ pub struct Files {
 /// # Errors
 /// See [`RenderError`].
 pub fn render_files(chart: &ParsedChart, input: &Input<'_>) -> Result<Files, RenderError> {
-    on_own_stack(input, || {
+    on_own_stack(input.costs, || {
         let (root, top, warnings) = prepared(chart.shared(), input)?;
         let range = &chart.chart().metadata.kube_version;
         let version = &input.capabilities.kube_version;
@@ -215,7 +216,7 @@ pub type SeenValues = (String, JsonMap<String, Json>);
 /// # Errors
 /// As [`render`], up to the templates.
 pub fn values(chart: &ParsedChart, input: &Input<'_>) -> Result<Vec<SeenValues>, RenderError> {
-    on_own_stack(input, || {
+    on_own_stack(input.costs, || {
         let (root, top, _) = prepared(chart.shared(), input)?;
         let mut seen = Vec::new();
         engine::each_values(&root, "", &top.values, &mut |path, values| {
@@ -231,8 +232,9 @@ fn prepared<'a>(
     input: &Input<'_>,
 ) -> Result<(ChartNode<'a>, Top, Warnings), RenderError> {
     let mut warnings = Warnings::default();
-    let (root, values) = used(chart, input.values, input.defaults, &mut warnings)?;
-    let values = coalesce::coalesce(&root, &values, Nulls::Delete, &mut warnings)?;
+    let allowance = Allowance::new(input.costs, input.is_stopped);
+    let (root, values) = used(chart, input.values, input.defaults, &allowance, &mut warnings)?;
+    let values = coalesce::coalesce(&root, &values, Nulls::Delete, &allowance, &mut warnings)?;
     if !input.skips_schema {
         schema::validate(&root, &values, &input.costs.schema)?;
     }
@@ -255,6 +257,7 @@ pub(crate) fn used<'a>(
     chart: &'a Chart,
     values: &JsonMap<String, Json>,
     defaults: Option<&JsonMap<String, Json>>,
+    allowance: &Allowance<'_>,
     warnings: &mut Warnings,
 ) -> Result<(ChartNode<'a>, Map), RenderError> {
     let mut root = ChartNode::new(chart);
@@ -262,18 +265,17 @@ pub(crate) fn used<'a>(
         root.values = convert::table(defaults, Numbers::Floats);
     }
     let values = convert::table(values, Numbers::AsWritten);
-    dependencies::process(&mut root, &values, warnings).map_err(RenderError::Dependencies)?;
+    dependencies::process(&mut root, &values, allowance, warnings).map_err(RenderError::Dependencies)?;
     Ok((root, values))
 }
 
 /// Templates recurse, and so do the trees of values.
-fn on_own_stack<T: Send>(
-    input: &Input<'_>,
+pub(crate) fn on_own_stack<T: Send>(
+    costs: &Costs,
     work: impl FnOnce() -> Result<T, RenderError> + Send,
 ) -> Result<T, RenderError> {
-    let thread = std::thread::Builder::new()
-        .name("helm-render".to_owned())
-        .stack_size(input.costs.budget.stack_size());
+    let thread =
+        std::thread::Builder::new().name("helm-render".to_owned()).stack_size(costs.budget.stack_size());
     std::thread::scope(|scope| {
         let thread = thread.spawn_scoped(scope, work).map_err(RenderError::Thread)?;
         thread.join().unwrap_or(Err(RenderError::Panic))

@@ -46,6 +46,11 @@ impl<'a> ChartNode<'a> {
         self.chart.metadata.kind.eq_ignore_ascii_case("library")
     }
 
+    /// How many charts it is, with those below it.
+    pub(crate) fn count(&self) -> usize {
+        self.children.iter().fold(1, |count, child| count + child.count())
+    }
+
     /// Visits the chart below a path, and its subcharts behind it, with their full paths, such as `parent/charts/sub`.
     pub(crate) fn each(&self, parent: &str, visit: &mut dyn FnMut(&str, &ChartNode<'a>)) {
         let path = child_path(parent, &self.name);

@@ -215,3 +215,124 @@ fn schemas_never_fetch_and_end() {
         assert!(message.contains('c'), "{schema}\n{message}");
     }
 }
+
+/// A chart with a subchart `s` whose values are `values`, and which is declared so.
+fn with_subchart(declared: &str, values: &str) -> Vec<(String, String)> {
+    let own = |name: &str, rest: &str| format!("apiVersion: v2\nname: {name}\nversion: 1.0.0\n{rest}");
+    vec![
+        ("Chart.yaml".into(), own("c", declared)),
+        ("charts/s/Chart.yaml".into(), own("s", "")),
+        ("charts/s/values.yaml".into(), values.into()),
+        ("templates/t.yaml".into(), "a: 1".into()),
+    ]
+}
+
+fn borrowed(files: &[(String, String)]) -> Vec<(&str, &str)> {
+    files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect()
+}
+
+/// The message of its definitions, which are looked for on the stack of a usual thread.
+fn definitions_refused(files: &[(String, String)]) -> String {
+    let chart = load(&borrowed(files)).unwrap();
+    let definitions = helm::crds(&chart, &serde_json::Map::new(), &helm::Costs::default(), &|| false);
+    definitions.unwrap_err().source().map(ToString::to_string).unwrap_or_default()
+}
+
+#[test]
+fn imports_put_no_tables_into_each_other_without_end() {
+    let import = |depth: usize| {
+        let parent = vec!["a"; depth].join(".");
+        format!(
+            "dependencies: [{{name: s, version: 1.x, import-values: [{{child: m, parent: {parent}}}]}}]\n"
+        )
+    };
+    let chart = |depth| with_subchart(&import(depth), "m: {a: 1}\n");
+    let expected = "values that chart c imports are nested more than 500 levels deep";
+    for depth in [600, 100_000] {
+        let files = chart(depth);
+        assert!(refused(&borrowed(&files)).ends_with(expected));
+        assert_eq!(definitions_refused(&files), expected);
+    }
+    assert!(rendered(&borrowed(&chart(400))).is_ok());
+    // Each of two imports is within the limit.
+    let mut files = with_subchart(&import(300), "");
+    files.retain(|(name, _)| name != "charts/s/Chart.yaml");
+    files.extend([
+        (
+            "charts/s/Chart.yaml".into(),
+            format!(
+                "apiVersion: v2\nname: s\nversion: 1.0.0\n{}",
+                import(300)
+                    .replace("name: s", "name: t")
+                    .replace("child: m", "child: q")
+                    .replace("parent: a", "parent: m")
+            ),
+        ),
+        ("charts/s/charts/t/Chart.yaml".into(), "apiVersion: v2\nname: t\nversion: 1.0.0\n".into()),
+        ("charts/s/charts/t/values.yaml".into(), "q: {a: 1}\n".into()),
+    ]);
+    assert_eq!(definitions_refused(&files), expected);
+}
+
+#[test]
+fn aliases_and_imports_multiply_charts_and_values_only_so_far() {
+    let declared = |count: usize, rest: &str| {
+        let entry = |number| format!("- {{name: s, version: 1.x, alias: x{number}{rest}}}\n");
+        format!("dependencies:\n{}", (0..count).map(entry).collect::<String>())
+    };
+    let tables: String = (0..60_000).map(|number| format!("t{number}: {{a: 1}}\n")).collect();
+    let most = "the values of the charts take more than 268435456 bytes";
+    let message = refused(&borrowed(&with_subchart(&declared(50, ""), &tables)));
+    assert!(message.ends_with(most), "{message}");
+    let import = declared(100, ", import-values: [{child: m, parent: m}]");
+    let nested: String = tables.lines().map(|line| format!("  {line}\n")).collect();
+    let message = refused(&borrowed(&with_subchart(&import, &format!("m:\n{nested}"))));
+    assert!(message.ends_with(most), "{message}");
+    let mut files = with_subchart(&declared(50, ""), "");
+    files.push(("values.yaml".into(), format!("global:\n{nested}")));
+    let message = refused(&borrowed(&files));
+    assert!(message.ends_with(most), "{message}");
+
+    // 60 times 60 times 60.
+    let mut files = with_subchart(&declared(60, ""), "");
+    for (folder, name) in [("charts/s", "s"), ("charts/s/charts/s", "s"), ("charts/s/charts/s/charts/s", "s")]
+    {
+        let text = format!("apiVersion: v2\nname: {name}\nversion: 1.0.0\n{}", declared(60, ""));
+        files.push((format!("{folder}/Chart.yaml"), text));
+    }
+    let message = refused(&borrowed(&files));
+    assert!(message.ends_with(most), "{message}");
+    // Each of 150 has 150, whose values are nothing.
+    let mut files = with_subchart(&declared(150, ""), "");
+    files.retain(|(name, _)| name != "charts/s/Chart.yaml");
+    let text = format!("apiVersion: v2\nname: s\nversion: 1.0.0\n{}", declared(150, ""));
+    files.extend([
+        ("charts/s/Chart.yaml".into(), text),
+        ("charts/s/charts/s/Chart.yaml".into(), "apiVersion: v2\nname: s\nversion: 1.0.0\n".into()),
+    ]);
+    let message = refused(&borrowed(&files));
+    assert!(message.ends_with("the chart uses more than 20000 subcharts"), "{message}");
+    assert_eq!(definitions_refused(&files), "the chart uses more than 20000 subcharts");
+
+    let off: String =
+        (0..80_000).map(|at| format!("- {{name: n{at}, version: 1.x, condition: x{at}.on}}\n")).collect();
+    let begin = Instant::now();
+    let _ = rendered(&borrowed(&with_subchart(&format!("dependencies:\n{off}"), "")));
+    assert!(begin.elapsed() < LONGEST, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn documents_with_many_aliases_are_read_only_so_far() {
+    let each = "---\nkind: X\na: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n\
+                d: [{{ repeat 3 `*c,` }}1]\n";
+    let message = template(&format!("{{{{ range until 100000 }}}}\n{each}{{{{ end }}}}"));
+    assert!(message.contains("c/templates/t.yaml: the documents"), "{message}");
+    let bomb = "---\n{{ $.Files.Get `d` }}\n";
+    let mut lines = "a: &a [1,1,1,1,1,1,1,1,1,1]\n".to_owned();
+    for (before, name) in "abcdefg".chars().zip("bcdefgh".chars()) {
+        writeln!(lines, "{name}: &{name} [{}]", vec![format!("*{before}"); 10].join(",")).unwrap();
+    }
+    let text = format!("{{{{ range until 1000 }}}}{bomb}{{{{ end }}}}");
+    let message = refused(&[("templates/t.yaml", &text), ("d", &lines)]);
+    assert!(message.ends_with("document contains excessive aliasing"), "{message}");
+}

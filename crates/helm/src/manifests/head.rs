@@ -15,17 +15,18 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn read(document: &str) -> Result<Self, FieldError> {
-        let document = document_of_fields(document.as_bytes(), &yaml::Limits::default())?;
+    /// What a document says, and how many nodes it takes.
+    pub(super) fn read(document: &str) -> Result<(Self, usize), FieldError> {
+        let (document, nodes) = document_of_fields(document.as_bytes(), &yaml::Limits::default())?;
         let mut head = Self::default();
-        let Some(fields) = Fields::of(&document, "util.SimpleHead")? else { return Ok(head) };
+        let Some(fields) = Fields::of(&document, "util.SimpleHead")? else { return Ok((head, nodes)) };
         fields.text("apiVersion", &mut head.api_version)?;
         fields.text("kind", &mut head.kind)?;
         if let Some(metadata) = fields.child("metadata", METADATA)? {
             metadata.text("name", &mut head.name)?;
             metadata.text_map("annotations", &mut head.annotations)?;
         }
-        Ok(head)
+        Ok((head, nodes))
     }
 
     pub(super) fn annotation(&self, name: &str) -> Option<&str> {

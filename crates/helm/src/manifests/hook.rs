@@ -104,7 +104,7 @@ mod tests {
 
     fn hook(annotations: &str) -> Option<Option<Hook>> {
         let document = format!("kind: Job\nmetadata:\n  name: j\n  annotations:\n{annotations}");
-        Hook::of(&Head::read(&document).unwrap(), "c/templates/j.yaml", &document)
+        Hook::of(&Head::read(&document).unwrap().0, "c/templates/j.yaml", &document)
     }
 
     #[test]

@@ -91,7 +91,11 @@ pub fn render(_: &Row, chart: &ParsedChart, input: &Input<'_>) -> Result<Out, Bo
 pub fn manifests(row: &Row, chart: &ParsedChart, input: &Input<'_>) -> Result<Out, Box<dyn Error>> {
     template::check_dependencies(chart.chart())?;
     let rendered = helm::render(chart, input)?;
-    let crds = if row.include_crds { helm::crds(chart.chart(), input.values)? } else { Vec::new() };
+    let crds = if row.include_crds {
+        helm::crds(chart.chart(), input.values, input.costs, input.is_stopped)?
+    } else {
+        Vec::new()
+    };
     let printed = template::printed(&rendered, &crds, |_| true);
     Ok(Out { out: String::from_utf8_lossy(&printed).into(), notes: rendered.notes })
 }

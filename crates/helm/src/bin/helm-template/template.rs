@@ -101,7 +101,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     for warning in &rendered.warnings {
         eprintln!("level=WARN msg={warning:?}");
     }
-    let crds = if arguments.include_crds { helm::crds(chart.chart(), &values)? } else { Vec::new() };
+    let crds = if arguments.include_crds {
+        helm::crds(chart.chart(), &values, input.costs, input.is_stopped)?
+    } else {
+        Vec::new()
+    };
     let is_left_out = |hook: &Hook| arguments.skip_tests && hook.events.contains(&Event::Test);
     let is_shown = |hook: &Hook| !arguments.no_hooks && !is_left_out(hook);
     let output = printed(&rendered, &crds, is_shown);
