@@ -170,37 +170,38 @@ fn content(path: &str, data: &[u8], limits: &Limits) -> Result<Values, ValuesErr
 pub fn read_values(data: &[u8], limits: &yaml::Limits) -> Result<Values, DocumentError> {
     let mut merged = Values::new();
     let (mut rest, mut count) = (data, 0);
-    while let Some((document, behind)) = cut(rest)? {
+    while !rest.is_empty() {
         count += 1;
         if count > limits.documents {
             let limit = yaml::Error::Limit { line: 0, what: "documents", limit: limits.documents };
             return Err(FieldError::Yaml(limit).into());
         }
+        let (end, next) = first_end(rest)?;
+        let (document, _) = rest.split_at(end);
         yaml::merge_values(&mut merged, values(first_document(document, limits)?)?);
-        rest = behind;
+        rest = rest.get(next..).unwrap_or_default();
     }
     Ok(merged)
 }
 
-/// What is before the next line that begins with `---`, and what is behind that line; `None` at the end. A separator that nothing is
-/// before belongs to what follows (`YAMLReader` of `k8s.io/apimachinery`).
-fn cut(data: &[u8]) -> Result<Option<(&[u8], &[u8])>, DocumentError> {
+/// Where the first document ends, which is before a line that begins with `---`, and where the next one begins, behind that line. A separator
+/// that nothing is before belongs to what follows (`YAMLReader` of `k8s.io/apimachinery`).
+fn first_end(data: &[u8]) -> Result<(usize, usize), DocumentError> {
     let mut end = 0;
-    while let Some(rest) = data.get(end..).filter(|rest| !rest.is_empty()) {
-        let line = rest.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+    for line in data.split_inclusive(|byte| *byte == b'\n') {
+        let next = end + line.len();
         if let Some(after) = line.strip_prefix(b"---") {
             let after = after.trim_ascii();
             if !after.is_empty() && !after.starts_with(b"#") {
                 return Err(DocumentError::Separator(String::from_utf8_lossy(after).into_owned()));
             }
             if end > 0 {
-                let (document, behind) = data.split_at(end);
-                return Ok(Some((document, behind.get(line.len()..).unwrap_or_default())));
+                return Ok((end, next));
             }
         }
-        end += line.len();
+        end = next;
     }
-    Ok((end > 0).then_some((data, &[])))
+    Ok((end, end))
 }
 
 /// Makes all numbers floats, as they are in values that were read from YAML.

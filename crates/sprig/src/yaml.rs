@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use crate::call::{Call, LIST, MAP, Table};
 use crate::convert::items;
+use crate::duration::Duration;
 use crate::json::{self, Failure, Style};
 
 const ANY: Type = Type::Any;
@@ -184,6 +185,10 @@ fn node(call: &Call<'_>, value: &Value, depth: usize) -> Result<Node, Error> {
             ::yaml::sort_keys(&mut sorted);
             let entries = sorted.into_iter().map(|(key, value)| Ok((key, node(call, value, depth + 1)?)));
             Node::mapping_of(entries.collect::<Result<Vec<_>, Error>>()?)
+        }
+        // As goyaml writes one, where JSON has a number.
+        Value::Object(object) if value.downcast::<Duration>().is_some() => {
+            Node::plain(object.text().unwrap_or_default().to_str())
         }
         Value::Object(object) => match (json::json_text(value), object.underlying()) {
             (Some(text), _) => Node::plain(text.to_str()),

@@ -34,6 +34,11 @@ fn calls_of_calls_give_what_go_gives() {
             r#"{{ printf "%+.1f" (semver "v1.2") }}"#,
             "&{%!f(uint64=+1) %!f(uint64=+2) %!f(uint64=+0) %!f(string=) %!f(string=) %!f(string=v)}",
         ),
+        (
+            r#"{{ toYamlPretty (durationRoundTo "90s" "1m") }} {{ toYaml (mustToDuration "1us") }}"#,
+            "2m0s 1000",
+        ),
+        (r#"{{ toYamlPretty (dict "a" (mustToDuration "0s")) }}"#, "a: 0s"),
         (r#"{{ semver "v1.2-a+b" }} {{ printf "%v" (semver "1.2") }}"#, "1.2.0-a+b 1.2.0"),
     ] {
         assert_eq!(render(source).as_deref(), Ok(expected), "{source}");
