@@ -3,12 +3,14 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use net::Backoff;
 use rand::RngExt;
+
+use crate::metrics::{Metrics, Sample};
 
 /// Consecutive failures of each object.
 #[derive(Debug)]
@@ -17,10 +19,30 @@ pub struct Failures<K> {
     count: Mutex<HashMap<K, u32>>,
 }
 
-impl<K: Eq + Hash> Failures<K> {
+impl<K: Eq + Hash + Send + Sync + 'static> Failures<K> {
     /// Delays from `--min-retry-delay`, after the first failure, to `--max-retry-delay`.
     pub fn new(backoff: Backoff) -> Self {
         Self { backoff, count: Mutex::default() }
+    }
+
+    /// Tells how many objects of a controller fail, from now on.
+    pub fn watch(self: &Arc<Self>, controller: &str, metrics: &Metrics) {
+        let (controller, told) = (controller.to_owned(), Arc::downgrade(self));
+        metrics.live(move || {
+            let failing = told.upgrade().map(|failures| failures.objects());
+            let sample = |value| Sample {
+                name: "gotk_failing_objects",
+                help: "How many objects have failed and not succeeded since, per controller.",
+                labels: vec![("controller", controller.clone())],
+                value,
+            };
+            failing.into_iter().map(sample).collect()
+        });
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a number of objects")]
+    fn objects(&self) -> f64 {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner).len() as f64
     }
 
     /// Counts one more failure and returns the delay before the next attempt.
@@ -49,6 +71,7 @@ pub fn jitter(interval: Duration, percent: u8) -> Duration {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -66,6 +89,26 @@ mod tests {
         assert_eq!(backoff.failed("b"), Duration::from_millis(750), "objects do not share failures");
         backoff.reset(&"a");
         assert_eq!(backoff.failed("a"), Duration::from_millis(750));
+    }
+
+    #[test]
+    fn objects_that_fail_are_told_until_they_succeed() {
+        let metrics = Metrics::new().unwrap();
+        let delays = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(1) };
+        let failures = Arc::new(Failures::new(delays));
+        failures.watch("bucket", &metrics);
+        let told = |number: u8| {
+            metrics.render().contains(&format!("gotk_failing_objects{{controller=\"bucket\"}} {number}\n"))
+        };
+        assert!(told(0));
+        for object in ["a", "b", "a"] {
+            failures.failed(object);
+        }
+        assert!(told(2));
+        failures.reset(&"a");
+        assert!(told(1));
+        drop(failures);
+        assert!(!metrics.render().contains("gotk_failing_objects"), "a controller that ended");
     }
 
     #[test]

@@ -216,6 +216,7 @@ pub async fn run<K, R>(
     let name = K::kind(&()).to_lowercase();
     metrics.controller(&name, options.concurrent);
     let backoff = Arc::new(Failures::new(options.retry));
+    backoff.watch(&name, &metrics);
     let queue = Queue::new(&name, &metrics);
     let turns = Turns::new(options.concurrent);
     metrics.budget(format!("{name}_passes"), turns.budget());

@@ -183,6 +183,7 @@ async fn the_rules_and_the_dashboard_read_series_that_the_controllers_have() -> 
                 assert!(is_there, "{controller} has no series {name}: {expression}");
             }
         }
+        known.extend(read.made.iter().map(String::as_str));
         let strange: Vec<_> = read.groupings.iter().filter(|label| !known.contains(label.as_str())).collect();
         assert!(strange.is_empty(), "no series has a label {strange:?}: {expression}");
     }
@@ -243,6 +244,8 @@ struct Read {
     series: Vec<(String, Vec<String>)>,
     /// Labels that are grouped or joined by.
     groupings: Vec<String>,
+    /// Labels that `label_replace` adds.
+    made: Vec<String>,
 }
 
 /// Words that stand before an expression, and no series.
@@ -253,6 +256,7 @@ const CLAUSES: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "gr
 /// Reads PromQL, or a line of an exposition, as far as names are concerned.
 fn read_by(expression: &str) -> Read {
     let mut read = Read::default();
+    let mut texts = Vec::new();
     let mut rest = expression;
     while let Some(first) = rest.chars().next() {
         let length =
@@ -260,7 +264,11 @@ fn read_by(expression: &str) -> Read {
         let (word, after) = rest.split_at(length);
         rest = match first {
             '[' => rest.split_once(']').unwrap().1,
-            '"' => rest[1..].split_once('"').unwrap().1,
+            '"' => {
+                let (text, after) = rest[1..].split_once('"').unwrap();
+                texts.push(text);
+                after
+            }
             c if c.is_ascii_alphabetic() => {
                 let next = after.trim_start();
                 if CLAUSES.contains(&word) {
@@ -290,6 +298,8 @@ fn read_by(expression: &str) -> Read {
             }
         };
     }
+    // Outside of braces only `label_replace` has texts: the label, what it becomes, the label it is made of, a pattern.
+    read.made.extend(texts.chunks(4).filter_map(|four| four.first()).map(|label| (*label).to_owned()));
     read
 }
 
@@ -320,4 +330,8 @@ fn names_of_series_and_labels_are_found_in_expressions() {
     let series = [("a_total", owned(&["code", "x"])), ("b", vec![]), ("c", vec![])];
     assert_eq!(read.series, series.map(|(name, labels)| (name.to_owned(), labels)));
     assert_eq!(read.groupings, owned(&["pod", "code", "pod"]));
+    assert_eq!(read.made, owned(&[]));
+    let read =
+        read_by(r#"label_replace(label_replace(a{b="c"}, "d", "$1", "b", "(.+)"), "e", "", "b", "c")"#);
+    assert_eq!(read.made, owned(&["d", "e"]));
 }

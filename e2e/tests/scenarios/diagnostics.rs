@@ -212,9 +212,11 @@ fn the_documentation_names_the_alerts_of_each_series_and_no_others() -> Result<(
     let document = std::fs::read_to_string(e2e::workspace().join("docs/metrics.md"))?;
     let rules = std::fs::read_to_string(e2e::workspace().join("config/prometheus/rules.yaml"))?;
     let mut used = BTreeSet::new();
-    for block in rules.split("- alert: ").skip(1) {
-        let (alert, rest) = block.split_once('\n').context("no name")?;
-        let expr = rest.lines().find_map(|line| line.trim().strip_prefix("expr: ")).context("no expr")?;
+    let rules: Value = serde_yaml::from_str(&rules)?;
+    let groups = rules["groups"].as_array().context("no groups")?;
+    for rule in groups.iter().filter_map(|group| group["rules"].as_array()).flatten() {
+        let alert = rule["alert"].as_str().context("no name")?;
+        let expr = rule["expr"].as_str().context("no expr")?;
         let series = series_in(expr);
         ensure!(!series.is_empty(), "no series in {expr}");
         used.extend(series.into_iter().map(|series| (series, alert.to_owned())));
