@@ -48,6 +48,17 @@ pub fn file_name(crd: &CustomResourceDefinition) -> String {
     format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural)
 }
 
+/// The label by which the `flux` client asks before it installs over what something else has installed.
+const MANAGED_BY_HELM: (&str, &str) = ("app.kubernetes.io/managed-by", "Helm");
+
+/// A CRD as the chart has it: Helm gives no label to what is in `crds/`.
+#[must_use]
+pub fn of_chart(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    let (name, value) = MANAGED_BY_HELM;
+    crd.metadata.labels.get_or_insert_default().insert(name.to_owned(), value.to_owned());
+    crd
+}
+
 /// The manifest of a CRD as a YAML document.
 ///
 /// # Errors

@@ -13,8 +13,9 @@ fn committed_manifests_are_current() {
     for crd in api::crd::all().unwrap() {
         let name = api::crd::file_name(&crd);
         // The chart has those of the controllers that it can install.
-        let chart = installed.contains(&name).then_some("charts/ferroflux/crds");
-        for folder in ["config/crd/bases"].into_iter().chain(chart) {
+        let of_chart = ("charts/ferroflux/crds", api::crd::of_chart(crd.clone()));
+        let chart = installed.contains(&name).then_some(of_chart);
+        for (folder, crd) in [("config/crd/bases", crd)].into_iter().chain(chart) {
             let path = root.join(folder).join(&name);
             let committed = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(

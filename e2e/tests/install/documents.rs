@@ -281,6 +281,14 @@ async fn the_commands_of_the_chart_work_in_an_empty_home() -> Result<()> {
     ensure!(newcomer.names("deployments")? == deployments, "{:?}", newcomer.names("deployments")?);
     let said = newcomer.run("kubectl get namespace flux-system --show-labels", &workspace())?;
     ensure!(said.contains("pod-security.kubernetes.io/enforce=restricted"), "{said}");
+    // Who forgets that the chart is there is asked, and nothing happens without an answer.
+    let components = "--components=source-controller,kustomize-controller,helm-controller";
+    let flux = toolchain::flux()?;
+    let install = format!("{} install {components} < /dev/null 2>&1 || true", flux.display());
+    let said = newcomer.run(&install, &workspace())?;
+    ensure!(said.contains("has been installed on this cluster with Helm!"), "{said}");
+    let images = newcomer.run("kubectl get deployments -A -o jsonpath='{..image}'", &workspace())?;
+    ensure!(images.contains("ferroflux/") && !images.contains("fluxcd"), "{images}");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Writes the CRD manifests into the folder given as argument: all, or those that a second argument, a kustomization file, names.
+//! Writes the CRD manifests into the folder given as argument: all, or for a chart those that a second argument, a kustomization file, names.
 
 use std::path::PathBuf;
 
@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for crd in api::crd::all()? {
         let name = api::crd::file_name(&crd);
         if named.as_ref().is_none_or(|list| list.contains(&name)) {
+            let crd = if named.is_some() { api::crd::of_chart(crd) } else { crd };
             let path = folder.join(name);
             std::fs::write(&path, api::crd::to_yaml(&crd)?)?;
             println!("{}", path.display());
