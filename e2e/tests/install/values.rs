@@ -5,11 +5,11 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::manifests::{NAMESPACE, by_name, chart, helm, render};
+use crate::manifests::{NAMESPACE, by_name, chart, helm, of_kind, render};
 
 #[test]
 fn wrong_values_are_refused_with_the_place_and_the_reason() {
-    let rows: [(&[&str], &str); 22] = [
+    let rows: Vec<(&[&str], &str)> = vec![
         (&["sourceControler.create=true"], "at '': additional properties 'sourceControler' not allowed"),
         (
             &["sourceController.imagee.tag=a"],
@@ -69,10 +69,200 @@ fn wrong_values_are_refused_with_the_place_and_the_reason() {
             ],
             "one volume cannot be the storage of several shards.",
         ),
+        (&["sourceController.image.repository=Mirror/A"], "at '/sourceController/image/repository'"),
+        (&["clusterDomain=cluster..local"], "at '/clusterDomain'"),
+        (&["clusterDomain=cluster.local."], "at '/clusterDomain'"),
+        (&["artifactToken.secretName=My Secret"], "at '/artifactToken/secretName'"),
+        (&["artifactToken.key=a/b"], "at '/artifactToken/key'"),
+        (
+            &["sourceController.persistence.storageClassName=-"],
+            "at '/sourceController/persistence/storageClassName'",
+        ),
+        (&["sourceController.persistence.size=0"], "at '/sourceController/persistence/size'"),
+        (&["sourceController.persistence.size=100m"], "at '/sourceController/persistence/size'"),
+        (
+            &["sourceController.extraEnv[0].name=A", "sourceController.extraEnv[0].value=3"],
+            "at '/sourceController/extraEnv/0/value': got number, want string",
+        ),
+        (
+            &["helmController.extraEnv[0].name=A", "helmController.extraEnv[0].valeu=b"],
+            "at '/helmController/extraEnv/0': additional properties 'valeu' not allowed",
+        ),
+        (&["sourceWatcher.extraEnv[0].value=b"], "at '/sourceWatcher/extraEnv/0': missing property 'name'"),
+        (
+            &["sourceController.affinity.nodeAfinity.a=b"],
+            "at '/sourceController/affinity': additional properties 'nodeAfinity' not allowed",
+        ),
+        (
+            &["sourceController.tolerations[0].efect=NoSchedule"],
+            "at '/sourceController/tolerations/0': additional properties 'efect' not allowed",
+        ),
+        (
+            &[
+                "networkPolicies.scrapeFrom.matchExpressions[0].key=team",
+                "networkPolicies.scrapeFrom.matchExpressions[0].operator=Is",
+            ],
+            "value must be one of 'In', 'NotIn', 'Exists', 'DoesNotExist'",
+        ),
+        (
+            &[
+                "networkPolicies.scrapeFrom.matchExpressions[0].key=team",
+                "networkPolicies.scrapeFrom.matchExpressions[0].operator=In",
+            ],
+            "at '/networkPolicies/scrapeFrom/matchExpressions/0': missing property 'values'",
+        ),
+        (
+            &["--set-string=sourceController.podAnnotations.prometheus\\.io/scrape=false"],
+            "at '/sourceController/podAnnotations/prometheus.io~1scrape': false schema",
+        ),
+        (
+            &["monitoring.podMonitor.labels.app\\.kubernetes\\.io/part-of=a"],
+            "at '/monitoring/podMonitor/labels/app.kubernetes.io~1part-of': false schema",
+        ),
     ];
     for (values, sentence) in rows {
-        let said = render(NAMESPACE, values).expect_err(&format!("{values:?}"));
-        assert!(said.contains(sentence), "{values:?}: {said}");
+        is_refused(NAMESPACE, values, sentence);
+    }
+}
+
+fn is_refused(namespace: &str, values: &[&str], sentence: &str) {
+    let said = render(namespace, values).expect_err(&format!("{values:?} in {namespace}"));
+    assert!(said.contains(sentence), "{values:?} in {namespace}: {said}");
+}
+
+#[test]
+fn what_would_have_no_effect_beside_other_values_is_refused_in_a_sentence() {
+    const ENABLED: &str = "sourceController.persistence.enabled=true";
+    const CLAIM: &str = "sourceController.persistence.existingClaim=disk";
+    let rows: Vec<(&[&str], &str)> = vec![
+        (
+            &["sourceController.persistence.size=20Gi"],
+            "sourceController.persistence.size: no claim is made unless persistence.enabled is true.",
+        ),
+        (
+            &["sourceWatcher.persistence.storageClassName=fast"],
+            "sourceWatcher.persistence.storageClassName: no claim is made unless persistence.enabled is true.",
+        ),
+        (
+            &["sourceController.persistence.annotations.a=b"],
+            "sourceController.persistence.annotations: no claim is made unless persistence.enabled is true.",
+        ),
+        (
+            &["sourceController.persistence.accessModes={ReadWriteMany}"],
+            "sourceController.persistence.accessModes: no claim is made unless persistence.enabled is true.",
+        ),
+        (
+            &[ENABLED, CLAIM, "sourceController.persistence.size=20Gi"],
+            "sourceController.persistence.size: no claim is made where persistence.existingClaim names one.",
+        ),
+        (
+            &[
+                ENABLED,
+                CLAIM,
+                "sourceWatcher.create=true",
+                "sourceWatcher.persistence.enabled=true",
+                "sourceWatcher.persistence.existingClaim=disk",
+            ],
+            "sourceWatcher.persistence.existingClaim: disk is the storage of source-controller,",
+        ),
+        (
+            &["tenancy.defaultServiceAccount=tenant"],
+            "tenancy.defaultServiceAccount: nothing is applied by it unless tenancy.lockdown is true.",
+        ),
+        (
+            &["artifactToken.key=other"],
+            "artifactToken.key: no token is used unless artifactToken.secretName names a Secret.",
+        ),
+        (
+            &["rbac.create=false", "rbac.workloadIdentity=true"],
+            "rbac.workloadIdentity: no role is made unless rbac.create is true.",
+        ),
+        (
+            &["networkPolicies.create=false", "networkPolicies.scrapeFrom.matchLabels.a=b"],
+            "networkPolicies.scrapeFrom: no policy is made unless networkPolicies.create is true.",
+        ),
+        (
+            &["sharding.shards={a}", "sourceController.extraArgs={--storage-adv-addr=host}"],
+            "sourceController.extraArgs: --storage-adv-addr=host would be the address of every shard,",
+        ),
+        (
+            &["helmController.extraEnv[0].name=RUNTIME_NAMESPACE", "helmController.extraEnv[0].value=a"],
+            "helmController.extraEnv: RUNTIME_NAMESPACE is set already.",
+        ),
+        (
+            &["helmController.extraEnv[0].name=A", "helmController.extraEnv[1].name=A"],
+            "helmController.extraEnv: A is set already.",
+        ),
+        (
+            &[
+                "helmController.extraEnv[0].name=A",
+                "helmController.extraEnv[0].value=a",
+                "helmController.extraEnv[0].valueFrom.fieldRef.fieldPath=spec.nodeName",
+            ],
+            "helmController.extraEnv: A has a value and a valueFrom.",
+        ),
+    ];
+    for (values, sentence) in rows {
+        is_refused(NAMESPACE, values, sentence);
+    }
+}
+
+#[test]
+fn a_namespace_of_others_is_not_isolated() {
+    for namespace in ["default", "kube-system"] {
+        let sentence =
+            format!("the policies isolate every Pod of the namespace {namespace}, those of others, too.");
+        is_refused(namespace, &[], &sentence);
+        let objects = render(namespace, &["networkPolicies.create=false"]).unwrap();
+        assert_eq!(of_kind(&objects, "NetworkPolicy").len(), 0);
+    }
+}
+
+/// What `null` takes the default away from, which is the only way to do so.
+const MAY_BE_NULL: [&str; 3] = ["nodeSelector", "resources.requests", "resources.limits"];
+
+#[test]
+fn a_value_without_anything_is_refused() {
+    let values: Value =
+        serde_yaml::from_str(&fs::read_to_string(chart().join("values.yaml")).unwrap()).unwrap();
+    let mut levels: Vec<Vec<String>> = Vec::new();
+    sections(&values, &[], &mut levels);
+    let mut count = 0;
+    // All of one depth at once: each must be named, at its place.
+    for paths in levels {
+        let is_optional = |path: &&String| MAY_BE_NULL.iter().any(|name| path.ends_with(&format!(".{name}")));
+        let (optional, refused): (Vec<_>, Vec<_>) = paths.iter().partition(is_optional);
+        let nulls = |paths: &[&String]| paths.iter().map(|path| format!("{path}=null")).collect::<Vec<_>>();
+        let set = nulls(&refused);
+        let said = render(NAMESPACE, &set.iter().map(String::as_str).collect::<Vec<_>>()).unwrap_err();
+        for path in refused {
+            let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
+            let place = format!(
+                "at '{}{}': missing propert",
+                if parent.is_empty() { "" } else { "/" },
+                parent.replace('.', "/")
+            );
+            let is_named =
+                said.lines().any(|line| line.contains(&place) && line.contains(&format!("'{name}'")));
+            assert!(is_named, "{path}: {said}");
+            count += 1;
+        }
+        let set = nulls(&optional);
+        render(NAMESPACE, &set.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    }
+    assert!(count > 100, "{count}");
+}
+
+/// The paths of all values, leaves and sections, by their depth. What users name themselves is no value of its own.
+fn sections(values: &Value, path: &[&str], levels: &mut Vec<Vec<String>>) {
+    for (name, value) in values.as_object().into_iter().flatten() {
+        if ["labels", "nodeSelector", "requests", "limits"].contains(path.last().unwrap_or(&"")) {
+            continue;
+        }
+        let path = [path, &[name.as_str()]].concat();
+        levels.resize(levels.len().max(path.len()), Vec::new());
+        levels[path.len() - 1].push(path.join("."));
+        sections(value, &path, levels);
     }
 }
 
@@ -167,6 +357,13 @@ fn what_helm_says_after_an_installation_tells_of_what_is_not_safe() {
     for kind in ["Kustomization", "HelmRelease"] {
         assert!(open.contains(&format!("WARNING: whoever may create a {kind} has the rights")), "{open}");
     }
+    assert!(open.contains("has the rights of helm-controller, which is cluster-admin."), "{open}");
+    assert!(open.contains("Artifacts are in an emptyDir"), "{open}");
+    assert!(open.contains("Network policies isolate every Pod of the namespace"), "{open}");
+    assert!(open.contains("helm show crds CHART | kubectl apply"), "{open}");
+    let own = notes(&["rbac.create=false", "sourceController.create=false", "networkPolicies.create=false"]);
+    assert!(!own.contains("cluster-admin") && own.contains("No roles are made"), "{own}");
+    assert!(!own.contains("emptyDir") && !own.contains("isolate"), "{own}");
     let locked = notes(&["tenancy.lockdown=true", "sharding.shards={a}"]);
     assert!(!locked.contains("WARNING"), "{locked}");
     assert!(locked.contains("Tenants are locked down") && locked.contains("key=a"), "{locked}");
