@@ -95,7 +95,7 @@ impl<'a> Allowance<'a> {
 
     fn check(&self) -> Result<(), ValuesError> {
         self.counts.set(self.counts.get() + 1);
-        let is_stopped = self.counts.get() % COUNTS_PER_CHECK == 0 && (self.is_stopped)();
+        let is_stopped = self.counts.get().is_multiple_of(COUNTS_PER_CHECK) && (self.is_stopped)();
         if is_stopped { Err(ValuesError::Stopped) } else { Ok(()) }
     }
 }
