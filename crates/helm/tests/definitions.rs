@@ -21,7 +21,7 @@ fn names(values: &Value) -> Vec<String> {
         tree.insert(&format!("c/charts/{name}/crds/e.yml"), "{}");
     }
     let chart = load_directory(&tree, "c", &Limits::default()).unwrap();
-    let crds = helm::crds(&chart, values.as_object().unwrap()).unwrap();
+    let crds = helm::crds(&chart, values.as_object().unwrap(), &helm::Costs::default(), &|| false).unwrap();
     crds.into_iter().map(|crd| crd.name).collect()
 }
 
