@@ -169,7 +169,9 @@ fn content(path: &str, data: &[u8], limits: &Limits) -> Result<Values, ValuesErr
 /// A document is no YAML, or no map.
 pub fn read_values(data: &[u8], limits: &yaml::Limits) -> Result<Values, DocumentError> {
     let mut merged = Values::new();
-    let (mut rest, mut count) = (data, 0);
+    // Helm reads line by line, and gives each its end: the last line of a block text, too.
+    let ended = [data, if data.is_empty() || data.ends_with(b"\n") { b"" } else { b"\n" }].concat();
+    let (mut rest, mut count) = (&*ended, 0);
     while !rest.is_empty() {
         count += 1;
         if count > limits.documents {

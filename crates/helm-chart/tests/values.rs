@@ -147,6 +147,7 @@ fn documents_of_values_are_cut_at_lines_that_begin_with_three_dashes() {
     for (text, expected) in [
         ("a: 1\n---# c\nb: 2", r#"{"a":1,"b":2}"#),
         ("---\n---\na: 1\n---\n", r#"{"a":1}"#),
+        ("a: |\n  b\n  c", r#"{"a":"b\nc\n"}"#),
         ("a: 1\n--- \na: {b: 2}\n---\na: {c: 3}", r#"{"a":{"b":2,"c":3}}"#),
         ("a: 1\n...\nb: 2", r#"{"a":1}"#),
         (" a: 1\nb: 2", r#"{"a":1}"#),

@@ -88,6 +88,15 @@ const TEMPLATES: &[(&str, &str)] = &[
         "more than",
     ),
     ("{{ range until 100000 }}\n{{ range until 100000 }}{{ end }}{{ end }}", "more than"),
+    ("{{ $s := repeat 10000000 `ab` }}{{ range until 100000 }}\n{{ $_ := atoi $s }}{{ end }}", "more than"),
+    (
+        "{{ $s := repeat 10000000 `ab` }}{{ range until 100000 }}\n{{ $_ := toDate $s $s }}{{ end }}",
+        "more than",
+    ),
+    (
+        "{{ $l := list 1 }}{{ range until 40 }}{{ $l = list $l $l }}{{ end }}\n{{ deepCopy $l }}",
+        "more than 268435456 bytes",
+    ),
     ("\n{{ until 1000000000000 }}", "more than"),
     ("\n{{ untilStep 0 1000000000 1 | len }}", "more than"),
     ("\n{{ seq 1 10000000000 }}", "more than"),

@@ -9,6 +9,13 @@ pub(crate) type Outcome = Result<Value, Error>;
 /// What Go says about a method of `nil`.
 pub(crate) const NIL_POINTER: &str = "runtime error: invalid memory address or nil pointer dereference";
 
+/// Bytes of a text by itself with its block of memory, without its content.
+pub(crate) const TEXT_COST: usize = size_of::<Text>() + 48;
+/// Bytes of a list without its items.
+pub(crate) const LIST_COST: usize = 96;
+/// Bytes of a map without its entries.
+pub(crate) const MAP_COST: usize = 160;
+
 /// `[]interface {}`
 pub(crate) const LIST: Type = Type::Slice(&Type::Any);
 /// `[]string`
@@ -103,7 +110,7 @@ impl<'a> Call<'a> {
 
     /// A slice as a result.
     pub(crate) fn list(&self, element: &'static Type, items: Vec<Value>) -> Outcome {
-        self.context.charge(size_of_val(items.as_slice()))?;
+        self.context.charge(LIST_COST + size_of_val(items.as_slice()))?;
         Ok(Value::List(List::new(element, items)))
     }
 

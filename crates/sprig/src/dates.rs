@@ -44,10 +44,12 @@ pub(crate) fn add(table: &mut Table, host: &Arc<dyn Host>) {
         });
     }
     table.add("toDate", &[TEXT, TEXT], TIME, |call| {
+        step_for(call, call.text(0), call.text(1))?;
         let time = layout::parse(call.text(0), call.text(1));
         Ok(Value::object(time.unwrap_or_else(|_| Time::zero())))
     });
     table.add("mustToDate", &[TEXT, TEXT], TIME, |call| {
+        step_for(call, call.text(0), call.text(1))?;
         Ok(Value::object(layout::parse(call.text(0), call.text(1))?))
     });
     table.add("unixEpoch", &[TIME], TEXT, |call| call.string(time(call, 0).seconds.to_string()));
@@ -94,6 +96,11 @@ fn instant(value: &Value, host: &dyn Host) -> Time {
         Value::Int(seconds) | Value::Int64(seconds) => Time::unix(*seconds, 0),
         value => Time::of(value).cloned().unwrap_or_else(|| now(host)),
     }
+}
+
+/// A layout is read word by word, each of which is looked for in the text.
+fn step_for(call: &Call<'_>, layout: &[u8], text: &[u8]) -> Result<(), gotemplate::Error> {
+    call.context.step(layout.len().saturating_add(text.len()))
 }
 
 fn shown(call: &Call<'_>, host: &dyn Host, layout: &[u8], date: usize, zone: &[u8]) -> crate::call::Outcome {

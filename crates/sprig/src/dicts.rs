@@ -3,7 +3,7 @@
 use gotemplate::value::{List, Map, Text, Type};
 use gotemplate::{Error, Value};
 
-use crate::call::{Call, LIST, MAP, Outcome, STRINGS, Table};
+use crate::call::{Call, LIST, LIST_COST, MAP, MAP_COST, Outcome, STRINGS, Table};
 use crate::merge;
 
 const ANY: Type = Type::Any;
@@ -130,11 +130,12 @@ fn copy(call: &Call<'_>, value: &Value, depth: usize) -> Outcome {
     match value {
         value if value.is_nil() => Ok(value.clone()),
         Value::List(list) => {
+            call.context.charge(LIST_COST + size_of_val::<[Value]>(list))?;
             let items = list.iter().map(|item| copy(call, item, depth + 1)).collect::<Result<_, _>>()?;
-            call.context.charge(size_of_val::<[Value]>(list))?;
             Ok(Value::List(List::new(list.element(), items)))
         }
         Value::Map(map) => {
+            call.context.charge(MAP_COST)?;
             let entries = map.entries().into_iter();
             let entries = entries.map(|(key, value)| Ok((key, copy(call, &value, depth + 1)?)));
             call.entries(map.element(), entries.collect::<Result<_, Error>>()?)

@@ -6,7 +6,7 @@ use ::regex::bytes::{Captures, Match, Regex};
 use gotemplate::value::{Text, Type};
 use gotemplate::{Error, Value};
 
-use crate::call::{Call, Outcome, STRINGS, Table};
+use crate::call::{Call, Outcome, STRINGS, TEXT_COST, Table};
 
 const TEXT: Type = Type::String;
 
@@ -113,7 +113,7 @@ fn matches<'r, 't>(regex: &'r Regex, text: &'t [u8]) -> impl Iterator<Item = Mat
 fn collected<'t>(call: &Call<'_>, found: impl Iterator<Item = &'t [u8]>) -> Outcome {
     let mut texts: Vec<Text> = Vec::new();
     for text in found {
-        call.context.charge(size_of::<Text>())?;
+        call.context.charge(TEXT_COST)?;
         texts.push(text.into());
     }
     if texts.is_empty() { Ok(STRINGS.zero()) } else { call.strings(texts) }

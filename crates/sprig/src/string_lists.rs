@@ -4,7 +4,7 @@ use gotemplate::Value;
 use gotemplate::value::{Text, Type};
 use memchr::memmem;
 
-use crate::call::{Call, Outcome, STRINGS, Table};
+use crate::call::{Call, Outcome, STRINGS, TEXT_COST, Table};
 use crate::convert::items;
 use crate::strings::characters;
 
@@ -73,7 +73,7 @@ fn split(
     };
     call.context.step(text.len() / 8)?;
     let count = ends().count() + 1;
-    call.context.charge(count * size_of::<Text>())?;
+    call.context.charge(count.saturating_mul(TEXT_COST))?;
     if separator.is_empty() && text.is_empty() {
         return Ok(Vec::new());
     }

@@ -182,7 +182,7 @@ fn node(call: &Call<'_>, value: &Value, depth: usize) -> Result<Node, Error> {
             let entries = map.entries().into_iter();
             let entries: Vec<_> = entries.map(|(key, value)| (key.to_string(), value)).collect();
             let mut sorted: Vec<_> = entries.iter().map(|(key, value)| (key, value)).collect();
-            ::yaml::sort_keys(&mut sorted);
+            ::yaml::sort_keys_of_v3(&mut sorted);
             let entries = sorted.into_iter().map(|(key, value)| Ok((key, node(call, value, depth + 1)?)));
             Node::mapping_of(entries.collect::<Result<Vec<_>, Error>>()?)
         }

@@ -39,6 +39,11 @@ fn calls_of_calls_give_what_go_gives() {
             "2m0s 1000",
         ),
         (r#"{{ toYamlPretty (dict "a" (mustToDuration "0s")) }}"#, "a: 0s"),
+        (
+            r#"{{ toYamlPretty (dict "v1beta" 1 "v1-x" 2 "v-x" 3 "vb" 4) }}"#,
+            "v-x: 3\nv1beta: 1\nv1-x: 2\nvb: 4",
+        ),
+        (r#"{{ toYaml (dict "v1beta" 1 "v1-x" 2) }}"#, "v1-x: 2\nv1beta: 1"),
         (r#"{{ semver "v1.2-a+b" }} {{ printf "%v" (semver "1.2") }}"#, "1.2.0-a+b 1.2.0"),
     ] {
         assert_eq!(render(source).as_deref(), Ok(expected), "{source}");

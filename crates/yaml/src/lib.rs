@@ -56,6 +56,6 @@ pub use mapping::Mapping;
 pub use merge::merge_values;
 pub use node::{Comments, Kind, Node, Style, Value};
 pub use number::{json_float, yaml_float, yaml_float32};
-pub use order::sort_keys;
+pub use order::sort_keys_of_v3;
 pub use parse::{is_forbidden, parse, parse_counted, parse_unexpanded, parse_v2};
 pub use resolve::{Resolved, Resolver};

@@ -46,6 +46,9 @@ struct Signature<'s> {
     is_variadic: bool,
 }
 
+/// Bytes of arguments that a function looks at in the time of a step.
+const BYTES_PER_STEP: usize = 64;
+
 impl<'a> Executor<'a, '_> {
     /// Calls what has the name. Errors of the call itself name `place`.
     pub(super) fn function(
@@ -85,6 +88,7 @@ impl<'a> Executor<'a, '_> {
         self.refuse_wrong_count(name, &signature, arguments.len(), last.is_some())?;
         let items = self.arguments(dot, &signature, arguments, last)?;
         let values: Vec<Value> = items.into_iter().map(Item::into_value).collect();
+        self.step_for(&values)?;
         let context = self.context;
         let result = self.nested(|_| (function.body)(&context, &values));
         let value = self.checked(result, name, place)?;
@@ -114,6 +118,9 @@ impl<'a> Executor<'a, '_> {
         }
         let callee = (builtin == Builtin::Call).then(|| arguments.first().map(bare)).flatten();
         let items = self.arguments(dot, &signature, arguments, last)?;
+        for item in &items {
+            self.step_for(std::slice::from_ref(item.value()))?;
+        }
         let result = builtin.call(&self.context, &items, callee.as_deref());
         self.checked(result, name, place)
     }
@@ -134,6 +141,15 @@ impl<'a> Executor<'a, '_> {
             }
         }
         Ok(last.unwrap_or(result))
+    }
+
+    /// What takes long texts walks through them, which is more than a step.
+    fn step_for(&self, values: &[Value]) -> Result<(), Error> {
+        let texts = values.iter().map(|value| match value {
+            Value::String(text) | Value::Bytes(text) => text.len(),
+            _ => 0,
+        });
+        self.context.step(texts.sum::<usize>() / BYTES_PER_STEP)
     }
 
     fn refuse_wrong_count(

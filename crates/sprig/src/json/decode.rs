@@ -3,7 +3,7 @@
 use gotemplate::value::{Map, Text, Type};
 use gotemplate::{Error, Value};
 
-use crate::call::Call;
+use crate::call::{Call, LIST_COST};
 
 /// What Go says is wrong with a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,8 @@ impl gojson::Build for Builder<'_> {
 
     fn begin(&mut self, depth: usize) -> Result<(), Error> {
         self.call.descend(depth)?;
-        self.call.context.charge(size_of::<Value>())
+        // Whether it is a list or a map shows at its end.
+        self.call.context.charge(size_of::<Value>() + LIST_COST)
     }
 
     fn null(&mut self) -> Value {
