@@ -47,10 +47,10 @@ pub(crate) fn executing(file: &str, error: &Error, end: Option<&str>) -> String 
     frames.iter().map(Frame::shown).collect::<String>().trim().to_owned()
 }
 
-/// From the first mark to the last.
+/// From the first mark to the last, or to the end where that was cut off.
 fn marked(text: &str) -> Option<&str> {
     let (_, after) = text.split_once(MESSAGE_START)?;
-    after.rsplit_once(MESSAGE_END).map(|(message, _)| message)
+    Some(after.rsplit_once(MESSAGE_END).map_or(after, |(message, _)| message))
 }
 
 /// One place that an error came through.

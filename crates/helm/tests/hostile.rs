@@ -130,6 +130,12 @@ fn templates_without_end_are_stopped_where_they_are() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+#[test]
+fn a_long_message_of_the_author_has_no_marks() {
+    let message = template("{{ fail (repeat 300000 `x`) }}");
+    assert!(message.starts_with("execution error at (c/templates/t.yaml:1:3): xxx"), "{}", &message[..80]);
+}
+
 /// Go writes widths of up to a million; what is larger is no width.
 #[test]
 fn a_width_of_a_billion_is_none() {
