@@ -6,6 +6,7 @@ use anyhow::Result;
 use e2e::cluster::Cluster;
 use serde_json::Value;
 
+use crate::effects::together;
 use crate::manifests::{NAMESPACE, build, of_kind, render, run_with_input, stdout, stream};
 
 /// Values that make the chart render all that it can.
@@ -38,6 +39,7 @@ async fn the_install_manifests_the_chart_and_the_samples_are_admitted_as_they_ar
         ("config/sharding/source-watcher", stream(&build("config/sharding/source-watcher"))),
         ("the chart", stream(&render(NAMESPACE, &[]).unwrap())),
         ("the chart with everything", stream(&render(NAMESPACE, &EVERYTHING).unwrap())),
+        ("each value of the chart", stream(&together())),
         ("config/prometheus", stream(&build("config/prometheus"))),
         ("config/samples", samples),
     ];

@@ -3,6 +3,7 @@
 
 mod admitted;
 mod documents;
+mod effects;
 mod flux;
 mod lifecycle;
 mod manifests;

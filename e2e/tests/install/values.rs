@@ -390,7 +390,7 @@ fn every_value_is_in_the_schema_and_in_the_readme() {
 }
 
 /// Every closed object of the schema has the keys of the values, and the other way round; `paths` are the leaves.
-fn check(values: &Value, schema: &Value, path: &str, paths: &mut Vec<String>) {
+pub fn check(values: &Value, schema: &Value, path: &str, paths: &mut Vec<String>) {
     let properties = schema.get("properties").and_then(Value::as_object);
     if properties.is_none() || values.as_object().is_some_and(serde_json::Map::is_empty) {
         paths.push(path.trim_start_matches('.').to_owned());
