@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::{Cluster, User};
+use e2e::controller::find_binary;
 use e2e::document;
-use e2e::process::temp_folder;
+use e2e::process::{output, temp_folder};
 use e2e::workspace;
+
+use crate::manifests::{arguments, of_kind, stdout};
 
 /// A test by its file, below `e2e/tests`, and its function.
 type Test = (&'static str, &'static str);
@@ -202,6 +206,55 @@ fn every_command_of_the_documents_is_run_by_a_test() -> Result<()> {
     let tests = tests.chain(HEADINGS.iter().chain(&IN_PODS).map(|(_, _, test)| *test));
     let unused: Vec<Test> = tests.filter(|test| !used.contains(test)).collect();
     ensure!(unused.is_empty(), "no document has what these run: {unused:?}");
+    Ok(())
+}
+
+#[test]
+fn each_flag_that_flux_does_not_have_is_named_among_the_differences() -> Result<()> {
+    let read = |file: &str| fs::read_to_string(workspace().join(file));
+    let (flags, differences) = (read("docs/flags.md")?, read("docs/differences.md")?);
+    let row =
+        |name: &str| differences.lines().find(|line| line.starts_with(&format!("| Extra flags of {name} |")));
+    let of_all = row("all").context("no row of all")?;
+    let (mut own, mut missing, mut extra) = ("", Vec::new(), 0);
+    for line in flags.lines() {
+        if let Some(program) = line.strip_prefix("## ") {
+            own = row(program).with_context(|| format!("no row of {program}"))?;
+        }
+        let cells: Vec<_> = line.split(" | ").map(str::trim).collect();
+        if let [flag, _, of_flux, ..] = cells[..]
+            && let Some(flag) = flag.strip_prefix("| `--")
+            && of_flux.is_empty()
+        {
+            extra += 1;
+            let is_named = [own, of_all].iter().any(|row| row.contains(&format!("`--{flag}")));
+            missing.extend((!is_named).then_some((own, flag)));
+        }
+    }
+    ensure!(
+        extra > 50 && missing.is_empty(),
+        "{extra} flags, of which docs/differences.md lacks {missing:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_patch_of_the_documents_sends_the_events_of_all_controllers() -> Result<()> {
+    let folder = temp_folder("events")?;
+    let mut copy = Command::new("cp");
+    output(copy.arg("-r").arg(workspace().join("config")).arg(folder.path()))?;
+    let events = folder.path().join("config/events");
+    fs::create_dir(&events)?;
+    let patch = document::file("docs/troubleshooting.md", "Events are missing")?;
+    fs::write(events.join("kustomization.yaml"), patch)?;
+    let built = stdout(Command::new(find_binary("kustomize-build")?).arg(&events));
+    let objects = e2e::objects::documents(&built)?;
+    let deployments = of_kind(&objects, "Deployment");
+    ensure!(deployments.len() == 3, "{built}");
+    for deployment in deployments {
+        let flag = "--events-addr=http://notification-controller.flux-system.svc.cluster.local./";
+        ensure!(arguments(deployment).last() == Some(&flag), "{deployment}");
+    }
     Ok(())
 }
 
